@@ -1,0 +1,5 @@
+//! What runs where: applies updates, answers questions. Pure.
+
+mod rows;
+
+pub use rows::{Board, LinkRow};

@@ -1,0 +1,247 @@
+//! The rows of a board and how updates change them.
+
+use crate::model::{
+    Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
+    Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
+    Scope, Scoped, Service, SourceId, Target,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Notes, evidence and receipts kept per source before the oldest are dropped.
+const HISTORY: usize = 2000;
+
+/// A watch and its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRow {
+    /// Which watch.
+    pub scope: Scope,
+    /// How it is.
+    pub state: LinkState,
+}
+
+/// All rows of one or more hubs. Rows belong to the scope that last told of them.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    rows: BTreeMap<EntityRef, (Scope, Entity)>,
+    links: BTreeMap<Scope, LinkState>,
+    samples: BTreeMap<(Target, ArmRole), VecDeque<ArmSample>>,
+    /// Keys not yet told again in a snapshot under way.
+    pending: BTreeMap<Scope, BTreeSet<EntityRef>>,
+}
+
+macro_rules! all {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty) => {
+        $(#[$doc])*
+        pub fn $name(&self) -> impl Iterator<Item = &$type> {
+            self.rows.values().filter_map(|(_, entity)| match entity {
+                Entity::$variant(row) => {
+                    let row: &$type = row;
+                    Some(row)
+                }
+                _ => None,
+            })
+        }
+    };
+}
+
+macro_rules! one {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty, ($($arg:ident: $arg_type:ty),*)) => {
+        $(#[$doc])*
+        pub fn $name(&self, $($arg: $arg_type),*) -> Option<&$type> {
+            match self.rows.get(&EntityRef::$variant($($arg.clone()),*)) {
+                Some((_, Entity::$variant(row))) => Some(row),
+                _ => None,
+            }
+        }
+    };
+}
+
+impl Board {
+    /// Applies one update. True if anything that a person could see changed.
+    pub fn apply(&mut self, update: &Scoped) -> bool {
+        let scope = &update.scope;
+        match &update.body {
+            Body::SnapshotBegin => {
+                let keys = self.rows.iter().filter(|(_, (of, _))| of == scope).map(|(key, _)| key.clone()).collect();
+                self.pending.insert(scope.clone(), keys);
+                false
+            }
+            Body::Upsert(entity) => {
+                let key = entity.key();
+                if let Some(pending) = self.pending.get_mut(scope) {
+                    pending.remove(&key);
+                }
+                if self.rows.get(&key).is_some_and(|(of, old)| of == scope && old == entity) {
+                    return false;
+                }
+                self.rows.insert(key, (scope.clone(), entity.clone()));
+                true
+            }
+            Body::Remove(key) => self.remove(key),
+            Body::SnapshotEnd => {
+                let gone = self.pending.remove(scope).unwrap_or_default();
+                gone.iter().filter(|key| self.remove(key)).count() > 0
+            }
+            Body::Samples(samples) => {
+                for sample in samples {
+                    self.sample(sample);
+                }
+                !samples.is_empty()
+            }
+            Body::Link(state) => self.links.insert(scope.clone(), state.clone()).as_ref() != Some(state),
+        }
+    }
+
+    fn remove(&mut self, key: &EntityRef) -> bool {
+        if let EntityRef::Rollout(target) = key {
+            self.samples.retain(|(of, _), _| of != target);
+        }
+        self.rows.remove(key).is_some()
+    }
+
+    fn sample(&mut self, sample: &ArmSample) {
+        let ring = self.samples.entry((sample.target.clone(), sample.role.clone())).or_default();
+        // A new version in the same role is another arm: its curve starts anew.
+        if ring.back().is_some_and(|last| last.version != sample.version) {
+            ring.clear();
+        }
+        if ring.len() == SAMPLE_HISTORY {
+            ring.pop_front();
+        }
+        ring.push_back(sample.clone());
+    }
+
+    /// Drops the oldest notes, evidence and finished receipts beyond what is kept in memory; gives their keys.
+    pub fn trim(&mut self) -> Vec<EntityRef> {
+        let mut old: Vec<(jiff::Timestamp, EntityRef)> = self
+            .rows
+            .iter()
+            .filter_map(|(key, (_, entity))| match entity {
+                Entity::Note(note) => Some((note.at, key.clone())),
+                Entity::Evidence(evidence) => Some((evidence.at, key.clone())),
+                Entity::Deployment(deployment) => Some((deployment.ended, key.clone())),
+                Entity::Receipt(receipt) if receipt.stage().is_final() => {
+                    receipt.stages.last().map(|last| (last.at, key.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        if old.len() <= HISTORY {
+            return Vec::new();
+        }
+        old.sort();
+        old.truncate(old.len() - HISTORY);
+        let keys: Vec<_> = old.into_iter().map(|(_, key)| key).collect();
+        for key in &keys {
+            self.rows.remove(key);
+        }
+        keys
+    }
+
+    all!(
+        /// Rollouts, by target.
+        rollouts, Rollout, Rollout
+    );
+    all!(
+        /// Approvals, settled ones included.
+        approvals, Approval, Approval
+    );
+    all!(
+        /// Environments.
+        environments, Environment, Environment
+    );
+    all!(
+        /// Services.
+        services, Service, Service
+    );
+    all!(
+        /// Releases.
+        releases, Release, Release
+    );
+    all!(
+        /// Holds in force.
+        holds, Hold, Hold
+    );
+    all!(
+        /// Instances of all targets.
+        instances, Instance, Instance
+    );
+    all!(
+        /// Notes of all runs.
+        notes, Note, Note
+    );
+    all!(
+        /// Evidence of all runs.
+        evidence, Evidence, Evidence
+    );
+    all!(
+        /// Receipts.
+        receipts, Receipt, Receipt
+    );
+    all!(
+        /// Finished rollouts.
+        deployments, Deployment, Deployment
+    );
+
+    one!(
+        /// The newest rollout of a target.
+        rollout, Rollout, Rollout, (target: &Target)
+    );
+    one!(
+        /// An approval.
+        approval, Approval, Approval, (id: &ApprovalId)
+    );
+    one!(
+        /// A receipt.
+        receipt, Receipt, Receipt, (id: &ReceiptId)
+    );
+    one!(
+        /// An environment.
+        environment, Environment, Environment, (source: &SourceId, name: &EnvironmentName)
+    );
+    one!(
+        /// A hold.
+        hold, Hold, Hold, (source: &SourceId, id: &HoldId)
+    );
+    one!(
+        /// A finished rollout.
+        deployment, Deployment, Deployment, (run: &Run)
+    );
+
+    /// All rows, for a snapshot.
+    pub fn entities(&self) -> impl Iterator<Item = (&Scope, &Entity)> {
+        self.rows.values().map(|(scope, entity)| (scope, entity))
+    }
+
+    /// All watches and their health.
+    pub fn links(&self) -> impl Iterator<Item = (&Scope, &LinkState)> {
+        self.links.iter()
+    }
+
+    /// The health of a source: the worst of its watches; `Connecting` if it has none.
+    pub fn link(&self, source: &SourceId) -> LinkState {
+        let rank = |state: &LinkState| match state {
+            LinkState::Live { .. } => 0,
+            LinkState::Connecting => 1,
+            LinkState::Denied { .. } => 2,
+            LinkState::Stale { .. } => 3,
+        };
+        self.links
+            .iter()
+            .filter(|(scope, _)| scope.source == *source)
+            .map(|(_, state)| state)
+            .max_by_key(|state| rank(state))
+            .cloned()
+            .unwrap_or(LinkState::Connecting)
+    }
+
+    /// The numbers of an arm, oldest first.
+    pub fn samples(&self, target: &Target, role: &ArmRole) -> Option<&VecDeque<ArmSample>> {
+        self.samples.get(&(target.clone(), role.clone()))
+    }
+
+    /// The numbers of all arms.
+    pub fn all_samples(&self) -> impl Iterator<Item = &VecDeque<ArmSample>> {
+        self.samples.values()
+    }
+}

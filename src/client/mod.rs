@@ -1,0 +1,1 @@
+//! The calls of a server from the other side: cockpit, command line and tests.

@@ -1,0 +1,5 @@
+//! The terminal program.
+
+pub mod app;
+pub mod shell;
+pub mod view;

@@ -1,0 +1,1 @@
+//! Terminal, input, the loop, effects.

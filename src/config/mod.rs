@@ -1,0 +1,1 @@
+//! Files become checked settings; errors name file, line, key and what was expected.

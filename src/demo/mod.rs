@@ -1,0 +1,1 @@
+//! A live system to try: sample services, load, a scratch directory.

@@ -1,0 +1,240 @@
+//! What goes into the core and what comes out.
+
+use crate::engine::proxy::wire::Route;
+use crate::model::{
+    Actor, Command, EnvironmentName, HealthSpec, Histogram, Refusal, Release, ServiceName, Spec, StopSpec, Version,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A service in an environment: what rollouts happen to. Its text is `service@environment`, which
+/// is also the proxy's listener name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SlotKey {
+    /// Which service.
+    pub service: ServiceName,
+    /// In which environment.
+    pub environment: EnvironmentName,
+}
+
+impl fmt::Display for SlotKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.service, self.environment)
+    }
+}
+
+/// Instance ids are unique for the life of the journal, never reused.
+pub type InstanceId = String;
+/// A pool is the instances of one revision of a slot; its id is unique for the life of the journal.
+pub type PoolId = String;
+/// Effects are numbered without gaps for the life of the journal.
+pub type EffectId = u64;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Input {
+    /// A person's or system's command: promote, pause, …, deploy, hold, approve. Pins are checked
+    /// here. `Apply` and the release actions come as the inputs below instead.
+    Command {
+        /// What.
+        command: Command,
+        /// Who.
+        actor: Actor,
+    },
+    /// A checked configuration, to be put into force whole.
+    Apply {
+        /// What.
+        spec: Box<Spec>,
+        /// `sha256:…` of its text.
+        digest: String,
+        /// Who.
+        actor: Actor,
+    },
+    /// An artifact was stored and verified.
+    ReleaseAdded(Release),
+    /// A stored release is to be forgotten. Refused while anything runs, is warm or is queued on it.
+    ReleaseRemoved {
+        /// Whose.
+        service: ServiceName,
+        /// Which.
+        version: Version,
+    },
+    /// Something happened to an instance.
+    Instance {
+        /// To which.
+        id: InstanceId,
+        /// What.
+        event: InstanceEvent,
+    },
+    /// The proxy follows a route.
+    RouteAcked {
+        /// Which listener.
+        slot: SlotKey,
+        /// Which version of its route.
+        version: u64,
+    },
+    /// The proxy could not follow a route, such as a port in use.
+    RouteRefused {
+        /// Which listener.
+        slot: SlotKey,
+        /// Which version of its route.
+        version: u64,
+        /// Why.
+        why: String,
+    },
+    /// The proxy went back to stable by itself, since nobody renewed its lease.
+    LeaseLapsed {
+        /// Which listener.
+        slot: SlotKey,
+        /// The route it was on.
+        version: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// What the pools of a slot did in one window; increments, not totals. Not journalled.
+    Window {
+        /// Which slot.
+        slot: SlotKey,
+        /// One for each pool that has a route; without requests the counts are 0.
+        pools: Vec<PoolWindow>,
+        /// Length of the window in milliseconds.
+        window_ms: u32,
+    },
+    /// No numbers could be had (the proxy is away).
+    WindowMissing,
+    /// Time passed. At least one a second while anything is in flight.
+    Tick,
+}
+
+/// What a pool did in one window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolWindow {
+    /// Which.
+    pub pool: PoolId,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, answered 5xx or not answered whole.
+    pub errors: u64,
+    /// Of those that were answered.
+    pub latency: Histogram,
+}
+
+/// What happens to an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum InstanceEvent {
+    /// Its process runs (or was adopted after a restart of the server).
+    Started {
+        /// Its process id.
+        pid: u32,
+        /// Where it listens.
+        address: SocketAddr,
+    },
+    /// It could not be started: no such command, digest differs, no free port. Counts as a crash
+    /// unless `permanent`, which fails the rollout at once.
+    StartFailed {
+        /// A sentence.
+        why: String,
+        /// Trying again can't help.
+        permanent: bool,
+    },
+    /// Enough good checks in a row.
+    Ready,
+    /// Enough bad checks in a row.
+    Unhealthy {
+        /// What the check said.
+        why: String,
+    },
+    /// Its process ended.
+    Exited {
+        /// `exit status 3`, `killed by signal 9`, and the last line of its output.
+        why: String,
+    },
+    /// The asked-for stop is complete: drained, ended, reaped.
+    Stopped,
+}
+
+/// How to start an instance: everything that the process room needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Its id.
+    pub instance: InstanceId,
+    /// Where it belongs.
+    pub slot: SlotKey,
+    /// Its pool.
+    pub pool: PoolId,
+    /// What it runs.
+    pub version: Version,
+    /// `sha256:…`; verified before each start.
+    pub digest: String,
+    /// Program and arguments with placeholders.
+    pub run: Vec<String>,
+    /// Variables.
+    pub env: BTreeMap<String, String>,
+    /// Variable → `file:PATH`.
+    pub secrets: BTreeMap<String, String>,
+    /// How it is checked.
+    pub health: HealthSpec,
+    /// How it is ended.
+    pub stop: StopSpec,
+    /// Counts starts of this instance, from 0: a crash-looping one is started again with a higher one.
+    pub attempt: u32,
+}
+
+/// Something to carry out. Carrying one out twice is the same as once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Effect {
+    /// Start a process and check its health; answered by `Instance` inputs. An instance that runs
+    /// already with the same attempt is left alone.
+    Start(Box<Launch>),
+    /// Take out: drain at the proxy, signal, grace, kill the group; answered by `Stopped`.
+    Stop {
+        /// Which.
+        instance: InstanceId,
+        /// How.
+        stop: StopSpec,
+    },
+    /// Route a slot; answered by `RouteAcked` or `RouteRefused`.
+    Route {
+        /// Which slot.
+        slot: SlotKey,
+        /// What.
+        route: Route,
+        /// It only takes traffic from a candidate: carried out even if the journal can't commit.
+        lowers_exposure: bool,
+    },
+    /// Close a slot's listener: its service is gone from the configuration.
+    Unroute {
+        /// Which slot.
+        slot: SlotKey,
+    },
+}
+
+/// An effect with its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Numbered {
+    /// Its number.
+    pub id: EffectId,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// What one step gives.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// To carry out, in this order, once the new state is durable.
+    pub effects: Vec<Numbered>,
+    /// Must the state be journalled? False for ticks and windows that only moved timers or rings.
+    pub changed: bool,
+    /// For `Command`, `Apply` and the release inputs: why nothing was done.
+    pub refused: Option<Refusal>,
+}
+
+/// Longest step of time that counts for a wait: what is beyond (a jump of the clock, a suspended
+/// machine, a server that was away) does not bring a promotion closer.
+pub const LONGEST_TICK: SignedDuration = SignedDuration::from_secs(2);

@@ -1,0 +1,1 @@
+//! Instances: start, watch, stop, adopt.

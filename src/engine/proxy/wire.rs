@@ -1,0 +1,173 @@
+//! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
+
+use crate::model::{ArmRole, Histogram, Ppm, Version};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Version of this wire; a newer one is refused with a sentence.
+pub const PROXY_WIRE: u32 = 1;
+
+/// One instance that can take requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The engine's instance id.
+    pub instance: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// The instances of one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolRoute {
+    /// The engine's pool id; counters are kept by it.
+    pub pool: String,
+    /// For labels.
+    pub role: ArmRole,
+    /// For labels.
+    pub version: Version,
+    /// Its share; the weights of a route sum to 1,000,000.
+    pub weight: Ppm,
+    /// Only ready instances.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Everything that one listener does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The listener's name, `service@environment`.
+    pub listener: String,
+    /// Grows with each route of a listener; a lower or equal one is refused as stale, except that the same version with the same content is acknowledged again.
+    pub version: u64,
+    /// Where users reach it.
+    pub listen: SocketAddr,
+    /// At least one.
+    pub pools: Vec<PoolRoute>,
+    /// The pool that gets everything when the lease lapses: stable. `Some` makes the route leased.
+    pub fallback: Option<String>,
+}
+
+/// What the engine asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Request {
+    /// First on each connection.
+    Hello {
+        /// The asker's [`PROXY_WIRE`].
+        wire: u32,
+    },
+    /// Put a route into force. Answered once every later choice of a pool follows it.
+    SetRoute(Route),
+    /// Close a listener.
+    RemoveRoute {
+        /// Which.
+        listener: String,
+    },
+    /// The engine is alive and judging: leased routes stay for so long from now.
+    Renew {
+        /// Milliseconds.
+        ttl_ms: u64,
+    },
+    /// Counters since the proxy started.
+    Stats,
+    /// Answered when none of these instances has a request in flight, or at the bound. Its idle
+    /// connections are closed.
+    Drain {
+        /// Which instances; they must be out of every route already.
+        instances: Vec<String>,
+        /// Bound in milliseconds.
+        timeout_ms: u64,
+    },
+    /// Stop accepting, finish what is in flight up to the bound, exit.
+    Shutdown {
+        /// Bound in milliseconds.
+        timeout_ms: u64,
+    },
+}
+
+/// A numbered request; the answer has the same number. Answers may come in another order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// Chosen by the asker.
+    pub id: u64,
+    /// Request or response.
+    pub body: T,
+}
+
+/// A lease that lapsed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lapse {
+    /// Which listener.
+    pub listener: String,
+    /// The route that it was on.
+    pub version: u64,
+    /// How long ago, in milliseconds.
+    pub ago_ms: u64,
+}
+
+/// What the proxy answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Response {
+    /// To `Hello`.
+    Hello {
+        /// The proxy's [`PROXY_WIRE`].
+        wire: u32,
+        /// Its process id.
+        pid: u32,
+        /// The routes in force: listener and version.
+        routes: Vec<(String, u64)>,
+        /// Leases that lapsed and were not followed by a new route since.
+        lapsed: Vec<Lapse>,
+    },
+    /// To `SetRoute`.
+    Acked {
+        /// Which listener.
+        listener: String,
+        /// The version in force.
+        version: u64,
+    },
+    /// To `Renew`, `RemoveRoute`, `Shutdown`.
+    Done,
+    /// To `Drain`.
+    Drained {
+        /// Requests that were still in flight at the bound.
+        remaining: u64,
+    },
+    /// To `Stats`.
+    Stats(Stats),
+    /// It could not be done: a port in use, a stale version, a malformed request.
+    Refused {
+        /// A sentence.
+        why: String,
+    },
+}
+
+/// Counters since the proxy started.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// One per listener and pool that has a route or had requests.
+    pub pools: Vec<PoolStats>,
+    /// Leases that lapsed and were not followed by a new route since.
+    pub lapsed: Vec<Lapse>,
+}
+
+/// Counters of one pool on one listener.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolStats {
+    /// Which listener.
+    pub listener: String,
+    /// Which pool.
+    pub pool: String,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of those, answered 5xx by the instance.
+    pub errors: u64,
+    /// Of those, not answered whole: connection refused, reset, timed out.
+    pub failures: u64,
+    /// Not ended yet, tunnels included.
+    pub in_flight: u64,
+    /// From the request's head to the last byte of the answer.
+    pub latency: Histogram,
+    /// In flight by instance.
+    pub by_instance: Vec<(String, u64)>,
+}

@@ -1,0 +1,1 @@
+//! The loop that owns its sources: decides, carries out, follows each command to its effect.

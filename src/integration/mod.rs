@@ -1,0 +1,3 @@
+//! Everything outside, one folder a port.
+
+pub mod orchestrator;

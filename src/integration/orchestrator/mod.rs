@@ -1,0 +1,70 @@
+//! The port to whatever carries out rollouts.
+
+use crate::control::Authorized;
+use crate::model::{ActionSet, Command, Detail, Refusal, Rollout, Run, Scoped, SourceId, Stage};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+/// What a backend can do at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Its source.
+    pub source: SourceId,
+    /// Every action that it knows, whatever a rollout's state.
+    pub actions: ActionSet,
+}
+
+/// The backend said yes; the effect is still to be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// What it answered, in words, where there is something to say (such as a hold's id).
+    pub note: Option<String>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotDone {
+    /// The backend said no: nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It never left: nothing changed.
+    #[error("not sent: {why}")]
+    NotSent {
+        /// Why.
+        why: String,
+    },
+    /// The answer was lost: it may have been carried out. Never sent again blindly.
+    #[error("outcome unknown: {why}")]
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why a run can't be inspected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InspectError {
+    /// There is no such run.
+    #[error("there is no rollout {0}")]
+    NotFound(Run),
+    /// The backend can't be reached.
+    #[error("cannot read it: {0}")]
+    Unreachable(String),
+}
+
+/// A backend. One implementation a system, object-safe.
+#[async_trait]
+pub trait Orchestrator: Send + Sync + 'static {
+    /// What it can do at all.
+    fn capabilities(&self) -> Capabilities;
+    /// Rows and their changes, from a snapshot on. Never ends; tells its own health.
+    fn watch(&self) -> BoxStream<'static, Scoped>;
+    /// Carries out one command; tests the pin in the same step where the backend can.
+    async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone>;
+    /// How far a command has come, given the row before it and the row now. Pure.
+    fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, now: Timestamp)
+    -> Stage;
+    /// Everything about a run, read live; `receipts` stays empty (the hub has those).
+    async fn inspect(&self, run: &Run) -> Result<Detail, InspectError>;
+}

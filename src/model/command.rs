@@ -1,0 +1,132 @@
+//! Commands: what a person asks for. A client never names the actor; the hub does.
+
+use super::{
+    Action, ApprovalId, CommandId, EnvironmentName, HoldId, Phase, Pin, Rollout, Run, ServiceName, SourceId, Version,
+};
+use serde::{Deserialize, Serialize};
+
+/// A role, such as a group of the operating system.
+pub type Role = String;
+
+/// Who asks, as the hub knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Actor {
+    /// The login name, or `system:…` for the program itself.
+    pub name: String,
+    /// The kernel's word for it, where it came over a socket.
+    pub uid: Option<u32>,
+    /// Groups.
+    pub roles: Vec<Role>,
+}
+
+impl Actor {
+    /// The program itself, such as `system:analysis`.
+    #[must_use]
+    pub fn system(name: &str) -> Actor {
+        Actor { name: format!("system:{name}"), uid: None, roles: Vec::new() }
+    }
+}
+
+/// Which rollouts a scope means. All that are named must match; an empty selector means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Selector {
+    /// One backend.
+    pub source: Option<SourceId>,
+    /// One environment.
+    pub environment: Option<EnvironmentName>,
+    /// One service.
+    pub service: Option<ServiceName>,
+}
+
+impl Selector {
+    /// Does it mean this rollout?
+    #[must_use]
+    pub fn matches(&self, rollout: &Rollout) -> bool {
+        self.source.as_ref().is_none_or(|source| *source == rollout.run.target.source)
+            && self.environment.as_ref().is_none_or(|environment| *environment == rollout.environment)
+            && self.service.as_ref().is_none_or(|service| *service == rollout.service)
+    }
+
+    /// Does it mean this rollout, and is there something to hold?
+    #[must_use]
+    pub fn holds(&self, rollout: &Rollout) -> bool {
+        self.matches(rollout) && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
+    }
+}
+
+impl std::fmt::Display for Selector {
+    /// `everything`, or `source=local environment=production service=checkout`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut words = Vec::new();
+        words.extend(self.source.as_ref().map(|source| format!("source={source}")));
+        words.extend(self.environment.as_ref().map(|environment| format!("environment={environment}")));
+        words.extend(self.service.as_ref().map(|service| format!("service={service}")));
+        f.pad(if words.is_empty() { "everything".to_owned() } else { words.join(" ") }.as_str())
+    }
+}
+
+/// What a command is about; it carries the command's arguments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Subject {
+    /// One rollout: promote, pause, abort, roll back, retry, restart.
+    Run(Run),
+    /// One approval: approve, reject.
+    Approval {
+        /// Which.
+        id: ApprovalId,
+        /// The run that it is for.
+        run: Run,
+    },
+    /// A set of rollouts: hold.
+    Scope {
+        /// Which.
+        selector: Selector,
+        /// Those that matched when the person confirmed; informative, a hold takes all that match.
+        frozen: Vec<Run>,
+    },
+    /// One hold: release.
+    Hold(HoldId),
+    /// A new rollout: deploy.
+    Deployment {
+        /// What.
+        service: ServiceName,
+        /// Where to.
+        environment: EnvironmentName,
+        /// Which version; with `from` it may be left out.
+        version: Option<Version>,
+        /// Take what succeeded there, and the same digest only.
+        from: Option<EnvironmentName>,
+    },
+    /// One stored release: add (the artifact travels beside the command), remove.
+    Release {
+        /// Whose.
+        service: ServiceName,
+        /// Which.
+        version: Version,
+    },
+    /// A configuration of services: apply.
+    Config {
+        /// The text of `flightdeck.toml`.
+        text: String,
+        /// Where the person has it, for messages; also the base of relative paths.
+        path: String,
+    },
+}
+
+/// One request to change something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Command {
+    /// Chosen by the client; submitting the same id twice carries it out once.
+    pub id: CommandId,
+    /// What to do.
+    pub action: Action,
+    /// To what.
+    pub subject: Subject,
+    /// What the person saw. `None` is allowed for commands that reduce exposure and for those
+    /// about something that does not exist yet; the hub then pins what it sees itself.
+    pub pin: Option<Pin>,
+    /// Why.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,369 @@
+//! Everything that a board holds rows of.
+
+use super::{
+    Approval, ApprovalId, ArmRole, EnvironmentName, HoldId, Phase, Receipt, ReceiptId, Rollout, Run, Selector,
+    ServiceName, SourceId, Target, Version,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A service as its source knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Where it is known.
+    pub source: SourceId,
+    /// Its name.
+    pub name: ServiceName,
+    /// Where it is configured to run.
+    pub environments: Vec<EnvironmentName>,
+}
+
+/// How much care an environment asks for.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Nobody is hurt.
+    Low,
+    /// Colleagues are hurt.
+    #[default]
+    Standard,
+    /// Customers are hurt.
+    Critical,
+}
+
+/// An environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Where it is known.
+    pub source: SourceId,
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Promotion order, lowest first.
+    pub order: u32,
+    /// How much care it asks for.
+    pub tier: Tier,
+    /// May an author approve their own rollout here?
+    pub allow_self: bool,
+}
+
+/// A stored artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ArtifactRef {
+    /// `sha256:…` of its bytes.
+    pub digest: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A version of a service that can be deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Where it is stored.
+    pub source: SourceId,
+    /// Of which service.
+    pub service: ServiceName,
+    /// As its owner writes it.
+    pub version: Version,
+    /// Its content.
+    pub artifacts: Vec<ArtifactRef>,
+    /// Source commit, where told.
+    pub commit: Option<String>,
+    /// Who stored it.
+    pub author: String,
+    /// When.
+    pub added: Timestamp,
+}
+
+/// One limit of an analysis, judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricResult {
+    /// `error_rate`, `latency_p99`, …
+    pub name: String,
+    /// The candidate's value (a ratio, or milliseconds for latencies).
+    pub candidate: Option<f64>,
+    /// Stable's value over the same span.
+    pub stable: Option<f64>,
+    /// The limit in words with its unit, such as `at most 1 %`.
+    pub limit: String,
+    /// Unit of the values: `ratio` or `ms`.
+    pub unit: String,
+    /// The verdict.
+    pub verdict: MetricVerdict,
+    /// One sentence with the numbers.
+    pub why: String,
+}
+
+/// What a metric says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MetricVerdict {
+    /// Within its limits, with enough data.
+    Pass,
+    /// Over a limit.
+    Fail,
+    /// Too little data to say.
+    Missing,
+}
+
+/// A judgement over a span, with its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnalysisReport {
+    /// The template's name.
+    pub template: String,
+    /// Judged from.
+    pub from: Timestamp,
+    /// Judged to.
+    pub to: Timestamp,
+    /// Requests that reached the candidate.
+    pub candidate_requests: u64,
+    /// Requests that reached stable.
+    pub stable_requests: u64,
+    /// Worst of its metrics.
+    pub verdict: MetricVerdict,
+    /// Each limit.
+    pub metrics: Vec<MetricResult>,
+}
+
+/// What speaks for or against a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Unique within its source.
+    pub id: String,
+    /// For which run.
+    pub run: Run,
+    /// When it was found.
+    pub at: Timestamp,
+    /// `analysis`, later `scan`, `signature`, …
+    pub kind: String,
+    /// The numbers, for `analysis`.
+    pub analysis: Option<AnalysisReport>,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// Something that happened to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Unique within its source.
+    pub id: String,
+    /// To which run.
+    pub run: Run,
+    /// When.
+    pub at: Timestamp,
+    /// Who or what did it.
+    pub who: String,
+    /// One sanitised line.
+    pub text: String,
+}
+
+/// What a hold does to one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldTarget {
+    /// Which run.
+    pub run: Run,
+    /// Held, or why it could not be.
+    pub held: bool,
+    /// In words.
+    pub note: String,
+}
+
+/// "Stop the line."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its identity.
+    pub id: HoldId,
+    /// Where it is in force.
+    pub source: SourceId,
+    /// What it means.
+    pub selector: Selector,
+    /// Who holds.
+    pub owner: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it did to each target.
+    pub targets: Vec<HoldTarget>,
+}
+
+/// How a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentOutcome {
+    /// The candidate became stable.
+    Succeeded,
+    /// It ended with stable as before.
+    Aborted,
+    /// The engine or a person took a live version back.
+    RolledBack,
+    /// It could not come up.
+    Failed,
+    /// A newer one replaced it.
+    Superseded,
+}
+
+/// A finished rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Which run.
+    pub run: Run,
+    /// Of which service.
+    pub service: ServiceName,
+    /// In which environment.
+    pub environment: EnvironmentName,
+    /// What served before.
+    pub from: Option<Version>,
+    /// What was brought in.
+    pub to: Version,
+    /// Who asked.
+    pub author: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How.
+    pub outcome: DeploymentOutcome,
+    /// Why, one line.
+    pub cause: String,
+}
+
+/// Where an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Written down or started, not ready yet.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Up, but failing its checks.
+    Unhealthy {
+        /// What the check said.
+        why: String,
+    },
+    /// Finishing its requests.
+    Draining,
+    /// Gone, and to be started again after a pause.
+    BackingOff {
+        /// How it ended last time.
+        why: String,
+    },
+    /// Gone for good.
+    Ended {
+        /// How.
+        why: String,
+    },
+}
+
+/// One running copy of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Unique within its source.
+    pub id: String,
+    /// Whose.
+    pub target: Target,
+    /// For which side.
+    pub role: ArmRole,
+    /// What it runs.
+    pub version: Version,
+    /// Where it stands.
+    pub state: InstanceState,
+    /// Process id, where there is one.
+    pub pid: Option<u32>,
+    /// Where it listens.
+    pub address: Option<String>,
+    /// How often it was started again.
+    pub restarts: u32,
+    /// When it was started last.
+    pub started: Option<Timestamp>,
+}
+
+/// One row of a board.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Entity {
+    /// A service.
+    Service(Service),
+    /// An environment.
+    Environment(Environment),
+    /// A stored release.
+    Release(Release),
+    /// A rollout, in flight or settled: one per target, the newest run.
+    Rollout(Box<Rollout>),
+    /// An approval.
+    Approval(Box<Approval>),
+    /// Evidence.
+    Evidence(Box<Evidence>),
+    /// A receipt.
+    Receipt(Box<Receipt>),
+    /// A hold.
+    Hold(Hold),
+    /// A finished rollout.
+    Deployment(Box<Deployment>),
+    /// An instance.
+    Instance(Box<Instance>),
+    /// Something that happened.
+    Note(Note),
+}
+
+/// The key of a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum EntityRef {
+    /// By source and name.
+    Service(SourceId, ServiceName),
+    /// By source and name.
+    Environment(SourceId, EnvironmentName),
+    /// By source, service and version.
+    Release(SourceId, ServiceName, Version),
+    /// By target: a newer run replaces the row.
+    Rollout(Target),
+    /// By id.
+    Approval(ApprovalId),
+    /// By source and id.
+    Evidence(SourceId, String),
+    /// By id.
+    Receipt(ReceiptId),
+    /// By source and id.
+    Hold(SourceId, HoldId),
+    /// By run.
+    Deployment(Run),
+    /// By source and id.
+    Instance(SourceId, String),
+    /// By source and id.
+    Note(SourceId, String),
+}
+
+impl Entity {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> EntityRef {
+        match self {
+            Entity::Service(e) => EntityRef::Service(e.source.clone(), e.name.clone()),
+            Entity::Environment(e) => EntityRef::Environment(e.source.clone(), e.name.clone()),
+            Entity::Release(e) => EntityRef::Release(e.source.clone(), e.service.clone(), e.version.clone()),
+            Entity::Rollout(e) => EntityRef::Rollout(e.run.target.clone()),
+            Entity::Approval(e) => EntityRef::Approval(e.id.clone()),
+            Entity::Evidence(e) => EntityRef::Evidence(e.run.target.source.clone(), e.id.clone()),
+            Entity::Receipt(e) => EntityRef::Receipt(e.id.clone()),
+            Entity::Hold(e) => EntityRef::Hold(e.source.clone(), e.id.clone()),
+            Entity::Deployment(e) => EntityRef::Deployment(e.run.clone()),
+            Entity::Instance(e) => EntityRef::Instance(e.target.source.clone(), e.id.clone()),
+            Entity::Note(e) => EntityRef::Note(e.run.target.source.clone(), e.id.clone()),
+        }
+    }
+}
+
+impl Deployment {
+    /// The phase that its rollout ended in.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self.outcome {
+            DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack => Phase::Healthy,
+            DeploymentOutcome::Aborted => Phase::Aborted,
+            DeploymentOutcome::Failed => Phase::Failed,
+            DeploymentOutcome::Superseded => Phase::Superseded,
+        }
+    }
+}

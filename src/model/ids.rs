@@ -1,0 +1,113 @@
+//! Names and identities. Each is a checked or opaque string, so that two kinds can't be mixed up.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.to_owned())
+            }
+        }
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self(text)
+            }
+        }
+    };
+}
+
+name!(
+    /// One configured backend: `local` for a server's engine, a context name for Kubernetes.
+    SourceId
+);
+name!(
+    /// One hub, unique for its life; part of every envelope.
+    HubId
+);
+name!(
+    /// A deployable service.
+    ServiceName
+);
+name!(
+    /// An environment that releases pass through.
+    EnvironmentName
+);
+name!(
+    /// A release's version as its owner writes it.
+    Version
+);
+name!(
+    /// One approval request.
+    ApprovalId
+);
+name!(
+    /// One hold ("stop the line"), such as `H-3`.
+    HoldId
+);
+name!(
+    /// One command; chosen by the client, so that a repeated submission is recognised.
+    CommandId
+);
+name!(
+    /// One receipt; the same text as its command's id.
+    ReceiptId
+);
+
+/// The workload that rollouts happen to. Stable under reloads of any configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The backend that owns it.
+    pub source: SourceId,
+    /// The backend's own word for its kind: `service`, `Deployment`, `Rollout`, …
+    pub kind: String,
+    /// Kubernetes namespace; the environment for the built-in engine.
+    pub namespace: Option<String>,
+    /// The backend's name of it.
+    pub name: String,
+    /// Changes when it is deleted and made again under the same name.
+    pub uid: String,
+}
+
+impl fmt::Display for Target {
+    /// `source/namespace/name`, the form that the command line accepts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{}/{}", self.source, namespace, self.name),
+            None => write!(f, "{}/{}", self.source, self.name),
+        }
+    }
+}
+
+/// One rollout of a target. Receipts, approvals and evidence bind to a run, never to a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Run {
+    /// What is rolled out.
+    pub target: Target,
+    /// Which rollout of it; opaque, unique within the target.
+    pub revision: String,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.target, self.revision)
+    }
+}

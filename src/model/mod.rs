@@ -1,0 +1,45 @@
+//! The words that all rooms speak: plain serde data, no I/O, no clock, no randomness.
+//!
+//! [`Update`]s travel from integrations to people, [`Command`]s travel back, a [`Query`] gets one
+//! [`Reply`]. Enums are adjacently tagged (`type`, `data`) so that the same JSON serves a channel,
+//! HTTP, a recording and JSON lines on stdio.
+
+mod action;
+mod approval;
+mod command;
+mod entity;
+mod facts;
+mod histogram;
+mod ids;
+mod query;
+mod receipt;
+mod rollout;
+mod samples;
+mod spec;
+mod text;
+mod update;
+
+pub use action::{Action, ActionRow, ActionSet, Direction};
+pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
+pub use command::{Actor, Command, Role, Selector, Subject};
+pub use entity::{
+    AnalysisReport, ArtifactRef, Deployment, DeploymentOutcome, Entity, EntityRef, Environment, Evidence, Hold,
+    HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+};
+pub use facts::{Fact, FactChange, Facts, Pin, PinError};
+pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
+pub use ids::{
+    ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
+};
+pub use query::{
+    Decision, Detail, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath,
+};
+pub use receipt::{Grade, Proof, Receipt, Stage, StageRecord, TargetResult};
+pub use rollout::{Arm, ArmRole, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait};
+pub use samples::{ArmSample, SAMPLE_HISTORY};
+pub use spec::{
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, Metric, MetricLimit, Missing, Placement, ServiceSpec,
+    Spec, StopSpec,
+};
+pub use text::{has_hidden, sanitize, sanitize_line};
+pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_VERSION};

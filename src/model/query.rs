@@ -1,0 +1,219 @@
+//! Questions and their answers.
+
+use super::{Action, Direction, Entity, Evidence, FactChange, Instance, Note, Pin, Receipt, Rollout, Run, Subject};
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+/// A question to a hub; each gets one [`Reply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Query {
+    /// May I, what would happen, and what do I pin? Reads the live object.
+    Prepare {
+        /// What.
+        action: Action,
+        /// To what.
+        subject: Subject,
+    },
+    /// Everything about a run.
+    Inspect {
+        /// Which.
+        run: Run,
+    },
+    /// All rows of the board.
+    Board,
+    /// Who am I to you?
+    WhoAmI,
+    /// What would applying this configuration change? Answered by [`Reply::Lines`].
+    Diff {
+        /// The text of `flightdeck.toml`.
+        text: String,
+        /// Its path, for messages and relative paths.
+        path: String,
+    },
+    /// The last lines of an instance's output.
+    Logs {
+        /// Which instance.
+        instance: String,
+        /// At most so many lines.
+        lines: u32,
+    },
+    /// Check the ledger's chain. Answered by [`Reply::Lines`] or [`Reply::Refused`].
+    VerifyLedger,
+    /// The newest ledger records, as JSON lines.
+    Ledger {
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// Why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// The caller may not.
+    Denied,
+    /// The pin no longer holds.
+    PinChanged,
+    /// It does not apply to the subject as it stands.
+    NotApplicable,
+    /// There is no such subject.
+    NotFound,
+    /// What is known of it is too old.
+    Stale,
+    /// The request itself is wrong.
+    Invalid,
+    /// The record could not be made durable.
+    NotRecorded,
+    /// The hub or backend failed.
+    Internal,
+}
+
+/// A no, with its reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{why}")]
+pub struct Refusal {
+    /// Which sort.
+    pub kind: RefusalKind,
+    /// A sentence: what happened, what still holds, what to do.
+    pub why: String,
+    /// For a pin: each fact that changed.
+    pub changes: Vec<FactChange>,
+}
+
+impl Refusal {
+    /// A refusal without changed facts.
+    #[must_use]
+    pub fn new(kind: RefusalKind, why: impl Into<String>) -> Refusal {
+        Refusal { kind, why: why.into(), changes: Vec::new() }
+    }
+
+    /// A refusal for a pin whose facts changed; the sentence names each.
+    #[must_use]
+    pub fn pin(changes: Vec<FactChange>) -> Refusal {
+        let list: Vec<_> = changes.iter().map(ToString::to_string).collect();
+        Refusal {
+            kind: RefusalKind::PinChanged,
+            why: format!("it changed since you looked: {}; nothing was done", list.join(", ")),
+            changes,
+        }
+    }
+}
+
+/// How much a confirmation asks of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Friction {
+    /// Done at once.
+    None,
+    /// `y`.
+    Yes,
+    /// Type this text, which names the target and changes with it.
+    Challenge(String),
+    /// Type this text and give a reason.
+    ChallengeAndReason(String),
+}
+
+/// What governance says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Decision {
+    /// Yes, after this much friction.
+    Allow {
+        /// How much.
+        friction: Friction,
+    },
+    /// Not yet: these kinds of evidence are missing.
+    Needs(Vec<String>),
+    /// No.
+    Refuse(Refusal),
+}
+
+/// How a rollback would go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RollbackPath {
+    /// The version before is still up: one switch.
+    Warm,
+    /// It must be started first.
+    Start,
+}
+
+/// What a yes does next, said beforehand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Sentences, most important first: route, capacity, gates ahead, way back.
+    pub lines: Vec<String>,
+    /// What to be warned of: stable too small to carry all traffic, a step that can't be undone.
+    pub warnings: Vec<String>,
+    /// The step that the run will be at, where that is known.
+    pub step: Option<u32>,
+    /// How long until it is effective, where that can be said.
+    pub takes: Option<SignedDuration>,
+    /// For a rollback.
+    pub path: Option<RollbackPath>,
+}
+
+/// The answer to [`Query::Prepare`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// For which action.
+    pub action: Action,
+    /// On what.
+    pub subject: Subject,
+    /// May the caller, and how.
+    pub decision: Decision,
+    /// Which way it moves exposure here; a backend may say that an abort is none.
+    pub direction: Direction,
+    /// What a command must carry.
+    pub pin: Option<Pin>,
+    /// What would happen.
+    pub forecast: Forecast,
+}
+
+/// Everything about a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The row.
+    pub rollout: Rollout,
+    /// Its instances, all arms.
+    pub instances: Vec<Instance>,
+    /// What happened, oldest first.
+    pub notes: Vec<Note>,
+    /// What was judged, oldest first.
+    pub evidence: Vec<Evidence>,
+    /// Commands about it, oldest first.
+    pub receipts: Vec<Receipt>,
+    /// The backend's own object, as JSON; secrets are masked.
+    pub raw: serde_json::Value,
+}
+
+/// Lines of an instance's output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLines {
+    /// Oldest first, sanitised.
+    pub lines: Vec<String>,
+}
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Reply {
+    /// To `Prepare`.
+    Prepared(Box<Prepared>),
+    /// To `Inspect`.
+    Detail(Box<Detail>),
+    /// To `Board`.
+    Board(Vec<Entity>),
+    /// To `WhoAmI`.
+    WhoAmI {
+        /// Who.
+        actor: super::Actor,
+        /// Is policy enforced here (a server), or only advisory (one's own process)?
+        enforced: bool,
+    },
+    /// To `Logs`, `Diff`, `Ledger`, `VerifyLedger`.
+    Lines(LogLines),
+    /// A question that can't be answered.
+    Refused(Refusal),
+}

@@ -1,0 +1,310 @@
+//! A rollout as every backend shows it: arms, steps, phase and what it waits for.
+
+use super::{ActionSet, EnvironmentName, Facts, HoldId, Run, ServiceName, Version};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A share in parts per million, 0 to 1,000,000.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ppm(pub u32);
+
+impl Ppm {
+    /// No share.
+    pub const ZERO: Ppm = Ppm(0);
+    /// Everything.
+    pub const ALL: Ppm = Ppm(1_000_000);
+
+    /// From whole percent, capped at 100.
+    #[must_use]
+    pub const fn percent(percent: u32) -> Ppm {
+        Ppm(if percent >= 100 { 1_000_000 } else { percent * 10_000 })
+    }
+
+    /// As a fraction, 0.0 to 1.0.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+
+    /// What is left of the whole.
+    #[must_use]
+    pub const fn rest(self) -> Ppm {
+        Ppm(1_000_000_u32.saturating_sub(self.0))
+    }
+}
+
+impl std::fmt::Display for Ppm {
+    /// `25 %`, `0.5 %`: no trailing zeros.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{} %", f64::from(self.0) / 10_000.0);
+        f.pad(&text)
+    }
+}
+
+/// What one group of instances is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum ArmRole {
+    /// What users had before.
+    Stable,
+    /// What is being tried.
+    Candidate,
+    /// Up, but behind an address of its own.
+    Preview,
+    /// A named cohort (A/B, rings).
+    Cohort(String),
+    /// Gets copies of requests; its answers are dropped.
+    Shadow,
+}
+
+/// Instances of an arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Replicas {
+    /// Ready to serve.
+    pub ready: u32,
+    /// Wanted.
+    pub desired: u32,
+}
+
+/// How the actual share of traffic is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrafficSource {
+    /// A proxy acknowledged the route.
+    Acknowledged,
+    /// Counted requests.
+    Counted,
+    /// Derived from ready replicas behind one load balancer.
+    Replicas,
+    /// Only declared; nobody confirmed it.
+    Declared,
+}
+
+/// An arm's share of traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Traffic {
+    /// What the current step asks for.
+    pub desired: Ppm,
+    /// What is known to be in force.
+    pub actual: Option<Ppm>,
+    /// How `actual` is known.
+    pub how: TrafficSource,
+}
+
+/// One side of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Arm {
+    /// What it is for.
+    pub role: ArmRole,
+    /// What it runs.
+    pub version: Version,
+    /// The artifact's digest, `sha256:…`, where known.
+    pub digest: Option<String>,
+    /// Its instances.
+    pub replicas: Replicas,
+    /// Its share of requests.
+    pub traffic: Traffic,
+}
+
+/// Where a rollout stands. Ordered as in the backends' own documents, not by risk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The backend said something we don't know.
+    Unknown,
+    /// First version ever is coming up.
+    Initializing,
+    /// Waits for another rollout or a hold.
+    Queued,
+    /// Moving.
+    Progressing,
+    /// Stands still until somebody or something lets it go on.
+    Paused,
+    /// Up, but not well.
+    Degraded,
+    /// Ended without success, nothing rolled back.
+    Failed,
+    /// Ended; stable has the traffic.
+    Aborted,
+    /// On its way back.
+    RollingBack,
+    /// Replaced by a newer one.
+    Superseded,
+    /// Done and serving.
+    Healthy,
+}
+
+impl Phase {
+    /// Not ended: it can still change what users get by itself.
+    #[must_use]
+    pub const fn in_flight(self) -> bool {
+        matches!(self, Phase::Initializing | Phase::Queued | Phase::Progressing | Phase::Paused | Phase::RollingBack)
+    }
+
+    /// The word that stands on screens.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Phase::Unknown => "unknown",
+            Phase::Initializing => "initializing",
+            Phase::Queued => "queued",
+            Phase::Progressing => "progressing",
+            Phase::Paused => "paused",
+            Phase::Degraded => "degraded",
+            Phase::Failed => "failed",
+            Phase::Aborted => "aborted",
+            Phase::RollingBack => "rolling back",
+            Phase::Superseded => "superseded",
+            Phase::Healthy => "healthy",
+        }
+    }
+}
+
+/// What a rollout waits for; several can hold at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Wait {
+    /// A person: an approval, a manual pause or an indefinite pause step.
+    Human {
+        /// In words, such as `promotion past a pause step`.
+        what: String,
+        /// Who caused the wait or who may end it, where known.
+        who: Option<String>,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A moment.
+    Until {
+        /// When it goes on if nothing else happens.
+        at: Timestamp,
+    },
+    /// A judgement on metrics.
+    Analysis {
+        /// The template's name.
+        name: String,
+        /// When the measured span is complete, if all goes well.
+        until: Option<Timestamp>,
+    },
+    /// Instances that are not ready yet.
+    Health,
+    /// A gate by its id.
+    Gate(String),
+    /// A hold.
+    Hold(HoldId),
+}
+
+/// How a version is brought in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Stop all, start all.
+    Recreate,
+    /// Batch by batch.
+    Rolling,
+    /// Two full sides and one switch.
+    BlueGreen,
+    /// Growing shares.
+    Canary,
+    /// Split by attribute, measured by arm.
+    Ab,
+    /// Copies of requests only.
+    Shadow,
+    /// Named cohorts in order.
+    Rings,
+    /// A backend's own.
+    Other,
+}
+
+/// One step of a rollout's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Step {
+    /// Give the candidate this share.
+    SetWeight(Ppm),
+    /// Stand still; without a duration until a person promotes.
+    Pause {
+        /// How long.
+        duration: Option<SignedDuration>,
+    },
+    /// Judge metrics for a span.
+    Analysis {
+        /// The template's name.
+        name: String,
+        /// How long.
+        duration: SignedDuration,
+    },
+    /// Ask people.
+    Approval {
+        /// How many must say yes.
+        count: u32,
+        /// Whose yes counts; empty: anybody's who may act here.
+        from: Vec<String>,
+        /// How long the request stands; then it lapses and the rollout is aborted.
+        expires: Option<SignedDuration>,
+    },
+    /// Something a backend has and we only name.
+    Other(String),
+}
+
+/// One rollout, or the settled state of a workload that has none in flight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// Its identity.
+    pub run: Run,
+    /// What people call it.
+    pub service: ServiceName,
+    /// Where it happens.
+    pub environment: EnvironmentName,
+    /// How.
+    pub strategy: Strategy,
+    /// The plan; shared, since it never changes within a run.
+    pub steps: Arc<[Step]>,
+    /// Index of the current step; `steps.len()` when all are done; `None` without steps.
+    pub step: Option<u32>,
+    /// All sides, stable first.
+    pub arms: Vec<Arm>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+    /// Why it stands so, one sanitised line.
+    pub message: String,
+    /// When the rollout began.
+    pub started: Timestamp,
+    /// When the phase last changed.
+    pub since: Timestamp,
+    /// Who asked for it.
+    pub author: Option<String>,
+    /// What pins are made of.
+    pub facts: Facts,
+    /// What the backend could do now; what *you* may comes with a [`super::Prepared`].
+    pub offers: ActionSet,
+}
+
+impl Rollout {
+    /// The arm of that role.
+    #[must_use]
+    pub fn arm(&self, role: &ArmRole) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.role == *role)
+    }
+
+    /// The stable arm.
+    #[must_use]
+    pub fn stable(&self) -> Option<&Arm> {
+        self.arm(&ArmRole::Stable)
+    }
+
+    /// The candidate arm.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&Arm> {
+        self.arm(&ArmRole::Candidate)
+    }
+
+    /// Does it wait for a person?
+    #[must_use]
+    pub fn awaits_human(&self) -> bool {
+        self.waits.iter().any(|wait| matches!(wait, Wait::Human { .. }))
+    }
+}

@@ -1,0 +1,89 @@
+//! Updates: what integrations and hubs tell everybody to their right.
+
+use super::{ArmSample, Entity, EntityRef, HubId, SourceId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Version of the vocabulary on every wire. A reader refuses a newer one with a sentence.
+pub const WIRE_VERSION: u32 = 1;
+
+/// One watch: the unit of freshness.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// The backend.
+    pub source: SourceId,
+    /// What is watched there, such as `rollouts` or a namespace; empty: all of it.
+    pub part: String,
+}
+
+/// The health of one watch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum LinkState {
+    /// Not there yet.
+    Connecting,
+    /// Complete and followed.
+    Live {
+        /// Complete since.
+        as_of: Timestamp,
+    },
+    /// What is shown may be old.
+    Stale {
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        why: String,
+    },
+    /// Not allowed.
+    Denied {
+        /// The verb that is missing.
+        verb: String,
+        /// On what.
+        resource: String,
+    },
+}
+
+/// What one update says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Body {
+    /// A complete list of the scope follows.
+    SnapshotBegin,
+    /// A row is new or changed.
+    Upsert(Entity),
+    /// A row is gone.
+    Remove(EntityRef),
+    /// The list is complete: rows of the scope that were not in it are gone.
+    SnapshotEnd,
+    /// Numbers.
+    Samples(Vec<ArmSample>),
+    /// The watch's own health.
+    Link(LinkState),
+}
+
+/// An update as an integration yields it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scoped {
+    /// Of which watch.
+    pub scope: Scope,
+    /// What.
+    pub body: Body,
+}
+
+/// An update as a hub stamps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Which hub.
+    pub hub: HubId,
+    /// Changes when the hub restarts: sequences of two epochs can't be compared.
+    pub epoch: u64,
+    /// Grows by one each.
+    pub seq: u64,
+    /// When the hub stamped it.
+    pub at: Timestamp,
+    /// What.
+    pub scoped: Scoped,
+}
+
+/// The word for what goes right.
+pub type Update = Envelope;

@@ -1,0 +1,1 @@
+//! A hub for others: HTTP, server-sent events, metrics, identity.

@@ -1,0 +1,29 @@
+//! One binary for all integration tests: linking once keeps the suite quick.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+#![allow(clippy::disallowed_methods, reason = "tests are shells: they read clocks to bound waits")]
+#![allow(missing_docs, reason = "a test's name says what it shows")]
+
+mod architecture;
+mod board;
+mod cli;
+mod cockpit;
+mod control;
+mod demo;
+mod engine;
+mod hub;
+mod ledger;
+mod process;
+mod proxy;
+mod runtime;
+mod screens;
+mod server;
+mod support;
+mod terminal;
