@@ -8,6 +8,7 @@ mod error;
 mod paths;
 mod reader;
 pub mod services;
+pub mod settings;
 
 pub use error::{ConfigError, Problem};
 pub use paths::Paths;

@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use directories::ProjectDirs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The folders of one user. None of them needs to exist yet.
@@ -25,26 +26,28 @@ impl Paths {
     /// # Errors
     /// If there is no home directory and not all four variables are set.
     pub fn from_env() -> Result<Paths, ConfigError> {
-        let user = ProjectDirs::from("", "", "flightdeck");
-        let find = |variable: &str, usual: Option<PathBuf>| {
-            let told = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-            // A relative folder would be another one after the next `cd`.
-            let told = told.map(|path| std::path::absolute(&path).unwrap_or(path));
-            told.or(usual).ok_or_else(|| {
-                ConfigError::of_file(Path::new(variable), "expected a folder, since there is no home directory")
+        Paths::find(ProjectDirs::from("", "", "flightdeck").as_ref(), |name| std::env::var_os(name))
+    }
+
+    fn find(user: Option<&ProjectDirs>, told: impl Fn(&str) -> Option<OsString>) -> Result<Paths, ConfigError> {
+        // A relative folder would be another one after the next `cd`.
+        let told = |name: &str| {
+            let path = told(name).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+            Some(std::path::absolute(&path).unwrap_or(path))
+        };
+        let find = |name: &str, usual: Option<PathBuf>| {
+            told(name).or(usual).ok_or_else(|| {
+                ConfigError::of_file(Path::new(name), "expected a folder, since there is no home directory")
             })
         };
-        let user = user.as_ref();
         let data = find("FLIGHTDECK_DATA_DIR", user.map(|dirs| dirs.data_dir().to_owned()))?;
-        let told = std::env::var_os("FLIGHTDECK_DATA_DIR").is_some_and(|value| !value.is_empty());
-        // Someone who moves the data means another server, which has its own socket.
-        let usual = user.and_then(ProjectDirs::runtime_dir).filter(|_| !told).map(Path::to_owned);
+        // Who moves the data means another server, which has its own socket.
+        let moved = told("FLIGHTDECK_DATA_DIR").is_some();
+        let usual = user.and_then(ProjectDirs::runtime_dir).filter(|_| !moved).map(Path::to_owned);
+        let state = user.map(|dirs| dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned());
         Ok(Paths {
             config: find("FLIGHTDECK_CONFIG_DIR", user.map(|dirs| dirs.config_dir().to_owned()))?,
-            state: find(
-                "FLIGHTDECK_STATE_DIR",
-                user.map(|dirs| dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).to_owned()),
-            )?,
+            state: find("FLIGHTDECK_STATE_DIR", state)?,
             runtime: find("FLIGHTDECK_RUNTIME_DIR", usual.or_else(|| Some(data.join("run"))))?,
             data,
         })
@@ -73,5 +76,26 @@ impl Paths {
     /// The user's themes.
     pub fn themes(&self) -> PathBuf {
         self.config.join("themes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(told: &[(&str, &str)]) -> Result<Paths, ConfigError> {
+        Paths::find(None, |name| told.iter().find(|(other, _)| *other == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn folders_can_be_told_and_a_missing_home_is_said() {
+        let all = [("FLIGHTDECK_CONFIG_DIR", "/c"), ("FLIGHTDECK_DATA_DIR", "/d"), ("FLIGHTDECK_STATE_DIR", "/s")];
+        let paths = find(&all).unwrap();
+        assert_eq!(paths.socket(), Path::new("/d/run/server.sock"));
+        assert_eq!(paths.settings(), Path::new("/c/config.toml"));
+        let error = find(&[("FLIGHTDECK_DATA_DIR", "/d")]).unwrap_err().to_string();
+        assert_eq!(error, "FLIGHTDECK_CONFIG_DIR: expected a folder, since there is no home directory");
+        let relative = find(&[all[0], all[1], all[2], ("FLIGHTDECK_RUNTIME_DIR", "run")]).unwrap();
+        assert!(relative.runtime.is_absolute() && relative.runtime.ends_with("run"), "{relative:?}");
     }
 }

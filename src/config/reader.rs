@@ -38,6 +38,11 @@ impl<'d> Report<'d> {
         });
     }
 
+    /// File and line of a byte range.
+    pub(super) fn place(&self, span: &Range<usize>) -> (String, usize) {
+        (self.file.clone(), self.text.get(..span.start).unwrap_or(self.text).matches('\n').count() + 1)
+    }
+
     /// The result: everything or nothing.
     pub(super) fn finish<T>(self, result: Option<T>) -> Result<T, ConfigError> {
         let mut problems = self.problems.into_inner();
@@ -85,9 +90,14 @@ fn join(path: &str, key: &str) -> String {
 impl<'d> Table<'d> {
     /// The document itself; keys other than these are noted.
     pub(super) fn root(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, known: &[&str]) -> Table<'d> {
-        let table = Table { entries: document.get_ref(), span: document.span(), path: String::new(), report };
+        let table = Table::whole(document, report);
         table.only(known);
         table
+    }
+
+    /// The document itself, with any keys.
+    pub(super) fn whole(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>) -> Table<'d> {
+        Table { entries: document.get_ref(), span: document.span(), path: String::new(), report }
     }
 
     fn only(&self, known: &[&str]) {
@@ -193,23 +203,32 @@ impl<'d> Value<'d> {
 
     /// The elements of a list.
     pub(super) fn list(&self, expected: &str) -> Option<Vec<Value<'d>>> {
-        let Some(elements) = self.node.as_array() else {
+        if !self.node.is_array() {
             self.expected(expected, None);
             return None;
-        };
-        Some(
-            elements
-                .iter()
-                .enumerate()
-                .map(|(index, node)| Value {
-                    node: node.get_ref(),
-                    span: node.span(),
-                    key_span: node.span(),
-                    path: format!("{}[{index}]", self.path),
-                    report: self.report,
-                })
-                .collect(),
-        )
+        }
+        Some(self.elements())
+    }
+
+    /// The elements of a list; of anything else none.
+    pub(super) fn elements(&self) -> Vec<Value<'d>> {
+        let Some(elements) = self.node.as_array() else { return Vec::new() };
+        elements
+            .iter()
+            .enumerate()
+            .map(|(index, node)| Value {
+                node: node.get_ref(),
+                span: node.span(),
+                key_span: node.span(),
+                path: format!("{}[{index}]", self.path),
+                report: self.report,
+            })
+            .collect()
+    }
+
+    /// The value as JSON; dates as text.
+    pub(super) fn json(&self) -> serde_json::Value {
+        json(self.node)
     }
 
     /// Text without control characters.
@@ -312,14 +331,28 @@ impl<'d> Value<'d> {
     }
 }
 
+fn json(node: &DeValue<'_>) -> serde_json::Value {
+    match node {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().into(),
+        DeValue::Float(number) => number.as_str().parse::<f64>().ok().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Datetime(at) => at.to_string().into(),
+        DeValue::Array(elements) => elements.iter().map(|element| json(element.get_ref())).collect(),
+        DeValue::Table(entries) => {
+            entries.iter().map(|(name, value)| (name.get_ref().to_string(), json(value.get_ref()))).collect()
+        }
+    }
+}
+
 /// `"a", "b" or "c"`.
 pub(super) fn alternatives(words: &[&str]) -> String {
     match words {
         [] => "nothing".to_owned(),
         [only] => format!("{only:?}"),
         [first @ .., last] => {
-            let list: Vec<_> = first.iter().map(|word| format!("{word:?}")).collect();
-            format!("{} or {last:?}", list.join(", "))
+            let quoted: Vec<_> = first.iter().map(|word| format!("{word:?}")).collect();
+            format!("{} or {last:?}", quoted.join(", "))
         }
     }
 }

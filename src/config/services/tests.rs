@@ -76,6 +76,7 @@ fn a_pause_without_duration_waits_for_a_person_and_weights_may_be_fractions() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 /// Each: what is replaced in the small file, by what, and the one line that must come out.
 #[test]
 fn each_mistake_is_named_with_its_place_and_what_was_meant() {
