@@ -86,9 +86,12 @@ impl Subcommand for Verb {
                 Kind::Own => continue,
             };
             let object = Arg::new("object").value_name(name).help(help).required(true);
-            let mut verb = VerbArgs::augment_args(clap::Command::new(row.name).about(row.sentence).arg(object));
+            // Deriving would make the struct's own comment the description.
+            let mut verb = VerbArgs::augment_args(clap::Command::new(row.name).arg(object))
+                .about(row.sentence.trim_end_matches('.'))
+                .long_about(None);
             if row.action == Action::Promote {
-                let help = Action::PromoteFull.row().sentence;
+                let help = Action::PromoteFull.row().sentence.trim_end_matches('.');
                 verb = verb.arg(Arg::new("full").long("full").action(ArgAction::SetTrue).help(help));
             }
             command = command.subcommand(verb);

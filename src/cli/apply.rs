@@ -43,9 +43,7 @@ pub(super) async fn diff(context: &Context, args: &DiffArgs) -> Result<(), Failu
             say("nothing would change");
             Ok(())
         }
-        Reply::Lines(lines) => {
-            print_lines(&lines.lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())
-        }
+        Reply::Lines(lines) => print_lines(&lines.lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>()),
         other => Err(unexpected(&other)),
     }
 }

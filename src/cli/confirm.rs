@@ -31,24 +31,14 @@ pub fn confirm(prepared: &Prepared, args: &ActArgs) -> Result<Confirmed, Failure
     let asked = *friction != Friction::None && !args.yes;
     if asked {
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            let what = format!("{} {object} must be confirmed, and there is no terminal to ask at", prepared.action.name());
+            let what =
+                format!("{} {object} must be confirmed, and there is no terminal to ask at", prepared.action.name());
             return Err(Failure::usage(what).todo("add --yes if it is meant; nothing was done"));
         }
         show(prepared, &object);
-    }
-    match friction {
-        Friction::None => {}
-        Friction::Yes if asked => {
-            if !matches!(ask("Go on? [y/N] ")?.as_str(), "y" | "Y" | "yes") {
-                return Err(declined());
-            }
+        if !agrees(friction)? {
+            return Err(Failure::failed("not confirmed; nothing was done"));
         }
-        Friction::Challenge(text) | Friction::ChallengeAndReason(text) if asked => {
-            if ask(&format!("Type `{}` to go on: ", sanitize_line(text)))? != *text {
-                return Err(declined());
-            }
-        }
-        _ => {}
     }
     if matches!(friction, Friction::ChallengeAndReason(_)) && reason.is_none() {
         if asked {
@@ -61,8 +51,15 @@ pub fn confirm(prepared: &Prepared, args: &ActArgs) -> Result<Confirmed, Failure
     Ok(Confirmed { pin: prepared.pin.clone(), reason })
 }
 
-fn declined() -> Failure {
-    Failure::failed("not confirmed; nothing was done")
+/// Asks for as much as the friction says.
+fn agrees(friction: &Friction) -> Result<bool, Failure> {
+    Ok(match friction {
+        Friction::None => true,
+        Friction::Yes => matches!(ask("Go on? [y/N] ")?.as_str(), "y" | "Y" | "yes"),
+        Friction::Challenge(text) | Friction::ChallengeAndReason(text) => {
+            ask(&format!("Type `{}` to go on: ", sanitize_line(text)))? == *text
+        }
+    })
 }
 
 fn show(prepared: &Prepared, object: &str) {

@@ -48,7 +48,11 @@ impl Follower {
     }
 
     /// Follows a receipt to its last stage, saying each.
-    pub(super) async fn until_final(&mut self, mut receipt: Receipt, within: SignedDuration) -> Result<Receipt, Failure> {
+    pub(super) async fn until_final(
+        &mut self,
+        mut receipt: Receipt,
+        within: SignedDuration,
+    ) -> Result<Receipt, Failure> {
         let deadline = deadline(within);
         let mut said = None;
         loop {
@@ -68,8 +72,7 @@ impl Follower {
                 Err(_) => {
                     let last = receipt.stage().word();
                     let what = format!("the effect was not seen within {within:#}; last: {last}. It may still come");
-                    return Err(Failure::new(Code::TimedOut, what)
-                        .todo(format!("see `flightdeck get receipts {id}`")));
+                    return Err(Failure::new(Code::TimedOut, what).todo(format!("see `flightdeck get receipts {id}`")));
                 }
             };
         }

@@ -63,8 +63,7 @@ pub(super) async fn run(context: &Context, args: &GetArgs) -> Result<(), Failure
     }
     let names: Vec<_> = list.iter().map(|row| row.name.clone()).collect();
     let json: Vec<_> = list.iter().map(|row| &row.json).collect();
-    let table =
-        Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
+    let table = Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
     context.output.data(&json, &table, &names)
 }
 
@@ -72,7 +71,11 @@ fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
     let all = GetArgs { kind: args.kind, name: None, service: None, environment: None };
     let names: Vec<_> = list(rows, &all).unwrap_or_default().into_iter().map(|row| row.name).collect();
     let failure = Failure::usage(format!("there is no {name:?}"));
-    failure.todo(if names.is_empty() { "there are none at all".to_owned() } else { format!("there are: {}", names.join(", ")) })
+    failure.todo(if names.is_empty() {
+        "there are none at all".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    })
 }
 
 const fn heads(kind: Kind) -> &'static [&'static str] {
@@ -102,7 +105,7 @@ fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
         };
         list.push((order(entity), matches(args, entity, &row.name), row));
     }
-    list.sort_by(|a, b| a.0.cmp(&b.0));
+    list.sort_by_key(|(order, ..)| *order);
     Ok(list.into_iter().filter(|(_, named, _)| *named).map(|(_, _, row)| row).collect())
 }
 

@@ -5,7 +5,6 @@ mod apply;
 mod completions;
 mod config;
 mod confirm;
-mod demo;
 mod deploy;
 mod doctor;
 mod failure;
@@ -17,7 +16,6 @@ mod logs;
 mod output;
 pub mod reference;
 mod release;
-mod serve;
 mod status;
 mod target;
 mod watch;
@@ -72,12 +70,7 @@ pub struct Globals {
 
 /// What can be asked for. Verbs on a rollout come from the table of actions.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one for the life of the program")]
 pub enum Command {
-    /// Try it: real sample services, traffic and rollouts in a scratch directory, and the cockpit.
-    Demo(demo::DemoArgs),
-    /// Run the server: the built-in engine and what cockpits and scripts connect to.
-    Serve(serve::ServeArgs),
     /// One screen of text: what is in flight, what needs you, what is held.
     Status,
     /// List rows of one kind.
@@ -141,8 +134,9 @@ impl Context {
             None => Ok(self.paths.socket()),
             Some(url) => match url.strip_prefix("unix:") {
                 Some(path) => Ok(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
-                None => Err(Failure::usage(format!("--server {url}: expected unix:PATH"))
-                    .todo("to reach a server on another machine, forward its socket: ssh -L /tmp/fd.sock:REMOTE.sock HOST")),
+                None => Err(Failure::usage(format!("--server {url}: expected unix:PATH")).todo(
+                    "to reach a server on another machine, forward its socket: ssh -L /tmp/fd.sock:REMOTE.sock HOST",
+                )),
             },
         }
     }
@@ -188,10 +182,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     }
     let context = Context::new(globals)?;
     let context = &context;
-    let Some(command) = command else { return demo::cockpit(context) };
+    let Some(command) = command else { return block_on(status::run(context)) };
     match command {
-        Command::Demo(args) => demo::run(context, &args),
-        Command::Serve(args) => serve::run(context, &args),
         Command::Status => block_on(status::run(context)),
         Command::Get(args) => block_on(get::run(context, &args)),
         Command::Apply(args) => block_on(apply::run(context, &args)),

@@ -9,6 +9,7 @@ use crate::model::{Action, Subject};
 use clap::{Args, Subcommand};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
+use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
 
 /// Options of `release`.
@@ -125,7 +126,16 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
 fn digest(file: &Path) -> Result<String, Failure> {
     let wrap = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
     let mut hasher = Sha256::new();
-    std::io::copy(&mut std::fs::File::open(file).map_err(wrap)?, &mut hasher).map_err(wrap)?;
+    let mut reader = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(file).map_err(wrap)?);
+    loop {
+        let bytes = reader.fill_buf().map_err(wrap)?;
+        if bytes.is_empty() {
+            break;
+        }
+        hasher.update(bytes);
+        let taken = bytes.len();
+        reader.consume(taken);
+    }
     Ok(hasher.finalize().iter().fold("sha256:".to_owned(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
         text

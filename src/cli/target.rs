@@ -1,7 +1,9 @@
 //! From what a person types to what is meant.
 
 use super::Failure;
-use crate::model::{Approval, Entity, HoldId, Hold, Rollout, Selector, Service, Environment};
+use crate::model::{
+    Approval, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName, SourceId,
+};
 use std::collections::BTreeSet;
 
 /// The rows of a board, as a command needs them.
@@ -78,7 +80,8 @@ pub fn rollout<'a>(rows: &'a Rows, target: &str) -> Result<&'a Rollout, Failure>
         [] => {
             let names: BTreeSet<_> = rows.rollouts().map(name).collect();
             let failure = Failure::usage(format!("there is no rollout {target:?}"));
-            Err(match (nearest(target, &names), names.is_empty()) {
+            let near = nearest(target, &names).map(str::to_owned);
+            Err(match (near, names.is_empty()) {
                 (_, true) => failure.todo("there are none yet: `flightdeck deploy` starts one"),
                 (Some(near), _) => failure.todo(format!("did you mean {near}? there are: {}", list(names))),
                 (None, _) => failure.todo(format!("there are: {}", list(names))),
@@ -89,7 +92,8 @@ pub fn rollout<'a>(rows: &'a Rows, target: &str) -> Result<&'a Rollout, Failure>
             // Two sources may have the same service in environments of the same name.
             let names =
                 if names.len() == several.len() { names } else { several.iter().map(|r| full_name(r)).collect() };
-            Err(Failure::usage(format!("{target:?} means several rollouts")).todo(format!("say which: {}", list(names))))
+            Err(Failure::usage(format!("{target:?} means several rollouts"))
+                .todo(format!("say which: {}", list(names))))
         }
     }
 }
@@ -159,17 +163,17 @@ pub fn selector(rows: &Rows, words: &[String]) -> Result<Selector, Failure> {
     };
     // A slip of the finger must not hold nothing while its author believes otherwise.
     known(
-        selector.environment.as_ref().map(|e| e.as_str()),
+        selector.environment.as_ref().map(EnvironmentName::as_str),
         rows.environments().map(|e| e.name.to_string()).collect(),
         "environment",
     )?;
     known(
-        selector.service.as_ref().map(|s| s.as_str()),
+        selector.service.as_ref().map(ServiceName::as_str),
         rows.services().map(|s| s.name.to_string()).collect(),
         "service",
     )?;
     known(
-        selector.source.as_ref().map(|s| s.as_str()),
+        selector.source.as_ref().map(SourceId::as_str),
         rows.environments().map(|e| e.source.to_string()).collect(),
         "source",
     )?;
