@@ -6,7 +6,7 @@ use super::store::{Draft, LedgerError, Store};
 use crate::model::{Receipt, Rollout};
 use jiff::Timestamp;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -53,6 +53,7 @@ enum Read {
 /// A handle to the ledger; clones share the thread, which ends with the last of them.
 #[derive(Debug, Clone)]
 pub struct Ledger {
+    dir: Arc<Path>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -74,7 +75,13 @@ impl Ledger {
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
         thread.spawn(move || serve(store, spill, &inbox)).map_err(io("start its thread"))?;
-        Ok(Ledger { requests })
+        Ok(Ledger { dir: dir.into(), requests })
+    }
+
+    /// Its folder, for [`super::verify`].
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Durable when it resolves; an error means that it is not recorded.
