@@ -9,11 +9,15 @@
 //! needs to adopt it), `state.json` (who runs: pid and start time), `shim.sock`, `shim.lock`,
 //! `root/` (the unpacked artifact) and `log/`.
 
+pub mod client;
+pub mod health;
 pub mod identity;
+pub mod instance;
+pub mod launch;
+pub mod log;
+pub mod room;
 pub mod shim;
 pub mod wire;
-
-mod log;
 
 pub use identity::Identity;
 pub use log::LogLimits;
