@@ -105,7 +105,10 @@ const NO_SERVER: &str = "there is no such connection";
 
 /// Hands on lines; returns why there are no more.
 async fn relay(client: &Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
-    let mut lines = std::pin::pin!(client.follow_log(instance, PAST_LINES));
+    let mut lines = match client.follow_log(instance, PAST_LINES).await {
+        Ok(lines) => lines,
+        Err(error) => return error.in_full(),
+    };
     while let Some(line) = lines.next().await {
         match line {
             Ok(line) => {

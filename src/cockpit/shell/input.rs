@@ -32,7 +32,7 @@ fn notation(key: KeyEvent) -> Option<Key> {
         KeyCode::Enter => "enter".to_owned(),
         KeyCode::Esc => "esc".to_owned(),
         KeyCode::Tab => "tab".to_owned(),
-        KeyCode::BackTab => "backtab".to_owned(),
+        KeyCode::BackTab => "shift-tab".to_owned(),
         KeyCode::Backspace => "backspace".to_owned(),
         KeyCode::Delete => "delete".to_owned(),
         KeyCode::Insert => "insert".to_owned(),
@@ -49,7 +49,9 @@ fn notation(key: KeyEvent) -> Option<Key> {
     };
     let ctrl = if key.modifiers.contains(KeyModifiers::CONTROL) { "ctrl-" } else { "" };
     let alt = if key.modifiers.contains(KeyModifiers::ALT) { "alt-" } else { "" };
-    Some(Key(format!("{ctrl}{alt}{name}")))
+    let named = !matches!(key.code, KeyCode::Char(_) | KeyCode::BackTab);
+    let shift = if named && key.modifiers.contains(KeyModifiers::SHIFT) { "shift-" } else { "" };
+    Some(Key(format!("{ctrl}{alt}{shift}{name}")))
 }
 
 #[cfg(test)]
@@ -67,6 +69,8 @@ mod tests {
             (KeyCode::Char('x'), KeyModifiers::ALT, "alt-x"),
             (KeyCode::Char(' '), none, "space"),
             (KeyCode::PageDown, none, "pgdn"),
+            (KeyCode::BackTab, KeyModifiers::SHIFT, "shift-tab"),
+            (KeyCode::Up, KeyModifiers::SHIFT | KeyModifiers::ALT, "alt-shift-up"),
             (KeyCode::F(1), none, "f1"),
         ] {
             assert_eq!(notation(KeyEvent::new(code, modifiers)), Some(Key(text.to_owned())), "{code:?}");

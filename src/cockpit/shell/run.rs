@@ -6,14 +6,15 @@ use super::recorder::Recorder;
 use super::terminal::Tty;
 use super::{guardian, input, logs, terminal};
 use crate::client::{Client, ClientError};
-use crate::cockpit::app::{Effect, Event, Settings, State, keymap, update};
-use crate::cockpit::view::{self, ThemeError, Themes};
+use crate::cockpit::app::keymap::{Keymap, KeymapError};
+use crate::cockpit::app::{Effect, Event, Settings, State, update};
+use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -75,7 +76,7 @@ pub enum ShellError {
     Theme(#[from] ThemeError),
     /// The keymap is wrong.
     #[error(transparent)]
-    Keymap(#[from] keymap::KeymapError),
+    Keymap(#[from] KeymapError),
     /// A server's address is wrong.
     #[error("cannot prepare the connection to {name}")]
     Client {
@@ -155,10 +156,13 @@ struct Sources {
 
 impl Cockpit {
     fn open(args: ShellArgs) -> Result<Cockpit, ShellError> {
-        let themes = Themes::load(args.theme_dir.as_deref(), args.color)?;
+        let themes = Themes::new(&own_themes(args.theme_dir.as_deref())?, args.color)?;
         themes.get(&args.theme)?;
         let settings = Settings {
-            keymap: keymap::Keymap::load(args.keymap.as_ref().map(|(path, text)| (path.as_path(), text.as_str())))?,
+            keymap: match &args.keymap {
+                Some((path, text)) => Keymap::with(text, &path.display().to_string())?,
+                None => Keymap::built_in()?,
+            },
             theme: args.theme,
             themes: themes.names(),
             session: crate::client::fresh_id().0,
@@ -210,6 +214,11 @@ impl Cockpit {
     }
 
     async fn run(&mut self) -> Result<(), ShellError> {
+        // Servers are being joined: the first frame says so instead of "no server".
+        tokio::task::yield_now().await;
+        while let Ok(event) = self.events.try_recv() {
+            self.apply(event).await?;
+        }
         self.draw()?;
         #[cfg(debug_assertions)]
         assert!(std::env::var_os("FLIGHTDECK_PANIC_AFTER_FIRST_FRAME").is_none(), "asked to panic after a frame");
@@ -363,6 +372,24 @@ impl Cockpit {
             None => Ok(()),
         }
     }
+}
+
+/// The themes in a directory, by name. A directory that does not exist holds none.
+fn own_themes(dir: Option<&Path>) -> Result<Vec<(String, String)>, ThemeError> {
+    let wrong = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ThemeError::Read { path, source }
+    };
+    let Some(dir) = dir.filter(|dir| dir.is_dir()) else { return Ok(Vec::new()) };
+    let mut themes = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(wrong(dir))? {
+        let path = entry.map_err(wrong(dir))?.path();
+        if let Some(name) = theme_name(&path) {
+            themes.push((name, std::fs::read_to_string(&path).map_err(wrong(&path))?));
+        }
+    }
+    themes.sort();
+    Ok(themes)
 }
 
 async fn until(at: Option<Instant>) {
