@@ -1,6 +1,9 @@
 //! The program: parses the command line and chooses what runs.
 
+use clap::Parser as _;
+use flightdeck::cli::{self, Cli, Failure};
 use flightdeck::engine::process::shim;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,5 +16,26 @@ fn main() -> ExitCode {
     {
         return if shim::run(Path::new(dir)).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    ExitCode::SUCCESS
+    // A panic says where it was, and that this is a bug.
+    let hooks = color_eyre::config::HookBuilder::blank()
+        .display_env_section(false)
+        .panic_section("This is a bug in flightdeck. Servers and instances go on without this program.");
+    if let Err(error) = hooks.install() {
+        return report(&Failure::failed(format!("cannot start: {error}")));
+    }
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Says what happened and what to do.
+fn report(failure: &Failure) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let mut lines = failure.what.lines();
+    drop(writeln!(stderr, "error: {}", lines.next().unwrap_or_default()));
+    for line in lines.chain(failure.todo.as_deref()) {
+        drop(writeln!(stderr, "       {line}"));
+    }
+    ExitCode::from(failure.code as u8)
 }

@@ -5,11 +5,17 @@
 //! removes the directory; so nothing is left behind, also after a kill -9 of the parent. If the
 //! server was killed, the parent does the same in its place.
 
+pub mod load;
+mod pipe;
 mod plan;
+pub mod sample;
 mod scratch;
+mod seed;
 
+pub use pipe::stdin_closed;
 pub use plan::{Deployed, PLAN, Plan, Seeded, Users};
 pub use scratch::remove;
+pub use seed::seed;
 
 use crate::cockpit::shell::{GuardError, guard};
 use crate::config::{ConfigError, Paths};
@@ -36,7 +42,7 @@ const LOG: &str = "serve.log";
 /// Options of `flightdeck demo`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct DemoArgs {
-    /// No cockpit: print the server's socket and run until a signal or the end of standard input.
+    /// No cockpit: print the server's socket and run until a signal comes.
     #[arg(long)]
     pub headless: bool,
 }
