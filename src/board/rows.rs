@@ -20,7 +20,7 @@ pub struct LinkRow {
 }
 
 /// All rows of one or more hubs. Rows belong to the scope that last told of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Board {
     rows: BTreeMap<EntityRef, (Scope, Entity)>,
     links: BTreeMap<Scope, LinkState>,

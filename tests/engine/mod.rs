@@ -1,1 +1,4 @@
+//! The core's rules by tables and by simulation.
 
+mod tables;
+mod world;

@@ -1,5 +1,9 @@
 //! The cockpit's state and how events change it. Pure.
 
+pub mod dialog;
 mod event;
+pub mod keymap;
+pub mod state;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
+pub use state::{Page, Settings, State};

@@ -75,10 +75,12 @@ pub struct Serve {
 pub struct Retention {
     /// Releases of each service; the oldest that nothing runs or needs go first. At least 2.
     pub releases: u32,
-    /// Output of instances that have ended.
+    /// Instances that have ended whose output is kept, newest first.
+    pub logs: u32,
+    /// Age of that output at most.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     #[schemars(with = "String")]
-    pub logs: Duration,
+    pub log_age: Duration,
 }
 
 /// A range of ports, both ends included: `20000-29999`.
@@ -137,7 +139,7 @@ impl Default for Serve {
 
 impl Default for Retention {
     fn default() -> Retention {
-        Retention { releases: 20, logs: Duration::from_hours(7 * 24) }
+        Retention { releases: 20, logs: 50, log_age: Duration::from_hours(7 * 24) }
     }
 }
 

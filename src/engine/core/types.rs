@@ -63,7 +63,8 @@ pub enum Input {
         /// Which.
         version: Version,
     },
-    /// Something happened to an instance.
+    /// Something happened to an instance. What happens to one instance comes in order; a repeated
+    /// report is harmless.
     Instance {
         /// To which.
         id: InstanceId,
@@ -208,10 +209,13 @@ pub enum Effect {
         /// It only takes traffic from a candidate: carried out even if the journal can't commit.
         lowers_exposure: bool,
     },
-    /// Close a slot's listener: its service is gone from the configuration.
+    /// Close a slot's listener: its service is gone from the configuration, or its first version
+    /// never came up. Answered by `RouteAcked` with this version.
     Unroute {
         /// Which slot.
         slot: SlotKey,
+        /// Counts on from the versions of its routes.
+        version: u64,
     },
 }
 
@@ -233,6 +237,8 @@ pub struct Outcome {
     pub changed: bool,
     /// For `Command`, `Apply` and the release inputs: why nothing was done.
     pub refused: Option<Refusal>,
+    /// For `Command`: what there is to answer besides yes, such as a hold's id or a run's revision.
+    pub note: Option<String>,
 }
 
 /// Longest step of time that counts for a wait: what is beyond (a jump of the clock, a suspended

@@ -1,0 +1,19 @@
+//! Subcommands that the program starts by itself.
+
+use crate::demo::load::LoadArgs;
+use crate::demo::sample::SampleArgs;
+use crate::engine::proxy::ProxyArgs;
+
+/// What runs in a process of its own.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Hidden {
+    /// The data plane.
+    #[command(hide = true)]
+    Proxy(ProxyArgs),
+    /// A service to try rollouts with.
+    #[command(hide = true)]
+    SampleApp(SampleArgs),
+    /// Requests at a steady rate.
+    #[command(hide = true)]
+    Load(LoadArgs),
+}
