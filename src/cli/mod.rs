@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod follow;
 mod get;
+pub mod hidden;
 mod hold;
 mod ledger;
 mod logs;
