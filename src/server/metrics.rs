@@ -4,7 +4,7 @@ use super::Api;
 use super::answer::Failure;
 use super::text::Page;
 use crate::board::Board;
-use crate::engine::PoolMetrics;
+use crate::engine::runtime::PoolMetrics;
 use crate::model::{Actor, ArmRole, Histogram, LinkState, Query, RefusalKind, Reply, WIRE_VERSION, bucket_floor};
 use axum::extract::State;
 use axum::http::{StatusCode, header};

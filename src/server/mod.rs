@@ -17,7 +17,7 @@ mod wire;
 pub use peer::actor_of;
 pub use socket::{Access, Bound, SocketError, bind};
 
-use crate::engine::Engine;
+use crate::engine::runtime::Engine;
 use crate::hub::Hub;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -2,7 +2,7 @@
 
 use super::answer::Failure;
 use super::{Api, api};
-use crate::engine::StagedRelease;
+use crate::engine::runtime::StagedRelease;
 use crate::model::{Action, Actor, Command, CommandId, Decision, Query, Receipt, RefusalKind, Reply, Subject};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
