@@ -2,7 +2,10 @@
 
 pub mod dialog;
 mod event;
+pub mod header;
 pub mod keymap;
+pub mod layout;
+pub mod rows;
 pub mod state;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};

@@ -206,7 +206,16 @@ pub struct DeckPage {
     /// Leave out what is settled and healthy.
     pub in_flight_only: bool,
     /// Targets in the order of the list; computed when asked for, dropped when something changes it.
-    pub(super) list: Memo<Vec<Target>>,
+    pub(super) list: Memo<DeckList>,
+}
+
+/// The Deck's list, computed.
+#[derive(Debug, Clone)]
+pub(super) struct DeckList {
+    /// In order.
+    pub(super) targets: Vec<Target>,
+    /// All that there are, hidden ones included.
+    pub(super) total: usize,
 }
 
 /// The Approvals page's state.
