@@ -3,7 +3,7 @@
 
 use super::ConnectionState;
 use super::layout::layout;
-use super::state::{Connection, Cursor, DeckList, OwnCommand, Page, RolloutPanel, State};
+use super::state::{Connection, Cursor, DeckList, OutputPage, OwnCommand, Page, RolloutPanel, State};
 use crate::board::{self, Attention, AttentionSubject, Filter, Freshness};
 use crate::model::{
     Approval, ApprovalId, ApprovalState, Evidence, Instance, Note, Phase, Receipt, Rollout, Run, Subject, Target,
@@ -295,6 +295,16 @@ pub fn hidden_marks(state: &State) -> usize {
         }
         _ => 0,
     }
+}
+
+/// The first line of an instance's output on a screen of that height, as an index into its lines.
+#[must_use]
+pub fn output_top(output: &OutputPage, height: usize) -> usize {
+    let last = output.lines.len().saturating_sub(height);
+    if output.follow {
+        return last;
+    }
+    usize::try_from(output.top.saturating_sub(output.dropped)).unwrap_or(last).min(last)
 }
 
 impl<K: PartialEq> Cursor<K> {
