@@ -168,7 +168,9 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let access = serve.group.map_or(Access::Owner, Access::Group);
     reachable(&context.paths, &access)?;
     let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
-    let releases = usize::try_from(serve.retention.releases).unwrap_or(usize::MAX);
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let kept = serve.retention;
+    let retention = Retention { releases: count(kept.releases), logs: count(kept.logs), log_age: kept.log_age };
     let (engine, engine_task) = Engine::open(Settings {
         source: SourceId::from(SOURCE),
         data: context.paths.data.clone(),
@@ -176,7 +178,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         exe,
         ports: serve.ports.0,
         lease: serve.lease,
-        retention: Retention { releases, log_age: serve.retention.logs, ..Retention::default() },
+        retention,
     })
     .map_err(|error| wrong(&error))?;
     let ledger = Ledger::open(&ledger_dir(&context.paths)).map_err(|error| wrong(&error))?;
