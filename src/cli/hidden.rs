@@ -2,11 +2,15 @@
 
 use crate::demo::load::LoadArgs;
 use crate::demo::sample::SampleArgs;
+use crate::engine::process::shim::ShimArgs;
 use crate::engine::proxy::ProxyArgs;
 
 /// What runs in a process of its own.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Hidden {
+    /// Holds one instance.
+    #[command(hide = true)]
+    Shim(ShimArgs),
     /// The data plane.
     #[command(hide = true)]
     Proxy(ProxyArgs),

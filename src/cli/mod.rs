@@ -1,1 +1,3 @@
 //! Commands without a screen, one file each.
+
+pub mod hidden;
