@@ -213,6 +213,16 @@ impl Board {
         self.rows.values().map(|(scope, entity)| (scope, entity))
     }
 
+    /// The watch that last told of a row.
+    pub fn scope(&self, key: &EntityRef) -> Option<&Scope> {
+        self.rows.get(key).map(|(scope, _)| scope)
+    }
+
+    /// The health of one watch.
+    pub fn link_of(&self, scope: &Scope) -> Option<&LinkState> {
+        self.links.get(scope)
+    }
+
     /// All watches and their health.
     pub fn links(&self) -> impl Iterator<Item = (&Scope, &LinkState)> {
         self.links.iter()
