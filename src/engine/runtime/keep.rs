@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// An artifact that was just stored may not be in the journal yet.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_mins(10);
 
 /// What is kept, and for how long. What is in use is always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Retention {
 impl Default for Retention {
     /// 20 releases of each service; the logs of 50 ended instances, for 7 days.
     fn default() -> Self {
-        Retention { releases: 20, logs: 50, log_age: Duration::from_secs(7 * 24 * 3600) }
+        Retention { releases: 20, logs: 50, log_age: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
         let keep = |logs, log_age| Retention { releases: 1, logs, log_age };
         assert_eq!(old_logs(dir.path(), &live, keep(2, ages)).unwrap(), 1);
         assert!(!dir.path().join("a").exists() && dir.path().join("c").exists());
-        assert_eq!(old_logs(dir.path(), &live, keep(2, Duration::from_secs(60))).unwrap(), 2);
+        assert_eq!(old_logs(dir.path(), &live, keep(2, Duration::from_mins(1))).unwrap(), 2);
         assert!(dir.path().join("live").exists());
     }
 }

@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// What changed by itself is shown at most so often.
 const COALESCE: Duration = Duration::from_millis(50);
 /// Between two looks for what is kept no longer.
-const SWEEP: Duration = Duration::from_secs(3600);
+const SWEEP: Duration = Duration::from_hours(1);
 /// Events that are stepped and journalled together.
 const MAX_BATCH: usize = 64;
 /// Uploads without a command that are remembered.
@@ -420,10 +420,10 @@ impl EngineTask {
             let there = in_force.iter().find(|(name, _)| *name == listener).map(|(_, version)| *version);
             let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
             match newest {
-                Some(Sent { route: Some(route), version }) => {
-                    if there != Some(*version) || !state.routing.sent.is_empty() {
-                        orders.push(LinkOrder::Route(route.clone()));
-                    }
+                Some(Sent { route: Some(route), version })
+                    if there != Some(*version) || !state.routing.sent.is_empty() =>
+                {
+                    orders.push(LinkOrder::Route(route.clone()));
                 }
                 Some(Sent { route: None, version }) if there.is_some() || !state.routing.sent.is_empty() => {
                     orders.push(LinkOrder::Unroute { listener, version: *version });
@@ -436,7 +436,9 @@ impl EngineTask {
                 orders.push(LinkOrder::Unroute { listener: listener.clone(), version: *version });
             }
         }
-        orders.into_iter().for_each(|order| self.send(order));
+        for order in orders {
+            self.send(order);
+        }
         if self.leased() {
             self.renew();
         }

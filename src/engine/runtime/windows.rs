@@ -51,10 +51,13 @@ struct Labels {
     role: ArmRole,
 }
 
+/// By listener and pool.
+type Counts = BTreeMap<(String, PoolId), PoolStats>;
+
 /// The counters as last read.
 #[derive(Debug, Default)]
 pub struct Counters {
-    last: Option<(Instant, BTreeMap<(String, PoolId), PoolStats>)>,
+    last: Option<(Instant, Counts)>,
     busy: BTreeSet<SlotKey>,
     labels: BTreeMap<PoolId, Labels>,
     totals: Vec<PoolMetrics>,
@@ -73,7 +76,7 @@ impl Counters {
         at: Instant,
         routes: impl Iterator<Item = (&'a SlotKey, &'a Route)>,
     ) -> Vec<SlotWindow> {
-        let now: BTreeMap<_, _> =
+        let now: Counts =
             stats.pools.into_iter().map(|pool| ((pool.listener.clone(), pool.pool.clone()), pool)).collect();
         let before = self.last.take();
         let mut windows = Vec::new();
@@ -99,7 +102,7 @@ impl Counters {
         windows
     }
 
-    fn total(&mut self, now: &BTreeMap<(String, PoolId), PoolStats>) {
+    fn total(&mut self, now: &Counts) {
         self.labels.retain(|pool, _| now.keys().any(|(_, counted)| counted == pool));
         let mut totals: BTreeMap<Labels, PoolMetrics> = BTreeMap::new();
         for ((_, pool), stats) in now {
@@ -135,11 +138,7 @@ impl Counters {
     }
 }
 
-fn increments(
-    route: &Route,
-    now: &BTreeMap<(String, PoolId), PoolStats>,
-    before: &BTreeMap<(String, PoolId), PoolStats>,
-) -> Vec<PoolWindow> {
+fn increments(route: &Route, now: &Counts, before: &Counts) -> Vec<PoolWindow> {
     let nothing = PoolStats::default();
     let increment = |pool: &PoolId| {
         let key = (route.listener.clone(), pool.clone());

@@ -83,7 +83,7 @@ fn said(command: &Command, before: Option<&Row>, now: Option<&Row>) -> String {
     stage.detail().map_or(stage.word().to_owned(), |detail| format!("{}: {detail}", stage.word()))
 }
 
-fn check(command: &Command, before: &Row, table: Vec<(Row, &str)>) {
+fn check(command: &Command, before: &Row, table: &[(Row, &str)]) {
     for (number, (now, expected)) in table.iter().enumerate() {
         let said = said(command, Some(before), Some(now));
         assert!(said.starts_with(expected), "{} case {number}: {said:?}", command.action.name());
@@ -99,7 +99,7 @@ fn promote_is_effective_once_the_step_s_share_is_acknowledged() {
     check(
         &on(Action::Promote, "r-2"),
         &at_pause(),
-        vec![
+        &[
             (at_pause(), "accepted"),
             // The candidate is still coming up to size: asked-for and acknowledged agree, on the old share.
             (row("r-2", Phase::Progressing, 2).stable("1.0", 95, 95).candidate("1.1", 5, 5), "observed"),
@@ -135,7 +135,7 @@ fn promote_full_is_effective_only_at_the_end() {
     check(
         &on(Action::PromoteFull, "r-2"),
         &at_pause(),
-        vec![
+        &[
             (at_pause(), "accepted"),
             (row("r-2", Phase::Progressing, 4).stable("1.0", 95, 95).candidate("1.1", 5, 5), "observed"),
             (row("r-2", Phase::Progressing, 4).stable("1.0", 0, 0).candidate("1.1", 100, 100), "observed"),
@@ -151,7 +151,7 @@ fn pause_and_resume_follow_the_person_s_pause_not_that_of_a_step() {
     check(
         &on(Action::Pause, "r-2"),
         &at_pause(),
-        vec![
+        &[
             (at_pause(), "accepted"),
             (paused(), "effective: paused at step 2 of 4; 1.0 has 95 %, 1.1 has 5 %"),
             (
@@ -165,7 +165,7 @@ fn pause_and_resume_follow_the_person_s_pause_not_that_of_a_step() {
     check(
         &on(Action::Resume, "r-2"),
         &paused(),
-        vec![
+        &[
             (paused(), "accepted"),
             (at_pause(), "effective: paused at step 2 of 4"),
             (row("r-2", Phase::Aborted, 1).stable("1.0", 100, 100), "superseded"),
@@ -179,7 +179,7 @@ fn abort_is_effective_when_the_proxy_acknowledged_that_stable_has_everything() {
         check(
             &on(action, "r-2"),
             &at_pause(),
-            vec![
+            &[
                 (at_pause(), "accepted"),
                 (row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 95).candidate("1.1", 0, 5), "observed"),
                 // Stable is too small to carry everything yet.
@@ -205,7 +205,7 @@ fn rolling_back_a_finished_version_is_effective_when_the_one_before_has_everythi
     check(
         &on(Action::Rollback, "r-2"),
         &done(),
-        vec![
+        &[
             (done(), "accepted"),
             (row("r-3", Phase::RollingBack, 0).stable("1.0", 0, 0).candidate("1.1", 100, 100), "observed"),
             (row("r-3", Phase::RollingBack, 0).stable("1.0", 100, 0).candidate("1.1", 0, 100), "observed"),
@@ -224,7 +224,7 @@ fn rolling_back_a_finished_version_is_effective_when_the_one_before_has_everythi
     check(
         &on(Action::Rollback, "r-2"),
         &at_pause(),
-        vec![
+        &[
             (at_pause(), "accepted"),
             (row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 95).candidate("1.1", 0, 5), "observed"),
             (row("r-2", Phase::Aborted, 1).stable("1.0", 100, 100).candidate("1.1", 0, 0), "effective"),
@@ -243,7 +243,7 @@ fn a_yes_is_effective_when_it_is_counted_or_the_rollout_moved() {
     check(
         &on(Action::Approve, "r-2"),
         &waiting(0),
-        vec![
+        &[
             (waiting(0), "accepted"),
             (waiting(1), "effective: one yes of 2 needed is counted: 1 so far"),
             (row("r-2", Phase::Progressing, 4).stable("1.0", 50, 50).candidate("1.1", 50, 50), "observed"),
@@ -266,7 +266,7 @@ fn deploy_is_effective_when_users_meet_the_version() {
     check(
         &command,
         &row("r-1", Phase::Healthy, 0).stable("1.0", 100, 100),
-        vec![
+        &[
             (row("r-1", Phase::Healthy, 0).stable("1.0", 100, 100), "accepted"),
             (row("r-2", Phase::Queued, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0), "observed"),
             (row("r-2", Phase::Progressing, 0).stable("1.0", 95, 100).candidate("1.1", 5, 0), "observed"),
@@ -288,23 +288,23 @@ fn deploy_is_effective_when_users_meet_the_version() {
 
 #[test]
 fn holds_are_effective_for_what_they_hold() {
-    let hold = Command {
+    let command = Command {
         subject: Subject::Scope { selector: Selector::default(), frozen: Vec::new() },
         ..on(Action::Hold, "")
     };
     let held = || at_pause().waits(Wait::Hold("H-1".into()));
     check(
-        &hold,
+        &command,
         &at_pause(),
-        vec![
+        &[
             (at_pause(), "accepted"),
             (held(), "effective: held at step 2 of 4"),
             (row("r-2", Phase::Aborted, 1), "effective: shop is aborted: nothing to hold"),
         ],
     );
-    assert!(said(&hold, None, None).starts_with("effective: nothing was in flight"));
+    assert!(said(&command, None, None).starts_with("effective: nothing was in flight"));
     let release = Command { subject: Subject::Hold("H-1".into()), ..on(Action::Release, "") };
-    check(&release, &held(), vec![(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
+    check(&release, &held(), &[(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn a_restart_is_effective_when_it_is_done() {
     check(
         &on(Action::Restart, "r-2"),
         &before,
-        vec![
+        &[
             (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "accepted"),
             (row("r-3", Phase::Progressing, 0).stable("1.1", 100, 100), "observed"),
             (row("r-3", Phase::Healthy, 0).stable("1.1", 100, 100), "effective"),
