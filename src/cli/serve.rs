@@ -203,8 +203,10 @@ pub(super) fn ledger_dir(paths: &Paths) -> PathBuf {
 fn reachable(paths: &Paths, access: &Access) -> Result<(), Failure> {
     match access {
         Access::Group(group) if paths.runtime.starts_with(&paths.data) => {
-            let what = format!("the group {group} can't reach a socket in {}, which only you may enter", paths.data.display());
-            Err(Failure::usage(what).todo("set FLIGHTDECK_RUNTIME_DIR to a folder outside of it, such as /run/flightdeck"))
+            let what =
+                format!("the group {group} can't reach a socket in {}, which only you may enter", paths.data.display());
+            Err(Failure::usage(what)
+                .todo("set FLIGHTDECK_RUNTIME_DIR to a folder outside of it, such as /run/flightdeck"))
         }
         _ => Ok(()),
     }
@@ -212,8 +214,7 @@ fn reachable(paths: &Paths, access: &Access) -> Result<(), Failure> {
 
 /// Resolves with the reason once a signal, or the end of standard input, says to end.
 fn told_to_stop(stdin: bool) -> Result<impl Future<Output = &'static str>, Failure> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")));
+    let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")));
     let (mut term, mut int, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
     Ok(async move {

@@ -78,7 +78,8 @@ async fn deploy(deployed: &Deployed, hub: &Hub) -> Result<(), DemoError> {
 async fn all_healthy(deployed: &[Deployed], hub: &Hub) -> Result<(), DemoError> {
     let mut missing: Vec<&Deployed> = deployed.iter().collect();
     while !missing.is_empty() {
-        let ended = || DemoError::Seed { step: "wait for its services".to_owned(), why: "the hub has ended".to_owned() };
+        let ended =
+            || DemoError::Seed { step: "wait for its services".to_owned(), why: "the hub has ended".to_owned() };
         let mut updates = hub.subscribe(None).await.ok_or_else(ended)?;
         // A subscriber that fell behind starts over with a snapshot.
         while let Some(envelope) = updates.next().await {

@@ -133,12 +133,11 @@ impl Follower {
             let count = self.file.read(&mut bytes).await?;
             if count == 0 {
                 // All of the old file was read before a new one is looked for.
-                return match self.renewed().await? {
-                    Some(true) if out.len() < BACK as usize => continue,
-                    Some(_) => Ok(Some(Bytes::from(out))),
-                    None if out.is_empty() => Ok(None),
-                    None => Ok(Some(Bytes::from(out))),
-                };
+                match self.renewed().await? {
+                    Some(true) => continue,
+                    None if out.is_empty() => return Ok(None),
+                    _ => return Ok(Some(Bytes::from(out))),
+                }
             }
             bytes.truncate(count);
             self.position += count as u64;

@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 /// Largest artifact: 1 GiB.
 const ARTIFACT: u64 = 1 << 30;
 /// A peer that sends nothing for so long has gone.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What stands in the request's address.
 #[derive(Debug, Deserialize)]
@@ -55,7 +55,11 @@ pub(super) async fn release(
         }
         Reply::Refused(refusal) => return Err(refusal.into()),
         _ => {
-            return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, RefusalKind::Internal, "the hub misunderstood"));
+            return Err(Failure::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                RefusalKind::Internal,
+                "the hub misunderstood",
+            ));
         }
     }
     let mut upload = Upload::create(&api.engine.stage_upload(&id)).await?;
@@ -87,7 +91,7 @@ impl Drop for Upload {
     }
 }
 
-fn wrong(error: std::io::Error) -> Failure {
+fn wrong(error: &std::io::Error) -> Failure {
     let why = format!("the upload can't be kept: {error}; nothing was stored");
     Failure::new(StatusCode::INTERNAL_SERVER_ERROR, RefusalKind::Internal, why)
 }
@@ -101,7 +105,7 @@ impl Upload {
                 let why = "this upload is under way already; a new one needs a new id";
                 Err(Failure::new(StatusCode::CONFLICT, RefusalKind::NotApplicable, why))
             }
-            Err(error) => Err(wrong(error)),
+            Err(error) => Err(wrong(&error)),
         }
     }
 
@@ -121,8 +125,8 @@ impl Upload {
                 let why = format!("the artifact has more than {ARTIFACT} bytes; nothing was stored");
                 return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, RefusalKind::Invalid, why));
             }
-            self.file.write_all(&chunk).await.map_err(wrong)?;
+            self.file.write_all(&chunk).await.map_err(|error| wrong(&error))?;
         }
-        self.file.flush().await.map_err(wrong)
+        self.file.flush().await.map_err(|error| wrong(&error))
     }
 }
