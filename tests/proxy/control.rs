@@ -50,12 +50,12 @@ fn a_route_that_makes_no_sense_is_refused() {
     let (one, two) = (Sample::quick("a", "1"), Sample::quick("b", "2"));
     let (mut proxy, listen) = (Proxy::start(), free_address());
     let good = canary(1, listen, 25, &one, &two);
-    let broken: [(&str, Box<dyn Fn(&mut Route)>); 5] = [
-        ("sum to 750001", Box::new(|route| route.pools[1].weight = Ppm(1))),
-        ("has no pool", Box::new(|route| route.pools.clear())),
-        ("names pool stable twice", Box::new(|route| route.pools[1].pool = "stable".to_owned())),
-        ("names instance a twice", Box::new(|route| route.pools[1].endpoints[0].instance = "a".to_owned())),
-        ("is not one of its pools", Box::new(|route| route.fallback = Some("x".to_owned()))),
+    let broken: [(&str, fn(&mut Route)); 5] = [
+        ("sum to 750001", |route| route.pools[1].weight = Ppm(1)),
+        ("has no pool", |route| route.pools.clear()),
+        ("names pool stable twice", |route| route.pools[1].pool = "stable".to_owned()),
+        ("names instance a twice", |route| route.pools[1].endpoints[0].instance = "a".to_owned()),
+        ("is not one of its pools", |route| route.fallback = Some("x".to_owned())),
     ];
     for (sentence, break_it) in broken {
         let mut route = good.clone();
@@ -138,6 +138,7 @@ fn stop_under_way(args: &[&str], stop: impl FnOnce(&mut Proxy)) {
         last = chunk;
     }
     assert_eq!(last, b"end\n");
+    drop(busy);
     assert!(proxy.process.ended().success());
     assert!(!proxy.socket().exists());
 }

@@ -6,4 +6,5 @@ mod failures;
 mod http;
 mod lease;
 mod rig;
+mod tools;
 mod weights;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
@@ -127,7 +127,7 @@ impl Proxy {
     pub fn start_with(args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (process, mut control) = launch(dir.path().into(), &args);
+        let (process, mut control) = launch(dir.path(), &args);
         control.hello();
         Self { process, dir, args, control }
     }
@@ -138,7 +138,7 @@ impl Proxy {
 
     /// A new process on the same files; says what it answered to Hello.
     pub fn restart(&mut self) -> Response {
-        let (process, control) = launch(self.dir.path().into(), &self.args);
+        let (process, control) = launch(self.dir.path(), &self.args);
         (self.process, self.control) = (process, control);
         self.control.hello()
     }
@@ -168,7 +168,7 @@ impl Proxy {
     }
 }
 
-fn launch(dir: PathBuf, args: &[String]) -> (Process, Control) {
+fn launch(dir: &Path, args: &[String]) -> (Process, Control) {
     let log = std::fs::File::options().create(true).append(true).open(dir.join("stderr")).unwrap();
     let socket = dir.join("proxy.sock");
     let child = program()
@@ -187,7 +187,7 @@ fn launch(dir: PathBuf, args: &[String]) -> (Process, Control) {
     (process, Control::new(stream))
 }
 
-pub fn read(path: &std::path::Path) -> String {
+pub fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -307,6 +307,18 @@ impl Client {
     pub fn pipeline(&mut self, count: usize) -> Vec<Answer> {
         self.write(&"GET / HTTP/1.1\r\nhost: t\r\n\r\n".repeat(count));
         (0..count).map(|_| self.answer()).collect()
+    }
+
+    /// Like [`Client::pipeline`] for thousands: looks only for the ends of the sample app's answers,
+    /// which have one closing brace each. An error has none, so it ends in the read timeout.
+    pub fn flood(&mut self, count: usize) {
+        self.write(&"GET / HTTP/1.1\r\nhost: t\r\n\r\n".repeat(count));
+        let (mut ends, mut buffer) = (0, vec![0; 65_536]);
+        while ends < count {
+            let read = self.0.get_mut().read(&mut buffer).expect("answers");
+            assert!(read > 0, "closed after {ends} of {count} answers");
+            ends += buffer[..read].split(|byte| *byte == b'}').count() - 1;
+        }
     }
 
     pub fn answer(&mut self) -> Answer {

@@ -65,7 +65,7 @@ fn a_retry_stays_in_its_pool_then_goes_to_others_with_weight() {
     let s1 = Arc::clone(&routing.arms[0].endpoints[0]);
     for random in EDGES {
         let next = |tried: &[Arc<Instance>]| chosen(&routing.choose(0, random, Some(&*candidate), tried));
-        assert_eq!(next(&[c1.clone()]), "c2");
+        assert_eq!(next(std::slice::from_ref(&c1)), "c2");
         assert_eq!(next(&[c1.clone(), c2.clone()]), "s1");
         assert_eq!(next(&[c1.clone(), c2.clone(), s1.clone()]), "exhausted");
     }
