@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod follow;
 mod get;
+pub mod hidden;
 mod hold;
 mod ledger;
 mod logs;
@@ -102,6 +103,11 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page.
     Man,
+    /// Try it on a live system of its own: real services, real traffic; gone when you quit.
+    Demo(crate::demo::DemoArgs),
+    /// What the program starts by itself.
+    #[command(flatten)]
+    Hidden(hidden::Hidden),
 }
 
 /// What a command needs to know of its surroundings.
@@ -199,6 +205,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(args) => config::run(context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man => reference::man(),
+        Command::Hidden(hidden) => hidden::run(hidden),
+        Command::Demo(args) => hidden::demo(&args),
     }
 }
 

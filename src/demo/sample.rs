@@ -132,15 +132,13 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 pub fn run(args: SampleArgs) -> Result<(), SampleError> {
     let (port, crash) = (args.port, seconds("--crash-after", args.crash_after)?);
     let app = Arc::new(App::new(args)?);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SampleError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SampleError::Runtime)?;
     runtime.block_on(serve(app, port, crash))
 }
 
 fn seconds(what: &'static str, value: Option<f64>) -> Result<Option<Duration>, SampleError> {
-    let parse = |value| {
-        Duration::try_from_secs_f64(value).map_err(|_| SampleError::Range { what, value, range: "at least 0" })
-    };
+    let parse =
+        |value| Duration::try_from_secs_f64(value).map_err(|_| SampleError::Range { what, value, range: "at least 0" });
     value.map(parse).transpose()
 }
 
@@ -345,7 +343,6 @@ fn latency(median_ms: f64) -> Duration {
     let normal = radius * (std::f64::consts::TAU * random.f64()).cos();
     Duration::from_secs_f64(median_ms / 1000.0 * (SIGMA * normal).exp().min(10.0))
 }
-
 
 #[cfg(test)]
 mod tests {
