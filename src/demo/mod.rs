@@ -137,7 +137,10 @@ fn show(args: &DemoArgs, exe: &Path, dir: &Path, signals: &mut Signals) -> Resul
     server.wait_until_up(&paths.socket(), signals)?;
     let code = if args.headless {
         let line = format!("{}\n", paths.socket().display());
-        io::stdout().write_all(line.as_bytes()).and_then(|()| io::stdout().flush()).map_err(process("print the socket"))?;
+        io::stdout()
+            .write_all(line.as_bytes())
+            .and_then(|()| io::stdout().flush())
+            .map_err(process("print the socket"))?;
         server.wait_for_signal(signals)?;
         0
     } else {

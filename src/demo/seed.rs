@@ -34,6 +34,8 @@ pub async fn seed(dir: &Path, hub: &Hub, engine: &Engine) -> Result<(), DemoErro
         deploy(deployed, hub).await?;
     }
     tracing::info!(rollouts = plan.next.len(), "the demo is under way");
+    // Waiting for a child closes its pipe unless that is held: it would leave at once.
+    let _pipes: Vec<_> = users.iter_mut().map(|child| child.stdin.take()).collect();
     for mut child in users {
         let status = child.wait().await.map_err(process("wait for the demo's users"))?;
         tracing::warn!(%status, "some of the demo's users went away");
@@ -78,7 +80,8 @@ async fn deploy(deployed: &Deployed, hub: &Hub) -> Result<(), DemoError> {
 async fn all_healthy(deployed: &[Deployed], hub: &Hub) -> Result<(), DemoError> {
     let mut missing: Vec<&Deployed> = deployed.iter().collect();
     while !missing.is_empty() {
-        let ended = || DemoError::Seed { step: "wait for its services".to_owned(), why: "the hub has ended".to_owned() };
+        let ended =
+            || DemoError::Seed { step: "wait for its services".to_owned(), why: "the hub has ended".to_owned() };
         let mut updates = hub.subscribe(None).await.ok_or_else(ended)?;
         // A subscriber that fell behind starts over with a snapshot.
         while let Some(envelope) = updates.next().await {
