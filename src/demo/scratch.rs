@@ -68,9 +68,16 @@ pub fn remove(dir: &Path) -> Result<(), DemoError> {
 }
 
 fn remove_files(dir: &Path) -> Result<(), DemoError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", dir)(error)),
-        _ => Ok(()),
+    let mut tries = GRACE.as_millis() / LOOK.as_millis();
+    loop {
+        match std::fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // A file that was made while the directory was read, by a process at its end.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries > 0 => tries -= 1,
+            Err(error) => return Err(failed("remove", dir)(error)),
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

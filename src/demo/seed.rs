@@ -34,6 +34,8 @@ pub async fn seed(dir: &Path, hub: &Hub, engine: &Engine) -> Result<(), DemoErro
         deploy(deployed, hub).await?;
     }
     tracing::info!(rollouts = plan.next.len(), "the demo is under way");
+    // Waiting for a child closes its pipe unless that is held: it would leave at once.
+    let _pipes: Vec<_> = users.iter_mut().map(|child| child.stdin.take()).collect();
     for mut child in users {
         let status = child.wait().await.map_err(process("wait for the demo's users"))?;
         tracing::warn!(%status, "some of the demo's users went away");
