@@ -79,7 +79,10 @@ async fn a_health_path_that_never_answers_well_fails_the_rollout() {
 #[tokio::test]
 async fn an_instance_that_crash_loops_fails_the_rollout_with_its_last_words() {
     fails_with(
-        |text| text.replace("\"--settings\"", "\"--crash-after\", \"0.01\", \"--settings\""),
+        |text| {
+            let text = text.replace("healthy = 1,", "healthy = 9,");
+            text.replace("\"--settings\"", "\"--crash-after\", \"0.01\", \"--settings\"")
+        },
         &["no progress for 2 s", "exit status"],
     )
     .await;

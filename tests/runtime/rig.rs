@@ -7,7 +7,7 @@ use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, Stag
 use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::{EngineOrchestrator, NotDone, Orchestrator};
 use flightdeck::model::{Action, Actor, Command, CommandId, Instance, Phase, Rollout, Scoped, Stage, Subject, Version};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -71,7 +71,13 @@ impl Rig {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(40);
         while !holds(&self.board) {
             match tokio::time::timeout_at(deadline, self.updates.next()).await {
-                Ok(Some(update)) => drop(self.board.apply(&update)),
+                Ok(Some(update)) => {
+                    self.board.apply(&update);
+                    // Rows that changed together are looked at together.
+                    while let Some(Some(update)) = self.updates.next().now_or_never() {
+                        self.board.apply(&update);
+                    }
+                }
                 Ok(None) => panic!("the engine ended before: {what}"),
                 Err(_) => panic!("never came: {what}\n{}", self.rows()),
             }
