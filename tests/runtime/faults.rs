@@ -139,7 +139,7 @@ async fn an_instance_that_the_journal_does_not_know_is_ended() {
 #[tokio::test]
 async fn a_second_engine_on_the_same_data_is_refused_by_name_of_the_owner() {
     let rig = Rig::new();
-    let error = Engine::open(settings(&rig.scratch, instances::ports(1), Duration::from_secs(60))).unwrap_err();
+    let error = Engine::open(settings(&rig.scratch, instances::ports(1), Duration::from_mins(1))).unwrap_err();
     let owner = format!("another server: pid {}, start time", std::process::id());
     assert!(error.to_string().contains(&owner), "{error}");
     rig.finish().await;
@@ -149,7 +149,7 @@ async fn a_second_engine_on_the_same_data_is_refused_by_name_of_the_owner() {
 async fn a_newer_journal_and_another_engine_s_are_refused() {
     let scratch = Scratch::new();
     let open = |source: &str| {
-        let mut settings = settings(&scratch, instances::ports(1), Duration::from_secs(60));
+        let mut settings = settings(&scratch, instances::ports(1), Duration::from_mins(1));
         settings.source = source.into();
         Engine::open(settings)
     };
@@ -165,6 +165,43 @@ async fn a_newer_journal_and_another_engine_s_are_refused() {
     drop(db);
     let error = std::error::Error::source(&open("local").unwrap_err()).unwrap().to_string();
     assert!(error.contains("is of version 2") && error.contains("use the newer program"), "{error}");
+}
+
+#[tokio::test]
+async fn without_a_journal_a_promote_is_refused_and_an_abort_goes_out_and_holds() {
+    let mut rig = Rig::new();
+    rig.apply(1, "{ set_weight = 50 }, { pause = {} }, { set_weight = 80 }, { pause = {} }", "").await;
+    rig.healthy("1.0").await;
+    rig.add_release("1.1").await;
+    rig.deploy("1.1").await;
+    rig.until("half of the traffic", |board| board.rollouts().all(|row| row.step == Some(1))).await;
+    // Another writer keeps the journal to itself.
+    let other = rusqlite::Connection::open(rig.scratch.path("data").join("engine.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let run = rig.row().run.clone();
+    let (kind, why) = refusal(rig.submit(Action::Promote, Subject::Run(run.clone())).await);
+    assert!(kind == RefusalKind::NotRecorded && why.contains("locked; nothing was done"), "{why}");
+    assert_eq!(rig.engine.inspect(&run).await.unwrap().rollout.step, Some(1));
+    let proof = rig.effective(Action::Abort).await;
+    assert!(proof.contains("1.0 has 100 %"), "{proof}");
+    let only_stable = async |rig: &Rig| {
+        for _ in 0..20 {
+            assert_eq!(rig.get().await.unwrap(), "1.0");
+        }
+    };
+    only_stable(&rig).await;
+    // The server dies with a journal that knows nothing of the abort.
+    rig.die().await;
+    drop(other);
+    rig.restart();
+    rig.until("aborted", |board| board.rollouts().any(|row| row.phase == Phase::Aborted)).await;
+    assert_eq!(rig.row().run, run);
+    only_stable(&rig).await;
+    // What comes next is not taken for stale by the proxy.
+    rig.add_release("1.2").await;
+    rig.deploy("1.2").await;
+    rig.until("half of the traffic", |board| board.rollouts().all(|row| row.step == Some(1))).await;
+    rig.finish().await;
 }
 
 #[tokio::test]

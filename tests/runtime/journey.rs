@@ -10,7 +10,7 @@ use std::process::Stdio;
 #[tokio::test]
 async fn two_releases_a_canary_by_steps_and_no_request_lost() {
     let mut rig = Rig::new();
-    rig.apply(2, r#"{ set_weight = 25 }, { pause = {} }, { set_weight = 75 }, { pause = {} }"#, "keep_warm = \"1m\"")
+    rig.apply(2, "{ set_weight = 25 }, { pause = {} }, { set_weight = 75 }, { pause = {} }", "keep_warm = \"1m\"")
         .await;
     rig.healthy("1.0").await;
     assert_eq!(rig.get().await.unwrap(), "1.0");
@@ -99,7 +99,7 @@ async fn output_can_be_read_and_a_run_inspected() {
 #[tokio::test]
 async fn a_restarted_engine_adopts_the_same_processes_and_traffic_never_stops() {
     let mut rig = Rig::new();
-    rig.apply(2, r#"{ set_weight = 50 }, { pause = {} }"#, "keep_warm = \"0s\"").await;
+    rig.apply(2, "{ set_weight = 50 }, { pause = {} }", "keep_warm = \"0s\"").await;
     rig.healthy("1.0").await;
     rig.add_release("1.1").await;
     rig.deploy("1.1").await;
@@ -151,7 +151,7 @@ async fn a_restarted_engine_adopts_the_same_processes_and_traffic_never_stops() 
 #[tokio::test]
 async fn a_lease_that_lapses_while_no_engine_judges_aborts_the_rollout() {
     let mut rig = Rig::with_lease(std::time::Duration::from_secs(2));
-    rig.apply(1, r#"{ set_weight = 50 }, { pause = {} }"#, "").await;
+    rig.apply(1, "{ set_weight = 50 }, { pause = {} }", "").await;
     rig.healthy("1.0").await;
     rig.add_release("1.1").await;
     rig.deploy("1.1").await;

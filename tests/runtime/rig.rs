@@ -7,8 +7,8 @@ use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, Stag
 use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::{EngineOrchestrator, NotDone, Orchestrator};
 use flightdeck::model::{Action, Actor, Command, CommandId, Instance, Phase, Rollout, Scoped, Stage, Subject, Version};
-use futures::{FutureExt, StreamExt};
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use std::fmt::Write as _;
 use std::net::TcpListener;
@@ -56,7 +56,7 @@ fn spawn(settings: Settings) -> (Engine, JoinHandle<Result<(), EngineError>>) {
 
 impl Rig {
     pub fn new() -> Rig {
-        Rig::with_lease(Duration::from_secs(60))
+        Rig::with_lease(Duration::from_mins(1))
     }
 
     pub fn with_lease(lease: Duration) -> Rig {
