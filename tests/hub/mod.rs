@@ -352,8 +352,8 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
         cause: "golden: errors 4.1 %".into(),
     };
     let tell = |world: &World| {
-        world.tell(Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));
-        world.tell(Body::Upsert(Entity::Deployment(Box::new(ended.clone()))));
+        world.tell(&Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));
+        world.tell(&Body::Upsert(Entity::Deployment(Box::new(ended.clone()))));
     };
     tell(&bench.world);
     bench.until("the end", |board| board.deployments().count() == 1).await;
@@ -401,7 +401,7 @@ async fn one_of_two_votes_is_effective_once_it_is_counted() {
 #[tokio::test]
 async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
     let bench = Bench::new().await;
-    bench.world.tell(Body::Link(LinkState::Stale { since: at(0), why: "connection refused".into() }));
+    bench.world.tell(&Body::Link(LinkState::Stale { since: at(0), why: "connection refused".into() }));
     bench.until("the watch to be stale", |board| !board.link(&source()).is_live()).await;
     let refusal = bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Stale);
