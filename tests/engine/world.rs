@@ -307,7 +307,7 @@ impl Story {
     }
 
     pub fn slot(&self) -> Slot {
-        self.state.slots[&key("shop", "production")].clone()
+        (*self.state.slots[&key("shop", "production")]).clone()
     }
 
     pub fn progress(&self) -> Progress {
