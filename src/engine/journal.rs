@@ -71,7 +71,7 @@ impl Journal {
         let failed = |step| move |source| JournalError::Sqlite { step, path: path.to_owned(), source };
         let connection = Connection::open(path).map_err(failed("open"))?;
         connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;")
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=500;")
             .map_err(failed("set up"))?;
         let version: u32 =
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read the version of"))?;

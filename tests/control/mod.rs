@@ -3,6 +3,8 @@
 use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare, why_not};
+use flightdeck::model::DeploymentOutcome::{Aborted, RolledBack, Succeeded};
+use flightdeck::model::RefusalKind::{Denied, Invalid, NotApplicable, NotFound};
 use flightdeck::model::*;
 use jiff::SignedDuration;
 
@@ -42,7 +44,7 @@ fn raising_exposure_needs_a_pin_and_reducing_it_never_does() {
         let raises = action.direction() == Direction::Raises;
         assert_eq!(
             ask(&board, &command("c", action, run(&one), None)).err(),
-            raises.then_some(RefusalKind::Invalid),
+            raises.then_some(Invalid),
             "{action:?} without a pin"
         );
         let authorized = ask(&board, &pinned(&one, action)).unwrap();
@@ -80,10 +82,10 @@ fn a_pin_is_good_for_one_action_and_must_be_whole() {
     let one = rollout("checkout", "production");
     let board = board([row(one.clone())]);
     let foreign = command("c", Action::PromoteFull, run(&one), Some(one.facts.pin(Action::Promote)));
-    assert_eq!(ask(&board, &foreign).unwrap_err(), RefusalKind::Invalid);
+    assert_eq!(ask(&board, &foreign).unwrap_err(), Invalid);
     let mut short = pinned(&one, Action::Promote);
     short.pin.as_mut().unwrap().facts.remove(&Fact::Generation);
-    assert_eq!(ask(&board, &short).unwrap_err(), RefusalKind::Invalid);
+    assert_eq!(ask(&board, &short).unwrap_err(), Invalid);
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn a_run_that_was_replaced_is_not_confused_with_its_successor() {
         decide(&Policy::default(), &board, &actor("alice", &[]), &command("c", Action::Abort, run(&old), None), at(1));
     assert_eq!(refusal.unwrap_err().changes[0].fact, Fact::Revision);
     let gone = rollout("nowhere", "production");
-    assert_eq!(ask(&board, &command("c", Action::Abort, run(&gone), None)).unwrap_err(), RefusalKind::NotFound);
+    assert_eq!(ask(&board, &command("c", Action::Abort, run(&gone), None)).unwrap_err(), NotFound);
 }
 
 #[test]
@@ -128,7 +130,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
     apply(&mut board, Body::Upsert(row(done.clone())));
     assert!(ask(&board, &command("c", Action::Abort, run(&done), None)).is_ok());
     apply(&mut board, Body::Link(LinkState::Live { as_of: at(99) }));
-    assert_eq!(ask(&board, &command("c", Action::Abort, run(&done), None)).unwrap_err(), RefusalKind::NotApplicable);
+    assert_eq!(ask(&board, &command("c", Action::Abort, run(&done), None)).unwrap_err(), NotApplicable);
 }
 
 #[test]
@@ -153,7 +155,7 @@ fn names_that_hide_characters_can_not_be_confirmed() {
         let mut one = rollout("checkout", "production");
         hide(&mut one);
         let board = board([row(one.clone())]);
-        assert_eq!(ask(&board, &pinned(&one, Action::Promote)).unwrap_err(), RefusalKind::Invalid);
+        assert_eq!(ask(&board, &pinned(&one, Action::Promote)).unwrap_err(), Invalid);
         assert!(ask(&board, &pinned(&one, Action::Abort)).is_ok(), "stopping is never locked out");
         let who = actor("alice", &[]);
         let prepared = prepare(&Policy::default(), &board, &who, Action::Abort, &run(&one), at(1));
@@ -207,7 +209,6 @@ fn an_approval_counts_only_from_whom_it_asks() {
         };
         (say(Action::Approve), say(Action::Reject))
     };
-    use RefusalKind::{Denied, NotApplicable};
     let manager = &["release-managers"][..];
     let nothing: &dyn Fn(&mut Approval) = &|_| {};
     assert_eq!(check(nothing, "rita", manager), (None, None));
@@ -237,7 +238,7 @@ fn an_approval_counts_only_from_whom_it_asks() {
     other.revision = "r-1".into();
     let wrong = Subject::Approval { id: asked.id.clone(), run: other };
     let wrong = command("c", Action::Approve, wrong, Some(asked.facts.pin(Action::Approve)));
-    assert_eq!(ask_as(&board, &wrong, &actor("rita", manager)).unwrap_err(), RefusalKind::NotFound);
+    assert_eq!(ask_as(&board, &wrong, &actor("rita", manager)).unwrap_err(), NotFound);
 }
 
 #[test]
@@ -325,7 +326,6 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
         outcome,
         cause: String::new(),
     };
-    use DeploymentOutcome::{Aborted, RolledBack, Succeeded};
     let cases = [
         (vec![deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded)], Direction::Reduces),
         (
@@ -382,7 +382,7 @@ fn an_action_that_is_not_offered_says_why_in_a_sentence() {
             one.offers = ActionSet::EMPTY;
             let why = why_not(&one, action);
             assert!(why.contains("checkout in production") && why.len() > 30, "{phase:?} {action:?}: {why}");
-            assert_eq!(ask(&board([row(one.clone())]), &pinned(&one, action)).unwrap_err(), RefusalKind::NotApplicable);
+            assert_eq!(ask(&board([row(one.clone())]), &pinned(&one, action)).unwrap_err(), NotApplicable);
             texts.insert(why);
         }
     }
@@ -456,7 +456,7 @@ fn a_rollback_says_its_path() {
         author: "dora".into(),
         started: at(0),
         ended: at(5),
-        outcome: DeploymentOutcome::Succeeded,
+        outcome: Succeeded,
         cause: String::new(),
     };
     let rows = || [row(one.clone()), Entity::Deployment(Box::new(history.clone()))];
@@ -506,7 +506,7 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
     assert_eq!(release.forecast.warnings, ["local/production/b#r-2 has ended meanwhile"]);
     let missing = prepared(&board, Action::Release, &Subject::Hold("H-9".into())).decision;
     let Decision::Refuse(refusal) = missing else { panic!("{missing:?}") };
-    assert_eq!((refusal.kind, refusal.why.as_str()), (RefusalKind::NotFound, "there is no hold H-9; in force: H-3"));
+    assert_eq!((refusal.kind, refusal.why.as_str()), (NotFound, "there is no hold H-9; in force: H-3"));
 }
 
 #[test]
@@ -537,7 +537,6 @@ fn a_deployment_must_name_what_exists() {
         };
         ask(&board, &command("c", Action::Deploy, subject, None)).err()
     };
-    use RefusalKind::{Invalid, NotFound};
     assert_eq!(deploy("checkout", "dev", Some("1.10.0"), None), None);
     assert_eq!(deploy("checkout", "staging", None, Some("dev")), None);
     assert_eq!(deploy("chekout", "dev", Some("1.10.0"), None), Some(NotFound));
@@ -566,7 +565,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             let command = command("c", row.action, (*subject).clone(), Some(one.facts.pin(row.action)));
             let decision = decide(&Policy::default(), &board, &actor("alice", &[]), &command, at(1));
             let wrong = format!("{} needs a", row.name);
-            !decision.is_err_and(|refusal| refusal.kind == RefusalKind::Invalid && refusal.why.starts_with(&wrong))
+            !decision.is_err_and(|refusal| refusal.kind == Invalid && refusal.why.starts_with(&wrong))
         });
         assert_eq!(fitting.count(), 1, "{}", row.name);
     }

@@ -20,7 +20,7 @@ async fn snapshot(subscription: &mut Subscription) -> (Board, (u64, u64)) {
 }
 
 fn message(bench: &Bench, text: &str) {
-    bench.world.change(|rollout| rollout.message = text.to_owned());
+    bench.world.change(|rollout| text.clone_into(&mut rollout.message));
 }
 
 fn said(envelope: &Envelope) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Abort against promote: at every point, and in many random orders, abort holds.
 
 use super::*;
+use futures::StreamExt;
 
 /// Where the promote stands when the abort comes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,14 +59,13 @@ async fn race(action: Action, point: Point) {
     bench.world.ack();
     bench.stage("stop", "effective").await;
     abort_holds(&bench, &context);
-    let stage = match raised {
-        Err(refusal) => format!("refused: {:?}", refusal.kind),
-        Ok(_) => {
-            let id = ReceiptId::from("raise");
-            let board =
-                bench.until("the raise to be settled", |b| b.receipt(&id).is_some_and(|r| r.stage().is_final())).await;
-            board.receipt(&id).unwrap().stage().word().to_owned()
-        }
+    let stage = if let Err(refusal) = raised {
+        format!("refused: {:?}", refusal.kind)
+    } else {
+        let id = ReceiptId::from("raise");
+        let settled = |board: &Board| board.receipt(&id).is_some_and(|receipt| receipt.stage().is_final());
+        let board = bench.until("the raise to be settled", settled).await;
+        board.receipt(&id).unwrap().stage().word().to_owned()
     };
     let expected = match point {
         Point::BeforeDecide => "refused: NotApplicable",
@@ -103,58 +103,61 @@ async fn an_abort_beats_a_full_promote_at_every_point_before_its_end() {
 
 #[tokio::test]
 async fn an_abort_holds_in_random_orders() {
-    for seed in 0..150 {
-        let context = format!("seed {seed}");
-        let mut random = fastrand::Rng::with_seed(seed);
-        let bench = Bench::new().await;
-        bench.world.ack_by_itself(random.bool());
-        bench.world.lose_answers(random.u8(..8) == 0);
-        let gates = [&bench.world.read, &bench.world.execute, &bench.world.answer];
-        gates.iter().for_each(|gate| {
-            if random.bool() {
-                gate.shut()
-            }
-        });
-        let locked = (random.u8(..4) == 0).then(|| lock(bench.dir.path()));
-        let raises = [Action::Promote, Action::Resume, Action::Approve];
-        let mut tasks = Vec::new();
-        for number in 0..random.usize(1..4) {
-            let action = *random.choice(&raises).unwrap();
-            tasks.push(bench.start(bench.world.command(&format!("raise-{number}"), action)));
-            if random.bool() {
-                tasks.push(bench.start(bench.world.command(&format!("pause-{number}"), Action::Pause)));
-            }
-            for _ in 0..random.usize(0..12) {
-                tokio::task::yield_now().await;
-            }
-            if random.bool() {
-                random.choice(&gates).unwrap().open();
-            }
-        }
-        // Nothing reached its end yet unless all of it was approved; then there is nothing to abort.
-        let abort = bench.submit(command("stop", Action::Abort, bench.world.run(), None)).await;
-        gates.iter().for_each(|gate| gate.open());
-        drop(locked);
-        for task in tasks {
-            let _ = task.await.unwrap(); // each may be refused or taken: only the end counts
-        }
-        bench.world.lose_answers(false);
-        bench.world.ack();
-        match abort {
-            Ok(_) if bench.world.done().contains(&Action::Abort) => {
-                bench.stage("stop", "effective").await;
-                abort_holds(&bench, &context);
-            }
-            Ok(receipt) => panic!("{context}: {receipt:?}"),
-            Err(refusal) => {
-                assert_eq!(bench.world.rollout().phase, Phase::Healthy, "{context}: {refusal}");
-                assert!(bench.world.done().contains(&Action::Approve), "{context}: {refusal}");
-            }
-        }
-        let done = bench.world.done().len();
-        let board = bench.until("every receipt to be settled", |board| board.receipts().all(|r| r.stage().is_final()));
-        board.await;
-        assert_eq!(bench.world.done().len(), done, "{context}: nothing comes later");
-        bench.records().await;
+    // Side by side, so that they wait for the disk together.
+    futures::stream::iter(0..150).map(random_order).buffer_unordered(12).collect::<Vec<()>>().await;
+}
+
+async fn random_order(seed: u64) {
+    let context = format!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let bench = Bench::new().await;
+    bench.world.ack_by_itself(random.bool());
+    bench.world.lose_answers(random.u8(..8) == 0);
+    let gates = [&bench.world.read, &bench.world.execute, &bench.world.answer];
+    for gate in gates.into_iter().filter(|_| random.bool()) {
+        gate.shut();
     }
+    let locked = (random.u8(..4) == 0).then(|| lock(bench.dir.path()));
+    let raises = [Action::Promote, Action::Resume, Action::Approve];
+    let mut tasks = Vec::new();
+    for number in 0..random.usize(1..4) {
+        let action = *random.choice(&raises).unwrap();
+        tasks.push(bench.start(bench.world.command(&format!("raise-{number}"), action)));
+        if random.bool() {
+            tasks.push(bench.start(bench.world.command(&format!("pause-{number}"), Action::Pause)));
+        }
+        for _ in 0..random.usize(0..12) {
+            tokio::task::yield_now().await;
+        }
+        if random.bool() {
+            random.choice(&gates).unwrap().open();
+        }
+    }
+    // Nothing reached its end yet unless all of it was approved; then there is nothing to abort.
+    let abort = bench.submit(command("stop", Action::Abort, bench.world.run(), None)).await;
+    for gate in gates {
+        gate.open();
+    }
+    drop(locked);
+    for task in tasks {
+        let _ = task.await.unwrap(); // each may be refused or taken: only the end counts
+    }
+    bench.world.lose_answers(false);
+    bench.world.ack();
+    match abort {
+        Ok(_) if bench.world.done().contains(&Action::Abort) => {
+            bench.stage("stop", "effective").await;
+            abort_holds(&bench, &context);
+        }
+        Ok(receipt) => panic!("{context}: {receipt:?}"),
+        Err(refusal) => {
+            assert_eq!(bench.world.rollout().phase, Phase::Healthy, "{context}: {refusal}");
+            assert!(bench.world.done().contains(&Action::Approve), "{context}: {refusal}");
+        }
+    }
+    let done = bench.world.done().len();
+    let board = bench.until("every receipt to be settled", |board| board.receipts().all(|r| r.stage().is_final()));
+    board.await;
+    assert_eq!(bench.world.done().len(), done, "{context}: nothing comes later");
+    bench.records().await;
 }

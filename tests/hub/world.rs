@@ -76,7 +76,7 @@ impl World {
         let mut rollout = rollout("checkout", "staging");
         rollout.phase = Phase::Paused;
         let truth = Truth {
-            approval: approval(&rollout),
+            approval: Approval { expires: None, ..approval(&rollout) },
             rollout,
             holds: Vec::new(),
             watchers: Vec::new(),
@@ -112,10 +112,6 @@ impl World {
         self.truth.lock().unwrap().approval.clone()
     }
 
-    pub fn holds(&self) -> Vec<Hold> {
-        self.truth.lock().unwrap().holds.clone()
-    }
-
     pub fn done(&self) -> Vec<Action> {
         self.truth.lock().unwrap().done.iter().map(|(_, action)| *action).collect()
     }
@@ -127,7 +123,7 @@ impl World {
         from.map_or(Vec::new(), |from| truth.shares[from..].to_vec())
     }
 
-    pub fn tell(&self, body: Body) {
+    pub fn tell(&self, body: &Body) {
         self.truth.lock().unwrap().send(body);
     }
 
@@ -158,13 +154,13 @@ impl World {
 }
 
 impl Truth {
-    fn send(&mut self, body: Body) {
+    fn send(&mut self, body: &Body) {
         self.watchers.retain(|watcher| watcher.send(Scoped { scope: scope(), body: body.clone() }).is_ok());
     }
 
     fn tell(&mut self) {
-        self.send(Body::Upsert(Entity::Rollout(Box::new(self.rollout.clone()))));
-        self.send(Body::Upsert(Entity::Approval(Box::new(self.approval.clone()))));
+        self.send(&Body::Upsert(Entity::Rollout(Box::new(self.rollout.clone()))));
+        self.send(&Body::Upsert(Entity::Approval(Box::new(self.approval.clone()))));
     }
 
     fn share(&mut self, percent: u32) {
@@ -217,8 +213,8 @@ impl Truth {
                 self.share(0);
                 self.rollout.phase = Phase::RollingBack;
             }
-            Action::Pause if !ended => self.rollout.phase = Phase::Paused,
             _ if ended || self.rollout.phase == Phase::RollingBack => return no("it has ended"),
+            Action::Pause => self.rollout.phase = Phase::Paused,
             Action::Promote | Action::Resume => {
                 self.rollout.step = Some(3);
                 self.share(50);
@@ -232,7 +228,7 @@ impl Truth {
             Action::Approve => {
                 let vote = Vote { who: who.name.clone(), verdict: Verdict::Approved, at: at(9), reason: None };
                 self.approval.votes.push(vote);
-                if self.approval.votes.len() as u32 >= self.approval.requirement.count {
+                if self.approval.votes.len() >= self.approval.requirement.count as usize {
                     self.approval.state = ApprovalState::Approved;
                     self.rollout.step = Some(5);
                     self.share(100);
@@ -260,7 +256,7 @@ impl Truth {
         let (selector, owner) = (selector.clone(), who.name.clone());
         let hold = Hold { id: "H-1".into(), source: source(), selector, owner, reason: None, since: at(9), targets };
         self.holds = vec![hold.clone()];
-        self.send(Body::Upsert(Entity::Hold(hold)));
+        self.send(&Body::Upsert(Entity::Hold(hold)));
         "H-1".into()
     }
 }
@@ -303,7 +299,7 @@ impl Orchestrator for World {
         if raises {
             self.answer.pass().await;
         }
-        if lost {
+        if lost && result.is_ok() {
             return Err(NotDone::Unknown { why: "the line was cut".into() });
         }
         Ok(Accepted { note: result? })

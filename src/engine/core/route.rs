@@ -23,9 +23,12 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         }
     }
     let wanted = desired(state, slot);
+    // After a refusal an older route that was not acknowledged is not waited for: a newer one had
+    // taken its place among what is pending, so it may be lost.
+    let lost = slot.routing.retry.is_some() && !slot.routing.sent.is_empty();
     let same = match slot.routing.newest() {
         None => wanted.is_none(),
-        Some(newest) => same(newest.route.as_ref(), wanted.as_ref()),
+        Some(newest) => !lost && same(newest.route.as_ref(), wanted.as_ref()),
     };
     if same {
         slot.routing.retry = None;

@@ -26,7 +26,7 @@ pub struct State {
     pub releases: BTreeMap<ServiceName, BTreeMap<Version, Release>>,
     /// Every service in every environment.
     #[serde(with = "pairs")]
-    pub slots: BTreeMap<SlotKey, Slot>,
+    pub slots: BTreeMap<SlotKey, Box<Slot>>,
     /// Holds in force.
     pub holds: Vec<Hold>,
     /// Approvals: all that are pending, and the newest settled ones.
@@ -558,12 +558,12 @@ mod pairs {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::collections::BTreeMap;
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<SlotKey, Slot>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<SlotKey, Box<Slot>>, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(map.values())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<SlotKey, Slot>, D::Error> {
-        let slots = Vec::<Slot>::deserialize(from)?;
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<SlotKey, Box<Slot>>, D::Error> {
+        let slots = Vec::<Box<Slot>>::deserialize(from)?;
         Ok(slots.into_iter().map(|slot| (slot.key.clone(), slot)).collect())
     }
 }

@@ -149,7 +149,7 @@ impl Engine {
             settings,
             state,
             journal,
-            spill,
+            spill: Some(spill),
             spilled,
             room,
             counters: Counters::default(),

@@ -34,6 +34,10 @@ const COALESCE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_hours(1);
 /// Events that are stepped and journalled together.
 const MAX_BATCH: usize = 64;
+/// A route that only lowers exposure waits no longer than this for the journal.
+const PATIENCE: Duration = Duration::from_millis(25);
+/// A commit that takes longer is as good as lost.
+const COMMIT: Duration = Duration::from_secs(2);
 /// Uploads without a command that are remembered.
 const MAX_STAGED: usize = 64;
 /// Everything stops within its own grace and this.
@@ -67,7 +71,8 @@ pub struct EngineTask {
     pub(super) settings: Settings,
     pub(super) state: State,
     pub(super) journal: Journal,
-    pub(super) spill: Spill,
+    /// Taken while a line is being written.
+    pub(super) spill: Option<Spill>,
     pub(super) spilled: Vec<Spilled>,
     pub(super) store: Store,
     pub(super) room: Room,
@@ -278,13 +283,15 @@ impl EngineTask {
         let before = (direction != Direction::Reduces).then(|| self.state.clone());
         let Outcome { effects, changed, refused, note } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
-        if changed && let Err(why) = self.commit().await {
+        if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
             if let Some(before) = before {
                 self.state = before;
+                if !certain {
+                    return Err(NotDone::Unknown { why });
+                }
                 let why = format!("the journal can't be written: {why}; nothing was done");
                 return Err(NotDone::Refused(Refusal::new(RefusalKind::NotRecorded, why)));
             }
-            self.lower_only(&effects, "a command that reduces exposure");
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
             return refused.map_or(Ok(Accepted { note: Some(note) }), |refusal| Err(NotDone::Refused(refusal)));
@@ -305,45 +312,59 @@ impl EngineTask {
             }
         }
         self.dirty = true;
-        if changed && self.commit().await.is_err() {
-            return self.lower_only(&effects, "an event");
+        if changed && self.commit(&effects).await.is_err() {
+            return; // said there; what was held back is carried out once it is recorded
         }
         self.carry_out(effects);
     }
 
-    /// Makes the state durable. After a failure the next change, or the next tick, tries again.
-    async fn commit(&mut self) -> Result<(), String> {
-        let result = match serde_json::to_string(&self.state) {
-            Ok(text) => self.journal.commit(text).await.map_err(|error| sentence(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(why) = &result {
-            tracing::error!(%why, "the engine's journal can't be written");
-            self.unsaved = true;
-            return result;
-        }
-        if std::mem::take(&mut self.unsaved) {
-            if let Err(error) = self.spill.clear() {
-                tracing::error!(error = %sentence(&error), "the spill file can't be cleared");
+    /// Makes the state durable, with the effects that follow from it. If that fails, or takes too
+    /// long, those that only take traffic from a candidate are carried out all the same; the rest
+    /// waits. The next change, or the next tick, tries again.
+    async fn commit(&mut self, effects: &[Numbered]) -> Result<(), Unrecorded> {
+        let text =
+            serde_json::to_string(&self.state).map_err(|error| Unrecorded { why: error.to_string(), certain: true })?;
+        let lowering = lowering(effects);
+        let mut spilled = false;
+        let result = {
+            let mut commit = std::pin::pin!(self.journal.commit(text));
+            let mut result = timeout(PATIENCE, &mut commit).await;
+            if !matches!(result, Ok(Ok(()))) && !lowering.is_empty() {
+                for (_, route) in &lowering {
+                    send(self.link.as_ref(), LinkOrder::Route(route.clone()));
+                }
+                spill(&mut self.spill, &lowering).await;
+                spilled = true;
             }
-            // All that was held back, and more: carrying out twice is the same as once.
-            self.carry_out(core::pending(&self.state).cloned().collect());
-        }
-        Ok(())
+            if result.is_err() {
+                result = timeout(COMMIT, &mut commit).await;
+            }
+            result
+        };
+        let unrecorded = match result {
+            Ok(Ok(())) => {
+                self.recorded(spilled);
+                return Ok(());
+            }
+            Ok(Err(error)) => Unrecorded { why: sentence(&error), certain: true },
+            Err(_) => Unrecorded { why: "the disk did not answer in time".into(), certain: false },
+        };
+        tracing::error!(why = %unrecorded.why, "the engine's journal can't be written");
+        self.unsaved = true;
+        Err(unrecorded)
     }
 
-    /// Without a journal only what takes traffic from a candidate is done; the rest waits for it.
-    fn lower_only(&mut self, effects: &[Numbered], what: &str) {
-        let at = clock();
-        for numbered in effects {
-            let Effect::Route { slot, route, lowers_exposure: true } = &numbered.effect else { continue };
-            self.send(LinkOrder::Route(route.clone()));
-            let what = format!("{what}: the route only lowers exposure, and the journal could not be written");
-            let line = Spilled { at, slot: Some(slot.clone()), version: route.version, what };
-            let written = serde_json::to_string(&line).map_err(|error| error.to_string());
-            if let Err(why) = written.and_then(|line| self.spill.line(&line).map_err(|error| sentence(&error))) {
-                tracing::error!(%why, %slot, "a route that lowers exposure is in force but recorded nowhere");
-            }
+    /// The state is durable: the spill file has nothing more to say, and what was held back goes on.
+    fn recorded(&mut self, spilled: bool) {
+        let was_behind = std::mem::take(&mut self.unsaved);
+        if (was_behind || spilled)
+            && let Some(Err(error)) = self.spill.as_mut().map(Spill::clear)
+        {
+            tracing::error!(error = %sentence(&error), "the spill file can't be cleared");
+        }
+        if was_behind {
+            // More than was held back, perhaps: carrying out twice is the same as once.
+            self.carry_out(core::pending(&self.state).cloned().collect());
         }
     }
 
@@ -367,9 +388,7 @@ impl EngineTask {
     }
 
     fn send(&self, order: LinkOrder) {
-        if let Some(link) = &self.link {
-            let _ = link.orders.send(order); // a link that ended ends the loop
-        }
+        send(self.link.as_ref(), order);
     }
 
     fn renew(&mut self) {
@@ -472,7 +491,7 @@ impl EngineTask {
 
     async fn tick(&mut self) {
         if self.unsaved {
-            let _ = self.commit().await; // said there, and tried again at the next tick
+            let _ = self.commit(&[]).await; // said there, and tried again at the next tick
         }
         if self.busy() {
             let mut inputs = vec![Input::Tick];
@@ -550,7 +569,7 @@ impl EngineTask {
 
     async fn end(mut self, stop: Stop, done: Option<oneshot::Sender<()>>) -> Result<(), EngineError> {
         if self.unsaved {
-            let _ = self.commit().await; // said there; the spill file has what matters
+            let _ = self.commit(&[]).await; // said there; the spill file has what matters
         }
         match stop {
             Stop::LeaveRunning => self.send(LinkOrder::Detach),
@@ -598,6 +617,52 @@ impl EngineTask {
             self.room.heard(&report);
         }
     }
+}
+
+/// The state is not on disk.
+struct Unrecorded {
+    why: String,
+    /// False: it may get there yet.
+    certain: bool,
+}
+
+fn send(link: Option<&Link>, order: LinkOrder) {
+    if let Some(link) = link {
+        let _ = link.orders.send(order); // a link that ended ends the loop
+    }
+}
+
+/// The routes that only take traffic from a candidate.
+fn lowering(effects: &[Numbered]) -> Vec<(SlotKey, Route)> {
+    let lowering = |numbered: &Numbered| match &numbered.effect {
+        Effect::Route { slot, route, lowers_exposure: true } => Some((slot.clone(), route.clone())),
+        _ => None,
+    };
+    effects.iter().filter_map(lowering).collect()
+}
+
+/// Notes routes that went out before the journal had them. Not on the loop's own thread: a disk that
+/// hangs must not keep them from the proxy.
+async fn spill(file: &mut Option<Spill>, routes: &[(SlotKey, Route)]) {
+    let Some(mut open) = file.take() else { return };
+    let at = clock();
+    let lines: Vec<Spilled> = routes
+        .iter()
+        .map(|(slot, route)| {
+            let what = "the route only lowers exposure, and the journal could not be written".to_owned();
+            Spilled { at, slot: Some(slot.clone()), version: route.version, what }
+        })
+        .collect();
+    let written = tokio::task::spawn_blocking(move || {
+        for line in lines {
+            let text = serde_json::to_string(&line).map_err(|error| error.to_string());
+            if let Err(why) = text.and_then(|text| open.line(&text).map_err(|error| sentence(&error))) {
+                tracing::error!(%why, ?line, "a route that lowers exposure is in force but recorded nowhere");
+            }
+        }
+        open
+    });
+    *file = written.await.ok();
 }
 
 /// The instance that an effect is about.
