@@ -1,7 +1,7 @@
 //! `completions`: for the shell.
 
-use super::{Cli, Failure, output};
-use clap::{Args, CommandFactory as _};
+use super::{Failure, output, reference};
+use clap::Args;
 use clap_complete::Shell;
 
 /// Options of `completions`.
@@ -15,6 +15,6 @@ pub struct CompletionsArgs {
 /// Prints the script.
 pub(super) fn run(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "flightdeck", &mut script);
+    clap_complete::generate(args.shell, &mut reference::public(), "flightdeck", &mut script);
     output::print(&String::from_utf8_lossy(&script))
 }

@@ -4,10 +4,29 @@ use super::{Cli, Failure, output};
 use clap::{Command, CommandFactory as _};
 use std::fmt::Write as _;
 
+/// The command line without what the program only starts by itself.
+pub(super) fn public() -> Command {
+    let mut whole = Cli::command();
+    // Global options must be known to every command.
+    whole.build();
+    let shown: Vec<_> = whole.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
+    let arguments: Vec<_> = whole.get_arguments().cloned().collect();
+    let about = whole.get_about().cloned().unwrap_or_default();
+    let long = whole.get_long_about().cloned().unwrap_or_default();
+    Command::new("flightdeck")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .long_about(long)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args(arguments)
+        .subcommands(shown)
+}
+
 /// Prints the manual page: the program, then each command in a section of its own.
 pub(super) fn man() -> Result<(), Failure> {
-    let mut command = Cli::command();
-    command.build();
+    let command = public();
     let mut page = Vec::new();
     let wrap = |error: std::io::Error| Failure::failed(format!("cannot make the manual page: {error}"));
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(wrap)?;

@@ -75,7 +75,6 @@ fn without_a_terminal_nothing_is_asked_and_nothing_is_done() {
     let before = server.rollout().unwrap();
     for args in [
         &["promote", "shop"][..],
-        &["promote", "shop", "--full"],
         &["abort", "shop"],
         &["hold", "everything"],
         &["deploy", "shop", "1.0", "--to", "production"],

@@ -1,4 +1,4 @@
-use crate::support::live::{Server, flightdeck, program};
+use crate::support::live::{Server, eventually, flightdeck, program};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -98,7 +98,13 @@ fn an_instances_output_is_printed_and_followed() {
 #[test]
 fn doctor_says_that_all_is_well_or_what_is_not() {
     let server = Server::start();
-    let text = server.ok(&["doctor"]);
+    // The proxy may still be on its way up.
+    let mut text = String::new();
+    eventually("doctor finds all well", || {
+        let done = server.run_cli(&["doctor"]);
+        text = done.out;
+        done.code == 0
+    });
     for check in ["config", "data", "runtime", "socket", "server", "ledger", "clock", "proxy"] {
         let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
         let line = line.unwrap_or_else(|| panic!("no {check} in {text}"));

@@ -14,7 +14,6 @@ pub fn raw(server: &Server, bytes: &[u8]) -> String {
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     // The server may close before it has read everything.
     let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     loop {
