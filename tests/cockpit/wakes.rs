@@ -91,6 +91,7 @@ fn a_stale_source_ticks_and_so_does_a_lost_server() {
 #[test]
 fn a_wake_is_asked_for_once_and_cancelled_when_nothing_counts() {
     let mut desk = Desk::empty();
+    desk.upsert(rollout("search", Phase::Healthy));
     desk.look();
     desk.effects.clear();
     let paused = with_wait(Some(Wait::Until { at: start() + SignedDuration::from_secs(10) }), Phase::Paused);
@@ -98,7 +99,7 @@ fn a_wake_is_asked_for_once_and_cancelled_when_nothing_counts() {
     let second = start() + SignedDuration::from_secs(1);
     let look = desk.now + SignedDuration::from_millis(100);
     assert_eq!(desk.effects, [Effect::WakeAt(Some(look))]);
-    desk.upsert(rollout("search", Phase::Healthy));
+    desk.upsert(rollout("cart", Phase::Healthy));
     assert_eq!(desk.effects.len(), 1, "rows that come together are looked at together");
     desk.effects.clear();
     desk.now = look;
