@@ -1,5 +1,21 @@
 //! Who may do what, with how much friction, and what it would do. Pure.
 
+mod approvals;
 mod authorized;
+mod decide;
+mod forecast;
+mod friction;
+mod offers;
+mod plan;
+mod policy;
+mod prepare;
+mod seen;
 
+pub use approvals::may_vote;
 pub use authorized::Authorized;
+pub use decide::{decide, decide_live};
+pub use forecast::{forecast, grade};
+pub use friction::{Blast, direction, friction};
+pub use offers::why_not;
+pub use policy::Policy;
+pub use prepare::{prepare, prepare_live};

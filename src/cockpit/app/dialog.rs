@@ -10,9 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 /// what was there before.
 pub const SETTLE: SignedDuration = SignedDuration::from_millis(300);
 
-/// What a person wants, with the target frozen at the moment of the key press.
+/// A confirmation that opens once the server has read the live objects: everything that raises
+/// exposure. Its targets are frozen at the moment of the key press.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
+pub struct Opening {
+    /// Which; answers name it.
+    pub id: Token,
     /// What.
     pub action: Action,
     /// To what, one for each marked row.

@@ -1,12 +1,12 @@
 //! Everything that the cockpit knows. The view draws it and cannot change it; only
 //! [`super::update`] does.
 
-use super::dialog::Dialog;
+use super::dialog::{Dialog, Opening};
 use super::keymap::Keymap;
 use super::{ConnectionId, ConnectionState, Key, Token};
 use crate::board::{Attention, Board, Order};
 use crate::model::{Action, ApprovalId, CommandId, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
 
@@ -94,6 +94,8 @@ pub struct State {
     pub output: Option<OutputPage>,
     /// What lies over the page and takes the keys.
     pub overlay: Option<Overlay>,
+    /// A confirmation that opens once the server has read the live objects.
+    pub opening: Option<Opening>,
     /// What was typed into the palette before, oldest first.
     pub history: Vec<String>,
     /// One line that passes.
@@ -110,6 +112,8 @@ pub struct State {
     pub visible_changed: bool,
     /// The wake that the shell was last asked for.
     pub wake: Option<Timestamp>,
+    /// Rows since the board was last trimmed.
+    pub(super) untrimmed: u32,
     /// What needs a person; computed when asked for, dropped when the board changes.
     pub(super) attention: Memo<Vec<Attention>>,
 }
@@ -206,7 +210,16 @@ pub struct DeckPage {
     /// Leave out what is settled and healthy.
     pub in_flight_only: bool,
     /// Targets in the order of the list; computed when asked for, dropped when something changes it.
-    pub(super) list: Memo<Vec<Target>>,
+    pub(super) list: Memo<DeckList>,
+}
+
+/// The Deck's list, computed.
+#[derive(Debug, Clone)]
+pub(super) struct DeckList {
+    /// In order.
+    pub(super) targets: Vec<Target>,
+    /// All that there are, hidden ones included.
+    pub(super) total: usize,
 }
 
 /// The Approvals page's state.
@@ -258,7 +271,7 @@ pub struct RolloutPage {
 }
 
 /// A backend's own object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawView {
     /// Pretty JSON, line by line; empty while the answer is awaited.
     pub lines: Vec<String>,
@@ -408,9 +421,7 @@ pub enum OwnProgress {
 /// What a question was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// To open a confirmation for the target that was selected then.
-    Open(Box<super::dialog::Intent>),
-    /// For an item of the confirmation that is open.
+    /// For an item of a confirmation that is open or about to be.
     Item {
         /// Which confirmation.
         dialog: Token,
@@ -442,6 +453,7 @@ impl State {
             logs: LogsPage::default(),
             output: None,
             overlay: None,
+            opening: None,
             history: Vec::new(),
             notice: None,
             commands: Vec::new(),
@@ -450,6 +462,7 @@ impl State {
             sequence: Vec::new(),
             visible_changed: true,
             wake: None,
+            untrimmed: 0,
             attention: Memo::default(),
         }
     }
@@ -477,5 +490,32 @@ impl State {
             Subject::Scope { frozen, .. } => frozen.contains(run),
             _ => false,
         })
+    }
+
+    /// A token that no other question has.
+    pub(super) fn token(&mut self) -> Token {
+        let token = self.next_token;
+        self.next_token += 1;
+        token
+    }
+
+    /// Shows a line for a while.
+    pub(super) fn say(&mut self, tone: Tone, text: impl Into<String>) {
+        let seconds = match tone {
+            Tone::Plain => 5,
+            Tone::Good => 8,
+            Tone::Warn => 10,
+            Tone::Bad => 15,
+        };
+        let until = self.now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+        self.notice = Some(Notice { text: text.into(), tone, until });
+        self.visible_changed = true;
+    }
+
+    /// Drops the lists that were computed from rows that changed.
+    pub(super) fn forget_lists(&mut self) {
+        self.attention.clear();
+        self.deck.list.clear();
+        self.approvals.list.clear();
     }
 }

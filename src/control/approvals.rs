@@ -1,0 +1,50 @@
+//! Who may say yes or no to an approval.
+
+use super::offers::name_of_state;
+use crate::model::{Action, Actor, Approval, ApprovalState, Refusal, RefusalKind};
+use jiff::Timestamp;
+
+/// May they? `Err` says why not. A no needs less than a yes: the author may withdraw their own
+/// rollout, and whoever said yes may still say no.
+pub fn may_vote(approval: &Approval, actor: &Actor, action: Action, now: Timestamp) -> Result<(), Refusal> {
+    let refuse = |kind, why: String| Err(Refusal::new(kind, why));
+    if approval.state != ApprovalState::Pending {
+        let state = name_of_state(&approval.state);
+        return refuse(RefusalKind::NotApplicable, format!("approval {} is settled: {state}", approval.id));
+    }
+    if let Some(expires) = approval.expires.filter(|expires| *expires <= now) {
+        return refuse(
+            RefusalKind::NotApplicable,
+            format!("approval {} lapsed at {expires}: deploy again to ask anew", approval.id),
+        );
+    }
+    let from = &approval.requirement.from;
+    let eligible = from.is_empty() || from.iter().any(|entry| *entry == actor.name || actor.roles.contains(entry));
+    let author = approval.author == actor.name;
+    if action == Action::Reject {
+        return if eligible || author {
+            Ok(())
+        } else {
+            refuse(RefusalKind::Denied, format!("only {} may reject it; abort stops the rollout", from.join(", ")))
+        };
+    }
+    if !eligible {
+        return refuse(
+            RefusalKind::Denied,
+            format!("only {} may approve it, and {} is none of them", from.join(", "), actor.name),
+        );
+    }
+    if author && !approval.requirement.allow_self {
+        return refuse(
+            RefusalKind::Denied,
+            format!("{} asked for this rollout and can't approve it: another person must", actor.name),
+        );
+    }
+    if approval.votes.iter().any(|vote| vote.who == actor.name) {
+        return refuse(
+            RefusalKind::NotApplicable,
+            format!("{} has voted already; {} different people must agree", actor.name, approval.requirement.count),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The decision: may this command be carried out now?
+
+use super::approvals::may_vote;
+use super::friction::direction_of;
+use super::offers::why_not;
+use super::seen::{Seen, fits, identities};
+use super::{Authorized, Policy};
+use crate::board::Board;
+use crate::model::{
+    Action, Actor, Command, Direction, Fact, FactChange, Facts, Refusal, RefusalKind, Rollout, Subject, has_hidden,
+};
+use jiff::Timestamp;
+
+/// Decides by what the board knows. An `Ok` is the only way to get something that a backend executes.
+pub fn decide(
+    policy: &Policy,
+    board: &Board,
+    actor: &Actor,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Authorized, Refusal> {
+    decide_with(policy, Seen { board, live: None, now }, actor, command)
+}
+
+/// Decides with a row that was read from the backend just now.
+pub fn decide_live(
+    policy: &Policy,
+    board: &Board,
+    live: &Rollout,
+    actor: &Actor,
+    command: &Command,
+    now: Timestamp,
+) -> Result<Authorized, Refusal> {
+    decide_with(policy, Seen { board, live: Some(live), now }, actor, command)
+}
+
+fn decide_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, command: &Command) -> Result<Authorized, Refusal> {
+    let Command { action, subject, .. } = command;
+    allowed(policy, seen, actor, *action, subject)?;
+    let mut command = command.clone();
+    if let Some(facts) = facts(seen, subject) {
+        let raises = direction_of(seen, *action, subject) == Direction::Raises;
+        check_pin(&command, facts, raises)?;
+        command.pin = command.pin.or_else(|| Some(facts.pin(command.action)));
+    }
+    Ok(Authorized::new(command, actor.clone(), seen.now))
+}
+
+/// Everything but the pin: rights, shape, existence, freshness, offers, eligibility.
+pub(super) fn allowed(
+    policy: &Policy,
+    seen: Seen<'_>,
+    actor: &Actor,
+    action: Action,
+    subject: &Subject,
+) -> Result<(), Refusal> {
+    policy.allows(actor, action)?;
+    fits(action, subject)?;
+    let reduces = direction_of(seen, action, subject) == Direction::Reduces;
+    if !reduces && identities(seen, subject).into_iter().any(has_hidden) {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            "its name holds characters that can't be seen, so nobody can say what is meant; nothing was done",
+        ));
+    }
+    let freshness = seen.freshness(subject);
+    if let Some(problem) = freshness.problem(seen.now).filter(|_| !reduces) {
+        return Err(Refusal::new(
+            RefusalKind::Stale,
+            format!("what is known of it is {problem}; only what reduces exposure is possible until it is live again"),
+        ));
+    }
+    match subject {
+        Subject::Run(_) => rollout_takes(seen, action, subject, reduces && !freshness.is_fresh()),
+        Subject::Approval { id, run } => match seen.board.approval(id) {
+            Some(approval) if approval.run == *run => may_vote(approval, actor, action, seen.now),
+            Some(approval) => Err(not_found(format!("approval {id} is for {}, not for {run}", approval.run))),
+            None if reduces && !freshness.is_fresh() => Ok(()),
+            None => Err(not_found(format!("there is no approval {id}"))),
+        },
+        Subject::Hold(id) if seen.hold(id).is_none() => Err(not_found(no_hold(seen, id.as_str()))),
+        Subject::Deployment { .. } => deployment_possible(seen, subject),
+        Subject::Release { service, version } if action == Action::RemoveRelease => {
+            let mut releases = seen.board.releases();
+            releases
+                .any(|release| release.service == *service && release.version == *version)
+                .then_some(())
+                .ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))
+        }
+        Subject::Hold(_) | Subject::Scope { .. } | Subject::Release { .. } | Subject::Config { .. } => Ok(()),
+    }
+}
+
+fn not_found(why: String) -> Refusal {
+    Refusal::new(RefusalKind::NotFound, why)
+}
+
+fn no_hold(seen: Seen<'_>, id: &str) -> String {
+    let ids: Vec<_> = seen.board.holds().map(|hold| hold.id.as_str()).collect();
+    let known = if ids.is_empty() { "none is in force".to_owned() } else { format!("in force: {}", ids.join(", ")) };
+    format!("there is no hold {id}; {known}")
+}
+
+/// Is it the run that is meant, and does it take the action as it stands? Where the row may be
+/// old, a command that reduces exposure goes through: the backend knows better.
+fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: bool) -> Result<(), Refusal> {
+    let Subject::Run(run) = subject else { return Ok(()) };
+    let Some(rollout) = seen.rollout(&run.target) else {
+        return if lenient { Ok(()) } else { Err(not_found(format!("there is no rollout {run}"))) };
+    };
+    if rollout.run.revision != run.revision {
+        let current = Some(rollout.run.revision.clone());
+        return Err(Refusal::pin(vec![FactChange { fact: Fact::Revision, pinned: run.revision.clone(), current }]));
+    }
+    if rollout.offers.contains(action) || lenient {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalKind::NotApplicable, why_not(rollout, action)))
+}
+
+fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal> {
+    let Subject::Deployment { service, environment, version, from } = subject else { return Ok(()) };
+    let Some(known) = seen.board.services().find(|known| known.name == *service) else {
+        let names: Vec<_> = seen.board.services().map(|service| service.name.as_str()).collect();
+        return Err(not_found(format!("there is no service {service}; known: {}", list(&names))));
+    };
+    if !known.environments.contains(environment) {
+        let names: Vec<_> = known.environments.iter().map(crate::model::EnvironmentName::as_str).collect();
+        return Err(not_found(format!("{service} does not run in {environment}; it runs in {}", list(&names))));
+    }
+    match (version, from) {
+        (None, None) => Err(Refusal::new(
+            RefusalKind::Invalid,
+            "deploy needs a version, or an environment to take the version from",
+        )),
+        (_, Some(from)) if from == environment => {
+            Err(Refusal::new(RefusalKind::Invalid, format!("{environment} can't take a version from itself")))
+        }
+        (_, Some(from)) if !known.environments.contains(from) => {
+            Err(not_found(format!("{service} does not run in {from}")))
+        }
+        (Some(version), _) => {
+            let stored: Vec<_> =
+                seen.board.releases().filter(|r| r.service == *service).map(|r| r.version.as_str()).collect();
+            let why =
+                || not_found(format!("there is no stored release {service} {version}; stored: {}", list(&stored)));
+            stored.contains(&version.as_str()).then_some(()).ok_or_else(why)
+        }
+        (None, Some(_)) => Ok(()),
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The facts that a pin on the subject is made of; `None` where it does not exist yet or its id is
+/// all there is to it.
+pub(super) fn facts<'a>(seen: Seen<'a>, subject: &Subject) -> Option<&'a Facts> {
+    match subject {
+        Subject::Run(run) => seen.rollout(&run.target).map(|rollout| &rollout.facts),
+        Subject::Approval { id, .. } => seen.board.approval(id).map(|approval| &approval.facts),
+        _ => None,
+    }
+}
+
+fn check_pin(command: &Command, facts: &Facts, raises: bool) -> Result<(), Refusal> {
+    let invalid = |why: String| Err(Refusal::new(RefusalKind::Invalid, why));
+    let name = command.action.name();
+    let Some(pin) = &command.pin else {
+        return if raises {
+            invalid(format!(
+                "{name} needs a pin that says what you saw: `flightdeck get rollouts -o json` prints one for each action"
+            ))
+        } else {
+            Ok(())
+        };
+    };
+    if pin.action != command.action {
+        return invalid(format!(
+            "that pin is for {}, not for {name}: each pin is good for one action",
+            pin.action.name()
+        ));
+    }
+    let missing: Vec<_> = pin.missing(facts).into_iter().map(Fact::word).collect();
+    if raises && !missing.is_empty() {
+        return invalid(format!("that pin leaves out {}: take a new one", missing.join(", ")));
+    }
+    let changes = pin.changes(facts);
+    if changes.is_empty() { Ok(()) } else { Err(Refusal::pin(changes)) }
+}

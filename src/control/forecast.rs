@@ -1,0 +1,346 @@
+//! What a yes does next, said beforehand, and how the outcome compares.
+
+use super::friction::before;
+use super::plan::{self, Ahead};
+use super::seen::Seen;
+use crate::board::Board;
+use crate::model::{
+    Action, Actor, Approval, Forecast, Grade, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Subject, Verdict,
+    Version,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// A route is swapped and acknowledged well within this.
+const SWITCH: SignedDuration = SignedDuration::from_secs(2);
+
+/// What an action would do, by what the board knows.
+#[must_use]
+pub fn forecast(board: &Board, actor: &Actor, action: Action, subject: &Subject, now: Timestamp) -> Forecast {
+    forecast_of(Seen { board, live: None, now }, actor, action, subject)
+}
+
+pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Forecast {
+    let empty = Forecast { lines: Vec::new(), warnings: Vec::new(), step: None, takes: None, path: None };
+    match (subject, seen.rollout_of(subject)) {
+        (Subject::Run(_) | Subject::Approval { .. }, Some(rollout)) => match action {
+            Action::Promote => promote(rollout, empty),
+            Action::Resume => resume(rollout, empty),
+            Action::PromoteFull => promote_full(rollout, empty),
+            Action::Approve => approve(seen, actor, subject, rollout, empty),
+            Action::Abort | Action::Reject => abort(rollout, empty),
+            Action::Pause => pause(rollout, empty),
+            Action::Rollback => rollback(seen, rollout, empty),
+            Action::Retry => retry(rollout, empty),
+            Action::Restart => restart(rollout, empty),
+            _ => empty,
+        },
+        (Subject::Scope { .. }, _) => hold(seen, subject, empty),
+        (Subject::Hold(_), _) => release(seen, subject, empty),
+        (Subject::Deployment { .. }, current) => deploy(seen, subject, current, empty),
+        (Subject::Config { path, .. }, _) => {
+            Forecast { lines: vec![format!("{path} is put into force as a whole or refused as a whole")], ..empty }
+        }
+        (Subject::Release { service, version }, _) => {
+            let line = if action == Action::RemoveRelease {
+                format!("{service} {version} is deleted from the store and can't be deployed again")
+            } else {
+                format!("{service} {version} is stored; nothing is started")
+            };
+            Forecast { lines: vec![line], ..empty }
+        }
+        (Subject::Run(run) | Subject::Approval { run, .. }, None) => {
+            Forecast { warnings: vec![format!("nothing is known of {run} here")], ..empty }
+        }
+    }
+}
+
+fn sides(rollout: &Rollout) -> (&str, &str) {
+    (plan::version(rollout.stable()), plan::version(rollout.candidate()))
+}
+
+/// `25 % → 50 % of traffic to 1.10.0, then analysis golden for 2 m`.
+fn goes_on(rollout: &Rollout, ahead: Ahead) -> Vec<String> {
+    let (_, candidate) = sides(rollout);
+    let now = plan::share(rollout);
+    let mut lines = vec![if ahead.weight == now {
+        format!("{candidate} keeps {now} of traffic")
+    } else {
+        format!("{candidate} goes from {now} to {} of traffic", ahead.weight)
+    }];
+    let stops = rollout.steps.iter().enumerate().skip(ahead.step as usize);
+    let next = stops.into_iter().find(|(_, step)| !matches!(step, Step::SetWeight(_)));
+    lines.push(match next {
+        Some((index, step)) => format!("then step {} of {}: {}", index + 1, rollout.steps.len(), plan::words(step)),
+        None => format!("then it is done: {candidate} becomes stable"),
+    });
+    let gates = plan::gates_after(rollout, next.and_then(|(index, _)| u32::try_from(index).ok()));
+    if !gates.is_empty() && next.is_some() {
+        lines.push(format!("still ahead: {}", gates.join(", ")));
+    }
+    lines.push(way_back(rollout));
+    lines
+}
+
+fn way_back(rollout: &Rollout) -> String {
+    match rollout.stable() {
+        Some(arm) => format!(
+            "way back: abort sends all traffic to {} ({} of {} ready)",
+            arm.version, arm.replicas.ready, arm.replicas.desired
+        ),
+        None => "way back: none, there is no version before".to_owned(),
+    }
+}
+
+fn not_ready(rollout: &Rollout) -> Option<String> {
+    let arm = rollout.candidate()?;
+    (arm.replicas.ready < arm.replicas.desired)
+        .then(|| format!("{} has {} of {} instances ready", arm.version, arm.replicas.ready, arm.replicas.desired))
+}
+
+fn promote(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let ahead = plan::after_step(rollout);
+    let takes = Some(SWITCH).filter(|_| not_ready(rollout).is_none());
+    let warnings = not_ready(rollout).into_iter().collect();
+    Forecast { lines: goes_on(rollout, ahead), warnings, step: Some(ahead.step), takes, ..empty }
+}
+
+fn resume(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let here = rollout.step.and_then(|index| rollout.steps.get(index as usize));
+    let position = plan::position(rollout, rollout.step).unwrap_or_else(|| "where it stopped".to_owned());
+    let mut lines = vec![match here {
+        Some(step) => format!("goes on at {position}: {}", plan::words(step)),
+        None => format!("goes on at {position}"),
+    }];
+    lines.push(way_back(rollout));
+    Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), takes: Some(SWITCH), ..empty }
+}
+
+fn promote_full(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let (_, candidate) = sides(rollout);
+    let here = rollout.step.unwrap_or(0);
+    let skipped = plan::gates_after(rollout, here.checked_sub(1));
+    let lines = vec![
+        format!("{candidate} goes from {} to 100 % of traffic and becomes stable", plan::share(rollout)),
+        way_back(rollout),
+    ];
+    let mut warnings: Vec<_> = not_ready(rollout).into_iter().collect();
+    if !skipped.is_empty() {
+        warnings.push(format!("skips {}", skipped.join(", ")));
+    }
+    let step = u32::try_from(rollout.steps.len()).ok();
+    Forecast { lines, warnings, step, ..empty }
+}
+
+fn approve(seen: Seen<'_>, actor: &Actor, subject: &Subject, rollout: &Rollout, empty: Forecast) -> Forecast {
+    let Some(approval) = seen.approval_of(subject) else { return promote(rollout, empty) };
+    let missing = votes_missing(approval, actor);
+    let mut forecast = if missing == 0 {
+        promote(rollout, empty)
+    } else {
+        let line = format!("your yes is one of {}: {missing} more must agree", approval.requirement.count);
+        Forecast { lines: vec![line], takes: Some(SWITCH), ..empty }
+    };
+    forecast.lines.insert(0, format!("lets through {}", approval.what));
+    if !approval.behind.is_empty() {
+        forecast.lines.push(format!("queued behind it: {}", approval.behind.join(", ")));
+    }
+    forecast
+}
+
+/// How many more must agree after this actor's yes.
+fn votes_missing(approval: &Approval, actor: &Actor) -> u32 {
+    let others = approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved && vote.who != actor.name);
+    approval.requirement.count.saturating_sub(u32::try_from(others.count()).unwrap_or(u32::MAX).saturating_add(1))
+}
+
+fn abort(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let (stable, candidate) = sides(rollout);
+    let Some(arm) = rollout.stable() else {
+        let warnings = vec![format!("there is no version before {candidate}: nothing will serve")];
+        return Forecast { lines: vec![format!("{candidate} is taken out")], warnings, takes: Some(SWITCH), ..empty };
+    };
+    let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
+    let lines = vec![
+        format!("all traffic goes to {stable}, which has {share} now; {candidate} is ended"),
+        format!("{stable} has {} of {} instances ready", arm.replicas.ready, arm.replicas.desired),
+    ];
+    let short = plan::short_stable(rollout);
+    let warnings = short.map(|(ready, full, share)| {
+        format!(
+            "stable {ready} of {full} ready: it will carry {} % of the traffic; the rest when it has scaled up",
+            plan::percent(share)
+        )
+    });
+    let takes = Some(SWITCH).filter(|_| short.is_none());
+    Forecast { lines, warnings: warnings.into_iter().collect(), takes, ..empty }
+}
+
+fn pause(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let (_, candidate) = sides(rollout);
+    let at = plan::position(rollout, rollout.step).map_or(String::new(), |position| format!(" at {position}"));
+    let lines = vec![
+        format!("stands still{at}: {candidate} keeps {} of traffic", plan::share(rollout)),
+        "a failing analysis still takes it back".to_owned(),
+    ];
+    Forecast { lines, takes: Some(SWITCH), ..empty }
+}
+
+fn rollback(seen: Seen<'_>, rollout: &Rollout, empty: Forecast) -> Forecast {
+    if rollout.phase.in_flight() {
+        return Forecast { path: Some(RollbackPath::Warm), ..abort(rollout, empty) };
+    }
+    let Some(version) = before(seen, rollout) else {
+        return Forecast { warnings: vec!["which version comes back is not known here".to_owned()], ..empty };
+    };
+    let ready = warm(seen, rollout, &version);
+    let current = plan::version(rollout.stable().or_else(|| rollout.candidate()));
+    if ready > 0 {
+        let lines =
+            vec![format!("{version} is still up ({ready} ready): all traffic goes from {current} to it in one switch")];
+        return Forecast { lines, takes: Some(SWITCH), path: Some(RollbackPath::Warm), ..empty };
+    }
+    let lines = vec![
+        format!("{version} is started first, then all traffic goes from {current} to it"),
+        "no step of the plan is waited for".to_owned(),
+    ];
+    let warnings = vec![format!("until {version} is ready, {current} keeps serving")];
+    Forecast { lines, warnings, path: Some(RollbackPath::Start), ..empty }
+}
+
+/// Ready instances of a version.
+fn warm(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> usize {
+    let of_version = seen.board.instances().filter(|i| i.target == rollout.run.target && i.version == *version);
+    of_version.filter(|instance| instance.state == InstanceState::Ready).count()
+}
+
+fn retry(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let candidate = plan::version(rollout.candidate());
+    let first = rollout.steps.first().map_or_else(|| "all traffic at once".to_owned(), plan::words);
+    let mut lines = vec![format!("{candidate} starts again from its first step: {first}")];
+    let gates = plan::gates_after(rollout, None);
+    if !gates.is_empty() {
+        lines.push(format!("ahead: {}", gates.join(", ")));
+    }
+    if !rollout.message.is_empty() {
+        lines.push(format!("it ended with: {}", rollout.message));
+    }
+    Forecast { lines, step: Some(0), ..empty }
+}
+
+fn restart(rollout: &Rollout, empty: Forecast) -> Forecast {
+    let arm = rollout.stable().or_else(|| rollout.candidate());
+    let count = arm.map_or(0, |arm| arm.replicas.desired);
+    let version = plan::version(arm);
+    let lines = vec![format!("{count} instances of {version} are replaced, one after the other; it keeps all traffic")];
+    let warnings = if count == 1 {
+        vec!["there is one instance only: its replacement must be ready first".to_owned()]
+    } else {
+        Vec::new()
+    };
+    Forecast { lines, warnings, ..empty }
+}
+
+fn hold(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
+    let Subject::Scope { selector, .. } = subject else { return empty };
+    let mut names: Vec<_> = seen
+        .board
+        .rollouts()
+        .filter(|rollout| selector.holds(rollout))
+        .map(|rollout| format!("{} in {}", rollout.service, rollout.environment))
+        .collect();
+    names.sort();
+    let mut lines = vec![match names.len() {
+        0 => "nothing is in flight there now".to_owned(),
+        n => format!("{n} rollouts stand still: {}", names.join(", ")),
+    }];
+    lines.push(format!("new rollouts in {selector} wait until the hold is released by its id"));
+    Forecast { lines, takes: Some(SWITCH), ..empty }
+}
+
+fn release(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
+    let Subject::Hold(id) = subject else { return empty };
+    let Some(hold) = seen.hold(id) else { return empty };
+    let held = hold.targets.iter().filter(|target| target.held);
+    let mut lines = vec![format!(
+        "{} held {}{}",
+        hold.owner,
+        hold.selector,
+        hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"))
+    )];
+    let mut warnings = Vec::new();
+    for target in held {
+        match seen.rollout(&target.run.target).filter(|rollout| rollout.run == target.run && rollout.phase.in_flight())
+        {
+            Some(rollout) => lines.push(format!(
+                "{} in {} goes on at {}",
+                rollout.service,
+                rollout.environment,
+                plan::share(rollout)
+            )),
+            None => warnings.push(format!("{} has ended meanwhile", target.run)),
+        }
+    }
+    let others: Vec<_> = seen.board.holds().filter(|other| other.id != *id).map(|other| other.id.as_str()).collect();
+    if !others.is_empty() {
+        warnings.push(format!("still in force: {}", others.join(", ")));
+    }
+    Forecast { lines, warnings, takes: Some(SWITCH), ..empty }
+}
+
+fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>, empty: Forecast) -> Forecast {
+    let Subject::Deployment { service, environment, version, from } = subject else { return empty };
+    let what = match (version, from) {
+        (Some(version), _) => version.0.clone(),
+        (None, Some(from)) => format!("what succeeded in {from}"),
+        (None, None) => "nothing".to_owned(),
+    };
+    let mut lines = vec![match current {
+        Some(rollout) => format!("{service} in {environment}: {} → {what}", plan::version(rollout.stable())),
+        None => format!("{service} in {environment}: {what} comes up, the first version there"),
+    }];
+    let mut warnings = Vec::new();
+    if let Some(rollout) = current {
+        if let Some(first) = rollout.steps.first() {
+            lines.push(format!("begins with {}", plan::words(first)));
+        }
+        let gates = plan::gates_after(rollout, None);
+        if !gates.is_empty() {
+            lines.push(format!("ahead, as configured for the last one: {}", gates.join(", ")));
+        }
+        if rollout.phase.in_flight() {
+            let busy = format!("{} is in flight there ({})", plan::version(rollout.candidate()), rollout.phase.word());
+            warnings.push(format!("{busy}: it is replaced or waited for, as configured"));
+        }
+    }
+    let holds = seen.board.holds().filter(|hold| {
+        hold.selector.environment.as_ref().is_none_or(|name| name == environment)
+            && hold.selector.service.as_ref().is_none_or(|name| name == service)
+    });
+    warnings.extend(
+        holds.map(|hold| format!("hold {} of {} is in force: it waits until that is released", hold.id, hold.owner)),
+    );
+    Forecast { lines, warnings, step: Some(0), ..empty }
+}
+
+/// How the outcome compares with what was said, given the row once the command was effective.
+#[must_use]
+pub fn grade(forecast: &Forecast, action: Action, took: SignedDuration, current: Option<&Rollout>) -> Grade {
+    let mut off = Vec::new();
+    if let (Some(step), Some(rollout)) = (forecast.step, current) {
+        let reached = rollout.step.unwrap_or(0);
+        if reached < step && rollout.phase != Phase::Healthy {
+            off.push(format!("it is at step {}, not {}", reached + 1, step + 1));
+        }
+    }
+    let returns = matches!(action, Action::Abort | Action::Reject);
+    if let Some(rollout) = current.filter(|rollout| returns && plan::share(rollout) > Ppm::ZERO) {
+        off.push(format!("{} still has {} of traffic", plan::version(rollout.candidate()), plan::share(rollout)));
+    }
+    let slack = |takes: SignedDuration| takes.saturating_mul(2).max(takes.saturating_add(SWITCH));
+    if let Some(takes) = forecast.takes.filter(|takes| took > slack(*takes)) {
+        off.push(format!("it took {} instead of {}", plan::length(took), plan::length(takes)));
+    }
+    let as_forecast = off.is_empty();
+    let text = if as_forecast { format!("as forecast, in {}", plan::length(took)) } else { off.join("; ") };
+    Grade { as_forecast, text }
+}

@@ -1,0 +1,169 @@
+//! How much a confirmation asks of a person: direction first, then blast radius.
+
+use super::plan;
+use super::seen::Seen;
+use crate::model::{Action, Direction, Friction, Ppm, Rollout, Subject, Tier, Version};
+
+/// How many users an action could reach: share of traffic that changes × tier × number of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blast {
+    /// The share of traffic that changes.
+    pub share: Ppm,
+    /// How much care the environment asks for.
+    pub tier: Tier,
+    /// How many targets.
+    pub targets: u32,
+}
+
+impl Blast {
+    /// One number to compare by: 1.0 is all traffic of one workload where nobody is hurt. An
+    /// environment that asks for more care counts ten times the one below it.
+    #[must_use]
+    pub fn radius(self) -> f64 {
+        let weight = match self.tier {
+            Tier::Low => 1.0,
+            Tier::Standard => 10.0,
+            Tier::Critical => 100.0,
+        };
+        self.share.fraction() * weight * f64::from(self.targets)
+    }
+}
+
+/// Which way an action moves exposure here. Rolling back reduces it, unless the version to return
+/// to was itself taken back or failed.
+pub(super) fn direction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Direction {
+    if action == Action::Rollback
+        && let Some(rollout) = seen.rollout_of(subject)
+        && !rollout.phase.in_flight()
+        && let Some(version) = before(seen, rollout)
+        && known_bad(seen, rollout, &version)
+    {
+        return Direction::Raises;
+    }
+    action.direction()
+}
+
+/// Which way an action moves exposure, by what the board knows.
+#[must_use]
+pub fn direction(board: &crate::board::Board, action: Action, subject: &Subject) -> Direction {
+    direction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
+}
+
+/// The version that a rollback returns to: stable's while in flight, else what served before.
+pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
+    if rollout.phase.in_flight() {
+        return rollout.stable().map(|arm| arm.version.clone());
+    }
+    if let Some(deployment) = seen.board.deployment(&rollout.run) {
+        return deployment.from.clone();
+    }
+    // The deployment itself was forgotten: what came before it is the last other version that succeeded.
+    let current = rollout.stable().or_else(|| rollout.candidate()).map(|arm| &arm.version);
+    let earlier = seen.board.deployments().filter(|d| {
+        d.run.target == rollout.run.target
+            && d.outcome == crate::model::DeploymentOutcome::Succeeded
+            && Some(&d.to) != current
+    });
+    earlier.max_by_key(|deployment| deployment.ended).map(|deployment| deployment.to.clone())
+}
+
+/// Did the last rollout that brought this version in end badly?
+fn known_bad(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> bool {
+    use crate::model::DeploymentOutcome::{Aborted, Failed, RolledBack};
+    let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target);
+    let last = runs.filter(|d| d.to == *version).max_by_key(|d| d.ended);
+    last.is_some_and(|d| matches!(d.outcome, Aborted | Failed | RolledBack))
+}
+
+/// The blast radius of an action.
+pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast {
+    let tier = seen.tier(subject);
+    let rollout = seen.rollout_of(subject);
+    let now = rollout.map_or(Ppm::ZERO, plan::share);
+    let gap = |to: Ppm| Ppm(to.0.abs_diff(now.0));
+    let share = match (action, rollout) {
+        (Action::Promote | Action::Approve | Action::Resume, Some(rollout)) => gap(plan::after_step(rollout).weight),
+        (Action::PromoteFull, _) => gap(Ppm::ALL),
+        (Action::Abort | Action::Reject, _) => gap(Ppm::ZERO),
+        (Action::Retry | Action::Deploy, Some(rollout)) => plan::from_step(rollout, 0).weight,
+        (Action::Restart | Action::Rollback | Action::Deploy, _) => Ppm::ALL,
+        _ => Ppm::ZERO,
+    };
+    let targets = match subject {
+        Subject::Scope { selector, .. } => seen.board.rollouts().filter(|rollout| selector.holds(rollout)).count(),
+        Subject::Hold(id) => seen.hold(id).map_or(0, |hold| hold.targets.iter().filter(|t| t.held).count()),
+        _ => 1,
+    };
+    Blast { share, tier, targets: u32::try_from(targets).unwrap_or(u32::MAX) }
+}
+
+/// How much the confirmation asks for.
+pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Friction {
+    match direction_of(seen, action, subject) {
+        // Never more, whatever the tier: whoever stops something must not be stopped.
+        Direction::Reduces if action == Action::Pause => Friction::None,
+        Direction::Reduces => Friction::Yes,
+        Direction::Neutral if action == Action::AddRelease => Friction::None,
+        Direction::Neutral => Friction::Yes,
+        Direction::Raises if large(action, blast(seen, action, subject)) => {
+            Friction::Challenge(challenge(seen, action, subject))
+        }
+        Direction::Raises => Friction::Yes,
+    }
+}
+
+/// How much the confirmation of an action asks for, by what the board knows.
+#[must_use]
+pub fn friction(board: &crate::board::Board, action: Action, subject: &Subject) -> Friction {
+    friction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
+}
+
+fn large(action: Action, blast: Blast) -> bool {
+    match action {
+        Action::PromoteFull | Action::Restart | Action::Release | Action::Rollback => true,
+        Action::Promote | Action::Approve | Action::Deploy | Action::Retry => blast.tier == Tier::Critical,
+        _ => blast.targets > 1,
+    }
+}
+
+/// What a person types: it names the target and what changes, so that it is another one each time.
+fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
+    let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
+    match (subject, seen.rollout_of(subject)) {
+        (Subject::Hold(id), _) => {
+            let held = seen.hold(id).map_or(0, |hold| hold.targets.iter().filter(|target| target.held).count());
+            format!("release {id} of {held}")
+        }
+        (Subject::Deployment { service, environment, version, from }, _) => match (version, from) {
+            (Some(version), _) => format!("{service} {environment} {version}"),
+            (None, Some(from)) => format!("{service} {from}→{environment}"),
+            (None, None) => format!("{service} {environment}"),
+        },
+        (_, Some(rollout)) => {
+            let (service, share) = (&rollout.service, plan::share(rollout));
+            let version = plan::version(rollout.candidate().or_else(|| rollout.stable()));
+            match action {
+                Action::PromoteFull => format!("{service} {}", arrow(share, Ppm::ALL)),
+                Action::Promote | Action::Approve => {
+                    let ahead = plan::after_step(rollout);
+                    if plan::percent(ahead.weight) == plan::percent(share) {
+                        // The next step moves no traffic: the steps tell it from the one before.
+                        let total = rollout.steps.len();
+                        return format!("{service} step {}→{}/{total}", ahead.step, ahead.step + 1);
+                    }
+                    format!("{service} {}", arrow(share, ahead.weight))
+                }
+                Action::Rollback => {
+                    let back = before(seen, rollout).map_or_else(|| "-".to_owned(), |version| version.0);
+                    format!("{service} {version}→{back}")
+                }
+                _ => format!("{service} {} {version}", action.name()),
+            }
+        }
+        (Subject::Approval { id, .. }, None) => format!("{} {id}", action.name()),
+        (Subject::Run(run), None) => format!("{} {}", action.name(), run.target.name),
+        (Subject::Scope { selector, .. }, None) => format!("{} {selector}", action.name()),
+        (Subject::Release { service, version }, None) => format!("{service} {version}"),
+        (Subject::Config { path, .. }, None) => format!("{} {path}", action.name()),
+    }
+}

@@ -1,0 +1,106 @@
+//! Why an action does not go with a rollout as it stands.
+
+use super::plan;
+use crate::model::{Action, ApprovalState, Phase, Rollout, Step, Wait};
+
+/// A sentence that says why the rollout does not take the action now, and what does help.
+#[must_use]
+pub fn why_not(rollout: &Rollout, action: Action) -> String {
+    let name = format!("{} in {}", rollout.service, rollout.environment);
+    let stable = plan::version(rollout.stable().or_else(|| rollout.candidate()));
+    if let (Some(hold), Action::Promote | Action::PromoteFull | Action::Resume) = (held_by(rollout), action) {
+        return format!("{name} is held by {hold}: release that hold first");
+    }
+    match rollout.phase {
+        Phase::Healthy => match action {
+            Action::Abort | Action::Pause | Action::Resume | Action::Promote | Action::PromoteFull => {
+                let instead = if action == Action::Abort { "; roll back returns to the version before" } else { "" };
+                format!("{name} has no rollout in flight: {stable} serves{instead}")
+            }
+            Action::Retry => format!("{name} did not fail: {stable} serves"),
+            Action::Rollback => format!("{name} has no version before {stable} to return to"),
+            _ => not_offered(&name, rollout, action),
+        },
+        Phase::Aborted | Phase::Failed => match action {
+            Action::Promote | Action::PromoteFull | Action::Resume => {
+                format!("{name} {}: retry starts it again from its first step", rollout.phase.word())
+            }
+            Action::Abort | Action::Rollback | Action::Pause => {
+                format!("{name} {} already: stable {stable} has the traffic", rollout.phase.word())
+            }
+            _ => not_offered(&name, rollout, action),
+        },
+        Phase::Superseded => format!("{name}: this rollout was replaced by a newer one"),
+        Phase::RollingBack => match action {
+            Action::Abort | Action::Rollback => format!("{name} is on its way back to {stable} already"),
+            _ => format!("{name} is on its way back to {stable}: wait until it has ended"),
+        },
+        Phase::Queued => match action {
+            Action::Promote | Action::Resume | Action::PromoteFull => {
+                format!("{name} waits in line and has not begun: {}", waiting(rollout))
+            }
+            _ => not_offered(&name, rollout, action),
+        },
+        Phase::Paused => match action {
+            Action::Pause => format!("{name} is paused already"),
+            Action::Retry => format!("{name} is still in flight: promote, resume or abort it"),
+            Action::Resume => format!("{name} was not paused by a person: {}", waiting(rollout)),
+            Action::Promote if asks_approval(rollout) => format!("{name} waits for an approval: approve it instead"),
+            _ => not_offered(&name, rollout, action),
+        },
+        Phase::Progressing | Phase::Initializing => match action {
+            Action::Resume => format!("{name} is not paused"),
+            Action::Retry => format!("{name} is still in flight: abort it first"),
+            Action::Promote if asks_approval(rollout) => format!("{name} waits for an approval: approve it instead"),
+            Action::Promote => format!("{name} goes on by itself: {}", waiting(rollout)),
+            Action::Restart => format!("{name} has a rollout in flight: restart when it has ended"),
+            _ => not_offered(&name, rollout, action),
+        },
+        Phase::Degraded | Phase::Unknown => not_offered(&name, rollout, action),
+    }
+}
+
+fn not_offered(name: &str, rollout: &Rollout, action: Action) -> String {
+    format!("its backend does not offer {} for {name} while it is {}", action.name(), rollout.phase.word())
+}
+
+fn held_by(rollout: &Rollout) -> Option<&crate::model::HoldId> {
+    rollout.waits.iter().find_map(|wait| match wait {
+        Wait::Hold(id) => Some(id),
+        _ => None,
+    })
+}
+
+fn asks_approval(rollout: &Rollout) -> bool {
+    let step = rollout.step.and_then(|step| rollout.steps.get(step as usize));
+    matches!(step, Some(Step::Approval { .. }))
+}
+
+/// What it waits for, in words.
+fn waiting(rollout: &Rollout) -> String {
+    let words = rollout.waits.iter().map(|wait| match wait {
+        Wait::Human { what, .. } => what.clone(),
+        Wait::Until { at } => format!("it goes on at {at}"),
+        Wait::Analysis { name, .. } => format!("analysis {name} is under way"),
+        Wait::Health => "instances are not ready yet".to_owned(),
+        Wait::Gate(id) => format!("gate {id} is closed"),
+        Wait::Hold(id) => format!("hold {id} is in force"),
+    });
+    let words: Vec<String> = words.filter(|text| !text.is_empty()).collect();
+    match (words.is_empty(), rollout.message.is_empty()) {
+        (false, _) => words.join("; "),
+        (true, false) => rollout.message.clone(),
+        (true, true) => format!("it is {}", rollout.phase.word()),
+    }
+}
+
+/// How a settled approval ended, in words.
+pub(super) fn name_of_state(state: &ApprovalState) -> String {
+    match state {
+        ApprovalState::Pending => "pending".to_owned(),
+        ApprovalState::Approved => "approved".to_owned(),
+        ApprovalState::Rejected => "rejected".to_owned(),
+        ApprovalState::Expired => "nobody answered in time".to_owned(),
+        ApprovalState::Superseded { by } => format!("replaced by {by}"),
+    }
+}

@@ -1,0 +1,99 @@
+//! Walking through a rollout's steps: what comes after a yes.
+
+use crate::model::{Arm, ArmRole, Ppm, Rollout, Step};
+use jiff::SignedDuration;
+
+/// Where a rollout comes to when it goes on from a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ahead {
+    /// The next index; `steps.len()` when all are done.
+    pub step: u32,
+    /// The candidate's share once it stands still again.
+    pub weight: Ppm,
+}
+
+/// The candidate's share now: in force where known, else asked for.
+pub(super) fn share(rollout: &Rollout) -> Ppm {
+    rollout.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired))
+}
+
+/// What leaving the current step brings: every weight until the next step that waits, or everything
+/// after the last.
+pub(super) fn after_step(rollout: &Rollout) -> Ahead {
+    let here = rollout.step.unwrap_or(0);
+    from_step(rollout, here.saturating_add(1))
+}
+
+/// What starting at a step brings.
+pub(super) fn from_step(rollout: &Rollout, first: u32) -> Ahead {
+    let mut weight = rollout.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.desired);
+    for step in rollout.steps.iter().skip(first as usize) {
+        match step {
+            Step::SetWeight(share) => weight = *share,
+            Step::Pause { .. } | Step::Analysis { .. } | Step::Approval { .. } | Step::Other(_) => {
+                return Ahead { step: first, weight };
+            }
+        }
+    }
+    Ahead { step: first, weight: Ppm::ALL }
+}
+
+/// The steps after an index that can stop a rollout, in words.
+pub(super) fn gates_after(rollout: &Rollout, index: Option<u32>) -> Vec<String> {
+    let skip = index.map_or(0, |index| index as usize + 1);
+    rollout.steps.iter().skip(skip).filter(|step| !matches!(step, Step::SetWeight(_))).map(words).collect()
+}
+
+/// A step in words, such as `analysis golden for 2m`.
+pub(super) fn words(step: &Step) -> String {
+    match step {
+        Step::SetWeight(share) => format!("{share} of traffic"),
+        Step::Pause { duration: Some(duration) } => format!("pause of {}", length(*duration)),
+        Step::Pause { duration: None } => "pause until promoted".to_owned(),
+        Step::Analysis { name, duration } => format!("analysis {name} for {}", length(*duration)),
+        Step::Approval { count, from, .. } if from.is_empty() => format!("approval by {count}"),
+        Step::Approval { count, from, .. } => format!("approval by {count} of {}", from.join(", ")),
+        Step::Other(name) => name.clone(),
+    }
+}
+
+/// `90 s`, `2 m`, `4 h`: the largest unit that loses nothing.
+pub(super) fn length(duration: SignedDuration) -> String {
+    match duration.as_secs() {
+        _ if duration < SignedDuration::from_secs(1) => format!("{} ms", duration.as_millis()),
+        secs if secs % 3600 == 0 => format!("{} h", secs / 3600),
+        secs if secs % 60 == 0 => format!("{} m", secs / 60),
+        secs => format!("{secs} s"),
+    }
+}
+
+/// Where the rollout stands, such as `step 2 of 6`.
+pub(super) fn position(rollout: &Rollout, step: Option<u32>) -> Option<String> {
+    let total = rollout.steps.len();
+    let index = step? as usize;
+    (index < total).then(|| format!("step {} of {total}", index + 1))
+}
+
+/// Instances that a whole pool has: the most that any side wants.
+fn full(rollout: &Rollout) -> u32 {
+    let sides = rollout.arms.iter().filter(|arm| arm.role != ArmRole::Shadow);
+    sides.map(|arm| arm.replicas.desired).max().unwrap_or(0)
+}
+
+/// What stable can carry now of all traffic, if it is less than all: (ready, whole pool, share).
+pub(super) fn short_stable(rollout: &Rollout) -> Option<(u32, u32, Ppm)> {
+    let ready = rollout.stable().map_or(0, |arm| arm.replicas.ready);
+    let full = full(rollout);
+    let ppm = u64::from(ready) * 1_000_000 / u64::from(full.max(1));
+    (ready < full).then(|| (ready, full, Ppm(u32::try_from(ppm).unwrap_or(Ppm::ALL.0).min(Ppm::ALL.0))))
+}
+
+/// `1.9.0`, or a dash where there is no such side.
+pub(super) fn version(arm: Option<&Arm>) -> &str {
+    arm.map_or("-", |arm| arm.version.as_str())
+}
+
+/// Whole percent, rounded; what a person types in a challenge.
+pub(super) fn percent(share: Ppm) -> u32 {
+    (share.0 + 5_000) / 10_000
+}

@@ -1,0 +1,54 @@
+//! What a confirmation shows before it opens.
+
+use super::Policy;
+use super::decide::{allowed, facts};
+use super::forecast::forecast_of;
+use super::friction::{direction_of, friction_of};
+use super::seen::{Seen, identities};
+use crate::board::Board;
+use crate::model::{Action, Actor, Decision, Direction, Prepared, Rollout, Subject, has_hidden};
+use jiff::Timestamp;
+
+/// May they, with how much friction, what would happen, and what must the command carry?
+#[must_use]
+pub fn prepare(
+    policy: &Policy,
+    board: &Board,
+    actor: &Actor,
+    action: Action,
+    subject: &Subject,
+    now: Timestamp,
+) -> Prepared {
+    prepare_with(policy, Seen { board, live: None, now }, actor, action, subject)
+}
+
+/// The same with a row that was read from the backend just now.
+#[must_use]
+pub fn prepare_live(
+    policy: &Policy,
+    board: &Board,
+    live: &Rollout,
+    actor: &Actor,
+    action: Action,
+    subject: &Subject,
+    now: Timestamp,
+) -> Prepared {
+    prepare_with(policy, Seen { board, live: Some(live), now }, actor, action, subject)
+}
+
+fn prepare_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Prepared {
+    let decision = match allowed(policy, seen, actor, action, subject) {
+        Ok(()) => Decision::Allow { friction: friction_of(seen, action, subject) },
+        Err(refusal) => Decision::Refuse(refusal),
+    };
+    let direction = direction_of(seen, action, subject);
+    let mut forecast = forecast_of(seen, actor, action, subject);
+    if let Some(problem) = seen.freshness(subject).problem(seen.now) {
+        forecast.warnings.push(format!("what is shown may be old: {problem}"));
+    }
+    if direction == Direction::Reduces && identities(seen, subject).into_iter().any(has_hidden) {
+        forecast.warnings.push("its name holds characters that can't be seen: look twice".to_owned());
+    }
+    let pin = facts(seen, subject).map(|facts| facts.pin(action));
+    Prepared { action, subject: subject.clone(), decision, direction, pin, forecast }
+}

@@ -1,0 +1,136 @@
+//! What a decision looks at: the board, and the live row where one was just read.
+
+use crate::board::{Board, Freshness, freshness};
+use crate::model::{
+    Action, Approval, Environment, EnvironmentName, Hold, HoldId, Refusal, RefusalKind, Rollout, Run, ServiceName,
+    Subject, Target, Tier,
+};
+use jiff::Timestamp;
+
+/// The facts of a decision.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub board: &'a Board,
+    /// Read from the backend just now; it stands in for the board's row of the same target.
+    pub live: Option<&'a Rollout>,
+    pub now: Timestamp,
+}
+
+impl<'a> Seen<'a> {
+    pub fn rollout(self, target: &Target) -> Option<&'a Rollout> {
+        self.live.filter(|live| live.run.target == *target).or_else(|| self.board.rollout(target))
+    }
+
+    /// The rollout that a subject is about; for a deployment the one in its place now.
+    pub fn rollout_of(self, subject: &Subject) -> Option<&'a Rollout> {
+        match subject {
+            Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
+            Subject::Deployment { service, environment, .. } => self.place(service, environment),
+            Subject::Scope { .. } | Subject::Hold(_) | Subject::Release { .. } | Subject::Config { .. } => None,
+        }
+    }
+
+    pub fn place(self, service: &ServiceName, environment: &EnvironmentName) -> Option<&'a Rollout> {
+        self.board.rollouts().find(|rollout| rollout.service == *service && rollout.environment == *environment)
+    }
+
+    pub fn approval_of(self, subject: &Subject) -> Option<&'a Approval> {
+        match subject {
+            Subject::Approval { id, .. } => self.board.approval(id),
+            _ => None,
+        }
+    }
+
+    pub fn hold(self, id: &HoldId) -> Option<&'a Hold> {
+        self.board.holds().find(|hold| hold.id == *id)
+    }
+
+    pub fn environment(self, rollout: &Rollout) -> Option<&'a Environment> {
+        self.board.environment(&rollout.run.target.source, &rollout.environment)
+    }
+
+    /// How much care the subject's environment asks for; the highest of a scope.
+    pub fn tier(self, subject: &Subject) -> Tier {
+        let of = |name: &EnvironmentName| {
+            self.board.environments().filter(|environment| environment.name == *name).map(|e| e.tier).max()
+        };
+        match subject {
+            Subject::Deployment { environment, .. } => of(environment).unwrap_or_default(),
+            Subject::Hold(id) => {
+                let held = self.hold(id).into_iter().flat_map(|hold| &hold.targets);
+                let rollouts = held.filter_map(|target| self.rollout(&target.run.target));
+                rollouts.filter_map(|rollout| of(&rollout.environment)).max().unwrap_or_default()
+            }
+            _ => self
+                .rollout_of(subject)
+                .map_or(Tier::default(), |rollout| self.environment(rollout).map_or(Tier::default(), |e| e.tier)),
+        }
+    }
+
+    /// Can what is known of the subject be believed?
+    pub fn freshness(self, subject: &Subject) -> Freshness {
+        match (self.rollout_of(subject), subject) {
+            (Some(rollout), _) => freshness(self.board, rollout),
+            (None, Subject::Run(run) | Subject::Approval { run, .. }) => {
+                Freshness::of(Some(&self.board.link(&run.target.source)))
+            }
+            (None, Subject::Hold(id)) => match self.hold(id) {
+                Some(hold) => Freshness::of(Some(&self.board.link(&hold.source))),
+                None => Freshness::Fresh,
+            },
+            (None, _) => Freshness::Fresh,
+        }
+    }
+}
+
+/// Does the action go with that sort of subject?
+pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
+    let (ok, expected) = match action {
+        Action::Promote
+        | Action::PromoteFull
+        | Action::Pause
+        | Action::Resume
+        | Action::Abort
+        | Action::Rollback
+        | Action::Retry
+        | Action::Restart => (matches!(subject, Subject::Run(_)), "a rollout"),
+        Action::Approve | Action::Reject => (matches!(subject, Subject::Approval { .. }), "an approval"),
+        Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
+        Action::Release => (matches!(subject, Subject::Hold(_)), "a hold's id"),
+        Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
+        Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
+        Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
+    };
+    let wrong = || Refusal::new(RefusalKind::Invalid, format!("{} needs {expected}", action.name()));
+    ok.then_some(()).ok_or_else(wrong)
+}
+
+/// The texts that say who or what is meant; a person must be able to see them for what they are.
+pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a str> {
+    fn of_run(run: &Run) -> Vec<&str> {
+        let target = &run.target;
+        let mut texts = vec![target.source.as_str(), target.name.as_str(), run.revision.as_str()];
+        texts.extend(target.namespace.as_deref());
+        texts
+    }
+    let mut texts = match subject {
+        Subject::Run(run) | Subject::Approval { run, .. } => of_run(run),
+        Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
+        Subject::Hold(id) => vec![id.as_str()],
+        Subject::Deployment { service, environment, version, from } => {
+            let mut texts = vec![service.as_str(), environment.as_str()];
+            texts.extend(version.as_ref().map(crate::model::Version::as_str));
+            texts.extend(from.as_ref().map(EnvironmentName::as_str));
+            texts
+        }
+        Subject::Release { service, version } => vec![service.as_str(), version.as_str()],
+    };
+    if let Some(rollout) = seen.rollout_of(subject) {
+        texts.extend([rollout.service.as_str(), rollout.environment.as_str()]);
+        texts.extend(rollout.arms.iter().map(|arm| arm.version.as_str()));
+    }
+    if let Some(approval) = seen.approval_of(subject) {
+        texts.extend([approval.service.as_str(), approval.to.version.as_str(), approval.author.as_str()]);
+    }
+    texts
+}

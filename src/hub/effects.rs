@@ -1,0 +1,152 @@
+//! What the loop sets going: reads, executions, each in a task that it joins.
+
+use super::state::{Doing, Done, State};
+use super::submit::subject_run;
+use crate::control::Authorized;
+use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
+use crate::model::{CommandId, Detail, Refusal, RefusalKind, Run, SourceId, Stage};
+use futures::FutureExt;
+use futures::future::join_all;
+use jiff::SignedDuration;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a live row is waited for.
+const READ: Duration = Duration::from_secs(5);
+
+/// Reads a run from its backend.
+pub(super) async fn inspect(orchestrator: Option<Arc<dyn Orchestrator>>, run: Run) -> Result<Box<Detail>, Refusal> {
+    let refuse = |kind, why: String| Err(Refusal::new(kind, why));
+    let Some(orchestrator) = orchestrator else {
+        return refuse(RefusalKind::NotFound, format!("there is no source {} here", run.target.source));
+    };
+    let reading = AssertUnwindSafe(orchestrator.inspect(&run)).catch_unwind();
+    match timeout(READ, reading).await {
+        Ok(Ok(Ok(detail))) => Ok(Box::new(detail)),
+        Ok(Ok(Err(error @ InspectError::NotFound(_)))) => refuse(RefusalKind::NotFound, error.to_string()),
+        Ok(Ok(Err(error @ InspectError::Unreachable(_)))) => refuse(RefusalKind::Stale, error.to_string()),
+        Ok(Err(_)) => refuse(RefusalKind::Internal, "the backend's adapter failed while reading".to_owned()),
+        Err(_) => refuse(RefusalKind::Stale, format!("the backend did not answer within {} s", READ.as_secs())),
+    }
+}
+
+/// Carries a command out at one backend. No answer in time, and a failed adapter, are unknown
+/// outcomes: it may have been carried out.
+async fn carry_out(
+    orchestrator: Arc<dyn Orchestrator>,
+    authorized: Authorized,
+    limit: SignedDuration,
+) -> (SourceId, Result<Accepted, NotDone>) {
+    let source = orchestrator.capabilities().source;
+    let wait = Duration::try_from(limit).unwrap_or(Duration::ZERO);
+    let executing = AssertUnwindSafe(orchestrator.execute(&authorized)).catch_unwind();
+    let result = match timeout(wait, executing).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(NotDone::Unknown { why: "the backend's adapter failed".to_owned() }),
+        Err(_) => Err(NotDone::Unknown { why: format!("the backend did not answer within {} s", wait.as_secs()) }),
+    };
+    (source, result)
+}
+
+impl State {
+    /// Reads the live row that a raising command is decided on.
+    pub fn read(&mut self, id: CommandId, run: Run) {
+        let orchestrator = self.orchestrator(&run.target.source);
+        self.tasks.spawn(async move { Done::Read { id, result: inspect(orchestrator, run).await } });
+    }
+
+    /// Sends a command to its backends.
+    pub fn execute(&mut self, id: &CommandId) {
+        let Some(following) = self.commands.get_mut(id) else { return };
+        let Some(authorized) = following.authorized.clone() else { return };
+        following.doing = Doing::Executing;
+        let command = authorized.command();
+        let recipients = self.recipients(command.action, &command.subject);
+        if recipients.is_empty() {
+            let why = match subject_run(&command.subject) {
+                Some(run) => format!("no backend here takes {} for {}", command.action.name(), run.target.source),
+                None => format!("no backend here takes {}", command.action.name()),
+            };
+            self.push(id, Stage::Failed { why });
+            self.finish(id);
+            return;
+        }
+        self.push(id, Stage::Sent);
+        let (id, limit) = (id.clone(), self.settings.answer);
+        self.tasks.spawn(async move {
+            let each = recipients.into_iter().map(|recipient| carry_out(recipient, authorized.clone(), limit));
+            Done::Executed { id, results: join_all(each).await }
+        });
+    }
+
+    /// The backends have answered.
+    pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
+        let mut notes = Vec::new();
+        let (mut refused, mut not_sent, mut unknown) = (None, None, None);
+        for (source, result) in results {
+            match result {
+                Ok(accepted) => notes.push((source, accepted.note)),
+                Err(NotDone::Refused(refusal)) => refused = Some(refusal),
+                Err(NotDone::NotSent { why }) => {
+                    not_sent = Some(format!("it never reached {source}: {why}; nothing changed there"))
+                }
+                Err(NotDone::Unknown { why }) => unknown = Some(format!("{source}: {why}")),
+            }
+        }
+        let Some(following) = self.commands.get_mut(id) else { return };
+        following.doing = Doing::Following;
+        let accepted = !notes.is_empty();
+        following.notes = notes;
+        let partly = refused.as_ref().map(|refusal| refusal.why.clone()).or_else(|| not_sent.clone());
+        match (unknown, accepted, refused, not_sent) {
+            (Some(why), ..) => self.push(id, Stage::Unknown { why }),
+            (None, true, ..) => {
+                if let Some(why) = partly {
+                    // One of several backends did not take a hold: the others' results are followed.
+                    tracing::warn!(command = %id, why, "not every backend took it");
+                }
+                self.push(id, Stage::Accepted);
+                self.take_place(id);
+            }
+            (None, false, Some(refusal), _) => {
+                self.push(id, Stage::Refused { why: refusal.why.clone() });
+                return self.finish_with(id, &Err(refusal));
+            }
+            (None, false, None, why) => {
+                let why = why.unwrap_or_else(|| "no backend answered".to_owned());
+                self.push(id, Stage::Failed { why });
+                return self.finish(id);
+            }
+        }
+        self.answer(id);
+        self.evaluate(id);
+    }
+
+    /// Tells those who wait for the backend's answer.
+    pub fn answer(&mut self, id: &CommandId) {
+        if let Some(following) = self.commands.get_mut(id) {
+            for waiter in following.waiters.drain(..) {
+                let _ = waiter.send(Ok(following.receipt.clone())); // the asker may be gone
+            }
+        }
+    }
+
+    /// Nothing more is to be done for it.
+    pub fn finish(&mut self, id: &CommandId) {
+        if let Some(following) = self.commands.get_mut(id) {
+            following.doing = Doing::Done;
+        }
+        self.answer(id);
+    }
+
+    fn finish_with(&mut self, id: &CommandId, outcome: &Result<crate::model::Receipt, Refusal>) {
+        if let Some(following) = self.commands.get_mut(id) {
+            following.doing = Doing::Done;
+            for waiter in following.waiters.drain(..) {
+                let _ = waiter.send(outcome.clone()); // the asker may be gone
+            }
+        }
+    }
+}

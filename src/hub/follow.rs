@@ -1,0 +1,329 @@
+//! Following each command to its effect, and a while beyond.
+
+use super::state::{Doing, Following, State, now};
+use crate::control::grade;
+use crate::model::{
+    Action, CommandId, Direction, Hold, HoldTarget, MetricVerdict, Phase, Ppm, Proof, Rollout, Stage, Subject, Target,
+    TargetResult, Wait,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// How long an effect is watched for being undone.
+const SIGHT: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the effect of an action is waited for.
+const fn patience(action: Action) -> SignedDuration {
+    match action {
+        Action::Pause | Action::Abort | Action::Reject | Action::Hold | Action::Release => {
+            SignedDuration::from_secs(60)
+        }
+        Action::Resume | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
+            SignedDuration::from_mins(2)
+        }
+        // Instances may have to be started and become ready first.
+        Action::Promote | Action::Rollback | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
+        Action::PromoteFull | Action::Restart => SignedDuration::from_mins(20),
+    }
+}
+
+/// Does a later command of one sort take the place of an unfinished one of the other?
+pub(super) fn contrary(new: Action, old: Action) -> bool {
+    let forward = matches!(
+        old,
+        Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Retry | Action::Restart
+    );
+    match new {
+        Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
+        Action::Pause | Action::Hold => forward,
+        Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve => old == Action::Pause,
+        Action::Deploy | Action::Retry => matches!(
+            old,
+            Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Pause | Action::Deploy
+        ),
+        Action::Release => old == Action::Hold,
+        Action::Restart | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
+    }
+}
+
+/// How far a stage is; only progress is told.
+const fn rank(stage: &Stage) -> u8 {
+    match stage {
+        Stage::Requested => 0,
+        Stage::Sent => 1,
+        Stage::Accepted | Stage::Unknown { .. } => 2,
+        Stage::Observed => 3,
+        _ => 4,
+    }
+}
+
+impl State {
+    /// Are two commands about the same target?
+    pub fn meets(&self, new: &Following, old: &Following) -> bool {
+        let (new, old) = (&new.receipt.command.subject, &old.receipt.command.subject);
+        match (new, old) {
+            (Subject::Scope { selector, .. }, _) => self.row(old).is_some_and(|rollout| selector.matches(rollout)),
+            (Subject::Hold(a), Subject::Hold(b)) => a == b,
+            _ => self.target(new).is_some_and(|target| self.target(old) == Some(target)),
+        }
+    }
+
+    /// An accepted command takes the place of unfinished contrary ones on its target.
+    pub fn take_place(&mut self, id: &CommandId) {
+        let Some(new) = self.commands.get(id) else { return };
+        let by = format!("{} by {}", new.action().name(), new.receipt.actor.name);
+        let asked = new.asked();
+        let older: Vec<CommandId> = self
+            .commands
+            .iter()
+            .filter(|(other, old)| {
+                *other != id
+                    && old.doing == Doing::Following
+                    && old.asked() <= asked
+                    && contrary(new.action(), old.action())
+                    && self.meets(new, old)
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for old in older {
+            // What has taken effect already has: only the rest is superseded.
+            self.evaluate(&old);
+            if self.commands.get(&old).is_some_and(|following| following.doing == Doing::Following) {
+                self.push(&old, Stage::Superseded { by: by.clone() });
+                self.finish(&old);
+            }
+        }
+    }
+
+    /// Something about a target changed: looks at every command that is about it.
+    pub fn touch(&mut self, target: &Target) {
+        let concerned = |following: &Following| {
+            let subject = &following.receipt.command.subject;
+            matches!(subject, Subject::Scope { .. } | Subject::Hold(_)) || self.target(subject) == Some(target)
+        };
+        let all = self.commands.iter().filter(|(_, following)| concerned(following));
+        let ids: Vec<(CommandId, Doing)> = all.map(|(id, following)| (id.clone(), following.doing)).collect();
+        for (id, doing) in ids {
+            match doing {
+                Doing::Following => self.evaluate(&id),
+                Doing::Done => self.look_back(&id),
+                Doing::Reading | Doing::Recording | Doing::Executing => {}
+            }
+        }
+    }
+
+    /// Looks at every unfinished command: time alone may have moved it.
+    pub fn tick(&mut self) {
+        let unfinished: Vec<CommandId> = self.unfinished().map(|(id, _)| id.clone()).collect();
+        for id in unfinished {
+            self.evaluate(&id);
+            self.expire(&id);
+        }
+    }
+
+    pub fn unfinished(&self) -> impl Iterator<Item = (&CommandId, &Following)> {
+        self.commands.iter().filter(|(_, following)| following.doing == Doing::Following)
+    }
+
+    /// How far is it now?
+    pub fn evaluate(&mut self, id: &CommandId) {
+        let Some(following) = self.commands.get(id).filter(|following| following.doing == Doing::Following) else {
+            return;
+        };
+        let subject = &following.receipt.command.subject;
+        let (stage, targets) = match subject {
+            Subject::Scope { .. } => self.hold_stage(following),
+            Subject::Hold(hold) => {
+                let gone = self.board.holds().all(|known| known.id != *hold);
+                (
+                    if gone { effective(format!("hold {hold} is no longer in force")) } else { Stage::Accepted },
+                    Vec::new(),
+                )
+            }
+            _ => (self.progress(following), Vec::new()),
+        };
+        let Some(following) = self.commands.get_mut(id) else { return };
+        if !targets.is_empty() && following.receipt.targets != targets {
+            following.receipt.targets = targets;
+            self.tell_receipt(id);
+        }
+        let Some(following) = self.commands.get_mut(id) else { return };
+        if rank(&stage) <= rank(following.receipt.stage()) {
+            return;
+        }
+        if stage.is_final() {
+            let subject = following.receipt.command.subject.clone();
+            let current = self.row(&subject).cloned();
+            self.conclude(id, stage, current.as_ref());
+        } else {
+            self.push(id, stage);
+        }
+    }
+
+    fn conclude(&mut self, id: &CommandId, stage: Stage, current: Option<&Rollout>) {
+        let Some(following) = self.commands.get_mut(id) else { return };
+        if let (Stage::Effective { .. }, Some(forecast)) = (&stage, &following.receipt.forecast) {
+            let took = now().duration_since(following.asked());
+            following.receipt.grade = Some(grade(forecast, following.action(), took, current));
+        }
+        self.push(id, stage);
+        self.finish(id);
+    }
+
+    /// What the backend's own rule says.
+    fn progress(&self, following: &Following) -> Stage {
+        let command = &following.receipt.command;
+        let recipients = self.recipients(command.action, &command.subject);
+        let Some(orchestrator) = recipients.first() else { return following.receipt.stage().clone() };
+        let current = self.row(&command.subject);
+        let stage = orchestrator.progress(command, following.before.as_ref(), current, now());
+        if rank(&stage) > rank(&Stage::Observed) {
+            return stage;
+        }
+        match (&command.subject, command.action) {
+            // These have no rollout to look at: the board's rows are the evidence.
+            (Subject::Release { service, version }, Action::AddRelease | Action::RemoveRelease) => {
+                let mut releases = self.board.releases();
+                let stored = releases.find(|release| release.service == *service && release.version == *version);
+                match (stored, command.action) {
+                    (Some(release), Action::AddRelease) => {
+                        let digests: Vec<_> =
+                            release.artifacts.iter().map(|artifact| artifact.digest.as_str()).collect();
+                        effective(format!("stored: {}", digests.join(", ")))
+                    }
+                    (None, Action::RemoveRelease) => effective(format!("{service} {version} is no longer stored")),
+                    _ => stage,
+                }
+            }
+            (Subject::Config { .. }, _) if !following.notes.is_empty() => {
+                let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
+                effective(if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") })
+            }
+            _ => stage,
+        }
+    }
+
+    /// A hold is effective when every target that it names stands still.
+    fn hold_stage(&self, following: &Following) -> (Stage, Vec<TargetResult>) {
+        let Subject::Scope { selector, .. } = &following.receipt.command.subject else {
+            return (Stage::Accepted, Vec::new());
+        };
+        let mut holds: Vec<&Hold> = Vec::new();
+        for (source, note) in &following.notes {
+            let named =
+                |hold: &&Hold| note.as_ref().is_some_and(|note| note.split_whitespace().any(|w| w == hold.id.as_str()));
+            let alike = |hold: &&Hold| hold.selector == *selector && hold.owner == following.receipt.actor.name;
+            let of_source = || self.board.holds().filter(|hold| hold.source == *source);
+            let Some(hold) =
+                of_source().find(named).or_else(|| of_source().filter(alike).max_by_key(|hold| hold.since))
+            else {
+                return (Stage::Accepted, Vec::new());
+            };
+            holds.push(hold);
+        }
+        let targets = holds.iter().flat_map(|hold| hold.targets.iter().map(|target| self.held(hold, target)));
+        let targets: Vec<TargetResult> = targets.collect();
+        let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
+        let ids = ids.join(", ");
+        let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
+        let stage = if holds.is_empty() {
+            Stage::Accepted
+        } else if targets.iter().any(|target| !target.stage.is_final()) {
+            Stage::Observed
+        } else if failed > 0 {
+            Stage::Failed { why: format!("hold {ids}: {failed} of {} rollouts could not be held", targets.len()) }
+        } else {
+            effective(format!("hold {ids}: {} rollouts stand still, new ones wait", targets.len()))
+        };
+        (stage, targets)
+    }
+
+    fn held(&self, hold: &Hold, target: &HoldTarget) -> TargetResult {
+        let run = target.run.clone();
+        if !target.held {
+            return TargetResult { run, stage: Stage::Failed { why: target.note.clone() } };
+        }
+        let stage = match self.board.rollout(&run.target).filter(|rollout| rollout.run == run) {
+            Some(rollout) if rollout.waits.contains(&Wait::Hold(hold.id.clone())) || rollout.phase == Phase::Paused => {
+                let share =
+                    rollout.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired));
+                effective(format!("stands still at {share}"))
+            }
+            Some(rollout) if !rollout.phase.in_flight() => effective(format!("had ended: {}", rollout.phase.word())),
+            Some(_) => Stage::Observed,
+            None => effective("is gone".to_owned()),
+        };
+        TargetResult { run, stage }
+    }
+
+    /// The effect was not seen in time.
+    fn expire(&mut self, id: &CommandId) {
+        let Some(following) = self.commands.get(id).filter(|following| following.doing == Doing::Following) else {
+            return;
+        };
+        if now().duration_since(following.asked()) <= patience(following.action()) {
+            return;
+        }
+        let stage = following.receipt.stage();
+        let seen = self.row(&following.receipt.command.subject);
+        let row = seen.map_or("no row".to_owned(), |r| format!("{}, {}", r.phase.word(), r.message));
+        let last = format!(
+            "{}{}; the row says: {row}",
+            stage.word(),
+            stage.detail().map_or(String::new(), |d| format!(" ({d})"))
+        );
+        self.push(id, Stage::TimedOut { last });
+        self.finish(id);
+    }
+
+    /// Was the effect undone within sight?
+    fn look_back(&mut self, id: &CommandId) {
+        let Some(following) = self.commands.get(id) else { return };
+        let Some(record) = following.receipt.stages.last() else { return };
+        if !matches!(record.stage, Stage::Effective { .. }) || now().duration_since(record.at) > SIGHT {
+            return;
+        }
+        let (Subject::Run(run) | Subject::Approval { run, .. }) = &following.receipt.command.subject else { return };
+        let Some(rollout) = self.board.rollout(&run.target).filter(|rollout| rollout.run == *run) else { return };
+        let undone = match following.action() {
+            Action::Promote | Action::PromoteFull | Action::Approve => {
+                matches!(rollout.phase, Phase::RollingBack | Phase::Aborted)
+            }
+            Action::Abort | Action::Reject => {
+                let exposed = rollout.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
+                exposed > Ppm::ZERO && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
+            }
+            _ => false,
+        };
+        if undone {
+            let by = self.undone_by(following, rollout, record.at);
+            self.push(id, Stage::Reverted { by });
+        }
+    }
+
+    /// Who undid it: a later command of this hub, the judgement on the run, or somebody else.
+    fn undone_by(&self, following: &Following, rollout: &Rollout, since: Timestamp) -> String {
+        let raised = following.action().direction() == Direction::Raises;
+        let later = self.commands.values().filter(|other| {
+            let opposite = (other.action().direction() == Direction::Raises) != raised;
+            opposite
+                && other.asked() >= following.asked()
+                && self.meets(other, following)
+                && other.receipt.id != following.receipt.id
+        });
+        let sent = later.filter(|other| rank(other.receipt.stage()) >= rank(&Stage::Sent));
+        if let Some(other) = sent.max_by_key(|other| other.asked()) {
+            return format!("{} by {}", other.action().name(), other.receipt.actor.name);
+        }
+        let judged = self.board.evidence().filter(|evidence| evidence.run == rollout.run && evidence.at >= since);
+        let failing = judged.filter(|e| e.analysis.as_ref().is_some_and(|a| a.verdict == MetricVerdict::Fail));
+        match failing.max_by_key(|evidence| evidence.at) {
+            Some(evidence) => evidence.summary.clone(),
+            None if rollout.message.is_empty() => format!("somebody outside: it is {}", rollout.phase.word()),
+            None => rollout.message.clone(),
+        }
+    }
+}
+
+fn effective(text: String) -> Stage {
+    Stage::Effective { proof: Proof { text } }
+}

@@ -1,0 +1,124 @@
+//! Questions and their answers.
+
+use super::effects::inspect;
+use super::state::{Done, State, now};
+use super::submit::subject_run;
+use crate::control::{direction, prepare, prepare_live};
+use crate::ledger::{Ledger, verify};
+use crate::model::{Action, Actor, Detail, Direction, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Subject};
+use tokio::sync::oneshot;
+
+impl State {
+    /// Answers at once where the board is enough, else from a task.
+    pub fn query(&mut self, actor: Actor, query: Query, answer: oneshot::Sender<Reply>) {
+        let reply = match query {
+            Query::Prepare { action, subject } => return self.prepare(actor, action, subject, answer),
+            Query::Inspect { run } => {
+                let orchestrator = self.orchestrator(&run.target.source);
+                self.tasks.spawn(async move { Done::Inspected { result: inspect(orchestrator, run).await, answer } });
+                return;
+            }
+            Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity.clone()).collect()),
+            Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
+            Query::VerifyLedger => {
+                let ledger = self.settings.ledger.clone();
+                self.tasks.spawn(async move {
+                    let _ = answer.send(verified(ledger).await); // the asker may be gone
+                    Done::Answered
+                });
+                return;
+            }
+            Query::Ledger { limit } => {
+                let ledger = self.settings.ledger.clone();
+                self.tasks.spawn(async move {
+                    let _ = answer.send(records(&ledger, limit).await); // the asker may be gone
+                    Done::Answered
+                });
+                return;
+            }
+            Query::Diff { .. } | Query::Logs { .. } => Reply::Refused(Refusal::new(
+                RefusalKind::NotApplicable,
+                "configurations and outputs of instances are known to the server that hosts the engine",
+            )),
+        };
+        let _ = answer.send(reply); // the asker may be gone
+    }
+
+    /// A raising confirmation reads the live object before it opens; a reducing one opens at once.
+    fn prepare(&mut self, actor: Actor, action: Action, subject: Subject, answer: oneshot::Sender<Reply>) {
+        let run = subject_run(&subject).cloned();
+        match run {
+            Some(run) if direction(&self.board, action, &subject) == Direction::Raises => {
+                let orchestrator = self.orchestrator(&run.target.source);
+                self.tasks.spawn(async move {
+                    let live = inspect(orchestrator, run).await;
+                    Done::Prepared { actor, action, subject, live, answer }
+                });
+            }
+            _ => {
+                let prepared = prepare(&self.settings.policy, &self.board, &actor, action, &subject, now());
+                let _ = answer.send(Reply::Prepared(Box::new(prepared))); // the asker may be gone
+            }
+        }
+    }
+
+    pub fn was_prepared(
+        &mut self,
+        actor: &Actor,
+        action: Action,
+        subject: &Subject,
+        live: Result<Box<Detail>, Refusal>,
+    ) -> Reply {
+        let (policy, board) = (&self.settings.policy, &self.board);
+        match live {
+            Ok(live) => {
+                Reply::Prepared(Box::new(prepare_live(policy, board, &live.rollout, actor, action, subject, now())))
+            }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+
+    /// Adds the receipts, which only the hub has.
+    pub fn was_inspected(&self, result: Result<Box<Detail>, Refusal>) -> Reply {
+        match result {
+            Ok(mut detail) => {
+                let run = &detail.rollout.run;
+                let about = self.board.receipts().filter(|receipt| concerns(receipt, run));
+                let mut receipts: Vec<Receipt> = about.cloned().collect();
+                receipts.sort_by_key(|receipt| receipt.stages.first().map(|record| record.at));
+                detail.receipts = receipts;
+                Reply::Detail(detail)
+            }
+            Err(refusal) => Reply::Refused(refusal),
+        }
+    }
+}
+
+fn concerns(receipt: &Receipt, run: &crate::model::Run) -> bool {
+    subject_run(&receipt.command.subject) == Some(run) || receipt.targets.iter().any(|target| target.run == *run)
+}
+
+async fn verified(ledger: Ledger) -> Reply {
+    let internal = |why: String| Reply::Refused(Refusal::new(RefusalKind::Internal, why));
+    let dir = ledger.dir().to_owned();
+    match tokio::task::spawn_blocking(move || verify(&dir)).await {
+        Ok(Ok(verified)) => {
+            let line = format!("{} records, each follows from the one before; head {}", verified.count, verified.head);
+            Reply::Lines(LogLines { lines: vec![line] })
+        }
+        Ok(Err(broken)) => internal(broken.to_string()),
+        Err(error) => internal(format!("the check itself failed: {error}")),
+    }
+}
+
+async fn records(ledger: &Ledger, limit: u32) -> Reply {
+    let internal = |why: String| Reply::Refused(Refusal::new(RefusalKind::Internal, why));
+    let records = match ledger.records(limit).await {
+        Ok(records) => records,
+        Err(error) => return internal(error.to_string()),
+    };
+    match records.iter().map(serde_json::to_string).collect() {
+        Ok(lines) => Reply::Lines(LogLines { lines }),
+        Err(error) => internal(error.to_string()),
+    }
+}

@@ -1,0 +1,223 @@
+//! What the loop owns.
+
+use super::feed::Feed;
+use super::handle::{Answer, HubSettings};
+use crate::board::Board;
+use crate::control::Authorized;
+use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
+use crate::ledger::{Appended, LedgerError};
+use crate::model::{
+    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, LinkState, Receipt, Refusal, Reply, Rollout, Scope,
+    Scoped, SourceId, Stage, StageRecord, Subject, Target,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+/// Finished commands that are remembered for repeated submissions and reverts.
+pub(super) const REMEMBERED: usize = 2000;
+
+/// How far the hub itself is with a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Reading the live row.
+    Reading,
+    /// Waiting for the ledger.
+    Recording,
+    /// Waiting for the backend.
+    Executing,
+    /// Watching for the effect.
+    Following,
+    /// Nothing more to do, but a later revert is still noticed.
+    Done,
+}
+
+/// A command and everything that the hub knows of it.
+pub(super) struct Following {
+    pub receipt: Receipt,
+    pub before: Option<Rollout>,
+    pub doing: Doing,
+    pub authorized: Option<Authorized>,
+    /// Those who wait for the backend's answer.
+    pub waiters: Vec<Answer>,
+    /// What each backend said to it.
+    pub notes: Vec<(SourceId, Option<String>)>,
+    /// A later command took its place before it was sent.
+    pub superseded: Option<String>,
+}
+
+impl Following {
+    pub fn action(&self) -> Action {
+        self.receipt.command.action
+    }
+
+    /// The moment of its first stage.
+    pub fn asked(&self) -> Timestamp {
+        self.receipt.stages.first().map_or(Timestamp::UNIX_EPOCH, |record| record.at)
+    }
+}
+
+/// What a task of the loop brings back.
+pub(super) enum Done {
+    Read {
+        id: CommandId,
+        result: Result<Box<Detail>, Refusal>,
+    },
+    Recorded {
+        id: CommandId,
+        result: Result<u64, LedgerError>,
+    },
+    Found {
+        id: CommandId,
+        result: Result<Option<Receipt>, LedgerError>,
+    },
+    Executed {
+        id: CommandId,
+        results: Vec<(SourceId, Result<Accepted, NotDone>)>,
+    },
+    Written {
+        result: Result<Appended, LedgerError>,
+    },
+    Prepared {
+        actor: Actor,
+        action: Action,
+        subject: Subject,
+        live: Result<Box<Detail>, Refusal>,
+        answer: oneshot::Sender<Reply>,
+    },
+    Inspected {
+        result: Result<Box<Detail>, Refusal>,
+        answer: oneshot::Sender<Reply>,
+    },
+    Answered,
+}
+
+pub(super) struct State {
+    pub settings: HubSettings,
+    pub orchestrators: Vec<Arc<dyn Orchestrator>>,
+    pub board: Board,
+    pub feed: Feed,
+    pub commands: BTreeMap<CommandId, Following>,
+    pub tasks: JoinSet<Done>,
+    /// History rows told since the board was last trimmed.
+    pub untrimmed: usize,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the hub is a shell: it stamps what it tells")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+impl State {
+    /// The scope of the hub's own rows.
+    pub fn own(&self) -> Scope {
+        Scope { source: self.settings.source.clone(), part: "hub".to_owned() }
+    }
+
+    /// Applies an update to the board and hands it out if it is of use.
+    pub fn tell(&mut self, scoped: Scoped) {
+        let changed = self.board.apply(&scoped);
+        if self.feed.wanted(&scoped, changed) {
+            self.feed.publish(scoped, now());
+        }
+    }
+
+    /// Tells the hub's own health: stale while the ledger can't be written.
+    pub fn tell_link(&mut self, state: LinkState) {
+        let healthy = matches!(state, LinkState::Live { .. });
+        let was_healthy = matches!(self.board.link_of(&self.own()), Some(LinkState::Live { .. }));
+        if !(healthy && was_healthy) {
+            let scope = self.own();
+            self.tell(Scoped { scope, body: Body::Link(state) });
+        }
+    }
+
+    /// Tells a receipt as it is now.
+    pub fn tell_receipt(&mut self, id: &CommandId) {
+        if let Some(following) = self.commands.get(id) {
+            let receipt = Box::new(following.receipt.clone());
+            let scope = self.own();
+            self.tell(Scoped { scope, body: Body::Upsert(Entity::Receipt(receipt)) });
+        }
+    }
+
+    pub fn orchestrator(&self, source: &SourceId) -> Option<Arc<dyn Orchestrator>> {
+        self.orchestrators.iter().find(|o| o.capabilities().source == *source).map(Arc::clone)
+    }
+
+    /// The target that a command is about, where it is one.
+    pub fn target<'a>(&'a self, subject: &'a Subject) -> Option<&'a Target> {
+        match subject {
+            Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target),
+            Subject::Deployment { service, environment, .. } => {
+                let mut rollouts = self.board.rollouts();
+                rollouts.find(|r| r.service == *service && r.environment == *environment).map(|r| &r.run.target)
+            }
+            _ => None,
+        }
+    }
+
+    /// The row that a command is about, as it is now.
+    pub fn row(&self, subject: &Subject) -> Option<&Rollout> {
+        self.board.rollout(self.target(subject)?)
+    }
+
+    /// The backends that a command goes to.
+    pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Orchestrator>> {
+        let source = match subject {
+            Subject::Run(run) | Subject::Approval { run, .. } => Some(run.target.source.clone()),
+            Subject::Scope { selector, .. } => selector.source.clone(),
+            Subject::Hold(id) => self.board.holds().find(|hold| hold.id == *id).map(|hold| hold.source.clone()),
+            Subject::Deployment { service, environment, .. } => {
+                let mut services = self.board.services();
+                services.find(|s| s.name == *service && s.environments.contains(environment)).map(|s| s.source.clone())
+            }
+            Subject::Release { service, .. } => {
+                self.board.services().find(|known| known.name == *service).map(|service| service.source.clone())
+            }
+            Subject::Config { .. } => None,
+        };
+        let knows = |o: &&Arc<dyn Orchestrator>| {
+            let capabilities = o.capabilities();
+            capabilities.actions.contains(action) && source.as_ref().is_none_or(|source| *source == capabilities.source)
+        };
+        let all = self.orchestrators.iter().filter(knows).cloned();
+        // Only a hold means every backend at once.
+        if matches!(subject, Subject::Scope { .. }) { all.collect() } else { all.take(1).collect() }
+    }
+
+    /// Adds a stage to a receipt, tells it and records it.
+    pub fn push(&mut self, id: &CommandId, stage: Stage) {
+        let Some(following) = self.commands.get_mut(id) else { return };
+        following.receipt.stages.push(StageRecord { stage, at: now() });
+        self.tell_receipt(id);
+        self.record_stage(id);
+    }
+
+    /// Drops the oldest history and the oldest finished commands.
+    pub fn trim(&mut self) {
+        self.untrimmed = 0;
+        let own = self.own();
+        let scopes: Vec<(EntityRef, Scope)> =
+            self.board.entities().map(|(scope, e)| (e.key(), scope.clone())).collect();
+        let scopes: BTreeMap<_, _> = scopes.into_iter().collect();
+        for key in self.board.trim() {
+            let scope = scopes.get(&key).cloned().unwrap_or_else(|| own.clone());
+            self.feed.publish(Scoped { scope, body: Body::Remove(key) }, now());
+        }
+        let mut done: Vec<(Timestamp, CommandId)> = self
+            .commands
+            .iter()
+            .filter(|(_, following)| following.doing == Doing::Done)
+            .map(|(id, following)| (following.asked(), id.clone()))
+            .collect();
+        if done.len() > REMEMBERED {
+            done.sort();
+            for (_, id) in done.iter().take(done.len() - REMEMBERED) {
+                self.commands.remove(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! From a submission to the backend's answer.
+
+use super::handle::Answer;
+use super::state::{Doing, Following, State, now};
+use crate::control::{decide, decide_live, direction, forecast};
+use crate::ledger::{Entry, LedgerError};
+use crate::model::{
+    Actor, Command, CommandId, Direction, Receipt, ReceiptId, Refusal, RefusalKind, Rollout, Run, Stage, StageRecord,
+    Subject, has_hidden, sanitize_line,
+};
+
+/// Longest id of a command, and longest reason.
+const LONGEST: (usize, usize) = (128, 2000);
+
+impl State {
+    /// Takes a command in. Reducing ones are decided on the row and sent at once; others read the
+    /// live row first.
+    pub fn submit(&mut self, actor: Actor, mut command: Command, answer: Answer) {
+        command.reason = command.reason.map(|reason| sanitize_line(&reason));
+        if let Err(refusal) = well_formed(&command) {
+            let _ = answer.send(Err(refusal)); // the asker may be gone
+            return;
+        }
+        if let Some(known) = self.commands.get_mut(&command.id) {
+            repeat(known, &actor, &command, answer);
+            return;
+        }
+        let id = command.id.clone();
+        let stages = vec![StageRecord { stage: Stage::Requested, at: now() }];
+        let receipt = Receipt {
+            id: ReceiptId(id.0.clone()),
+            command,
+            actor,
+            stages,
+            forecast: None,
+            grade: None,
+            targets: Vec::new(),
+        };
+        let reduces = self.reduces(&receipt.command);
+        let run = subject_run(&receipt.command.subject).cloned();
+        let following = Following {
+            receipt,
+            before: None,
+            doing: Doing::Reading,
+            authorized: None,
+            waiters: vec![answer],
+            notes: Vec::new(),
+            superseded: None,
+        };
+        self.commands.insert(id.clone(), following);
+        match run {
+            Some(run) if !reduces => self.read(id, run),
+            _ => self.decided(&id, None),
+        }
+    }
+
+    fn reduces(&self, command: &Command) -> bool {
+        direction(&self.board, command.action, &command.subject) == Direction::Reduces
+    }
+
+    /// The live row was read, or could not be.
+    pub fn was_read(&mut self, id: &CommandId, result: Result<Box<crate::model::Detail>, Refusal>) {
+        if let Some(by) = self.commands.get_mut(id).and_then(|following| following.superseded.take()) {
+            let why = format!("{by} came first; nothing was done");
+            return self.refuse(id, Refusal::new(RefusalKind::NotApplicable, why));
+        }
+        match result {
+            Ok(detail) => self.decided(id, Some(&detail.rollout)),
+            Err(refusal) => self.refuse(id, refusal),
+        }
+    }
+
+    fn decided(&mut self, id: &CommandId, live: Option<&Rollout>) {
+        let Some(following) = self.commands.get(id) else { return };
+        let (actor, command) = (&following.receipt.actor, &following.receipt.command);
+        let (policy, board, at) = (&self.settings.policy, &self.board, now());
+        let decision = match live {
+            Some(live) => decide_live(policy, board, live, actor, command, at),
+            None => decide(policy, board, actor, command, at),
+        };
+        let authorized = match decision {
+            Ok(authorized) => authorized,
+            Err(refusal) => return self.refuse(id, refusal),
+        };
+        let forecast = forecast(board, actor, command.action, &command.subject, at);
+        let before = live.or_else(|| self.row(&command.subject)).cloned();
+        let reduces = self.reduces(command);
+        let Some(following) = self.commands.get_mut(id) else { return };
+        following.receipt.command = authorized.command().clone();
+        following.receipt.forecast = Some(forecast);
+        following.before = before;
+        following.authorized = Some(authorized);
+        following.doing = Doing::Recording;
+        if reduces {
+            self.record_beside(id);
+            self.overtake(id);
+            self.tell_receipt(id);
+            self.execute(id);
+        } else {
+            self.record_first(id);
+        }
+    }
+
+    /// Nothing was done. The refusal is recorded, and the id may be used again.
+    pub fn refuse(&mut self, id: &CommandId, refusal: Refusal) {
+        let Some(mut following) = self.commands.remove(id) else { return };
+        for waiter in following.waiters.drain(..) {
+            let _ = waiter.send(Err(refusal.clone())); // the asker may be gone
+        }
+        let why = refusal.why.clone();
+        following.receipt.stages.push(StageRecord { stage: Stage::Refused { why }, at: now() });
+        self.write(&Entry::Refused { receipt: Box::new(following.receipt), refusal });
+    }
+
+    /// The ledger has it, or not: without a durable record nothing that raises exposure is done.
+    pub fn was_recorded(&mut self, id: &CommandId, result: Result<u64, LedgerError>) {
+        match result {
+            Ok(_) => {
+                self.ledger_works();
+                let superseded = self.commands.get_mut(id).and_then(|following| following.superseded.take());
+                self.tell_receipt(id);
+                if let Some(by) = superseded {
+                    self.push(id, Stage::Superseded { by });
+                    self.finish(id);
+                } else {
+                    self.execute(id);
+                }
+            }
+            Err(LedgerError::Duplicate(_)) => self.find(id),
+            Err(error) => {
+                self.ledger_fails(&error);
+                let why = format!("{error}; without a durable record nothing that raises exposure is done");
+                self.refuse(id, Refusal::new(RefusalKind::NotRecorded, why));
+            }
+        }
+    }
+
+    /// The id was used before this hub started: the same command has its receipt in the ledger.
+    pub fn was_found(&mut self, id: &CommandId, result: Result<Option<Receipt>, LedgerError>) {
+        let Some(following) = self.commands.remove(id) else { return };
+        let outcome = match result {
+            Ok(Some(receipt)) if same(&receipt, &following.receipt.actor, &following.receipt.command) => Ok(receipt),
+            Ok(_) => Err(other_content(id)),
+            Err(error) => Err(Refusal::new(RefusalKind::Internal, error.to_string())),
+        };
+        for waiter in following.waiters {
+            let _ = waiter.send(outcome.clone()); // the asker may be gone
+        }
+    }
+
+    /// A command that reduces exposure takes the place of those that raise it on the same target
+    /// and have not left yet: they never will.
+    fn overtake(&mut self, id: &CommandId) {
+        let Some(new) = self.commands.get(id) else { return };
+        let by = format!("{} by {}", new.action().name(), new.receipt.actor.name);
+        let ids: Vec<CommandId> = self
+            .commands
+            .iter()
+            .filter(|(other, following)| {
+                *other != id
+                    && matches!(following.doing, Doing::Reading | Doing::Recording)
+                    && self.meets(new, following)
+                    && super::follow::contrary(new.action(), following.action())
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in ids {
+            if let Some(following) = self.commands.get_mut(&id) {
+                following.superseded = Some(by.clone());
+            }
+        }
+    }
+}
+
+/// The run whose live row a decision needs.
+pub(super) fn subject_run(subject: &Subject) -> Option<&Run> {
+    match subject {
+        Subject::Run(run) | Subject::Approval { run, .. } => Some(run),
+        _ => None,
+    }
+}
+
+fn well_formed(command: &Command) -> Result<(), Refusal> {
+    let invalid = |why: String| Err(Refusal::new(RefusalKind::Invalid, why));
+    let id = command.id.as_str();
+    if id.is_empty() || id.len() > LONGEST.0 || has_hidden(id) {
+        return invalid(format!("a command's id is 1 to {} visible characters", LONGEST.0));
+    }
+    if command.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST.1) {
+        return invalid(format!("a reason has at most {} bytes", LONGEST.1));
+    }
+    Ok(())
+}
+
+/// Is it the same command? The hub fills in a pin that was left out.
+fn same(receipt: &Receipt, actor: &Actor, command: &Command) -> bool {
+    let known = &receipt.command;
+    receipt.actor.name == actor.name
+        && known.action == command.action
+        && known.subject == command.subject
+        && known.reason == command.reason
+        && command.pin.as_ref().is_none_or(|pin| known.pin.as_ref() == Some(pin))
+}
+
+fn other_content(id: &CommandId) -> Refusal {
+    let why = format!("command id {id} was used for another command: choose a fresh one");
+    Refusal::new(RefusalKind::Invalid, why)
+}
+
+fn repeat(known: &mut Following, actor: &Actor, command: &Command, answer: Answer) {
+    if !same(&known.receipt, actor, command) {
+        let _ = answer.send(Err(other_content(&command.id))); // the asker may be gone
+    } else if matches!(known.doing, Doing::Following | Doing::Done) {
+        let _ = answer.send(Ok(known.receipt.clone())); // the asker may be gone
+    } else {
+        known.waiters.push(answer);
+    }
+}

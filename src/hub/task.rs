@@ -1,0 +1,188 @@
+//! The loop.
+
+use super::feed::Feed;
+use super::handle::{HubSettings, Request};
+use super::outside::target_of;
+use super::state::{Done, State, now};
+use crate::board::Board;
+use crate::integration::orchestrator::Orchestrator;
+use crate::model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
+use futures::StreamExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Updates of all sources that may wait for the loop; then the sources wait.
+const UPDATES: usize = 1024;
+/// History rows between two trims of the board.
+const TRIM_AFTER: usize = 256;
+
+/// What a source's watch brings.
+enum Watched {
+    Told(Scoped),
+    /// It ended, which it never should.
+    Ended(SourceId),
+}
+
+/// The loop of a hub; does nothing until it is run.
+pub struct HubTask {
+    state: State,
+    urgent: mpsc::UnboundedReceiver<Request>,
+    ordinary: mpsc::Receiver<Request>,
+}
+
+impl std::fmt::Debug for HubTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubTask").field("hub", &self.state.settings.id).finish_non_exhaustive()
+    }
+}
+
+impl HubTask {
+    pub(super) fn new(
+        settings: HubSettings,
+        orchestrators: Vec<Arc<dyn Orchestrator>>,
+        urgent: mpsc::UnboundedReceiver<Request>,
+        ordinary: mpsc::Receiver<Request>,
+    ) -> HubTask {
+        let feed = Feed::new(settings.id.clone(), settings.epoch, settings.ring, settings.lag);
+        let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
+        let state = State { settings, orchestrators, board, feed, commands, tasks, untrimmed: 0 };
+        HubTask { state, urgent, ordinary }
+    }
+
+    /// Runs until the last [`super::Hub`] is dropped; then ends its tasks and returns.
+    pub async fn run(self) {
+        let HubTask { mut state, mut urgent, mut ordinary } = self;
+        state.restore().await;
+        let (sender, mut updates) = mpsc::channel(UPDATES);
+        let mut watches = JoinSet::new();
+        for orchestrator in &state.orchestrators {
+            watches.spawn(watch(Arc::clone(orchestrator), sender.clone()));
+        }
+        drop(sender);
+        let mut ticks = interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let waiting = state.unfinished().next().is_some();
+            tokio::select! {
+                biased;
+                request = urgent.recv() => match request {
+                    Some(request) => state.serve(request),
+                    None => break,
+                },
+                // The rest is fair: no lane can keep another from being served.
+                () = async {
+                    tokio::select! {
+                        Some(done) = state.tasks.join_next() => match done {
+                            Ok(done) => state.done(done),
+                            Err(error) => tracing::error!(%error, "a task of the hub failed"),
+                        },
+                        Some(watched) = updates.recv() => state.watched(watched),
+                        Some(request) = ordinary.recv() => state.serve(request),
+                        _ = ticks.tick(), if waiting => state.tick(),
+                        // Everything but the urgent lane is closed or idle.
+                        else => std::future::pending().await,
+                    }
+                } => {}
+            }
+        }
+        watches.shutdown().await;
+        state.tasks.shutdown().await;
+    }
+}
+
+async fn watch(orchestrator: Arc<dyn Orchestrator>, updates: mpsc::Sender<Watched>) {
+    let mut stream = orchestrator.watch();
+    while let Some(scoped) = stream.next().await {
+        if updates.send(Watched::Told(scoped)).await.is_err() {
+            return;
+        }
+    }
+    let _ = updates.send(Watched::Ended(orchestrator.capabilities().source)).await; // the hub may be gone
+}
+
+impl State {
+    fn serve(&mut self, request: Request) {
+        match request {
+            Request::Submit { actor, command, answer } => self.submit(actor, command, answer),
+            Request::Query { actor, query, answer } => self.query(actor, query, answer),
+            Request::Subscribe { from, answer } => {
+                let own = self.own();
+                let subscription = self.feed.subscribe(&self.board, &own, from, now());
+                let _ = answer.send(subscription); // the asker may be gone
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Read { id, result } => self.was_read(&id, result),
+            Done::Recorded { id, result } => self.was_recorded(&id, result),
+            Done::Found { id, result } => self.was_found(&id, result),
+            Done::Executed { id, results } => self.was_executed(&id, results),
+            Done::Written { result } => self.was_written(result),
+            Done::Prepared { actor, action, subject, live, answer } => {
+                let reply = self.was_prepared(&actor, action, &subject, live);
+                let _ = answer.send(reply); // the asker may be gone
+            }
+            Done::Inspected { result, answer } => {
+                let _ = answer.send(self.was_inspected(result)); // the asker may be gone
+            }
+            Done::Answered => {}
+        }
+    }
+
+    fn watched(&mut self, watched: Watched) {
+        match watched {
+            Watched::Told(scoped) => self.told(scoped),
+            Watched::Ended(source) => {
+                let mut scopes: Vec<Scope> =
+                    self.board.links().map(|(scope, _)| scope.clone()).filter(|scope| scope.source == source).collect();
+                if scopes.is_empty() {
+                    scopes.push(Scope { source, part: String::new() });
+                }
+                for scope in scopes {
+                    let state = LinkState::Stale { since: now(), why: "its watch has ended".to_owned() };
+                    self.tell(Scoped { scope, body: Body::Link(state) });
+                }
+            }
+        }
+    }
+
+    /// Applies what a source tells, records what must be, and looks at the commands concerned.
+    fn told(&mut self, scoped: Scoped) {
+        let target = match &scoped.body {
+            Body::Upsert(entity) => {
+                let new = self.board.scope(&entity.key()).is_none();
+                if new {
+                    self.observe(entity);
+                }
+                if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {
+                    self.untrimmed += 1;
+                }
+                target_of(entity).cloned()
+            }
+            Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
+            _ => None,
+        };
+        // Holds and releases have no target: commands about them look at every change of a row.
+        let other = matches!(
+            &scoped.body,
+            Body::Upsert(Entity::Hold(_) | Entity::Release(_))
+                | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
+        );
+        self.tell(scoped);
+        if let Some(target) = target {
+            self.touch(&target);
+        }
+        if other {
+            self.tick();
+        }
+        if self.untrimmed > TRIM_AFTER {
+            self.trim();
+        }
+    }
+}

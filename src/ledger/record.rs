@@ -1,0 +1,196 @@
+//! Records and the hash that chains them.
+
+use crate::model::{Deployment, Evidence, Hold, Receipt, ReceiptId, Refusal, Rollout, StageRecord, TargetResult};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The hash before the first record.
+pub(super) const GENESIS: [u8; 32] = [0; 32];
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A command was asked for and allowed.
+    Requested,
+    /// A command was refused before anything was done.
+    Refused,
+    /// A command came a step further.
+    Stage,
+    /// Something was judged.
+    Evidence,
+    /// Something happened that no command of this hub asked for, or ended: with its evidence.
+    Observed,
+    /// A hold was seen, with what it did to each target.
+    Hold,
+    /// The hub started.
+    Started,
+    /// A record that could not be written in time and was kept in the spill file.
+    Spilled,
+}
+
+impl Kind {
+    const ALL: [Kind; 8] = [
+        Kind::Requested,
+        Kind::Refused,
+        Kind::Stage,
+        Kind::Evidence,
+        Kind::Observed,
+        Kind::Hold,
+        Kind::Started,
+        Kind::Spilled,
+    ];
+
+    /// The word in the store.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Requested => "requested",
+            Kind::Refused => "refused",
+            Kind::Stage => "stage",
+            Kind::Evidence => "evidence",
+            Kind::Observed => "observed",
+            Kind::Hold => "hold",
+            Kind::Started => "started",
+            Kind::Spilled => "spilled",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Kind> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// Something to be recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Entry {
+    /// A command was asked for and allowed.
+    Requested {
+        /// Its receipt as it began.
+        receipt: Box<Receipt>,
+        /// The row that it was decided on, for following its effect after a restart.
+        before: Option<Box<Rollout>>,
+    },
+    /// A command was refused before anything was done.
+    Refused {
+        /// What was asked, by whom.
+        receipt: Box<Receipt>,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// A command came a step further.
+    Stage {
+        /// Which.
+        receipt: ReceiptId,
+        /// How far.
+        stage: StageRecord,
+        /// Each target, for a scope.
+        targets: Vec<TargetResult>,
+        /// Forecast against outcome, once final.
+        grade: Option<crate::model::Grade>,
+    },
+    /// Something was judged.
+    Evidence(Box<Evidence>),
+    /// A rollout ended: by a command of this hub, by the backend itself or by somebody outside.
+    Observed {
+        /// How it ended.
+        deployment: Box<Deployment>,
+        /// The command of this hub that asked for it, if any.
+        receipt: Option<ReceiptId>,
+        /// What spoke against it last.
+        evidence: Option<Box<Evidence>>,
+    },
+    /// A hold was seen.
+    Hold(Hold),
+    /// The hub started.
+    Started {
+        /// Its epoch.
+        epoch: u64,
+        /// The program's version.
+        version: String,
+    },
+}
+
+impl Entry {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Entry::Requested { .. } => Kind::Requested,
+            Entry::Refused { .. } => Kind::Refused,
+            Entry::Stage { .. } => Kind::Stage,
+            Entry::Evidence(_) => Kind::Evidence,
+            Entry::Observed { .. } => Kind::Observed,
+            Entry::Hold(_) => Kind::Hold,
+            Entry::Started { .. } => Kind::Started,
+        }
+    }
+
+    /// What it is about: the command's id, or what makes an observation the same one when a
+    /// backend tells of it again.
+    pub(super) fn subject(&self) -> String {
+        match self {
+            Entry::Requested { receipt, .. } | Entry::Refused { receipt, .. } => receipt.id.0.clone(),
+            Entry::Stage { receipt, .. } => receipt.0.clone(),
+            Entry::Evidence(evidence) => format!("{}/{}@{}", evidence.run, evidence.id, evidence.at),
+            Entry::Observed { deployment, .. } => format!("{}@{}", deployment.run, deployment.ended),
+            Entry::Hold(hold) => format!("{}/{}@{}", hold.source, hold.id, hold.since),
+            Entry::Started { epoch, .. } => epoch.to_string(),
+        }
+    }
+
+    /// Does nothing more come about its subject?
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Entry::Stage { stage, .. } if stage.stage.is_final())
+    }
+}
+
+/// A record as it stands in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What it is about.
+    pub kind: Kind,
+    /// The command's id, or the observation's identity.
+    pub subject: String,
+    /// The [`Entry`] as JSON; for a spilled one with the moment of its spilling.
+    pub body: serde_json::Value,
+    /// SHA-256 over the hash before it and its fields, in hexadecimal.
+    pub hash: String,
+}
+
+/// The texts that a hash covers, exactly as stored.
+#[derive(Debug, Clone)]
+pub(super) struct Fields<'a> {
+    pub seq: u64,
+    pub at: &'a str,
+    pub kind: &'a str,
+    pub subject: &'a str,
+    pub body: &'a str,
+}
+
+impl Fields<'_> {
+    /// SHA-256 over the previous hash and each field behind its length, so that no two different
+    /// records are the same bytes.
+    pub fn hash(&self, previous: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(previous);
+        let seq = self.seq.to_be_bytes();
+        for field in [&seq[..], self.at.as_bytes(), self.kind.as_bytes(), self.subject.as_bytes(), self.body.as_bytes()]
+        {
+            hasher.update((field.len() as u64).to_be_bytes());
+            hasher.update(field);
+        }
+        hasher.finalize().into()
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,95 @@
+//! Where urgent records go when the store can't be written: a file that already has its blocks.
+
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Room for some thousand records.
+const SIZE: u64 = 4 << 20;
+
+/// One line of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Spilled {
+    pub at: String,
+    pub kind: String,
+    pub subject: String,
+    pub finished: bool,
+    pub body: String,
+    /// Why the store could not take it.
+    pub why: String,
+}
+
+/// JSON lines from the start of a preallocated file; the rest of it is zeros.
+#[derive(Debug)]
+pub(super) struct Spill {
+    file: File,
+    end: u64,
+}
+
+impl Spill {
+    pub fn open(path: &Path) -> io::Result<Spill> {
+        let flags = OFlags::CLOEXEC.bits();
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.custom_flags(i32::try_from(flags).unwrap_or(0)).open(path)?;
+        if file.metadata()?.len() < SIZE {
+            match fallocate(&file, FallocateFlags::empty(), 0, SIZE) {
+                Ok(()) => {}
+                // A file system without it: write the zeros.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
+                    let from = file.metadata()?.len();
+                    let missing = usize::try_from(SIZE - from).unwrap_or(0);
+                    file.write_all_at(&vec![0; missing], from)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            file.sync_all()?;
+        }
+        let mut spill = Spill { file, end: 0 };
+        spill.end = spill.text()?.len() as u64;
+        Ok(spill)
+    }
+
+    fn text(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        io::Seek::rewind(&mut self.file)?;
+        self.file.read_to_end(&mut bytes)?;
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        bytes.truncate(end);
+        Ok(bytes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Durable when it returns.
+    pub fn push(&mut self, spilled: &Spilled) -> io::Result<()> {
+        let mut line = serde_json::to_vec(spilled)?;
+        line.push(b'\n');
+        self.file.write_all_at(&line, self.end)?;
+        self.file.sync_data()?;
+        self.end += line.len() as u64;
+        Ok(())
+    }
+
+    /// All records; a last line that a crash cut short is told apart and dropped.
+    pub fn lines(&mut self) -> io::Result<Vec<Spilled>> {
+        let text = self.text()?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines = text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
+    }
+
+    /// Forgets all records, once they are in the chain.
+    pub fn clear(&mut self) -> io::Result<()> {
+        let zeros = vec![0; usize::try_from(self.end).unwrap_or(0)];
+        self.file.write_all_at(&zeros, 0)?;
+        self.file.sync_data()?;
+        self.end = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! The chain in SQLite.
+
+use super::record::{Fields, GENESIS, Kind, Record, hex};
+use super::spill::{Spill, Spilled};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Version of the store's layout; a newer one is refused.
+pub(super) const LEDGER_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE records (
+  seq INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  finished INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  hash BLOB NOT NULL
+) STRICT;
+CREATE INDEX by_subject ON records (subject, kind, finished);
+CREATE UNIQUE INDEX once ON records (kind, subject) WHERE kind IN ('requested', 'evidence', 'observed');
+CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+";
+
+/// Why the ledger can't do something.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Its folder can't be used.
+    #[error("cannot use the ledger at {}: {step}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// SQLite said no.
+    #[error("cannot {step} the ledger: {source}")]
+    Sqlite {
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// It was written by a newer flightdeck.
+    #[error("the ledger has version {found}, this flightdeck knows up to {known}: use the newer program")]
+    Newer {
+        /// The store's.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// It is recorded already: the same command or the same observation.
+    #[error("{0} is recorded already")]
+    Duplicate(String),
+    /// A record can't be read back.
+    #[error("record {seq} can't be read: {why}")]
+    Unreadable {
+        /// Which.
+        seq: u64,
+        /// Why.
+        why: String,
+    },
+    /// It could not be written; told to each whose record was in the batch.
+    #[error("not recorded: {0}")]
+    Unwritable(String),
+    /// Its thread has ended.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+pub(super) fn sqlite(step: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
+    move |source| LedgerError::Sqlite { step, source }
+}
+
+/// A record on its way into the chain.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub at: String,
+    pub kind: Kind,
+    pub subject: String,
+    pub finished: bool,
+    pub body: String,
+}
+
+/// The open store; lives on the ledger's thread.
+pub(super) struct Store {
+    connection: Connection,
+    /// Count and hash of the last record, as committed.
+    head: (u64, [u8; 32]),
+}
+
+/// The file in a ledger's folder.
+pub(super) fn database(dir: &Path) -> PathBuf {
+    dir.join("ledger.db")
+}
+
+impl Store {
+    pub fn open(dir: &Path, busy: Duration) -> Result<Store, LedgerError> {
+        let connection = Connection::open(database(dir)).map_err(sqlite("open"))?;
+        connection.busy_timeout(busy).map_err(sqlite("open"))?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite("open"))?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite("open"))?;
+        let found: i64 =
+            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite("open"))?;
+        if found > LEDGER_VERSION {
+            return Err(LedgerError::Newer { found, known: LEDGER_VERSION });
+        }
+        if found == 0 {
+            let script = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {LEDGER_VERSION}; COMMIT;");
+            connection.execute_batch(&script).map_err(sqlite("create"))?;
+        }
+        let head = read_head(&connection)?;
+        Ok(Store { connection, head })
+    }
+
+    /// Appends a batch in one transaction: one flush for all. Each draft has its own answer; if the
+    /// batch can't be committed, the error stands for all of it.
+    pub fn append(&mut self, drafts: &[&Draft]) -> Result<Vec<Result<u64, LedgerError>>, LedgerError> {
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite("write"))?;
+        let mut head = self.head;
+        let mut answers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            answers.push(insert(&transaction, &mut head, draft)?);
+        }
+        if head.0 != self.head.0 {
+            let count = i64::try_from(head.0).unwrap_or(i64::MAX);
+            transaction
+                .execute(
+                    "INSERT OR REPLACE INTO head (id, count, hash) VALUES (1, ?1, ?2)",
+                    params![count, &head.1[..]],
+                )
+                .map_err(sqlite("write"))?;
+        }
+        transaction.commit().map_err(sqlite("write"))?;
+        self.head = head;
+        Ok(answers)
+    }
+
+    /// Brings spilled records into the chain, each marked as spilled, and empties the spill file.
+    pub fn merge(&mut self, spill: &mut Spill, now: &str) -> Result<usize, LedgerError> {
+        let read =
+            |source| LedgerError::Io { path: PathBuf::from("ledger.spill"), step: "read the spilled records", source };
+        let lines = spill.lines().map_err(read)?;
+        let drafts: Vec<Draft> = lines.iter().map(|line| merged(line, now)).collect();
+        // A crash between the commit and the clearing of the file leaves lines that are in already.
+        let mut fresh = Vec::new();
+        for draft in &drafts {
+            if !self.has_spilled(draft)? {
+                fresh.push(draft);
+            }
+        }
+        self.append(&fresh)?;
+        spill.clear().map_err(read)?;
+        Ok(fresh.len())
+    }
+
+    fn has_spilled(&self, draft: &Draft) -> Result<bool, LedgerError> {
+        let sql = "SELECT body FROM records WHERE subject = ?1 AND kind = 'spilled'";
+        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let bodies = statement.query_map([&draft.subject], |row| row.get::<_, String>(0)).map_err(sqlite("read"))?;
+        for body in bodies {
+            if spilled_entry(&body.map_err(sqlite("read"))?) == spilled_entry(&draft.body) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The newest records, oldest first.
+    pub fn records(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq DESC LIMIT ?1";
+        let mut records = self.select(sql, params![limit])?;
+        records.reverse();
+        Ok(records)
+    }
+
+    /// Every record about one subject, oldest first.
+    pub fn about(&self, subject: &str) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records WHERE subject = ?1 ORDER BY seq";
+        self.select(sql, params![subject])
+    }
+
+    /// Ids of commands: those without a final stage, or the newest of all.
+    pub fn commands(&self, unfinished: bool, limit: u32) -> Result<Vec<String>, LedgerError> {
+        let all = "SELECT subject, max(seq) AS last FROM records r WHERE kind IN ('requested', 'spilled') ";
+        let open = "AND NOT EXISTS (SELECT 1 FROM records f WHERE f.subject = r.subject \
+                    AND f.kind IN ('stage', 'spilled') AND f.finished = 1) ";
+        let sql = format!("{all}{}GROUP BY subject ORDER BY last DESC LIMIT ?1", if unfinished { open } else { "" });
+        let mut statement = self.connection.prepare(&sql).map_err(sqlite("read"))?;
+        let rows = statement.query_map([limit], |row| row.get(0)).map_err(sqlite("read"))?;
+        let mut ids = rows.collect::<Result<Vec<String>, _>>().map_err(sqlite("read"))?;
+        ids.reverse();
+        Ok(ids)
+    }
+
+    fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, LedgerError> {
+        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query(params).map_err(sqlite("read"))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(sqlite("read"))? {
+            records.push(record(row)?);
+        }
+        Ok(records)
+    }
+}
+
+/// SQLite's integers are signed; a negative one was never written and breaks the chain as 0.
+pub(super) fn number(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+pub(super) fn read_head(connection: &Connection) -> Result<(u64, [u8; 32]), LedgerError> {
+    let row = connection
+        .query_row("SELECT count, hash FROM head WHERE id = 1", [], |row| Ok((number(row.get(0)?), row.get(1)?)))
+        .optional()
+        .map_err(sqlite("read"))?;
+    Ok(row.unwrap_or((0, GENESIS)))
+}
+
+fn insert(
+    transaction: &Transaction<'_>,
+    head: &mut (u64, [u8; 32]),
+    draft: &Draft,
+) -> Result<Result<u64, LedgerError>, LedgerError> {
+    let seq = head.0 + 1;
+    let fields = Fields { seq, at: &draft.at, kind: draft.kind.word(), subject: &draft.subject, body: &draft.body };
+    let hash = fields.hash(&head.1);
+    let sql = "INSERT INTO records (seq, at, kind, subject, finished, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let mut statement = transaction.prepare(sql).map_err(sqlite("write"))?;
+    let number = i64::try_from(seq).unwrap_or(i64::MAX);
+    let values = params![number, draft.at, draft.kind.word(), draft.subject, draft.finished, draft.body, &hash[..]];
+    match statement.execute(values) {
+        Ok(_) => {
+            *head = (seq, hash);
+            Ok(Ok(seq))
+        }
+        // SQLite undoes only this statement; the transaction goes on.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(Err(LedgerError::Duplicate(draft.subject.clone())))
+        }
+        Err(source) => Err(LedgerError::Sqlite { step: "write", source }),
+    }
+}
+
+fn merged(line: &Spilled, now: &str) -> Draft {
+    let entry = serde_json::from_str(&line.body).unwrap_or_else(|_| serde_json::Value::String(line.body.clone()));
+    let body = serde_json::json!({
+        "type": "spilled",
+        "data": { "kind": line.kind, "at": line.at, "why": line.why, "entry": entry },
+    });
+    Draft {
+        at: now.to_owned(),
+        kind: Kind::Spilled,
+        subject: line.subject.clone(),
+        finished: line.finished,
+        body: body.to_string(),
+    }
+}
+
+/// What was spilled and when, out of a spilled record's body.
+pub(super) fn spilled_entry(body: &str) -> Option<(serde_json::Value, serde_json::Value)> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let data = body.get("data")?;
+    Some((data.get("at")?.clone(), data.get("entry")?.clone()))
+}
+
+fn record(row: &rusqlite::Row<'_>) -> Result<Record, LedgerError> {
+    let get = sqlite("read");
+    let (seq, at, kind, subject, body, hash) = (|| {
+        Ok((
+            number(row.get(0)?),
+            row.get::<_, String>(1)?,
+            row.get::<_, String>(2)?,
+            row.get(3)?,
+            row.get::<_, String>(4)?,
+            row.get::<_, Vec<u8>>(5)?,
+        ))
+    })()
+    .map_err(get)?;
+    let unreadable = |why: String| LedgerError::Unreadable { seq, why };
+    Ok(Record {
+        seq,
+        at: at.parse().map_err(|error| unreadable(format!("its time: {error}")))?,
+        kind: Kind::from_word(&kind).ok_or_else(|| unreadable(format!("unknown kind {kind}")))?,
+        subject,
+        body: serde_json::from_str(&body).map_err(|error| unreadable(error.to_string()))?,
+        hash: hex(&hash),
+    })
+}

@@ -1,0 +1,251 @@
+//! The ledger's thread and the handle to it.
+
+use super::record::{Entry, Kind, Record};
+use super::spill::{Spill, Spilled};
+use super::store::{Draft, LedgerError, Store};
+use crate::model::{Receipt, Rollout};
+use jiff::Timestamp;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Records that one flush takes at most.
+const BATCH: usize = 256;
+
+/// How the store is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long a write waits for another process that has the store locked.
+    pub busy: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { busy: Duration::from_secs(2) }
+    }
+}
+
+/// Where a record went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// Into the chain, durable.
+    Chained {
+        /// Its number.
+        seq: u64,
+    },
+    /// Into the spill file, durable: the store can't be written now.
+    Spilled,
+}
+
+enum Request {
+    Append { draft: Draft, urgent: bool, answer: oneshot::Sender<Result<Appended, LedgerError>> },
+    Read { what: Read, answer: oneshot::Sender<Result<Vec<Record>, LedgerError>> },
+}
+
+enum Read {
+    Newest(u32),
+    Unfinished,
+    Commands(u32),
+    About(String),
+}
+
+/// A handle to the ledger; clones share the thread, which ends with the last of them.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    dir: Arc<Path>,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Ledger {
+    /// Opens or creates the ledger in a folder, and merges what an earlier run had to spill.
+    pub fn open(dir: &Path) -> Result<Ledger, LedgerError> {
+        Ledger::open_with(dir, Options::default())
+    }
+
+    /// The same, with options.
+    pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
+        let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
+        std::fs::create_dir_all(dir).map_err(io("make its folder"))?;
+        let mut store = Store::open(dir, options.busy)?;
+        let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
+        if !spill.is_empty() {
+            store.merge(&mut spill, &now())?;
+        }
+        let (requests, inbox) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("ledger".to_owned());
+        thread.spawn(move || serve(store, spill, &inbox)).map_err(io("start its thread"))?;
+        Ok(Ledger { dir: dir.into(), requests })
+    }
+
+    /// Its folder, for [`super::verify`].
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Durable when it resolves; an error means that it is not recorded.
+    pub async fn append(&self, entry: &Entry) -> Result<u64, LedgerError> {
+        match self.send(entry, false)?.await.map_err(|_| LedgerError::Closed)?? {
+            Appended::Chained { seq } => Ok(seq),
+            Appended::Spilled => Err(LedgerError::Closed),
+        }
+    }
+
+    /// The same for what must not wait for a healthy store: it is spilled where the store fails.
+    /// The record is queued when this returns; the future tells where it went.
+    pub fn append_urgent(
+        &self,
+        entry: &Entry,
+    ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<> {
+        let sent = self.send(entry, true);
+        async move { sent?.await.map_err(|_| LedgerError::Closed)? }
+    }
+
+    fn send(
+        &self,
+        entry: &Entry,
+        urgent: bool,
+    ) -> Result<oneshot::Receiver<Result<Appended, LedgerError>>, LedgerError> {
+        let (answer, receiver) = oneshot::channel();
+        let body =
+            serde_json::to_string(entry).map_err(|error| LedgerError::Unreadable { seq: 0, why: error.to_string() })?;
+        let draft = Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body };
+        self.requests.send(Request::Append { draft, urgent, answer }).map_err(|_| LedgerError::Closed)?;
+        Ok(receiver)
+    }
+
+    async fn read(&self, what: Read) -> Result<Vec<Record>, LedgerError> {
+        let (answer, receiver) = oneshot::channel();
+        self.requests.send(Request::Read { what, answer }).map_err(|_| LedgerError::Closed)?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// The newest records, oldest first.
+    pub async fn records(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        self.read(Read::Newest(limit)).await
+    }
+
+    /// Commands without a final stage, with the row that each was decided on, oldest first.
+    pub async fn unfinished(&self) -> Result<Vec<(Receipt, Option<Rollout>)>, LedgerError> {
+        Ok(receipts(&self.read(Read::Unfinished).await?))
+    }
+
+    /// The newest commands, finished or not, oldest first.
+    pub async fn receipts(&self, limit: u32) -> Result<Vec<(Receipt, Option<Rollout>)>, LedgerError> {
+        Ok(receipts(&self.read(Read::Commands(limit)).await?))
+    }
+
+    /// One command, if it was ever recorded.
+    pub async fn receipt(&self, id: &str) -> Result<Option<(Receipt, Option<Rollout>)>, LedgerError> {
+        Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
+    }
+}
+
+/// Puts receipts together from their records.
+fn receipts(records: &[Record]) -> Vec<(Receipt, Option<Rollout>)> {
+    let mut found: Vec<(Receipt, Option<Rollout>)> = Vec::new();
+    for record in records {
+        let body = match record.kind {
+            Kind::Spilled => record.body.get("data").and_then(|data| data.get("entry")).cloned().unwrap_or_default(),
+            _ => record.body.clone(),
+        };
+        match serde_json::from_value(body) {
+            Ok(Entry::Requested { receipt, before }) => found.push((*receipt, before.map(|before| *before))),
+            Ok(Entry::Stage { receipt: id, stage, targets, grade }) => {
+                if let Some((receipt, _)) = found.iter_mut().rev().find(|(receipt, _)| receipt.id == id) {
+                    receipt.stages.push(stage);
+                    receipt.grade = grade.or(receipt.grade.take());
+                    if !targets.is_empty() {
+                        receipt.targets = targets;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+#[expect(clippy::disallowed_methods, reason = "the ledger is a shell: it stamps its records")]
+fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+type Waiting = (Draft, bool, oneshot::Sender<Result<Appended, LedgerError>>);
+
+fn serve(mut store: Store, mut spill: Spill, inbox: &mpsc::Receiver<Request>) {
+    while let Ok(first) = inbox.recv() {
+        let mut batch: Vec<Waiting> = Vec::new();
+        let mut next = Some(first);
+        while let Some(request) = next {
+            match request {
+                Request::Append { draft, urgent, answer } => batch.push((draft, urgent, answer)),
+                Request::Read { what, answer } => {
+                    // A read sees everything that was sent before it.
+                    write(&mut store, &mut spill, std::mem::take(&mut batch));
+                    let _ = answer.send(read(&store, &what)); // nobody may be waiting any more
+                }
+            }
+            next = if batch.len() < BATCH { inbox.try_recv().ok() } else { None };
+        }
+        write(&mut store, &mut spill, batch);
+    }
+}
+
+fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
+    let ids = match what {
+        Read::Newest(limit) => return store.records(*limit),
+        Read::About(id) => return store.about(id),
+        Read::Unfinished => store.commands(true, u32::MAX)?,
+        Read::Commands(limit) => store.commands(false, *limit)?,
+    };
+    let mut records = Vec::new();
+    for id in ids {
+        records.extend(store.about(&id)?);
+    }
+    Ok(records)
+}
+
+fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) {
+    if batch.is_empty() {
+        return;
+    }
+    let drafts: Vec<&Draft> = batch.iter().map(|(draft, ..)| draft).collect();
+    // What was spilled comes before what is new, so that a command's records keep their order.
+    let merged = if spill.is_empty() { Ok(0) } else { store.merge(spill, &now()) };
+    match merged.and_then(|_| store.append(&drafts)) {
+        Ok(answers) => {
+            for ((_, _, answer), result) in batch.into_iter().zip(answers) {
+                let _ = answer.send(result.map(|seq| Appended::Chained { seq })); // the asker may be gone
+            }
+        }
+        Err(error) => {
+            let why = error.to_string();
+            tracing::error!(error = %why, "the ledger can't be written");
+            for (draft, urgent, answer) in batch {
+                let result = if urgent { spill_one(spill, &draft, &why) } else { Err(copy(&error)) };
+                let _ = answer.send(result); // the asker may be gone
+            }
+        }
+    }
+}
+
+fn spill_one(spill: &mut Spill, draft: &Draft, why: &str) -> Result<Appended, LedgerError> {
+    let line = Spilled {
+        at: draft.at.clone(),
+        kind: draft.kind.word().to_owned(),
+        subject: draft.subject.clone(),
+        finished: draft.finished,
+        body: draft.body.clone(),
+        why: why.to_owned(),
+    };
+    let io = |source| LedgerError::Io { path: "ledger.spill".into(), step: "spill a record", source };
+    spill.push(&line).map_err(io)?;
+    Ok(Appended::Spilled)
+}
+
+/// One failed batch answers several askers; SQLite's errors can't be cloned.
+fn copy(error: &LedgerError) -> LedgerError {
+    LedgerError::Unwritable(error.to_string())
+}
