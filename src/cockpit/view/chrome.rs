@@ -4,6 +4,7 @@ use super::widgets::input;
 use super::widgets::pen::Pen;
 use super::{Ctx, Scope, format, rect};
 use crate::board::Freshness;
+use crate::cockpit::app::ConnectionState;
 use crate::cockpit::app::age::age;
 use crate::cockpit::app::hints::footer as footer_keys;
 use crate::cockpit::app::header::{Header, SourceItem, header as about};
@@ -37,6 +38,7 @@ pub(super) fn header(ctx: &Ctx<'_>, buf: &mut Buffer) {
 fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scope) {
     match &source.freshness {
         Freshness::Fresh => (format!("{} ●", source.name), Scope::LinkLive),
+        Freshness::Connecting if down(ctx, source) => (format!("{} ✗ not there", source.name), Scope::LinkStale),
         Freshness::Connecting => (format!("{} ◌ connecting", source.name), Scope::LinkConnecting),
         Freshness::Stale { since, why } => {
             let why = if full { format!(": {why}") } else { String::new() };
@@ -47,6 +49,12 @@ fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scop
             (format!("{} ⊘ denied{what}", source.name), Scope::LinkDenied)
         }
     }
+}
+
+/// Is its server known to be away, though it is tried again and again?
+fn down(ctx: &Ctx<'_>, source: &SourceItem) -> bool {
+    let connection = ctx.state.connections.get(source.connection);
+    connection.is_some_and(|connection| matches!(connection.state, ConnectionState::Down { .. }))
 }
 
 fn who(header: &Header<'_>) -> String {

@@ -28,37 +28,34 @@ pub(in crate::cockpit::view) type Sized = (Column, u16);
 /// The columns before a row's first: the bar of the selected row and the sign of a marked one.
 pub(in crate::cockpit::view) const LEAD: u16 = 2;
 const GAP: u16 = 1;
-/// Columns of numbers beside a curve: `4.1/0.3`.
-pub(in crate::cockpit::view) const NUMBERS: u16 = 7;
+/// Columns of numbers beside a curve: ` 4.1/0.3`.
+pub(in crate::cockpit::view) const NUMBERS: u16 = 8;
 /// Columns of a share beside its bar: ` 100 %`.
 pub(in crate::cockpit::view) const SHARE: u16 = 6;
 
 const ALL: [Sized; 9] = [
     (Column::Service, 12),
     (Column::Environment, 10),
-    (Column::Version, 15),
+    (Column::Version, 14),
     (Column::Step, 4),
     (Column::Traffic, 8 + SHARE),
     (Column::Errors, 9 + NUMBERS),
     (Column::P95, 9 + NUMBERS),
-    (Column::Rps, 5),
+    (Column::Rps, 4),
     (Column::Phase, 15),
 ];
 
 /// What is given up where there is less room: a column and the width that is left of it.
-const LESS: [(Column, u16); 12] = [
+const LESS: [(Column, u16); 9] = [
     (Column::Rps, 0),
     (Column::P95, 0),
     (Column::Errors, NUMBERS),
     (Column::Traffic, 5 + SHARE),
-    (Column::Version, 14),
-    (Column::Phase, 14),
     (Column::Step, 0),
     (Column::Errors, 0),
     (Column::Traffic, 0),
-    (Column::Phase, 13),
     (Column::Version, 0),
-    (Column::Service, 11),
+    (Column::Service, 10),
 ];
 
 /// What comes with more room.
@@ -105,7 +102,8 @@ pub(in crate::cockpit::view) fn plan(width: u16) -> Vec<Sized> {
 }
 
 fn needs(columns: &[Sized]) -> u16 {
-    LEAD + columns.iter().map(|(_, width)| width + GAP).sum::<u16>().saturating_sub(GAP)
+    // The last gap is the air at the right border.
+    LEAD + columns.iter().map(|(_, width)| width + GAP).sum::<u16>()
 }
 
 #[cfg(test)]

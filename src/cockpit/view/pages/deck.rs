@@ -139,8 +139,10 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, bu
     pen.cell(&entry.name, wide(Column::Service).max(12) - 1, ctx.style(Scope::Strong)).skip(1);
     let environment = entry.environment.as_ref().map_or("", |environment| environment.as_str());
     pen.cell(environment, wide(Column::Environment), ctx.style(Scope::Text)).skip(1);
-    pen.put(entry.word, ctx.style(scope)).put(": ", ctx.style(Scope::Dim));
-    // The word is in the sentence already where both begin alike.
+    // Never by glyph and colour alone: the word stands there unless the sentence has it.
+    if !entry.sentence.contains(entry.word) {
+        pen.put(entry.word, ctx.style(scope)).put(": ", ctx.style(Scope::Dim));
+    }
     pen.put(&entry.sentence, ctx.style(Scope::Text));
 }
 
@@ -233,7 +235,8 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Service => pen.cell(rollout.service.as_str(), width, ctx.style(Scope::Strong)),
         Column::Environment => pen.cell(rollout.environment.as_str(), width, text),
         Column::Version => return version(ctx, pen, rollout, width),
-        Column::Step => pen.right(&track::position(rollout), width, text),
+        Column::Step if rollout.phase.in_flight() => pen.right(&track::position(rollout), width, text),
+        Column::Step => pen.right("-", width, ctx.style(Scope::Faint)),
         Column::Traffic => return traffic(ctx, pen, rollout, width),
         Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
@@ -305,15 +308,15 @@ fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, 
         pen.right("no data", width, ctx.style(Scope::Faint));
         return;
     };
-    let curves = usize::from(width.saturating_sub(NUMBERS + 1));
-    if curves > 1 {
-        let each = curves / 2;
+    let curves = usize::from(width.saturating_sub(NUMBERS));
+    if curves > 2 {
+        let each = (curves - 1) / 2;
         let candidate = spark::buckets(pair.candidate, metric, newest, BUCKET, each);
         let stable = spark::buckets(pair.stable, metric, newest, BUCKET, each);
-        let top = spark::top(metric, candidate.iter().chain(&stable));
+        let top = spark::top(metric, &candidate, &stable);
         pen.put(&spark::curve(&candidate, top), ctx.style(Scope::ArmCandidate)).skip(1);
         pen.put(&spark::curve(&stable, top), ctx.style(Scope::ArmStable));
-        pen.skip(u16::try_from(curves - 2 * each).unwrap_or(0));
+        pen.skip(u16::try_from(curves - 2 * each - 1).unwrap_or(0));
     }
     let recent = |samples| spark::buckets(samples, metric, newest, RECENT, 1).pop().flatten();
     let words = |value: Option<f64>| match (value, metric) {
@@ -328,7 +331,7 @@ fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, 
         _ if rollout.candidate().is_none() => pen.right(&words(stable), NUMBERS, ctx.style(Scope::ArmStable)),
         _ => {
             let half = (NUMBERS - 1) / 2;
-            pen.right(&words(candidate), half, ctx.style(Scope::ArmCandidate));
+            pen.right(&words(candidate), NUMBERS - 1 - half, ctx.style(Scope::ArmCandidate));
             pen.put("/", ctx.style(Scope::Dim)).cell(&words(stable), half, ctx.style(Scope::ArmStable))
         }
     };

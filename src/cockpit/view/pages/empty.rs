@@ -28,7 +28,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer
     let servers = u16::try_from(ctx.state.connections.len().max(1)).unwrap_or(u16::MAX);
     let rows = 4 + servers + 2 + u16::try_from(OFFERS.len()).unwrap_or(0) + 2;
     let inside = Rect { y: area.y + 1, height: area.height.saturating_sub(2), ..area };
-    let at = centered(inside, 76, rows);
+    let at = centered(inside, 90, rows);
     let title = if connecting { "Connecting …" } else { "No server found" };
     Pen::new(buf, at, 0).put(title, ctx.style(Scope::Strong));
     Pen::new(buf, at, 2).put("Looked for:", ctx.style(Scope::Dim));

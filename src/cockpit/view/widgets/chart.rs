@@ -2,7 +2,7 @@
 //! numbers at its axes. The three differ in form, not only in colour.
 
 use super::pen::Pen;
-use super::spark::{Metric, Pair, buckets, top};
+use super::spark::{Metric, Pair, buckets, highest};
 use crate::cockpit::view::{Scope, Theme, format};
 use jiff::{SignedDuration, Timestamp};
 use ratatui::buffer::Buffer;
@@ -39,7 +39,8 @@ pub(in crate::cockpit::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Bu
     );
     let candidate = buckets(chart.pair.candidate, chart.metric, chart.end, step, count);
     let stable = buckets(chart.pair.stable, chart.metric, chart.end, step, count);
-    let highest = nice(top(chart.metric, candidate.iter().chain(&stable)).max(chart.limit.unwrap_or(0.0)));
+    let values = candidate.iter().chain(&stable);
+    let highest = nice(highest(chart.metric, values).max(chart.limit.unwrap_or(0.0)));
     heading(chart, &candidate, &stable, area, buf, theme);
     let plot = Rect { x: area.x + AXIS + 1, y: area.y + 1, width: columns, height: area.height - 2 };
     axes(chart, highest, area, plot, buf, theme);

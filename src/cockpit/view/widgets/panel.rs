@@ -66,7 +66,10 @@ pub(in crate::cockpit::view) fn sides(buf: &mut Buffer, frame: Rect, theme: &The
 /// A frame of its own over whatever lies there, with a name; gives what is inside.
 pub(in crate::cockpit::view) fn window(buf: &mut Buffer, area: Rect, title: &Title, scope: Scope, theme: &Theme) -> Rect {
     use ratatui::widgets::{Block, BorderType, Clear, Widget as _};
-    Clear.render(area, buf);
+    // One column of air around it: what lies below does not run into it.
+    let left = area.x.saturating_sub(1).max(buf.area.x);
+    let right = (area.right() + 1).min(buf.area.right());
+    Clear.render(Rect { x: left, width: right - left, ..area }, buf);
     let style = theme.style(scope);
     let mut block = Block::bordered().border_type(BorderType::Rounded).border_style(style);
     if !title.left.is_empty() {

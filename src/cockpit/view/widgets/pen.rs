@@ -32,11 +32,6 @@ impl<'b> Pen<'b> {
         self.x
     }
 
-    /// Its row.
-    pub(in crate::cockpit::view) const fn y(&self) -> u16 {
-        self.y
-    }
-
     /// Leaves columns as they are.
     pub(in crate::cockpit::view) fn skip(&mut self, columns: u16) -> &mut Self {
         self.x = self.x.saturating_add(columns).min(self.end);

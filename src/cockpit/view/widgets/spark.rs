@@ -109,8 +109,21 @@ pub(in crate::cockpit::view) fn buckets(
     sorted.into_iter().map(|bucket| if bucket.is_empty() { None } else { metric.of(bucket.into_iter()) }).collect()
 }
 
+/// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
+/// that a candidate that is slower stands out; a share of errors begins at its floor.
+pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], stable: &[Option<f64>]) -> f64 {
+    let highest = highest(metric, candidate.iter().chain(stable));
+    match metric {
+        Metric::P50 | Metric::P95 | Metric::P99 => {
+            let (sum, count) = stable.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+            if count > 0.0 { highest.max(2.5 * sum / count) } else { highest }
+        }
+        Metric::Errors | Metric::Rate => highest,
+    }
+}
+
 /// The highest of several values, at least the metric's floor.
-pub(in crate::cockpit::view) fn top<'a>(metric: Metric, values: impl Iterator<Item = &'a Option<f64>>) -> f64 {
+pub(in crate::cockpit::view) fn highest<'a>(metric: Metric, values: impl Iterator<Item = &'a Option<f64>>) -> f64 {
     values.flatten().copied().fold(metric.floor(), f64::max)
 }
 
