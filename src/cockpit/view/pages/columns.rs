@@ -63,7 +63,7 @@ const MORE: [Sized; 4] = [(Column::Since, 6), (Column::Replicas, 9), (Column::Au
 
 /// What grows with still more room: a column, by how much at most.
 const GROW: [(Column, u16); 5] =
-    [(Column::Service, 8), (Column::Version, 6), (Column::Errors, 8), (Column::P95, 8), (Column::Author, 4)];
+    [(Column::Service, 8), (Column::Version, 2), (Column::Errors, 4), (Column::P95, 4), (Column::Author, 4)];
 
 /// The columns for a list of that width.
 pub(in crate::cockpit::view) fn plan(width: u16) -> Vec<Sized> {

@@ -68,6 +68,18 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         ..Title::default()
     };
     edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &more, ctx.theme);
+    match rows::selected_rollout(ctx.state) {
+        Some(rollout) => {
+            super::rollout::about(ctx, rollout, frame, Edge::Between, buf);
+            super::rollout::curves(ctx, rollout, frame, buf);
+        }
+        None => {
+            if let Some(area) = layout.summary {
+                edge(buf, frame, area.y - 1, Edge::Between, &Title::default(), ctx.theme);
+                Pen::new(buf, rect(area), 0).skip(LEAD).put("no rollout is selected", ctx.style(Scope::Dim));
+            }
+        }
+    }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {

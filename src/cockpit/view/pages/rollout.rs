@@ -30,14 +30,25 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let Some(rollout) = rows::opened(ctx.state) else {
         return gone(ctx, page, frame, buf);
     };
-    if let Some(area) = ctx.layout.summary {
-        let title = Title { left: name(rollout), right: rollout.run.target.source.0.clone(), focus: false };
-        edge(buf, frame, area.y - 1, Edge::Top, &title, ctx.theme);
-        summary(ctx, rollout, rect(area), buf);
-    }
+    about(ctx, rollout, frame, Edge::Top, buf);
     if let Some(raw) = &page.raw {
         return raw_object(ctx, raw, frame, buf);
     }
+    curves(ctx, rollout, frame, buf);
+    panels(ctx, page, rollout, frame, buf);
+}
+
+/// The summary, where the page has room for it.
+pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
+    if let Some(area) = ctx.layout.summary {
+        let title = Title { left: name(rollout), right: rollout.run.target.source.0.clone(), focus: false };
+        edge(buf, frame, area.y - 1, at, &title, ctx.theme);
+        summary(ctx, rollout, rect(area), buf);
+    }
+}
+
+/// The charts, where the page has room for them.
+pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.charts {
         let title = Title {
             left: "Canary against stable".to_owned(),
@@ -47,7 +58,6 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
         charts(ctx, rollout, rect(area), buf);
     }
-    panels(ctx, page, rollout, frame, buf);
 }
 
 fn name(rollout: &Rollout) -> String {

@@ -116,7 +116,7 @@ pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], s
     match metric {
         Metric::P50 | Metric::P95 | Metric::P99 => {
             let (sum, count) = stable.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-            if count > 0.0 { highest.max(2.5 * sum / count) } else { highest }
+            if count > 0.0 { highest.max(2.0 * sum / count) } else { highest }
         }
         Metric::Errors | Metric::Rate => highest,
     }
