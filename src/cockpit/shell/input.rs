@@ -7,7 +7,8 @@ use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, Mous
 /// Lines that one notch of the wheel moves.
 const WHEEL: i16 = 3;
 
-/// The cockpit's event for one of the terminal; `None` for what means nothing to it.
+/// The cockpit's event for one of the terminal; `None` for what means nothing to it. The size of
+/// the window is told by a signal of its own.
 pub(super) fn translate(event: event::Event) -> Option<Event> {
     match event {
         event::Event::Key(key) if key.kind != KeyEventKind::Release => notation(key).map(Event::Key),
@@ -18,7 +19,6 @@ pub(super) fn translate(event: event::Event) -> Option<Event> {
             MouseEventKind::ScrollDown => Some(Event::Scroll { lines: WHEEL }),
             _ => None,
         },
-        event::Event::Resize(columns, rows) => Some(Event::Resize { columns, rows }),
         _ => None,
     }
 }

@@ -6,15 +6,17 @@ use super::recorder::Recorder;
 use super::terminal::Tty;
 use super::{guardian, input, logs, terminal};
 use crate::client::{Client, ClientError};
-use crate::cockpit::app::keymap::{Keymap, KeymapError};
-use crate::cockpit::app::{Effect, Event, Settings, State, update};
+use crate::cockpit::app::keymap::KeymapError;
+use crate::cockpit::app::{Effect, Event, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -25,8 +27,6 @@ use tracing::level_filters::LevelFilter;
 const FRAME: Duration = Duration::from_millis(16);
 /// Events that may wait; a server that tells more waits itself.
 const CHANNEL: usize = 8192;
-/// Events taken in before a frame is due again.
-const BATCH: usize = 4096;
 /// How long a stop by SIGTSTP may take to come; nobody stops a process group without a shell.
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
@@ -143,6 +143,7 @@ struct Cockpit {
     drawn: Option<Instant>,
     resized: Option<Size>,
     quit: bool,
+    zone: TimeZone,
 }
 
 /// What wakes the loop besides the channel.
@@ -152,6 +153,7 @@ struct Sources {
     hangup: Signals,
     interrupt: Signals,
     resume: Signals,
+    window: Signals,
 }
 
 impl Cockpit {
@@ -185,6 +187,7 @@ impl Cockpit {
             hangup: listen(SignalKind::hangup())?,
             interrupt: listen(SignalKind::interrupt())?,
             resume: listen(SignalKind::from_raw(Signal::CONT.as_raw()))?,
+            window: listen(SignalKind::window_change())?,
             input: crossterm::event::EventStream::new(),
         };
         // From here on the terminal is ours: nothing may fail in words on it.
@@ -210,6 +213,7 @@ impl Cockpit {
             drawn: None,
             resized: None,
             quit: false,
+            zone: TimeZone::system(),
         })
     }
 
@@ -248,6 +252,11 @@ impl Cockpit {
             _ = sources.hangup.recv() => Ok(Some(Event::Terminate)),
             _ = sources.interrupt.recv() => Ok(Some(Event::Terminate)),
             _ = sources.resume.recv() => self.resumed().map(Some),
+            // Not left to crossterm: a change that comes together with input is lost there.
+            _ = sources.window.recv() => {
+                let size = terminal::size().map_err(ShellError::Terminal)?;
+                Ok(Some(Event::Resize { columns: size.width, rows: size.height }))
+            }
             Some(event) = self.events.recv() => Ok(Some(event)),
             Some(ended) = self.effects.tasks.join_next() => match ended {
                 Err(error) if error.is_panic() => Err(ShellError::Task(error)),
@@ -264,27 +273,44 @@ impl Cockpit {
         }
     }
 
-    /// Applies an event and those that wait behind it. True if a person did one of them: they see
-    /// its effect at once, however busy the servers are.
+    /// Applies an event and those that wait behind it, for one frame's time at most. True if a
+    /// person did one of them: they see its effect at once, however busy the servers are.
     async fn take_in(&mut self, first: Event) -> Result<bool, ShellError> {
+        let begun = instant();
         let mut hurry = false;
         let mut next = Some(first);
-        for _ in 0..BATCH {
-            let Some(event) = next.take() else { break };
+        while let Some(event) = next.take() {
             hurry |= matches!(
                 event,
                 Event::Key(_) | Event::Paste(_) | Event::Click { .. } | Event::Resize { .. } | Event::Resumed
             );
             self.apply(event).await?;
-            if self.quit {
+            if self.quit || begun.elapsed() >= FRAME {
                 break;
             }
-            next = self.events.try_recv().ok();
-        }
-        if let Some(event) = next {
-            self.apply(event).await?;
+            next = match self.typed().await? {
+                Some(event) => Some(event),
+                None => self.events.try_recv().ok(),
+            };
         }
         Ok(hurry)
+    }
+
+    /// What was typed and not yet taken in, without waiting for more. Polled with the loop's own
+    /// waker: the stream keeps the first one that it is given until there is input again.
+    async fn typed(&mut self) -> Result<Option<Event>, ShellError> {
+        loop {
+            let input = &mut self.signals.input;
+            match std::future::poll_fn(|context| Poll::Ready(input.poll_next_unpin(context))).await {
+                Poll::Ready(Some(Ok(event))) => match input::translate(event) {
+                    None => {}
+                    some => return Ok(some),
+                },
+                Poll::Ready(Some(Err(error))) => return Err(ShellError::Terminal(error)),
+                Poll::Ready(None) => return Ok(Some(Event::Terminate)),
+                Poll::Pending => return Ok(None),
+            }
+        }
     }
 
     async fn apply(&mut self, event: Event) -> Result<(), ShellError> {
@@ -354,7 +380,8 @@ impl Cockpit {
         }
         let theme = self.themes.get(&self.state.theme)?;
         let state = &self.state;
-        self.tty.screen.draw(|frame| view::draw(state, now(), theme, frame)).map_err(ShellError::Terminal)?;
+        let zoned = now().to_zoned(self.zone.clone());
+        self.tty.screen.draw(|frame| view::draw(state, &zoned, theme, frame)).map_err(ShellError::Terminal)?;
         self.state.visible_changed = false;
         self.drawn = Some(instant());
         Ok(())
