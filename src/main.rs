@@ -1,7 +1,7 @@
 //! The program: parses the command line and chooses what runs.
 
 use clap::Parser as _;
-use flightdeck::cli::{self, Cli, Failure};
+use flightdeck::cli::{self, Cli, Code, Failure};
 use flightdeck::engine::process::shim;
 use std::io::Write as _;
 use std::path::Path;
@@ -14,7 +14,10 @@ fn main() -> ExitCode {
         && command == "shim"
         && flag == "--dir"
     {
-        return if shim::run(Path::new(dir)).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return match shim::run(Path::new(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&Failure::from_error(Code::Failed, &error)),
+        };
     }
     // A panic says where it was, and that this is a bug.
     let hooks = color_eyre::config::HookBuilder::blank()

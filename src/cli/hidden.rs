@@ -3,12 +3,15 @@
 use super::{Code, Failure};
 use crate::demo::load::{self, LoadArgs};
 use crate::demo::sample::{self, SampleArgs};
-use crate::demo::{self, DemoArgs};
+use crate::engine::process::shim::{self, ShimArgs};
 use crate::engine::proxy::{self, ProxyArgs};
 
 /// What runs in a process of its own.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Hidden {
+    /// Holds one instance.
+    #[command(hide = true)]
+    Shim(ShimArgs),
     /// The data plane.
     #[command(hide = true)]
     Proxy(ProxyArgs),
@@ -20,21 +23,13 @@ pub enum Hidden {
     Load(LoadArgs),
 }
 
-/// Runs one of them; returns when it is over.
-pub fn run(hidden: Hidden) -> Result<(), Failure> {
+/// Runs one of them.
+pub(super) fn run(hidden: Hidden) -> Result<(), Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     match hidden {
-        Hidden::Proxy(args) => proxy::run(args).map_err(|error| Failure::from_error(Code::Failed, &error)),
-        Hidden::SampleApp(args) => sample::run(args).map_err(|error| Failure::from_error(Code::Failed, &error)),
-        Hidden::Load(args) => load::run(args).map_err(|error| Failure::from_error(Code::Failed, &error)),
-    }
-}
-
-/// Runs the demo.
-pub fn demo(args: &DemoArgs) -> Result<(), Failure> {
-    match demo::run(args) {
-        Ok(0) => Ok(()),
-        // The cockpit said why itself.
-        Ok(code) => std::process::exit(code),
-        Err(error) => Err(Failure::from_error(Code::Failed, &error)),
+        Hidden::Shim(args) => shim::run(&args.dir).map_err(|error| wrong(&error)),
+        Hidden::Proxy(args) => proxy::run(args).map_err(|error| wrong(&error)),
+        Hidden::SampleApp(args) => sample::run(args).map_err(|error| wrong(&error)),
+        Hidden::Load(args) => load::run(args).map_err(|error| wrong(&error)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod act;
 mod apply;
+mod cockpit;
 mod completions;
 mod config;
 mod confirm;
@@ -17,6 +18,7 @@ mod logs;
 mod output;
 pub mod reference;
 mod release;
+mod serve;
 mod status;
 mod target;
 mod watch;
@@ -26,6 +28,7 @@ pub use output::{Format, Output};
 
 use crate::client::Client;
 use crate::config::Paths;
+use crate::demo::{self, DemoArgs};
 use crate::model::{Query, Reply};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -72,6 +75,10 @@ pub struct Globals {
 /// What can be asked for. Verbs on a rollout come from the table of actions.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Try it: real sample services, traffic and rollouts in a scratch directory, and the cockpit.
+    Demo(DemoArgs),
+    /// Run the server: the built-in engine and what cockpits and scripts connect to.
+    Serve(serve::ServeArgs),
     /// One screen of text: what is in flight, what needs you, what is held.
     Status,
     /// List rows of one kind.
@@ -103,8 +110,6 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page.
     Man,
-    /// Try it on a live system of its own: real services, real traffic; gone when you quit.
-    Demo(crate::demo::DemoArgs),
     /// What the program starts by itself.
     #[command(flatten)]
     Hidden(hidden::Hidden),
@@ -136,15 +141,7 @@ impl Context {
 
     /// Where the server listens.
     pub fn socket(&self) -> Result<PathBuf, Failure> {
-        match self.globals.server.as_deref() {
-            None => Ok(self.paths.socket()),
-            Some(url) => match url.strip_prefix("unix:") {
-                Some(path) => Ok(PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
-                None => Err(Failure::usage(format!("--server {url}: expected unix:PATH")).todo(
-                    "to reach a server on another machine, forward its socket: ssh -L /tmp/fd.sock:REMOTE.sock HOST",
-                )),
-            },
-        }
+        self.globals.server.as_deref().map_or_else(|| Ok(self.paths.socket()), socket_of)
     }
 
     /// A client of that server.
@@ -169,6 +166,16 @@ impl Context {
     }
 }
 
+/// The path in `unix:PATH`.
+fn socket_of(url: &str) -> Result<PathBuf, Failure> {
+    let path = url.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    path.map(PathBuf::from).ok_or_else(|| {
+        Failure::usage(format!("server {url}: expected unix:PATH")).todo(
+            "to reach one on another machine, forward its socket: ssh -L /tmp/fd.sock:/path/there/server.sock HOST",
+        )
+    })
+}
+
 /// A reply that belongs to another question, or a refusal.
 fn unexpected(reply: &Reply) -> Failure {
     match reply {
@@ -188,8 +195,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     }
     let context = Context::new(globals)?;
     let context = &context;
-    let Some(command) = command else { return block_on(status::run(context)) };
+    let Some(command) = command else { return cockpit::run(context) };
     match command {
+        Command::Demo(args) => demonstrate(&args),
+        Command::Serve(args) => serve::run(context, &args),
         Command::Status => block_on(status::run(context)),
         Command::Get(args) => block_on(get::run(context, &args)),
         Command::Apply(args) => block_on(apply::run(context, &args)),
@@ -206,7 +215,16 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Completions(args) => completions::run(&args),
         Command::Man => reference::man(),
         Command::Hidden(hidden) => hidden::run(hidden),
-        Command::Demo(args) => hidden::demo(&args),
+    }
+}
+
+/// Runs the demo; its exit code is that of its cockpit.
+fn demonstrate(args: &DemoArgs) -> Result<(), Failure> {
+    match demo::run(args) {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Failure::failed(format!("the demo's cockpit ended with {code}"))),
+        Err(error @ demo::DemoError::NoTerminal) => Err(Failure::usage(error.to_string())),
+        Err(error) => Err(Failure::from_error(Code::Failed, &error)),
     }
 }
 

@@ -381,7 +381,7 @@ mod tests {
             fs::write(dir.path().join(name), "").unwrap();
         }
         let used = BTreeSet::from(["sha256:a".to_owned()]);
-        assert_eq!(store.sweep(&used, Duration::from_secs(3600)).unwrap(), 0);
+        assert_eq!(store.sweep(&used, Duration::from_hours(1)).unwrap(), 0);
         assert_eq!(store.sweep(&used, Duration::ZERO).unwrap(), 1);
         assert!(dir.path().join("a").exists());
     }

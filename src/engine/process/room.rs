@@ -145,7 +145,7 @@ impl Room {
     }
 }
 
-/// Ids become directory names.
-fn plain_name(id: &str) -> bool {
+/// Is it fit to be a directory's name? Ids become that.
+pub fn plain_name(id: &str) -> bool {
     !id.is_empty() && id.len() <= 200 && !id.starts_with('.') && !id.contains(['/', '\0'])
 }

@@ -31,6 +31,14 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// A kept process that ran so long begins with the first pause again.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// How a shim is started.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ShimArgs {
+    /// The instance's directory.
+    #[arg(long)]
+    pub dir: PathBuf,
+}
+
 /// Why a shim can't do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ShimError {
@@ -387,6 +395,11 @@ impl Shim {
                 Some(signal) => self.signal(signal),
                 None => Response::Refused { why: format!("unknown signal {name:?}") },
             },
+            Request::LetEnd => {
+                self.stopping = true;
+                self.respawn = None;
+                Response::Done
+            }
             Request::Kill => self.signal(Signal::KILL),
             Request::Forget if self.running.is_some() => Response::Refused { why: "the instance runs".into() },
             Request::Forget => {

@@ -106,6 +106,8 @@ pub enum Request {
         /// `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`.
         name: String,
     },
+    /// It is not started again when it ends.
+    LetEnd,
     /// SIGKILL to the process group. It is not started again.
     Kill,
     /// The status is known: end. Refused while the instance runs.
