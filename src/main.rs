@@ -35,10 +35,10 @@ fn main() -> ExitCode {
 /// Says what happened and what to do.
 fn report(failure: &Failure) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
-    let mut lines = failure.what.lines();
-    drop(writeln!(stderr, "error: {}", lines.next().unwrap_or_default()));
-    for line in lines.chain(failure.todo.as_deref()) {
-        drop(writeln!(stderr, "       {line}"));
+    let lines = failure.what.lines().chain(failure.todo.as_deref());
+    for (number, line) in lines.enumerate() {
+        // Where standard error is gone there is nobody to tell.
+        drop(writeln!(stderr, "{}{line}", if number == 0 { "error: " } else { "       " }));
     }
     ExitCode::from(failure.code as u8)
 }

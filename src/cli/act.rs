@@ -5,7 +5,9 @@ use super::confirm::{self, Confirmed};
 use super::output::{Cell, Table, say};
 use super::{Code, Context, Failure, follow, target};
 use crate::client::{Client, SubmitError, fresh_id};
-use crate::model::{Action, Command, Decision, Pin, Prepared, Query, Receipt, Reply, Stage, Subject};
+use crate::model::{
+    Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject,
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use jiff::SignedDuration;
 
@@ -160,6 +162,13 @@ pub(super) async fn perform(
         Confirmed { pin, reason: args.reason.clone() }
     } else {
         let prepared = prepare(client, action, subject.clone()).await?;
+        if let (Some(pin), Some(now)) = (&pin, &prepared.pin) {
+            // Nobody should be asked about what will be refused.
+            let changes = pin.changes(&Facts(now.facts.clone()));
+            if !changes.is_empty() {
+                return Err(Refusal::pin(changes).into());
+            }
+        }
         let confirmed = confirm::confirm(&prepared, args)?;
         Confirmed { pin: pin.or(confirmed.pin), reason: confirmed.reason }
     };

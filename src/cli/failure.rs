@@ -26,7 +26,7 @@ pub enum Code {
 pub struct Failure {
     /// The program's exit code.
     pub code: Code,
-    /// What happened and what still holds.
+    /// What happened and what still holds; empty where that was said already.
     pub what: String,
     /// What to do.
     pub todo: Option<String>,

@@ -67,6 +67,8 @@ impl Follower {
             said = Some(stage.clone());
             let id = receipt.id.to_string();
             receipt = match tokio::time::timeout_at(deadline, self.next(&id)).await {
+                // The answer may have overtaken what the stream still tells.
+                Ok(Some(older)) if older.stages.len() < receipt.stages.len() => receipt,
                 Ok(Some(receipt)) => receipt,
                 Ok(None) => return Err(Failure::new(Code::Unreachable, "the server ended before the effect was seen")),
                 Err(_) => {

@@ -4,7 +4,7 @@ use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
 use super::{Context, Failure, act};
 use crate::model::{
-    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Phase, Receipt, Release, Rollout, Service,
+    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout, Service,
 };
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -27,6 +27,8 @@ pub enum Kind {
     Releases,
     /// Holds in force.
     Holds,
+    /// Running copies of versions; `logs` shows what they wrote.
+    Instances,
 }
 
 /// Options of `get`.
@@ -87,6 +89,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
         Kind::Holds => &["HOLD", "SCOPE", "OWNER", "SINCE", "TARGETS", "REASON"],
+        Kind::Instances => &["INSTANCE", "OF", "VERSION", "ROLE", "STATE", "PID", "ADDRESS", "RESTARTS"],
     }
 }
 
@@ -101,6 +104,11 @@ fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
             (Kind::Receipts, Entity::Receipt(row)) => receipt(row)?,
             (Kind::Releases, Entity::Release(row)) if of_service(args, &row.service.0) => release(row)?,
             (Kind::Holds, Entity::Hold(row)) => hold(row)?,
+            (Kind::Instances, Entity::Instance(row))
+                if of(args, &row.target.name, row.target.namespace.as_deref().unwrap_or_default()) =>
+            {
+                instance(row)?
+            }
             _ => continue,
         };
         list.push((order(entity), matches(args, entity, &row.name), row));
@@ -277,6 +285,24 @@ fn hold(row: &Hold) -> Result<Row, Failure> {
         row.reason.as_deref().unwrap_or("-").into(),
     ];
     Ok(Row { name: row.id.to_string(), json: value(row)?, cells })
+}
+
+fn instance(row: &Instance) -> Result<Row, Failure> {
+    let word = |json: Option<&Value>| json.and_then(Value::as_str).unwrap_or_default().replace('_', " ");
+    let json = value(row)?;
+    let why = word(json.pointer("/state/data/why"));
+    let state = format!("{} {why}", word(json.pointer("/state/type")));
+    let cells = vec![
+        row.id.as_str().into(),
+        row.target.to_string().into(),
+        row.version.to_string().into(),
+        word(json.pointer("/role/type")).into(),
+        state.trim_end().into(),
+        row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+        row.address.as_deref().unwrap_or("-").into(),
+        row.restarts.to_string().into(),
+    ];
+    Ok(Row { name: row.id.clone(), json, cells })
 }
 
 /// A moment to the second, in UTC: the same on every machine that prints it.

@@ -1,7 +1,10 @@
 //! `ledger`: the record of what was done.
 
 use super::output::{Format, print_lines, say};
-use super::{Context, Failure, unexpected};
+use super::serve::ledger_dir;
+use super::{Code, Context, Failure, unexpected};
+use crate::client::ClientError;
+use crate::ledger::{self, Ledger};
 use crate::model::{LogLines, Query, Reply, sanitize_line};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -36,17 +39,20 @@ pub enum LedgerCommand {
 
 /// Carries it out.
 pub(super) async fn run(context: &Context, args: &LedgerArgs) -> Result<(), Failure> {
-    let client = context.client()?;
-    let query = match &args.command {
-        LedgerCommand::Show { lines } => Query::Ledger { limit: *lines },
-        LedgerCommand::Verify => Query::VerifyLedger,
-        LedgerCommand::Export { .. } => Query::Ledger { limit: u32::MAX },
+    let (query, limit) = match &args.command {
+        LedgerCommand::Show { lines } => (Query::Ledger { limit: *lines }, *lines),
+        LedgerCommand::Verify => (Query::VerifyLedger, 0),
+        LedgerCommand::Export { .. } => (Query::Ledger { limit: u32::MAX }, u32::MAX),
     };
-    let LogLines { lines } = match client.query(query).await? {
-        Reply::Lines(lines) => lines,
+    let verifies = matches!(args.command, LedgerCommand::Verify);
+    let lines = match context.client()?.query(query).await {
+        Ok(Reply::Lines(LogLines { lines })) => lines,
         // A broken chain is a finding and no wrong usage, whatever kind of refusal it comes as.
-        Reply::Refused(refusal) => return Err(Failure::failed(refusal.why)),
-        other => return Err(unexpected(&other)),
+        Ok(Reply::Refused(refusal)) => return Err(Failure::failed(refusal.why)),
+        Ok(other) => return Err(unexpected(&other)),
+        // The record must be readable when everything else is down.
+        Err(error @ ClientError::NoServer { .. }) => offline(context, verifies, limit, error).await?,
+        Err(error) => return Err(error.into()),
     };
     match &args.command {
         LedgerCommand::Verify | LedgerCommand::Export { file: None } => print_lines(&lines),
@@ -67,4 +73,21 @@ pub(super) async fn run(context: &Context, args: &LedgerArgs) -> Result<(), Fail
             }
         },
     }
+}
+
+/// Reads the files themselves, if this machine has them.
+async fn offline(context: &Context, verifies: bool, limit: u32, error: ClientError) -> Result<Vec<String>, Failure> {
+    let dir = ledger_dir(&context.paths);
+    if context.globals.server.is_some() || !dir.exists() {
+        return Err(error.into());
+    }
+    say(&format!("no server answers; reading {}", dir.display()));
+    if verifies {
+        let verified = ledger::verify(&dir).map_err(|broken| Failure::failed(broken.to_string()))?;
+        return Ok(vec![verified.to_string()]);
+    }
+    let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+    let opened = Ledger::open(&dir).map_err(|error| wrong(&error))?;
+    let records = opened.records(limit).await.map_err(|error| wrong(&error))?;
+    records.iter().map(|record| serde_json::to_string(record).map_err(|error| wrong(&error))).collect()
 }

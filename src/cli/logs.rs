@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 /// Options of `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Which instance; `get rollouts` and the cockpit name them.
+    /// Which instance; `get instances` lists them.
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
     /// Go on with each new line.

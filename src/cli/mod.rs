@@ -75,7 +75,7 @@ pub struct Globals {
 /// What can be asked for. Verbs on a rollout come from the table of actions.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Try it: real sample services, traffic and rollouts in a scratch directory, and the cockpit.
+    /// Try it on a live system of its own: real services, real traffic; gone when you quit.
     Demo(DemoArgs),
     /// Run the server: the built-in engine and what cockpits and scripts connect to.
     Serve(serve::ServeArgs),
@@ -222,7 +222,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
 fn demonstrate(args: &DemoArgs) -> Result<(), Failure> {
     match demo::run(args) {
         Ok(0) => Ok(()),
-        Ok(code) => Err(Failure::failed(format!("the demo's cockpit ended with {code}"))),
+        // The cockpit or its guardian said why.
+        Ok(_) => Err(Failure::failed("")),
         Err(error @ demo::DemoError::NoTerminal) => Err(Failure::usage(error.to_string())),
         Err(error) => Err(Failure::from_error(Code::Failed, &error)),
     }

@@ -156,6 +156,7 @@ async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut 
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
