@@ -26,7 +26,7 @@ fn a_port_in_use_is_refused_with_a_sentence_and_what_was_in_force_stays() {
     // A free one is moved to, and the old address is closed.
     proxy.route(&to(2, free, &two));
     assert_eq!(get(free, "/").version(), "2");
-    wait_for("the old address to close", || TcpStream::connect(listen).is_err().then_some(()));
+    assert!(TcpStream::connect(listen).is_err(), "the old address is closed");
 }
 
 #[test]
@@ -45,12 +45,15 @@ fn stale_routes_are_refused_and_the_same_route_is_acknowledged_again() {
     assert_eq!(get(listen, "/").version(), "2");
 }
 
+/// Spoils a good route.
+type Break = fn(&mut Route);
+
 #[test]
 fn a_route_that_makes_no_sense_is_refused() {
     let (one, two) = (Sample::quick("a", "1"), Sample::quick("b", "2"));
     let (mut proxy, listen) = (Proxy::start(), free_address());
     let good = canary(1, listen, 25, &one, &two);
-    let broken: [(&str, fn(&mut Route)); 5] = [
+    let broken: [(&str, Break); 5] = [
         ("sum to 750001", |route| route.pools[1].weight = Ppm(1)),
         ("has no pool", |route| route.pools.clear()),
         ("names pool stable twice", |route| route.pools[1].pool = "stable".to_owned()),
@@ -174,9 +177,12 @@ fn a_removed_route_closes_its_listener() {
     let sample = Sample::quick("a", "1");
     let (mut proxy, listen) = (Proxy::start(), free_address());
     proxy.route(&route(9, listen, vec![pool("p", 100, vec![sample.endpoint()])]));
-    assert_eq!(get(listen, "/").status, 200);
+    let mut user = Client::connect(listen);
+    assert_eq!(user.get("/").header("connection"), "");
     assert_eq!(proxy.control.call(Request::RemoveRoute { listener: "shop@production".to_owned() }), Response::Done);
-    wait_for("the port to close", || TcpStream::connect(listen).is_err().then_some(()));
+    assert!(TcpStream::connect(listen).is_err(), "its address is free at once");
+    let last = user.get("/");
+    assert_eq!((last.status, last.header("connection")), (200, "close"), "nobody is cut off");
     proxy.route(&route(1, listen, vec![pool("p", 100, vec![sample.endpoint()])]));
     assert_eq!(get(listen, "/").status, 200);
 }

@@ -121,6 +121,36 @@ fn a_request_body_streams_through() {
 }
 
 #[test]
+fn answers_without_a_body_keep_their_headers_and_the_connection() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start(), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let mut user = Client::connect(listen);
+    user.write("HEAD / HTTP/1.1\r\nhost: t\r\n\r\n");
+    let head = user.head().unwrap();
+    let get = user.get("/");
+    assert_eq!(head.header("content-length"), get.header("content-length"));
+    assert_eq!(get.body.len().to_string(), get.header("content-length"));
+    assert_eq!(proxy.pool("stable").requests, 2);
+}
+
+#[test]
+fn a_user_who_asks_before_sending_is_told_to_continue() {
+    let stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n");
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    assert!(!head.iter().any(|line| line.starts_with("expect")), "{head:?}");
+    assert_eq!(user.head().unwrap().status, 100);
+    user.write("hello");
+    let mut body = [0; 5];
+    instance.0.read_exact(&mut body).unwrap();
+    instance.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!((&body, user.answer().status), (b"hello", 200));
+}
+
+#[test]
 fn requests_that_two_servers_could_read_differently_are_refused() {
     let stage = Stage::set();
     let forbidden = [
