@@ -35,9 +35,9 @@ pub struct Layout {
     pub environments: Option<Area>,
     /// "Needs you" (Deck).
     pub needs: Option<Area>,
-    /// Who, what and where of a rollout; steps, traffic, waits (Rollout).
+    /// Who, what and where of a rollout; steps, traffic, waits (Rollout; Deck, where there is room).
     pub summary: Option<Area>,
-    /// Charts (Rollout, where there is room).
+    /// Charts (Rollout, Deck, where there is room).
     pub charts: Option<Area>,
     /// The names of the columns of `list`.
     pub heading: Option<Area>,
@@ -72,7 +72,19 @@ pub fn layout(state: &State) -> Layout {
             layout.needs = Some(free.boxed(wanted.clamp(1, (state.rows / 4).max(1))));
             free.border();
             layout.heading = Some(free.take(1));
-            layout.list = free.rest();
+            // Room below the last row shows more of the selected one.
+            let rows = u16::try_from(rows::deck_targets(state).len()).unwrap_or(u16::MAX).max(1);
+            let spare = free.left().saturating_sub(1).saturating_sub(rows);
+            let charts = (state.rows / 4).max(CHARTS);
+            let (summary, charts) = (spare > SUMMARY, (spare > SUMMARY + 1 + charts).then_some(charts));
+            if summary {
+                let below = SUMMARY + 1 + charts.map_or(0, |charts| charts + 1);
+                layout.list = free.take(free.left().saturating_sub(1 + below));
+                layout.summary = Some(free.boxed(SUMMARY));
+                layout.charts = charts.map(|charts| free.boxed(charts));
+            } else {
+                layout.list = free.rest();
+            }
         }
         Page::Approvals => {
             free.border();
@@ -108,6 +120,10 @@ struct Stack {
 impl Stack {
     fn border(&mut self) {
         self.y = (self.y + 1).min(self.bottom);
+    }
+
+    fn left(&self) -> u16 {
+        self.bottom.saturating_sub(self.y)
     }
 
     fn take(&mut self, rows: u16) -> Area {

@@ -124,7 +124,9 @@ pub(super) fn lost(connection: &Connection) -> Option<Freshness> {
         ConnectionState::Connecting if known => {
             Some(Freshness::Stale { since: connection.since, why: "connecting again".to_owned() })
         }
+        // What never told anything is not stale, it is not there: no age to count.
         ConnectionState::Connecting => Some(Freshness::Connecting),
+        ConnectionState::Down { .. } if !known => Some(Freshness::Connecting),
         ConnectionState::Down { why } => Some(Freshness::Stale { since: connection.since, why: why.clone() }),
     }
 }

@@ -6,11 +6,12 @@ use super::recorder::Recorder;
 use super::terminal::Tty;
 use super::{guardian, input, logs, terminal};
 use crate::client::{Client, ClientError};
-use crate::cockpit::app::keymap::{Keymap, KeymapError};
-use crate::cockpit::app::{Effect, Event, Settings, State, update};
+use crate::cockpit::app::keymap::KeymapError;
+use crate::cockpit::app::{Effect, Event, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use std::io;
@@ -143,6 +144,7 @@ struct Cockpit {
     drawn: Option<Instant>,
     resized: Option<Size>,
     quit: bool,
+    zone: TimeZone,
 }
 
 /// What wakes the loop besides the channel.
@@ -210,6 +212,7 @@ impl Cockpit {
             drawn: None,
             resized: None,
             quit: false,
+            zone: TimeZone::system(),
         })
     }
 
@@ -354,7 +357,8 @@ impl Cockpit {
         }
         let theme = self.themes.get(&self.state.theme)?;
         let state = &self.state;
-        self.tty.screen.draw(|frame| view::draw(state, now(), theme, frame)).map_err(ShellError::Terminal)?;
+        let zoned = now().to_zoned(self.zone.clone());
+        self.tty.screen.draw(|frame| view::draw(state, &zoned, theme, frame)).map_err(ShellError::Terminal)?;
         self.state.visible_changed = false;
         self.drawn = Some(instant());
         Ok(())

@@ -244,6 +244,7 @@ mod tests {
     use super::*;
     use ratatui::Terminal;
     use ratatui::text::Line;
+    use std::num::NonZero;
 
     fn terminal() -> Terminal<Screen<Vec<u8>>> {
         Terminal::new(Screen::new(Vec::new(), Size::new(20, 3))).unwrap()
@@ -267,7 +268,7 @@ mod tests {
     fn the_screen_that_a_terminal_shows_is_the_buffer() {
         use ratatui::style::{Style, Stylize as _};
         let mut terminal = Terminal::new(Screen::new(Vec::new(), Size::new(24, 4))).unwrap();
-        let mut parser = vt100::Parser::new(4, 24, 0);
+        let mut parser = vt100::Parser::new(NonZero::new(4).unwrap(), NonZero::new(24).unwrap(), 0);
         let lines = [
             vec!["checkout".bold().red(), " 漢字 ✓ ".into(), "1.9.0".dim()],
             vec!["██░░ 25 %".green().on_blue(), "│ ".into(), "paused".italic()],
