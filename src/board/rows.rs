@@ -105,6 +105,10 @@ impl Board {
         if ring.back().is_some_and(|last| last.version != sample.version) {
             ring.clear();
         }
+        // A snapshot tells of the last samples again.
+        if ring.back().is_some_and(|last| last.at >= sample.at) && ring.iter().any(|known| known.at == sample.at) {
+            return;
+        }
         if ring.len() == SAMPLE_HISTORY {
             ring.pop_front();
         }

@@ -4,10 +4,11 @@ use super::rows::lost;
 use super::state::State;
 use super::{ConnectionId, ConnectionState};
 use crate::board::Freshness;
-use crate::model::{Hold, Scope};
+use crate::model::{Hold, LinkState, Scope};
 use std::collections::BTreeMap;
 
-/// The part that a hub's own rows (receipts) belong to; it has no watch.
+/// The part that a hub's own rows (receipts) belong to: no source that anything runs at, so it is
+/// shown only when it is not well.
 const HUB_PART: &str = "hub";
 
 /// A source in the header.
@@ -60,13 +61,13 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
     let mut items = Vec::new();
     for (id, connection) in state.connections.iter().enumerate() {
         let lost = lost(connection);
-        let mut worst: BTreeMap<&str, Freshness> = BTreeMap::new();
+        let mut worst: BTreeMap<&str, Option<Freshness>> = BTreeMap::new();
         for scope in connection.scopes.iter().filter(|scope| shown(state, id, scope)) {
-            let own = lost.clone().unwrap_or_else(|| Freshness::of(state.board.link_of(scope)));
-            let known = worst.entry(scope.source.as_str()).or_insert(Freshness::Fresh);
-            if rank(&own) > rank(known) {
-                *known = own;
-            }
+            // Rows may come under a scope that is no watch, such as samples; its source is known all the same.
+            let link = state.board.link_of(scope);
+            let own = lost.clone().or_else(|| link.map(|link| Freshness::of(Some(link))));
+            let known = worst.entry(scope.source.as_str()).or_default();
+            *known = known.take().into_iter().chain(own).max_by_key(rank);
         }
         if worst.is_empty() {
             let freshness = lost.unwrap_or(Freshness::Connecting);
@@ -75,14 +76,15 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
         items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
             name: name.to_owned(),
             connection: id,
-            freshness,
+            freshness: freshness.unwrap_or(Freshness::Connecting),
         }));
     }
     items
 }
 
 fn shown(state: &State, connection: ConnectionId, scope: &Scope) -> bool {
-    scope.part != HUB_PART && state.owners.get(&scope.source) == Some(&connection)
+    let well = !matches!(state.board.link_of(scope), Some(LinkState::Stale { .. } | LinkState::Denied { .. }));
+    !(scope.part == HUB_PART && well) && state.owners.get(&scope.source) == Some(&connection)
 }
 
 const fn rank(freshness: &Freshness) -> u8 {

@@ -49,20 +49,29 @@ pub(super) fn filter(state: &mut State, text: &str) {
 /// Selects the first row of lists whose cursor never stood anywhere. Later a cursor moves only by
 /// hand: it never slides to a neighbour when its row goes.
 pub(super) fn select_first(state: &mut State) {
-    if state.deck.cursor.key.is_none() {
-        state.deck.cursor.key = rows::deck_targets(state).first().cloned();
-    }
-    if state.page == Page::Deck && state.deck.needs.key.is_none() {
-        state.deck.needs.key = rows::attention(state).first().map(|entry| entry.subject.clone());
-    }
-    if state.page == Page::Approvals && state.approvals.cursor.key.is_none() {
-        state.approvals.cursor.key = rows::approval_ids(state).first().cloned();
-    }
-    if state.page == Page::Rollout && state.rollout.as_ref().is_some_and(|page| page.instance.key.is_none()) {
-        let first = rows::instances(state).first().map(|instance| instance.id.clone());
-        if let Some(page) = &mut state.rollout {
-            page.instance.key = first;
+    match state.page {
+        Page::Deck => {
+            if state.deck.cursor.key.is_none() {
+                state.deck.cursor.key = rows::deck_targets(state).first().cloned();
+                state.visible_changed |= state.deck.cursor.key.is_some();
+            }
+            if state.deck.needs.key.is_none() {
+                state.deck.needs.key = rows::attention(state).first().map(|entry| entry.subject.clone());
+                state.visible_changed |= state.deck.needs.key.is_some();
+            }
         }
+        Page::Approvals if state.approvals.cursor.key.is_none() => {
+            state.approvals.cursor.key = rows::approval_ids(state).first().cloned();
+            state.visible_changed |= state.approvals.cursor.key.is_some();
+        }
+        Page::Rollout if state.rollout.as_ref().is_some_and(|page| page.instance.key.is_none()) => {
+            let first = rows::instances(state).first().map(|instance| instance.id.clone());
+            state.visible_changed |= first.is_some();
+            if let Some(page) = &mut state.rollout {
+                page.instance.key = first;
+            }
+        }
+        _ => {}
     }
 }
 
@@ -99,7 +108,7 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
     } else {
         match state.page {
             Page::Deck => state.deck.marks.clear(),
-            Page::Approvals => state.approvals.marks.clear(),
+            Page::Approvals if !state.approvals.marks.is_empty() => state.approvals.marks.clear(),
             _ => enter(state, Page::Deck, effects),
         }
     }

@@ -123,9 +123,16 @@ pub(super) fn complete(state: &State, palette: &mut Palette) {
         .filter_map(|completion| rank(&completion.text, &typed).map(|rank| (rank, completion)))
         .collect();
     found.sort_by_key(|(rank, _)| *rank);
+    // Letters in order are a guess, worth something only where nothing fits better.
+    if found.first().is_some_and(|(rank, _)| *rank < LETTERS) {
+        found.retain(|(rank, _)| *rank < LETTERS);
+    }
     palette.completions = found.into_iter().map(|(_, completion)| completion).take(OFFERED).collect();
     palette.selected = None;
 }
+
+/// The rank of a candidate that has the typed letters in order and no more.
+const LETTERS: u8 = 2;
 
 /// How well a candidate fits: by its beginning, by a word's beginning, by its letters in order.
 fn rank(text: &str, typed: &str) -> Option<u8> {
@@ -137,7 +144,7 @@ fn rank(text: &str, typed: &str) -> Option<u8> {
         return Some(1);
     }
     let mut letters = lower.chars();
-    typed.chars().filter(|c| *c != ' ').all(|c| letters.any(|letter| letter == c)).then_some(2)
+    typed.chars().filter(|c| *c != ' ').all(|c| letters.any(|letter| letter == c)).then_some(LETTERS)
 }
 
 /// A key in the palette, which was taken out of the state and is put back unless it closes.

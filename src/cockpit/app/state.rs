@@ -27,6 +27,10 @@ impl<T> Memo<T> {
         self.0.get_or_init(compute)
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.get().is_none()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0 = OnceLock::new();
     }
@@ -112,6 +116,8 @@ pub struct State {
     pub visible_changed: bool,
     /// The wake that the shell was last asked for.
     pub wake: Option<Timestamp>,
+    /// When something visible changes by itself, as of the last look.
+    pub(super) ticks: Option<Timestamp>,
     /// Rows since the board was last trimmed.
     pub(super) untrimmed: u32,
     /// What needs a person; computed when asked for, dropped when the board changes.
@@ -462,6 +468,7 @@ impl State {
             sequence: Vec::new(),
             visible_changed: true,
             wake: None,
+            ticks: None,
             untrimmed: 0,
             attention: Memo::default(),
         }
@@ -510,6 +517,15 @@ impl State {
         let until = self.now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
         self.notice = Some(Notice { text: text.into(), tone, until });
         self.visible_changed = true;
+    }
+
+    /// Must a list be put in order again before the page can be drawn?
+    pub(super) fn lists_forgotten(&self) -> bool {
+        match self.page {
+            Page::Deck => self.attention.is_empty() || self.deck.list.is_empty(),
+            Page::Approvals => self.approvals.list.is_empty(),
+            Page::Rollout | Page::Logs | Page::Output => false,
+        }
     }
 
     /// Drops the lists that were computed from rows that changed.

@@ -6,7 +6,7 @@ use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
 use super::{keys, pages};
 use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Run, Stage, sanitize};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
 /// Applies one event. [`State::visible_changed`] says whether the screen has to be drawn again.
@@ -14,6 +14,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
     // A clock that was set back must not make ages negative or undo an ignored key.
     state.now = state.now.max(now);
     let mut effects = Vec::new();
+    let told = matches!(event, Event::Update { .. });
     match event {
         Event::Key(key) => keys::key(state, &key, &mut effects),
         Event::Paste(text) => keys::paste(state, &text),
@@ -24,8 +25,8 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
             state.visible_changed = true;
         }
         Event::Wake => {
+            state.visible_changed |= state.ticks.is_some_and(|at| at <= state.now);
             state.wake = None;
-            state.visible_changed = true;
         }
         Event::Connection { id, name, state: new } => connection(state, id, name, new),
         Event::Update { id, envelope } => envelope_of(state, id, &envelope),
@@ -49,13 +50,35 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
         state.notice = None;
         state.visible_changed = true;
     }
-    pages::select_first(state);
-    let wake = wake::next(state);
+    if told && state.lists_forgotten() {
+        look_soon(state, &mut effects);
+    } else {
+        if !told {
+            pages::select_first(state);
+        }
+        state.ticks = wake::next(state);
+        wake_at(state, state.ticks, &mut effects);
+    }
+    effects
+}
+
+/// After so long what ticks is looked at again when rows changed.
+const LOOK: SignedDuration = SignedDuration::from_millis(100);
+
+/// Rows come by the thousand: putting them in order after each would cost the square of them. The
+/// frame does it once; what ticks is looked at shortly after.
+fn look_soon(state: &mut State, effects: &mut Vec<Effect>) {
+    let soon = state.now.saturating_add(LOOK).unwrap_or(Timestamp::MAX);
+    if state.wake.is_none_or(|at| at > soon) {
+        wake_at(state, Some(soon), effects);
+    }
+}
+
+fn wake_at(state: &mut State, wake: Option<Timestamp>, effects: &mut Vec<Effect>) {
     if wake != state.wake {
         state.wake = wake;
         effects.push(Effect::WakeAt(wake));
     }
-    effects
 }
 
 fn connection(state: &mut State, id: ConnectionId, name: String, new: ConnectionState) {
@@ -120,9 +143,17 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
             state.board.trim();
         }
     }
-    state.visible_changed |= visible(state, body);
-    if let Body::Upsert(Entity::Receipt(receipt)) = body {
-        receipt_of(state, receipt);
+    // Where a frame is due anyway, nothing has to be looked at.
+    state.visible_changed = state.visible_changed || visible(state, body);
+    match body {
+        Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
+        Body::Upsert(Entity::Instance(instance)) => {
+            // The first that comes to a page without any is selected.
+            if let Some(page) = state.rollout.as_mut().filter(|page| page.run.target == instance.target) {
+                page.instance.key.get_or_insert_with(|| instance.id.clone());
+            }
+        }
+        _ => {}
     }
     confirm::recheck(state);
 }
