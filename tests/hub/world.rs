@@ -76,7 +76,7 @@ impl World {
         let mut rollout = rollout("checkout", "staging");
         rollout.phase = Phase::Paused;
         let truth = Truth {
-            approval: approval(&rollout),
+            approval: Approval { expires: None, ..approval(&rollout) },
             rollout,
             holds: Vec::new(),
             watchers: Vec::new(),
@@ -217,8 +217,8 @@ impl Truth {
                 self.share(0);
                 self.rollout.phase = Phase::RollingBack;
             }
-            Action::Pause if !ended => self.rollout.phase = Phase::Paused,
             _ if ended || self.rollout.phase == Phase::RollingBack => return no("it has ended"),
+            Action::Pause => self.rollout.phase = Phase::Paused,
             Action::Promote | Action::Resume => {
                 self.rollout.step = Some(3);
                 self.share(50);
