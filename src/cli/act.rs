@@ -5,9 +5,7 @@ use super::confirm::{self, Confirmed};
 use super::output::{Cell, Table, say};
 use super::{Code, Context, Failure, follow, target};
 use crate::client::{Client, SubmitError, fresh_id};
-use crate::model::{
-    Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject,
-};
+use crate::model::{Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use jiff::SignedDuration;
 

@@ -4,7 +4,8 @@ use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
 use super::{Context, Failure, act};
 use crate::model::{
-    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout, Service,
+    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
+    Service,
 };
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;

@@ -3,9 +3,16 @@
 use super::get::{self, step, traffic, versions};
 use super::output::{Cell, Format, Table, Tone, print};
 use super::target::{Rows, name};
-use super::{Context, Failure, unexpected};
-use crate::model::{ApprovalState, Phase, Query, Reply, Rollout};
+use super::{Code, Context, Failure, unexpected, watch};
+use crate::client::{Client, ClientEvent};
+use crate::model::{ApprovalState, Body, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line};
+use futures::StreamExt as _;
 use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a server may take to tell all its rows.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prints it.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
@@ -15,6 +22,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         other => return Err(unexpected(&other)),
     };
     let rows = context.rows(&client).await?;
+    let ill = ill_watches(&client).await?;
     let rollouts: Vec<_> = rows.rollouts().collect();
     let needs = needs(&rows);
     let flying: Vec<_> = rollouts.iter().copied().filter(|rollout| rollout.phase.in_flight()).collect();
@@ -25,6 +33,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
                 "server": client.socket().display().to_string(),
                 "actor": actor,
                 "enforced": enforced,
+                "not_live": ill.iter().map(|(scope, state)| json!({ "scope": scope, "state": state })).collect::<Vec<_>>(),
                 "holds": rows.holds().collect::<Vec<_>>(),
                 "environments": rows.environments().collect::<Vec<_>>(),
                 "needs_you": needs.iter().map(|need| json!({ "object": need.0, "why": need.2 })).collect::<Vec<_>>(),
@@ -35,12 +44,16 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     }
     let policy = if enforced { "policy enforced" } else { "policy advisory" };
     let mut text = format!("{} at {}, {policy}\n", actor.name, client.socket().display());
+    for (scope, state) in &ill {
+        let what = sanitize_line(format!("{} {}", scope.source, scope.part).trim_end());
+        text += &context.output.paint(Tone::Warn, &format!("{what} {}", sanitize_line(&watch::link(state))));
+        text.push('\n');
+    }
     text += &context.output.columns(&environments(&rows));
     for hold in rows.holds() {
         let why = hold.reason.as_deref().unwrap_or("no reason given");
-        text += &context
-            .output
-            .paint(Tone::Warn, &crate::model::sanitize_line(&format!("hold {} by {}: {why}", hold.id, hold.owner)));
+        text +=
+            &context.output.paint(Tone::Warn, &sanitize_line(&format!("hold {} by {}: {why}", hold.id, hold.owner)));
         text.push('\n');
     }
     text += &part(
@@ -85,6 +98,33 @@ fn environments(rows: &Rows) -> Table {
         ]
     });
     Table { heads: &[], rows: rows.collect() }
+}
+
+/// Watches whose rows may be old, from the snapshot that every subscriber gets.
+async fn ill_watches(client: &Client) -> Result<Vec<(Scope, LinkState)>, Failure> {
+    let mut events = client.events();
+    let mut links = BTreeMap::new();
+    let read = async {
+        while let Some(event) = events.next().await {
+            match event {
+                ClientEvent::Connected => {}
+                ClientEvent::Lost(why) => return Err(Failure::new(Code::Unreachable, why)),
+                ClientEvent::Envelope(envelope) => {
+                    if let Body::Link(state) = envelope.scoped.body {
+                        links.insert(envelope.scoped.scope, state);
+                    }
+                    // All of a snapshot but its last update has sequence 0.
+                    if envelope.seq > 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    let late = |_| Failure::new(Code::Unreachable, "the server does not tell its rows in time");
+    tokio::time::timeout(SNAPSHOT_WITHIN, read).await.map_err(late)??;
+    Ok(links.into_iter().filter(|(_, state)| !matches!(state, LinkState::Live { .. })).collect())
 }
 
 /// What waits for a person, worst first: object, tone, why.

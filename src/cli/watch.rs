@@ -90,7 +90,8 @@ fn words(entity: &Entity) -> Option<String> {
     })
 }
 
-fn link(state: &LinkState) -> String {
+/// The health of a watch in words.
+pub(super) fn link(state: &LinkState) -> String {
     match state {
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live { .. } => "live".to_owned(),
