@@ -62,8 +62,8 @@ pub enum DemoError {
         source: io::Error,
     },
     /// No free ports.
-    #[error("cannot find free ports on 127.0.0.1")]
-    Ports(#[source] io::Error),
+    #[error("cannot find free ports on 127.0.0.1 from 10000 to 18999")]
+    Ports,
     /// The demo's own configuration is not accepted.
     #[error("the demo's own configuration is wrong")]
     Config(#[source] ConfigError),

@@ -212,11 +212,14 @@ pub(super) fn write(dir: &Path, exe: &Path) -> Result<Plan, DemoError> {
     Ok(plan)
 }
 
-/// Ports that are free now. All are held until all are found, so that they differ.
+/// Ports that are free now, in a row where possible. Below those that outgoing connections are given
+/// (32768 and up on Linux): one of these could take a port between now and the proxy's listening.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, DemoError> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>();
-    let addresses = listeners.and_then(|listeners| listeners.iter().map(TcpListener::local_addr).collect());
-    addresses.map_err(DemoError::Ports)
+    let start = fastrand::u16(0..9_000);
+    let ports = (0..9_000).map(|step| 10_000 + (start + step) % 9_000);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let found: Vec<_> = ports.filter(free).take(count).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    if found.len() == count { Ok(found) } else { Err(DemoError::Ports) }
 }
 
 fn configuration(exe: &Path, addresses: &[SocketAddr]) -> Result<String, DemoError> {
