@@ -303,7 +303,8 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
             InstanceStage::Unhealthy { why, left: Some(left) } if left.is_zero() => Some(why.clone()),
             _ => None,
         };
-        if routed || matches!(instance.stage, InstanceStage::Stopping) {
+        let unsure = routing.refusals > 0 && instance.address.is_some();
+        if routed || unsure || matches!(instance.stage, InstanceStage::Stopping) {
             continue;
         }
         if instance.leaving {
