@@ -1,9 +1,10 @@
 //! Subcommands that the program starts by itself.
 
-use crate::demo::load::LoadArgs;
-use crate::demo::sample::SampleArgs;
-use crate::engine::process::shim::ShimArgs;
-use crate::engine::proxy::ProxyArgs;
+use super::{Code, Failure};
+use crate::demo::load::{self, LoadArgs};
+use crate::demo::sample::{self, SampleArgs};
+use crate::engine::process::shim::{self, ShimArgs};
+use crate::engine::proxy::{self, ProxyArgs};
 
 /// What runs in a process of its own.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -20,4 +21,15 @@ pub enum Hidden {
     /// Requests at a steady rate.
     #[command(hide = true)]
     Load(LoadArgs),
+}
+
+/// Runs one of them.
+pub(super) fn run(hidden: Hidden) -> Result<(), Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+    match hidden {
+        Hidden::Shim(args) => shim::run(&args.dir).map_err(|error| wrong(&error)),
+        Hidden::Proxy(args) => proxy::run(args).map_err(|error| wrong(&error)),
+        Hidden::SampleApp(args) => sample::run(args).map_err(|error| wrong(&error)),
+        Hidden::Load(args) => load::run(args).map_err(|error| wrong(&error)),
+    }
 }

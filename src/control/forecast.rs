@@ -266,6 +266,7 @@ fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
     names.sort();
     let mut lines = vec![match names.len() {
         0 => "nothing is in flight there now".to_owned(),
+        1 => format!("1 rollout stands still: {}", names.join(", ")),
         n => format!("{n} rollouts stand still: {}", names.join(", ")),
     }];
     lines.push(format!("new rollouts in {selector} wait until the hold is released by its id"));

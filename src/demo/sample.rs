@@ -264,7 +264,10 @@ async fn answer(app: &App, request: Request<Incoming>) -> Answer {
         stream(request.uri().query())
     } else {
         let read = if request.method() == Method::POST { length(request.into_body()).await } else { Some(0) };
-        tokio::time::sleep(latency(app.latency_ms)).await;
+        let pause = latency(app.latency_ms);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await; // even of nothing it would take a tick of the timer
+        }
         match read {
             None => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
             Some(_) if fastrand::f64() < app.error_rate => injected(),

@@ -169,12 +169,17 @@ impl State {
         if rank(&stage) <= rank(following.receipt.stage()) {
             return;
         }
+        let was_unknown = matches!(following.receipt.stage(), Stage::Unknown { .. });
         if stage.is_final() {
             let subject = following.receipt.command.subject.clone();
             let current = self.row(&subject).cloned();
             self.conclude(id, stage, current.as_ref());
         } else {
             self.push(id, stage);
+        }
+        if was_unknown {
+            // Its answer was lost, but it did arrive: what it is contrary to has lost its place.
+            self.take_place(id);
         }
     }
 

@@ -296,7 +296,7 @@ impl Story {
     pub fn row_of(&self, environment: &str) -> Rollout {
         let mut rows = self.rows().into_iter();
         rows.find_map(|row| match row {
-            Entity::Rollout(of) if of.environment.as_str() == environment => Some(*of),
+            Entity::Rollout(of) if of.environment.as_str() == environment && of.service.as_str() == "shop" => Some(*of),
             _ => None,
         })
         .unwrap()
@@ -307,7 +307,7 @@ impl Story {
     }
 
     pub fn slot(&self) -> Slot {
-        self.state.slots[&key("shop", "production")].clone()
+        (*self.state.slots[&key("shop", "production")]).clone()
     }
 
     pub fn progress(&self) -> Progress {

@@ -65,6 +65,8 @@ pub struct Serve {
     pub group: Option<String>,
     /// Names or groups that may change something; without any everyone who reaches the socket.
     pub operators: Vec<String>,
+    /// Names or groups that may change the configuration and delete releases; without any all operators.
+    pub admins: Vec<String>,
     /// What is kept.
     pub retention: Retention,
 }
@@ -132,6 +134,7 @@ impl Default for Serve {
             lease: Duration::from_mins(1),
             group: None,
             operators: Vec::new(),
+            admins: Vec::new(),
             retention: Retention::default(),
         }
     }

@@ -7,10 +7,12 @@ mod summary;
 
 pub use summary::{Failed, LatencyMicros, Summary};
 
+use super::stdin_closed;
 use client::{Ending, Kind, Outcome, Target};
 use hyper::Uri;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use summary::Tally;
@@ -48,6 +50,9 @@ pub struct LoadArgs {
     /// Seconds that a request may take; a stream its length and so much more.
     #[arg(long, default_value_t = 10.0)]
     pub timeout: f64,
+    /// Stops as well when standard input, which must be a pipe, closes: its parent is gone.
+    #[arg(long)]
+    pub until_eof: bool,
     /// Rewrites the summary here each second.
     #[arg(long)]
     pub report: Option<PathBuf>,
@@ -124,6 +129,7 @@ async fn load(args: LoadArgs) -> Result<Summary, LoadError> {
     let plan = Plan::new(&args)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(LoadError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(LoadError::Runtime)?;
+    let mut orphaned = pin!(orphaned(args.until_eof));
     let mut targets = Vec::new();
     for uri in &args.target {
         targets.push(Arc::new(Target::resolve(uri, args.connections).await?));
@@ -150,6 +156,7 @@ async fn load(args: LoadArgs) -> Result<Summary, LoadError> {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = &mut orphaned => break,
             Some(joined) = under_way.join_next() => {
                 let Ok(outcome) = joined else { continue };
                 if outcome.kind == Kind::Stream && end.is_none_or(|end| Instant::now() < end) {
@@ -178,6 +185,17 @@ async fn load(args: LoadArgs) -> Result<Summary, LoadError> {
     let summary = tally.summary(start.elapsed());
     write_report(args.report.as_deref(), &summary).await?;
     Ok(summary)
+}
+
+/// Resolves when the parent is gone, if that is asked for.
+async fn orphaned(asked: bool) {
+    if !asked {
+        return std::future::pending().await;
+    }
+    // Without a pipe there is no parent to wait for.
+    if let Err(error) = stdin_closed().await {
+        tracing::warn!(%error, "standard input is no pipe");
+    }
 }
 
 async fn write_report(path: Option<&Path>, summary: &Summary) -> Result<(), LoadError> {

@@ -44,7 +44,7 @@ pub(super) fn apply(
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             if !state.slots.contains_key(&key) {
                 let number = Counters::next(&mut state.counters.slot);
-                state.slots.insert(key.clone(), Slot::new(key, number));
+                state.slots.insert(key.clone(), Box::new(Slot::new(key, number)));
             }
         }
     }

@@ -51,8 +51,8 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
         let Some(instance) = pool.instances.get_mut(id) else { continue };
         match event {
             InstanceEvent::Stopped => {
-                if let Some(why) = stopped(instance) {
-                    said = Some(why);
+                if let Some(anew) = stopped(instance) {
+                    said = anew;
                 } else {
                     pool.instances.remove(id);
                 }
@@ -108,19 +108,24 @@ fn answer(state: &mut State, id: &str, event: &InstanceEvent) {
     });
 }
 
-fn stopped(instance: &mut InstanceRecord) -> Option<String> {
-    instance.pid = None;
-    instance.address = None;
-    match &instance.stage {
-        _ if instance.leaving => None,
-        InstanceStage::Stopping => None,
+/// The stop that was asked for is complete: `None` if that is the end of the instance.
+fn stopped(instance: &mut InstanceRecord) -> Option<Option<String>> {
+    if instance.leaving || instance.stage == InstanceStage::Stopping {
+        return None;
+    }
+    let said = match &instance.stage {
         InstanceStage::Cycling { why } => {
             let why = why.clone();
             instance.stage = InstanceStage::BackingOff { why, left: SignedDuration::ZERO };
             Some("stopped, starts anew".to_owned())
         }
-        _ => exited(instance, "it was stopped by somebody else", false).or(Some("stopped".to_owned())),
-    }
+        // Told twice: it was started anew already.
+        InstanceStage::Starting if instance.pid.is_none() => None,
+        _ => exited(instance, "it was stopped by somebody else", false),
+    };
+    instance.pid = None;
+    instance.address = None;
+    Some(said)
 }
 
 fn unhealthy(instance: &mut InstanceRecord, why: &str) -> Option<String> {
@@ -298,7 +303,8 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
             InstanceStage::Unhealthy { why, left: Some(left) } if left.is_zero() => Some(why.clone()),
             _ => None,
         };
-        if routed || matches!(instance.stage, InstanceStage::Stopping) {
+        let unsure = routing.refusals > 0 && instance.address.is_some();
+        if routed || unsure || matches!(instance.stage, InstanceStage::Stopping) {
             continue;
         }
         if instance.leaving {

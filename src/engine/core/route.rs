@@ -23,12 +23,15 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         }
     }
     let wanted = desired(state, slot);
+    // After a refusal nobody knows what the proxy follows: a route that was carried out but not
+    // journalled before a crash may be in force. So another one is sent in any case.
+    let unsure = slot.routing.retry.is_some();
     let same = match slot.routing.newest() {
         None => wanted.is_none(),
         Some(newest) => same(newest.route.as_ref(), wanted.as_ref()),
     };
+    let same = same && !unsure;
     if same {
-        slot.routing.retry = None;
         return;
     }
     let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));

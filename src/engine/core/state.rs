@@ -26,7 +26,7 @@ pub struct State {
     pub releases: BTreeMap<ServiceName, BTreeMap<Version, Release>>,
     /// Every service in every environment.
     #[serde(with = "pairs")]
-    pub slots: BTreeMap<SlotKey, Slot>,
+    pub slots: BTreeMap<SlotKey, Box<Slot>>,
     /// Holds in force.
     pub holds: Vec<Hold>,
     /// Approvals: all that are pending, and the newest settled ones.
@@ -402,7 +402,8 @@ pub struct Routing {
     pub sent: Vec<Sent>,
     /// What the proxy follows.
     pub acked: Option<Sent>,
-    /// Refusals in a row.
+    /// Refusals since the last acknowledgement. While there are any, what the proxy follows is not
+    /// known: nothing that may be in its route is stopped.
     pub refusals: u32,
     /// Why the newest one was refused.
     pub refused: Option<String>,
@@ -558,12 +559,12 @@ mod pairs {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::collections::BTreeMap;
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<SlotKey, Slot>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<SlotKey, Box<Slot>>, to: S) -> Result<S::Ok, S::Error> {
         to.collect_seq(map.values())
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<SlotKey, Slot>, D::Error> {
-        let slots = Vec::<Slot>::deserialize(from)?;
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<SlotKey, Box<Slot>>, D::Error> {
+        let slots = Vec::<Box<Slot>>::deserialize(from)?;
         Ok(slots.into_iter().map(|slot| (slot.key.clone(), slot)).collect())
     }
 }

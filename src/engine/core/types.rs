@@ -63,8 +63,8 @@ pub enum Input {
         /// Which.
         version: Version,
     },
-    /// Something happened to an instance. What happens to one instance comes in order; a repeated
-    /// report is harmless.
+    /// Something happened to an instance. What happens to one instance comes in order, so
+    /// nothing of an attempt after a later one was asked for; repeating a report at once is harmless.
     Instance {
         /// To which.
         id: InstanceId,
@@ -191,7 +191,8 @@ pub struct Launch {
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Effect {
     /// Start a process and check its health; answered by `Instance` inputs. An instance that runs
-    /// already with the same attempt is left alone.
+    /// already with the same attempt is left alone; one that still runs with a lower attempt is
+    /// ended first.
     Start(Box<Launch>),
     /// Take out: drain at the proxy, signal, grace, kill the group; answered by `Stopped`.
     Stop {

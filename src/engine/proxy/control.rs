@@ -210,13 +210,13 @@ impl Control {
             }
         }
         let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
-        self.follow(route, lease).map_err(|(address, error)| refusal(address, &error))?;
+        self.follow(route, lease).await.map_err(|(address, error)| refusal(address, &error))?;
         self.save().await;
         Ok(acked)
     }
 
     /// Puts a route into force; whoever chooses from now on follows it.
-    fn follow(&mut self, route: Route, lease: Lease) -> Result<(), (SocketAddr, io::Error)> {
+    async fn follow(&mut self, route: Route, lease: Lease) -> Result<(), (SocketAddr, io::Error)> {
         let failed = |error| (route.listen, error);
         // What can fail comes first.
         let bound = match self.in_force.get(&route.listener) {
@@ -232,10 +232,11 @@ impl Control {
             }
         };
         let routing = self.routing(&route, lease);
+        let mut left = None;
         if let Some(current) = self.in_force.get_mut(&route.listener) {
             current.listener.routing.store(Arc::new(routing));
             if let Some(socket) = bound {
-                std::mem::replace(&mut current.socket, socket).close(&current.listener, false);
+                left = Some((std::mem::replace(&mut current.socket, socket), Arc::clone(&current.listener)));
             }
             tracing::info!(listener = route.listener, version = route.version, "a route is in force");
             let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
@@ -243,6 +244,9 @@ impl Control {
             current.route = route;
         }
         self.registry.prune(clock::now_ms());
+        if let Some((socket, listener)) = left {
+            socket.close(&listener).await;
+        }
         Ok(())
     }
 
@@ -260,7 +264,7 @@ impl Control {
     async fn remove_route(&mut self, listener: &str) {
         if let Some(InForce { listener: shared, socket, .. }) = self.in_force.remove(listener) {
             tracing::info!(listener, "the listener closes");
-            socket.close(&shared, true);
+            socket.close(&shared).await;
             self.registry.keep_only(listener, &[], clock::now_ms());
             self.save().await;
         }
@@ -364,7 +368,7 @@ impl Control {
                     Some((_, _, at)) => Lease::lapsed_since((*at).min(now)),
                     None => Lease::suspended_until(now.saturating_add(self.lease_ms)),
                 };
-                match self.follow(route.clone(), lease) {
+                match self.follow(route.clone(), lease).await {
                     Ok(()) => break,
                     Err((address, error)) if tries < REBIND_TRIES && error.kind() == io::ErrorKind::AddrInUse => {
                         tracing::warn!(listener = name, %address, "still in use; trying again");
@@ -389,7 +393,7 @@ impl Control {
     async fn stop(&mut self, bound: Duration) {
         tracing::info!("stopping");
         for (_, InForce { listener, socket, .. }) in std::mem::take(&mut self.in_force) {
-            socket.close(&listener, true);
+            socket.close(&listener).await;
         }
         self.tasks.close();
         // Connections to instances end as soon as their request does.

@@ -64,7 +64,7 @@ pub async fn answer(listener: Arc<Listener>, user: Arc<User>, request: Request<I
         Ok(response) => response,
         Err(own) => own.response(),
     };
-    if listener.closing() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if user.leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

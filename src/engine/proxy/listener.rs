@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
@@ -31,19 +31,13 @@ pub struct Listener {
     pub limits: Limits,
     /// Owns connections to instances and tunnels.
     pub tasks: TaskTracker,
-    closing: AtomicBool,
 }
 
 impl Listener {
     /// A listener that is not bound yet.
     pub fn new(name: &str, routing: Routing, limits: Limits, tasks: TaskTracker) -> Arc<Self> {
         let routing = ArcSwap::from_pointee(routing);
-        Arc::new(Self { name: name.to_owned(), routing, limits, tasks, closing: AtomicBool::new(false) })
-    }
-
-    /// Is every answer to say that its connection closes?
-    pub fn closing(&self) -> bool {
-        self.closing.load(Relaxed)
+        Arc::new(Self { name: name.to_owned(), routing, limits, tasks })
     }
 }
 
@@ -52,8 +46,16 @@ impl Listener {
 pub struct User {
     /// The address, for `X-Forwarded-For`.
     pub address: HeaderValue,
+    closing: Arc<AtomicBool>,
     /// The connection's share of the bound; a tunnel keeps it.
     _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl User {
+    /// Is every answer to say that its connection closes?
+    pub fn leaving(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
 }
 
 /// How far the closing of a socket has come.
@@ -72,6 +74,8 @@ pub struct Socket {
     /// Where it listens.
     pub address: SocketAddr,
     stage: watch::Sender<Stage>,
+    closing: Arc<AtomicBool>,
+    unbound: oneshot::Receiver<()>,
 }
 
 impl Socket {
@@ -81,19 +85,21 @@ impl Socket {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
         let (stage, watched) = watch::channel(Stage::Open);
-        listener.tasks.spawn(accept(Arc::clone(listener), socket, watched));
-        Ok(Self { address, stage })
+        let (unbinding, unbound) = oneshot::channel();
+        let closing = Arc::<AtomicBool>::default();
+        listener.tasks.spawn(accept(Arc::clone(listener), socket, watched, Arc::clone(&closing), unbinding));
+        Ok(Self { address, stage, closing, unbound })
     }
 
-    /// Stops accepting at once, and closes idle connections after the time in which answers say
-    /// that their connection closes. `whole`: the listener goes away, not just this address.
-    pub fn close(self, listener: &Listener, whole: bool) {
-        if whole {
-            listener.closing.store(true, Relaxed);
-        }
-        self.stage.send_replace(Stage::Announcing);
-        let announce = if whole { listener.limits.announce } else { Duration::ZERO };
-        let Self { stage, .. } = self;
+    /// Stops accepting: the address is free when this returns. Answers then say that their connection
+    /// closes, and after the time for that idle ones are closed.
+    pub async fn close(self, listener: &Listener) {
+        let Self { stage, closing, unbound, .. } = self;
+        closing.store(true, Relaxed);
+        stage.send_replace(Stage::Announcing);
+        // An error means that the accepting task is gone, and its socket with it.
+        let _gone = unbound.await;
+        let announce = listener.limits.announce;
         listener.tasks.spawn(async move {
             tokio::select! {
                 () = tokio::time::sleep(announce) => {}
@@ -105,13 +111,19 @@ impl Socket {
     }
 }
 
-async fn accept(listener: Arc<Listener>, socket: TcpListener, mut stage: watch::Receiver<Stage>) {
+async fn accept(
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    mut stage: watch::Receiver<Stage>,
+    closing: Arc<AtomicBool>,
+    unbound: oneshot::Sender<()>,
+) {
     let slots = Arc::new(Semaphore::new(listener.limits.connections));
     let mut connections = JoinSet::new();
     let begin = |connections: &mut JoinSet<()>, stream, peer: SocketAddr, slot, stage: &watch::Receiver<Stage>| {
         let address = HeaderValue::try_from(peer.ip().to_canonical().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let user = Arc::new(User { address, _slot: slot });
+        let user = Arc::new(User { address, closing: Arc::clone(&closing), _slot: slot });
         connections.spawn(serve(Arc::clone(&listener), stream, user, stage.clone()));
     };
     loop {
@@ -138,6 +150,8 @@ async fn accept(listener: Arc<Listener>, socket: TcpListener, mut stage: watch::
         begin(&mut connections, stream, peer, None, &stage);
     }
     drop(socket);
+    // Nobody waits when the whole process ends.
+    let _unwaited = unbound.send(());
     drop(stage);
     while connections.join_next().await.is_some() {}
 }
@@ -156,6 +170,7 @@ async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut 
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -149,6 +149,7 @@ impl Instance {
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
+            .max_header_size(head_bytes)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;

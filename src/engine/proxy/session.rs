@@ -65,7 +65,11 @@ async fn converse(session: u64, stream: UnixStream, events: &mpsc::Sender<Event>
                 Some(Err(error)) => {
                     let why = format!("the line can't be read: {error}");
                     sink.send(encode(&Numbered { id: 0, body: Response::Refused { why } })).await?;
-                    return Err(error);
+                    if !matches!(error, LinesCodecError::MaxLineLengthExceeded) {
+                        return Err(error);
+                    }
+                    // A framed stream says once that it ended, then skips the rest of the line.
+                    let _once = lines.next().await;
                 }
             },
             Some(response) = answers.recv() => {
