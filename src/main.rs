@@ -1,2 +1,44 @@
 //! The program: parses the command line and chooses what runs.
-fn main() {}
+
+use clap::Parser as _;
+use flightdeck::cli::{self, Cli, Code, Failure};
+use flightdeck::engine::process::shim;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: a shim must stay small.
+    let words: Vec<_> = std::env::args_os().skip(1).take(3).collect();
+    if let [command, flag, dir] = words.as_slice()
+        && command == "shim"
+        && flag == "--dir"
+    {
+        return match shim::run(Path::new(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&Failure::from_error(Code::Failed, &error)),
+        };
+    }
+    // A panic says where it was, and that this is a bug.
+    let hooks = color_eyre::config::HookBuilder::blank()
+        .display_env_section(false)
+        .panic_section("This is a bug in flightdeck. Servers and instances go on without this program.");
+    if let Err(error) = hooks.install() {
+        return report(&Failure::failed(format!("cannot start: {error}")));
+    }
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Says what happened and what to do.
+fn report(failure: &Failure) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let lines = failure.what.lines().chain(failure.todo.as_deref());
+    for (number, line) in lines.enumerate() {
+        // Where standard error is gone there is nobody to tell.
+        drop(writeln!(stderr, "{}{line}", if number == 0 { "error: " } else { "       " }));
+    }
+    ExitCode::from(failure.code as u8)
+}

@@ -20,7 +20,7 @@ pub struct LinkRow {
 }
 
 /// All rows of one or more hubs. Rows belong to the scope that last told of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Board {
     rows: BTreeMap<EntityRef, (Scope, Entity)>,
     links: BTreeMap<Scope, LinkState>,
@@ -104,6 +104,10 @@ impl Board {
         // A new version in the same role is another arm: its curve starts anew.
         if ring.back().is_some_and(|last| last.version != sample.version) {
             ring.clear();
+        }
+        // A snapshot tells of the last samples again.
+        if ring.back().is_some_and(|last| last.at >= sample.at) && ring.iter().any(|known| known.at == sample.at) {
+            return;
         }
         if ring.len() == SAMPLE_HISTORY {
             ring.pop_front();

@@ -1,1 +1,12 @@
+//! Keys and updates in, state and effects out.
 
+mod approvals;
+mod commands;
+mod confirmations;
+mod deck;
+mod keymap;
+mod pages;
+mod palette;
+mod replay;
+mod wakes;
+mod world;

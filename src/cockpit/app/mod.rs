@@ -1,5 +1,27 @@
 //! The cockpit's state and how events change it. Pure.
 
+pub mod actions;
+pub mod age;
+mod begin;
+pub mod command;
+pub mod confirm;
+pub mod dialog;
 mod event;
+pub mod header;
+pub mod hints;
+mod input;
+pub mod keymap;
+pub mod keys;
+pub mod layout;
+mod motion;
+mod pages;
+mod palette;
+pub mod rows;
+pub mod state;
+mod update;
+mod wake;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
+pub use keymap::Keymap;
+pub use state::{Page, Settings, State};
+pub use update::update;

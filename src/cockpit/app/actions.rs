@@ -1,0 +1,321 @@
+//! What can be done now, and why not: the same answer dims a key and is said when it is pressed.
+
+use super::command::{Bound, UiCommand};
+use super::dialog::Item;
+use super::rows;
+use super::state::{DeckPanel, OwnProgress, Page, State};
+use super::{ConnectionId, ConnectionState};
+use crate::board::Freshness;
+use crate::model::{
+    Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, Phase, Rollout, Run, Selector, Subject, Verdict,
+};
+use std::collections::BTreeSet;
+
+/// Can that be done now? `Err` says why not, in one line.
+pub fn availability(state: &State, bound: Bound) -> Result<(), String> {
+    match bound {
+        Bound::Act(action) => act(state, action),
+        Bound::Ui(command) => ui(state, command),
+    }
+}
+
+fn act(state: &State, action: Action) -> Result<(), String> {
+    if state.settings.read_only {
+        return Err(format!("{}: this cockpit is read-only", action.row().label));
+    }
+    match action {
+        Action::Approve | Action::Reject => {
+            if state.page != Page::Approvals {
+                return Err(format!("{} works on the Approvals page", action.row().label));
+            }
+            let approval = rows::selected_approval(state).ok_or_else(|| nothing_selected(state, action))?;
+            on_approval(state, action, approval)
+        }
+        Action::Hold if state.connections.is_empty() => Err("hold: no server is known".to_owned()),
+        Action::Hold => Ok(()),
+        Action::Release => match state.board.holds().next() {
+            None => Err("release hold: there is no hold".to_owned()),
+            Some(_) => Ok(()),
+        },
+        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
+            Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
+        }
+        _ => {
+            let rollout = rows::selected_rollout(state).ok_or_else(|| nothing_selected(state, action))?;
+            on_rollout(state, action, rollout)
+        }
+    }
+}
+
+const fn cli_verb(action: Action) -> &'static str {
+    match action {
+        Action::AddRelease | Action::RemoveRelease => "release",
+        _ => action.name(),
+    }
+}
+
+fn nothing_selected(state: &State, action: Action) -> String {
+    let label = action.row().label;
+    let gone = match state.page {
+        Page::Deck if state.deck.panel == DeckPanel::Rollouts => {
+            state.deck.cursor.key.as_ref().map(ToString::to_string)
+        }
+        Page::Approvals => state.approvals.cursor.key.as_ref().map(|id| format!("approval {id}")),
+        Page::Rollout => {
+            return match &state.rollout {
+                Some(page) if state.board.rollout(&page.run.target).is_some() => {
+                    format!("{label}: a newer rollout took this one's place; go back and open it")
+                }
+                _ => format!("{label}: this rollout is gone"),
+            };
+        }
+        Page::Deck => None,
+        Page::Logs | Page::Output => return format!("{label} works on a rollout: go to the Deck first"),
+    };
+    gone.map_or_else(
+        || format!("{label}: no row is selected that it works on"),
+        |gone| format!("{label}: {gone} is no longer in the list; select a row"),
+    )
+}
+
+/// Can that be done to this rollout now?
+pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<(), String> {
+    let freshness = rows::freshness(state, rollout);
+    let reduces = action.direction() == Direction::Reduces;
+    believable(state, action, &rollout.run, &freshness)?;
+    // What a stale row offers may be wrong both ways: what reduces exposure is asked all the same.
+    if (freshness.is_fresh() || !reduces) && !rollout.offers.contains(action) {
+        return Err(format!(
+            "{}: not possible while {} is {}",
+            action.row().label,
+            rollout.service,
+            rollout.phase.word()
+        ));
+    }
+    Ok(())
+}
+
+/// Raising exposure needs a live row; reducing it is never locked out.
+fn believable(state: &State, action: Action, run: &Run, freshness: &Freshness) -> Result<(), String> {
+    let source = &run.target.source;
+    match freshness.problem(state.now) {
+        Some(problem) if action.direction() == Direction::Raises => {
+            Err(format!("{}: {source} is {problem}", action.row().label))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Can that be done to this approval now?
+pub fn on_approval(state: &State, action: Action, approval: &Approval) -> Result<(), String> {
+    let label = action.row().label;
+    match &approval.state {
+        ApprovalState::Pending => {}
+        ApprovalState::Approved => return Err(format!("{label}: it is approved already")),
+        ApprovalState::Rejected => return Err(format!("{label}: it is rejected already")),
+        ApprovalState::Expired => return Err(format!("{label}: it has expired")),
+        ApprovalState::Superseded { by } => return Err(format!("{label}: superseded by {by}")),
+    }
+    if action == Action::Approve {
+        believable(state, action, &approval.run, &rows::approval_freshness(state, approval))?;
+        may_approve(state, approval).map_err(|why| format!("{label}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// May *you* say yes, as far as this side can tell? The server decides.
+pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
+    let connection = owner(state, &approval.run).and_then(|id| state.connections.get(id));
+    let Some(ConnectionState::Up { actor, .. }) = connection.map(|connection| &connection.state) else {
+        return Err("not connected, so it is not known who you are".to_owned());
+    };
+    let requirement = &approval.requirement;
+    if actor.name == approval.author && !requirement.allow_self {
+        return Err(format!("you asked for it yourself; somebody else has to say yes in {}", approval.environment));
+    }
+    if let Some(vote) = approval.votes.iter().find(|vote| vote.who == actor.name && vote.verdict == Verdict::Approved) {
+        return Err(format!("you said yes already, {}", vote.at));
+    }
+    let named = |who: &String| *who == actor.name || actor.roles.contains(who);
+    if !requirement.from.is_empty() && !requirement.from.iter().any(named) {
+        return Err(format!("it needs {}, and you are {}", requirement.from.join(" or "), actor.name));
+    }
+    Ok(())
+}
+
+fn ui(state: &State, command: UiCommand) -> Result<(), String> {
+    let label = command.row().label;
+    match command {
+        UiCommand::Output if state.page == Page::Rollout => match rows::instance_window(state).selected {
+            Some(_) => Ok(()),
+            None => Err(format!("{label}: no instance is selected")),
+        },
+        UiCommand::Raw if rows::opened(state).is_none() => Err(format!("{label}: this rollout is gone")),
+        UiCommand::Output | UiCommand::Raw | UiCommand::Events if state.page != Page::Rollout => {
+            Err(format!("{label} works on an opened rollout: select one and open it"))
+        }
+        UiCommand::Filter if !matches!(state.page, Page::Deck | Page::Approvals) => {
+            Err(format!("{label} works on the Deck and the Approvals page"))
+        }
+        UiCommand::InFlight | UiCommand::Sort | UiCommand::SortReverse if state.page != Page::Deck => {
+            Err(format!("{label} works on the Deck"))
+        }
+        UiCommand::Reconnect if state.connections.iter().all(|c| matches!(c.state, ConnectionState::Up { .. })) => {
+            Err(format!("{label}: every server is connected"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Which server speaks for a run's source.
+#[must_use]
+pub fn owner(state: &State, run: &Run) -> Option<ConnectionId> {
+    state.owners.get(&run.target.source).copied()
+}
+
+/// A rollout as a target of an action.
+pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> Option<Item> {
+    let versions = match (rollout.stable(), rollout.candidate()) {
+        (Some(stable), Some(candidate)) => Some(format!("{} → {}", stable.version, candidate.version)),
+        (one, other) => one.or(other).map(|arm| arm.version.to_string()),
+    };
+    let share = rollout.candidate().map(|arm| arm.traffic.actual.unwrap_or(arm.traffic.desired));
+    let change = match (versions, share) {
+        (Some(versions), Some(share)) => Some(format!("{versions}, candidate at {share}")),
+        (versions, _) => versions,
+    };
+    Some(Item {
+        subject: Subject::Run(rollout.run.clone()),
+        connection: owner(state, &rollout.run)?,
+        target: format!("{} in {} ({})", rollout.service, rollout.environment, rollout.run.target.source),
+        change,
+        pin: Some(rollout.facts.pin(action)),
+        freshness: rows::freshness(state, rollout),
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    })
+}
+
+/// An approval as a target of an action.
+pub(super) fn approval_item(state: &State, action: Action, approval: &Approval) -> Option<Item> {
+    let from = approval.from.as_ref().map_or("nothing".to_owned(), |from| from.version.to_string());
+    Some(Item {
+        subject: Subject::Approval { id: approval.id.clone(), run: approval.run.clone() },
+        connection: owner(state, &approval.run)?,
+        target: format!("{} in {} ({})", approval.service, approval.environment, approval.run.target.source),
+        change: Some(format!("{from} → {}; {}", approval.to.version, approval.what)),
+        pin: Some(approval.facts.pin(action)),
+        freshness: rows::approval_freshness(state, approval),
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    })
+}
+
+/// The environments that the Deck's filter names with `env:`; none: it names none.
+pub(super) fn filtered_environments(state: &State) -> BTreeSet<EnvironmentName> {
+    let mut found = BTreeSet::new();
+    for word in state.deck.filter.split_whitespace() {
+        let Some((key, value)) = word.split_once(':') else { continue };
+        if matches!(key.to_ascii_lowercase().as_str(), "env" | "environment") && !value.is_empty() {
+            let value = value.to_lowercase();
+            let names = state.board.rollouts().map(|rollout| &rollout.environment);
+            let known = state.board.environments().map(|environment| &environment.name).chain(names);
+            found.extend(known.filter(|name| name.0.to_lowercase().contains(&value)).cloned());
+        }
+    }
+    found
+}
+
+/// What `H` means now: one item a server and environment. `environments` empty: everything.
+pub(super) fn hold_items(state: &State, environments: &BTreeSet<EnvironmentName>) -> Vec<Item> {
+    let mut items = Vec::new();
+    for connection in 0..state.connections.len() {
+        if environments.is_empty() {
+            items.push(hold_item(state, connection, Selector::default()));
+        }
+        for environment in environments {
+            items.push(hold_item(
+                state,
+                connection,
+                Selector { environment: Some(environment.clone()), ..Selector::default() },
+            ));
+        }
+    }
+    items
+}
+
+fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Item {
+    let mine = |rollout: &&Rollout| owner(state, &rollout.run) == Some(connection) && selector.holds(rollout);
+    let frozen: Vec<Run> = state.board.rollouts().filter(mine).map(|rollout| rollout.run.clone()).collect();
+    let moving = state.board.rollouts().filter(mine).filter(|rollout| rollout.phase != Phase::Paused).count();
+    let standing = match frozen.len() - moving {
+        0 => String::new(),
+        n => format!(", {n} of {} stand already", frozen.len()),
+    };
+    let again = state
+        .board
+        .holds()
+        .find(|hold| hold.selector == selector && state.owners.get(&hold.source) == Some(&connection));
+    let again = again.map_or(String::new(), |hold| format!("; {} by {} holds it already", hold.id, hold.owner));
+    let name = state.connections.get(connection).map_or("", |connection| connection.name.as_str());
+    let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
+    Item {
+        target: format!("{selector} on {name}"),
+        change: Some(format!("pauses {moving} rollouts{standing}; new ones wait{again}")),
+        subject: Subject::Scope { selector, frozen },
+        connection,
+        pin: None,
+        freshness,
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    }
+}
+
+/// A hold as something to release.
+pub(super) fn release_item(state: &State, hold: &Hold) -> Option<Item> {
+    let connection = *state.owners.get(&hold.source)?;
+    let count = hold.targets.iter().filter(|target| target.held).count();
+    let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+    Some(Item {
+        subject: Subject::Hold(hold.id.clone()),
+        connection,
+        target: format!("{} of {} ({})", hold.id, hold.owner, hold.source),
+        change: Some(format!("{}, {count} rollouts held{reason}", hold.selector)),
+        pin: None,
+        freshness: state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh),
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    })
+}
+
+impl OwnProgress {
+    /// Will more come?
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            OwnProgress::Sending | OwnProgress::Unknown(_) => true,
+            OwnProgress::Receipt(receipt) => !receipt.stage().is_final(),
+            OwnProgress::Refused(_) | OwnProgress::NotSent(_) => false,
+        }
+    }
+
+    /// The word that stands on rows.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            OwnProgress::Sending => "sending",
+            OwnProgress::Receipt(receipt) => receipt.stage().word(),
+            OwnProgress::Refused(_) => "refused",
+            OwnProgress::NotSent(_) => "not sent",
+            OwnProgress::Unknown(_) => "unknown",
+        }
+    }
+}

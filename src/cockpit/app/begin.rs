@@ -1,0 +1,121 @@
+//! From a key to what it is about: the targets of an action, frozen at the moment of the key press.
+
+use super::Effect;
+use super::actions::{
+    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, release_item, rollout_item,
+};
+use super::command::Bound;
+use super::confirm::start;
+use super::dialog::Item;
+use super::rows;
+use super::state::{DeckPanel, Page, State, Tone};
+use crate::model::{Action, EnvironmentName, HoldId};
+use std::collections::BTreeSet;
+
+/// Begins an action on what is selected or marked.
+pub(super) fn action(state: &mut State, action: Action, effects: &mut Vec<Effect>) {
+    if let Err(why) = availability(state, Bound::Act(action)).or_else(|why| marked_instead(state, action, why)) {
+        return state.say(Tone::Warn, why);
+    }
+    match collect(state, action) {
+        Ok(items) => start(state, action, items, effects),
+        Err(why) => state.say(Tone::Warn, why),
+    }
+}
+
+/// With marks the selected row does not matter: each marked one is looked at by itself.
+fn marked_instead(state: &State, action: Action, why: String) -> Result<(), String> {
+    let marks = match action {
+        Action::Approve | Action::Reject => state.page == Page::Approvals && !state.approvals.marks.is_empty(),
+        Action::Pause | Action::Abort => state.page == Page::Deck && !state.deck.marks.is_empty(),
+        _ => false,
+    };
+    if marks && !state.settings.read_only { Ok(()) } else { Err(why) }
+}
+
+/// Begins a hold of these environments; none: of everything.
+pub(super) fn hold(state: &mut State, environments: &BTreeSet<EnvironmentName>, effects: &mut Vec<Effect>) {
+    if let Err(why) = availability(state, Bound::Act(Action::Hold)) {
+        return state.say(Tone::Warn, why);
+    }
+    let items = hold_items(state, environments);
+    start(state, Action::Hold, items, effects);
+}
+
+/// Begins the release of one hold.
+pub(super) fn release(state: &mut State, id: &HoldId, effects: &mut Vec<Effect>) {
+    if let Err(why) = availability(state, Bound::Act(Action::Release)) {
+        return state.say(Tone::Warn, why);
+    }
+    let item = state.board.holds().find(|hold| hold.id == *id).map(|hold| release_item(state, hold));
+    match item {
+        Some(Some(item)) => match item.freshness.problem(state.now) {
+            None => start(state, Action::Release, vec![item], effects),
+            Some(problem) => state.say(Tone::Warn, format!("release hold: its server is {problem}")),
+        },
+        Some(None) => state.say(Tone::Warn, format!("release hold: no server speaks for {id}")),
+        None => {
+            let known: Vec<_> = state.board.holds().map(|hold| hold.id.to_string()).collect();
+            state.say(Tone::Warn, format!("release hold: there is no hold {id}; in force: {}", known.join(", ")));
+        }
+    }
+}
+
+/// The targets of an action, frozen now.
+fn collect(state: &State, action: Action) -> Result<Vec<Item>, String> {
+    let label = action.row().label;
+    let no_server = || format!("{label}: no server speaks for it");
+    match action {
+        Action::Hold => Ok(hold_items(state, &filtered_environments(state))),
+        Action::Release => Err("release hold: name the hold in the palette, such as `release hold H-3`".to_owned()),
+        Action::Approve | Action::Reject => {
+            let marks = visible_marks(state, action, state.approvals.marks.len())?;
+            if !marks {
+                let approval = rows::selected_approval(state).ok_or_else(no_server)?;
+                return Ok(vec![approval_item(state, action, approval).ok_or_else(no_server)?]);
+            }
+            let approvals = state.approvals.marks.iter().filter_map(|id| state.board.approval(id));
+            approvals
+                .map(|approval| {
+                    on_approval(state, action, approval)
+                        .map_err(|why| format!("{} is marked; {why}", approval.service))?;
+                    approval_item(state, action, approval).ok_or_else(no_server)
+                })
+                .collect()
+        }
+        _ => {
+            let marked = if on_deck_list(state) { state.deck.marks.len() } else { 0 };
+            let marks = visible_marks(state, action, marked)?;
+            if !marks {
+                let rollout = rows::selected_rollout(state).ok_or_else(no_server)?;
+                return Ok(vec![rollout_item(state, action, rollout).ok_or_else(no_server)?]);
+            }
+            let rollouts = state.deck.marks.iter().filter_map(|target| state.board.rollout(target));
+            rollouts
+                .map(|rollout| {
+                    on_rollout(state, action, rollout)
+                        .map_err(|why| format!("{} is marked; {why}", rollout.service))?;
+                    rollout_item(state, action, rollout).ok_or_else(no_server)
+                })
+                .collect()
+        }
+    }
+}
+
+fn on_deck_list(state: &State) -> bool {
+    state.page == Page::Deck && state.deck.panel == DeckPanel::Rollouts
+}
+
+/// Are there marks to act on? Refuses what can't be done to several, and what can't be seen.
+fn visible_marks(state: &State, action: Action, marked: usize) -> Result<bool, String> {
+    let label = action.row().label;
+    let hidden = rows::hidden_marks(state);
+    match (marked, action) {
+        (0, _) => Ok(false),
+        _ if hidden > 0 => {
+            Err(format!("{label}: {hidden} of {marked} marked rows are hidden; clear the filter or unmark them (Esc)"))
+        }
+        (_, Action::Approve | Action::Reject | Action::Pause | Action::Abort) => Ok(true),
+        _ => Err(format!("{label} works on one row at a time; unmark the {marked} marked rows (Esc)")),
+    }
+}

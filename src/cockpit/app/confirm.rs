@@ -1,0 +1,373 @@
+//! From a key to a command: what is asked first, what opens a confirmation, what it takes to say
+//! yes. Friction follows the direction of the action; what reduces exposure never waits for a server.
+
+use super::command::{Bound, UiCommand};
+use super::dialog::{Dialog, Field, Item, Opening, SETTLE};
+use super::state::{Asked, Input, Overlay, OwnCommand, OwnProgress, State, Tone};
+use super::{ConnectionState, Effect, Key, Token};
+use crate::model::{
+    Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Query, Refusal, RefusalKind, Reply,
+    Run, Subject, has_hidden,
+};
+
+/// One's own commands that are remembered.
+const REMEMBERED: usize = 200;
+
+/// Asks the servers what would happen, and opens what reduces exposure at once.
+pub(super) fn start(state: &mut State, action: Action, items: Vec<Item>, effects: &mut Vec<Effect>) {
+    if items.is_empty() {
+        return state.say(Tone::Warn, format!("{}: nothing is left of what was marked", action.row().label));
+    }
+    if action == Action::Pause {
+        return submit(state, action, &items, None, effects);
+    }
+    let id = state.token();
+    for (item, of) in items.iter().enumerate() {
+        let token = state.token();
+        state.asked.insert(token, Asked::Item { dialog: id, item });
+        let query = Query::Prepare { action, subject: of.subject.clone() };
+        effects.push(Effect::Ask { connection: of.connection, token, query });
+    }
+    if action.direction() == Direction::Reduces {
+        open(state, id, action, items, Friction::Yes);
+    } else {
+        state.say(Tone::Plain, format!("{}: asking the server…", title(action, &items)));
+        state.opening = Some(Opening { id, action, items });
+    }
+}
+
+fn open(state: &mut State, id: Token, action: Action, items: Vec<Item>, friction: Friction) {
+    let opened = state.now;
+    let direction = items
+        .iter()
+        .filter_map(|item| item.prepared.as_ref())
+        .map(|prepared| prepared.direction)
+        .find(|direction| *direction == Direction::Raises)
+        .unwrap_or_else(|| action.direction());
+    let field = field_of(&friction);
+    state.notice = None;
+    state.overlay = Some(Overlay::Dialog(Box::new(Dialog {
+        id,
+        action,
+        direction,
+        items,
+        opened,
+        friction,
+        field,
+        challenge: Input::default(),
+        reason: Input::default(),
+        said: None,
+    })));
+}
+
+const fn field_of(friction: &Friction) -> Field {
+    match friction {
+        Friction::None | Friction::Yes => Field::Keys,
+        Friction::Challenge(_) | Friction::ChallengeAndReason(_) => Field::Challenge,
+    }
+}
+
+/// `promote checkout in production (local)`, or `approve 3 targets`.
+pub(super) fn title(action: Action, items: &[Item]) -> String {
+    match items {
+        [one] => format!("{} {}", action.row().label, one.target),
+        many => format!("{} {} targets", action.row().label, many.len()),
+    }
+}
+
+/// The answer for one item of a confirmation.
+pub(super) fn answered(state: &mut State, dialog: Token, item: usize, reply: Result<Box<Reply>, String>) {
+    if let Some(mut opening) = state.opening.take_if(|opening| opening.id == dialog) {
+        if let Some(item) = opening.items.get_mut(item) {
+            take(item, reply);
+        }
+        let open = opening.items.iter().any(|item| !item.answered());
+        if open {
+            state.opening = Some(opening);
+        } else {
+            all_answered(state, opening);
+        }
+    } else if let Some(Overlay::Dialog(open)) = &mut state.overlay
+        && open.id == dialog
+    {
+        if let Some(item) = open.items.get_mut(item) {
+            take(item, reply);
+        }
+        harden(open, state.now);
+        state.visible_changed = true;
+    }
+}
+
+/// A roll back that turns out to raise exposure asks as much as everything else that does.
+/// Aborting never asks more than a `y`.
+fn harden(dialog: &mut Dialog, now: jiff::Timestamp) {
+    if dialog.action != Action::Rollback || dialog.direction == Direction::Raises {
+        return;
+    }
+    let raising =
+        dialog.items.iter().filter_map(|item| item.prepared.as_ref()).find(|p| p.direction == Direction::Raises);
+    if let Some(prepared) = raising {
+        dialog.direction = Direction::Raises;
+        if let Decision::Allow { friction } = &prepared.decision {
+            dialog.friction = if *friction == Friction::None { Friction::Yes } else { friction.clone() };
+        }
+        dialog.field = field_of(&dialog.friction);
+        dialog.opened = now;
+        dialog.said = Some("the server says that this raises exposure: look again".to_owned());
+    }
+}
+
+fn take(item: &mut Item, reply: Result<Box<Reply>, String>) {
+    match reply.map(|reply| *reply) {
+        Ok(Reply::Prepared(prepared)) => {
+            match &prepared.decision {
+                Decision::Allow { .. } => {}
+                Decision::Needs(kinds) => {
+                    let why = format!("evidence is missing: {}", kinds.join(", "));
+                    item.refused = Some(Refusal::new(RefusalKind::NotApplicable, why));
+                }
+                Decision::Refuse(refusal) => item.refused = Some(refusal.clone()),
+            }
+            if let (Some(row), Some(live)) = (item.wanted_pin(), &prepared.pin) {
+                // Only what reduces exposure has a pin from the row by now that must still hold.
+                if row.action.direction() == Direction::Reduces {
+                    item.changes = row.changes(&Facts(live.facts.clone()));
+                }
+            }
+            item.prepared = Some(*prepared);
+        }
+        Ok(Reply::Refused(refusal)) => item.refused = Some(refusal),
+        Ok(_) => item.unasked = Some("the server answered something else than was asked".to_owned()),
+        Err(why) => item.unasked = Some(why),
+    }
+}
+
+/// Opens what raises exposure, now that the live objects were read.
+fn all_answered(state: &mut State, opening: Opening) {
+    let Opening { id, action, items } = opening;
+    let title = title(action, &items);
+    if state.overlay.is_some() {
+        let why = format!("{title}: not opened, since something else was opened meanwhile; press the key again");
+        return state.say(Tone::Warn, why);
+    }
+    let possible = items.iter().filter(|item| item.problem().is_none()).count();
+    if possible == 0 {
+        let why = items.iter().find_map(Item::problem).unwrap_or_default();
+        return state.say(Tone::Bad, format!("{title}: {why}"));
+    }
+    let asked = |item: &Item| match item.prepared.as_ref().map(|prepared| &prepared.decision) {
+        Some(Decision::Allow { friction }) => Some(friction.clone()),
+        _ => None,
+    };
+    let friction = if items.len() == 1 {
+        items.iter().find_map(asked).unwrap_or(Friction::Yes)
+    } else {
+        let text = format!("{} {possible}", action.name());
+        let reason = items.iter().filter_map(asked).any(|friction| matches!(friction, Friction::ChallengeAndReason(_)));
+        if reason { Friction::ChallengeAndReason(text) } else { Friction::Challenge(text) }
+    };
+    open(state, id, action, items, friction);
+}
+
+/// Tells the open confirmation of a subject whose facts may have changed.
+pub(super) fn recheck(state: &mut State) {
+    let board = &state.board;
+    let Some(Overlay::Dialog(dialog)) = &mut state.overlay else { return };
+    for item in &mut dialog.items {
+        let Some(pin) = item.wanted_pin() else { continue };
+        let current = match &item.subject {
+            Subject::Run(run) => board.rollout(&run.target).map(|rollout| &rollout.facts),
+            Subject::Approval { id, .. } => board.approval(id).map(|approval| &approval.facts),
+            _ => continue,
+        };
+        let none = Facts::default();
+        let current = current.unwrap_or(&none);
+        let changes = if older(&pin, current) { Vec::new() } else { pin.changes(current) };
+        if !changes.is_empty() && item.changes != changes {
+            item.changes = changes;
+            state.visible_changed = true;
+        }
+    }
+}
+
+/// The reply came faster than the update: what the board has is older than what is pinned.
+fn older(pin: &Pin, current: &Facts) -> bool {
+    let number = |value: Option<&String>| value.and_then(|value| value.parse::<u64>().ok());
+    match (number(current.0.get(&Fact::Generation)), number(pin.facts.get(&Fact::Generation))) {
+        (Some(current), Some(pinned)) => current < pinned,
+        _ => false,
+    }
+}
+
+/// Why the open confirmation can't be said yes to, however much is typed.
+#[must_use]
+pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
+    let raises = dialog.direction == Direction::Raises;
+    for item in &dialog.items {
+        if let Some(change) = item.changes.first() {
+            return Some(format!("{change}; leave with Esc and open it again"));
+        }
+        let connection = state.connections.get(item.connection);
+        let down = connection.filter(|connection| !matches!(connection.state, ConnectionState::Up { .. }));
+        if raises && let Some(down) = down {
+            return Some(format!("{} is not connected; nothing that raises exposure is sent", down.name));
+        }
+        if raises && has_hidden(&item.target) {
+            return Some("a name here holds characters that can't be seen".to_owned());
+        }
+        if let (true, Subject::Hold(id)) = (raises, &item.subject)
+            && !state.board.holds().any(|hold| hold.id == *id)
+        {
+            return Some(format!("{id} was released meanwhile"));
+        }
+    }
+    let only = dialog.items.iter().all(|item| item.problem().is_some());
+    let why = dialog.items.iter().find_map(Item::problem);
+    if raises && only { why } else { None }
+}
+
+/// Until when keys are ignored, while they are.
+#[must_use]
+pub fn settles(dialog: &Dialog, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
+    let until = dialog.opened.saturating_add(SETTLE).ok()?;
+    (dialog.direction == Direction::Raises && now < until).then_some(until)
+}
+
+/// A key in a confirmation.
+pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effects: &mut Vec<Effect>) {
+    let now = state.now;
+    let Some(Overlay::Dialog(dialog)) = &mut state.overlay else { return };
+    if command == Some(UiCommand::Cancel) {
+        state.overlay = None;
+        return;
+    }
+    dialog.said = None;
+    if settles(dialog, now).is_some() {
+        let after = now.duration_since(dialog.opened).as_millis();
+        dialog.said = Some(format!("`{}` was ignored: it came {after} ms after this opened", key.0));
+        return;
+    }
+    match (command, dialog.field) {
+        (Some(UiCommand::NextPanel | UiCommand::PreviousPanel), field) => {
+            dialog.field = match (field, field_of(&dialog.friction)) {
+                (Field::Reason, first) => first,
+                _ => Field::Reason,
+            };
+        }
+        (Some(UiCommand::Confirm), Field::Keys) | (Some(UiCommand::Accept), Field::Challenge | Field::Reason) => {
+            yes(state, effects);
+        }
+        (command, Field::Challenge | Field::Reason) => {
+            let input = if dialog.field == Field::Reason { &mut dialog.reason } else { &mut dialog.challenge };
+            if !type_into(input, command, key) {
+                dialog.said = Some(format!("`{}` does nothing here", key.0));
+            }
+        }
+        (_, Field::Keys) => {
+            let label = dialog.action.row().label;
+            let yes = state.settings.keymap.first_key(&[super::keymap::Context::Dialog], Bound::Ui(UiCommand::Confirm));
+            dialog.said = Some(format!("`{}` does nothing here: {yes} to {label}, Esc to leave", key.0));
+        }
+    }
+}
+
+/// Types a key into a line; false if it is no text and no command of typing.
+pub(super) fn type_into(input: &mut Input, command: Option<UiCommand>, key: &Key) -> bool {
+    if let Some(command) = command {
+        return input.edit(command);
+    }
+    let text = if key.0 == "space" { " " } else { key.0.as_str() };
+    let single = text.chars().count() == 1;
+    if single {
+        input.insert(text);
+    }
+    single
+}
+
+/// The person said yes.
+fn yes(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(Overlay::Dialog(mut dialog)) = state.overlay.take() else { return };
+    let label = dialog.action.row().label;
+    let reason = dialog.reason.text.trim().to_owned();
+    let typed = dialog.challenge.text.trim();
+    let refused = blocked(state, &dialog).or_else(|| match &dialog.friction {
+        Friction::Challenge(text) | Friction::ChallengeAndReason(text) if typed != text => {
+            Some(format!("to {label}, type exactly: {text}"))
+        }
+        Friction::ChallengeAndReason(_) if reason.is_empty() => {
+            dialog.field = Field::Reason;
+            Some(format!("to {label}, give a reason"))
+        }
+        _ => None,
+    });
+    if let Some(why) = refused {
+        dialog.said = Some(why);
+        state.overlay = Some(Overlay::Dialog(dialog));
+        return;
+    }
+    // What raises exposure and was refused beforehand is left out; the dialog said so.
+    let raises = dialog.direction == Direction::Raises;
+    let items: Vec<Item> = dialog.items.into_iter().filter(|item| !raises || item.problem().is_none()).collect();
+    submit(state, dialog.action, &items, Some(reason.as_str()).filter(|reason| !reason.is_empty()), effects);
+}
+
+fn submit(state: &mut State, action: Action, items: &[Item], reason: Option<&str>, effects: &mut Vec<Effect>) {
+    for item in items {
+        let token = state.token();
+        let id = CommandId(format!("{}-{token}", state.settings.session));
+        let command = Command {
+            id: id.clone(),
+            action,
+            subject: item.subject.clone(),
+            pin: item.wanted_pin(),
+            reason: reason.map(str::to_owned),
+        };
+        state.commands.push(OwnCommand {
+            id,
+            token,
+            connection: item.connection,
+            action,
+            subject: item.subject.clone(),
+            title: format!("{} {}", action.row().label, item.target),
+            sent: state.now,
+            progress: OwnProgress::Sending,
+        });
+        match &item.subject {
+            Subject::Run(Run { target, .. }) => drop(state.deck.marks.remove(target)),
+            Subject::Approval { id, .. } => drop(state.approvals.marks.remove(id)),
+            _ => {}
+        }
+        effects.push(Effect::Submit { connection: item.connection, token, command });
+    }
+    if state.commands.len() > REMEMBERED {
+        let old = state.commands.len() - REMEMBERED;
+        state.commands.drain(..old);
+    }
+    state.say(Tone::Plain, format!("{}: sending", title(action, items)));
+}
+
+impl Item {
+    /// Did the server say something?
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.prepared.is_some() || self.refused.is_some() || self.unasked.is_some()
+    }
+
+    /// Why the server won't do it, or could not be asked.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let refused = self.refused.as_ref().map(|refusal| refusal.why.clone());
+        refused.or_else(|| self.unasked.as_ref().map(|why| format!("the server could not be asked: {why}")))
+    }
+
+    /// What a command carries. What raises exposure binds the live object that was read for the
+    /// confirmation; what reduces it opened from the row, so it binds what the row showed.
+    #[must_use]
+    pub fn wanted_pin(&self) -> Option<Pin> {
+        let live = self.prepared.as_ref().and_then(|prepared| prepared.pin.clone());
+        match &self.pin {
+            Some(row) if row.action.direction() == Direction::Reduces => Some(row.clone()),
+            row => live.or_else(|| row.clone()),
+        }
+    }
+}

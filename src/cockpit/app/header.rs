@@ -1,0 +1,97 @@
+//! What the header says: every source with its freshness, holds, who you are.
+
+use super::rows::lost;
+use super::state::State;
+use super::{ConnectionId, ConnectionState};
+use crate::board::Freshness;
+use crate::model::{Hold, LinkState, Scope};
+use std::collections::BTreeMap;
+
+/// The part that a hub's own rows (receipts) belong to: no source that anything runs at, so it is
+/// shown only when it is not well.
+const HUB_PART: &str = "hub";
+
+/// A source in the header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceItem {
+    /// Its name; the server's while it has told of no source.
+    pub name: String,
+    /// Which server tells of it.
+    pub connection: ConnectionId,
+    /// The worst of its watches.
+    pub freshness: Freshness,
+}
+
+/// The header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header<'a> {
+    /// Sources in the order of their servers.
+    pub sources: Vec<SourceItem>,
+    /// Holds in force.
+    pub holds: Vec<&'a Hold>,
+    /// Who you are to the first server that is up.
+    pub actor: Option<&'a str>,
+    /// Is policy enforced on every server that is up?
+    pub enforced: bool,
+    /// Was the cockpit told to change nothing?
+    pub read_only: bool,
+}
+
+/// What the header says.
+#[must_use]
+pub fn header(state: &State) -> Header<'_> {
+    let ups = || {
+        state.connections.iter().filter_map(|connection| match &connection.state {
+            ConnectionState::Up { actor, enforced } => Some((actor, *enforced)),
+            _ => None,
+        })
+    };
+    Header {
+        sources: sources(state),
+        holds: state.board.holds().collect(),
+        actor: ups().next().map(|(actor, _)| actor.name.as_str()),
+        enforced: ups().next().is_some() && ups().all(|(_, enforced)| enforced),
+        read_only: state.settings.read_only,
+    }
+}
+
+/// Every source with its freshness.
+#[must_use]
+pub fn sources(state: &State) -> Vec<SourceItem> {
+    let mut items = Vec::new();
+    for (id, connection) in state.connections.iter().enumerate() {
+        let lost = lost(connection);
+        let mut worst: BTreeMap<&str, Option<Freshness>> = BTreeMap::new();
+        for scope in connection.scopes.iter().filter(|scope| shown(state, id, scope)) {
+            // Rows may come under a scope that is no watch, such as samples; its source is known all the same.
+            let link = state.board.link_of(scope);
+            let own = lost.clone().or_else(|| link.map(|link| Freshness::of(Some(link))));
+            let known = worst.entry(scope.source.as_str()).or_default();
+            *known = known.take().into_iter().chain(own).max_by_key(rank);
+        }
+        if worst.is_empty() {
+            let freshness = lost.unwrap_or(Freshness::Connecting);
+            items.push(SourceItem { name: connection.name.clone(), connection: id, freshness });
+        }
+        items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
+            name: name.to_owned(),
+            connection: id,
+            freshness: freshness.unwrap_or(Freshness::Connecting),
+        }));
+    }
+    items
+}
+
+fn shown(state: &State, connection: ConnectionId, scope: &Scope) -> bool {
+    let well = !matches!(state.board.link_of(scope), Some(LinkState::Stale { .. } | LinkState::Denied { .. }));
+    !(scope.part == HUB_PART && well) && state.owners.get(&scope.source) == Some(&connection)
+}
+
+const fn rank(freshness: &Freshness) -> u8 {
+    match freshness {
+        Freshness::Fresh => 0,
+        Freshness::Connecting => 1,
+        Freshness::Denied { .. } => 2,
+        Freshness::Stale { .. } => 3,
+    }
+}

@@ -1,0 +1,134 @@
+//! The footer and the help page, made from the keymap and the tables of commands: nothing about a
+//! key is written twice.
+
+use super::actions::availability;
+use super::command::{Bound, UiCommand};
+use super::keys::contexts;
+use super::state::{Page, State};
+use crate::model::Action;
+use unicode_width::UnicodeWidthStr;
+
+/// A key on the footer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// First column.
+    pub x: u16,
+    /// Columns, from the key to the end of the words.
+    pub width: u16,
+    /// The key.
+    pub key: String,
+    /// The words.
+    pub label: &'static str,
+    /// What it does.
+    pub bound: Bound,
+    /// Could it be done now? Drawn dim if not.
+    pub available: bool,
+}
+
+/// A line of the help page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HelpLine {
+    /// Its keys, such as `j, down`; empty: in the palette only.
+    pub keys: String,
+    /// Its name in the palette and in keymap.toml.
+    pub name: &'static str,
+    /// What it does.
+    pub sentence: &'static str,
+    /// Why it can't be done now.
+    pub unavailable: Option<String>,
+}
+
+/// What stands on the footer of a page, most wanted first.
+const fn wanted(page: Page) -> &'static [Bound] {
+    use UiCommand as C;
+    match page {
+        Page::Deck => &[
+            Bound::Act(Action::Promote),
+            Bound::Act(Action::Pause),
+            Bound::Act(Action::Resume),
+            Bound::Act(Action::Abort),
+            Bound::Act(Action::Rollback),
+            Bound::Ui(C::Open),
+            Bound::Ui(C::Filter),
+            Bound::Act(Action::Hold),
+            Bound::Ui(C::Mark),
+            Bound::Ui(C::Sort),
+            Bound::Ui(C::NextPanel),
+        ],
+        Page::Rollout => &[
+            Bound::Act(Action::Promote),
+            Bound::Act(Action::Pause),
+            Bound::Act(Action::Resume),
+            Bound::Act(Action::Abort),
+            Bound::Act(Action::Rollback),
+            Bound::Ui(C::Back),
+            Bound::Ui(C::NextPanel),
+            Bound::Ui(C::Output),
+            Bound::Ui(C::Raw),
+            Bound::Act(Action::Hold),
+        ],
+        Page::Approvals => &[
+            Bound::Act(Action::Approve),
+            Bound::Act(Action::Reject),
+            Bound::Ui(C::Open),
+            Bound::Ui(C::Mark),
+            Bound::Ui(C::Filter),
+            Bound::Ui(C::Back),
+            Bound::Act(Action::Hold),
+        ],
+        Page::Logs => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Back)],
+        Page::Output => {
+            &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Copy), Bound::Ui(C::Back)]
+        }
+    }
+}
+
+/// On every footer, whatever else has room: without them the rest can't be found.
+const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Quit)];
+
+/// The keys on the footer, as many as fit.
+#[must_use]
+pub fn footer(state: &State) -> Vec<Hint> {
+    let contexts = contexts(state.page);
+    let hint = |bound: &Bound| {
+        let key = state.settings.keymap.keys(contexts, *bound).next()?;
+        let width = u16::try_from(key.width() + 1 + bound.label().width()).ok()?;
+        let available = availability(state, *bound).is_ok();
+        Some(Hint { x: 0, width, key, label: bound.label(), bound: *bound, available })
+    };
+    let always: Vec<Hint> = ALWAYS.iter().filter_map(hint).collect();
+    let mut free = state.columns.saturating_sub(1);
+    for hint in &always {
+        free = free.saturating_sub(hint.width + 2);
+    }
+    let mut hints = Vec::new();
+    for hint in wanted(state.page).iter().filter_map(hint) {
+        if hint.width + 2 <= free {
+            free -= hint.width + 2;
+            hints.push(hint);
+        }
+    }
+    hints.extend(always);
+    let mut x = 1;
+    for hint in &mut hints {
+        hint.x = x;
+        x += hint.width + 2;
+    }
+    hints
+}
+
+/// The lines of the help page: every key that holds on this page, then what only the palette has.
+#[must_use]
+pub fn help(state: &State) -> Vec<HelpLine> {
+    let contexts = contexts(state.page);
+    let line = |bound: Bound, keys: Vec<String>| HelpLine {
+        keys: keys.join(", "),
+        name: bound.name(),
+        sentence: bound.sentence(),
+        unavailable: availability(state, bound).err(),
+    };
+    let keymap = &state.settings.keymap;
+    let bound = keymap.bound(contexts).map(|bound| line(bound, keymap.keys(contexts, bound).collect()));
+    let heavy = Action::TABLE.iter().filter(|row| row.key.is_none() && super::palette::offers(row.action));
+    bound.chain(heavy.map(|row| line(Bound::Act(row.action), Vec::new()))).collect()
+}

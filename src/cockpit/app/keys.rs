@@ -1,0 +1,265 @@
+//! Keys, pastes and clicks: which command they mean where, and what the cockpit's own commands do.
+
+use super::command::{Bound, UiCommand};
+use super::dialog::Field;
+use super::hints;
+use super::keymap::{Context, Resolved};
+use super::layout::layout;
+use super::motion::{Motion, motion};
+use super::state::{DeckPanel, Input, Overlay, Page, Palette, RolloutPanel, State, Tone};
+use super::{Effect, Key, actions, begin, confirm, motion, pages, palette};
+
+/// The sections of keymap.toml that hold on a page, the first ruling.
+#[must_use]
+pub fn contexts(page: Page) -> &'static [Context] {
+    match page {
+        Page::Deck => &[Context::Deck, Context::Rollouts, Context::Global],
+        Page::Approvals => &[Context::Approvals, Context::Global],
+        Page::Rollout => &[Context::Rollout, Context::Rollouts, Context::Global],
+        Page::Logs => &[Context::Logs, Context::Global],
+        Page::Output => &[Context::Output, Context::Global],
+    }
+}
+
+/// Does the key write a character?
+fn types(key: &Key) -> bool {
+    key.0 == "space" || key.0.chars().count() == 1
+}
+
+/// A key was pressed.
+pub(super) fn key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
+    state.visible_changed = true;
+    state.notice = None;
+    if state.too_small() {
+        // Nobody acts on what can't be seen.
+        return leave(state, key, effects);
+    }
+    let one = std::slice::from_ref(key);
+    let ui = |resolved| match resolved {
+        Resolved::Bound(Bound::Ui(command)) => Some(command),
+        _ => None,
+    };
+    let keymap = &state.settings.keymap;
+    match &state.overlay {
+        None => page_key(state, key, effects),
+        Some(Overlay::Help { .. }) => match ui(keymap.resolve(&[Context::Global], one)) {
+            Some(UiCommand::Back | UiCommand::Help) => state.overlay = None,
+            Some(UiCommand::Quit | UiCommand::Suspend) => leave(state, key, effects),
+            _ => sequence_in_help(state, key),
+        },
+        Some(Overlay::Dialog(dialog)) if dialog.field == Field::Keys => {
+            let command = ui(keymap.resolve(&[Context::Dialog], one));
+            match ui(keymap.resolve(&[Context::Global], one)) {
+                Some(UiCommand::Quit | UiCommand::Suspend) if command.is_none() => leave(state, key, effects),
+                _ => confirm::key(state, command, key, effects),
+            }
+        }
+        Some(Overlay::Dialog(_)) => {
+            let contexts: &[Context] = if types(key) { &[] } else { &[Context::Dialog, Context::Input] };
+            let command = ui(keymap.resolve(contexts, one));
+            if command.is_none() && !types(key) {
+                leave(state, key, effects);
+            }
+            confirm::key(state, command, key, effects);
+        }
+        Some(Overlay::Filter { .. } | Overlay::Palette(_)) => {
+            let contexts: &[Context] = if types(key) { &[] } else { &[Context::Input] };
+            let command = ui(keymap.resolve(contexts, one));
+            if command.is_none() && !types(key) {
+                return leave(state, key, effects);
+            }
+            input_key(state, command, key, effects);
+        }
+    }
+}
+
+/// Keys that hold wherever one is: quit and suspend.
+fn leave(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
+    match state.settings.keymap.resolve(&[Context::Global], std::slice::from_ref(key)) {
+        Resolved::Bound(Bound::Ui(UiCommand::Quit)) => effects.push(Effect::Quit),
+        Resolved::Bound(Bound::Ui(UiCommand::Suspend)) => effects.push(Effect::Suspend),
+        _ => {}
+    }
+}
+
+/// `g g` moves in the help as well.
+fn sequence_in_help(state: &mut State, key: &Key) {
+    state.sequence.push(key.clone());
+    match state.settings.keymap.resolve(&[Context::Global], &state.sequence) {
+        Resolved::Begun => return,
+        Resolved::Bound(Bound::Ui(command)) => {
+            if let Some(by) = motion::of(command) {
+                motion(state, by);
+            }
+        }
+        _ => {
+            let back = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Back));
+            state.say(Tone::Plain, format!("`{}` does nothing in the help; {back} leaves it", key.0));
+        }
+    }
+    state.sequence.clear();
+}
+
+fn page_key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
+    state.sequence.push(key.clone());
+    match state.settings.keymap.resolve(contexts(state.page), &state.sequence) {
+        Resolved::Begun => {}
+        Resolved::Bound(bound) => {
+            state.sequence.clear();
+            run(state, bound, effects);
+        }
+        Resolved::Nothing => {
+            let keys: Vec<_> = state.sequence.drain(..).map(|key| key.0).collect();
+            // Esc takes back a sequence that has begun.
+            if keys.len() == 1 || key.0 != "esc" {
+                let help = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Help));
+                state.say(
+                    Tone::Plain,
+                    format!("`{}` does nothing on this page; {help} shows what does", keys.join(" ")),
+                );
+            }
+        }
+    }
+}
+
+/// Carries out what a key, a click on the footer or the palette asked for.
+pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
+    let command = match bound {
+        Bound::Act(action) => return begin::action(state, action, effects),
+        Bound::Ui(command) => command,
+    };
+    if let Err(why) = actions::availability(state, bound) {
+        return state.say(Tone::Warn, why);
+    }
+    if let Some(by) = motion::of(command) {
+        return motion(state, by);
+    }
+    match command {
+        UiCommand::Deck => pages::show(state, Page::Deck, effects),
+        UiCommand::Approvals => pages::show(state, Page::Approvals, effects),
+        UiCommand::LogPage => pages::show(state, Page::Logs, effects),
+        UiCommand::Open => pages::open(state, effects),
+        UiCommand::Back => pages::back(state, effects),
+        UiCommand::NextPanel => pages::panel(state, 1),
+        UiCommand::PreviousPanel => pages::panel(state, -1),
+        UiCommand::Mark => pages::mark(state),
+        UiCommand::Filter => {
+            let before = pages::filter_of(state).map(|filter| filter.clone()).unwrap_or_default();
+            state.overlay = Some(Overlay::Filter { input: Input::of(before.clone()), before });
+        }
+        UiCommand::Sort => {
+            state.deck.order = state.deck.order.next();
+            state.deck.list.clear();
+            let word = state.deck.order.word();
+            state.say(Tone::Plain, format!("sorted by {word}"));
+        }
+        UiCommand::SortReverse => {
+            state.deck.reverse = !state.deck.reverse;
+            state.deck.list.clear();
+        }
+        UiCommand::InFlight => {
+            state.deck.in_flight_only = !state.deck.in_flight_only;
+            state.deck.list.clear();
+        }
+        UiCommand::Output => pages::output(state, effects),
+        UiCommand::Events => {
+            if let Some(page) = &mut state.rollout {
+                (page.panel, page.raw) = (RolloutPanel::Events, None);
+            }
+        }
+        UiCommand::Raw => pages::raw(state, effects),
+        UiCommand::Copy => pages::copy(state, effects),
+        UiCommand::Reconnect => pages::reconnect(state, None, effects),
+        UiCommand::Palette => {
+            let mut typed = Palette::default();
+            palette::complete(state, &mut typed);
+            state.overlay = Some(Overlay::Palette(typed));
+        }
+        UiCommand::Help => state.overlay = Some(Overlay::Help { top: 0 }),
+        UiCommand::Suspend => effects.push(Effect::Suspend),
+        UiCommand::Quit => effects.push(Effect::Quit),
+        // The rest belongs to confirmations and typing, which have the keys while they are open.
+        _ => {}
+    }
+}
+
+fn input_key(state: &mut State, command: Option<UiCommand>, key: &Key, effects: &mut Vec<Effect>) {
+    match state.overlay.take() {
+        Some(Overlay::Filter { mut input, before }) => match command {
+            Some(UiCommand::Accept) => {}
+            Some(UiCommand::Cancel) => pages::filter(state, &before),
+            command => {
+                confirm::type_into(&mut input, command, key);
+                pages::filter(state, &input.text);
+                state.overlay = Some(Overlay::Filter { input, before });
+            }
+        },
+        Some(Overlay::Palette(typed)) => palette::key(state, typed, command, key, effects),
+        other => state.overlay = other,
+    }
+}
+
+/// Text was pasted.
+pub(super) fn paste(state: &mut State, text: &str) {
+    state.visible_changed = true;
+    match state.overlay.take() {
+        Some(Overlay::Filter { mut input, before }) => {
+            input.insert(text);
+            pages::filter(state, &input.text);
+            state.overlay = Some(Overlay::Filter { input, before });
+        }
+        Some(Overlay::Palette(mut typed)) => {
+            typed.input.insert(text);
+            palette::complete(state, &mut typed);
+            state.overlay = Some(Overlay::Palette(typed));
+        }
+        Some(Overlay::Dialog(mut dialog)) => {
+            dialog.said = Some("pasted text was ignored: a confirmation is typed".to_owned());
+            state.overlay = Some(Overlay::Dialog(dialog));
+        }
+        other => {
+            state.overlay = other;
+            state.say(Tone::Plain, "pasted text was ignored: nothing takes text here");
+        }
+    }
+}
+
+/// A click: on a row it selects, on a hint it does what the hint says.
+pub(super) fn click(state: &mut State, column: u16, row: u16, effects: &mut Vec<Effect>) {
+    if state.too_small() {
+        return;
+    }
+    state.visible_changed = true;
+    if let Some(Overlay::Dialog(dialog)) = &mut state.overlay {
+        dialog.said = Some("the click was ignored: use the keys shown here".to_owned());
+        return;
+    }
+    if state.overlay.is_some() {
+        return;
+    }
+    let areas = layout(state);
+    if areas.footer.contains(column, row) {
+        let hint = hints::footer(state).into_iter().find(|hint| column >= hint.x && column < hint.x + hint.width);
+        if let Some(hint) = hint {
+            state.notice = None;
+            run(state, hint.bound, effects);
+        }
+    } else if areas.list.contains(column, row) {
+        if state.page == Page::Deck {
+            state.deck.panel = DeckPanel::Rollouts;
+        }
+        motion(state, Motion::Screen(usize::from(row - areas.list.y)));
+    } else if let Some(needs) = areas.needs.filter(|area| area.contains(column, row)) {
+        state.deck.panel = DeckPanel::Needs;
+        motion(state, Motion::Screen(usize::from(row - needs.y)));
+    }
+}
+
+/// The wheel moves like the arrow keys.
+pub(super) fn scroll(state: &mut State, lines: i16) {
+    let free = matches!(state.overlay, None | Some(Overlay::Help { .. }));
+    if free && !state.too_small() {
+        state.visible_changed = true;
+        motion(state, Motion::By(isize::from(lines)));
+    }
+}

@@ -1,0 +1,145 @@
+//! Where things are on the screen. The view draws into these areas and clicks are looked up in
+//! them, so both always agree; a page down is as long as the list that it moves.
+
+use super::rows;
+use super::state::{Page, State};
+
+/// A rectangle of cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Area {
+    /// First column.
+    pub x: u16,
+    /// First row.
+    pub y: u16,
+    /// Columns.
+    pub width: u16,
+    /// Rows.
+    pub height: u16,
+}
+
+impl Area {
+    /// Is that cell inside?
+    #[must_use]
+    pub const fn contains(self, column: u16, row: u16) -> bool {
+        column >= self.x && row >= self.y && column - self.x < self.width && row - self.y < self.height
+    }
+}
+
+/// The areas of the page that is shown. Content only: the row above an area holds the border with
+/// its title, or the names of its columns where [`Layout::heading`] says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Name, sources, holds, who: the first row.
+    pub header: Area,
+    /// The strip of environments (Deck, where there is room).
+    pub environments: Option<Area>,
+    /// "Needs you" (Deck).
+    pub needs: Option<Area>,
+    /// Who, what and where of a rollout; steps, traffic, waits (Rollout; Deck, where there is room).
+    pub summary: Option<Area>,
+    /// Charts (Rollout, Deck, where there is room).
+    pub charts: Option<Area>,
+    /// The names of the columns of `list`.
+    pub heading: Option<Area>,
+    /// The page's list: rollouts, approvals, the panel of a rollout, lines.
+    pub list: Area,
+    /// Everything about the selected row (Approvals).
+    pub detail: Option<Area>,
+    /// Hints, or the notice, or the filter while it is typed: the last row.
+    pub footer: Area,
+}
+
+/// Rows that the summary of a rollout takes.
+const SUMMARY: u16 = 6;
+/// Fewest rows of charts that show anything.
+const CHARTS: u16 = 6;
+
+/// The areas of the page that is shown.
+#[must_use]
+pub fn layout(state: &State) -> Layout {
+    let mut free = Stack { y: 1, bottom: state.rows.saturating_sub(1), columns: state.columns };
+    let mut layout = Layout {
+        header: Area { x: 0, y: 0, width: state.columns, height: 1.min(state.rows) },
+        footer: Area { x: 0, y: free.bottom, width: state.columns, height: 1.min(state.rows) },
+        ..Layout::default()
+    };
+    match state.page {
+        Page::Deck => {
+            if state.rows >= 16 {
+                layout.environments = Some(free.boxed(1));
+            }
+            let wanted = u16::try_from(rows::attention(state).len()).unwrap_or(u16::MAX);
+            layout.needs = Some(free.boxed(wanted.clamp(1, (state.rows / 4).max(1))));
+            free.border();
+            layout.heading = Some(free.take(1));
+            // Room below the last row shows more of the selected one.
+            let rows = u16::try_from(rows::deck_targets(state).len()).unwrap_or(u16::MAX).max(1);
+            let spare = free.left().saturating_sub(1).saturating_sub(rows);
+            let charts = (state.rows / 4).max(CHARTS);
+            let (summary, charts) = (spare > SUMMARY, (spare > SUMMARY + 1 + charts).then_some(charts));
+            if summary {
+                let below = SUMMARY + 1 + charts.map_or(0, |charts| charts + 1);
+                layout.list = free.take(free.left().saturating_sub(1 + below));
+                layout.summary = Some(free.boxed(SUMMARY));
+                layout.charts = charts.map(|charts| free.boxed(charts));
+            } else {
+                layout.list = free.rest();
+            }
+        }
+        Page::Approvals => {
+            free.border();
+            layout.heading = Some(free.take(1));
+            let wanted = u16::try_from(rows::approval_ids(state).len()).unwrap_or(u16::MAX);
+            layout.list = free.take(wanted.clamp(1, (state.rows / 3).max(1)));
+            free.border();
+            layout.detail = Some(free.rest());
+        }
+        Page::Rollout => {
+            layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));
+            if state.rows >= 24 {
+                layout.charts = Some(free.boxed(CHARTS.max(state.rows / 4)));
+            }
+            free.border();
+            layout.list = free.rest();
+        }
+        Page::Logs | Page::Output => {
+            free.border();
+            layout.list = free.rest();
+        }
+    }
+    layout
+}
+
+/// What is left between the header and the footer, taken from the top.
+struct Stack {
+    y: u16,
+    bottom: u16,
+    columns: u16,
+}
+
+impl Stack {
+    fn border(&mut self) {
+        self.y = (self.y + 1).min(self.bottom);
+    }
+
+    fn left(&self) -> u16 {
+        self.bottom.saturating_sub(self.y)
+    }
+
+    fn take(&mut self, rows: u16) -> Area {
+        let height = rows.min(self.bottom.saturating_sub(self.y));
+        let area = Area { x: 1, y: self.y, width: self.columns.saturating_sub(2), height };
+        self.y += height;
+        area
+    }
+
+    fn boxed(&mut self, rows: u16) -> Area {
+        self.border();
+        self.take(rows)
+    }
+
+    /// All but the last border.
+    fn rest(&mut self) -> Area {
+        self.take(self.bottom.saturating_sub(self.y).saturating_sub(1))
+    }
+}

@@ -1,0 +1,154 @@
+//! Moving: selections in lists, first lines of texts.
+
+use super::command::UiCommand;
+use super::hints;
+use super::layout::layout;
+use super::rows::{self, scrolled};
+use super::state::{Cursor, DeckPanel, Overlay, Page, RolloutPanel, State};
+
+/// How far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Motion {
+    /// So many rows; negative is up.
+    By(isize),
+    /// So many half pages.
+    Halves(isize),
+    /// To the first.
+    First,
+    /// To the last.
+    Last,
+    /// To this row of the screen.
+    Screen(usize),
+}
+
+/// The motion of a command, where it is one.
+pub(super) const fn of(command: UiCommand) -> Option<Motion> {
+    Some(match command {
+        UiCommand::MoveDown => Motion::By(1),
+        UiCommand::MoveUp => Motion::By(-1),
+        UiCommand::First => Motion::First,
+        UiCommand::Last => Motion::Last,
+        UiCommand::PageDown => Motion::Halves(2),
+        UiCommand::PageUp => Motion::Halves(-2),
+        UiCommand::HalfPageDown => Motion::Halves(1),
+        UiCommand::HalfPageUp => Motion::Halves(-1),
+        _ => return None,
+    })
+}
+
+impl Motion {
+    /// Rows to go on a page of that height.
+    fn rows(self, height: usize) -> isize {
+        let half = isize::try_from((height / 2).max(1)).unwrap_or(1);
+        match self {
+            Motion::By(rows) => rows,
+            Motion::Halves(halves) => halves.saturating_mul(half),
+            Motion::First => isize::MIN,
+            Motion::Last => isize::MAX,
+            Motion::Screen(_) => 0,
+        }
+    }
+}
+
+/// Moves on what is shown.
+pub(super) fn motion(state: &mut State, by: Motion) {
+    let height = usize::from(layout(state).list.height);
+    match (&state.overlay, state.page) {
+        (Some(Overlay::Help { top }), _) => {
+            let top = text(*top, hints::help(state).len(), height, by);
+            state.overlay = Some(Overlay::Help { top });
+        }
+        (_, Page::Deck) if state.deck.panel == DeckPanel::Needs => {
+            let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
+            let list = rows::attention(state);
+            state.deck.needs = list_step(&state.deck.needs, list, |entry| &entry.subject, height, by);
+        }
+        (_, Page::Deck) => {
+            let list = rows::deck_targets(state);
+            state.deck.cursor = list_step(&state.deck.cursor, list, |target| target, height, by);
+        }
+        (_, Page::Approvals) => {
+            let list = rows::approval_ids(state);
+            state.approvals.cursor = list_step(&state.approvals.cursor, list, |id| id, height, by);
+        }
+        (_, Page::Rollout) => rollout(state, height, by),
+        (_, Page::Logs) => {
+            let pages = &mut state.logs.pages_back;
+            *pages = match by {
+                Motion::Last => 0,
+                by if by.rows(2) < 0 => *pages + 1,
+                _ => pages.saturating_sub(1),
+            };
+        }
+        (_, Page::Output) => output(state, height, by),
+    }
+}
+
+fn rollout(state: &mut State, height: usize, by: Motion) {
+    let Some(page) = &state.rollout else { return };
+    let panel = page.panel;
+    if let Some(raw) = &page.raw {
+        let top = text(raw.top, raw.lines.len(), height, by);
+        if let Some(raw) = state.rollout.as_mut().and_then(|page| page.raw.as_mut()) {
+            raw.top = top;
+        }
+    } else if panel == RolloutPanel::Instances {
+        let list = rows::instances(state);
+        let cursor = list_step(&page.instance, &list, |row| &row.id, height, by);
+        if let Some(page) = &mut state.rollout {
+            page.instance = cursor;
+        }
+    } else {
+        let before = page.scroll.get(&panel).copied().unwrap_or(0);
+        let top = text(before, rows::panel_len(state, panel), height, by);
+        if let Some(page) = &mut state.rollout {
+            page.scroll.insert(panel, top);
+        }
+    }
+}
+
+/// Scrolling up ends the following, going to the last line starts it.
+fn output(state: &mut State, height: usize, by: Motion) {
+    let Some(output) = &mut state.output else { return };
+    if by == Motion::Last {
+        output.follow = true;
+        return;
+    }
+    let first = rows::output_top(output, height);
+    let top = text(first, output.lines.len(), height, by);
+    if top < first || !output.follow {
+        output.follow = false;
+        output.top = output.dropped + top as u64;
+    }
+}
+
+/// The first line of a text after a motion.
+fn text(top: usize, len: usize, height: usize, by: Motion) -> usize {
+    let last = len.saturating_sub(height);
+    top.min(last).saturating_add_signed(by.rows(height)).min(last)
+}
+
+/// The cursor of a list after a motion.
+fn list_step<T, K: Clone + PartialEq>(
+    cursor: &Cursor<K>,
+    list: &[T],
+    key: impl Fn(&T) -> &K,
+    height: usize,
+    by: Motion,
+) -> Cursor<K> {
+    let at = cursor.position(list, &key);
+    let top = scrolled(cursor.top, at, height, list.len());
+    let bottom = list.len().saturating_sub(1);
+    let index = match (by, at) {
+        // Below the last row there is nothing to select.
+        (Motion::Screen(row), _) if top + row >= list.len() => return cursor.clone(),
+        (Motion::Screen(row), _) => top + row,
+        (by, Some(at)) => at.saturating_add_signed(by.rows(height)).min(bottom),
+        // The row is gone: the first step goes to where it was, so that nothing is skipped unseen.
+        (Motion::By(_), None) => cursor.index.min(bottom),
+        (by, None) => cursor.index.min(bottom).saturating_add_signed(by.rows(height)).min(bottom),
+    };
+    let selected = list.get(index).map(|row| key(row).clone());
+    let top = scrolled(top, selected.is_some().then_some(index), height, list.len());
+    Cursor { key: selected.or_else(|| cursor.key.clone()), index, top }
+}

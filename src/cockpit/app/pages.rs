@@ -1,0 +1,275 @@
+//! What the cockpit's own commands do to pages: show, open, go back, mark, filter, follow.
+
+use super::command::{Bound, UiCommand};
+use super::keymap::{Context, suggestion};
+use super::motion::{Motion, motion};
+use super::state::{
+    Asked, Connection, Cursor, DeckPanel, OutputPage, Page, RawView, RolloutPage, RolloutPanel, State, Tone,
+};
+use super::{ConnectionState, Effect, Token, actions, rows};
+use crate::board::AttentionSubject;
+use crate::model::{Query, Run};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The filter of the page, where it has one.
+pub(super) fn filter_of(state: &mut State) -> Option<&mut String> {
+    match state.page {
+        Page::Deck => Some(&mut state.deck.filter),
+        Page::Approvals => Some(&mut state.approvals.filter),
+        _ => None,
+    }
+}
+
+/// Filters the page.
+pub(super) fn filter(state: &mut State, text: &str) {
+    if let Some(filter) = filter_of(state) {
+        text.clone_into(filter);
+    }
+    state.deck.list.clear();
+    state.approvals.list.clear();
+    // A person who filters looks for something: what matches first is selected, unless what was
+    // selected matches too.
+    match state.page {
+        Page::Deck => {
+            let list = rows::deck_targets(state);
+            if state.deck.cursor.position(list, |target| target).is_none() {
+                state.deck.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
+            }
+        }
+        Page::Approvals => {
+            let list = rows::approval_ids(state);
+            if state.approvals.cursor.position(list, |id| id).is_none() {
+                state.approvals.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Selects the first row of lists whose cursor never stood anywhere. Later a cursor moves only by
+/// hand: it never slides to a neighbour when its row goes.
+pub(super) fn select_first(state: &mut State) {
+    match state.page {
+        Page::Deck => {
+            if state.deck.cursor.key.is_none() {
+                state.deck.cursor.key = rows::deck_targets(state).first().cloned();
+                state.visible_changed |= state.deck.cursor.key.is_some();
+            }
+            if state.deck.needs.key.is_none() {
+                state.deck.needs.key = rows::attention(state).first().map(|entry| entry.subject.clone());
+                state.visible_changed |= state.deck.needs.key.is_some();
+            }
+        }
+        Page::Approvals if state.approvals.cursor.key.is_none() => {
+            state.approvals.cursor.key = rows::approval_ids(state).first().cloned();
+            state.visible_changed |= state.approvals.cursor.key.is_some();
+        }
+        Page::Rollout if state.rollout.as_ref().is_some_and(|page| page.instance.key.is_none()) => {
+            let first = rows::instances(state).first().map(|instance| instance.id.clone());
+            state.visible_changed |= first.is_some();
+            if let Some(page) = &mut state.rollout {
+                page.instance.key = first;
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Shows a page; what is followed on the page that is left is let go.
+pub(super) fn show(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
+    state.back.clear();
+    enter(state, page, effects);
+}
+
+fn enter(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
+    if page != Page::Output
+        && let Some(output) = state.output.take()
+    {
+        effects.push(Effect::Unfollow { token: output.token });
+    }
+    state.page = page;
+}
+
+pub(super) fn descend(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
+    state.back.push(state.page);
+    enter(state, page, effects);
+}
+
+pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.opening.take().is_some() {
+        return state.say(Tone::Plain, "left; nothing was sent");
+    }
+    if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.raw.is_some()) {
+        page.raw = None;
+    } else if let Some(page) = state.back.pop() {
+        enter(state, page, effects);
+    } else if filter_of(state).is_some_and(|filter| !filter.is_empty()) {
+        filter(state, "");
+    } else {
+        match state.page {
+            Page::Deck => state.deck.marks.clear(),
+            Page::Approvals if !state.approvals.marks.is_empty() => state.approvals.marks.clear(),
+            _ => enter(state, Page::Deck, effects),
+        }
+    }
+}
+
+pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
+    match state.page {
+        Page::Deck if state.deck.panel == DeckPanel::Needs => match state.deck.needs.key.clone() {
+            Some(AttentionSubject::Rollout(run)) => open_run(state, run, effects),
+            Some(AttentionSubject::Approval(id)) => {
+                descend(state, Page::Approvals, effects);
+                state.approvals.cursor = Cursor { key: Some(id), ..Cursor::default() };
+                if rows::selected_approval(state).is_none() {
+                    // A filter hid it.
+                    state.approvals.filter.clear();
+                    state.approvals.list.clear();
+                }
+            }
+            Some(AttentionSubject::Source(scope)) => {
+                let key = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Reconnect));
+                state.say(Tone::Plain, format!("{}: its server keeps trying; {key} tries at once", scope.source));
+            }
+            None => state.say(Tone::Plain, "nothing needs you"),
+        },
+        Page::Deck => match rows::selected_rollout(state).map(|rollout| rollout.run.clone()) {
+            Some(run) => open_run(state, run, effects),
+            None => state.say(Tone::Plain, "no rollout is selected"),
+        },
+        Page::Approvals => match rows::selected_approval(state).map(|approval| approval.run.clone()) {
+            Some(run) => open_run(state, run, effects),
+            None => state.say(Tone::Plain, "no approval is selected"),
+        },
+        _ => {}
+    }
+}
+
+fn open_run(state: &mut State, run: Run, effects: &mut Vec<Effect>) {
+    state.rollout = Some(RolloutPage {
+        run,
+        panel: RolloutPanel::default(),
+        instance: Cursor::default(),
+        scroll: BTreeMap::new(),
+        raw: None,
+    });
+    descend(state, Page::Rollout, effects);
+}
+
+pub(super) fn panel(state: &mut State, step: isize) {
+    match state.page {
+        Page::Deck => {
+            state.deck.panel = match state.deck.panel {
+                DeckPanel::Needs => DeckPanel::Rollouts,
+                DeckPanel::Rollouts => DeckPanel::Needs,
+            };
+        }
+        Page::Rollout => {
+            if let Some(page) = &mut state.rollout {
+                let all = RolloutPanel::ALL;
+                let at = all.iter().position(|panel| *panel == page.panel).unwrap_or(0);
+                let next = if step > 0 { at + 1 } else { at + all.len() - 1 } % all.len();
+                page.panel = all.get(next).copied().unwrap_or_default();
+                page.raw = None;
+            }
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn mark(state: &mut State) {
+    match state.page {
+        Page::Deck if state.deck.panel == DeckPanel::Rollouts => {
+            if let Some(target) = rows::selected_rollout(state).map(|rollout| rollout.run.target.clone()) {
+                if !state.deck.marks.remove(&target) {
+                    state.deck.marks.insert(target);
+                }
+                motion(state, Motion::By(1));
+            }
+        }
+        Page::Approvals => {
+            if let Some(id) = rows::selected_approval(state).map(|approval| approval.id.clone()) {
+                if !state.approvals.marks.remove(&id) {
+                    state.approvals.marks.insert(id);
+                }
+                motion(state, Motion::By(1));
+            }
+        }
+        _ => state.say(Tone::Plain, "rows are marked in the list of rollouts (Tab)"),
+    }
+}
+
+pub(super) fn output(state: &mut State, effects: &mut Vec<Effect>) {
+    let selected = rows::instance_window(state);
+    let instance = selected.selected.and_then(|at| selected.rows.get(at).copied());
+    let Some(instance) = instance else { return };
+    let Some(connection) = state.owners.get(&instance.target.source).copied() else { return };
+    let opened = state.rollout.as_ref().map(|page| page.run.target.to_string()).unwrap_or_default();
+    let title = format!("{} {} of {opened}", instance.id, instance.version);
+    let instance = instance.id.clone();
+    let token = state.token();
+    effects.push(Effect::Follow { connection, token, instance: instance.clone() });
+    descend(state, Page::Output, effects);
+    state.output = Some(OutputPage {
+        instance,
+        title,
+        token,
+        connection,
+        lines: VecDeque::new(),
+        dropped: 0,
+        follow: true,
+        top: 0,
+        ended: None,
+    });
+}
+
+pub(super) fn raw(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(run) = state.rollout.as_ref().map(|page| page.run.clone()) else { return };
+    let Some(connection) = actions::owner(state, &run) else {
+        return state.say(Tone::Warn, "raw object: no server speaks for this rollout");
+    };
+    let token: Token = state.token();
+    state.asked.insert(token, Asked::Raw(run.clone()));
+    if let Some(page) = &mut state.rollout {
+        page.raw = Some(RawView::default());
+    }
+    effects.push(Effect::Ask { connection, token, query: Query::Inspect { run } });
+}
+
+pub(super) fn copy(state: &mut State, effects: &mut Vec<Effect>) {
+    let text = match state.page {
+        Page::Approvals => rows::selected_approval(state).map(|approval| approval.id.to_string()),
+        Page::Output => state.output.as_ref().map(|output| output.instance.clone()),
+        Page::Rollout => state.rollout.as_ref().map(|page| page.run.target.to_string()),
+        Page::Deck | Page::Logs => rows::selected_rollout(state).map(|rollout| rollout.run.target.to_string()),
+    };
+    match text {
+        Some(text) => {
+            state.say(Tone::Plain, format!("copied {text}"));
+            effects.push(Effect::Copy(text));
+        }
+        None => state.say(Tone::Plain, "nothing is selected that could be copied"),
+    }
+}
+
+/// Tries lost connections now: the named one, or all.
+pub(super) fn reconnect(state: &mut State, name: Option<&str>, effects: &mut Vec<Effect>) {
+    let wanted = |connection: &&Connection| name.is_none_or(|name| connection.name == name);
+    if let Some(name) = name.filter(|_| !state.connections.iter().any(|connection| wanted(&connection))) {
+        let hint = suggestion(name, state.connections.iter().map(|connection| connection.name.as_str()));
+        return state.say(Tone::Warn, format!("reconnect: no server is called {name}{hint}"));
+    }
+    let lost = state
+        .connections
+        .iter()
+        .enumerate()
+        .filter(|(_, connection)| wanted(connection) && !matches!(connection.state, ConnectionState::Up { .. }));
+    let lost: Vec<_> = lost.map(|(id, connection)| (id, connection.name.clone())).collect();
+    let names: Vec<_> = lost.iter().map(|(_, name)| name.as_str()).collect();
+    if names.is_empty() {
+        state.say(Tone::Plain, "reconnect: it is connected");
+    } else {
+        state.say(Tone::Plain, format!("trying {}", names.join(", ")));
+    }
+    effects.extend(lost.into_iter().map(|(connection, _)| Effect::Reconnect { connection }));
+}

@@ -1,0 +1,349 @@
+//! The rows of each list: what matches, in which order, and the few that are on the screen.
+//! The order is computed once after a change; a frame costs what its rows cost.
+
+use super::ConnectionState;
+use super::layout::layout;
+use super::state::{Connection, Cursor, DeckList, OutputPage, OwnCommand, Page, RolloutPanel, State};
+use crate::board::{self, Attention, AttentionSubject, Filter, Freshness};
+use crate::model::{
+    Approval, ApprovalId, ApprovalState, Evidence, Instance, Note, Phase, Receipt, Rollout, Run, Subject, Target,
+};
+use std::cmp::Reverse;
+
+/// The part of a list that is on the screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window<R> {
+    /// The rows on the screen.
+    pub rows: Vec<R>,
+    /// Which row of the list the first of them is.
+    pub top: usize,
+    /// Which of `rows` is selected; `None`: nothing is, or its row is gone.
+    pub selected: Option<usize>,
+    /// Rows of the list, those that a filter hides not counted.
+    pub matching: usize,
+    /// All that there are.
+    pub total: usize,
+}
+
+/// A row of the Deck.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeckRow<'a> {
+    /// The rollout.
+    pub rollout: &'a Rollout,
+    /// Marked with space.
+    pub marked: bool,
+    /// Can it be believed?
+    pub freshness: Freshness,
+    /// One's newest command about it.
+    pub own: Option<&'a OwnCommand>,
+}
+
+/// A row of the Approvals page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovalRow<'a> {
+    /// The approval.
+    pub approval: &'a Approval,
+    /// Marked with space.
+    pub marked: bool,
+    /// Can it be believed?
+    pub freshness: Freshness,
+    /// One's newest command about it.
+    pub own: Option<&'a OwnCommand>,
+}
+
+/// What needs a person, most dangerous first.
+pub fn attention(state: &State) -> &[Attention] {
+    state.attention.get(|| board::rank(&state.board, state.now))
+}
+
+/// The Deck's targets in the order of its list.
+pub fn deck_targets(state: &State) -> &[Target] {
+    &deck_list(state).targets
+}
+
+fn deck_list(state: &State) -> &DeckList {
+    state.deck.list.get(|| {
+        let wanted = |rollout: &&Rollout| {
+            !state.deck.in_flight_only || !matches!(rollout.phase, Phase::Healthy | Phase::Superseded)
+        };
+        let filter = Filter::parse(&state.deck.filter);
+        let mut rollouts = filter.select(state.board.rollouts().filter(wanted));
+        board::sort(&state.board, &mut rollouts, state.deck.order, state.deck.reverse);
+        let targets = rollouts.into_iter().map(|rollout| rollout.run.target.clone()).collect();
+        DeckList { targets, total: state.board.rollouts().count() }
+    })
+}
+
+/// The Approvals page's ids in the order of its list: what is pending first, where most care is
+/// asked for and the oldest first; then what is settled, the newest first.
+pub fn approval_ids(state: &State) -> &[ApprovalId] {
+    state.approvals.list.get(|| {
+        let filter = Filter::parse(&state.approvals.filter);
+        let mut approvals: Vec<&Approval> =
+            state.board.approvals().filter(|approval| approval_matches(state, &filter, approval)).collect();
+        approvals.sort_by_cached_key(|approval| {
+            let pending = approval.state == ApprovalState::Pending;
+            let environment = state.board.environment(&approval.run.target.source, &approval.environment);
+            let tier = environment.map(|environment| environment.tier).unwrap_or_default();
+            let asked = approval.requested.as_millisecond();
+            let by = if pending { (Reverse(Some(tier)), asked) } else { (Reverse(None), -asked) };
+            (!pending, by, approval.id.clone())
+        });
+        approvals.into_iter().map(|approval| approval.id.clone()).collect()
+    })
+}
+
+fn approval_matches(state: &State, filter: &Filter, approval: &Approval) -> bool {
+    if filter.is_empty() {
+        return true;
+    }
+    // An approval is found by what its rollout is found by; one whose rollout is gone by its names.
+    let text = state.approvals.filter.to_lowercase();
+    let names = format!("{} {}", approval.service, approval.environment).to_lowercase();
+    state.board.rollout(&approval.run.target).map_or_else(|| names.contains(&text), |rollout| filter.matches(rollout))
+}
+
+/// How fresh a rollout's row is: a lost server makes all that it told stale.
+#[must_use]
+pub fn freshness(state: &State, rollout: &Rollout) -> Freshness {
+    of_target(state, &rollout.run.target, || board::freshness(&state.board, rollout))
+}
+
+/// How fresh what is known of a target is.
+pub(super) fn of_target(state: &State, target: &Target, otherwise: impl FnOnce() -> Freshness) -> Freshness {
+    let connection = state.owners.get(&target.source).and_then(|id| state.connections.get(*id));
+    connection.and_then(lost).unwrap_or_else(otherwise)
+}
+
+/// Why nothing that a connection told can be believed now.
+#[must_use]
+pub(super) fn lost(connection: &Connection) -> Option<Freshness> {
+    let known = !connection.scopes.is_empty();
+    match &connection.state {
+        ConnectionState::Up { .. } => None,
+        ConnectionState::Connecting if known => {
+            Some(Freshness::Stale { since: connection.since, why: "connecting again".to_owned() })
+        }
+        // What never told anything is not stale, it is not there: no age to count.
+        ConnectionState::Connecting => Some(Freshness::Connecting),
+        ConnectionState::Down { .. } if !known => Some(Freshness::Connecting),
+        ConnectionState::Down { why } => Some(Freshness::Stale { since: connection.since, why: why.clone() }),
+    }
+}
+
+/// The Deck's rows on the screen.
+#[must_use]
+pub fn deck(state: &State) -> Window<DeckRow<'_>> {
+    let list = deck_targets(state);
+    let height = usize::from(layout(state).list.height);
+    let total = deck_list(state).total;
+    window(list, &state.deck.cursor, height, total, |target| {
+        state.board.rollout(target).map(|rollout| DeckRow {
+            rollout,
+            marked: state.deck.marks.contains(target),
+            freshness: freshness(state, rollout),
+            own: state.own_command(&rollout.run),
+        })
+    })
+}
+
+/// The entries of "Needs you" on the screen.
+#[must_use]
+pub fn needs(state: &State) -> Window<&Attention> {
+    let list = attention(state);
+    let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
+    let selected = state.deck.needs.position(list, |entry| &entry.subject);
+    let top = scrolled(state.deck.needs.top, selected, height, list.len());
+    let rows: Vec<_> = list.iter().skip(top).take(height).collect();
+    Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
+}
+
+/// The approvals on the screen.
+#[must_use]
+pub fn approvals(state: &State) -> Window<ApprovalRow<'_>> {
+    let list = approval_ids(state);
+    let height = usize::from(layout(state).list.height);
+    let total = state.board.approvals().count();
+    window(list, &state.approvals.cursor, height, total, |id| {
+        state.board.approval(id).map(|approval| ApprovalRow {
+            approval,
+            marked: state.approvals.marks.contains(id),
+            freshness: approval_freshness(state, approval),
+            own: state.own_command(&approval.run),
+        })
+    })
+}
+
+/// How fresh an approval's row is.
+#[must_use]
+pub fn approval_freshness(state: &State, approval: &Approval) -> Freshness {
+    of_target(state, &approval.run.target, || {
+        let scope = state.board.scope(&crate::model::EntityRef::Approval(approval.id.clone()));
+        Freshness::of(scope.and_then(|scope| state.board.link_of(scope)))
+    })
+}
+
+/// The instances of the opened rollout, all of them.
+#[must_use]
+pub fn instances(state: &State) -> Vec<&Instance> {
+    let Some(page) = &state.rollout else { return Vec::new() };
+    let mut rows: Vec<_> = state.board.instances().filter(|row| row.target == page.run.target).collect();
+    rows.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
+    rows
+}
+
+/// The opened rollout's instances on the screen.
+#[must_use]
+pub fn instance_window(state: &State) -> Window<&Instance> {
+    let list = instances(state);
+    let height = usize::from(layout(state).list.height);
+    let cursor = state.rollout.as_ref().map(|page| page.instance.clone()).unwrap_or_default();
+    let selected = cursor.position(&list, |row| &row.id);
+    let top = scrolled(cursor.top, selected, height, list.len());
+    let rows: Vec<_> = list.iter().skip(top).take(height).copied().collect();
+    Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
+}
+
+/// What happened to a run, newest first.
+#[must_use]
+pub fn notes<'a>(state: &'a State, run: &Run) -> Vec<&'a Note> {
+    let mut rows: Vec<_> = state.board.notes().filter(|note| note.run == *run).collect();
+    rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    rows
+}
+
+/// What was judged of a run, newest first.
+#[must_use]
+pub fn evidence<'a>(state: &'a State, run: &Run) -> Vec<&'a Evidence> {
+    let mut rows: Vec<_> = state.board.evidence().filter(|evidence| evidence.run == *run).collect();
+    rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    rows
+}
+
+/// Commands about a run, newest first.
+#[must_use]
+pub fn receipts<'a>(state: &'a State, run: &Run) -> Vec<&'a Receipt> {
+    let about = |receipt: &&Receipt| match &receipt.command.subject {
+        Subject::Run(of) | Subject::Approval { run: of, .. } => of == run,
+        _ => receipt.targets.iter().any(|target| target.run == *run),
+    };
+    let mut rows: Vec<_> = state.board.receipts().filter(about).collect();
+    let begun = |receipt: &Receipt| receipt.stages.first().map(|record| record.at);
+    rows.sort_by(|a, b| (begun(b), &b.id).cmp(&(begun(a), &a.id)));
+    rows
+}
+
+/// Rows of the panel of the opened rollout that Tab is on.
+#[must_use]
+pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
+    let Some(page) = &state.rollout else { return 0 };
+    match panel {
+        RolloutPanel::Instances => instances(state).len(),
+        RolloutPanel::Events => notes(state, &page.run).len(),
+        RolloutPanel::Evidence => evidence(state, &page.run).len(),
+        RolloutPanel::Receipts => receipts(state, &page.run).len(),
+    }
+}
+
+/// The rollout that keys act on, on this page.
+#[must_use]
+pub fn selected_rollout(state: &State) -> Option<&Rollout> {
+    match state.page {
+        Page::Deck => match state.deck.panel {
+            super::state::DeckPanel::Rollouts => state.deck.cursor.key.as_ref().and_then(|target| {
+                // A row that a filter hides is not selected.
+                state.deck.cursor.position(deck_targets(state), |t| t)?;
+                state.board.rollout(target)
+            }),
+            super::state::DeckPanel::Needs => match state.deck.needs.key.as_ref()? {
+                AttentionSubject::Rollout(run) => state.board.rollout(&run.target).filter(|row| row.run == *run),
+                AttentionSubject::Approval(id) => {
+                    state.board.approval(id).and_then(|approval| state.board.rollout(&approval.run.target))
+                }
+                AttentionSubject::Source(_) => None,
+            },
+        },
+        Page::Rollout => opened(state),
+        _ => None,
+    }
+}
+
+/// The opened rollout's row, while it is still of the same run.
+#[must_use]
+pub fn opened(state: &State) -> Option<&Rollout> {
+    let page = state.rollout.as_ref()?;
+    state.board.rollout(&page.run.target).filter(|row| row.run == page.run)
+}
+
+/// The approval that keys act on.
+#[must_use]
+pub fn selected_approval(state: &State) -> Option<&Approval> {
+    let key = state.approvals.cursor.key.as_ref()?;
+    state.approvals.cursor.position(approval_ids(state), |id| id)?;
+    state.board.approval(key)
+}
+
+/// Marked rows that the filter hides: nothing is done to what can't be seen.
+#[must_use]
+pub fn hidden_marks(state: &State) -> usize {
+    match state.page {
+        Page::Deck => {
+            let shown = deck_targets(state).iter().filter(|target| state.deck.marks.contains(target)).count();
+            state.deck.marks.len() - shown
+        }
+        Page::Approvals => {
+            let shown = approval_ids(state).iter().filter(|id| state.approvals.marks.contains(id)).count();
+            state.approvals.marks.len() - shown
+        }
+        _ => 0,
+    }
+}
+
+/// The first line of an instance's output on a screen of that height, as an index into its lines.
+#[must_use]
+pub fn output_top(output: &OutputPage, height: usize) -> usize {
+    let last = output.lines.len().saturating_sub(height);
+    if output.follow {
+        return last;
+    }
+    usize::try_from(output.top.saturating_sub(output.dropped)).unwrap_or(last).min(last)
+}
+
+impl<K: PartialEq> Cursor<K> {
+    /// Where what is selected is now; `None`: nothing is selected, or it is gone.
+    pub fn position<T>(&self, list: &[T], key: impl Fn(&T) -> &K) -> Option<usize> {
+        let wanted = self.key.as_ref()?;
+        // Rows seldom move: look where it was first.
+        if list.get(self.index).is_some_and(|row| key(row) == wanted) {
+            return Some(self.index);
+        }
+        list.iter().position(|row| key(row) == wanted)
+    }
+}
+
+/// The first row on the screen: as before, unless the selected one would be off it.
+#[must_use]
+pub fn scrolled(top: usize, selected: Option<usize>, height: usize, len: usize) -> usize {
+    let last = len.saturating_sub(height);
+    let top = top.min(last);
+    match selected {
+        Some(at) if at < top => at,
+        Some(at) if height > 0 && at >= top + height => at + 1 - height,
+        _ => top,
+    }
+}
+
+fn window<'a, K: PartialEq, R>(
+    list: &'a [K],
+    cursor: &Cursor<K>,
+    height: usize,
+    total: usize,
+    row: impl Fn(&'a K) -> Option<R>,
+) -> Window<R> {
+    let selected = cursor.position(list, |key| key);
+    let top = scrolled(cursor.top, selected, height, list.len());
+    let rows: Vec<R> = list.iter().skip(top).take(height).filter_map(row).collect();
+    // A row that left the board after the list was made is left out; then the index would lie.
+    let complete = rows.len() == height.min(list.len() - top);
+    Window { rows, top, selected: selected.map(|at| at - top).filter(|_| complete), matching: list.len(), total }
+}

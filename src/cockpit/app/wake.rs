@@ -1,0 +1,60 @@
+//! When the screen changes by itself next. Nothing that counts means no wake: a quiet screen
+//! writes nothing.
+
+use super::age::{age_changes, clock, clock_changes, countdown_changes};
+use super::confirm::settles;
+use super::header::sources;
+use super::rows;
+use super::state::{Page, State};
+use crate::board::{Freshness, Severity};
+use crate::model::ApprovalState;
+use jiff::Timestamp;
+
+/// The next moment at which something visible changes without an event.
+#[must_use]
+pub fn next(state: &State) -> Option<Timestamp> {
+    let now = state.now;
+    let mut moments: Vec<Timestamp> = Vec::new();
+    moments.extend(state.notice.as_ref().map(|notice| notice.until));
+    if state.too_small() {
+        return moments.into_iter().min();
+    }
+    moments.extend(sources(state).iter().filter_map(|source| stale(&source.freshness, now)));
+    if let Some(dialog) = state.dialog() {
+        moments.extend(settles(dialog, now));
+        moments.extend(dialog.items.iter().filter_map(|item| stale(&item.freshness, now)));
+    }
+    match state.page {
+        Page::Deck => {
+            for entry in rows::needs(state).rows {
+                match (entry.deadline.and_then(|at| countdown_changes(at, now)), entry.severity) {
+                    (Some(at), _) => moments.push(at),
+                    // A source's age stands in the header.
+                    (None, Severity::Stale) => {}
+                    (None, _) => moments.push(age_changes(entry.since, now)),
+                }
+            }
+            moments.extend(rows::deck(state).rows.iter().filter_map(|row| clock_changes(clock(row.rollout), now)));
+        }
+        Page::Approvals => {
+            let window = rows::approvals(state);
+            let pending = window.rows.iter().map(|row| row.approval).filter(|a| a.state == ApprovalState::Pending);
+            for approval in pending {
+                moments.push(age_changes(approval.requested, now));
+                moments.extend(approval.expires.and_then(|at| countdown_changes(at, now)));
+            }
+        }
+        Page::Rollout => {
+            moments.extend(rows::opened(state).and_then(|rollout| clock_changes(clock(rollout), now)));
+        }
+        Page::Logs | Page::Output => {}
+    }
+    moments.into_iter().min()
+}
+
+fn stale(freshness: &Freshness, now: Timestamp) -> Option<Timestamp> {
+    match freshness {
+        Freshness::Stale { since, .. } => Some(age_changes(*since, now)),
+        _ => None,
+    }
+}

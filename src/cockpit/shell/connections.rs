@@ -1,0 +1,74 @@
+//! One task for each server: what it tells becomes events.
+
+use crate::client::{Client, ClientEvent};
+use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
+use crate::model::{Query, Reply};
+use futures::StreamExt as _;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+
+/// A server that the cockpit joined.
+pub(super) struct Server {
+    pub(super) client: Client,
+    /// Wakes its task to connect anew.
+    pub(super) again: Arc<Notify>,
+}
+
+/// Follows a server for ever: connects, tells who we are there, hands on every update. The client
+/// itself tries again after a loss and resumes; a push on `again` starts over at once.
+pub(super) async fn follow(id: ConnectionId, name: String, client: Client, again: Arc<Notify>, events: Sender<Event>) {
+    let mut told = None;
+    loop {
+        let mut stream = client.events();
+        if !tell(&events, &mut told, id, &name, ConnectionState::Connecting).await {
+            return;
+        }
+        loop {
+            let event = tokio::select! {
+                () = again.notified() => break,
+                event = stream.next() => event,
+            };
+            let open = match event {
+                Some(ClientEvent::Connected) => {
+                    let state = introduce(&client).await;
+                    tell(&events, &mut told, id, &name, state).await
+                }
+                Some(ClientEvent::Envelope(envelope)) => events.send(Event::Update { id, envelope }).await.is_ok(),
+                Some(ClientEvent::Lost(why)) => {
+                    tracing::warn!(server = %name, "connection lost: {why}");
+                    tell(&events, &mut told, id, &name, ConnectionState::Down { why }).await
+                }
+                None => break,
+            };
+            if !open {
+                return; // the cockpit ended
+            }
+        }
+    }
+}
+
+/// Sends a connection's state unless it was the last one told: a server that stays away is news
+/// once, not with every attempt. False when the cockpit ended.
+async fn tell(
+    events: &Sender<Event>,
+    told: &mut Option<ConnectionState>,
+    id: ConnectionId,
+    name: &str,
+    state: ConnectionState,
+) -> bool {
+    if told.as_ref() == Some(&state) {
+        return !events.is_closed();
+    }
+    *told = Some(state.clone());
+    events.send(Event::Connection { id, name: name.to_owned(), state }).await.is_ok()
+}
+
+async fn introduce(client: &Client) -> ConnectionState {
+    match client.query(Query::WhoAmI).await {
+        Ok(Reply::WhoAmI { actor, enforced }) => ConnectionState::Up { actor, enforced },
+        Ok(Reply::Refused(refusal)) => ConnectionState::Down { why: refusal.why },
+        Ok(_) => ConnectionState::Down { why: "the server did not say who we are to it".to_owned() },
+        Err(error) => ConnectionState::Down { why: error.in_full() },
+    }
+}

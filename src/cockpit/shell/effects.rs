@@ -1,0 +1,124 @@
+//! Carries out what the state asked for, without ever keeping the loop waiting.
+
+use super::connections::{Server, follow};
+use crate::client::{Client, SubmitError, fresh_id};
+use crate::cockpit::app::{ConnectionId, Event, Submitted, Token};
+use crate::model::{Command, Query};
+use futures::StreamExt as _;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Lines of an instance's past output that a following begins with.
+const PAST_LINES: u32 = 1000;
+
+/// The servers and every task that is under way.
+pub(super) struct Effects {
+    servers: Vec<Server>,
+    follows: HashMap<Token, AbortHandle>,
+    events: Sender<Event>,
+    pub(super) tasks: JoinSet<()>,
+}
+
+impl Effects {
+    /// Joins every server.
+    pub(super) fn start(servers: Vec<(String, Client)>, events: Sender<Event>) -> Effects {
+        let mut tasks = JoinSet::new();
+        let joined = servers.into_iter().enumerate().map(|(id, (name, client))| {
+            let again = Arc::new(Notify::new());
+            tasks.spawn(follow(id, name, client.clone(), Arc::clone(&again), events.clone()));
+            Server { client, again }
+        });
+        Effects { servers: joined.collect(), follows: HashMap::new(), events, tasks }
+    }
+
+    /// Tries a connection now.
+    pub(super) fn reconnect(&self, id: ConnectionId) {
+        if let Some(server) = self.servers.get(id) {
+            server.again.notify_one();
+        }
+    }
+
+    /// Asks; the answer comes as [`Event::Reply`].
+    pub(super) fn ask(&mut self, connection: ConnectionId, token: Token, query: Query) {
+        let (client, events) = (self.client(connection), self.events.clone());
+        self.tasks.spawn(async move {
+            let reply = match client {
+                Some(client) => client.query(query).await.map(Box::new).map_err(|error| error.in_full()),
+                None => Err(NO_SERVER.to_owned()),
+            };
+            // The cockpit may have ended meanwhile: nobody waits for the answer then.
+            let _ = events.send(Event::Reply { token, reply }).await;
+        });
+    }
+
+    /// Sends a command, once; the outcome comes as [`Event::Submitted`].
+    pub(super) fn submit(&mut self, connection: ConnectionId, token: Token, mut command: Command) {
+        if command.id.0.is_empty() {
+            command.id = fresh_id();
+        }
+        let (client, events) = (self.client(connection), self.events.clone());
+        self.tasks.spawn(async move {
+            let outcome = match client {
+                Some(client) => match client.submit(command).await {
+                    Ok(receipt) => Submitted::Taken(Box::new(receipt)),
+                    Err(SubmitError::Refused(refusal)) => Submitted::Refused(refusal),
+                    Err(SubmitError::NotSent(why)) => Submitted::NotSent(why),
+                    Err(SubmitError::Unknown(why)) => Submitted::Unknown(why),
+                },
+                None => Submitted::NotSent(NO_SERVER.to_owned()),
+            };
+            // The cockpit may have ended meanwhile; the server goes on with the command all the same.
+            let _ = events.send(Event::Submitted { token, outcome }).await;
+        });
+    }
+
+    /// Follows an instance's output until it ends or [`Effects::unfollow`] is called.
+    pub(super) fn follow(&mut self, connection: ConnectionId, token: Token, instance: String) {
+        let (client, events) = (self.client(connection), self.events.clone());
+        let task = self.tasks.spawn(async move {
+            let why = match client {
+                Some(client) => relay(&client, token, &instance, &events).await,
+                None => NO_SERVER.to_owned(),
+            };
+            // As above.
+            let _ = events.send(Event::LogEnded { token, why }).await;
+        });
+        self.follows.insert(token, task);
+    }
+
+    /// Ends a following.
+    pub(super) fn unfollow(&mut self, token: Token) {
+        if let Some(task) = self.follows.remove(&token) {
+            task.abort();
+        }
+    }
+
+    fn client(&self, id: ConnectionId) -> Option<Client> {
+        self.servers.get(id).map(|server| server.client.clone())
+    }
+}
+
+const NO_SERVER: &str = "there is no such connection";
+
+/// Hands on lines; returns why there are no more.
+async fn relay(client: &Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
+    let mut lines = match client.follow_log(instance, PAST_LINES).await {
+        Ok(lines) => lines,
+        Err(error) => return error.in_full(),
+    };
+    while let Some(line) = lines.next().await {
+        match line {
+            Ok(line) => {
+                let line = crate::model::sanitize_line(&line);
+                if events.send(Event::LogLine { token, line }).await.is_err() {
+                    break;
+                }
+            }
+            Err(error) => return error.in_full(),
+        }
+    }
+    "the instance's output ended".to_owned()
+}

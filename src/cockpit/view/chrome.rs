@@ -1,0 +1,105 @@
+//! What every page has: the header with its sources, and the footer with its keys.
+
+use super::widgets::input;
+use super::widgets::pen::Pen;
+use super::{Ctx, Scope, format, rect};
+use crate::board::Freshness;
+use crate::cockpit::app::ConnectionState;
+use crate::cockpit::app::age::age;
+use crate::cockpit::app::hints::footer as footer_keys;
+use crate::cockpit::app::header::{Header, SourceItem, header as about};
+use crate::cockpit::app::state::{Overlay, Tone};
+use ratatui::buffer::Buffer;
+
+/// The first row: name, every source with its freshness, holds, who you are.
+pub(super) fn header(ctx: &Ctx<'_>, buf: &mut Buffer) {
+    let header = about(ctx.state);
+    let mut pen = Pen::new(buf, rect(ctx.layout.header), 0);
+    pen.tail(" ", ctx.style(Scope::Text));
+    let who = who(&header);
+    pen.tail(&who, ctx.style(if header.read_only { Scope::ToneWarn } else { Scope::Dim }));
+    pen.tail("   ", ctx.style(Scope::Text));
+    let (holds, scope) = holds(ctx, &header);
+    pen.tail(&holds, ctx.style(scope));
+    pen.tail("   ", ctx.style(Scope::Text));
+    pen.put(" flightdeck", ctx.style(Scope::Brand));
+    let room = pen.left();
+    let mut sources: Vec<_> = header.sources.iter().map(|source| source_words(ctx, source, true)).collect();
+    let long = |sources: &[(String, Scope)]| sources.iter().map(|(text, _)| format::width(text) + 3).sum::<u16>();
+    if long(&sources) > room {
+        sources = header.sources.iter().map(|source| source_words(ctx, source, false)).collect();
+    }
+    for (text, scope) in sources {
+        pen.skip(3).put(&text, ctx.style(scope));
+    }
+}
+
+/// `local ●`, `prod-us ◌ stale 41 s: connection refused`.
+fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scope) {
+    match &source.freshness {
+        Freshness::Fresh => (format!("{} ●", source.name), Scope::LinkLive),
+        Freshness::Connecting if down(ctx, source) => (format!("{} ✗ not there", source.name), Scope::LinkStale),
+        Freshness::Connecting => (format!("{} ◌ connecting", source.name), Scope::LinkConnecting),
+        Freshness::Stale { since, why } => {
+            let why = if full { format!(": {why}") } else { String::new() };
+            (format!("{} ◌ stale {}{why}", source.name, age(*since, ctx.now)), Scope::LinkStale)
+        }
+        Freshness::Denied { verb, resource } => {
+            let what = if full { format!(": no {verb} on {resource}") } else { String::new() };
+            (format!("{} ⊘ denied{what}", source.name), Scope::LinkDenied)
+        }
+    }
+}
+
+/// Is its server known to be away, though it is tried again and again?
+fn down(ctx: &Ctx<'_>, source: &SourceItem) -> bool {
+    let connection = ctx.state.connections.get(source.connection);
+    connection.is_some_and(|connection| matches!(connection.state, ConnectionState::Down { .. }))
+}
+
+fn who(header: &Header<'_>) -> String {
+    let policy = if header.enforced { "enforced" } else { "advisory" };
+    let read_only = if header.read_only { ", read-only" } else { "" };
+    match header.actor {
+        Some(actor) => format!("{actor}, {policy}{read_only}"),
+        None => format!("offline{read_only}"),
+    }
+}
+
+fn holds(ctx: &Ctx<'_>, header: &Header<'_>) -> (String, Scope) {
+    match header.holds.as_slice() {
+        [] => ("no hold".to_owned(), Scope::Dim),
+        [hold] if ctx.layout.header.width >= 100 => {
+            (format!("⏸ {} by {}: {}", hold.id, hold.owner, hold.selector), Scope::Hold)
+        }
+        [hold] => (format!("⏸ hold {}", hold.id), Scope::Hold),
+        holds => (format!("⏸ {} holds", holds.len()), Scope::Hold),
+    }
+}
+
+/// The last row: the filter while it is typed, a notice while there is one, else the keys.
+pub(super) fn footer(ctx: &Ctx<'_>, buf: &mut Buffer) {
+    let mut pen = Pen::new(buf, rect(ctx.layout.footer), 0);
+    if let Some(Overlay::Filter { input, .. }) = &ctx.state.overlay {
+        pen.put(" / ", ctx.style(Scope::Key));
+        pen.tail(" Enter keep  Esc undo  words, !not, env:prod, phase:paused ", ctx.style(Scope::InputHint));
+        let room = pen.left();
+        return input::draw(&mut pen, input, room, true, ctx.theme);
+    }
+    if let Some(notice) = &ctx.state.notice {
+        let (glyph, scope) = match notice.tone {
+            Tone::Plain => ("·", Scope::TonePlain),
+            Tone::Good => ("✓", Scope::ToneGood),
+            Tone::Warn => ("!", Scope::ToneWarn),
+            Tone::Bad => ("✗", Scope::ToneBad),
+        };
+        pen.put(&format!(" {glyph} {}", notice.text), ctx.style(scope));
+        return;
+    }
+    let from = pen.x();
+    for hint in footer_keys(ctx.state) {
+        pen.skip((from + hint.x).saturating_sub(pen.x()));
+        let (key, words) = if hint.available { (Scope::Key, Scope::Text) } else { (Scope::KeyOff, Scope::KeyOff) };
+        pen.put(&hint.key, ctx.style(key)).skip(1).put(hint.label, ctx.style(words));
+    }
+}

@@ -1,0 +1,142 @@
+//! Numbers and times as they stand on the screen: short, and of one width in a column. What ticks
+//! is in [`crate::cockpit::app::age`].
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+/// Columns that a text takes.
+pub(super) fn width(text: &str) -> u16 {
+    u16::try_from(text.width()).unwrap_or(u16::MAX)
+}
+
+/// At most so many columns of a text; `…` says that there was more.
+pub(super) fn clip(text: &str, columns: u16) -> String {
+    let columns = usize::from(columns);
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut used = 0;
+    let mut out = String::new();
+    for c in text.chars() {
+        let wide = c.width().unwrap_or(0);
+        if used + wide + 1 > columns {
+            break;
+        }
+        used += wide;
+        out.push(c);
+    }
+    if columns > 0 {
+        out.push('…');
+    }
+    out
+}
+
+/// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.
+pub(super) fn exact(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, minutes, 0) if minutes > 0 => format!("{minutes} m"),
+        (0, 0..3, _) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} m {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} m"),
+    }
+}
+
+/// Time of day where the person is.
+pub(super) fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+}
+
+/// Since when something settled: the time of day when it was today, else the date. It does not tick.
+pub(super) fn since(now: Timestamp, at: Timestamp, zone: &TimeZone) -> String {
+    let (now, at) = (now.to_zoned(zone.clone()), at.to_zoned(zone.clone()));
+    let form = if now.date() == at.date() {
+        "%H:%M"
+    } else if now.year() == at.year() {
+        "%e %b"
+    } else {
+        "%Y-%m"
+    };
+    at.strftime(form).to_string().trim().to_owned()
+}
+
+/// Requests per second: `0.4`, `12`, `310`, `1.2k`, `45k`, `1.2M`.
+pub(super) fn rate(value: f64) -> String {
+    match value {
+        v if v < 0.05 => "0".to_owned(),
+        v if v < 9.95 => format!("{v:.1}"),
+        v if v < 999.5 => format!("{v:.0}"),
+        v if v < 9_950.0 => format!("{:.1}k", v / 1e3),
+        v if v < 999_500.0 => format!("{:.0}k", v / 1e3),
+        v => format!("{:.1}M", v / 1e6),
+    }
+}
+
+/// A share as percent without its sign: `0.0`, `4.1`, `37`.
+pub(super) fn percent(share: f64) -> String {
+    let value = share * 100.0;
+    match value {
+        v if v > 0.0 && v < 0.05 => "<.1".to_owned(),
+        v if v < 9.95 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+/// Milliseconds without unit, up to four characters: `3.4`, `210`, `12k`.
+pub(super) fn millis(value: f64) -> String {
+    match value {
+        v if v < 9.95 => format!("{v:.1}"),
+        v if v < 9_999.5 => format!("{v:.0}"),
+        v => format!("{:.0}k", v / 1e3),
+    }
+}
+
+/// The start of a digest, long enough to tell two apart: `sha256:3fa9c01b`.
+pub(super) fn digest(text: &str) -> String {
+    match text.split_once(':') {
+        Some((algorithm, hex)) => format!("{algorithm}:{}", hex.chars().take(8).collect::<String>()),
+        None => text.chars().take(12).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_by_columns_and_say_so() {
+        for (text, columns, expected) in [
+            ("checkout", 8, "checkout"),
+            ("checkout", 7, "checko…"),
+            ("漢字漢字", 5, "漢字…"),
+            ("漢字漢字", 4, "漢…"),
+            ("x", 0, ""),
+        ] {
+            let got = clip(text, columns);
+            assert_eq!(got, expected);
+            assert!(width(&got) <= columns);
+        }
+    }
+
+    #[test]
+    fn spans_of_a_plan_are_exact() {
+        for (seconds, plan) in [(0, "0 s"), (59, "59 s"), (90, "90 s"), (300, "5 m"), (301, "5 m 1 s"), (5400, "1 h 30 m")] {
+            assert_eq!(exact(SignedDuration::from_secs(seconds)), plan);
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_width() {
+        for (value, expected) in [(0.0, "0"), (0.41, "0.4"), (12.4, "12"), (310.0, "310"), (1234.0, "1.2k"), (45_000.0, "45k"), (1.25e6, "1.2M")] {
+            assert_eq!(rate(value), expected);
+        }
+        for (share, expected) in [(0.0, "0.0"), (0.0001, "<.1"), (0.041, "4.1"), (0.37, "37"), (1.0, "100")] {
+            assert_eq!(percent(share), expected);
+        }
+        for (value, expected) in [(3.42, "3.4"), (210.4, "210"), (12_000.0, "12k")] {
+            assert_eq!(millis(value), expected);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What lies over a page: confirmation, palette, help.
+
+use super::widgets::input;
+use super::widgets::panel::{Title, centered, window};
+use super::widgets::pen::Pen;
+use super::{Ctx, Scope, format};
+use crate::cockpit::app::confirm::{blocked, settles};
+use crate::cockpit::app::dialog::{Dialog, Field, Item};
+use crate::cockpit::app::hints::help as help_lines;
+use crate::cockpit::app::state::{Input, Overlay, Palette};
+use crate::model::{Direction, Friction};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Columns of a confirmation.
+const DIALOG: u16 = 84;
+/// Completions that the palette shows.
+const COMPLETIONS: usize = 12;
+
+/// Draws what is open; the filter is in the footer.
+pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
+    let inside = Rect { y: area.y + 1, height: area.height.saturating_sub(2), ..area };
+    match &ctx.state.overlay {
+        Some(Overlay::Dialog(dialog)) => confirmation(ctx, dialog, inside, buf),
+        Some(Overlay::Palette(palette)) => palette_box(ctx, palette, inside, buf),
+        Some(Overlay::Help { top }) => help(ctx, *top, inside, buf),
+        Some(Overlay::Filter { .. }) | None => {}
+    }
+}
+
+/// A line of a confirmation: what it is, its words, how they look.
+type Line = (&'static str, String, Scope);
+
+fn confirmation(ctx: &Ctx<'_>, dialog: &Dialog, area: Rect, buf: &mut Buffer) {
+    let lines = about(ctx, dialog, area.height.saturating_sub(8));
+    let blocked = blocked(ctx.state, dialog);
+    let asked = asked_rows(dialog, blocked.is_some());
+    let width = DIALOG.min(area.width.saturating_sub(2));
+    let wrapped: Vec<Line> = lines.into_iter().flat_map(|line| wrap(line, width.saturating_sub(4 + NAME))).collect();
+    let room = area.height.saturating_sub(asked + 3);
+    let shown = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).min(room);
+    let at = centered(area, width, shown + asked + 3);
+    let (scope, way) = match dialog.direction {
+        Direction::Raises => (Scope::DialogRaises, "raises exposure"),
+        Direction::Reduces => (Scope::DialogReduces, "reduces exposure"),
+        Direction::Neutral => (Scope::Border, "changes no exposure"),
+    };
+    let many = if dialog.items.len() > 1 { format!(" {} targets", dialog.items.len()) } else { String::new() };
+    let title = Title { left: format!("{}{many}", dialog.action.row().label), right: way.to_owned(), focus: true };
+    let inner = window(buf, at, &title, scope, ctx.theme);
+    for (row, (name, words, scope)) in (0..shown).zip(&wrapped) {
+        let mut pen = Pen::new(buf, inner, row);
+        pen.cell(name, NAME, ctx.style(Scope::Column)).put(words, ctx.style(*scope));
+    }
+    questions(ctx, dialog, blocked.as_deref(), inner, shown + 1, buf);
+}
+
+const NAME: u16 = 10;
+
+fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let several = dialog.items.len() > 1;
+    for item in dialog.items.iter().take(usize::from(most.max(1))) {
+        let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
+        lines.push((if several { "·" } else { "target" }, format!("{}{change}", item.target), Scope::Strong));
+        if let Some(problem) = item.freshness.problem(ctx.now) {
+            lines.push(("seen", format!("◌ {problem}"), Scope::LinkStale));
+        }
+        if let Some(problem) = item.problem() {
+            lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
+        }
+    }
+    let warnings = dialog.forecasts().flat_map(|forecast| &forecast.warnings);
+    lines.extend(warnings.map(|warning| ("beware", format!("! {warning}"), Scope::DialogWarning)));
+    let mut name = "a yes";
+    for forecast in dialog.forecasts() {
+        for line in &forecast.lines {
+            lines.push((name, line.clone(), Scope::Text));
+            name = "";
+        }
+        if let Some(takes) = forecast.takes {
+            lines.push(("takes", format!("about {}", format::exact(takes)), Scope::Text));
+        }
+    }
+    if dialog.items.iter().any(|item| !item.answered()) {
+        lines.push(("forecast", "◌ asking the server …".to_owned(), Scope::Dim));
+    }
+    lines.extend(pin(&dialog.items));
+    lines
+}
+
+/// What the yes is bound to.
+fn pin(items: &[Item]) -> Option<Line> {
+    let [item] = items else { return None };
+    let pin = item.wanted_pin()?;
+    let facts: Vec<String> = pin.facts.iter().map(|(fact, value)| format!("{} {value}", fact.word())).collect();
+    Some(("bound to", facts.join(", "), Scope::Dim))
+}
+
+/// Long words go on in the next lines.
+fn wrap((name, words, scope): Line, columns: u16) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut line = String::new();
+    for word in words.split(' ') {
+        if !line.is_empty() && format::width(&line) + 1 + format::width(word) > columns {
+            lines.push((if lines.is_empty() { name } else { "" }, std::mem::take(&mut line), scope));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push((if lines.is_empty() { name } else { "" }, line, scope));
+    lines
+}
+
+/// Rows that the questions at the bottom take.
+const fn asked_rows(dialog: &Dialog, blocked: bool) -> u16 {
+    if blocked {
+        return 2;
+    }
+    match dialog.friction {
+        Friction::None | Friction::Yes => 3,
+        Friction::Challenge(_) | Friction::ChallengeAndReason(_) => 4,
+    }
+}
+
+fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect, row: u16, buf: &mut Buffer) {
+    let (hint, key) = (ctx.style(Scope::InputHint), ctx.style(Scope::Key));
+    if let Some(why) = blocked {
+        Pen::new(buf, inner, row).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
+        Pen::new(buf, inner, row + 1).put("Esc", key).put(" leaves; nothing was done", hint);
+        return;
+    }
+    let mut row = row;
+    let challenge = match &dialog.friction {
+        Friction::Challenge(text) | Friction::ChallengeAndReason(text) => Some(text),
+        _ => None,
+    };
+    let needs_reason = matches!(dialog.friction, Friction::ChallengeAndReason(_));
+    if let Some(text) = challenge {
+        let mut pen = Pen::new(buf, inner, row);
+        pen.cell("type", NAME, ctx.style(Scope::Column)).put(text, ctx.style(Scope::DialogChallenge)).skip(2).put("› ", hint);
+        field(ctx, &mut pen, &dialog.challenge, dialog.field == Field::Challenge);
+        row += 1;
+    }
+    let mut pen = Pen::new(buf, inner, row);
+    pen.cell("reason", NAME, ctx.style(Scope::Column));
+    if dialog.reason.text.is_empty() && dialog.field != Field::Reason {
+        pen.put(if needs_reason { "needed: Tab to write it" } else { "Tab to give one" }, hint);
+    } else {
+        pen.put("› ", hint);
+        field(ctx, &mut pen, &dialog.reason, dialog.field == Field::Reason);
+    }
+    let mut pen = Pen::new(buf, inner, row + 1);
+    let yes = if challenge.is_some() || dialog.field == Field::Reason { "Enter" } else { "y" };
+    let ready = settles(dialog, ctx.now).is_none();
+    pen.put(yes, ctx.style(if ready { Scope::Key } else { Scope::KeyOff }));
+    pen.put(&format!(" {}   ", dialog.action.row().label), ctx.style(Scope::Text));
+    pen.put("Esc", key).put(" leave without doing anything", ctx.style(Scope::Text));
+    if let Some(said) = &dialog.said {
+        Pen::new(buf, inner, row + 2).put(&format!("! {said}"), ctx.style(Scope::ToneWarn));
+    }
+}
+
+fn field(ctx: &Ctx<'_>, pen: &mut Pen<'_>, typed: &Input, focus: bool) {
+    let room = pen.left();
+    input::draw(pen, typed, room, focus, ctx.theme);
+}
+
+fn palette_box(ctx: &Ctx<'_>, palette: &Palette, area: Rect, buf: &mut Buffer) {
+    let width = 90.min(area.width.saturating_sub(2));
+    let most = COMPLETIONS.min(usize::from(area.height.saturating_sub(4)));
+    let selected = palette.selected.unwrap_or(0);
+    let top = selected.saturating_sub(most.saturating_sub(1));
+    let shown = palette.completions.len().min(most);
+    let height = u16::try_from(shown).unwrap_or(0) + 3;
+    let at = Rect { x: area.x + (area.width - width) / 2, y: area.y + 1, width, height: height.min(area.height) };
+    let right = "Tab complete  ↑ history  Enter run  Esc leave".to_owned();
+    let inner = window(buf, at, &Title { left: "Command".to_owned(), right, focus: true }, Scope::BorderFocus, ctx.theme);
+    let mut pen = Pen::new(buf, inner, 0);
+    pen.put(": ", ctx.style(Scope::Key));
+    field(ctx, &mut pen, &palette.input, true);
+    let texts = palette.completions.iter().map(|completion| format::width(&completion.text));
+    let column = texts.max().unwrap_or(0).clamp(16, width / 2);
+    for (row, (index, completion)) in (1..).zip(palette.completions.iter().enumerate().skip(top).take(most)) {
+        let chosen = palette.selected == Some(index);
+        if chosen {
+            buf.set_style(Rect { y: inner.y + row, height: 1, ..inner }, ctx.style(Scope::Selection));
+        }
+        let (text, help) = if completion.available {
+            (Scope::Text, Scope::Dim)
+        } else {
+            (Scope::KeyOff, Scope::KeyOff)
+        };
+        let mut pen = Pen::new(buf, inner, row);
+        pen.cell(if chosen { "▌" } else { "" }, 2, ctx.style(Scope::SelectionBar));
+        pen.cell(&completion.text, column, ctx.style(text)).skip(2).put(&completion.help, ctx.style(help));
+    }
+}
+
+fn help(ctx: &Ctx<'_>, top: usize, area: Rect, buf: &mut Buffer) {
+    let lines = help_lines(ctx.state);
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
+    let at = centered(area, 100.min(area.width.saturating_sub(2)), height);
+    let rows = usize::from(at.height.saturating_sub(2));
+    let top = top.min(lines.len().saturating_sub(rows));
+    let below = lines.len().saturating_sub(top + rows);
+    let more = if top + below == 0 { "Esc leaves".to_owned() } else { format!("↑ {top}  ↓ {below}  Esc leaves") };
+    let title = Title { left: "Keys of this page".to_owned(), right: more, focus: true };
+    let inner = window(buf, at, &title, Scope::BorderFocus, ctx.theme);
+    for (row, line) in (0..inner.height).zip(lines.iter().skip(top)) {
+        let off = line.unavailable.is_some();
+        let style = |scope| ctx.style(if off { Scope::KeyOff } else { scope });
+        let mut pen = Pen::new(buf, inner, row);
+        let keys = if line.keys.is_empty() { format!(":{}", line.name) } else { line.keys.clone() };
+        pen.cell(&keys, 16, style(Scope::Key)).skip(1);
+        pen.put(line.sentence, style(Scope::Text));
+        if let Some(why) = &line.unavailable {
+            pen.put(&format!("  ({why})"), ctx.style(Scope::Faint));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The Approvals page: one queue over all sources, and everything about the selected request.
+
+use super::phase;
+use crate::cockpit::app::actions::may_approve;
+use crate::cockpit::app::age::{age, countdown};
+use crate::cockpit::app::rows::{self, ApprovalRow};
+use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::cockpit::view::widgets::pen::Pen;
+use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
+use crate::model::{Approval, ApprovalState, ReleaseRef, Verdict};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+/// Columns that the names of the details take.
+const NAME: u16 = 12;
+
+/// Draws it.
+pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+    let list = rect(ctx.layout.list);
+    let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
+    sides(buf, frame, ctx.theme);
+    let window = rows::approvals(ctx.state);
+    let count = match (window.matching, window.total) {
+        (matching, total) if matching == total => format!("{total}"),
+        (matching, total) => format!("{matching} of {total}"),
+    };
+    let filter = &ctx.state.approvals.filter;
+    let right = if filter.is_empty() { "pending first, oldest risk first".to_owned() } else { format!("/{filter}") };
+    let title = Title { left: format!("Approvals ({count})"), right, focus: true };
+    let heading = ctx.layout.heading.map_or(list, rect);
+    edge(buf, frame, heading.y - 1, Edge::Top, &title, ctx.theme);
+    let widths = Widths::of(list.width);
+    names(ctx, &widths, heading, buf);
+    if window.rows.is_empty() {
+        let text = if window.total == 0 { "✓ nothing waits for a yes" } else { "Nothing matches the filter." };
+        Pen::new(buf, list, 0).skip(2).put(text, ctx.style(Scope::Dim));
+    }
+    for (y, row) in (0..list.height).zip(&window.rows) {
+        draw_row(ctx, &widths, row, window.selected == Some(usize::from(y)), list, y, buf);
+    }
+    if let Some(area) = ctx.layout.detail {
+        let chosen = rows::selected_approval(ctx.state);
+        let left = chosen.map_or_else(String::new, |approval| format!("{} in {}", approval.service, approval.environment));
+        edge(buf, frame, area.y - 1, Edge::Between, &Title { left, ..Title::default() }, ctx.theme);
+        if let Some(approval) = chosen {
+            details(ctx, approval, rect(area), buf);
+        }
+    }
+    edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &Title::default(), ctx.theme);
+}
+
+/// Widths of the columns; what a yes lets through takes the rest.
+struct Widths {
+    service: u16,
+    environment: u16,
+    change: u16,
+    author: u16,
+    said: u16,
+    when: u16,
+}
+
+impl Widths {
+    const fn of(width: u16) -> Widths {
+        match width {
+            0..70 => Widths { service: 12, environment: 0, change: 0, author: 0, said: 8, when: 6 },
+            70..100 => Widths { service: 12, environment: 10, change: 15, author: 0, said: 8, when: 6 },
+            100..150 => Widths { service: 14, environment: 11, change: 18, author: 12, said: 8, when: 22 },
+            _ => Widths { service: 20, environment: 14, change: 24, author: 16, said: 10, when: 24 },
+        }
+    }
+}
+
+fn names(ctx: &Ctx<'_>, widths: &Widths, area: Rect, buf: &mut Buffer) {
+    let style = ctx.style(Scope::Column);
+    let mut pen = Pen::new(buf, area, 0);
+    pen.skip(4).cell("service", widths.service, style).skip(1);
+    for (name, width) in [("env", widths.environment), ("from → to", widths.change), ("author", widths.author)] {
+        if width > 0 {
+            pen.cell(name, width, style).skip(1);
+        }
+    }
+    pen.cell("said", widths.said, style).skip(1).cell("asked", widths.when, style).skip(1);
+    pen.put("what a yes lets through", style);
+}
+
+fn draw_row(
+    ctx: &Ctx<'_>,
+    widths: &Widths,
+    row: &ApprovalRow<'_>,
+    selected: bool,
+    list: Rect,
+    y: u16,
+    buf: &mut Buffer,
+) {
+    let approval = row.approval;
+    let (sign, scope) = sign(&approval.state);
+    let over = approval.state != ApprovalState::Pending;
+    let struck = matches!(approval.state, ApprovalState::Superseded { .. });
+    let plain = if over { ctx.style(Scope::Dim) } else { ctx.style(Scope::Text) };
+    let plain = if struck { plain.add_modifier(Modifier::CROSSED_OUT) } else { plain };
+    if selected {
+        buf.set_style(Rect { y: list.y + y, height: 1, ..list }, ctx.style(Scope::Selection));
+    }
+    let mut pen = Pen::new(buf, list, y);
+    pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
+    pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
+    pen.cell(sign, 2, ctx.style(scope));
+    cell(&mut pen, approval.service.as_str(), widths.service, if over { plain } else { ctx.style(Scope::Strong) });
+    cell(&mut pen, approval.environment.as_str(), widths.environment, plain);
+    cell(&mut pen, &change(approval), widths.change, plain);
+    cell(&mut pen, &approval.author, widths.author, plain);
+    cell(&mut pen, &said(approval), widths.said, ctx.style(scope));
+    cell(&mut pen, &when(ctx, approval, widths.when), widths.when, ctx.style(Scope::Dim));
+    let under_way = row.own.filter(|own| own.progress.is_open());
+    match (under_way, &approval.state) {
+        (Some(own), _) => {
+            pen.put(&format!("→ {} {}", own.action.row().label, own.progress.word()), ctx.style(Scope::StageOpen))
+        }
+        (None, ApprovalState::Superseded { by }) => pen.put(&format!("» superseded by {by}"), ctx.style(Scope::Dim)),
+        _ if !row.freshness.is_fresh() => {
+            pen.put(&format!("◌ {}", row.freshness.problem(ctx.now).unwrap_or_default()), ctx.style(Scope::LinkStale))
+        }
+        _ => pen.put(&approval.what, plain),
+    };
+}
+
+fn cell(pen: &mut Pen<'_>, text: &str, width: u16, style: Style) {
+    if width > 0 {
+        // The line through a superseded row ends with its text.
+        let text = format::clip(text, width);
+        let rest = width.saturating_sub(format::width(&text));
+        pen.put(&text, style).skip(rest + 1);
+    }
+}
+
+const fn sign(state: &ApprovalState) -> (&'static str, Scope) {
+    match state {
+        ApprovalState::Pending => ("?", Scope::SeverityApproval),
+        ApprovalState::Approved => ("✓", Scope::StageGood),
+        ApprovalState::Rejected => ("✗", Scope::StageBad),
+        ApprovalState::Expired => ("⌛", Scope::ToneWarn),
+        ApprovalState::Superseded { .. } => ("»", Scope::Dim),
+    }
+}
+
+fn change(approval: &Approval) -> String {
+    let from = approval.from.as_ref().map_or("-", |release| release.version.as_str());
+    format!("{from} → {}", approval.to.version)
+}
+
+/// How many said yes, or how it ended.
+fn said(approval: &Approval) -> String {
+    match &approval.state {
+        ApprovalState::Pending => format!("{} of {}", yes(approval), approval.requirement.count),
+        ApprovalState::Approved => "approved".to_owned(),
+        ApprovalState::Rejected => "rejected".to_owned(),
+        ApprovalState::Expired => "expired".to_owned(),
+        ApprovalState::Superseded { .. } => "void".to_owned(),
+    }
+}
+
+fn yes(approval: &Approval) -> usize {
+    approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved).count()
+}
+
+fn when(ctx: &Ctx<'_>, approval: &Approval, width: u16) -> String {
+    if approval.state != ApprovalState::Pending {
+        return format::since(ctx.now, approval.requested, ctx.zone);
+    }
+    let asked = age(approval.requested, ctx.now);
+    match approval.expires {
+        Some(at) if width > 10 => format!("{asked}, lapses {}", countdown(at, ctx.now)),
+        _ => asked,
+    }
+}
+
+/// Everything about one request, as many lines as there is room for, most wanted first.
+fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
+    let text = Scope::Text;
+    let mut lines: Vec<(&str, String, Scope)> = vec![
+        ("a yes", approval.what.clone(), Scope::Strong),
+        ("from", release(approval.from.as_ref()), Scope::ArmStable),
+        ("to", release(Some(&approval.to)), Scope::ArmCandidate),
+        asks(ctx, approval),
+        you(ctx, approval),
+        needs(approval),
+    ];
+    for vote in &approval.votes {
+        let (glyph, word) = match vote.verdict {
+            Verdict::Approved => ("✓", "yes"),
+            Verdict::Rejected => ("✗", "no"),
+        };
+        let why = vote.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let at = format::clock(vote.at, ctx.zone);
+        lines.push(("said", format!("{glyph} {} said {word} at {at}{why}", vote.who), text));
+    }
+    if let ApprovalState::Superseded { by } = &approval.state {
+        lines.push(("replaced", format!("» {by}"), text));
+    }
+    let behind = approval.behind.join("; ");
+    lines.push(("behind it", if behind.is_empty() { "nothing waits".to_owned() } else { behind }, text));
+    evidence(ctx, approval, &mut lines);
+    let mut before = "";
+    for (row, (name, words, scope)) in (0..area.height).zip(&lines) {
+        let mut pen = Pen::new(buf, area, row);
+        pen.skip(1).cell(if *name == before { "" } else { name }, NAME, ctx.style(Scope::Column));
+        pen.put(words, ctx.style(*scope));
+        before = name;
+    }
+}
+
+fn asks(ctx: &Ctx<'_>, approval: &Approval) -> (&'static str, String, Scope) {
+    let pending = approval.state == ApprovalState::Pending;
+    let lapses = match approval.expires {
+        Some(at) if pending => format!("; lapses in {}, then its rollout is aborted", countdown(at, ctx.now)),
+        _ => String::new(),
+    };
+    let ago = if pending { format!(", {} ago", age(approval.requested, ctx.now)) } else { String::new() };
+    let at = format::clock(approval.requested, ctx.zone);
+    ("asks", format!("{} at {at}{ago}{lapses}", approval.author), Scope::Text)
+}
+
+fn you(ctx: &Ctx<'_>, approval: &Approval) -> (&'static str, String, Scope) {
+    match may_approve(ctx.state, approval) {
+        _ if approval.state != ApprovalState::Pending => ("you", "can't: it is settled".to_owned(), Scope::Dim),
+        Ok(()) => ("you", "✓ may approve or reject".to_owned(), Scope::ToneGood),
+        Err(why) => ("you", format!("✗ may not approve: {why}"), Scope::ToneWarn),
+    }
+}
+
+fn needs(approval: &Approval) -> (&'static str, String, Scope) {
+    let requirement = &approval.requirement;
+    let who = if requirement.from.is_empty() { "anybody here".to_owned() } else { requirement.from.join(" or ") };
+    let own = if requirement.allow_self { "" } else { ", not by its author" };
+    let count = requirement.count;
+    ("needs", format!("{} of {count} yes by {who}{own}", yes(approval)), Scope::Text)
+}
+
+fn evidence(ctx: &Ctx<'_>, approval: &Approval, lines: &mut Vec<(&str, String, Scope)>) {
+    let judged = rows::evidence(ctx.state, &approval.run);
+    if judged.is_empty() {
+        lines.push(("evidence", "none was gathered yet".to_owned(), Scope::Dim));
+    }
+    for evidence in judged {
+        let verdict = evidence.analysis.as_ref().map(|report| glyph::verdict(report.verdict).0);
+        let at = format::clock(evidence.at, ctx.zone);
+        lines.push(("evidence", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
+        for metric in evidence.analysis.iter().flat_map(|report| &report.metrics) {
+            lines.push(("evidence", format!("   {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim));
+        }
+    }
+    if let Some(rollout) = ctx.state.board.rollout(&approval.run.target).filter(|rollout| rollout.run == approval.run) {
+        let (word, scope) = phase::state(rollout);
+        let line = format!("{} {word}: {}", glyph::phase(rollout.phase), rollout.message);
+        lines.push(("rollout", line, scope));
+    }
+}
+
+fn release(release: Option<&ReleaseRef>) -> String {
+    match release {
+        Some(release) => format!("{}  {}", release.version, release.digest),
+        None => "nothing serves yet".to_owned(),
+    }
+}

@@ -1,0 +1,364 @@
+//! The Deck: environments, what needs a person, all rollouts.
+
+use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
+use super::phase;
+use crate::board::{Attention, Severity};
+use crate::cockpit::app::age::{age, countdown};
+use crate::cockpit::app::rows::{self, DeckRow};
+use crate::cockpit::app::state::DeckPanel;
+use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::cockpit::view::widgets::pen::Pen;
+use crate::cockpit::view::widgets::spark::{self, Metric, Pair};
+use crate::cockpit::view::widgets::{bar, track};
+use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
+use crate::model::{ArmRole, Rollout};
+use jiff::SignedDuration;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+/// One column of a curve stands for so long.
+const BUCKET: SignedDuration = SignedDuration::from_secs(10);
+/// The numbers beside a curve are those of so long.
+const RECENT: SignedDuration = SignedDuration::from_secs(10);
+
+/// Draws it.
+pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+    let layout = &ctx.layout;
+    let list = rect(layout.list);
+    let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
+    sides(buf, frame, ctx.theme);
+    let mut first = Edge::Top;
+    if let Some(area) = layout.environments {
+        let title = Title { left: "Environments".to_owned(), ..Title::default() };
+        edge(buf, frame, area.y - 1, first, &title, ctx.theme);
+        first = Edge::Between;
+        environments(ctx, rect(area), buf);
+    }
+    if let Some(area) = layout.needs {
+        needs(ctx, rect(area), frame, first, buf);
+        first = Edge::Between;
+    }
+    let window = rows::deck(ctx.state);
+    let heading = layout.heading.map_or(list, rect);
+    edge(buf, frame, heading.y - 1, first, &list_title(ctx, window.matching, window.total), ctx.theme);
+    let columns = plan(list.width);
+    if layout.heading.is_some() {
+        names(ctx, heading, &columns, buf);
+    }
+    if window.rows.is_empty() {
+        let text = if window.total == 0 {
+            "No service is known yet: `flightdeck apply flightdeck.toml` tells the server what to run."
+        } else {
+            "Nothing matches the filter; press / and Esc to drop it."
+        };
+        Pen::new(buf, list, 0).skip(LEAD).put(text, ctx.style(Scope::Dim));
+    }
+    let focus = ctx.state.deck.panel == DeckPanel::Rollouts;
+    for (y, row) in (0..list.height).zip(&window.rows) {
+        let selected = window.selected == Some(usize::from(y));
+        draw_row(ctx, list, y, row, (selected, focus), &columns, buf);
+    }
+    let below = window.matching.saturating_sub(window.top + window.rows.len());
+    let more = Title {
+        right: match (window.top, below) {
+            (0, 0) => String::new(),
+            (above, below) => format!("↑ {above}  ↓ {below}"),
+        },
+        ..Title::default()
+    };
+    edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &more, ctx.theme);
+    match rows::selected_rollout(ctx.state) {
+        Some(rollout) => {
+            super::rollout::about(ctx, rollout, frame, Edge::Between, buf);
+            super::rollout::curves(ctx, rollout, frame, buf);
+        }
+        None => {
+            if let Some(area) = layout.summary {
+                edge(buf, frame, area.y - 1, Edge::Between, &Title::default(), ctx.theme);
+                Pen::new(buf, rect(area), 0).skip(LEAD).put("no rollout is selected", ctx.style(Scope::Dim));
+            }
+        }
+    }
+}
+
+fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
+    let deck = &ctx.state.deck;
+    let count = if matching == total { format!("{total}") } else { format!("{matching} of {total}") };
+    let mut right = Vec::new();
+    if !deck.filter.is_empty() {
+        right.push(format!("/{}", deck.filter));
+    }
+    if deck.in_flight_only {
+        right.push("in flight".to_owned());
+    }
+    if !deck.marks.is_empty() {
+        let hidden = rows::hidden_marks(ctx.state);
+        let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
+        right.push(format!("{} marked{hidden}", deck.marks.len()));
+    }
+    right.push(format!("sorted by {}{}", deck.order.word(), if deck.reverse { ", reversed" } else { "" }));
+    Title { left: format!("Rollouts ({count})"), right: right.join(" · "), focus: deck.panel == DeckPanel::Rollouts }
+}
+
+fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
+    let strip = super::strip::environments(&ctx.state.board);
+    let mut pen = Pen::new(buf, area, 0);
+    pen.skip(1);
+    for environment in strip {
+        pen.put(&environment.name, ctx.style(Scope::Strong));
+        for (phase, count) in &environment.phases {
+            pen.skip(2).put(&format!("{count} {}", glyph::phase(*phase)), ctx.style(Scope::phase(*phase)));
+        }
+        pen.skip(6);
+    }
+}
+
+fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) {
+    let window = rows::needs(ctx.state);
+    let focus = ctx.state.deck.panel == DeckPanel::Needs;
+    let below = window.matching.saturating_sub(window.top + window.rows.len());
+    let right = if below > 0 { format!("{below} more") } else { String::new() };
+    let left = if window.matching == 0 { "Needs you".to_owned() } else { format!("Needs you ({})", window.matching) };
+    edge(buf, frame, area.y - 1, first, &Title { left, right, focus }, ctx.theme);
+    if window.rows.is_empty() {
+        Pen::new(buf, area, 0).skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
+    }
+    for (y, entry) in (0..area.height).zip(&window.rows) {
+        let selected = focus && window.selected == Some(usize::from(y));
+        need(ctx, area, y, entry, selected, buf);
+    }
+}
+
+fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, buf: &mut Buffer) {
+    let scope = match entry.severity {
+        Severity::Failing => Scope::SeverityFailing,
+        Severity::Approval => Scope::SeverityApproval,
+        Severity::Paused => Scope::SeverityPaused,
+        Severity::Degraded => Scope::SeverityDegraded,
+        Severity::Stale => Scope::SeverityStale,
+    };
+    if selected {
+        buf.set_style(Rect { y: area.y + y, height: 1, ..area }, ctx.style(Scope::Selection));
+    }
+    let names = plan(area.width);
+    let wide = |column| names.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
+    let mut pen = Pen::new(buf, area, y);
+    pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
+    let when = when(ctx, entry);
+    pen.tail(&format!("  {when} "), ctx.style(Scope::Dim));
+    pen.cell(entry.severity.glyph(), 2, ctx.style(scope));
+    pen.cell(&entry.name, wide(Column::Service).max(12) - 1, ctx.style(Scope::Strong)).skip(1);
+    let environment = entry.environment.as_ref().map_or("", |environment| environment.as_str());
+    pen.cell(environment, wide(Column::Environment), ctx.style(Scope::Text)).skip(1);
+    // Never by glyph and colour alone: the word stands there unless the sentence has it.
+    if !entry.sentence.contains(entry.word) {
+        pen.put(entry.word, ctx.style(scope)).put(": ", ctx.style(Scope::Dim));
+    }
+    pen.put(&entry.sentence, ctx.style(Scope::Text));
+}
+
+/// How long already, and what happens by itself and when.
+fn when(ctx: &Ctx<'_>, entry: &Attention) -> String {
+    let coming = entry.deadline.map(|at| {
+        let left = countdown(at, ctx.now);
+        match entry.severity {
+            Severity::Approval => format!("lapses in {left}"),
+            _ => format!("goes on in {left}"),
+        }
+    });
+    let already = age(entry.since, ctx.now);
+    match coming {
+        Some(coming) if ctx.state.columns >= 100 => format!("{already}, {coming}"),
+        Some(coming) => coming,
+        None => already,
+    }
+}
+
+fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
+    let style = ctx.style(Scope::Column);
+    let mut pen = Pen::new(buf, area, 0);
+    pen.skip(LEAD);
+    for (column, width) in columns {
+        match column {
+            Column::Service => pen.cell("service", *width, style),
+            Column::Environment => pen.cell(if *width < 11 { "env" } else { "environment" }, *width, style),
+            Column::Version => pen.cell("version", *width, style),
+            Column::Step => pen.right("step", *width, style),
+            Column::Traffic => pen.cell("traffic", *width, style),
+            Column::Errors if *width > NUMBERS => pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style),
+            Column::Errors => pen.right("err% c/s", *width, style),
+            Column::P95 => pen.cell("p95 ms", width - NUMBERS, style).right("c/s", NUMBERS, style),
+            Column::Rps => pen.right("rps", *width, style),
+            Column::Phase => pen.cell("phase", *width, style),
+            Column::Since => pen.cell("since", *width, style),
+            Column::Replicas => pen.cell("ready s c", *width, style),
+            Column::Author => pen.cell("author", *width, style),
+            Column::Cause => pen.cell("cause", *width, style),
+        };
+        pen.skip(1);
+    }
+}
+
+fn draw_row(
+    ctx: &Ctx<'_>,
+    list: Rect,
+    y: u16,
+    row: &DeckRow<'_>,
+    (selected, focus): (bool, bool),
+    columns: &[Sized],
+    buf: &mut Buffer,
+) {
+    let area = Rect { y: list.y + y, height: 1, ..list };
+    let mut pen = Pen::new(buf, list, y);
+    let bar = match (selected, focus) {
+        (true, true) => "▌",
+        (true, false) => "▏",
+        _ => "",
+    };
+    pen.cell(bar, 1, ctx.style(Scope::SelectionBar));
+    pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
+    for sized in columns {
+        cell(ctx, &mut pen, row, *sized);
+        pen.skip(1);
+    }
+    if !row.freshness.is_fresh() {
+        // What may be old looks old, all of it.
+        let phase = ctx.style(Scope::LinkStale);
+        let dim = ctx.style(Scope::Dim);
+        for x in area.left() + LEAD..area.right() {
+            if let Some(cell) = buf.cell_mut((x, area.y))
+                && cell.style().fg != phase.fg
+            {
+                cell.set_style(dim.remove_modifier(Modifier::BOLD));
+            }
+        }
+    }
+    if selected && focus {
+        buf.set_style(area, ctx.style(Scope::Selection));
+    }
+}
+
+fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Sized) {
+    let rollout = row.rollout;
+    let text = ctx.style(Scope::Text);
+    let dim = ctx.style(Scope::Dim);
+    match column {
+        Column::Service => pen.cell(rollout.service.as_str(), width, ctx.style(Scope::Strong)),
+        Column::Environment => pen.cell(rollout.environment.as_str(), width, text),
+        Column::Version => return version(ctx, pen, rollout, width),
+        Column::Step if rollout.phase.in_flight() => pen.right(&track::position(rollout), width, text),
+        Column::Step => pen.right("-", width, ctx.style(Scope::Faint)),
+        Column::Traffic => return traffic(ctx, pen, rollout, width),
+        Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
+        Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
+        Column::Rps => pen.right(&rps(ctx, rollout), width, text),
+        Column::Phase => {
+            let (words, scope) = phase::words(rollout, &row.freshness, row.own, ctx.now);
+            pen.cell(&words, width, ctx.style(scope))
+        }
+        Column::Since => pen.cell(&format::since(ctx.now, rollout.since, ctx.zone), width, dim),
+        Column::Replicas => pen.cell(&replicas(rollout), width, text),
+        Column::Author => pen.cell(rollout.author.as_deref().unwrap_or("-"), width, dim),
+        Column::Cause => {
+            let old = row.freshness.problem(ctx.now);
+            pen.cell(old.as_deref().unwrap_or(&rollout.message), width, dim)
+        }
+    };
+}
+
+/// `1.9.0 → 1.10.0`. Where both do not fit, each gets its share of the room.
+fn version(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
+    let stable = rollout.stable().map(|arm| arm.version.as_str());
+    let candidate = rollout.candidate().map(|arm| arm.version.as_str());
+    let (stable_style, candidate_style) = (ctx.style(Scope::ArmStable), ctx.style(Scope::ArmCandidate));
+    let end = pen.left().saturating_sub(width);
+    match (stable, candidate) {
+        (Some(from), Some(to)) => {
+            let room = width.saturating_sub(3);
+            let long = format::width(to).min(room - room / 3);
+            let short = format::width(from).min(room - long);
+            let long = format::width(to).min(room - short);
+            pen.cell(from, short, stable_style).put(" → ", ctx.style(Scope::Dim)).cell(to, long, candidate_style);
+        }
+        (Some(only), None) => {
+            pen.cell(only, width, stable_style);
+        }
+        (None, Some(only)) => {
+            pen.cell(&format!("→ {only}"), width, candidate_style);
+        }
+        (None, None) => {}
+    }
+    let left = pen.left().saturating_sub(end);
+    pen.skip(left);
+}
+
+fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
+    let Some(arm) = rollout.candidate() else {
+        pen.cell("", width, Style::new());
+        return;
+    };
+    let columns = width - SHARE;
+    bar::traffic(pen, arm.traffic, columns, Scope::ArmCandidate, ctx.theme);
+    let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
+    let style = if arm.traffic.actual.is_some() { Scope::Text } else { Scope::Dim };
+    pen.right(&whole(share), SHARE, ctx.style(style));
+}
+
+/// A share without more digits than a row has room for.
+fn whole(share: crate::model::Ppm) -> String {
+    match share.0 {
+        0 => "0 %".to_owned(),
+        ppm if ppm < 10_000 => format!("{:.1} %", f64::from(ppm) / 1e4),
+        ppm => format!("{} %", (ppm + 5_000) / 10_000),
+    }
+}
+
+fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, width: u16) {
+    let pair = Pair::of(&ctx.state.board, &rollout.run.target);
+    let Some(newest) = pair.newest() else {
+        pen.right("no data", width, ctx.style(Scope::Faint));
+        return;
+    };
+    let curves = usize::from(width.saturating_sub(NUMBERS));
+    if curves > 2 {
+        let each = (curves - 1) / 2;
+        let candidate = spark::buckets(pair.candidate, metric, newest, BUCKET, each);
+        let stable = spark::buckets(pair.stable, metric, newest, BUCKET, each);
+        let top = spark::top(metric, &candidate, &stable);
+        pen.put(&spark::curve(&candidate, top), ctx.style(Scope::ArmCandidate)).skip(1);
+        pen.put(&spark::curve(&stable, top), ctx.style(Scope::ArmStable));
+        pen.skip(u16::try_from(curves - 2 * each - 1).unwrap_or(0));
+    }
+    let recent = |samples| spark::buckets(samples, metric, newest, RECENT, 1).pop().flatten();
+    let words = |value: Option<f64>| match (value, metric) {
+        (None, _) => "-".to_owned(),
+        (Some(value), Metric::Errors) => format::percent(value),
+        (Some(value), _) if value >= 999.5 => format!("{:.0}s", value / 1000.0),
+        (Some(value), _) => format::millis(value),
+    };
+    let (candidate, stable) = (recent(pair.candidate), recent(pair.stable));
+    match (candidate, stable) {
+        (None, None) => pen.right("no data", NUMBERS, ctx.style(Scope::Faint)),
+        _ if rollout.candidate().is_none() => pen.right(&words(stable), NUMBERS, ctx.style(Scope::ArmStable)),
+        _ => {
+            let half = (NUMBERS - 1) / 2;
+            pen.right(&words(candidate), NUMBERS - 1 - half, ctx.style(Scope::ArmCandidate));
+            pen.put("/", ctx.style(Scope::Dim)).cell(&words(stable), half, ctx.style(Scope::ArmStable))
+        }
+    };
+}
+
+fn rps(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
+    let pair = Pair::of(&ctx.state.board, &rollout.run.target);
+    let Some(newest) = pair.newest() else { return "-".to_owned() };
+    let rate = |samples| spark::buckets(samples, Metric::Rate, newest, RECENT, 1).pop().flatten().unwrap_or(0.0);
+    format::rate(rate(pair.candidate) + rate(pair.stable))
+}
+
+/// Ready of desired instances: stable, then candidate.
+fn replicas(rollout: &Rollout) -> String {
+    let arm = |role: &ArmRole| rollout.arm(role).map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired));
+    [arm(&ArmRole::Stable), arm(&ArmRole::Candidate)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+

@@ -1,0 +1,60 @@
+//! What a person sees who has nothing yet: what was looked for, and what to do.
+
+use crate::cockpit::app::{ConnectionState, State};
+use crate::cockpit::view::widgets::panel::centered;
+use crate::cockpit::view::widgets::pen::Pen;
+use crate::cockpit::view::{Ctx, Scope};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// Nothing was ever told by any server, and none is up. Logs can be read all the same.
+pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
+    use crate::cockpit::app::Page;
+    let nothing = state.board.entities().next().is_none();
+    let none_up = !state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Up { .. }));
+    nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals)
+}
+
+const OFFERS: [(&str, &str); 3] = [
+    ("flightdeck demo", "a live system to try everything on; it cleans up after itself"),
+    ("flightdeck serve", "the server that runs your services on this machine"),
+    ("flightdeck config init", "write a commented configuration to start from"),
+];
+
+/// Draws it.
+pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
+    let connecting =
+        ctx.state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Connecting));
+    let servers = u16::try_from(ctx.state.connections.len().max(1)).unwrap_or(u16::MAX);
+    let rows = 4 + servers + 2 + u16::try_from(OFFERS.len()).unwrap_or(0) + 2;
+    let inside = Rect { y: area.y + 1, height: area.height.saturating_sub(2), ..area };
+    let at = centered(inside, 90, rows);
+    let title = if connecting { "Connecting …" } else { "No server found" };
+    Pen::new(buf, at, 0).put(title, ctx.style(Scope::Strong));
+    Pen::new(buf, at, 2).put("Looked for:", ctx.style(Scope::Dim));
+    let mut row = 3;
+    if ctx.state.connections.is_empty() {
+        Pen::new(buf, at, row).skip(2).put("nothing: no server is configured", ctx.style(Scope::Text));
+        row += 1;
+    }
+    for connection in &ctx.state.connections {
+        let (glyph, why, scope) = match &connection.state {
+            ConnectionState::Connecting => ("◌", "connecting", Scope::LinkConnecting),
+            ConnectionState::Up { .. } => ("●", "up", Scope::LinkLive),
+            ConnectionState::Down { why } => ("✗", why.as_str(), Scope::LinkStale),
+        };
+        let mut pen = Pen::new(buf, at, row);
+        pen.skip(2).put(glyph, ctx.style(scope)).skip(1).put(&connection.name, ctx.style(Scope::Strong));
+        pen.skip(2).put(why, ctx.style(Scope::Text));
+        row += 1;
+    }
+    row += 1;
+    Pen::new(buf, at, row).put("Start with:", ctx.style(Scope::Dim));
+    for (command, what) in OFFERS {
+        row += 1;
+        let mut pen = Pen::new(buf, at, row);
+        pen.skip(2).cell(command, 24, ctx.style(Scope::Link)).put(what, ctx.style(Scope::Text));
+    }
+    let again = "This page changes by itself as soon as a server answers.";
+    Pen::new(buf, at, row + 2).put(again, ctx.style(Scope::Dim));
+}

@@ -1,0 +1,13 @@
+//! One file a page.
+
+pub(super) mod approvals;
+pub(super) mod columns;
+pub(super) mod deck;
+pub(super) mod empty;
+pub(super) mod logs;
+pub(super) mod output;
+pub(super) mod phase;
+pub(super) mod rollout;
+pub(super) mod run_panels;
+pub(super) mod small;
+pub(super) mod strip;

@@ -1,0 +1,67 @@
+//! Where a rollout stands, in a glyph and few words.
+
+use crate::board::Freshness;
+use crate::cockpit::app::age::{Clock, age, clock, countdown};
+use crate::cockpit::app::state::{OwnCommand, OwnProgress};
+use crate::cockpit::view::{Scope, glyph};
+use crate::model::{Phase, Rollout, Step, Wait};
+use jiff::Timestamp;
+
+/// The words of a row: `⏸ paused 31 m`, `▶ analysis 0:42`; what one asked for oneself comes first
+/// while it is under way, and a row that may be old says so.
+pub(in crate::cockpit::view) fn words(
+    rollout: &Rollout,
+    freshness: &Freshness,
+    own: Option<&OwnCommand>,
+    now: Timestamp,
+) -> (String, Scope) {
+    if let Some(text) = own.and_then(under_way) {
+        return (text, Scope::StageOpen);
+    }
+    let (word, scope) = state(rollout);
+    if !freshness.is_fresh() {
+        return (format!("◌ {word}?"), Scope::LinkStale);
+    }
+    let glyph = glyph::phase(rollout.phase);
+    let ticking = match clock(rollout) {
+        Clock::Still => String::new(),
+        Clock::Since(since) => format!(" {}", age(since, now)),
+        Clock::Until(at) => format!(" {}", countdown(at, now)),
+    };
+    (format!("{glyph} {word}{ticking}"), scope)
+}
+
+/// The word: what it waits for where that says more than the phase.
+pub(in crate::cockpit::view) fn state(rollout: &Rollout) -> (&'static str, Scope) {
+    let scope = Scope::phase(rollout.phase);
+    let waits = |wanted: fn(&Wait) -> bool| rollout.waits.iter().any(wanted);
+    let at_approval = matches!(current(rollout), Some(Step::Approval { .. }));
+    let word = match rollout.phase {
+        Phase::Progressing | Phase::Paused | Phase::Queued if waits(|wait| matches!(wait, Wait::Hold(_))) => "held",
+        Phase::Progressing | Phase::Paused if waits(|wait| matches!(wait, Wait::Human { .. })) && at_approval => {
+            return ("approval", Scope::SeverityApproval);
+        }
+        Phase::Progressing if waits(|wait| matches!(wait, Wait::Analysis { .. })) => "analysis",
+        Phase::Progressing if waits(|wait| matches!(wait, Wait::Health)) => "starting",
+        phase => phase.word(),
+    };
+    (word, scope)
+}
+
+/// The step that it is at.
+pub(in crate::cockpit::view) fn current(rollout: &Rollout) -> Option<&Step> {
+    rollout.step.and_then(|step| rollout.steps.get(step as usize))
+}
+
+/// One's own command while nobody knows yet what became of it.
+fn under_way(own: &OwnCommand) -> Option<String> {
+    let verb = own.action.row().label;
+    match &own.progress {
+        OwnProgress::Sending => Some(format!("→ {verb} sent")),
+        OwnProgress::Unknown(_) => Some(format!("? {verb} unknown")),
+        OwnProgress::Receipt(receipt) if !receipt.stage().is_final() => {
+            Some(format!("{} {verb} {}", glyph::stage(receipt.stage()), receipt.stage().word()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,291 @@
+//! One rollout: what and who, steps, traffic, charts, and a panel of its instances, events,
+//! evidence or receipts.
+
+use super::phase;
+use super::run_panels;
+use crate::cockpit::app::age::{age, countdown};
+use crate::cockpit::app::rows;
+use crate::cockpit::app::state::{RawView, RolloutPage, RolloutPanel};
+use crate::cockpit::view::widgets::chart::{self, Chart};
+use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::cockpit::view::widgets::pen::Pen;
+use crate::cockpit::view::widgets::spark::{Metric, Pair};
+use crate::cockpit::view::widgets::{bar, track};
+use crate::cockpit::view::{Ctx, Scope, format, rect};
+use crate::model::{Action, Arm, ArmRole, Evidence, Phase, Rollout, TrafficSource, Wait};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+/// A page that is at least so wide shows a second panel beside the one that takes the keys.
+const TWO: u16 = 110;
+/// Columns that the names of the summary's rows take.
+const NAME: u16 = 11;
+
+/// Draws it.
+pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+    let Some(page) = &ctx.state.rollout else { return };
+    let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
+    sides(buf, frame, ctx.theme);
+    edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &Title::default(), ctx.theme);
+    let Some(rollout) = rows::opened(ctx.state) else {
+        return gone(ctx, page, frame, buf);
+    };
+    about(ctx, rollout, frame, Edge::Top, buf);
+    if let Some(raw) = &page.raw {
+        return raw_object(ctx, raw, frame, buf);
+    }
+    curves(ctx, rollout, frame, buf);
+    panels(ctx, page, rollout, frame, buf);
+}
+
+/// The summary, where the page has room for it.
+pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
+    if let Some(area) = ctx.layout.summary {
+        let title = Title { left: name(rollout), right: rollout.run.target.source.0.clone(), focus: false };
+        edge(buf, frame, area.y - 1, at, &title, ctx.theme);
+        summary(ctx, rollout, rect(area), buf);
+    }
+}
+
+/// The charts, where the page has room for them.
+pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
+    if let Some(area) = ctx.layout.charts {
+        let title = Title {
+            left: "Canary against stable".to_owned(),
+            right: "─ candidate  • stable  ╌ limit".to_owned(),
+            focus: false,
+        };
+        edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
+        charts(ctx, rollout, rect(area), buf);
+    }
+}
+
+fn name(rollout: &Rollout) -> String {
+    format!("{} in {}", rollout.service, rollout.environment)
+}
+
+fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {
+    let title = Title { left: page.run.target.to_string(), ..Title::default() };
+    edge(buf, frame, frame.y, Edge::Top, &title, ctx.theme);
+    let newer = ctx.state.board.rollout(&page.run.target).is_some();
+    let text = if newer { "A newer rollout took this one's place." } else { "This rollout is gone." };
+    let inner = Rect { x: frame.x + 2, y: frame.y + 2, width: frame.width.saturating_sub(4), height: 3 };
+    Pen::new(buf, inner, 0).put(text, ctx.style(Scope::ToneWarn));
+    Pen::new(buf, inner, 1).put("Esc goes back; what it did is in the ledger.", ctx.style(Scope::Dim));
+}
+
+fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
+    let row = |buf: &mut Buffer, row: u16, name: &str, draw: &dyn Fn(&mut Pen<'_>)| {
+        let mut pen = Pen::new(buf, area, row);
+        pen.skip(1).cell(name, NAME, ctx.style(Scope::Column));
+        draw(&mut pen);
+    };
+    let (dim, text) = (ctx.style(Scope::Dim), ctx.style(Scope::Text));
+    row(buf, 0, "version", &|pen| {
+        match (rollout.stable(), rollout.candidate()) {
+            (Some(from), Some(to)) => pen
+                .put(from.version.as_str(), ctx.style(Scope::ArmStable))
+                .put(" → ", dim)
+                .put(to.version.as_str(), ctx.style(Scope::ArmCandidate)),
+            (Some(only), None) => pen.put(only.version.as_str(), ctx.style(Scope::ArmStable)),
+            (None, Some(only)) => pen.put(only.version.as_str(), ctx.style(Scope::ArmCandidate)),
+            (None, None) => pen,
+        };
+        let (words, scope) = phase::words(rollout, &rows::freshness(ctx.state, rollout), None, ctx.now);
+        pen.skip(3).put(&words, ctx.style(scope));
+        pen.skip(3).put(&origin(ctx, rollout), dim);
+    });
+    row(buf, 1, "steps", &|pen| track::draw(pen, rollout, ctx.theme));
+    row(buf, 2, "waits for", &|pen| {
+        pen.put(&waits(ctx, rollout), text);
+    });
+    row(buf, 3, "traffic", &|pen| traffic(ctx, rollout, pen));
+    row(buf, 4, "because", &|pen| {
+        let old = rows::freshness(ctx.state, rollout).problem(ctx.now);
+        match old {
+            Some(problem) => pen.put(&format!("◌ {problem}; last known: {}", rollout.message), ctx.style(Scope::LinkStale)),
+            None => pen.put(if rollout.message.is_empty() { "-" } else { &rollout.message }, text),
+        };
+    });
+    row(buf, 5, "way back", &|pen| {
+        let (words, scope) = way_back(rollout);
+        pen.put(&words, ctx.style(scope));
+    });
+}
+
+/// Digest, commit, author.
+fn origin(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
+    let arm = rollout.candidate().or_else(|| rollout.stable());
+    let digest = arm.and_then(|arm| arm.digest.as_deref());
+    let release = arm.and_then(|arm| {
+        let mut releases = ctx.state.board.releases();
+        releases.find(|release| release.service == rollout.service && release.version == arm.version)
+    });
+    let mut words = Vec::new();
+    words.extend(digest.map(format::digest));
+    words.extend(release.and_then(|release| release.commit.as_ref()).map(|commit| {
+        format!("commit {}", commit.chars().take(8).collect::<String>())
+    }));
+    words.extend(rollout.author.as_ref().map(|author| format!("by {author}")));
+    words.push(format!("since {}", format::since(ctx.now, rollout.started, ctx.zone)));
+    words.join(" · ")
+}
+
+fn waits(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
+    let words: Vec<String> = rollout
+        .waits
+        .iter()
+        .map(|wait| match wait {
+            Wait::Human { what, who, since } => {
+                let who = who.as_ref().map_or_else(String::new, |who| format!(" by {who}"));
+                format!("a person: {what}{who}, {}", age(*since, ctx.now))
+            }
+            Wait::Until { at } => format!("{} to pass", countdown(*at, ctx.now)),
+            Wait::Analysis { name, until: Some(at) } => format!("analysis {name}, {} left", countdown(*at, ctx.now)),
+            Wait::Analysis { name, until: None } => format!("analysis {name}"),
+            Wait::Health => "instances to be ready".to_owned(),
+            Wait::Gate(id) => format!("gate {id}"),
+            Wait::Hold(id) => format!("hold {id} to be released"),
+        })
+        .collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join("; ") }
+}
+
+fn traffic(ctx: &Ctx<'_>, rollout: &Rollout, pen: &mut Pen<'_>) {
+    let wide = pen.left() >= 100;
+    for arm in &rollout.arms {
+        let scope = match arm.role {
+            ArmRole::Stable => Scope::ArmStable,
+            ArmRole::Candidate => Scope::ArmCandidate,
+            _ => Scope::ArmOther,
+        };
+        pen.put(&run_panels::role(&arm.role), ctx.style(scope)).skip(1);
+        bar::traffic(pen, arm.traffic, if wide { 16 } else { 8 }, scope, ctx.theme);
+        pen.skip(1).put(&share(arm), ctx.style(Scope::Text));
+        pen.put(&format!(" {}/{} ready", arm.replicas.ready, arm.replicas.desired), ctx.style(Scope::Dim)).skip(3);
+    }
+}
+
+/// What is in force, and what is asked for where that differs.
+fn share(arm: &Arm) -> String {
+    let how = match arm.traffic.how {
+        TrafficSource::Acknowledged | TrafficSource::Counted => "",
+        TrafficSource::Replicas => " by replicas",
+        TrafficSource::Declared => " declared",
+    };
+    match arm.traffic.actual {
+        Some(actual) if actual == arm.traffic.desired => format!("{actual}{how}"),
+        Some(actual) => format!("{actual}{how}, {} asked", arm.traffic.desired),
+        None => format!("{} asked, not confirmed", arm.traffic.desired),
+    }
+}
+
+/// What the fastest way back would do.
+fn way_back(rollout: &Rollout) -> (String, Scope) {
+    let offers = rollout.offers;
+    let Some(stable) = rollout.stable() else { return ("none: there is no version before".to_owned(), Scope::ToneWarn) };
+    let ready = format!("{} of {} ready", stable.replicas.ready, stable.replicas.desired);
+    if offers.contains(Action::Abort) && rollout.candidate().is_some() {
+        let enough = stable.replicas.ready >= stable.replicas.desired && stable.replicas.ready > 0;
+        let words = format!("abort: all traffic to {} at once, {ready}", stable.version);
+        return if enough {
+            (words, Scope::Text)
+        } else {
+            (format!("{words}: it carries what it can until the rest is up"), Scope::ToneWarn)
+        };
+    }
+    if offers.contains(Action::Rollback) {
+        return ("roll back to the version before; its plan is shown first".to_owned(), Scope::Text);
+    }
+    match rollout.phase {
+        Phase::RollingBack => ("under way".to_owned(), Scope::Text),
+        Phase::Aborted | Phase::Failed => (format!("taken: {} serves, {ready}", stable.version), Scope::Text),
+        _ => ("nothing to take back".to_owned(), Scope::Dim),
+    }
+}
+
+fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
+    let pair = Pair::of(&ctx.state.board, &rollout.run.target);
+    let end = pair.newest().unwrap_or(ctx.now);
+    let span = chart::span(&pair, end);
+    let evidence = rows::evidence(ctx.state, &rollout.run);
+    let all = [
+        ("errors", Metric::Errors, "error_rate"),
+        ("p95 ms", Metric::P95, "latency_p95"),
+        ("requests/s", Metric::Rate, ""),
+        ("p99 ms", Metric::P99, "latency_p99"),
+        ("p50 ms", Metric::P50, "latency_p50"),
+    ];
+    let count = (area.width / 28).clamp(1, 5);
+    let each = (area.width - 1) / count;
+    for (index, (name, metric, limited)) in (0..count).zip(all) {
+        let limit = limit(&evidence, limited);
+        let chart = Chart { name, metric, pair, end, span, limit };
+        let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };
+        chart::draw(&chart, area, buf, ctx.theme);
+    }
+}
+
+/// The limit that the newest judgement names for a metric, such as `at most 1 %`: the number in
+/// front of its unit, as a ratio where the unit is percent.
+fn limit(evidence: &[&Evidence], metric: &str) -> Option<f64> {
+    let newest = evidence.iter().find_map(|evidence| evidence.analysis.as_ref())?;
+    let words = &newest.metrics.iter().find(|result| result.name == metric)?.limit;
+    let absolute = words.split(',').find_map(|part| part.trim().strip_prefix("at most "))?;
+    let (number, unit) = absolute.split_once(' ')?;
+    let value: f64 = number.parse().ok()?;
+    match unit.trim() {
+        "%" => Some(value / 100.0),
+        "ms" => Some(value),
+        _ => None,
+    }
+}
+
+fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
+    let list = rect(ctx.layout.list);
+    let tabs: Vec<String> = RolloutPanel::ALL
+        .iter()
+        .map(|panel| {
+            let name = format!("{} {}", run_panels::name(*panel), rows::panel_len(ctx.state, *panel));
+            if *panel == page.panel { format!("[{name}]") } else { name }
+        })
+        .collect();
+    let title = Title { left: tabs.join("  "), right: String::new(), focus: true };
+    edge(buf, frame, list.y - 1, Edge::Between, &title, ctx.theme);
+    if list.width < TWO {
+        return run_panels::draw(ctx, page, rollout, page.panel, list, buf);
+    }
+    // Beside the panel that takes the keys stands what happened, or what was asked for.
+    let beside = if page.panel == RolloutPanel::Events { RolloutPanel::Receipts } else { RolloutPanel::Events };
+    let half = list.width * 11 / 20;
+    let left = Rect { width: half, ..list };
+    let right = Rect { x: list.x + half + 1, width: list.width - half - 1, ..list };
+    let line = ctx.style(Scope::Border);
+    buf.set_string(list.x + half, list.y - 1, "┬", line);
+    let name = format!(" {} ", run_panels::name(beside));
+    buf.set_string(list.x + half + 2, list.y - 1, name, ctx.style(Scope::Title));
+    for y in list.y..list.bottom() {
+        buf.set_string(list.x + half, y, "│", line);
+    }
+    buf.set_string(list.x + half, list.bottom(), "┴", line);
+    run_panels::draw(ctx, page, rollout, page.panel, left, buf);
+    run_panels::draw(ctx, page, rollout, beside, right, buf);
+}
+
+fn raw_object(ctx: &Ctx<'_>, raw: &RawView, frame: Rect, buf: &mut Buffer) {
+    let top = ctx.layout.charts.map_or(ctx.layout.list.y, |charts| charts.y);
+    let area = Rect { x: 1, y: top, width: frame.width.saturating_sub(2), height: frame.bottom().saturating_sub(top + 1) };
+    let right = match (&raw.failed, raw.at) {
+        (Some(_), _) => "not read".to_owned(),
+        (None, Some(at)) => format!("as of {}, line {} of {}", format::clock(at, ctx.zone), raw.top + 1, raw.lines.len()),
+        (None, None) => "being read".to_owned(),
+    };
+    edge(buf, frame, area.y - 1, Edge::Between, &Title { left: "Raw object".to_owned(), right, focus: true }, ctx.theme);
+    if let Some(why) = &raw.failed {
+        Pen::new(buf, area, 0).skip(1).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
+    }
+    for (row, line) in (0..area.height).zip(raw.lines.iter().skip(raw.top)) {
+        Pen::new(buf, area, row).skip(1).put(line, ctx.style(Scope::Text));
+    }
+}
+

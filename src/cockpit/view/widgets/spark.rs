@@ -1,0 +1,191 @@
+//! Small curves: candidate and stable side by side on one scale, newest at the right, and a gap
+//! where there is no data. No data is not zero.
+
+use crate::model::{ArmRole, ArmSample, Target};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::VecDeque;
+
+const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+
+/// What a curve shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cockpit::view) enum Metric {
+    /// Failed requests ÷ requests.
+    Errors,
+    /// Median in milliseconds.
+    P50,
+    /// 95th percentile in milliseconds.
+    P95,
+    /// 99th percentile in milliseconds.
+    P99,
+    /// Requests per second.
+    Rate,
+}
+
+impl Metric {
+    /// The value over several windows; `None`: no requests, so nothing to say. Ratios are exact;
+    /// a quantile is the highest of the windows', since quantiles can't be added up.
+    pub(in crate::cockpit::view) fn of<'a>(self, samples: impl Iterator<Item = &'a ArmSample> + Clone) -> Option<f64> {
+        let highest = |quantile: fn(&ArmSample) -> Option<u32>| {
+            samples.clone().filter_map(quantile).max().map(|micros| f64::from(micros) / 1000.0)
+        };
+        match self {
+            Metric::Errors => {
+                let (errors, requests) =
+                    samples.fold((0.0, 0.0), |(e, r), sample| (e + count(sample.errors), r + count(sample.requests)));
+                (requests > 0.0).then_some(errors / requests)
+            }
+            Metric::P50 => highest(|sample| sample.p50_us),
+            Metric::P95 => highest(|sample| sample.p95_us),
+            Metric::P99 => highest(|sample| sample.p99_us),
+            Metric::Rate => {
+                let (requests, millis) =
+                    samples.fold((0.0, 0.0), |(r, m), sample| (r + count(sample.requests), m + f64::from(sample.window_ms)));
+                (millis > 0.0).then(|| requests * 1000.0 / millis)
+            }
+        }
+    }
+
+    /// A curve is never drawn larger than if this were its top: noise near zero is no mountain.
+    pub(in crate::cockpit::view) const fn floor(self) -> f64 {
+        match self {
+            Metric::Errors => 0.02,
+            Metric::P50 | Metric::P95 | Metric::P99 => 10.0,
+            Metric::Rate => 1.0,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a few minutes are far below 2^52")]
+fn count(value: u64) -> f64 {
+    value as f64
+}
+
+/// The samples of both arms of a target.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::cockpit::view) struct Pair<'a> {
+    pub(in crate::cockpit::view) candidate: Option<&'a VecDeque<ArmSample>>,
+    pub(in crate::cockpit::view) stable: Option<&'a VecDeque<ArmSample>>,
+}
+
+impl<'a> Pair<'a> {
+    /// Of a board.
+    pub(in crate::cockpit::view) fn of(board: &'a crate::board::Board, target: &Target) -> Pair<'a> {
+        Pair { candidate: board.samples(target, &ArmRole::Candidate), stable: board.samples(target, &ArmRole::Stable) }
+    }
+
+    /// End of the newest window of either arm: both curves end there.
+    pub(in crate::cockpit::view) fn newest(&self) -> Option<Timestamp> {
+        let last = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.back()).map(|s| s.at);
+        last(self.candidate).max(last(self.stable))
+    }
+
+    /// End of the oldest window of either arm.
+    pub(in crate::cockpit::view) fn oldest(&self) -> Option<Timestamp> {
+        let first = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.front()).map(|s| s.at);
+        [first(self.candidate), first(self.stable)].into_iter().flatten().min()
+    }
+}
+
+/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`.
+pub(in crate::cockpit::view) fn buckets(
+    samples: Option<&VecDeque<ArmSample>>,
+    metric: Metric,
+    end: Timestamp,
+    span: SignedDuration,
+    count: usize,
+) -> Vec<Option<f64>> {
+    let mut sorted: Vec<Vec<&ArmSample>> = vec![Vec::new(); count];
+    let width = span.as_millis().max(1);
+    for sample in samples.into_iter().flatten().rev() {
+        let age = end.duration_since(sample.at).as_millis();
+        let back = usize::try_from(age.max(0) / width).unwrap_or(usize::MAX);
+        // Oldest first in the ring: nothing before this one is in sight either.
+        let Some(index) = count.checked_sub(back.saturating_add(1)) else { break };
+        if let Some(bucket) = sorted.get_mut(index) {
+            bucket.push(sample);
+        }
+    }
+    sorted.into_iter().map(|bucket| if bucket.is_empty() { None } else { metric.of(bucket.into_iter()) }).collect()
+}
+
+/// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
+/// that a candidate that is slower stands out; a share of errors begins at its floor.
+pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], stable: &[Option<f64>]) -> f64 {
+    let highest = highest(metric, candidate.iter().chain(stable));
+    match metric {
+        Metric::P50 | Metric::P95 | Metric::P99 => {
+            let (sum, count) = stable.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+            if count > 0.0 { highest.max(2.0 * sum / count) } else { highest }
+        }
+        Metric::Errors | Metric::Rate => highest,
+    }
+}
+
+/// The highest of several values, at least the metric's floor.
+pub(in crate::cockpit::view) fn highest<'a>(metric: Metric, values: impl Iterator<Item = &'a Option<f64>>) -> f64 {
+    values.flatten().copied().fold(metric.floor(), f64::max)
+}
+
+/// A curve as text: one column a value, a blank where there is none.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
+pub(in crate::cockpit::view) fn curve(values: &[Option<f64>], top: f64) -> String {
+    values
+        .iter()
+        .map(|value| match value {
+            Some(value) => {
+                let level = (value / top * 8.0).clamp(0.0, 7.0) as usize;
+                LEVELS.get(level).copied().unwrap_or("█")
+            }
+            None => " ",
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Version;
+
+    fn sample(second: i64, requests: u64, errors: u64) -> ArmSample {
+        ArmSample {
+            target: Target {
+                source: "local".into(),
+                kind: "service".into(),
+                namespace: None,
+                name: "a".into(),
+                uid: "a".into(),
+            },
+            role: ArmRole::Candidate,
+            version: Version("1".into()),
+            at: Timestamp::from_second(second).unwrap(),
+            window_ms: 1000,
+            requests,
+            errors,
+            p50_us: None,
+            p95_us: (requests > 0).then_some(20_000),
+            p99_us: None,
+        }
+    }
+
+    #[test]
+    fn a_curve_ends_at_the_right_and_has_gaps() {
+        let samples: VecDeque<_> = [sample(91, 10, 1), sample(94, 0, 0), sample(95, 10, 0), sample(100, 10, 10)].into();
+        let end = Timestamp::from_second(100).unwrap();
+        let values = buckets(Some(&samples), Metric::Errors, end, SignedDuration::from_secs(1), 12);
+        let expected = [None, None, Some(0.1), None, None, None, Some(0.0), None, None, None, None, Some(1.0)];
+        assert_eq!(values, expected, "windows without requests are gaps as well");
+        assert_eq!(curve(&values, 1.0), "  ▁   ▁    █");
+    }
+
+    #[test]
+    fn buckets_add_up_requests_and_take_the_highest_quantile() {
+        let samples: VecDeque<_> = [sample(99, 30, 0), sample(100, 10, 4)].into();
+        let end = Timestamp::from_second(100).unwrap();
+        let two = SignedDuration::from_secs(2);
+        assert_eq!(buckets(Some(&samples), Metric::Errors, end, two, 1), [Some(0.1)]);
+        assert_eq!(buckets(Some(&samples), Metric::P95, end, two, 1), [Some(20.0)]);
+        assert_eq!(buckets(Some(&samples), Metric::Rate, end, two, 1), [Some(20.0)]);
+        assert_eq!(buckets(None, Metric::Rate, end, two, 2), [None, None]);
+    }
+}

@@ -1,0 +1,288 @@
+//! Pages, help, output, the raw object, leaving.
+
+use super::world::*;
+use flightdeck::board::Freshness;
+use flightdeck::cockpit::app::state::{OUTPUT_LINES, Overlay, RolloutPanel as P};
+use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Page, header, rows};
+use flightdeck::model::*;
+
+fn instance(id: &str, service: &str) -> Entity {
+    Entity::Instance(Box::new(Instance {
+        id: id.to_owned(),
+        target: target(service),
+        role: ArmRole::Candidate,
+        version: "1.1.0".into(),
+        state: InstanceState::Ready,
+        pid: Some(7),
+        address: None,
+        restarts: 0,
+        started: None,
+    }))
+}
+
+/// On the output of checkout's first instance; the token of the following.
+fn following() -> (Desk, u64) {
+    let mut desk = Desk::new();
+    desk.upsert(instance("i-1", "checkout"));
+    desk.upsert(instance("i-2", "checkout"));
+    desk.select("checkout");
+    desk.keys("enter l");
+    let did = desk.did();
+    let [Effect::Follow { connection: 0, token, instance }] = did.as_slice() else { panic!("{did:?}") };
+    assert_eq!(instance, "i-1");
+    let token = *token;
+    (desk, token)
+}
+
+#[test]
+fn pages_have_keys_and_esc_goes_back() {
+    let mut desk = Desk::new();
+    for (keys, page) in [
+        ("2", Page::Approvals),
+        ("6", Page::Logs),
+        ("1", Page::Deck),
+        ("g g enter", Page::Rollout),
+        ("esc", Page::Deck),
+        ("2 esc", Page::Deck),
+    ] {
+        desk.keys(keys);
+        assert_eq!(desk.state.page, page, "{keys}");
+    }
+    desk.keys("3");
+    assert_eq!(desk.notice(), "`3` does nothing on this page; ? shows what does");
+}
+
+#[test]
+fn q_and_ctrl_c_quit_everywhere_but_where_text_is_typed() {
+    for (before, key, quits) in [
+        ("", "q", true),
+        ("", "ctrl-c", true),
+        ("2", "q", true),
+        ("?", "q", true),
+        ("a", "q", true),
+        ("a tab", "q", false),
+        ("a tab", "ctrl-c", true),
+        ("/", "q", false),
+        ("/", "ctrl-c", true),
+        (":", "q", false),
+        (":", "ctrl-c", true),
+    ] {
+        let mut desk = Desk::new();
+        desk.select("checkout");
+        desk.keys(before);
+        desk.key(key);
+        assert_eq!(desk.did().contains(&Effect::Quit), quits, "{before} {key}");
+    }
+    let mut desk = Desk::new();
+    desk.key("ctrl-z");
+    assert_eq!(desk.did(), [Effect::Suspend]);
+    desk.send(Event::Terminate);
+    assert_eq!(desk.did(), [Effect::Quit]);
+}
+
+#[test]
+fn help_scrolls_and_closes() {
+    let mut desk = Desk::new();
+    let top = |desk: &Desk| match desk.state.overlay {
+        Some(Overlay::Help { top }) => Some(top),
+        _ => None,
+    };
+    desk.send(Event::Resize { columns: 80, rows: 24 });
+    desk.key("?");
+    assert_eq!(top(&desk), Some(0));
+    desk.keys("j j k");
+    assert_eq!(top(&desk), Some(1));
+    desk.keys("g g");
+    assert_eq!(top(&desk), Some(0));
+    desk.key("a");
+    assert!(desk.state.dialog().is_none(), "a key of the page does nothing under the help");
+    desk.key("?");
+    assert_eq!(top(&desk), None);
+    desk.keys("? esc");
+    assert_eq!(top(&desk), None);
+}
+
+#[test]
+fn a_terminal_that_is_too_small_takes_only_the_way_out() {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    for (columns, rows, small) in [(20, 5, true), (39, 30, true), (120, 9, true), (40, 10, false)] {
+        desk.send(Event::Resize { columns, rows });
+        assert_eq!(desk.state.too_small(), small, "{columns}x{rows}");
+    }
+    desk.send(Event::Resize { columns: 20, rows: 5 });
+    desk.keys("z a y p H");
+    assert!(desk.did().is_empty(), "nobody acts on what can't be seen");
+    desk.key("q");
+    assert_eq!(desk.did(), [Effect::Quit]);
+    desk.send(Event::Resize { columns: 80, rows: 24 });
+    desk.key("z");
+    assert_eq!(desk.submitted().len(), 1, "it works again when grown");
+}
+
+#[test]
+fn an_output_is_followed_until_it_is_left() {
+    let (mut desk, token) = following();
+    assert_eq!(desk.state.page, Page::Output);
+    for n in 0..100 {
+        desk.send(Event::LogLine { token, line: format!("line {n}") });
+    }
+    desk.send(Event::LogLine { token: token + 100, line: "of another".to_owned() });
+    let output = desk.state.output.as_ref().unwrap();
+    assert_eq!((output.lines.len(), output.follow), (100, true));
+    let height = usize::from(flightdeck::cockpit::app::layout::layout(&desk.state).list.height);
+    assert_eq!(rows::output_top(output, height), 100 - height);
+    // Scrolled back: what is shown stays while lines come.
+    desk.key("ctrl-b");
+    let output = desk.state.output.as_ref().unwrap();
+    let top = rows::output_top(output, height);
+    assert!(!output.follow && top < 100 - height);
+    let shown = output.lines[top].clone();
+    for n in 100..(OUTPUT_LINES + 20) {
+        desk.send(Event::LogLine { token, line: format!("line {n}") });
+    }
+    let output = desk.state.output.as_ref().unwrap();
+    assert_eq!((output.lines.len(), output.dropped), (OUTPUT_LINES, 20));
+    assert_eq!(output.lines[rows::output_top(output, height)], shown);
+    desk.key("G");
+    assert!(desk.state.output.as_ref().unwrap().follow);
+    desk.send(Event::LogEnded { token, why: "it ended".to_owned() });
+    assert_eq!(desk.state.output.as_ref().unwrap().ended.as_deref(), Some("it ended"));
+    desk.key("esc");
+    assert_eq!((desk.state.page, desk.did()), (Page::Rollout, vec![Effect::Unfollow { token }]));
+}
+
+#[test]
+fn leaving_an_output_by_a_page_key_ends_the_following_too() {
+    let (mut desk, token) = following();
+    desk.key("1");
+    assert_eq!((desk.state.page, desk.did()), (Page::Deck, vec![Effect::Unfollow { token }]));
+    assert!(desk.state.output.is_none());
+}
+
+#[test]
+fn the_selected_instance_sticks_and_tab_goes_through_the_panels() {
+    let mut desk = Desk::new();
+    desk.upsert(instance("i-2", "checkout"));
+    desk.upsert(instance("i-9", "search"));
+    desk.select("checkout");
+    desk.keys("enter");
+    desk.upsert(instance("i-1", "checkout"));
+    let window = rows::instance_window(&desk.state);
+    assert_eq!((window.rows.len(), window.selected), (2, Some(1)), "i-2 is still selected");
+    let mut panels = Vec::new();
+    for key in ["tab", "tab", "tab", "tab", "shift-tab", "e"] {
+        desk.key(key);
+        panels.push(desk.state.rollout.as_ref().unwrap().panel);
+    }
+    assert_eq!(panels, [P::Events, P::Evidence, P::Receipts, P::Instances, P::Receipts, P::Events]);
+}
+
+#[test]
+fn the_raw_object_is_asked_for_and_shown() {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    desk.keys("enter i");
+    let asked = desk.asked();
+    assert_eq!(asked[0].1, Query::Inspect { run: run("checkout") });
+    let detail = Detail {
+        rollout: row("checkout", Phase::Progressing),
+        instances: Vec::new(),
+        notes: Vec::new(),
+        evidence: Vec::new(),
+        receipts: Vec::new(),
+        raw: serde_json::json!({"name": "che\u{1b}ckout"}),
+    };
+    desk.send(Event::Reply { token: asked[0].0, reply: Ok(Box::new(Reply::Detail(Box::new(detail)))) });
+    let raw = desk.state.rollout.as_ref().unwrap().raw.as_ref().unwrap();
+    assert_eq!(raw.lines, ["{", "  \"name\": \"che\\u001bckout\"", "}"]);
+    desk.key("esc");
+    assert!(desk.state.rollout.as_ref().unwrap().raw.is_none());
+    assert_eq!(desk.state.page, Page::Rollout);
+    desk.key("i");
+    let asked = desk.asked();
+    desk.send(Event::Reply { token: asked[0].0, reply: Err("timed out".to_owned()) });
+    assert_eq!(desk.state.rollout.as_ref().unwrap().raw.as_ref().unwrap().failed.as_deref(), Some("timed out"));
+}
+
+#[test]
+fn an_opened_run_whose_place_was_taken_acts_on_nothing() {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    desk.key("enter");
+    let mut newer = row("checkout", Phase::Progressing);
+    newer.run.revision = "r2".to_owned();
+    desk.upsert(Entity::Rollout(Box::new(newer)));
+    desk.effects.clear();
+    for key in ["a", "z", "p"] {
+        desk.key(key);
+        assert!(desk.did().is_empty(), "{key}");
+        assert!(desk.notice().contains("a newer rollout took this one's place"), "{}", desk.notice());
+    }
+}
+
+#[test]
+fn copying_takes_the_name_of_what_is_selected() {
+    let mut desk = Desk::new();
+    desk.select("search");
+    desk.key("c");
+    assert_eq!(desk.did(), [Effect::Copy("local/production/search".to_owned())]);
+    assert_eq!(desk.notice(), "copied local/production/search");
+}
+
+#[test]
+fn the_header_says_how_fresh_each_source_is() {
+    let mut desk = Desk::new();
+    desk.connection(1, "prod-us", ConnectionState::Connecting);
+    let fresh = |desk: &Desk| {
+        header::sources(&desk.state).into_iter().map(|item| (item.name, item.freshness)).collect::<Vec<_>>()
+    };
+    assert_eq!(fresh(&desk), [("local".to_owned(), Freshness::Fresh), ("prod-us".to_owned(), Freshness::Connecting)]);
+    let since = desk.now;
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.wait(5000);
+    desk.connection(0, "local", ConnectionState::Connecting);
+    let stale = Freshness::Stale { since, why: "connecting again".to_owned() };
+    assert_eq!(fresh(&desk)[0], ("local".to_owned(), stale), "stale since it was lost, not since it is tried again");
+    desk.connect(0, "local");
+    assert_eq!(fresh(&desk)[0].1, Freshness::Fresh);
+    // Samples and the hub's own rows are no watches.
+    desk.body(0, "hub", "hub", Body::Link(LinkState::Live { as_of: start() }));
+    desk.body(0, "local", "samples", Body::Samples(Vec::new()));
+    assert_eq!(fresh(&desk).len(), 2);
+    assert_eq!(fresh(&desk)[0].1, Freshness::Fresh);
+    desk.body(0, "hub", "hub", Body::Link(LinkState::Stale { since: start(), why: "ledger full".to_owned() }));
+    assert_eq!(fresh(&desk).len(), 3, "a hub that is not well is shown");
+    let header = header::header(&desk.state);
+    assert_eq!((header.actor, header.enforced, header.read_only), (Some("alice"), true, false));
+}
+
+#[test]
+fn reconnecting_tries_what_is_lost() {
+    let mut desk = Desk::new();
+    desk.key("ctrl-r");
+    assert_eq!((desk.did(), desk.notice()), (Vec::new(), "reconnect: every server is connected"));
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.key("ctrl-r");
+    assert_eq!((desk.did(), desk.notice()), (vec![Effect::Reconnect { connection: 0 }], "trying local"));
+}
+
+#[test]
+fn a_sequence_that_leads_nowhere_is_said() {
+    let mut desk = Desk::new();
+    desk.key("g");
+    assert_eq!((desk.notice(), desk.state.sequence.len()), ("", 1));
+    desk.key("x");
+    assert_eq!(desk.notice(), "`g x` does nothing on this page; ? shows what does");
+    assert!(desk.state.sequence.is_empty());
+    desk.keys("g esc");
+    assert_eq!((desk.notice(), desk.state.sequence.len()), ("", 0));
+}
+
+#[test]
+fn text_that_is_pasted_on_a_page_is_ignored_with_a_word() {
+    let mut desk = Desk::new();
+    desk.send(Event::Paste("zzz".to_owned()));
+    assert!(desk.did().is_empty());
+    assert_eq!(desk.notice(), "pasted text was ignored: nothing takes text here");
+}

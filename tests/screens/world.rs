@@ -1,0 +1,449 @@
+//! A small world built by hand: three servers, three environments, rollouts in every state. It is
+//! told to the cockpit in the same events that servers send.
+
+use flightdeck::cockpit::app::{ConnectionState, Event, Keymap, Settings, State, update};
+use flightdeck::model::*;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+
+/// 21 November 2026, 12:00:00 UTC.
+pub fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+pub fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+fn ahead(seconds: i64) -> Timestamp {
+    now() + SignedDuration::from_secs(seconds)
+}
+
+pub fn empty(columns: u16, rows: u16) -> State {
+    let settings = Settings {
+        keymap: Keymap::built_in().unwrap(),
+        theme: "dark".into(),
+        themes: vec!["dark".into(), "light".into()],
+        session: "test".into(),
+        read_only: false,
+    };
+    let mut state = State::new(columns, rows, settings);
+    state.now = now();
+    state
+}
+
+pub fn tell(state: &mut State, event: Event) {
+    drop(update(state, event, now()));
+}
+
+pub fn press(state: &mut State, keys: &str) {
+    for key in keys.split(' ') {
+        tell(state, Event::Key(key.into()));
+    }
+}
+
+pub fn connect(state: &mut State, id: usize, name: &str, up: bool) {
+    let actor = Actor { name: "alice".into(), uid: Some(1000), roles: vec!["sre".into()] };
+    let new = match up {
+        true => ConnectionState::Up { actor, enforced: true },
+        false => ConnectionState::Down { why: "connection refused".into() },
+    };
+    tell(state, Event::Connection { id, name: name.into(), state: new });
+}
+
+/// Sends updates of one source, as its server would.
+pub struct Hub {
+    pub id: usize,
+    pub source: &'static str,
+    seq: u64,
+}
+
+impl Hub {
+    pub fn new(id: usize, source: &'static str) -> Hub {
+        Hub { id, source, seq: 0 }
+    }
+
+    pub fn send(&mut self, state: &mut State, body: Body) {
+        self.seq += 1;
+        let scope = Scope { source: self.source.into(), part: String::new() };
+        let envelope = Envelope {
+            hub: format!("hub-{}", self.source).into(),
+            epoch: 1,
+            seq: self.seq,
+            at: now(),
+            scoped: Scoped { scope, body },
+        };
+        tell(state, Event::Update { id: self.id, envelope: Box::new(envelope) });
+    }
+
+    pub fn upsert(&mut self, state: &mut State, entity: Entity) {
+        self.send(state, Body::Upsert(entity));
+    }
+
+    pub fn snapshot(&mut self, state: &mut State, entities: Vec<Entity>) {
+        self.send(state, Body::SnapshotBegin);
+        for entity in entities {
+            self.upsert(state, entity);
+        }
+        self.send(state, Body::SnapshotEnd);
+        self.send(state, Body::Link(LinkState::Live { as_of: now() }));
+    }
+}
+
+pub fn target(source: &str, environment: &str, service: &str) -> Target {
+    Target {
+        source: source.into(),
+        kind: "service".into(),
+        namespace: Some(environment.into()),
+        name: service.into(),
+        uid: format!("{service}.{environment}"),
+    }
+}
+
+fn environments(source: &str) -> Vec<Entity> {
+    [("dev", 1, Tier::Low), ("staging", 2, Tier::Standard), ("production", 3, Tier::Critical)]
+        .map(|(name, order, tier)| {
+            Entity::Environment(Environment {
+                source: source.into(),
+                name: name.into(),
+                order,
+                tier,
+                allow_self: tier != Tier::Critical,
+            })
+        })
+        .into()
+}
+
+fn steps() -> Arc<[Step]> {
+    vec![
+        Step::SetWeight(Ppm::percent(5)),
+        Step::Pause { duration: Some(SignedDuration::from_secs(60)) },
+        Step::SetWeight(Ppm::percent(25)),
+        Step::Analysis { name: "slo".into(), duration: SignedDuration::from_secs(90) },
+        Step::Approval { count: 1, from: vec!["sre".into()], expires: Some(SignedDuration::from_hours(4)) },
+        Step::SetWeight(Ppm::ALL),
+    ]
+    .into()
+}
+
+fn arm(role: ArmRole, version: &str, share: Ppm, ready: u32) -> Arm {
+    let digest: String = version.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().repeat(16);
+    Arm {
+        role,
+        version: version.into(),
+        digest: Some(format!("sha256:{}", &digest[..64])),
+        replicas: Replicas { ready, desired: 3 },
+        traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
+    }
+}
+
+pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &str, percent: u32) -> Rollout {
+    let share = Ppm::percent(percent);
+    let offers = [Action::Promote, Action::PromoteFull, Action::Pause, Action::Abort];
+    Rollout {
+        run: Run { target: target(source, environment, service), revision: "r-7".into() },
+        service: service.into(),
+        environment: environment.into(),
+        strategy: Strategy::Canary,
+        steps: steps(),
+        step: Some(2),
+        arms: vec![arm(ArmRole::Stable, from, share.rest(), 3), arm(ArmRole::Candidate, to, share, 1)],
+        phase: Phase::Progressing,
+        waits: Vec::new(),
+        message: "25 % goes to the candidate".into(),
+        started: ago(750),
+        since: ago(120),
+        author: Some("dana".into()),
+        facts: Facts::default().with(Fact::Workload, service).with(Fact::Step, "2").with(Fact::Generation, "31"),
+        offers: offers.into_iter().collect(),
+    }
+}
+
+pub fn settled(source: &str, service: &str, environment: &str, version: &str) -> Rollout {
+    let mut rollout = rollout(source, service, environment, version, version, 0);
+    rollout.arms = vec![arm(ArmRole::Stable, version, Ppm::ALL, 3)];
+    rollout.phase = Phase::Healthy;
+    rollout.step = Some(6);
+    rollout.since = ago(7200);
+    rollout.started = ago(9000);
+    rollout.message = "all traffic at 3 of 3 ready".into();
+    rollout.offers = [Action::Rollback, Action::Restart].into_iter().collect();
+    rollout
+}
+
+/// Samples of both arms, one a second: what happened in second `n` of a hundred and twenty.
+pub fn samples(target: &Target, of: impl Fn(i64) -> [Option<(u64, u64, u32)>; 2]) -> Vec<ArmSample> {
+    let mut samples = Vec::new();
+    for second in 0..120 {
+        for (role, what) in [ArmRole::Candidate, ArmRole::Stable].into_iter().zip(of(second)) {
+            let Some((requests, errors, p95)) = what else { continue };
+            let micros = |part: u32| (requests > 0).then_some(p95 * part * 10);
+            samples.push(ArmSample {
+                target: target.clone(),
+                role,
+                version: "1".into(),
+                at: ago(119 - second),
+                window_ms: 1000,
+                requests,
+                errors,
+                p50_us: micros(40),
+                p95_us: micros(100),
+                p99_us: micros(150),
+            });
+        }
+    }
+    samples
+}
+
+fn failing(run: &Run) -> Evidence {
+    let result = |name: &str, candidate, stable, limit: &str, unit: &str, verdict, why: &str| MetricResult {
+        name: name.into(),
+        candidate: Some(candidate),
+        stable: Some(stable),
+        limit: limit.into(),
+        unit: unit.into(),
+        verdict,
+        why: why.into(),
+    };
+    Evidence {
+        id: format!("e-{}", run.target.name),
+        run: run.clone(),
+        at: ago(8),
+        kind: "analysis".into(),
+        analysis: Some(AnalysisReport {
+            template: "slo".into(),
+            from: ago(38),
+            to: ago(8),
+            candidate_requests: 912,
+            stable_requests: 2740,
+            verdict: MetricVerdict::Fail,
+            metrics: vec![
+                result("error_rate", 0.041, 0.003, "at most 1 %", "ratio", MetricVerdict::Fail, "errors 4.1 % against 0.3 % at stable, limit 1 %"),
+                result("latency_p95", 212.0, 181.0, "at most 250 ms", "ms", MetricVerdict::Pass, "p95 212 ms against 181 ms at stable, at most 250 ms"),
+            ],
+        }),
+        summary: "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %".into(),
+    }
+}
+
+fn note(run: &Run, id: &str, at: Timestamp, who: &str, text: &str) -> Entity {
+    Entity::Note(Note { id: id.into(), run: run.clone(), at, who: who.into(), text: text.into() })
+}
+
+fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
+    Entity::Instance(Box::new(Instance {
+        id: id.into(),
+        target: run.target.clone(),
+        role,
+        version: version.into(),
+        pid: Some(40_000 + u32::from(id.as_bytes().last().copied().unwrap())),
+        address: Some("127.0.0.1:31007".into()),
+        restarts,
+        started: Some(ago(700)),
+        state,
+    }))
+}
+
+fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> Entity {
+    let command = Command {
+        id: id.into(),
+        action,
+        subject: Subject::Run(run.clone()),
+        pin: None,
+        reason: (action == Action::Pause).then(|| "looking at the error budget".into()),
+    };
+    Entity::Receipt(Box::new(Receipt {
+        id: id.into(),
+        command,
+        actor: Actor { name: "bob".into(), uid: Some(1001), roles: Vec::new() },
+        stages: stages
+            .into_iter()
+            .map(|(millis, stage)| StageRecord { stage, at: ago(400) + SignedDuration::from_millis(millis) })
+            .collect(),
+        forecast: None,
+        grade: Some(Grade { as_forecast: true, text: "standing still within 1 s".into() }),
+        targets: Vec::new(),
+    }))
+}
+
+pub fn approval(run: &Run, service: &str, environment: &str, id: &str) -> Approval {
+    let release = |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
+    Approval {
+        id: id.into(),
+        run: run.clone(),
+        service: service.into(),
+        environment: environment.into(),
+        what: "step 5 of 6: then 100 % of traffic".into(),
+        from: Some(release("2.3.1", "3fa9")),
+        to: release("2.4.0", "b04e"),
+        author: "dana".into(),
+        requested: ago(730),
+        expires: Some(ahead(13_670)),
+        requirement: Requirement { count: 2, from: vec!["sre".into()], allow_self: false },
+        votes: vec![Vote {
+            who: "bob".into(),
+            verdict: Verdict::Approved,
+            at: ago(300),
+            reason: Some("budget is fine".into()),
+        }],
+        state: ApprovalState::Pending,
+        behind: vec!["2.4.1 by erin".into(), "2.5.0 by dana".into()],
+        facts: Facts::default().with(Fact::Approval, id),
+    }
+}
+
+fn checkout() -> (Rollout, Vec<Entity>) {
+    let mut checkout = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
+    checkout.step = Some(3);
+    checkout.waits = vec![Wait::Analysis { name: "slo".into(), until: Some(ahead(42)) }];
+    checkout.message = "slo is judged at 25 %".into();
+    checkout.arms[1].traffic.actual = Some(Ppm::percent(18));
+    let run = checkout.run.clone();
+    let more = vec![
+        Entity::Evidence(Box::new(failing(&run))),
+        note(&run, "n1", ago(750), "dana", "rollout of 1.10.0 began"),
+        note(&run, "n2", ago(700), "system:engine", "candidate is ready: 1 of 1"),
+        note(&run, "n3", ago(690), "system:engine", "step 1 of 6: 5 % to the candidate, acknowledged by the proxy"),
+        note(&run, "n4", ago(400), "bob", "paused: looking at the error budget"),
+        note(&run, "n5", ago(310), "bob", "resumed"),
+        note(&run, "n6", ago(120), "system:engine", "step 3 of 6: 25 % to the candidate"),
+        note(&run, "n7", ago(8), "system:analysis", "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %"),
+        instance(&run, "i1", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
+        instance(&run, "i2", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
+        instance(&run, "i3", ArmRole::Stable, "1.9.0", InstanceState::Draining, 1),
+        instance(&run, "i4", ArmRole::Candidate, "1.10.0", InstanceState::Ready, 0),
+        instance(&run, "i5", ArmRole::Candidate, "1.10.0", InstanceState::BackingOff { why: "exit status 3".into() }, 4),
+        receipt(
+            &run,
+            "c1",
+            Action::Pause,
+            vec![
+                (0, Stage::Requested),
+                (12, Stage::Accepted),
+                (31, Stage::Observed),
+                (840, Stage::Effective { proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() } }),
+            ],
+        ),
+    ];
+    (checkout, more)
+}
+
+fn local_rollouts() -> Vec<Entity> {
+    let (checkout, mut entities) = checkout();
+    let mut payments = rollout("local", "payments", "production", "2.3.1", "2.4.0", 25);
+    payments.step = Some(4);
+    payments.phase = Phase::Paused;
+    payments.waits = vec![Wait::Human { what: "approval by sre".into(), who: Some("sre".into()), since: ago(730) }];
+    payments.since = ago(730);
+    payments.message = "waits for 1 more yes by sre".into();
+    let pending = approval(&payments.run, "payments", "production", "A-17");
+    let mut old = approval(&payments.run, "payments", "production", "A-12");
+    old.to.version = "2.3.9".into();
+    old.state = ApprovalState::Superseded { by: "2.4.0, A-17".into() };
+    old.requested = ago(9000);
+    entities.push(Entity::Approval(Box::new(pending)));
+    entities.push(Entity::Approval(Box::new(old)));
+
+    let mut search = rollout("local", "search", "production", "3.0.4", "3.1.0", 10);
+    search.step = Some(1);
+    search.phase = Phase::Paused;
+    search.waits = vec![Wait::Human { what: String::new(), who: Some("bob".into()), since: ago(1860) }];
+    search.since = ago(1860);
+    search.offers = [Action::Resume, Action::Abort].into_iter().collect();
+    search.message = "paused by bob".into();
+
+    let mut catalog = rollout("local", "catalog", "staging", "5.1", "5.2", 40);
+    catalog.steps = steps()[2..5].into();
+    catalog.step = Some(1);
+    catalog.waits = vec![Wait::Analysis { name: "slo".into(), until: Some(ahead(60)) }];
+    catalog.message = "slo is judged at 40 %".into();
+
+    let mut cart = rollout("local", "cart", "staging", "0.8.0", "0.9.0", 50);
+    cart.phase = Phase::RollingBack;
+    cart.message = "p99 1210 ms against 240 ms at stable, limit 500 ms".into();
+    cart.arms[1].traffic = Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
+    cart.since = ago(3);
+
+    entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Box::new(row))));
+    let healthy = [("checkout", "1.10.0"), ("payments", "2.4.0"), ("search", "3.1.0"), ("inventory", "7.0.2")];
+    entities.extend(healthy.map(|(name, version)| Entity::Rollout(Box::new(settled("local", name, "dev", version)))));
+    entities.push(Entity::Rollout(Box::new(settled("local", "inventory", "production", "7.0.1"))));
+    let mut failed = settled("local", "mailer", "staging", "1.4.0");
+    failed.phase = Phase::Failed;
+    failed.message = "1.5.0: no instance became ready within 2 m: GET /healthz answered 500".into();
+    failed.offers = [Action::Retry].into_iter().collect();
+    entities.push(Entity::Rollout(Box::new(failed)));
+    entities
+}
+
+/// Everything live, but one server lost.
+pub fn live(columns: u16, rows: u16) -> State {
+    let mut state = empty(columns, rows);
+    connect(&mut state, 0, "local", true);
+    connect(&mut state, 1, "prod-eu", true);
+    let mut local = Hub::new(0, "local");
+    let mut entities = environments("local");
+    entities.extend(local_rollouts());
+    local.snapshot(&mut state, entities);
+    let mut eu = Hub::new(1, "prod-eu");
+    let far = rollout("prod-eu", "recommendations-and-ranking", "production", "2026.11.20-rc1", "2026.11.21", 5);
+    let mut entities = environments("prod-eu");
+    entities.push(Entity::Rollout(Box::new(far)));
+    eu.snapshot(&mut state, entities);
+    numbers(&mut state, &mut local);
+    state
+}
+
+fn numbers(state: &mut State, local: &mut Hub) {
+    // Errors that grow since the share went up.
+    local.send(
+        state,
+        Body::Samples(samples(&target("local", "production", "checkout"), |second| {
+            let errors = if second > 60 { u64::try_from((second - 60) / 7).unwrap() } else { 0 };
+            let late = u32::try_from(second % 9).unwrap();
+            [Some((200, errors, 190 + late * 3)), Some((600, 2, 178 + late))]
+        })),
+    );
+    local.send(
+        state,
+        Body::Samples(samples(&target("local", "production", "search"), |second| {
+            [Some((30, 0, 91)), Some((280, u64::from(second % 40 == 0), 90))]
+        })),
+    );
+    // A candidate that gets traffic now and then, and none of late.
+    local.send(
+        state,
+        Body::Samples(samples(&target("local", "staging", "catalog"), |second| {
+            let some = (80..90).contains(&second) || (100..108).contains(&second);
+            [some.then_some((5, 0, 40)), Some((7, 0, 38))]
+        })),
+    );
+    local.send(
+        state,
+        Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])),
+    );
+}
+
+/// As [`live`], then a server is lost for 41 s.
+pub fn stale(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    connect(&mut state, 1, "prod-eu", false);
+    state.connections[1].since = ago(41);
+    state
+}
+
+/// Ten thousand rollouts.
+pub fn crowd(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    let mut hub = Hub::new(2, "big");
+    connect(&mut state, 2, "big", true);
+    let entities = (0..10_000).map(|n| {
+        let mut row = rollout("big", &format!("svc-{n:05}"), "production", "1.0.0", "1.1.0", 1 + n % 99);
+        if n % 3 != 0 {
+            row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
+        }
+        Entity::Rollout(Box::new(row))
+    });
+    hub.snapshot(&mut state, entities.collect());
+    state
+}
