@@ -14,7 +14,8 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         };
     }
-    let runtime = std::env::var_os("FLIGHTDECK_RUNTIME_DIR").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
+    let runtime =
+        std::env::var_os("FLIGHTDECK_RUNTIME_DIR").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
     let args = ShellArgs {
         servers: vec![("local".to_owned(), runtime.join("server.sock"))],
         theme: "dark".to_owned(),

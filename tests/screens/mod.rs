@@ -43,9 +43,19 @@ fn screen(state: &State) -> String {
 
 #[test]
 fn look() {
-    let (c, r) = std::env::var("SIZE").ok().and_then(|s| s.split_once('x').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()))).unwrap_or((120, 36));
+    let (c, r) = std::env::var("SIZE")
+        .ok()
+        .and_then(|s| s.split_once('x').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())))
+        .unwrap_or((120, 36));
     let which = std::env::var("WHICH").unwrap_or_default();
-    let mut state = match which.as_str() { "empty" => empty(c, r), "stale" => stale(c, r), "crowd" => crowd(c, r), _ => live(c, r) };
-    if let Ok(keys) = std::env::var("KEYS") { press(&mut state, &keys); }
+    let mut state = match which.as_str() {
+        "empty" => empty(c, r),
+        "stale" => stale(c, r),
+        "crowd" => crowd(c, r),
+        _ => live(c, r),
+    };
+    if let Ok(keys) = std::env::var("KEYS") {
+        press(&mut state, &keys);
+    }
     println!("{}", screen(&state));
 }

@@ -218,8 +218,24 @@ fn failing(run: &Run) -> Evidence {
             stable_requests: 2740,
             verdict: MetricVerdict::Fail,
             metrics: vec![
-                result("error_rate", 0.041, 0.003, "at most 1 %", "ratio", MetricVerdict::Fail, "errors 4.1 % against 0.3 % at stable, limit 1 %"),
-                result("latency_p95", 212.0, 181.0, "at most 250 ms", "ms", MetricVerdict::Pass, "p95 212 ms against 181 ms at stable, at most 250 ms"),
+                result(
+                    "error_rate",
+                    0.041,
+                    0.003,
+                    "at most 1 %",
+                    "ratio",
+                    MetricVerdict::Fail,
+                    "errors 4.1 % against 0.3 % at stable, limit 1 %",
+                ),
+                result(
+                    "latency_p95",
+                    212.0,
+                    181.0,
+                    "at most 250 ms",
+                    "ms",
+                    MetricVerdict::Pass,
+                    "p95 212 ms against 181 ms at stable, at most 250 ms",
+                ),
             ],
         }),
         summary: "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %".into(),
@@ -267,7 +283,8 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
 }
 
 pub fn approval(run: &Run, service: &str, environment: &str, id: &str) -> Approval {
-    let release = |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
+    let release =
+        |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
     Approval {
         id: id.into(),
         run: run.clone(),
@@ -312,7 +329,14 @@ fn checkout() -> (Rollout, Vec<Entity>) {
         instance(&run, "i2", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
         instance(&run, "i3", ArmRole::Stable, "1.9.0", InstanceState::Draining, 1),
         instance(&run, "i4", ArmRole::Candidate, "1.10.0", InstanceState::Ready, 0),
-        instance(&run, "i5", ArmRole::Candidate, "1.10.0", InstanceState::BackingOff { why: "exit status 3".into() }, 4),
+        instance(
+            &run,
+            "i5",
+            ArmRole::Candidate,
+            "1.10.0",
+            InstanceState::BackingOff { why: "exit status 3".into() },
+            4,
+        ),
         receipt(
             &run,
             "c1",
@@ -321,7 +345,12 @@ fn checkout() -> (Rollout, Vec<Entity>) {
                 (0, Stage::Requested),
                 (12, Stage::Accepted),
                 (31, Stage::Observed),
-                (840, Stage::Effective { proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() } }),
+                (
+                    840,
+                    Stage::Effective {
+                        proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() },
+                    },
+                ),
             ],
         ),
     ];
@@ -361,7 +390,8 @@ fn local_rollouts() -> Vec<Entity> {
     let mut cart = rollout("local", "cart", "staging", "0.8.0", "0.9.0", 50);
     cart.phase = Phase::RollingBack;
     cart.message = "p99 1210 ms against 240 ms at stable, limit 500 ms".into();
-    cart.arms[1].traffic = Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
+    cart.arms[1].traffic =
+        Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
     cart.since = ago(3);
 
     entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Box::new(row))));
@@ -418,10 +448,7 @@ fn numbers(state: &mut State, local: &mut Hub) {
             [some.then_some((5, 0, 40)), Some((7, 0, 38))]
         })),
     );
-    local.send(
-        state,
-        Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])),
-    );
+    local.send(state, Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])));
 }
 
 /// As [`live`], then a server is lost for 41 s.

@@ -186,7 +186,9 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Version => pen.cell("version", *width, style),
             Column::Step => pen.right("step", *width, style),
             Column::Traffic => pen.cell("traffic", *width, style),
-            Column::Errors if *width > NUMBERS => pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style),
+            Column::Errors if *width > NUMBERS => {
+                pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style)
+            }
             Column::Errors => pen.right("err% c/s", *width, style),
             Column::P95 => pen.cell("p95 ms", width - NUMBERS, style).right("c/s", NUMBERS, style),
             Column::Rps => pen.right("rps", *width, style),
@@ -361,4 +363,3 @@ fn replicas(rollout: &Rollout) -> String {
     let arm = |role: &ArmRole| rollout.arm(role).map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired));
     [arm(&ArmRole::Stable), arm(&ArmRole::Candidate)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
-
