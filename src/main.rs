@@ -1,33 +1,44 @@
 //! The program: parses the command line and chooses what runs.
 
-use flightdeck::cockpit::shell::{self, ShellArgs};
-use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use clap::Parser as _;
+use flightdeck::cli::{self, Cli, Code, Failure};
+use flightdeck::engine::process::shim;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if !shell::guarded() {
-        let Ok(exe) = std::env::current_exe() else { return ExitCode::FAILURE };
-        let mut command = Command::new(exe);
-        command.args(std::env::args_os().skip(1));
-        return match shell::guard(command) {
-            Ok(status) => ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)),
-            Err(_) => ExitCode::FAILURE,
+    // Before anything else: a shim must stay small.
+    let words: Vec<_> = std::env::args_os().skip(1).take(3).collect();
+    if let [command, flag, dir] = words.as_slice()
+        && command == "shim"
+        && flag == "--dir"
+    {
+        return match shim::run(Path::new(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&Failure::from_error(Code::Failed, &error)),
         };
     }
-    let runtime = std::env::var_os("FLIGHTDECK_RUNTIME_DIR").map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from);
-    let args = ShellArgs {
-        servers: vec![("local".to_owned(), runtime.join("server.sock"))],
-        theme: "dark".to_owned(),
-        theme_dir: None,
-        keymap: None,
-        log_level: tracing::level_filters::LevelFilter::INFO,
-        record: None,
-        mouse: true,
-        color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-        read_only: false,
-    };
-    match shell::run(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    // A panic says where it was, and that this is a bug.
+    let hooks = color_eyre::config::HookBuilder::blank()
+        .display_env_section(false)
+        .panic_section("This is a bug in flightdeck. Servers and instances go on without this program.");
+    if let Err(error) = hooks.install() {
+        return report(&Failure::failed(format!("cannot start: {error}")));
     }
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Says what happened and what to do.
+fn report(failure: &Failure) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let lines = failure.what.lines().chain(failure.todo.as_deref());
+    for (number, line) in lines.enumerate() {
+        // Where standard error is gone there is nobody to tell.
+        drop(writeln!(stderr, "{}{line}", if number == 0 { "error: " } else { "       " }));
+    }
+    ExitCode::from(failure.code as u8)
 }

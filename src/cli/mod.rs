@@ -1,1 +1,239 @@
-//! Commands without a screen, one file each.
+//! The command line: one file a command. Data on stdout, words on stderr, exit codes as in [`Code`].
+
+mod act;
+mod apply;
+mod cockpit;
+mod completions;
+mod config;
+mod confirm;
+mod deploy;
+mod doctor;
+mod failure;
+mod follow;
+mod get;
+pub mod hidden;
+mod hold;
+mod ledger;
+mod logs;
+mod output;
+pub mod reference;
+mod release;
+mod serve;
+mod status;
+mod target;
+mod watch;
+
+pub use failure::{Code, Failure};
+pub use output::{Format, Output};
+
+use crate::client::Client;
+use crate::config::Paths;
+use crate::demo::{self, DemoArgs};
+use crate::model::{Query, Reply};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use target::Rows;
+
+/// A release cockpit for the terminal: watch, promote, pause, abort and roll back live rollouts.
+///
+/// Without a command it opens the cockpit on the local server.
+///
+/// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
+/// policy or pin, 4 no server answers, 5 the effect was not seen in time.
+#[derive(Debug, Parser)]
+#[command(name = "flightdeck", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// Which command; none: the cockpit.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// How data is written.
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: Format,
+    /// No colour, whatever the terminal can do. `NO_COLOR` does the same.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Refuse everything that would change something.
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// The server, as `unix:PATH`; else the one of this user.
+    #[arg(long, global = true, value_name = "URL", env = "FLIGHTDECK_SERVER")]
+    pub server: Option<String>,
+    /// Keep data (and, unless told elsewhere, sockets) here instead of in the user's folders.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What can be asked for. Verbs on a rollout come from the table of actions.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Try it on a live system of its own: real services, real traffic; gone when you quit.
+    Demo(DemoArgs),
+    /// Run the server: the built-in engine and what cockpits and scripts connect to.
+    Serve(serve::ServeArgs),
+    /// One screen of text: what is in flight, what needs you, what is held.
+    Status,
+    /// List rows of one kind.
+    Get(get::GetArgs),
+    /// Put a service configuration into force, whole or not at all.
+    Apply(apply::ApplyArgs),
+    /// Show what `apply` would change.
+    Diff(apply::DiffArgs),
+    /// Start a rollout of a stored release.
+    Deploy(deploy::DeployArgs),
+    /// Store, list and delete releases; or end a hold: `release H-3`.
+    Release(release::ReleaseArgs),
+    /// A verb on a rollout or an approval.
+    #[command(flatten)]
+    Act(act::Verb),
+    /// Hold the line: pause every rollout in scope; new ones wait.
+    Hold(hold::HoldArgs),
+    /// Show an instance's output.
+    Logs(logs::LogsArgs),
+    /// Print every change as it happens.
+    Watch(watch::WatchArgs),
+    /// Read and check the record of what was done.
+    Ledger(ledger::LedgerArgs),
+    /// Check that everything is as it should be, and say what to do where it is not.
+    Doctor,
+    /// Write, check and show the configuration of this program.
+    Config(config::ConfigArgs),
+    /// Print a completion script for a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page.
+    Man,
+    /// What the program starts by itself.
+    #[command(flatten)]
+    Hidden(hidden::Hidden),
+}
+
+/// What a command needs to know of its surroundings.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Options of every command.
+    pub globals: Globals,
+    /// Where results go.
+    pub output: Output,
+    /// Where files lie.
+    pub paths: Paths,
+}
+
+impl Context {
+    fn new(globals: Globals) -> Result<Context, Failure> {
+        let output = Output::new(globals.output, globals.no_color);
+        let mut paths = Paths::from_env()?;
+        if let Some(dir) = &globals.data_dir {
+            paths.data = std::path::absolute(dir)?;
+            if std::env::var_os("FLIGHTDECK_RUNTIME_DIR").is_none_or(|told| told.is_empty()) {
+                paths.runtime = paths.data.join("run");
+            }
+        }
+        Ok(Context { globals, output, paths })
+    }
+
+    /// Where the server listens.
+    pub fn socket(&self) -> Result<PathBuf, Failure> {
+        self.globals.server.as_deref().map_or_else(|| Ok(self.paths.socket()), socket_of)
+    }
+
+    /// A client of that server.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::unix(&self.socket()?)?)
+    }
+
+    /// The server's rows as they are now.
+    pub async fn rows(&self, client: &Client) -> Result<Rows, Failure> {
+        match client.query(Query::Board).await? {
+            Reply::Board(entities) => Ok(Rows { entities }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Refuses where the person asked for nothing to be changed.
+    pub fn may_change(&self) -> Result<(), Failure> {
+        if self.globals.read_only {
+            return Err(Failure::new(Code::Refused, "refused: --read-only was given; nothing was changed"));
+        }
+        Ok(())
+    }
+}
+
+/// The path in `unix:PATH`.
+fn socket_of(url: &str) -> Result<PathBuf, Failure> {
+    let path = url.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    path.map(PathBuf::from).ok_or_else(|| {
+        Failure::usage(format!("server {url}: expected unix:PATH")).todo(
+            "to reach one on another machine, forward its socket: ssh -L /tmp/fd.sock:/path/there/server.sock HOST",
+        )
+    })
+}
+
+/// A reply that belongs to another question, or a refusal.
+fn unexpected(reply: &Reply) -> Failure {
+    match reply {
+        Reply::Refused(refusal) => refusal.clone().into(),
+        other => Failure::failed(format!("the server answered another question: {other:?}")),
+    }
+}
+
+/// Carries out a parsed command line.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { globals, command } = cli;
+    // These need neither files nor a server.
+    match &command {
+        Some(Command::Completions(args)) => return completions::run(args),
+        Some(Command::Man) => return reference::man(),
+        _ => {}
+    }
+    let context = Context::new(globals)?;
+    let context = &context;
+    let Some(command) = command else { return cockpit::run(context) };
+    match command {
+        Command::Demo(args) => demonstrate(&args),
+        Command::Serve(args) => serve::run(context, &args),
+        Command::Status => block_on(status::run(context)),
+        Command::Get(args) => block_on(get::run(context, &args)),
+        Command::Apply(args) => block_on(apply::run(context, &args)),
+        Command::Diff(args) => block_on(apply::diff(context, &args)),
+        Command::Deploy(args) => block_on(deploy::run(context, &args)),
+        Command::Release(args) => block_on(release::run(context, &args)),
+        Command::Act(verb) => block_on(act::run(context, &verb)),
+        Command::Hold(args) => block_on(hold::run(context, &args)),
+        Command::Logs(args) => block_on(logs::run(context, &args)),
+        Command::Watch(args) => block_on(watch::run(context, &args)),
+        Command::Ledger(args) => block_on(ledger::run(context, &args)),
+        Command::Doctor => block_on(doctor::run(context)),
+        Command::Config(args) => config::run(context, &args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man => reference::man(),
+        Command::Hidden(hidden) => hidden::run(hidden),
+    }
+}
+
+/// Runs the demo; its exit code is that of its cockpit.
+fn demonstrate(args: &DemoArgs) -> Result<(), Failure> {
+    match demo::run(args) {
+        Ok(0) => Ok(()),
+        // The cockpit or its guardian said why.
+        Ok(_) => Err(Failure::failed("")),
+        Err(error @ demo::DemoError::NoTerminal) => Err(Failure::usage(error.to_string())),
+        Err(error) => Err(Failure::from_error(Code::Failed, &error)),
+    }
+}
+
+/// One short conversation needs one thread.
+fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
+        .block_on(task)
+}

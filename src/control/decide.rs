@@ -40,8 +40,12 @@ fn decide_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, command: &Command
     let mut command = command.clone();
     if let Some(facts) = facts(seen, subject) {
         let raises = direction_of(seen, *action, subject) == Direction::Raises;
-        check_pin(&command, facts, raises)?;
-        command.pin = command.pin.or_else(|| Some(facts.pin(command.action)));
+        // What a deployment replaces may be pinned; it needs no pin, since it is about something new.
+        let new = matches!(subject, Subject::Deployment { .. });
+        check_pin(&command, facts, raises && !(new && command.pin.is_none()))?;
+        if !new {
+            command.pin = command.pin.or_else(|| Some(facts.pin(command.action)));
+        }
     }
     Ok(Authorized::new(command, actor.clone(), seen.now))
 }
@@ -158,7 +162,7 @@ fn list(names: &[&str]) -> String {
 /// all there is to it.
 pub(super) fn facts<'a>(seen: Seen<'a>, subject: &Subject) -> Option<&'a Facts> {
     match subject {
-        Subject::Run(run) => seen.rollout(&run.target).map(|rollout| &rollout.facts),
+        Subject::Run(_) | Subject::Deployment { .. } => seen.rollout_of(subject).map(|rollout| &rollout.facts),
         Subject::Approval { id, .. } => seen.board.approval(id).map(|approval| &approval.facts),
         _ => None,
     }

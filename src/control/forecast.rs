@@ -13,43 +13,50 @@ use jiff::{SignedDuration, Timestamp};
 /// A route is swapped and acknowledged well within this.
 const SWITCH: SignedDuration = SignedDuration::from_secs(2);
 
-/// What an action would do, by what the board knows.
+/// What an action would do, by what the board knows and the row that was read just now, if one was.
 #[must_use]
-pub fn forecast(board: &Board, actor: &Actor, action: Action, subject: &Subject, now: Timestamp) -> Forecast {
-    forecast_of(Seen { board, live: None, now }, actor, action, subject)
+pub fn forecast(
+    board: &Board,
+    live: Option<&Rollout>,
+    actor: &Actor,
+    action: Action,
+    subject: &Subject,
+    now: Timestamp,
+) -> Forecast {
+    forecast_of(Seen { board, live, now }, actor, action, subject)
 }
 
 pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Forecast {
-    let empty = Forecast { lines: Vec::new(), warnings: Vec::new(), step: None, takes: None, path: None };
     match (subject, seen.rollout_of(subject)) {
         (Subject::Run(_) | Subject::Approval { .. }, Some(rollout)) => match action {
-            Action::Promote => promote(rollout, empty),
-            Action::Resume => resume(rollout, empty),
-            Action::PromoteFull => promote_full(rollout, empty),
-            Action::Approve => approve(seen, actor, subject, rollout, empty),
-            Action::Abort | Action::Reject => abort(rollout, empty),
-            Action::Pause => pause(rollout, empty),
-            Action::Rollback => rollback(seen, rollout, empty),
-            Action::Retry => retry(rollout, empty),
-            Action::Restart => restart(rollout, empty),
-            _ => empty,
+            Action::Promote => promote(rollout),
+            Action::Resume => resume(rollout),
+            Action::PromoteFull => promote_full(rollout),
+            Action::Approve => approve(seen, actor, subject, rollout),
+            Action::Abort | Action::Reject => abort(rollout),
+            Action::Pause => pause(rollout),
+            Action::Rollback => rollback(seen, rollout),
+            Action::Retry => retry(rollout),
+            Action::Restart => restart(rollout),
+            _ => Forecast::default(),
         },
-        (Subject::Scope { .. }, _) => hold(seen, subject, empty),
-        (Subject::Hold(_), _) => release(seen, subject, empty),
-        (Subject::Deployment { .. }, current) => deploy(seen, subject, current, empty),
-        (Subject::Config { path, .. }, _) => {
-            Forecast { lines: vec![format!("{path} is put into force as a whole or refused as a whole")], ..empty }
-        }
+        (Subject::Scope { .. }, _) => hold(seen, subject),
+        (Subject::Hold(_), _) => release(seen, subject),
+        (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
+        (Subject::Config { path, .. }, _) => Forecast {
+            lines: vec![format!("{path} is put into force as a whole or refused as a whole")],
+            ..Forecast::default()
+        },
         (Subject::Release { service, version }, _) => {
             let line = if action == Action::RemoveRelease {
                 format!("{service} {version} is deleted from the store and can't be deployed again")
             } else {
                 format!("{service} {version} is stored; nothing is started")
             };
-            Forecast { lines: vec![line], ..empty }
+            Forecast { lines: vec![line], ..Forecast::default() }
         }
         (Subject::Run(run) | Subject::Approval { run, .. }, None) => {
-            Forecast { warnings: vec![format!("nothing is known of {run} here")], ..empty }
+            Forecast { warnings: vec![format!("nothing is known of {run} here")], ..Forecast::default() }
         }
     }
 }
@@ -97,14 +104,14 @@ fn not_ready(rollout: &Rollout) -> Option<String> {
         .then(|| format!("{} has {} of {} instances ready", arm.version, arm.replicas.ready, arm.replicas.desired))
 }
 
-fn promote(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn promote(rollout: &Rollout) -> Forecast {
     let ahead = plan::after_step(rollout);
     let takes = Some(SWITCH).filter(|_| not_ready(rollout).is_none());
     let warnings = not_ready(rollout).into_iter().collect();
-    Forecast { lines: goes_on(rollout, ahead), warnings, step: Some(ahead.step), takes, ..empty }
+    Forecast { lines: goes_on(rollout, ahead), warnings, step: Some(ahead.step), takes, ..Forecast::default() }
 }
 
-fn resume(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn resume(rollout: &Rollout) -> Forecast {
     let here = rollout.step.and_then(|index| rollout.steps.get(index as usize));
     let position = plan::position(rollout, rollout.step).unwrap_or_else(|| "where it stopped".to_owned());
     let mut lines = vec![match here {
@@ -112,10 +119,10 @@ fn resume(rollout: &Rollout, empty: Forecast) -> Forecast {
         None => format!("goes on at {position}"),
     }];
     lines.push(way_back(rollout));
-    Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), takes: Some(SWITCH), ..empty }
+    Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn promote_full(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn promote_full(rollout: &Rollout) -> Forecast {
     let (_, candidate) = sides(rollout);
     let here = rollout.step.unwrap_or(0);
     let skipped = plan::gates_after(rollout, here.checked_sub(1));
@@ -128,17 +135,17 @@ fn promote_full(rollout: &Rollout, empty: Forecast) -> Forecast {
         warnings.push(format!("skips {}", skipped.join(", ")));
     }
     let step = u32::try_from(rollout.steps.len()).ok();
-    Forecast { lines, warnings, step, ..empty }
+    Forecast { lines, warnings, step, ..Forecast::default() }
 }
 
-fn approve(seen: Seen<'_>, actor: &Actor, subject: &Subject, rollout: &Rollout, empty: Forecast) -> Forecast {
-    let Some(approval) = seen.approval_of(subject) else { return promote(rollout, empty) };
+fn approve(seen: Seen<'_>, actor: &Actor, subject: &Subject, rollout: &Rollout) -> Forecast {
+    let Some(approval) = seen.approval_of(subject) else { return promote(rollout) };
     let missing = votes_missing(approval, actor);
     let mut forecast = if missing == 0 {
-        promote(rollout, empty)
+        promote(rollout)
     } else {
         let line = format!("your yes is one of {}: {missing} more must agree", approval.requirement.count);
-        Forecast { lines: vec![line], takes: Some(SWITCH), ..empty }
+        Forecast { lines: vec![line], takes: Some(SWITCH), ..Forecast::default() }
     };
     forecast.lines.insert(0, format!("lets through {}", approval.what));
     if !approval.behind.is_empty() {
@@ -153,11 +160,16 @@ fn votes_missing(approval: &Approval, actor: &Actor) -> u32 {
     approval.requirement.count.saturating_sub(u32::try_from(others.count()).unwrap_or(u32::MAX).saturating_add(1))
 }
 
-fn abort(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn abort(rollout: &Rollout) -> Forecast {
     let (stable, candidate) = sides(rollout);
     let Some(arm) = rollout.stable() else {
         let warnings = vec![format!("there is no version before {candidate}: nothing will serve")];
-        return Forecast { lines: vec![format!("{candidate} is taken out")], warnings, takes: Some(SWITCH), ..empty };
+        return Forecast {
+            lines: vec![format!("{candidate} is taken out")],
+            warnings,
+            takes: Some(SWITCH),
+            ..Forecast::default()
+        };
     };
     let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
     let lines = vec![
@@ -172,39 +184,42 @@ fn abort(rollout: &Rollout, empty: Forecast) -> Forecast {
         )
     });
     let takes = Some(SWITCH).filter(|_| short.is_none());
-    Forecast { lines, warnings: warnings.into_iter().collect(), takes, ..empty }
+    Forecast { lines, warnings: warnings.into_iter().collect(), takes, ..Forecast::default() }
 }
 
-fn pause(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn pause(rollout: &Rollout) -> Forecast {
     let (_, candidate) = sides(rollout);
     let at = plan::position(rollout, rollout.step).map_or(String::new(), |position| format!(" at {position}"));
     let lines = vec![
         format!("stands still{at}: {candidate} keeps {} of traffic", plan::share(rollout)),
         "a failing analysis still takes it back".to_owned(),
     ];
-    Forecast { lines, takes: Some(SWITCH), ..empty }
+    Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn rollback(seen: Seen<'_>, rollout: &Rollout, empty: Forecast) -> Forecast {
+fn rollback(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
     if rollout.phase.in_flight() {
-        return Forecast { path: Some(RollbackPath::Warm), ..abort(rollout, empty) };
+        return Forecast { path: Some(RollbackPath::Warm), ..abort(rollout) };
     }
     let Some(version) = before(seen, rollout) else {
-        return Forecast { warnings: vec!["which version comes back is not known here".to_owned()], ..empty };
+        return Forecast {
+            warnings: vec!["which version comes back is not known here".to_owned()],
+            ..Forecast::default()
+        };
     };
     let ready = warm(seen, rollout, &version);
     let current = plan::version(rollout.stable().or_else(|| rollout.candidate()));
     if ready > 0 {
         let lines =
             vec![format!("{version} is still up ({ready} ready): all traffic goes from {current} to it in one switch")];
-        return Forecast { lines, takes: Some(SWITCH), path: Some(RollbackPath::Warm), ..empty };
+        return Forecast { lines, takes: Some(SWITCH), path: Some(RollbackPath::Warm), ..Forecast::default() };
     }
     let lines = vec![
         format!("{version} is started first, then all traffic goes from {current} to it"),
         "no step of the plan is waited for".to_owned(),
     ];
     let warnings = vec![format!("until {version} is ready, {current} keeps serving")];
-    Forecast { lines, warnings, path: Some(RollbackPath::Start), ..empty }
+    Forecast { lines, warnings, path: Some(RollbackPath::Start), ..Forecast::default() }
 }
 
 /// Ready instances of a version.
@@ -213,7 +228,7 @@ fn warm(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> usize {
     of_version.filter(|instance| instance.state == InstanceState::Ready).count()
 }
 
-fn retry(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn retry(rollout: &Rollout) -> Forecast {
     let candidate = plan::version(rollout.candidate());
     let first = rollout.steps.first().map_or_else(|| "all traffic at once".to_owned(), plan::words);
     let mut lines = vec![format!("{candidate} starts again from its first step: {first}")];
@@ -224,10 +239,10 @@ fn retry(rollout: &Rollout, empty: Forecast) -> Forecast {
     if !rollout.message.is_empty() {
         lines.push(format!("it ended with: {}", rollout.message));
     }
-    Forecast { lines, step: Some(0), ..empty }
+    Forecast { lines, step: Some(0), ..Forecast::default() }
 }
 
-fn restart(rollout: &Rollout, empty: Forecast) -> Forecast {
+fn restart(rollout: &Rollout) -> Forecast {
     let arm = rollout.stable().or_else(|| rollout.candidate());
     let count = arm.map_or(0, |arm| arm.replicas.desired);
     let version = plan::version(arm);
@@ -237,11 +252,11 @@ fn restart(rollout: &Rollout, empty: Forecast) -> Forecast {
     } else {
         Vec::new()
     };
-    Forecast { lines, warnings, ..empty }
+    Forecast { lines, warnings, ..Forecast::default() }
 }
 
-fn hold(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
-    let Subject::Scope { selector, .. } = subject else { return empty };
+fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
+    let Subject::Scope { selector, .. } = subject else { return Forecast::default() };
     let mut names: Vec<_> = seen
         .board
         .rollouts()
@@ -251,16 +266,17 @@ fn hold(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
     names.sort();
     let mut lines = vec![match names.len() {
         0 => "nothing is in flight there now".to_owned(),
+        1 => format!("1 rollout stands still: {}", names.join(", ")),
         n => format!("{n} rollouts stand still: {}", names.join(", ")),
     }];
     lines.push(format!("new rollouts in {selector} wait until the hold is released by its id"));
-    Forecast { lines, takes: Some(SWITCH), ..empty }
+    Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn release(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
-    let Subject::Hold(id) = subject else { return empty };
-    let Some(hold) = seen.hold(id) else { return empty };
-    let held = hold.targets.iter().filter(|target| target.held);
+fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
+    let Subject::Hold(id) = subject else { return Forecast::default() };
+    let Some(hold) = seen.hold(id) else { return Forecast::default() };
+    let meant = hold.targets.iter().filter(|target| target.held);
     let mut lines = vec![format!(
         "{} held {}{}",
         hold.owner,
@@ -268,7 +284,7 @@ fn release(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
         hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"))
     )];
     let mut warnings = Vec::new();
-    for target in held {
+    for target in meant {
         match seen.rollout(&target.run.target).filter(|rollout| rollout.run == target.run && rollout.phase.in_flight())
         {
             Some(rollout) => lines.push(format!(
@@ -284,11 +300,11 @@ fn release(seen: Seen<'_>, subject: &Subject, empty: Forecast) -> Forecast {
     if !others.is_empty() {
         warnings.push(format!("still in force: {}", others.join(", ")));
     }
-    Forecast { lines, warnings, takes: Some(SWITCH), ..empty }
+    Forecast { lines, warnings, takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>, empty: Forecast) -> Forecast {
-    let Subject::Deployment { service, environment, version, from } = subject else { return empty };
+fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {
+    let Subject::Deployment { service, environment, version, from } = subject else { return Forecast::default() };
     let what = match (version, from) {
         (Some(version), _) => version.0.clone(),
         (None, Some(from)) => format!("what succeeded in {from}"),
@@ -319,7 +335,7 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>, empty: F
     warnings.extend(
         holds.map(|hold| format!("hold {} of {} is in force: it waits until that is released", hold.id, hold.owner)),
     );
-    Forecast { lines, warnings, step: Some(0), ..empty }
+    Forecast { lines, warnings, step: Some(0), ..Forecast::default() }
 }
 
 /// How the outcome compares with what was said, given the row once the command was effective.

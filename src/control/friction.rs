@@ -101,14 +101,13 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
 pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Friction {
     match direction_of(seen, action, subject) {
         // Never more, whatever the tier: whoever stops something must not be stopped.
-        Direction::Reduces if action == Action::Pause => Friction::None,
-        Direction::Reduces => Friction::Yes,
-        Direction::Neutral if action == Action::AddRelease => Friction::None,
-        Direction::Neutral => Friction::Yes,
+        Direction::Reduces | Direction::Neutral if matches!(action, Action::Pause | Action::AddRelease) => {
+            Friction::None
+        }
         Direction::Raises if large(action, blast(seen, action, subject)) => {
             Friction::Challenge(challenge(seen, action, subject))
         }
-        Direction::Raises => Friction::Yes,
+        Direction::Reduces | Direction::Neutral | Direction::Raises => Friction::Yes,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the loop sets going: reads, executions, each in a task that it joins.
 
-use super::state::{Doing, Done, State};
+use super::state::{Doing, Done, State, now};
 use super::submit::subject_run;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
@@ -83,40 +83,45 @@ impl State {
 
     /// The backends have answered.
     pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
-        let mut notes = Vec::new();
-        let (mut refused, mut not_sent, mut unknown) = (None, None, None);
+        let (mut notes, mut missed) = (Vec::new(), Vec::new());
+        let (mut accepted, mut refused, mut unknown) = (false, None, None);
         for (source, result) in results {
             match result {
-                Ok(accepted) => notes.push((source, accepted.note)),
-                Err(NotDone::Refused(refusal)) => refused = Some(refusal),
-                Err(NotDone::NotSent { why }) => {
-                    not_sent = Some(format!("it never reached {source}: {why}; nothing changed there"))
+                Ok(answer) => {
+                    accepted = true;
+                    notes.push((source, answer.note));
                 }
-                Err(NotDone::Unknown { why }) => unknown = Some(format!("{source}: {why}")),
+                Err(NotDone::Refused(refusal)) => {
+                    missed.push(format!("{source}: {refusal}"));
+                    refused = Some(refusal);
+                }
+                Err(NotDone::NotSent { why }) => {
+                    missed.push(format!("{source}: it was not sent: {why}; nothing changed"));
+                }
+                Err(NotDone::Unknown { why }) => {
+                    unknown = Some(format!("{source}: {why}"));
+                    notes.push((source, None));
+                }
             }
         }
         let Some(following) = self.commands.get_mut(id) else { return };
         following.doing = Doing::Following;
-        let accepted = !notes.is_empty();
         following.notes = notes;
-        let partly = refused.as_ref().map(|refusal| refusal.why.clone()).or_else(|| not_sent.clone());
-        match (unknown, accepted, refused, not_sent) {
+        following.watched = now();
+        following.missed.clone_from(&missed);
+        match (unknown, accepted, refused) {
             (Some(why), ..) => self.push(id, Stage::Unknown { why }),
-            (None, true, ..) => {
-                if let Some(why) = partly {
-                    // One of several backends did not take a hold: the others' results are followed.
-                    tracing::warn!(command = %id, why, "not every backend took it");
-                }
+            (None, true, _) => {
                 self.push(id, Stage::Accepted);
                 self.take_place(id);
+                self.yield_place(id);
             }
-            (None, false, Some(refusal), _) => {
+            (None, false, Some(refusal)) => {
                 self.push(id, Stage::Refused { why: refusal.why.clone() });
                 return self.finish_with(id, &Err(refusal));
             }
-            (None, false, None, why) => {
-                let why = why.unwrap_or_else(|| "no backend answered".to_owned());
-                self.push(id, Stage::Failed { why });
+            (None, false, None) => {
+                self.push(id, Stage::Failed { why: missed.join("; ") });
                 return self.finish(id);
             }
         }

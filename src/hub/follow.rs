@@ -3,8 +3,8 @@
 use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::model::{
-    Action, CommandId, Direction, Hold, HoldTarget, MetricVerdict, Phase, Ppm, Proof, Rollout, Stage, Subject, Target,
-    TargetResult, Wait,
+    Action, ApprovalId, ApprovalState, CommandId, Direction, Hold, HoldTarget, MetricVerdict, Phase, Ppm, Proof,
+    Rollout, Stage, Subject, Target, TargetResult, Verdict, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -94,6 +94,25 @@ impl State {
         }
     }
 
+    /// A command whose answer came late, after a later contrary one was accepted, has lost its place.
+    pub fn yield_place(&mut self, id: &CommandId) {
+        let Some(old) = self.commands.get(id) else { return };
+        let newer = self.commands.iter().filter(|(other, new)| {
+            *other != id
+                && new.asked() > old.asked()
+                && contrary(new.action(), old.action())
+                && matches!(new.receipt.stage(), Stage::Accepted | Stage::Observed | Stage::Effective { .. })
+                && self.meets(new, old)
+        });
+        let by = newer.map(|(_, new)| format!("{} by {}", new.action().name(), new.receipt.actor.name)).next();
+        let Some(by) = by else { return };
+        self.evaluate(id);
+        if self.commands.get(id).is_some_and(|following| following.doing == Doing::Following) {
+            self.push(id, Stage::Superseded { by });
+            self.finish(id);
+        }
+    }
+
     /// Something about a target changed: looks at every command that is about it.
     pub fn touch(&mut self, target: &Target) {
         let concerned = |following: &Following| {
@@ -150,12 +169,17 @@ impl State {
         if rank(&stage) <= rank(following.receipt.stage()) {
             return;
         }
+        let was_unknown = matches!(following.receipt.stage(), Stage::Unknown { .. });
         if stage.is_final() {
             let subject = following.receipt.command.subject.clone();
             let current = self.row(&subject).cloned();
             self.conclude(id, stage, current.as_ref());
         } else {
             self.push(id, stage);
+        }
+        if was_unknown {
+            // Its answer was lost, but it did arrive: what it is contrary to has lost its place.
+            self.take_place(id);
         }
     }
 
@@ -180,6 +204,7 @@ impl State {
             return stage;
         }
         match (&command.subject, command.action) {
+            (Subject::Approval { id, .. }, _) => self.vote_stage(following, id, stage),
             // These have no rollout to look at: the board's rows are the evidence.
             (Subject::Release { service, version }, Action::AddRelease | Action::RemoveRelease) => {
                 let mut releases = self.board.releases();
@@ -198,6 +223,20 @@ impl State {
                 let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
                 effective(if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") })
             }
+            _ => stage,
+        }
+    }
+
+    /// A vote that is not the last one has its effect once it is counted.
+    fn vote_stage(&self, following: &Following, id: &ApprovalId, stage: Stage) -> Stage {
+        let Some(approval) = self.board.approval(id) else { return stage };
+        let voted = approval.votes.iter().any(|vote| vote.who == following.receipt.actor.name);
+        match approval.state {
+            ApprovalState::Pending if voted => {
+                let yes = approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved).count();
+                effective(format!("counted: {yes} of {} agree", approval.requirement.count))
+            }
+            ApprovalState::Approved | ApprovalState::Rejected if voted => Stage::Observed,
             _ => stage,
         }
     }
@@ -229,8 +268,10 @@ impl State {
             Stage::Accepted
         } else if targets.iter().any(|target| !target.stage.is_final()) {
             Stage::Observed
-        } else if failed > 0 {
-            Stage::Failed { why: format!("hold {ids}: {failed} of {} rollouts could not be held", targets.len()) }
+        } else if failed > 0 || !following.missed.is_empty() {
+            let mut why = format!("hold {ids}: {failed} of {} rollouts could not be held", targets.len());
+            following.missed.iter().for_each(|missed| why = format!("{why}; {missed}"));
+            Stage::Failed { why }
         } else {
             effective(format!("hold {ids}: {} rollouts stand still, new ones wait", targets.len()))
         };
@@ -260,7 +301,7 @@ impl State {
         let Some(following) = self.commands.get(id).filter(|following| following.doing == Doing::Following) else {
             return;
         };
-        if now().duration_since(following.asked()) <= patience(following.action()) {
+        if now().duration_since(following.watched) <= patience(following.action()) {
             return;
         }
         let stage = following.receipt.stage();

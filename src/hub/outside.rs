@@ -68,7 +68,7 @@ impl State {
     pub fn find(&mut self, id: &CommandId) {
         let (id, ledger) = (id.clone(), self.settings.ledger.clone());
         self.tasks.spawn(async move {
-            let result = ledger.receipt(id.as_str()).await.map(|found| found.map(|(receipt, _)| receipt));
+            let result = ledger.receipt(id.as_str()).await.map(|found| found.map(|(receipt, _)| Box::new(receipt)));
             Done::Found { id, result }
         });
     }
@@ -108,15 +108,7 @@ impl State {
         }
         let stage = receipt.stage().clone();
         let doing = if stage.is_final() { Doing::Done } else { Doing::Following };
-        let following = Following {
-            receipt,
-            before,
-            doing,
-            authorized: None,
-            waiters: Vec::new(),
-            notes: Vec::new(),
-            superseded: None,
-        };
+        let following = Following { before, ..Following::new(receipt, doing) };
         self.commands.insert(id.clone(), following);
         match stage {
             Stage::Requested | Stage::Sent => {

@@ -1,7 +1,7 @@
 //! Questions and their answers.
 
 use super::effects::inspect;
-use super::state::{Done, State, now};
+use super::state::{Done, Preparing, State, now};
 use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Ledger, verify};
@@ -52,7 +52,7 @@ impl State {
                 let orchestrator = self.orchestrator(&run.target.source);
                 self.tasks.spawn(async move {
                     let live = inspect(orchestrator, run).await;
-                    Done::Prepared { actor, action, subject, live, answer }
+                    Done::Prepared { asked: Box::new(Preparing { actor, action, subject, answer }), live }
                 });
             }
             _ => {
@@ -62,20 +62,17 @@ impl State {
         }
     }
 
-    pub fn was_prepared(
-        &mut self,
-        actor: &Actor,
-        action: Action,
-        subject: &Subject,
-        live: Result<Box<Detail>, Refusal>,
-    ) -> Reply {
+    pub fn was_prepared(&self, asked: Preparing, live: Result<Box<Detail>, Refusal>) {
         let (policy, board) = (&self.settings.policy, &self.board);
-        match live {
+        let Preparing { actor, action, subject, answer } = asked;
+        let reply = match live {
             Ok(live) => {
-                Reply::Prepared(Box::new(prepare_live(policy, board, &live.rollout, actor, action, subject, now())))
+                let prepared = prepare_live(policy, board, &live.rollout, &actor, action, &subject, now());
+                Reply::Prepared(Box::new(prepared))
             }
             Err(refusal) => Reply::Refused(refusal),
-        }
+        };
+        let _ = answer.send(reply); // the asker may be gone
     }
 
     /// Adds the receipts, which only the hub has.

@@ -44,11 +44,29 @@ pub(super) struct Following {
     pub waiters: Vec<Answer>,
     /// What each backend said to it.
     pub notes: Vec<(SourceId, Option<String>)>,
+    /// Backends that did not take it, and why, where others did.
+    pub missed: Vec<String>,
     /// A later command took its place before it was sent.
     pub superseded: Option<String>,
+    /// Since when this hub watches for its effect.
+    pub watched: Timestamp,
 }
 
 impl Following {
+    pub fn new(receipt: Receipt, doing: Doing) -> Following {
+        Following {
+            receipt,
+            before: None,
+            doing,
+            authorized: None,
+            waiters: Vec::new(),
+            notes: Vec::new(),
+            missed: Vec::new(),
+            superseded: None,
+            watched: now(),
+        }
+    }
+
     pub fn action(&self) -> Action {
         self.receipt.command.action
     }
@@ -59,38 +77,23 @@ impl Following {
     }
 }
 
+/// A confirmation that waits for the live row.
+pub(super) struct Preparing {
+    pub actor: Actor,
+    pub action: Action,
+    pub subject: Subject,
+    pub answer: oneshot::Sender<Reply>,
+}
+
 /// What a task of the loop brings back.
 pub(super) enum Done {
-    Read {
-        id: CommandId,
-        result: Result<Box<Detail>, Refusal>,
-    },
-    Recorded {
-        id: CommandId,
-        result: Result<u64, LedgerError>,
-    },
-    Found {
-        id: CommandId,
-        result: Result<Option<Receipt>, LedgerError>,
-    },
-    Executed {
-        id: CommandId,
-        results: Vec<(SourceId, Result<Accepted, NotDone>)>,
-    },
-    Written {
-        result: Result<Appended, LedgerError>,
-    },
-    Prepared {
-        actor: Actor,
-        action: Action,
-        subject: Subject,
-        live: Result<Box<Detail>, Refusal>,
-        answer: oneshot::Sender<Reply>,
-    },
-    Inspected {
-        result: Result<Box<Detail>, Refusal>,
-        answer: oneshot::Sender<Reply>,
-    },
+    Read { id: CommandId, result: Result<Box<Detail>, Refusal> },
+    Recorded { id: CommandId, result: Result<u64, LedgerError> },
+    Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
+    Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
+    Written { result: Result<Appended, LedgerError> },
+    Prepared { asked: Box<Preparing>, live: Result<Box<Detail>, Refusal> },
+    Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },
     Answered,
 }
 

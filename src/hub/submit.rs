@@ -1,9 +1,9 @@
 //! From a submission to the backend's answer.
 
 use super::handle::Answer;
-use super::state::{Doing, Following, State, now};
+use super::state::{Doing, Done, Following, State, now};
 use crate::control::{decide, decide_live, direction, forecast};
-use crate::ledger::{Entry, LedgerError};
+use crate::ledger::{Appended, Entry, LedgerError};
 use crate::model::{
     Actor, Command, CommandId, Direction, Receipt, ReceiptId, Refusal, RefusalKind, Rollout, Run, Stage, StageRecord,
     Subject, has_hidden, sanitize_line,
@@ -38,15 +38,8 @@ impl State {
         };
         let reduces = self.reduces(&receipt.command);
         let run = subject_run(&receipt.command.subject).cloned();
-        let following = Following {
-            receipt,
-            before: None,
-            doing: Doing::Reading,
-            authorized: None,
-            waiters: vec![answer],
-            notes: Vec::new(),
-            superseded: None,
-        };
+        let mut following = Following::new(receipt, Doing::Reading);
+        following.waiters.push(answer);
         self.commands.insert(id.clone(), following);
         match run {
             Some(run) if !reduces => self.read(id, run),
@@ -82,7 +75,7 @@ impl State {
             Ok(authorized) => authorized,
             Err(refusal) => return self.refuse(id, refusal),
         };
-        let forecast = forecast(board, actor, command.action, &command.subject, at);
+        let forecast = forecast(board, live, actor, command.action, &command.subject, at);
         let before = live.or_else(|| self.row(&command.subject)).cloned();
         let reduces = self.reduces(command);
         let Some(following) = self.commands.get_mut(id) else { return };
@@ -109,7 +102,12 @@ impl State {
         }
         let why = refusal.why.clone();
         following.receipt.stages.push(StageRecord { stage: Stage::Refused { why }, at: now() });
-        self.write(&Entry::Refused { receipt: Box::new(following.receipt), refusal });
+        let (receipt, ledger) = (Box::new(following.receipt), self.settings.ledger.clone());
+        self.tasks.spawn(async move {
+            // Not spilled: nothing was done, and asking in vain must not fill what is left of a disk.
+            let result = ledger.append(&Entry::Refused { receipt, refusal }).await;
+            Done::Written { result: result.map(|seq| Appended::Chained { seq }) }
+        });
     }
 
     /// The ledger has it, or not: without a durable record nothing that raises exposure is done.
@@ -136,10 +134,10 @@ impl State {
     }
 
     /// The id was used before this hub started: the same command has its receipt in the ledger.
-    pub fn was_found(&mut self, id: &CommandId, result: Result<Option<Receipt>, LedgerError>) {
+    pub fn was_found(&mut self, id: &CommandId, result: Result<Option<Box<Receipt>>, LedgerError>) {
         let Some(following) = self.commands.remove(id) else { return };
         let outcome = match result {
-            Ok(Some(receipt)) if same(&receipt, &following.receipt.actor, &following.receipt.command) => Ok(receipt),
+            Ok(Some(receipt)) if same(&receipt, &following.receipt.actor, &following.receipt.command) => Ok(*receipt),
             Ok(_) => Err(other_content(id)),
             Err(error) => Err(Refusal::new(RefusalKind::Internal, error.to_string())),
         };

@@ -21,6 +21,7 @@ const UPDATES: usize = 1024;
 const TRIM_AFTER: usize = 256;
 
 /// What a source's watch brings.
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 enum Watched {
     Told(Scoped),
     /// It ended, which it never should.
@@ -58,9 +59,9 @@ impl HubTask {
         let HubTask { mut state, mut urgent, mut ordinary } = self;
         state.restore().await;
         let (sender, mut updates) = mpsc::channel(UPDATES);
-        let mut watches = JoinSet::new();
+        let mut sources = JoinSet::new();
         for orchestrator in &state.orchestrators {
-            watches.spawn(watch(Arc::clone(orchestrator), sender.clone()));
+            sources.spawn(watch(Arc::clone(orchestrator), sender.clone()));
         }
         drop(sender);
         let mut ticks = interval(Duration::from_secs(1));
@@ -89,7 +90,7 @@ impl HubTask {
                 } => {}
             }
         }
-        watches.shutdown().await;
+        sources.shutdown().await;
         state.tasks.shutdown().await;
     }
 }
@@ -124,10 +125,7 @@ impl State {
             Done::Found { id, result } => self.was_found(&id, result),
             Done::Executed { id, results } => self.was_executed(&id, results),
             Done::Written { result } => self.was_written(result),
-            Done::Prepared { actor, action, subject, live, answer } => {
-                let reply = self.was_prepared(&actor, action, &subject, live);
-                let _ = answer.send(reply); // the asker may be gone
-            }
+            Done::Prepared { asked, live } => self.was_prepared(*asked, live),
             Done::Inspected { result, answer } => {
                 let _ = answer.send(self.was_inspected(result)); // the asker may be gone
             }

@@ -4,6 +4,7 @@ use crate::model::{Deployment, Evidence, Hold, Receipt, ReceiptId, Refusal, Roll
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
 
 /// The hash before the first record.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -192,5 +193,8 @@ impl Fields<'_> {
 
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
+        text
+    })
 }

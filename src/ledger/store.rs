@@ -2,7 +2,8 @@
 
 use super::record::{Fields, GENESIS, Kind, Record, hex};
 use super::spill::{Spill, Spilled};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,8 +92,6 @@ pub(super) struct Draft {
 /// The open store; lives on the ledger's thread.
 pub(super) struct Store {
     connection: Connection,
-    /// Count and hash of the last record, as committed.
-    head: (u64, [u8; 32]),
 }
 
 /// The file in a ledger's folder.
@@ -115,8 +114,7 @@ impl Store {
             let script = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {LEDGER_VERSION}; COMMIT;");
             connection.execute_batch(&script).map_err(sqlite("create"))?;
         }
-        let head = read_head(&connection)?;
-        Ok(Store { connection, head })
+        Ok(Store { connection })
     }
 
     /// Appends a batch in one transaction: one flush for all. Each draft has its own answer; if the
@@ -124,12 +122,14 @@ impl Store {
     pub fn append(&mut self, drafts: &[&Draft]) -> Result<Vec<Result<u64, LedgerError>>, LedgerError> {
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite("write"))?;
-        let mut head = self.head;
+        // Read within the transaction: another process of the same user may share the ledger.
+        let before = read_head(&transaction)?;
+        let mut head = before;
         let mut answers = Vec::with_capacity(drafts.len());
         for draft in drafts {
             answers.push(insert(&transaction, &mut head, draft)?);
         }
-        if head.0 != self.head.0 {
+        if head.0 != before.0 {
             let count = i64::try_from(head.0).unwrap_or(i64::MAX);
             transaction
                 .execute(
@@ -139,7 +139,6 @@ impl Store {
                 .map_err(sqlite("write"))?;
         }
         transaction.commit().map_err(sqlite("write"))?;
-        self.head = head;
         Ok(answers)
     }
 
@@ -242,7 +241,7 @@ fn insert(
             Ok(Ok(seq))
         }
         // SQLite undoes only this statement; the transaction goes on.
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+        Err(rusqlite::Error::SqliteFailure(error, _)) if error.extended_code == SQLITE_CONSTRAINT_UNIQUE => {
             Ok(Err(LedgerError::Duplicate(draft.subject.clone())))
         }
         Err(source) => Err(LedgerError::Sqlite { step: "write", source }),

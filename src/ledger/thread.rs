@@ -5,8 +5,9 @@ use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
 use crate::model::{Receipt, Rollout};
 use jiff::Timestamp;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -50,11 +51,28 @@ enum Read {
     About(String),
 }
 
-/// A handle to the ledger; clones share the thread, which ends with the last of them.
+/// A handle to the ledger; clones share its thread. Dropping the last one waits until everything
+/// that was appended is written, so that a process that ends loses no record.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    dir: Arc<Path>,
-    requests: mpsc::Sender<Request>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    /// `None` only while it is being dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the ledger's thread had failed");
+        }
+    }
 }
 
 impl Ledger {
@@ -74,14 +92,15 @@ impl Ledger {
         }
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
-        thread.spawn(move || serve(store, spill, &inbox)).map_err(io("start its thread"))?;
-        Ok(Ledger { dir: dir.into(), requests })
+        let thread = thread.spawn(move || serve(store, spill, &inbox)).map_err(io("start its thread"))?;
+        let shared = Shared { dir: dir.to_owned(), requests: Some(requests), thread: Some(thread) };
+        Ok(Ledger { shared: Arc::new(shared) })
     }
 
     /// Its folder, for [`super::verify`].
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.dir
+        &self.shared.dir
     }
 
     /// Durable when it resolves; an error means that it is not recorded.
@@ -111,13 +130,18 @@ impl Ledger {
         let body =
             serde_json::to_string(entry).map_err(|error| LedgerError::Unreadable { seq: 0, why: error.to_string() })?;
         let draft = Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body };
-        self.requests.send(Request::Append { draft, urgent, answer }).map_err(|_| LedgerError::Closed)?;
+        self.request(Request::Append { draft, urgent, answer })?;
         Ok(receiver)
+    }
+
+    fn request(&self, request: Request) -> Result<(), LedgerError> {
+        let requests = self.shared.requests.as_ref().ok_or(LedgerError::Closed)?;
+        requests.send(request).map_err(|_| LedgerError::Closed)
     }
 
     async fn read(&self, what: Read) -> Result<Vec<Record>, LedgerError> {
         let (answer, receiver) = oneshot::channel();
-        self.requests.send(Request::Read { what, answer }).map_err(|_| LedgerError::Closed)?;
+        self.request(Request::Read { what, answer })?;
         receiver.await.map_err(|_| LedgerError::Closed)?
     }
 

@@ -114,6 +114,18 @@ pub enum Friction {
     ChallengeAndReason(String),
 }
 
+impl Friction {
+    /// Is this what the person must type? An arrow may be typed as `->`, since no key has it.
+    #[must_use]
+    pub fn accepts(&self, typed: &str) -> bool {
+        let plain = |text: &str| text.replace('→', "->").split_whitespace().collect::<Vec<_>>().join(" ");
+        match self {
+            Friction::None | Friction::Yes => true,
+            Friction::Challenge(text) | Friction::ChallengeAndReason(text) => plain(typed) == plain(text),
+        }
+    }
+}
+
 /// What governance says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -140,7 +152,7 @@ pub enum RollbackPath {
 }
 
 /// What a yes does next, said beforehand.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Forecast {
     /// Sentences, most important first: route, capacity, gates ahead, way back.
     pub lines: Vec<String>,

@@ -1,1 +1,5 @@
+//! The command line as scripts and people use it: the real binary, mostly against a real server.
 
+mod commands;
+mod output;
+mod reference;

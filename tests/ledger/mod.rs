@@ -1,1 +1,248 @@
+//! The ledger: durable, chained, spilled when it must be.
 
+use crate::board::kit::*;
+use flightdeck::ledger::{Appended, Entry, Kind, Ledger, LedgerError, Options, verify};
+use flightdeck::model::*;
+use rusqlite::Connection;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+fn requested(id: &str, action: Action) -> Entry {
+    let one = rollout("checkout", "production");
+    let receipt = Receipt {
+        id: id.into(),
+        command: command(id, action, Subject::Run(one.run.clone()), None),
+        actor: actor("alice", &[]),
+        stages: vec![StageRecord { stage: Stage::Requested, at: at(1) }],
+        forecast: None,
+        grade: None,
+        targets: Vec::new(),
+    };
+    Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)) }
+}
+
+fn stage(id: &str, stage: Stage) -> Entry {
+    Entry::Stage { receipt: id.into(), stage: StageRecord { stage, at: at(2) }, targets: Vec::new(), grade: None }
+}
+
+fn effective() -> Stage {
+    Stage::Effective { proof: Proof { text: "route 41".into() } }
+}
+
+/// Five records: three commands, the first of them finished.
+async fn five(dir: &Path) -> Ledger {
+    let ledger = Ledger::open(dir).unwrap();
+    for (number, entry) in [
+        requested("c-1", Action::Promote),
+        stage("c-1", effective()),
+        requested("c-2", Action::Abort),
+        stage("c-2", Stage::Accepted),
+        requested("c-3", Action::Pause),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(ledger.append(entry).await.unwrap(), number as u64 + 1);
+    }
+    ledger
+}
+
+/// Another process that has the store locked: no write succeeds until it is dropped.
+fn lock(dir: &Path) -> Connection {
+    let connection = Connection::open(dir.join("ledger.db")).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    connection
+}
+
+#[tokio::test]
+async fn records_stay_and_follow_from_each_other() {
+    let dir = TempDir::new().unwrap();
+    let before = {
+        let ledger = five(dir.path()).await;
+        let records = ledger.records(100).await.unwrap();
+        assert_eq!(ledger.records(2).await.unwrap(), records[3..], "the newest, oldest first");
+        records
+    };
+    let verified = verify(dir.path()).unwrap();
+    assert_eq!((verified.count, &verified.head), (5, &before[4].hash));
+    let again = Ledger::open(dir.path()).unwrap();
+    assert_eq!(again.records(100).await.unwrap(), before, "nothing is lost by opening it again");
+    assert_eq!(again.append(&stage("c-3", effective())).await.unwrap(), 6);
+    assert_eq!(verify(dir.path()).unwrap().count, 6, "a server that has it open does not hinder the check");
+}
+
+#[tokio::test]
+async fn receipts_come_back_with_their_stages_and_the_row_they_were_decided_on() {
+    let dir = TempDir::new().unwrap();
+    five(dir.path()).await;
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let unfinished = ledger.unfinished().await.unwrap();
+    let ids: Vec<_> = unfinished.iter().map(|(receipt, _)| receipt.id.as_str()).collect();
+    assert_eq!(ids, ["c-2", "c-3"]);
+    assert_eq!(*unfinished[0].0.stage(), Stage::Accepted);
+    assert_eq!(unfinished[0].1, Some(rollout("checkout", "production")));
+    let all = ledger.receipts(10).await.unwrap();
+    assert_eq!(all.iter().map(|(receipt, _)| receipt.id.as_str()).collect::<Vec<_>>(), ["c-1", "c-2", "c-3"]);
+    assert_eq!(*all[0].0.stage(), effective());
+    assert_eq!(ledger.receipts(1).await.unwrap().len(), 1);
+    assert_eq!(ledger.receipt("c-1").await.unwrap(), all.first().cloned());
+    assert_eq!(ledger.receipt("c-9").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_same_command_is_recorded_once() {
+    let dir = TempDir::new().unwrap();
+    let ledger = five(dir.path()).await;
+    let again = ledger.append(&requested("c-1", Action::Promote)).await;
+    assert!(matches!(again, Err(LedgerError::Duplicate(id)) if id == "c-1"));
+    assert_eq!(ledger.append(&stage("c-1", Stage::Reverted { by: "bob".into() })).await.unwrap(), 6);
+    assert_eq!(verify(dir.path()).unwrap().count, 6);
+}
+
+/// Changes the closed store in a way that SQLite itself does not notice.
+fn tamper(dir: &Path, sql: &str) {
+    let connection = Connection::open(dir.join("ledger.db")).unwrap();
+    assert!(connection.execute(sql, []).unwrap() > 0, "{sql} changed nothing");
+}
+
+#[tokio::test]
+async fn a_change_anywhere_names_the_first_record_that_does_not_hold() {
+    for (sql, seq, word) in [
+        ("UPDATE records SET body = replace(body, 'alice', 'alicf') WHERE seq = 3", 3, "hash"),
+        ("UPDATE records SET at = replace(at, 'Z', 'z') WHERE seq = 2", 2, "hash"),
+        ("UPDATE records SET kind = 'observed' WHERE seq = 4", 4, "hash"),
+        ("UPDATE records SET subject = 'c-9' WHERE seq = 5", 5, "hash"),
+        ("UPDATE records SET hash = zeroblob(32) WHERE seq = 1", 1, "hash"),
+        ("DELETE FROM records WHERE seq = 4", 4, "missing"),
+        ("DELETE FROM records WHERE seq = 1", 1, "missing"),
+        ("DELETE FROM records WHERE seq = 5", 5, "missing"),
+        ("DELETE FROM records WHERE seq >= 3", 3, "missing"),
+        ("UPDATE head SET hash = zeroblob(32)", 5, "head"),
+        ("UPDATE head SET count = 4", 5, "head"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        drop(five(dir.path()).await);
+        tamper(dir.path(), sql);
+        let broken = verify(dir.path()).unwrap_err();
+        assert_eq!(broken.seq, seq, "{sql}: {broken}");
+        assert!(broken.why.contains(word), "{sql}: {broken}");
+    }
+}
+
+#[tokio::test]
+async fn one_changed_byte_in_the_file_is_found() {
+    let dir = TempDir::new().unwrap();
+    drop(five(dir.path()).await);
+    let file = dir.path().join("ledger.db");
+    let bytes = fs::read(&file).unwrap();
+    let needle = b"alice";
+    let places = bytes.windows(needle.len()).enumerate().filter(|(_, window)| window == needle).map(|(place, _)| place);
+    let mut named = std::collections::BTreeSet::new();
+    for place in places.collect::<Vec<_>>() {
+        let mut changed = bytes.clone();
+        changed[place] = b'm';
+        fs::write(&file, &changed).unwrap();
+        // A copy that SQLite left behind in free space says nothing; every living one is found.
+        named.extend(verify(dir.path()).err().map(|broken| broken.seq));
+    }
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), [1, 3, 5], "the three records that name alice");
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(verify(dir.path()).unwrap().count, 5);
+}
+
+#[tokio::test]
+async fn what_is_no_ledger_is_refused_with_a_reason() {
+    let dir = TempDir::new().unwrap();
+    assert_eq!(verify(dir.path()).unwrap_err().seq, 0, "a missing ledger is no empty one");
+    assert!(!dir.path().join("ledger.db").exists(), "the check makes none");
+    drop(five(dir.path()).await);
+    Connection::open(dir.path().join("ledger.db")).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let error = Ledger::open(dir.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(verify(dir.path()).unwrap_err().why.contains("newer"));
+    fs::write(dir.path().join("ledger.db"), "not a database, but long enough to be read as one").unwrap();
+    assert!(matches!(Ledger::open(dir.path()).unwrap_err(), LedgerError::Sqlite { .. }));
+}
+
+fn impatient() -> Options {
+    Options { busy: Duration::from_millis(20) }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_refuses_ordinary_records_and_spills_urgent_ones() {
+    let dir = TempDir::new().unwrap();
+    drop(five(dir.path()).await);
+    let ledger = Ledger::open_with(dir.path(), impatient()).unwrap();
+    let locked = lock(dir.path());
+    let refused = ledger.append(&requested("c-4", Action::Promote)).await;
+    assert!(matches!(refused, Err(LedgerError::Unwritable(_))), "{refused:?}");
+    assert_eq!(ledger.append_urgent(&requested("c-5", Action::Abort)).await.unwrap(), Appended::Spilled);
+    assert_eq!(ledger.append_urgent(&stage("c-5", Stage::Accepted)).await.unwrap(), Appended::Spilled);
+    drop(locked);
+    assert_eq!(ledger.append_urgent(&stage("c-5", effective())).await.unwrap(), Appended::Chained { seq: 8 });
+    let records = ledger.records(3).await.unwrap();
+    assert_eq!(
+        records.iter().map(|record| record.kind).collect::<Vec<_>>(),
+        [Kind::Spilled, Kind::Spilled, Kind::Stage]
+    );
+    assert_eq!(records[0].body["data"]["kind"], "requested");
+    assert!(records[0].body["data"]["why"].as_str().unwrap().contains("locked"));
+    let (receipt, _) = ledger.receipt("c-5").await.unwrap().expect("the spilled command is there");
+    assert_eq!(receipt.stages.len(), 3, "requested, accepted, effective: in order");
+    assert_eq!(*receipt.stage(), effective());
+    assert!(ledger.receipt("c-4").await.unwrap().is_none());
+    assert_eq!(verify(dir.path()).unwrap().count, 8);
+}
+
+#[tokio::test]
+async fn what_was_spilled_before_a_crash_is_merged_once_at_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    drop(five(dir.path()).await);
+    {
+        let ledger = Ledger::open_with(dir.path(), impatient()).unwrap();
+        let _locked = lock(dir.path());
+        assert_eq!(ledger.append_urgent(&requested("c-5", Action::Abort)).await.unwrap(), Appended::Spilled);
+    }
+    let spill = dir.path().join("ledger.spill");
+    let spilled = fs::read(&spill).unwrap();
+    assert!(spilled.len() >= 1 << 20, "its blocks are there before they are needed: {}", spilled.len());
+    drop(Ledger::open(dir.path()).unwrap());
+    assert_eq!(verify(dir.path()).unwrap().count, 6);
+    assert_eq!(fs::read(&spill).unwrap()[0], 0, "the file is empty again");
+    // A crash after the merge and before the file was emptied, and a last line cut short.
+    let mut again = spilled.clone();
+    let end = again.iter().position(|byte| *byte == 0).unwrap();
+    again[end..end + 8].copy_from_slice(b"{\"at\":\"2");
+    fs::write(&spill, again).unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let unfinished = ledger.unfinished().await.unwrap();
+    assert!(unfinished.iter().any(|(receipt, _)| receipt.id.as_str() == "c-5"), "it is followed on");
+    assert_eq!(verify(dir.path()).unwrap().count, 6, "nothing is merged twice");
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_waits_for_what_was_appended_and_two_handles_never_fork_the_chain() {
+    let dir = TempDir::new().unwrap();
+    let (one, two) = (Ledger::open(dir.path()).unwrap(), Ledger::open(dir.path()).unwrap());
+    let mut answers = Vec::new();
+    for number in 0..50 {
+        answers.push(one.append_urgent(&requested(&format!("a-{number}"), Action::Pause)));
+        answers.push(two.append_urgent(&requested(&format!("b-{number}"), Action::Pause)));
+    }
+    drop((one, two, answers));
+    assert_eq!(verify(dir.path()).unwrap().count, 100);
+}
+
+#[tokio::test]
+async fn many_at_once_share_their_flushes_and_keep_their_order() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let all: Vec<_> =
+        (0..500).map(|number| ledger.append_urgent(&requested(&format!("c-{number}"), Action::Pause))).collect();
+    for (number, appended) in all.into_iter().enumerate() {
+        assert_eq!(appended.await.unwrap(), Appended::Chained { seq: number as u64 + 1 });
+    }
+    assert_eq!(verify(dir.path()).unwrap().count, 500);
+}

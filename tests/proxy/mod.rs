@@ -1,1 +1,10 @@
+//! The real proxy process in front of real sample apps.
 
+mod control;
+mod counts;
+mod failures;
+mod http;
+mod lease;
+mod rig;
+mod tools;
+mod weights;

@@ -1,1 +1,5 @@
+//! The engine as it runs: real processes, the real proxy, real traffic.
 
+mod faults;
+mod journey;
+mod rig;

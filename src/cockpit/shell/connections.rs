@@ -1,7 +1,7 @@
 //! One task for each server: what it tells becomes events.
 
-use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
 use crate::client::{Client, ClientEvent};
+use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
 use crate::model::{Query, Reply};
 use futures::StreamExt as _;
 use std::sync::Arc;

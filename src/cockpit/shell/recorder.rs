@@ -73,7 +73,9 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some(r#"{"flightdeck_recording":1,"columns":120,"rows":36}"#));
         let read: Vec<Event> = lines
-            .map(|line| serde_json::from_value(serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone()))
+            .map(|line| {
+                serde_json::from_value(serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone())
+            })
             .collect::<Result<_, _>>()
             .unwrap();
         assert_eq!(read, events);

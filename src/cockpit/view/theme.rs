@@ -370,7 +370,10 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_line_and_suggestion() {
         for (text, expected) in [
-            ("[scopes]\n\"phase.pasued\" = { fg = 3 }", "theme t, line 2: there is no scope \"phase.pasued\"; did you mean \"phase.paused\"?"),
+            (
+                "[scopes]\n\"phase.pasued\" = { fg = 3 }",
+                "theme t, line 2: there is no scope \"phase.pasued\"; did you mean \"phase.paused\"?",
+            ),
             ("[scopes]\ntext = { fg = \"redish\" }", "theme t, line 2: \"redish\" is no colour"),
             ("[scopes]\ntext = { fgg = 1 }", "theme t, line 2: unknown field `fgg`"),
             ("[scope]\n", "unknown field `scope`"),

@@ -1,5 +1,26 @@
 //! The built-in orchestrator's rules: pure and deterministic, `step(state, input, now)`.
+//!
+//! `step` lets time pass, takes one input (`commands`, `apply`, `pools`, `route`, `judge`), then
+//! brings each slot as far as it can go (`steps`, `rollout`). It is level-triggered: instances and
+//! routes are compared with what they should be after every input, so that no order of events can
+//! leave one behind. `project` shows the state as rows.
 
+mod apply;
+mod commands;
+mod judge;
+mod pools;
+mod project;
+mod rollout;
+mod route;
+mod rows;
+mod state;
+mod step;
+mod steps;
+mod turn;
 mod types;
 
+pub use apply::diff;
+pub use project::{detail, facts, project};
+pub use state::*;
+pub use step::{pending, step};
 pub use types::*;

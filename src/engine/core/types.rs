@@ -63,7 +63,8 @@ pub enum Input {
         /// Which.
         version: Version,
     },
-    /// Something happened to an instance.
+    /// Something happened to an instance. What happens to one instance comes in order, so
+    /// nothing of an attempt after a later one was asked for; repeating a report at once is harmless.
     Instance {
         /// To which.
         id: InstanceId,
@@ -190,7 +191,8 @@ pub struct Launch {
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Effect {
     /// Start a process and check its health; answered by `Instance` inputs. An instance that runs
-    /// already with the same attempt is left alone.
+    /// already with the same attempt is left alone; one that still runs with a lower attempt is
+    /// ended first.
     Start(Box<Launch>),
     /// Take out: drain at the proxy, signal, grace, kill the group; answered by `Stopped`.
     Stop {
@@ -208,10 +210,13 @@ pub enum Effect {
         /// It only takes traffic from a candidate: carried out even if the journal can't commit.
         lowers_exposure: bool,
     },
-    /// Close a slot's listener: its service is gone from the configuration.
+    /// Close a slot's listener: its service is gone from the configuration, or its first version
+    /// never came up. Answered by `RouteAcked` with this version.
     Unroute {
         /// Which slot.
         slot: SlotKey,
+        /// Counts on from the versions of its routes.
+        version: u64,
     },
 }
 
@@ -233,6 +238,8 @@ pub struct Outcome {
     pub changed: bool,
     /// For `Command`, `Apply` and the release inputs: why nothing was done.
     pub refused: Option<Refusal>,
+    /// For `Command`: what there is to answer besides yes, such as a hold's id or a run's revision.
+    pub note: Option<String>,
 }
 
 /// Longest step of time that counts for a wait: what is beyond (a jump of the clock, a suspended

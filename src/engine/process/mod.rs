@@ -1,1 +1,23 @@
 //! Instances: start, watch, stop, adopt.
+//!
+//! Each instance is a process under a [`shim`]: a small process of the same binary in a session of
+//! its own, which holds the instance's pidfd, its output and its exit status, so that a server that
+//! dies takes nothing with it. The server talks to a shim over a socket in the instance's directory
+//! and finds it there again after a restart.
+//!
+//! An instance's directory holds `spec.json` (what the shim runs), `record.json` (what the server
+//! needs to adopt it), `state.json` (who runs: pid and start time), `shim.sock`, `shim.lock`,
+//! `root/` (the unpacked artifact) and `log/`.
+
+pub mod client;
+pub mod health;
+pub mod identity;
+pub mod instance;
+pub mod launch;
+pub mod log;
+pub mod room;
+pub mod shim;
+pub mod wire;
+
+pub use identity::Identity;
+pub use log::LogLimits;

@@ -1,5 +1,10 @@
 //! The port to whatever carries out rollouts.
 
+mod engine;
+mod progress;
+
+pub use engine::EngineOrchestrator;
+
 use crate::control::Authorized;
 use crate::model::{ActionSet, Command, Detail, Refusal, Rollout, Run, Scoped, SourceId, Stage};
 use async_trait::async_trait;

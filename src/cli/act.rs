@@ -1,0 +1,262 @@
+//! Verbs on rollouts and approvals, straight from the table of actions, and how any change is made:
+//! prepare, confirm, submit, follow.
+
+use super::confirm::{self, Confirmed};
+use super::output::{Cell, Table, say};
+use super::{Code, Context, Failure, follow, target};
+use crate::client::{Client, SubmitError, fresh_id};
+use crate::model::{Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
+use jiff::SignedDuration;
+
+/// How a change is confirmed and followed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ActArgs {
+    /// Why; goes into the ledger.
+    #[arg(short, long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Go on without asking. Scripts need it: without a terminal nothing is asked, it is refused.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait until the effect is seen, or it is known that it won't come.
+    #[arg(short, long)]
+    pub wait: bool,
+    /// How long to wait, such as 90s or 5m.
+    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
+    pub timeout: SignedDuration,
+}
+
+/// Options of a verb on a rollout or an approval.
+#[derive(Debug, Clone, Args)]
+pub struct VerbArgs {
+    /// What was seen: refused if any of it changed. From `get … -o json`.
+    #[arg(long, value_name = "TOKEN")]
+    pub pin: Option<Pin>,
+    /// How it is confirmed and followed.
+    #[command(flatten)]
+    pub act: ActArgs,
+}
+
+/// What a verb is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A rollout, named by a TARGET.
+    Rollout,
+    /// An approval.
+    Approval,
+    /// Something that has a command of its own.
+    Own,
+}
+
+/// A new action is a verb on a rollout unless it is listed here.
+const fn kind(action: Action) -> Kind {
+    match action {
+        Action::Approve | Action::Reject => Kind::Approval,
+        Action::PromoteFull
+        | Action::Hold
+        | Action::Release
+        | Action::Deploy
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease => Kind::Own,
+        _ => Kind::Rollout,
+    }
+}
+
+/// A verb with its object.
+#[derive(Debug, Clone)]
+pub struct Verb {
+    /// What to do.
+    pub action: Action,
+    /// To what: a TARGET, or an approval's id.
+    pub object: String,
+    /// How.
+    pub args: VerbArgs,
+}
+
+const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once";
+const APPROVAL_HELP: &str = "The approval's id, or the TARGET of the rollout that waits";
+
+impl Subcommand for Verb {
+    fn augment_subcommands(mut command: clap::Command) -> clap::Command {
+        for row in Action::TABLE {
+            let (name, help) = match kind(row.action) {
+                Kind::Rollout => ("TARGET", TARGET_HELP),
+                Kind::Approval => ("ID", APPROVAL_HELP),
+                Kind::Own => continue,
+            };
+            let object = Arg::new("object").value_name(name).help(help).required(true);
+            // Deriving would make the struct's own comment the description.
+            let mut verb = VerbArgs::augment_args(clap::Command::new(row.name).arg(object))
+                .about(row.sentence.trim_end_matches('.'))
+                .long_about(None);
+            if row.action == Action::Promote {
+                let help = Action::PromoteFull.row().sentence.trim_end_matches('.');
+                verb = verb.arg(Arg::new("full").long("full").action(ArgAction::SetTrue).help(help));
+            }
+            command = command.subcommand(verb);
+        }
+        command
+    }
+
+    fn augment_subcommands_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_subcommands(command)
+    }
+
+    fn has_subcommand(name: &str) -> bool {
+        Action::from_name(name).is_some_and(|action| kind(action) != Kind::Own)
+    }
+}
+
+impl FromArgMatches for Verb {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Verb, clap::Error> {
+        let missing = || clap::Error::new(clap::error::ErrorKind::MissingSubcommand);
+        let (name, matches) = matches.subcommand().ok_or_else(missing)?;
+        let mut action = Action::from_name(name).ok_or_else(missing)?;
+        if action == Action::Promote && matches.get_flag("full") {
+            action = Action::PromoteFull;
+        }
+        let object = matches.get_one::<String>("object").cloned().ok_or_else(missing)?;
+        Ok(Verb { action, object, args: VerbArgs::from_arg_matches(matches)? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Carries out a verb.
+pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), Failure> {
+    context.may_change()?;
+    let client = context.client()?;
+    let rows = context.rows(&client).await?;
+    let subject = match kind(verb.action) {
+        Kind::Approval => {
+            let approval = target::approval(&rows, &verb.object)?;
+            Subject::Approval { id: approval.id.clone(), run: approval.run.clone() }
+        }
+        _ => Subject::Run(target::rollout(&rows, &verb.object)?.run.clone()),
+    };
+    perform(context, &client, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
+}
+
+/// Prepares, confirms, submits and follows one change.
+pub(super) async fn perform(
+    context: &Context,
+    client: &Client,
+    action: Action,
+    subject: Subject,
+    pin: Option<Pin>,
+    args: &ActArgs,
+) -> Result<(), Failure> {
+    context.may_change()?;
+    if let Some(pin) = pin.as_ref().filter(|pin| pin.action != action) {
+        let what = format!("--pin is for {} and this is {}", pin.action.name(), action.name());
+        return Err(Failure::usage(what).todo("take the token of this action from `get … -o json`"));
+    }
+    // With both, everything was decided beforehand: the server tests the pin itself.
+    let confirmed = if pin.is_some() && args.yes {
+        Confirmed { pin, reason: args.reason.clone() }
+    } else {
+        let prepared = prepare(client, action, subject.clone()).await?;
+        if let (Some(pin), Some(now)) = (&pin, &prepared.pin) {
+            // Nobody should be asked about what will be refused.
+            let changes = pin.changes(&Facts(now.facts.clone()));
+            if !changes.is_empty() {
+                return Err(Refusal::pin(changes).into());
+            }
+        }
+        let confirmed = confirm::confirm(&prepared, args)?;
+        Confirmed { pin: pin.or(confirmed.pin), reason: confirmed.reason }
+    };
+    let command = Command { id: fresh_id(), action, subject, pin: confirmed.pin, reason: confirmed.reason };
+    let id = command.id.clone();
+    finish(context, client, &id.0, args, client.submit(command)).await
+}
+
+/// May it be done, and what would it do?
+pub(super) async fn prepare(client: &Client, action: Action, subject: Subject) -> Result<Prepared, Failure> {
+    let prepared = match client.query(Query::Prepare { action, subject }).await? {
+        Reply::Prepared(prepared) => *prepared,
+        other => return Err(super::unexpected(&other)),
+    };
+    match &prepared.decision {
+        Decision::Allow { .. } => Ok(prepared),
+        Decision::Refuse(refusal) => Err(refusal.clone().into()),
+        Decision::Needs(kinds) => {
+            Err(Failure::new(Code::Refused, format!("refused: evidence is missing: {}", kinds.join(", "))))
+        }
+    }
+}
+
+/// Sends, follows where that was asked for, and tells the outcome.
+pub(super) async fn finish(
+    context: &Context,
+    client: &Client,
+    id: &str,
+    args: &ActArgs,
+    submission: impl Future<Output = Result<Receipt, SubmitError>>,
+) -> Result<(), Failure> {
+    // Followed from before it is sent, so that no stage can pass unseen.
+    let mut follower = if args.wait { Some(follow::Follower::open(client).await?) } else { None };
+    let mut receipt = match submission.await {
+        Ok(receipt) => receipt,
+        Err(SubmitError::Unknown(why)) if follower.is_some() => {
+            say(&format!("the answer was lost ({why}); watching whether it was carried out"));
+            match &mut follower {
+                Some(follower) => follower.any(id, args.timeout).await?,
+                None => return Err(SubmitError::Unknown(why).into()),
+            }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(follower) = &mut follower {
+        receipt = follower.until_final(receipt, args.timeout).await?;
+    }
+    context.output.data(&receipt, &table(std::slice::from_ref(&receipt)), &[receipt.id.to_string()])?;
+    outcome(receipt.stage())
+}
+
+/// What a stage means for the exit code.
+fn outcome(stage: &Stage) -> Result<(), Failure> {
+    let code = match stage {
+        Stage::Refused { .. } => Code::Refused,
+        Stage::Failed { .. } | Stage::Superseded { .. } | Stage::Reverted { .. } => Code::Failed,
+        Stage::TimedOut { .. } => Code::TimedOut,
+        _ => return Ok(()),
+    };
+    Err(Failure::new(code, format!("{}: {}", stage.word(), stage.detail().unwrap_or_default())))
+}
+
+/// Receipts as a table.
+pub(super) fn table(receipts: &[Receipt]) -> Table {
+    let rows = receipts.iter().map(|receipt| {
+        vec![
+            Cell::from(receipt.id.to_string()),
+            receipt.command.action.name().into(),
+            object(&receipt.command.subject).into(),
+            receipt.actor.name.as_str().into(),
+            receipt.stage().word().into(),
+            receipt.stage().detail().unwrap_or_default().into(),
+        ]
+    });
+    Table { heads: &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"], rows: rows.collect() }
+}
+
+/// A subject in words.
+pub(super) fn object(subject: &Subject) -> String {
+    match subject {
+        Subject::Run(run) => run.to_string(),
+        Subject::Approval { id, run } => format!("{id} of {run}"),
+        Subject::Scope { selector, .. } => selector.to_string(),
+        Subject::Hold(id) => id.to_string(),
+        Subject::Deployment { service, environment, version, from } => {
+            let what = version.as_ref().map(|version| format!(" {version}"));
+            let from = from.as_ref().map(|from| format!(" from {from}"));
+            format!("{service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
+        }
+        Subject::Release { service, version } => format!("{service} {version}"),
+        Subject::Config { path, .. } => path.clone(),
+    }
+}

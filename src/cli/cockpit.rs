@@ -1,0 +1,59 @@
+//! No command: the cockpit, on the local server and those of the settings.
+
+use super::{Code, Context, Failure};
+use crate::cockpit::shell::{self, ShellArgs, guard, guarded};
+use crate::config::settings;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::Command;
+use tracing::level_filters::LevelFilter;
+
+/// Opens it. A small parent keeps the terminal safe: whatever happens to the cockpit, that one
+/// puts the terminal right again.
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(Failure::usage("the cockpit needs a terminal")
+            .todo("in a script use `flightdeck status`, `get`, `watch`; `flightdeck --help` lists all"));
+    }
+    let args = args(context)?;
+    if guarded() {
+        return shell::run(args).map_err(|error| Failure::from_error(Code::Failed, &error));
+    }
+    let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+    let mut command = Command::new(exe);
+    command.args(std::env::args_os().skip(1));
+    let status = guard(command).map_err(|error| Failure::from_error(Code::Failed, &error))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        // What happened was said by the cockpit or its guardian.
+        _ => Err(Failure::failed("")),
+    }
+}
+
+fn args(context: &Context) -> Result<ShellArgs, Failure> {
+    let settings = settings::load(&context.paths, &[])?.settings;
+    let mut servers = vec![("local".to_owned(), context.socket()?)];
+    if context.globals.server.is_none() {
+        for server in settings.servers {
+            servers.push((server.name, super::socket_of(&server.url)?));
+        }
+    }
+    let keymap = settings.keymap.clone().unwrap_or_else(|| context.paths.keymap());
+    let keymap = match std::fs::read_to_string(&keymap) {
+        Ok(text) => Some((keymap, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && settings.keymap.is_none() => None,
+        Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", keymap.display()))),
+    };
+    let no_color = context.globals.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Ok(ShellArgs {
+        servers,
+        theme: settings.theme,
+        theme_dir: Some(context.paths.themes()),
+        keymap,
+        log_level: LevelFilter::INFO,
+        record: std::env::var_os("FLIGHTDECK_RECORD").map(PathBuf::from),
+        mouse: settings.mouse,
+        color: !no_color,
+        read_only: context.globals.read_only,
+    })
+}

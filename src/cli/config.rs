@@ -1,0 +1,116 @@
+//! `config`: write, check and show the program's own configuration.
+
+use super::output::{Cell, Table, say};
+use super::{Context, Failure};
+use crate::config::{services, settings};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A first `flightdeck.toml`, with every key explained.
+const SERVICES: &str = include_str!("../../config/flightdeck.toml");
+
+/// Options of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What can be done with configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Write a first file with every key and its default; never over an existing one.
+    Init {
+        /// Write a flightdeck.toml for services into this folder instead.
+        #[arg(long)]
+        services: bool,
+    },
+    /// Check config.toml, or the flightdeck.toml that is named. Says everything that is wrong.
+    Check {
+        /// A flightdeck.toml.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Show every setting, its value and where that came from.
+    Show,
+    /// Show where files lie.
+    Path,
+    /// Print the JSON schema of config.toml.
+    Schema,
+}
+
+/// Carries it out.
+pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
+    match &args.command {
+        ConfigCommand::Init { services: false } => init(&context.paths.settings(), settings::TEMPLATE),
+        ConfigCommand::Init { services: true } => init(Path::new("flightdeck.toml"), SERVICES),
+        ConfigCommand::Check { file: None } => {
+            settings::load(&context.paths, &[])?;
+            say(&format!("{} is fine", context.paths.settings().display()));
+            Ok(())
+        }
+        ConfigCommand::Check { file: Some(file) } => {
+            let path = std::path::absolute(file)?;
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+            services::parse(&text, &path)?;
+            say(&format!("{} is fine", file.display()));
+            Ok(())
+        }
+        ConfigCommand::Show => show(context),
+        ConfigCommand::Path => path(context),
+        ConfigCommand::Schema => context.output.document(&settings::schema()),
+    }
+}
+
+fn init(path: &Path, text: &str) -> Result<(), Failure> {
+    let wrap = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(wrap)?;
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map_err(wrap)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Failure::failed(format!("{} is there already; it was left as it is", path.display())));
+        }
+        Err(error) => return Err(wrap(error)),
+    }
+    say(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn show(context: &Context) -> Result<(), Failure> {
+    let effective = settings::load(&context.paths, &[])?;
+    let json: Vec<_> = effective
+        .rows
+        .iter()
+        .map(|row| json!({ "key": row.key, "value": row.value, "origin": row.origin.to_string() }))
+        .collect();
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let rows = effective
+        .rows
+        .iter()
+        .map(|row| vec![Cell::from(row.key.as_str()), text(&row.value).into(), row.origin.to_string().into()]);
+    let names: Vec<_> = effective.rows.iter().map(|row| row.key.clone()).collect();
+    context.output.data(&json, &Table { heads: &["KEY", "VALUE", "FROM"], rows: rows.collect() }, &names)
+}
+
+fn path(context: &Context) -> Result<(), Failure> {
+    let paths = &context.paths;
+    let places = [
+        ("settings", paths.settings()),
+        ("keymap", paths.keymap()),
+        ("themes", paths.themes()),
+        ("data", paths.data.clone()),
+        ("state", paths.state.clone()),
+        ("socket", context.socket()?),
+    ];
+    let shown: Vec<_> = places.iter().map(|(what, path)| (*what, path.display().to_string())).collect();
+    let json: serde_json::Map<_, _> = shown.iter().map(|(what, path)| ((*what).to_owned(), json!(path))).collect();
+    let rows = shown.iter().map(|(what, path)| vec![Cell::from(*what), path.as_str().into()]).collect();
+    let names: Vec<_> = shown.iter().map(|(_, path)| path.clone()).collect();
+    context.output.data(&json, &Table { heads: &[], rows }, &names)
+}

@@ -1,0 +1,212 @@
+//! `doctor`: is everything as it should be, and what to do where it is not.
+
+use super::output::{Cell, Table, Tone};
+use super::{Context, Failure};
+use crate::client::Client;
+use crate::config::settings;
+use crate::model::{Query, Reply};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::io::IsTerminal as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    what: String,
+    todo: Option<String>,
+}
+
+fn ok(name: &'static str, what: impl Into<String>) -> Check {
+    Check { name, verdict: Verdict::Ok, what: what.into(), todo: None }
+}
+
+fn warn(name: &'static str, what: impl Into<String>, todo: &str) -> Check {
+    Check { name, verdict: Verdict::Warn, what: what.into(), todo: Some(todo.to_owned()) }
+}
+
+fn fail(name: &'static str, what: impl Into<String>, todo: &str) -> Check {
+    Check { name, verdict: Verdict::Fail, what: what.into(), todo: Some(todo.to_owned()) }
+}
+
+/// Checks, and fails if anything is wrong.
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let mut checks = vec![configuration(context)];
+    checks.extend(folders(context));
+    checks.push(socket(client.socket()));
+    let server = server(&client).await;
+    let up = server.verdict != Verdict::Fail;
+    checks.push(server);
+    if up {
+        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await]);
+    }
+    checks.extend(terminal());
+    let rows = checks.iter().map(|check| {
+        let (word, tone) = match check.verdict {
+            Verdict::Ok => ("ok", Tone::Good),
+            Verdict::Warn => ("warn", Tone::Warn),
+            Verdict::Fail => ("fail", Tone::Bad),
+        };
+        let what = check.todo.as_ref().map_or_else(|| check.what.clone(), |todo| format!("{}: {todo}", check.what));
+        vec![Cell { text: word.to_owned(), tone }, check.name.into(), what.into()]
+    });
+    let table = Table { heads: &[], rows: rows.collect() };
+    let wrong: Vec<_> =
+        checks.iter().filter(|check| check.verdict == Verdict::Fail).map(|check| check.name.to_owned()).collect();
+    context.output.data(&checks, &table, &wrong)?;
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::failed(format!("not well: {}", wrong.join(", ")))) }
+}
+
+fn configuration(context: &Context) -> Check {
+    let path = context.paths.settings();
+    match settings::load(&context.paths, &[]) {
+        Ok(_) if path.exists() => ok("config", path.display().to_string()),
+        Ok(_) => ok("config", format!("defaults; {} is not there", path.display())),
+        Err(error) => fail(
+            "config",
+            error.to_string().replace('\n', "; "),
+            "mend the file; `flightdeck config check` reads it again",
+        ),
+    }
+}
+
+fn folders(context: &Context) -> Vec<Check> {
+    let ours = rustix::process::getuid().as_raw();
+    let check = |name: &'static str, path: &Path| {
+        let shown = path.display();
+        match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                ok(name, format!("{shown} is made when needed"))
+            }
+            Err(error) => fail(name, format!("{shown}: {error}"), "check the permissions of the folders above it"),
+            Ok(about) if !about.is_dir() => fail(name, format!("{shown} is no folder"), "move it away"),
+            Ok(about) if about.uid() != ours => {
+                warn(name, format!("{shown} belongs to user {}", about.uid()), "it is another user's server")
+            }
+            Ok(about) if about.permissions().mode() & 0o027 != 0 => {
+                let mode = about.permissions().mode() & 0o777;
+                warn(name, format!("{shown} has mode {mode:o}"), "chmod 700 it, so that others can't read it")
+            }
+            Ok(_) => ok(name, shown.to_string()),
+        }
+    };
+    vec![check("data", &context.paths.data), check("runtime", &context.paths.runtime)]
+}
+
+fn socket(path: &Path) -> Check {
+    let shown = path.display();
+    match std::fs::metadata(path) {
+        Err(error) => warn("socket", format!("{shown}: {error}"), "start a server with `flightdeck serve`"),
+        Ok(about) if !about.file_type().is_socket() => fail("socket", format!("{shown} is no socket"), "move it away"),
+        Ok(about) if about.permissions().mode() & 0o007 != 0 => {
+            let mode = about.permissions().mode() & 0o777;
+            fail(
+                "socket",
+                format!("{shown} has mode {mode:o}"),
+                "restart the server: it should be 600, or 660 with --group",
+            )
+        }
+        Ok(about) => ok("socket", format!("{shown}, mode {:o}", about.permissions().mode() & 0o777)),
+    }
+}
+
+async fn server(client: &Client) -> Check {
+    if let Err(error) = client.healthy().await {
+        return fail("server", error.in_full(), "`flightdeck serve` starts one; its own words are on its stderr");
+    }
+    match client.query(Query::WhoAmI).await {
+        Ok(Reply::WhoAmI { actor, enforced }) => {
+            let policy = if enforced { "enforced" } else { "advisory" };
+            ok("server", format!("answers; you are {} there, policy {policy}", actor.name))
+        }
+        Ok(other) => fail("server", super::unexpected(&other).what, "are both of the same version?"),
+        Err(error) => fail("server", error.in_full(), "are both of the same version?"),
+    }
+}
+
+async fn ledger(client: &Client) -> Check {
+    let todo = "keep the file as it is and compare it with a backup or an export";
+    match client.query(Query::VerifyLedger).await {
+        Ok(Reply::Lines(lines)) => ok("ledger", lines.lines.join("; ")),
+        Ok(Reply::Refused(refusal)) => fail("ledger", refusal.why, todo),
+        Ok(other) => fail("ledger", super::unexpected(&other).what, todo),
+        Err(error) => fail("ledger", error.in_full(), todo),
+    }
+}
+
+/// A clock that stands before the newest record would make new records look older than old ones.
+#[expect(clippy::disallowed_methods, reason = "the clock is what is checked")]
+async fn clock(client: &Client) -> Check {
+    let now = Timestamp::now();
+    let newest = match client.query(Query::Ledger { limit: 1 }).await {
+        Ok(Reply::Lines(lines)) => lines.lines.last().and_then(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).ok()?;
+            record.get("at")?.as_str()?.parse::<Timestamp>().ok()
+        }),
+        _ => None,
+    };
+    match newest {
+        Some(newest) if newest > now => fail(
+            "clock",
+            format!("{now} is before the newest record, {newest}"),
+            "set the clock; check time synchronisation",
+        ),
+        _ => ok("clock", super::get::at(now)),
+    }
+}
+
+async fn proxy(client: &Client) -> Check {
+    let todo = "the server starts it again by itself; if it stays so, see the server's words on its stderr";
+    match client.metrics().await {
+        Err(error) => fail("proxy", error.in_full(), todo),
+        Ok(text) => match text.lines().find_map(|line| line.strip_prefix("flightdeck_proxy_up ")) {
+            Some("1") => ok("proxy", "connected"),
+            Some(_) => fail("proxy", "the server has no connection to it; traffic follows its last route", todo),
+            None => warn("proxy", "the server says nothing of it", todo),
+        },
+    }
+}
+
+fn terminal() -> Vec<Check> {
+    let (stdin, stdout) = (std::io::stdin().is_terminal(), std::io::stdout().is_terminal());
+    let mut checks = Vec::new();
+    let term = std::env::var("TERM").unwrap_or_default();
+    checks.push(match crossterm::terminal::size() {
+        _ if !stdin || !stdout => ok("terminal", "none: output goes elsewhere"),
+        _ if matches!(term.as_str(), "" | "dumb") => {
+            fail("terminal", format!("TERM is {term:?}"), "the cockpit needs one that can move the cursor; set TERM")
+        }
+        Ok((columns, rows)) if columns < 80 || rows < 24 => {
+            warn("terminal", format!("{term}, {columns}×{rows}"), "the cockpit is made for 80×24 and more")
+        }
+        Ok((columns, rows)) => ok("terminal", format!("{term}, {columns}×{rows}")),
+        Err(error) => {
+            warn("terminal", format!("{term}, size unknown: {error}"), "the cockpit asks again when it starts")
+        }
+    });
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .unwrap_or_default();
+    let wide = locale.to_lowercase().replace('-', "").contains("utf8");
+    checks.push(if wide {
+        ok("locale", locale)
+    } else {
+        warn("locale", format!("{locale:?} is not UTF-8"), "set LANG=C.UTF-8, or lines and marks may look wrong")
+    });
+    checks
+}

@@ -1,0 +1,312 @@
+//! `get`: rows of one kind.
+
+use super::output::{Cell, Table, Tone};
+use super::target::{self, Rows};
+use super::{Context, Failure, act};
+use crate::model::{
+    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
+    Service,
+};
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// What runs where, and what is in flight.
+    Rollouts,
+    /// Requests for a yes, settled ones included.
+    Approvals,
+    /// Services.
+    Services,
+    /// Environments, in the order of promotion.
+    Environments,
+    /// What was asked for and how far it came.
+    Receipts,
+    /// Stored releases.
+    Releases,
+    /// Holds in force.
+    Holds,
+    /// Running copies of versions; `logs` shows what they wrote.
+    Instances,
+}
+
+/// Options of `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Rows of which kind.
+    #[arg(value_enum)]
+    pub kind: Kind,
+    /// Only this one: a TARGET, an id or a name.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Only of this service.
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// Only in this environment.
+    #[arg(long, value_name = "ENV")]
+    pub environment: Option<String>,
+}
+
+/// A row in all its forms.
+struct Row {
+    name: String,
+    json: Value,
+    cells: Vec<Cell>,
+}
+
+/// Lists.
+pub(super) async fn run(context: &Context, args: &GetArgs) -> Result<(), Failure> {
+    let client = context.client()?;
+    let rows = context.rows(&client).await?;
+    let list = list(&rows, args)?;
+    if let (Some(name), true) = (&args.name, list.is_empty()) {
+        return Err(nothing(&rows, args, name));
+    }
+    let names: Vec<_> = list.iter().map(|row| row.name.clone()).collect();
+    let json: Vec<_> = list.iter().map(|row| &row.json).collect();
+    let table = Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
+    context.output.data(&json, &table, &names)
+}
+
+fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
+    let all = GetArgs { kind: args.kind, name: None, service: None, environment: None };
+    let names: Vec<_> = list(rows, &all).unwrap_or_default().into_iter().map(|row| row.name).collect();
+    let failure = Failure::usage(format!("there is no {name:?}"));
+    failure.todo(if names.is_empty() {
+        "there are none at all".to_owned()
+    } else {
+        format!("there are: {}", names.join(", "))
+    })
+}
+
+const fn heads(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
+        Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
+        Kind::Services => &["SERVICE", "SOURCE", "ENVIRONMENTS"],
+        Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
+        Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
+        Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
+        Kind::Holds => &["HOLD", "SCOPE", "OWNER", "SINCE", "TARGETS", "REASON"],
+        Kind::Instances => &["INSTANCE", "OF", "VERSION", "ROLE", "STATE", "PID", "ADDRESS", "RESTARTS"],
+    }
+}
+
+fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
+    let mut list = Vec::new();
+    for entity in &rows.entities {
+        let row = match (args.kind, entity) {
+            (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => rollout(row)?,
+            (Kind::Approvals, Entity::Approval(row)) if of(args, &row.service.0, &row.environment.0) => approval(row)?,
+            (Kind::Services, Entity::Service(row)) if of_service(args, &row.name.0) => service(row)?,
+            (Kind::Environments, Entity::Environment(row)) => environment(row)?,
+            (Kind::Receipts, Entity::Receipt(row)) => receipt(row)?,
+            (Kind::Releases, Entity::Release(row)) if of_service(args, &row.service.0) => release(row)?,
+            (Kind::Holds, Entity::Hold(row)) => hold(row)?,
+            (Kind::Instances, Entity::Instance(row))
+                if of(args, &row.target.name, row.target.namespace.as_deref().unwrap_or_default()) =>
+            {
+                instance(row)?
+            }
+            _ => continue,
+        };
+        list.push((order(entity), matches(args, entity, &row.name), row));
+    }
+    list.sort_by_key(|(order, ..)| *order);
+    Ok(list.into_iter().filter(|(_, named, _)| *named).map(|(_, _, row)| row).collect())
+}
+
+fn of(args: &GetArgs, service: &str, environment: &str) -> bool {
+    of_service(args, service) && args.environment.as_ref().is_none_or(|wanted| wanted == environment)
+}
+
+fn of_service(args: &GetArgs, service: &str) -> bool {
+    args.service.as_ref().is_none_or(|wanted| wanted == service)
+}
+
+fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
+    args.name.as_ref().is_none_or(|wanted| {
+        wanted == name
+            || match entity {
+                Entity::Rollout(rollout) => *wanted == target::full_name(rollout) || *wanted == rollout.service.0,
+                _ => false,
+            }
+    })
+}
+
+/// Environments by promotion, what has a time by that, the rest as the server has it.
+fn order(entity: &Entity) -> (i128, u32) {
+    match entity {
+        Entity::Environment(environment) => (0, environment.order),
+        Entity::Receipt(receipt) => (receipt.stages.first().map_or(0, |first| first.at.as_nanosecond()), 0),
+        Entity::Approval(approval) => (approval.requested.as_nanosecond(), 0),
+        _ => (0, 0),
+    }
+}
+
+fn value<T: serde::Serialize>(row: &T) -> Result<Value, Failure> {
+    serde_json::to_value(row).map_err(|error| Failure::failed(format!("a row can't be written as JSON: {error}")))
+}
+
+/// The row as JSON with the tokens that `--pin` takes.
+fn pinned<T: serde::Serialize>(
+    row: &T,
+    facts: &Facts,
+    actions: impl Iterator<Item = Action>,
+) -> Result<Value, Failure> {
+    let mut json = value(row)?;
+    let pins = actions.map(|action| (action.name().to_owned(), json!(facts.pin(action).to_string()))).collect();
+    if let Value::Object(fields) = &mut json {
+        fields.insert("pins".to_owned(), Value::Object(pins));
+    }
+    Ok(json)
+}
+
+/// How good a phase is.
+pub(super) const fn tone(phase: Phase) -> Tone {
+    match phase {
+        Phase::Healthy => Tone::Good,
+        Phase::Failed | Phase::Degraded | Phase::Aborted => Tone::Bad,
+        Phase::Paused | Phase::RollingBack | Phase::Unknown => Tone::Warn,
+        Phase::Initializing | Phase::Queued | Phase::Progressing | Phase::Superseded => Tone::Plain,
+    }
+}
+
+/// `1.9.0 → 1.10.0`, or what runs.
+pub(super) fn versions(rollout: &Rollout) -> String {
+    match (rollout.stable(), rollout.candidate()) {
+        (Some(stable), Some(candidate)) => format!("{} → {}", stable.version, candidate.version),
+        (Some(one), None) | (None, Some(one)) => one.version.to_string(),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// `2/6`, or nothing without steps.
+pub(super) fn step(rollout: &Rollout) -> String {
+    match rollout.step {
+        Some(step) if !rollout.steps.is_empty() => {
+            format!("{}/{}", (step as usize + 1).min(rollout.steps.len()), rollout.steps.len())
+        }
+        _ => "-".to_owned(),
+    }
+}
+
+/// The candidate's share: in force, and wanted where that differs.
+pub(super) fn traffic(rollout: &Rollout) -> String {
+    match rollout.candidate().map(|arm| arm.traffic) {
+        None => "-".to_owned(),
+        Some(traffic) => match traffic.actual {
+            Some(actual) if actual == traffic.desired => actual.to_string(),
+            Some(actual) => format!("{actual} of {}", traffic.desired),
+            None => format!("{}?", traffic.desired),
+        },
+    }
+}
+
+fn rollout(row: &Rollout) -> Result<Row, Failure> {
+    let ready: Vec<_> = row.arms.iter().map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired)).collect();
+    let cells = vec![
+        target::name(row).into(),
+        versions(row).into(),
+        step(row).into(),
+        traffic(row).into(),
+        ready.join(" + ").into(),
+        Cell { text: row.phase.word().to_owned(), tone: tone(row.phase) },
+        row.message.as_str().into(),
+    ];
+    Ok(Row { name: target::name(row), json: pinned(row, &row.facts, row.offers.iter())?, cells })
+}
+
+fn approval(row: &Approval) -> Result<Row, Failure> {
+    let yes = row.votes.iter().filter(|vote| vote.verdict == crate::model::Verdict::Approved).count();
+    let from = row.from.as_ref().map(|from| format!("{} → ", from.version)).unwrap_or_default();
+    let state = match &row.state {
+        ApprovalState::Pending => "pending".to_owned(),
+        ApprovalState::Approved => "approved".to_owned(),
+        ApprovalState::Rejected => "rejected".to_owned(),
+        ApprovalState::Expired => "expired".to_owned(),
+        ApprovalState::Superseded { by } => format!("superseded by {by}"),
+    };
+    let cells = vec![
+        row.id.to_string().into(),
+        format!("{}@{}", row.service, row.environment).into(),
+        format!("{from}{}", row.to.version).into(),
+        row.what.as_str().into(),
+        row.author.as_str().into(),
+        at(row.requested).into(),
+        format!("{yes}/{}", row.requirement.count).into(),
+        state.into(),
+    ];
+    let actions = [Action::Approve, Action::Reject].into_iter().filter(|_| row.state == ApprovalState::Pending);
+    Ok(Row { name: row.id.to_string(), json: pinned(row, &row.facts, actions)?, cells })
+}
+
+fn service(row: &Service) -> Result<Row, Failure> {
+    let environments: Vec<_> = row.environments.iter().map(ToString::to_string).collect();
+    let cells = vec![row.name.to_string().into(), row.source.to_string().into(), environments.join(", ").into()];
+    Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
+}
+
+fn environment(row: &Environment) -> Result<Row, Failure> {
+    let json = value(row)?;
+    let tier = json.get("tier").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let cells =
+        vec![row.name.to_string().into(), row.source.to_string().into(), row.order.to_string().into(), tier.into()];
+    Ok(Row { name: row.name.to_string(), json, cells })
+}
+
+fn receipt(row: &Receipt) -> Result<Row, Failure> {
+    let cells = act::table(std::slice::from_ref(row)).rows.concat();
+    Ok(Row { name: row.id.to_string(), json: value(row)?, cells })
+}
+
+fn release(row: &Release) -> Result<Row, Failure> {
+    let digests: Vec<_> = row.artifacts.iter().map(|artifact| artifact.digest.clone()).collect();
+    let cells = vec![
+        row.service.to_string().into(),
+        row.version.to_string().into(),
+        at(row.added).into(),
+        row.author.as_str().into(),
+        row.commit.as_deref().unwrap_or("-").into(),
+        digests.join(" ").into(),
+    ];
+    Ok(Row { name: format!("{} {}", row.service, row.version), json: value(row)?, cells })
+}
+
+fn hold(row: &Hold) -> Result<Row, Failure> {
+    let held = row.targets.iter().filter(|target| target.held).count();
+    let cells = vec![
+        row.id.to_string().into(),
+        row.selector.to_string().into(),
+        row.owner.as_str().into(),
+        at(row.since).into(),
+        format!("{held}/{}", row.targets.len()).into(),
+        row.reason.as_deref().unwrap_or("-").into(),
+    ];
+    Ok(Row { name: row.id.to_string(), json: value(row)?, cells })
+}
+
+fn instance(row: &Instance) -> Result<Row, Failure> {
+    let word = |json: Option<&Value>| json.and_then(Value::as_str).unwrap_or_default().replace('_', " ");
+    let json = value(row)?;
+    let why = word(json.pointer("/state/data/why"));
+    let state = format!("{} {why}", word(json.pointer("/state/type")));
+    let cells = vec![
+        row.id.as_str().into(),
+        row.target.to_string().into(),
+        row.version.to_string().into(),
+        word(json.pointer("/role/type")).into(),
+        state.trim_end().into(),
+        row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+        row.address.as_deref().unwrap_or("-").into(),
+        row.restarts.to_string().into(),
+    ];
+    Ok(Row { name: row.id.clone(), json, cells })
+}
+
+/// A moment to the second, in UTC: the same on every machine that prints it.
+pub(super) fn at(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

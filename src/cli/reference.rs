@@ -1,0 +1,81 @@
+//! The manual page and the reference, both from the definition of the command line.
+
+use super::{Cli, Failure, output};
+use clap::{Command, CommandFactory as _};
+use std::fmt::Write as _;
+
+/// The command line without what the program only starts by itself.
+pub(super) fn public() -> Command {
+    let mut whole = Cli::command();
+    // Global options must be known to every command.
+    whole.build();
+    let shown: Vec<_> = whole.get_subcommands().filter(|sub| !sub.is_hide_set()).cloned().collect();
+    let arguments: Vec<_> = whole.get_arguments().cloned().collect();
+    let about = whole.get_about().cloned().unwrap_or_default();
+    let long = whole.get_long_about().cloned().unwrap_or_default();
+    Command::new("flightdeck")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .long_about(long)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .args(arguments)
+        .subcommands(shown)
+}
+
+/// Prints the manual page: the program, then each command in a section of its own.
+pub(super) fn man() -> Result<(), Failure> {
+    let command = public();
+    let mut page = Vec::new();
+    let wrap = |error: std::io::Error| Failure::failed(format!("cannot make the manual page: {error}"));
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(wrap)?;
+    for (path, command) in visible(&command, "flightdeck") {
+        page.extend_from_slice(format!(".SH \"{}\"\n", path.to_uppercase()).as_bytes());
+        let part = clap_mangen::Man::new(command.clone());
+        part.render_description_section(&mut page).map_err(wrap)?;
+        part.render_options_section(&mut page).map_err(wrap)?;
+    }
+    output::print(&String::from_utf8_lossy(&page))
+}
+
+/// The reference in Markdown: what `--help` says, for every command.
+#[must_use]
+pub fn markdown() -> String {
+    let mut command = Cli::command().term_width(100).color(clap::ColorChoice::Never);
+    command.build();
+    let mut out = "# Command line\n\nGenerated from the code; a test fails where it differs. \
+                   Global options are listed once, at the top.\n"
+        .to_owned();
+    section(&mut out, &command, "flightdeck");
+    for (path, command) in visible(&command, "flightdeck") {
+        section(&mut out, command, &path);
+    }
+    out
+}
+
+fn section(out: &mut String, command: &Command, path: &str) {
+    let mut command = command.clone().term_width(100);
+    if path != "flightdeck" {
+        let global: Vec<_> =
+            command.get_arguments().filter(|arg| arg.is_global_set()).map(|a| a.get_id().clone()).collect();
+        for id in global {
+            command = command.mut_arg(id, |arg| arg.hide(true));
+        }
+        command = command.bin_name(path);
+    }
+    let help = command.render_long_help().to_string();
+    let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let _ = write!(out, "\n## {path}\n\n```text\n{}\n```\n", help.trim_end()); // writing to a String can't fail
+}
+
+/// Every command that is not hidden, with its path, depth first.
+fn visible<'a>(command: &'a Command, path: &str) -> Vec<(String, &'a Command)> {
+    let mut found = Vec::new();
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        let path = format!("{path} {}", sub.get_name());
+        found.push((path.clone(), sub));
+        found.extend(visible(sub, &path));
+    }
+    found
+}

@@ -1,0 +1,143 @@
+//! `release add|list|rm` for stored releases, `release H-3` for a hold.
+
+use super::act::{self, ActArgs};
+use super::get::{self, GetArgs, Kind};
+use super::output::say;
+use super::{Context, Failure, confirm, target};
+use crate::client::{NewRelease, fresh_id};
+use crate::model::{Action, Subject};
+use clap::{Args, Subcommand};
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+use std::io::BufRead as _;
+use std::path::{Path, PathBuf};
+
+/// Options of `release`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true)]
+pub struct ReleaseArgs {
+    /// What to do with stored releases.
+    #[command(subcommand)]
+    pub command: Option<ReleaseCommand>,
+    /// The hold to end, such as H-3: only what it held goes on.
+    #[arg(value_name = "HOLD-ID", required = true)]
+    pub hold: Option<String>,
+    /// How it is confirmed and followed.
+    #[command(flatten)]
+    pub act: ActArgs,
+}
+
+/// What can be done with stored releases.
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// Store an artifact as a release.
+    Add(AddArgs),
+    /// List stored releases.
+    List {
+        /// Only of this service.
+        #[arg(value_name = "SERVICE")]
+        service: Option<String>,
+    },
+    /// Delete a stored release that nothing runs or needs.
+    Rm {
+        /// Of which service.
+        #[arg(value_name = "SERVICE")]
+        service: String,
+        /// Which version.
+        #[arg(value_name = "VERSION")]
+        version: String,
+        /// How it is confirmed and followed.
+        #[command(flatten)]
+        act: ActArgs,
+    },
+}
+
+/// Options of `release add`.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// Of which service.
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+    /// Its version, as you write it.
+    #[arg(value_name = "VERSION")]
+    pub version: String,
+    /// The artifact: a gzipped tar.
+    #[arg(long, value_name = "FILE")]
+    pub artifact: PathBuf,
+    /// Source commit that it was built from.
+    #[arg(long, value_name = "COMMIT")]
+    pub commit: Option<String>,
+    /// The digest that it must have, sha256:…, such as the builder printed.
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: Option<String>,
+    /// How it is confirmed and followed.
+    #[command(flatten)]
+    pub act: ActArgs,
+}
+
+/// Carries it out.
+pub(super) async fn run(context: &Context, args: &ReleaseArgs) -> Result<(), Failure> {
+    match (&args.command, &args.hold) {
+        (Some(ReleaseCommand::Add(add_args)), _) => add(context, add_args).await,
+        (Some(ReleaseCommand::List { service }), _) => {
+            let list = GetArgs { kind: Kind::Releases, name: None, service: service.clone(), environment: None };
+            get::run(context, &list).await
+        }
+        (Some(ReleaseCommand::Rm { service, version, act }), _) => {
+            context.may_change()?;
+            let subject = Subject::Release { service: service.as_str().into(), version: version.as_str().into() };
+            act::perform(context, &context.client()?, Action::RemoveRelease, subject, None, act).await
+        }
+        (None, Some(id)) => {
+            context.may_change()?;
+            let client = context.client()?;
+            let hold = target::hold(&context.rows(&client).await?, id)?;
+            act::perform(context, &client, Action::Release, Subject::Hold(hold), None, &args.act).await
+        }
+        (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
+    }
+}
+
+async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
+    context.may_change()?;
+    let digest = digest(&args.artifact)?;
+    if let Some(wanted) = args.digest.as_ref().filter(|wanted| **wanted != digest) {
+        let what = format!("{} has the digest {digest} and not {wanted}; nothing was stored", args.artifact.display());
+        return Err(Failure::usage(what).todo("is it the file that was built?"));
+    }
+    let client = context.client()?;
+    let (service, version) = (args.service.as_str().into(), args.version.as_str().into());
+    let subject = Subject::Release { service, version };
+    let prepared = act::prepare(&client, Action::AddRelease, subject).await?;
+    confirm::confirm(&prepared, &args.act)?;
+    let release = NewRelease {
+        id: fresh_id(),
+        service: args.service.as_str().into(),
+        version: args.version.as_str().into(),
+        commit: args.commit.clone(),
+        digest: Some(digest.clone()),
+        artifact: args.artifact.clone(),
+    };
+    say(&format!("storing {} as {} {}, {digest}", args.artifact.display(), args.service, args.version));
+    act::finish(context, &client, &release.id.0, &args.act, client.add_release(&release)).await
+}
+
+/// `sha256:…` of a file, so that the server can tell whether it arrived whole.
+fn digest(file: &Path) -> Result<String, Failure> {
+    let wrap = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
+    let mut hasher = Sha256::new();
+    let mut reader = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(file).map_err(wrap)?);
+    loop {
+        let bytes = reader.fill_buf().map_err(wrap)?;
+        if bytes.is_empty() {
+            break;
+        }
+        hasher.update(bytes);
+        let taken = bytes.len();
+        reader.consume(taken);
+    }
+    Ok(hasher.finalize().iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
+        text
+    }))
+}

@@ -1,0 +1,261 @@
+//! `serve`: data directory, engine, ledger, hub and socket, until it is told to end.
+
+use super::output::say;
+use super::{Code, Context, Failure};
+use crate::config::{Paths, settings};
+use crate::control::Policy;
+use crate::demo;
+use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Settings, Stop};
+use crate::hub::{Hub, HubSettings, HubTask};
+use crate::integration::orchestrator::EngineOrchestrator;
+use crate::ledger::Ledger;
+use crate::model::SourceId;
+use crate::server::{self, Access, Api, Bound};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the built-in engine and its hub are called among sources.
+const SOURCE: &str = "local";
+/// How long the hub may take to write down what it knows.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Options of `serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Members of this group may connect as well.
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Ports of 127.0.0.1 for instances, first and last.
+    #[arg(long, value_name = "PORTS")]
+    pub ports: Option<String>,
+    /// Without a word from this server for so long, candidates lose their traffic.
+    #[arg(long, value_name = "DURATION")]
+    pub lease: Option<String>,
+    /// End instances and the proxy with the server. Else they go on, and the next server adopts them.
+    #[arg(long)]
+    pub stop_instances: bool,
+    /// End everything when standard input, a pipe, closes: whoever started this has gone.
+    #[arg(long)]
+    pub exit_on_stdin_eof: bool,
+    /// Run the demo of that scratch directory, and remove all of it in the end.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub demo: Option<PathBuf>,
+}
+
+/// What became of one of the server's parts.
+enum Ended {
+    Engine(Result<(), EngineError>),
+    Demo(Result<(), demo::DemoError>),
+    Hub,
+    Socket,
+}
+
+/// A server whose parts are open but do not run yet.
+struct Server {
+    bound: Bound,
+    engine: Engine,
+    engine_task: EngineTask,
+    hub: Hub,
+    hub_task: HubTask,
+}
+
+/// Runs a server until it is told to end.
+pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
+    if context.globals.server.is_some() {
+        return Err(Failure::usage("--server names a server to connect to; `serve` listens in the runtime folder")
+            .todo("set --data-dir or FLIGHTDECK_RUNTIME_DIR"));
+    }
+    trace();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(serve(context, args));
+    // Nothing of the server runs any more when the scratch directory goes.
+    drop(runtime);
+    let removed = args.demo.as_deref().map_or(Ok(()), demo::remove);
+    outcome.and(removed.map_err(|error| Failure::from_error(Code::Failed, &error)))
+}
+
+/// What the server says goes to stderr: `FLIGHTDECK_LOG=debug`, or any filter of tracing.
+fn trace() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FLIGHTDECK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let said = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    if said.try_init().is_err() {
+        say("the log was set up before; it goes there");
+    }
+}
+
+async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
+    // Listened to before anything starts, so that an early signal ends in order too.
+    let stop = told_to_stop(args.exit_on_stdin_eof || args.demo.is_some())?;
+    let server = open(context, args).await?;
+    let (engine, hub) = (server.engine.clone(), server.hub.clone());
+    let ending = CancellationToken::new();
+    let mut parts = JoinSet::new();
+    parts.spawn(async move { Ended::Engine(server.engine_task.run().await) });
+    parts.spawn(async move {
+        server.hub_task.run().await;
+        Ended::Hub
+    });
+    let api = Api { hub: server.hub, engine: server.engine, ending: ending.clone() };
+    parts.spawn(async move {
+        server::serve(server.bound, api).await;
+        Ended::Socket
+    });
+    let demo = args.demo.clone().map(|dir| {
+        let (hub, engine) = (hub.clone(), engine.clone());
+        parts.spawn(async move { Ended::Demo(demo::seed(&dir, &hub, &engine).await) })
+    });
+    let (data, socket) = (context.paths.data.display(), context.paths.socket());
+    say(&format!("flightdeck {} listens at {}, data in {data}", env!("CARGO_PKG_VERSION"), socket.display()));
+    notify("READY=1");
+    let outcome = until_end(&mut parts, stop).await;
+    notify("STOPPING=1");
+    ending.cancel();
+    if let Some(demo) = demo {
+        demo.abort();
+    }
+    let everything = args.stop_instances || args.exit_on_stdin_eof || args.demo.is_some();
+    engine.shutdown(if everything { Stop::Everything } else { Stop::LeaveRunning }).await;
+    drop((hub, engine));
+    let rest = async { while parts.join_next().await.is_some() {} };
+    if tokio::time::timeout(GOODBYE, rest).await.is_err() {
+        tracing::warn!("a part of the server did not end in time");
+        parts.shutdown().await;
+    }
+    outcome
+}
+
+/// Waits for a reason to end: it was told so, or a part failed.
+async fn until_end(parts: &mut JoinSet<Ended>, stop: impl Future<Output = &'static str>) -> Result<(), Failure> {
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let ended = tokio::select! {
+            why = &mut stop => {
+                tracing::info!(why, "ending");
+                return Ok(());
+            }
+            Some(ended) = parts.join_next() => ended,
+        };
+        let what = match ended {
+            Ok(Ended::Demo(Ok(()))) => continue,
+            Ok(Ended::Demo(Err(error))) => return Err(Failure::from_error(Code::Failed, &error)),
+            Ok(Ended::Engine(Err(error))) => return Err(Failure::from_error(Code::Failed, &error)),
+            Ok(Ended::Engine(Ok(()))) => "the engine",
+            Ok(Ended::Hub) => "the hub",
+            Ok(Ended::Socket) => "the listener",
+            Err(error) => return Err(Failure::failed(format!("a part of the server failed: {error}"))),
+        };
+        return Err(Failure::failed(format!("{what} ended by itself; instances and proxy go on"))
+            .todo("start the server again; it adopts them"));
+    }
+}
+
+async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
+    let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+    let flags = [("serve.group", &args.group), ("serve.ports", &args.ports), ("serve.lease", &args.lease)];
+    let flags: Vec<_> = flags.iter().filter_map(|(key, value)| Some((*key, json!(value.as_ref()?)))).collect();
+    let serve = settings::load(&context.paths, &flags)?.settings.serve;
+    let access = serve.group.map_or(Access::Owner, Access::Group);
+    reachable(&context.paths, &access)?;
+    let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let kept = serve.retention;
+    let retention = Retention { releases: count(kept.releases), logs: count(kept.logs), log_age: kept.log_age };
+    let (engine, engine_task) = Engine::open(Settings {
+        source: SourceId::from(SOURCE),
+        data: context.paths.data.clone(),
+        runtime: context.paths.runtime.clone(),
+        exe,
+        ports: serve.ports.0,
+        lease: serve.lease,
+        retention,
+    })
+    .map_err(|error| wrong(&error))?;
+    let ledger = Ledger::open(&ledger_dir(&context.paths)).map_err(|error| wrong(&error))?;
+    let policy = Policy {
+        enforced: true,
+        read_only: context.globals.read_only,
+        operators: serve.operators,
+        ..Policy::default()
+    };
+    let bound = server::bind(&context.paths.socket(), &access).await.map_err(|error| wrong(&error))?;
+    let settings = HubSettings::new(SourceId::from(SOURCE), policy, ledger);
+    let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineOrchestrator(engine.clone()))]);
+    Ok(Server { bound, engine, engine_task, hub, hub_task })
+}
+
+/// Where the ledger lies.
+pub(super) fn ledger_dir(paths: &Paths) -> PathBuf {
+    paths.data.join("ledger")
+}
+
+/// The data folder is nobody else's, so a socket inside it would be out of a group's reach.
+fn reachable(paths: &Paths, access: &Access) -> Result<(), Failure> {
+    match access {
+        Access::Group(group) if paths.runtime.starts_with(&paths.data) => {
+            let what =
+                format!("the group {group} can't reach a socket in {}, which only you may enter", paths.data.display());
+            Err(Failure::usage(what)
+                .todo("set FLIGHTDECK_RUNTIME_DIR to a folder outside of it, such as /run/flightdeck"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Resolves with the reason once a signal, or the end of standard input, says to end.
+fn told_to_stop(stdin: bool) -> Result<impl Future<Output = &'static str>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")));
+    let (mut term, mut int, mut hangup) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+    Ok(async move {
+        let closed = async {
+            if !stdin {
+                std::future::pending::<()>().await;
+            }
+            if let Err(error) = demo::stdin_closed().await {
+                tracing::error!(%error, "standard input is no pipe whose end could be waited for");
+            }
+        };
+        tokio::select! {
+            _ = term.recv() => "SIGTERM",
+            _ = int.recv() => "SIGINT",
+            _ = hangup.recv() => "SIGHUP",
+            () = closed => "standard input closed",
+        }
+    })
+}
+
+/// Tells systemd, where it started us. Source: sd_notify(3).
+fn notify(state: &str) {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    if let Err(error) = send(&address, state) {
+        tracing::warn!(%error, "could not tell the service manager {state}");
+    }
+}
+
+fn send(address: &std::ffi::OsStr, state: &str) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let socket = UnixDatagram::unbound()?;
+    match address.as_bytes().strip_prefix(b"@") {
+        #[cfg(target_os = "linux")]
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt as _;
+            socket.send_to_addr(state.as_bytes(), &SocketAddr::from_abstract_name(name)?)?;
+        }
+        _ => {
+            socket.send_to_addr(state.as_bytes(), &SocketAddr::from_pathname(address)?)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `status`: one screen of text.
+
+use super::get::{self, step, traffic, versions};
+use super::output::{Cell, Format, Table, Tone, print};
+use super::target::{Rows, name};
+use super::{Code, Context, Failure, unexpected, watch};
+use crate::client::{Client, ClientEvent};
+use crate::model::{ApprovalState, Body, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line};
+use futures::StreamExt as _;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a server may take to tell all its rows.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Prints it.
+pub(super) async fn run(context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    let (actor, enforced) = match client.query(Query::WhoAmI).await? {
+        Reply::WhoAmI { actor, enforced } => (actor, enforced),
+        other => return Err(unexpected(&other)),
+    };
+    let rows = context.rows(&client).await?;
+    let ill = ill_watches(&client).await?;
+    let rollouts: Vec<_> = rows.rollouts().collect();
+    let needs = needs(&rows);
+    let flying: Vec<_> = rollouts.iter().copied().filter(|rollout| rollout.phase.in_flight()).collect();
+    match context.output.format {
+        Format::Name => return super::output::print_lines(&flying.iter().map(|r| name(r)).collect::<Vec<_>>()),
+        Format::Json | Format::Yaml => {
+            return context.output.document(&json!({
+                "server": client.socket().display().to_string(),
+                "actor": actor,
+                "enforced": enforced,
+                "not_live": ill.iter().map(|(scope, state)| json!({ "scope": scope, "state": state })).collect::<Vec<_>>(),
+                "holds": rows.holds().collect::<Vec<_>>(),
+                "environments": rows.environments().collect::<Vec<_>>(),
+                "needs_you": needs.iter().map(|need| json!({ "object": need.0, "why": need.2 })).collect::<Vec<_>>(),
+                "in_flight": flying,
+            }));
+        }
+        Format::Table => {}
+    }
+    let policy = if enforced { "policy enforced" } else { "policy advisory" };
+    let mut text = format!("{} at {}, {policy}\n", actor.name, client.socket().display());
+    for (scope, state) in &ill {
+        let what = sanitize_line(format!("{} {}", scope.source, scope.part).trim_end());
+        text += &context.output.paint(Tone::Warn, &format!("{what} {}", sanitize_line(&watch::link(state))));
+        text.push('\n');
+    }
+    text += &context.output.columns(&environments(&rows));
+    for hold in rows.holds() {
+        let why = hold.reason.as_deref().unwrap_or("no reason given");
+        text +=
+            &context.output.paint(Tone::Warn, &sanitize_line(&format!("hold {} by {}: {why}", hold.id, hold.owner)));
+        text.push('\n');
+    }
+    text += &part(
+        context,
+        "Needs you",
+        needs.into_iter().map(|(object, tone, why)| vec![object.into(), Cell { text: why, tone }]).collect(),
+    );
+    let lines = flying.iter().map(|row| {
+        let phase = Cell { text: row.phase.word().to_owned(), tone: get::tone(row.phase) };
+        let (step, traffic) = (format!("step {}", step(row)), format!("traffic {}", traffic(row)));
+        vec![name(row).into(), versions(row).into(), step.into(), traffic.into(), phase, row.message.as_str().into()]
+    });
+    text += &part(context, "In flight", lines.collect());
+    print(&text)
+}
+
+fn part(context: &Context, head: &str, rows: Vec<Vec<Cell>>) -> String {
+    if rows.is_empty() {
+        return format!("{head}: nothing\n");
+    }
+    let columns = context.output.columns(&Table { heads: &[], rows });
+    columns.lines().fold(format!("{head}:\n"), |text, line| text + "  " + line + "\n")
+}
+
+fn environments(rows: &Rows) -> Table {
+    let mut environments: Vec<_> = rows.environments().collect();
+    environments.sort_by_key(|environment| environment.order);
+    let rows = environments.iter().map(|environment| {
+        let here: Vec<_> = rows.rollouts().filter(|rollout| rollout.environment == environment.name).collect();
+        let count = |wanted: fn(&Rollout) -> bool| here.iter().filter(|rollout| wanted(rollout)).count();
+        let (well, flying, ill) = (
+            count(|rollout| rollout.phase == Phase::Healthy),
+            count(|rollout| rollout.phase.in_flight()),
+            count(|rollout| matches!(rollout.phase, Phase::Degraded | Phase::Failed | Phase::Aborted | Phase::Unknown)),
+        );
+        let tone = if ill > 0 { Tone::Bad } else { Tone::Plain };
+        vec![
+            Cell::from(environment.name.to_string()),
+            format!("{well} healthy").into(),
+            format!("{flying} in flight").into(),
+            Cell { text: format!("{ill} not well"), tone },
+        ]
+    });
+    Table { heads: &[], rows: rows.collect() }
+}
+
+/// Watches whose rows may be old, from the snapshot that every subscriber gets.
+async fn ill_watches(client: &Client) -> Result<Vec<(Scope, LinkState)>, Failure> {
+    let mut events = client.events();
+    let mut links = BTreeMap::new();
+    let read = async {
+        while let Some(event) = events.next().await {
+            match event {
+                ClientEvent::Connected => {}
+                ClientEvent::Lost(why) => return Err(Failure::new(Code::Unreachable, why)),
+                ClientEvent::Envelope(envelope) => {
+                    if let Body::Link(state) = envelope.scoped.body {
+                        links.insert(envelope.scoped.scope, state);
+                    }
+                    // All of a snapshot but its last update has sequence 0.
+                    if envelope.seq > 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    let late = |_| Failure::new(Code::Unreachable, "the server does not tell its rows in time");
+    tokio::time::timeout(SNAPSHOT_WITHIN, read).await.map_err(late)??;
+    Ok(links.into_iter().filter(|(_, state)| !matches!(state, LinkState::Live { .. })).collect())
+}
+
+/// What waits for a person, worst first: object, tone, why.
+fn needs(rows: &Rows) -> Vec<(String, Tone, String)> {
+    let ill = rows
+        .rollouts()
+        .filter(|row| matches!(row.phase, Phase::Failed | Phase::Degraded | Phase::RollingBack))
+        .map(|row| (name(row), get::tone(row.phase), format!("{}: {}", row.phase.word(), row.message)));
+    let approvals = rows.approvals().filter(|approval| approval.state == ApprovalState::Pending).map(|approval| {
+        let (object, since) = (format!("{}@{}", approval.service, approval.environment), get::at(approval.requested));
+        let why =
+            format!("waits for approval {} of {} since {since}: {}", approval.id, approval.to.version, approval.what);
+        (object, Tone::Warn, why)
+    });
+    let paused = rows
+        .rollouts()
+        .filter(|row| row.phase == Phase::Paused && row.awaits_human())
+        .filter(|row| !rows.approvals().any(|a| a.run == row.run && a.state == ApprovalState::Pending))
+        .map(|row| (name(row), Tone::Warn, format!("paused since {}: {}", get::at(row.since), row.message)));
+    ill.chain(approvals).chain(paused).collect()
+}

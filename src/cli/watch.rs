@@ -1,0 +1,101 @@
+//! `watch`: every change as a line.
+
+use super::get::{at, step, traffic, versions};
+use super::output::{Format, print_lines, say};
+use super::{Context, Failure, act, target};
+use crate::client::ClientEvent;
+use crate::model::{Body, Entity, Envelope, LinkState, sanitize_line};
+use clap::Args;
+use futures::StreamExt as _;
+
+/// Options of `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// With -o json: numbers of arms too, each second.
+    #[arg(long)]
+    pub samples: bool,
+}
+
+/// Prints until it is ended. `-o json`: one update a line.
+pub(super) async fn run(context: &Context, args: &WatchArgs) -> Result<(), Failure> {
+    let client = context.client()?;
+    // Without any server at all there is nothing to wait for.
+    client.healthy().await?;
+    let mut events = client.events();
+    while let Some(event) = events.next().await {
+        match event {
+            ClientEvent::Connected => {}
+            ClientEvent::Lost(why) => say(&format!("connection lost ({why}); trying again")),
+            ClientEvent::Envelope(envelope) => {
+                let samples = matches!(envelope.scoped.body, Body::Samples(_));
+                if samples && !args.samples {
+                    continue;
+                }
+                let line = match context.output.format {
+                    Format::Json => {
+                        Some(serde_json::to_string(&envelope).map_err(|error| Failure::failed(error.to_string()))?)
+                    }
+                    Format::Yaml => return Err(Failure::usage("watch writes lines or JSON, not YAML")),
+                    Format::Table | Format::Name => line(&envelope),
+                };
+                if let Some(line) = line {
+                    print_lines(&[line])?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn line(envelope: &Envelope) -> Option<String> {
+    let text = match &envelope.scoped.body {
+        Body::Upsert(entity) => words(entity)?,
+        Body::Link(state) => format!("source {} {}", envelope.scoped.scope.source, link(state)),
+        Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Samples(_) => return None,
+    };
+    Some(format!("{} {}", at(envelope.at), sanitize_line(text.trim_end())))
+}
+
+fn words(entity: &Entity) -> Option<String> {
+    Some(match entity {
+        Entity::Rollout(row) => {
+            let (name, phase) = (target::name(row), row.phase.word());
+            format!(
+                "rollout {name} {} step {} traffic {} {phase} {}",
+                versions(row),
+                step(row),
+                traffic(row),
+                row.message
+            )
+        }
+        Entity::Approval(row) => {
+            let votes: Vec<_> = row.votes.iter().map(|vote| format!("{} {:?}", vote.who, vote.verdict)).collect();
+            format!("approval {} {}@{} {} {}", row.id, row.service, row.environment, row.what, votes.join(", "))
+        }
+        Entity::Receipt(row) => {
+            let (action, object) = (row.command.action.name(), act::object(&row.command.subject));
+            let detail = row.stage().detail().unwrap_or_default();
+            format!("receipt {} {action} {object} by {}: {} {detail}", row.id, row.actor.name, row.stage().word())
+        }
+        Entity::Hold(row) => {
+            format!("hold {} {} by {} {}", row.id, row.selector, row.owner, row.reason.as_deref().unwrap_or_default())
+        }
+        Entity::Note(row) => format!("note {} {}: {}", row.run.target, row.who, row.text),
+        Entity::Evidence(row) => format!("evidence {} {}", row.run.target, row.summary),
+        Entity::Deployment(row) => {
+            format!("finished {}@{} {} {:?} {}", row.service, row.environment, row.to, row.outcome, row.cause)
+        }
+        Entity::Release(row) => format!("release {} {} by {}", row.service, row.version, row.author),
+        Entity::Service(_) | Entity::Environment(_) | Entity::Instance(_) => return None,
+    })
+}
+
+/// The health of a watch in words.
+pub(super) fn link(state: &LinkState) -> String {
+    match state {
+        LinkState::Connecting => "connecting".to_owned(),
+        LinkState::Live { .. } => "live".to_owned(),
+        LinkState::Stale { since, why } => format!("stale since {}: {why}", at(*since)),
+        LinkState::Denied { verb, resource } => format!("denied: {verb} on {resource}"),
+    }
+}

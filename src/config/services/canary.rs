@@ -1,0 +1,143 @@
+//! The plan of a canary and the limits that it is judged by.
+
+use super::{MILLISECOND, SECOND, or};
+use crate::config::error::nearest;
+use crate::config::reader::{Value, quoted};
+use crate::model::{AnalysisTemplate, Metric, MetricLimit, Missing, Ppm, Step};
+use jiff::SignedDuration;
+
+/// What `[service.X.in.Y.canary]` says.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    pub(super) background: Option<String>,
+}
+
+/// The kinds of steps.
+const STEPS: [&str; 4] = ["set_weight", "pause", "analysis", "approval"];
+
+pub(super) fn plan(value: &Value<'_>, analyses: &[&str]) -> Option<Plan> {
+    let table = value.table(&["steps", "background_analysis"])?;
+    let steps = or(&table, "steps", Vec::new(), |value| {
+        let all: Vec<_> = value.list("a list of steps")?.iter().map(|step| self::step(step, analyses)).collect();
+        all.into_iter().collect()
+    });
+    let background = or(&table, "background_analysis", None, |value| template(&value, analyses).map(Some));
+    Some(Plan { steps: steps?, background: background? })
+}
+
+/// A name of an analysis that the file has.
+fn template(value: &Value<'_>, analyses: &[&str]) -> Option<String> {
+    let name = value.text("the name of an analysis")?;
+    let there = analyses.contains(&name);
+    if !there {
+        let meant = nearest(name, analyses.iter().copied()).map(quoted);
+        value.expected("the name of an [analysis.…] of this file", meant);
+    }
+    there.then(|| name.to_owned())
+}
+
+fn step(value: &Value<'_>, analyses: &[&str]) -> Option<Step> {
+    let table = value.table(&STEPS)?;
+    let mut entries = table.entries().filter(|(name, _)| STEPS.contains(name));
+    let (Some((name, content)), None) = (entries.next(), entries.next()) else {
+        table.wrong(&format!(
+            "expected one of set_weight, pause, analysis or approval in a step, found {}",
+            table.len()
+        ));
+        return None;
+    };
+    match name {
+        "set_weight" => weight(&content),
+        "pause" => pause(&content),
+        "analysis" => judge(&content, analyses),
+        _ => approval(&content),
+    }
+}
+
+fn weight(value: &Value<'_>) -> Option<Step> {
+    let Some(percent) = value.number().filter(|percent| (0.0..=100.0).contains(percent)) else {
+        value.expected("a weight from 0 to 100 (percent)", None);
+        return None;
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1,000,000")]
+    let ppm = (percent * 10_000.0).round() as u32;
+    Some(Step::SetWeight(Ppm(ppm)))
+}
+
+fn pause(value: &Value<'_>) -> Option<Step> {
+    let table = value.table(&["duration"])?;
+    let duration = or(&table, "duration", None, |value| value.duration(MILLISECOND).map(Some))?;
+    Some(Step::Pause { duration })
+}
+
+fn judge(value: &Value<'_>, analyses: &[&str]) -> Option<Step> {
+    let table = value.table(&["use", "duration"])?;
+    let name = table.need("use", "the name of an analysis").and_then(|value| template(&value, analyses));
+    let duration = table.need("duration", "a duration such as \"2m\"").and_then(|value| value.duration(SECOND));
+    Some(Step::Analysis { name: name?, duration: duration? })
+}
+
+fn approval(value: &Value<'_>) -> Option<Step> {
+    let table = value.table(&["from", "count", "expires"])?;
+    let from = or(&table, "from", Vec::new(), |value| value.texts("a list of roles or names"));
+    let count = or(&table, "count", 1, |value| value.count(1..=100));
+    let expires = or(&table, "expires", None, |value| value.duration(SECOND).map(Some));
+    let from = from?.into_iter().map(str::to_owned).collect();
+    Some(Step::Approval { count: count?, from, expires: expires? })
+}
+
+/// Each metric with its key.
+const METRICS: [(&str, Metric); 4] = [
+    ("error_rate", Metric::ErrorRate),
+    ("latency_p50", Metric::LatencyP50),
+    ("latency_p95", Metric::LatencyP95),
+    ("latency_p99", Metric::LatencyP99),
+];
+
+pub(super) fn analysis(value: &Value<'_>) -> Option<AnalysisTemplate> {
+    let mut keys = vec!["min_requests", "missing", "window"];
+    keys.extend(METRICS.map(|(key, _)| key));
+    let table = value.table(&keys)?;
+    let limits: Vec<_> =
+        METRICS.iter().filter_map(|(key, metric)| table.get(key).map(|value| limit(&value, *metric))).collect();
+    if limits.is_empty() {
+        table.wrong("expected at least one of error_rate, latency_p50, latency_p95 or latency_p99, found none");
+        return None;
+    }
+    let limits: Option<Vec<_>> = limits.into_iter().collect();
+    // Without a request there is nothing to judge, whatever the file says.
+    let min_requests = or(&table, "min_requests", 100, |value| value.count(1..=u32::MAX));
+    let missing = or(&table, "missing", Missing::default(), |value| {
+        value.word(&[("pause", Missing::Pause), ("fail", Missing::Fail)])
+    });
+    let window = or(&table, "window", SignedDuration::from_mins(1), |value| value.duration(SECOND));
+    Some(AnalysisTemplate {
+        limits: limits?,
+        min_requests: u64::from(min_requests?),
+        missing: missing?,
+        window: window?,
+    })
+}
+
+fn limit(value: &Value<'_>, metric: Metric) -> Option<MetricLimit> {
+    let table = value.table(&["max", "over_stable", "ratio_to_stable"])?;
+    if table.len() == 0 {
+        table.wrong("expected at least one of max, over_stable or ratio_to_stable, found none");
+        return None;
+    }
+    let amount = |value: Value<'_>| match metric {
+        Metric::ErrorRate => value.percentage().map(Some),
+        _ => value.duration(SignedDuration::ZERO).map(|duration| Some(duration.as_millis_f64())),
+    };
+    let max = or(&table, "max", None, amount);
+    let over_stable = or(&table, "over_stable", None, amount);
+    let ratio_to_stable = or(&table, "ratio_to_stable", None, |value| {
+        let ratio = value.number().filter(|ratio| *ratio >= 1.0);
+        if ratio.is_none() {
+            value.expected("a number from 1, such as 1.5", None);
+        }
+        ratio.map(Some)
+    });
+    Some(MetricLimit { metric, max: max?, over_stable: over_stable?, ratio_to_stable: ratio_to_stable? })
+}

@@ -1,0 +1,293 @@
+use super::*;
+use crate::model::{Metric, Missing, Ppm, Step};
+
+const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
+/// The least that is accepted; cases add to it or change it.
+const SMALL: &str = r#"[environment.production]
+[service.shop]
+run = ["bin/shop"]
+health = { path = "/healthz" }
+[service.shop.in.production]
+listen = "127.0.0.1:8080"
+"#;
+
+fn wrong(text: &str) -> Vec<String> {
+    let error = parse(text, Path::new("flightdeck.toml")).expect_err(text);
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_example_says_what_it_means() {
+    let spec = parse(EXAMPLE, Path::new("/srv/shop/flightdeck.toml")).unwrap();
+    let production = &spec.environments[&EnvironmentName::from("production")];
+    assert_eq!((production.order, production.tier, production.concurrent_rollouts), (3, Tier::Critical, Some(2)));
+    assert!(!production.allow_self);
+    let checkout = &spec.services[&ServiceName::from("checkout")];
+    assert_eq!(checkout.run, ["bin/checkout", "--port", "{port}"]);
+    assert_eq!(checkout.env["LOG"], "info");
+    assert_eq!(checkout.secrets["DB_URL"], "file:/srv/shop/secrets/db");
+    assert_eq!((checkout.health.healthy, checkout.health.unhealthy), (2, 3));
+    assert_eq!(checkout.health.timeout, SignedDuration::from_millis(500));
+    let placement = &checkout.placements[&EnvironmentName::from("production")];
+    assert_eq!((placement.listen.to_string(), placement.replicas), ("127.0.0.1:8080".to_owned(), 3));
+    assert_eq!(placement.keep_warm, SignedDuration::from_mins(10));
+    assert_eq!(placement.background_analysis.as_deref(), Some("golden"));
+    assert_eq!(
+        *placement.steps,
+        [
+            Step::SetWeight(Ppm::percent(5)),
+            Step::Pause { duration: Some(SignedDuration::from_mins(1)) },
+            Step::Analysis { name: "golden".into(), duration: SignedDuration::from_mins(2) },
+            Step::Approval {
+                count: 1,
+                from: vec!["release-managers".into()],
+                expires: Some(SignedDuration::from_hours(4))
+            },
+            Step::SetWeight(Ppm::percent(50)),
+            Step::Analysis { name: "golden".into(), duration: SignedDuration::from_mins(5) },
+        ]
+    );
+    let golden = &spec.analyses["golden"];
+    assert_eq!((golden.min_requests, golden.missing), (200, Missing::Pause));
+    let [errors, latency] = golden.limits.as_slice() else { panic!("{golden:?}") };
+    assert_eq!((errors.metric, errors.max, errors.over_stable), (Metric::ErrorRate, Some(0.01), Some(0.005)));
+    assert_eq!((latency.metric, latency.max, latency.ratio_to_stable), (Metric::LatencyP99, Some(300.0), Some(1.5)));
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let spec = parse(SMALL, Path::new("flightdeck.toml")).unwrap();
+    let shop = &spec.services[&ServiceName::from("shop")];
+    assert_eq!(shop.stop, StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(10) });
+    let placement = &shop.placements[&EnvironmentName::from("production")];
+    assert_eq!((placement.replicas, placement.concurrency), (1, Concurrency::Supersede));
+    assert!(placement.steps.is_empty());
+    assert_eq!(parse("", Path::new("flightdeck.toml")).unwrap(), Spec::default());
+}
+
+#[test]
+fn a_pause_without_duration_waits_for_a_person_and_weights_may_be_fractions() {
+    let text = format!("{SMALL}canary.steps = [{{ set_weight = 0.5 }}, {{ pause = {{}} }}, {{ set_weight = 0 }}]");
+    let spec = parse(&text, Path::new("flightdeck.toml")).unwrap();
+    let placement = &spec.services[&ServiceName::from("shop")].placements[&EnvironmentName::from("production")];
+    assert_eq!(
+        *placement.steps,
+        [Step::SetWeight(Ppm(5000)), Step::Pause { duration: None }, Step::SetWeight(Ppm::ZERO)]
+    );
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+/// Each: what is replaced in the small file, by what, and the one line that must come out.
+#[test]
+fn each_mistake_is_named_with_its_place_and_what_was_meant() {
+    let health = "health = { path = \"/healthz\" }";
+    let last = "listen = \"127.0.0.1:8080\"\n";
+    for (old, new, line) in [
+        (
+            "run = ",
+            "rum = ",
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop" or "in"; did you mean "run"?"#,
+        ),
+        (
+            "run = [\"bin/shop\"]",
+            "run = []",
+            "flightdeck.toml:3:7: service.shop.run: expected a program as the first element, found none",
+        ),
+        (
+            "run = [\"bin/shop\"]",
+            "run = \"bin/shop\"",
+            r#"flightdeck.toml:3:7: service.shop.run: expected a list of texts such as ["bin/app", "--port", "{port}"], found "bin/shop""#,
+        ),
+        (
+            "[\"bin/shop\"]",
+            "[\"bin/shop\", \"--port={prot}\"]",
+            "flightdeck.toml:3:20: service.shop.run[1]: unknown placeholder {prot}; did you mean {port}?",
+        ),
+        (
+            "\"/healthz\"",
+            "\"healthz\"",
+            r#"flightdeck.toml:4:19: service.shop.health.path: expected a path that starts with "/" and has no spaces, found "healthz"; did you mean "/healthz"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\", interval = 5 }",
+            r#"flightdeck.toml:4:35: service.shop.health.interval: expected a duration such as "1m30s" from 10ms to 366 days, found the integer 5; did you mean "5s"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\", timeout = \"soon\" }",
+            r#"flightdeck.toml:4:34: service.shop.health.timeout: expected a duration such as "1m30s" from 1ms to 366 days, found "soon""#,
+        ),
+        (
+            health,
+            "health = { path = \"/\", timeout = \"-1s\" }",
+            r#"flightdeck.toml:4:34: service.shop.health.timeout: expected a duration such as "1m30s" from 1ms to 366 days, found "-1s""#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nstop = { signal = \"SIGTERM\" }",
+            r#"flightdeck.toml:5:19: service.shop.stop.signal: expected "TERM", "INT", "QUIT", "HUP", "USR1" or "USR2", found "SIGTERM"; did you mean "TERM"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nsecrets = { KEY = \"hunter2\" }",
+            "flightdeck.toml:5:19: service.shop.secrets.KEY: expected \"file:PATH\", found something else; a secret never stands in this file",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nsecrets = { KEY = \"file:/k\" }\nenv = { KEY = \"1\" }",
+            "flightdeck.toml:5:13: service.shop.secrets.KEY: is in \"env\" already; expected each variable in one of the two",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nsecrets = { KEY = \"file:k\" }",
+            "flightdeck.toml:5:19: service.shop.secrets.KEY: expected an absolute path, since it is not known where this file lies",
+        ),
+        (
+            "[service.shop.in.production]",
+            "[service.shop.in.prodution]",
+            "flightdeck.toml:5:18: service.shop.in.prodution: expected an environment of this file, but there is no [environment.prodution]; did you mean \"production\"?",
+        ),
+        (
+            "[environment.production]",
+            "[environment.production]\ntier = \"high\"",
+            r#"flightdeck.toml:2:8: environment.production.tier: expected "low", "standard" or "critical", found "high""#,
+        ),
+        (
+            "[environment.production]",
+            "[environment.production]\nallow_self = \"yes\"",
+            r#"flightdeck.toml:2:14: environment.production.allow_self: expected true or false, found "yes"; did you mean true?"#,
+        ),
+        (
+            "[environment.production]",
+            "[environment.production]\nconcurrent_rollouts = 0",
+            "flightdeck.toml:2:23: environment.production.concurrent_rollouts: expected a whole number from 1 to 1000, found the integer 0",
+        ),
+        (
+            "[environment.production]",
+            "[environment.production]\n[environment.Staging]",
+            "flightdeck.toml:2:14: environment.Staging: expected a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or digit, at most 63 characters",
+        ),
+        (
+            last,
+            "listen = \":8080\"\n",
+            r#"flightdeck.toml:6:10: service.shop.in.production.listen: expected an address and port such as "127.0.0.1:8080", found ":8080"; did you mean "127.0.0.1:8080"?"#,
+        ),
+        (
+            last,
+            "replicas = 1",
+            "flightdeck.toml:5:18: service.shop.in.production.listen: expected an address such as \"127.0.0.1:8080\", found nothing",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nreplicas = 0",
+            "flightdeck.toml:7:12: service.shop.in.production.replicas: expected a whole number from 1 to 100, found the integer 0",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nconcurrency = \"queued\"",
+            r#"flightdeck.toml:7:15: service.shop.in.production.concurrency: expected "supersede" or "queue", found "queued"; did you mean "queue"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ncanary.steps = [{ set_weight = 101 }]",
+            "flightdeck.toml:7:32: service.shop.in.production.canary.steps[0].set_weight: expected a weight from 0 to 100 (percent), found the integer 101",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ncanary.steps = [{ set_wait = 5 }]",
+            "flightdeck.toml:7:19: service.shop.in.production.canary.steps[0].set_wait: unknown key, expected \"set_weight\", \"pause\", \"analysis\" or \"approval\"; did you mean \"set_weight\"?",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ncanary.steps = [{}]",
+            "flightdeck.toml:7:17: service.shop.in.production.canary.steps[0]: expected one of set_weight, pause, analysis or approval in a step, found 0",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ncanary.background_analysis = \"gold\"\n[analysis.golden]\nerror_rate = { max = \"1%\" }",
+            "flightdeck.toml:7:30: service.shop.in.production.canary.background_analysis: expected the name of an [analysis.…] of this file, found \"gold\"; did you mean \"golden\"?",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\n[analysis.golden]\nerror_rate = { max = 1 }",
+            r#"flightdeck.toml:8:22: analysis.golden.error_rate.max: expected a percentage from "0%" to "100%", found the integer 1; did you mean "1%"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\n[analysis.golden]\nmin_requests = 10",
+            "flightdeck.toml:7:11: analysis.golden: expected at least one of error_rate, latency_p50, latency_p95 or latency_p99, found none",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\n[analysis.golden]\nlatency_p99 = {}",
+            "flightdeck.toml:8:1: analysis.golden.latency_p99: expected at least one of max, over_stable or ratio_to_stable, found none",
+        ),
+        (
+            "[service.shop]",
+            "[servise.shop]\n[service.shop]",
+            "flightdeck.toml:2:2: servise: unknown key, expected \"environment\", \"service\" or \"analysis\"; did you mean \"service\"?",
+        ),
+    ] {
+        assert!(SMALL.contains(old), "{old:?}");
+        let text = SMALL.replacen(old, new, 1);
+        let lines = wrong(&text);
+        assert!(lines.iter().any(|found| found == line), "{text}\nexpected: {line}\nfound:\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_in_the_files_order() {
+    let text = SMALL
+        .replace("[environment.production]", "[environment.production]\norder = -1\ntear = 1")
+        .replace("/healthz", "x")
+        + "replicas = 101\n";
+    let keys: Vec<_> = wrong(&text).iter().map(|line| line.split(": ").nth(1).unwrap().to_owned()).collect();
+    assert_eq!(
+        keys,
+        [
+            "environment.production.order",
+            "environment.production.tear",
+            "service.shop.health.path",
+            "service.shop.in.production.replicas"
+        ]
+    );
+}
+
+#[test]
+fn a_syntax_error_has_its_place() {
+    let lines = wrong("[service.shop]\nrun = [\n\"a\" \"b\"]\n");
+    assert!(lines[0].starts_with("flightdeck.toml:3:"), "{lines:?}");
+    let lines = wrong("[service.shop]\nrun = []\nrun = []\n");
+    assert!(lines[0].starts_with("flightdeck.toml:3:") && lines[0].contains("duplicate key"), "{lines:?}");
+}
+
+#[test]
+fn two_listeners_that_cannot_both_be_open_are_refused() {
+    for (other, clash) in [
+        ("127.0.0.1:8080", true),
+        ("0.0.0.0:8080", true),
+        ("[::]:8080", true),
+        ("[::1]:8080", false),
+        ("127.0.0.2:8080", false),
+        ("127.0.0.1:8081", false),
+    ] {
+        let text = format!("{SMALL}[environment.staging]\n[service.shop.in.staging]\nlisten = \"{other}\"\n");
+        let result = parse(&text, Path::new("flightdeck.toml"));
+        assert_eq!(result.is_err(), clash, "{other}: {result:?}");
+        if let Err(error) = result {
+            let text = error.to_string();
+            assert!(text.contains("an address that service.shop.in.production.listen does not use"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn messages_are_harmless_for_a_terminal() {
+    let text = SMALL.replace("/healthz", "\\u001b]0;x\\u0007").replace("shop", "\"sh\\u202eop\"");
+    let error = parse(&text, Path::new("a\u{1b}[31m.toml")).unwrap_err().to_string();
+    assert!(
+        !error.chars().any(|c| c != '\n' && crate::model::has_hidden(&c.to_string()) && c != '\u{fffd}'),
+        "{error:?}"
+    );
+}

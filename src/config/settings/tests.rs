@@ -1,0 +1,115 @@
+use super::*;
+use crate::config::ConfigError;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn read(text: &str, environment: &[(&str, &str)], flags: &[(&str, Value)]) -> Result<Effective, ConfigError> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    resolve(text, Path::new("config.toml"), environment, flags)
+}
+
+fn wrong(text: &str) -> Vec<String> {
+    read(text, &[], &[]).expect_err(text).to_string().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn without_anything_everything_is_default() {
+    let effective = read("", &[("HOME", "/root")], &[]).unwrap();
+    assert_eq!(effective.settings, Settings::default());
+    assert!(effective.rows.iter().all(|row| row.origin == Origin::Default), "{:?}", effective.rows);
+}
+
+#[test]
+fn each_layer_lies_over_the_one_before_and_says_where_it_is_from() {
+    let text = "theme = \"light\"\nmouse = false\n[serve]\nlease = \"90s\"\nports = \"3000-4000\"\n";
+    let environment =
+        [("FLIGHTDECK_MOUSE", "true"), ("FLIGHTDECK_SERVE_LEASE", "2m"), ("FLIGHTDECK_SERVE_OPERATORS", "alice, ops")];
+    let effective = read(text, &environment, &[("serve.lease", json!("3m"))]).unwrap();
+    let settings = &effective.settings;
+    assert_eq!((settings.theme.as_str(), settings.mouse), ("light", true));
+    assert_eq!((settings.serve.lease, settings.serve.ports.0.clone()), (Duration::from_mins(3), 3000..=4000));
+    assert_eq!(settings.serve.operators, ["alice", "ops"]);
+    let origin = |key: &str| effective.rows.iter().find(|row| row.key == key).unwrap().origin.to_string();
+    for (key, from) in [
+        ("theme", "config.toml:1"),
+        ("mouse", "environment FLIGHTDECK_MOUSE"),
+        ("serve.ports", "config.toml:5"),
+        ("serve.lease", "flag serve.lease"),
+        ("notify.bell", "default"),
+    ] {
+        assert_eq!(origin(key), from, "{key}");
+    }
+}
+
+#[test]
+fn a_variable_may_be_text_that_looks_like_a_number() {
+    let effective = read("", &[("FLIGHTDECK_THEME", "1984"), ("FLIGHTDECK_SERVE_OPERATORS", "alice")], &[]).unwrap();
+    assert_eq!((effective.settings.theme.as_str(), effective.settings.serve.operators.len()), ("1984", 1));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let text = "thene = \"light\"\nmouse = \"yes\"\n[serve]\nlease = \"1s\"\nports = \"80-90\"\n[serve.retention]\nreleases = 1\nlogz = 1\n[[servers]]\nname = \"a\"\nurl = \"http://x\"\n";
+    assert_eq!(
+        wrong(text),
+        [
+            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers" or "theme"; did you mean "theme"?"#,
+            r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
+            "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
+            r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
+            "config.toml:7:12: serve.retention.releases: expected at least 2 (one to roll back to), found 1",
+            r#"config.toml:8:1: serve.retention.logz: unknown key, expected "log_age", "logs" or "releases"; did you mean "logs"?"#,
+            r#"config.toml:9:1: servers[0]: expected a url such as "unix:/run/flightdeck/server.sock", found "http://x""#,
+        ]
+    );
+    let error = read("", &[("FLIGHTDECK_SERVE_LEASE", "soon"), ("FLIGHTDECK_MOUSE", "maybe")], &[]).unwrap_err();
+    assert_eq!(error.problems.len(), 2, "{error}");
+    assert!(error.to_string().starts_with("environment FLIGHTDECK_MOUSE: mouse: expected a boolean"), "{error}");
+    assert!(read("", &[], &[("no.such", json!(1))]).is_err());
+}
+
+#[test]
+fn the_first_file_holds_every_default() {
+    assert_eq!(read(TEMPLATE, &[], &[]).unwrap().settings, Settings::default());
+    // A setting's line is `# key = …`; prose is not.
+    let uncommented: String = TEMPLATE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with("[[") || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                rest
+            }
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let mut settings = read(&uncommented, &[], &[]).unwrap().settings;
+    let rows = read("", &[], &[]).unwrap().rows;
+    for row in &rows {
+        let key = row.key.rsplit('.').next().unwrap();
+        assert!(
+            uncommented.lines().any(|line| line.starts_with(&format!("{key} =")) || line == format!("[[{key}]]")),
+            "{key}"
+        );
+    }
+    // These three have no value to show as a default, so the file has an example.
+    assert!(settings.keymap.take().is_some() && settings.serve.group.take().is_some());
+    assert_eq!(settings.servers.drain(..).count(), 1);
+    assert_eq!(settings, Settings::default());
+}
+
+#[test]
+fn the_reference_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+        std::fs::write(path, reference()).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(path).unwrap_or_default(),
+        reference(),
+        "renew with BLESS=1 cargo test --lib reference"
+    );
+    assert!(!reference().contains("|  |"), "a setting without its sentence:\n{}", reference());
+}

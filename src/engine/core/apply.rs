@@ -1,0 +1,302 @@
+//! Configuration and releases: put into force whole, or refused whole.
+
+use super::commands::no;
+use super::pools::retire;
+use super::rollout::previous;
+use super::state::{Counters, Slot, State};
+use super::step::{with, with_all};
+use super::turn::{Turn, note_run, words};
+use super::types::SlotKey;
+use crate::model::{Actor, Placement, Refusal, RefusalKind, Release, ServiceName, ServiceSpec, Spec, Step, Version};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Puts a configuration into force.
+pub(super) fn apply(
+    state: &mut State,
+    turn: &mut Turn,
+    spec: &Spec,
+    digest: &str,
+    actor: &Actor,
+) -> Result<(), Refusal> {
+    check(spec)?;
+    let gone = removed(state, spec);
+    check_removals(state, spec, &gone)?;
+    let changes = service_changes(&state.spec, spec);
+    let text = |key: &SlotKey| changes.get(key).filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "));
+    // What is taken down keeps its configuration until it is down.
+    let mut next = spec.clone();
+    for key in &gone {
+        keep_for_takedown(&mut next, &state.spec, key);
+    }
+    with_all(state, |state, slot| {
+        if let Some(text) = text(&slot.key) {
+            note_run(state, slot, turn, &actor.name, format!("configuration: {text}"));
+        }
+    });
+    state.spec = next;
+    state.config = Some(digest.to_owned());
+    for key in gone {
+        with(state, &key, |_, slot| take_down(slot));
+    }
+    for (service, of) in &spec.services {
+        for environment in of.placements.keys() {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            if !state.slots.contains_key(&key) {
+                let number = Counters::next(&mut state.counters.slot);
+                state.slots.insert(key.clone(), Box::new(Slot::new(key, number)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn invalid(why: &str) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, format!("{why}; nothing was applied"))
+}
+
+/// A configuration must be whole in itself.
+fn check(spec: &Spec) -> Result<(), Refusal> {
+    let mut listens: BTreeMap<SocketAddr, String> = BTreeMap::new();
+    for (service, of) in &spec.services {
+        for (environment, placement) in &of.placements {
+            let key = format!("{service} in {environment}");
+            if !spec.environments.contains_key(environment) {
+                return Err(invalid(&format!("{key}: there is no environment {environment}")));
+            }
+            if let Some(other) = listens.insert(placement.listen, key.clone()) {
+                return Err(invalid(&format!("{key} and {other} listen on the same address {}", placement.listen)));
+            }
+            check_placement(spec, &key, placement)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_placement(spec: &Spec, key: &str, placement: &Placement) -> Result<(), Refusal> {
+    if placement.replicas == 0 {
+        return Err(invalid(&format!("{key}: replicas is 0, expected at least 1")));
+    }
+    let named = placement.steps.iter().filter_map(|step| match step {
+        Step::Analysis { name, .. } => Some(name),
+        _ => None,
+    });
+    for name in named.chain(&placement.background_analysis) {
+        if !spec.analyses.contains_key(name) {
+            return Err(invalid(&format!("{key}: there is no analysis {name}")));
+        }
+    }
+    for step in placement.steps.iter() {
+        match step {
+            Step::SetWeight(weight) if weight.0 > 1_000_000 => {
+                return Err(invalid(&format!("{key}: a weight of {weight}, expected at most 100 %")));
+            }
+            Step::Other(name) => return Err(invalid(&format!("{key}: there is no step {name}"))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn has(spec: &Spec, key: &SlotKey) -> bool {
+    spec.services.get(&key.service).is_some_and(|service| service.placements.contains_key(&key.environment))
+}
+
+fn removed(state: &State, spec: &Spec) -> Vec<SlotKey> {
+    state.slots.keys().filter(|key| !has(spec, key)).cloned().collect()
+}
+
+fn check_removals(state: &State, spec: &Spec, gone: &[SlotKey]) -> Result<(), Refusal> {
+    for slot in gone.iter().filter_map(|key| state.slots.get(key)) {
+        if let Some(run) = slot.active().or_else(|| slot.queue.front()) {
+            return Err(no(format!(
+                "{} is gone from the configuration, but {} is in flight there; abort it first; nothing was applied",
+                slot.key,
+                words(run)
+            )));
+        }
+    }
+    match state.slots.values().find(|slot| slot.removed && has(spec, &slot.key)) {
+        Some(slot) => Err(no(format!("{} is still being taken down; apply again in a moment", slot.key))),
+        None => Ok(()),
+    }
+}
+
+fn keep_for_takedown(next: &mut Spec, old: &Spec, key: &SlotKey) {
+    let Some(service) = old.services.get(&key.service) else { return };
+    let Some(placement) = service.placements.get(&key.environment) else { return };
+    let hidden = ServiceSpec { placements: BTreeMap::new(), ..service.clone() };
+    let service = next.services.entry(key.service.clone()).or_insert(hidden);
+    service.placements.insert(key.environment.clone(), placement.clone());
+}
+
+/// Forgets the configuration of what is down.
+pub(super) fn forget(state: &mut State, key: &SlotKey) {
+    if let Some(service) = state.spec.services.get_mut(&key.service) {
+        service.placements.remove(&key.environment);
+        if service.placements.is_empty() {
+            state.spec.services.remove(&key.service);
+        }
+    }
+}
+
+fn take_down(slot: &mut Slot) {
+    slot.removed = true;
+    let pools: Vec<_> = slot.pools.keys().cloned().collect();
+    for pool in pools {
+        retire(slot, &pool);
+    }
+    slot.warm = None;
+    slot.stable = None;
+    slot.candidate = None;
+}
+
+/// Stores a release.
+pub(super) fn release_added(state: &mut State, release: &Release) -> Result<(), Refusal> {
+    let digest = |release: &Release| release.artifacts.first().map(|artifact| artifact.digest.clone());
+    if release.artifacts.is_empty() {
+        return Err(invalid(&format!("{} {} has no artifact", release.service, release.version)));
+    }
+    if let Some(known) = state.release(&release.service, &release.version) {
+        if digest(known) == digest(release) {
+            return Ok(());
+        }
+        return Err(no(format!(
+            "{} {} is stored already with other content ({}); a version never changes, give it another one",
+            release.service,
+            release.version,
+            digest(known).unwrap_or_default()
+        )));
+    }
+    let of_service = state.releases.entry(release.service.clone()).or_default();
+    of_service.insert(release.version.clone(), release.clone());
+    Ok(())
+}
+
+/// Forgets a release that nothing needs.
+pub(super) fn release_removed(state: &mut State, service: &ServiceName, version: &Version) -> Result<(), Refusal> {
+    if state.release(service, version).is_none() {
+        return Err(Refusal::new(RefusalKind::NotFound, format!("there is no stored release {service} {version}")));
+    }
+    for slot in state.slots.values().filter(|slot| slot.key.service == *service) {
+        let needed = if slot.pools.values().any(|pool| pool.release.version == *version) {
+            "runs"
+        } else if slot.queue.iter().any(|run| run.to.version == *version) {
+            "is in line"
+        } else if previous(slot).is_some_and(|previous| previous.version == *version) {
+            "is what a rollback returns to"
+        } else {
+            continue;
+        };
+        return Err(no(format!("{service} {version} {needed} in {}; it stays stored", slot.key.environment)));
+    }
+    if let Some(of_service) = state.releases.get_mut(service) {
+        of_service.remove(version);
+    }
+    Ok(())
+}
+
+/// What applying a configuration would change, a line each; empty: nothing.
+#[must_use]
+pub fn diff(state: &State, spec: &Spec) -> Vec<String> {
+    let mut lines = Vec::new();
+    let old = &state.spec;
+    maps(&mut lines, "environment", &old.environments, &spec.environments);
+    maps(&mut lines, "analysis", &old.analyses, &spec.analyses);
+    for name in old.services.keys().filter(|name| !spec.services.contains_key(*name)) {
+        lines.push(format!("- service {name}: taken down everywhere"));
+    }
+    for name in spec.services.keys().filter(|name| !old.services.contains_key(*name)) {
+        lines.push(format!("+ service {name}"));
+    }
+    for (key, changes) in service_changes(old, spec) {
+        let sign = match (has(old, &key), has(spec, &key)) {
+            (false, _) => "+",
+            (_, false) => "-",
+            _ => "~",
+        };
+        if !changes.is_empty() {
+            lines.push(format!("{sign} {} in {}: {}", key.service, key.environment, changes.join(", ")));
+        }
+    }
+    lines
+}
+
+fn maps<K: Ord + std::fmt::Display, V: PartialEq>(
+    lines: &mut Vec<String>,
+    what: &str,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) {
+    lines.extend(old.keys().filter(|name| !new.contains_key(*name)).map(|name| format!("- {what} {name}")));
+    lines.extend(new.iter().filter_map(|(name, value)| match old.get(name) {
+        None => Some(format!("+ {what} {name}")),
+        Some(before) if before != value => Some(format!("~ {what} {name}: changed")),
+        Some(_) => None,
+    }));
+}
+
+/// By placement, what differs.
+fn service_changes(old: &Spec, new: &Spec) -> BTreeMap<SlotKey, Vec<String>> {
+    let mut changes = BTreeMap::new();
+    let names = |spec: &Spec| -> Vec<SlotKey> {
+        spec.services
+            .iter()
+            .flat_map(|(service, of)| {
+                of.placements
+                    .keys()
+                    .map(|environment| SlotKey { service: service.clone(), environment: environment.clone() })
+            })
+            .collect()
+    };
+    for key in names(old).into_iter().chain(names(new)) {
+        let of = |spec: &Spec| {
+            let service = spec.services.get(&key.service)?.clone();
+            let placement = service.placements.get(&key.environment)?.clone();
+            Some((service, placement))
+        };
+        let lines = match (of(old), of(new)) {
+            (Some(old), Some(new)) => placement_changes(&old, &new),
+            (None, Some((_, placement))) => {
+                vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
+            }
+            (Some(_), None) => vec!["taken down".to_owned()],
+            (None, None) => Vec::new(),
+        };
+        changes.insert(key, lines);
+    }
+    changes
+}
+
+fn placement_changes(old: &(ServiceSpec, Placement), new: &(ServiceSpec, Placement)) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut differs = |what: &str, same: bool, note: &str| {
+        if !same {
+            lines.push(format!("{what} changed{note}"));
+        }
+    };
+    let later = " (for instances started from now on)";
+    differs("run", old.0.run == new.0.run, later);
+    differs("env", old.0.env == new.0.env, later);
+    differs("secrets", old.0.secrets == new.0.secrets, later);
+    differs("health", old.0.health == new.0.health, later);
+    differs("stop", old.0.stop == new.0.stop, later);
+    let (old, new) = (&old.1, &new.1);
+    differs("steps", old.steps == new.steps, " (for rollouts asked for from now on)");
+    let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
+    lines.extend(from_to("replicas", old.replicas.to_string(), new.replicas.to_string()));
+    lines.extend(from_to("listen", old.listen.to_string(), new.listen.to_string()));
+    lines.extend(from_to(
+        "progress_deadline",
+        super::turn::span(old.progress_deadline),
+        super::turn::span(new.progress_deadline),
+    ));
+    lines.extend(from_to("keep_warm", super::turn::span(old.keep_warm), super::turn::span(new.keep_warm)));
+    lines.extend(from_to("concurrency", format!("{:?}", old.concurrency), format!("{:?}", new.concurrency)));
+    lines.extend(from_to(
+        "background_analysis",
+        old.background_analysis.clone().unwrap_or("none".to_owned()),
+        new.background_analysis.clone().unwrap_or("none".to_owned()),
+    ));
+    lines
+}

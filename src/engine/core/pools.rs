@@ -1,0 +1,362 @@
+//! Instances: what happens to them, how many there are, when they start again, when they end.
+
+use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, Slot, State};
+use super::turn::{Turn, emit, note_run};
+use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
+use crate::model::{ArmRole, Placement, Ppm, ReleaseRef, sanitize_line};
+use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+/// Longest pause before a crashed instance is started again.
+const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
+/// An instance that was ready for so long starts its back-off anew.
+const STEADY: SignedDuration = SignedDuration::from_secs(60);
+/// An instance that was ready and stays unhealthy for so long is started anew.
+const UNHEALTHY: SignedDuration = SignedDuration::from_secs(5);
+
+/// Instances that a share of traffic needs: rounded up, at least one.
+pub(super) fn needed(replicas: u32, share: Ppm) -> u32 {
+    let exact = (u64::from(replicas) * u64::from(share.0)).div_ceil(1_000_000);
+    u32::try_from(exact).unwrap_or(u32::MAX).clamp(1, replicas.max(1))
+}
+
+/// The share that so many ready instances can carry.
+pub(super) fn capacity(ready: u32, replicas: u32) -> Ppm {
+    if ready >= replicas.max(1) {
+        return Ppm::ALL;
+    }
+    Ppm(u32::try_from(u64::from(ready) * 1_000_000 / u64::from(replicas.max(1))).unwrap_or(1_000_000))
+}
+
+pub(super) fn new_pool(state: &mut State, slot: &mut Slot, role: ArmRole, release: ReleaseRef) -> String {
+    let id = format!("P-{}", Counters::next(&mut state.counters.pool));
+    let pool = Pool { id: id.clone(), role, release, desired: 0, retired: false, instances: BTreeMap::new() };
+    slot.pools.insert(id.clone(), pool);
+    id
+}
+
+pub(super) fn retire(slot: &mut Slot, pool: &str) {
+    if let Some(pool) = slot.pools.get_mut(pool) {
+        pool.retired = true;
+        pool.desired = 0;
+    }
+}
+
+/// Takes what happened to an instance into the state.
+pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, event: &InstanceEvent) {
+    answer(state, id, event);
+    let now = turn.now;
+    let mut said = None;
+    for pool in slot.pools.values_mut() {
+        let Some(instance) = pool.instances.get_mut(id) else { continue };
+        match event {
+            InstanceEvent::Stopped => {
+                if let Some(anew) = stopped(instance) {
+                    said = anew;
+                } else {
+                    pool.instances.remove(id);
+                }
+            }
+            InstanceEvent::Started { pid, address } => {
+                let again = instance.pid == Some(*pid) && instance.address == Some(*address);
+                if matches!(instance.stage, InstanceStage::Ready | InstanceStage::Unhealthy { .. }) && !again {
+                    instance.stage = InstanceStage::Starting;
+                }
+                if !matches!(instance.stage, InstanceStage::BackingOff { .. }) {
+                    instance.pid = Some(*pid);
+                    instance.address = Some(*address);
+                    instance.started = if again { instance.started.or(Some(now)) } else { Some(now) };
+                }
+            }
+            InstanceEvent::Ready => {
+                let up = matches!(instance.stage, InstanceStage::Starting | InstanceStage::Unhealthy { .. });
+                if up && instance.address.is_some() {
+                    instance.stage = InstanceStage::Ready;
+                    instance.ready_since = Some(now);
+                    instance.hopeless = None;
+                }
+            }
+            InstanceEvent::Unhealthy { why } => said = unhealthy(instance, &sanitize_line(why)),
+            InstanceEvent::Exited { why } => {
+                let steady = instance.ready_since.is_some_and(|since| now.duration_since(since) > STEADY);
+                said = exited(instance, &sanitize_line(why), steady);
+            }
+            InstanceEvent::StartFailed { why, permanent } => {
+                let why = sanitize_line(why);
+                said = exited(instance, &why, false);
+                if *permanent && said.is_some() {
+                    instance.hopeless = Some(why.clone());
+                    instance.stage = InstanceStage::BackingOff { why, left: LONGEST_BACKOFF };
+                }
+            }
+        }
+        break;
+    }
+    if let Some(said) = said {
+        note_run(state, slot, turn, "system:engine", format!("{id}: {said}"));
+    }
+}
+
+/// What the event answers is no longer to be carried out after a crash.
+fn answer(state: &mut State, id: &str, event: &InstanceEvent) {
+    state.pending.retain(|numbered| match (&numbered.effect, event) {
+        (Effect::Start(launch), InstanceEvent::Started { .. } | InstanceEvent::StartFailed { .. }) => {
+            launch.instance != id
+        }
+        (Effect::Stop { instance, .. }, InstanceEvent::Stopped) => instance != id,
+        _ => true,
+    });
+}
+
+/// The stop that was asked for is complete: `None` if that is the end of the instance.
+fn stopped(instance: &mut InstanceRecord) -> Option<Option<String>> {
+    if instance.leaving || instance.stage == InstanceStage::Stopping {
+        return None;
+    }
+    let said = match &instance.stage {
+        InstanceStage::Cycling { why } => {
+            let why = why.clone();
+            instance.stage = InstanceStage::BackingOff { why, left: SignedDuration::ZERO };
+            Some("stopped, starts anew".to_owned())
+        }
+        // Told twice: it was started anew already.
+        InstanceStage::Starting if instance.pid.is_none() => None,
+        _ => exited(instance, "it was stopped by somebody else", false),
+    };
+    instance.pid = None;
+    instance.address = None;
+    Some(said)
+}
+
+fn unhealthy(instance: &mut InstanceRecord, why: &str) -> Option<String> {
+    instance.error = Some(why.to_owned());
+    let was_ready = instance.stage == InstanceStage::Ready;
+    match &mut instance.stage {
+        InstanceStage::Starting => {
+            instance.stage = InstanceStage::Unhealthy { why: why.to_owned(), left: None };
+        }
+        InstanceStage::Ready => {
+            instance.stage = InstanceStage::Unhealthy { why: why.to_owned(), left: Some(UNHEALTHY) };
+        }
+        InstanceStage::Unhealthy { why: old, .. } => why.clone_into(old),
+        _ => {}
+    }
+    was_ready.then(|| format!("unhealthy: {why}"))
+}
+
+fn exited(instance: &mut InstanceRecord, why: &str, steady: bool) -> Option<String> {
+    use InstanceStage::{BackingOff, Cycling, Stopping};
+    if matches!(instance.stage, Stopping | Cycling { .. } | BackingOff { .. }) {
+        return None;
+    }
+    instance.crashes = if steady { 0 } else { instance.crashes };
+    let left = SignedDuration::from_secs(1 << instance.crashes.min(5)).min(LONGEST_BACKOFF);
+    instance.crashes = instance.crashes.saturating_add(1);
+    instance.pid = None;
+    instance.address = None;
+    instance.ready_since = None;
+    instance.error = Some(why.to_owned());
+    instance.stage = BackingOff { why: why.to_owned(), left };
+    Some(format!("{why}; starts again in {} s", left.as_secs()))
+}
+
+/// Time passes for waits of instances.
+pub(super) fn tick(slot: &mut Slot, dt: SignedDuration) {
+    for instance in slot.pools.values_mut().flat_map(|pool| pool.instances.values_mut()) {
+        match &mut instance.stage {
+            InstanceStage::BackingOff { left, .. } | InstanceStage::Unhealthy { left: Some(left), .. } => {
+                *left = left.saturating_sub(dt).max(SignedDuration::ZERO);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives each pool the size that it should have, and starts what is due to start again.
+pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    resize(state, slot);
+    let key = slot.key.clone();
+    for pool in slot.pools.values_mut() {
+        let (staying, release, id) = (pool.staying(), pool.release.clone(), pool.id.clone());
+        for _ in staying..pool.desired {
+            start_new(state, turn, &key, pool);
+        }
+        for _ in pool.desired..staying {
+            leave_one(pool, turn);
+        }
+        for instance in pool.instances.values_mut().filter(|instance| !instance.leaving) {
+            let due = matches!(instance.stage, InstanceStage::BackingOff { left, .. } if left.is_zero());
+            if due {
+                instance.attempt = instance.attempt.saturating_add(1);
+                start(state, turn, &key, &id, &release, instance);
+            }
+        }
+    }
+}
+
+fn placement<'a>(state: &'a State, key: &SlotKey) -> Option<&'a Placement> {
+    state.spec.services.get(&key.service)?.placements.get(&key.environment)
+}
+
+fn resize(state: &State, slot: &mut Slot) {
+    let Some(replicas) = placement(state, &slot.key).map(|placement| placement.replicas.max(1)) else { return };
+    if slot.removed {
+        return;
+    }
+    let run = slot.run.as_ref();
+    let surge = run.is_some_and(|run| {
+        matches!(&run.progress, Progress::Restarting { old } if !old.is_empty()) && run.pauses.none()
+    });
+    // A restart that is paused between two replacements keeps its surplus instance.
+    let paused_restart =
+        run.is_some_and(|run| matches!(run.progress, Progress::Restarting { .. }) && !run.pauses.none());
+    if let Some(pool) = slot.stable.as_ref().and_then(|id| slot.pools.get_mut(id)) {
+        let full = replicas + u32::from(surge);
+        pool.desired = if paused_restart { pool.desired.clamp(replicas, replicas + 1) } else { full };
+    }
+    let Some(pool) = slot.candidate.as_ref().and_then(|id| slot.pools.get_mut(id)) else { return };
+    let Some(run) = run.filter(|run| run.active() && run.pauses.none()) else { return };
+    match run.progress {
+        Progress::Steps => pool.desired = pool.desired.max(needed(replicas, run.next_share())).min(replicas),
+        Progress::Promoting => pool.desired = replicas,
+        _ => {}
+    }
+}
+
+fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool) {
+    let Some(service) = state.spec.services.get(&key.service) else { return };
+    let stop = service.stop.clone();
+    let id = format!("{}-{}-{}", key.service, key.environment, Counters::next(&mut state.counters.instance));
+    let mut instance = InstanceRecord {
+        id: id.clone(),
+        stage: InstanceStage::Starting,
+        leaving: false,
+        pid: None,
+        address: None,
+        attempt: 0,
+        crashes: 0,
+        ready_since: None,
+        started: None,
+        error: None,
+        hopeless: None,
+        stop,
+    };
+    start(state, turn, key, &pool.id, &pool.release, &mut instance);
+    pool.instances.insert(id, instance);
+}
+
+fn start(
+    state: &mut State,
+    turn: &mut Turn,
+    key: &SlotKey,
+    pool: &str,
+    release: &ReleaseRef,
+    instance: &mut InstanceRecord,
+) {
+    let Some(service) = state.spec.services.get(&key.service) else { return };
+    instance.stage = InstanceStage::Starting;
+    instance.ready_since = None;
+    instance.stop = service.stop.clone();
+    let launch = Launch {
+        instance: instance.id.clone(),
+        slot: key.clone(),
+        pool: pool.to_owned(),
+        version: release.version.clone(),
+        digest: release.digest.clone(),
+        run: service.run.clone(),
+        env: service.env.clone(),
+        secrets: service.secrets.clone(),
+        health: service.health.clone(),
+        stop: service.stop.clone(),
+        attempt: instance.attempt,
+    };
+    state.pending.retain(|numbered| !is_start_of(&numbered.effect, &instance.id));
+    emit(state, turn, Effect::Start(Box::new(launch)));
+}
+
+fn is_start_of(effect: &Effect, id: &str) -> bool {
+    matches!(effect, Effect::Start(launch) if launch.instance == id)
+}
+
+/// Marks the least useful instance: one that is not ready, else the newest.
+fn leave_one(pool: &mut Pool, turn: &mut Turn) {
+    let staying = pool.instances.values_mut().filter(|instance| !instance.leaving);
+    if let Some(instance) = staying.max_by_key(|instance| (!instance.serving(), number(&instance.id))) {
+        instance.leaving = true;
+        turn.changed = true;
+    }
+}
+
+/// The running number at the end of an instance's id.
+pub(super) fn number(id: &InstanceId) -> u64 {
+    id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Stops what is to go and is in no route that the proxy may follow; forgets pools that are empty.
+pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Slot { pools, routing, .. } = slot;
+    let mut stops = Vec::new();
+    for instance in pools.values_mut().flat_map(|pool| pool.instances.values_mut()) {
+        let endpoints = routing.in_force().flat_map(|sent| &sent.route).flat_map(|route| &route.pools);
+        let routed = endpoints.flat_map(|pool| &pool.endpoints).any(|endpoint| endpoint.instance == instance.id);
+        let anew = match &instance.stage {
+            InstanceStage::Unhealthy { why, left: Some(left) } if left.is_zero() => Some(why.clone()),
+            _ => None,
+        };
+        if routed || matches!(instance.stage, InstanceStage::Stopping) {
+            continue;
+        }
+        if instance.leaving {
+            // A stop that is under way already serves this one too.
+            if !matches!(instance.stage, InstanceStage::Cycling { .. }) {
+                stops.push((instance.id.clone(), instance.stop.clone()));
+            }
+            instance.stage = InstanceStage::Stopping;
+        } else if let Some(why) = anew {
+            stops.push((instance.id.clone(), instance.stop.clone()));
+            instance.stage = InstanceStage::Cycling { why };
+        }
+    }
+    for (instance, stop) in stops {
+        state.pending.retain(|numbered| numbered.effect.instance() != Some(&instance));
+        emit(state, turn, Effect::Stop { instance, stop });
+    }
+    let Slot { pools, warm, .. } = slot;
+    pools.retain(|_, pool| !(pool.retired && pool.instances.is_empty()));
+    if warm.as_ref().is_some_and(|warm| !pools.contains_key(&warm.pool)) {
+        *warm = None;
+    }
+}
+
+/// Why a pool is not up: the newest error of its instances that are not ready.
+pub(super) fn trouble(pool: &Pool) -> Option<String> {
+    let mut bad = pool.instances.values().filter(|instance| !instance.serving() && !instance.leaving);
+    bad.find_map(|instance| instance.error.clone())
+}
+
+/// An instance of the pool that can't ever start, with its reason.
+pub(super) fn hopeless(pool: &Pool) -> Option<&str> {
+    pool.instances.values().find_map(|instance| instance.hopeless.as_deref())
+}
+
+/// Keeps the version before up for its time.
+pub(super) fn cool(state: &State, slot: &mut Slot, turn: &mut Turn) {
+    let keep = placement(state, &slot.key).map_or(SignedDuration::ZERO, |placement| placement.keep_warm);
+    // A rollback in flight may need what it leaves or takes; nothing is warm then.
+    let Some(warm) = slot.warm.as_ref().filter(|warm| warm.elapsed >= keep || slot.removed) else { return };
+    let pool = warm.pool.clone();
+    slot.warm = None;
+    retire(slot, &pool);
+    turn.changed = true;
+}
+
+/// The pool to return to, if it is still up.
+pub(super) fn warm_pool<'a>(slot: &'a Slot, release: &ReleaseRef) -> Option<&'a Pool> {
+    let pool = slot.pools.get(&slot.warm.as_ref()?.pool)?;
+    (pool.release == *release && !pool.retired).then_some(pool)
+}
+
+/// Is it the plan of a canary?
+pub(super) const fn stepped(kind: Kind) -> bool {
+    matches!(kind, Kind::Canary)
+}

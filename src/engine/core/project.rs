@@ -1,0 +1,135 @@
+//! What people see: the whole state as rows.
+
+use super::pools::number;
+use super::rows::rollout;
+use super::state::{Asked, InstanceRecord, InstanceStage, Pool, RunState, Slot, State};
+use super::turn::{run_id, words};
+use crate::model::{Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Run, Service};
+use jiff::Timestamp;
+
+/// What is true of a run now: what pins are made of.
+pub(super) fn facts_of(slot: &Slot, run: &RunState) -> Facts {
+    let mut facts = Facts::default()
+        .with(Fact::Workload, slot.uid.clone())
+        .with(Fact::Revision, run.revision.clone())
+        .with(Fact::Step, run.step.to_string())
+        .with(Fact::Generation, slot.generation.to_string())
+        .with(Fact::Candidate, run.to.digest.clone());
+    if let Some(pool) = slot.stable_pool() {
+        facts = facts.with(Fact::Stable, pool.release.digest.clone());
+    }
+    facts
+}
+
+fn find<'a>(state: &'a State, run: &Run) -> Option<(&'a Slot, &'a RunState)> {
+    let slot = state.slots.values().find(|slot| slot.target(&state.source) == run.target)?;
+    Some((slot, slot.runs().find(|of| of.revision == run.revision)?))
+}
+
+/// The facts of a run that is remembered.
+#[must_use]
+pub fn facts(state: &State, run: &Run) -> Option<Facts> {
+    find(state, run).map(|(slot, run)| facts_of(slot, run))
+}
+
+/// Every row, complete; successive projections differ by what happened between.
+#[must_use]
+pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
+    let mut rows = Vec::new();
+    rows.extend(environments(state).map(Entity::Environment));
+    rows.extend(services(state).map(Entity::Service));
+    rows.extend(state.releases.values().flat_map(|of| of.values()).cloned().map(Entity::Release));
+    rows.extend(state.holds.iter().cloned().map(Entity::Hold));
+    rows.extend(state.approvals.iter().map(|asked| Entity::Approval(Box::new(approval(state, asked)))));
+    rows.extend(state.deployments.iter().cloned().map(|of| Entity::Deployment(Box::new(of))));
+    for slot in state.slots.values() {
+        if let Some(run) = slot.shown().filter(|_| !slot.removed) {
+            rows.push(Entity::Rollout(Box::new(rollout(state, slot, run, now))));
+        }
+        rows.extend(instances(state, slot).map(|of| Entity::Instance(Box::new(of))));
+        rows.extend(slot.notes.iter().cloned().map(Entity::Note));
+        rows.extend(slot.evidence.iter().cloned().map(|of| Entity::Evidence(Box::new(of))));
+    }
+    rows
+}
+
+/// Everything about one run.
+#[must_use]
+pub fn detail(state: &State, run: &Run, now: Timestamp) -> Option<Detail> {
+    let (slot, of) = find(state, run)?;
+    let raw = serde_json::json!({ "run": of, "routing": slot.routing, "pools": slot.pools, "warm": slot.warm });
+    Some(Detail {
+        rollout: rollout(state, slot, of, now),
+        instances: instances(state, slot).collect(),
+        notes: slot.notes.iter().filter(|note| note.run == *run).cloned().collect(),
+        evidence: slot.evidence.iter().filter(|evidence| evidence.run == *run).cloned().collect(),
+        receipts: Vec::new(),
+        raw,
+    })
+}
+
+fn environments(state: &State) -> impl Iterator<Item = Environment> {
+    state.spec.environments.iter().map(|(name, of)| Environment {
+        source: state.source.clone(),
+        name: name.clone(),
+        order: of.order,
+        tier: of.tier,
+        allow_self: of.allow_self,
+    })
+}
+
+fn services(state: &State) -> impl Iterator<Item = Service> {
+    state.spec.services.iter().map(|(name, of)| Service {
+        source: state.source.clone(),
+        name: name.clone(),
+        environments: of.placements.keys().cloned().collect(),
+    })
+}
+
+fn approval(state: &State, asked: &Asked) -> Approval {
+    let mut approval = asked.approval.clone();
+    if let Some((slot, run)) = find(state, &approval.run) {
+        approval.facts = facts_of(slot, run).with(Fact::Approval, approval.id.as_str());
+        approval.behind = slot.queue.iter().filter(|of| of.revision != run.revision).map(words).collect();
+    }
+    approval
+}
+
+fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
+    let mut all: Vec<(&Pool, &InstanceRecord)> =
+        slot.pools.values().flat_map(|pool| pool.instances.values().map(move |of| (pool, of))).collect();
+    all.sort_by_key(|(_, instance)| number(&instance.id));
+    let target = slot.target(&state.source);
+    all.into_iter().map(move |(pool, instance)| Instance {
+        id: instance.id.clone(),
+        target: target.clone(),
+        role: pool.role.clone(),
+        version: pool.release.version.clone(),
+        state: instance_state(instance),
+        pid: instance.pid,
+        address: instance.address.map(|address| address.to_string()),
+        restarts: instance.attempt,
+        started: instance.started,
+    })
+}
+
+fn instance_state(instance: &InstanceRecord) -> InstanceState {
+    match &instance.stage {
+        InstanceStage::Stopping => InstanceState::Draining,
+        _ if instance.leaving => InstanceState::Draining,
+        InstanceStage::Starting => InstanceState::Starting,
+        InstanceStage::Ready => InstanceState::Ready,
+        InstanceStage::Unhealthy { why, .. } => InstanceState::Unhealthy { why: why.clone() },
+        InstanceStage::BackingOff { why, .. } | InstanceStage::Cycling { why } => {
+            InstanceState::BackingOff { why: why.clone() }
+        }
+    }
+}
+
+pub(super) fn is_pending_approval<'a>(state: &'a State, slot: &Slot, run: &RunState) -> Option<&'a Asked> {
+    let id = run_id(state, slot, &run.revision);
+    state
+        .approvals
+        .iter()
+        .find(|asked| asked.approval.run == id && asked.approval.state == crate::model::ApprovalState::Pending)
+}

@@ -1,0 +1,377 @@
+//! A rollout's life: asked for, started, promoted or taken back, ended.
+
+use super::pools::{new_pool, retire, stepped, warm_pool};
+use super::state::{Counters, Kind, Measured, Pauses, Progress, RunState, Slot, State, Warm, Watched};
+use super::turn::{Turn, note, note_run, run_id, trim, words};
+use super::types::SlotKey;
+use crate::model::{
+    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentOutcome, Hold, HoldId, Phase, Placement, Ppm,
+    ReleaseRef, Step,
+};
+use jiff::SignedDuration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Finished rollouts kept over all slots.
+const DEPLOYMENTS: usize = 500;
+/// Settled rollouts kept of a slot, besides the newest.
+const HISTORY: usize = 5;
+/// Settled approvals kept.
+const APPROVALS: usize = 100;
+/// Versions that a slot remembers for rollbacks.
+const LINEAGE: usize = 20;
+
+/// How traffic goes back, and why.
+pub(super) struct Back {
+    outcome: DeploymentOutcome,
+    why: String,
+    superseded_by: Option<String>,
+}
+
+impl Back {
+    pub(super) const fn new(outcome: DeploymentOutcome, why: String) -> Back {
+        Back { outcome, why, superseded_by: None }
+    }
+}
+
+pub(super) fn placement<'a>(state: &'a State, key: &SlotKey) -> Option<&'a Placement> {
+    state.spec.services.get(&key.service)?.placements.get(&key.environment)
+}
+
+/// A new rollout, not yet in line.
+pub(super) fn plan(
+    state: &mut State,
+    slot: &mut Slot,
+    turn: &Turn,
+    kind: Kind,
+    to: ReleaseRef,
+    author: &str,
+) -> RunState {
+    slot.revision += 1;
+    slot.generation += 1;
+    let placement = placement(state, &slot.key);
+    let none: Arc<[Step]> = Arc::from(Vec::new());
+    let steps = placement.filter(|_| stepped(kind)).map_or(none, |placement| placement.steps.clone());
+    let background = placement.filter(|_| stepped(kind)).and_then(|placement| placement.background_analysis.clone());
+    let named = steps.iter().filter_map(|step| match step {
+        Step::Analysis { name, .. } => Some(name),
+        _ => None,
+    });
+    let templates: BTreeMap<_, _> = named
+        .chain(&background)
+        .filter_map(|name| Some((name.clone(), state.spec.analyses.get(name)?.clone())))
+        .collect();
+    RunState {
+        revision: format!("r-{}", slot.revision),
+        kind,
+        to,
+        from: slot.stable_pool().map(|pool| pool.release.clone()),
+        author: author.to_owned(),
+        asked: Counters::next(&mut state.counters.asked),
+        started: turn.now,
+        since: turn.now,
+        phase: Phase::Queued,
+        steps,
+        templates,
+        background,
+        progress: Progress::Queued,
+        step: 0,
+        elapsed: SignedDuration::ZERO,
+        waited: SignedDuration::ZERO,
+        weight: Ppm::ZERO,
+        measured: Measured::default(),
+        pauses: Pauses { holds: holds_on(state, &slot.key), ..Pauses::default() },
+        cause: String::new(),
+        watched: Watched::default(),
+    }
+}
+
+/// Does the hold mean this slot?
+pub(super) fn covers(state: &State, hold: &Hold, key: &SlotKey) -> bool {
+    let selector = &hold.selector;
+    selector.source.as_ref().is_none_or(|source| *source == state.source)
+        && selector.environment.as_ref().is_none_or(|environment| *environment == key.environment)
+        && selector.service.as_ref().is_none_or(|service| *service == key.service)
+}
+
+fn holds_on(state: &State, key: &SlotKey) -> std::collections::BTreeSet<HoldId> {
+    state.holds.iter().filter(|hold| covers(state, hold, key)).map(|hold| hold.id.clone()).collect()
+}
+
+/// Puts a rollout in line; it starts at once if nothing is before it. Gives its revision.
+pub(super) fn enqueue(state: &mut State, slot: &mut Slot, turn: &mut Turn, run: RunState, text: &str) -> String {
+    let (revision, author, name) = (run.revision.clone(), run.author.clone(), words(&run));
+    let concurrency = placement(state, &slot.key).map_or(Concurrency::Supersede, |of| of.concurrency);
+    if concurrency == Concurrency::Supersede {
+        for old in std::mem::take(&mut slot.queue) {
+            settle_queued(state, slot, turn, old, DeploymentOutcome::Superseded, &format!("replaced by {name}"));
+        }
+    }
+    slot.queue.push_back(run);
+    note(state, slot, turn, &revision, &author, text);
+    revision
+}
+
+/// Ends a rollout that never started.
+pub(super) fn settle_queued(
+    state: &mut State,
+    slot: &mut Slot,
+    turn: &mut Turn,
+    mut run: RunState,
+    outcome: DeploymentOutcome,
+    why: &str,
+) {
+    slot.generation += 1;
+    why.clone_into(&mut run.cause);
+    run.progress = Progress::Ended(outcome);
+    run.pauses = Pauses::default();
+    run.phase = ended_phase(outcome);
+    run.since = turn.now;
+    record(state, slot, turn, &run, outcome);
+    if slot.active().is_some() {
+        remember(slot, run);
+    } else if let Some(old) = slot.run.replace(run) {
+        remember(slot, old);
+    }
+    turn.changed = true;
+}
+
+pub(super) const fn ended_phase(outcome: DeploymentOutcome) -> Phase {
+    match outcome {
+        DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack => Phase::Healthy,
+        DeploymentOutcome::Aborted => Phase::Aborted,
+        DeploymentOutcome::Failed => Phase::Failed,
+        DeploymentOutcome::Superseded => Phase::Superseded,
+    }
+}
+
+fn remember(slot: &mut Slot, mut run: RunState) {
+    run.watched = Watched::default();
+    slot.history.push_back(run);
+    while slot.history.len() > HISTORY {
+        slot.history.pop_front();
+    }
+    trim(slot);
+}
+
+fn record(state: &mut State, slot: &Slot, turn: &Turn, run: &RunState, outcome: DeploymentOutcome) {
+    state.deployments.push_back(Deployment {
+        run: run_id(state, slot, &run.revision),
+        service: slot.key.service.clone(),
+        environment: slot.key.environment.clone(),
+        from: run.from.as_ref().map(|from| from.version.clone()),
+        to: run.to.version.clone(),
+        author: run.author.clone(),
+        started: run.started,
+        ended: turn.now,
+        outcome,
+        cause: run.cause.clone(),
+    });
+    while state.deployments.len() > DEPLOYMENTS {
+        state.deployments.pop_front();
+    }
+}
+
+/// Lets the first in line start, or take the place of what is in flight, if it may.
+pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(first) = slot.queue.front() else { return };
+    if !first.pauses.none() {
+        return;
+    }
+    let name = words(first);
+    let author = first.author.clone();
+    if let Some(run) = slot.active() {
+        let concurrency = placement(state, &slot.key).map_or(Concurrency::Supersede, |of| of.concurrency);
+        if concurrency == Concurrency::Supersede && !run.rolling_back() {
+            let mut back =
+                Back::new(DeploymentOutcome::Superseded, format!("replaced by {name}, asked for by {author}"));
+            back.superseded_by = Some(format!("{} {name} by {author}", slot.key.service));
+            begin_rollback(state, slot, turn, &author, back);
+        }
+        return;
+    }
+    if crowded(state, slot, first.asked) {
+        return;
+    }
+    if let Some(run) = slot.queue.pop_front() {
+        start(state, slot, turn, run);
+    }
+}
+
+/// Is the environment at its limit, or is somebody else in line before?
+fn crowded(state: &State, slot: &Slot, asked: u64) -> bool {
+    let environment = &slot.key.environment;
+    let Some(limit) = state.spec.environments.get(environment).and_then(|of| of.concurrent_rollouts) else {
+        return false;
+    };
+    let others = || state.slots.values().filter(|of| of.key.environment == *environment && of.key != slot.key);
+    let flying = others().filter(|of| of.active().is_some()).count();
+    let ahead = others()
+        .filter(|of| of.active().is_none())
+        .filter(|of| of.queue.front().is_some_and(|run| run.pauses.none() && run.asked < asked))
+        .count();
+    flying + ahead >= limit as usize
+}
+
+fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run: RunState) {
+    run.from = slot.stable_pool().map(|pool| pool.release.clone());
+    slot.generation += 1;
+    let text = if run.kind == Kind::Restart {
+        let old = slot.stable_pool().map(|pool| pool.instances.keys().cloned().collect()).unwrap_or_default();
+        run.progress = Progress::Restarting { old };
+        format!("restarts {}, one instance after the other", run.to.version)
+    } else {
+        start_candidate(state, slot, &mut run)
+    };
+    if let Some(old) = slot.run.replace(run) {
+        remember(slot, old);
+    }
+    note_run(state, slot, turn, "system:engine", text);
+}
+
+/// Gives a rollout its pool; says what it does in words.
+fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> String {
+    slot.candidate = Some(new_pool(state, slot, ArmRole::Candidate, run.to.clone()));
+    let Some(from) = run.from.as_ref().filter(|_| slot.stable.is_some()) else {
+        run.kind = Kind::First;
+        run.steps = Arc::from(Vec::new());
+        run.background = None;
+        run.progress = Progress::Promoting;
+        return format!("brings up {}, the first version here", run.to.version);
+    };
+    run.kind = Kind::Canary;
+    run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
+    format!("starts from {} to {}", from.version, run.to.version)
+}
+
+/// Sends all traffic to stable that it can carry, and ends the rollout once the candidate has none.
+pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, who: &str, back: Back) {
+    let exposed = slot.exposed();
+    slot.generation += 1;
+    let Some(run) = slot.run.as_mut().filter(|run| run.active() && !run.rolling_back()) else { return };
+    let mut said = back.why.clone();
+    if let Some(pause) = run.pauses.person.as_ref().filter(|pause| pause.who != who) {
+        said = format!("{said}; this ends the pause by {}", pause.who);
+    }
+    run.pauses = Pauses::default();
+    run.weight = run.weight.min(exposed);
+    run.cause.clone_from(&back.why);
+    run.progress = Progress::RollingBack { outcome: back.outcome, elapsed: SignedDuration::ZERO };
+    let revision = run.revision.clone();
+    let by = back.superseded_by.unwrap_or_else(|| format!("{revision} ended: {}", back.why));
+    supersede_approvals(state, slot, &revision, &by);
+    note_run(state, slot, turn, who, said);
+}
+
+/// What still waits for a yes of this run waits no more.
+pub(super) fn supersede_approvals(state: &mut State, slot: &Slot, revision: &str, by: &str) {
+    let run = run_id(state, slot, revision);
+    for asked in &mut state.approvals {
+        if asked.approval.run == run && asked.approval.state == ApprovalState::Pending {
+            asked.approval.state = ApprovalState::Superseded { by: by.to_owned() };
+        }
+    }
+    let settled = state.approvals.iter().filter(|asked| asked.approval.state != ApprovalState::Pending).count();
+    let mut drop = settled.saturating_sub(APPROVALS);
+    state.approvals.retain(|asked| {
+        let old = drop > 0 && asked.approval.state != ApprovalState::Pending;
+        drop -= usize::from(old);
+        !old
+    });
+}
+
+/// The rollout in flight is over; its pools are where they should be.
+pub(super) fn finish(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentOutcome, cause: String) {
+    slot.generation += 1;
+    let Some(run) = slot.run.as_mut() else { return };
+    run.progress = Progress::Ended(outcome);
+    run.pauses = Pauses::default();
+    run.weight = Ppm::ZERO;
+    run.watched = Watched::default();
+    run.measured = Measured::default();
+    run.cause = cause;
+    let run = run.clone();
+    supersede_approvals(state, slot, &run.revision, &format!("{} ended", run.revision));
+    record(state, slot, turn, &run, outcome);
+    let word = ended_phase(outcome).word();
+    note_run(state, slot, turn, "system:engine", format!("{word}: {}", run.cause));
+}
+
+/// All traffic is at the candidate and acknowledged: it is stable from now on.
+pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(new) = slot.candidate.take() else { return };
+    let keep = placement(state, &slot.key).map_or(SignedDuration::ZERO, |placement| placement.keep_warm);
+    if let Some(warm) = slot.warm.take() {
+        retire(slot, &warm.pool);
+    }
+    let mut kept = String::new();
+    if let Some(old) = slot.stable.replace(new.clone()) {
+        if keep > SignedDuration::ZERO {
+            let version = slot.pools.get(&old).map_or(String::new(), |pool| pool.release.version.to_string());
+            kept = format!("; {version} stays up for {}", super::turn::span(keep));
+            role(slot, &old, ArmRole::Cohort("previous".to_owned()));
+            slot.warm = Some(Warm { pool: old, elapsed: SignedDuration::ZERO });
+        } else {
+            retire(slot, &old);
+        }
+    }
+    role(slot, &new, ArmRole::Stable);
+    if let Some(release) = slot.stable_pool().map(|pool| pool.release.clone()) {
+        slot.lineage.push(release);
+        if slot.lineage.len() > LINEAGE {
+            slot.lineage.remove(0);
+        }
+    }
+    let version = slot.stable_pool().map_or(String::new(), |pool| pool.release.version.to_string());
+    finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("all traffic is at {version}{kept}"));
+}
+
+pub(super) fn role(slot: &mut Slot, pool: &str, role: ArmRole) {
+    if let Some(pool) = slot.pools.get_mut(pool) {
+        pool.role = role;
+    }
+}
+
+/// Where a rollback would go.
+pub(super) fn previous(slot: &Slot) -> Option<&ReleaseRef> {
+    slot.lineage.len().checked_sub(2).and_then(|at| slot.lineage.get(at))
+}
+
+/// Returns from the stable version to the one before: that is stable from now on, and what is left
+/// is the candidate of an abort.
+pub(super) fn roll_back(state: &mut State, slot: &mut Slot, turn: &mut Turn, to: &ReleaseRef, who: &str, why: &str) {
+    let mut run = plan(state, slot, turn, Kind::Rollback, to.clone(), who);
+    run.pauses = Pauses::default();
+    run.weight = Ppm::ALL;
+    run.progress = Progress::RollingBack { outcome: DeploymentOutcome::RolledBack, elapsed: SignedDuration::ZERO };
+    let warm = warm_pool(slot, to).map(|pool| pool.id.clone());
+    let path = if warm.is_some() { "it is still up: one switch" } else { "it is started first" };
+    run.cause = format!("back to {}: {why}; {path}", to.version);
+    let text = run.cause.clone();
+    let target = match warm {
+        Some(pool) => {
+            slot.warm = None;
+            pool
+        }
+        None => new_pool(state, slot, ArmRole::Stable, to.clone()),
+    };
+    role(slot, &target, ArmRole::Stable);
+    slot.candidate = slot.stable.replace(target);
+    if let Some(left) = slot.candidate.clone() {
+        role(slot, &left, ArmRole::Candidate);
+    }
+    if let Some(old) = slot.run.replace(run) {
+        remember(slot, old);
+    }
+    note_run(state, slot, turn, who, text);
+}
+
+/// A rollback whose target can't come up: what served goes on serving.
+pub(super) fn give_up_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: &str) {
+    let Some(left) = slot.candidate.take() else { return };
+    if let Some(target) = slot.stable.replace(left.clone()) {
+        retire(slot, &target);
+    }
+    role(slot, &left, ArmRole::Stable);
+    finish(state, slot, turn, DeploymentOutcome::Failed, why.to_owned());
+}

@@ -1,0 +1,263 @@
+//! A rollout's row: arms, waits, why it stands so, and what could be done to it.
+
+use super::commands::{
+    may_abort, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback, pauses_in_words,
+};
+use super::pools::trouble;
+use super::project::{facts_of, is_pending_approval};
+use super::rollout::placement;
+use super::state::{Kind, Pool, Progress, RunState, Slot, State};
+use super::steps::{ahead, candidate_ready, phase};
+use super::turn::{run_id, span, words};
+use crate::model::{
+    Action, ActionSet, Arm, ArmRole, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
+    sanitize_line,
+};
+use jiff::{SignedDuration, Timestamp};
+
+pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Rollout {
+    let placement = placement(state, &slot.key);
+    let replicas = placement.map_or(1, |placement| placement.replicas);
+    let phase = phase(slot, run, replicas);
+    Rollout {
+        run: run_id(state, slot, &run.revision),
+        service: slot.key.service.clone(),
+        environment: slot.key.environment.clone(),
+        strategy: if run.kind == Kind::Restart { Strategy::Rolling } else { Strategy::Canary },
+        steps: run.steps.clone(),
+        step: (!run.steps.is_empty()).then_some(run.step),
+        arms: arms(slot, run),
+        phase,
+        waits: waits(state, slot, run, now),
+        message: sanitize_line(&message(state, slot, run)),
+        started: run.started,
+        since: run.since,
+        author: Some(run.author.clone()),
+        facts: facts_of(slot, run),
+        offers: offers(state, slot, run),
+    }
+}
+
+fn is_current(slot: &Slot, run: &RunState) -> bool {
+    slot.run.as_ref().is_some_and(|of| of.revision == run.revision)
+}
+
+fn arms(slot: &Slot, run: &RunState) -> Vec<Arm> {
+    let mut arms = Vec::new();
+    arms.extend(slot.stable_pool().map(|pool| arm(slot, pool, ArmRole::Stable)));
+    let flying = run.active() && is_current(slot, run);
+    if let Some(pool) = slot.candidate_pool().filter(|_| flying) {
+        arms.push(arm(slot, pool, ArmRole::Candidate));
+        return arms;
+    }
+    // In line or ended without success: what would be, or was, brought in has nothing.
+    let serves = slot.stable_pool().is_some_and(|pool| pool.release == run.to);
+    if !serves && !matches!(run.kind, Kind::Restart | Kind::Rollback) {
+        arms.push(Arm {
+            role: ArmRole::Candidate,
+            version: run.to.version.clone(),
+            digest: Some(run.to.digest.clone()),
+            replicas: Replicas::default(),
+            traffic: traffic(Ppm::ZERO, Some(Ppm::ZERO)),
+        });
+    }
+    arms
+}
+
+fn arm(slot: &Slot, pool: &Pool, role: ArmRole) -> Arm {
+    let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.weight(&pool.id));
+    let actual = slot.routing.acked.as_ref().map(|sent| sent.weight(&pool.id));
+    Arm {
+        role,
+        version: pool.release.version.clone(),
+        digest: Some(pool.release.digest.clone()),
+        replicas: Replicas { ready: pool.ready(), desired: pool.desired },
+        traffic: traffic(desired, actual),
+    }
+}
+
+const fn traffic(desired: Ppm, actual: Option<Ppm>) -> Traffic {
+    Traffic { desired, actual, how: TrafficSource::Acknowledged }
+}
+
+fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    let human = |what: String, who: Option<String>, since| Wait::Human { what, who, since };
+    if let Some(pause) = &run.pauses.person {
+        waits.push(human("resume".to_owned(), Some(pause.who.clone()), pause.since));
+    }
+    if let Some(pause) = &run.pauses.analysis {
+        let why = pause.why.clone().unwrap_or_else(|| "no data".to_owned());
+        waits.push(human(why, Some(pause.who.clone()), pause.since));
+    }
+    waits.extend(run.pauses.holds.iter().cloned().map(Wait::Hold));
+    if !run.active() || run.rolling_back() || !is_current(slot, run) {
+        return waits;
+    }
+    if matches!(run.progress, Progress::Restarting { .. }) || !candidate_ready(state, slot) {
+        waits.push(Wait::Health);
+    }
+    let left = |duration: SignedDuration| {
+        let left = duration.saturating_sub(run.elapsed).max(SignedDuration::ZERO);
+        now.checked_add(left).ok()
+    };
+    match run.current_step() {
+        Some(Step::Pause { duration: None }) => {
+            waits.push(human("promotion past a pause step".to_owned(), None, run.since));
+        }
+        Some(Step::Pause { duration: Some(duration) }) => {
+            waits.extend(left(*duration).filter(|_| run.pauses.none()).map(|at| Wait::Until { at }));
+        }
+        Some(Step::Analysis { name, duration }) => {
+            waits.push(Wait::Analysis { name: name.clone(), until: left(*duration).filter(|_| run.pauses.none()) });
+        }
+        Some(Step::Approval { .. }) => {
+            if let Some(asked) = is_pending_approval(state, slot, run) {
+                let of = &asked.approval;
+                let from = &of.requirement.from;
+                let who = (!from.is_empty()).then(|| from.join(", "));
+                waits.push(human(format!("approval {}", of.id), who, of.requested));
+            }
+        }
+        _ => {}
+    }
+    waits
+}
+
+/// Why it stands as it does, in one line.
+fn message(state: &State, slot: &Slot, run: &RunState) -> String {
+    if let Progress::Ended(_) = run.progress {
+        return ended(slot, run);
+    }
+    if let Some(words) = pauses_in_words(&run.pauses) {
+        return words;
+    }
+    let behind = match slot.queue.len() {
+        0 => String::new(),
+        _ if !run.active() => String::new(),
+        1 => "; 1 rollout in line behind it".to_owned(),
+        more => format!("; {more} rollouts in line behind it"),
+    };
+    let text = match &run.progress {
+        Progress::Queued => queued(state, slot),
+        Progress::RollingBack { .. } => rolling_back(slot, run),
+        Progress::Promoting => promoting(state, slot, run),
+        Progress::Restarting { old } => {
+            format!("{} instances still to be replaced{}", old.len(), pool_trouble(slot.stable_pool()))
+        }
+        Progress::Steps => at_step(state, slot, run),
+        Progress::Ended(_) => String::new(),
+    };
+    format!("{text}{behind}")
+}
+
+fn ended(slot: &Slot, run: &RunState) -> String {
+    let stable = slot.stable_pool().filter(|_| is_current(slot, run));
+    match stable.filter(|pool| pool.ready() < pool.desired) {
+        Some(pool) => {
+            let why = pool_trouble(Some(pool));
+            format!("{}; {} of {} instances of stable are ready{why}", run.cause, pool.ready(), pool.desired)
+        }
+        None => run.cause.clone(),
+    }
+}
+
+fn pool_trouble(pool: Option<&Pool>) -> String {
+    pool.and_then(trouble).map_or(String::new(), |why| format!(": {why}"))
+}
+
+fn queued(state: &State, slot: &Slot) -> String {
+    if let Some(run) = slot.active() {
+        return format!("waits for {}", words(run));
+    }
+    let limit = state.spec.environments.get(&slot.key.environment).and_then(|of| of.concurrent_rollouts);
+    limit.map_or("waits in line".to_owned(), |limit| {
+        format!("waits in line: {} allows {limit} rollouts at once", slot.key.environment)
+    })
+}
+
+fn rolling_back(slot: &Slot, run: &RunState) -> String {
+    let (ready, desired) = slot.stable_pool().map_or((0, 0), |pool| (pool.ready(), pool.desired));
+    if slot.stable.is_some() && ready < desired {
+        let why = pool_trouble(slot.stable_pool());
+        return format!("{}; {ready} of {desired} instances of stable are ready{why}", run.cause);
+    }
+    run.cause.clone()
+}
+
+fn candidate_words(slot: &Slot) -> String {
+    let Some(pool) = slot.candidate_pool() else { return "no instance yet".to_owned() };
+    let why = pool_trouble(Some(pool));
+    format!("{} of {} instances of {} ready{why}", pool.ready(), pool.desired, pool.release.version)
+}
+
+fn refused(slot: &Slot) -> Option<String> {
+    slot.routing.refused.as_ref().map(|why| format!("the proxy refused the route: {why}"))
+}
+
+fn promoting(state: &State, slot: &Slot, run: &RunState) -> String {
+    let first = if run.kind == Kind::First { "first version" } else { "to full size" };
+    refused(slot).unwrap_or_else(|| {
+        if candidate_ready(state, slot) {
+            format!("all traffic goes to {}", run.to.version)
+        } else {
+            format!("{first}: {}", candidate_words(slot))
+        }
+    })
+}
+
+fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
+    let at = format!("step {} of {}", run.step + 1, run.steps.len());
+    if let Some(refused) = refused(slot) {
+        return format!("{at}: {refused}");
+    }
+    if !candidate_ready(state, slot) {
+        return format!("{at}: {}", candidate_words(slot));
+    }
+    let next = ahead(run, run.step + 1);
+    match run.current_step() {
+        Some(Step::SetWeight(weight)) => format!("{at}: {weight} of traffic to {}", run.to.version),
+        Some(Step::Pause { duration: None }) => format!("{at}: waits for a promotion, then {next}"),
+        Some(Step::Pause { duration: Some(duration) }) => format!("{at}: pause of {}, then {next}", span(*duration)),
+        Some(Step::Analysis { name, duration }) => {
+            format!("{at}: analysis {name} over {}, then {next}", span(*duration))
+        }
+        Some(Step::Approval { count, from, .. }) => {
+            let who = if from.is_empty() { String::new() } else { format!(" of {}", from.join(", ")) };
+            let yes = is_pending_approval(state, slot, run).map_or(0, |asked| asked.approval.votes.len());
+            format!("{at}: waits for approval{who} ({yes} of {count}), then {next}")
+        }
+        _ => at,
+    }
+}
+
+fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
+    let mut offers = ActionSet::EMPTY;
+    let mut offer = |action, may: bool| {
+        if may {
+            offers.insert(action);
+        }
+    };
+    if run.progress == Progress::Queued {
+        offer(Action::Abort, true);
+        offer(Action::Pause, run.pauses.person.is_none());
+        offer(Action::Resume, run.pauses.person.is_some() && run.pauses.holds.is_empty());
+        return offers;
+    }
+    if !is_current(slot, run) {
+        return offers;
+    }
+    let moving = run.active() && !run.rolling_back();
+    offer(Action::Promote, may_promote(slot).is_ok());
+    offer(Action::PromoteFull, may_promote_full(state, slot).is_ok());
+    offer(Action::Pause, moving && run.pauses.person.is_none());
+    offer(Action::Resume, may_resume(slot).is_ok());
+    offer(Action::Abort, moving && may_abort(slot).is_ok());
+    offer(Action::Rollback, moving || may_rollback(state, slot).is_ok());
+    offer(Action::Retry, may_retry(state, slot).is_ok());
+    offer(Action::Restart, may_restart(slot).is_ok());
+    let asked = moving && is_pending_approval(state, slot, run).is_some();
+    offer(Action::Approve, asked);
+    offer(Action::Reject, asked);
+    offers
+}

@@ -1,0 +1,569 @@
+//! Everything that the core remembers.
+
+use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
+use crate::analysis::Totals;
+use crate::engine::proxy::wire::Route;
+use crate::model::{
+    AnalysisTemplate, Approval, ArmRole, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HoldId, Note, Phase,
+    Ppm, Refusal, Release, ReleaseRef, ServiceName, SourceId, Spec, Step, StopSpec, Target, Version,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The core's whole state. Serialises; the journal gives it a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Its name among the sources of a board.
+    pub source: SourceId,
+    /// The configuration in force.
+    pub spec: Spec,
+    /// `sha256:…` of its text.
+    pub config: Option<String>,
+    /// Stored releases.
+    pub releases: BTreeMap<ServiceName, BTreeMap<Version, Release>>,
+    /// Every service in every environment.
+    #[serde(with = "pairs")]
+    pub slots: BTreeMap<SlotKey, Box<Slot>>,
+    /// Holds in force.
+    pub holds: Vec<Hold>,
+    /// Approvals: all that are pending, and the newest settled ones.
+    pub approvals: Vec<Asked>,
+    /// The newest finished rollouts.
+    pub deployments: VecDeque<Deployment>,
+    /// Effects that nothing answered yet, by number.
+    pub pending: Vec<Numbered>,
+    /// The newest commands and what came of them.
+    pub commands: VecDeque<Remembered>,
+    /// Counters of ids.
+    pub counters: Counters,
+    /// When the core was last told the time.
+    pub last: Option<Timestamp>,
+}
+
+/// Counters of ids; none is used twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Of effects.
+    pub effect: EffectId,
+    /// Of slots.
+    pub slot: u64,
+    /// Of pools.
+    pub pool: u64,
+    /// Of instances.
+    pub instance: u64,
+    /// Of holds.
+    pub hold: u64,
+    /// Of approvals.
+    pub approval: u64,
+    /// Of notes.
+    pub note: u64,
+    /// Of evidence.
+    pub evidence: u64,
+    /// Of rollouts that were asked for, over all slots: the order of the waiting line.
+    pub asked: u64,
+}
+
+impl Counters {
+    pub(super) const fn next(counter: &mut u64) -> u64 {
+        *counter += 1;
+        *counter
+    }
+}
+
+/// A command and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Which.
+    pub id: CommandId,
+    /// Why it was refused, if it was.
+    pub refused: Option<Refusal>,
+    /// What was answered besides.
+    pub note: Option<String>,
+}
+
+/// An approval and the step that asked for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What people see; its facts and what queues behind it are filled in when it is shown.
+    pub approval: Approval,
+    /// Index of the step.
+    pub step: u32,
+}
+
+/// A service in an environment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Its name.
+    pub key: SlotKey,
+    /// Changes when it is removed and made again.
+    pub uid: String,
+    /// All pools with instances.
+    pub pools: BTreeMap<PoolId, Pool>,
+    /// The pool that users had before, or have.
+    pub stable: Option<PoolId>,
+    /// The pool that is tried, or left.
+    pub candidate: Option<PoolId>,
+    /// The pool that is kept up for a rollback.
+    pub warm: Option<Warm>,
+    /// What succeeded here, oldest first; the last one is stable.
+    pub lineage: Vec<ReleaseRef>,
+    /// The rollout in flight, or the newest settled one.
+    pub run: Option<RunState>,
+    /// Rollouts that wait in line, oldest first.
+    pub queue: VecDeque<RunState>,
+    /// Settled rollouts before `run`, oldest first.
+    pub history: VecDeque<RunState>,
+    /// Counts rollouts.
+    pub revision: u64,
+    /// Counts every change of plan, pause, hold or step.
+    pub generation: u64,
+    /// What the proxy was told.
+    pub routing: Routing,
+    /// What happened.
+    pub notes: VecDeque<Note>,
+    /// What was judged.
+    pub evidence: VecDeque<Evidence>,
+    /// It is gone from the configuration and is being taken down.
+    pub removed: bool,
+}
+
+/// A pool that carries nothing and is kept up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// Which.
+    pub pool: PoolId,
+    /// For how long already.
+    pub elapsed: SignedDuration,
+}
+
+/// The instances of one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its id.
+    pub id: PoolId,
+    /// What it is or was for.
+    pub role: ArmRole,
+    /// What it runs.
+    pub release: ReleaseRef,
+    /// How many instances it should have.
+    pub desired: u32,
+    /// It is to end: out of the route, drained, stopped.
+    pub retired: bool,
+    /// Its instances.
+    pub instances: BTreeMap<InstanceId, InstanceRecord>,
+}
+
+/// Where an instance stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum InstanceStage {
+    /// Written down, to be started or starting.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Failing its checks. With `left`: replaced when that has passed; without: it never was ready
+    /// since its start and is waited for.
+    Unhealthy {
+        /// What the check said.
+        why: String,
+        /// Until it is started anew.
+        left: Option<SignedDuration>,
+    },
+    /// Its process ended; started again when `left` has passed.
+    BackingOff {
+        /// How it ended.
+        why: String,
+        /// Until the next start.
+        left: SignedDuration,
+    },
+    /// Being stopped in order to be started anew.
+    Cycling {
+        /// Why.
+        why: String,
+    },
+    /// Being stopped for good.
+    Stopping,
+}
+
+/// An instance, written down before it is started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// Its id.
+    pub id: InstanceId,
+    /// Where it stands.
+    pub stage: InstanceStage,
+    /// It is to go: out of every route first, then stopped.
+    pub leaving: bool,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Where it listens.
+    pub address: Option<SocketAddr>,
+    /// Counts starts, from 0.
+    pub attempt: u32,
+    /// Ends in a row, for the back-off.
+    pub crashes: u32,
+    /// Since its last start, was it ready, and since when?
+    pub ready_since: Option<Timestamp>,
+    /// When it was last started.
+    pub started: Option<Timestamp>,
+    /// What went wrong last.
+    pub error: Option<String>,
+    /// Trying again can't help: why.
+    pub hopeless: Option<String>,
+    /// How it is ended; as configured when it was started.
+    pub stop: StopSpec,
+}
+
+impl InstanceRecord {
+    pub(super) fn serving(&self) -> bool {
+        self.stage == InstanceStage::Ready && !self.leaving && self.address.is_some()
+    }
+}
+
+impl Pool {
+    /// Instances that can take requests.
+    pub fn ready(&self) -> u32 {
+        count(self.instances.values().filter(|instance| instance.serving()))
+    }
+
+    /// Instances that are there to stay.
+    pub(super) fn staying(&self) -> u32 {
+        count(self.instances.values().filter(|instance| !instance.leaving))
+    }
+}
+
+pub(super) fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}
+
+/// What sort of rollout it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Nothing was there before.
+    First,
+    /// By weighted steps.
+    Canary,
+    /// Back to the version before. Its target is the slot's stable pool from the start, and the
+    /// version that is left is the candidate: what holds for an abort holds for it.
+    Rollback,
+    /// The same version, instance by instance.
+    Restart,
+}
+
+/// How far a rollout is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Progress {
+    /// In line.
+    Queued,
+    /// At a step of its plan.
+    Steps,
+    /// All steps done or skipped: to full size, then all traffic.
+    Promoting,
+    /// Traffic goes back to stable, then it ends so.
+    RollingBack {
+        /// How it will end.
+        outcome: DeploymentOutcome,
+        /// For how long already.
+        elapsed: SignedDuration,
+    },
+    /// Replacing these instances of stable.
+    Restarting {
+        /// Those still to go.
+        old: Vec<InstanceId>,
+    },
+    /// Settled.
+    Ended(DeploymentOutcome),
+}
+
+/// Who stopped a rollout; it moves only when nobody does.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pauses {
+    /// A person.
+    pub person: Option<Pause>,
+    /// Holds.
+    pub holds: BTreeSet<HoldId>,
+    /// An analysis without data.
+    pub analysis: Option<Pause>,
+}
+
+impl Pauses {
+    pub(super) fn none(&self) -> bool {
+        self.person.is_none() && self.holds.is_empty() && self.analysis.is_none()
+    }
+}
+
+/// One reason to stand still.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who.
+    pub who: String,
+    /// Why.
+    pub why: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// One rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Unique within its slot.
+    pub revision: String,
+    /// Which sort.
+    pub kind: Kind,
+    /// What it brings in.
+    pub to: ReleaseRef,
+    /// What served when it began.
+    pub from: Option<ReleaseRef>,
+    /// Who asked.
+    pub author: String,
+    /// Its place in line, over all slots.
+    pub asked: u64,
+    /// When it was asked for.
+    pub started: Timestamp,
+    /// When `phase` last changed.
+    pub since: Timestamp,
+    /// As last told.
+    pub phase: Phase,
+    /// Its plan, as configured when it was asked for.
+    pub steps: Arc<[Step]>,
+    /// The analyses that its plan names, as configured then.
+    pub templates: BTreeMap<String, AnalysisTemplate>,
+    /// Judged from the first weight on.
+    pub background: Option<String>,
+    /// How far it is.
+    pub progress: Progress,
+    /// Index of the current step.
+    pub step: u32,
+    /// How long the step ran, as far as it could.
+    pub elapsed: SignedDuration,
+    /// How long the step waited for instances or the proxy.
+    pub waited: SignedDuration,
+    /// The candidate's share that is wanted now.
+    pub weight: Ppm,
+    /// What the current analysis step has seen.
+    pub measured: Measured,
+    /// Who stopped it.
+    pub pauses: Pauses,
+    /// Why it stands as it does, where there is more to say than its step: a rollback's or an end's reason.
+    pub cause: String,
+    /// Background numbers; never journalled: after a restart the span begins anew.
+    #[serde(skip)]
+    pub watched: Watched,
+}
+
+/// What an analysis step has seen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Since when.
+    pub from: Option<Timestamp>,
+    /// The candidate's.
+    pub candidate: Totals,
+    /// Stable's.
+    pub stable: Totals,
+}
+
+/// The sliding span of a background analysis.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Watched {
+    /// How long the candidate has had traffic.
+    pub exposed: SignedDuration,
+    /// Windows by the `exposed` at their end.
+    pub windows: VecDeque<(SignedDuration, Totals, Totals)>,
+    /// New numbers since the last judgement.
+    pub fresh: bool,
+}
+
+impl RunState {
+    /// Can it still change anything?
+    pub fn active(&self) -> bool {
+        !matches!(self.progress, Progress::Queued | Progress::Ended(_))
+    }
+
+    pub(super) fn rolling_back(&self) -> bool {
+        matches!(self.progress, Progress::RollingBack { .. })
+    }
+
+    pub(super) fn current_step(&self) -> Option<&Step> {
+        if self.progress == Progress::Steps { self.steps.get(self.step as usize) } else { None }
+    }
+}
+
+/// What the proxy was told and what it follows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// Of the newest route.
+    pub version: u64,
+    /// Newer than what is acknowledged, oldest first; each may be in force.
+    pub sent: Vec<Sent>,
+    /// What the proxy follows.
+    pub acked: Option<Sent>,
+    /// Refusals in a row.
+    pub refusals: u32,
+    /// Why the newest one was refused.
+    pub refused: Option<String>,
+    /// Until a refused route is sent again.
+    pub retry: Option<SignedDuration>,
+}
+
+/// A route with its version; `None`: closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Its version.
+    pub version: u64,
+    /// What.
+    pub route: Option<Route>,
+}
+
+impl Sent {
+    pub(super) fn weight(&self, pool: &str) -> Ppm {
+        let pools = self.route.iter().flat_map(|route| &route.pools);
+        pools.filter(|of| of.pool == pool).map(|of| of.weight).next().unwrap_or(Ppm::ZERO)
+    }
+}
+
+impl Routing {
+    /// Every route that the proxy may follow now.
+    pub(super) fn in_force(&self) -> impl Iterator<Item = &Sent> {
+        self.acked.iter().chain(&self.sent)
+    }
+
+    pub(super) fn newest(&self) -> Option<&Sent> {
+        self.sent.last().or(self.acked.as_ref())
+    }
+
+    /// Nothing is under way to the proxy.
+    pub(super) fn settled(&self) -> bool {
+        self.sent.is_empty() && self.retry.is_none()
+    }
+
+    pub(super) fn acked_weight(&self, pool: &str) -> Ppm {
+        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.weight(pool))
+    }
+}
+
+impl Default for State {
+    fn default() -> State {
+        State::new(SourceId::from("local"))
+    }
+}
+
+impl State {
+    /// The empty state of a new engine.
+    #[must_use]
+    pub fn new(source: SourceId) -> State {
+        State {
+            source,
+            spec: Spec::default(),
+            config: None,
+            releases: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            holds: Vec::new(),
+            approvals: Vec::new(),
+            deployments: VecDeque::new(),
+            pending: Vec::new(),
+            commands: VecDeque::new(),
+            counters: Counters::default(),
+            last: None,
+        }
+    }
+
+    /// The stored release, if there is one.
+    pub fn release(&self, service: &ServiceName, version: &Version) -> Option<&Release> {
+        self.releases.get(service)?.get(version)
+    }
+}
+
+impl Slot {
+    pub(super) fn new(key: SlotKey, number: u64) -> Slot {
+        Slot {
+            uid: format!("{key}#{number}"),
+            key,
+            pools: BTreeMap::new(),
+            stable: None,
+            candidate: None,
+            warm: None,
+            lineage: Vec::new(),
+            run: None,
+            queue: VecDeque::new(),
+            history: VecDeque::new(),
+            revision: 0,
+            generation: 0,
+            routing: Routing::default(),
+            notes: VecDeque::new(),
+            evidence: VecDeque::new(),
+            removed: false,
+        }
+    }
+
+    /// The workload that its rollouts happen to.
+    pub fn target(&self, source: &SourceId) -> Target {
+        Target {
+            source: source.clone(),
+            kind: "service".to_owned(),
+            namespace: Some(self.key.environment.0.clone()),
+            name: self.key.service.0.clone(),
+            uid: self.uid.clone(),
+        }
+    }
+
+    /// The stable pool.
+    pub fn stable_pool(&self) -> Option<&Pool> {
+        self.pools.get(self.stable.as_ref()?)
+    }
+
+    /// The candidate's pool.
+    pub fn candidate_pool(&self) -> Option<&Pool> {
+        self.pools.get(self.candidate.as_ref()?)
+    }
+
+    /// The rollout in flight, if one is.
+    pub fn active(&self) -> Option<&RunState> {
+        self.run.as_ref().filter(|run| run.active())
+    }
+
+    /// The candidate's acknowledged share.
+    pub(super) fn exposed(&self) -> Ppm {
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_weight(pool))
+    }
+
+    /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.
+    pub(super) fn shown(&self) -> Option<&RunState> {
+        self.active().or_else(|| self.queue.front()).or(self.run.as_ref())
+    }
+
+    /// All rollouts that are remembered, newest first.
+    pub(super) fn runs(&self) -> impl Iterator<Item = &RunState> {
+        self.queue.iter().rev().chain(&self.run).chain(self.history.iter().rev())
+    }
+}
+
+impl Effect {
+    pub(super) fn instance(&self) -> Option<&str> {
+        match self {
+            Effect::Start(launch) => Some(&launch.instance),
+            Effect::Stop { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
+}
+
+/// A map with keys that JSON can't have, as a list of pairs.
+mod pairs {
+    use super::{Slot, SlotKey};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<SlotKey, Box<Slot>>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<SlotKey, Box<Slot>>, D::Error> {
+        let slots = Vec::<Box<Slot>>::deserialize(from)?;
+        Ok(slots.into_iter().map(|slot| (slot.key.clone(), slot)).collect())
+    }
+}

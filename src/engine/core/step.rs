@@ -1,0 +1,181 @@
+//! The entry: one input in, the new state and what to carry out.
+
+use super::rollout::advance_queue;
+use super::state::{Remembered, Slot, State};
+use super::turn::Turn;
+use super::types::{Input, LONGEST_TICK, Outcome, SlotKey};
+use super::{apply, commands, judge, pools, route, steps};
+use crate::model::Refusal;
+use jiff::{SignedDuration, Timestamp};
+
+/// Commands remembered, so that one that is sent twice is carried out once.
+const COMMANDS: usize = 512;
+
+/// Takes one input. Pure: the same state, input and time give the same.
+pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
+    let mut turn = Turn { now, dt: elapsed(state, now), effects: Vec::new(), changed: false, note: None };
+    pass_time(state, turn.dt);
+    let touched = match take(state, &mut turn, input) {
+        Ok(touched) => touched,
+        Err(refused) => {
+            return Outcome { refused: Some(refused), note: turn.note, ..Outcome::default() };
+        }
+    };
+    settle(state, &mut turn, touched);
+    if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing) {
+        turn.changed = true;
+    }
+    Outcome { effects: turn.effects, changed: turn.changed, refused: None, note: turn.note }
+}
+
+/// How much time counts: never negative, and a jump no more than one long tick.
+fn elapsed(state: &mut State, now: Timestamp) -> SignedDuration {
+    let last = state.last.replace(now);
+    let exact = last.map_or(SignedDuration::ZERO, |last| now.duration_since(last));
+    exact.clamp(SignedDuration::ZERO, LONGEST_TICK)
+}
+
+fn pass_time(state: &mut State, dt: SignedDuration) {
+    if dt.is_zero() {
+        return;
+    }
+    with_all(state, |state, slot| {
+        steps::tick(state, slot, dt);
+        pools::tick(slot, dt);
+        route::tick(slot, dt);
+        if let Some(warm) = &mut slot.warm {
+            warm.elapsed = warm.elapsed.saturating_add(dt);
+        }
+    });
+}
+
+/// Which slots may have something to do.
+pub(super) enum Touched {
+    All,
+    One(SlotKey),
+    None,
+}
+
+fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Refusal> {
+    match input {
+        Input::Command { command, actor } => return command_once(state, turn, command, actor),
+        Input::Apply { spec, digest, actor } => apply::apply(state, turn, spec, digest, actor)?,
+        Input::ReleaseAdded(release) => {
+            apply::release_added(state, release)?;
+            return Ok(Touched::None);
+        }
+        Input::ReleaseRemoved { service, version } => {
+            apply::release_removed(state, service, version)?;
+            return Ok(Touched::None);
+        }
+        Input::Instance { id, event } => {
+            let key = state.slots.values().find(|slot| slot.pools.values().any(|pool| pool.instances.contains_key(id)));
+            let Some(key) = key.map(|slot| slot.key.clone()) else {
+                // Nothing is known of it any more: what was asked of it is answered.
+                state.pending.retain(|numbered| numbered.effect.instance() != Some(id.as_str()));
+                return Ok(Touched::None);
+            };
+            with(state, &key, |state, slot| pools::happened(state, slot, turn, id, event));
+            return Ok(Touched::One(key));
+        }
+        Input::RouteAcked { slot, version } => {
+            with(state, slot, |state, slot| route::acked(state, slot, *version));
+            return Ok(Touched::One(slot.clone()));
+        }
+        Input::RouteRefused { slot, version, why } => {
+            with(state, slot, |state, slot| route::refused(state, slot, turn, *version, why));
+            return Ok(Touched::One(slot.clone()));
+        }
+        Input::LeaseLapsed { slot, version, at } => {
+            with(state, slot, |state, slot| route::lapsed(state, slot, turn, *version, *at));
+            return Ok(Touched::One(slot.clone()));
+        }
+        Input::Window { slot, pools, .. } => {
+            with(state, slot, |_, slot| judge::window(slot, pools));
+            return Ok(Touched::One(slot.clone()));
+        }
+        Input::WindowMissing | Input::Tick => {}
+    }
+    Ok(Touched::All)
+}
+
+fn command_once(
+    state: &mut State,
+    turn: &mut Turn,
+    command: &crate::model::Command,
+    actor: &crate::model::Actor,
+) -> Result<Touched, Refusal> {
+    if let Some(before) = state.commands.iter().find(|before| before.id == command.id) {
+        turn.note.clone_from(&before.note);
+        return before.refused.clone().map_or(Ok(Touched::None), Err);
+    }
+    let result = commands::carry_out(state, turn, command, actor);
+    let refused = result.as_ref().err().cloned();
+    state.commands.push_back(Remembered { id: command.id.clone(), refused, note: turn.note.clone() });
+    if state.commands.len() > COMMANDS {
+        state.commands.pop_front();
+    }
+    result.map(|()| Touched::All)
+}
+
+fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
+    match touched {
+        Touched::None => return,
+        Touched::One(key) => {
+            with(state, &key, |state, slot| drive(state, slot, turn));
+        }
+        Touched::All => with_all(state, |state, slot| drive(state, slot, turn)),
+    }
+    // One that ended may let another start, in any slot.
+    let mut waiting: Vec<_> =
+        state.slots.values().filter_map(|slot| slot.queue.front().map(|run| (run.asked, slot.key.clone()))).collect();
+    waiting.sort();
+    for (_, key) in waiting {
+        with(state, &key, |state, slot| {
+            advance_queue(state, slot, turn);
+            drive(state, slot, turn);
+        });
+    }
+    let down: Vec<_> = state.slots.values().filter(|slot| is_down(slot)).map(|slot| slot.key.clone()).collect();
+    for key in down {
+        state.slots.remove(&key);
+        apply::forget(state, &key);
+        turn.changed = true;
+    }
+}
+
+/// Nothing is left of a slot that is gone from the configuration.
+fn is_down(slot: &Slot) -> bool {
+    let closed = slot.routing.acked.as_ref().is_none_or(|sent| sent.route.is_none());
+    slot.removed && slot.pools.is_empty() && slot.routing.settled() && closed
+}
+
+/// Brings one slot as far as it can go now.
+fn drive(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    steps::advance(state, slot, turn);
+    pools::cool(state, slot, turn);
+    pools::scale(state, slot, turn);
+    route::send(state, slot, turn);
+    pools::sweep(state, slot, turn);
+    steps::note_phase(state, slot, turn);
+}
+
+/// Works on one slot with the rest of the state at hand. True if there is such a slot.
+pub(super) fn with<T>(state: &mut State, key: &SlotKey, work: impl FnOnce(&mut State, &mut Slot) -> T) -> Option<T> {
+    let mut slot = state.slots.remove(key)?;
+    let result = work(state, &mut slot);
+    state.slots.insert(slot.key.clone(), slot);
+    Some(result)
+}
+
+pub(super) fn with_all(state: &mut State, mut work: impl FnMut(&mut State, &mut Slot)) {
+    let keys: Vec<_> = state.slots.keys().cloned().collect();
+    for key in keys {
+        with(state, &key, &mut work);
+    }
+}
+
+/// Effects that nothing answered yet, oldest first: after a crash they are carried out again.
+pub fn pending(state: &State) -> impl Iterator<Item = &super::types::Numbered> {
+    state.pending.iter()
+}

@@ -1,0 +1,240 @@
+//! The engine's journal: its state, pending effects included, durable before any effect is carried
+//! out. SQLite in WAL mode with synchronous=FULL, on a thread of its own.
+
+use rusqlite::{Connection, OptionalExtension};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Version of what is stored; older is migrated, newer refused.
+pub const JOURNAL_VERSION: u32 = 1;
+/// Bytes set aside for the spill file.
+const SPILL: u64 = 64 << 10;
+
+/// Why the journal can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite said no.
+    #[error("cannot {step} the journal {path}")]
+    Sqlite {
+        /// Which step.
+        step: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The spill file can't be used.
+    #[error("cannot {step} {path}")]
+    Spill {
+        /// Which step.
+        step: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Written by a newer program.
+    #[error(
+        "the journal {path} is of version {found}, this program knows {JOURNAL_VERSION} and older: use the newer program"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// Its thread ended.
+    #[error("the journal's thread is gone")]
+    Gone,
+}
+
+struct Commit {
+    state: String,
+    done: oneshot::Sender<Result<(), JournalError>>,
+}
+
+/// A handle on the journal's thread.
+#[derive(Debug)]
+pub struct Journal {
+    commits: Option<mpsc::UnboundedSender<Commit>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Journal {
+    /// Opens or makes the journal; gives the state that it holds, as JSON. Blocks.
+    pub fn open(path: &Path) -> Result<(Journal, Option<String>), JournalError> {
+        let failed = |step| move |source| JournalError::Sqlite { step, path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(failed("open"))?;
+        connection
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=500;")
+            .map_err(failed("set up"))?;
+        let version: u32 =
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read the version of"))?;
+        if version > JOURNAL_VERSION {
+            return Err(JournalError::Newer { path: path.to_owned(), found: version });
+        }
+        if version < 1 {
+            connection
+                .execute_batch(
+                    "BEGIN;
+                     CREATE TABLE journal (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
+                     PRAGMA user_version = 1;
+                     COMMIT;",
+                )
+                .map_err(failed("make"))?;
+        }
+        let stored = connection
+            .query_row("SELECT state FROM journal", [], |row| row.get(0))
+            .optional()
+            .map_err(failed("read"))?;
+        let (commits, receiver) = mpsc::unbounded_channel();
+        let path = path.to_owned();
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || write(&connection, &path, receiver))
+            .map_err(|source| JournalError::Spill { step: "start a thread for", path: "journal".into(), source })?;
+        Ok((Journal { commits: Some(commits), thread: Some(thread) }, stored))
+    }
+
+    /// Stores a new state. It is on disk when this gives `Ok`.
+    pub async fn commit(&self, state: String) -> Result<(), JournalError> {
+        let (done, answer) = oneshot::channel();
+        let commits = self.commits.as_ref().ok_or(JournalError::Gone)?;
+        commits.send(Commit { state, done }).map_err(|_| JournalError::Gone)?;
+        answer.await.map_err(|_| JournalError::Gone)?
+    }
+}
+
+impl Drop for Journal {
+    /// Waits for what is being written, so that the file is closed when the engine is.
+    fn drop(&mut self) {
+        self.commits.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic in there was reported by its hook
+        }
+    }
+}
+
+fn write(connection: &Connection, path: &Path, mut commits: mpsc::UnboundedReceiver<Commit>) {
+    while let Some(Commit { state, done }) = commits.blocking_recv() {
+        let result = connection
+            .execute(
+                "INSERT INTO journal (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+                (&state,),
+            )
+            .map(|_| ())
+            .map_err(|source| JournalError::Sqlite { step: "write", path: path.to_owned(), source });
+        let _ = done.send(result); // whoever asked may be gone
+    }
+}
+
+/// Set aside before it is needed: takes a line when the journal can't, even on a full disk.
+#[derive(Debug)]
+pub struct Spill {
+    file: File,
+    path: PathBuf,
+    used: u64,
+}
+
+impl Spill {
+    /// Opens or makes the file; gives the lines that an earlier run left.
+    pub fn open(path: &Path) -> Result<(Spill, Vec<String>), JournalError> {
+        let failed = |step| move |source| JournalError::Spill { step, path: path.to_owned(), source };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(failed("open"))?;
+        let mut text = String::new();
+        Read::by_ref(&mut file).take(SPILL).read_to_string(&mut text).map_err(failed("read"))?;
+        let lines = text.trim_end_matches('\0').lines().map(str::to_owned).collect();
+        let used = text.trim_end_matches('\0').len() as u64;
+        if (text.len() as u64) < SPILL {
+            // Written rather than reserved, so that every file system keeps the blocks.
+            let zeros = vec![0; usize::try_from(SPILL - text.len() as u64).unwrap_or_default()];
+            file.write_all(&zeros).and_then(|()| file.sync_all()).map_err(failed("set aside"))?;
+        }
+        Ok((Spill { file, path: path.to_owned(), used }, lines))
+    }
+
+    /// Writes one line, durable when this gives `Ok`. Blocks.
+    pub fn line(&mut self, line: &str) -> Result<(), JournalError> {
+        let failed = |step| {
+            let path = self.path.clone();
+            move |source| JournalError::Spill { step, path, source }
+        };
+        let bytes = format!("{}\n", line.replace(['\n', '\0'], " ")).into_bytes();
+        if self.used + bytes.len() as u64 > SPILL {
+            return Err(failed("write to")(io::Error::from(io::ErrorKind::StorageFull)));
+        }
+        self.file
+            .seek(SeekFrom::Start(self.used))
+            .and_then(|_| self.file.write_all(&bytes))
+            .and_then(|()| self.file.sync_data())
+            .map_err(failed("write to"))?;
+        self.used += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Its lines are in the journal now.
+    pub fn clear(&mut self) -> Result<(), JournalError> {
+        if self.used == 0 {
+            return Ok(());
+        }
+        let zeros = vec![0; usize::try_from(self.used).unwrap_or_default()];
+        self.file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.write_all(&zeros))
+            .and_then(|()| self.file.sync_data())
+            .map_err(|source| JournalError::Spill { step: "clear", path: self.path.clone(), source })?;
+        self.used = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_again_and_a_newer_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let (journal, stored) = Journal::open(&path).unwrap();
+        assert_eq!(stored, None);
+        for state in ["1", "2"] {
+            journal.commit(state.into()).await.unwrap();
+        }
+        drop(journal);
+        let (journal, stored) = Journal::open(&path).unwrap();
+        assert_eq!(stored, Some("2".into()));
+        drop(journal);
+        Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.contains("is of version 7") && error.contains("use the newer program"), "{error}");
+    }
+
+    #[test]
+    fn the_spill_file_takes_lines_up_to_its_size_and_gives_them_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spill");
+        let (mut spill, lines) = Spill::open(&path).unwrap();
+        assert!(lines.is_empty());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), SPILL);
+        spill.line("a\nb").unwrap();
+        spill.line("c").unwrap();
+        assert!(spill.line(&"x".repeat(70_000)).is_err());
+        let (mut spill, lines) = Spill::open(&path).unwrap();
+        assert_eq!(lines, ["a b", "c"]);
+        spill.clear().unwrap();
+        assert!(Spill::open(&path).unwrap().1.is_empty());
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), SPILL);
+    }
+}

@@ -1,0 +1,151 @@
+//! All instances: a task for each, and the ports.
+
+use super::instance::{Context, Order, Report, record, supervise};
+use super::launch::free_port;
+use super::log;
+use super::wire::LOG_DIR;
+use crate::engine::core::{InstanceEvent, InstanceId, Launch};
+use crate::model::{StopSpec, sanitize_line};
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+
+/// The instances of an engine, owned by its loop.
+#[derive(Debug)]
+pub struct Room {
+    context: Arc<Context>,
+    ports: RangeInclusive<u16>,
+    last_port: Option<u16>,
+    instances: BTreeMap<InstanceId, Supervised>,
+    tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Supervised {
+    orders: UnboundedSender<Order>,
+    port: Option<u16>,
+}
+
+impl Room {
+    /// Empty; what runs already is taken over with [`Room::adopt`].
+    pub fn open(context: Context, ports: RangeInclusive<u16>) -> io::Result<Room> {
+        std::fs::create_dir_all(&context.instances)?;
+        Ok(Room {
+            context: Arc::new(context),
+            ports,
+            last_port: None,
+            instances: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        })
+    }
+
+    /// Every instance that has a directory with a record.
+    pub fn recorded(&self) -> io::Result<Vec<InstanceId>> {
+        let mut found = Vec::new();
+        for dir in std::fs::read_dir(&self.context.instances)? {
+            let dir = dir?;
+            if record(&dir.path()).is_some() {
+                found.extend(dir.file_name().into_string());
+            }
+        }
+        Ok(found)
+    }
+
+    fn order(&mut self, id: &str, port: Option<u16>, order: Order) {
+        self.tasks.try_join_next();
+        let instance = self.instances.entry(id.to_owned()).or_insert_with(|| {
+            let (orders, receiver) = unbounded_channel();
+            self.tasks.spawn(supervise(self.context.clone(), id.to_owned(), receiver));
+            Supervised { orders, port: None }
+        });
+        if port.is_some() {
+            instance.port = port;
+        }
+        let _ = instance.orders.send(order); // its task ends only after it was told to
+    }
+
+    /// Starts an instance. One that runs already with the same attempt is left alone.
+    pub fn start(&mut self, launch: Launch) {
+        let id = launch.instance.clone();
+        if !plain_name(&id) {
+            let why = format!("{id:?} is no name of a directory");
+            return self.failed(id, &why, true);
+        }
+        let known = record(&self.context.dir(&id)).filter(|record| record.launch.attempt == launch.attempt);
+        let used = |port| self.instances.values().any(|instance| instance.port == Some(port));
+        let port = known.map(|record| record.port).or_else(|| free_port(&self.ports, self.last_port, used));
+        let Some(port) = port else {
+            let why = format!("no free port in {}–{}", self.ports.start(), self.ports.end());
+            return self.failed(id, &why, false);
+        };
+        self.last_port = Some(port);
+        self.order(&id, Some(port), Order::Start(Box::new(launch), port));
+    }
+
+    fn failed(&self, instance: InstanceId, why: &str, permanent: bool) {
+        // Only a loop that is gone can't hear it.
+        let _ = self
+            .context
+            .reports
+            .send(Report { instance, event: InstanceEvent::StartFailed { why: sanitize_line(why), permanent } });
+    }
+
+    /// Takes over an instance that was started before the server.
+    pub fn adopt(&mut self, id: &str) {
+        if !plain_name(id) {
+            return;
+        }
+        let port = record(&self.context.dir(id)).map(|record| record.port);
+        self.order(id, port, Order::Adopt);
+    }
+
+    /// Stops an instance; answered by `Stopped`, also if it does not run.
+    pub fn stop(&mut self, id: &str, stop: StopSpec) {
+        if plain_name(id) {
+            self.order(id, None, Order::Stop(stop));
+        }
+    }
+
+    /// The loop heard a report: ports of what ended are free again.
+    pub fn heard(&mut self, report: &Report) {
+        match report.event {
+            InstanceEvent::Stopped => {
+                self.instances.remove(&report.instance);
+            }
+            InstanceEvent::Exited { .. } | InstanceEvent::StartFailed { .. } => {
+                if let Some(instance) = self.instances.get_mut(&report.instance) {
+                    instance.port = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Those that have a task.
+    pub fn supervised(&self) -> impl Iterator<Item = &InstanceId> {
+        self.instances.keys()
+    }
+
+    /// Leaves everything running and ends the tasks.
+    pub async fn leave(mut self) {
+        for instance in self.instances.values() {
+            let _ = instance.orders.send(Order::Leave);
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// The file that an instance's output grows in, if it has one.
+    pub fn log_path(&self, id: &str) -> Option<PathBuf> {
+        let path = self.context.dir(id).join(LOG_DIR).join(log::CURRENT);
+        (plain_name(id) && path.exists()).then_some(path)
+    }
+}
+
+/// Is it fit to be a directory's name? Ids become that.
+pub fn plain_name(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 200 && !id.starts_with('.') && !id.contains(['/', '\0'])
+}

@@ -1,0 +1,454 @@
+//! The shim: one small process for each instance, without a runtime and without a timer, asleep
+//! until something happens. It outlives the server; the instance never does without it knowing.
+
+use super::identity::Identity;
+use super::log::Log;
+use super::wire::{
+    DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE,
+    STATE_FILE, ShimSpec, Status,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Connections at once; more are closed unheard.
+const MAX_CONNECTIONS: usize = 16;
+/// Bytes of one request line.
+const MAX_LINE: usize = 4096;
+/// First and longest pause before a kept process is started again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A kept process that ran so long begins with the first pause again.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How a shim is started.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ShimArgs {
+    /// The instance's directory.
+    #[arg(long)]
+    pub dir: PathBuf,
+}
+
+/// Why a shim can't do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ShimError {
+    /// A step failed.
+    #[error("cannot {step}")]
+    Io {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// `spec.json` or the secrets can't be understood.
+    #[error("cannot read {what}")]
+    Parse {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A newer server wrote the spec.
+    #[error("spec.json is of version {0}, this program knows {SHIM_WIRE} and older: use the newer program")]
+    Newer(u32),
+    /// Two shims for one instance.
+    #[error("another shim holds this instance")]
+    Held,
+}
+
+fn io_error(step: &'static str) -> impl Fn(io::Error) -> ShimError {
+    move |source| ShimError::Io { step, source }
+}
+
+fn errno(step: &'static str) -> impl Fn(Errno) -> ShimError {
+    move |error| ShimError::Io { step, source: error.into() }
+}
+
+/// Runs the instance of `dir` until it ended and the server has said `forget`.
+pub fn run(dir: &Path) -> Result<(), ShimError> {
+    match Shim::start(dir) {
+        Ok((mut shim, listener)) => shim.serve(&listener),
+        Err(error) => {
+            let why = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(": ");
+            // The server may be gone: then nobody listens, and the error is still returned.
+            let _ = greet(&Greeting::Failed { why });
+            Err(error)
+        }
+    }
+}
+
+fn greet(greeting: &Greeting) -> io::Result<()> {
+    let mut line = serde_json::to_vec(greeting)?;
+    line.push(b'\n');
+    let mut out = io::stdout().lock();
+    out.write_all(&line)?;
+    out.flush()
+}
+
+/// A client of the socket.
+struct Connection {
+    stream: UnixStream,
+    line: Vec<u8>,
+    watches: bool,
+}
+
+/// A running process.
+struct Running {
+    child: Child,
+    pid: Pid,
+    pidfd: OwnedFd,
+    since: Instant,
+}
+
+struct Shim {
+    spec: ShimSpec,
+    secrets: BTreeMap<String, String>,
+    dir: PathBuf,
+    status: Status,
+    running: Option<Running>,
+    /// Asked to end: it is not started again.
+    stopping: bool,
+    respawn: Option<Instant>,
+    pause: Duration,
+    /// Read end of the output; `None` once every writer closed it.
+    output: Option<OwnedFd>,
+    log: Log,
+    connections: Vec<Connection>,
+    forgotten: bool,
+    _lock: File,
+}
+
+#[expect(clippy::disallowed_methods, reason = "a shim is a shell: it paces restarts")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Shim {
+    fn start(dir: &Path) -> Result<(Shim, UnixListener), ShimError> {
+        // Fails only for a process group leader, which has a group of its own already.
+        let _ = rustix::process::setsid();
+        let dir = fs::canonicalize(dir).map_err(io_error("find the instance's directory"))?;
+        // Relative from here on: a socket's path is limited to 107 bytes.
+        std::env::set_current_dir(&dir).map_err(io_error("enter the instance's directory"))?;
+        rustix::process::umask(Mode::from_raw_mode(0o077));
+        let spec = fs::read(SPEC_FILE).map_err(io_error("read spec.json"))?;
+        let spec: ShimSpec =
+            serde_json::from_slice(&spec).map_err(|source| ShimError::Parse { what: "spec.json", source })?;
+        if spec.wire > SHIM_WIRE {
+            return Err(ShimError::Newer(spec.wire));
+        }
+        let lock = File::create(LOCK_FILE).map_err(io_error("open shim.lock"))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(ShimError::Held),
+            other => other.map_err(errno("lock shim.lock"))?,
+        }
+        match fs::remove_file(SOCKET_FILE) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove the old socket")(error));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(SOCKET_FILE).map_err(io_error("bind shim.sock"))?;
+        listener.set_nonblocking(true).map_err(io_error("set up shim.sock"))?;
+        let log = Log::open(Path::new(LOG_DIR), spec.log).map_err(io_error("open the log"))?;
+        let status = Status {
+            wire: SHIM_WIRE,
+            instance: spec.instance.clone(),
+            attempt: spec.attempt,
+            shim: Identity::mine().map_err(io_error("read the shim's own identity"))?,
+            process: None,
+            ended: None,
+            failed: None,
+            restarts: 0,
+        };
+        let mut shim = Shim {
+            spec,
+            secrets: BTreeMap::new(),
+            dir,
+            status,
+            running: None,
+            stopping: false,
+            respawn: None,
+            pause: PAUSES.0,
+            output: None,
+            log,
+            connections: Vec::new(),
+            forgotten: false,
+            _lock: lock,
+        };
+        shim.save()?;
+        greet(&Greeting::Bound).map_err(io_error("answer the server"))?;
+        // A server that dies before the end of this leaves half a line, and nothing is started.
+        let mut secrets = Vec::new();
+        io::stdin().read_to_end(&mut secrets).map_err(io_error("read the secrets"))?;
+        shim.secrets =
+            serde_json::from_slice(&secrets).map_err(|source| ShimError::Parse { what: "the secrets", source })?;
+        shim.spawn()?;
+        shim.tell_start()?;
+        Ok((shim, listener))
+    }
+
+    /// The server may have died by now: that is what a shim is for.
+    fn tell_start(&mut self) -> Result<(), ShimError> {
+        let _ = greet(&Greeting::Started(self.status.clone()));
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(io_error("open /dev/null"))?;
+        rustix::stdio::dup2_stdin(&null).map_err(errno("close standard input"))?;
+        rustix::stdio::dup2_stdout(&null).map_err(errno("close standard output"))
+    }
+
+    fn spawn(&mut self) -> Result<(), ShimError> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(errno("make a pipe"))?;
+        fcntl_setfl(&read, OFlags::NONBLOCK).map_err(errno("set up the pipe"))?;
+        let errors = write.try_clone().map_err(io_error("duplicate the pipe"))?;
+        let spawned = Command::new(&self.spec.program)
+            .args(&self.spec.args)
+            .envs(&self.spec.env)
+            .envs(&self.secrets)
+            .env(DIR_VARIABLE, &self.dir)
+            .current_dir(&self.spec.cwd)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(write))
+            .stderr(Stdio::from(errors))
+            .spawn();
+        self.respawn = None;
+        match spawned {
+            Err(error) => {
+                self.status.failed = Some(format!("{}: {error}", self.spec.program.display()));
+                self.plan_respawn(Duration::ZERO);
+            }
+            Ok(child) => {
+                let identity = Identity::of(child.id()).map_err(io_error("read the instance's identity"))?;
+                let pid = Pid::from_child(&child);
+                // Not reaped yet, so that its pid can't have changed hands.
+                let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(errno("open the instance's pidfd"))?;
+                self.output = Some(read);
+                self.running = Some(Running { child, pid, pidfd, since: now() });
+                self.status.process = Some(identity);
+                self.status.ended = None;
+                self.status.failed = None;
+            }
+        }
+        self.changed()
+    }
+
+    fn plan_respawn(&mut self, ran: Duration) {
+        if self.spec.keep && !self.stopping {
+            self.pause = if ran >= STEADY { PAUSES.0 } else { (self.pause * 2).min(PAUSES.1) };
+            self.respawn = Some(now() + self.pause);
+        }
+    }
+
+    /// Whole or not at all; not synced, since no process outlives a power cut.
+    fn save(&self) -> Result<(), ShimError> {
+        let text = serde_json::to_vec(&self.status)
+            .map_err(|source| ShimError::Parse { what: "the state to be written", source })?;
+        let temporary = format!("{STATE_FILE}.new");
+        fs::write(&temporary, text).map_err(io_error("write state.json"))?;
+        fs::rename(&temporary, STATE_FILE).map_err(io_error("replace state.json"))
+    }
+
+    /// A full disk must not end a shim: watchers are told even if the file can't be written.
+    fn changed(&mut self) -> Result<(), ShimError> {
+        let saved = self.save();
+        let response = Response::Status(self.status.clone());
+        self.connections.retain_mut(|connection| !connection.watches || send(&mut connection.stream, &response));
+        if self.running.is_some() || self.status.ended.is_some() { Ok(()) } else { saved }
+    }
+
+    fn serve(&mut self, listener: &UnixListener) -> Result<(), ShimError> {
+        while !self.forgotten {
+            let ready = self.wait(listener)?;
+            if ready.output {
+                self.read_output();
+            }
+            if ready.ended {
+                self.reap()?;
+            }
+            if self.respawn.is_some_and(|at| at <= now()) {
+                self.status.restarts += 1;
+                self.spawn()?;
+            }
+            self.read_connections(&ready.connections);
+            if ready.accept {
+                self.accept(listener);
+            }
+        }
+        let _ = fs::remove_file(SOCKET_FILE); // gone with the shim, or replaced by the next one
+        Ok(())
+    }
+
+    fn wait(&self, listener: &UnixListener) -> Result<Ready, ShimError> {
+        let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
+        fds.extend(self.output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(self.running.as_ref().map(|running| PollFd::new(&running.pidfd, PollFlags::IN)));
+        fds.extend(self.connections.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)));
+        let timeout = self.respawn.map(|at| {
+            let left = at.saturating_duration_since(now()) + Duration::from_millis(1);
+            Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(1), tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Err(Errno::INTR) => return Ok(Ready::default()),
+            other => other.map_err(errno("wait"))?,
+        };
+        let mut hits = fds.iter().map(|fd| !fd.revents().is_empty());
+        Ok(Ready {
+            accept: hits.next().unwrap_or(false),
+            output: self.output.is_some() && hits.next().unwrap_or(false),
+            ended: self.running.is_some() && hits.next().unwrap_or(false),
+            connections: hits.collect(),
+        })
+    }
+
+    fn read_output(&mut self) {
+        let mut buffer = [0; 16 << 10];
+        while let Some(output) = &self.output {
+            match rustix::io::read(output, &mut buffer) {
+                Ok(0) => self.output = None,
+                // On a full disk the output is lost, but the instance is not blocked by it.
+                Ok(count) => drop(self.log.write(buffer.get(..count).unwrap_or_default())),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return,
+                Err(_) => self.output = None,
+            }
+        }
+    }
+
+    /// The process is a zombie here: its pid, and with it the group's number, is still its own.
+    fn reap(&mut self) -> Result<(), ShimError> {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let _ = kill_process_group(running.pid, Signal::KILL); // nobody left is an error, and fine
+        let status = running.child.wait().map_err(io_error("reap the instance"))?;
+        self.read_output();
+        self.status.ended = Some(Ended { code: status.code(), signal: status.signal() });
+        self.plan_respawn(running.since.elapsed());
+        self.changed()
+    }
+
+    fn accept(&mut self, listener: &UnixListener) {
+        while let Ok((stream, _)) = listener.accept() {
+            if self.connections.len() < MAX_CONNECTIONS && stream.set_nonblocking(true).is_ok() {
+                self.connections.push(Connection { stream, line: Vec::new(), watches: false });
+            }
+        }
+    }
+
+    fn read_connections(&mut self, ready: &[bool]) {
+        let connections = std::mem::take(&mut self.connections);
+        for (index, mut connection) in connections.into_iter().enumerate() {
+            let hit = ready.get(index).copied().unwrap_or(false);
+            if !hit || self.read_connection(&mut connection) {
+                self.connections.push(connection);
+            }
+        }
+    }
+
+    /// False when the connection is over.
+    fn read_connection(&mut self, connection: &mut Connection) -> bool {
+        let mut buffer = [0; 1024];
+        loop {
+            match connection.stream.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => connection.line.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+            while let Some(end) = connection.line.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = connection.line.drain(..=end).collect();
+                let response = match serde_json::from_slice(&line) {
+                    Ok(request) => self.answer(&request, &mut connection.watches),
+                    Err(error) => Response::Refused { why: format!("not a request: {error}") },
+                };
+                if !send(&mut connection.stream, &response) {
+                    return false;
+                }
+            }
+            if connection.line.len() > MAX_LINE {
+                return false;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Request, watches: &mut bool) -> Response {
+        match request {
+            Request::Status => Response::Status(self.status.clone()),
+            Request::Watch => {
+                *watches = true;
+                Response::Status(self.status.clone())
+            }
+            Request::Signal { name } => match signal(name) {
+                Some(signal) => self.signal(signal),
+                None => Response::Refused { why: format!("unknown signal {name:?}") },
+            },
+            Request::LetEnd => {
+                self.stopping = true;
+                self.respawn = None;
+                Response::Done
+            }
+            Request::Kill => self.signal(Signal::KILL),
+            Request::Forget if self.running.is_some() => Response::Refused { why: "the instance runs".into() },
+            Request::Forget => {
+                self.forgotten = true;
+                Response::Done
+            }
+        }
+    }
+
+    /// The process is not reaped while `running` is there, so its number is its own.
+    fn signal(&mut self, signal: Signal) -> Response {
+        self.stopping = true;
+        self.respawn = None;
+        let Some(running) = &self.running else { return Response::Done };
+        let group = kill_process_group(running.pid, signal);
+        // In case that it left its group.
+        let own = if signal == Signal::KILL { pidfd_send_signal(running.pidfd.as_fd(), signal) } else { group };
+        match group.or(own) {
+            Ok(()) | Err(Errno::SRCH) => Response::Done,
+            Err(error) => Response::Refused { why: format!("cannot signal the instance: {error}") },
+        }
+    }
+}
+
+#[derive(Default)]
+struct Ready {
+    accept: bool,
+    output: bool,
+    ended: bool,
+    connections: Vec<bool>,
+}
+
+fn send(stream: &mut UnixStream, response: &Response) -> bool {
+    let Ok(mut line) = serde_json::to_vec(response) else { return false };
+    line.push(b'\n');
+    // A client that does not read is dropped rather than waited for.
+    stream.write_all(&line).is_ok()
+}
+
+/// The signals that a configuration can name.
+#[must_use]
+pub fn signal(name: &str) -> Option<Signal> {
+    Some(match name {
+        "TERM" => Signal::TERM,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "HUP" => Signal::HUP,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        _ => return None,
+    })
+}

@@ -1,0 +1,146 @@
+//! What a shim is told, what it says, and what it leaves on disk.
+
+use super::{Identity, LogLimits};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// Version of the words between server and shim, and of `spec.json` and `state.json`.
+pub const SHIM_WIRE: u32 = 1;
+
+/// What a shim runs.
+pub const SPEC_FILE: &str = "spec.json";
+/// Who runs, and how it ended.
+pub const STATE_FILE: &str = "state.json";
+/// Where a shim answers.
+pub const SOCKET_FILE: &str = "shim.sock";
+/// Held by a shim for its life.
+pub const LOCK_FILE: &str = "shim.lock";
+/// Where the output goes.
+pub const LOG_DIR: &str = "log";
+/// Variable that every process of an instance inherits: the instance's directory.
+pub const DIR_VARIABLE: &str = "FLIGHTDECK_INSTANCE_DIR";
+
+/// What a shim runs. Secrets are not in here: they come over its standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShimSpec {
+    /// [`SHIM_WIRE`] of the writer; a newer one is refused.
+    pub wire: u32,
+    /// Whose.
+    pub instance: String,
+    /// Counts starts of this instance.
+    pub attempt: u32,
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables beside those inherited.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// How much output is kept.
+    pub log: LogLimits,
+    /// Start it again when it ends by itself: for the proxy, which must come back without a server.
+    pub keep: bool,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its exit status.
+    pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exit status {code}"),
+            (None, Some(signal)) => write!(f, "killed by signal {signal}"),
+            (None, None) => f.write_str("ended"),
+        }
+    }
+}
+
+/// A shim's answer, its notice to watchers, and the content of `state.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The shim's [`SHIM_WIRE`].
+    pub wire: u32,
+    /// Whose.
+    pub instance: String,
+    /// Which start of it.
+    pub attempt: u32,
+    /// The shim itself.
+    pub shim: Identity,
+    /// The instance's process, the last one if it was started again.
+    pub process: Option<Identity>,
+    /// How it ended; `None` while it runs.
+    pub ended: Option<Ended>,
+    /// Why it could not be started.
+    pub failed: Option<String>,
+    /// How often the shim started it again.
+    pub restarts: u32,
+}
+
+impl Status {
+    /// Does the instance run?
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && self.ended.is_none()
+    }
+}
+
+/// What a shim is asked; one JSON line each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Request {
+    /// Answered by the status.
+    Status,
+    /// As `Status`, and again each time that it changes, until the connection ends.
+    Watch,
+    /// To the instance's process group. It is not started again.
+    Signal {
+        /// `TERM`, `INT`, `QUIT`, `HUP`, `USR1`, `USR2`.
+        name: String,
+    },
+    /// It is not started again when it ends.
+    LetEnd,
+    /// SIGKILL to the process group. It is not started again.
+    Kill,
+    /// The status is known: end. Refused while the instance runs.
+    Forget,
+}
+
+/// What a shim answers; one JSON line each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Response {
+    /// How it is.
+    Status(Status),
+    /// Done.
+    Done,
+    /// Not done.
+    Refused {
+        /// A sentence.
+        why: String,
+    },
+}
+
+/// What a shim says on its standard output while it starts, one JSON line each: `Bound`, then it
+/// reads the secrets, then `Started` with the outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Greeting {
+    /// It answers on its socket. Whatever it starts from here on can be found.
+    Bound,
+    /// The instance runs, or could not be started.
+    Started(Status),
+    /// The shim itself can't work.
+    Failed {
+        /// A sentence.
+        why: String,
+    },
+}

@@ -1,0 +1,413 @@
+//! The loop that owns what is in force, and obeys the engine.
+
+use super::listener::{Listener, Socket};
+use super::route::{Arm, Lease, Routing, check};
+use super::session::{self, Answer, Event};
+use super::state::Saved;
+use super::stats::Registry;
+use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
+use super::{Limits, ProxyArgs, ProxyError, clock, drain};
+use crate::model::sanitize_line;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+/// Control connections at a time.
+const MAX_SESSIONS: usize = 64;
+/// A socket that the process before still holds is tried again so often.
+const REBIND_TRIES: u32 = 40;
+const REBIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// One listener in force.
+#[derive(Debug)]
+struct InForce {
+    route: Route,
+    listener: Arc<Listener>,
+    socket: Socket,
+}
+
+#[derive(Debug)]
+struct Control {
+    limits: Limits,
+    lease_ms: u64,
+    state: PathBuf,
+    tasks: TaskTracker,
+    registry: Registry,
+    in_force: BTreeMap<String, InForce>,
+    /// The connection that said Hello last.
+    ruler: Option<u64>,
+    /// The lapses that are written down.
+    saved_lapses: Vec<(String, u64, u64)>,
+    /// Drains under way.
+    drains: JoinSet<()>,
+}
+
+/// What a request leads to.
+enum Verdict {
+    Answer(Response),
+    /// The answer comes later.
+    Later,
+    /// Stop; the answer comes at the end.
+    Stop {
+        bound: Duration,
+    },
+}
+
+/// Serves until SIGTERM, SIGINT or a `Shutdown`.
+pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProxyError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProxyError::Signals)?;
+    let socket = bind_control(&args.socket)?;
+    let mut control = Control {
+        limits: args.limits(),
+        lease_ms: args.lease_ms,
+        state: args.state.clone(),
+        tasks: TaskTracker::new(),
+        registry: Registry::default(),
+        in_force: BTreeMap::new(),
+        ruler: None,
+        saved_lapses: Vec::new(),
+        drains: JoinSet::new(),
+    };
+    control.restore().await;
+    let (events, mut inbox) = mpsc::channel(64);
+    let mut sessions = JoinSet::new();
+    let mut last_session = 0;
+    let grace = Duration::from_millis(args.grace_ms);
+    let (bound, answer) = loop {
+        let lapse = control.next_lapse();
+        tokio::select! {
+            _ = terminate.recv() => break (grace, None),
+            _ = interrupt.recv() => break (grace, None),
+            Some(event) = inbox.recv() => match event {
+                Event::Gone { session } => control.ruler = control.ruler.filter(|ruler| *ruler != session),
+                Event::Asked { session, request: Numbered { id, body }, answer } => {
+                    match control.obey(session, id, body, &answer).await {
+                        Verdict::Answer(body) => drop(answer.send(Numbered { id, body })), // gone: nobody to tell
+                        Verdict::Later => {}
+                        Verdict::Stop { bound } => break (bound, Some((id, answer))),
+                    }
+                }
+            },
+            accepted = socket.accept(), if sessions.len() < MAX_SESSIONS => match accepted {
+                Ok((stream, _)) => {
+                    last_session += 1;
+                    sessions.spawn(session::serve(last_session, stream, events.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a control connection failed");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            },
+            Some(_) = sessions.join_next() => {}
+            Some(_) = control.drains.join_next() => {}
+            () = sleep_until(lapse), if lapse.is_some() => control.save().await,
+        }
+    };
+    drop(socket);
+    control.stop(bound).await;
+    if let Some((id, answer)) = answer {
+        drop(answer.send(Numbered { id, body: Response::Done }));
+    }
+    drop((inbox, events));
+    // Sessions end once their last answer is written and their peer hangs up; a lazy peer is not waited for.
+    let hang_up = async { while sessions.join_next().await.is_some() {} };
+    let _lazy = tokio::time::timeout(Duration::from_millis(200), hang_up).await;
+    if let Err(error) = std::fs::remove_file(&args.socket) {
+        tracing::warn!(%error, "the control socket's file stays");
+    }
+    Ok(())
+}
+
+fn bind_control(path: &Path) -> Result<UnixListener, ProxyError> {
+    let failed = |source| ProxyError::Socket { path: path.to_owned(), source };
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(ProxyError::Taken { path: path.to_owned() });
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // The mask makes the file private from its first moment on.
+    let mask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = StdUnixListener::bind(path);
+    rustix::process::umask(mask);
+    let socket = bound.map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    UnixListener::from_std(socket).map_err(failed)
+}
+
+async fn sleep_until(deadline_ms: Option<u64>) {
+    let left = deadline_ms.unwrap_or(0).saturating_sub(clock::now_ms());
+    tokio::time::sleep(Duration::from_millis(left)).await;
+}
+
+impl Control {
+    async fn obey(&mut self, session: u64, id: u64, request: Request, answer: &Answer) -> Verdict {
+        if let Request::Hello { wire } = request {
+            return Verdict::Answer(self.hello(session, wire));
+        }
+        if self.ruler != Some(session) && request != Request::Stats {
+            let why = "another connection said Hello since, or this one never did".to_owned();
+            return Verdict::Answer(Response::Refused { why });
+        }
+        match request {
+            Request::Hello { wire } => Verdict::Answer(self.hello(session, wire)),
+            Request::SetRoute(route) => Verdict::Answer(match self.set_route(route).await {
+                Ok((listener, version)) => Response::Acked { listener, version },
+                Err(why) => Response::Refused { why: sanitize_line(&why) },
+            }),
+            Request::RemoveRoute { listener } => {
+                self.remove_route(&listener).await;
+                Verdict::Answer(Response::Done)
+            }
+            Request::Renew { ttl_ms } => {
+                self.renew(ttl_ms);
+                Verdict::Answer(Response::Done)
+            }
+            Request::Stats => {
+                self.registry.prune(clock::now_ms());
+                Verdict::Answer(Response::Stats(Stats { pools: self.registry.stats(), lapsed: self.lapsed() }))
+            }
+            Request::Drain { instances, timeout_ms } => self.drain(id, &instances, timeout_ms, answer.clone()),
+            Request::Shutdown { timeout_ms } => Verdict::Stop { bound: Duration::from_millis(timeout_ms) },
+        }
+    }
+
+    fn hello(&mut self, session: u64, wire: u32) -> Response {
+        if wire > PROXY_WIRE {
+            let why = format!("this proxy speaks wire {PROXY_WIRE}, the asker {wire}: restart the proxy to upgrade it");
+            return Response::Refused { why };
+        }
+        self.ruler = Some(session);
+        Response::Hello {
+            wire: PROXY_WIRE,
+            pid: std::process::id(),
+            routes: self.in_force.values().map(|f| (f.route.listener.clone(), f.route.version)).collect(),
+            lapsed: self.lapsed(),
+        }
+    }
+
+    async fn set_route(&mut self, route: Route) -> Result<(String, u64), String> {
+        check(&route)?;
+        let acked = (route.listener.clone(), route.version);
+        if let Some(current) = self.in_force.get(&route.listener) {
+            let version = current.route.version;
+            if current.route == route {
+                return Ok(acked);
+            }
+            if route.version <= version {
+                return Err(format!("route {} of {} is stale: {version} is in force", route.version, route.listener));
+            }
+        }
+        let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
+        self.follow(route, lease).await.map_err(|(address, error)| refusal(address, &error))?;
+        self.save().await;
+        Ok(acked)
+    }
+
+    /// Puts a route into force; whoever chooses from now on follows it.
+    async fn follow(&mut self, route: Route, lease: Lease) -> Result<(), (SocketAddr, io::Error)> {
+        let failed = |error| (route.listen, error);
+        // What can fail comes first.
+        let bound = match self.in_force.get(&route.listener) {
+            Some(current) if current.socket.address == route.listen => None,
+            Some(current) => Some(Socket::open(&current.listener, route.listen).map_err(failed)?),
+            None => {
+                let empty = Routing { arms: Vec::new(), leased: None };
+                let listener = Listener::new(&route.listener, empty, self.limits, self.tasks.clone());
+                let socket = Socket::open(&listener, route.listen).map_err(failed)?;
+                let name = route.listener.clone();
+                self.in_force.insert(name, InForce { route: route.clone(), listener, socket });
+                None
+            }
+        };
+        let routing = self.routing(&route, lease);
+        let mut left = None;
+        if let Some(current) = self.in_force.get_mut(&route.listener) {
+            current.listener.routing.store(Arc::new(routing));
+            if let Some(socket) = bound {
+                left = Some((std::mem::replace(&mut current.socket, socket), Arc::clone(&current.listener)));
+            }
+            tracing::info!(listener = route.listener, version = route.version, "a route is in force");
+            let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
+            self.registry.keep_only(&route.listener, &pools, clock::now_ms());
+            current.route = route;
+        }
+        self.registry.prune(clock::now_ms());
+        if let Some((socket, listener)) = left {
+            socket.close(&listener).await;
+        }
+        Ok(())
+    }
+
+    fn routing(&mut self, route: &Route, lease: Lease) -> Routing {
+        let arms = route.pools.iter().map(|wanted| {
+            let (pool, endpoints) = self.registry.pool(&route.listener, &wanted.pool, &wanted.endpoints);
+            Arm { pool, weight: wanted.weight.0, endpoints }
+        });
+        let arms = arms.collect();
+        let fallback = route.fallback.as_ref();
+        let leased = fallback.and_then(|id| route.pools.iter().position(|pool| pool.pool == *id));
+        Routing { arms, leased: leased.map(|arm| (arm, lease)) }
+    }
+
+    async fn remove_route(&mut self, listener: &str) {
+        if let Some(InForce { listener: shared, socket, .. }) = self.in_force.remove(listener) {
+            tracing::info!(listener, "the listener closes");
+            socket.close(&shared).await;
+            self.registry.keep_only(listener, &[], clock::now_ms());
+            self.save().await;
+        }
+    }
+
+    fn drain(&mut self, id: u64, ids: &[String], timeout_ms: u64, answer: Answer) -> Verdict {
+        let routed = self.in_force.values().find_map(|f| {
+            let mut endpoints = f.route.pools.iter().flat_map(|pool| &pool.endpoints);
+            endpoints.find(|e| ids.contains(&e.instance)).map(|e| (&e.instance, &f.route.listener))
+        });
+        if let Some((instance, listener)) = routed {
+            let why = format!("{instance} still stands in the route of {listener}: it would never be quiet");
+            return Verdict::Answer(Response::Refused { why: sanitize_line(&why) });
+        }
+        let instances = self.registry.instances(ids);
+        for instance in &instances {
+            instance.close();
+        }
+        self.drains.spawn(async move {
+            let remaining = drain::wait(instances, Duration::from_millis(timeout_ms)).await;
+            drop(answer.send(Numbered { id, body: Response::Drained { remaining } })); // gone: nobody to tell
+        });
+        Verdict::Later
+    }
+
+    /// Leases that lapsed: listener, version and when.
+    fn lapses(&self, now_ms: u64) -> Vec<(String, u64, u64)> {
+        let lapsed = self.in_force.values().filter_map(|f| {
+            let routing = f.listener.routing.load();
+            let (_, lease) = routing.leased.as_ref()?;
+            Some((f.route.listener.clone(), f.route.version, lease.lapsed(now_ms)?))
+        });
+        lapsed.collect()
+    }
+
+    fn lapsed(&self) -> Vec<Lapse> {
+        let now = clock::now_ms();
+        let tell =
+            |(listener, version, at): (String, u64, u64)| Lapse { listener, version, ago_ms: now.saturating_sub(at) };
+        self.lapses(now).into_iter().map(tell).collect()
+    }
+
+    fn renew(&self, ttl_ms: u64) {
+        for f in self.in_force.values() {
+            if let Some((_, lease)) = &f.listener.routing.load().leased {
+                lease.renew(clock::now_ms(), ttl_ms);
+            }
+        }
+    }
+
+    /// When there is a lapse to write down. The data path needs no timer: it looks at the clock with
+    /// each choice.
+    fn next_lapse(&self) -> Option<u64> {
+        let now = clock::now_ms();
+        if self.lapses(now) != self.saved_lapses {
+            return Some(now);
+        }
+        let deadlines = self.in_force.values().filter_map(|f| {
+            let routing = f.listener.routing.load();
+            let (_, lease) = routing.leased.as_ref()?;
+            lease.lapsed(now).is_none().then(|| lease.deadline_ms())
+        });
+        deadlines.min()
+    }
+
+    /// Writes down what is in force. A failure is only told: the route is in force, and an engine that
+    /// finds an older one after a crash routes anew.
+    async fn save(&mut self) {
+        self.saved_lapses = self.lapses(clock::now_ms());
+        for (listener, version, _) in &self.saved_lapses {
+            tracing::warn!(listener, version, "nobody renewed the lease: everything goes to the fallback");
+        }
+        let routes = self.in_force.values().map(|f| f.route.clone()).collect();
+        if let Err(error) = Saved::new(routes, self.saved_lapses.clone()).write(&self.state).await {
+            tracing::error!(path = %self.state.display(), %error, "the routes could not be written");
+        }
+    }
+
+    /// Comes back to what was in force. Leased routes begin on their fallback: nobody is known to
+    /// judge. The first renewal brings them back, and without one they lapse in the usual time.
+    async fn restore(&mut self) {
+        let saved = match Saved::read(&self.state) {
+            Ok(saved) => saved,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "starting without routes");
+                return;
+            }
+        };
+        for route in saved.routes {
+            let (name, version) = (route.listener.clone(), route.version);
+            if let Err(why) = check(&route) {
+                tracing::error!(listener = name, why, "a saved route is not followed");
+                continue;
+            }
+            let lapsed = saved.lapsed.iter().find(|(listener, of, _)| *listener == name && *of == version);
+            let mut tries = 0;
+            loop {
+                let now = clock::now_ms();
+                // A time in the future is of another boot.
+                let lease = match lapsed {
+                    Some((_, _, at)) => Lease::lapsed_since((*at).min(now)),
+                    None => Lease::suspended_until(now.saturating_add(self.lease_ms)),
+                };
+                match self.follow(route.clone(), lease).await {
+                    Ok(()) => break,
+                    Err((address, error)) if tries < REBIND_TRIES && error.kind() == io::ErrorKind::AddrInUse => {
+                        tracing::warn!(listener = name, %address, "still in use; trying again");
+                        tries += 1;
+                        tokio::time::sleep(REBIND_PAUSE).await;
+                    }
+                    Err((address, error)) => {
+                        tracing::error!(
+                            listener = name,
+                            why = refusal(address, &error),
+                            "a saved route is not followed"
+                        );
+                        break;
+                    }
+                }
+            }
+        }
+        self.saved_lapses = self.lapses(clock::now_ms());
+    }
+
+    /// Finishes what is in flight, up to the bound.
+    async fn stop(&mut self, bound: Duration) {
+        tracing::info!("stopping");
+        for (_, InForce { listener, socket, .. }) in std::mem::take(&mut self.in_force) {
+            socket.close(&listener).await;
+        }
+        self.tasks.close();
+        // Connections to instances end as soon as their request does.
+        self.registry.close_all();
+        if tokio::time::timeout(bound, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "the bound for requests in flight is over");
+        }
+        self.drains.shutdown().await;
+    }
+}
+
+fn refusal(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{address} is in use by another program"),
+        _ => format!("listening on {address} failed: {error}"),
+    }
+}

@@ -1,0 +1,194 @@
+//! What a proxy changes in the headers that pass it (RFC 9110, section 7.6). Pure.
+
+use hyper::header::{
+    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Uri, Version};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// Follows a request through all services.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id that is taken over from a user.
+const MAX_REQUEST_ID: usize = 128;
+
+const HOP_BY_HOP: [HeaderName; 8] =
+    [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, CONNECTION];
+
+/// Removes what concerns one connection only, also what `Connection` names. `Host` stays: naming it
+/// there would let a user take it away.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = connection_tokens(headers).filter_map(|token| token.parse().ok()).collect();
+        for name in named.into_iter().filter(|name| *name != HOST) {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}
+
+/// The protocol that a user or an instance wants to change to, if `Connection` names `Upgrade` too.
+pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let protocol = headers.get(UPGRADE)?;
+    connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade")).then(|| protocol.clone())
+}
+
+/// Says that this connection changes its protocol.
+pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Why a request's `Host` can't be trusted to mean one host (RFC 9112, section 3.2).
+pub fn bad_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_11 => Some("a request needs a Host header"),
+        (Some(_), Some(_)) => Some("a request has one Host header"),
+        _ => None,
+    }
+}
+
+/// Makes a user's headers those that an instance gets. `user` is the user's address; `authority` is
+/// that of an absolute target, which goes before `Host`; `instance` stands in for a missing one.
+pub fn to_instance(
+    headers: &mut HeaderMap,
+    user: &HeaderValue,
+    authority: Option<HeaderValue>,
+    instance: impl FnOnce() -> Option<HeaderValue>,
+    new_id: impl FnOnce() -> HeaderValue,
+) {
+    strip_hop_by_hop(headers);
+    // The body is asked for at once, which lets hyper tell the user to continue.
+    headers.remove(EXPECT);
+    if let Some(host) = authority {
+        headers.insert(HOST, host);
+    } else if !headers.contains_key(HOST)
+        && let Some(host) = instance()
+    {
+        headers.insert(HOST, host);
+    }
+    headers.append(FORWARDED_FOR, user.clone());
+    // A terminator in front knows better than this hop what the user spoke.
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = headers.get(HOST).cloned() {
+        headers.entry(FORWARDED_HOST).or_insert(host);
+    }
+    if !headers.get(REQUEST_ID).is_some_and(|id| !id.is_empty() && id.len() <= MAX_REQUEST_ID) {
+        headers.insert(REQUEST_ID, new_id());
+    }
+}
+
+/// The target as it is sent to an origin: path and query.
+pub fn origin_form(uri: &Uri) -> Uri {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return uri.clone();
+    }
+    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (n.parse::<HeaderName>().unwrap(), v.parse::<HeaderValue>().unwrap())).collect()
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn hop_by_hop_headers_and_those_that_connection_names_are_removed() {
+        let mut headers = map(&[
+            ("connection", "X-Foo, close"),
+            ("connection", "x-bar"),
+            ("x-foo", "1"),
+            ("x-bar", "2"),
+            ("x-keep", "3"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("host", "a"),
+        ]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["host", "x-keep"]);
+        let mut headers = map(&[("connection", "host"), ("host", "a")]);
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["host"]);
+    }
+
+    #[test]
+    fn an_instance_learns_who_asked_for_what() {
+        let user = HeaderValue::from_static("10.0.0.9");
+        let id = || HeaderValue::from_static("made");
+        let mut headers = map(&[("host", "shop.example"), ("expect", "100-continue")]);
+        to_instance(&mut headers, &user, None, || None, id);
+        assert_eq!(
+            names(&headers),
+            ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]
+        );
+        assert_eq!(headers["x-forwarded-host"], "shop.example");
+        assert_eq!(headers["x-request-id"], "made");
+
+        let before =
+            [("host", "b"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("x-request-id", "r")];
+        let mut headers = map(&before);
+        to_instance(&mut headers, &user, Some(HeaderValue::from_static("abs:8080")), || None, id);
+        let all: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        assert_eq!(all, ["1.2.3.4", "10.0.0.9"]);
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["host"], "abs:8080");
+        assert_eq!(headers["x-request-id"], "r");
+
+        let mut headers = map(&[("x-request-id", &"r".repeat(129))]);
+        to_instance(&mut headers, &user, None, || Some(HeaderValue::from_static("127.0.0.1:9")), id);
+        assert_eq!((&headers["host"], &headers["x-request-id"]), (&"127.0.0.1:9".parse().unwrap(), &id()));
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers() {
+        assert_eq!(
+            upgrade(&map(&[("upgrade", "websocket"), ("connection", "keep-alive, Upgrade")])).unwrap(),
+            "websocket"
+        );
+        assert_eq!(upgrade(&map(&[("upgrade", "websocket")])), None);
+        assert_eq!(upgrade(&map(&[("connection", "upgrade")])), None);
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        assert!(bad_host(Version::HTTP_11, &map(&[])).is_some());
+        assert!(bad_host(Version::HTTP_11, &map(&[("host", "a"), ("host", "a")])).is_some());
+        assert!(bad_host(Version::HTTP_11, &map(&[("host", "a")])).is_none());
+        assert!(bad_host(Version::HTTP_10, &map(&[])).is_none());
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_a_path() {
+        for (from, to) in [("http://a:1/x?y=1", "/x?y=1"), ("/x", "/x"), ("*", "*"), ("http://a", "/")] {
+            assert_eq!(origin_form(&from.parse().unwrap()), to, "{from}");
+        }
+    }
+}

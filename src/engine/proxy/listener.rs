@@ -1,0 +1,190 @@
+//! One address on which users come in: accepts, serves, and closes without cutting anybody off.
+
+use super::route::Routing;
+use super::{Limits, forward};
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use hyper::header::HeaderValue;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+/// What the requests of a listener share.
+#[derive(Debug)]
+pub struct Listener {
+    /// `service@environment`.
+    pub name: String,
+    /// What is in force.
+    pub routing: ArcSwap<Routing>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Owns connections to instances and tunnels.
+    pub tasks: TaskTracker,
+}
+
+impl Listener {
+    /// A listener that is not bound yet.
+    pub fn new(name: &str, routing: Routing, limits: Limits, tasks: TaskTracker) -> Arc<Self> {
+        let routing = ArcSwap::from_pointee(routing);
+        Arc::new(Self { name: name.to_owned(), routing, limits, tasks })
+    }
+}
+
+/// Whoever is at the other end of a connection.
+#[derive(Debug)]
+pub struct User {
+    /// The address, for `X-Forwarded-For`.
+    pub address: HeaderValue,
+    closing: Arc<AtomicBool>,
+    /// The connection's share of the bound; a tunnel keeps it.
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl User {
+    /// Is every answer to say that its connection closes?
+    pub fn leaving(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+}
+
+/// How far the closing of a socket has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Not accepting.
+    Announcing,
+    /// Idle connections close.
+    Closing,
+}
+
+/// A bound address; dropping it without [`Socket::close`] closes idle connections at once.
+#[derive(Debug)]
+pub struct Socket {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stage: watch::Sender<Stage>,
+    closing: Arc<AtomicBool>,
+    unbound: oneshot::Receiver<()>,
+}
+
+impl Socket {
+    /// Binds and begins to accept.
+    pub fn open(listener: &Arc<Listener>, address: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        let (stage, watched) = watch::channel(Stage::Open);
+        let (unbinding, unbound) = oneshot::channel();
+        let closing = Arc::<AtomicBool>::default();
+        listener.tasks.spawn(accept(Arc::clone(listener), socket, watched, Arc::clone(&closing), unbinding));
+        Ok(Self { address, stage, closing, unbound })
+    }
+
+    /// Stops accepting: the address is free when this returns. Answers then say that their connection
+    /// closes, and after the time for that idle ones are closed.
+    pub async fn close(self, listener: &Listener) {
+        let Self { stage, closing, unbound, .. } = self;
+        closing.store(true, Relaxed);
+        stage.send_replace(Stage::Announcing);
+        // An error means that the accepting task is gone, and its socket with it.
+        let _gone = unbound.await;
+        let announce = listener.limits.announce;
+        listener.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(announce) => {}
+                () = stage.closed() => {} // no connection is left
+            }
+            stage.send_replace(Stage::Closing);
+            stage.closed().await;
+        });
+    }
+}
+
+async fn accept(
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    mut stage: watch::Receiver<Stage>,
+    closing: Arc<AtomicBool>,
+    unbound: oneshot::Sender<()>,
+) {
+    let slots = Arc::new(Semaphore::new(listener.limits.connections));
+    let mut connections = JoinSet::new();
+    let begin = |connections: &mut JoinSet<()>, stream, peer: SocketAddr, slot, stage: &watch::Receiver<Stage>| {
+        let address = HeaderValue::try_from(peer.ip().to_canonical().to_string())
+            .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        let user = Arc::new(User { address, closing: Arc::clone(&closing), _slot: slot });
+        connections.spawn(serve(Arc::clone(&listener), stream, user, stage.clone()));
+    };
+    loop {
+        // The slot comes first: a connection beyond the bound stays in the kernel's queue.
+        let accepting = async {
+            let slot = Arc::clone(&slots).acquire_owned().await.ok();
+            (slot, socket.accept().await)
+        };
+        tokio::select! {
+            _ = stage.changed() => break,
+            Some(_) = connections.join_next() => {}
+            (slot, accepted) = accepting => match accepted {
+                Ok((stream, peer)) => begin(&mut connections, stream, peer, slot, &stage),
+                Err(error) => {
+                    tracing::warn!(listener = listener.name, %error, "accepting failed");
+                    // Out of descriptors, most likely: trying at once would only burn the processor.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            },
+        }
+    }
+    // Whoever is in the queue already was told that we listen.
+    while let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
+        begin(&mut connections, stream, peer, None, &stage);
+    }
+    drop(socket);
+    // Nobody waits when the whole process ends.
+    let _unwaited = unbound.send(());
+    drop(stage);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection closed before it was served");
+        return;
+    }
+    let limits = listener.limits;
+    let service = service_fn(move |request| {
+        let answer = forward::answer(Arc::clone(&listener), Arc::clone(&user), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let closing = async { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        // An error means that the socket's owner is gone, which closes as well.
+        () = closing => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a user's connection broke");
+    }
+}

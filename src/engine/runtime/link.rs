@@ -1,0 +1,317 @@
+//! The connection to the proxy: keeps a proxy running under its shim, speaks with it, and starts
+//! anew whenever the connection ends. Decides nothing.
+
+use crate::engine::process::LogLimits;
+use crate::engine::process::client::{self, ShimClient};
+use crate::engine::process::instance::Drain;
+use crate::engine::process::wire::{Request as ShimRequest, SHIM_WIRE, ShimSpec};
+use crate::engine::proxy::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+const SOCKET: &str = "proxy.sock";
+const STATE: &str = "routes.json";
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What the loop tells the link. While no proxy is connected all but `Shutdown` and `Detach` are
+/// dropped: on [`LinkEvent::Up`] the loop says again what still counts.
+#[derive(Debug)]
+pub enum LinkOrder {
+    /// Put a route into force.
+    Route(Route),
+    /// Close a listener; the version is that of the core's closing.
+    Unroute {
+        /// Which.
+        listener: String,
+        /// Given back with the answer.
+        version: u64,
+    },
+    /// The engine lives and judges.
+    Renew(Duration),
+    /// Counters, please.
+    Stats,
+    /// End the proxy; answered when it ended.
+    Shutdown(oneshot::Sender<()>),
+    /// Leave the proxy running and end the link.
+    Detach,
+}
+
+/// What the link tells the loop.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// Connected.
+    Up {
+        /// The routes in force.
+        routes: Vec<(String, u64)>,
+        /// Leases that lapsed.
+        lapsed: Vec<Lapse>,
+    },
+    /// No proxy.
+    Down {
+        /// Why.
+        why: String,
+    },
+    /// A route is in force, or a listener is closed.
+    Acked {
+        /// Which.
+        listener: String,
+        /// As asked.
+        version: u64,
+    },
+    /// A route can't be followed.
+    Refused {
+        /// Which.
+        listener: String,
+        /// As asked.
+        version: u64,
+        /// Why.
+        why: String,
+    },
+    /// Counters.
+    Stats(Stats),
+}
+
+/// Where the proxy lives and how it is started.
+#[derive(Debug, Clone)]
+pub struct ProxyHome {
+    /// Its directory: shim, socket, routes, log.
+    pub dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+    /// How long a leased route stays without renewal.
+    pub lease: Duration,
+}
+
+/// What is to come back for a request.
+enum Asked {
+    Route(String, u64),
+    Stats,
+    Drain(oneshot::Sender<()>),
+    Other,
+}
+
+struct Connection {
+    lines: Lines<BufReader<OwnedReadHalf>>,
+    write: OwnedWriteHalf,
+    asked: BTreeMap<u64, Asked>,
+    next: u64,
+}
+
+/// Keeps the link until it is told to end.
+pub async fn run(
+    home: ProxyHome,
+    mut orders: mpsc::UnboundedReceiver<LinkOrder>,
+    mut drains: mpsc::UnboundedReceiver<Drain>,
+    events: mpsc::UnboundedSender<LinkEvent>,
+) {
+    let mut pause = RETRY.0;
+    loop {
+        let connected = tokio::select! {
+            connected = connect(&home, &events) => connected,
+            () = told_to_end(&home, &mut orders) => return,
+        };
+        let why = match connected {
+            Ok(mut connection) => {
+                pause = RETRY.0;
+                match converse(&home, &mut connection, &mut orders, &mut drains, &events).await {
+                    Ok(()) => return,
+                    Err(error) => format!("the proxy's connection ended: {error}"),
+                }
+            }
+            Err(error) => format!("no proxy: {error}"),
+        };
+        tracing::warn!(%why, "the proxy is away");
+        let _ = events.send(LinkEvent::Down { why: crate::model::sanitize_line(&why) }); // the loop may be ending
+        tokio::select! {
+            () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
+            () = told_to_end(&home, &mut orders) => return,
+        }
+        while drains.try_recv().is_ok() {} // dropped: without a proxy nothing is in flight
+    }
+}
+
+/// Drops orders until one is to end.
+async fn told_to_end(home: &ProxyHome, orders: &mut mpsc::UnboundedReceiver<LinkOrder>) {
+    loop {
+        match orders.recv().await {
+            Some(LinkOrder::Shutdown(done)) => {
+                end_proxy(home).await;
+                let _ = done.send(()); // whoever asked may have given up
+                return;
+            }
+            Some(LinkOrder::Detach) | None => return,
+            Some(_) => {}
+        }
+    }
+}
+
+async fn end_proxy(home: &ProxyHome) {
+    if let Err(error) = client::end(&home.dir).await {
+        tracing::error!(%error, "cannot end the proxy");
+    }
+}
+
+/// Starts a proxy if none lives, connects, and says hello.
+async fn connect(home: &ProxyHome, events: &mpsc::UnboundedSender<LinkEvent>) -> io::Result<Connection> {
+    ensure_shim(home).await?;
+    let stream = await_socket(&home.dir).await?;
+    let (read, write) = stream.into_split();
+    let mut connection = Connection { lines: BufReader::new(read).lines(), write, asked: BTreeMap::new(), next: 1 };
+    connection.send(Request::Hello { wire: PROXY_WIRE }, Asked::Other).await?;
+    let hello =
+        timeout(ANSWER, connection.lines.next_line()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let hello: Numbered<Response> = serde_json::from_str(&hello.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+    match hello.body {
+        Response::Hello { wire, .. } if wire > PROXY_WIRE => Err(io::Error::other(format!(
+            "the proxy speaks version {wire}, this program {PROXY_WIRE}: use the newer program"
+        ))),
+        Response::Hello { routes, lapsed, .. } => {
+            let _ = events.send(LinkEvent::Up { routes, lapsed }); // the loop may be ending
+            Ok(connection)
+        }
+        other => Err(io::Error::other(format!("the proxy answered {other:?}"))),
+    }
+}
+
+async fn ensure_shim(home: &ProxyHome) -> io::Result<()> {
+    if let Ok(mut shim) = ShimClient::connect(&home.dir).await
+        && shim.status().await.is_ok()
+    {
+        return Ok(()); // it starts the proxy again by itself
+    }
+    tokio::fs::create_dir_all(&home.dir).await?;
+    client::end(&home.dir).await?;
+    let words = ["proxy", "--socket", SOCKET, "--state", STATE, "--lease-ms"];
+    let mut args: Vec<String> = words.iter().map(ToString::to_string).collect();
+    args.push(home.lease.as_millis().to_string());
+    let spec = ShimSpec {
+        wire: SHIM_WIRE,
+        instance: "proxy".into(),
+        attempt: 0,
+        program: home.exe.clone(),
+        args,
+        env: BTreeMap::new(),
+        cwd: home.dir.clone(),
+        log: LogLimits::default(),
+        keep: true,
+    };
+    let status = client::launch(&home.exe, &home.dir, &spec, &BTreeMap::new()).await?;
+    match status.failed {
+        Some(why) => Err(io::Error::other(why)),
+        None => Ok(()),
+    }
+}
+
+/// A proxy that just started binds its socket within milliseconds.
+async fn await_socket(dir: &Path) -> io::Result<UnixStream> {
+    let mut left = 50_u32;
+    loop {
+        // Through a descriptor, since a socket's path is limited to 107 bytes.
+        let dir = File::open(dir)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(SOCKET);
+        match UnixStream::connect(path).await {
+            Err(_) if left > 0 => left -= 1,
+            other => return other,
+        }
+        sleep(RETRY.0).await;
+    }
+}
+
+impl Connection {
+    async fn send(&mut self, request: Request, asked: Asked) -> io::Result<()> {
+        let id = self.next;
+        self.next += 1;
+        let mut line = serde_json::to_vec(&Numbered { id, body: request })?;
+        line.push(b'\n');
+        self.asked.insert(id, asked);
+        self.write.write_all(&line).await
+    }
+}
+
+/// Until the connection breaks (an error) or the link is told to end (`Ok`).
+async fn converse(
+    home: &ProxyHome,
+    connection: &mut Connection,
+    orders: &mut mpsc::UnboundedReceiver<LinkOrder>,
+    drains: &mut mpsc::UnboundedReceiver<Drain>,
+    events: &mpsc::UnboundedSender<LinkEvent>,
+) -> io::Result<()> {
+    loop {
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                None | Some(LinkOrder::Detach) => return Ok(()),
+                Some(LinkOrder::Shutdown(done)) => {
+                    shut_down(home, connection).await;
+                    let _ = done.send(()); // whoever asked may have given up
+                    return Ok(());
+                }
+                Some(LinkOrder::Route(route)) => {
+                    let asked = Asked::Route(route.listener.clone(), route.version);
+                    connection.send(Request::SetRoute(route), asked).await?;
+                }
+                Some(LinkOrder::Unroute { listener, version }) => {
+                    let asked = Asked::Route(listener.clone(), version);
+                    connection.send(Request::RemoveRoute { listener }, asked).await?;
+                }
+                Some(LinkOrder::Renew(ttl)) => {
+                    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+                    connection.send(Request::Renew { ttl_ms }, Asked::Other).await?;
+                }
+                Some(LinkOrder::Stats) => connection.send(Request::Stats, Asked::Stats).await?,
+            },
+            line = connection.lines.next_line() => {
+                let line = line?.ok_or(io::ErrorKind::UnexpectedEof)?;
+                let answer: Numbered<Response> = serde_json::from_str(&line)?;
+                if let Some(asked) = connection.asked.remove(&answer.id) {
+                    hear(asked, answer.body, events);
+                }
+            }
+            Some(Drain { instance, bound, done }) = drains.recv() => {
+                let timeout_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+                connection.send(Request::Drain { instances: vec![instance], timeout_ms }, Asked::Drain(done)).await?;
+            }
+        }
+    }
+}
+
+fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent>) {
+    let event = match (asked, answer) {
+        (Asked::Route(listener, version), Response::Acked { .. } | Response::Done) => {
+            LinkEvent::Acked { listener, version }
+        }
+        (Asked::Route(listener, version), Response::Refused { why }) => {
+            LinkEvent::Refused { listener, version, why: crate::model::sanitize_line(&why) }
+        }
+        (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats(stats),
+        (Asked::Drain(done), Response::Drained { .. }) => {
+            let _ = done.send(()); // the instance may have ended meanwhile
+            return;
+        }
+        (_, Response::Refused { why }) => return tracing::warn!(%why, "the proxy refused a request"),
+        _ => return,
+    };
+    let _ = events.send(event); // the loop may be ending
+}
+
+/// Its shim is told first, so that it does not start it again.
+async fn shut_down(home: &ProxyHome, connection: &mut Connection) {
+    const BOUND: Duration = Duration::from_secs(2);
+    let told = client::ask(&home.dir, &ShimRequest::LetEnd).await.is_ok();
+    let timeout_ms = u64::try_from(BOUND.as_millis()).unwrap_or(u64::MAX);
+    if told && connection.send(Request::Shutdown { timeout_ms }, Asked::Other).await.is_ok() {
+        let ended = async { while let Ok(Some(_)) = connection.lines.next_line().await {} };
+        let _ = timeout(BOUND * 2, ended).await; // ended below in any case
+    }
+    end_proxy(home).await;
+}

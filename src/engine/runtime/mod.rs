@@ -1,0 +1,238 @@
+//! The engine as it runs: one loop owns the core's state, journals it, and carries out its effects.
+//!
+//! [`Engine`] is the handle that everybody else holds, [`EngineTask`] the loop behind it. Commands
+//! that reduce exposure come on a channel of their own that is never full and always read first.
+
+mod keep;
+mod link;
+mod lock;
+mod open;
+mod publish;
+mod task;
+mod windows;
+
+pub use keep::Retention;
+pub use lock::LockError;
+pub use open::{EngineError, Settings};
+pub use task::EngineTask;
+pub use windows::PoolMetrics;
+
+use crate::config::services;
+use crate::control::Authorized;
+use crate::engine::core::Input;
+use crate::engine::process::{log, wire::LOG_DIR};
+use crate::engine::store::{Store, StoreError, digest_of};
+use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
+use crate::model::{
+    Action, Actor, Command, CommandId, Detail, Direction, Refusal, RefusalKind, Release, Run, Scoped, ServiceName,
+    SourceId, Spec, Subject, Version, sanitize_line,
+};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
+use std::path::{Path, PathBuf};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What becomes of the instances when the engine ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// They and the proxy end too.
+    Everything,
+    /// They and the proxy go on; the next engine adopts them.
+    LeaveRunning,
+}
+
+/// What is known of an artifact that was uploaded for a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedRelease {
+    /// Source commit, where told.
+    pub commit: Option<String>,
+    /// `sha256:…` as the person expects it; another one is refused.
+    pub expected_digest: Option<String>,
+}
+
+/// A request to the loop.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Step, journal, carry out.
+    Input { input: Box<Input>, direction: Direction, answer: oneshot::Sender<Result<Accepted, NotDone>> },
+    /// An upload is complete.
+    Staged(CommandId, StagedRelease),
+    /// Take what is known of an upload.
+    TakeStaged(CommandId, oneshot::Sender<Option<StagedRelease>>),
+    /// Tell everything, from a snapshot on.
+    Watch(mpsc::Sender<publish::Batch>),
+    /// All about one run.
+    Inspect(Run, oneshot::Sender<Option<Detail>>),
+    /// What would change.
+    Diff(Box<Spec>, oneshot::Sender<Vec<String>>),
+    /// End.
+    Shutdown(Stop, oneshot::Sender<()>),
+}
+
+/// A handle on a running engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    source: SourceId,
+    uploads: PathBuf,
+    instances: PathBuf,
+    store: Store,
+    /// Served first and never full.
+    urgent: mpsc::UnboundedSender<Ask>,
+    asks: mpsc::Sender<Ask>,
+    metrics: watch::Receiver<Vec<PoolMetrics>>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the engine is a shell: the core gets its time from here")]
+pub(super) fn clock() -> Timestamp {
+    Timestamp::now()
+}
+
+fn gone() -> NotDone {
+    NotDone::NotSent { why: "the engine has ended".into() }
+}
+
+fn invalid(why: impl Into<String>) -> NotDone {
+    NotDone::Refused(Refusal::new(RefusalKind::Invalid, why))
+}
+
+impl Engine {
+    /// Its name among the sources of a board.
+    pub fn source(&self) -> &SourceId {
+        &self.source
+    }
+
+    /// Rows and their changes, from a snapshot on, until the engine ends.
+    pub fn watch(&self) -> BoxStream<'static, Scoped> {
+        let (batches, receiver) = mpsc::channel(publish::WATCHER_BATCHES);
+        // An engine that ended gives an empty stream.
+        let _ = self.urgent.send(Ask::Watch(batches));
+        let batches = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+        batches.flat_map(|batch| stream::iter(batch.to_vec())).boxed()
+    }
+
+    /// Carries out one command: it is journalled, with all that follows from it, when this gives `Ok`.
+    pub async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
+        let (command, actor) = (authorized.command(), authorized.actor());
+        let input = match (command.action, &command.subject) {
+            (Action::Apply, Subject::Config { text, path }) => apply(text, path, actor)?,
+            (Action::AddRelease, Subject::Release { service, version }) => {
+                self.add_release(command, service, version, actor).await?
+            }
+            (Action::RemoveRelease, Subject::Release { service, version }) => {
+                Input::ReleaseRemoved { service: service.clone(), version: version.clone() }
+            }
+            (Action::Apply | Action::AddRelease | Action::RemoveRelease, _) => {
+                return Err(invalid(format!("{} is not about that", command.action.name())));
+            }
+            _ => Input::Command { command: command.clone(), actor: actor.clone() },
+        };
+        self.input(input, command.action.direction()).await
+    }
+
+    async fn input(&self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::Input { input: Box::new(input), direction, answer };
+        if direction == Direction::Reduces {
+            self.urgent.send(ask).map_err(|_| gone())?;
+        } else {
+            self.asks.send(ask).await.map_err(|_| gone())?;
+        }
+        answered.await.map_err(|_| NotDone::Unknown { why: "the engine ended before it answered".into() })?
+    }
+
+    async fn add_release(
+        &self,
+        command: &Command,
+        service: &ServiceName,
+        version: &Version,
+        actor: &Actor,
+    ) -> Result<Input, NotDone> {
+        let (answer, answered) = oneshot::channel();
+        self.urgent.send(Ask::TakeStaged(command.id.clone(), answer)).map_err(|_| gone())?;
+        let staged = answered.await.map_err(|_| gone())?;
+        let staged = staged.ok_or_else(|| invalid("no artifact was uploaded for this command"))?;
+        let (store, upload) = (self.store.clone(), self.stage_upload(&command.id));
+        let expected = staged.expected_digest;
+        let taken = tokio::task::spawn_blocking(move || store.take(&upload, expected.as_deref())).await;
+        let artifact = taken.map_err(|error| NotDone::NotSent { why: error.to_string() })?.map_err(|error| {
+            let kind =
+                if matches!(error, StoreError::Io { .. }) { RefusalKind::Internal } else { RefusalKind::Invalid };
+            NotDone::Refused(Refusal::new(kind, sanitize_line(&error.sentence())))
+        })?;
+        Ok(Input::ReleaseAdded(Release {
+            source: self.source.clone(),
+            service: service.clone(),
+            version: version.clone(),
+            artifacts: vec![artifact],
+            commit: staged.commit.as_deref().map(sanitize_line),
+            author: actor.name.clone(),
+            added: clock(),
+        }))
+    }
+
+    /// Everything about a run; `receipts` stays empty.
+    pub async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
+        let unreachable = || InspectError::Unreachable("the engine has ended".into());
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask::Inspect(run.clone(), answer)).await.map_err(|_| unreachable())?;
+        answered.await.map_err(|_| unreachable())?.ok_or_else(|| InspectError::NotFound(run.clone()))
+    }
+
+    /// What applying a configuration would change, one line each; empty from an engine that ended.
+    pub async fn diff(&self, spec: Spec) -> Vec<String> {
+        let (answer, answered) = oneshot::channel();
+        // If it is not sent, `answered` ends too.
+        let _ = self.asks.send(Ask::Diff(Box::new(spec), answer)).await;
+        answered.await.unwrap_or_default()
+    }
+
+    /// Where the artifact of a release is to be written before its command is submitted.
+    pub fn stage_upload(&self, id: &CommandId) -> PathBuf {
+        // Ids come from clients: hashed, they can't name another path.
+        let name = digest_of(id.as_str().as_bytes()).unwrap_or_default();
+        self.uploads.join(name.trim_start_matches("sha256:"))
+    }
+
+    /// The upload of a release is complete.
+    pub fn staged(&self, id: &CommandId, staged: StagedRelease) {
+        // An engine that ended refuses the command that follows.
+        let _ = self.urgent.send(Ask::Staged(id.clone(), staged));
+    }
+
+    /// The file that an instance's output grows in, if there is one.
+    pub fn log_path(&self, instance: &str) -> Option<PathBuf> {
+        let path = self.log_dir(instance)?.join(log::CURRENT);
+        path.exists().then_some(path)
+    }
+
+    /// The last lines of an instance's output, oldest first, harmless for a terminal.
+    pub fn tail(&self, instance: &str, lines: usize) -> Option<Vec<String>> {
+        self.log_path(instance)?;
+        let lines = log::tail(&self.log_dir(instance)?, lines).ok()?;
+        Some(lines.iter().map(|line| sanitize_line(line)).collect())
+    }
+
+    fn log_dir(&self, instance: &str) -> Option<PathBuf> {
+        crate::engine::process::room::plain_name(instance).then(|| self.instances.join(instance).join(LOG_DIR))
+    }
+
+    /// Cumulative counters, as last read from the proxy.
+    pub fn metrics(&self) -> Vec<PoolMetrics> {
+        self.metrics.borrow().clone()
+    }
+
+    /// Ends the engine; its loop has ended when this returns.
+    pub async fn shutdown(&self, stop: Stop) {
+        let (done, ended) = oneshot::channel();
+        // Both fail only if it has ended already.
+        let _ = self.urgent.send(Ask::Shutdown(stop, done));
+        let _ = ended.await;
+    }
+}
+
+fn apply(text: &str, path: &str, actor: &Actor) -> Result<Input, NotDone> {
+    let spec = services::parse(text, Path::new(path)).map_err(|error| invalid(error.to_string()))?;
+    let digest = digest_of(text.as_bytes()).map_err(|error| NotDone::NotSent { why: error.to_string() })?;
+    Ok(Input::Apply { spec: Box::new(spec), digest, actor: actor.clone() })
+}

@@ -1,0 +1,173 @@
+//! From a data directory to an engine that is ready to run.
+
+use super::keep::Retention;
+use super::lock::{Lock, LockError};
+use super::publish::Publisher;
+use super::task::{EngineTask, Spilled};
+use super::windows::Counters;
+use super::{Engine, clock, link};
+use crate::engine::core::State;
+use crate::engine::journal::{Journal, JournalError, Spill};
+use crate::engine::process::instance::Context;
+use crate::engine::process::room::Room;
+use crate::engine::store::{Store, StoreError};
+use crate::model::SourceId;
+use std::fs::{self, Permissions};
+use std::io;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Ordinary requests that may wait for the loop.
+const ASKS: usize = 256;
+/// Artifacts that are unpacked at once.
+const UNPACKING: usize = 2;
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its name among the sources of a board.
+    pub source: SourceId,
+    /// Journal, artifacts, instances; belongs to one engine at a time.
+    pub data: PathBuf,
+    /// Not used for anything that must last; made if it is not there.
+    pub runtime: PathBuf,
+    /// This program: shims and the proxy run it.
+    pub exe: PathBuf,
+    /// Where instances listen, on 127.0.0.1.
+    pub ports: RangeInclusive<u16>,
+    /// So long a candidate keeps its traffic while no engine judges it.
+    pub lease: Duration,
+    /// What is kept, and for how long.
+    pub retention: Retention,
+}
+
+/// Why an engine can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The data directory belongs to another one.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The journal can't be used.
+    #[error("the engine's journal can't be used")]
+    Journal(#[from] JournalError),
+    /// The journal's content can't be understood.
+    #[error("the engine's state in the journal can't be read")]
+    State(#[source] serde_json::Error),
+    /// The artifacts can't be used.
+    #[error("the engine's artifacts can't be used")]
+    Store(#[from] StoreError),
+    /// A step failed.
+    #[error("cannot {step} {path}")]
+    Io {
+        /// Which.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The engine that wrote the journal had another name.
+    #[error(
+        "the data belongs to the engine {found}, not to {expected}: set the same name, or use another data directory"
+    )]
+    Source {
+        /// As in the journal.
+        found: SourceId,
+        /// As set.
+        expected: SourceId,
+    },
+    /// A task of the engine ended by itself.
+    #[error("the {0} ended unexpectedly")]
+    Ended(&'static str),
+}
+
+impl Engine {
+    /// Opens the data directory and reads the journal. Nothing is started, adopted or answered
+    /// before [`EngineTask::run`] runs. Blocks for a few milliseconds.
+    pub fn open(settings: Settings) -> Result<(Engine, EngineTask), EngineError> {
+        for dir in [&settings.data, &settings.runtime] {
+            let failed = |source| EngineError::Io { step: "make", path: dir.clone(), source };
+            fs::create_dir_all(dir).map_err(failed)?;
+            fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        let data = &settings.data;
+        let lock = Lock::take(&data.join("lock"))?;
+        let (spill, spilled) = Spill::open(&data.join("engine-spill"))?;
+        let (journal, stored) = Journal::open(&data.join("engine.db"))?;
+        let state = match stored {
+            Some(text) => serde_json::from_str(&text).map_err(EngineError::State)?,
+            None => State::new(settings.source.clone()),
+        };
+        if state.source != settings.source {
+            return Err(EngineError::Source { found: state.source, expected: settings.source });
+        }
+        let store = Store::open(data.join("artifacts/sha256"))?;
+        let uploads = data.join("uploads");
+        let failed = |source| EngineError::Io { step: "clear", path: uploads.clone(), source };
+        match fs::remove_dir_all(&uploads) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => fs::create_dir_all(&uploads).map_err(failed)?,
+        }
+        let (urgent, urgent_receiver) = mpsc::unbounded_channel();
+        let (asks, ask_receiver) = mpsc::channel(ASKS);
+        let (reports, report_receiver) = mpsc::unbounded_channel();
+        let (drains, drain_receiver) = mpsc::unbounded_channel();
+        let (metrics, metrics_receiver) = watch::channel(Vec::new());
+        let instances = data.join("instances");
+        let context = Context {
+            store: store.clone(),
+            exe: settings.exe.clone(),
+            instances: instances.clone(),
+            reports,
+            drains,
+            unpacking: Semaphore::new(UNPACKING),
+        };
+        let room = Room::open(context, settings.ports.clone()).map_err(|source| EngineError::Io {
+            step: "make",
+            path: instances.clone(),
+            source,
+        })?;
+        let home = link::ProxyHome { dir: data.join("proxy"), exe: settings.exe.clone(), lease: settings.lease };
+        let engine = Engine {
+            source: settings.source.clone(),
+            uploads,
+            instances,
+            store,
+            urgent,
+            asks,
+            metrics: metrics_receiver,
+        };
+        let spilled = spilled.iter().filter_map(|line| Spilled::parse(line)).collect();
+        let task = EngineTask {
+            publisher: Publisher::new(settings.source.clone(), clock()),
+            store: engine.store.clone(),
+            settings,
+            state,
+            journal,
+            spill: Some(spill),
+            spilled,
+            room,
+            counters: Counters::default(),
+            metrics,
+            staged: Vec::new(),
+            urgent: urgent_receiver,
+            asks: ask_receiver,
+            reports: report_receiver,
+            link: None,
+            link_parts: Some((home, drain_receiver)),
+            tasks: JoinSet::new(),
+            up: false,
+            unsaved: false,
+            dirty: true,
+            last_renew: None,
+            last_sweep: None,
+            _lock: lock,
+        };
+        Ok((engine, task))
+    }
+}

@@ -1,0 +1,195 @@
+//! What the engine's watchers see: the projection of its state, told as differences.
+
+use crate::model::{Body, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Batches that a watcher may be behind before it gets a new snapshot instead.
+pub const WATCHER_BATCHES: usize = 1024;
+/// A countdown's end that moved by less did not move.
+const STEADY: SignedDuration = SignedDuration::from_secs(2);
+
+/// Updates that belong together.
+pub type Batch = Arc<[Scoped]>;
+
+#[derive(Debug)]
+struct Watcher {
+    batches: mpsc::Sender<Batch>,
+    /// It missed something and needs a snapshot.
+    behind: bool,
+}
+
+/// The rows as last told, and those who were told.
+#[derive(Debug)]
+pub struct Publisher {
+    source: SourceId,
+    rows: BTreeMap<EntityRef, Entity>,
+    watchers: Vec<Watcher>,
+    /// The watch of the proxy.
+    proxy: LinkState,
+    since: Timestamp,
+}
+
+/// The watch of everything but the proxy's health.
+fn rows_scope(source: &SourceId) -> Scope {
+    Scope { source: source.clone(), part: String::new() }
+}
+
+impl Publisher {
+    /// Nothing was told yet.
+    #[must_use]
+    pub fn new(source: SourceId, now: Timestamp) -> Publisher {
+        Publisher { source, rows: BTreeMap::new(), watchers: Vec::new(), proxy: LinkState::Connecting, since: now }
+    }
+
+    /// Tells a new watcher everything, and what changes from now on.
+    pub fn watch(&mut self, batches: mpsc::Sender<Batch>) {
+        let mut watcher = Watcher { batches, behind: true };
+        self.catch_up(&mut watcher);
+        self.watchers.push(watcher);
+    }
+
+    fn catch_up(&self, watcher: &mut Watcher) {
+        let scope = rows_scope(&self.source);
+        let scoped = |body| Scoped { scope: scope.clone(), body };
+        let mut all = vec![scoped(Body::SnapshotBegin)];
+        all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
+        all.push(scoped(Body::SnapshotEnd));
+        all.push(scoped(Body::Link(LinkState::Live { as_of: self.since })));
+        all.push(self.proxy_link());
+        watcher.behind = watcher.batches.try_send(all.into()).is_err();
+    }
+
+    fn proxy_link(&self) -> Scoped {
+        let scope = Scope { source: self.source.clone(), part: "proxy".into() };
+        Scoped { scope, body: Body::Link(self.proxy.clone()) }
+    }
+
+    /// The proxy's health, where it changed.
+    pub fn proxy(&mut self, state: LinkState) {
+        let still_stale = matches!((&self.proxy, &state), (LinkState::Stale { .. }, LinkState::Stale { .. }));
+        if self.proxy != state && !still_stale {
+            self.proxy = state;
+            let update = self.proxy_link();
+            self.tell(vec![update]);
+        }
+    }
+
+    /// Tells what is different from last time.
+    pub fn rows_are(&mut self, entities: Vec<Entity>) {
+        let scope = rows_scope(&self.source);
+        let mut updates = Vec::new();
+        let mut before = std::mem::take(&mut self.rows);
+        for entity in entities {
+            let key = entity.key();
+            match before.remove(&key) {
+                Some(old) if same(&old, &entity) => self.rows.insert(key, old),
+                _ => {
+                    updates.push(Scoped { scope: scope.clone(), body: Body::Upsert(entity.clone()) });
+                    self.rows.insert(key, entity)
+                }
+            };
+        }
+        updates.extend(before.into_keys().map(|key| Scoped { scope: scope.clone(), body: Body::Remove(key) }));
+        self.tell(updates);
+    }
+
+    /// Tells numbers.
+    pub fn samples(&mut self, samples: Vec<crate::model::ArmSample>) {
+        if !samples.is_empty() {
+            let scope = rows_scope(&self.source);
+            self.tell(vec![Scoped { scope, body: Body::Samples(samples) }]);
+        }
+    }
+
+    fn tell(&mut self, updates: Vec<Scoped>) {
+        let batch: Batch = updates.into();
+        let mut watchers = std::mem::take(&mut self.watchers);
+        watchers.retain_mut(|watcher| {
+            if watcher.behind && watcher.batches.capacity() == watcher.batches.max_capacity() {
+                self.catch_up(watcher);
+            } else if !watcher.behind && !batch.is_empty() {
+                watcher.behind = watcher.batches.try_send(batch.clone()).is_err();
+            }
+            !watcher.batches.is_closed()
+        });
+        self.watchers = watchers;
+    }
+}
+
+/// Equal but for the ends of countdowns, which are computed from what is left and so tremble.
+fn same(old: &Entity, new: &Entity) -> bool {
+    if old == new {
+        return true;
+    }
+    let (Entity::Rollout(old), Entity::Rollout(new)) = (old, new) else { return false };
+    steady(old, new)
+}
+
+fn steady(old: &Rollout, new: &Rollout) -> bool {
+    let near = |old: &Timestamp, new: &Timestamp| new.duration_since(*old).abs() < STEADY;
+    let close = |(old, new): (&Wait, &Wait)| match (old, new) {
+        (Wait::Until { at: old }, Wait::Until { at: new }) => near(old, new),
+        (Wait::Analysis { name, until: Some(old) }, Wait::Analysis { name: other, until: Some(new) }) => {
+            name == other && near(old, new)
+        }
+        (old, new) => old == new,
+    };
+    if old.waits.len() != new.waits.len() || !old.waits.iter().zip(&new.waits).all(close) {
+        return false;
+    }
+    Rollout { waits: old.waits.clone(), ..new.clone() } == *old
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EnvironmentName, Service};
+
+    fn service(name: &str, environments: &[&str]) -> Entity {
+        Entity::Service(Service {
+            source: "local".into(),
+            name: name.into(),
+            environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+        })
+    }
+
+    fn received(receiver: &mut mpsc::Receiver<Batch>) -> Vec<String> {
+        let mut words = Vec::new();
+        while let Ok(batch) = receiver.try_recv() {
+            words.extend(batch.iter().map(|update| match &update.body {
+                Body::SnapshotBegin => "begin".to_owned(),
+                Body::SnapshotEnd => "end".to_owned(),
+                Body::Upsert(Entity::Service(service)) => format!("+{}", service.name),
+                Body::Remove(EntityRef::Service(_, name)) => format!("-{name}"),
+                Body::Link(_) => format!("link {}", update.scope.part),
+                other => format!("{other:?}"),
+            }));
+        }
+        words
+    }
+
+    #[test]
+    fn a_watcher_gets_a_snapshot_then_only_differences_and_a_snapshot_again_when_it_was_too_slow() {
+        let mut publisher = Publisher::new("local".into(), Timestamp::UNIX_EPOCH);
+        publisher.rows_are(vec![service("a", &[]), service("b", &[])]);
+        let (sender, mut receiver) = mpsc::channel(2);
+        publisher.watch(sender);
+        assert_eq!(received(&mut receiver), ["begin", "+a", "+b", "end", "link ", "link proxy"]);
+        publisher.rows_are(vec![service("a", &[]), service("b", &["dev"])]);
+        publisher.rows_are(vec![service("b", &["dev"])]);
+        publisher.rows_are(vec![service("b", &["dev"])]);
+        assert_eq!(received(&mut receiver), ["+b", "-a"]);
+        for name in ["c", "d", "e", "f"] {
+            publisher.rows_are(vec![service(name, &[])]);
+        }
+        assert_eq!(received(&mut receiver), ["+c", "-b", "+d", "-c"]);
+        publisher.rows_are(vec![service("g", &[])]);
+        assert_eq!(received(&mut receiver), ["begin", "+g", "end", "link ", "link proxy"]);
+        drop(receiver);
+        publisher.rows_are(vec![]);
+        assert!(publisher.watchers.is_empty());
+    }
+}

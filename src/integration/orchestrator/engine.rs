@@ -1,0 +1,45 @@
+//! The built-in engine as an orchestrator.
+
+use super::progress::progress;
+use super::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
+use crate::control::Authorized;
+use crate::engine::runtime::Engine;
+use crate::model::{Action, Command, Detail, Rollout, Run, Scoped, Stage};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+/// The built-in engine, behind the port.
+#[derive(Debug, Clone)]
+pub struct EngineOrchestrator(pub Engine);
+
+#[async_trait]
+impl Orchestrator for EngineOrchestrator {
+    /// It knows every action.
+    fn capabilities(&self) -> Capabilities {
+        let actions = Action::TABLE.iter().map(|row| row.action).collect();
+        Capabilities { source: self.0.source().clone(), actions }
+    }
+
+    fn watch(&self) -> BoxStream<'static, Scoped> {
+        self.0.watch()
+    }
+
+    async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
+        self.0.execute(authorized).await
+    }
+
+    fn progress(
+        &self,
+        command: &Command,
+        before: Option<&Rollout>,
+        current: Option<&Rollout>,
+        _now: Timestamp,
+    ) -> Stage {
+        progress(command, before, current)
+    }
+
+    async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
+        self.0.inspect(run).await
+    }
+}

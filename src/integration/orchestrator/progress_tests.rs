@@ -1,0 +1,323 @@
+use super::*;
+use crate::model::{ActionSet, ArmRole, Facts, Replicas, Strategy, Target, Traffic, TrafficSource};
+use jiff::Timestamp;
+
+/// A row written short: `r-2 progressing step 1, stable 1.0 95/95, candidate 1.1 5/5`.
+struct Row(Rollout);
+
+fn target() -> Target {
+    let namespace = Some("production".to_owned());
+    Target { source: "local".into(), kind: "service".into(), namespace, name: "shop".into(), uid: "u".into() }
+}
+
+fn row(revision: &str, phase: Phase, step: u32) -> Row {
+    Row(Rollout {
+        run: Run { target: target(), revision: revision.into() },
+        service: "shop".into(),
+        environment: "production".into(),
+        strategy: Strategy::Canary,
+        steps: vec![
+            Step::SetWeight(Ppm::percent(5)),
+            Step::Pause { duration: None },
+            Step::SetWeight(Ppm::percent(50)),
+            Step::Approval { count: 2, from: Vec::new(), expires: None },
+        ]
+        .into(),
+        step: Some(step),
+        arms: Vec::new(),
+        phase,
+        waits: Vec::new(),
+        message: "because".into(),
+        started: Timestamp::UNIX_EPOCH,
+        since: Timestamp::UNIX_EPOCH,
+        author: None,
+        facts: Facts::default(),
+        offers: ActionSet::EMPTY,
+    })
+}
+
+impl Row {
+    /// Percent asked for, percent acknowledged.
+    fn arm(mut self, role: ArmRole, version: &str, desired: u32, actual: Option<u32>) -> Row {
+        let traffic = Traffic {
+            desired: Ppm::percent(desired),
+            actual: actual.map(Ppm::percent),
+            how: TrafficSource::Acknowledged,
+        };
+        let replicas = Replicas::default();
+        self.0.arms.push(Arm { role, version: version.into(), digest: None, replicas, traffic });
+        self
+    }
+    fn stable(self, version: &str, desired: u32, actual: u32) -> Row {
+        self.arm(ArmRole::Stable, version, desired, Some(actual))
+    }
+    fn candidate(self, version: &str, desired: u32, actual: u32) -> Row {
+        self.arm(ArmRole::Candidate, version, desired, Some(actual))
+    }
+    fn waits(mut self, wait: Wait) -> Row {
+        self.0.waits.push(wait);
+        self
+    }
+    fn says(mut self, message: &str) -> Row {
+        self.0.message = message.into();
+        self
+    }
+}
+
+fn resume_wait() -> Wait {
+    Wait::Human { what: "resume".into(), who: Some("alice".into()), since: Timestamp::UNIX_EPOCH }
+}
+
+fn on(action: Action, revision: &str) -> Command {
+    let run = Run { target: target(), revision: revision.into() };
+    let subject = match action {
+        Action::Approve | Action::Reject => Subject::Approval { id: "A1".into(), run },
+        _ => Subject::Run(run),
+    };
+    Command { id: "c".into(), action, subject, pin: None, reason: None }
+}
+
+/// `accepted`, or `effective: its proof`.
+fn said(command: &Command, before: Option<&Row>, now: Option<&Row>) -> String {
+    let stage = progress(command, before.map(|row| &row.0), now.map(|row| &row.0));
+    stage.detail().map_or(stage.word().to_owned(), |detail| format!("{}: {detail}", stage.word()))
+}
+
+fn check(command: &Command, before: &Row, table: &[(Row, &str)]) {
+    for (number, (now, expected)) in table.iter().enumerate() {
+        let said = said(command, Some(before), Some(now));
+        assert!(said.starts_with(expected), "{} case {number}: {said:?}", command.action.name());
+    }
+}
+
+fn at_pause() -> Row {
+    row("r-2", Phase::Paused, 1).stable("1.0", 95, 95).candidate("1.1", 5, 5)
+}
+
+#[test]
+fn promote_is_effective_once_the_step_s_share_is_acknowledged() {
+    check(
+        &on(Action::Promote, "r-2"),
+        &at_pause(),
+        &[
+            (at_pause(), "accepted"),
+            // The candidate is still coming up to size: asked-for and acknowledged agree, on the old share.
+            (row("r-2", Phase::Progressing, 2).stable("1.0", 95, 95).candidate("1.1", 5, 5), "observed"),
+            (row("r-2", Phase::Progressing, 2).stable("1.0", 50, 95).candidate("1.1", 50, 5), "observed"),
+            (
+                row("r-2", Phase::Paused, 3).stable("1.0", 50, 50).candidate("1.1", 50, 50),
+                "effective: at step 4 of 4: 1.0 has 50 %, 1.1 has 50 %, acknowledged by the proxy",
+            ),
+            (row("r-2", Phase::Progressing, 4).stable("1.0", 50, 50).candidate("1.1", 50, 50), "observed"),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "effective: finished: 1.1 has 100 %"),
+            (
+                row("r-2", Phase::RollingBack, 2).stable("1.0", 100, 95).candidate("1.1", 0, 5).says("aborted by bob"),
+                "superseded: it is rolling back: aborted by bob",
+            ),
+            (row("r-3", Phase::Progressing, 0).stable("1.0", 100, 100), "superseded: r-3 of shop took its place"),
+        ],
+    );
+}
+
+#[test]
+fn without_the_row_before_the_pinned_step_counts() {
+    let now = row("r-2", Phase::Paused, 3).stable("1.0", 50, 50).candidate("1.1", 50, 50);
+    let mut command = on(Action::Promote, "r-2");
+    assert_eq!(said(&command, None, Some(&now)), "accepted");
+    for (step, expected) in [("1", "effective"), ("3", "accepted")] {
+        command.pin = Some(Facts::default().with(Fact::Step, step).pin(Action::Promote));
+        assert!(said(&command, None, Some(&now)).starts_with(expected), "{step}");
+    }
+}
+
+#[test]
+fn promote_full_is_effective_only_at_the_end() {
+    check(
+        &on(Action::PromoteFull, "r-2"),
+        &at_pause(),
+        &[
+            (at_pause(), "accepted"),
+            (row("r-2", Phase::Progressing, 4).stable("1.0", 95, 95).candidate("1.1", 5, 5), "observed"),
+            (row("r-2", Phase::Progressing, 4).stable("1.0", 0, 0).candidate("1.1", 100, 100), "observed"),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 95), "observed"),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "effective"),
+        ],
+    );
+}
+
+#[test]
+fn pause_and_resume_follow_the_person_s_pause_not_that_of_a_step() {
+    let paused = || at_pause().waits(resume_wait());
+    check(
+        &on(Action::Pause, "r-2"),
+        &at_pause(),
+        &[
+            (at_pause(), "accepted"),
+            (paused(), "effective: paused at step 2 of 4; 1.0 has 95 %, 1.1 has 5 %"),
+            (
+                row("r-2", Phase::Paused, 2).stable("1.0", 50, 95).candidate("1.1", 50, 5).waits(resume_wait()),
+                "observed",
+            ),
+            (row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 95), "superseded"),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "superseded"),
+        ],
+    );
+    check(
+        &on(Action::Resume, "r-2"),
+        &paused(),
+        &[
+            (paused(), "accepted"),
+            (at_pause(), "effective: paused at step 2 of 4"),
+            (row("r-2", Phase::Aborted, 1).stable("1.0", 100, 100), "superseded"),
+        ],
+    );
+}
+
+#[test]
+fn abort_is_effective_when_the_proxy_acknowledged_that_stable_has_everything() {
+    for action in [Action::Abort, Action::Reject] {
+        check(
+            &on(action, "r-2"),
+            &at_pause(),
+            &[
+                (at_pause(), "accepted"),
+                (row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 95).candidate("1.1", 0, 5), "observed"),
+                // Stable is too small to carry everything yet.
+                (row("r-2", Phase::RollingBack, 1).stable("1.0", 60, 60).candidate("1.1", 40, 40), "observed"),
+                (
+                    row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 100).candidate("1.1", 0, 0),
+                    "effective: rolling back: 1.0 has 100 %, 1.1 has 0 %, acknowledged by the proxy",
+                ),
+                (row("r-2", Phase::Aborted, 1).stable("1.0", 100, 100), "effective: aborted: 1.0 has 100 %"),
+                (row("r-3", Phase::Queued, 0).stable("1.0", 100, 100), "effective: r-2 has ended, r-3 came after it"),
+                (row("r-1", Phase::Progressing, 0).stable("1.0", 100, 100), "effective: r-2 was in line"),
+                (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "failed: it had finished"),
+            ],
+        );
+    }
+    let first = row("r-1", Phase::Aborted, 0).arm(ArmRole::Candidate, "1.0", 0, None);
+    assert!(said(&on(Action::Abort, "r-1"), None, Some(&first)).starts_with("effective"));
+}
+
+#[test]
+fn rolling_back_a_finished_version_is_effective_when_the_one_before_has_everything() {
+    let done = || row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100);
+    check(
+        &on(Action::Rollback, "r-2"),
+        &done(),
+        &[
+            (done(), "accepted"),
+            (row("r-3", Phase::RollingBack, 0).stable("1.0", 0, 0).candidate("1.1", 100, 100), "observed"),
+            (row("r-3", Phase::RollingBack, 0).stable("1.0", 100, 0).candidate("1.1", 0, 100), "observed"),
+            (
+                row("r-3", Phase::RollingBack, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0),
+                "effective: back at 1.0",
+            ),
+            (row("r-3", Phase::Healthy, 0).stable("1.0", 100, 100), "effective: back at 1.0: 1.0 has 100 %"),
+            (
+                row("r-3", Phase::Failed, 0).stable("1.1", 100, 100).says("could not go back"),
+                "failed: could not go back",
+            ),
+        ],
+    );
+    // In flight it is as an abort.
+    check(
+        &on(Action::Rollback, "r-2"),
+        &at_pause(),
+        &[
+            (at_pause(), "accepted"),
+            (row("r-2", Phase::RollingBack, 1).stable("1.0", 100, 95).candidate("1.1", 0, 5), "observed"),
+            (row("r-2", Phase::Aborted, 1).stable("1.0", 100, 100).candidate("1.1", 0, 0), "effective"),
+        ],
+    );
+}
+
+#[test]
+fn a_yes_is_effective_when_it_is_counted_or_the_rollout_moved() {
+    let waiting = |yes| {
+        row("r-2", Phase::Paused, 3)
+            .stable("1.0", 50, 50)
+            .candidate("1.1", 50, 50)
+            .says(&format!("step 4 of 4: waits for approval of sre ({yes} of 2), then all traffic"))
+    };
+    check(
+        &on(Action::Approve, "r-2"),
+        &waiting(0),
+        &[
+            (waiting(0), "accepted"),
+            (waiting(1), "effective: one yes of 2 needed is counted: 1 so far"),
+            (row("r-2", Phase::Progressing, 4).stable("1.0", 50, 50).candidate("1.1", 50, 50), "observed"),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "effective: finished"),
+        ],
+    );
+}
+
+#[test]
+fn deploy_is_effective_when_users_meet_the_version() {
+    let command = Command {
+        subject: Subject::Deployment {
+            service: "shop".into(),
+            environment: "production".into(),
+            version: Some("1.1".into()),
+            from: None,
+        },
+        ..on(Action::Deploy, "")
+    };
+    check(
+        &command,
+        &row("r-1", Phase::Healthy, 0).stable("1.0", 100, 100),
+        &[
+            (row("r-1", Phase::Healthy, 0).stable("1.0", 100, 100), "accepted"),
+            (row("r-2", Phase::Queued, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0), "observed"),
+            (row("r-2", Phase::Progressing, 0).stable("1.0", 95, 100).candidate("1.1", 5, 0), "observed"),
+            (
+                row("r-2", Phase::Progressing, 0).stable("1.0", 95, 95).candidate("1.1", 5, 5),
+                "effective: in flight at step 1",
+            ),
+            (
+                row("r-2", Phase::Failed, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0).says("no such command: x"),
+                "failed: it is failed: no such command: x",
+            ),
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "effective"),
+        ],
+    );
+    assert_eq!(said(&command, None, None), "accepted");
+    let first = row("r-1", Phase::Initializing, 0).candidate("1.1", 0, 0);
+    assert_eq!(said(&command, None, Some(&first)), "observed");
+}
+
+#[test]
+fn holds_are_effective_for_what_they_hold() {
+    let command = Command {
+        subject: Subject::Scope { selector: Selector::default(), frozen: Vec::new() },
+        ..on(Action::Hold, "")
+    };
+    let held = || at_pause().waits(Wait::Hold("H-1".into()));
+    check(
+        &command,
+        &at_pause(),
+        &[
+            (at_pause(), "accepted"),
+            (held(), "effective: held at step 2 of 4"),
+            (row("r-2", Phase::Aborted, 1), "effective: shop is aborted: nothing to hold"),
+        ],
+    );
+    assert!(said(&command, None, None).starts_with("effective: nothing was in flight"));
+    let release = Command { subject: Subject::Hold("H-1".into()), ..on(Action::Release, "") };
+    check(&release, &held(), &[(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
+}
+
+#[test]
+fn a_restart_is_effective_when_it_is_done() {
+    let before = row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100);
+    check(
+        &on(Action::Restart, "r-2"),
+        &before,
+        &[
+            (row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100), "accepted"),
+            (row("r-3", Phase::Progressing, 0).stable("1.1", 100, 100), "observed"),
+            (row("r-3", Phase::Healthy, 0).stable("1.1", 100, 100), "effective"),
+            (row("r-3", Phase::Failed, 0).stable("1.1", 100, 100), "failed"),
+        ],
+    );
+}

@@ -1,0 +1,269 @@
+//! A world that carries effects out late, answers twice or out of order, loses what a crash loses,
+//! and whose processes and proxy fail.
+
+use super::rng::Rng;
+use crate::engine::world::address;
+use flightdeck::engine::core::{
+    Effect, Input, InstanceEvent, InstanceId, InstanceStage, Launch, SlotKey, State, pending,
+};
+use flightdeck::engine::proxy::wire::Route;
+use flightdeck::model::Ppm;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A process of the fake machine.
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub attempt: u32,
+    pub pid: u32,
+    pub ready: bool,
+}
+
+enum Work {
+    Start(Box<Launch>),
+    Stop,
+}
+
+#[derive(Default)]
+struct Line {
+    work: VecDeque<Work>,
+    tells: VecDeque<InstanceEvent>,
+}
+
+/// What the fake proxy does on one listener.
+pub struct Listener {
+    pub version: u64,
+    pub route: Option<Route>,
+}
+
+#[derive(Default)]
+pub struct Fake {
+    pub processes: BTreeMap<InstanceId, Process>,
+    lines: BTreeMap<InstanceId, Line>,
+    routes: Vec<(SlotKey, u64, Option<Route>)>,
+    answers: Vec<Input>,
+    pub proxy: BTreeMap<SlotKey, Listener>,
+    pids: u32,
+    pub faults: Vec<String>,
+    /// Nothing fails any more.
+    pub healed: bool,
+}
+
+impl Fake {
+    pub fn take(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Start(launch) => {
+                self.lines.entry(launch.instance.clone()).or_default().work.push_back(Work::Start(launch.clone()));
+            }
+            Effect::Stop { instance, .. } => {
+                self.lines.entry(instance.clone()).or_default().work.push_back(Work::Stop);
+            }
+            Effect::Route { slot, route, .. } => self.routes.push((slot.clone(), route.version, Some(route.clone()))),
+            Effect::Unroute { slot, version } => self.routes.push((slot.clone(), *version, None)),
+        }
+    }
+
+    pub fn busy(&self) -> bool {
+        !self.routes.is_empty()
+            || !self.answers.is_empty()
+            || self.lines.values().any(|line| !line.work.is_empty() || !line.tells.is_empty())
+    }
+
+    /// Carries one thing out, or gives one answer that arrives.
+    pub fn turn(&mut self, rng: &mut Rng) -> Option<Input> {
+        match rng.below(4) {
+            0 if !self.routes.is_empty() => {
+                let at = rng.below(self.routes.len());
+                let (slot, version, route) = self.routes.remove(at);
+                self.route(slot, version, route, rng);
+                None
+            }
+            1 if !self.answers.is_empty() => {
+                let at = rng.below(self.answers.len());
+                let answer = self.answers[at].clone();
+                if self.healed || !rng.percent(10) {
+                    self.answers.remove(at);
+                }
+                Some(answer)
+            }
+            _ => {
+                let busy: Vec<_> = self
+                    .lines
+                    .iter()
+                    .filter(|(_, line)| !line.work.is_empty() || !line.tells.is_empty())
+                    .map(|(id, _)| id.clone())
+                    .collect();
+                let id = rng.pick(&busy)?.clone();
+                self.instance(&id, rng)
+            }
+        }
+    }
+
+    fn instance(&mut self, id: &str, rng: &mut Rng) -> Option<Input> {
+        let line = self.lines.get_mut(id)?;
+        if !line.tells.is_empty() && (line.work.is_empty() || rng.percent(60)) {
+            let event = line.tells.pop_front()?;
+            return Some(Input::Instance { id: id.to_owned(), event });
+        }
+        match line.work.pop_front()? {
+            Work::Start(launch) => self.start(&launch, rng),
+            Work::Stop => {
+                self.check_stop(id);
+                self.processes.remove(id);
+                self.lines.get_mut(id)?.tells.push_back(InstanceEvent::Stopped);
+            }
+        }
+        None
+    }
+
+    fn check_stop(&mut self, id: &str) {
+        let routed = self.proxy.values().filter_map(|of| of.route.as_ref()).flat_map(|route| &route.pools);
+        if routed.flat_map(|pool| &pool.endpoints).any(|endpoint| endpoint.instance == id) {
+            self.faults.push(format!("invariant 2: {id} is stopped while the proxy may send it requests"));
+        }
+    }
+
+    fn start(&mut self, launch: &Launch, rng: &mut Rng) {
+        let id = launch.instance.clone();
+        if let Some(process) = self.processes.get(&id)
+            && process.attempt != launch.attempt
+        {
+            self.faults.push(format!("invariant 5: {id} is started again while it runs"));
+        }
+        let line = self.lines.entry(id.clone()).or_default();
+        let number = id.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        if let Some(process) = self.processes.get(&id) {
+            line.tells.push_back(InstanceEvent::Started { pid: process.pid, address: address(number) });
+            if process.ready {
+                line.tells.push_back(InstanceEvent::Ready);
+            }
+            return;
+        }
+        let version = launch.version.as_str();
+        if !self.healed && (version == "1.4" && rng.percent(50) || rng.percent(3)) {
+            let permanent = version == "1.4" && rng.percent(50);
+            line.tells.push_back(InstanceEvent::StartFailed { why: "no such command".to_owned(), permanent });
+            return;
+        }
+        self.pids += 1;
+        line.tells.push_back(InstanceEvent::Started { pid: self.pids, address: address(number) });
+        let bad = !self.healed && (version == "1.3" && rng.percent(70) || rng.percent(5));
+        if bad && rng.percent(50) {
+            line.tells.push_back(InstanceEvent::Exited { why: "exit status 3".to_owned() });
+            return;
+        }
+        line.tells.push_back(if bad {
+            InstanceEvent::Unhealthy { why: "HTTP 500".to_owned() }
+        } else {
+            InstanceEvent::Ready
+        });
+        self.processes.insert(id, Process { attempt: launch.attempt, pid: self.pids, ready: !bad });
+    }
+
+    fn route(&mut self, slot: SlotKey, version: u64, route: Option<Route>, rng: &mut Rng) {
+        let now = self.proxy.get(&slot).map_or(0, |of| of.version);
+        let same = self.proxy.get(&slot).is_some_and(|of| of.version == version && of.route == route);
+        if version <= now && !same {
+            let why = "a newer route is in force".to_owned();
+            self.answers.push(Input::RouteRefused { slot, version, why });
+            return;
+        }
+        if !self.healed && rng.percent(2) {
+            let why = "address in use".to_owned();
+            self.answers.push(Input::RouteRefused { slot, version, why });
+            return;
+        }
+        self.proxy.insert(slot.clone(), Listener { version, route });
+        self.answers.push(Input::RouteAcked { slot, version });
+    }
+
+    /// A lowering route is carried out though the journal could not commit.
+    pub fn lower_now(&mut self, effect: &Effect) {
+        if let Effect::Route { slot, route, lowers_exposure: true } = effect
+            && self.proxy.get(slot).is_some_and(|of| of.version < route.version)
+        {
+            self.proxy.insert(slot.clone(), Listener { version: route.version, route: Some(route.clone()) });
+        }
+    }
+
+    /// A process dies, or one answers its checks differently.
+    pub fn fail_one(&mut self, rng: &mut Rng) {
+        // What is about to be started again is left alone: a runtime carries out what is pending first.
+        let calm = |id: &InstanceId| self.lines.get(id).is_none_or(|line| line.work.is_empty());
+        let ids: Vec<_> = self.processes.keys().filter(|id| calm(id)).cloned().collect();
+        let Some(id) = rng.pick(&ids) else { return };
+        let line = self.lines.entry(id.clone()).or_default();
+        match rng.below(3) {
+            0 => {
+                self.processes.remove(id);
+                line.tells.push_back(InstanceEvent::Exited { why: "killed by signal 9".to_owned() });
+            }
+            1 => {
+                self.processes.get_mut(id).unwrap().ready = false;
+                line.tells.push_back(InstanceEvent::Unhealthy { why: "timeout".to_owned() });
+            }
+            _ => {
+                self.processes.get_mut(id).unwrap().ready = true;
+                line.tells.push_back(InstanceEvent::Ready);
+            }
+        }
+    }
+
+    /// Leases lapse on every leased route: the proxy is on stable, and tells so.
+    pub fn lapse(&mut self, now: Timestamp) {
+        for (slot, listener) in &mut self.proxy {
+            let Some(route) = &mut listener.route else { continue };
+            let Some(fallback) = route.fallback.clone() else { continue };
+            for pool in &mut route.pools {
+                pool.weight = if pool.pool == fallback { Ppm::ALL } else { Ppm::ZERO };
+            }
+            let input = Input::LeaseLapsed { slot: slot.clone(), version: listener.version, at: now };
+            self.answers.push(input);
+        }
+    }
+
+    /// The server died: what was under way is lost; processes and routes are not. The new one
+    /// carries out what is pending and adopts what runs.
+    pub fn restart(&mut self, state: &State) {
+        self.lines.clear();
+        self.routes.clear();
+        let lapsed = |input: &Input| matches!(input, Input::LeaseLapsed { .. });
+        self.answers.retain(lapsed);
+        for numbered in pending(state) {
+            self.take(&numbered.effect);
+        }
+        let records =
+            state.slots.values().flat_map(|slot| slot.pools.values()).flat_map(|pool| pool.instances.values());
+        let mut known = Vec::new();
+        for record in records {
+            known.push(record.id.clone());
+            let line = self.lines.entry(record.id.clone()).or_default();
+            if !line.work.is_empty() || matches!(record.stage, InstanceStage::BackingOff { .. }) {
+                continue;
+            }
+            let number = record.id.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+            match self.processes.get(&record.id) {
+                Some(process) => {
+                    line.tells.push_back(InstanceEvent::Started { pid: process.pid, address: address(number) });
+                    if process.ready {
+                        line.tells.push_back(InstanceEvent::Ready);
+                    }
+                }
+                None => line.tells.push_back(InstanceEvent::Exited { why: "gone while nobody looked".to_owned() }),
+            }
+        }
+        for id in self.processes.keys().filter(|id| !known.contains(id)) {
+            self.faults.push(format!("invariant 5: {id} runs and nobody knows it after a crash"));
+        }
+    }
+
+    /// From now on nothing fails, and what is unwell recovers.
+    pub fn heal(&mut self) {
+        self.healed = true;
+        let ids: Vec<_> = self.processes.iter().filter(|(_, of)| !of.ready).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.processes.get_mut(&id).unwrap().ready = true;
+            self.lines.entry(id).or_default().tells.push_back(InstanceEvent::Ready);
+        }
+    }
+}

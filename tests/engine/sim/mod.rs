@@ -1,0 +1,535 @@
+//! The core under thousands of random stories: late, doubled, reordered and lost answers, crashes,
+//! failing processes, wrong clocks, stale commands. After every input the invariants are checked.
+//!
+//! `FLIGHTDECK_SEED=17 cargo test --test suite engine::sim -- --nocapture` replays one story.
+
+mod check;
+mod fake;
+mod rng;
+
+use crate::engine::world::{actor, environment, golden, key, placement, release, seconds, service};
+use check::{Checker, Coverage, step_kind};
+use fake::Fake;
+use flightdeck::engine::core::{Input, Outcome, PoolWindow, State, project, step};
+use flightdeck::model::*;
+use jiff::{SignedDuration, Timestamp};
+use rng::Rng;
+use std::collections::BTreeMap;
+
+const SEEDS: u64 = 2_000;
+const INPUTS: usize = 320;
+
+struct Sim {
+    rng: Rng,
+    state: State,
+    /// As last journalled.
+    journal: Option<State>,
+    fake: Fake,
+    now: Timestamp,
+    checker: Checker,
+    commands: u64,
+    spec: Spec,
+    trace: bool,
+    crashes: u32,
+    /// Inputs until the next crash.
+    to_crash: usize,
+}
+
+fn random_steps(rng: &mut Rng) -> Vec<Step> {
+    let count = 2 + rng.below(5);
+    (0..count)
+        .map(|_| match rng.below(7) {
+            0..=2 => Step::SetWeight(Ppm(rng.below(1_000_001) as u32)),
+            3 => Step::Pause { duration: None },
+            4 => Step::Pause { duration: Some(SignedDuration::from_millis(500 + rng.below(4000) as i64)) },
+            5 => Step::Analysis { name: "golden".to_owned(), duration: seconds(1 + rng.below(4) as i64) },
+            _ => Step::Approval {
+                count: 1 + rng.below(2) as u32,
+                from: Vec::new(),
+                expires: rng.percent(30).then(|| seconds(30)),
+            },
+        })
+        .collect()
+}
+
+fn random_spec(rng: &mut Rng) -> Spec {
+    let mut spec = Spec::default();
+    for (name, order) in [("staging", 1), ("production", 2)] {
+        let mut of = environment(order);
+        of.concurrent_rollouts = rng.percent(40).then_some(1);
+        of.allow_self = rng.percent(50);
+        spec.environments.insert(name.into(), of);
+    }
+    let mut listen = 0;
+    for (name, places) in [("shop", ["staging", "production"].as_slice()), ("cart", &["production"])] {
+        let mut placements = BTreeMap::new();
+        for place in places {
+            listen += 1;
+            let mut of = placement(listen, &random_steps(rng));
+            of.replicas = 1 + rng.below(3) as u32;
+            of.progress_deadline = seconds(8 + rng.below(30) as i64);
+            of.keep_warm = seconds(rng.below(60) as i64);
+            of.background_analysis = rng.percent(50).then(|| "golden".to_owned());
+            of.concurrency = if rng.percent(50) { Concurrency::Queue } else { Concurrency::Supersede };
+            placements.insert(EnvironmentName::from(*place), of);
+        }
+        spec.services.insert(name.into(), service(placements));
+    }
+    let mut template = golden(if rng.percent(50) { Missing::Pause } else { Missing::Fail });
+    template.window = seconds(5);
+    template.min_requests = 10;
+    spec.analyses.insert("golden".to_owned(), template);
+    spec
+}
+
+impl Sim {
+    fn new(seed: u64, trace: bool) -> Sim {
+        let mut rng = Rng::new(seed);
+        let spec = random_spec(&mut rng);
+        let state = State::new("local".into());
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let checker = Checker::default();
+        let to_crash = rng.below(120);
+        let fake = Fake::default();
+        Sim { rng, state, journal: None, fake, now, checker, commands: 0, spec, trace, crashes: 0, to_crash }
+    }
+
+    fn set_up(&mut self, cover: &mut Coverage) {
+        let input =
+            Input::Apply { spec: Box::new(self.spec.clone()), digest: "sha256:c".to_owned(), actor: actor("ann") };
+        self.input(&input, cover);
+        for service in ["shop", "cart"] {
+            for version in ["1.0", "1.1", "1.2", "1.3", "1.4"] {
+                self.input(&Input::ReleaseAdded(release(service, version)), cover);
+            }
+        }
+        for slot in [key("shop", "production"), key("cart", "production"), key("shop", "staging")] {
+            let input = self.deploy(&slot.service, &slot.environment, "1.0");
+            self.input(&input, cover);
+        }
+        // Most stories begin with a version that serves; the others with none.
+        if self.rng.percent(85) {
+            self.fake.healed = true;
+            self.drain(cover);
+            self.fake.healed = false;
+        }
+    }
+
+    fn deploy(&mut self, service: &ServiceName, environment: &EnvironmentName, version: &str) -> Input {
+        let subject = Subject::Deployment {
+            service: service.clone(),
+            environment: environment.clone(),
+            version: Some(version.into()),
+            from: None,
+        };
+        self.command(Action::Deploy, subject, None)
+    }
+
+    fn command(&mut self, action: Action, subject: Subject, pin: Option<Pin>) -> Input {
+        self.commands += 1;
+        let id = CommandId::from(format!("c-{}", self.commands));
+        let who = ["ann", "bob", "eve"][self.rng.below(3)];
+        Input::Command { command: Command { id, action, subject, pin, reason: None }, actor: actor(who) }
+    }
+
+    fn input(&mut self, input: &Input, cover: &mut Coverage) -> Outcome {
+        let stale = self.stale_pin(input, cover);
+        self.checker.look(&self.state);
+        for slot in self.state.slots.values() {
+            *cover.met.entry((step_kind(slot), input_kind(input))).or_default() += 1;
+        }
+        cover.inputs += 1;
+        let outcome = step(&mut self.state, input, self.now);
+        if self.trace {
+            eprintln!("{} {input:?}\n    -> {outcome:?}", self.now);
+            for slot in self.state.slots.values() {
+                let run = slot.run.as_ref().map(|run| (&run.revision, run.kind, &run.progress, run.step, run.weight));
+                eprintln!("    {} {run:?} stable {:?} candidate {:?}", slot.key, slot.stable, slot.candidate);
+            }
+        }
+        if let Some(before) = stale {
+            self.nothing_changed(&before, &outcome);
+        }
+        if self.dies(&outcome) {
+            return outcome;
+        }
+        for effect in &outcome.effects {
+            self.fake.take(&effect.effect);
+        }
+        self.checker.after(&self.state, &self.fake, input, &outcome, cover);
+        outcome
+    }
+
+    /// The server may die between deciding and journalling; what lowers exposure was sent already.
+    /// Else the state is journalled; really copied only shortly before a crash, for speed.
+    fn dies(&mut self, outcome: &Outcome) -> bool {
+        self.to_crash = self.to_crash.saturating_sub(1);
+        if self.fake.healed {
+            self.journal = None;
+        }
+        if self.fake.healed || self.to_crash > 10 || !outcome.changed {
+            return false;
+        }
+        let journal = self.journal.is_some();
+        if self.to_crash == 0 && journal && self.rng.percent(50) {
+            for effect in &outcome.effects {
+                self.fake.lower_now(&effect.effect);
+            }
+            self.crash();
+            return true;
+        }
+        self.journal = Some(self.state.clone());
+        false
+    }
+
+    /// A command whose pin no longer holds: what the state is before it, with the time already told.
+    fn stale_pin(&mut self, input: &Input, cover: &mut Coverage) -> Option<State> {
+        let Input::Command { command: Command { id, .. }, .. } = input else { return None };
+        if !id.as_str().ends_with("-stale") {
+            return None;
+        }
+        *cover.could_fail.entry(7).or_default() += 1;
+        self.input(&Input::Tick, cover);
+        Some(self.state.clone())
+    }
+
+    fn nothing_changed(&mut self, before: &State, outcome: &Outcome) {
+        let mut after = self.state.clone();
+        after.commands.clone_from(&before.commands);
+        let refused = outcome.refused.as_ref().is_some_and(|refused| refused.kind == RefusalKind::PinChanged);
+        if !refused || after != *before || !outcome.effects.is_empty() {
+            self.checker.faults.push(format!("invariant 7: a stale pin did something: {outcome:?}"));
+        }
+    }
+
+    fn crash(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        self.crashes += 1;
+        self.to_crash = 10 + self.rng.below(120);
+        let text = self.rng.percent(5);
+        self.state =
+            if text { serde_json::from_str(&serde_json::to_string(&journal).unwrap()).unwrap() } else { journal };
+        for run in self.state.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
+            run.watched = Default::default();
+        }
+        self.fake.restart(&self.state);
+    }
+
+    fn one(&mut self, cover: &mut Coverage) {
+        match self.rng.below(100) {
+            0..=54 => {
+                if let Some(input) = self.fake.turn(&mut self.rng) {
+                    self.crashes = 0;
+                    self.input(&input, cover);
+                    // Some are told twice, unless a crash came between.
+                    if self.crashes == 0 && self.rng.percent(10) {
+                        self.input(&input, cover);
+                    }
+                }
+            }
+            55..=70 => {
+                self.now += SignedDuration::from_millis(self.rng.below(1500) as i64);
+                self.input(&Input::Tick, cover);
+            }
+            71..=80 => self.window(cover),
+            81..=92 => {
+                if let Some(input) = self.random_command() {
+                    self.input(&input, cover);
+                }
+            }
+            93..=94 => self.fake.fail_one(&mut self.rng),
+            95 => {
+                let jump = [3600, -3600, 40, -2][self.rng.below(4)];
+                self.now += seconds(jump);
+                self.input(&Input::Tick, cover);
+            }
+            96 => self.fake.lapse(self.now),
+            97 if self.to_crash == 0 => self.crash(),
+            98 => {
+                self.input(&Input::WindowMissing, cover);
+            }
+            _ => self.reconfigure(cover),
+        }
+    }
+
+    fn window(&mut self, cover: &mut Coverage) {
+        let keys: Vec<_> = self.state.slots.keys().cloned().collect();
+        let Some(slot) = self.rng.pick(&keys).cloned() else { return };
+        let of = &self.state.slots[&slot];
+        let mood = self.rng.below(10);
+        let pools = [&of.stable, &of.candidate].into_iter().flatten().enumerate();
+        let pools = pools.map(|(at, pool)| {
+            let bad = at == 1 && mood == 0;
+            let requests = if mood == 1 { 0 } else { 40 };
+            let mut latency = Histogram::default();
+            (0..requests).for_each(|_| latency.record(1000));
+            PoolWindow { pool: pool.clone(), requests, errors: if bad { 30 } else { 0 }, latency }
+        });
+        let input = Input::Window { pools: pools.collect(), slot, window_ms: 1000 };
+        self.input(&input, cover);
+    }
+
+    fn random_command(&mut self) -> Option<Input> {
+        let keys: Vec<_> = self.state.slots.keys().cloned().collect();
+        let slot = self.rng.pick(&keys)?.clone();
+        let kind = self.rng.below(20);
+        if kind < 4 {
+            let version = ["1.0", "1.1", "1.2", "1.3", "1.4"][self.rng.below(5)];
+            return Some(self.deploy(&slot.service, &slot.environment, version));
+        }
+        if kind == 4 && self.state.holds.is_empty() && self.rng.percent(40) {
+            let selector =
+                Selector { environment: self.rng.percent(50).then(|| slot.environment), ..Selector::default() };
+            return Some(self.command(Action::Hold, Subject::Scope { selector, frozen: Vec::new() }, None));
+        }
+        if kind < 9 {
+            let holds: Vec<_> = self.state.holds.iter().map(|hold| hold.id.clone()).collect();
+            if let Some(hold) = self.rng.pick(&holds).cloned() {
+                return Some(self.command(Action::Release, Subject::Hold(hold), None));
+            }
+        }
+        let rows = project(&self.state, self.now);
+        if kind < 13 {
+            let approvals: Vec<_> = rows
+                .iter()
+                .filter_map(|row| match row {
+                    Entity::Approval(of) if of.state == ApprovalState::Pending => Some(of),
+                    _ => None,
+                })
+                .collect();
+            if let Some(approval) = self.rng.pick(&approvals) {
+                let action = if self.rng.percent(85) { Action::Approve } else { Action::Reject };
+                let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
+                return Some(self.pinned(action, subject, &approval.facts));
+            }
+        }
+        let rollouts: Vec<_> =
+            rows.iter().filter_map(|row| if let Entity::Rollout(of) = row { Some(of) } else { None }).collect();
+        let rollout = *self.rng.pick(&rollouts)?;
+        let all = [
+            Action::Promote,
+            Action::PromoteFull,
+            Action::Pause,
+            Action::Resume,
+            Action::Abort,
+            Action::Rollback,
+            Action::Retry,
+            Action::Restart,
+        ];
+        let offered: Vec<_> = all.into_iter().filter(|action| rollout.offers.contains(*action)).collect();
+        let useful = [Action::Promote, Action::Resume, Action::Retry, Action::PromoteFull];
+        let go_on: Vec<_> = useful.into_iter().filter(|action| rollout.offers.contains(*action)).collect();
+        let action = match self.rng.below(12) {
+            0..=7 => *self.rng.pick(&go_on).or(self.rng.pick(&offered))?,
+            8..=9 => *self.rng.pick(&offered)?,
+            _ => *self.rng.pick(&all)?,
+        };
+        if matches!(action, Action::Abort | Action::Rollback) && rollout.phase.in_flight() && self.rng.percent(50) {
+            return None;
+        }
+        Some(self.pinned(action, Subject::Run(rollout.run.clone()), &rollout.facts))
+    }
+
+    /// With a good pin, none, or one that can't hold.
+    fn pinned(&mut self, action: Action, subject: Subject, facts: &Facts) -> Input {
+        let mut pin = facts.pin(action);
+        let mut stale = false;
+        let kind = self.rng.below(10);
+        if kind == 7 || kind == 8 {
+            let facts: Vec<_> = pin.facts.keys().copied().collect();
+            if let Some(fact) = self.rng.pick(&facts) {
+                stale = true;
+                if kind == 7 {
+                    pin.facts.insert(*fact, "something else".to_owned());
+                } else {
+                    pin.facts.remove(fact);
+                }
+            }
+        }
+        let mut input = self.command(action, subject, (kind != 9).then_some(pin));
+        if stale && let Input::Command { command, .. } = &mut input {
+            command.id = CommandId::from(format!("{}-stale", command.id));
+        }
+        input
+    }
+
+    fn reconfigure(&mut self, cover: &mut Coverage) {
+        let mut spec = self.spec.clone();
+        for service in spec.services.values_mut() {
+            for placement in service.placements.values_mut() {
+                placement.replicas = 1 + self.rng.below(3) as u32;
+            }
+        }
+        if self.rng.percent(30) {
+            spec.services.remove(&ServiceName::from("cart"));
+        }
+        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:d".to_owned(), actor: actor("ann") };
+        self.input(&input, cover);
+        let service: ServiceName = "shop".into();
+        let version: Version = "1.2".into();
+        self.input(&Input::ReleaseRemoved { service, version }, cover);
+        self.input(&Input::ReleaseAdded(release("shop", "1.2")), cover);
+    }
+
+    /// Nothing fails any more: whatever goes back must arrive, and processes are those of the state.
+    fn heal(&mut self, cover: &mut Coverage) {
+        self.fake.heal();
+        for _ in 0..120 {
+            self.drain(cover);
+            if self.quiet() {
+                break;
+            }
+            self.now += seconds(2);
+            self.input(&Input::Tick, cover);
+        }
+        let back: Vec<_> = self
+            .state
+            .slots
+            .values()
+            .filter(|slot| step_kind(slot) == "rolling back")
+            .map(|slot| slot.key.to_string())
+            .collect();
+        if !back.is_empty() {
+            if self.trace {
+                eprintln!(
+                    "{:#?}",
+                    self.state.slots.values().map(|slot| (&slot.key, &slot.routing, &slot.run)).collect::<Vec<_>>()
+                );
+            }
+            self.checker.faults.push(format!("invariant 4: {back:?} never gets back though all is well"));
+        }
+        let known: Vec<_> = self
+            .state
+            .slots
+            .values()
+            .flat_map(|slot| slot.pools.values())
+            .flat_map(|pool| pool.instances.keys())
+            .collect();
+        let running: Vec<_> = self.fake.processes.keys().collect();
+        *cover.could_fail.entry(5).or_default() += 1;
+        let mut known = known.clone();
+        known.sort();
+        if known != running {
+            self.checker.faults.push(format!("invariant 5: known {known:?}, running {running:?}"));
+        }
+        if let Some(effect) = self.state.pending.first() {
+            self.checker.faults.push(format!("invariant 5: all is quiet and this is unanswered: {effect:?}"));
+        }
+    }
+
+    /// Nothing goes back, nothing is unanswered, and what should run runs.
+    fn quiet(&self) -> bool {
+        let back = self.state.slots.values().any(|slot| step_kind(slot) == "rolling back");
+        let pools = self.state.slots.values().flat_map(|slot| slot.pools.values());
+        let known: usize = pools.map(|pool| pool.instances.len()).sum();
+        !back && self.state.pending.is_empty() && self.fake.processes.len() == known
+    }
+
+    fn drain(&mut self, cover: &mut Coverage) {
+        while self.fake.busy() {
+            if let Some(input) = self.fake.turn(&mut self.rng) {
+                self.input(&input, cover);
+            }
+        }
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        let mut faults = std::mem::take(&mut self.checker.faults);
+        faults.append(&mut self.fake.faults);
+        faults
+    }
+}
+
+fn input_kind(input: &Input) -> &'static str {
+    use flightdeck::engine::core::InstanceEvent as E;
+    match input {
+        Input::Command { command, .. } => command.action.name(),
+        Input::Apply { .. } => "apply",
+        Input::ReleaseAdded(_) => "release added",
+        Input::ReleaseRemoved { .. } => "release removed",
+        Input::Instance { event, .. } => match event {
+            E::Started { .. } => "started",
+            E::StartFailed { .. } => "start failed",
+            E::Ready => "ready",
+            E::Unhealthy { .. } => "unhealthy",
+            E::Exited { .. } => "exited",
+            E::Stopped => "stopped",
+        },
+        Input::RouteAcked { .. } => "route acked",
+        Input::RouteRefused { .. } => "route refused",
+        Input::LeaseLapsed { .. } => "lease lapsed",
+        Input::Window { .. } => "window",
+        Input::WindowMissing => "window missing",
+        Input::Tick => "tick",
+    }
+}
+
+/// Plays one story; gives its faults.
+fn play(seed: u64, cover: &mut Coverage, trace: bool) -> Vec<String> {
+    let mut sim = Sim::new(seed, trace);
+    sim.set_up(cover);
+    let start = cover.inputs;
+    while cover.inputs - start < INPUTS as u64 {
+        sim.one(cover);
+        let faults = sim.faults();
+        if !faults.is_empty() {
+            return faults;
+        }
+    }
+    sim.heal(cover);
+    sim.faults()
+}
+
+#[test]
+fn the_invariants_hold_in_thousands_of_random_stories() {
+    let mut cover = Coverage::default();
+    let one = std::env::var("FLIGHTDECK_SEED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
+    let seeds = one.map_or(0..SEEDS, |seed| seed..seed + 1);
+    for seed in seeds {
+        let faults = play(seed, &mut cover, one.is_some());
+        assert!(
+            faults.is_empty(),
+            "seed {seed}: {faults:#?}\nreplay: FLIGHTDECK_SEED={seed} cargo test --test suite engine::sim -- --nocapture"
+        );
+    }
+    if one.is_none() {
+        report(&cover);
+    }
+}
+
+fn report(cover: &Coverage) {
+    println!("{SEEDS} seeds, {} inputs", cover.inputs);
+    for (invariant, count) in &cover.could_fail {
+        println!("invariant {invariant}: checked {count} times where it could fail");
+    }
+    let inputs: std::collections::BTreeSet<_> = cover.met.keys().map(|(_, input)| *input).collect();
+    let steps: std::collections::BTreeSet<_> = cover.met.keys().map(|(step, _)| *step).collect();
+    for step in &steps {
+        let row: Vec<_> =
+            inputs.iter().map(|input| format!("{input} {}", cover.met.get(&(step, input)).unwrap_or(&0))).collect();
+        println!("{step}: {}", row.join(", "));
+    }
+    for (how, count) in &cover.ended {
+        println!("ended {how}: {count}");
+    }
+    for invariant in 1..=11 {
+        let count = cover.could_fail.get(&invariant).copied().unwrap_or(0);
+        assert!(count > 0, "invariant {invariant} was never checked where it could fail");
+    }
+    for step in [
+        "set_weight",
+        "pause",
+        "timed pause",
+        "analysis",
+        "approval",
+        "promoting",
+        "rolling back",
+        "restarting",
+        "ended",
+    ] {
+        for input in &inputs {
+            let count = cover.met.get(&(step, *input)).copied().unwrap_or(0);
+            assert!(count > 0, "{step} never met {input}");
+        }
+    }
+}

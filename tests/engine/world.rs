@@ -1,0 +1,334 @@
+//! A world around the core that does what it is told, at once and without faults, and the words to
+//! tell a story with.
+
+use flightdeck::engine::core::{
+    Effect, Input, InstanceEvent, InstanceId, Numbered, Outcome, PoolWindow, Progress, Slot, SlotKey, State, project,
+    step,
+};
+use flightdeck::engine::proxy::wire::Route;
+use flightdeck::model::*;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+pub fn seconds(n: i64) -> SignedDuration {
+    SignedDuration::from_secs(n)
+}
+
+pub fn address(n: u64) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], u16::try_from(20_000 + n % 40_000).unwrap()))
+}
+
+pub fn actor(name: &str) -> Actor {
+    Actor { name: name.to_owned(), uid: Some(1000), roles: vec!["users".to_owned()] }
+}
+
+pub fn key(service: &str, environment: &str) -> SlotKey {
+    SlotKey { service: service.into(), environment: environment.into() }
+}
+
+pub fn limit(metric: Metric, max: f64) -> MetricLimit {
+    MetricLimit { metric, max: Some(max), over_stable: None, ratio_to_stable: None }
+}
+
+pub fn golden(missing: Missing) -> AnalysisTemplate {
+    AnalysisTemplate { limits: vec![limit(Metric::ErrorRate, 0.01)], min_requests: 50, missing, window: seconds(10) }
+}
+
+pub fn canary_steps() -> Vec<Step> {
+    vec![
+        Step::SetWeight(Ppm::percent(10)),
+        Step::Pause { duration: None },
+        Step::SetWeight(Ppm::percent(50)),
+        Step::Pause { duration: Some(seconds(5)) },
+    ]
+}
+
+pub fn placement(listen: u64, steps: &[Step]) -> Placement {
+    Placement {
+        listen: address(listen),
+        replicas: 3,
+        progress_deadline: seconds(60),
+        keep_warm: seconds(120),
+        concurrency: Concurrency::Supersede,
+        steps: steps.to_vec().into(),
+        background_analysis: None,
+    }
+}
+
+pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec {
+    ServiceSpec {
+        run: vec!["bin/app".to_owned()],
+        env: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        health: HealthSpec {
+            path: "/healthz".to_owned(),
+            interval: seconds(1),
+            healthy: 2,
+            unhealthy: 3,
+            timeout: seconds(1),
+        },
+        stop: StopSpec { signal: "TERM".to_owned(), grace: seconds(10) },
+        placements,
+    }
+}
+
+pub fn environment(order: u32) -> EnvironmentSpec {
+    EnvironmentSpec { order, tier: Tier::Standard, concurrent_rollouts: None, allow_self: false }
+}
+
+pub fn spec(steps: &[Step]) -> Spec {
+    let mut spec = Spec::default();
+    spec.environments.insert("staging".into(), environment(1));
+    spec.environments.insert("production".into(), environment(2));
+    let placements =
+        [("staging".into(), placement(1, &[])), ("production".into(), placement(2, steps))].into_iter().collect();
+    spec.services.insert("shop".into(), service(placements));
+    spec.analyses.insert("golden".to_owned(), golden(Missing::Pause));
+    spec
+}
+
+pub fn release(service: &str, version: &str) -> Release {
+    Release {
+        source: "local".into(),
+        service: service.into(),
+        version: version.into(),
+        artifacts: vec![ArtifactRef { digest: format!("sha256:{service}-{version}"), size: 1 }],
+        commit: None,
+        author: "ann".to_owned(),
+        added: Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// The core with a world that carries out each effect at once, unless told otherwise.
+pub struct Story {
+    pub state: State,
+    pub now: Timestamp,
+    /// Effects that are not carried out until `flush`.
+    pub held_back: Vec<Numbered>,
+    /// Carry out routes at once?
+    pub routes: bool,
+    /// Make instances ready at once?
+    pub ready: bool,
+    /// Routes in force.
+    pub proxy: BTreeMap<String, Route>,
+    pub running: BTreeSet<InstanceId>,
+    pub started: Vec<InstanceId>,
+    commands: u64,
+}
+
+impl Story {
+    pub fn new(spec: Spec) -> Story {
+        let mut story = Story {
+            state: State::new("local".into()),
+            now: Timestamp::from_second(1_700_000_000).unwrap(),
+            held_back: Vec::new(),
+            routes: true,
+            ready: true,
+            proxy: BTreeMap::new(),
+            running: BTreeSet::new(),
+            started: Vec::new(),
+            commands: 0,
+        };
+        story.apply(spec).unwrap();
+        for version in ["1.0", "1.1", "1.2", "1.3"] {
+            story.input(&Input::ReleaseAdded(release("shop", version)));
+        }
+        story
+    }
+
+    /// With 1.0 serving everywhere.
+    pub fn serving(spec: Spec) -> Story {
+        let mut story = Story::new(spec);
+        for environment in ["staging", "production"] {
+            story.deploy(environment, "1.0").unwrap();
+        }
+        assert_eq!(story.row().phase, Phase::Healthy);
+        story
+    }
+
+    pub fn apply(&mut self, spec: Spec) -> Result<(), Refusal> {
+        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:c".to_owned(), actor: actor("ann") };
+        self.input(&input).refused.map_or(Ok(()), Err)
+    }
+
+    pub fn input(&mut self, input: &Input) -> Outcome {
+        let outcome = step(&mut self.state, input, self.now);
+        for effect in &outcome.effects {
+            let held = match &effect.effect {
+                Effect::Route { .. } | Effect::Unroute { .. } => !self.routes,
+                _ => false,
+            };
+            if held {
+                self.held_back.push(effect.clone());
+            } else {
+                self.carry_out(&effect.effect);
+            }
+        }
+        outcome
+    }
+
+    pub fn carry_out(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Start(launch) => {
+                let id = launch.instance.clone();
+                self.running.insert(id.clone());
+                self.started.push(id.clone());
+                let number = id.rsplit('-').next().unwrap().parse::<u64>().unwrap();
+                self.event(&id, InstanceEvent::Started { pid: 7, address: address(number) });
+                if self.ready {
+                    self.event(&id, InstanceEvent::Ready);
+                }
+            }
+            Effect::Stop { instance, .. } => {
+                let routed = self.proxy.values().flat_map(|route| &route.pools).flat_map(|pool| &pool.endpoints);
+                assert!(!routed.into_iter().any(|of| of.instance == *instance), "{instance} is stopped while routed");
+                self.running.remove(instance);
+                self.event(&instance.clone(), InstanceEvent::Stopped);
+            }
+            Effect::Route { slot, route, .. } => {
+                self.proxy.insert(slot.to_string(), route.clone());
+                self.input(&Input::RouteAcked { slot: slot.clone(), version: route.version });
+            }
+            Effect::Unroute { slot, version } => {
+                self.proxy.remove(&slot.to_string());
+                self.input(&Input::RouteAcked { slot: slot.clone(), version: *version });
+            }
+        }
+    }
+
+    /// Carries out what was held back.
+    pub fn flush(&mut self) {
+        for effect in std::mem::take(&mut self.held_back) {
+            self.carry_out(&effect.effect);
+        }
+    }
+
+    pub fn event(&mut self, id: &str, event: InstanceEvent) {
+        self.input(&Input::Instance { id: id.to_owned(), event });
+    }
+
+    /// Lets time pass in ticks of a second.
+    pub fn pass(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.now += SignedDuration::from_secs(1);
+            self.input(&Input::Tick);
+        }
+    }
+
+    /// Lets time pass, with so many requests and errors at the candidate each second.
+    pub fn pass_with(&mut self, seconds: i64, requests: u64, errors: u64) {
+        for _ in 0..seconds {
+            let slot = self.slot();
+            let window = |pool: &Option<String>, requests, errors| {
+                let latency = Histogram::default();
+                pool.clone().map(|pool| PoolWindow { pool, requests, errors, latency })
+            };
+            let pools =
+                [window(&slot.stable, 1000, 1), window(&slot.candidate, requests, errors)].into_iter().flatten();
+            let input = Input::Window { slot: slot.key.clone(), pools: pools.collect(), window_ms: 1000 };
+            self.input(&input);
+            self.pass(1);
+        }
+    }
+
+    pub fn command_as(
+        &mut self,
+        who: &str,
+        action: Action,
+        subject: Subject,
+        pin: Option<Pin>,
+    ) -> Result<Outcome, Refusal> {
+        self.commands += 1;
+        let id = CommandId::from(format!("c-{}", self.commands));
+        let command = Command { id, action, subject, pin, reason: None };
+        let outcome = self.input(&Input::Command { command, actor: actor(who) });
+        match outcome.refused {
+            Some(refusal) => Err(refusal),
+            None => Ok(outcome),
+        }
+    }
+
+    pub fn deploy(&mut self, environment: &str, version: &str) -> Result<Outcome, Refusal> {
+        let subject = Subject::Deployment {
+            service: "shop".into(),
+            environment: environment.into(),
+            version: Some(version.into()),
+            from: None,
+        };
+        self.command_as("ann", Action::Deploy, subject, None)
+    }
+
+    /// Does it to the row that is shown for production.
+    pub fn act(&mut self, action: Action) -> Result<Outcome, Refusal> {
+        let run = self.row().run;
+        self.command_as("bob", action, Subject::Run(run), None)
+    }
+
+    pub fn vote(&mut self, who: &str, action: Action) -> Result<Outcome, Refusal> {
+        let approval = self.approval();
+        let subject = Subject::Approval { id: approval.id, run: approval.run };
+        self.command_as(who, action, subject, None)
+    }
+
+    pub fn approval(&self) -> Approval {
+        self.rows()
+            .into_iter()
+            .rev()
+            .find_map(|row| if let Entity::Approval(of) = row { Some(*of) } else { None })
+            .unwrap()
+    }
+
+    pub fn hold(&mut self, who: &str) -> HoldId {
+        let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+        let outcome = self.command_as(who, Action::Hold, subject, None).unwrap();
+        HoldId::from(outcome.note.unwrap())
+    }
+
+    pub fn release_hold(&mut self, id: &HoldId) -> Result<Outcome, Refusal> {
+        self.command_as("bob", Action::Release, Subject::Hold(id.clone()), None)
+    }
+
+    pub fn rows(&self) -> Vec<Entity> {
+        project(&self.state, self.now)
+    }
+
+    pub fn row_of(&self, environment: &str) -> Rollout {
+        let mut rows = self.rows().into_iter();
+        rows.find_map(|row| match row {
+            Entity::Rollout(of) if of.environment.as_str() == environment && of.service.as_str() == "shop" => Some(*of),
+            _ => None,
+        })
+        .unwrap()
+    }
+
+    pub fn row(&self) -> Rollout {
+        self.row_of("production")
+    }
+
+    pub fn slot(&self) -> Slot {
+        (*self.state.slots[&key("shop", "production")]).clone()
+    }
+
+    pub fn progress(&self) -> Progress {
+        self.slot().run.unwrap().progress
+    }
+
+    /// The versions that the proxy sends production's requests to, with their weights in percent.
+    pub fn traffic(&self) -> Vec<(String, u32)> {
+        let Some(route) = self.proxy.get("shop@production") else { return Vec::new() };
+        let pools = route.pools.iter().filter(|pool| pool.weight > Ppm::ZERO);
+        pools.map(|pool| (pool.version.to_string(), pool.weight.0 / 10_000)).collect()
+    }
+
+    /// Instances of a version in production that are ready.
+    pub fn ready_of(&self, version: &str) -> Vec<InstanceId> {
+        let slot = self.slot();
+        let pools = slot.pools.values().filter(|pool| pool.release.version.as_str() == version);
+        pools
+            .flat_map(|pool| pool.instances.values())
+            .filter(|of| of.stage == flightdeck::engine::core::InstanceStage::Ready && !of.leaving)
+            .map(|of| of.id.clone())
+            .collect()
+    }
+}

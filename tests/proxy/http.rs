@@ -1,0 +1,263 @@
+use super::rig::*;
+use flightdeck::engine::proxy::wire::Endpoint;
+use std::io::{BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// A proxy in front of one instance that a test plays itself.
+struct Stage {
+    proxy: Proxy,
+    listen: SocketAddr,
+    instance: TcpListener,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let instance = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut proxy, listen) = (Proxy::start(), free_address());
+        let endpoint = Endpoint { instance: "i".to_owned(), address: instance.local_addr().unwrap() };
+        proxy.route(&route(1, listen, vec![pool("stable", 100, vec![endpoint])]));
+        Self { proxy, listen, instance }
+    }
+
+    fn accept(&self) -> Client {
+        let (stream, _) = self.instance.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        Client(BufReader::new(stream))
+    }
+}
+
+/// The lines of a head, without its end.
+fn head_lines(client: &mut Client) -> Vec<String> {
+    let mut lines = Vec::new();
+    loop {
+        let line = client.line().unwrap().to_ascii_lowercase();
+        if line.is_empty() {
+            return lines;
+        }
+        lines.push(line);
+    }
+}
+
+#[test]
+fn a_websocket_is_a_tunnel_that_counts_as_in_flight() {
+    let mut stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write("GET /ws HTTP/1.1\r\nhost: t\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\n");
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    for line in ["connection: upgrade", "upgrade: websocket", "sec-websocket-key: k"] {
+        assert!(head.iter().any(|got| got == line), "{line} in {head:?}");
+    }
+    instance.write("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: a\r\n\r\n");
+    let answer = user.head().unwrap();
+    assert_eq!(
+        (answer.status, answer.header("upgrade"), answer.header("sec-websocket-accept")),
+        (101, "websocket", "a")
+    );
+    for size in [1, 58_000, 5] {
+        let data = vec![b'x'; size];
+        let mut got = vec![0; size];
+        user.0.get_mut().write_all(&data).unwrap();
+        instance.0.read_exact(&mut got).unwrap();
+        instance.0.get_mut().write_all(&got).unwrap();
+        user.0.read_exact(&mut got).unwrap();
+        assert_eq!(got, data);
+    }
+    let stats = stage.proxy.pool("stable");
+    assert_eq!((stats.in_flight, stats.requests, stats.latency.count()), (1, 0, 1));
+    drop(user);
+    assert!(instance.closed());
+    drop(instance);
+    let done = wait_for("the tunnel to end", || Some(stage.proxy.pool("stable")).filter(|s| s.in_flight == 0));
+    assert_eq!((done.requests, done.failures, done.latency.count()), (1, 0, 1));
+}
+
+#[test]
+fn headers_of_one_connection_stay_there_and_an_instance_learns_who_asks() {
+    let stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write(
+        "GET http://shop.example/p?q=1 HTTP/1.1\r\nhost: other\r\nconnection: x-private\r\nx-private: 1\r\nte: trailers\r\n\
+         keep-alive: 5\r\nproxy-connection: x\r\nx-forwarded-for: 9.9.9.9\r\nupgrade: h2c\r\n\r\n",
+    );
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    assert_eq!(head[0], "get /p?q=1 http/1.1");
+    for line in [
+        "host: shop.example",
+        "x-forwarded-for: 9.9.9.9",
+        "x-forwarded-for: 127.0.0.1",
+        "x-forwarded-proto: http",
+        "x-forwarded-host: shop.example",
+    ] {
+        assert_eq!(head.iter().filter(|got| *got == line).count(), 1, "{line} in {head:?}");
+    }
+    assert!(head.iter().any(|line| line.starts_with("x-request-id: ") && line.len() == 14 + 32), "{head:?}");
+    for name in ["connection", "x-private", "te", "keep-alive", "proxy-connection", "upgrade"] {
+        assert!(!head.iter().any(|line| line.starts_with(&format!("{name}:"))), "{name} in {head:?}");
+    }
+    instance.write("HTTP/1.1 200 OK\r\nconnection: keep-alive, x-inner\r\nx-inner: 1\r\nkeep-alive: 5\r\nx-outer: 2\r\ncontent-length: 2\r\n\r\nok");
+    let answer = user.answer();
+    assert_eq!((answer.body.as_str(), answer.header("x-outer")), ("ok", "2"));
+    assert_eq!((answer.header("x-inner"), answer.header("keep-alive"), answer.header("connection")), ("", "", ""));
+}
+
+#[test]
+fn a_request_body_streams_through() {
+    let stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write("POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n");
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    assert!(head.iter().any(|line| line == "transfer-encoding: chunked"), "{head:?}");
+    assert_eq!(instance.chunk().unwrap().unwrap(), b"one", "before the second part exists");
+    user.write("3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(instance.chunk().unwrap().unwrap(), b"two");
+    assert!(instance.chunk().unwrap().is_none());
+    instance.write("HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(user.answer().status, 204);
+}
+
+#[test]
+fn answers_without_a_body_keep_their_headers_and_the_connection() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start(), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let mut user = Client::connect(listen);
+    user.write("HEAD / HTTP/1.1\r\nhost: t\r\n\r\n");
+    let head = user.head().unwrap();
+    let get = user.get("/");
+    assert_eq!(head.header("content-length"), get.header("content-length"));
+    assert_eq!(get.body.len().to_string(), get.header("content-length"));
+    assert_eq!(proxy.pool("stable").requests, 2);
+}
+
+#[test]
+fn a_user_who_asks_before_sending_is_told_to_continue() {
+    let stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write("POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n");
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    assert!(!head.iter().any(|line| line.starts_with("expect")), "{head:?}");
+    assert_eq!(user.head().unwrap().status, 100);
+    user.write("hello");
+    let mut body = [0; 5];
+    instance.0.read_exact(&mut body).unwrap();
+    instance.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!((&body, user.answer().status), (b"hello", 200));
+}
+
+#[test]
+fn requests_that_two_servers_could_read_differently_are_refused() {
+    let stage = Stage::set();
+    let forbidden = [
+        "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 3, 4\r\n\r\nabcd",
+        "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: +3\r\n\r\nabc",
+        "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost : t\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: t\r\n folded: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "CONNECT t:80 HTTP/1.1\r\nhost: t\r\n\r\n",
+    ];
+    for request in forbidden {
+        let mut user = Client::connect(stage.listen);
+        user.write(request);
+        assert_eq!(user.answer().status, 400, "{request:?}");
+    }
+    stage.instance.set_nonblocking(true).unwrap();
+    assert_eq!(stage.instance.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "nothing came through");
+}
+
+#[test]
+fn a_length_beside_chunks_is_dropped_and_the_connection_ends() {
+    // RFC 9112, section 6.3: chunks win, the length must not travel on, and the connection is closed.
+    for request in [
+        "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n",
+    ] {
+        let stage = Stage::set();
+        let mut user = Client::connect(stage.listen);
+        user.write(&format!("{request}0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: t\r\n\r\n"));
+        let mut instance = stage.accept();
+        let head = head_lines(&mut instance);
+        assert!(!head.iter().any(|line| line.starts_with("content-length")), "{head:?}");
+        assert!(head.iter().any(|line| line == "transfer-encoding: chunked"), "{head:?}");
+        assert!(instance.chunk().unwrap().is_none());
+        instance.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(user.answer().status, 200);
+        assert!(user.closed(), "what follows is not read as a request");
+        assert_eq!(stage.proxy_requests(), 1);
+    }
+}
+
+impl Stage {
+    fn proxy_requests(mut self) -> u64 {
+        self.proxy.pool("stable").requests
+    }
+}
+
+#[test]
+fn heads_have_a_bound() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start(), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let many = "x-again: 1\r\n".repeat(200);
+    for (what, headers) in [("long", format!("x-long: {}\r\n", "a".repeat(70_000))), ("many", many)] {
+        let mut user = Client::connect(listen);
+        // The proxy may answer and close before everything is written.
+        let _cut = user.0.get_mut().write_all(format!("GET / HTTP/1.1\r\nhost: t\r\n{headers}\r\n").as_bytes());
+        match user.try_answer() {
+            Ok(answer) => assert_eq!(answer.status, 431, "{what}"),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{what}"),
+        }
+    }
+    assert_eq!(sample.count(), 0);
+    assert_eq!(get(listen, "/").status, 200);
+}
+
+#[test]
+fn a_head_that_comes_too_slowly_is_given_up() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start_with(&["--header-timeout-ms", "200"]), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let mut user = Client::connect(listen);
+    user.write("GET / HTTP/1.1\r\nhost: t\r\nx-slow: ");
+    let answer = user.try_answer();
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 408), "it never ended");
+}
+
+#[test]
+fn connections_have_a_bound_and_those_beyond_it_wait() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start_with(&["--max-connections", "2"]), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let mut users: Vec<Client> = (0..2).map(|_| Client::connect(listen)).collect();
+    assert!(users.iter_mut().all(|user| user.get("/").status == 200));
+    let mut third = Client::connect(listen);
+    third.write("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+    third.0.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert_eq!(third.try_answer().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(sample.count(), 2);
+    drop(users.pop());
+    third.0.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+    assert_eq!(third.answer().status, 200);
+}
+
+#[test]
+fn one_stuck_user_does_not_hold_up_the_others() {
+    let sample = Sample::quick("s", "1");
+    let (mut proxy, listen) = (Proxy::start(), free_address());
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![sample.endpoint()])]));
+    let mut stuck = TcpStream::connect(listen).unwrap();
+    stuck.write_all("GET / HTTP/1.1\r\nhost: t\r\n\r\n".repeat(20_000).as_bytes().split_at(400_000).0).unwrap();
+    let (done, finished) = mpsc::channel();
+    std::thread::spawn(move || done.send(get(listen, "/").status));
+    assert_eq!(finished.recv_timeout(DEADLINE), Ok(200));
+}

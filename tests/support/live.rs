@@ -1,0 +1,258 @@
+//! A real server with real processes in a scratch directory of its own.
+
+use flightdeck::client::Client;
+use flightdeck::model::{Phase, Query, Reply, Rollout};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub const EXE: &str = env!("CARGO_BIN_EXE_flightdeck");
+/// Nothing that these tests wait for takes so long on a machine that is merely busy.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A running server, ended with all its instances when it is dropped (or the test is killed).
+pub struct Server {
+    pub dir: tempfile::TempDir,
+    child: Option<Child>,
+    /// Where users reach the service `shop` in production.
+    pub listen: SocketAddr,
+}
+
+/// The environment of a program that works in `dir` alone.
+pub fn program(dir: &Path) -> Command {
+    let mut command = Command::new(EXE);
+    for (name, folder) in [("CONFIG", "config"), ("DATA", "data"), ("STATE", "state"), ("RUNTIME", "run")] {
+        command.env(format!("FLIGHTDECK_{name}_DIR"), dir.join(folder));
+    }
+    command.env_remove("FLIGHTDECK_SERVER").env_remove("NOTIFY_SOCKET").env("LANG", "C.UTF-8");
+    command.current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Done {
+        Done {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs a command without a terminal.
+pub fn flightdeck(dir: &Path, args: &[&str]) -> Done {
+    program(dir).args(args).output().unwrap().into()
+}
+
+impl Server {
+    /// Starts one and waits until it says that it listens.
+    pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// The same with more arguments for `serve`.
+    pub fn start_with(args: &[&str]) -> Server {
+        let dir = tempfile::Builder::new().prefix("fd-").tempdir().unwrap();
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut server = Server { dir, child: None, listen };
+        server.run(args);
+        server
+    }
+
+    fn run(&mut self, args: &[&str]) {
+        let mut command = program(self.dir.path());
+        command.args(["serve", "--exit-on-stdin-eof"]).args(args);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        self.child = Some(child);
+        let mut said = Vec::new();
+        loop {
+            match lines.recv_timeout(DEADLINE) {
+                Ok(line) if line.contains("listens at") => break,
+                Ok(line) => said.push(line),
+                Err(error) => panic!("waiting for the server to listen: {error}; it said {said:#?}"),
+            }
+        }
+        // Read on, or the server would block on a full pipe.
+        std::thread::spawn(move || while lines.recv().is_ok() {});
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        drop(child.stdin.take());
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("waiting for the server to end after its input closed");
+            }
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
+    /// Ends it and starts another on the same data.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.run(&[]);
+    }
+
+    /// Waits until that command has come to its end.
+    pub fn until_final(&self, id: &str) {
+        eventually(&format!("{id} is final"), || {
+            let receipts: Vec<flightdeck::model::Receipt> =
+                serde_json::from_str(&self.ok(&["get", "receipts", id, "-o", "json"])).unwrap();
+            receipts.iter().all(|receipt| receipt.stage().is_final())
+        });
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path().join("run/server.sock")
+    }
+
+    pub fn client(&self) -> Client {
+        Client::unix(&self.socket()).unwrap()
+    }
+
+    /// Runs a command against it.
+    pub fn run_cli(&self, args: &[&str]) -> Done {
+        flightdeck(self.path(), args)
+    }
+
+    /// The same, which must end well; gives what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let done = self.run_cli(args);
+        assert_eq!(done.code, 0, "{args:?}: {done:#?}");
+        done.out
+    }
+
+    /// The configuration of one service in one critical environment.
+    pub fn config(&self) -> String {
+        format!(
+            r#"
+[environment.production]
+order = 3
+tier = "critical"
+allow_self = true
+[service.shop]
+run = ["{EXE}", "sample-app", "--port", "{{port}}", "--version", "{{version}}", "--settings", "app.toml"]
+health = {{ path = "/healthz", interval = "100ms", healthy = 1, unhealthy = 5, timeout = "5s" }}
+stop = {{ signal = "TERM", grace = "5s" }}
+[service.shop.in.production]
+listen = "{}"
+[service.shop.in.production.canary]
+steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pause = {{}} }}, {{ approval = {{ count = 1 }} }}]
+"#,
+            self.listen
+        )
+    }
+
+    /// Applies that configuration and stores the versions 1.0 and 2.0.
+    pub fn prepare(&self) {
+        std::fs::write(self.path().join("flightdeck.toml"), self.config()).unwrap();
+        self.ok(&["apply", "--yes", "--wait"]);
+        for version in ["1.0", "2.0"] {
+            let file = self.artifact(version);
+            self.ok(&["release", "add", "shop", version, "--artifact", &file, "--wait"]);
+        }
+    }
+
+    /// Brings 1.0 into service.
+    pub fn with_stable(&self) {
+        self.prepare();
+        self.ok(&["deploy", "shop", "1.0", "--to", "production", "--yes", "--wait"]);
+    }
+
+    /// The same, and 2.0 in flight, waiting at 10 % for a person.
+    pub fn with_canary(&self) {
+        self.with_stable();
+        self.ok(&["deploy", "shop", "2.0", "--to", "production", "--yes"]);
+        self.until("the canary waits at 10 %", |rollout| {
+            rollout.phase == Phase::Paused && rollout.step == Some(1) && rollout.candidate().is_some()
+        });
+    }
+
+    /// A gzipped tar that is different for each version.
+    pub fn artifact(&self, version: &str) -> String {
+        let content = format!("latency_ms = 1\n# {version}\n");
+        let file = self.path().join(format!("shop-{version}.tar.gz"));
+        let out = std::fs::File::create(&file).unwrap();
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(out, flate2::Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "app.toml", content.as_bytes()).unwrap();
+        archive.into_inner().unwrap().finish().unwrap().flush().unwrap();
+        file.display().to_string()
+    }
+
+    /// The one rollout.
+    pub fn rollout(&self) -> Option<Rollout> {
+        let reply = block_on(self.client().query(Query::Board)).unwrap();
+        let Reply::Board(rows) = reply else { panic!("{reply:?}") };
+        rows.into_iter().find_map(|row| match row {
+            flightdeck::model::Entity::Rollout(rollout) => Some(*rollout),
+            _ => None,
+        })
+    }
+
+    /// Waits until the one rollout is so.
+    pub fn until(&self, what: &str, is: impl Fn(&Rollout) -> bool) -> Rollout {
+        let mut last = None;
+        eventually(what, || {
+            last = self.rollout();
+            last.as_ref().is_some_and(&is)
+        });
+        last.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Closing its input ends it; waiting could panic again.
+            drop(self.child.as_mut().and_then(|child| child.stdin.take()));
+        } else {
+            self.stop();
+        }
+    }
+}
+
+/// Asks again and again, with a deadline that names what was awaited.
+pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is() {
+        assert!(Instant::now() < deadline, "waiting until {what}");
+        std::thread::park_timeout(LOOK);
+    }
+}
+
+/// Runs one future on a runtime of its own.
+pub fn block_on<T>(task: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async { tokio::time::timeout(DEADLINE, task).await.expect("waiting for an answer") })
+}
