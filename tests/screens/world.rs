@@ -1,7 +1,7 @@
 //! A small world built by hand: three servers, three environments, rollouts in every state. It is
 //! told to the cockpit in the same events that servers send.
 
-use flightdeck::cockpit::app::{ConnectionState, Event, Keymap, Settings, State, update};
+use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -87,6 +87,7 @@ impl Hub {
         }
         self.send(state, Body::SnapshotEnd);
         self.send(state, Body::Link(LinkState::Live { as_of: now() }));
+        tell(state, Event::Wake);
     }
 }
 
@@ -421,6 +422,7 @@ pub fn live(columns: u16, rows: u16) -> State {
     entities.push(Entity::Rollout(Box::new(far)));
     eu.snapshot(&mut state, entities);
     numbers(&mut state, &mut local);
+    tell(&mut state, Event::Wake);
     state
 }
 
@@ -459,18 +461,131 @@ pub fn stale(columns: u16, rows: u16) -> State {
     state
 }
 
-/// Ten thousand rollouts.
+/// Ten thousand rollouts, told once.
 pub fn crowd(columns: u16, rows: u16) -> State {
-    let mut state = live(columns, rows);
-    let mut hub = Hub::new(2, "big");
-    connect(&mut state, 2, "big", true);
-    let entities = (0..10_000).map(|n| {
-        let mut row = rollout("big", &format!("svc-{n:05}"), "production", "1.0.0", "1.1.0", 1 + n % 99);
-        if n % 3 != 0 {
-            row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
-        }
-        Entity::Rollout(Box::new(row))
+    static CROWD: std::sync::OnceLock<State> = std::sync::OnceLock::new();
+    let told = CROWD.get_or_init(|| {
+        let mut state = live(120, 36);
+        connect(&mut state, 2, "big", true);
+        let entities = (0..10_000).map(|n| {
+            let mut row = rollout("big", &format!("svc-{n:05}"), "production", "1.0.0", "1.1.0", 1 + n % 99);
+            if n % 3 != 0 {
+                row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
+            }
+            Entity::Rollout(Box::new(row))
+        });
+        Hub::new(2, "big").snapshot(&mut state, entities.collect());
+        state
     });
-    hub.snapshot(&mut state, entities.collect());
+    let mut state = told.clone();
+    tell(&mut state, Event::Resize { columns, rows });
+    state
+}
+
+/// As [`live`], and the server of the first row is lost.
+pub fn lost(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    connect(&mut state, 0, "local", false);
+    state.connections[0].since = ago(75);
+    state
+}
+
+/// As [`live`], and one watch is not allowed.
+pub fn denied(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    let denied = LinkState::Denied { verb: "list".into(), resource: "rollouts in shop".into() };
+    Hub::new(1, "prod-eu").send(&mut state, Body::Link(denied));
+    tell(&mut state, Event::Wake);
+    state
+}
+
+/// As [`live`], and somebody holds the line.
+pub fn held(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    let mut row = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
+    row.phase = Phase::Paused;
+    row.waits = vec![Wait::Hold("H-3".into())];
+    row.message = "held by H-3".into();
+    let hold = Hold {
+        id: "H-3".into(),
+        source: "local".into(),
+        selector: Selector { environment: Some("production".into()), ..Selector::default() },
+        owner: "bob".into(),
+        reason: Some("errors at the edge".into()),
+        since: ago(240),
+        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into() }],
+    };
+    let mut local = Hub::new(0, "local");
+    local.upsert(&mut state, Entity::Hold(hold));
+    local.upsert(&mut state, Entity::Rollout(Box::new(row)));
+    tell(&mut state, Event::Wake);
+    state
+}
+
+/// Presses a key and answers what it asks the server.
+pub fn ask(state: &mut State, key: &str, answer: impl Fn(&Query) -> Reply) {
+    let effects = update(state, Event::Key(key.into()), now());
+    for effect in effects {
+        if let Effect::Ask { token, query, .. } = effect {
+            tell(state, Event::Reply { token, reply: Ok(Box::new(answer(&query))) });
+        }
+    }
+}
+
+/// Long enough after a confirmation opened that it takes keys.
+pub fn later(state: &mut State) {
+    if let Some(flightdeck::cockpit::app::state::Overlay::Dialog(dialog)) = &mut state.overlay {
+        dialog.opened = ago(2);
+    }
+}
+
+/// What a server answers to the question before a confirmation.
+pub fn prepared(query: &Query, friction: Friction) -> Reply {
+    let Query::Prepare { action, subject } = query else { panic!("{query:?}") };
+    let reduces = action.direction() == Direction::Reduces;
+    let lines: &[&str] = if reduces {
+        &["route: all traffic to 1.9.0, one switch of the proxy", "way back: retry starts from step 1"]
+    } else {
+        &["route: 50 % of production to 1.10.0 (600 of 1200 requests/s)", "ahead: approval by sre, then 100 %", "way back: abort, all traffic to 1.9.0 at once"]
+    };
+    let warnings = if reduces { vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()] } else { Vec::new() };
+    Reply::Prepared(Box::new(Prepared {
+        action: *action,
+        subject: subject.clone(),
+        decision: Decision::Allow { friction },
+        direction: action.direction(),
+        pin: Some(Facts::default().with(Fact::Workload, "checkout").with(Fact::Step, "2").with(Fact::Generation, "31").pin(*action)),
+        forecast: Forecast {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            warnings,
+            step: Some(4),
+            takes: Some(SignedDuration::from_secs(2)),
+            path: None,
+        },
+    }))
+}
+
+pub fn detail(state: &State) -> Detail {
+    let rollout = state.board.rollouts().find(|row| row.service.as_str() == "checkout").unwrap().clone();
+    let raw = serde_json::json!({
+        "service": "checkout", "environment": "production", "env": { "DATABASE_URL": "•••" },
+        "steps": rollout.steps.iter().map(|step| format!("{step:?}")).collect::<Vec<_>>(),
+    });
+    Detail { rollout, instances: Vec::new(), notes: Vec::new(), evidence: Vec::new(), receipts: Vec::new(), raw }
+}
+
+/// An instance's output with so many lines.
+pub fn followed(columns: u16, rows: u16, lines: usize) -> State {
+    let mut state = live(columns, rows);
+    press(&mut state, "enter");
+    let effects = update(&mut state, Event::Key("l".into()), now());
+    let token = effects.iter().find_map(|effect| match effect {
+        Effect::Follow { token, .. } => Some(*token),
+        _ => None,
+    });
+    for n in 0..lines {
+        let line = format!("2026-11-21T11:59:{:02}Z GET /cart/{n} 200 {} ms", n % 60, 3 + n % 40);
+        tell(&mut state, Event::LogLine { token: token.unwrap(), line });
+    }
     state
 }

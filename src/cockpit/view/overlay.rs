@@ -101,14 +101,17 @@ fn pin(items: &[Item]) -> Option<Line> {
 fn wrap((name, words, scope): Line, columns: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let mut line = String::new();
+    // A number and its percent sign stay together.
+    let words = words.replace(" %", "\u{a0}%");
     for word in words.split(' ') {
-        if !line.is_empty() && format::width(&line) + 1 + format::width(word) > columns {
+        let word = word.replace('\u{a0}', " ");
+        if !line.is_empty() && format::width(&line) + 1 + format::width(&word) > columns {
             lines.push((if lines.is_empty() { name } else { "" }, std::mem::take(&mut line), scope));
         }
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
     }
     lines.push((if lines.is_empty() { name } else { "" }, line, scope));
     lines

@@ -160,6 +160,10 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, bu
 
 /// How long already, and what happens by itself and when.
 fn when(ctx: &Ctx<'_>, entry: &Attention) -> String {
+    // A watch that is not allowed never was: there is no age to tell.
+    if entry.severity == Severity::Stale && entry.since >= ctx.now {
+        return String::new();
+    }
     let coming = entry.deadline.map(|at| {
         let left = countdown(at, ctx.now);
         match entry.severity {
