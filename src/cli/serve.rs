@@ -186,7 +186,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         enforced: true,
         read_only: context.globals.read_only,
         operators: serve.operators,
-        ..Policy::default()
+        admins: serve.admins,
     };
     let bound = server::bind(&context.paths.socket(), &access).await.map_err(|error| wrong(&error))?;
     let settings = HubSettings::new(SourceId::from(SOURCE), policy, ledger);
