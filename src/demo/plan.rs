@@ -215,8 +215,9 @@ pub(super) fn write(dir: &Path, exe: &Path) -> Result<Plan, DemoError> {
 /// Ports that are free now, in a row where possible. Below those that outgoing connections are given
 /// (32768 and up on Linux): one of these could take a port between now and the proxy's listening.
 fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, DemoError> {
-    let start = fastrand::u16(0..9_000);
-    let ports = (0..9_000).map(|step| 10_000 + (start + step) % 9_000);
+    // Each demo begins elsewhere, so that two at a time don't find the same ones.
+    let start = std::process::id() % 500 * 18;
+    let ports = (0..9_000).filter_map(|step| u16::try_from(10_000 + (start + step) % 9_000).ok());
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let found: Vec<_> = ports.filter(free).take(count).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
     if found.len() == count { Ok(found) } else { Err(DemoError::Ports) }
