@@ -353,6 +353,8 @@ async fn after_a_restart_each_process_is_adopted_or_its_end_is_told_and_none_is_
     let Rig { scratch, room, digest, .. } = rig;
     drop(room);
     assert!(recorded(&scratch.path("instances/i-2")).unwrap().process.unwrap().kill());
+    let ended = || async { recorded(&scratch.path("instances/i-2"))?.ended };
+    until("its shim to see the end", ended).await;
     let orphan = recorded(&scratch.path("instances/i-3")).unwrap();
     assert!(orphan.shim.kill());
 
