@@ -76,6 +76,21 @@ fn replicas(state: &State, key: &SlotKey) -> u32 {
     service.and_then(|of| of.placements.get(&key.environment)).map_or(1, |of| of.replicas)
 }
 
+impl Coverage {
+    pub fn add(&mut self, other: Coverage) {
+        self.inputs += other.inputs;
+        for (invariant, count) in other.could_fail {
+            *self.could_fail.entry(invariant).or_default() += count;
+        }
+        for (met, count) in other.met {
+            *self.met.entry(met).or_default() += count;
+        }
+        for (how, count) in other.ended {
+            *self.ended.entry(how).or_default() += count;
+        }
+    }
+}
+
 impl Checker {
     fn check(&mut self, holds: bool, invariant: u32, why: impl FnOnce() -> String) {
         if !holds {
@@ -151,8 +166,8 @@ impl Checker {
             }
             Effect::Stop { instance, .. } => {
                 *cover.could_fail.entry(2).or_default() += 1;
-                let routes = state.slots.values().flat_map(|slot| slot.routing.acked.iter().chain(&slot.routing.sent));
-                let endpoints = routes
+                let sent = state.slots.values().flat_map(|slot| slot.routing.acked.iter().chain(&slot.routing.sent));
+                let endpoints = sent
                     .filter_map(|sent| sent.route.as_ref())
                     .flat_map(|route| &route.pools)
                     .flat_map(|pool| &pool.endpoints);
