@@ -2,8 +2,9 @@
 
 mod world;
 
-use flightdeck::cockpit::app::State;
+use flightdeck::cockpit::app::{ConnectionState, Event, State};
 use flightdeck::cockpit::view::{self, Themes};
+use flightdeck::model::*;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -41,11 +42,305 @@ fn screen(state: &State) -> String {
     text(&buffer(state, "dark", true))
 }
 
+/// One snapshot for each size.
+fn every_size(name: &str, make: impl Fn(u16, u16) -> State) {
+    for (columns, rows) in SIZES {
+        let state = make(columns, rows);
+        insta::assert_snapshot!(format!("{name}_{columns}x{rows}"), screen(&state));
+    }
+}
+
+fn after(make: fn(u16, u16) -> State, keys: &'static str) -> impl Fn(u16, u16) -> State {
+    move |columns, rows| {
+        let mut state = make(columns, rows);
+        press(&mut state, keys);
+        state
+    }
+}
+
 #[test]
-fn look() {
-    let (c, r) = std::env::var("SIZE").ok().and_then(|s| s.split_once('x').map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()))).unwrap_or((120, 36));
-    let which = std::env::var("WHICH").unwrap_or_default();
-    let mut state = match which.as_str() { "empty" => empty(c, r), "stale" => stale(c, r), "crowd" => crowd(c, r), _ => live(c, r) };
-    if let Ok(keys) = std::env::var("KEYS") { press(&mut state, &keys); }
-    println!("{}", screen(&state));
+fn no_server() {
+    every_size("no_server", |columns, rows| {
+        let mut state = empty(columns, rows);
+        connect(&mut state, 0, "local", false);
+        state
+    });
+    every_size("connecting", |columns, rows| {
+        let mut state = empty(columns, rows);
+        let new = ConnectionState::Connecting;
+        tell(&mut state, Event::Connection { id: 0, name: "local".into(), state: new });
+        state
+    });
+}
+
+#[test]
+fn nothing_deployed_yet() {
+    every_size("deck_no_services", |columns, rows| {
+        let mut state = empty(columns, rows);
+        connect(&mut state, 0, "local", true);
+        Hub::new(0, "local").snapshot(&mut state, Vec::new());
+        state
+    });
+}
+
+#[test]
+fn deck() {
+    every_size("deck", live);
+    every_size("deck_second_row", after(live, "j"));
+    every_size("deck_needs", after(live, "tab j"));
+    every_size("deck_marked", after(live, "space j space"));
+    every_size("deck_filter", after(live, "/ c h e c k"));
+    every_size("deck_filtered_to_nothing", after(live, "/ z z z enter"));
+}
+
+#[test]
+fn deck_that_may_be_old() {
+    every_size("deck_stale", stale);
+    every_size("deck_stale_row", after(stale, "j j j"));
+    every_size("deck_denied", denied);
+    every_size("deck_hold", held);
+}
+
+#[test]
+fn deck_of_ten_thousand() {
+    every_size("deck_10k", crowd);
+    every_size("deck_10k_end", after(crowd, "G"));
+}
+
+#[test]
+fn rollout() {
+    every_size("rollout", after(live, "enter"));
+    every_size("rollout_events", after(live, "enter e"));
+    every_size("rollout_evidence", after(live, "enter tab tab"));
+    every_size("rollout_receipts", after(live, "enter shift-tab"));
+    every_size("rollout_stale", after(stale, "j j j enter"));
+    every_size("rollout_settled", after(live, "G enter"));
+}
+
+#[test]
+fn rollout_that_another_replaced() {
+    every_size("rollout_replaced", |columns, rows| {
+        let mut state = live(columns, rows);
+        press(&mut state, "enter");
+        let mut newer = world::rollout("local", "checkout", "production", "1.9.0", "1.11.0", 5);
+        newer.run.revision = "r-8".into();
+        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(newer)));
+        state
+    });
+}
+
+#[test]
+fn raw_object() {
+    every_size("rollout_raw", |columns, rows| {
+        let mut state = live(columns, rows);
+        press(&mut state, "enter");
+        let detail = detail(&state);
+        ask(&mut state, "i", |_| Reply::Detail(Box::new(detail.clone())));
+        state
+    });
+}
+
+#[test]
+fn approvals() {
+    every_size("approvals", after(live, "2"));
+    every_size("approvals_superseded", after(live, "2 j"));
+    every_size("approvals_stale", after(lost, "2"));
+    every_size("approvals_none", |columns, rows| {
+        let mut state = empty(columns, rows);
+        connect(&mut state, 0, "local", true);
+        Hub::new(0, "local").snapshot(&mut state, Vec::new());
+        press(&mut state, "2");
+        state
+    });
+}
+
+#[test]
+fn help_and_palette() {
+    every_size("help", after(live, "?"));
+    every_size("help_approvals", after(live, "2 ?"));
+    every_size("palette", after(live, ":"));
+    every_size("palette_typed", after(live, ": p r o tab"));
+}
+
+#[test]
+fn dialogs() {
+    every_size("dialog_abort", |columns, rows| {
+        let mut state = live(columns, rows);
+        ask(&mut state, "a", |query| prepared(query, Friction::Yes));
+        state
+    });
+    every_size("dialog_abort_unanswered", after(live, "a"));
+    every_size("dialog_abort_stale", after(lost, "a"));
+    every_size("dialog_promote", |columns, rows| {
+        let mut state = live(columns, rows);
+        ask(&mut state, "p", |query| prepared(query, Friction::Challenge("checkout 25→50".into())));
+        later(&mut state);
+        press(&mut state, "c h e");
+        state
+    });
+    every_size("dialog_reason", |columns, rows| {
+        let mut state = live(columns, rows);
+        ask(&mut state, "p", |query| prepared(query, Friction::ChallengeAndReason("checkout 25→50".into())));
+        later(&mut state);
+        press(&mut state, "tab b u d g e t");
+        state
+    });
+    every_size("dialog_refused", |columns, rows| {
+        let mut state = live(columns, rows);
+        ask(&mut state, "p", |_| Reply::Refused(Refusal::new(RefusalKind::Denied, "you lack the role release-manager in production")));
+        state
+    });
+    every_size("dialog_moved_on", |columns, rows| {
+        let mut state = live(columns, rows);
+        ask(&mut state, "p", |query| prepared(query, Friction::Challenge("checkout 25→50".into())));
+        let mut moved = world::rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
+        moved.facts = moved.facts.with(Fact::Step, "3").with(Fact::Generation, "32");
+        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(moved)));
+        tell(&mut state, Event::Wake);
+        state
+    });
+    every_size("dialog_hold", after(live, "H"));
+}
+
+#[test]
+fn notices() {
+    every_size("notice_unavailable", after(live, "G u"));
+    every_size("notice_sent", |columns, rows| {
+        let mut state = live(columns, rows);
+        press(&mut state, "a y");
+        state
+    });
+}
+
+#[test]
+fn output_of_an_instance() {
+    every_size("output", |columns, rows| followed(columns, rows, 7));
+    every_size("output_long", |columns, rows| {
+        let mut state = followed(columns, rows, 300);
+        press(&mut state, "ctrl-b");
+        state
+    });
+    every_size("output_ended", |columns, rows| {
+        let mut state = followed(columns, rows, 3);
+        let token = state.output.as_ref().unwrap().token;
+        tell(&mut state, Event::LogEnded { token, why: "the instance's output ended".into() });
+        state
+    });
+}
+
+#[test]
+fn log_of_the_program() {
+    tui_logger::set_default_level(tui_logger::LevelFilter::Trace);
+    let levels = [log::Level::Error, log::Level::Warn, log::Level::Info, log::Level::Debug, log::Level::Trace];
+    for (n, level) in levels.into_iter().cycle().take(40).enumerate() {
+        let text = format!("{n}: connection lost: connection refused server=prod-eu");
+        let mut record = log::Record::builder();
+        record.level(level).target("flightdeck::cockpit::shell");
+        tui_logger::Drain::new().log(&record.args(format_args!("{text}")).build());
+    }
+    tui_logger::move_events();
+    for (columns, rows) in SIZES {
+        let state = after(live, "6")(columns, rows);
+        insta::assert_snapshot!(format!("logs_{columns}x{rows}"), without_clock(&screen(&state)));
+    }
+    let state = after(live, "6 pgup")(120, 24);
+    insta::assert_snapshot!("logs_page_back", without_clock(&screen(&state)));
+}
+
+/// The widget's clock is the machine's.
+fn without_clock(text: &str) -> String {
+    let line = |line: &str| {
+        let at = line.match_indices(':').find_map(|(at, _)| {
+            let clock = line.get(at.checked_sub(2)?..at + 6)?;
+            let digits = clock.bytes().enumerate().all(|(n, byte)| if n % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
+            digits.then_some(at - 2)
+        });
+        at.map_or_else(|| line.to_owned(), |at| format!("{}HH:MM:SS{}", &line[..at], &line[at + 8..]))
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn too_small() {
+    for (columns, rows) in [(20, 5), (39, 24), (80, 9), (1, 1)] {
+        insta::assert_snapshot!(format!("too_small_{columns}x{rows}"), screen(&live(columns, rows)));
+    }
+}
+
+#[test]
+fn styles_of_the_deck() {
+    for theme in ["dark", "light"] {
+        insta::assert_snapshot!(format!("deck_styles_{theme}"), styles(&buffer(&live(80, 24), theme, true)));
+    }
+}
+
+/// Runs of one style, a line each: row, columns, text, style.
+fn styles(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in 0..buffer.area.height {
+        let mut run: Option<(u16, String, ratatui::style::Style)> = None;
+        let flush = |run: Option<(u16, String, ratatui::style::Style)>, out: &mut String| {
+            if let Some((x, text, style)) = run.filter(|(_, text, _)| !text.trim().is_empty()) {
+                let (fg, bg) = (style.fg.unwrap(), style.bg.unwrap());
+                out.push_str(&format!("{y:2},{x:2} {:40} {fg} on {bg} {:?}\n", text.trim_end(), style.add_modifier));
+            }
+        };
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            match &mut run {
+                Some((_, text, style)) if *style == cell.style() => text.push_str(cell.symbol()),
+                _ => {
+                    flush(run.take(), &mut out);
+                    run = Some((x, cell.symbol().to_owned(), cell.style()));
+                }
+            }
+        }
+        flush(run, &mut out);
+    }
+    out
+}
+
+#[test]
+fn without_colour_the_screen_says_the_same() {
+    for make in [live, stale, denied, held] {
+        let (with, without) = (buffer(&make(120, 36), "dark", true), buffer(&make(120, 36), "dark", false));
+        assert_eq!(text(&with), text(&without));
+        for cell in &without.content {
+            assert_eq!((cell.fg, cell.bg), (ratatui::style::Color::Reset, ratatui::style::Color::Reset));
+        }
+    }
+}
+
+#[test]
+fn hostile_names_never_reach_the_terminal() {
+    let mut state = live(120, 36);
+    let hostile = "a\u{1b}]52;c;AAAA\u{7}b\u{202e}c\u{200b}d\u{9b}31m";
+    let mut row = world::rollout("local", hostile, "production", hostile, hostile, 25);
+    row.message = hostile.into();
+    Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(row)));
+    for keys in ["", "enter", "a", "?"] {
+        if !keys.is_empty() {
+            press(&mut state, keys);
+        }
+        let shown = screen(&state);
+        assert!(!shown.chars().any(|c| c != '\n' && c.is_control()), "{shown:?}");
+        assert!(!shown.contains('\u{202e}') && !shown.contains('\u{200b}'), "{shown:?}");
+    }
+}
+
+#[test]
+fn every_size_can_be_drawn() {
+    let mut state = live(120, 36);
+    for keys in ["", "enter", "esc 2", "esc 6", "?", "esc :", "esc 1 a"] {
+        if !keys.is_empty() {
+            press(&mut state, keys);
+        }
+        for columns in [1, 20, 39, 40, 41, 55, 77, 80, 99, 118, 131, 168, 240] {
+            for rows in [1, 5, 9, 10, 11, 15, 16, 17, 24, 31, 70] {
+                tell(&mut state, Event::Resize { columns, rows });
+                let shown = screen(&state);
+                assert_eq!(shown.lines().count(), usize::from(rows), "{keys} {columns}x{rows}");
+            }
+        }
+    }
 }

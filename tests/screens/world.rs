@@ -1,7 +1,7 @@
 //! A small world built by hand: three servers, three environments, rollouts in every state. It is
 //! told to the cockpit in the same events that servers send.
 
-use flightdeck::cockpit::app::{ConnectionState, Event, Keymap, Settings, State, update};
+use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -87,6 +87,7 @@ impl Hub {
         }
         self.send(state, Body::SnapshotEnd);
         self.send(state, Body::Link(LinkState::Live { as_of: now() }));
+        tell(state, Event::Wake);
     }
 }
 
@@ -218,8 +219,24 @@ fn failing(run: &Run) -> Evidence {
             stable_requests: 2740,
             verdict: MetricVerdict::Fail,
             metrics: vec![
-                result("error_rate", 0.041, 0.003, "at most 1 %", "ratio", MetricVerdict::Fail, "errors 4.1 % against 0.3 % at stable, limit 1 %"),
-                result("latency_p95", 212.0, 181.0, "at most 250 ms", "ms", MetricVerdict::Pass, "p95 212 ms against 181 ms at stable, at most 250 ms"),
+                result(
+                    "error_rate",
+                    0.041,
+                    0.003,
+                    "at most 1 %",
+                    "ratio",
+                    MetricVerdict::Fail,
+                    "errors 4.1 % against 0.3 % at stable, limit 1 %",
+                ),
+                result(
+                    "latency_p95",
+                    212.0,
+                    181.0,
+                    "at most 250 ms",
+                    "ms",
+                    MetricVerdict::Pass,
+                    "p95 212 ms against 181 ms at stable, at most 250 ms",
+                ),
             ],
         }),
         summary: "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %".into(),
@@ -267,7 +284,8 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
 }
 
 pub fn approval(run: &Run, service: &str, environment: &str, id: &str) -> Approval {
-    let release = |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
+    let release =
+        |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
     Approval {
         id: id.into(),
         run: run.clone(),
@@ -312,7 +330,14 @@ fn checkout() -> (Rollout, Vec<Entity>) {
         instance(&run, "i2", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
         instance(&run, "i3", ArmRole::Stable, "1.9.0", InstanceState::Draining, 1),
         instance(&run, "i4", ArmRole::Candidate, "1.10.0", InstanceState::Ready, 0),
-        instance(&run, "i5", ArmRole::Candidate, "1.10.0", InstanceState::BackingOff { why: "exit status 3".into() }, 4),
+        instance(
+            &run,
+            "i5",
+            ArmRole::Candidate,
+            "1.10.0",
+            InstanceState::BackingOff { why: "exit status 3".into() },
+            4,
+        ),
         receipt(
             &run,
             "c1",
@@ -321,7 +346,12 @@ fn checkout() -> (Rollout, Vec<Entity>) {
                 (0, Stage::Requested),
                 (12, Stage::Accepted),
                 (31, Stage::Observed),
-                (840, Stage::Effective { proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() } }),
+                (
+                    840,
+                    Stage::Effective {
+                        proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() },
+                    },
+                ),
             ],
         ),
     ];
@@ -361,7 +391,8 @@ fn local_rollouts() -> Vec<Entity> {
     let mut cart = rollout("local", "cart", "staging", "0.8.0", "0.9.0", 50);
     cart.phase = Phase::RollingBack;
     cart.message = "p99 1210 ms against 240 ms at stable, limit 500 ms".into();
-    cart.arms[1].traffic = Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
+    cart.arms[1].traffic =
+        Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
     cart.since = ago(3);
 
     entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Box::new(row))));
@@ -391,6 +422,7 @@ pub fn live(columns: u16, rows: u16) -> State {
     entities.push(Entity::Rollout(Box::new(far)));
     eu.snapshot(&mut state, entities);
     numbers(&mut state, &mut local);
+    tell(&mut state, Event::Wake);
     state
 }
 
@@ -418,10 +450,7 @@ fn numbers(state: &mut State, local: &mut Hub) {
             [some.then_some((5, 0, 40)), Some((7, 0, 38))]
         })),
     );
-    local.send(
-        state,
-        Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])),
-    );
+    local.send(state, Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])));
 }
 
 /// As [`live`], then a server is lost for 41 s.
@@ -432,18 +461,131 @@ pub fn stale(columns: u16, rows: u16) -> State {
     state
 }
 
-/// Ten thousand rollouts.
+/// Ten thousand rollouts, told once.
 pub fn crowd(columns: u16, rows: u16) -> State {
-    let mut state = live(columns, rows);
-    let mut hub = Hub::new(2, "big");
-    connect(&mut state, 2, "big", true);
-    let entities = (0..10_000).map(|n| {
-        let mut row = rollout("big", &format!("svc-{n:05}"), "production", "1.0.0", "1.1.0", 1 + n % 99);
-        if n % 3 != 0 {
-            row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
-        }
-        Entity::Rollout(Box::new(row))
+    static CROWD: std::sync::OnceLock<State> = std::sync::OnceLock::new();
+    let told = CROWD.get_or_init(|| {
+        let mut state = live(120, 36);
+        connect(&mut state, 2, "big", true);
+        let entities = (0..10_000).map(|n| {
+            let mut row = rollout("big", &format!("svc-{n:05}"), "production", "1.0.0", "1.1.0", 1 + n % 99);
+            if n % 3 != 0 {
+                row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
+            }
+            Entity::Rollout(Box::new(row))
+        });
+        Hub::new(2, "big").snapshot(&mut state, entities.collect());
+        state
     });
-    hub.snapshot(&mut state, entities.collect());
+    let mut state = told.clone();
+    tell(&mut state, Event::Resize { columns, rows });
+    state
+}
+
+/// As [`live`], and the server of the first row is lost.
+pub fn lost(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    connect(&mut state, 0, "local", false);
+    state.connections[0].since = ago(75);
+    state
+}
+
+/// As [`live`], and one watch is not allowed.
+pub fn denied(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    let denied = LinkState::Denied { verb: "list".into(), resource: "rollouts in shop".into() };
+    Hub::new(1, "prod-eu").send(&mut state, Body::Link(denied));
+    tell(&mut state, Event::Wake);
+    state
+}
+
+/// As [`live`], and somebody holds the line.
+pub fn held(columns: u16, rows: u16) -> State {
+    let mut state = live(columns, rows);
+    let mut row = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
+    row.phase = Phase::Paused;
+    row.waits = vec![Wait::Hold("H-3".into())];
+    row.message = "held by H-3".into();
+    let hold = Hold {
+        id: "H-3".into(),
+        source: "local".into(),
+        selector: Selector { environment: Some("production".into()), ..Selector::default() },
+        owner: "bob".into(),
+        reason: Some("errors at the edge".into()),
+        since: ago(240),
+        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into() }],
+    };
+    let mut local = Hub::new(0, "local");
+    local.upsert(&mut state, Entity::Hold(hold));
+    local.upsert(&mut state, Entity::Rollout(Box::new(row)));
+    tell(&mut state, Event::Wake);
+    state
+}
+
+/// Presses a key and answers what it asks the server.
+pub fn ask(state: &mut State, key: &str, answer: impl Fn(&Query) -> Reply) {
+    let effects = update(state, Event::Key(key.into()), now());
+    for effect in effects {
+        if let Effect::Ask { token, query, .. } = effect {
+            tell(state, Event::Reply { token, reply: Ok(Box::new(answer(&query))) });
+        }
+    }
+}
+
+/// Long enough after a confirmation opened that it takes keys.
+pub fn later(state: &mut State) {
+    if let Some(flightdeck::cockpit::app::state::Overlay::Dialog(dialog)) = &mut state.overlay {
+        dialog.opened = ago(2);
+    }
+}
+
+/// What a server answers to the question before a confirmation.
+pub fn prepared(query: &Query, friction: Friction) -> Reply {
+    let Query::Prepare { action, subject } = query else { panic!("{query:?}") };
+    let reduces = action.direction() == Direction::Reduces;
+    let lines: &[&str] = if reduces {
+        &["route: all traffic to 1.9.0, one switch of the proxy", "way back: retry starts from step 1"]
+    } else {
+        &["route: 50 % of production to 1.10.0 (600 of 1200 requests/s)", "ahead: approval by sre, then 100 %", "way back: abort, all traffic to 1.9.0 at once"]
+    };
+    let warnings = if reduces { vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()] } else { Vec::new() };
+    Reply::Prepared(Box::new(Prepared {
+        action: *action,
+        subject: subject.clone(),
+        decision: Decision::Allow { friction },
+        direction: action.direction(),
+        pin: Some(Facts::default().with(Fact::Workload, "checkout").with(Fact::Step, "2").with(Fact::Generation, "31").pin(*action)),
+        forecast: Forecast {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            warnings,
+            step: Some(4),
+            takes: Some(SignedDuration::from_secs(2)),
+            path: None,
+        },
+    }))
+}
+
+pub fn detail(state: &State) -> Detail {
+    let rollout = state.board.rollouts().find(|row| row.service.as_str() == "checkout").unwrap().clone();
+    let raw = serde_json::json!({
+        "service": "checkout", "environment": "production", "env": { "DATABASE_URL": "•••" },
+        "steps": rollout.steps.iter().map(|step| format!("{step:?}")).collect::<Vec<_>>(),
+    });
+    Detail { rollout, instances: Vec::new(), notes: Vec::new(), evidence: Vec::new(), receipts: Vec::new(), raw }
+}
+
+/// An instance's output with so many lines.
+pub fn followed(columns: u16, rows: u16, lines: usize) -> State {
+    let mut state = live(columns, rows);
+    press(&mut state, "enter");
+    let effects = update(&mut state, Event::Key("l".into()), now());
+    let token = effects.iter().find_map(|effect| match effect {
+        Effect::Follow { token, .. } => Some(*token),
+        _ => None,
+    });
+    for n in 0..lines {
+        let line = format!("2026-11-21T11:59:{:02}Z GET /cart/{n} 200 {} ms", n % 60, 3 + n % 40);
+        tell(&mut state, Event::LogLine { token: token.unwrap(), line });
+    }
     state
 }

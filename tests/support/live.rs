@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub const EXE: &str = env!("CARGO_BIN_EXE_flightdeck");
 /// Nothing that these tests wait for takes so long on a machine that is merely busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(10);
@@ -165,6 +165,15 @@ listen = "{}"
 steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pause = {{}} }}, {{ approval = {{ count = 1 }} }}]
 "#,
             self.listen
+        )
+    }
+
+    /// The same with a second environment, `staging`, where the service listens elsewhere.
+    pub fn config_of_two(&self) -> String {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        format!(
+            "[environment.staging]\norder = 2\n{}[service.shop.in.staging]\nlisten = \"{elsewhere}\"\n",
+            self.config()
         )
     }
 

@@ -58,13 +58,22 @@ fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
     }
 }
 
-/// Compared with every route that may be in force, the candidate gets nothing more, and somewhere less.
+/// Compared with every route that may be in force, the candidate gets nothing more and somewhere
+/// less, and nobody gets requests who could not get any before: if the journal loses such a route,
+/// nothing that is in it is unknown.
 fn lowers_exposure(slot: &Slot, route: &Route) -> bool {
     let Some(candidate) = &slot.candidate else { return false };
+    let before = || slot.routing.in_force().filter_map(|sent| sent.route.as_ref());
     let weight =
         |route: &Route| route.pools.iter().find(|pool| pool.pool == *candidate).map_or(Ppm::ZERO, |pool| pool.weight);
-    let before = || slot.routing.in_force().map(|sent| sent.weight(candidate));
-    before().all(|before| weight(route) <= before) && before().any(|before| weight(route) < before)
+    let endpoints = |route: &Route| -> Vec<Endpoint> {
+        route.pools.iter().flat_map(|pool| pool.endpoints.iter().cloned()).collect()
+    };
+    let known: Vec<_> = before().flat_map(endpoints).collect();
+    before().all(|before| weight(route) <= weight(before))
+        && before().any(|before| weight(route) < weight(before))
+        && before().all(|before| before.listen == route.listen)
+        && endpoints(route).iter().all(|endpoint| known.contains(endpoint))
 }
 
 /// What the proxy should follow; `None`: nothing.

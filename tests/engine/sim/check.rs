@@ -1,7 +1,9 @@
 //! The invariants of the engine, checked on the state, on each effect and on the fake proxy.
 
 use super::fake::Fake;
-use flightdeck::engine::core::{Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, Slot, SlotKey, State};
+use flightdeck::engine::core::{
+    Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, RunState, Slot, SlotKey, State,
+};
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::{Action, DeploymentOutcome, Ppm, Step, Subject};
 use jiff::SignedDuration;
@@ -235,7 +237,7 @@ impl Checker {
         if let Some(pool) = stable(slot).filter(|_| !slot.removed) {
             let staying = pool.instances.values().filter(|of| !of.leaving).count();
             let wanted = replicas(state, key) as usize;
-            *cover.could_fail.entry(2).or_default() += u64::from(slot.run.as_ref().is_some_and(|run| run.active()));
+            *cover.could_fail.entry(2).or_default() += u64::from(slot.run.as_ref().is_some_and(RunState::active));
             self.check(staying >= wanted, 2, || format!("{key}: stable has {staying} of {wanted} instances"));
         }
         if let Some(run) = slot.run.as_ref().filter(|run| run.active())

@@ -160,6 +160,10 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, bu
 
 /// How long already, and what happens by itself and when.
 fn when(ctx: &Ctx<'_>, entry: &Attention) -> String {
+    // A watch that is not allowed never was: there is no age to tell.
+    if entry.severity == Severity::Stale && entry.since >= ctx.now {
+        return String::new();
+    }
     let coming = entry.deadline.map(|at| {
         let left = countdown(at, ctx.now);
         match entry.severity {
@@ -186,7 +190,9 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Version => pen.cell("version", *width, style),
             Column::Step => pen.right("step", *width, style),
             Column::Traffic => pen.cell("traffic", *width, style),
-            Column::Errors if *width > NUMBERS => pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style),
+            Column::Errors if *width > NUMBERS => {
+                pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style)
+            }
             Column::Errors => pen.right("err% c/s", *width, style),
             Column::P95 => pen.cell("p95 ms", width - NUMBERS, style).right("c/s", NUMBERS, style),
             Column::Rps => pen.right("rps", *width, style),
@@ -361,4 +367,3 @@ fn replicas(rollout: &Rollout) -> String {
     let arm = |role: &ArmRole| rollout.arm(role).map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired));
     [arm(&ArmRole::Stable), arm(&ArmRole::Candidate)].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
-
