@@ -103,7 +103,7 @@ const PLACES: [Place; 12] = [
     place(("checkout", "staging"), 1, "1.10.0", None, 12, QUICK),
     place(("payments", "staging"), 1, "2.4.0", None, 12, QUICK),
     place(("catalog", "staging"), 1, "5.1.0", Some("5.2.0"), 12, CATALOG),
-    place(("search", "staging"), 1, "3.1.0", None, 12, QUICK),
+    place(("search", "staging"), 1, "3.0.4", None, 12, QUICK),
     place(("checkout", "dev"), 1, "1.10.0", None, 4, QUICK),
     place(("search", "dev"), 1, "3.1.0", Some("3.1.1"), 4, QUICK),
     place(("catalog", "dev"), 1, "5.2.0", None, 4, QUICK),
@@ -125,7 +125,7 @@ tier = "critical"
 [analysis.golden]
 error_rate = { max = "2%", over_stable = "1.5%" }
 latency_p95 = { max = "500ms" }
-min_requests = 150
+min_requests = 220
 missing = "pause"
 window = "45s"
 "#;
