@@ -94,24 +94,30 @@ impl Server {
         std::thread::spawn(move || while lines.recv().is_ok() {});
     }
 
-    /// Ends it in order.
+    /// Ends it with all its instances.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         drop(child.stdin.take());
-        let deadline = Instant::now() + DEADLINE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                panic!("waiting for the server to end after its input closed");
-            }
-            std::thread::park_timeout(LOOK);
-        }
+        ended(&mut child);
+    }
+
+    /// Ends it as a service manager does; its instances go on.
+    pub fn terminate(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        ended(&mut child);
+    }
+
+    /// Starts another on the same data.
+    pub fn start_again(&mut self) {
+        self.run(&[]);
     }
 
     /// Ends it and starts another on the same data.
     pub fn restart(&mut self) {
         self.stop();
-        self.run(&[]);
+        self.start_again();
     }
 
     /// Waits until that command has come to its end.
@@ -245,6 +251,17 @@ impl Drop for Server {
         } else {
             self.stop();
         }
+    }
+}
+
+fn ended(child: &mut Child) {
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("waiting for the server to end");
+        }
+        std::thread::park_timeout(LOOK);
     }
 }
 
