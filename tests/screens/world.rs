@@ -44,9 +44,10 @@ pub fn press(state: &mut State, keys: &str) {
 
 pub fn connect(state: &mut State, id: usize, name: &str, up: bool) {
     let actor = Actor { name: "alice".into(), uid: Some(1000), roles: vec!["sre".into()] };
-    let new = match up {
-        true => ConnectionState::Up { actor, enforced: true },
-        false => ConnectionState::Down { why: "connection refused".into() },
+    let new = if up {
+        ConnectionState::Up { actor, enforced: true }
+    } else {
+        ConnectionState::Down { why: "connection refused".into() }
     };
     tell(state, Event::Connection { id, name: name.into(), state: new });
 }
@@ -128,7 +129,7 @@ fn steps() -> Arc<[Step]> {
 }
 
 fn arm(role: ArmRole, version: &str, share: Ppm, ready: u32) -> Arm {
-    let digest: String = version.bytes().map(|byte| format!("{byte:02x}")).collect::<String>().repeat(16);
+    let digest: String = version.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat().repeat(16);
     Arm {
         role,
         version: version.into(),
@@ -219,8 +220,24 @@ fn failing(run: &Run) -> Evidence {
             stable_requests: 2740,
             verdict: MetricVerdict::Fail,
             metrics: vec![
-                result("error_rate", 0.041, 0.003, "at most 1 %", "ratio", MetricVerdict::Fail, "errors 4.1 % against 0.3 % at stable, limit 1 %"),
-                result("latency_p95", 212.0, 181.0, "at most 250 ms", "ms", MetricVerdict::Pass, "p95 212 ms against 181 ms at stable, at most 250 ms"),
+                result(
+                    "error_rate",
+                    0.041,
+                    0.003,
+                    "at most 1 %",
+                    "ratio",
+                    MetricVerdict::Fail,
+                    "errors 4.1 % against 0.3 % at stable, limit 1 %",
+                ),
+                result(
+                    "latency_p95",
+                    212.0,
+                    181.0,
+                    "at most 250 ms",
+                    "ms",
+                    MetricVerdict::Pass,
+                    "p95 212 ms against 181 ms at stable, at most 250 ms",
+                ),
             ],
         }),
         summary: "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %".into(),
@@ -268,7 +285,8 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
 }
 
 pub fn approval(run: &Run, service: &str, environment: &str, id: &str) -> Approval {
-    let release = |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
+    let release =
+        |version: &str, hex: &str| ReleaseRef { version: version.into(), digest: format!("sha256:{}", hex.repeat(16)) };
     Approval {
         id: id.into(),
         run: run.clone(),
@@ -313,7 +331,14 @@ fn checkout() -> (Rollout, Vec<Entity>) {
         instance(&run, "i2", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
         instance(&run, "i3", ArmRole::Stable, "1.9.0", InstanceState::Draining, 1),
         instance(&run, "i4", ArmRole::Candidate, "1.10.0", InstanceState::Ready, 0),
-        instance(&run, "i5", ArmRole::Candidate, "1.10.0", InstanceState::BackingOff { why: "exit status 3".into() }, 4),
+        instance(
+            &run,
+            "i5",
+            ArmRole::Candidate,
+            "1.10.0",
+            InstanceState::BackingOff { why: "exit status 3".into() },
+            4,
+        ),
         receipt(
             &run,
             "c1",
@@ -322,7 +347,12 @@ fn checkout() -> (Rollout, Vec<Entity>) {
                 (0, Stage::Requested),
                 (12, Stage::Accepted),
                 (31, Stage::Observed),
-                (840, Stage::Effective { proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() } }),
+                (
+                    840,
+                    Stage::Effective {
+                        proof: Proof { text: "standing at step 2 of 6; route 41 unchanged at 5 %".into() },
+                    },
+                ),
             ],
         ),
     ];
@@ -362,7 +392,8 @@ fn local_rollouts() -> Vec<Entity> {
     let mut cart = rollout("local", "cart", "staging", "0.8.0", "0.9.0", 50);
     cart.phase = Phase::RollingBack;
     cart.message = "p99 1210 ms against 240 ms at stable, limit 500 ms".into();
-    cart.arms[1].traffic = Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
+    cart.arms[1].traffic =
+        Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
     cart.since = ago(3);
 
     entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Box::new(row))));
@@ -420,10 +451,7 @@ fn numbers(state: &mut State, local: &mut Hub) {
             [some.then_some((5, 0, 40)), Some((7, 0, 38))]
         })),
     );
-    local.send(
-        state,
-        Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])),
-    );
+    local.send(state, Body::Samples(samples(&target("local", "dev", "checkout"), |_| [None, Some((3, 0, 12))])));
 }
 
 /// As [`live`], then a server is lost for 41 s.
@@ -519,15 +547,29 @@ pub fn prepared(query: &Query, friction: Friction) -> Reply {
     let lines: &[&str] = if reduces {
         &["route: all traffic to 1.9.0, one switch of the proxy", "way back: retry starts from step 1"]
     } else {
-        &["route: 50 % of production to 1.10.0 (600 of 1200 requests/s)", "ahead: approval by sre, then 100 %", "way back: abort, all traffic to 1.9.0 at once"]
+        &[
+            "route: 50 % of production to 1.10.0 (600 of 1200 requests/s)",
+            "ahead: approval by sre, then 100 %",
+            "way back: abort, all traffic to 1.9.0 at once",
+        ]
     };
-    let warnings = if reduces { vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()] } else { Vec::new() };
+    let warnings = if reduces {
+        vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()]
+    } else {
+        Vec::new()
+    };
     Reply::Prepared(Box::new(Prepared {
         action: *action,
         subject: subject.clone(),
         decision: Decision::Allow { friction },
         direction: action.direction(),
-        pin: Some(Facts::default().with(Fact::Workload, "checkout").with(Fact::Step, "2").with(Fact::Generation, "31").pin(*action)),
+        pin: Some(
+            Facts::default()
+                .with(Fact::Workload, "checkout")
+                .with(Fact::Step, "2")
+                .with(Fact::Generation, "31")
+                .pin(*action),
+        ),
         forecast: Forecast {
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             warnings,

@@ -6,8 +6,8 @@ use super::{Ctx, Scope, format, rect};
 use crate::board::Freshness;
 use crate::cockpit::app::ConnectionState;
 use crate::cockpit::app::age::age;
-use crate::cockpit::app::hints::footer as footer_keys;
 use crate::cockpit::app::header::{Header, SourceItem, header as about};
+use crate::cockpit::app::hints::footer as footer_keys;
 use crate::cockpit::app::state::{Overlay, Tone};
 use ratatui::buffer::Buffer;
 

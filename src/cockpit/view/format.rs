@@ -122,14 +122,24 @@ mod tests {
 
     #[test]
     fn spans_of_a_plan_are_exact() {
-        for (seconds, plan) in [(0, "0 s"), (59, "59 s"), (90, "90 s"), (300, "5 m"), (301, "5 m 1 s"), (5400, "1 h 30 m")] {
+        for (seconds, plan) in
+            [(0, "0 s"), (59, "59 s"), (90, "90 s"), (300, "5 m"), (301, "5 m 1 s"), (5400, "1 h 30 m")]
+        {
             assert_eq!(exact(SignedDuration::from_secs(seconds)), plan);
         }
     }
 
     #[test]
     fn numbers_keep_their_width() {
-        for (value, expected) in [(0.0, "0"), (0.41, "0.4"), (12.4, "12"), (310.0, "310"), (1234.0, "1.2k"), (45_000.0, "45k"), (1.25e6, "1.2M")] {
+        for (value, expected) in [
+            (0.0, "0"),
+            (0.41, "0.4"),
+            (12.4, "12"),
+            (310.0, "310"),
+            (1234.0, "1.2k"),
+            (45_000.0, "45k"),
+            (1.25e6, "1.2M"),
+        ] {
             assert_eq!(rate(value), expected);
         }
         for (share, expected) in [(0.0, "0.0"), (0.0001, "<.1"), (0.041, "4.1"), (0.37, "37"), (1.0, "100")] {

@@ -143,7 +143,10 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
     let needs_reason = matches!(dialog.friction, Friction::ChallengeAndReason(_));
     if let Some(text) = challenge {
         let mut pen = Pen::new(buf, inner, row);
-        pen.cell("type", NAME, ctx.style(Scope::Column)).put(text, ctx.style(Scope::DialogChallenge)).skip(2).put("› ", hint);
+        pen.cell("type", NAME, ctx.style(Scope::Column))
+            .put(text, ctx.style(Scope::DialogChallenge))
+            .skip(2)
+            .put("› ", hint);
         field(ctx, &mut pen, &dialog.challenge, dialog.field == Field::Challenge);
         row += 1;
     }
@@ -180,7 +183,8 @@ fn palette_box(ctx: &Ctx<'_>, palette: &Palette, area: Rect, buf: &mut Buffer) {
     let height = u16::try_from(shown).unwrap_or(0) + 3;
     let at = Rect { x: area.x + (area.width - width) / 2, y: area.y + 1, width, height: height.min(area.height) };
     let right = "Tab complete  ↑ history  Enter run  Esc leave".to_owned();
-    let inner = window(buf, at, &Title { left: "Command".to_owned(), right, focus: true }, Scope::BorderFocus, ctx.theme);
+    let inner =
+        window(buf, at, &Title { left: "Command".to_owned(), right, focus: true }, Scope::BorderFocus, ctx.theme);
     let mut pen = Pen::new(buf, inner, 0);
     pen.put(": ", ctx.style(Scope::Key));
     field(ctx, &mut pen, &palette.input, true);
@@ -191,11 +195,8 @@ fn palette_box(ctx: &Ctx<'_>, palette: &Palette, area: Rect, buf: &mut Buffer) {
         if chosen {
             buf.set_style(Rect { y: inner.y + row, height: 1, ..inner }, ctx.style(Scope::Selection));
         }
-        let (text, help) = if completion.available {
-            (Scope::Text, Scope::Dim)
-        } else {
-            (Scope::KeyOff, Scope::KeyOff)
-        };
+        let (text, help) =
+            if completion.available { (Scope::Text, Scope::Dim) } else { (Scope::KeyOff, Scope::KeyOff) };
         let mut pen = Pen::new(buf, inner, row);
         pen.cell(if chosen { "▌" } else { "" }, 2, ctx.style(Scope::SelectionBar));
         pen.cell(&completion.text, column, ctx.style(text)).skip(2).put(&completion.help, ctx.style(help));

@@ -41,7 +41,8 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     }
     if let Some(area) = ctx.layout.detail {
         let chosen = rows::selected_approval(ctx.state);
-        let left = chosen.map_or_else(String::new, |approval| format!("{} in {}", approval.service, approval.environment));
+        let left =
+            chosen.map_or_else(String::new, |approval| format!("{} in {}", approval.service, approval.environment));
         edge(buf, frame, area.y - 1, Edge::Between, &Title { left, ..Title::default() }, ctx.theme);
         if let Some(approval) = chosen {
             details(ctx, approval, rect(area), buf);

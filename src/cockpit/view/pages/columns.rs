@@ -121,9 +121,12 @@ mod tests {
 
     #[test]
     fn columns_go_and_come_in_the_stated_order() {
-        let names = |width| plan(width).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
         use Column as C;
-        assert_eq!(names(118), [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::P95, C::Rps, C::Phase]);
+        let names = |width| plan(width).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
+        assert_eq!(
+            names(118),
+            [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::P95, C::Rps, C::Phase]
+        );
         assert_eq!(names(78), [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::Phase]);
         assert_eq!(names(38), [C::Service, C::Environment, C::Phase]);
         assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Cause]);

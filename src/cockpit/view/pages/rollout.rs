@@ -12,7 +12,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{Metric, Pair};
 use crate::cockpit::view::widgets::{bar, track};
 use crate::cockpit::view::{Ctx, Scope, format, rect};
-use crate::model::{Action, Arm, ArmRole, Evidence, Phase, Rollout, TrafficSource, Wait};
+use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, TrafficSource, Wait};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -103,7 +103,14 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     row(buf, 4, "because", &|pen| {
         let old = rows::freshness(ctx.state, rollout).problem(ctx.now);
         match old {
-            Some(problem) => pen.put(&format!("◌ {problem}; last known: {}", rollout.message), ctx.style(Scope::LinkStale)),
+            None if rollout.phase.in_flight() && verdict(ctx, rollout) => {
+                let evidence = rows::evidence(ctx.state, &rollout.run);
+                let summary = evidence.first().map_or("", |evidence| evidence.summary.as_str());
+                pen.put(&format!("✗ {summary}"), ctx.style(Scope::StageBad))
+            }
+            Some(problem) => {
+                pen.put(&format!("◌ {problem}; last known: {}", rollout.message), ctx.style(Scope::LinkStale))
+            }
             None => pen.put(if rollout.message.is_empty() { "-" } else { &rollout.message }, text),
         };
     });
@@ -111,6 +118,13 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
         let (words, scope) = way_back(rollout);
         pen.put(&words, ctx.style(scope));
     });
+}
+
+/// Does the newest judgement say that a limit is broken?
+fn verdict(ctx: &Ctx<'_>, rollout: &Rollout) -> bool {
+    let evidence = rows::evidence(ctx.state, &rollout.run);
+    let report = evidence.first().and_then(|evidence| evidence.analysis.as_ref());
+    report.is_some_and(|report| report.verdict == MetricVerdict::Fail)
 }
 
 /// Digest, commit, author.
@@ -123,9 +137,11 @@ fn origin(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
     });
     let mut words = Vec::new();
     words.extend(digest.map(format::digest));
-    words.extend(release.and_then(|release| release.commit.as_ref()).map(|commit| {
-        format!("commit {}", commit.chars().take(8).collect::<String>())
-    }));
+    words.extend(
+        release
+            .and_then(|release| release.commit.as_ref())
+            .map(|commit| format!("commit {}", commit.chars().take(8).collect::<String>())),
+    );
     words.extend(rollout.author.as_ref().map(|author| format!("by {author}")));
     words.push(format!("since {}", format::since(ctx.now, rollout.started, ctx.zone)));
     words.join(" · ")
@@ -183,7 +199,9 @@ fn share(arm: &Arm) -> String {
 /// What the fastest way back would do.
 fn way_back(rollout: &Rollout) -> (String, Scope) {
     let offers = rollout.offers;
-    let Some(stable) = rollout.stable() else { return ("none: there is no version before".to_owned(), Scope::ToneWarn) };
+    let Some(stable) = rollout.stable() else {
+        return ("none: there is no version before".to_owned(), Scope::ToneWarn);
+    };
     let ready = format!("{} of {} ready", stable.replicas.ready, stable.replicas.desired);
     if offers.contains(Action::Abort) && rollout.candidate().is_some() {
         let enough = stable.replicas.ready >= stable.replicas.desired && stable.replicas.ready > 0;
@@ -274,13 +292,23 @@ fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf
 
 fn raw_object(ctx: &Ctx<'_>, raw: &RawView, frame: Rect, buf: &mut Buffer) {
     let top = ctx.layout.charts.map_or(ctx.layout.list.y, |charts| charts.y);
-    let area = Rect { x: 1, y: top, width: frame.width.saturating_sub(2), height: frame.bottom().saturating_sub(top + 1) };
+    let area =
+        Rect { x: 1, y: top, width: frame.width.saturating_sub(2), height: frame.bottom().saturating_sub(top + 1) };
     let right = match (&raw.failed, raw.at) {
         (Some(_), _) => "not read".to_owned(),
-        (None, Some(at)) => format!("as of {}, line {} of {}", format::clock(at, ctx.zone), raw.top + 1, raw.lines.len()),
+        (None, Some(at)) => {
+            format!("as of {}, line {} of {}", format::clock(at, ctx.zone), raw.top + 1, raw.lines.len())
+        }
         (None, None) => "being read".to_owned(),
     };
-    edge(buf, frame, area.y - 1, Edge::Between, &Title { left: "Raw object".to_owned(), right, focus: true }, ctx.theme);
+    edge(
+        buf,
+        frame,
+        area.y - 1,
+        Edge::Between,
+        &Title { left: "Raw object".to_owned(), right, focus: true },
+        ctx.theme,
+    );
     if let Some(why) = &raw.failed {
         Pen::new(buf, area, 0).skip(1).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
     }
@@ -288,4 +316,3 @@ fn raw_object(ctx: &Ctx<'_>, raw: &RawView, frame: Rect, buf: &mut Buffer) {
         Pen::new(buf, area, row).skip(1).put(line, ctx.style(Scope::Text));
     }
 }
-

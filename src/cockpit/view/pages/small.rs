@@ -8,11 +8,8 @@ use ratatui::layout::Rect;
 
 /// Says that the terminal is too small, in words that fit.
 pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
-    let lines = [
-        "too small".to_owned(),
-        format!("{}×{}, needs", area.width, area.height),
-        format!("{MIN_COLUMNS}×{MIN_ROWS}"),
-    ];
+    let lines =
+        ["too small".to_owned(), format!("{}×{}, needs", area.width, area.height), format!("{MIN_COLUMNS}×{MIN_ROWS}")];
     let top = area.height.saturating_sub(3) / 2;
     for (row, line) in (0..).zip(&lines) {
         let text = crate::cockpit::view::format::width(line);

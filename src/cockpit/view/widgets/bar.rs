@@ -8,7 +8,13 @@ const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 
 /// Draws a share of traffic: solid up to what is known to be in force, shaded up to what is asked
 /// for. Where nothing is known of what is in force, all of it is shaded.
-pub(in crate::cockpit::view) fn traffic(pen: &mut Pen<'_>, traffic: Traffic, columns: u16, scope: Scope, theme: &Theme) {
+pub(in crate::cockpit::view) fn traffic(
+    pen: &mut Pen<'_>,
+    traffic: Traffic,
+    columns: u16,
+    scope: Scope,
+    theme: &Theme,
+) {
     let columns = columns.min(pen.left());
     let (solid, part) = eighths(traffic.actual.map_or(0.0, crate::model::Ppm::fraction), columns);
     let (mut wanted, wanted_part) = eighths(traffic.desired.fraction(), columns);

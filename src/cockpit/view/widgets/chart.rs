@@ -134,7 +134,8 @@ fn line(values: &[Option<f64>], highest: f64, plot: Rect, buf: &mut Buffer, styl
     for (x, value) in values.iter().enumerate() {
         let at = value.map(|value| level(value, highest, fine));
         if let Some(at) = at {
-            let (low, high) = before.map_or((at, at), |before| if before < at { (before + 1, at) } else { (at, before) });
+            let (low, high) =
+                before.map_or((at, at), |before| if before < at { (before + 1, at) } else { (at, before) });
             // A step up or down is drawn in the newer column, up to but without the older value.
             let high = if before.is_some_and(|before| before > at) { high.saturating_sub(1).max(at) } else { high };
             for dot in low.min(at)..=high.max(at) {
@@ -170,7 +171,9 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (value, expected) in [(0.02, 0.02), (0.041, 0.05), (210.0, 250.0), (9.0, 10.0), (1000.0, 1000.0), (1001.0, 2000.0)] {
+        for (value, expected) in
+            [(0.02, 0.02), (0.041, 0.05), (210.0, 250.0), (9.0, 10.0), (1000.0, 1000.0), (1001.0, 2000.0)]
+        {
             assert!((nice(value) - expected).abs() < 1e-9, "{value}: {}", nice(value));
         }
     }

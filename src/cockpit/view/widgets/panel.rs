@@ -64,7 +64,13 @@ pub(in crate::cockpit::view) fn sides(buf: &mut Buffer, frame: Rect, theme: &The
 }
 
 /// A frame of its own over whatever lies there, with a name; gives what is inside.
-pub(in crate::cockpit::view) fn window(buf: &mut Buffer, area: Rect, title: &Title, scope: Scope, theme: &Theme) -> Rect {
+pub(in crate::cockpit::view) fn window(
+    buf: &mut Buffer,
+    area: Rect,
+    title: &Title,
+    scope: Scope,
+    theme: &Theme,
+) -> Rect {
     use ratatui::widgets::{Block, BorderType, Clear, Widget as _};
     // One column of air around it: what lies below does not run into it.
     let left = area.x.saturating_sub(1).max(buf.area.x);

@@ -39,8 +39,8 @@ impl Metric {
             Metric::P95 => highest(|sample| sample.p95_us),
             Metric::P99 => highest(|sample| sample.p99_us),
             Metric::Rate => {
-                let (requests, millis) =
-                    samples.fold((0.0, 0.0), |(r, m), sample| (r + count(sample.requests), m + f64::from(sample.window_ms)));
+                let (requests, millis) = samples
+                    .fold((0.0, 0.0), |(r, m), sample| (r + count(sample.requests), m + f64::from(sample.window_ms)));
                 (millis > 0.0).then(|| requests * 1000.0 / millis)
             }
         }
@@ -115,7 +115,8 @@ pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], s
     let highest = highest(metric, candidate.iter().chain(stable));
     match metric {
         Metric::P50 | Metric::P95 | Metric::P99 => {
-            let (sum, count) = stable.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+            let (sum, count) =
+                stable.iter().flatten().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
             if count > 0.0 { highest.max(2.0 * sum / count) } else { highest }
         }
         Metric::Errors | Metric::Rate => highest,
