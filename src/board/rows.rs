@@ -29,11 +29,12 @@ pub struct Board {
     pending: BTreeMap<Scope, BTreeSet<EntityRef>>,
 }
 
+/// Rows of one kind lie together: a walk over them costs what they cost, not what the board costs.
 macro_rules! all {
-    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty) => {
+    ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty, $first:expr) => {
         $(#[$doc])*
         pub fn $name(&self) -> impl Iterator<Item = &$type> {
-            self.rows.values().filter_map(|(_, entity)| match entity {
+            self.rows.range($first..).map_while(|(_, (_, entity))| match entity {
                 Entity::$variant(row) => {
                     let row: &$type = row;
                     Some(row)
@@ -42,6 +43,11 @@ macro_rules! all {
             })
         }
     };
+}
+
+/// The first target in the order of keys.
+fn no_target() -> Target {
+    Target { source: "".into(), kind: String::new(), namespace: None, name: String::new(), uid: String::new() }
 }
 
 macro_rules! one {
@@ -144,47 +150,58 @@ impl Board {
 
     all!(
         /// Rollouts, by target.
-        rollouts, Rollout, Rollout
+        rollouts, Rollout, Rollout,
+        EntityRef::Rollout(no_target())
     );
     all!(
         /// Approvals, settled ones included.
-        approvals, Approval, Approval
+        approvals, Approval, Approval,
+        EntityRef::Approval("".into())
     );
     all!(
         /// Environments.
-        environments, Environment, Environment
+        environments, Environment, Environment,
+        EntityRef::Environment("".into(), "".into())
     );
     all!(
         /// Services.
-        services, Service, Service
+        services, Service, Service,
+        EntityRef::Service("".into(), "".into())
     );
     all!(
         /// Releases.
-        releases, Release, Release
+        releases, Release, Release,
+        EntityRef::Release("".into(), "".into(), "".into())
     );
     all!(
         /// Holds in force.
-        holds, Hold, Hold
+        holds, Hold, Hold,
+        EntityRef::Hold("".into(), "".into())
     );
     all!(
         /// Instances of all targets.
-        instances, Instance, Instance
+        instances, Instance, Instance,
+        EntityRef::Instance("".into(), String::new())
     );
     all!(
         /// Notes of all runs.
-        notes, Note, Note
+        notes, Note, Note,
+        EntityRef::Note("".into(), String::new())
     );
     all!(
         /// Evidence of all runs.
-        evidence, Evidence, Evidence
+        evidence, Evidence, Evidence,
+        EntityRef::Evidence("".into(), String::new())
     );
     all!(
         /// Receipts.
-        receipts, Receipt, Receipt
+        receipts, Receipt, Receipt,
+        EntityRef::Receipt("".into())
     );
     all!(
         /// Finished rollouts.
-        deployments, Deployment, Deployment
+        deployments, Deployment, Deployment,
+        EntityRef::Deployment(Run { target: no_target(), revision: String::new() })
     );
 
     one!(

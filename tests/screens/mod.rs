@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use std::fmt::Write as _;
 use world::*;
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 36), (200, 60)];
@@ -187,7 +188,9 @@ fn dialogs() {
     });
     every_size("dialog_refused", |columns, rows| {
         let mut state = live(columns, rows);
-        ask(&mut state, "p", |_| Reply::Refused(Refusal::new(RefusalKind::Denied, "you lack the role release-manager in production")));
+        ask(&mut state, "p", |_| {
+            Reply::Refused(Refusal::new(RefusalKind::Denied, "you lack the role release-manager in production"))
+        });
         state
     });
     every_size("dialog_moved_on", |columns, rows| {
@@ -252,7 +255,10 @@ fn without_clock(text: &str) -> String {
     let line = |line: &str| {
         let at = line.match_indices(':').find_map(|(at, _)| {
             let clock = line.get(at.checked_sub(2)?..at + 6)?;
-            let digits = clock.bytes().enumerate().all(|(n, byte)| if n % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
+            let digits = clock
+                .bytes()
+                .enumerate()
+                .all(|(n, byte)| if n % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
             digits.then_some(at - 2)
         });
         at.map_or_else(|| line.to_owned(), |at| format!("{}HH:MM:SS{}", &line[..at], &line[at + 8..]))
@@ -282,7 +288,7 @@ fn styles(buffer: &Buffer) -> String {
         let flush = |run: Option<(u16, String, ratatui::style::Style)>, out: &mut String| {
             if let Some((x, text, style)) = run.filter(|(_, text, _)| !text.trim().is_empty()) {
                 let (fg, bg) = (style.fg.unwrap(), style.bg.unwrap());
-                out.push_str(&format!("{y:2},{x:2} {:40} {fg} on {bg} {:?}\n", text.trim_end(), style.add_modifier));
+                writeln!(out, "{y:2},{x:2} {:40} {fg} on {bg} {:?}", text.trim_end(), style.add_modifier).unwrap();
             }
         };
         for x in 0..buffer.area.width {

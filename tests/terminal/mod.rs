@@ -52,7 +52,7 @@ fn too_small_a_terminal_says_so_and_works_again_when_it_grows() {
 fn a_killed_cockpit_leaves_a_terminal_that_works() {
     let mut term = Term::cockpit(80, 24, &[]);
     term.wait_for("No server found");
-    let cockpit = term.child_of(term.pid());
+    let cockpit = term.child();
     kill(cockpit, Signal::KILL);
     let code = term.exit();
     assert_ne!(code, 0);

@@ -60,7 +60,7 @@ impl Term {
         let writer = pair.master.take_writer().unwrap();
         let (sender, bytes) = channel();
         std::thread::spawn(move || {
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             // The kernel answers with an error once nobody holds the terminal any more.
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 if sender.send(buffer[..count].to_vec()).is_err() {
@@ -76,8 +76,9 @@ impl Term {
         self.child.process_id().expect("it was started")
     }
 
-    /// The process that `pid` started.
-    pub fn child_of(&self, pid: u32) -> u32 {
+    /// The process that it started.
+    pub fn child(&self) -> u32 {
+        let pid = self.pid();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         children.split_whitespace().next().expect("it has a child").parse().unwrap()
     }

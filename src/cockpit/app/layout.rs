@@ -73,7 +73,10 @@ pub fn layout(state: &State) -> Layout {
             free.border();
             layout.heading = Some(free.take(1));
             // Room below the last row shows more of the selected one.
-            let rows = u16::try_from(rows::deck_targets(state).len()).unwrap_or(u16::MAX).max(1);
+            let rows = match rows::deck_targets(state).len() {
+                0 => u16::MAX,
+                rows => u16::try_from(rows).unwrap_or(u16::MAX),
+            };
             let spare = free.left().saturating_sub(1).saturating_sub(rows);
             let charts = (state.rows / 4).max(CHARTS);
             let (summary, charts) = (spare > SUMMARY, (spare > SUMMARY + 1 + charts).then_some(charts));

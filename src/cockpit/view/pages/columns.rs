@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn columns_go_and_come_in_the_stated_order() {
-        let names = |width| plan(width).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
         use Column as C;
+        let names = |width| plan(width).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
         assert_eq!(
             names(118),
             [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::P95, C::Rps, C::Phase]

@@ -105,6 +105,9 @@ fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
     let strip = super::strip::environments(&ctx.state.board);
     let mut pen = Pen::new(buf, area, 0);
     pen.skip(1);
+    if strip.is_empty() {
+        pen.put("none is known yet", ctx.style(Scope::Dim));
+    }
     for environment in strip {
         pen.put(&environment.name, ctx.style(Scope::Strong));
         for (phase, count) in &environment.phases {
@@ -247,29 +250,28 @@ fn draw_row(
 
 fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Sized) {
     let rollout = row.rollout;
-    let text = ctx.style(Scope::Text);
-    let dim = ctx.style(Scope::Dim);
-    match column {
-        Column::Service => pen.cell(rollout.service.as_str(), width, ctx.style(Scope::Strong)),
-        Column::Environment => pen.cell(rollout.environment.as_str(), width, text),
+    let (words, scope) = match column {
         Column::Version => return version(ctx, pen, rollout, width),
-        Column::Step if rollout.phase.in_flight() => pen.right(&track::position(rollout), width, text),
-        Column::Step => pen.right("-", width, ctx.style(Scope::Faint)),
         Column::Traffic => return traffic(ctx, pen, rollout, width),
         Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
-        Column::Rps => pen.right(&rps(ctx, rollout), width, text),
-        Column::Phase => {
-            let (words, scope) = phase::words(rollout, &row.freshness, row.own, ctx.now);
-            pen.cell(&words, width, ctx.style(scope))
-        }
-        Column::Since => pen.cell(&format::since(ctx.now, rollout.since, ctx.zone), width, dim),
-        Column::Replicas => pen.cell(&replicas(rollout), width, text),
-        Column::Author => pen.cell(rollout.author.as_deref().unwrap_or("-"), width, dim),
+        Column::Service => (rollout.service.0.clone(), Scope::Strong),
+        Column::Environment => (rollout.environment.0.clone(), Scope::Text),
+        Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
+        Column::Step => ("-".to_owned(), Scope::Faint),
+        Column::Rps => (rps(ctx, rollout), Scope::Text),
+        Column::Phase => phase::words(rollout, &row.freshness, row.own, ctx.now),
+        Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
+        Column::Replicas => (replicas(rollout), Scope::Text),
+        Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
         Column::Cause => {
             let old = row.freshness.problem(ctx.now);
-            pen.cell(old.as_deref().unwrap_or(&rollout.message), width, dim)
+            (old.unwrap_or_else(|| rollout.message.clone()), Scope::Dim)
         }
+    };
+    match column {
+        Column::Step | Column::Rps => pen.right(&words, width, ctx.style(scope)),
+        _ => pen.cell(&words, width, ctx.style(scope)),
     };
 }
 

@@ -12,7 +12,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{Metric, Pair};
 use crate::cockpit::view::widgets::{bar, track};
 use crate::cockpit::view::{Ctx, Scope, format, rect};
-use crate::model::{Action, Arm, ArmRole, Evidence, Phase, Rollout, TrafficSource, Wait};
+use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, TrafficSource, Wait};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -103,6 +103,11 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     row(buf, 4, "because", &|pen| {
         let old = rows::freshness(ctx.state, rollout).problem(ctx.now);
         match old {
+            None if rollout.phase.in_flight() && verdict(ctx, rollout) => {
+                let evidence = rows::evidence(ctx.state, &rollout.run);
+                let summary = evidence.first().map_or("", |evidence| evidence.summary.as_str());
+                pen.put(&format!("✗ {summary}"), ctx.style(Scope::StageBad))
+            }
             Some(problem) => {
                 pen.put(&format!("◌ {problem}; last known: {}", rollout.message), ctx.style(Scope::LinkStale))
             }
@@ -113,6 +118,13 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
         let (words, scope) = way_back(rollout);
         pen.put(&words, ctx.style(scope));
     });
+}
+
+/// Does the newest judgement say that a limit is broken?
+fn verdict(ctx: &Ctx<'_>, rollout: &Rollout) -> bool {
+    let evidence = rows::evidence(ctx.state, &rollout.run);
+    let report = evidence.first().and_then(|evidence| evidence.analysis.as_ref());
+    report.is_some_and(|report| report.verdict == MetricVerdict::Fail)
 }
 
 /// Digest, commit, author.
