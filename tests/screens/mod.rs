@@ -187,7 +187,9 @@ fn dialogs() {
     });
     every_size("dialog_refused", |columns, rows| {
         let mut state = live(columns, rows);
-        ask(&mut state, "p", |_| Reply::Refused(Refusal::new(RefusalKind::Denied, "you lack the role release-manager in production")));
+        ask(&mut state, "p", |_| {
+            Reply::Refused(Refusal::new(RefusalKind::Denied, "you lack the role release-manager in production"))
+        });
         state
     });
     every_size("dialog_moved_on", |columns, rows| {
@@ -252,7 +254,10 @@ fn without_clock(text: &str) -> String {
     let line = |line: &str| {
         let at = line.match_indices(':').find_map(|(at, _)| {
             let clock = line.get(at.checked_sub(2)?..at + 6)?;
-            let digits = clock.bytes().enumerate().all(|(n, byte)| if n % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
+            let digits = clock
+                .bytes()
+                .enumerate()
+                .all(|(n, byte)| if n % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() });
             digits.then_some(at - 2)
         });
         at.map_or_else(|| line.to_owned(), |at| format!("{}HH:MM:SS{}", &line[..at], &line[at + 8..]))

@@ -546,15 +546,29 @@ pub fn prepared(query: &Query, friction: Friction) -> Reply {
     let lines: &[&str] = if reduces {
         &["route: all traffic to 1.9.0, one switch of the proxy", "way back: retry starts from step 1"]
     } else {
-        &["route: 50 % of production to 1.10.0 (600 of 1200 requests/s)", "ahead: approval by sre, then 100 %", "way back: abort, all traffic to 1.9.0 at once"]
+        &[
+            "route: 50 % of production to 1.10.0 (600 of 1200 requests/s)",
+            "ahead: approval by sre, then 100 %",
+            "way back: abort, all traffic to 1.9.0 at once",
+        ]
     };
-    let warnings = if reduces { vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()] } else { Vec::new() };
+    let warnings = if reduces {
+        vec!["stable 2 of 7 ready: it will carry 29 % of the traffic; the rest when scaled, about 40 s".to_owned()]
+    } else {
+        Vec::new()
+    };
     Reply::Prepared(Box::new(Prepared {
         action: *action,
         subject: subject.clone(),
         decision: Decision::Allow { friction },
         direction: action.direction(),
-        pin: Some(Facts::default().with(Fact::Workload, "checkout").with(Fact::Step, "2").with(Fact::Generation, "31").pin(*action)),
+        pin: Some(
+            Facts::default()
+                .with(Fact::Workload, "checkout")
+                .with(Fact::Step, "2")
+                .with(Fact::Generation, "31")
+                .pin(*action),
+        ),
         forecast: Forecast {
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             warnings,
