@@ -253,6 +253,13 @@ fn the_pin_of_a_reducing_action_is_what_the_row_showed() {
     desk.send(Event::Reply { token: asked[0].0, reply: Ok(Box::new(Reply::Prepared(Box::new(prepared)))) });
     let why = confirm::blocked(&desk.state, desk.dialog()).unwrap();
     assert!(why.starts_with("candidate was sha256:new, is sha256:other"), "{why}");
+    desk.keys("esc a");
+    let asked = desk.asked();
+    let mut prepared = desk.prepared(&asked[0].1, Decision::Allow { friction: Friction::Yes });
+    prepared.pin = Some(facts("checkout", 1, 8).with(Fact::Approval, "A-9").pin(Action::Abort));
+    desk.send(Event::Reply { token: asked[0].0, reply: Ok(Box::new(Reply::Prepared(Box::new(prepared)))) });
+    desk.key("y");
+    assert_eq!(desk.submitted()[0].1.pin, Some(facts("checkout", 1, 7).pin(Action::Abort)));
 }
 
 #[test]

@@ -58,6 +58,21 @@ fn what_counts_on_the_page_sets_the_wake() {
 }
 
 #[test]
+fn where_every_wait_is_spelled_out_each_of_them_ticks() {
+    let mut desk = Desk::empty();
+    let mut both = row("checkout", Phase::Paused);
+    let at = start() + SignedDuration::from_secs(42);
+    // The row shows the countdown, the page shows how long somebody is waited for as well.
+    let since = start() - SignedDuration::from_millis(400);
+    both.waits = vec![Wait::Until { at }, Wait::Human { what: "go".to_owned(), who: None, since }];
+    desk.upsert(Entity::Rollout(Box::new(both)));
+    desk.wait(300);
+    desk.keys("j enter");
+    quiet(&mut desk);
+    assert_eq!(next(&desk), Some(300));
+}
+
+#[test]
 fn only_rows_on_the_screen_tick() {
     let mut desk = Desk::empty();
     for n in 0..200 {
@@ -80,6 +95,9 @@ fn a_stale_source_ticks_and_so_does_a_lost_server() {
     desk.wait(300);
     quiet(&mut desk);
     assert_eq!(next(&desk), Some(700));
+    desk.wait(3_600_000);
+    quiet(&mut desk);
+    assert_eq!(next(&desk), Some(700), "seconds are shown for as long as it lasts");
     desk.live(0, "local");
     quiet(&mut desk);
     assert_eq!(next(&desk), None);

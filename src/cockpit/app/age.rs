@@ -96,6 +96,18 @@ pub fn clock_changes(clock: Clock, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
+/// When the words about what a rollout waits for change next, where each wait is spelled out.
+#[must_use]
+pub fn waits_change(rollout: &Rollout, now: Timestamp) -> Option<Timestamp> {
+    let moments = rollout.waits.iter().filter_map(|wait| match wait {
+        Wait::Human { since, .. } => Some(age_changes(*since, now)),
+        Wait::Until { at } => countdown_changes(*at, now),
+        Wait::Analysis { until, .. } => until.and_then(|at| countdown_changes(at, now)),
+        _ => None,
+    });
+    moments.chain(clock_changes(clock(rollout), now)).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

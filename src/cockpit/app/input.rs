@@ -68,7 +68,7 @@ mod tests {
     fn a_line_is_edited_by_characters_not_bytes() {
         use UiCommand as C;
         for (given, commands, text, cursor) in [
-            ("größe", vec![C::Left, C::Left, C::Erase], "gröe", 4),
+            ("größe", vec![C::Left, C::Left, C::Erase], "grße", 2),
             ("größe", vec![C::LineStart, C::Right, C::Right, C::EraseNext], "grße", 2),
             ("env:prod  checkout ", vec![C::EraseWord], "env:prod  ", 10),
             ("abc", vec![C::Left, C::EraseLine], "c", 0),

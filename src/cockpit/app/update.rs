@@ -207,10 +207,11 @@ fn visible(state: &State, body: &Body) -> bool {
             Entity::Note(note) => of_opened(&note.run),
             Entity::Deployment(deployment) => of_opened(&deployment.run),
             Entity::Receipt(_) => opened.is_some(),
-            Entity::Service(_) | Entity::Release(_) => false,
+            Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
+            Entity::Service(_) => false,
         },
         // Rows that go are rare, and their keys don't say of what they were.
-        Body::Remove(EntityRef::Service(..) | EntityRef::Release(..)) => false,
+        Body::Remove(EntityRef::Service(..)) => false,
         Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => true,
     }
 }

@@ -1,14 +1,15 @@
 //! When the screen changes by itself next. Nothing that counts means no wake: a quiet screen
 //! writes nothing.
 
-use super::age::{age_changes, clock, clock_changes, countdown_changes};
+use super::age::{age_changes, clock, clock_changes, countdown_changes, waits_change};
 use super::confirm::settles;
 use super::header::sources;
+use super::layout::layout;
 use super::rows;
 use super::state::{Page, State};
 use crate::board::{Freshness, Severity};
 use crate::model::ApprovalState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// The next moment at which something visible changes without an event.
 #[must_use]
@@ -27,14 +28,16 @@ pub fn next(state: &State) -> Option<Timestamp> {
     match state.page {
         Page::Deck => {
             for entry in rows::needs(state).rows {
-                match (entry.deadline.and_then(|at| countdown_changes(at, now)), entry.severity) {
-                    (Some(at), _) => moments.push(at),
-                    // A source's age stands in the header.
-                    (None, Severity::Stale) => {}
-                    (None, _) => moments.push(age_changes(entry.since, now)),
+                moments.extend(entry.deadline.and_then(|at| countdown_changes(at, now)));
+                // A source's age ticks with the header; what is denied has none.
+                if entry.severity != Severity::Stale {
+                    moments.push(age_changes(entry.since, now));
                 }
             }
             moments.extend(rows::deck(state).rows.iter().filter_map(|row| clock_changes(clock(row.rollout), now)));
+            if layout(state).summary.is_some() {
+                moments.extend(rows::selected_rollout(state).and_then(|rollout| waits_change(rollout, now)));
+            }
         }
         Page::Approvals => {
             let window = rows::approvals(state);
@@ -45,16 +48,20 @@ pub fn next(state: &State) -> Option<Timestamp> {
             }
         }
         Page::Rollout => {
-            moments.extend(rows::opened(state).and_then(|rollout| clock_changes(clock(rollout), now)));
+            moments.extend(rows::opened(state).and_then(|rollout| waits_change(rollout, now)));
         }
         Page::Logs | Page::Output => {}
     }
     moments.into_iter().min()
 }
 
+/// Rows and refusals say `stale for 131 s`, so this ticks each second.
 fn stale(freshness: &Freshness, now: Timestamp) -> Option<Timestamp> {
     match freshness {
-        Freshness::Stale { since, .. } => Some(age_changes(*since, now)),
+        Freshness::Stale { since, .. } => {
+            let seconds = now.duration_since(*since).as_secs().max(0);
+            since.saturating_add(SignedDuration::from_secs(seconds + 1)).ok()
+        }
         _ => None,
     }
 }
