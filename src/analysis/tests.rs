@@ -4,7 +4,9 @@ use jiff::SignedDuration;
 
 fn totals(requests: u64, errors: u64, ms: &[u32]) -> Totals {
     let mut totals = Totals { requests, errors, latency: Histogram::default() };
-    ms.iter().for_each(|ms| totals.latency.record(ms * 1000));
+    for ms in ms {
+        totals.latency.record(ms * 1000);
+    }
     totals
 }
 

@@ -83,11 +83,8 @@ async fn offline(context: &Context, verifies: bool, limit: u32, error: ClientErr
     }
     say(&format!("no server answers; reading {}", dir.display()));
     if verifies {
-        let verified = ledger::verify(&dir).map_err(|broken| Failure::failed(broken.to_string()))?;
-        return Ok(vec![format!(
-            "{} records, each follows from the one before; head {}",
-            verified.count, verified.head
-        )]);
+        let chain = ledger::verify(&dir).map_err(|broken| Failure::failed(broken.to_string()))?;
+        return Ok(vec![format!("{} records, each follows from the one before; head {}", chain.count, chain.head)]);
     }
     let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let opened = Ledger::open(&dir).map_err(|error| wrong(&error))?;

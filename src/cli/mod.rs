@@ -65,7 +65,7 @@ pub struct Globals {
     #[arg(long, global = true)]
     pub read_only: bool,
     /// The server, as `unix:PATH`; else the one of this user.
-    #[arg(long, global = true, value_name = "URL", env = "FLIGHTDECK_SERVER")]
+    #[arg(long, global = true, value_name = "URL", env = "FLIGHTDECK_SERVER", hide_env_values = true)]
     pub server: Option<String>,
     /// Keep data (and, unless told elsewhere, sockets) here instead of in the user's folders.
     #[arg(long, global = true, value_name = "DIR")]

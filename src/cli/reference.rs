@@ -29,10 +29,16 @@ pub(super) fn man() -> Result<(), Failure> {
     let command = public();
     let mut page = Vec::new();
     let wrap = |error: std::io::Error| Failure::failed(format!("cannot make the manual page: {error}"));
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(wrap)?;
+    let whole = clap_mangen::Man::new(command.clone());
+    whole.render_title(&mut page).map_err(wrap)?;
+    whole.render_name_section(&mut page).map_err(wrap)?;
+    whole.render_synopsis_section(&mut page).map_err(wrap)?;
+    whole.render_description_section(&mut page).map_err(wrap)?;
+    whole.render_options_section(&mut page).map_err(wrap)?;
     for (path, command) in visible(&command, "flightdeck") {
         page.extend_from_slice(format!(".SH \"{}\"\n", path.to_uppercase()).as_bytes());
-        let part = clap_mangen::Man::new(command.clone());
+        let part = clap_mangen::Man::new(own(command));
+        part.render_synopsis_section(&mut page).map_err(wrap)?;
         part.render_description_section(&mut page).map_err(wrap)?;
         part.render_options_section(&mut page).map_err(wrap)?;
     }
@@ -55,18 +61,18 @@ pub fn markdown() -> String {
 }
 
 fn section(out: &mut String, command: &Command, path: &str) {
-    let mut command = command.clone().term_width(100);
-    if path != "flightdeck" {
-        let global: Vec<_> =
-            command.get_arguments().filter(|arg| arg.is_global_set()).map(|a| a.get_id().clone()).collect();
-        for id in global {
-            command = command.mut_arg(id, |arg| arg.hide(true));
-        }
-        command = command.bin_name(path);
-    }
+    let command = if path == "flightdeck" { command.clone() } else { own(command).bin_name(path) };
+    let mut command = command.term_width(100);
     let help = command.render_long_help().to_string();
     let help = help.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     let _ = write!(out, "\n## {path}\n\n```text\n{}\n```\n", help.trim_end()); // writing to a String can't fail
+}
+
+/// A command with its own options alone.
+fn own(command: &Command) -> Command {
+    let global: Vec<_> =
+        command.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().clone()).collect();
+    global.into_iter().fold(command.clone(), |command, id| command.mut_arg(id, |arg| arg.hide(true)))
 }
 
 /// Every command that is not hidden, with its path, depth first.

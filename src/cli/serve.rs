@@ -56,6 +56,15 @@ enum Ended {
     Socket,
 }
 
+/// Why a server ends in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It was told so.
+    Signal(&'static str),
+    /// Whoever started it closed its standard input, or died.
+    Orphaned,
+}
+
 /// A server whose parts are open but do not run yet.
 struct Server {
     bound: Bound,
@@ -118,13 +127,13 @@ async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
     let (data, socket) = (context.paths.data.display(), context.paths.socket());
     say(&format!("flightdeck {} listens at {}, data in {data}", env!("CARGO_PKG_VERSION"), socket.display()));
     notify("READY=1");
-    let outcome = until_end(&mut parts, stop).await;
+    let why = until_end(&mut parts, stop).await;
     notify("STOPPING=1");
     ending.cancel();
     if let Some(demo) = demo {
         demo.abort();
     }
-    let everything = args.stop_instances || args.exit_on_stdin_eof || args.demo.is_some();
+    let everything = args.stop_instances || args.demo.is_some() || matches!(why, Ok(Why::Orphaned));
     engine.shutdown(if everything { Stop::Everything } else { Stop::LeaveRunning }).await;
     drop((hub, engine));
     let rest = async { while parts.join_next().await.is_some() {} };
@@ -132,17 +141,17 @@ async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
         tracing::warn!("a part of the server did not end in time");
         parts.shutdown().await;
     }
-    outcome
+    why.map(drop)
 }
 
 /// Waits for a reason to end: it was told so, or a part failed.
-async fn until_end(parts: &mut JoinSet<Ended>, stop: impl Future<Output = &'static str>) -> Result<(), Failure> {
+async fn until_end(parts: &mut JoinSet<Ended>, stop: impl Future<Output = Why>) -> Result<Why, Failure> {
     let mut stop = std::pin::pin!(stop);
     loop {
         let ended = tokio::select! {
             why = &mut stop => {
-                tracing::info!(why, "ending");
-                return Ok(());
+                tracing::info!(?why, "ending");
+                return Ok(why);
             }
             Some(ended) = parts.join_next() => ended,
         };
@@ -186,7 +195,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         enforced: true,
         read_only: context.globals.read_only,
         operators: serve.operators,
-        ..Policy::default()
+        admins: serve.admins,
     };
     let bound = server::bind(&context.paths.socket(), &access).await.map_err(|error| wrong(&error))?;
     let settings = HubSettings::new(SourceId::from(SOURCE), policy, ledger);
@@ -213,7 +222,7 @@ fn reachable(paths: &Paths, access: &Access) -> Result<(), Failure> {
 }
 
 /// Resolves with the reason once a signal, or the end of standard input, says to end.
-fn told_to_stop(stdin: bool) -> Result<impl Future<Output = &'static str>, Failure> {
+fn told_to_stop(stdin: bool) -> Result<impl Future<Output = Why>, Failure> {
     let listen = |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")));
     let (mut term, mut int, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
@@ -227,10 +236,10 @@ fn told_to_stop(stdin: bool) -> Result<impl Future<Output = &'static str>, Failu
             }
         };
         tokio::select! {
-            _ = term.recv() => "SIGTERM",
-            _ = int.recv() => "SIGINT",
-            _ = hangup.recv() => "SIGHUP",
-            () = closed => "standard input closed",
+            _ = term.recv() => Why::Signal("SIGTERM"),
+            _ = int.recv() => Why::Signal("SIGINT"),
+            _ = hangup.recv() => Why::Signal("SIGHUP"),
+            () = closed => Why::Orphaned,
         }
     })
 }

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(paths.settings(), Path::new("/c/config.toml"));
         let error = find(&[("FLIGHTDECK_DATA_DIR", "/d")]).unwrap_err().to_string();
         assert_eq!(error, "FLIGHTDECK_CONFIG_DIR: expected a folder, since there is no home directory");
-        let relative = find(&[all[0], all[1], all[2], ("FLIGHTDECK_RUNTIME_DIR", "run")]).unwrap();
-        assert!(relative.runtime.is_absolute() && relative.runtime.ends_with("run"), "{relative:?}");
+        let relative = find(&[all[0], all[1], all[2], ("FLIGHTDECK_RUNTIME_DIR", "sockets")]).unwrap();
+        assert!(relative.runtime.is_absolute() && relative.runtime.ends_with("sockets"), "{relative:?}");
     }
 }

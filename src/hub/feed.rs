@@ -86,8 +86,9 @@ impl Feed {
     /// What came after that envelope, if all of it is still here.
     fn since(&self, (epoch, seq): (u64, u64)) -> Option<VecDeque<Arc<Envelope>>> {
         let oldest = self.ring.front().map_or(self.seq + 1, |envelope| envelope.seq);
-        // Sequence 0 is within a snapshot that was cut off.
-        let known = epoch == self.epoch && seq > 0 && seq <= self.seq && seq + 1 >= oldest;
+        // Sequence 0 is within a snapshot that was cut off: that is no place to go on from, unless
+        // everything ever told is still here.
+        let known = epoch == self.epoch && seq <= self.seq && seq + 1 >= oldest;
         known.then(|| self.ring.iter().filter(|envelope| envelope.seq > seq).cloned().collect())
     }
 

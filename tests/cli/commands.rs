@@ -86,6 +86,8 @@ fn without_a_terminal_nothing_is_asked_and_nothing_is_done() {
         let refused = server.run_cli(&[args, &["--yes", "--read-only"]].concat());
         assert_eq!(refused.code, 3, "{args:?}: {refused:?}");
     }
+    // An approval is still ahead, and skipping it is not on offer.
+    assert_eq!(server.run_cli(&["promote", "shop", "--full"]).code, 3);
     assert_eq!(server.rollout().unwrap(), before);
     // Pausing asks nobody anything.
     server.ok(&["pause", "shop", "--reason", "look", "--wait"]);
@@ -95,18 +97,7 @@ fn without_a_terminal_nothing_is_asked_and_nothing_is_done() {
 #[test]
 fn a_target_is_found_by_each_of_its_names_and_candidates_are_listed() {
     let server = Server::start();
-    let two = server.config()
-        + &server.config().replace("production", "staging").replace(
-            &server.listen.to_string(),
-            &std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string(),
-        );
-    let two = two.replacen("[service.shop]\n", "[service.shop]\n", 1);
-    // The service's own keys may stand only once.
-    let parts: Vec<&str> = two.split("[service.shop]\n").collect();
-    let rest = parts[2].split_once("[service.shop.in.staging]").unwrap().1;
-    let text = format!("{}[service.shop]\n{}[service.shop.in.staging]{rest}", parts[0], parts[1]);
-    let (first, staging) = text.split_once("[environment.staging]").unwrap();
-    std::fs::write(server.path().join("flightdeck.toml"), format!("{first}[environment.staging]{staging}")).unwrap();
+    std::fs::write(server.path().join("flightdeck.toml"), server.config_of_two()).unwrap();
     server.ok(&["apply", "--yes", "--wait"]);
     server.ok(&["release", "add", "shop", "1.0", "--artifact", &server.artifact("1.0"), "--wait"]);
     for environment in ["staging", "production"] {

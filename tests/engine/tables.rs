@@ -1,7 +1,7 @@
 //! The core's rules, one story each: given, input, then.
 
 use super::world::*;
-use flightdeck::engine::core::{Effect, Input, InstanceEvent, InstanceStage, Progress, State, diff};
+use flightdeck::engine::core::{Effect, Input, InstanceEvent, InstanceStage, Progress, State, Watched, diff};
 use flightdeck::model::*;
 use jiff::SignedDuration;
 
@@ -90,7 +90,8 @@ fn an_abort_beats_a_promotion_at_each_interleaving() {
 
 #[test]
 fn an_abort_works_on_what_is_paused_held_queued_or_promoting_full() {
-    let cases: [(&str, fn(&mut Story)); 4] = [
+    type Prepare = fn(&mut Story);
+    let cases: [(&str, Prepare); 4] = [
         ("paused", |story| drop(story.act(Action::Pause))),
         ("held", |story| drop(story.hold("eve"))),
         ("promoting full", |story| {
@@ -239,7 +240,9 @@ fn a_rollback_to_what_is_warm_is_one_switch_and_to_what_is_cold_starts_it_first(
             let starting: Vec<_> = story.started.iter().rev().take(3).cloned().collect();
             story.event(&starting[0], InstanceEvent::Ready);
             assert_eq!(story.traffic(), parts(&[("1.0", 33), ("1.1", 66)]), "as far as it can carry");
-            starting.iter().for_each(|id| story.event(id, InstanceEvent::Ready));
+            for id in &starting {
+                story.event(id, InstanceEvent::Ready);
+            }
         }
         assert_eq!((story.traffic(), story.row().phase), (all_at("1.0"), Phase::Healthy), "warm {warm}");
         let last = story.state.deployments.back().unwrap();
@@ -650,7 +653,7 @@ fn what_was_not_answered_is_carried_out_again_after_a_crash() {
     let restored: State = serde_json::from_str(&text).unwrap();
     let mut expected = story.state.clone();
     for slot in expected.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
-        slot.watched = Default::default();
+        slot.watched = Watched::default();
     }
     assert_eq!(restored, expected);
     let again: Vec<_> = flightdeck::engine::core::pending(&restored).cloned().collect();
@@ -659,7 +662,9 @@ fn what_was_not_answered_is_carried_out_again_after_a_crash() {
     story.state = restored;
     story.held_back.clear();
     story.routes = true;
-    again.iter().for_each(|effect| story.carry_out(&effect.effect));
+    for effect in &again {
+        story.carry_out(&effect.effect);
+    }
     assert_eq!(story.traffic(), parts(&[("1.0", 50), ("1.1", 50)]));
     // Adopted: the same process, still ready.
     let id = story.ready_of("1.1")[0].clone();

@@ -132,6 +132,35 @@ async fn a_change_anywhere_names_the_first_record_that_does_not_hold() {
 }
 
 #[tokio::test]
+async fn a_record_forged_with_a_hash_of_its_own_breaks_the_next_one() {
+    use sha2::{Digest, Sha256};
+    let dir = TempDir::new().unwrap();
+    drop(five(dir.path()).await);
+    let connection = Connection::open(dir.path().join("ledger.db")).unwrap();
+    let previous: Vec<u8> =
+        connection.query_row("SELECT hash FROM records WHERE seq = 2", [], |row| row.get(0)).unwrap();
+    let fields: (String, String, String, String) = connection
+        .query_row(
+            "SELECT at, kind, subject, replace(body, 'alice', 'mallory') FROM records WHERE seq = 3",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .unwrap();
+    let mut hasher = Sha256::new();
+    hasher.update(previous);
+    let seq = 3_u64.to_be_bytes();
+    for field in [&seq[..], fields.0.as_bytes(), fields.1.as_bytes(), fields.2.as_bytes(), fields.3.as_bytes()] {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    let hash: [u8; 32] = hasher.finalize().into();
+    let changed = connection.execute("UPDATE records SET body = ?1, hash = ?2 WHERE seq = 3", (&fields.3, &hash[..]));
+    assert_eq!(changed.unwrap(), 1);
+    drop(connection);
+    assert_eq!(verify(dir.path()).unwrap_err().seq, 4, "the forged one holds by itself, what follows does not");
+}
+
+#[tokio::test]
 async fn one_changed_byte_in_the_file_is_found() {
     let dir = TempDir::new().unwrap();
     drop(five(dir.path()).await);

@@ -1,6 +1,5 @@
 use super::rig::*;
 use flightdeck::engine::proxy::wire::{Endpoint, Request, Response};
-use std::io::{Read, Write};
 use std::net::TcpListener;
 
 #[test]
@@ -92,25 +91,35 @@ fn a_drain_ends_with_the_last_request_or_at_its_bound() {
 }
 
 #[test]
-fn a_drain_closes_idle_connections_to_its_instances() {
+fn a_drain_closes_idle_connections_to_its_instances_at_once() {
     let instance = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = Endpoint { instance: "a".to_owned(), address: instance.local_addr().unwrap() };
     let (mut proxy, listen) = (Proxy::start(), free_address());
     proxy.route(&route(1, listen, vec![pool("stable", 100, vec![endpoint])]));
-    let served = std::thread::spawn(move || {
+    let accept = || {
         let (stream, _) = instance.accept().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut client = Client(std::io::BufReader::new(stream));
         while client.line().is_ok_and(|line| !line.is_empty()) {}
-        client.0.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
-        let mut rest = String::new();
-        client.0.read_to_string(&mut rest).map(|_| rest)
-    });
-    assert_eq!(get(listen, "/").status, 200);
-    assert!(!served.is_finished(), "an idle connection is kept");
+        client
+    };
+    let mut users = [Client::connect(listen), Client::connect(listen)];
+    users[0].write("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+    let mut busy = accept();
+    users[1].write("GET / HTTP/1.1\r\nhost: t\r\n\r\n");
+    let mut idle = accept();
+    idle.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(users[1].answer().status, 200);
     proxy.route(&route(2, listen, vec![pool("stable", 100, vec![])]));
-    assert_eq!(proxy.control.drain("a"), 0);
-    assert_eq!(served.join().unwrap().unwrap(), "", "closed without another request");
+    let bound = Request::Drain { instances: vec!["a".to_owned()], timeout_ms: 1 };
+    assert_eq!(proxy.control.call(bound), Response::Drained { remaining: 1 });
+    assert!(idle.closed(), "without another request");
+    let drain = Request::Drain { instances: vec!["a".to_owned()], timeout_ms: 20_000 };
+    proxy.control.send(drain);
+    busy.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_eq!(users[0].answer().status, 200);
+    assert_eq!(proxy.control.receive().body, Response::Drained { remaining: 0 });
+    assert!(busy.closed(), "once it is idle");
 }
 
 #[test]

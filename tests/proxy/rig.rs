@@ -237,14 +237,6 @@ impl Control {
     pub fn renew(&mut self, ttl_ms: u64) {
         assert_eq!(self.call(Request::Renew { ttl_ms }), Response::Done);
     }
-
-    pub fn drain(&mut self, instance: &str) -> u64 {
-        let instances = vec![instance.to_owned()];
-        match self.call(Request::Drain { instances, timeout_ms: 20_000 }) {
-            Response::Drained { remaining } => remaining,
-            other => panic!("not drained: {other:?}"),
-        }
-    }
 }
 
 /// A pool with its share in percent.
@@ -373,7 +365,8 @@ impl Client {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Ok(_) => rest.is_empty(),
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => true,
+            Err(error) => panic!("still open: {error}"),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::rig::{Rig, settings};
 use crate::process::{Scratch, instances};
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::runtime::{Engine, Stop};
+use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::NotDone;
 use flightdeck::model::{Action, Phase, RefusalKind, Subject, Version};
 use std::time::Duration;
@@ -19,7 +20,7 @@ fn refusal(result: Result<impl std::fmt::Debug, NotDone>) -> (RefusalKind, Strin
 async fn an_artifact_with_another_digest_is_refused_before_anything_starts() {
     let mut rig = Rig::new();
     rig.apply(1, "", "").await;
-    let expected = rig.digest(b"something else");
+    let expected = digest_of(&b"something else"[..]).unwrap();
     let id = rig.upload("latency_ms = 1.0\n", Some(&expected));
     let (kind, why) = refusal(rig.release(id, "1.0").await);
     assert!(kind == RefusalKind::Invalid && why.contains(&expected), "{why}");

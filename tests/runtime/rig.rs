@@ -4,7 +4,6 @@ use crate::process::{Scratch, exe, instances};
 use flightdeck::board::Board;
 use flightdeck::control::{Policy, decide};
 use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, StagedRelease, Stop};
-use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::{EngineOrchestrator, NotDone, Orchestrator};
 use flightdeck::model::{Action, Actor, Command, CommandId, Instance, Phase, Rollout, Scoped, Stage, Subject, Version};
 use futures::stream::BoxStream;
@@ -79,7 +78,7 @@ impl Rig {
                     }
                 }
                 Ok(None) => panic!("the engine ended before: {what}"),
-                Err(_) => panic!("never came: {what}\n{}", self.rows()),
+                Err(_late) => panic!("never came: {what}\n{}", self.rows()),
             }
         }
     }
@@ -242,10 +241,6 @@ steps = [{steps}]
 
     pub fn pids(&self) -> Vec<u32> {
         self.board.instances().filter_map(|instance| instance.pid).collect()
-    }
-
-    pub fn digest(&self, content: &[u8]) -> String {
-        digest_of(content).unwrap()
     }
 }
 

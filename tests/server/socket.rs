@@ -48,7 +48,7 @@ fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
         let first = bind(&path, &Access::Owner).await.unwrap();
         match bind(&path, &Access::Owner).await {
             Err(SocketError::Taken { owner, .. }) => {
-                assert!(owner.contains(&std::process::id().to_string()), "{owner}")
+                assert!(owner.contains(&std::process::id().to_string()), "{owner}");
             }
             other => panic!("{other:?}"),
         }

@@ -18,7 +18,7 @@ fn events(server: &Server, last: Option<&str>, mut done: impl FnMut(&Envelope) -
     for line in BufReader::new(stream).lines() {
         let line = line.expect("waiting for an update");
         if let Some(text) = line.strip_prefix("id: ") {
-            id = text.to_owned();
+            text.clone_into(&mut id);
         }
         if let Some(data) = line.strip_prefix("data: ") {
             let envelope: Envelope = serde_json::from_str(data).unwrap();
@@ -114,7 +114,7 @@ fn an_upload_that_breaks_off_leaves_nothing() {
     let mut stream = UnixStream::connect(server.socket()).unwrap();
     let line = "POST /v1/releases?id=half&service=shop&version=9";
     write!(stream, "{line} HTTP/1.1\r\nhost: x\r\n{WIRE}content-length: 1000000\r\n\r\n").unwrap();
-    stream.write_all(&[0; 70_000]).unwrap();
+    stream.write_all(&vec![0; 70_000]).unwrap();
     let uploads = server.path().join("data/uploads");
     let count = || std::fs::read_dir(&uploads).unwrap().count();
     eventually("the upload is under way", || count() == 1);

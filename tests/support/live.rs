@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// The program under test.
 pub const EXE: &str = env!("CARGO_BIN_EXE_flightdeck");
 /// Nothing that these tests wait for takes so long on a machine that is merely busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(10);
@@ -94,24 +94,30 @@ impl Server {
         std::thread::spawn(move || while lines.recv().is_ok() {});
     }
 
-    /// Ends it in order.
+    /// Ends it with all its instances.
     pub fn stop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         drop(child.stdin.take());
-        let deadline = Instant::now() + DEADLINE;
-        while child.try_wait().unwrap().is_none() {
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                panic!("waiting for the server to end after its input closed");
-            }
-            std::thread::park_timeout(LOOK);
-        }
+        ended(&mut child);
+    }
+
+    /// Ends it as a service manager does; its instances go on.
+    pub fn terminate(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        ended(&mut child);
+    }
+
+    /// Starts another on the same data.
+    pub fn start_again(&mut self) {
+        self.run(&[]);
     }
 
     /// Ends it and starts another on the same data.
     pub fn restart(&mut self) {
         self.stop();
-        self.run(&[]);
+        self.start_again();
     }
 
     /// Waits until that command has come to its end.
@@ -165,6 +171,15 @@ listen = "{}"
 steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pause = {{}} }}, {{ approval = {{ count = 1 }} }}]
 "#,
             self.listen
+        )
+    }
+
+    /// The same with a second environment, `staging`, where the service listens elsewhere.
+    pub fn config_of_two(&self) -> String {
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        format!(
+            "[environment.staging]\norder = 2\n{}[service.shop.in.staging]\nlisten = \"{elsewhere}\"\n",
+            self.config()
         )
     }
 
@@ -236,6 +251,17 @@ impl Drop for Server {
         } else {
             self.stop();
         }
+    }
+}
+
+fn ended(child: &mut Child) {
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("waiting for the server to end");
+        }
+        std::thread::park_timeout(LOOK);
     }
 }
 

@@ -26,8 +26,6 @@ pub struct Settings {
     pub keymap: Option<PathBuf>,
     /// Servers that the cockpit joins besides the local one: `[[servers]]` tables with `name` and `url`.
     pub servers: Vec<Server>,
-    /// How you are told.
-    pub notify: Notify,
     /// How `flightdeck serve` runs.
     pub serve: Serve,
 }
@@ -40,14 +38,6 @@ pub struct Server {
     pub name: String,
     /// Where it is: `unix:/path/to/server.sock`.
     pub url: String,
-}
-
-/// How a person is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Notify {
-    /// Ring the terminal's bell when something begins to need you?
-    pub bell: bool,
 }
 
 /// How a server runs.
@@ -115,15 +105,8 @@ impl Default for Settings {
             mouse: true,
             keymap: None,
             servers: Vec::new(),
-            notify: Notify::default(),
             serve: Serve::default(),
         }
-    }
-}
-
-impl Default for Notify {
-    fn default() -> Notify {
-        Notify { bell: true }
     }
 }
 

@@ -16,6 +16,8 @@ fn wrong(text: &str) -> Vec<String> {
 fn without_anything_everything_is_default() {
     let effective = read("", &[("HOME", "/root")], &[]).unwrap();
     assert_eq!(effective.settings, Settings::default());
+    let lease = effective.rows.iter().find(|row| row.key == "serve.lease").unwrap();
+    assert_eq!((&lease.value, effective.settings.serve.lease), (&json!("1m"), Duration::from_mins(1)));
     assert!(effective.rows.iter().all(|row| row.origin == Origin::Default), "{:?}", effective.rows);
 }
 
@@ -35,7 +37,7 @@ fn each_layer_lies_over_the_one_before_and_says_where_it_is_from() {
         ("mouse", "environment FLIGHTDECK_MOUSE"),
         ("serve.ports", "config.toml:5"),
         ("serve.lease", "flag serve.lease"),
-        ("notify.bell", "default"),
+        ("keymap", "default"),
     ] {
         assert_eq!(origin(key), from, "{key}");
     }
@@ -53,7 +55,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         wrong(text),
         [
-            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers" or "theme"; did you mean "theme"?"#,
+            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "serve", "servers" or "theme"; did you mean "theme"?"#,
             r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,

@@ -1,31 +1,33 @@
 //! What people ask for: pins first, then one function for each action.
 
+use super::approvals::on_approval;
+use super::deploy::deploy;
+use super::holds::{hold, release_hold};
 use super::pools::warm_pool;
 use super::project::facts_of;
-use super::rollout::{Back, begin_rollback, covers, enqueue, placement, plan, previous, roll_back, settle_queued};
-use super::state::{Counters, Kind, Pause, Pauses, Progress, RunState, Slot, State, Watched};
-use super::step::{with, with_all};
-use super::steps::{ahead, next_step, skip_steps};
+use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
+use super::state::{Kind, Pause, Pauses, Progress, RunState, Slot, State, Watched};
+use super::step::with;
+use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
 use crate::model::{
-    Action, Actor, ApprovalId, ApprovalState, Command, DeploymentOutcome, EnvironmentName, Fact, FactChange, Facts,
-    Hold, HoldId, HoldTarget, Pin, Refusal, RefusalKind, ReleaseRef, Run, Selector, ServiceName, Step, Subject,
-    Verdict, Version, Vote, sanitize_line,
+    Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, Pin, Refusal, RefusalKind,
+    ReleaseRef, Run, Step, Subject, Verdict, sanitize_line,
 };
 
-type Done = Result<(), Refusal>;
+pub(super) type Done = Result<(), Refusal>;
 
 /// Who asks what, and why.
-struct Ask<'a> {
-    action: Action,
-    actor: &'a Actor,
-    pin: Option<&'a Pin>,
-    reason: Option<String>,
+pub(super) struct Ask<'a> {
+    pub(super) action: Action,
+    pub(super) actor: &'a Actor,
+    pub(super) pin: Option<&'a Pin>,
+    pub(super) reason: Option<String>,
 }
 
 impl Ask<'_> {
-    fn because(&self, what: &str) -> String {
+    pub(super) fn because(&self, what: &str) -> String {
         let because = self.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         format!("{what} by {}{because}", self.actor.name)
     }
@@ -35,7 +37,7 @@ pub(super) fn no(why: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::NotApplicable, why)
 }
 
-fn not_found(why: impl Into<String>) -> Refusal {
+pub(super) fn not_found(why: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::NotFound, why)
 }
 
@@ -60,7 +62,7 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
     }
 }
 
-fn check_pin(ask: &Ask<'_>, facts: &Facts) -> Done {
+pub(super) fn check_pin(ask: &Ask<'_>, facts: &Facts) -> Done {
     let Some(pin) = ask.pin else { return Ok(()) };
     if pin.action != ask.action {
         let why = format!("the pin is for {}, not for {}; nothing was done", pin.action.name(), ask.action.name());
@@ -81,7 +83,7 @@ enum Place {
     Queued(usize),
 }
 
-fn find_slot(state: &State, run: &Run) -> Result<SlotKey, Refusal> {
+pub(super) fn find_slot(state: &State, run: &Run) -> Result<SlotKey, Refusal> {
     let slot = state.slots.values().find(|slot| slot.target(&state.source) == run.target);
     slot.map(|slot| slot.key.clone()).ok_or_else(|| not_found(format!("there is no {} here", run.target)))
 }
@@ -385,240 +387,6 @@ fn on_queued(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>,
     };
     slot.generation += 1;
     note(state, slot, turn, &revision, &ask.actor.name, &ask.because(text));
-    Ok(())
-}
-
-fn on_approval(
-    state: &mut State,
-    turn: &mut Turn,
-    ask: &Ask<'_>,
-    id: &ApprovalId,
-    run: &Run,
-    verdict: Verdict,
-) -> Done {
-    let Some(at) = state.approvals.iter().position(|asked| asked.approval.id == *id && asked.approval.run == *run)
-    else {
-        return Err(not_found(format!("there is no approval {id} for {run}")));
-    };
-    let key = find_slot(state, run)?;
-    let done = with(state, &key, |state, slot| {
-        if let Some(of) = slot.runs().find(|of| of.revision == run.revision) {
-            check_pin(ask, &facts_of(slot, of).with(Fact::Approval, id.as_str()))?;
-        }
-        vote(state, turn, ask, at, verdict)?;
-        settle_votes(state, slot, turn, ask, at);
-        Ok(())
-    });
-    done.unwrap_or_else(|| Err(not_found("it is gone")))
-}
-
-/// Takes one person's word, if it counts.
-fn vote(state: &mut State, turn: &Turn, ask: &Ask<'_>, at: usize, verdict: Verdict) -> Done {
-    let Some(asked) = state.approvals.get_mut(at) else { return Err(not_found("it is gone")) };
-    let (approval, who) = (&mut asked.approval, &ask.actor.name);
-    let lapsed = approval.expires.is_some_and(|expires| turn.now >= expires);
-    match &approval.state {
-        ApprovalState::Pending if lapsed => return Err(no(format!("{} has expired", approval.id))),
-        ApprovalState::Pending => {}
-        ApprovalState::Superseded { by } => {
-            return Err(no(format!("{} waits no more: {by}", approval.id)));
-        }
-        ApprovalState::Approved => return Err(no(format!("{} is approved already", approval.id))),
-        ApprovalState::Rejected => return Err(no(format!("{} is rejected already", approval.id))),
-        ApprovalState::Expired => return Err(no(format!("{} has expired", approval.id))),
-    }
-    if approval.votes.iter().any(|vote| vote.who == *who && vote.verdict == verdict) {
-        return Err(no(format!(
-            "{who} has said so already; {} needs {} different people",
-            approval.id, approval.requirement.count
-        )));
-    }
-    if verdict == Verdict::Approved {
-        let denied = |why: String| Err(Refusal::new(RefusalKind::Denied, why));
-        if *who == approval.author && !approval.requirement.allow_self {
-            return denied(format!("{who} asked for this rollout and may not approve it"));
-        }
-        let from = &approval.requirement.from;
-        let counts = from.is_empty() || from.iter().any(|of| of == who || ask.actor.roles.contains(of));
-        if !counts {
-            return denied(format!("{} takes the yes of {} only", approval.id, from.join(", ")));
-        }
-    }
-    approval.votes.push(Vote { who: who.clone(), verdict, at: turn.now, reason: ask.reason.clone() });
-    Ok(())
-}
-
-fn settle_votes(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>, at: usize) {
-    let Some(asked) = state.approvals.get_mut(at) else { return };
-    let approval = &mut asked.approval;
-    let (id, revision) = (approval.id.clone(), approval.run.revision.clone());
-    let who = &ask.actor.name;
-    if approval.votes.iter().any(|vote| vote.verdict == Verdict::Rejected) {
-        approval.state = ApprovalState::Rejected;
-        let back = Back::new(DeploymentOutcome::Aborted, ask.because(&format!("{id} rejected")));
-        begin_rollback(state, slot, turn, who, back);
-        return;
-    }
-    let yes = approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved).count();
-    let count = approval.requirement.count as usize;
-    if yes >= count {
-        approval.state = ApprovalState::Approved;
-        slot.generation += 1;
-    }
-    note(state, slot, turn, &revision, who, &ask.because(&format!("{id} approved ({yes} of {count})")));
-}
-
-fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: &Selector) -> Done {
-    check_pin(ask, &Facts::default())?;
-    if selector.source.as_ref().is_some_and(|source| *source != state.source) {
-        return Err(no(format!("this is {}; {selector} is not here", state.source)));
-    }
-    let owner = ask.actor.name.clone();
-    if let Some(hold) = state.holds.iter().find(|hold| hold.owner == owner && hold.selector == *selector) {
-        turn.note = Some(hold.id.to_string());
-        return Ok(());
-    }
-    let id = HoldId::from(format!("H-{}", Counters::next(&mut state.counters.hold)));
-    let mut hold = Hold {
-        id: id.clone(),
-        source: state.source.clone(),
-        selector: selector.clone(),
-        owner,
-        reason: ask.reason.clone(),
-        since: turn.now,
-        targets: Vec::new(),
-    };
-    let text = ask.because(&format!("held by {id}"));
-    with_all(state, |state, slot| {
-        if covers(state, &hold, &slot.key) {
-            hold.targets.extend(hold_slot(state, slot, turn, &id, ask, &text));
-        }
-    });
-    state.holds.push(hold);
-    turn.note = Some(id.to_string());
-    Ok(())
-}
-
-fn hold_slot(
-    state: &mut State,
-    slot: &mut Slot,
-    turn: &mut Turn,
-    id: &HoldId,
-    ask: &Ask<'_>,
-    text: &str,
-) -> Vec<HoldTarget> {
-    let mut targets = Vec::new();
-    let runs = slot.run.iter_mut().filter(|run| run.active()).chain(&mut slot.queue);
-    let mut held = Vec::new();
-    for run in runs {
-        let back = run.rolling_back();
-        if !back {
-            run.pauses.holds.insert(id.clone());
-            held.push(run.revision.clone());
-        }
-        let note = if back { "on its way back to stable: not held" } else { "held" };
-        targets.push((run.revision.clone(), !back, note.to_owned()));
-    }
-    for revision in held {
-        slot.generation += 1;
-        note(state, slot, turn, &revision, &ask.actor.name, text);
-    }
-    let target =
-        |(revision, held, note): (String, bool, String)| HoldTarget { run: run_id(state, slot, &revision), held, note };
-    targets.into_iter().map(target).collect()
-}
-
-fn release_hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, id: &HoldId) -> Done {
-    check_pin(ask, &Facts::default())?;
-    let Some(at) = state.holds.iter().position(|hold| hold.id == *id) else {
-        return Err(not_found(format!("there is no hold {id}")));
-    };
-    state.holds.remove(at);
-    let text = ask.because(&format!("{id} released"));
-    with_all(state, |state, slot| {
-        let runs = slot.run.iter_mut().chain(&mut slot.queue);
-        let freed: Vec<_> = runs.filter_map(|run| run.pauses.holds.remove(id).then(|| run.revision.clone())).collect();
-        for revision in freed {
-            slot.generation += 1;
-            note(state, slot, turn, &revision, &ask.actor.name, &text);
-        }
-    });
-    Ok(())
-}
-
-fn deploy(
-    state: &mut State,
-    turn: &mut Turn,
-    ask: &Ask<'_>,
-    key: &SlotKey,
-    version: Option<&Version>,
-    from: Option<&EnvironmentName>,
-) -> Done {
-    if placement(state, key).is_none() || state.slots.get(key).is_none_or(|slot| slot.removed) {
-        return Err(not_found(format!("{} is not configured in {}", key.service, key.environment)));
-    }
-    let facts = state.slots.get(key).and_then(|slot| Some(facts_of(slot, slot.shown()?))).unwrap_or_default();
-    check_pin(ask, &facts)?;
-    let to = to_deploy(state, &key.service, version, from)?;
-    let done = with(state, key, |state, slot| {
-        not_there_yet(slot, &to)?;
-        let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
-        let next = ahead(&run, 0);
-        let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
-        turn.note = Some(enqueue(state, slot, turn, run, &text));
-        Ok(())
-    });
-    done.unwrap_or_else(|| Err(not_found("it is gone")))
-}
-
-/// The release that is meant, with its digest.
-fn to_deploy(
-    state: &State,
-    service: &ServiceName,
-    version: Option<&Version>,
-    from: Option<&EnvironmentName>,
-) -> Result<ReleaseRef, Refusal> {
-    let source = match from {
-        None => None,
-        Some(from) => {
-            let key = SlotKey { service: service.clone(), environment: from.clone() };
-            let succeeded = state.slots.get(&key).and_then(|slot| slot.lineage.last());
-            Some(succeeded.ok_or_else(|| no(format!("nothing of {service} has succeeded in {from} yet")))?)
-        }
-    };
-    let Some(version) = version.or(source.map(|source| &source.version)) else {
-        return Err(Refusal::new(RefusalKind::Invalid, "say which version, or from which environment"));
-    };
-    let Some(release) = state.release(service, version) else {
-        return Err(not_found(format!("there is no stored release {service} {version}")));
-    };
-    let Some(artifact) = release.artifacts.first() else {
-        return Err(no(format!("{service} {version} has no artifact")));
-    };
-    if let (Some(source), Some(from)) = (source, from)
-        && (source.digest != artifact.digest || source.version != *version)
-    {
-        return Err(no(format!(
-            "what succeeded in {from} is {} ({}), not {version} ({}); nothing was done",
-            source.version, source.digest, artifact.digest
-        )));
-    }
-    Ok(ReleaseRef { version: version.clone(), digest: artifact.digest.clone() })
-}
-
-fn not_there_yet(slot: &Slot, to: &ReleaseRef) -> Done {
-    let flying = slot.active().filter(|run| !run.rolling_back() && run.kind != Kind::Restart);
-    if let Some(run) = flying.into_iter().chain(&slot.queue).find(|run| run.to == *to && run.kind != Kind::Restart) {
-        return Err(no(format!("{} is on its way already", words(run))));
-    }
-    // On the way back from it, the version can be asked for again.
-    let leaving = slot.active().is_some_and(|run| run.kind == Kind::Rollback);
-    if slot.stable_pool().is_some_and(|pool| pool.release == *to) && !leaving && slot.queue.is_empty() {
-        return Err(match flying {
-            Some(run) => no(format!("{} is stable there; abort {} to return to it", to.version, words(run))),
-            None => no(format!("{} serves there already; restart replaces its instances", to.version)),
-        });
-    }
     Ok(())
 }
 

@@ -61,7 +61,7 @@ pub(super) fn step(
     };
     let (missing, measured) = (template.missing, &run.measured);
     let over = run.elapsed >= duration;
-    let sure = || run.watched.fresh && clearly_fails(template, &measured.candidate, &measured.stable);
+    let sure = || clearly_fails(template, &measured.candidate, &measured.stable);
     if !(over || sure()) {
         return StepSays::Wait;
     }

@@ -1,12 +1,15 @@
 //! The built-in orchestrator's rules: pure and deterministic, `step(state, input, now)`.
 //!
-//! `step` lets time pass, takes one input (`commands`, `apply`, `pools`, `route`, `judge`), then
+//! `step` lets time pass, takes one input (`commands` with `approvals`, `deploy` and `holds`; `apply`, `pools`, `route`, `judge`), then
 //! brings each slot as far as it can go (`steps`, `rollout`). It is level-triggered: instances and
 //! routes are compared with what they should be after every input, so that no order of events can
 //! leave one behind. `project` shows the state as rows.
 
 mod apply;
+mod approvals;
 mod commands;
+mod deploy;
+mod holds;
 mod judge;
 mod pools;
 mod project;

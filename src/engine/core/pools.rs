@@ -51,10 +51,10 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
         let Some(instance) = pool.instances.get_mut(id) else { continue };
         match event {
             InstanceEvent::Stopped => {
-                if let Some(anew) = stopped(instance) {
-                    said = anew;
-                } else {
+                if instance.leaving || instance.stage == InstanceStage::Stopping {
                     pool.instances.remove(id);
+                } else {
+                    said = stopped(instance);
                 }
             }
             InstanceEvent::Started { pid, address } => {
@@ -108,11 +108,8 @@ fn answer(state: &mut State, id: &str, event: &InstanceEvent) {
     });
 }
 
-/// The stop that was asked for is complete: `None` if that is the end of the instance.
-fn stopped(instance: &mut InstanceRecord) -> Option<Option<String>> {
-    if instance.leaving || instance.stage == InstanceStage::Stopping {
-        return None;
-    }
+/// The stop that was asked for is complete and not the end of the instance.
+fn stopped(instance: &mut InstanceRecord) -> Option<String> {
     let said = match &instance.stage {
         InstanceStage::Cycling { why } => {
             let why = why.clone();
@@ -125,7 +122,7 @@ fn stopped(instance: &mut InstanceRecord) -> Option<Option<String>> {
     };
     instance.pid = None;
     instance.address = None;
-    Some(said)
+    said
 }
 
 fn unhealthy(instance: &mut InstanceRecord, why: &str) -> Option<String> {
@@ -303,7 +300,8 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
             InstanceStage::Unhealthy { why, left: Some(left) } if left.is_zero() => Some(why.clone()),
             _ => None,
         };
-        if routed || matches!(instance.stage, InstanceStage::Stopping) {
+        let unsure = routing.refusals > 0 && instance.address.is_some();
+        if routed || unsure || matches!(instance.stage, InstanceStage::Stopping) {
             continue;
         }
         if instance.leaving {

@@ -23,15 +23,15 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         }
     }
     let wanted = desired(state, slot);
-    // After a refusal an older route that was not acknowledged is not waited for: a newer one had
-    // taken its place among what is pending, so it may be lost.
-    let lost = slot.routing.retry.is_some() && !slot.routing.sent.is_empty();
+    // After a refusal nobody knows what the proxy follows: a route that was carried out but not
+    // journalled before a crash may be in force. So another one is sent in any case.
+    let unsure = slot.routing.retry.is_some();
     let same = match slot.routing.newest() {
         None => wanted.is_none(),
-        Some(newest) => !lost && same(newest.route.as_ref(), wanted.as_ref()),
+        Some(newest) => same(newest.route.as_ref(), wanted.as_ref()),
     };
+    let same = same && !unsure;
     if same {
-        slot.routing.retry = None;
         return;
     }
     let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));
@@ -58,13 +58,22 @@ fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
     }
 }
 
-/// Compared with every route that may be in force, the candidate gets nothing more, and somewhere less.
+/// Compared with every route that may be in force, the candidate gets nothing more and somewhere
+/// less, and nobody gets requests who could not get any before: if the journal loses such a route,
+/// nothing that is in it is unknown.
 fn lowers_exposure(slot: &Slot, route: &Route) -> bool {
     let Some(candidate) = &slot.candidate else { return false };
+    let before = || slot.routing.in_force().filter_map(|sent| sent.route.as_ref());
     let weight =
         |route: &Route| route.pools.iter().find(|pool| pool.pool == *candidate).map_or(Ppm::ZERO, |pool| pool.weight);
-    let before = || slot.routing.in_force().map(|sent| sent.weight(candidate));
-    before().all(|before| weight(route) <= before) && before().any(|before| weight(route) < before)
+    let endpoints = |route: &Route| -> Vec<Endpoint> {
+        route.pools.iter().flat_map(|pool| pool.endpoints.iter().cloned()).collect()
+    };
+    let known: Vec<_> = before().flat_map(endpoints).collect();
+    before().all(|before| weight(route) <= weight(before))
+        && before().any(|before| weight(route) < weight(before))
+        && before().all(|before| before.listen == route.listen)
+        && endpoints(route).iter().all(|endpoint| known.contains(endpoint))
 }
 
 /// What the proxy should follow; `None`: nothing.

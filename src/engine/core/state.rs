@@ -402,7 +402,8 @@ pub struct Routing {
     pub sent: Vec<Sent>,
     /// What the proxy follows.
     pub acked: Option<Sent>,
-    /// Refusals in a row.
+    /// Refusals since the last acknowledgement. While there are any, what the proxy follows is not
+    /// known: nothing that may be in its route is stopped.
     pub refusals: u32,
     /// Why the newest one was refused.
     pub refused: Option<String>,

@@ -119,18 +119,22 @@ fn command_once(
 }
 
 fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
+    if matches!(touched, Touched::None) {
+        return;
+    }
+    // What replaces a rollout does so before that can go on once more.
+    for key in waiting(state) {
+        with(state, &key, |state, slot| advance_queue(state, slot, turn));
+    }
     match touched {
-        Touched::None => return,
+        Touched::None => {}
         Touched::One(key) => {
             with(state, &key, |state, slot| drive(state, slot, turn));
         }
         Touched::All => with_all(state, |state, slot| drive(state, slot, turn)),
     }
     // One that ended may let another start, in any slot.
-    let mut waiting: Vec<_> =
-        state.slots.values().filter_map(|slot| slot.queue.front().map(|run| (run.asked, slot.key.clone()))).collect();
-    waiting.sort();
-    for (_, key) in waiting {
+    for key in waiting(state) {
         with(state, &key, |state, slot| {
             advance_queue(state, slot, turn);
             drive(state, slot, turn);
@@ -142,6 +146,14 @@ fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
         apply::forget(state, &key);
         turn.changed = true;
     }
+}
+
+/// Slots with somebody in line, the longest waiting first.
+fn waiting(state: &State) -> Vec<SlotKey> {
+    let first = |slot: &Slot| slot.queue.front().map(|run| (run.asked, slot.key.clone()));
+    let mut waiting: Vec<_> = state.slots.values().filter_map(|slot| first(slot)).collect();
+    waiting.sort();
+    waiting.into_iter().map(|(_, key)| key).collect()
 }
 
 /// Nothing is left of a slot that is gone from the configuration.

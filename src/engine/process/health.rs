@@ -41,26 +41,27 @@ pub struct Health {
 struct Counts {
     good: u32,
     bad: u32,
-    told: Option<bool>,
+    told: Option<Result<(), String>>,
 }
 
 impl Counts {
-    /// Counts one check; `Some` when the verdict changes.
+    /// Counts one check; `Some` when the verdict, or its reason, changes.
     fn count(&mut self, spec: &HealthSpec, check: Result<(), String>) -> Option<Verdict> {
         match check {
             Ok(()) => {
                 (self.good, self.bad) = (self.good.saturating_add(1), 0);
-                let enough = self.good >= spec.healthy.max(1) && self.told != Some(true);
+                let enough = self.good >= spec.healthy.max(1) && self.told != Some(Ok(()));
                 enough.then(|| {
-                    self.told = Some(true);
+                    self.told = Some(Ok(()));
                     Verdict::Ready
                 })
             }
             Err(why) => {
                 (self.good, self.bad) = (0, self.bad.saturating_add(1));
-                let enough = self.bad >= spec.unhealthy.max(1) && self.told != Some(false);
-                enough.then(|| {
-                    self.told = Some(false);
+                // Told again for another reason: "refused" while it starts hides "503" from then on.
+                let news = self.told.as_ref() != Some(&Err(why.clone()));
+                (news && self.bad >= spec.unhealthy.max(1)).then(|| {
+                    self.told = Some(Err(why.clone()));
                     Verdict::Unhealthy(why)
                 })
             }
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_verdict_needs_a_row_and_is_told_once() {
+    fn a_verdict_needs_a_row_and_is_told_once_for_each_reason() {
         let spec = HealthSpec {
             path: "/".into(),
             interval: SignedDuration::from_secs(1),
@@ -164,14 +165,14 @@ mod tests {
         };
         let mut counts = Counts::default();
         let mut told = String::new();
-        for check in "++-+++--+---+-++".chars() {
-            let result = if check == '+' { Ok(()) } else { Err("down".to_owned()) };
+        for check in "++-+++--+---?+-++".chars() {
+            let result = if check == '+' { Ok(()) } else { Err(check.to_string()) };
             told.push(match counts.count(&spec, result) {
                 Some(Verdict::Ready) => 'R',
                 Some(Verdict::Unhealthy(_)) => 'U',
                 None => '.',
             });
         }
-        assert_eq!(told, ".R.........U...R");
+        assert_eq!(told, ".R.........UU...R");
     }
 }

@@ -1,7 +1,9 @@
 //! The invariants of the engine, checked on the state, on each effect and on the fake proxy.
 
 use super::fake::Fake;
-use flightdeck::engine::core::{Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, Slot, SlotKey, State};
+use flightdeck::engine::core::{
+    Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, RunState, Slot, SlotKey, State,
+};
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::{Action, DeploymentOutcome, Ppm, Step, Subject};
 use jiff::SignedDuration;
@@ -72,6 +74,21 @@ fn weight(route: Option<&Route>, pool: Option<&String>) -> Ppm {
 fn replicas(state: &State, key: &SlotKey) -> u32 {
     let service = state.spec.services.get(&key.service);
     service.and_then(|of| of.placements.get(&key.environment)).map_or(1, |of| of.replicas)
+}
+
+impl Coverage {
+    pub fn add(&mut self, other: Coverage) {
+        self.inputs += other.inputs;
+        for (invariant, count) in other.could_fail {
+            *self.could_fail.entry(invariant).or_default() += count;
+        }
+        for (met, count) in other.met {
+            *self.met.entry(met).or_default() += count;
+        }
+        for (how, count) in other.ended {
+            *self.ended.entry(how).or_default() += count;
+        }
+    }
 }
 
 impl Checker {
@@ -149,8 +166,8 @@ impl Checker {
             }
             Effect::Stop { instance, .. } => {
                 *cover.could_fail.entry(2).or_default() += 1;
-                let routes = state.slots.values().flat_map(|slot| slot.routing.acked.iter().chain(&slot.routing.sent));
-                let endpoints = routes
+                let sent = state.slots.values().flat_map(|slot| slot.routing.acked.iter().chain(&slot.routing.sent));
+                let endpoints = sent
                     .filter_map(|sent| sent.route.as_ref())
                     .flat_map(|route| &route.pools)
                     .flat_map(|pool| &pool.endpoints);
@@ -235,7 +252,7 @@ impl Checker {
         if let Some(pool) = stable(slot).filter(|_| !slot.removed) {
             let staying = pool.instances.values().filter(|of| !of.leaving).count();
             let wanted = replicas(state, key) as usize;
-            *cover.could_fail.entry(2).or_default() += u64::from(slot.run.as_ref().is_some_and(|run| run.active()));
+            *cover.could_fail.entry(2).or_default() += u64::from(slot.run.as_ref().is_some_and(RunState::active));
             self.check(staying >= wanted, 2, || format!("{key}: stable has {staying} of {wanted} instances"));
         }
         if let Some(run) = slot.run.as_ref().filter(|run| run.active())

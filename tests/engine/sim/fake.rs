@@ -168,7 +168,7 @@ impl Fake {
             self.answers.push(Input::RouteRefused { slot, version, why });
             return;
         }
-        if !self.healed && rng.percent(2) {
+        if !same && !self.healed && rng.percent(2) {
             let why = "address in use".to_owned();
             self.answers.push(Input::RouteRefused { slot, version, why });
             return;

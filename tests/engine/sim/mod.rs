@@ -10,14 +10,16 @@ mod rng;
 use crate::engine::world::{actor, environment, golden, key, placement, release, seconds, service};
 use check::{Checker, Coverage, step_kind};
 use fake::Fake;
-use flightdeck::engine::core::{Input, Outcome, PoolWindow, State, project, step};
+use flightdeck::engine::core::{Input, Outcome, PoolWindow, State, Watched, project, step};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use rng::Rng;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const SEEDS: u64 = 2_000;
-const INPUTS: usize = 320;
+const INPUTS: usize = 300;
 
 struct Sim {
     rng: Rng,
@@ -39,12 +41,12 @@ fn random_steps(rng: &mut Rng) -> Vec<Step> {
     let count = 2 + rng.below(5);
     (0..count)
         .map(|_| match rng.below(7) {
-            0..=2 => Step::SetWeight(Ppm(rng.below(1_000_001) as u32)),
+            0..=2 => Step::SetWeight(Ppm(rng.upto(1_000_001))),
             3 => Step::Pause { duration: None },
-            4 => Step::Pause { duration: Some(SignedDuration::from_millis(500 + rng.below(4000) as i64)) },
-            5 => Step::Analysis { name: "golden".to_owned(), duration: seconds(1 + rng.below(4) as i64) },
+            4 => Step::Pause { duration: Some(SignedDuration::from_millis(500 + i64::from(rng.upto(4000)))) },
+            5 => Step::Analysis { name: "golden".to_owned(), duration: seconds(1 + i64::from(rng.upto(4))) },
             _ => Step::Approval {
-                count: 1 + rng.below(2) as u32,
+                count: 1 + rng.upto(2),
                 from: Vec::new(),
                 expires: rng.percent(30).then(|| seconds(30)),
             },
@@ -66,9 +68,9 @@ fn random_spec(rng: &mut Rng) -> Spec {
         for place in places {
             listen += 1;
             let mut of = placement(listen, &random_steps(rng));
-            of.replicas = 1 + rng.below(3) as u32;
-            of.progress_deadline = seconds(8 + rng.below(30) as i64);
-            of.keep_warm = seconds(rng.below(60) as i64);
+            of.replicas = 1 + rng.upto(3);
+            of.progress_deadline = seconds(8 + i64::from(rng.upto(30)));
+            of.keep_warm = seconds(i64::from(rng.upto(60)));
             of.background_analysis = rng.percent(50).then(|| "golden".to_owned());
             of.concurrency = if rng.percent(50) { Concurrency::Queue } else { Concurrency::Supersede };
             placements.insert(EnvironmentName::from(*place), of);
@@ -210,7 +212,7 @@ impl Sim {
         self.state =
             if text { serde_json::from_str(&serde_json::to_string(&journal).unwrap()).unwrap() } else { journal };
         for run in self.state.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
-            run.watched = Default::default();
+            run.watched = Watched::default();
         }
         self.fake.restart(&self.state);
     }
@@ -228,7 +230,7 @@ impl Sim {
                 }
             }
             55..=70 => {
-                self.now += SignedDuration::from_millis(self.rng.below(1500) as i64);
+                self.now += SignedDuration::from_millis(i64::from(self.rng.upto(1500)));
                 self.input(&Input::Tick, cover);
             }
             71..=80 => self.window(cover),
@@ -279,7 +281,7 @@ impl Sim {
         }
         if kind == 4 && self.state.holds.is_empty() && self.rng.percent(40) {
             let selector =
-                Selector { environment: self.rng.percent(50).then(|| slot.environment), ..Selector::default() };
+                Selector { environment: self.rng.percent(50).then_some(slot.environment), ..Selector::default() };
             return Some(self.command(Action::Hold, Subject::Scope { selector, frozen: Vec::new() }, None));
         }
         if kind < 9 {
@@ -357,7 +359,7 @@ impl Sim {
         let mut spec = self.spec.clone();
         for service in spec.services.values_mut() {
             for placement in service.placements.values_mut() {
-                placement.replicas = 1 + self.rng.below(3) as u32;
+                placement.replicas = 1 + self.rng.upto(3);
             }
         }
         if self.rng.percent(30) {
@@ -480,18 +482,39 @@ fn play(seed: u64, cover: &mut Coverage, trace: bool) -> Vec<String> {
     sim.faults()
 }
 
+/// Plays stories, two at a time; panics with the first that breaks an invariant.
+fn play_all(seeds: Range<u64>, trace: bool) -> Coverage {
+    let next = AtomicU64::new(seeds.start);
+    let worker = || {
+        let mut cover = Coverage::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return cover;
+            }
+            let faults = play(seed, &mut cover, trace);
+            if !faults.is_empty() {
+                next.store(seeds.end, Ordering::Relaxed);
+                panic!(
+                    "seed {seed}: {faults:#?}\nreplay: FLIGHTDECK_SEED={seed} cargo test --test suite engine::sim -- --nocapture"
+                );
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = [scope.spawn(worker), scope.spawn(worker)];
+        let mut cover = Coverage::default();
+        for thread in threads {
+            cover.add(thread.join().expect("an invariant broke; the seed stands above"));
+        }
+        cover
+    })
+}
+
 #[test]
 fn the_invariants_hold_in_thousands_of_random_stories() {
-    let mut cover = Coverage::default();
     let one = std::env::var("FLIGHTDECK_SEED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
-    let seeds = one.map_or(0..SEEDS, |seed| seed..seed + 1);
-    for seed in seeds {
-        let faults = play(seed, &mut cover, one.is_some());
-        assert!(
-            faults.is_empty(),
-            "seed {seed}: {faults:#?}\nreplay: FLIGHTDECK_SEED={seed} cargo test --test suite engine::sim -- --nocapture"
-        );
-    }
+    let cover = play_all(one.map_or(0..SEEDS, |seed| seed..seed + 1), one.is_some());
     if one.is_none() {
         report(&cover);
     }

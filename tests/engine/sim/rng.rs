@@ -15,8 +15,14 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A number from 0 to `n` - 1.
+    pub fn upto(&mut self, n: u32) -> u32 {
+        u32::try_from(self.next() % u64::from(n.max(1))).unwrap()
+    }
+
+    /// An index below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
+        self.upto(u32::try_from(n).unwrap()) as usize
     }
 
     /// True in so many of a hundred.

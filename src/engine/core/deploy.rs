@@ -1,0 +1,87 @@
+//! Asking for a new rollout.
+
+use super::commands::{Ask, Done, check_pin, no, not_found};
+use super::project::facts_of;
+use super::rollout::{enqueue, placement, plan};
+use super::state::{Kind, Slot, State};
+use super::step::with;
+use super::steps::ahead;
+use super::turn::{Turn, words};
+use super::types::SlotKey;
+use crate::model::{EnvironmentName, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
+
+pub(super) fn deploy(
+    state: &mut State,
+    turn: &mut Turn,
+    ask: &Ask<'_>,
+    key: &SlotKey,
+    version: Option<&Version>,
+    from: Option<&EnvironmentName>,
+) -> Done {
+    if placement(state, key).is_none() || state.slots.get(key).is_none_or(|slot| slot.removed) {
+        return Err(not_found(format!("{} is not configured in {}", key.service, key.environment)));
+    }
+    let facts = state.slots.get(key).and_then(|slot| Some(facts_of(slot, slot.shown()?))).unwrap_or_default();
+    check_pin(ask, &facts)?;
+    let to = to_deploy(state, &key.service, version, from)?;
+    let done = with(state, key, |state, slot| {
+        not_there_yet(slot, &to)?;
+        let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
+        let next = ahead(&run, 0);
+        let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
+        turn.note = Some(enqueue(state, slot, turn, run, &text));
+        Ok(())
+    });
+    done.unwrap_or_else(|| Err(not_found("it is gone")))
+}
+
+/// The release that is meant, with its digest.
+fn to_deploy(
+    state: &State,
+    service: &ServiceName,
+    version: Option<&Version>,
+    from: Option<&EnvironmentName>,
+) -> Result<ReleaseRef, Refusal> {
+    let source = match from {
+        None => None,
+        Some(from) => {
+            let key = SlotKey { service: service.clone(), environment: from.clone() };
+            let succeeded = state.slots.get(&key).and_then(|slot| slot.lineage.last());
+            Some(succeeded.ok_or_else(|| no(format!("nothing of {service} has succeeded in {from} yet")))?)
+        }
+    };
+    let Some(version) = version.or(source.map(|source| &source.version)) else {
+        return Err(Refusal::new(RefusalKind::Invalid, "say which version, or from which environment"));
+    };
+    let Some(release) = state.release(service, version) else {
+        return Err(not_found(format!("there is no stored release {service} {version}")));
+    };
+    let Some(artifact) = release.artifacts.first() else {
+        return Err(no(format!("{service} {version} has no artifact")));
+    };
+    if let (Some(source), Some(from)) = (source, from)
+        && (source.digest != artifact.digest || source.version != *version)
+    {
+        return Err(no(format!(
+            "what succeeded in {from} is {} ({}), not {version} ({}); nothing was done",
+            source.version, source.digest, artifact.digest
+        )));
+    }
+    Ok(ReleaseRef { version: version.clone(), digest: artifact.digest.clone() })
+}
+
+fn not_there_yet(slot: &Slot, to: &ReleaseRef) -> Done {
+    let flying = slot.active().filter(|run| !run.rolling_back() && run.kind != Kind::Restart);
+    if let Some(run) = flying.into_iter().chain(&slot.queue).find(|run| run.to == *to && run.kind != Kind::Restart) {
+        return Err(no(format!("{} is on its way already", words(run))));
+    }
+    // On the way back from it, the version can be asked for again.
+    let leaving = slot.active().is_some_and(|run| run.kind == Kind::Rollback);
+    if slot.stable_pool().is_some_and(|pool| pool.release == *to) && !leaving && slot.queue.is_empty() {
+        return Err(match flying {
+            Some(run) => no(format!("{} is stable there; abort {} to return to it", to.version, words(run))),
+            None => no(format!("{} serves there already; restart replaces its instances", to.version)),
+        });
+    }
+    Ok(())
+}
