@@ -18,6 +18,7 @@ mod pages;
 mod palette;
 pub mod rows;
 pub mod state;
+pub mod strip;
 mod update;
 mod wake;
 

@@ -122,6 +122,8 @@ pub struct State {
     pub(super) untrimmed: u32,
     /// What needs a person; computed when asked for, dropped when the board changes.
     pub(super) attention: Memo<Vec<Attention>>,
+    /// How many rollouts of each phase every environment has; as above.
+    pub(super) environments: Memo<Vec<super::strip::Counted>>,
 }
 
 /// One server.
@@ -471,6 +473,7 @@ impl State {
             ticks: None,
             untrimmed: 0,
             attention: Memo::default(),
+            environments: Memo::default(),
         }
     }
 
@@ -531,6 +534,7 @@ impl State {
     /// Drops the lists that were computed from rows that changed.
     pub(super) fn forget_lists(&mut self) {
         self.attention.clear();
+        self.environments.clear();
         self.deck.list.clear();
         self.approvals.list.clear();
     }

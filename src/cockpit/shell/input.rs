@@ -1,86 +1,81 @@
 //! What comes from the terminal, as events.
+//!
+//! crossterm's reader waits on its edge-triggered source and forgets input that arrives together
+//! with a window change or beyond its first kilobyte, until the next key; and a report that was cut
+//! off swallows the keys after it. A cockpit must not lose the key that aborts, so this reads the
+//! terminal itself: whatever is there is taken, and what can't be finished is dropped soon.
 
-use crate::cockpit::app::{Event, Key};
-use crate::model::sanitize_line;
-use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind};
+use super::parse::{Parsed, Parser};
+use crate::cockpit::app::Event;
+use rustix::fs::{Mode, OFlags};
+use std::io;
+use std::time::Duration;
+use tokio::net::unix::pipe::Receiver;
+use tokio::time::Instant;
 
-/// Lines that one notch of the wheel moves.
-const WHEEL: i16 = 3;
+/// A sequence whose rest has not come for so long won't come: an escape byte was the Esc key.
+const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The cockpit's event for one of the terminal; `None` for what means nothing to it. The size of
-/// the window is told by a signal of its own.
-pub(super) fn translate(event: event::Event) -> Option<Event> {
-    match event {
-        event::Event::Key(key) if key.kind != KeyEventKind::Release => notation(key).map(Event::Key),
-        event::Event::Paste(text) => Some(Event::Paste(sanitize_line(&text))),
-        event::Event::Mouse(mouse) => match mouse.kind {
-            MouseEventKind::Down(MouseButton::Left) => Some(Event::Click { column: mouse.column, row: mouse.row }),
-            MouseEventKind::ScrollUp => Some(Event::Scroll { lines: -WHEEL }),
-            MouseEventKind::ScrollDown => Some(Event::Scroll { lines: WHEEL }),
-            _ => None,
-        },
-        _ => None,
+/// The keyboard and mouse of the terminal on standard input.
+pub(super) struct Input {
+    /// A terminal reads like a pipe: what is there, or "not yet".
+    tty: Receiver,
+    parser: Parser,
+    /// When the last bytes came.
+    read: Option<Instant>,
+}
+
+impl Input {
+    /// Opens the terminal anew, so that not to wait for it is no business of whoever shares standard
+    /// input with us.
+    pub(super) fn open() -> io::Result<Input> {
+        let name = rustix::termios::ttyname(io::stdin(), Vec::new())?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let tty = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
+        let tty = Receiver::from_owned_fd_unchecked(tty)?;
+        Ok(Input { tty, parser: Parser::default(), read: None })
     }
-}
 
-/// A key press in keymap.toml's notation. Shift is said by the letter itself.
-fn notation(key: KeyEvent) -> Option<Key> {
-    let name = match key.code {
-        KeyCode::Char(' ') => "space".to_owned(),
-        KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => c.to_lowercase().to_string(),
-        KeyCode::Char(c) => c.to_string(),
-        KeyCode::Enter => "enter".to_owned(),
-        KeyCode::Esc => "esc".to_owned(),
-        KeyCode::Tab => "tab".to_owned(),
-        KeyCode::BackTab => "shift-tab".to_owned(),
-        KeyCode::Backspace => "backspace".to_owned(),
-        KeyCode::Delete => "delete".to_owned(),
-        KeyCode::Insert => "insert".to_owned(),
-        KeyCode::Up => "up".to_owned(),
-        KeyCode::Down => "down".to_owned(),
-        KeyCode::Left => "left".to_owned(),
-        KeyCode::Right => "right".to_owned(),
-        KeyCode::Home => "home".to_owned(),
-        KeyCode::End => "end".to_owned(),
-        KeyCode::PageUp => "pgup".to_owned(),
-        KeyCode::PageDown => "pgdn".to_owned(),
-        KeyCode::F(number) => format!("f{number}"),
-        _ => return None,
-    };
-    let ctrl = if key.modifiers.contains(KeyModifiers::CONTROL) { "ctrl-" } else { "" };
-    let alt = if key.modifiers.contains(KeyModifiers::ALT) { "alt-" } else { "" };
-    let named = !matches!(key.code, KeyCode::Char(_) | KeyCode::BackTab);
-    let shift = if named && key.modifiers.contains(KeyModifiers::SHIFT) { "shift-" } else { "" };
-    Some(Key(format!("{ctrl}{alt}{shift}{name}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_written_as_in_the_keymap() {
-        let none = KeyModifiers::NONE;
-        for (code, modifiers, text) in [
-            (KeyCode::Char('p'), none, "p"),
-            (KeyCode::Char('G'), KeyModifiers::SHIFT, "G"),
-            (KeyCode::Char('r'), KeyModifiers::CONTROL, "ctrl-r"),
-            (KeyCode::Char('R'), KeyModifiers::CONTROL | KeyModifiers::SHIFT, "ctrl-r"),
-            (KeyCode::Char('x'), KeyModifiers::ALT, "alt-x"),
-            (KeyCode::Char(' '), none, "space"),
-            (KeyCode::PageDown, none, "pgdn"),
-            (KeyCode::BackTab, KeyModifiers::SHIFT, "shift-tab"),
-            (KeyCode::Up, KeyModifiers::SHIFT | KeyModifiers::ALT, "alt-shift-up"),
-            (KeyCode::F(1), none, "f1"),
-        ] {
-            assert_eq!(notation(KeyEvent::new(code, modifiers)), Some(Key(text.to_owned())), "{code:?}");
+    /// Waits for the next event. Nothing is lost when the wait is given up.
+    pub(super) async fn next(&mut self) -> io::Result<Event> {
+        loop {
+            if let Some(event) = self.ready()? {
+                return Ok(event);
+            }
+            let patience = self.read.filter(|_| self.parser.is_waiting()).map(|at| at + PATIENCE);
+            tokio::select! {
+                ready = self.tty.readable() => ready?,
+                () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
+                    self.parser.give_up();
+                }
+            }
         }
-        assert_eq!(notation(KeyEvent::new(KeyCode::CapsLock, none)), None);
     }
 
-    #[test]
-    fn pasted_text_is_one_harmless_event() {
-        let event = translate(event::Event::Paste("checkout\n\u{1b}[31m".into()));
-        assert_eq!(event, Some(Event::Paste("checkout \u{fffd}[31m".into())));
+    /// An event that is there already.
+    pub(super) fn ready(&mut self) -> io::Result<Option<Event>> {
+        loop {
+            match self.parser.next() {
+                Parsed::Event(event) => return Ok(Some(event)),
+                Parsed::Nothing => {}
+            }
+            let mut bytes = [0; 4096];
+            match self.tty.try_read(&mut bytes) {
+                Ok(0) => return Ok(Some(Event::Terminate)), // the terminal is gone
+                Ok(count) => {
+                    self.read = Some(Instant::now());
+                    self.parser.push(bytes.get(..count).unwrap_or_default());
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(None),
+                    io::ErrorKind::Interrupted => {}
+                    // What a terminal answers when its other end was closed.
+                    _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                        return Ok(Some(Event::Terminate));
+                    }
+                    _ => return Err(error),
+                },
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ mod effects;
 mod guardian;
 mod input;
 mod logs;
+mod parse;
 mod recorder;
 mod run;
 mod screen;

@@ -1,22 +1,21 @@
 //! The loop: drain what happened, then draw, and only if something visible changed.
 
 use super::effects::Effects;
+use super::input::Input;
 use super::logs::Records;
 use super::recorder::Recorder;
 use super::terminal::Tty;
-use super::{guardian, input, logs, terminal};
+use super::{guardian, logs, terminal};
 use crate::client::{Client, ClientError};
 use crate::cockpit::app::keymap::KeymapError;
 use crate::cockpit::app::{Effect, Event, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
-use futures::StreamExt as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
 use rustix::process::{Signal, kill_current_process_group};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::task::Poll;
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -148,7 +147,7 @@ struct Cockpit {
 
 /// What wakes the loop besides the channel.
 struct Sources {
-    input: crossterm::event::EventStream,
+    input: Input,
     terminate: Signals,
     hangup: Signals,
     interrupt: Signals,
@@ -188,7 +187,7 @@ impl Cockpit {
             interrupt: listen(SignalKind::interrupt())?,
             resume: listen(SignalKind::from_raw(Signal::CONT.as_raw()))?,
             window: listen(SignalKind::window_change())?,
-            input: crossterm::event::EventStream::new(),
+            input: Input::open().map_err(ShellError::Terminal)?,
         };
         // From here on the terminal is ours: nothing may fail in words on it.
         let tty = Tty::enter(args.mouse).map_err(ShellError::Terminal)?;
@@ -243,16 +242,11 @@ impl Cockpit {
         let sources = &mut self.signals;
         tokio::select! {
             biased;
-            event = sources.input.next() => match event {
-                Some(Ok(event)) => Ok(input::translate(event)),
-                Some(Err(error)) => Err(ShellError::Terminal(error)),
-                None => Ok(Some(Event::Terminate)), // the terminal is gone
-            },
+            event = sources.input.next() => event.map(Some).map_err(ShellError::Terminal),
             _ = sources.terminate.recv() => Ok(Some(Event::Terminate)),
             _ = sources.hangup.recv() => Ok(Some(Event::Terminate)),
             _ = sources.interrupt.recv() => Ok(Some(Event::Terminate)),
             _ = sources.resume.recv() => self.resumed().map(Some),
-            // Not left to crossterm: a change that comes together with input is lost there.
             _ = sources.window.recv() => {
                 let size = terminal::size().map_err(ShellError::Terminal)?;
                 Ok(Some(Event::Resize { columns: size.width, rows: size.height }))
@@ -288,29 +282,12 @@ impl Cockpit {
             if self.quit || begun.elapsed() >= FRAME {
                 break;
             }
-            next = match self.typed().await? {
+            next = match self.signals.input.ready().map_err(ShellError::Terminal)? {
                 Some(event) => Some(event),
                 None => self.events.try_recv().ok(),
             };
         }
         Ok(hurry)
-    }
-
-    /// What was typed and not yet taken in, without waiting for more. Polled with the loop's own
-    /// waker: the stream keeps the first one that it is given until there is input again.
-    async fn typed(&mut self) -> Result<Option<Event>, ShellError> {
-        loop {
-            let input = &mut self.signals.input;
-            match std::future::poll_fn(|context| Poll::Ready(input.poll_next_unpin(context))).await {
-                Poll::Ready(Some(Ok(event))) => match input::translate(event) {
-                    None => {}
-                    some => return Ok(some),
-                },
-                Poll::Ready(Some(Err(error))) => return Err(ShellError::Terminal(error)),
-                Poll::Ready(None) => return Ok(Some(Event::Terminate)),
-                Poll::Pending => return Ok(None),
-            }
-        }
     }
 
     async fn apply(&mut self, event: Event) -> Result<(), ShellError> {

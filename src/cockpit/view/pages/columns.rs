@@ -46,7 +46,7 @@ const ALL: [Sized; 9] = [
 ];
 
 /// What is given up where there is less room: a column and the width that is left of it.
-const LESS: [(Column, u16); 9] = [
+const LESS: [(Column, u16); 10] = [
     (Column::Rps, 0),
     (Column::P95, 0),
     (Column::Errors, NUMBERS),
@@ -56,6 +56,7 @@ const LESS: [(Column, u16); 9] = [
     (Column::Traffic, 0),
     (Column::Version, 0),
     (Column::Service, 10),
+    (Column::Environment, 7),
 ];
 
 /// What comes with more room.

@@ -6,6 +6,7 @@ use crate::board::{Attention, Severity};
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows::{self, DeckRow};
 use crate::cockpit::app::state::DeckPanel;
+use crate::cockpit::app::strip;
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{self, Metric, Pair};
@@ -102,7 +103,7 @@ fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
 }
 
 fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
-    let strip = super::strip::environments(&ctx.state.board);
+    let strip = strip::environments(ctx.state);
     let mut pen = Pen::new(buf, area, 0);
     pen.skip(1);
     if strip.is_empty() {

@@ -10,4 +10,3 @@ pub(super) mod phase;
 pub(super) mod rollout;
 pub(super) mod run_panels;
 pub(super) mod small;
-pub(super) mod strip;

@@ -12,7 +12,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{Metric, Pair};
 use crate::cockpit::view::widgets::{bar, track};
 use crate::cockpit::view::{Ctx, Scope, format, rect};
-use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, TrafficSource, Wait};
+use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, TrafficSource, Wait};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -52,7 +52,7 @@ pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: 
     if let Some(area) = ctx.layout.charts {
         let title = Title {
             left: "Canary against stable".to_owned(),
-            right: "─ candidate  • stable  ╌ limit".to_owned(),
+            right: "─ candidate  • stable  ╌ limit  ┊ step or pause".to_owned(),
             focus: false,
         };
         edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
@@ -227,6 +227,10 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let end = pair.newest().unwrap_or(ctx.now);
     let span = chart::span(&pair, end);
     let evidence = rows::evidence(ctx.state, &rollout.run);
+    // Where a step ended or somebody stepped in is what a bend in a curve is looked for at.
+    let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
+    let steps = |note: &&&Note| turns.iter().any(|word| note.text.starts_with(word));
+    let marks: Vec<_> = rows::notes(ctx.state, &rollout.run).iter().filter(steps).map(|note| note.at).collect();
     let all = [
         ("errors", Metric::Errors, "error_rate"),
         ("p95 ms", Metric::P95, "latency_p95"),
@@ -238,7 +242,7 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let each = (area.width - 1) / count;
     for (index, (name, metric, limited)) in (0..count).zip(all) {
         let limit = limit(&evidence, limited);
-        let chart = Chart { name, metric, pair, end, span, limit };
+        let chart = Chart { name, metric, pair, end, span, marks: &marks, limit };
         let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };
         chart::draw(&chart, area, buf, ctx.theme);
     }

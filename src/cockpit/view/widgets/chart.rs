@@ -18,6 +18,8 @@ pub(in crate::cockpit::view) struct Chart<'a> {
     pub(in crate::cockpit::view) end: Timestamp,
     /// How far back the left edge is.
     pub(in crate::cockpit::view) span: SignedDuration,
+    /// Moments to mark, such as the begin of a step.
+    pub(in crate::cockpit::view) marks: &'a [Timestamp],
     /// What must not be crossed, where that is known; in the metric's unit.
     pub(in crate::cockpit::view) limit: Option<f64>,
 }
@@ -44,6 +46,7 @@ pub(in crate::cockpit::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Bu
     heading(chart, &candidate, &stable, area, buf, theme);
     let plot = Rect { x: area.x + AXIS + 1, y: area.y + 1, width: columns, height: area.height - 2 };
     axes(chart, highest, area, plot, buf, theme);
+    marks(chart, plot, buf, theme.style(Scope::ChartMark));
     if let Some(limit) = chart.limit {
         let row = plot.height - 1 - level(limit, highest, plot.height);
         let dashes: String = (0..columns).map(|x| if x % 2 == 0 { '╌' } else { ' ' }).collect();
@@ -92,6 +95,22 @@ fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffe
     let mut pen = Pen::new(buf, below, 0);
     pen.tail("now", style);
     pen.put(&format!("-{}", format::exact(chart.span)), style);
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the columns of the plot")]
+fn marks(chart: &Chart<'_>, plot: Rect, buf: &mut Buffer, style: Style) {
+    for mark in chart.marks {
+        let back = chart.end.duration_since(*mark).as_secs_f64() / chart.span.as_secs_f64();
+        if !(0.0..=1.0).contains(&back) {
+            continue;
+        }
+        let x = plot.right() - 1 - (back * f64::from(plot.width - 1)).round() as u16;
+        for y in plot.y..plot.bottom() {
+            if let Some(cell) = buf.cell_mut((x, y)) {
+                cell.set_symbol("┊").set_style(style);
+            }
+        }
+    }
 }
 
 fn number(metric: Metric, value: f64) -> String {
@@ -172,7 +191,7 @@ mod tests {
     #[test]
     fn axes_end_at_round_numbers() {
         for (value, expected) in
-            [(0.02, 0.02), (0.041, 0.05), (210.0, 250.0), (9.0, 10.0), (1000.0, 1000.0), (1001.0, 2000.0)]
+            [(0.02, 0.02), (0.041, 0.05), (210.0, 250.0), (9.0, 10.0), (1000.0, 1000.0), (1100.0, 2000.0)]
         {
             assert!((nice(value) - expected).abs() < 1e-9, "{value}: {}", nice(value));
         }

@@ -1,14 +1,17 @@
 //! How many rollouts of each phase every environment has.
 
+use super::State;
 use crate::board::Board;
 use crate::model::Phase;
 use std::collections::BTreeMap;
 
 /// An environment of the strip; those of several sources with one name are one.
-pub(in crate::cockpit::view) struct Counted {
-    pub(in crate::cockpit::view) name: String,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// Its name.
+    pub name: String,
     /// In the order of [`ORDER`], without zeros.
-    pub(in crate::cockpit::view) phases: Vec<(Phase, usize)>,
+    pub phases: Vec<(Phase, usize)>,
 }
 
 /// Healthy first, as what is expected; then what asks for a look.
@@ -27,7 +30,12 @@ const ORDER: [Phase; 11] = [
 ];
 
 /// All environments in promotion order.
-pub(in crate::cockpit::view) fn environments(board: &Board) -> Vec<Counted> {
+#[must_use]
+pub fn environments(state: &State) -> &[Counted] {
+    state.environments.get(|| count(&state.board))
+}
+
+fn count(board: &Board) -> Vec<Counted> {
     let mut order: BTreeMap<&str, u32> = BTreeMap::new();
     for environment in board.environments() {
         let at = order.entry(environment.name.as_str()).or_insert(environment.order);
