@@ -128,7 +128,7 @@ mod tests {
             names(118),
             [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::P95, C::Rps, C::Phase]
         );
-        assert_eq!(names(78), [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::Phase]);
+        assert_eq!(names(78), [C::Service, C::Environment, C::Version, C::Traffic, C::Errors, C::Phase]);
         assert_eq!(names(38), [C::Service, C::Environment, C::Phase]);
         assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Cause]);
     }
