@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Server {
     pub dir: tempfile::TempDir,
     child: Option<Child>,
+    /// Where its instances listen.
+    ports: String,
     /// Where users reach the service `shop` in production.
     pub listen: SocketAddr,
 }
@@ -69,14 +72,14 @@ impl Server {
     pub fn start_with(args: &[&str]) -> Server {
         let dir = tempfile::Builder::new().prefix("fd-").tempdir().unwrap();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut server = Server { dir, child: None, listen };
+        let mut server = Server { dir, child: None, ports: ports(), listen };
         server.run(args);
         server
     }
 
     fn run(&mut self, args: &[&str]) {
         let mut command = program(self.dir.path());
-        command.args(["serve", "--exit-on-stdin-eof"]).args(args);
+        command.args(["serve", "--exit-on-stdin-eof", "--ports", &self.ports]).args(args);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -287,6 +290,15 @@ fn ended(child: &mut Child) -> bool {
         std::thread::park_timeout(LOOK);
     }
     true
+}
+
+/// A range for one server alone: two servers would race for the same ports. Below the ephemeral
+/// ones, and begun elsewhere by each test process.
+fn ports() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let block = (std::process::id() * 37 + NEXT.fetch_add(1, Ordering::Relaxed)) % 250;
+    let first = 12_000 + block * 30;
+    format!("{first}-{}", first + 29)
 }
 
 /// Asks again and again, with a deadline that names what was awaited.
