@@ -100,13 +100,7 @@ impl From<Ports> for String {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            theme: "dark".to_owned(),
-            mouse: true,
-            keymap: None,
-            servers: Vec::new(),
-            serve: Serve::default(),
-        }
+        Settings { theme: "dark".to_owned(), mouse: true, keymap: None, servers: Vec::new(), serve: Serve::default() }
     }
 }
 
