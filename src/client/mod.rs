@@ -9,14 +9,12 @@ pub use error::{ClientError, SubmitError};
 pub use events::ClientEvent;
 pub use transfer::NewRelease;
 
-use crate::model::{Command, CommandId, Query, Receipt, Refusal, Reply, WIRE_VERSION};
+use crate::model::{Command, CommandId, Query, Receipt, Refusal, Reply, WIRE_HEADER, WIRE_VERSION};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The header that carries [`WIRE_VERSION`] on every request and answer.
-pub const WIRE_HEADER: &str = "flightdeck-wire";
 /// How long a question may take. The server gives up earlier and says so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long connecting may take.

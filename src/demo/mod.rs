@@ -116,7 +116,8 @@ pub enum DemoError {
 /// # Errors
 /// If it could not be started, or if something of it could not be removed.
 pub fn run(args: &DemoArgs) -> Result<i32, DemoError> {
-    if !args.headless && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !args.headless && !terminal {
         return Err(DemoError::NoTerminal);
     }
     // From here on these signals end the demo in order, not at once.
@@ -146,7 +147,10 @@ fn show(args: &DemoArgs, exe: &Path, dir: &Path, signals: &mut Signals) -> Resul
     } else {
         let mut cockpit = Command::new(exe);
         cockpit.arg("--server").arg(format!("unix:{}", paths.socket().display()));
-        code_of(guard(cockpit)?)
+        let code = code_of(guard(cockpit)?);
+        // One that ended meanwhile is told with its last words.
+        server.still_there()?;
+        code
     };
     server.end()?;
     Ok(code)

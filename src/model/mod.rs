@@ -42,4 +42,4 @@ pub use spec::{
     Spec, StopSpec,
 };
 pub use text::{has_hidden, sanitize, sanitize_line};
-pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_VERSION};
+pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Version of the vocabulary on every wire. A reader refuses a newer one with a sentence.
 pub const WIRE_VERSION: u32 = 1;
 
+/// The HTTP header that carries it.
+pub const WIRE_HEADER: &str = "flightdeck-wire";
+
 /// One watch: the unit of freshness.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {

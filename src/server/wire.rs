@@ -1,8 +1,7 @@
 //! The version of the vocabulary, on every request and answer.
 
 use super::answer::Failure;
-use crate::client::WIRE_HEADER;
-use crate::model::{RefusalKind, WIRE_VERSION};
+use crate::model::{RefusalKind, WIRE_HEADER, WIRE_VERSION};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;

@@ -165,3 +165,18 @@ fn the_filter_finds_approvals_by_their_rollouts() {
     assert_eq!(ids(&desk), ["A-3"], "one whose rollout is gone is found by its name");
     assert_eq!(desk.state.deck.filter, "", "the Deck has a filter of its own");
 }
+
+#[test]
+fn whoever_comes_back_to_the_queue_stands_on_what_waits() {
+    let mut desk = with(&[approval("A-1", "checkout")]);
+    let selected = |desk: &Desk| rows::selected_approval(&desk.state).map(|approval| approval.id.to_string());
+    assert_eq!(selected(&desk).as_deref(), Some("A-1"));
+    let mut settled = approval("A-1", "checkout");
+    settled.state = ApprovalState::Approved;
+    desk.upsert(Entity::Approval(Box::new(settled)));
+    assert_eq!(selected(&desk).as_deref(), Some("A-1"), "on the page the cursor never slides");
+    desk.key("1");
+    desk.upsert(Entity::Approval(Box::new(approval("A-2", "payments"))));
+    desk.key("2");
+    assert_eq!(selected(&desk).as_deref(), Some("A-2"));
+}

@@ -287,3 +287,14 @@ fn updates_that_change_nothing_draw_nothing() {
     desk.upsert(rollout("checkout", Phase::Progressing));
     assert!(!desk.state.visible_changed, "the program's log shows no rollouts");
 }
+
+/// A frame is drawn between two updates that never pause for the wake of the first.
+#[test]
+fn the_first_row_is_selected_though_updates_never_pause() {
+    let mut desk = Desk::empty();
+    desk.upsert(rollout("checkout", Phase::Progressing));
+    assert_eq!(desk.shown(), ["checkout"]);
+    let note = Note { id: "N-1".into(), run: run("checkout"), at: desk.now, who: "bob".into(), text: "looks".into() };
+    desk.upsert(Entity::Note(note));
+    assert_eq!(desk.selected(), Some("checkout"));
+}

@@ -37,9 +37,7 @@ impl Demo {
         let mut parent = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(parent.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        if line.is_empty() {
-            panic!("the demo did not start: {}", errors(&mut parent));
-        }
+        assert!(!line.is_empty(), "the demo did not start: {}", errors(&mut parent));
         let dir = Path::new(line.trim()).ancestors().nth(2).unwrap().to_owned();
         Demo { parent, dir }
     }

@@ -78,7 +78,7 @@ impl Rig {
                     }
                 }
                 Ok(None) => panic!("the engine ended before: {what}"),
-                Err(_late) => panic!("never came: {what}\n{}", self.rows()),
+                Err(late) => panic!("never came ({late}): {what}\n{}", self.rows()),
             }
         }
     }

@@ -34,6 +34,16 @@ fn instances_outlive_a_server_that_is_told_to_end_and_the_next_one_adopts_them()
     assert!(!answers(&server), "whoever closes its input ends everything");
 }
 
+/// Its proxy may be at any point of its start.
+#[test]
+fn a_server_that_ends_at_once_leaves_nothing() {
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| Server::start().stop());
+        }
+    });
+}
+
 #[test]
 fn a_service_manager_is_told_when_it_is_ready() {
     let dir = tempfile::tempdir().unwrap();

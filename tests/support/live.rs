@@ -96,9 +96,15 @@ impl Server {
 
     /// Ends it with all its instances.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let mut child = self.child.take().unwrap();
         drop(child.stdin.take());
-        ended(&mut child);
+        assert!(ended(&mut child), "waiting for the server to end");
+        self.nothing_left();
+    }
+
+    /// No process of its directory lives on.
+    fn nothing_left(&self) {
+        eventually(&format!("no process is left in {}", self.path().display()), || processes(self.path()).is_empty());
     }
 
     /// Ends it as a service manager does; its instances go on.
@@ -106,7 +112,7 @@ impl Server {
         let mut child = self.child.take().unwrap();
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        ended(&mut child);
+        assert!(ended(&mut child), "waiting for the server to end");
     }
 
     /// Starts another on the same data.
@@ -244,25 +250,43 @@ steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pa
 }
 
 impl Drop for Server {
+    /// Also when the test failed: its instances need their files until they have ended.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            // Closing its input ends it; waiting could panic again.
-            drop(self.child.as_mut().and_then(|child| child.stdin.take()));
-        } else {
-            self.stop();
+        let Some(mut child) = self.child.take() else { return };
+        drop(child.stdin.take());
+        if !ended(&mut child) {
+            let _ = child.kill();
+            assert!(std::thread::panicking(), "waiting for the server to end");
+        }
+        if !std::thread::panicking() {
+            self.nothing_left();
         }
     }
 }
 
-fn ended(child: &mut Child) {
+/// Processes that were told of a directory or work in it.
+fn processes(dir: &Path) -> Vec<String> {
+    let belongs = |pid: &Path| {
+        let told = std::fs::read(pid.join("cmdline")).is_ok_and(|line| {
+            let dir = dir.as_os_str().as_encoded_bytes();
+            line.windows(dir.len()).any(|part| part == dir)
+        });
+        told || std::fs::read_link(pid.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+    };
+    let all = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    all.filter(|path| belongs(path)).map(|path| path.display().to_string()).collect()
+}
+
+/// Waits for the end of a server that was told to.
+fn ended(child: &mut Child) -> bool {
     let deadline = Instant::now() + DEADLINE;
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("waiting for the server to end");
+            return false;
         }
         std::thread::park_timeout(LOOK);
     }
+    true
 }
 
 /// Asks again and again, with a deadline that names what was awaited.

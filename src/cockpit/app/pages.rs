@@ -8,7 +8,7 @@ use super::state::{
 };
 use super::{ConnectionState, Effect, Token, actions, rows};
 use crate::board::AttentionSubject;
-use crate::model::{Query, Run};
+use crate::model::{Approval, ApprovalState, Query, Run};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The filter of the page, where it has one.
@@ -79,6 +79,11 @@ pub(super) fn select_first(state: &mut State) {
 pub(super) fn show(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
     state.back.clear();
     enter(state, page, effects);
+    // Who comes to the queue comes for what waits, not for what was settled since: the first row is selected anew.
+    let settled = |approval: &Approval| approval.state != ApprovalState::Pending;
+    if page == Page::Approvals && rows::selected_approval(state).is_some_and(settled) {
+        state.approvals.cursor = Cursor::default();
+    }
 }
 
 fn enter(state: &mut State, page: Page, effects: &mut Vec<Effect>) {

@@ -53,9 +53,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
     if told && state.lists_forgotten() {
         look_soon(state, &mut effects);
     } else {
-        if !told {
-            pages::select_first(state);
-        }
+        pages::select_first(state);
         state.ticks = wake::next(state);
         wake_at(state, state.ticks, &mut effects);
     }

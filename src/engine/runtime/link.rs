@@ -116,9 +116,13 @@ pub async fn run(
 ) {
     let mut pause = RETRY.0;
     loop {
-        let connected = tokio::select! {
-            connected = connect(&home, &events) => connected,
-            () = told_to_end(&home, &mut orders) => return,
+        // Never given up half-way: a shim that is just starting would not be found, and stay.
+        let connected = match ensure_shim(&home).await {
+            Ok(()) => tokio::select! {
+                connected = connect(&home, &events) => connected,
+                done = told_to_end(&mut orders) => return finish(&home, done).await,
+            },
+            Err(error) => Err(error),
         };
         let why = match connected {
             Ok(mut connection) => {
@@ -134,24 +138,28 @@ pub async fn run(
         let _ = events.send(LinkEvent::Down { why: crate::model::sanitize_line(&why) }); // the loop may be ending
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
-            () = told_to_end(&home, &mut orders) => return,
+            done = told_to_end(&mut orders) => return finish(&home, done).await,
         }
         while drains.try_recv().is_ok() {} // dropped: without a proxy nothing is in flight
     }
 }
 
-/// Drops orders until one is to end.
-async fn told_to_end(home: &ProxyHome, orders: &mut mpsc::UnboundedReceiver<LinkOrder>) {
+/// Drops orders until one is to end; gives whom to tell once the proxy has ended too. Ends nothing
+/// itself, since it may be dropped at any await.
+async fn told_to_end(orders: &mut mpsc::UnboundedReceiver<LinkOrder>) -> Option<oneshot::Sender<()>> {
     loop {
         match orders.recv().await {
-            Some(LinkOrder::Shutdown(done)) => {
-                end_proxy(home).await;
-                let _ = done.send(()); // whoever asked may have given up
-                return;
-            }
-            Some(LinkOrder::Detach) | None => return,
+            Some(LinkOrder::Shutdown(done)) => return Some(done),
+            Some(LinkOrder::Detach) | None => return None,
             Some(_) => {}
         }
+    }
+}
+
+async fn finish(home: &ProxyHome, done: Option<oneshot::Sender<()>>) {
+    if let Some(done) = done {
+        end_proxy(home).await;
+        let _ = done.send(()); // whoever asked may have given up
     }
 }
 
@@ -161,9 +169,8 @@ async fn end_proxy(home: &ProxyHome) {
     }
 }
 
-/// Starts a proxy if none lives, connects, and says hello.
+/// Connects and says hello.
 async fn connect(home: &ProxyHome, events: &mpsc::UnboundedSender<LinkEvent>) -> io::Result<Connection> {
-    ensure_shim(home).await?;
     let stream = await_socket(&home.dir).await?;
     let (read, write) = stream.into_split();
     let mut connection = Connection { lines: BufReader::new(read).lines(), write, asked: BTreeMap::new(), next: 1 };
@@ -183,6 +190,7 @@ async fn connect(home: &ProxyHome, events: &mpsc::UnboundedSender<LinkEvent>) ->
     }
 }
 
+/// Starts a proxy under a shim if none lives.
 async fn ensure_shim(home: &ProxyHome) -> io::Result<()> {
     if let Ok(mut shim) = ShimClient::connect(&home.dir).await
         && shim.status().await.is_ok()

@@ -3,11 +3,14 @@
 //! [`Engine`] is the handle that everybody else holds, [`EngineTask`] the loop behind it. Commands
 //! that reduce exposure come on a channel of their own that is never full and always read first.
 
+mod commit;
 mod keep;
 mod link;
 mod lock;
 mod open;
+mod proxied;
 mod publish;
+mod takeover;
 mod task;
 mod windows;
 

@@ -1,9 +1,10 @@
 //! From a data directory to an engine that is ready to run.
 
+use super::commit::Spilled;
 use super::keep::Retention;
 use super::lock::{Lock, LockError};
 use super::publish::Publisher;
-use super::task::{EngineTask, Spilled};
+use super::task::EngineTask;
 use super::windows::Counters;
 use super::{Engine, clock, link};
 use crate::engine::core::State;

@@ -1,23 +1,21 @@
 //! The loop: it owns the state, takes every input from one place, journals what changed, and only
 //! then carries out what follows.
 
+use super::commit::{Spilled, Unrecorded};
 use super::keep;
 use super::link::{self, LinkEvent, LinkOrder, ProxyHome};
 use super::lock::Lock;
 use super::publish::Publisher;
-use super::windows::{self, Counters, PoolMetrics};
+use super::windows::{Counters, PoolMetrics};
 use super::{Ask, EngineError, Settings, StagedRelease, Stop, clock};
-use crate::engine::core::{self, Effect, Input, InstanceStage, Numbered, Outcome, Sent, SlotKey, State};
+use crate::engine::core::{self, Input, InstanceStage, Outcome, State};
 use crate::engine::journal::{Journal, Spill};
 use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
-use crate::engine::proxy::wire::{Lapse, Route, Stats};
 use crate::engine::store::Store;
 use crate::integration::orchestrator::{Accepted, NotDone};
-use crate::model::{CommandId, Direction, LinkState, Refusal, RefusalKind, StopSpec};
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::model::{CommandId, Direction, Refusal, RefusalKind};
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,36 +32,10 @@ const COALESCE: Duration = Duration::from_millis(50);
 const SWEEP: Duration = Duration::from_hours(1);
 /// Events that are stepped and journalled together.
 const MAX_BATCH: usize = 64;
-/// A route that only lowers exposure waits no longer than this for the journal.
-const PATIENCE: Duration = Duration::from_millis(25);
-/// A commit that takes longer is as good as lost.
-const COMMIT: Duration = Duration::from_secs(2);
 /// Uploads without a command that are remembered.
 const MAX_STAGED: usize = 64;
 /// Everything stops within its own grace and this.
 const LAST: Duration = Duration::from_secs(15);
-/// An instance that no journal knows is ended so.
-const UNKNOWN: SignedDuration = SignedDuration::from_secs(1);
-
-/// A line of the spill file: what was done although the journal could not be written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spilled {
-    /// When.
-    pub at: Timestamp,
-    /// A route that only lowers exposure was sent for this slot.
-    pub slot: Option<SlotKey>,
-    /// Its version.
-    pub version: u64,
-    /// Why, in words.
-    pub what: String,
-}
-
-impl Spilled {
-    /// A line that can't be read says nothing that could be acted on.
-    pub fn parse(line: &str) -> Option<Spilled> {
-        serde_json::from_str(line).inspect_err(|error| tracing::error!(%error, line, "an unreadable spill line")).ok()
-    }
-}
 
 /// The engine's loop. Nothing happens before it runs.
 #[derive(Debug)]
@@ -100,7 +72,7 @@ pub struct EngineTask {
 /// The loop's ends of the link to the proxy.
 #[derive(Debug)]
 pub struct Link {
-    orders: mpsc::UnboundedSender<LinkOrder>,
+    pub(super) orders: mpsc::UnboundedSender<LinkOrder>,
     events: mpsc::UnboundedReceiver<LinkEvent>,
 }
 
@@ -183,50 +155,7 @@ impl EngineTask {
         }
     }
 
-    /// Adopts what the journal names, ends what it does not, and carries out what was not answered.
-    async fn take_over(&mut self) {
-        for spilled in std::mem::take(&mut self.spilled) {
-            self.follow_spilled(&spilled).await;
-        }
-        let recorded = self.room.recorded().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot read the instances' directories");
-            Vec::new()
-        });
-        let pending: Vec<Numbered> = core::pending(&self.state).cloned().collect();
-        let ordered: BTreeSet<&str> = pending.iter().filter_map(|numbered| instance_of(&numbered.effect)).collect();
-        // One that backs off has no process, unless the server died before it heard of its end.
-        let known: BTreeMap<String, bool> = self
-            .instances()
-            .map(|instance| (instance.id.clone(), !matches!(instance.stage, InstanceStage::BackingOff { .. })))
-            .collect();
-        for (id, expected) in &known {
-            if !ordered.contains(id.as_str()) && (*expected || recorded.contains(id)) {
-                self.room.adopt(id);
-            }
-        }
-        for id in recorded.iter().filter(|id| !known.contains_key(*id) && !ordered.contains(id.as_str())) {
-            tracing::warn!(instance = %id, "ending an instance that the journal does not know");
-            self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN });
-        }
-        // Routes are sent when the proxy is connected.
-        self.carry_out(pending.into_iter().filter(|numbered| instance_of(&numbered.effect).is_some()).collect());
-    }
-
-    /// A route went to the proxy that the journal knows nothing of: the rollout is over, as after a
-    /// lease that lapsed, and the next route needs a higher version.
-    async fn follow_spilled(&mut self, spilled: &Spilled) {
-        tracing::warn!(?spilled, "done while the journal could not be written");
-        let Some(slot) = &spilled.slot else { return };
-        let Some(found) = self.state.slots.get_mut(slot) else { return };
-        if found.routing.version >= spilled.version {
-            return;
-        }
-        let version = found.routing.acked.as_ref().map_or(0, |acked| acked.version);
-        found.routing.version = spilled.version;
-        self.feed(vec![Input::LeaseLapsed { slot: slot.clone(), version, at: spilled.at }]).await;
-    }
-
-    fn instances(&self) -> impl Iterator<Item = &core::InstanceRecord> {
+    pub(super) fn instances(&self) -> impl Iterator<Item = &core::InstanceRecord> {
         self.state.slots.values().flat_map(|slot| slot.pools.values()).flat_map(|pool| pool.instances.values())
     }
 
@@ -301,7 +230,7 @@ impl EngineTask {
     }
 
     /// Steps through events, journals once, carries out what follows.
-    async fn feed(&mut self, inputs: Vec<Input>) {
+    pub(super) async fn feed(&mut self, inputs: Vec<Input>) {
         let (mut effects, mut changed) = (Vec::new(), false);
         for input in inputs {
             let outcome = core::step(&mut self.state, &input, clock());
@@ -318,84 +247,6 @@ impl EngineTask {
         self.carry_out(effects);
     }
 
-    /// Makes the state durable, with the effects that follow from it. If that fails, or takes too
-    /// long, those that only take traffic from a candidate are carried out all the same; the rest
-    /// waits. The next change, or the next tick, tries again.
-    async fn commit(&mut self, effects: &[Numbered]) -> Result<(), Unrecorded> {
-        let text =
-            serde_json::to_string(&self.state).map_err(|error| Unrecorded { why: error.to_string(), certain: true })?;
-        let lowering = lowering(effects);
-        let mut spilled = false;
-        let result = {
-            let mut commit = std::pin::pin!(self.journal.commit(text));
-            let mut result = timeout(PATIENCE, &mut commit).await;
-            if !matches!(result, Ok(Ok(()))) && !lowering.is_empty() {
-                for (_, route) in &lowering {
-                    send(self.link.as_ref(), LinkOrder::Route(route.clone()));
-                }
-                spill(&mut self.spill, &lowering).await;
-                spilled = true;
-            }
-            if result.is_err() {
-                result = timeout(COMMIT, &mut commit).await;
-            }
-            result
-        };
-        let unrecorded = match result {
-            Ok(Ok(())) => {
-                self.recorded(spilled);
-                return Ok(());
-            }
-            Ok(Err(error)) => Unrecorded { why: sentence(&error), certain: true },
-            Err(_) => Unrecorded { why: "the disk did not answer in time".into(), certain: false },
-        };
-        tracing::error!(why = %unrecorded.why, "the engine's journal can't be written");
-        self.unsaved = true;
-        Err(unrecorded)
-    }
-
-    /// The state is durable: the spill file has nothing more to say, and what was held back goes on.
-    fn recorded(&mut self, spilled: bool) {
-        let was_behind = std::mem::take(&mut self.unsaved);
-        if (was_behind || spilled)
-            && let Some(Err(error)) = self.spill.as_mut().map(Spill::clear)
-        {
-            tracing::error!(error = %sentence(&error), "the spill file can't be cleared");
-        }
-        if was_behind {
-            // More than was held back, perhaps: carrying out twice is the same as once.
-            self.carry_out(core::pending(&self.state).cloned().collect());
-        }
-    }
-
-    fn carry_out(&mut self, effects: Vec<Numbered>) {
-        for numbered in effects {
-            match numbered.effect {
-                Effect::Start(launch) => self.room.start(*launch),
-                Effect::Stop { instance, stop } => self.room.stop(&instance, stop),
-                Effect::Route { route, .. } => {
-                    let leased = route.fallback.is_some();
-                    self.send(LinkOrder::Route(route));
-                    if leased {
-                        self.renew();
-                    }
-                }
-                Effect::Unroute { slot, version } => {
-                    self.send(LinkOrder::Unroute { listener: slot.to_string(), version });
-                }
-            }
-        }
-    }
-
-    fn send(&self, order: LinkOrder) {
-        send(self.link.as_ref(), order);
-    }
-
-    fn renew(&mut self) {
-        self.last_renew = Some(Instant::now());
-        self.send(LinkOrder::Renew(self.settings.lease));
-    }
-
     async fn reported(&mut self, first: Report) {
         let mut inputs = Vec::new();
         let mut next = Some(first);
@@ -405,88 +256,6 @@ impl EngineTask {
             next = if inputs.len() < MAX_BATCH { self.reports.try_recv().ok() } else { None };
         }
         self.feed(inputs).await;
-    }
-
-    async fn linked(&mut self, event: LinkEvent) {
-        match event {
-            LinkEvent::Up { routes, lapsed } => self.reconcile(&routes, lapsed).await,
-            LinkEvent::Down { why } => {
-                self.up = false;
-                self.publisher.proxy(LinkState::Stale { since: clock(), why });
-            }
-            LinkEvent::Acked { listener, version } => {
-                if let Some(slot) = slot_of(&listener) {
-                    self.feed(vec![Input::RouteAcked { slot, version }]).await;
-                }
-            }
-            LinkEvent::Refused { listener, version, why } => {
-                if let Some(slot) = slot_of(&listener) {
-                    self.feed(vec![Input::RouteRefused { slot, version, why }]).await;
-                }
-            }
-            LinkEvent::Stats(stats) => self.counted(stats).await,
-        }
-    }
-
-    /// The proxy is there (again): leases that lapsed first, then every route that is not in force.
-    async fn reconcile(&mut self, in_force: &[(String, u64)], lapsed: Vec<Lapse>) {
-        self.up = true;
-        self.publisher.proxy(LinkState::Live { as_of: clock() });
-        self.lapsed(lapsed).await;
-        let mut orders = Vec::new();
-        for (slot, state) in &self.state.slots {
-            let listener = slot.to_string();
-            let there = in_force.iter().find(|(name, _)| *name == listener).map(|(_, version)| *version);
-            let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
-            match newest {
-                Some(Sent { route: Some(route), version })
-                    if there != Some(*version) || !state.routing.sent.is_empty() =>
-                {
-                    orders.push(LinkOrder::Route(route.clone()));
-                }
-                Some(Sent { route: None, version }) if there.is_some() || !state.routing.sent.is_empty() => {
-                    orders.push(LinkOrder::Unroute { listener, version: *version });
-                }
-                _ => {}
-            }
-        }
-        for (listener, version) in in_force {
-            if !slot_of(listener).is_some_and(|slot| self.state.slots.contains_key(&slot)) {
-                orders.push(LinkOrder::Unroute { listener: listener.clone(), version: *version });
-            }
-        }
-        for order in orders {
-            self.send(order);
-        }
-        if self.leased() {
-            self.renew();
-        }
-    }
-
-    async fn lapsed(&mut self, lapsed: Vec<Lapse>) {
-        let now = clock();
-        let inputs: Vec<Input> = lapsed
-            .into_iter()
-            .filter_map(|lapse| {
-                let ago = SignedDuration::from_millis(i64::try_from(lapse.ago_ms).unwrap_or(i64::MAX));
-                let at = now.checked_sub(ago).unwrap_or(now);
-                Some(Input::LeaseLapsed { slot: slot_of(&lapse.listener)?, version: lapse.version, at })
-            })
-            .collect();
-        if !inputs.is_empty() {
-            self.feed(inputs).await;
-        }
-    }
-
-    fn routes(&self) -> impl Iterator<Item = (&SlotKey, &Route)> {
-        self.state.slots.iter().filter_map(|(slot, state)| {
-            let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
-            Some((slot, newest?.route.as_ref()?))
-        })
-    }
-
-    fn leased(&self) -> bool {
-        self.routes().any(|(_, route)| route.fallback.is_some())
     }
 
     async fn tick(&mut self) {
@@ -537,30 +306,6 @@ impl EngineTask {
         self.tasks.spawn_blocking(move || keep::sweep(&store, &used, &instances, &live, retention));
     }
 
-    async fn counted(&mut self, stats: Stats) {
-        let lapsed = stats.lapsed.clone();
-        let routes: Vec<_> = self.routes().map(|(slot, route)| (slot.clone(), route.clone())).collect();
-        let windows = self.counters.read(stats, std_now(), routes.iter().map(|(slot, route)| (slot, route)));
-        self.metrics.send_replace(self.counters.metrics());
-        let (now, mut inputs, mut samples) = (clock(), Vec::new(), Vec::new());
-        for window in windows {
-            let Some(slot) = self.state.slots.get(&window.slot) else { continue };
-            if window.traffic {
-                let target = slot.target(&self.settings.source);
-                let route = routes.iter().find(|(key, _)| *key == window.slot);
-                samples.extend(route.iter().flat_map(|(_, route)| windows::samples(&window, route, &target, now)));
-            }
-            if window.traffic || slot.active().is_some() {
-                inputs.push(Input::Window { slot: window.slot, pools: window.pools, window_ms: window.window_ms });
-            }
-        }
-        self.publisher.samples(samples);
-        self.lapsed(lapsed).await;
-        if !inputs.is_empty() {
-            self.feed(inputs).await;
-        }
-    }
-
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
             self.publisher.rows_are(core::project(&self.state, clock()));
@@ -601,92 +346,8 @@ const LINK: &str = "link to the proxy";
 /// Any other.
 const SWEPT: &str = "sweep";
 
-impl EngineTask {
-    /// Stops every instance and waits for the ends. The journal keeps them: the next engine starts
-    /// them again.
-    async fn stop_instances(&mut self) {
-        let known: BTreeMap<String, StopSpec> =
-            self.instances().map(|instance| (instance.id.clone(), instance.stop.clone())).collect();
-        let ids: Vec<String> = self.room.supervised().cloned().collect();
-        for id in ids {
-            let unknown = || StopSpec { signal: "TERM".into(), grace: UNKNOWN };
-            self.room.stop(&id, known.get(&id).cloned().unwrap_or_else(unknown));
-        }
-        while self.room.supervised().next().is_some() {
-            let Some(report) = self.reports.recv().await else { return };
-            self.room.heard(&report);
-        }
-    }
-}
-
-/// The state is not on disk.
-struct Unrecorded {
-    why: String,
-    /// False: it may get there yet.
-    certain: bool,
-}
-
-fn send(link: Option<&Link>, order: LinkOrder) {
-    if let Some(link) = link {
-        let _ = link.orders.send(order); // a link that ended ends the loop
-    }
-}
-
-/// The routes that only take traffic from a candidate.
-fn lowering(effects: &[Numbered]) -> Vec<(SlotKey, Route)> {
-    let lowering = |numbered: &Numbered| match &numbered.effect {
-        Effect::Route { slot, route, lowers_exposure: true } => Some((slot.clone(), route.clone())),
-        _ => None,
-    };
-    effects.iter().filter_map(lowering).collect()
-}
-
-/// Notes routes that went out before the journal had them. Not on the loop's own thread: a disk that
-/// hangs must not keep them from the proxy.
-async fn spill(file: &mut Option<Spill>, routes: &[(SlotKey, Route)]) {
-    let Some(mut open) = file.take() else { return };
-    let at = clock();
-    let lines: Vec<Spilled> = routes
-        .iter()
-        .map(|(slot, route)| {
-            let what = "the route only lowers exposure, and the journal could not be written".to_owned();
-            Spilled { at, slot: Some(slot.clone()), version: route.version, what }
-        })
-        .collect();
-    let written = tokio::task::spawn_blocking(move || {
-        for line in lines {
-            let text = serde_json::to_string(&line).map_err(|error| error.to_string());
-            if let Err(why) = text.and_then(|text| open.line(&text).map_err(|error| sentence(&error))) {
-                tracing::error!(%why, ?line, "a route that lowers exposure is in force but recorded nowhere");
-            }
-        }
-        open
-    });
-    *file = written.await.ok();
-}
-
-/// The instance that an effect is about.
-fn instance_of(effect: &Effect) -> Option<&str> {
-    match effect {
-        Effect::Start(launch) => Some(&launch.instance),
-        Effect::Stop { instance, .. } => Some(instance),
-        Effect::Route { .. } | Effect::Unroute { .. } => None,
-    }
-}
-
-/// The slot of a listener's name, `service@environment`.
-fn slot_of(listener: &str) -> Option<SlotKey> {
-    let (service, environment) = listener.rsplit_once('@')?;
-    Some(SlotKey { service: service.into(), environment: environment.into() })
-}
-
 /// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(super) fn sentence(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// The monotonic clock.
-fn std_now() -> std::time::Instant {
-    Instant::now().into_std()
 }

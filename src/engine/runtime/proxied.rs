@@ -1,0 +1,130 @@
+//! What the proxy says, and what it must know when it comes back.
+
+use super::clock;
+use super::link::{LinkEvent, LinkOrder};
+use super::task::EngineTask;
+use super::windows;
+use crate::engine::core::{Input, Sent, SlotKey};
+use crate::engine::proxy::wire::{Lapse, Route, Stats};
+use crate::model::LinkState;
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+impl EngineTask {
+    pub(super) async fn linked(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up { routes, lapsed } => self.reconcile(&routes, lapsed).await,
+            LinkEvent::Down { why } => {
+                self.up = false;
+                self.publisher.proxy(LinkState::Stale { since: clock(), why });
+            }
+            LinkEvent::Acked { listener, version } => {
+                if let Some(slot) = slot_of(&listener) {
+                    self.feed(vec![Input::RouteAcked { slot, version }]).await;
+                }
+            }
+            LinkEvent::Refused { listener, version, why } => {
+                if let Some(slot) = slot_of(&listener) {
+                    self.feed(vec![Input::RouteRefused { slot, version, why }]).await;
+                }
+            }
+            LinkEvent::Stats(stats) => self.counted(stats).await,
+        }
+    }
+
+    /// The proxy is there (again): leases that lapsed first, then every route that is not in force.
+    pub(super) async fn reconcile(&mut self, in_force: &[(String, u64)], lapsed: Vec<Lapse>) {
+        self.up = true;
+        self.publisher.proxy(LinkState::Live { as_of: clock() });
+        self.lapsed(lapsed).await;
+        let mut orders = Vec::new();
+        for (slot, state) in &self.state.slots {
+            let listener = slot.to_string();
+            let there = in_force.iter().find(|(name, _)| *name == listener).map(|(_, version)| *version);
+            let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
+            match newest {
+                Some(Sent { route: Some(route), version })
+                    if there != Some(*version) || !state.routing.sent.is_empty() =>
+                {
+                    orders.push(LinkOrder::Route(route.clone()));
+                }
+                Some(Sent { route: None, version }) if there.is_some() || !state.routing.sent.is_empty() => {
+                    orders.push(LinkOrder::Unroute { listener, version: *version });
+                }
+                _ => {}
+            }
+        }
+        for (listener, version) in in_force {
+            if !slot_of(listener).is_some_and(|slot| self.state.slots.contains_key(&slot)) {
+                orders.push(LinkOrder::Unroute { listener: listener.clone(), version: *version });
+            }
+        }
+        for order in orders {
+            self.send(order);
+        }
+        if self.leased() {
+            self.renew();
+        }
+    }
+
+    pub(super) async fn lapsed(&mut self, lapsed: Vec<Lapse>) {
+        let now = clock();
+        let inputs: Vec<Input> = lapsed
+            .into_iter()
+            .filter_map(|lapse| {
+                let ago = SignedDuration::from_millis(i64::try_from(lapse.ago_ms).unwrap_or(i64::MAX));
+                let at = now.checked_sub(ago).unwrap_or(now);
+                Some(Input::LeaseLapsed { slot: slot_of(&lapse.listener)?, version: lapse.version, at })
+            })
+            .collect();
+        if !inputs.is_empty() {
+            self.feed(inputs).await;
+        }
+    }
+
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&SlotKey, &Route)> {
+        self.state.slots.iter().filter_map(|(slot, state)| {
+            let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
+            Some((slot, newest?.route.as_ref()?))
+        })
+    }
+
+    pub(super) fn leased(&self) -> bool {
+        self.routes().any(|(_, route)| route.fallback.is_some())
+    }
+
+    pub(super) async fn counted(&mut self, stats: Stats) {
+        let lapsed = stats.lapsed.clone();
+        let routes: Vec<_> = self.routes().map(|(slot, route)| (slot.clone(), route.clone())).collect();
+        let windows = self.counters.read(stats, std_now(), routes.iter().map(|(slot, route)| (slot, route)));
+        self.metrics.send_replace(self.counters.metrics());
+        let (now, mut inputs, mut samples) = (clock(), Vec::new(), Vec::new());
+        for window in windows {
+            let Some(slot) = self.state.slots.get(&window.slot) else { continue };
+            if window.traffic {
+                let target = slot.target(&self.settings.source);
+                let route = routes.iter().find(|(key, _)| *key == window.slot);
+                samples.extend(route.iter().flat_map(|(_, route)| windows::samples(&window, route, &target, now)));
+            }
+            if window.traffic || slot.active().is_some() {
+                inputs.push(Input::Window { slot: window.slot, pools: window.pools, window_ms: window.window_ms });
+            }
+        }
+        self.publisher.samples(samples);
+        self.lapsed(lapsed).await;
+        if !inputs.is_empty() {
+            self.feed(inputs).await;
+        }
+    }
+}
+
+/// The slot of a listener's name, `service@environment`.
+fn slot_of(listener: &str) -> Option<SlotKey> {
+    let (service, environment) = listener.rsplit_once('@')?;
+    Some(SlotKey { service: service.into(), environment: environment.into() })
+}
+
+/// The monotonic clock.
+fn std_now() -> std::time::Instant {
+    Instant::now().into_std()
+}

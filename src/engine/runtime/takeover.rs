@@ -1,0 +1,81 @@
+//! What ran before this engine, and what is to run after it.
+
+use super::commit::Spilled;
+use super::task::EngineTask;
+use crate::engine::core::{self, Effect, Input, InstanceStage, Numbered};
+use crate::model::StopSpec;
+use jiff::SignedDuration;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An instance that no journal knows is ended so.
+const UNKNOWN: SignedDuration = SignedDuration::from_secs(1);
+
+impl EngineTask {
+    /// Adopts what the journal names, ends what it does not, and carries out what was not answered.
+    pub(super) async fn take_over(&mut self) {
+        for spilled in std::mem::take(&mut self.spilled) {
+            self.follow_spilled(&spilled).await;
+        }
+        let recorded = self.room.recorded().unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot read the instances' directories");
+            Vec::new()
+        });
+        let pending: Vec<Numbered> = core::pending(&self.state).cloned().collect();
+        let ordered: BTreeSet<&str> = pending.iter().filter_map(|numbered| instance_of(&numbered.effect)).collect();
+        // One that backs off has no process, unless the server died before it heard of its end.
+        let known: BTreeMap<String, bool> = self
+            .instances()
+            .map(|instance| (instance.id.clone(), !matches!(instance.stage, InstanceStage::BackingOff { .. })))
+            .collect();
+        for (id, expected) in &known {
+            if !ordered.contains(id.as_str()) && (*expected || recorded.contains(id)) {
+                self.room.adopt(id);
+            }
+        }
+        for id in recorded.iter().filter(|id| !known.contains_key(*id) && !ordered.contains(id.as_str())) {
+            tracing::warn!(instance = %id, "ending an instance that the journal does not know");
+            self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN });
+        }
+        // Routes are sent when the proxy is connected.
+        self.carry_out(pending.into_iter().filter(|numbered| instance_of(&numbered.effect).is_some()).collect());
+    }
+
+    /// A route went to the proxy that the journal knows nothing of: the rollout is over, as after a
+    /// lease that lapsed, and the next route needs a higher version.
+    pub(super) async fn follow_spilled(&mut self, spilled: &Spilled) {
+        tracing::warn!(?spilled, "done while the journal could not be written");
+        let Some(slot) = &spilled.slot else { return };
+        let Some(found) = self.state.slots.get_mut(slot) else { return };
+        if found.routing.version >= spilled.version {
+            return;
+        }
+        let version = found.routing.acked.as_ref().map_or(0, |acked| acked.version);
+        found.routing.version = spilled.version;
+        self.feed(vec![Input::LeaseLapsed { slot: slot.clone(), version, at: spilled.at }]).await;
+    }
+
+    /// Stops every instance and waits for the ends. The journal keeps them: the next engine starts
+    /// them again.
+    pub(super) async fn stop_instances(&mut self) {
+        let known: BTreeMap<String, StopSpec> =
+            self.instances().map(|instance| (instance.id.clone(), instance.stop.clone())).collect();
+        let ids: Vec<String> = self.room.supervised().cloned().collect();
+        for id in ids {
+            let unknown = || StopSpec { signal: "TERM".into(), grace: UNKNOWN };
+            self.room.stop(&id, known.get(&id).cloned().unwrap_or_else(unknown));
+        }
+        while self.room.supervised().next().is_some() {
+            let Some(report) = self.reports.recv().await else { return };
+            self.room.heard(&report);
+        }
+    }
+}
+
+/// The instance that an effect is about.
+fn instance_of(effect: &Effect) -> Option<&str> {
+    match effect {
+        Effect::Start(launch) => Some(&launch.instance),
+        Effect::Stop { instance, .. } => Some(instance),
+        Effect::Route { .. } | Effect::Unroute { .. } => None,
+    }
+}
