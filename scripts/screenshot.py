@@ -5,10 +5,10 @@ what its screen shows as a PNG.
 usage: screenshot.py [--size 120x36] [--until REGEX] [--keys TEXT] [--then REGEX] [--wait S]
                      [--light] --out FILE.png -- PROGRAM [ARGS…]
 
-  --until   wait until the screen matches before typing
-  --keys    what to type; \\r, \\x1b and so on as in Python
+  --until   wait until the screen matches
+  --wait    then let so many seconds go by, so that curves have something to show
+  --keys    then type this; \\r, \\x1b and so on as in Python
   --then    wait until the screen matches after typing
-  --wait    then let so many more seconds go by, so that curves have something to show
 
 Needs: pip install pyte pillow; a monospaced font that has box drawing and symbols (DejaVu Sans Mono).
 """
@@ -98,7 +98,7 @@ def has(font, char, cache={}):
     """A font draws what it lacks as a box: compare with that."""
     key = (id(font), char)
     if key not in cache:
-        cache[key] = char.isspace() or bytes(font.getmask(char)) != bytes(font.getmask("\U000f0000"))
+        cache[key] = char.isspace() or bytes(font.getmask(char)) != bytes(font.getmask("\u0378"))
     return cache[key]
 
 
@@ -118,12 +118,15 @@ def block(draw, char, x, y, fill):
                 draw.point((x + dx, y + dy), fill=fill)
                 if code != 0x2591:
                     draw.point((x + dx + 1, y + dy), fill=fill)
+    elif char == "⏸":  # few fonts have it
+        for px in (x + 1, x + 6):
+            draw.rectangle([px, y + 5, px + 2, y + h - 6], fill=fill)
     elif 0x2800 <= code <= 0x28ff:
         places = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)]
         for bit, (dx, dy) in enumerate(places):
             if (code - 0x2800) >> bit & 1:
                 px, py = x + 2 + dx * 5, y + 2 + dy * 5
-                draw.rectangle([px, py, px + 1, py + 1], fill=fill)
+                draw.rectangle([px, py, px + 2, py + 2], fill=fill)
     else:
         return False
     return True
@@ -184,13 +187,14 @@ def main():
     try:
         if args.until:
             terminal.wait(args.until)
+        terminal.pump(args.wait)
         if args.keys:
             for key in re.findall(r"\\x..|\\.|.", args.keys):
                 os.write(terminal.fd, key.encode().decode("unicode_escape").encode("latin-1"))
                 terminal.pump(0.3)
         if args.then:
             terminal.wait(args.then)
-        terminal.pump(max(args.wait, 0.5))
+        terminal.pump(0.5)
         picture(terminal.screen, LIGHT if args.light else DARK).save(args.out, optimize=True)
         print(f"wrote {args.out}")
     finally:

@@ -78,8 +78,9 @@ pub fn layout(state: &State) -> Layout {
                 rows => u16::try_from(rows).unwrap_or(u16::MAX),
             };
             let spare = free.left().saturating_sub(1).saturating_sub(rows);
-            let charts = (state.rows / 4).max(CHARTS);
-            let (summary, charts) = (spare > SUMMARY, (spare > SUMMARY + 1 + charts).then_some(charts));
+            let summary = spare > SUMMARY;
+            let fits = |rows: &u16| spare > SUMMARY + 1 + rows;
+            let charts = [(state.rows / 4).max(CHARTS), CHARTS].into_iter().find(fits);
             if summary {
                 let below = SUMMARY + 1 + charts.map_or(0, |charts| charts + 1);
                 layout.list = free.take(free.left().saturating_sub(1 + below));

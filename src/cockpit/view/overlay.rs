@@ -93,8 +93,14 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
 fn pin(items: &[Item]) -> Option<Line> {
     let [item] = items else { return None };
     let pin = item.wanted_pin()?;
-    let facts: Vec<String> = pin.facts.iter().map(|(fact, value)| format!("{} {value}", fact.word())).collect();
+    let facts: Vec<String> =
+        pin.facts.iter().map(|(fact, value)| format!("{} {}", fact.word(), short(value))).collect();
     Some(("bound to", facts.join(", "), Scope::Dim))
+}
+
+/// Digests are told apart by their beginning.
+fn short(value: &str) -> String {
+    if value.contains(':') && value.len() > 40 { format::digest(value) } else { value.to_owned() }
 }
 
 /// Long words go on in the next lines.

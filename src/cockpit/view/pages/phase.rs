@@ -43,6 +43,7 @@ pub(in crate::cockpit::view) fn state(rollout: &Rollout) -> (&'static str, Scope
         }
         Phase::Progressing if waits(|wait| matches!(wait, Wait::Analysis { .. })) => "analysis",
         Phase::Progressing if waits(|wait| matches!(wait, Wait::Health)) => "starting",
+        Phase::Progressing if matches!(current(rollout), Some(Step::Pause { .. })) => "pause",
         phase => phase.word(),
     };
     (word, scope)

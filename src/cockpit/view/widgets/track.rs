@@ -32,6 +32,10 @@ pub(in crate::cockpit::view) fn position(rollout: &Rollout) -> String {
 /// Draws the track on the rest of a row. Where it is too long, steps far from the current one are
 /// left out, first behind it and then ahead.
 pub(in crate::cockpit::view) fn draw(pen: &mut Pen<'_>, rollout: &Rollout, theme: &Theme) {
+    if rollout.steps.is_empty() {
+        pen.put("none", theme.style(Scope::Dim));
+        return;
+    }
     let current = rollout.step.map_or(rollout.steps.len(), |step| step as usize);
     let ended = !rollout.phase.in_flight() && rollout.phase != Phase::Healthy && rollout.phase != Phase::Degraded;
     let cells: Vec<(String, Scope)> = rollout
