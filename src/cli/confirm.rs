@@ -57,7 +57,7 @@ fn agrees(friction: &Friction) -> Result<bool, Failure> {
         Friction::None => true,
         Friction::Yes => matches!(ask("Go on? [y/N] ")?.as_str(), "y" | "Y" | "yes"),
         Friction::Challenge(text) | Friction::ChallengeAndReason(text) => {
-            ask(&format!("Type `{}` to go on: ", sanitize_line(text)))? == *text
+            friction.accepts(&ask(&format!("Type `{}` (-> will do for →) to go on: ", sanitize_line(text)))?)
         }
     })
 }

@@ -133,9 +133,9 @@ fn a_challenge_must_be_typed_exactly() {
     desk.key("y");
     desk.key("enter");
     assert!(desk.submitted().is_empty());
-    assert_eq!(desk.said(), "to promote, type exactly: checkout 25→50");
+    assert_eq!(desk.said(), "to promote, type exactly: checkout 25→50   (-> will do for →)");
     desk.key("backspace");
-    desk.type_text("checkout 25→50");
+    desk.type_text("checkout 25->50");
     desk.key("enter");
     assert_eq!(desk.submitted().len(), 1);
 }

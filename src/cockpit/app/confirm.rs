@@ -291,8 +291,9 @@ fn yes(state: &mut State, effects: &mut Vec<Effect>) {
     let reason = dialog.reason.text.trim().to_owned();
     let typed = dialog.challenge.text.trim();
     let refused = blocked(state, &dialog).or_else(|| match &dialog.friction {
-        Friction::Challenge(text) | Friction::ChallengeAndReason(text) if typed != text => {
-            Some(format!("to {label}, type exactly: {text}"))
+        Friction::Challenge(text) | Friction::ChallengeAndReason(text) if !dialog.friction.accepts(typed) => {
+            let arrow = if text.contains('→') { "   (-> will do for →)" } else { "" };
+            Some(format!("to {label}, type exactly: {text}{arrow}"))
         }
         Friction::ChallengeAndReason(_) if reason.is_empty() => {
             dialog.field = Field::Reason;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct Counted {
     /// Its name.
     pub name: String,
-    /// In the order of [`ORDER`], without zeros.
+    /// In the order of `ORDER`, without zeros.
     pub phases: Vec<(Phase, usize)>,
 }
 
