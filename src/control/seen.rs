@@ -88,7 +88,6 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
     let (ok, expected) = match action {
         Action::Promote
         | Action::PromoteFull
-        | Action::Skip
         | Action::Pause
         | Action::Resume
         | Action::Abort

@@ -21,9 +21,7 @@ const fn patience(action: Action) -> SignedDuration {
             SignedDuration::from_mins(2)
         }
         // Instances may have to be started and become ready first.
-        Action::Promote | Action::Skip | Action::Rollback | Action::Retry | Action::Deploy => {
-            SignedDuration::from_mins(10)
-        }
+        Action::Promote | Action::Rollback | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         Action::PromoteFull | Action::Restart => SignedDuration::from_mins(20),
     }
 }
@@ -37,7 +35,7 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
     match new {
         Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
         Action::Pause | Action::Hold => forward,
-        Action::Promote | Action::PromoteFull | Action::Skip | Action::Resume | Action::Approve => old == Action::Pause,
+        Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve => old == Action::Pause,
         Action::Deploy | Action::Retry => matches!(
             old,
             Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Pause | Action::Deploy

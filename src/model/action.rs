@@ -64,7 +64,6 @@ macro_rules! actions {
 actions! {
     Promote "promote" "promote" Some("p"), Raises, "Let the rollout go on by one step.";
     PromoteFull "promote-full" "promote full" None, Raises, "Skip every remaining step: all traffic to the candidate.";
-    Skip "skip" "skip step" None, Raises, "Leave the current wait undone and go on to the next step.";
     Pause "pause" "pause" Some("z"), Reduces, "Stop the rollout where it is.";
     Resume "resume" "resume" Some("u"), Raises, "Let a paused rollout continue.";
     Abort "abort" "abort" Some("a"), Reduces, "Send all traffic back to stable and end the rollout.";

@@ -118,7 +118,7 @@ fn on_run(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, run: &Run) -> Done 
 
 fn on_current(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
     match ask.action {
-        Action::Promote | Action::Skip => promote(state, slot, turn, ask),
+        Action::Promote => promote(state, slot, turn, ask),
         Action::PromoteFull => promote_full(state, slot, turn, ask),
         Action::Pause => pause(state, slot, turn, ask),
         Action::Resume => resume(state, slot, turn, ask),

@@ -248,9 +248,7 @@ fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
         return offers;
     }
     let moving = run.active() && !run.rolling_back();
-    for action in [Action::Promote, Action::Skip] {
-        offer(action, may_promote(slot).is_ok());
-    }
+    offer(Action::Promote, may_promote(slot).is_ok());
     offer(Action::PromoteFull, may_promote_full(state, slot).is_ok());
     offer(Action::Pause, moving && run.pauses.person.is_none());
     offer(Action::Resume, may_resume(slot).is_ok());

@@ -81,9 +81,7 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
         }
         (Action::Pause, Ordering::Equal) => paused(current),
         (Action::Resume, Ordering::Equal) => resumed(current),
-        (Action::Promote | Action::PromoteFull | Action::Skip, Ordering::Equal) => {
-            moved_on(action, before, current, pinned)
-        }
+        (Action::Promote | Action::PromoteFull, Ordering::Equal) => moved_on(action, before, current, pinned),
         (Action::Approve, Ordering::Equal) => approved(before, current, pinned),
         _ => Stage::Failed { why: format!("{} does not fit a rollout", action.name()) },
     }
