@@ -9,7 +9,6 @@ usage: flight.py BINARY SCENARIO…
   pins      a promote pinned before the rollout moved on is refused with the facts that changed
   races     50 times promote, resume or promote-full against abort over the socket: abort holds
   abort     50 aborts by key: time from the key to the last request that arrived at the candidate
-  weights   weights changed every 50 ms for 30 s under load
   idle      ten idle services: CPU and memory of server, proxy and shims
 
 The load all the while: 200 requests/s open loop on 50 kept-alive connections, a tenth on fresh ones,
@@ -234,12 +233,6 @@ def races(rounds=50):
         print(f"{rounds} races over the socket, abort held in all; (rival, its exit code): times", results)
     finally: rig.end()
 
-def weights():
-    rig = Rig(steps='[' + ", ".join('{ set_weight = %d }, { pause = { duration = "50ms" } }' % w for _ in range(60) for w in (5, 50, 20, 80, 0)) + ', { pause = {} }]')
-    try:
-        first(rig, "1.0.0", "1.1.0"); begun = time.time(); rig.deploy("1.1.0"); rig.until("300 weights later", lambda: rig.rollout()["step"] >= 600, 400); print(f"300 changes of weight in {time.time() - begun:.0f} s"); time.sleep(11)
-    finally: rig.end()
-
 def abort(rounds=50):
     import fcntl, glob, pty, statistics, struct, termios, threading
     rig = Rig(steps='[{ set_weight = 50 }, { pause = {} }]'); took = []
@@ -286,7 +279,7 @@ def idle(seconds=60):
             print(" ".join(f"{k}={rig.env[k]}" for k in rig.env if k.startswith("FLIGHTDECK_")), flush=True); sys.stdin.read()
     finally: rig.end()
 
-SCENARIOS = {f.__name__: f for f in (keys, bad, kills, pins, races, weights, abort, idle)}
+SCENARIOS = {f.__name__: f for f in (keys, bad, kills, pins, races, abort, idle)}
 if __name__ == "__main__":
     for name in sys.argv[2:]:
         if name in SCENARIOS: print(f"== {name}", flush=True); SCENARIOS[name]()

@@ -77,15 +77,17 @@ fn every_request_after_an_acknowledgement_follows_it_also_on_kept_alive_connecti
     }
 }
 
+/// Three seconds; `FLIGHTDECK_WEIGHTS_SECONDS=30` makes it longer, `--nocapture` shows the count.
 #[test]
 fn weights_changed_every_50_ms_under_load_lose_nothing() {
+    let seconds: u64 = std::env::var("FLIGHTDECK_WEIGHTS_SECONDS").map_or(3, |text| text.parse().unwrap());
     let (stable, candidate) = (Sample::quick("s1", "1"), Sample::quick("c1", "2"));
     let (mut proxy, listen) = (Proxy::start(), free_address());
     proxy.route(&canary(1, listen, 0, &stable, &candidate));
     let target = format!("http://{listen}/");
     let load = Command::new(env!("CARGO_BIN_EXE_flightdeck"))
         .args(["load", "--target", &target, "--rate", "300", "--connections", "50", "--fresh", "0.1"])
-        .args(["--streams", "3", "--stream-seconds", "1", "--duration", "3"])
+        .args(["--streams", "3", "--stream-seconds", "1", "--duration", &seconds.to_string()])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -98,7 +100,8 @@ fn weights_changed_every_50_ms_under_load_lose_nothing() {
     }
     let summary: Summary = serde_json::from_reader(load.0.stdout.take().unwrap()).unwrap();
     assert_eq!((summary.failed.total(), summary.unfinished), (0, 0), "{summary:#?}");
-    assert!(summary.ok >= 900 && summary.streams >= 6, "{summary:#?}");
+    println!("{} routes, {} requests, {} streams, none failed", version - 1, summary.ok, summary.streams);
+    assert!(summary.ok >= 300 * seconds && summary.streams >= 2 * seconds, "{summary:#?}");
     assert_eq!(summary.versions.len(), 2, "{summary:#?}");
     assert!(version > 10, "{version} routes");
 }
