@@ -116,6 +116,9 @@ fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: boo
         let current = Some(rollout.run.revision.clone());
         return Err(Refusal::pin(vec![FactChange { fact: Fact::Revision, pinned: run.revision.clone(), current }]));
     }
+    if let Some(why) = rollout.bar(action).filter(|_| !lenient) {
+        return Err(Refusal::new(RefusalKind::Denied, why));
+    }
     if rollout.offers.contains(action) || lenient {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use super::state::{Doing, Done, State, now};
 use super::submit::subject_run;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
-use crate::model::{CommandId, Detail, Refusal, RefusalKind, Run, SourceId, Stage};
+use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -16,15 +16,27 @@ use tokio::time::timeout;
 /// How long a live row is waited for.
 const READ: Duration = Duration::from_secs(5);
 
-/// Reads a run from its backend.
+/// Reads everything about a run from its backend.
 pub(super) async fn inspect(orchestrator: Option<Arc<dyn Orchestrator>>, run: Run) -> Result<Box<Detail>, Refusal> {
+    let orchestrator = orchestrator.ok_or_else(|| no_source(&run))?;
+    answered(orchestrator.inspect(&run)).await
+}
+
+/// Reads the row of a run from its backend.
+pub(super) async fn read(orchestrator: Option<Arc<dyn Orchestrator>>, run: Run) -> Result<Box<Rollout>, Refusal> {
+    let orchestrator = orchestrator.ok_or_else(|| no_source(&run))?;
+    answered(orchestrator.read(&run)).await
+}
+
+fn no_source(run: &Run) -> Refusal {
+    Refusal::new(RefusalKind::NotFound, format!("there is no source {} here", run.target.source))
+}
+
+/// Waits for an answer, but not for ever.
+async fn answered<T>(reading: impl Future<Output = Result<T, InspectError>>) -> Result<Box<T>, Refusal> {
     let refuse = |kind, why: String| Err(Refusal::new(kind, why));
-    let Some(orchestrator) = orchestrator else {
-        return refuse(RefusalKind::NotFound, format!("there is no source {} here", run.target.source));
-    };
-    let reading = AssertUnwindSafe(orchestrator.inspect(&run)).catch_unwind();
-    match timeout(READ, reading).await {
-        Ok(Ok(Ok(detail))) => Ok(Box::new(detail)),
+    match timeout(READ, AssertUnwindSafe(reading).catch_unwind()).await {
+        Ok(Ok(Ok(answer))) => Ok(Box::new(answer)),
         Ok(Ok(Err(error @ InspectError::NotFound(_)))) => refuse(RefusalKind::NotFound, error.to_string()),
         Ok(Ok(Err(error @ InspectError::Unreachable(_)))) => refuse(RefusalKind::Stale, error.to_string()),
         Ok(Err(_)) => refuse(RefusalKind::Internal, "the backend's adapter failed while reading".to_owned()),
@@ -54,7 +66,7 @@ impl State {
     /// Reads the live row that a raising command is decided on.
     pub fn read(&mut self, id: CommandId, run: Run) {
         let orchestrator = self.orchestrator(&run.target.source);
-        self.tasks.spawn(async move { Done::Read { id, result: inspect(orchestrator, run).await } });
+        self.tasks.spawn(async move { Done::Read { id, result: read(orchestrator, run).await } });
     }
 
     /// Sends a command to its backends.

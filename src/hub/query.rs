@@ -1,11 +1,13 @@
 //! Questions and their answers.
 
-use super::effects::inspect;
+use super::effects::{inspect, read};
 use super::state::{Done, Preparing, State, now};
 use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Ledger, verify};
-use crate::model::{Action, Actor, Detail, Direction, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Subject};
+use crate::model::{
+    Action, Actor, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Rollout, Subject,
+};
 use tokio::sync::oneshot;
 
 impl State {
@@ -51,28 +53,40 @@ impl State {
             Some(run) if direction(&self.board, action, &subject) == Direction::Raises => {
                 let orchestrator = self.orchestrator(&run.target.source);
                 self.tasks.spawn(async move {
-                    let live = inspect(orchestrator, run).await;
+                    let live = read(orchestrator, run).await;
                     Done::Prepared { asked: Box::new(Preparing { actor, action, subject, answer }), live }
                 });
             }
             _ => {
-                let prepared = prepare(&self.settings.policy, &self.board, &actor, action, &subject, now());
+                let mut prepared = prepare(&self.settings.policy, &self.board, &actor, action, &subject, now());
+                if let Some(forecast) = self.own_forecast(action, self.row(&subject)) {
+                    prepared.forecast.take_over(forecast);
+                }
                 let _ = answer.send(Reply::Prepared(Box::new(prepared))); // the asker may be gone
             }
         }
     }
 
-    pub fn was_prepared(&self, asked: Preparing, live: Result<Box<Detail>, Refusal>) {
+    pub fn was_prepared(&self, asked: Preparing, live: Result<Box<Rollout>, Refusal>) {
         let (policy, board) = (&self.settings.policy, &self.board);
         let Preparing { actor, action, subject, answer } = asked;
         let reply = match live {
             Ok(live) => {
-                let prepared = prepare_live(policy, board, &live.rollout, &actor, action, &subject, now());
+                let mut prepared = prepare_live(policy, board, &live, &actor, action, &subject, now());
+                if let Some(forecast) = self.own_forecast(action, Some(&live)) {
+                    prepared.forecast.take_over(forecast);
+                }
                 Reply::Prepared(Box::new(prepared))
             }
             Err(refusal) => Reply::Refused(refusal),
         };
         let _ = answer.send(reply); // the asker may be gone
+    }
+
+    /// What the backend itself says that an action would do, where it says something of its own.
+    pub fn own_forecast(&self, action: Action, row: Option<&Rollout>) -> Option<Forecast> {
+        let row = row?;
+        self.orchestrator(&row.run.target.source)?.forecast(action, row)
     }
 
     /// Adds the receipts, which only the hub has.

@@ -87,12 +87,12 @@ pub(super) struct Preparing {
 
 /// What a task of the loop brings back.
 pub(super) enum Done {
-    Read { id: CommandId, result: Result<Box<Detail>, Refusal> },
+    Read { id: CommandId, result: Result<Box<Rollout>, Refusal> },
     Recorded { id: CommandId, result: Result<u64, LedgerError> },
     Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
     Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
     Written { result: Result<Appended, LedgerError> },
-    Prepared { asked: Box<Preparing>, live: Result<Box<Detail>, Refusal> },
+    Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
     Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },
     Answered,
 }

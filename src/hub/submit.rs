@@ -52,13 +52,13 @@ impl State {
     }
 
     /// The live row was read, or could not be.
-    pub fn was_read(&mut self, id: &CommandId, result: Result<Box<crate::model::Detail>, Refusal>) {
+    pub fn was_read(&mut self, id: &CommandId, result: Result<Box<Rollout>, Refusal>) {
         if let Some(by) = self.commands.get_mut(id).and_then(|following| following.superseded.take()) {
             let why = format!("{by} came first; nothing was done");
             return self.refuse(id, Refusal::new(RefusalKind::NotApplicable, why));
         }
         match result {
-            Ok(detail) => self.decided(id, Some(&detail.rollout)),
+            Ok(live) => self.decided(id, Some(&live)),
             Err(refusal) => self.refuse(id, refusal),
         }
     }
@@ -75,8 +75,11 @@ impl State {
             Ok(authorized) => authorized,
             Err(refusal) => return self.refuse(id, refusal),
         };
-        let forecast = forecast(board, live, actor, command.action, &command.subject, at);
-        let before = live.or_else(|| self.row(&command.subject)).cloned();
+        let row = live.or_else(|| self.row(&command.subject));
+        let forecast = self
+            .own_forecast(command.action, row)
+            .unwrap_or_else(|| forecast(board, live, actor, command.action, &command.subject, at));
+        let before = row.cloned();
         let reduces = self.reduces(command);
         let Some(following) = self.commands.get_mut(id) else { return };
         following.receipt.command = authorized.command().clone();

@@ -6,6 +6,7 @@ use super::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A service as its source knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -290,7 +291,7 @@ pub enum Entity {
     /// A stored release.
     Release(Release),
     /// A rollout, in flight or settled: one per target, the newest run.
-    Rollout(Box<Rollout>),
+    Rollout(Arc<Rollout>),
     /// An approval.
     Approval(Box<Approval>),
     /// Evidence.

@@ -29,10 +29,12 @@ pub enum Fact {
     Approval,
     /// Digest of a configuration.
     Config,
+    /// What the run stands still for: by whom or since when; a pause that ended and began anew is another.
+    Pause,
 }
 
 impl Fact {
-    const ALL: [Fact; 8] = [
+    const ALL: [Fact; 9] = [
         Fact::Workload,
         Fact::Revision,
         Fact::Step,
@@ -41,6 +43,7 @@ impl Fact {
         Fact::Stable,
         Fact::Approval,
         Fact::Config,
+        Fact::Pause,
     ];
 
     /// The word used in tokens and refusals.
@@ -55,6 +58,7 @@ impl Fact {
             Fact::Stable => "stable",
             Fact::Approval => "approval",
             Fact::Config => "config",
+            Fact::Pause => "pause",
         }
     }
 

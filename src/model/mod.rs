@@ -7,6 +7,7 @@
 mod action;
 mod approval;
 mod command;
+mod detail;
 mod entity;
 mod facts;
 mod histogram;
@@ -22,6 +23,7 @@ mod update;
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
 pub use command::{Actor, Command, Role, Selector, Subject};
+pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentOutcome, Entity, EntityRef, Environment, Evidence, Hold,
     HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
@@ -31,11 +33,11 @@ pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
-pub use query::{
-    Decision, Detail, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath,
-};
+pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, Stage, StageRecord, TargetResult};
-pub use rollout::{Arm, ArmRole, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait};
+pub use rollout::{
+    Arm, ArmRole, Barred, ManagedBy, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
+};
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, Metric, MetricLimit, Missing, Placement, ServiceSpec,

@@ -1,6 +1,6 @@
 //! Questions and their answers.
 
-use super::{Action, Direction, Entity, Evidence, FactChange, Instance, Note, Pin, Receipt, Rollout, Run, Subject};
+use super::{Action, Detail, Direction, Entity, FactChange, Pin, Run, Subject};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +166,20 @@ pub struct Forecast {
     pub path: Option<RollbackPath>,
 }
 
+impl Forecast {
+    /// Takes over what a backend says of its own way, and keeps the warnings that are known besides.
+    pub fn take_over(&mut self, own: Forecast) {
+        let warnings = std::mem::take(&mut self.warnings);
+        *self = own;
+        // The general warnings tell of age and hidden characters, whatever the backend says.
+        self.warnings.extend(
+            warnings
+                .into_iter()
+                .filter(|warning| warning.starts_with("what is shown") || warning.starts_with("its name")),
+        );
+    }
+}
+
 /// The answer to [`Query::Prepare`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
@@ -181,23 +195,6 @@ pub struct Prepared {
     pub pin: Option<Pin>,
     /// What would happen.
     pub forecast: Forecast,
-}
-
-/// Everything about a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Detail {
-    /// The row.
-    pub rollout: Rollout,
-    /// Its instances, all arms.
-    pub instances: Vec<Instance>,
-    /// What happened, oldest first.
-    pub notes: Vec<Note>,
-    /// What was judged, oldest first.
-    pub evidence: Vec<Evidence>,
-    /// Commands about it, oldest first.
-    pub receipts: Vec<Receipt>,
-    /// The backend's own object, as JSON; secrets are masked.
-    pub raw: serde_json::Value,
 }
 
 /// Lines of an instance's output.

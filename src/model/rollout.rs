@@ -1,6 +1,6 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
-use super::{ActionSet, EnvironmentName, Facts, HoldId, Run, ServiceName, Version};
+use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, Run, ServiceName, Version};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -281,6 +281,34 @@ pub struct Rollout {
     pub facts: Facts,
     /// What the backend could do now; what *you* may comes with a [`super::Prepared`].
     pub offers: ActionSet,
+    /// What the backend would not let us do here, whatever the state; shared by rows.
+    #[serde(default, skip_serializing_if = "no_bars")]
+    pub barred: Arc<[Barred]>,
+    /// What owns the workload's description and may put it back, where something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<Box<ManagedBy>>,
+}
+
+/// Actions that are not ours to do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Barred {
+    /// Which.
+    pub actions: ActionSet,
+    /// Why, such as `you lack patch on rollouts/status in shop`.
+    pub why: String,
+}
+
+/// The system that a workload's description comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ManagedBy {
+    /// `Argo CD`, `Flux` or `Helm`.
+    pub tool: String,
+    /// Its object, such as `application shop`.
+    pub name: String,
+}
+
+fn no_bars(barred: &Arc<[Barred]>) -> bool {
+    barred.is_empty()
 }
 
 impl Rollout {
@@ -300,6 +328,12 @@ impl Rollout {
     #[must_use]
     pub fn candidate(&self) -> Option<&Arm> {
         self.arm(&ArmRole::Candidate)
+    }
+
+    /// Why the backend would not let us do that here, if so.
+    #[must_use]
+    pub fn bar(&self, action: Action) -> Option<&str> {
+        self.barred.iter().find(|barred| barred.actions.contains(action)).map(|barred| barred.why.as_str())
     }
 
     /// Does it wait for a person?

@@ -55,6 +55,18 @@ const ROOMS: &[Room] = &[
         pure: false,
         why: "the one adapter of the built-in engine",
     },
+    Room {
+        path: "integration/orchestrator/argo_rollouts",
+        may: &["model", "integration/orchestrator/kubernetes"],
+        pure: true,
+        why: "what objects mean is a function of the objects",
+    },
+    Room {
+        path: "integration/orchestrator/kubernetes",
+        may: &["model", "control", "integration", "integration/orchestrator/argo_rollouts"],
+        pure: false,
+        why: "one cluster, all its kinds",
+    },
     Room { path: "ledger", may: PURE_ROOMS, pure: false, why: "it records the vocabulary" },
     Room { path: "config", may: &["model"], pure: false, why: "files become checked values" },
     Room {
@@ -90,7 +102,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: "cockpit/shell",
-        may: &["model", "board", "cockpit", "cockpit/app", "cockpit/view", "client", "config"],
+        may: &["model", "board", "cockpit", "cockpit/app", "cockpit/view", "client", "config", "hub"],
         pure: false,
         why: "the terminal's side of the cockpit",
     },

@@ -74,6 +74,8 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         since: at(0),
         author: Some("dora".into()),
         facts,
+        barred: std::sync::Arc::default(),
+        managed_by: None,
         offers: [
             Action::Promote,
             Action::PromoteFull,
@@ -165,7 +167,7 @@ pub fn board(rows: impl IntoIterator<Item = Entity>) -> Board {
 }
 
 pub fn row(rollout: Rollout) -> Entity {
-    Entity::Rollout(Box::new(rollout))
+    Entity::Rollout(std::sync::Arc::new(rollout))
 }
 
 pub fn actor(name: &str, roles: &[&str]) -> Actor {

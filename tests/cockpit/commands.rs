@@ -187,7 +187,7 @@ fn holding_the_line_names_its_scope_and_how_many_it_pauses() {
     let mut desk = Desk::new();
     let mut other = row("cart", Phase::Progressing);
     other.environment = "staging".into();
-    desk.upsert(Entity::Rollout(Box::new(other)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(other)));
     desk.key("H");
     let item = &desk.dialog().items[0];
     assert_eq!(item.target, "everything on local");

@@ -185,7 +185,7 @@ fn a_pinned_fact_that_changes_disables_yes_until_it_is_opened_again() {
     let mut moved = row("checkout", Phase::Progressing);
     moved.facts = facts("checkout", 2, 8);
     desk.state.visible_changed = false;
-    desk.upsert(Entity::Rollout(Box::new(moved)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(moved)));
     assert!(desk.state.visible_changed);
     let why = confirm::blocked(&desk.state, desk.dialog()).unwrap();
     assert_eq!(why, "step was 1, is 2; leave with Esc and open it again");
@@ -216,12 +216,12 @@ fn an_update_that_is_older_than_what_was_read_is_no_change() {
     for (step, generation) in [(1, 8), (2, 9)] {
         let mut late = row("checkout", Phase::Progressing);
         late.facts = facts("checkout", step, generation);
-        desk.upsert(Entity::Rollout(Box::new(late)));
+        desk.upsert(Entity::Rollout(std::sync::Arc::new(late)));
         assert_eq!(confirm::blocked(&desk.state, desk.dialog()), None);
     }
     let mut moved = row("checkout", Phase::Progressing);
     moved.facts = facts("checkout", 2, 10);
-    desk.upsert(Entity::Rollout(Box::new(moved)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(moved)));
     assert!(confirm::blocked(&desk.state, desk.dialog()).unwrap().starts_with("generation was 9, is 10"));
 }
 
@@ -232,10 +232,10 @@ fn a_moving_step_does_not_void_an_abort_but_another_candidate_does() {
     desk.key("a");
     let mut moved = row("checkout", Phase::Progressing);
     moved.facts = facts("checkout", 2, 8);
-    desk.upsert(Entity::Rollout(Box::new(moved.clone())));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(moved.clone())));
     assert_eq!(confirm::blocked(&desk.state, desk.dialog()), None);
     moved.facts = facts("checkout", 0, 9).with(Fact::Candidate, "sha256:other");
-    desk.upsert(Entity::Rollout(Box::new(moved)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(moved)));
     let why = confirm::blocked(&desk.state, desk.dialog()).unwrap();
     assert!(why.starts_with("candidate was sha256:new, is sha256:other"), "{why}");
     desk.key("y");
@@ -376,7 +376,7 @@ fn names_with_hidden_characters_are_not_confirmed_when_exposure_rises() {
     let mut desk = Desk::new();
     let mut odd = row("checkout", Phase::Progressing);
     odd.service = "check\u{fffd}out".into();
-    desk.upsert(Entity::Rollout(Box::new(odd)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(odd)));
     desk.select("check\u{fffd}out");
     desk.key("p");
     desk.allow(&Friction::Yes);

@@ -69,7 +69,7 @@ fn the_selection_sticks_to_its_target_when_rows_move() {
     // A newer run of it is the same target.
     let mut newer = row("payments", Phase::Progressing);
     newer.run.revision = "r2".to_owned();
-    desk.upsert(Entity::Rollout(Box::new(newer)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(newer)));
     assert_eq!(desk.selected(), Some("payments"));
 }
 

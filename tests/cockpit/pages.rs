@@ -186,6 +186,10 @@ fn the_raw_object_is_asked_for_and_shown() {
     let asked = desk.asked();
     assert_eq!(asked[0].1, Query::Inspect { run: run("checkout") });
     let detail = Detail {
+        groups: Vec::new(),
+        analyses: Vec::new(),
+        history: Vec::new(),
+        gaps: Vec::new(),
         rollout: row("checkout", Phase::Progressing),
         instances: Vec::new(),
         notes: Vec::new(),
@@ -212,7 +216,7 @@ fn an_opened_run_whose_place_was_taken_acts_on_nothing() {
     desk.key("enter");
     let mut newer = row("checkout", Phase::Progressing);
     newer.run.revision = "r2".to_owned();
-    desk.upsert(Entity::Rollout(Box::new(newer)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(newer)));
     desk.effects.clear();
     for key in ["a", "z", "p"] {
         desk.key(key);

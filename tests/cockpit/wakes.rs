@@ -19,7 +19,7 @@ fn quiet(desk: &mut Desk) {
 fn with_wait(wait: Option<Wait>, phase: Phase) -> Entity {
     let mut row = row("checkout", phase);
     row.waits = wait.into_iter().collect();
-    Entity::Rollout(Box::new(row))
+    Entity::Rollout(std::sync::Arc::new(row))
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn where_every_wait_is_spelled_out_each_of_them_ticks() {
     // The row shows the countdown, the page shows how long somebody is waited for as well.
     let since = start() - SignedDuration::from_millis(400);
     both.waits = vec![Wait::Until { at }, Wait::Human { what: "go".to_owned(), who: None, since }];
-    desk.upsert(Entity::Rollout(Box::new(both)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(both)));
     desk.wait(300);
     desk.keys("j enter");
     quiet(&mut desk);
@@ -80,7 +80,7 @@ fn only_rows_on_the_screen_tick() {
     }
     let mut queued = row("zzz", Phase::Queued);
     queued.service = "zzz".into();
-    desk.upsert(Entity::Rollout(Box::new(queued)));
+    desk.upsert(Entity::Rollout(std::sync::Arc::new(queued)));
     quiet(&mut desk);
     assert_eq!(next(&desk), None);
     desk.keys("G");

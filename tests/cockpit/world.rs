@@ -293,11 +293,13 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         author: Some("bob".to_owned()),
         facts: facts(service, 1, 7),
         offers: offers.into_iter().collect(),
+        barred: std::sync::Arc::default(),
+        managed_by: None,
     }
 }
 
 pub fn rollout(service: &str, phase: Phase) -> Entity {
-    Entity::Rollout(Box::new(row(service, phase)))
+    Entity::Rollout(std::sync::Arc::new(row(service, phase)))
 }
 
 pub fn approval(id: &str, service: &str) -> Approval {

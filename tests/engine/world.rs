@@ -296,7 +296,9 @@ impl Story {
     pub fn row_of(&self, environment: &str) -> Rollout {
         let mut rows = self.rows().into_iter();
         rows.find_map(|row| match row {
-            Entity::Rollout(of) if of.environment.as_str() == environment && of.service.as_str() == "shop" => Some(*of),
+            Entity::Rollout(of) if of.environment.as_str() == environment && of.service.as_str() == "shop" => {
+                Some(std::sync::Arc::unwrap_or_clone(of))
+            }
             _ => None,
         })
         .unwrap()

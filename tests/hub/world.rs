@@ -159,7 +159,7 @@ impl Truth {
     }
 
     fn tell(&mut self) {
-        self.send(&Body::Upsert(Entity::Rollout(Box::new(self.rollout.clone()))));
+        self.send(&Body::Upsert(Entity::Rollout(Arc::new(self.rollout.clone()))));
         self.send(&Body::Upsert(Entity::Approval(Box::new(self.approval.clone()))));
     }
 
@@ -272,7 +272,7 @@ impl Orchestrator for World {
         let mut truth = self.truth.lock().unwrap();
         let rows = [
             Entity::Environment(environment("staging", 2, Tier::Standard)),
-            Entity::Rollout(Box::new(truth.rollout.clone())),
+            Entity::Rollout(Arc::new(truth.rollout.clone())),
             Entity::Approval(Box::new(truth.approval.clone())),
         ];
         let rows = rows.into_iter().chain(truth.holds.iter().cloned().map(Entity::Hold)).map(Body::Upsert);
@@ -325,6 +325,10 @@ impl Orchestrator for World {
         }
     }
 
+    async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
+        self.inspect(run).await.map(|detail| detail.rollout)
+    }
+
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
         self.read.pass().await;
         let rollout = self.rollout();
@@ -332,7 +336,18 @@ impl Orchestrator for World {
             return Err(InspectError::NotFound(run.clone()));
         }
         let raw = serde_json::Value::Null;
-        Ok(Detail { rollout, instances: vec![], notes: vec![], evidence: vec![], receipts: vec![], raw })
+        Ok(Detail {
+            rollout,
+            instances: vec![],
+            notes: vec![],
+            evidence: vec![],
+            receipts: vec![],
+            groups: vec![],
+            analyses: vec![],
+            history: vec![],
+            gaps: vec![],
+            raw,
+        })
     }
 }
 

@@ -125,7 +125,7 @@ fn rollout_that_another_replaced() {
         press(&mut state, "enter");
         let mut newer = world::rollout("local", "checkout", "production", "1.9.0", "1.11.0", 5);
         newer.run.revision = "r-8".into();
-        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(newer)));
+        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(std::sync::Arc::new(newer)));
         state
     });
 }
@@ -198,7 +198,7 @@ fn dialogs() {
         ask(&mut state, "p", |query| prepared(query, Friction::Challenge("checkout 25→50".into())));
         let mut moved = world::rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
         moved.facts = moved.facts.with(Fact::Step, "3").with(Fact::Generation, "32");
-        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(moved)));
+        Hub::new(0, "local").upsert(&mut state, Entity::Rollout(std::sync::Arc::new(moved)));
         tell(&mut state, Event::Wake);
         state
     });
@@ -323,7 +323,7 @@ fn hostile_names_never_reach_the_terminal() {
     let hostile = "a\u{200d}\u{1b}]52;c;AAAA\u{7}b\u{202e}c\u{200b}d\u{9b}31m";
     let mut row = world::rollout("local", hostile, "production", hostile, hostile, 25);
     row.message = hostile.into();
-    Hub::new(0, "local").upsert(&mut state, Entity::Rollout(Box::new(row)));
+    Hub::new(0, "local").upsert(&mut state, Entity::Rollout(std::sync::Arc::new(row)));
     for keys in ["", "enter", "a", "?"] {
         if !keys.is_empty() {
             press(&mut state, keys);

@@ -158,6 +158,8 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         author: Some("dana".into()),
         facts: Facts::default().with(Fact::Workload, service).with(Fact::Step, "2").with(Fact::Generation, "31"),
         offers: offers.into_iter().collect(),
+        barred: Arc::default(),
+        managed_by: None,
     }
 }
 
@@ -396,15 +398,15 @@ fn local_rollouts() -> Vec<Entity> {
         Traffic { desired: Ppm::ZERO, actual: Some(Ppm::percent(50)), how: TrafficSource::Acknowledged };
     cart.since = ago(3);
 
-    entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Box::new(row))));
+    entities.extend([checkout, payments, search, catalog, cart].map(|row| Entity::Rollout(Arc::new(row))));
     let healthy = [("checkout", "1.10.0"), ("payments", "2.4.0"), ("search", "3.1.0"), ("inventory", "7.0.2")];
-    entities.extend(healthy.map(|(name, version)| Entity::Rollout(Box::new(settled("local", name, "dev", version)))));
-    entities.push(Entity::Rollout(Box::new(settled("local", "inventory", "production", "7.0.1"))));
+    entities.extend(healthy.map(|(name, version)| Entity::Rollout(Arc::new(settled("local", name, "dev", version)))));
+    entities.push(Entity::Rollout(Arc::new(settled("local", "inventory", "production", "7.0.1"))));
     let mut failed = settled("local", "mailer", "staging", "1.4.0");
     failed.phase = Phase::Failed;
     failed.message = "1.5.0: no instance became ready within 2 m: GET /healthz answered 500".into();
     failed.offers = [Action::Retry].into_iter().collect();
-    entities.push(Entity::Rollout(Box::new(failed)));
+    entities.push(Entity::Rollout(Arc::new(failed)));
     entities
 }
 
@@ -420,7 +422,7 @@ pub fn live(columns: u16, rows: u16) -> State {
     let mut eu = Hub::new(1, "prod-eu");
     let far = rollout("prod-eu", "recommendations-and-ranking", "production", "2026.11.20-rc1", "2026.11.21", 5);
     let mut entities = environments("prod-eu");
-    entities.push(Entity::Rollout(Box::new(far)));
+    entities.push(Entity::Rollout(Arc::new(far)));
     eu.snapshot(&mut state, entities);
     numbers(&mut state, &mut local);
     tell(&mut state, Event::Wake);
@@ -473,7 +475,7 @@ pub fn crowd(columns: u16, rows: u16) -> State {
             if n % 3 != 0 {
                 row = settled("big", &format!("svc-{n:05}"), "production", "1.1.0");
             }
-            Entity::Rollout(Box::new(row))
+            Entity::Rollout(Arc::new(row))
         });
         Hub::new(2, "big").snapshot(&mut state, entities.collect());
         state
@@ -518,7 +520,7 @@ pub fn held(columns: u16, rows: u16) -> State {
     };
     let mut local = Hub::new(0, "local");
     local.upsert(&mut state, Entity::Hold(hold));
-    local.upsert(&mut state, Entity::Rollout(Box::new(row)));
+    local.upsert(&mut state, Entity::Rollout(Arc::new(row)));
     tell(&mut state, Event::Wake);
     state
 }
@@ -586,7 +588,18 @@ pub fn detail(state: &State) -> Detail {
         "service": "checkout", "environment": "production", "env": { "DATABASE_URL": "•••" },
         "steps": rollout.steps.iter().map(|step| format!("{step:?}")).collect::<Vec<_>>(),
     });
-    Detail { rollout, instances: Vec::new(), notes: Vec::new(), evidence: Vec::new(), receipts: Vec::new(), raw }
+    Detail {
+        rollout,
+        instances: Vec::new(),
+        notes: Vec::new(),
+        evidence: Vec::new(),
+        receipts: Vec::new(),
+        groups: vec![],
+        analyses: vec![],
+        history: vec![],
+        gaps: vec![],
+        raw,
+    }
 }
 
 /// An instance's output with so many lines.

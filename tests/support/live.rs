@@ -236,7 +236,7 @@ steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pa
         let reply = block_on(self.client().query(Query::Board)).unwrap();
         let Reply::Board(rows) = reply else { panic!("{reply:?}") };
         rows.into_iter().find_map(|row| match row {
-            flightdeck::model::Entity::Rollout(rollout) => Some(*rollout),
+            flightdeck::model::Entity::Rollout(rollout) => Some(std::sync::Arc::unwrap_or_clone(rollout)),
             _ => None,
         })
     }

@@ -83,6 +83,9 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
     let freshness = rows::freshness(state, rollout);
     let reduces = action.direction() == Direction::Reduces;
     believable(state, action, &rollout.run, &freshness)?;
+    if let Some(why) = rollout.bar(action) {
+        return Err(format!("{}: {why}", action.row().label));
+    }
     // What a stale row offers may be wrong both ways: what reduces exposure is asked all the same.
     if (freshness.is_fresh() || !reduces) && !rollout.offers.contains(action) {
         return Err(format!(

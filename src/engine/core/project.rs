@@ -44,7 +44,7 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     rows.extend(state.deployments.iter().cloned().map(|of| Entity::Deployment(Box::new(of))));
     for slot in state.slots.values() {
         if let Some(run) = slot.shown().filter(|_| !slot.removed) {
-            rows.push(Entity::Rollout(Box::new(rollout(state, slot, run, now))));
+            rows.push(Entity::Rollout(std::sync::Arc::new(rollout(state, slot, run, now))));
         }
         rows.extend(instances(state, slot).map(|of| Entity::Instance(Box::new(of))));
         rows.extend(slot.notes.iter().cloned().map(Entity::Note));
@@ -59,6 +59,10 @@ pub fn detail(state: &State, run: &Run, now: Timestamp) -> Option<Detail> {
     let (slot, of) = find(state, run)?;
     let raw = serde_json::json!({ "run": of, "routing": slot.routing, "pools": slot.pools, "warm": slot.warm });
     Some(Detail {
+        groups: Vec::new(),
+        analyses: Vec::new(),
+        history: Vec::new(),
+        gaps: Vec::new(),
         rollout: rollout(state, slot, of, now),
         instances: instances(state, slot).collect(),
         notes: slot.notes.iter().filter(|note| note.run == *run).cloned().collect(),

@@ -35,6 +35,8 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         author: Some(run.author.clone()),
         facts: facts_of(slot, run),
         offers: offers(state, slot, run),
+        barred: std::sync::Arc::default(),
+        managed_by: None,
     }
 }
 

@@ -39,6 +39,10 @@ impl Orchestrator for EngineOrchestrator {
         progress(command, before, current)
     }
 
+    async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
+        self.0.inspect(run).await.map(|detail| detail.rollout)
+    }
+
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
         self.0.inspect(run).await
     }

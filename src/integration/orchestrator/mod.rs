@@ -1,12 +1,14 @@
 //! The port to whatever carries out rollouts.
 
+pub mod argo_rollouts;
 mod engine;
+pub mod kubernetes;
 mod progress;
 
 pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
-use crate::model::{ActionSet, Command, Detail, Refusal, Rollout, Run, Scoped, SourceId, Stage};
+use crate::model::{Action, ActionSet, Command, Detail, Forecast, Refusal, Rollout, Run, Scoped, SourceId, Stage};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -70,6 +72,13 @@ pub trait Orchestrator: Send + Sync + 'static {
     /// How far a command has come, given the row before it and the row now. Pure.
     fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, now: Timestamp)
     -> Stage;
+    /// What an action would do to this row, where the backend's own way of doing it differs from what
+    /// is said of every backend. Pure.
+    fn forecast(&self, _action: Action, _row: &Rollout) -> Option<Forecast> {
+        None
+    }
+    /// The row of a run, read live: what a command that raises exposure is decided on.
+    async fn read(&self, run: &Run) -> Result<Rollout, InspectError>;
     /// Everything about a run, read live; `receipts` stays empty (the hub has those).
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError>;
 }

@@ -33,6 +33,8 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         author: None,
         facts: Facts::default(),
         offers: ActionSet::EMPTY,
+        barred: std::sync::Arc::default(),
+        managed_by: None,
     })
 }
 

@@ -1,0 +1,8 @@
+//! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
+
+pub mod objects;
+mod settings;
+mod workload;
+
+pub use settings::{EnvironmentRule, KubernetesSettings, WorkloadKind};
+pub use workload::{HOLD_ANNOTATION, HoldMark, ReplicaGroup, Workload};

@@ -1,0 +1,203 @@
+//! The parts of `apps/v1` and core objects that rows are made of; everything else is dropped while
+//! parsing. Measured: a whole typed object costs some hundred times what these cost.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::core::Object;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A pod template, as far as a version can be read from it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// Its containers' images.
+    pub spec: PodTemplateSpec,
+}
+
+/// See [`PodTemplate`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PodTemplateSpec {
+    /// In order; the first is the one that gives the version.
+    pub containers: Vec<Container>,
+}
+
+/// One container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// Its image reference.
+    pub image: String,
+}
+
+/// A condition of a status.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Condition {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// One word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+    /// When it was looked at last.
+    pub last_update_time: Option<Time>,
+    /// When it changed last.
+    pub last_transition_time: Option<Time>,
+}
+
+/// `spec` of a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeploymentSpec {
+    /// Wanted pods; absent means 1.
+    pub replicas: Option<i32>,
+    /// Paused by somebody?
+    pub paused: bool,
+    /// Which pods are its own.
+    pub selector: LabelSelector,
+    /// How it replaces pods.
+    pub strategy: UpdateStrategy,
+    /// What it runs.
+    pub template: PodTemplate,
+}
+
+/// How pods are replaced.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UpdateStrategy {
+    /// `RollingUpdate`, `Recreate` or `OnDelete`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its bounds.
+    pub rolling_update: Option<RollingUpdate>,
+}
+
+/// Bounds of a rolling update.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RollingUpdate {
+    /// StatefulSet: pods below this ordinal keep the old template.
+    pub partition: Option<i32>,
+    /// So many more than wanted.
+    pub max_surge: Option<IntOrString>,
+    /// So many fewer than wanted.
+    pub max_unavailable: Option<IntOrString>,
+}
+
+/// `status` of a Deployment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeploymentStatus {
+    /// The generation that the controller has seen.
+    pub observed_generation: i64,
+    /// All pods.
+    pub replicas: i32,
+    /// Of those with the current template.
+    pub updated_replicas: i32,
+    /// Ready ones.
+    pub ready_replicas: i32,
+    /// Ready for long enough.
+    pub available_replicas: i32,
+    /// Not available.
+    pub unavailable_replicas: i32,
+    /// Progressing, Available, ReplicaFailure.
+    pub conditions: Vec<Condition>,
+}
+
+/// `apps/v1` Deployment.
+pub type Deployment = Object<DeploymentSpec, DeploymentStatus>;
+
+/// `spec` of a StatefulSet or a DaemonSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct SetSpec {
+    /// StatefulSet: wanted pods; absent means 1.
+    pub replicas: Option<i32>,
+    /// Which pods are its own.
+    pub selector: LabelSelector,
+    /// How it replaces pods.
+    pub update_strategy: UpdateStrategy,
+    /// What it runs.
+    pub template: PodTemplate,
+}
+
+/// `status` of a StatefulSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct StatefulSetStatus {
+    /// The generation that the controller has seen.
+    pub observed_generation: i64,
+    /// All pods.
+    pub replicas: i32,
+    /// Ready ones.
+    pub ready_replicas: i32,
+    /// Ready for long enough.
+    pub available_replicas: i32,
+    /// Pods of the revision before.
+    pub current_replicas: i32,
+    /// Pods of the newest revision.
+    pub updated_replicas: i32,
+    /// A ControllerRevision's name.
+    pub current_revision: String,
+    /// A ControllerRevision's name.
+    pub update_revision: String,
+}
+
+/// `apps/v1` StatefulSet.
+pub type StatefulSet = Object<SetSpec, StatefulSetStatus>;
+
+/// `status` of a DaemonSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DaemonSetStatus {
+    /// The generation that the controller has seen.
+    pub observed_generation: i64,
+    /// Nodes that should run it.
+    pub desired_number_scheduled: i32,
+    /// Nodes with the newest template.
+    pub updated_number_scheduled: i32,
+    /// Nodes where it is ready.
+    pub number_ready: i32,
+    /// Nodes where it is ready for long enough.
+    pub number_available: i32,
+}
+
+/// `apps/v1` DaemonSet.
+pub type DaemonSet = Object<SetSpec, DaemonSetStatus>;
+
+/// `spec` of a ReplicaSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReplicaSetSpec {
+    /// Wanted pods; absent means 1.
+    pub replicas: Option<i32>,
+    /// What it runs.
+    pub template: PodTemplate,
+}
+
+/// `status` of a ReplicaSet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ReplicaSetStatus {
+    /// All pods.
+    pub replicas: i32,
+    /// Ready ones.
+    pub ready_replicas: i32,
+    /// Ready for long enough.
+    pub available_replicas: i32,
+}
+
+/// `apps/v1` ReplicaSet.
+pub type ReplicaSet = Object<ReplicaSetSpec, ReplicaSetStatus>;
+
+/// The container images of a template, in order; the version that people see comes from the first.
+pub fn images(template: &PodTemplate) -> BTreeMap<&str, &str> {
+    template.spec.containers.iter().map(|container| (container.name.as_str(), container.image.as_str())).collect()
+}

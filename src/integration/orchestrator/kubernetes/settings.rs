@@ -1,0 +1,128 @@
+//! What a Kubernetes source is made of; the configuration is turned into this.
+
+use crate::model::{EnvironmentName, SourceId, Tier};
+use std::path::PathBuf;
+
+/// A kind of workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// `argoproj.io/v1alpha1` Rollout.
+    Rollout,
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+}
+
+impl WorkloadKind {
+    /// Every kind, Argo Rollouts first.
+    pub const ALL: [WorkloadKind; 4] =
+        [WorkloadKind::Rollout, WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet];
+
+    /// As Kubernetes writes it; also the [`crate::model::Target`]'s kind.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            WorkloadKind::Rollout => "Rollout",
+            WorkloadKind::Deployment => "Deployment",
+            WorkloadKind::StatefulSet => "StatefulSet",
+            WorkloadKind::DaemonSet => "DaemonSet",
+        }
+    }
+
+    /// Its API group.
+    #[must_use]
+    pub const fn group(self) -> &'static str {
+        match self {
+            WorkloadKind::Rollout => "argoproj.io",
+            _ => "apps",
+        }
+    }
+
+    /// Its version in that group.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            WorkloadKind::Rollout => "v1alpha1",
+            _ => "v1",
+        }
+    }
+
+    /// Its resource, as in URLs and permissions.
+    #[must_use]
+    pub const fn resource(self) -> &'static str {
+        match self {
+            WorkloadKind::Rollout => "rollouts",
+            WorkloadKind::Deployment => "deployments",
+            WorkloadKind::StatefulSet => "statefulsets",
+            WorkloadKind::DaemonSet => "daemonsets",
+        }
+    }
+
+    /// The kind of that name, in any case, singular or plural.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<WorkloadKind> {
+        let name = name.to_lowercase();
+        Self::ALL.into_iter().find(|kind| kind.resource() == name || kind.name().to_lowercase() == name)
+    }
+}
+
+/// Which namespaces are which environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentRule {
+    /// Namespaces: a name, with `*` for any characters.
+    pub namespaces: String,
+    /// The environment that they are.
+    pub environment: EnvironmentName,
+    /// How much care it asks for.
+    pub tier: Tier,
+}
+
+/// One cluster, as one user of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesSettings {
+    /// What it is called here.
+    pub source: SourceId,
+    /// File with contexts; `None`: `$KUBECONFIG`, else `~/.kube/config`.
+    pub kubeconfig: Option<PathBuf>,
+    /// Which context; `None`: the current one.
+    pub context: Option<String>,
+    /// Namespaces to watch; empty: all.
+    pub namespaces: Vec<String>,
+    /// Label selector that workloads must match.
+    pub selector: Option<String>,
+    /// Kinds to watch.
+    pub kinds: Vec<WorkloadKind>,
+    /// Environments by namespace, first match counts.
+    pub environments: Vec<EnvironmentRule>,
+    /// The environment of every other namespace; `None`: the source's name.
+    pub environment: Option<EnvironmentName>,
+    /// The care that it asks for.
+    pub tier: Tier,
+    /// Position of this source's environments in the order of promotion.
+    pub order: u32,
+    /// Nothing may be changed through this source.
+    pub read_only: bool,
+}
+
+impl KubernetesSettings {
+    /// A context with everything else as it is by default.
+    #[must_use]
+    pub fn new(source: SourceId) -> KubernetesSettings {
+        KubernetesSettings {
+            source,
+            kubeconfig: None,
+            context: None,
+            namespaces: Vec::new(),
+            selector: None,
+            kinds: WorkloadKind::ALL.to_vec(),
+            environments: Vec::new(),
+            environment: None,
+            tier: Tier::Standard,
+            order: 0,
+            read_only: false,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! One workload of any kind, and what is known of the sets of pods behind it.
+
+use super::WorkloadKind;
+use super::objects::{DaemonSet, Deployment, StatefulSet};
+use crate::integration::orchestrator::argo_rollouts::objects::ArgoRollout;
+use crate::model::{HoldId, Replicas, Selector, Version};
+use jiff::Timestamp;
+use kube::core::ObjectMeta;
+use serde::{Deserialize, Serialize};
+
+/// Annotation with a [`HoldMark`] as JSON on each workload that a hold stopped.
+pub const HOLD_ANNOTATION: &str = "flightdeck.dev/hold";
+
+/// Who holds a workload; any hub that reads it can show and release the hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldMark {
+    /// Unique over all hubs.
+    pub id: HoldId,
+    /// Who asked for it.
+    pub owner: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it meant.
+    pub selector: Selector,
+}
+
+/// A workload as it was read.
+#[derive(Debug, Clone)]
+pub enum Workload {
+    /// Argo Rollouts' own.
+    Rollout(Box<ArgoRollout>),
+    /// `apps/v1`.
+    Deployment(Box<Deployment>),
+    /// `apps/v1`.
+    StatefulSet(Box<StatefulSet>),
+    /// `apps/v1`.
+    DaemonSet(Box<DaemonSet>),
+}
+
+impl Workload {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> WorkloadKind {
+        match self {
+            Workload::Rollout(_) => WorkloadKind::Rollout,
+            Workload::Deployment(_) => WorkloadKind::Deployment,
+            Workload::StatefulSet(_) => WorkloadKind::StatefulSet,
+            Workload::DaemonSet(_) => WorkloadKind::DaemonSet,
+        }
+    }
+
+    /// Its metadata.
+    #[must_use]
+    pub const fn meta(&self) -> &ObjectMeta {
+        match self {
+            Workload::Rollout(object) => &object.metadata,
+            Workload::Deployment(object) => &object.metadata,
+            Workload::StatefulSet(object) => &object.metadata,
+            Workload::DaemonSet(object) => &object.metadata,
+        }
+    }
+
+    /// An annotation's value.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.meta().annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Who holds it, where its annotation can be read.
+    #[must_use]
+    pub fn hold(&self) -> Option<HoldMark> {
+        serde_json::from_str(self.annotation(HOLD_ANNOTATION)?).ok()
+    }
+}
+
+/// Pods of one template: a ReplicaSet, as far as a row needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaGroup {
+    /// Its name.
+    pub name: String,
+    /// Its template's hash: label `pod-template-hash` or `rollouts-pod-template-hash`.
+    pub hash: String,
+    /// Its revision annotation.
+    pub revision: Option<String>,
+    /// What it runs.
+    pub version: Version,
+    /// Its pods.
+    pub replicas: Replicas,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When it is scaled down, where that is planned.
+    pub ends: Option<Timestamp>,
+}
