@@ -2,3 +2,4 @@
 //! argo-rollouts v1.10 are the reference.
 
 pub mod objects;
+pub mod plan;

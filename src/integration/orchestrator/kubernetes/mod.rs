@@ -1,6 +1,7 @@
 //! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
 
 pub mod objects;
+pub mod plan;
 mod settings;
 mod workload;
 
