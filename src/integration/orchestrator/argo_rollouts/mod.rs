@@ -3,3 +3,4 @@
 
 pub mod objects;
 pub mod plan;
+pub mod progress;

@@ -2,6 +2,7 @@
 
 pub mod objects;
 pub mod plan;
+pub mod progress;
 mod settings;
 mod workload;
 
