@@ -13,3 +13,5 @@ pub use phase::{ArgoPhase, phase};
 pub use row::{in_flight, row};
 pub use steps::{PauseSpan, pause_of, steps};
 pub use weights::{Share, share};
+pub mod plan;
+pub mod progress;

@@ -2,6 +2,8 @@
 
 pub mod objects;
 pub mod row;
+pub mod plan;
+pub mod progress;
 mod settings;
 mod workload;
 
