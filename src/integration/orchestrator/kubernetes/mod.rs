@@ -1,5 +1,6 @@
 //! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
 
+mod inspect;
 pub mod objects;
 pub mod row;
 pub mod plan;
