@@ -2,9 +2,9 @@
 
 mod inspect;
 pub mod objects;
-pub mod row;
 pub mod plan;
 pub mod progress;
+pub mod row;
 mod settings;
 mod workload;
 
