@@ -3,6 +3,7 @@
 pub mod objects;
 pub mod plan;
 pub mod progress;
+pub mod row;
 mod settings;
 mod workload;
 
