@@ -1,5 +1,9 @@
 //! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
 
+mod calls;
+pub mod execute;
+pub mod forecast;
+mod hold;
 pub mod objects;
 pub mod plan;
 pub mod progress;
