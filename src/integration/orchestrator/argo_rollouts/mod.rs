@@ -3,6 +3,8 @@
 
 pub mod objects;
 mod phase;
+pub mod plan;
+pub mod progress;
 mod row;
 mod steps;
 #[cfg(test)]
