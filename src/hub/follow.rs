@@ -62,7 +62,7 @@ impl State {
         let (new, old) = (&new.receipt.command.subject, &old.receipt.command.subject);
         match (new, old) {
             (Subject::Scope { selector, .. }, _) => self.row(old).is_some_and(|rollout| selector.matches(rollout)),
-            (Subject::Hold(a), Subject::Hold(b)) => a == b,
+            (Subject::Hold { .. }, Subject::Hold { .. }) => new == old,
             _ => self.target(new).is_some_and(|target| self.target(old) == Some(target)),
         }
     }
@@ -117,7 +117,7 @@ impl State {
     pub fn touch(&mut self, target: &Target) {
         let concerned = |following: &Following| {
             let subject = &following.receipt.command.subject;
-            matches!(subject, Subject::Scope { .. } | Subject::Hold(_)) || self.target(subject) == Some(target)
+            matches!(subject, Subject::Scope { .. } | Subject::Hold { .. }) || self.target(subject) == Some(target)
         };
         let all = self.commands.iter().filter(|(_, following)| concerned(following));
         let ids: Vec<(CommandId, Doing)> = all.map(|(id, following)| (id.clone(), following.doing)).collect();
@@ -151,12 +151,10 @@ impl State {
         let subject = &following.receipt.command.subject;
         let (stage, targets) = match subject {
             Subject::Scope { .. } => self.hold_stage(following),
-            Subject::Hold(hold) => {
-                let gone = self.board.holds().all(|known| known.id != *hold);
-                (
-                    if gone { effective(format!("hold {hold} is no longer in force")) } else { Stage::Accepted },
-                    Vec::new(),
-                )
+            Subject::Hold { source, id } => {
+                let gone = self.board.hold(source, id).is_none();
+                let stage = if gone { effective(format!("hold {id} is no longer in force")) } else { Stage::Accepted };
+                (stage, Vec::new())
             }
             _ => (self.progress(following), Vec::new()),
         };
@@ -206,9 +204,8 @@ impl State {
         match (&command.subject, command.action) {
             (Subject::Approval { id, .. }, _) => self.vote_stage(following, id, stage),
             // These have no rollout to look at: the board's rows are the evidence.
-            (Subject::Release { service, version }, Action::AddRelease | Action::RemoveRelease) => {
-                let mut releases = self.board.releases();
-                let stored = releases.find(|release| release.service == *service && release.version == *version);
+            (Subject::Release { source, service, version }, Action::AddRelease | Action::RemoveRelease) => {
+                let stored = self.board.release(source, service, version);
                 match (stored, command.action) {
                     (Some(release), Action::AddRelease) => {
                         let digests: Vec<_> =

@@ -2,6 +2,7 @@
 
 mod inspect;
 pub mod objects;
+pub mod row;
 mod settings;
 mod workload;
 
