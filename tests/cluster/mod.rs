@@ -8,6 +8,7 @@ mod commands;
 mod polled;
 pub mod proxy;
 pub mod rig;
+mod watch;
 
 use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
 use flightdeck::model::SourceId;

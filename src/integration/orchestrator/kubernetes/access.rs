@@ -62,7 +62,7 @@ fn read_only(settings: &KubernetesSettings) -> Arc<[Barred]> {
 }
 
 /// What is known of our rights, by kind and namespace.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Access {
     none: Arc<[Barred]>,
     /// Nothing may be changed: no need to ask.

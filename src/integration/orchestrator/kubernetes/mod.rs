@@ -7,6 +7,7 @@ pub mod execute;
 mod explain;
 pub mod forecast;
 mod hold;
+mod inspect;
 pub mod objects;
 pub mod plan;
 pub mod progress;

@@ -176,7 +176,9 @@ async fn refused(response: Response<Body>) -> Failure {
         None if code == 401 => Failure::of_status(&Status::failure("", "Unauthorized").with_code(code)),
         None => {
             let words = String::from_utf8_lossy(&text);
-            Failure::of(&kube::Error::Api(Status::failure(&words, "Failed to parse error data").with_code(code).boxed()))
+            Failure::of(&kube::Error::Api(
+                Status::failure(&words, "Failed to parse error data").with_code(code).boxed(),
+            ))
         }
     }
 }

@@ -10,18 +10,19 @@ mod store;
 use super::access::{Access, Bars, everywhere, within};
 use super::client::{Cluster, ConnectError, connect};
 use super::requests::Place;
-use super::{Connection, KubernetesSettings, Shared, WorkloadKind};
+use super::{KubernetesSettings, Shared, WorkloadKind};
 use crate::model::{Body, LinkState, Scope, Scoped};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
 use futures::{FutureExt as _, StreamExt as _};
 use groups::Fetches;
+pub(super) use groups::sets;
 use jiff::Timestamp;
 use part::{Heard, Part, follow};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use store::Store;
+use store::{Store, Told};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -59,7 +60,10 @@ struct Watched {
 enum Found {
     Connection(Result<Cluster, ConnectError>),
     Access(Arc<Cluster>, Result<Access, String>),
-    Namespace { namespace: String, bars: Result<Bars, String> },
+    Namespace {
+        namespace: String,
+        bars: Result<Bars, String>,
+    },
     Groups(groups::Fetched),
     /// It is time to connect anew.
     Renew,
@@ -185,6 +189,7 @@ impl Source {
             Found::Access(cluster, Ok(access)) => {
                 if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
                     self.access = access;
+                    self.share_access();
                     self.asking.clear();
                     self.open.clear();
                     self.rebar(None);
@@ -199,6 +204,7 @@ impl Source {
                 match bars {
                     Ok(bars) => {
                         self.access.learn(namespace.clone(), bars);
+                        self.share_access();
                         self.rebar(Some(&namespace));
                     }
                     // Asked again with the next row of that namespace.
@@ -221,7 +227,7 @@ impl Source {
             // Credentials that end at once are not asked for in a circle.
             self.asked.push(sleep(wait.max(LONGEST)).map(|()| Found::Renew).boxed());
         }
-        self.shared.connection.send_replace(Ok(Arc::clone(&cluster)));
+        drop(self.shared.connection.send_replace(Ok(Arc::clone(&cluster))));
         self.tell(Body::Link(LinkState::Live { as_of: now() }));
         self.ask_access(cluster, Duration::ZERO);
     }
@@ -237,8 +243,13 @@ impl Source {
     }
 
     fn disconnected(&mut self, why: String) {
-        self.shared.connection.send_replace(Err(why.clone()));
+        drop(self.shared.connection.send_replace(Err(why.clone())));
         self.tell(Body::Link(LinkState::Stale { since: now(), why }));
+    }
+
+    /// For reads beside the watch.
+    fn share_access(&self) {
+        self.shared.access.store(Arc::new(self.access.clone()));
     }
 
     /// Rows say anew what is barred: everywhere, or in one namespace.
@@ -277,23 +288,18 @@ impl Source {
                 }
             }
             Heard::Gone(uids) => {
-                let gone = uids.iter().filter_map(|uid| self.store.remove(index, uid, &self.own)).flatten();
-                let gone: Vec<Scoped> = gone.collect();
-                self.removed(&scope, gone);
+                for uid in uids {
+                    let told = self.store.remove(index, &uid);
+                    self.told(index, told);
+                }
             }
-            Heard::Complete => {
-                let gone = self.store.complete(index, &self.own);
-                self.removed(&scope, gone);
-                self.out.push_back(tell(Body::SnapshotEnd));
-            }
+            Heard::Complete => self.complete(index),
             Heard::Live => self.link(index, LinkState::Live { as_of: now() }),
             Heard::Absent => {
                 // Complete, and empty.
                 self.store.begin(index);
                 self.out.push_back(tell(Body::SnapshotBegin));
-                let gone = self.store.complete(index, &self.own);
-                self.removed(&scope, gone);
-                self.out.push_back(tell(Body::SnapshotEnd));
+                self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
             Heard::Denied { verb } => {
@@ -312,12 +318,12 @@ impl Source {
         }
     }
 
-    fn removed(&mut self, scope: &Scope, gone: Vec<Scoped>) {
-        for mut scoped in gone {
-            if scoped.scope != self.own {
-                scoped.scope = scope.clone();
-            }
-            self.out.push_back(scoped);
+    fn complete(&mut self, index: usize) {
+        for told in self.store.complete(index) {
+            self.told(index, told);
+        }
+        if let Some(watched) = self.parts.get(index) {
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
         }
     }
 
@@ -339,17 +345,19 @@ impl Source {
 
     /// Tells the row of an object as it is now, and what follows from it.
     fn row_of(&mut self, index: usize, uid: &str, groups: Option<Vec<super::ReplicaGroup>>) {
-        let Some(watched) = self.parts.get(index) else { return };
         let told = self.store.row(index, uid, groups, &self.access, now());
+        self.told(index, told);
+    }
+
+    fn told(&mut self, index: usize, told: Told) {
+        let Some(watched) = self.parts.get(index) else { return };
         if let Some(want) = told.want {
             self.fetches.want(index, watched.part.kind, want);
         }
-        for body in told.row {
-            self.out.push_back(Scoped { scope: watched.scope.clone(), body });
-        }
-        for body in told.own {
-            self.out.push_back(Scoped { scope: self.own.clone(), body });
-        }
+        // A service is there before its rollouts, and history before what came after it.
+        let own = told.own.into_iter().map(|body| Scoped { scope: self.own.clone(), body });
+        let row = told.row.into_iter().map(|body| Scoped { scope: watched.scope.clone(), body });
+        self.out.extend(own.chain(row));
     }
 }
 

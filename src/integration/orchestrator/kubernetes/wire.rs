@@ -162,7 +162,8 @@ fn of_replica_set(kind: WorkloadKind, set: ReplicaSet) -> Option<(String, Replic
         WorkloadKind::Rollout => ("rollouts-pod-template-hash", "rollout.argoproj.io/revision"),
         _ => ("pod-template-hash", "deployment.kubernetes.io/revision"),
     };
-    let find = |map: Option<&BTreeMap<String, String>>, key: &str| map.and_then(|map| map.get(key)).map(|text| line(text));
+    let find =
+        |map: Option<&BTreeMap<String, String>>, key: &str| map.and_then(|map| map.get(key)).map(|text| line(text));
     let ReplicaSetStatus { available_replicas, .. } = status.unwrap_or_default();
     let group = ReplicaGroup {
         name: line(metadata.name.as_deref().unwrap_or_default()),

@@ -45,7 +45,11 @@ fn outcome(old: &Rollout, new: &Rollout) -> Option<(DeploymentOutcome, String)> 
     let fact = |row: &Rollout, fact| row.facts.0.get(&fact).cloned();
     let back = fact(old, Fact::Stable).is_some_and(|stable| fact(new, Fact::Candidate) == Some(stable));
     let before = old.stable().is_some_and(|arm| new.arms.iter().any(|of| of.version == arm.version));
-    if back || (fact(old, Fact::Stable).is_none() && before && brought_in(new).is_none_or(|arm| old.stable().is_some_and(|of| of.version == arm.version))) {
+    if back
+        || (fact(old, Fact::Stable).is_none()
+            && before
+            && brought_in(new).is_none_or(|arm| old.stable().is_some_and(|of| of.version == arm.version)))
+    {
         return Some((DeploymentOutcome::Aborted, format!("undone by revision {}", new.run.revision)));
     }
     Some((DeploymentOutcome::Superseded, format!("replaced by revision {}", new.run.revision)))

@@ -134,7 +134,7 @@ impl Fetch {
 }
 
 /// The sets of pods of some workloads, by their owners' uids.
-pub(in super::super) async fn list(
+async fn list(
     client: &Client,
     place: &Place,
     kind: WorkloadKind,
@@ -156,4 +156,15 @@ pub(in super::super) async fn list(
             return Ok(groups);
         }
     }
+}
+
+/// The sets of pods of one workload.
+pub(in super::super) async fn sets(client: &Client, workload: &Workload) -> Result<Vec<ReplicaGroup>, Failure> {
+    let uid = workload.meta().uid.clone().unwrap_or_default();
+    let Some(want) = Want::of(&uid, workload) else { return Ok(Vec::new()) };
+    let kind = workload.kind();
+    let place = Place::of_groups(kind, &want.namespace);
+    let selector = Some(want.selector.as_str()).filter(|selector| !selector.is_empty());
+    let wanted = [uid.as_str()].into_iter().collect();
+    Ok(list(client, &place, kind, selector, &wanted).await?.remove(&uid).unwrap_or_default())
 }

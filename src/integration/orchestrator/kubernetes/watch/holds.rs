@@ -1,9 +1,7 @@
 //! Holds in force, put together from the marks on the workloads that they stopped.
 
 use super::super::Workload;
-use crate::model::{
-    Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Rollout, SourceId, Target, Wait, sanitize_line,
-};
+use crate::model::{Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Rollout, SourceId, Target, Wait, sanitize_line};
 use std::collections::BTreeMap;
 
 pub(super) struct Holds {

@@ -35,9 +35,7 @@ pub(super) enum Heard {
     /// There is no such resource.
     Absent,
     /// Not allowed.
-    Denied {
-        verb: &'static str,
-    },
+    Denied { verb: &'static str },
     /// Out of date.
     Stale(String),
     /// The credentials of that connection are refused.
@@ -125,7 +123,8 @@ impl Following {
         let mut next = None;
         let version = loop {
             let selector = self.part.selector.as_deref();
-            let text = page(&cluster.reader, &self.part.place, selector, PAGE, next.as_deref()).await.map_err(failed)?;
+            let text =
+                page(&cluster.reader, &self.part.place, selector, PAGE, next.as_deref()).await.map_err(failed)?;
             let kind = self.part.kind;
             let (items, meta) = read_page(kind, &text).map_err(failed)?;
             drop(text);

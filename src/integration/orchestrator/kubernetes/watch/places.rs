@@ -57,7 +57,11 @@ impl Places {
 
     fn service(&self, name: &ServiceName) -> Body {
         let environments = self.services.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
-        Body::Upsert(Entity::Service(Service { source: self.settings.source.clone(), name: name.clone(), environments }))
+        Body::Upsert(Entity::Service(Service {
+            source: self.settings.source.clone(),
+            name: name.clone(),
+            environments,
+        }))
     }
 }
 

@@ -9,9 +9,7 @@ use super::ended::ended;
 use super::groups::Want;
 use super::holds::Holds;
 use super::places::Places;
-use crate::model::{
-    ActionSet, Body, Entity, EntityRef, Phase, Rollout, Scope, Scoped, Step, sanitize_line,
-};
+use crate::model::{ActionSet, Body, Entity, EntityRef, Phase, Rollout, Step, sanitize_line};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -132,22 +130,21 @@ impl Store {
     }
 
     /// Forgets an object; what is to be told of it.
-    pub fn remove(&mut self, part: usize, uid: &str, own: &Scope) -> Option<Vec<Scoped>> {
-        let row = self.parts.get_mut(&part)?.remove(uid)?.row?;
-        let mut bodies = Vec::new();
-        self.holds.forget(&row.run.target, &mut bodies);
-        self.places.remove(&row, &mut bodies);
-        let mut told: Vec<Scoped> = bodies.into_iter().map(|body| Scoped { scope: own.clone(), body }).collect();
-        let body = Body::Remove(EntityRef::Rollout(row.run.target.clone()));
-        told.push(Scoped { scope: Scope { source: own.source.clone(), part: part.to_string() }, body });
-        Some(told)
+    pub fn remove(&mut self, part: usize, uid: &str) -> Told {
+        let mut told = Told::default();
+        let kept = self.parts.get_mut(&part).and_then(|kept| kept.remove(uid));
+        let Some(row) = kept.and_then(|kept| kept.row) else { return told };
+        self.holds.forget(&row.run.target, &mut told.own);
+        self.places.remove(&row, &mut told.own);
+        told.row.push(Body::Remove(EntityRef::Rollout(row.run.target.clone())));
+        told
     }
 
     /// A list is complete: what was not in it is gone.
-    pub fn complete(&mut self, part: usize, own: &Scope) -> Vec<Scoped> {
+    pub fn complete(&mut self, part: usize) -> Vec<Told> {
         let kept = self.parts.entry(part).or_default();
         let gone: Vec<String> = kept.iter().filter(|(_, kept)| !kept.seen).map(|(uid, _)| uid.clone()).collect();
-        gone.iter().filter_map(|uid| self.remove(part, uid, own)).flatten().collect()
+        gone.iter().map(|uid| self.remove(part, uid)).collect()
     }
 
     /// Every namespace with a row.
