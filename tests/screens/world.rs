@@ -26,6 +26,8 @@ pub fn empty(columns: u16, rows: u16) -> State {
         themes: vec!["dark".into(), "light".into()],
         session: "test".into(),
         read_only: false,
+        found: Vec::new(),
+        optional: Vec::new(),
     };
     let mut state = State::new(columns, rows, settings);
     state.now = now();
