@@ -6,6 +6,7 @@ mod cockpit;
 mod completions;
 mod config;
 mod confirm;
+mod contract;
 mod deploy;
 mod doctor;
 mod failure;
@@ -110,6 +111,8 @@ pub enum Command {
     Ledger(ledger::LedgerArgs),
     /// Check that everything is as it should be, and say what to do where it is not.
     Doctor,
+    /// Run the cases that every backend must pass on a program of yours.
+    Contract(contract::ContractArgs),
     /// Write, check and show the configuration of this program.
     Config(config::ConfigArgs),
     /// Print a completion script for a shell.
@@ -217,6 +220,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),
+        Command::Contract(args) => block_on(contract::run(context, &args)),
         Command::Config(args) => config::run(context, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man => reference::man(),

@@ -4,6 +4,7 @@ use super::{Context, Failure};
 use crate::cockpit::app::Found;
 use crate::config::settings::{self, Source, SourceKind};
 use crate::integration::orchestrator::Orchestrator;
+use crate::integration::orchestrator::exec::{Exec, ExecSettings};
 use crate::integration::orchestrator::kubernetes::{EnvironmentRule, KubernetesSettings, WorkloadKind};
 use crate::model::{SourceId, sanitize_line};
 use kube::config::Kubeconfig;
@@ -17,14 +18,7 @@ pub(super) enum Planned {
     /// A context of a kubeconfig.
     Kubernetes(Box<KubernetesSettings>),
     /// A program that speaks JSON lines.
-    Exec {
-        /// What it is called here.
-        source: SourceId,
-        /// Path and arguments.
-        command: Vec<String>,
-        /// Nothing may be changed through it.
-        read_only: bool,
-    },
+    Exec(ExecSettings),
 }
 
 /// The sources, and what was looked for to find them.
@@ -41,14 +35,21 @@ impl Planned {
     pub(super) fn source(&self) -> &SourceId {
         match self {
             Planned::Kubernetes(settings) => &settings.source,
-            Planned::Exec { source, .. } => source,
+            Planned::Exec(settings) => &settings.source,
         }
     }
 }
 
 /// Makes them; nothing is connected yet.
-pub(super) fn open(_planned: Vec<Planned>) -> Vec<Arc<dyn Orchestrator>> {
-    Vec::new()
+pub(super) fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Orchestrator>> {
+    planned.into_iter().filter_map(one).collect()
+}
+
+fn one(planned: Planned) -> Option<Arc<dyn Orchestrator>> {
+    match planned {
+        Planned::Kubernetes(_) => None,
+        Planned::Exec(settings) => Some(Arc::new(Exec::new(settings))),
+    }
 }
 
 /// What is to be looked at. `--server` alone means that server and nothing else.
@@ -69,7 +70,8 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
 fn from_settings(name: &str, source: &Source) -> Result<Planned, Failure> {
     let id = SourceId::from(name);
     if source.kind == SourceKind::Exec {
-        return Ok(Planned::Exec { source: id, command: source.command.clone(), read_only: source.read_only });
+        let (command, read_only) = (source.command.clone(), source.read_only);
+        return Ok(Planned::Exec(ExecSettings { source: id, command, read_only }));
     }
     let rules = source.environments.iter().map(|rule| EnvironmentRule {
         namespaces: rule.namespaces.clone(),
@@ -105,7 +107,7 @@ fn named(wanted: &[String], planned: &[Planned]) -> Result<Sources, Failure> {
             Planned::Kubernetes(settings) => {
                 settings.source.as_str() == name || settings.context.as_ref() == Some(name)
             }
-            Planned::Exec { source, .. } => source.as_str() == name,
+            Planned::Exec(settings) => settings.source.as_str() == name,
         };
         match planned.iter().find(fits) {
             Some(known) => sources.planned.push(known.clone()),
