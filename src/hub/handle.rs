@@ -59,7 +59,8 @@ pub(super) enum Request {
 /// Where the outcome of a submission goes.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, Refusal>>;
 
-/// A handle to a hub. The hub ends when the last one is dropped.
+/// A handle to a hub. The hub ends when the last one is dropped; what it is carrying out then is
+/// heard out for some seconds.
 #[derive(Debug, Clone)]
 pub struct Hub {
     /// For commands that reduce exposure: never full, always served first.

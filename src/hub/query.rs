@@ -6,7 +6,8 @@ use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Ledger, verify};
 use crate::model::{
-    Action, Actor, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Rollout, Subject,
+    Action, Actor, Decision, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Subject,
 };
 use tokio::sync::oneshot;
 
@@ -58,9 +59,13 @@ impl State {
                 });
             }
             _ => {
+                let untaken = self.untaken(action, &subject);
                 let mut prepared = prepare(&self.settings.policy, &self.board, &actor, action, &subject, now());
                 if let Some(forecast) = self.own_forecast(action, self.row(&subject)) {
                     prepared.forecast.take_over(forecast);
+                }
+                if let Some(refusal) = untaken {
+                    prepared.decision = Decision::Refuse(refusal);
                 }
                 let _ = answer.send(Reply::Prepared(Box::new(prepared))); // the asker may be gone
             }

@@ -7,8 +7,8 @@ use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, LinkState, Receipt, Refusal, Reply, Rollout, Scope,
-    Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, LinkState, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -176,6 +176,25 @@ impl State {
         let all = self.orchestrators.iter().filter(knows).cloned();
         // Only a hold means every backend at once.
         if matches!(subject, Subject::Scope { .. }) { all.collect() } else { all.take(1).collect() }
+    }
+
+    /// Why no backend here would take it, where none would.
+    pub fn untaken(&self, action: Action, subject: &Subject) -> Option<Refusal> {
+        if !self.recipients(action, subject).is_empty() {
+            return None;
+        }
+        let (name, none) = (action.name(), RefusalKind::NotApplicable);
+        Some(match subject.source() {
+            Some(source) => match self.orchestrator(source) {
+                Some(backend) => {
+                    let known = backend.capabilities().actions;
+                    let known: Vec<_> = known.iter().map(Action::name).collect();
+                    Refusal::new(none, format!("{source} does not take {name}; it takes {}", known.join(", ")))
+                }
+                None => Refusal::new(RefusalKind::NotFound, format!("there is no source {source} here")),
+            },
+            None => Refusal::new(none, format!("no backend here takes {name}")),
+        })
     }
 
     /// Adds a stage to a receipt, tells it and records it.

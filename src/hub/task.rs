@@ -3,7 +3,7 @@
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
 use super::outside::target_of;
-use super::state::{Done, State, now};
+use super::state::{Doing, Done, State, now};
 use crate::board::Board;
 use crate::integration::orchestrator::Orchestrator;
 use crate::model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
@@ -19,6 +19,9 @@ use tokio::time::{MissedTickBehavior, interval};
 const UPDATES: usize = 1024;
 /// History rows between two trims of the board.
 const TRIM_AFTER: usize = 256;
+
+/// How long the end waits for backends that are carrying something out.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What a source's watch brings.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
@@ -57,6 +60,11 @@ impl HubTask {
     /// Runs until the last [`super::Hub`] is dropped; then ends its tasks and returns.
     pub async fn run(self) {
         let HubTask { mut state, mut urgent, mut ordinary } = self;
+        // Before anything of this hub is in the ledger, so that no other hub takes it for a dead one's.
+        let presence = state.settings.ledger.appear(&state.settings.id);
+        if let Err(error) = &presence {
+            state.ledger_fails(error);
+        }
         state.restore().await;
         let (sender, mut updates) = mpsc::channel(UPDATES);
         let mut sources = JoinSet::new();
@@ -90,8 +98,22 @@ impl HubTask {
                 } => {}
             }
         }
+        // A command on its way is heard out, so that its outcome is recorded.
+        let hears = async {
+            while state.carries_out() {
+                match state.tasks.join_next().await {
+                    Some(Ok(done)) => state.done(done),
+                    Some(Err(error)) => tracing::error!(%error, "a task of the hub failed"),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(GOODBYE, hears).await.is_err() {
+            tracing::warn!("a backend did not answer before the end; the next start observes what it did");
+        }
         sources.shutdown().await;
         state.tasks.shutdown().await;
+        drop(presence);
     }
 }
 
@@ -106,6 +128,11 @@ async fn watch(orchestrator: Arc<dyn Orchestrator>, updates: mpsc::Sender<Watche
 }
 
 impl State {
+    /// Is a backend carrying something out, or about to?
+    fn carries_out(&self) -> bool {
+        self.commands.values().any(|following| matches!(following.doing, Doing::Recording | Doing::Executing))
+    }
+
     fn serve(&mut self, request: Request) {
         match request {
             Request::Submit { actor, command, answer } => self.submit(actor, command, answer),

@@ -25,5 +25,5 @@ mod wake;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;
-pub use state::{Page, Settings, State};
+pub use state::{Found, Page, Settings, State};
 pub use update::update;

@@ -63,6 +63,21 @@ pub struct Settings {
     pub session: String,
     /// Refuse everything that changes anything.
     pub read_only: bool,
+    /// What was looked for before the cockpit opened, and what was found.
+    pub found: Vec<Found>,
+    /// Connections that need not be there: one that was never up is not missed.
+    pub optional: Vec<ConnectionId>,
+}
+
+/// Something that was looked for: a kubeconfig, a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What, such as `kubeconfig /home/me/.kube/config`.
+    pub what: String,
+    /// What came of it, such as `not there`, or its contexts.
+    pub came: String,
+    /// Is it of use?
+    pub good: bool,
 }
 
 /// The whole state.
@@ -478,6 +493,15 @@ pub enum Asked {
 }
 
 impl State {
+    /// Is it a connection that need not be there, and never was?
+    #[must_use]
+    pub fn unmissed(&self, id: ConnectionId) -> bool {
+        let never_up = |connection: &Connection| {
+            connection.hub.is_none() && !matches!(connection.state, ConnectionState::Up { .. })
+        };
+        self.settings.optional.contains(&id) && self.connections.get(id).is_none_or(never_up)
+    }
+
     /// A cockpit that knows nothing yet.
     #[must_use]
     pub fn new(columns: u16, rows: u16, settings: Settings) -> State {
