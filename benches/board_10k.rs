@@ -102,8 +102,7 @@ fn upsert(index: u32, round: u32) -> Scoped {
 fn environments() -> impl Iterator<Item = Scoped> {
     let all = [("dev", 0, Tier::Low), ("staging", 1, Tier::Standard), ("production", 2, Tier::Critical)];
     all.into_iter().map(|(name, order, tier)| {
-        let environment =
-            Environment { source: "cluster".into(), name: name.into(), order, tier, allow_self: false };
+        let environment = Environment { source: "cluster".into(), name: name.into(), order, tier, allow_self: false };
         Scoped { scope: scope(), body: Body::Upsert(Entity::Environment(environment)) }
     })
 }

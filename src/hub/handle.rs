@@ -44,7 +44,7 @@ impl HubSettings {
         let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let id = HubId(uuid::Uuid::now_v7().to_string());
         let answer = SignedDuration::from_secs(10);
-        HubSettings { id, source, epoch, policy, ledger, ring: 4096, lag: 1024, answer }
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 1024, answer }
     }
 }
 

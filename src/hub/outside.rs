@@ -109,6 +109,7 @@ impl State {
         let stage = receipt.stage().clone();
         let doing = if stage.is_final() { Doing::Done } else { Doing::Following };
         let following = Following { before, ..Following::new(receipt, doing) };
+        self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match stage {
             Stage::Requested | Stage::Sent => {
@@ -119,7 +120,7 @@ impl State {
         }
     }
 
-    /// Records what a backend tells of by itself.
+    /// Records what a backend tells of by itself: what [`is_observed`].
     pub fn observe(&mut self, entity: &Entity) {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
@@ -168,6 +169,11 @@ impl State {
         let failing = of_run.filter(|e| e.analysis.as_ref().is_some_and(|a| a.verdict == MetricVerdict::Fail));
         failing.max_by_key(|evidence| evidence.at)
     }
+}
+
+/// Is a new row of that sort recorded?
+pub(super) const fn is_observed(entity: &Entity) -> bool {
+    matches!(entity, Entity::Evidence(_) | Entity::Hold(_) | Entity::Deployment(_))
 }
 
 /// The target that a row is about: commands on it may have moved.
