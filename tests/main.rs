@@ -14,6 +14,7 @@
 mod architecture;
 mod board;
 mod cli;
+mod cluster;
 mod cockpit;
 mod control;
 mod demo;

@@ -3,7 +3,7 @@
 use crate::model::{
     Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
-    Scope, Scoped, Service, SourceId, Target,
+    Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
 };
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -385,6 +385,19 @@ impl Board {
         /// A finished rollout.
         deployment, Deployment, Deployment, (run: &Run)
     );
+
+    one!(
+        /// A stored release.
+        release, Release, Release, (source: &SourceId, service: &ServiceName, version: &Version)
+    );
+
+    /// The rollout of a service in an environment of one backend.
+    pub fn place(&self, source: &SourceId, service: &ServiceName, environment: &EnvironmentName) -> Option<&Rollout> {
+        let fits = |rollout: &&Rollout| {
+            rollout.run.target.source == *source && rollout.service == *service && rollout.environment == *environment
+        };
+        self.rollouts().find(fits)
+    }
 
     /// Is there no row at all?
     pub fn is_empty(&self) -> bool {

@@ -250,13 +250,13 @@ pub(super) fn object(subject: &Subject) -> String {
         Subject::Run(run) => run.to_string(),
         Subject::Approval { id, run } => format!("{id} of {run}"),
         Subject::Scope { selector, .. } => selector.to_string(),
-        Subject::Hold(id) => id.to_string(),
-        Subject::Deployment { service, environment, version, from } => {
+        Subject::Hold { source, id } => format!("{source}/{id}"),
+        Subject::Deployment { source, service, environment, version, from } => {
             let what = version.as_ref().map(|version| format!(" {version}"));
             let from = from.as_ref().map(|from| format!(" from {from}"));
-            format!("{service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
+            format!("{source}: {service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
         }
-        Subject::Release { service, version } => format!("{service} {version}"),
+        Subject::Release { source, service, version } => format!("{source}: {service} {version}"),
         Subject::Config { path, .. } => path.clone(),
     }
 }

@@ -19,7 +19,8 @@ pub struct ReleaseArgs {
     /// What to do with stored releases.
     #[command(subcommand)]
     pub command: Option<ReleaseCommand>,
-    /// The hold to end, such as H-3: only what it held goes on.
+    /// The hold to end, such as H-3, or source/H-3 where several sources have it: only what it held
+    /// goes on.
     #[arg(value_name = "HOLD-ID", required = true)]
     pub hold: Option<String>,
     /// How it is confirmed and followed.
@@ -40,7 +41,7 @@ pub enum ReleaseCommand {
     },
     /// Delete a stored release that nothing runs or needs.
     Rm {
-        /// Of which service.
+        /// Of which service, or source/service where several sources have it.
         #[arg(value_name = "SERVICE")]
         service: String,
         /// Which version.
@@ -55,7 +56,7 @@ pub enum ReleaseCommand {
 /// Options of `release add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Of which service.
+    /// Of which service, or source/service where several sources have it.
     #[arg(value_name = "SERVICE")]
     pub service: String,
     /// Its version, as you write it.
@@ -85,14 +86,16 @@ pub(super) async fn run(context: &Context, args: &ReleaseArgs) -> Result<(), Fai
         }
         (Some(ReleaseCommand::Rm { service, version, act }), _) => {
             context.may_change()?;
-            let subject = Subject::Release { service: service.as_str().into(), version: version.as_str().into() };
-            act::perform(context, &context.client()?, Action::RemoveRelease, subject, None, act).await
+            let client = context.client()?;
+            let (source, service) = target::service(&context.rows(&client).await?, service, None)?;
+            let subject = Subject::Release { source, service, version: version.as_str().into() };
+            act::perform(context, &client, Action::RemoveRelease, subject, None, act).await
         }
         (None, Some(id)) => {
             context.may_change()?;
             let client = context.client()?;
-            let hold = target::hold(&context.rows(&client).await?, id)?;
-            act::perform(context, &client, Action::Release, Subject::Hold(hold), None, &args.act).await
+            let subject = target::hold(&context.rows(&client).await?, id)?;
+            act::perform(context, &client, Action::Release, subject, None, &args.act).await
         }
         (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
     }
@@ -106,13 +109,13 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
         return Err(Failure::usage(what).todo("is it the file that was built?"));
     }
     let client = context.client()?;
-    let (service, version) = (args.service.as_str().into(), args.version.as_str().into());
-    let subject = Subject::Release { service, version };
+    let (source, service) = target::service(&context.rows(&client).await?, &args.service, None)?;
+    let subject = Subject::Release { source, service: service.clone(), version: args.version.as_str().into() };
     let prepared = act::prepare(&client, Action::AddRelease, subject).await?;
     confirm::confirm(&prepared, &args.act)?;
     let release = NewRelease {
         id: fresh_id(),
-        service: args.service.as_str().into(),
+        service,
         version: args.version.as_str().into(),
         commit: args.commit.clone(),
         digest: Some(digest.clone()),

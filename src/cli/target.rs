@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::model::{
-    Approval, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName, SourceId,
+    Approval, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName, SourceId, Subject,
 };
 use std::collections::BTreeSet;
 
@@ -124,16 +124,49 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
     }
 }
 
-/// The hold of that id.
-pub fn hold(rows: &Rows, id: &str) -> Result<HoldId, Failure> {
-    rows.holds().find(|hold| hold.id.as_str() == id).map(|hold| hold.id.clone()).ok_or_else(|| {
-        let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", hold.id, hold.selector)).collect();
-        Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
-            "nothing is held".to_owned()
-        } else {
-            format!("in force: {}", list(ids))
-        })
-    })
+/// The hold that `H-3` means, or `source/H-3` where several sources have one of that id.
+pub fn hold(rows: &Rows, id: &str) -> Result<Subject, Failure> {
+    let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
+    let found: Vec<_> = rows.holds().filter(|hold| hold.id.as_str() == id || full(hold) == id).collect();
+    match found.as_slice() {
+        [one] => Ok(Subject::Hold { source: one.source.clone(), id: one.id.clone() }),
+        [] => {
+            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", full(hold), hold.selector)).collect();
+            Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
+                "nothing is held".to_owned()
+            } else {
+                format!("in force: {}", list(ids))
+            }))
+        }
+        several => Err(Failure::usage(format!("{id:?} means several holds"))
+            .todo(format!("say which: {}", list(several.iter().map(|hold| full(hold)))))),
+    }
+}
+
+/// The service that `checkout` or `source/checkout` means, and its source: the one that runs it in
+/// the environment, where one is given.
+pub fn service(rows: &Rows, word: &str, environment: Option<&str>) -> Result<(SourceId, ServiceName), Failure> {
+    let full = |service: &Service| format!("{}/{}", service.source, service.name);
+    let named: Vec<_> = rows.services().filter(|s| s.name.as_str() == word || full(s) == word).collect();
+    let runs = |service: &&&Service| {
+        environment.is_none_or(|wanted| service.environments.iter().any(|name| name.as_str() == wanted))
+    };
+    let fitting: Vec<_> = named.iter().filter(runs).copied().collect();
+    // Where none runs there, the one of that name says best what is wrong.
+    let found = if fitting.is_empty() { named } else { fitting };
+    match found.as_slice() {
+        [one] => Ok((one.source.clone(), one.name.clone())),
+        [] => {
+            let names: BTreeSet<_> = rows.services().map(|service| service.name.to_string()).collect();
+            Err(Failure::usage(format!("there is no service {word:?}")).todo(if names.is_empty() {
+                "there are none yet: `flightdeck apply` brings them in".to_owned()
+            } else {
+                format!("there are: {}", list(names))
+            }))
+        }
+        several => Err(Failure::usage(format!("{word:?} means several services"))
+            .todo(format!("say which: {}", list(several.iter().map(|service| full(service)))))),
+    }
 }
 
 /// A SCOPE: `everything`, words such as `environment=production`, a TARGET, or the bare name of an

@@ -78,7 +78,7 @@ impl State {
         let (new, old) = (&new.receipt.command.subject, &old.receipt.command.subject);
         match (new, old) {
             (Subject::Scope { selector, .. }, _) => self.row(old).is_some_and(|rollout| selector.matches(rollout)),
-            (Subject::Hold(a), Subject::Hold(b)) => a == b,
+            (Subject::Hold { .. }, Subject::Hold { .. }) => new == old,
             _ => self.target(new).is_some_and(|target| self.target(old) == Some(target)),
         }
     }
@@ -149,9 +149,9 @@ impl State {
         match &following.receipt.command.subject {
             // One that stops thousands is looked at once a second, not with each of their rows.
             Subject::Scope { .. } => following.receipt.targets.len() <= AT_ONCE,
-            Subject::Hold(_) => true,
-            Subject::Deployment { service, environment, .. } => {
-                let row = self.board.rollout(target);
+            Subject::Hold { .. } => true,
+            Subject::Deployment { source, service, environment, .. } => {
+                let row = self.board.rollout(target).filter(|row| row.run.target.source == *source);
                 row.is_some_and(|row| row.service == *service && row.environment == *environment)
             }
             subject => self.target(subject) == Some(target),
@@ -185,12 +185,10 @@ impl State {
         let subject = &following.receipt.command.subject;
         let (stage, targets) = match subject {
             Subject::Scope { .. } => self.hold_stage(following),
-            Subject::Hold(hold) => {
-                let gone = self.board.holds().all(|known| known.id != *hold);
-                (
-                    if gone { effective(format!("hold {hold} is no longer in force")) } else { Stage::Accepted },
-                    Vec::new(),
-                )
+            Subject::Hold { source, id } => {
+                let gone = self.board.hold(source, id).is_none();
+                let stage = if gone { effective(format!("hold {id} is no longer in force")) } else { Stage::Accepted };
+                (stage, Vec::new())
             }
             _ => (self.progress(following), Vec::new()),
         };
@@ -240,9 +238,8 @@ impl State {
         match (&command.subject, command.action) {
             (Subject::Approval { id, .. }, _) => self.vote_stage(following, id, stage),
             // These have no rollout to look at: the board's rows are the evidence.
-            (Subject::Release { service, version }, Action::AddRelease | Action::RemoveRelease) => {
-                let mut releases = self.board.releases();
-                let stored = releases.find(|release| release.service == *service && release.version == *version);
+            (Subject::Release { source, service, version }, Action::AddRelease | Action::RemoveRelease) => {
+                let stored = self.board.release(source, service, version);
                 match (stored, command.action) {
                     (Some(release), Action::AddRelease) => {
                         let digests: Vec<_> =

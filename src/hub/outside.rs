@@ -147,8 +147,10 @@ impl State {
         };
         let about = |subject: &Subject| match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
-            Subject::Deployment { service, environment, .. } => {
-                *service == deployment.service && *environment == deployment.environment
+            Subject::Deployment { source, service, environment, .. } => {
+                *source == deployment.run.target.source
+                    && *service == deployment.service
+                    && *environment == deployment.environment
             }
             _ => false,
         };

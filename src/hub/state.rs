@@ -156,9 +156,8 @@ impl State {
     pub fn target<'a>(&'a self, subject: &'a Subject) -> Option<&'a Target> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target),
-            Subject::Deployment { service, environment, .. } => {
-                let mut rollouts = self.board.rollouts();
-                rollouts.find(|r| r.service == *service && r.environment == *environment).map(|r| &r.run.target)
+            Subject::Deployment { source, service, environment, .. } => {
+                self.board.place(source, service, environment).map(|rollout| &rollout.run.target)
             }
             _ => None,
         }
@@ -171,22 +170,10 @@ impl State {
 
     /// The backends that a command goes to.
     pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Orchestrator>> {
-        let source = match subject {
-            Subject::Run(run) | Subject::Approval { run, .. } => Some(run.target.source.clone()),
-            Subject::Scope { selector, .. } => selector.source.clone(),
-            Subject::Hold(id) => self.board.holds().find(|hold| hold.id == *id).map(|hold| hold.source.clone()),
-            Subject::Deployment { service, environment, .. } => {
-                let mut services = self.board.services();
-                services.find(|s| s.name == *service && s.environments.contains(environment)).map(|s| s.source.clone())
-            }
-            Subject::Release { service, .. } => {
-                self.board.services().find(|known| known.name == *service).map(|service| service.source.clone())
-            }
-            Subject::Config { .. } => None,
-        };
+        let source = subject.source();
         let knows = |o: &&Arc<dyn Orchestrator>| {
             let capabilities = o.capabilities();
-            capabilities.actions.contains(action) && source.as_ref().is_none_or(|source| *source == capabilities.source)
+            capabilities.actions.contains(action) && source.is_none_or(|source| *source == capabilities.source)
         };
         let all = self.orchestrators.iter().filter(knows).cloned();
         // Only a hold means every backend at once.

@@ -115,6 +115,24 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Reads a record's body, those of before subjects named their source included: then there was one
+    /// backend, `local`.
+    pub(super) fn read(mut body: serde_json::Value) -> serde_json::Result<Entry> {
+        if let Some(subject) = body.pointer_mut("/data/receipt/command/subject") {
+            let kind = subject.get("type").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            match (kind.as_str(), subject.get_mut("data")) {
+                ("hold", Some(data)) if data.is_string() => {
+                    *data = serde_json::json!({ "source": "local", "id": data.take() });
+                }
+                ("deployment" | "release", Some(serde_json::Value::Object(data))) => {
+                    data.entry("source").or_insert_with(|| "local".into());
+                }
+                _ => {}
+            }
+        }
+        serde_json::from_value(body)
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -174,7 +174,7 @@ fn receipts(records: &[Record]) -> Vec<(Receipt, Option<Rollout>)> {
             Kind::Spilled => record.body.get("data").and_then(|data| data.get("entry")).cloned().unwrap_or_default(),
             _ => record.body.clone(),
         };
-        match serde_json::from_value(body) {
+        match Entry::read(body) {
             Ok(Entry::Requested { receipt, before }) => found.push((*receipt, before.map(|before| *before))),
             Ok(Entry::Stage { receipt: id, stage, targets, grade }) => {
                 if let Some((receipt, _)) = found.iter_mut().rev().find(|(receipt, _)| receipt.id == id) {

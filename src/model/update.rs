@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Version of the vocabulary on every wire. A reader refuses a newer one with a sentence.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// The HTTP header that carries it.
 pub const WIRE_HEADER: &str = "flightdeck-wire";

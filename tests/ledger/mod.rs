@@ -275,3 +275,19 @@ async fn many_at_once_share_their_flushes_and_keep_their_order() {
     }
     assert_eq!(verify(dir.path()).unwrap().count, 500);
 }
+
+#[tokio::test]
+async fn commands_of_before_subjects_named_their_source_are_still_read() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    let Entry::Requested { mut receipt, .. } = requested("c-1", Action::Release) else { panic!("it is requested") };
+    receipt.command.subject = subject.clone();
+    ledger.append(&Entry::Requested { receipt, before: None }).await.unwrap();
+    let (old, new) = (r#"{"type":"hold","data":"H-3"}"#, serde_json::to_string(&subject).unwrap());
+    let store = Connection::open(dir.path().join("ledger.db")).unwrap();
+    assert_eq!(store.execute("UPDATE records SET body = replace(body, ?2, ?1)", [old, new.as_str()]).unwrap(), 1);
+    let body = ledger.records(1).await.unwrap().remove(0).body;
+    assert_eq!(body.pointer("/data/receipt/command/subject/data").unwrap(), "H-3", "it is as it was before");
+    assert_eq!(ledger.receipt("c-1").await.unwrap().unwrap().0.command.subject, subject);
+}

@@ -286,7 +286,7 @@ pub(super) fn release_item(state: &State, hold: &Hold) -> Option<Item> {
     let count = hold.targets.iter().filter(|target| target.held).count();
     let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
     Some(Item {
-        subject: Subject::Hold(hold.id.clone()),
+        subject: Subject::Hold { source: hold.source.clone(), id: hold.id.clone() },
         connection,
         target: format!("{} of {} ({})", hold.id, hold.owner, hold.source),
         change: Some(format!("{}, {count} rollouts held{reason}", hold.selector)),

@@ -1,6 +1,10 @@
 //! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
 
+mod inspect;
 pub mod objects;
+pub mod plan;
+pub mod progress;
+pub mod row;
 mod settings;
 mod workload;
 
