@@ -32,7 +32,7 @@ impl Freshness {
     #[must_use]
     pub fn of(link: Option<&LinkState>) -> Freshness {
         match link {
-            Some(LinkState::Live { .. }) => Freshness::Fresh,
+            Some(LinkState::Live { .. } | LinkState::Absent { .. }) => Freshness::Fresh,
             None | Some(LinkState::Connecting) => Freshness::Connecting,
             Some(LinkState::Stale { since, why }) => Freshness::Stale { since: *since, why: why.clone() },
             Some(LinkState::Denied { verb, resource }) => {

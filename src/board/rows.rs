@@ -265,7 +265,7 @@ impl Board {
     /// The health of a source: the worst of its watches; `Connecting` if it has none.
     pub fn link(&self, source: &SourceId) -> LinkState {
         let rank = |state: &LinkState| match state {
-            LinkState::Live { .. } => 0,
+            LinkState::Live { .. } | LinkState::Absent { .. } => 0,
             LinkState::Connecting => 1,
             LinkState::Denied { .. } => 2,
             LinkState::Stale { .. } => 3,

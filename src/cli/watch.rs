@@ -97,6 +97,7 @@ pub(super) fn link(state: &LinkState) -> String {
     match state {
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live { .. } => "live".to_owned(),
+        LinkState::Absent { why } => format!("empty: {why}"),
         LinkState::Stale { since, why } => format!("stale since {}: {why}", at(*since)),
         LinkState::Denied { verb, resource } => format!("denied: {verb} on {resource}"),
     }

@@ -14,15 +14,16 @@ const SIGHT: SignedDuration = SignedDuration::from_mins(10);
 /// How long the effect of an action is waited for.
 const fn patience(action: Action) -> SignedDuration {
     match action {
-        Action::Pause | Action::Abort | Action::Reject | Action::Hold | Action::Release => {
-            SignedDuration::from_secs(60)
-        }
+        Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
+        // Stable may have to grow first, and the candidate's instances finish their requests.
+        Action::Abort | Action::Reject => SignedDuration::from_mins(5),
         Action::Resume | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
             SignedDuration::from_mins(2)
         }
         // Instances may have to be started and become ready first.
-        Action::Promote | Action::Rollback | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
-        Action::PromoteFull | Action::Restart => SignedDuration::from_mins(20),
+        Action::Promote | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
+        // Instance by instance, each after the one before.
+        Action::PromoteFull | Action::Restart | Action::Rollback => SignedDuration::from_mins(20),
     }
 }
 
@@ -36,10 +37,12 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
         Action::Pause | Action::Hold => forward,
         Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve => old == Action::Pause,
-        Action::Deploy | Action::Retry => matches!(
+        Action::Deploy => matches!(
             old,
             Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Pause | Action::Deploy
         ),
+        // A backend may take a retry while the abort is still on its way.
+        Action::Retry => forward || matches!(old, Action::Pause | Action::Deploy | Action::Abort | Action::Reject),
         Action::Release => old == Action::Hold,
         Action::Restart | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
     }
@@ -243,8 +246,13 @@ impl State {
         let Subject::Scope { selector, .. } = &following.receipt.command.subject else {
             return (Stage::Accepted, Vec::new());
         };
-        let mut holds: Vec<&Hold> = Vec::new();
+        let (mut holds, mut idle): (Vec<&Hold>, Vec<String>) = (Vec::new(), Vec::new());
         for (source, note) in &following.notes {
+            // It says that there was nothing to hold.
+            if note.as_ref().is_some_and(|note| !note.split_whitespace().any(|word| word.starts_with("H-"))) {
+                idle.extend(note.clone());
+                continue;
+            }
             let named =
                 |hold: &&Hold| note.as_ref().is_some_and(|note| note.split_whitespace().any(|w| w == hold.id.as_str()));
             let alike = |hold: &&Hold| hold.selector == *selector && hold.owner == following.receipt.actor.name;
@@ -261,7 +269,9 @@ impl State {
         let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
         let ids = ids.join(", ");
         let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
-        let stage = if holds.is_empty() {
+        let stage = if holds.is_empty() && !idle.is_empty() && following.missed.is_empty() {
+            effective(idle.join("; "))
+        } else if holds.is_empty() {
             Stage::Accepted
         } else if targets.iter().any(|target| !target.stage.is_final()) {
             Stage::Observed

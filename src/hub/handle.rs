@@ -43,7 +43,8 @@ impl HubSettings {
     pub fn new(source: SourceId, policy: Policy, ledger: Ledger) -> HubSettings {
         let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let id = HubId(uuid::Uuid::now_v7().to_string());
-        let answer = SignedDuration::from_secs(10);
+        // A backend may have to read before it acts, on a slow link, and says itself how it fared.
+        let answer = SignedDuration::from_secs(20);
         HubSettings { id, source, epoch, policy, ledger, ring: 4096, lag: 1024, answer }
     }
 }

@@ -37,6 +37,11 @@ pub enum LinkState {
         /// Why.
         why: String,
     },
+    /// What is watched does not exist there: complete, and empty.
+    Absent {
+        /// Why, such as `Argo Rollouts is not installed there`.
+        why: String,
+    },
     /// Not allowed.
     Denied {
         /// The verb that is missing.

@@ -4,7 +4,11 @@
 //! Each test has a namespace of its own. All are ignored unless the cluster is there: `./check`
 //! starts one and runs them.
 
+mod commands;
+mod polled;
 pub mod proxy;
+pub mod rig;
+mod watch;
 
 use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
 use flightdeck::model::SourceId;

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use flightdeck::board::Freshness;
-use flightdeck::cockpit::app::state::{OUTPUT_LINES, Overlay, RolloutPanel as P};
+use flightdeck::cockpit::app::state::{OUTPUT_LINES, Over, Overlay, RolloutPanel as P};
 use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Page, header, rows};
 use flightdeck::model::*;
 
@@ -198,15 +198,20 @@ fn the_raw_object_is_asked_for_and_shown() {
         raw: serde_json::json!({"name": "che\u{1b}ckout"}),
     };
     desk.send(Event::Reply { token: asked[0].0, reply: Ok(Box::new(Reply::Detail(Box::new(detail)))) });
-    let raw = desk.state.rollout.as_ref().unwrap().raw.as_ref().unwrap();
-    assert_eq!(raw.lines, ["{", "  \"name\": \"che\\u001bckout\"", "}"]);
+    let page = desk.state.rollout.as_ref().unwrap();
+    assert_eq!(
+        (&page.over, page.live.raw.as_slice()),
+        (&Some(Over::Raw { top: 0 }), ["name: \"che\\eckout\"".to_owned()].as_slice())
+    );
     desk.key("esc");
-    assert!(desk.state.rollout.as_ref().unwrap().raw.is_none());
+    assert!(desk.state.rollout.as_ref().unwrap().over.is_none());
     assert_eq!(desk.state.page, Page::Rollout);
     desk.key("i");
     let asked = desk.asked();
     desk.send(Event::Reply { token: asked[0].0, reply: Err("timed out".to_owned()) });
-    assert_eq!(desk.state.rollout.as_ref().unwrap().raw.as_ref().unwrap().failed.as_deref(), Some("timed out"));
+    let page = desk.state.rollout.as_ref().unwrap();
+    assert_eq!(page.live.failed.as_deref(), Some("timed out"));
+    assert_eq!(page.live.raw.len(), 1, "what was read before stays");
 }
 
 #[test]

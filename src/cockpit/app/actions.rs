@@ -149,14 +149,19 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
 fn ui(state: &State, command: UiCommand) -> Result<(), String> {
     let label = command.row().label;
     match command {
-        UiCommand::Output if state.page == Page::Rollout => match rows::instance_window(state).selected {
-            Some(_) => Ok(()),
-            None => Err(format!("{label}: no instance is selected")),
-        },
-        UiCommand::Raw if rows::opened(state).is_none() => Err(format!("{label}: this rollout is gone")),
-        UiCommand::Output | UiCommand::Raw | UiCommand::Events if state.page != Page::Rollout => {
+        UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Events if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
+        UiCommand::Output => match rows::instance_window(state).selected {
+            Some(_) if rows::told(state) => Ok(()),
+            Some(_) => Err(format!("{label}: this backend tells no output of its instances")),
+            None => Err(format!("{label}: no instance is selected")),
+        },
+        UiCommand::Raw | UiCommand::Diff => match rows::opened(state).map(|rollout| owner(state, &rollout.run)) {
+            Some(Some(_)) => Ok(()),
+            Some(None) => Err(format!("{label}: no server speaks for this rollout")),
+            None => Err(format!("{label}: this rollout is gone")),
+        },
         UiCommand::Filter if !matches!(state.page, Page::Deck | Page::Approvals) => {
             Err(format!("{label} works on the Deck and the Approvals page"))
         }

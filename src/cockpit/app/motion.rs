@@ -2,15 +2,18 @@
 
 use super::command::UiCommand;
 use super::hints;
-use super::layout::layout;
+use super::layout::{layout, over_text};
+use super::live;
 use super::rows::{self, scrolled};
-use super::state::{Cursor, DeckPanel, Overlay, Page, RolloutPanel, State};
+use super::state::{Cursor, DeckPanel, Over, Overlay, Page, RolloutPanel, State};
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Motion {
     /// So many rows; negative is up.
     By(isize),
+    /// So many lines of what is shown, by the wheel; where nothing else is scrolled, as rows.
+    Lines(isize),
     /// So many half pages.
     Halves(isize),
     /// To the first.
@@ -41,7 +44,7 @@ impl Motion {
     fn rows(self, height: usize) -> isize {
         let half = isize::try_from((height / 2).max(1)).unwrap_or(1);
         match self {
-            Motion::By(rows) => rows,
+            Motion::By(rows) | Motion::Lines(rows) => rows,
             Motion::Halves(halves) => halves.saturating_mul(half),
             Motion::First => isize::MIN,
             Motion::Last => isize::MAX,
@@ -87,11 +90,8 @@ pub(super) fn motion(state: &mut State, by: Motion) {
 fn rollout(state: &mut State, height: usize, by: Motion) {
     let Some(page) = &state.rollout else { return };
     let panel = page.panel;
-    if let Some(raw) = &page.raw {
-        let top = text(raw.top, raw.lines.len(), height, by);
-        if let Some(raw) = state.rollout.as_mut().and_then(|page| page.raw.as_mut()) {
-            raw.top = top;
-        }
+    if page.over.is_some() {
+        over(state, by);
     } else if panel == RolloutPanel::Instances {
         let list = rows::instances(state);
         let cursor = list_step(&page.instance, &list, |row| &row.id, height, by);
@@ -104,6 +104,17 @@ fn rollout(state: &mut State, height: usize, by: Motion) {
         if let Some(page) = &mut state.rollout {
             page.scroll.insert(panel, top);
         }
+    }
+}
+
+/// Up and down select a revision; the longer ways scroll.
+fn over(state: &mut State, by: Motion) {
+    let (len, height) = (rows::over_lines(state).len(), usize::from(over_text(state).height));
+    let Some(page) = &mut state.rollout else { return };
+    match (&mut page.over, by) {
+        (Some(Over::Diff { .. }), Motion::By(rows)) => live::step(page, rows),
+        (Some(Over::Raw { top } | Over::Diff { top, .. }), by) => *top = text(*top, len, height, by),
+        (None, _) => {}
     }
 }
 

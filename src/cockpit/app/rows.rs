@@ -3,12 +3,14 @@
 
 use super::ConnectionState;
 use super::layout::layout;
-use super::state::{Connection, Cursor, DeckList, OutputPage, OwnCommand, Page, RolloutPanel, State};
+use super::state::{Connection, Cursor, DeckList, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
 use crate::board::{self, Attention, AttentionSubject, Filter, Freshness};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, Evidence, Instance, Note, Phase, Receipt, Rollout, Run, Subject, Target,
+    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Phase, Receipt, Revision,
+    Rollout, Run, Subject, Target,
 };
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// The part of a list that is on the screen.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,7 +189,11 @@ pub fn approval_freshness(state: &State, approval: &Approval) -> Freshness {
 #[must_use]
 pub fn instances(state: &State) -> Vec<&Instance> {
     let Some(page) = &state.rollout else { return Vec::new() };
-    let mut rows: Vec<_> = state.board.instances().filter(|row| row.target == page.run.target).collect();
+    let of_it = |row: &&Instance| row.target == page.run.target;
+    let mut rows: Vec<_> = state.board.instances().filter(of_it).collect();
+    if rows.is_empty() {
+        rows = detail(state).into_iter().flat_map(|detail| &detail.instances).filter(of_it).collect();
+    }
     rows.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
     rows
 }
@@ -204,10 +210,71 @@ pub fn instance_window(state: &State) -> Window<&Instance> {
     Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
 }
 
+/// Are the opened rollout's instances and numbers told without being asked for?
+#[must_use]
+pub fn told(state: &State) -> bool {
+    let Some(page) = &state.rollout else { return true };
+    let target = &page.run.target;
+    state.board.instances().any(|instance| instance.target == *target)
+        || [ArmRole::Stable, ArmRole::Candidate].iter().any(|role| state.board.samples(target, role).is_some())
+}
+
+/// What the backend said of the opened rollout when it was asked.
+#[must_use]
+pub fn detail(state: &State) -> Option<&Detail> {
+    state.rollout.as_ref()?.live.detail.as_deref()
+}
+
+/// The panels of the opened rollout: sets and revisions only where its backend may know of any.
+#[must_use]
+pub fn panels(state: &State) -> Vec<RolloutPanel> {
+    let has = |len: fn(&Detail) -> usize| detail(state).map_or_else(|| !told(state), |detail| len(detail) > 0);
+    let shown = |panel: &RolloutPanel| match panel {
+        RolloutPanel::Sets => has(|detail| detail.groups.len()),
+        RolloutPanel::History => has(|detail| detail.history.len()),
+        _ => true,
+    };
+    RolloutPanel::ALL.into_iter().filter(shown).collect()
+}
+
+/// What could not be read of the opened rollout, each as a sentence.
+#[must_use]
+pub fn gaps(state: &State) -> Vec<String> {
+    let Some(live) = state.rollout.as_ref().map(|page| &page.live) else { return Vec::new() };
+    let failed = live.failed.iter().map(|why| format!("not read: {why}"));
+    failed.chain(live.detail.iter().flat_map(|detail| detail.gaps.iter().cloned())).collect()
+}
+
+/// Analyses of the opened rollout, newest first.
+pub fn analyses(state: &State) -> impl Iterator<Item = &Analysis> {
+    detail(state).into_iter().flat_map(|detail| detail.analyses.iter().rev())
+}
+
+/// The revision of the opened rollout that is compared.
+#[must_use]
+pub fn compared(state: &State) -> Option<&Revision> {
+    let Some(Over::Diff { revision: Some(revision), .. }) = &state.rollout.as_ref()?.over else { return None };
+    detail(state)?.history.iter().find(|one| one.revision == *revision)
+}
+
+/// The lines of what lies over the opened rollout's panels.
+#[must_use]
+pub fn over_lines(state: &State) -> &[String] {
+    match state.rollout.as_ref().map(|page| (page, &page.over)) {
+        Some((page, Some(Over::Raw { .. }))) => &page.live.raw,
+        Some((_, Some(Over::Diff { .. }))) => compared(state).map_or(&[], |revision| revision.diff.as_slice()),
+        _ => &[],
+    }
+}
+
 /// What happened to a run, newest first.
 #[must_use]
 pub fn notes<'a>(state: &'a State, run: &Run) -> Vec<&'a Note> {
-    let mut rows: Vec<_> = state.board.notes().filter(|note| note.run == *run).collect();
+    let asked = detail(state).into_iter().flat_map(|detail| &detail.notes);
+    let mut rows: Vec<_> = state.board.notes().chain(asked).filter(|note| note.run == *run).collect();
+    // What is told by itself may be in the answer as well.
+    let mut seen = BTreeSet::new();
+    rows.retain(|note| seen.insert(&note.id));
     rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
     rows
 }
@@ -239,8 +306,10 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
     let Some(page) = &state.rollout else { return 0 };
     match panel {
         RolloutPanel::Instances => instances(state).len(),
+        RolloutPanel::Sets => detail(state).map_or(0, |detail| detail.groups.len()),
         RolloutPanel::Events => notes(state, &page.run).len(),
-        RolloutPanel::Evidence => evidence(state, &page.run).len(),
+        RolloutPanel::Evidence => evidence(state, &page.run).len() + analyses(state).count(),
+        RolloutPanel::History => detail(state).map_or(0, |detail| detail.history.len()),
         RolloutPanel::Receipts => receipts(state, &page.run).len(),
     }
 }

@@ -5,7 +5,9 @@ use super::dialog::{Dialog, Opening};
 use super::keymap::Keymap;
 use super::{ConnectionId, ConnectionState, Key, Token};
 use crate::board::{Attention, Board, Order};
-use crate::model::{Action, ApprovalId, CommandId, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target};
+use crate::model::{
+    Action, ApprovalId, CommandId, Detail, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
@@ -264,18 +266,28 @@ pub enum RolloutPanel {
     /// Its instances; `l` follows the selected one.
     #[default]
     Instances,
+    /// Sets of instances of one template, by role.
+    Sets,
     /// What happened, newest first.
     Events,
-    /// Gates and their evidence, newest first.
+    /// Gates, analyses and their evidence, newest first.
     Evidence,
+    /// Revisions that it could go back to, newest first.
+    History,
     /// Commands and how far they came, newest first.
     Receipts,
 }
 
 impl RolloutPanel {
     /// All, in the order of Tab.
-    pub const ALL: [RolloutPanel; 4] =
-        [RolloutPanel::Instances, RolloutPanel::Events, RolloutPanel::Evidence, RolloutPanel::Receipts];
+    pub const ALL: [RolloutPanel; 6] = [
+        RolloutPanel::Instances,
+        RolloutPanel::Sets,
+        RolloutPanel::Events,
+        RolloutPanel::Evidence,
+        RolloutPanel::History,
+        RolloutPanel::Receipts,
+    ];
 }
 
 /// One rollout, opened.
@@ -289,21 +301,46 @@ pub struct RolloutPage {
     pub instance: Cursor<String>,
     /// First line shown of each other panel.
     pub scroll: BTreeMap<RolloutPanel, usize>,
-    /// The raw object over the page (`i`).
-    pub raw: Option<RawView>,
+    /// What its backend said when it was asked.
+    pub live: Live,
+    /// What lies over the page's panels.
+    pub over: Option<Over>,
 }
 
-/// A backend's own object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RawView {
-    /// Pretty JSON, line by line; empty while the answer is awaited.
-    pub lines: Vec<String>,
-    /// Why there is none.
-    pub failed: Option<String>,
+/// What a backend said of the opened rollout when it was asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    /// The newest answer.
+    pub detail: Option<Box<Detail>>,
     /// When it was read.
+    pub read: Option<Timestamp>,
+    /// Its raw object as YAML, line by line.
+    pub raw: Vec<String>,
+    /// The question that has no answer yet.
+    pub asked: Option<Token>,
+    /// When the last answer came, whatever it was.
     pub at: Option<Timestamp>,
-    /// First line shown.
-    pub top: usize,
+    /// Why the last question was not answered.
+    pub failed: Option<String>,
+    /// The row changed since it was asked.
+    pub changed: bool,
+}
+
+/// What lies over the panels of an opened rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// The backend's own object.
+    Raw {
+        /// First line shown.
+        top: usize,
+    },
+    /// The template of another revision against the one that is asked for now.
+    Diff {
+        /// Which revision is selected.
+        revision: Option<String>,
+        /// First line shown.
+        top: usize,
+    },
 }
 
 /// The Logs page: the program's own records, which the view takes from the logger.
@@ -451,8 +488,8 @@ pub enum Asked {
         /// Which of its items.
         item: usize,
     },
-    /// For the raw object of a run.
-    Raw(Run),
+    /// For everything about a run.
+    Detail(Run),
 }
 
 impl State {

@@ -1,11 +1,11 @@
 //! One event at a time: what it changes and what the shell has to do.
 
 use super::confirm;
-use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, Page, RawView, State, Tone};
+use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, Page, State, Tone};
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
-use super::{keys, pages};
-use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Run, Stage, sanitize};
+use super::{keys, live, pages};
+use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Run, Stage};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -54,6 +54,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
         look_soon(state, &mut effects);
     } else {
         pages::select_first(state);
+        live::keep_up(state, &mut effects);
         state.ticks = wake::next(state);
         wake_at(state, state.ticks, &mut effects);
     }
@@ -145,6 +146,11 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
     state.visible_changed = state.visible_changed || visible(state, body);
     match body {
         Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
+        Body::Upsert(Entity::Rollout(row)) => {
+            if let Some(page) = state.rollout.as_mut().filter(|page| page.run == row.run) {
+                page.live.changed = true;
+            }
+        }
         Body::Upsert(Entity::Instance(instance)) => {
             // The first that comes to a page without any is selected.
             if let Some(page) = state.rollout.as_mut().filter(|page| page.run.target == instance.target) {
@@ -217,31 +223,9 @@ fn visible(state: &State, body: &Body) -> bool {
 fn answer(state: &mut State, token: Token, reply: Result<Box<Reply>, String>) {
     match state.asked.remove(&token) {
         Some(Asked::Item { dialog, item }) => confirm::answered(state, dialog, item, reply),
-        Some(Asked::Raw(run)) => raw(state, &run, reply),
+        Some(Asked::Detail(run)) => live::answered(state, &run, reply),
         None => {}
     }
-}
-
-fn raw(state: &mut State, run: &Run, reply: Result<Box<Reply>, String>) {
-    let now = state.now;
-    let view = state.rollout.as_mut().filter(|page| page.run == *run).and_then(|page| page.raw.as_mut());
-    let Some(view) = view else { return };
-    *view = match reply.map(|reply| *reply) {
-        Ok(Reply::Detail(detail)) => match serde_json::to_string_pretty(&detail.raw) {
-            Ok(text) => {
-                let lines = sanitize(&text).lines().map(str::to_owned).collect();
-                RawView { lines, failed: None, at: Some(now), top: 0 }
-            }
-            Err(error) => RawView { failed: Some(error.to_string()), ..RawView::default() },
-        },
-        Ok(Reply::Refused(refusal)) => RawView { failed: Some(refusal.why), ..RawView::default() },
-        Ok(_) => RawView {
-            failed: Some("the server answered something else than was asked".to_owned()),
-            ..RawView::default()
-        },
-        Err(why) => RawView { failed: Some(why), ..RawView::default() },
-    };
-    state.visible_changed |= state.page == Page::Rollout;
 }
 
 fn submitted(state: &mut State, token: Token, outcome: Submitted) {

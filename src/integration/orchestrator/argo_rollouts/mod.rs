@@ -3,6 +3,8 @@
 
 pub mod objects;
 mod phase;
+pub mod plan;
+pub mod progress;
 mod row;
 mod steps;
 #[cfg(test)]
@@ -13,5 +15,3 @@ pub use phase::{ArgoPhase, phase};
 pub use row::{in_flight, row};
 pub use steps::{PauseSpan, pause_of, steps};
 pub use weights::{Share, share};
-pub mod plan;
-pub mod progress;

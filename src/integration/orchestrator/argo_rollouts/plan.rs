@@ -131,6 +131,10 @@ fn promotable(live: &Live, facts: Facts<'_>, name: &str) -> Result<(), Refusal> 
         // The controller ignores a promotion then, and promote full would ship what was aborted.
         return Err(refused(format!("{place} was aborted: retry first, then {name}")));
     }
+    if facts.full {
+        let paused = if facts.paused { "; it is paused by hand: resume lets it go on" } else { "" };
+        return Err(refused(format!("{place} is being promoted in full already{paused}")));
+    }
     if facts.in_flight() { Ok(()) } else { Err(no_flight(&place)) }
 }
 
@@ -140,9 +144,6 @@ fn promote(live: &Live, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Plan,
     let status = rollout.status.as_ref();
     let next = facts.step.filter(|(index, steps)| index < steps).map(|(index, _)| index + 1);
     let ops = as_seen(live);
-    if facts.full {
-        return only_unpause(live, facts, format!("{place} is being promoted in full already"));
-    }
     if facts.waits {
         let step = status.and_then(|status| status.canary.current_step_analysis_run_status.as_ref());
         let inconclusive = step.is_some_and(|run| run.status == "Inconclusive")
@@ -157,33 +158,23 @@ fn promote(live: &Live, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Plan,
             _ => and_unpause(live, facts, ops, "promote past its pause"),
         });
     }
-    match (next, facts.step) {
+    let why = match (next, facts.step) {
+        // Past a pause by hand there may be a step that nobody means to skip.
+        _ if facts.paused => format!("{place} is paused by hand: resume lets it go on"),
         (Some(next), _) => {
             let what = format!("promote past step {next}");
-            Ok(and_unpause(live, facts, ops.set("/status/currentStepIndex", next), what))
+            return Ok(and_unpause(live, facts, ops.set("/status/currentStepIndex", next), what));
         }
-        (None, Some((_, steps))) => only_unpause(
-            live,
-            facts,
-            format!("{place} is past the last of its {steps} steps: it is done when its pods are available"),
-        ),
-        (None, None) => only_unpause(live, facts, format!("{place} does not wait for a promotion")),
-    }
-}
-
-/// Nothing is left to promote, but it may stand still by hand.
-fn only_unpause(live: &Live, facts: Facts<'_>, else_refused: String) -> Result<Plan, Refusal> {
-    if !facts.paused {
-        return Err(refused(else_refused));
-    }
-    Ok(one(live, false, as_seen(live).set("/spec/paused", false), "unpause"))
+        (None, Some((_, steps))) => {
+            format!("{place} is past the last of its {steps} steps: it is done when its pods are available")
+        }
+        (None, None) => format!("{place} does not wait for a promotion"),
+    };
+    Err(refused(why))
 }
 
 fn promote_full(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
     promotable(live, facts, "promote full")?;
-    if facts.full {
-        return only_unpause(live, facts, format!("{} is being promoted in full already", live.place()));
-    }
     Ok(and_unpause(live, facts, as_seen(live).set("/status/promoteFull", true), "promote full"))
 }
 

@@ -37,8 +37,11 @@ fn all_at_stable(row: &Rollout) -> bool {
         _ => arm.traffic.actual == Some(Ppm::ZERO),
     };
     let others = row.arms.iter().filter(|arm| !matches!(arm.role, ArmRole::Stable | ArmRole::Preview));
+    // A row of one template tells of no other's pods: then its phase says that they are gone.
+    let settled = row.phase == Phase::Healthy || row.arms.len() > 1;
     let stable = row.stable();
-    stable.is_some_and(|stable| ready(stable) && (stable.replicas.ready > 0 || stable.replicas.desired == 0))
+    settled
+        && stable.is_some_and(|stable| ready(stable) && (stable.replicas.ready > 0 || stable.replicas.desired == 0))
         && others.into_iter().all(gone)
 }
 

@@ -151,6 +151,15 @@ fn facts(seen: &Seen<'_>, steps: usize) -> Facts {
     if let Some(index) = seen.status.current_step_index.filter(|_| steps > 0) {
         facts = facts.with(Fact::Step, index.to_string());
     }
+    if let Some(at) = &seen.object.spec.restart_at {
+        // The controller writes it down once every pod is newer than that.
+        let done = seen.status.restarted_at.as_ref().is_some_and(|done| done >= at);
+        facts = facts.with(Fact::Restart, format!("{}{}", at.0, if done { "" } else { " pending" }));
+    }
+    let window = seen.object.spec.rollback_window.as_ref().and_then(|window| window.revisions);
+    if let Some(window) = window.filter(|window| *window > 0) {
+        facts = facts.with(Fact::Window, window.to_string());
+    }
     let by_hand = seen.object.spec.paused.then(|| "paused".to_owned());
     let condition = seen.status.pause_conditions.first();
     let condition = condition.map(|of| format!("{}@{}", line(&of.reason), of.start_time.0));

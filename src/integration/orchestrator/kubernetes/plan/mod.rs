@@ -4,10 +4,12 @@
 //! that it does nothing where that no longer holds at the server.
 
 mod deployment;
+mod hold;
 mod patch;
 mod sets;
 mod template;
 
+pub use hold::{Grip, grip, let_go, rewrite};
 pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
 
