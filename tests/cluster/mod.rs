@@ -4,6 +4,7 @@
 //! Each test has a namespace of its own. All are ignored unless the cluster is there: `./check`
 //! starts one and runs them.
 
+mod detail;
 pub mod proxy;
 
 use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
