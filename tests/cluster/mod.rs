@@ -6,6 +6,7 @@
 
 mod commands;
 mod polled;
+mod detail;
 pub mod proxy;
 pub mod rig;
 mod watch;
