@@ -5,7 +5,6 @@
 //! starts one and runs them.
 
 mod commands;
-mod polled;
 mod detail;
 pub mod proxy;
 pub mod rig;
