@@ -203,7 +203,12 @@ fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
         return (vec![mine.arm(ArmRole::Candidate, traffic)], None);
     }
     let version = seen.group(seen.stable()).map_or_else(|| unnamed(seen.stable()), |group| group.version.clone());
-    let theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    let mut theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    if seen.aborted() {
+        // It is to carry everything again, and pods that its ReplicaSet is about to end don't count.
+        let staying = theirs.replicas.ready.min(theirs.replicas.desired);
+        theirs.replicas = Replicas { ready: staying, desired };
+    }
     match seen.canary() {
         Some(canary) if !seen.is_blue_green() => {
             let share = weights::share(seen.object, canary, seen.groups);

@@ -424,7 +424,13 @@ fn an_abort_counts_once_users_are_back() {
             Phase::RollingBack,
             "aborted, but 1 pod of v2 still serve",
         ),
-        ("the router moved, pods stay for a retry", aborted(routed(0)), groups(), Phase::Aborted, by_hand),
+        (
+            "the router moved, pods stay for a retry",
+            aborted(routed(0)),
+            vec![group(OLD, "v1", 5, 5), group(NEW, "v2", 1, 1)],
+            Phase::Aborted,
+            by_hand,
+        ),
         (
             "the router did not move",
             aborted(routed(20)),
