@@ -62,7 +62,8 @@ impl Deck {
     /// Waits until a workload's row is so.
     pub async fn row(&self, name: &str, what: &str, so: impl Fn(&Rollout) -> bool) -> Rollout {
         let last = std::cell::RefCell::new(String::new());
-        let found = until(&format!("{name}: {what}"), async || {
+        let what = format!("{name}: {what}");
+        let found = until(&what, async || {
             let row = self.find(name).await?;
             *last.borrow_mut() = format!("{:?} {:?} {}", row.phase, row.waits, row.message);
             so(&row).then_some(row)
@@ -98,7 +99,8 @@ impl Deck {
     /// The receipt once nothing more comes, printed with its stages and times.
     pub async fn end_of(&self, receipt: &Receipt) -> Receipt {
         let id = &receipt.id;
-        let done = until(&format!("the end of {} {id}", receipt.command.action.name()), async || {
+        let what = format!("the end of {} {id}", receipt.command.action.name());
+        let done = until(&what, async || {
             self.board().await.into_iter().find_map(|entity| match entity {
                 Entity::Receipt(of) if of.id == *id && of.stage().is_final() => Some(*of),
                 _ => None,
