@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod cockpit;
 pub mod config;
+pub mod contract;
 pub mod control;
 pub mod demo;
 pub mod engine;

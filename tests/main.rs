@@ -16,6 +16,7 @@ mod board;
 mod cli;
 mod cluster;
 mod cockpit;
+mod contract;
 mod control;
 mod demo;
 mod engine;

@@ -1,6 +1,7 @@
 //! `deploy`: starts a rollout of a stored release.
 
 use super::act::{self, ActArgs};
+use super::links::{Links, Need};
 use super::{Context, Failure, target};
 use crate::model::{Action, Subject};
 use clap::Args;
@@ -26,10 +27,9 @@ pub struct DeployArgs {
 }
 
 /// Starts it.
-pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, links: &Links, args: &DeployArgs) -> Result<(), Failure> {
     context.may_change()?;
-    let client = context.client()?;
-    let rows = context.rows(&client).await?;
+    let rows = links.rows(Need::Named(&args.service)).await?;
     let (source, service) = target::service(&rows, &args.service, Some(&args.to))?;
     let subject = Subject::Deployment {
         source,
@@ -38,5 +38,5 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Fail
         version: args.version.as_deref().map(Into::into),
         from: args.from.as_deref().map(Into::into),
     };
-    act::perform(context, &client, Action::Deploy, subject, None, &args.act).await
+    act::perform(context, links.of(subject.source())?, Action::Deploy, subject, None, &args.act).await
 }

@@ -1,7 +1,6 @@
 //! What the loop sets going: reads, executions, each in a task that it joins.
 
 use super::state::{Doing, Done, State, now};
-use super::submit::subject_run;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
 use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage};
@@ -76,15 +75,6 @@ impl State {
         following.doing = Doing::Executing;
         let command = authorized.command();
         let recipients = self.recipients(command.action, &command.subject);
-        if recipients.is_empty() {
-            let why = match subject_run(&command.subject) {
-                Some(run) => format!("no backend here takes {} for {}", command.action.name(), run.target.source),
-                None => format!("no backend here takes {}", command.action.name()),
-            };
-            self.push(id, Stage::Failed { why });
-            self.finish(id);
-            return;
-        }
         self.push(id, Stage::Sent);
         let (id, limit) = (id.clone(), self.settings.answer);
         self.tasks.spawn(async move {

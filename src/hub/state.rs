@@ -7,11 +7,11 @@ use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, HoldTarget, LinkState, Receipt, Refusal, Reply, Rollout,
-    Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -106,6 +106,8 @@ pub(super) struct State {
     pub board: Board,
     pub feed: Feed,
     pub commands: BTreeMap<CommandId, Following>,
+    /// Those of them that a change of a row may still move.
+    pub live: BTreeSet<CommandId>,
     pub tasks: JoinSet<Done>,
     /// History rows told since the board was last trimmed.
     pub untrimmed: usize,
@@ -181,6 +183,25 @@ impl State {
         if matches!(subject, Subject::Scope { .. }) { all.collect() } else { all.take(1).collect() }
     }
 
+    /// Why no backend here would take it, where none would.
+    pub fn untaken(&self, action: Action, subject: &Subject) -> Option<Refusal> {
+        if !self.recipients(action, subject).is_empty() {
+            return None;
+        }
+        let (name, none) = (action.name(), RefusalKind::NotApplicable);
+        Some(match subject.source() {
+            Some(source) => match self.orchestrator(source) {
+                Some(backend) => {
+                    let known = backend.capabilities().actions;
+                    let known: Vec<_> = known.iter().map(Action::name).collect();
+                    Refusal::new(none, format!("{source} does not take {name}; it takes {}", known.join(", ")))
+                }
+                None => Refusal::new(RefusalKind::NotFound, format!("there is no source {source} here")),
+            },
+            None => Refusal::new(none, format!("no backend here takes {name}")),
+        })
+    }
+
     /// Adds a stage to a receipt, tells it and records it.
     pub fn push(&mut self, id: &CommandId, stage: Stage) {
         let Some(following) = self.commands.get_mut(id) else { return };
@@ -192,12 +213,7 @@ impl State {
     /// Drops the oldest history and the oldest finished commands.
     pub fn trim(&mut self) {
         self.untrimmed = 0;
-        let own = self.own();
-        let scopes: Vec<(EntityRef, Scope)> =
-            self.board.entities().map(|(scope, e)| (e.key(), scope.clone())).collect();
-        let scopes: BTreeMap<_, _> = scopes.into_iter().collect();
-        for key in self.board.trim() {
-            let scope = scopes.get(&key).cloned().unwrap_or_else(|| own.clone());
+        for (scope, key) in self.board.trim() {
             self.feed.publish(Scoped { scope, body: Body::Remove(key) }, now());
         }
         let mut done: Vec<(Timestamp, CommandId)> = self

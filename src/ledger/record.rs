@@ -1,6 +1,8 @@
 //! Records and the hash that chains them.
 
-use crate::model::{Deployment, Evidence, Hold, Receipt, ReceiptId, Refusal, Rollout, StageRecord, TargetResult};
+use crate::model::{
+    Deployment, Evidence, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, SourceId, StageRecord, TargetResult,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -73,6 +75,12 @@ pub enum Entry {
         receipt: Box<Receipt>,
         /// The row that it was decided on, for following its effect after a restart.
         before: Option<Box<Rollout>>,
+        /// The hub that carries it out and follows it.
+        #[serde(default)]
+        hub: Option<HubId>,
+        /// The backends that it goes to.
+        #[serde(default)]
+        sources: Vec<SourceId>,
     },
     /// A command was refused before anything was done.
     Refused {

@@ -76,6 +76,12 @@ const ROOMS: &[Room] = &[
         why: "the loop knows ports, never a backend",
     },
     Room {
+        path: "contract",
+        may: &["model", "board", "control", "ledger", "hub", "integration", "integration/orchestrator"],
+        pure: false,
+        why: "it judges whatever is behind the port, and knows only programs by name",
+    },
+    Room {
         path: "server",
         may: &[
             "model",

@@ -2,6 +2,7 @@
 
 mod feed;
 mod races;
+mod shared;
 mod world;
 
 use crate::board::kit::*;

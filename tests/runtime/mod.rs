@@ -2,4 +2,4 @@
 
 mod faults;
 mod journey;
-mod rig;
+pub mod rig;

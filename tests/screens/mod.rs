@@ -4,7 +4,7 @@ mod canary;
 mod world;
 
 use canary::*;
-use flightdeck::cockpit::app::{ConnectionState, Event, State};
+use flightdeck::cockpit::app::{ConnectionState, Event, Found, State};
 use flightdeck::cockpit::view::{self, Themes};
 use flightdeck::model::*;
 use jiff::tz::TimeZone;
@@ -74,6 +74,27 @@ fn no_server() {
         tell(&mut state, Event::Connection { id: 0, name: "local".into(), state: new });
         state
     });
+}
+
+#[test]
+fn no_sources_at_all() {
+    every_size("no_sources", |columns, rows| {
+        let mut state = empty(columns, rows);
+        let what = "kubeconfig /home/alice/.kube/config".to_owned();
+        state.settings.found = vec![Found { what, came: "not there".to_owned(), good: false }];
+        connect(&mut state, 0, "local", false);
+        state
+    });
+}
+
+#[test]
+fn sources_of_this_process_without_a_server() {
+    every_size("deck_contexts", contexts);
+    let state = contexts(120, 36);
+    assert!(!screen(&state).contains("local"), "a server that nobody needs is not missed");
+    let mut joined = contexts(120, 36);
+    connect(&mut joined, 0, "local", true);
+    assert!(screen(&joined).contains("local"), "once it is there it is shown");
 }
 
 #[test]

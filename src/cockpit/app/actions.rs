@@ -241,7 +241,7 @@ pub(super) fn filtered_environments(state: &State) -> BTreeSet<EnvironmentName> 
 /// What `H` means now: one item a server and environment. `environments` empty: everything.
 pub(super) fn hold_items(state: &State, environments: &BTreeSet<EnvironmentName>) -> Vec<Item> {
     let mut items = Vec::new();
-    for connection in 0..state.connections.len() {
+    for connection in (0..state.connections.len()).filter(|id| !state.unmissed(*id)) {
         if environments.is_empty() {
             items.push(hold_item(state, connection, Selector::default()));
         }

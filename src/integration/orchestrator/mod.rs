@@ -2,6 +2,7 @@
 
 pub mod argo_rollouts;
 mod engine;
+pub mod exec;
 pub mod kubernetes;
 mod progress;
 

@@ -1,0 +1,73 @@
+//! How each case is checked.
+
+mod effects;
+mod faults;
+mod refusals;
+
+pub(super) use effects::{effect, hold, reconnect, watch};
+pub(super) use faults::{cut, repeated, slow, stale};
+pub(super) use refusals::{bad_pin, denied, gone, not_found, not_offered, pin_changed, pin_changed_at_backend};
+
+use super::bench::{Bench, check};
+use super::{Situation, Stop};
+use crate::model::{Action, Phase, Rollout, Step};
+
+/// An action that raises exposure here, and the situation that offers it.
+fn raising(bench: &Bench) -> Result<(Situation, Action), Stop> {
+    let known = [(Situation::Paused, Action::Promote), (Situation::Settled, Action::Restart)];
+    let found = known.into_iter().find(|(_, action)| bench.lacks(*action).is_none());
+    found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that raises exposure".to_owned()))
+}
+
+/// The same for one that reduces it.
+fn reducing(bench: &Bench) -> Result<(Situation, Action), Stop> {
+    let known = [
+        (Situation::Paused, Action::Abort),
+        (Situation::InFlight, Action::Pause),
+        (Situation::Settled, Action::Rollback),
+    ];
+    let found = known.into_iter().find(|(_, action)| bench.lacks(*action).is_none());
+    found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that reduces exposure".to_owned()))
+}
+
+/// Nothing was done to it: its facts are what they were.
+async fn untouched(bench: &Bench, before: &Rollout) -> Result<(), Stop> {
+    let live = bench.read(before).await?;
+    check(live.facts == before.facts && live.phase == before.phase, || {
+        format!("it changed though nothing was to be done: {:?} → {:?}", before.facts, live.facts)
+    })
+}
+
+/// Pauses that a person must end, beyond the one it stands at.
+fn pauses_ahead(row: &Rollout) -> usize {
+    let ahead = row.steps.iter().skip(row.step.map_or(usize::MAX, |step| step as usize + 1));
+    ahead.filter(|step| matches!(step, Step::Pause { duration: None })).count()
+}
+
+/// A raising command had its effect exactly once, as far as the backend lets that be told.
+async fn once(bench: &mut Bench, action: Action, before: &Rollout) -> Result<(), Stop> {
+    let target = before.run.target.clone();
+    match action {
+        Action::Promote if pauses_ahead(before) > 0 => {
+            let at_next =
+                |bench: &Bench| bench.row(&target).is_some_and(|row| row.step > before.step && row.awaits_human());
+            bench.until("it stands at the next pause", at_next).await?;
+            let row = bench.found(&target)?;
+            check(row.phase.in_flight() && pauses_ahead(&row) + 1 == pauses_ahead(before), || {
+                format!("promoted more than once: step {:?}, it was {:?}", row.step, before.step)
+            })
+        }
+        Action::Promote => {
+            bench
+                .until("it has finished", |bench| bench.row(&target).is_some_and(|row| row.phase == Phase::Healthy))
+                .await
+        }
+        _ => {
+            let number = |row: &Rollout| row.run.revision.trim_start_matches("r-").parse::<u64>().ok();
+            let row = bench.found(&target)?;
+            check(number(&row) == number(before).map(|number| number + 1) || number(before).is_none(), || {
+                format!("carried out more than once: revision {}, it was {}", row.run.revision, before.run.revision)
+            })
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Any program that speaks the vocabulary as JSON lines on its standard input and output.
+//!
+//! docs/exec.md describes the lines. The program is started by the watch, started again with
+//! growing pauses when it ends, and killed with its process group when the watch is dropped. What it
+//! says can neither block the hub nor speak for another source.
+
+mod health;
+mod lines;
+mod own;
+mod program;
+mod session;
+mod shared;
+mod watch;
+mod wire;
+
+pub use wire::EXEC_WIRE;
+
+use super::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
+use crate::control::Authorized;
+use crate::model::{Command, Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use shared::{Lost, Shared};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use wire::{Outcome, ToProgram};
+
+/// What an exec source is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecSettings {
+    /// Its name among sources.
+    pub source: SourceId,
+    /// The program and its arguments; run as it stands, by no shell.
+    pub command: Vec<String>,
+    /// Nothing may be changed through it.
+    pub read_only: bool,
+}
+
+/// Why a program is not in a situation of the contract suite.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SituationError {
+    /// It says that it can't be.
+    #[error("it can't be: {0}")]
+    Cannot(String),
+    /// It did not answer.
+    #[error("no answer: {0}")]
+    NoAnswer(String),
+}
+
+/// A program as a backend.
+///
+/// How far a command has come is what the program says: its `stage` lines are kept by command id in
+/// a map of this source, which [`Orchestrator::progress`] looks into. That map is an input like the
+/// rows are, written by the watch alone, so the rule itself stays a plain look-up.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    shared: Arc<Shared>,
+}
+
+impl Exec {
+    /// A source; the program is started by the watch.
+    #[must_use]
+    pub fn new(settings: ExecSettings) -> Exec {
+        Exec { shared: Arc::new(Shared::new(settings, None)) }
+    }
+
+    /// The same for the contract suite: the program is told of a folder that outlives it, and that
+    /// it will be asked for situations.
+    #[must_use]
+    pub fn for_contract(settings: ExecSettings, scratch: PathBuf) -> Exec {
+        Exec { shared: Arc::new(Shared::new(settings, Some(scratch))) }
+    }
+
+    /// Asks the program to bring about a situation of the contract suite; gives the workload that is
+    /// in it.
+    pub async fn situation(&self, name: &str) -> Result<Target, SituationError> {
+        let outcome = self.shared.ask(false, |id| ToProgram::Contract { id, situation: name }.line()).await;
+        match outcome {
+            Ok(Outcome::Ready { mut target }) => {
+                own::target(&mut target, &self.shared.settings.source);
+                Ok(target)
+            }
+            Ok(Outcome::Cannot { why }) => Err(SituationError::Cannot(why)),
+            Ok(other) => Err(SituationError::NoAnswer(answered_otherwise("contract", &other))),
+            Err(Lost::NotSent(why) | Lost::Unknown(why)) => Err(SituationError::NoAnswer(why)),
+        }
+    }
+
+    fn of(&self, run: &Run) -> Result<(), InspectError> {
+        let known = run.target.source == self.shared.settings.source;
+        known.then_some(()).ok_or_else(|| InspectError::NotFound(run.clone()))
+    }
+}
+
+fn answered_otherwise(asked: &str, outcome: &Outcome) -> String {
+    let what = match outcome {
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Refused(_) => "refused",
+        Outcome::NotSent { .. } => "not_sent",
+        Outcome::Unknown { .. } => "unknown",
+        Outcome::Rollout(_) => "rollout",
+        Outcome::Detail(_) => "detail",
+        Outcome::NotFound => "not_found",
+        Outcome::Unreachable { .. } => "unreachable",
+        Outcome::Ready { .. } => "ready",
+        Outcome::Cannot { .. } => "cannot",
+    };
+    format!("the program answered {what} to {asked}")
+}
+
+/// What is left of an answer that was not the one asked for.
+fn not_read(run: &Run, asked: &str, outcome: Result<Outcome, Lost>) -> InspectError {
+    match outcome {
+        Ok(Outcome::NotFound) => InspectError::NotFound(run.clone()),
+        Ok(Outcome::Unreachable { why }) | Err(Lost::NotSent(why) | Lost::Unknown(why)) => {
+            InspectError::Unreachable(why)
+        }
+        Ok(other) => InspectError::Unreachable(answered_otherwise(asked, &other)),
+    }
+}
+
+/// Is it the run that was asked for?
+fn same(run: &Run, row: Rollout) -> Result<Rollout, InspectError> {
+    let other = row.run.target != run.target;
+    if other {
+        return Err(InspectError::Unreachable(format!("the program answered about {}, not {run}", row.run)));
+    }
+    Ok(row)
+}
+
+#[async_trait]
+impl Orchestrator for Exec {
+    /// What its last hello said; nothing before the first one.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { source: self.shared.settings.source.clone(), actions: self.shared.actions() }
+    }
+
+    fn watch(&self) -> BoxStream<'static, Scoped> {
+        watch::watch(Arc::clone(&self.shared))
+    }
+
+    async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
+        if self.shared.settings.read_only {
+            return Err(Refusal::new(RefusalKind::Denied, self.shared.read_only()).into());
+        }
+        let command = authorized.command();
+        let none = BTreeMap::new();
+        let pinned = command.pin.as_ref().map_or(&none, |pin| &pin.facts);
+        let urgent = command.action.direction() == Direction::Reduces;
+        let line = |id| ToProgram::Execute { id, authorized, pinned }.line();
+        match self.shared.ask(urgent, line).await {
+            Ok(Outcome::Accepted { note }) => Ok(Accepted { note, targets: Vec::new() }),
+            Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
+            Ok(Outcome::NotSent { why }) | Err(Lost::NotSent(why)) => Err(NotDone::NotSent { why }),
+            Ok(Outcome::Unknown { why }) | Err(Lost::Unknown(why)) => Err(NotDone::Unknown { why }),
+            Ok(other) => Err(NotDone::Unknown { why: answered_otherwise("execute", &other) }),
+        }
+    }
+
+    fn progress(
+        &self,
+        command: &Command,
+        _before: Option<&Rollout>,
+        _current: Option<&Rollout>,
+        _now: Timestamp,
+    ) -> Stage {
+        self.shared.reported(&command.id).unwrap_or(Stage::Accepted)
+    }
+
+    async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
+        self.of(run)?;
+        match self.shared.ask(false, |id| ToProgram::Read { id, run }.line()).await {
+            Ok(Outcome::Rollout(mut row)) => {
+                self.shared.adopt(&mut row);
+                same(run, *row)
+            }
+            other => Err(not_read(run, "read", other)),
+        }
+    }
+
+    async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
+        self.of(run)?;
+        match self.shared.ask(false, |id| ToProgram::Inspect { id, run }.line()).await {
+            Ok(Outcome::Detail(mut detail)) => {
+                own::detail(&mut detail, &self.shared.settings.source);
+                self.shared.adopt(&mut detail.rollout);
+                same(run, detail.rollout.clone())?;
+                Ok(*detail)
+            }
+            other => Err(not_read(run, "inspect", other)),
+        }
+    }
+}
