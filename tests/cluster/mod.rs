@@ -4,11 +4,8 @@
 //! Each test has a namespace of its own. All are ignored unless the cluster is there: `./check`
 //! starts one and runs them.
 
-<<<<<<< HEAD
 mod commands;
-=======
 mod detail;
->>>>>>> detail
 pub mod proxy;
 pub mod rig;
 mod watch;
