@@ -19,6 +19,8 @@ fn main() -> ExitCode {
             Err(error) => report(&Failure::from_error(Code::Failed, &error)),
         };
     }
+    // One provider of cryptography for all TLS; where it is there already it is the same.
+    drop(rustls::crypto::ring::default_provider().install_default());
     // A panic says where it was, and that this is a bug.
     let hooks = color_eyre::config::HookBuilder::blank()
         .display_env_section(false)

@@ -2,9 +2,10 @@
 //! prepare, confirm, submit, follow.
 
 use super::confirm::{self, Confirmed};
+use super::links::{Links, Need};
 use super::output::{Cell, Table, say};
 use super::{Code, Context, Failure, follow, target};
-use crate::client::{Client, SubmitError, fresh_id};
+use crate::client::{Link, SubmitError, fresh_id};
 use crate::model::{Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
 use jiff::SignedDuration;
@@ -127,10 +128,9 @@ impl FromArgMatches for Verb {
 }
 
 /// Carries out a verb.
-pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, links: &Links, verb: &Verb) -> Result<(), Failure> {
     context.may_change()?;
-    let client = context.client()?;
-    let rows = context.rows(&client).await?;
+    let rows = links.rows(Need::Named(&verb.object)).await?;
     let subject = match kind(verb.action) {
         Kind::Approval => {
             let approval = target::approval(&rows, &verb.object)?;
@@ -138,13 +138,13 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), Failure> {
         }
         _ => Subject::Run(target::rollout(&rows, &verb.object)?.run.clone()),
     };
-    perform(context, &client, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
+    perform(context, links.of(subject.source())?, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
 }
 
 /// Prepares, confirms, submits and follows one change.
 pub(super) async fn perform(
     context: &Context,
-    client: &Client,
+    link: &Link,
     action: Action,
     subject: Subject,
     pin: Option<Pin>,
@@ -159,7 +159,7 @@ pub(super) async fn perform(
     let confirmed = if pin.is_some() && args.yes {
         Confirmed { pin, reason: args.reason.clone() }
     } else {
-        let prepared = prepare(client, action, subject.clone()).await?;
+        let prepared = prepare(link, action, subject.clone()).await?;
         if let (Some(pin), Some(now)) = (&pin, &prepared.pin) {
             // Nobody should be asked about what will be refused.
             let changes = pin.changes(&Facts(now.facts.clone()));
@@ -172,12 +172,12 @@ pub(super) async fn perform(
     };
     let command = Command { id: fresh_id(), action, subject, pin: confirmed.pin, reason: confirmed.reason };
     let id = command.id.clone();
-    finish(context, client, &id.0, args, client.submit(command)).await
+    finish(context, link, &id.0, args, link.submit(command)).await
 }
 
 /// May it be done, and what would it do?
-pub(super) async fn prepare(client: &Client, action: Action, subject: Subject) -> Result<Prepared, Failure> {
-    let prepared = match client.query(Query::Prepare { action, subject }).await? {
+pub(super) async fn prepare(link: &Link, action: Action, subject: Subject) -> Result<Prepared, Failure> {
+    let prepared = match link.query(Query::Prepare { action, subject }).await? {
         Reply::Prepared(prepared) => *prepared,
         other => return Err(super::unexpected(&other)),
     };
@@ -193,13 +193,13 @@ pub(super) async fn prepare(client: &Client, action: Action, subject: Subject) -
 /// Sends, follows where that was asked for, and tells the outcome.
 pub(super) async fn finish(
     context: &Context,
-    client: &Client,
+    link: &Link,
     id: &str,
     args: &ActArgs,
     submission: impl Future<Output = Result<Receipt, SubmitError>>,
 ) -> Result<(), Failure> {
     // Followed from before it is sent, so that no stage can pass unseen.
-    let mut follower = if args.wait { Some(follow::Follower::open(client).await?) } else { None };
+    let mut follower = if args.wait { Some(follow::Follower::open(link).await?) } else { None };
     let mut receipt = match submission.await {
         Ok(receipt) => receipt,
         Err(SubmitError::Unknown(why)) if follower.is_some() => {
@@ -250,13 +250,13 @@ pub(super) fn object(subject: &Subject) -> String {
         Subject::Run(run) => run.to_string(),
         Subject::Approval { id, run } => format!("{id} of {run}"),
         Subject::Scope { selector, .. } => selector.to_string(),
-        Subject::Hold(id) => id.to_string(),
-        Subject::Deployment { service, environment, version, from } => {
+        Subject::Hold { source, id } => format!("{source}/{id}"),
+        Subject::Deployment { source, service, environment, version, from } => {
             let what = version.as_ref().map(|version| format!(" {version}"));
             let from = from.as_ref().map(|from| format!(" from {from}"));
-            format!("{service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
+            format!("{source}: {service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
         }
-        Subject::Release { service, version } => format!("{service} {version}"),
+        Subject::Release { source, service, version } => format!("{source}: {service} {version}"),
         Subject::Config { path, .. } => path.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use super::act::{self, ActArgs};
 use super::output::{print_lines, say};
 use super::{Context, Failure, unexpected};
+use crate::client::Link;
 use crate::config::services;
 use crate::model::{Action, Query, Reply, Subject, sanitize_line};
 use clap::Args;
@@ -31,8 +32,8 @@ pub struct DiffArgs {
 pub(super) async fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failure> {
     context.may_change()?;
     let (text, path) = read(&args.file)?;
-    let client = context.client()?;
-    act::perform(context, &client, Action::Apply, Subject::Config { text, path }, None, &args.act).await
+    let link = Link::Server(context.client()?);
+    act::perform(context, &link, Action::Apply, Subject::Config { text, path }, None, &args.act).await
 }
 
 /// Shows what that would change.

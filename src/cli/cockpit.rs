@@ -1,8 +1,11 @@
-//! No command: the cockpit, on the local server and those of the settings.
+//! No command: the cockpit, on the local server, those of the settings, and a hub of its own over the
+//! sources of the settings.
 
-use super::{Code, Context, Failure};
+use super::{Code, Context, Failure, links, sources};
+use crate::client::{Client, Link};
 use crate::cockpit::shell::{self, ShellArgs, guard, guarded};
 use crate::config::settings;
+use crate::model::SourceId;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,9 +18,8 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         return Err(Failure::usage("the cockpit needs a terminal")
             .todo("in a script use `flightdeck status`, `get`, `watch`; `flightdeck --help` lists all"));
     }
-    let args = args(context)?;
     if guarded() {
-        return shell::run(args).map_err(|error| Failure::from_error(Code::Failed, &error));
+        return shell::run(args(context)?).map_err(|error| Failure::from_error(Code::Failed, &error));
     }
     let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(exe);
@@ -32,11 +34,21 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
 
 fn args(context: &Context) -> Result<ShellArgs, Failure> {
     let settings = settings::load(&context.paths, &[])?.settings;
-    let mut servers = vec![("local".to_owned(), context.socket()?)];
+    let sources::Sources { planned, found } = sources::find(context)?;
+    let mut links = vec![("local".to_owned(), Link::Server(context.client()?))];
     if context.globals.server.is_none() {
         for server in settings.servers {
-            servers.push((server.name, super::socket_of(&server.url)?));
+            links.push((server.name, Link::Server(Client::unix(&super::socket_of(&server.url)?)?)));
         }
+    }
+    let local = links::local(context, planned)?;
+    // With sources of one's own nobody needs a server, so none is missed.
+    let optional = if local.is_some() && context.globals.server.is_none() { vec![0] } else { Vec::new() };
+    let mut hub = None;
+    if let Some(local) = local {
+        let names: Vec<_> = local.sources.iter().map(SourceId::as_str).collect();
+        links.push((names.join(", "), local.link));
+        hub = Some(local.task);
     }
     let keymap = settings.keymap.clone().unwrap_or_else(|| context.paths.keymap());
     let keymap = match std::fs::read_to_string(&keymap) {
@@ -46,7 +58,10 @@ fn args(context: &Context) -> Result<ShellArgs, Failure> {
     };
     let no_color = context.globals.no_color || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     Ok(ShellArgs {
-        servers,
+        links,
+        optional,
+        hub,
+        found,
         theme: settings.theme,
         theme_dir: Some(context.paths.themes()),
         keymap,

@@ -1,14 +1,15 @@
 //! `deploy`: starts a rollout of a stored release.
 
 use super::act::{self, ActArgs};
-use super::{Context, Failure};
+use super::links::{Links, Need};
+use super::{Context, Failure, target};
 use crate::model::{Action, Subject};
 use clap::Args;
 
 /// Options of `deploy`.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
-    /// Which service.
+    /// Which service, or source/service where several sources have it.
     #[arg(value_name = "SERVICE")]
     pub service: String,
     /// Which stored version; with --from it may be left out.
@@ -26,14 +27,16 @@ pub struct DeployArgs {
 }
 
 /// Starts it.
-pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, links: &Links, args: &DeployArgs) -> Result<(), Failure> {
     context.may_change()?;
-    let client = context.client()?;
+    let rows = links.rows(Need::Named(&args.service)).await?;
+    let (source, service) = target::service(&rows, &args.service, Some(&args.to))?;
     let subject = Subject::Deployment {
-        service: args.service.as_str().into(),
+        source,
+        service,
         environment: args.to.as_str().into(),
         version: args.version.as_deref().map(Into::into),
         from: args.from.as_deref().map(Into::into),
     };
-    act::perform(context, &client, Action::Deploy, subject, None, &args.act).await
+    act::perform(context, links.of(subject.source())?, Action::Deploy, subject, None, &args.act).await
 }

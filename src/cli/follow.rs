@@ -2,7 +2,7 @@
 
 use super::output::say;
 use super::{Code, Failure};
-use crate::client::{Client, ClientEvent};
+use crate::client::{ClientEvent, Link};
 use crate::model::{Body, Entity, Receipt, sanitize_line};
 use futures::stream::{BoxStream, StreamExt as _};
 use jiff::SignedDuration;
@@ -16,8 +16,8 @@ pub(super) struct Follower {
 
 impl Follower {
     /// Opens the stream; what is sent after this returns can't be missed.
-    pub(super) async fn open(client: &Client) -> Result<Follower, Failure> {
-        let mut events = client.events().boxed();
+    pub(super) async fn open(link: &Link) -> Result<Follower, Failure> {
+        let mut events = link.events();
         match events.next().await {
             Some(ClientEvent::Connected) => Ok(Follower { events }),
             Some(ClientEvent::Lost(why)) => Err(Failure::new(Code::Unreachable, why)),

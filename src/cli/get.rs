@@ -1,5 +1,6 @@
 //! `get`: rows of one kind.
 
+use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
 use super::{Context, Failure, act};
@@ -57,9 +58,8 @@ struct Row {
 }
 
 /// Lists.
-pub(super) async fn run(context: &Context, args: &GetArgs) -> Result<(), Failure> {
-    let client = context.client()?;
-    let rows = context.rows(&client).await?;
+pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Result<(), Failure> {
+    let rows = links.rows(Need::All).await?;
     let list = list(&rows, args)?;
     if let (Some(name), true) = (&args.name, list.is_empty()) {
         return Err(nothing(&rows, args, name));

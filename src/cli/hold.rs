@@ -1,6 +1,8 @@
 //! `hold`: pauses every rollout in scope; `release ID` ends it.
 
 use super::act::{self, ActArgs};
+use super::links::{Links, Need};
+use super::output::say;
 use super::{Context, Failure, target};
 use crate::model::{Action, Subject};
 use clap::Args;
@@ -17,11 +19,25 @@ pub struct HoldArgs {
 }
 
 /// Holds.
-pub(super) async fn run(context: &Context, args: &HoldArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, links: &Links, args: &HoldArgs) -> Result<(), Failure> {
     context.may_change()?;
-    let client = context.client()?;
-    let rows = context.rows(&client).await?;
+    let rows = links.rows(Need::All).await?;
     let selector = target::selector(&rows, &args.scope)?;
-    let frozen = rows.rollouts().filter(|rollout| selector.holds(rollout)).map(|rollout| rollout.run.clone()).collect();
-    act::perform(context, &client, Action::Hold, Subject::Scope { selector, frozen }, None, &args.act).await
+    let frozen: Vec<_> =
+        rows.rollouts().filter(|rollout| selector.holds(rollout)).map(|rollout| rollout.run.clone()).collect();
+    let meant = match &selector.source {
+        Some(source) => vec![links.of(Some(source))?],
+        // Every hub there is: what one of them can't hold must not keep the others from it.
+        None => links.each.iter().collect(),
+    };
+    let mut outcome = Ok(());
+    for link in meant {
+        let subject = Subject::Scope { selector: selector.clone(), frozen: frozen.clone() };
+        let held = act::perform(context, link, Action::Hold, subject, None, &args.act).await;
+        if let Err(failure) = &held {
+            say(&format!("{}: {failure}", link.place()));
+        }
+        outcome = outcome.and(held);
+    }
+    outcome
 }

@@ -15,11 +15,13 @@ mod get;
 pub mod hidden;
 mod hold;
 mod ledger;
+mod links;
 mod logs;
 mod output;
 pub mod reference;
 mod release;
 mod serve;
+mod sources;
 mod status;
 mod target;
 mod watch;
@@ -30,14 +32,15 @@ pub use output::{Format, Output};
 use crate::client::Client;
 use crate::config::Paths;
 use crate::demo::{self, DemoArgs};
-use crate::model::{Query, Reply};
+use crate::model::Reply;
 use clap::{Args, Parser, Subcommand};
+use links::Links;
 use std::path::PathBuf;
-use target::Rows;
 
 /// A release cockpit for the terminal: watch, promote, pause, abort and roll back live rollouts.
 ///
-/// Without a command it opens the cockpit on the local server.
+/// Without a command it opens the cockpit on the local server and on what the settings name; without
+/// settings, on the current context of the kubeconfig.
 ///
 /// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
 /// policy or pin, 4 no server answers, 5 the effect was not seen in time.
@@ -68,6 +71,9 @@ pub struct Globals {
     /// The server, as `unix:PATH`; else the one of this user.
     #[arg(long, global = true, value_name = "URL", env = "FLIGHTDECK_SERVER", hide_env_values = true)]
     pub server: Option<String>,
+    /// A context of the kubeconfig to look at, or a source of the settings; can be given several times.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Vec<String>,
     /// Keep data (and, unless told elsewhere, sockets) here instead of in the user's folders.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -152,12 +158,12 @@ impl Context {
         Ok(Client::unix(&self.socket()?)?)
     }
 
-    /// The server's rows as they are now.
-    pub async fn rows(&self, client: &Client) -> Result<Rows, Failure> {
-        match client.query(Query::Board).await? {
-            Reply::Board(entities) => Ok(Rows { entities }),
-            other => Err(unexpected(&other)),
-        }
+    /// Talks to every hub there is, then ends the one in this process in order.
+    async fn with_links(&self, task: impl AsyncFnOnce(&Links) -> Result<(), Failure>) -> Result<(), Failure> {
+        let links = Links::open(self).await?;
+        let outcome = task(&links).await;
+        links.close().await;
+        outcome
     }
 
     /// Refuses where the person asked for nothing to be changed.
@@ -202,16 +208,16 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demonstrate(&args),
         Command::Serve(args) => serve::run(context, &args),
-        Command::Status => block_on(status::run(context)),
-        Command::Get(args) => block_on(get::run(context, &args)),
+        Command::Status => block_on(context.with_links(async |links| status::run(context, links).await)),
+        Command::Get(args) => block_on(context.with_links(async |links| get::run(context, links, &args).await)),
         Command::Apply(args) => block_on(apply::run(context, &args)),
         Command::Diff(args) => block_on(apply::diff(context, &args)),
-        Command::Deploy(args) => block_on(deploy::run(context, &args)),
-        Command::Release(args) => block_on(release::run(context, &args)),
-        Command::Act(verb) => block_on(act::run(context, &verb)),
-        Command::Hold(args) => block_on(hold::run(context, &args)),
+        Command::Deploy(args) => block_on(context.with_links(async |links| deploy::run(context, links, &args).await)),
+        Command::Release(args) => block_on(context.with_links(async |links| release::run(context, links, &args).await)),
+        Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
+        Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),
         Command::Logs(args) => block_on(logs::run(context, &args)),
-        Command::Watch(args) => block_on(watch::run(context, &args)),
+        Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),
         Command::Contract(args) => block_on(contract::run(context, &args)),

@@ -2,8 +2,9 @@
 
 use super::act::{self, ActArgs};
 use super::get::{self, GetArgs, Kind};
+use super::links::{Links, Need};
 use super::output::say;
-use super::{Context, Failure, confirm, target};
+use super::{Code, Context, Failure, confirm, target};
 use crate::client::{NewRelease, fresh_id};
 use crate::model::{Action, Subject};
 use clap::{Args, Subcommand};
@@ -19,7 +20,8 @@ pub struct ReleaseArgs {
     /// What to do with stored releases.
     #[command(subcommand)]
     pub command: Option<ReleaseCommand>,
-    /// The hold to end, such as H-3: only what it held goes on.
+    /// The hold to end, such as H-3, or source/H-3 where several sources have it: only what it held
+    /// goes on.
     #[arg(value_name = "HOLD-ID", required = true)]
     pub hold: Option<String>,
     /// How it is confirmed and followed.
@@ -40,7 +42,7 @@ pub enum ReleaseCommand {
     },
     /// Delete a stored release that nothing runs or needs.
     Rm {
-        /// Of which service.
+        /// Of which service, or source/service where several sources have it.
         #[arg(value_name = "SERVICE")]
         service: String,
         /// Which version.
@@ -55,7 +57,7 @@ pub enum ReleaseCommand {
 /// Options of `release add`.
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Of which service.
+    /// Of which service, or source/service where several sources have it.
     #[arg(value_name = "SERVICE")]
     pub service: String,
     /// Its version, as you write it.
@@ -76,50 +78,53 @@ pub struct AddArgs {
 }
 
 /// Carries it out.
-pub(super) async fn run(context: &Context, args: &ReleaseArgs) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) -> Result<(), Failure> {
     match (&args.command, &args.hold) {
-        (Some(ReleaseCommand::Add(add_args)), _) => add(context, add_args).await,
+        (Some(ReleaseCommand::Add(add_args)), _) => add(context, links, add_args).await,
         (Some(ReleaseCommand::List { service }), _) => {
             let list = GetArgs { kind: Kind::Releases, name: None, service: service.clone(), environment: None };
-            get::run(context, &list).await
+            get::run(context, links, &list).await
         }
         (Some(ReleaseCommand::Rm { service, version, act }), _) => {
             context.may_change()?;
-            let subject = Subject::Release { service: service.as_str().into(), version: version.as_str().into() };
-            act::perform(context, &context.client()?, Action::RemoveRelease, subject, None, act).await
+            let (source, service) = target::service(&links.rows(Need::Named(service)).await?, service, None)?;
+            let subject = Subject::Release { source, service, version: version.as_str().into() };
+            act::perform(context, links.of(subject.source())?, Action::RemoveRelease, subject, None, act).await
         }
         (None, Some(id)) => {
             context.may_change()?;
-            let client = context.client()?;
-            let hold = target::hold(&context.rows(&client).await?, id)?;
-            act::perform(context, &client, Action::Release, Subject::Hold(hold), None, &args.act).await
+            let subject = target::hold(&links.rows(Need::Named(id)).await?, id)?;
+            act::perform(context, links.of(subject.source())?, Action::Release, subject, None, &args.act).await
         }
         (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
     }
 }
 
-async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
+async fn add(context: &Context, links: &Links, args: &AddArgs) -> Result<(), Failure> {
     context.may_change()?;
     let digest = digest(&args.artifact)?;
     if let Some(wanted) = args.digest.as_ref().filter(|wanted| **wanted != digest) {
         let what = format!("{} has the digest {digest} and not {wanted}; nothing was stored", args.artifact.display());
         return Err(Failure::usage(what).todo("is it the file that was built?"));
     }
-    let client = context.client()?;
-    let (service, version) = (args.service.as_str().into(), args.version.as_str().into());
-    let subject = Subject::Release { service, version };
-    let prepared = act::prepare(&client, Action::AddRelease, subject).await?;
+    let (source, service) = target::service(&links.rows(Need::Named(&args.service)).await?, &args.service, None)?;
+    let subject = Subject::Release { source, service: service.clone(), version: args.version.as_str().into() };
+    let link = links.of(subject.source())?;
+    let prepared = act::prepare(link, Action::AddRelease, subject).await?;
+    let Some(client) = link.server() else {
+        return Err(Failure::new(Code::Refused, format!("refused: {} stores no releases", link.place())));
+    };
     confirm::confirm(&prepared, &args.act)?;
     let release = NewRelease {
         id: fresh_id(),
-        service: args.service.as_str().into(),
+        service,
         version: args.version.as_str().into(),
         commit: args.commit.clone(),
         digest: Some(digest.clone()),
         artifact: args.artifact.clone(),
     };
     say(&format!("storing {} as {} {}, {digest}", args.artifact.display(), args.service, args.version));
-    act::finish(context, &client, &release.id.0, &args.act, client.add_release(&release)).await
+    act::finish(context, link, &release.id.0, &args.act, client.add_release(&release)).await
 }
 
 /// `sha256:…` of a file, so that the server can tell whether it arrived whole.

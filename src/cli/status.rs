@@ -1,10 +1,11 @@
 //! `status`: one screen of text.
 
 use super::get::{self, step, traffic, versions};
+use super::links::{Links, Need};
 use super::output::{Cell, Format, Table, Tone, print};
 use super::target::{Rows, name};
 use super::{Code, Context, Failure, unexpected, watch};
-use crate::client::{Client, ClientEvent};
+use crate::client::{ClientEvent, Link};
 use crate::model::{ApprovalState, Body, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line};
 use futures::StreamExt as _;
 use serde_json::json;
@@ -15,24 +16,30 @@ use std::time::Duration;
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prints it.
-pub(super) async fn run(context: &Context) -> Result<(), Failure> {
-    let client = context.client()?;
-    let (actor, enforced) = match client.query(Query::WhoAmI).await? {
-        Reply::WhoAmI { actor, enforced } => (actor, enforced),
-        other => return Err(unexpected(&other)),
-    };
-    let rows = context.rows(&client).await?;
-    let ill = ill_watches(&client).await?;
+pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure> {
+    let mut hubs = Vec::new();
+    for link in &links.each {
+        match link.query(Query::WhoAmI).await? {
+            Reply::WhoAmI { actor, enforced } => hubs.push((link.place(), actor, enforced)),
+            other => return Err(unexpected(&other)),
+        }
+    }
+    let rows = links.rows(Need::All).await?;
+    let ill = links.ill().await?;
     let rollouts: Vec<_> = rows.rollouts().collect();
     let needs = needs(&rows);
     let flying: Vec<_> = rollouts.iter().copied().filter(|rollout| rollout.phase.in_flight()).collect();
     match context.output.format {
         Format::Name => return super::output::print_lines(&flying.iter().map(|r| name(r)).collect::<Vec<_>>()),
         Format::Json | Format::Yaml => {
+            let first = hubs.first();
             return context.output.document(&json!({
-                "server": client.socket().display().to_string(),
-                "actor": actor,
-                "enforced": enforced,
+                "server": links.each.iter().find_map(Link::server).map(|client| client.socket().display().to_string()),
+                "actor": first.map(|(_, actor, _)| actor),
+                "enforced": hubs.iter().all(|(.., enforced)| *enforced),
+                "hubs": hubs.iter().map(|(place, actor, enforced)| {
+                    json!({ "place": place, "actor": actor, "enforced": enforced })
+                }).collect::<Vec<_>>(),
                 "not_live": ill.iter().map(|(scope, state)| json!({ "scope": scope, "state": state })).collect::<Vec<_>>(),
                 "holds": rows.holds().collect::<Vec<_>>(),
                 "environments": rows.environments().collect::<Vec<_>>(),
@@ -42,8 +49,11 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         }
         Format::Table => {}
     }
-    let policy = if enforced { "policy enforced" } else { "policy advisory" };
-    let mut text = format!("{} at {}, {policy}\n", actor.name, client.socket().display());
+    let mut text = String::new();
+    for (place, actor, enforced) in &hubs {
+        let policy = if *enforced { "policy enforced" } else { "policy advisory" };
+        text += &format!("{} at {place}, {policy}\n", actor.name);
+    }
     for (scope, state) in &ill {
         let what = sanitize_line(format!("{} {}", scope.source, scope.part).trim_end());
         text += &context.output.paint(Tone::Warn, &format!("{what} {}", sanitize_line(&watch::link(state))));
@@ -101,8 +111,8 @@ fn environments(rows: &Rows) -> Table {
 }
 
 /// Watches whose rows may be old, from the snapshot that every subscriber gets.
-async fn ill_watches(client: &Client) -> Result<Vec<(Scope, LinkState)>, Failure> {
-    let mut events = client.events();
+pub(super) async fn ill_watches(link: &Link) -> Result<Vec<(Scope, LinkState)>, Failure> {
+    let mut events = link.events();
     let mut links = BTreeMap::new();
     let read = async {
         while let Some(event) = events.next().await {

@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::model::{
-    Approval, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName, SourceId,
+    Approval, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName, SourceId, Subject,
 };
 use std::collections::BTreeSet;
 
@@ -49,6 +49,18 @@ impl Rows {
         /// Holds in force.
         holds, Hold, Hold
     );
+
+    /// Every service with its source: a backend need not list what its rollouts name.
+    fn known_services(&self) -> BTreeSet<(&SourceId, &ServiceName)> {
+        let listed = self.services().map(|service| (&service.source, &service.name));
+        listed.chain(self.rollouts().map(|rollout| (&rollout.run.target.source, &rollout.service))).collect()
+    }
+
+    /// Every environment with its source.
+    fn known_environments(&self) -> BTreeSet<(&SourceId, &EnvironmentName)> {
+        let listed = self.environments().map(|environment| (&environment.source, &environment.name));
+        listed.chain(self.rollouts().map(|rollout| (&rollout.run.target.source, &rollout.environment))).collect()
+    }
 }
 
 /// `service@environment`: what a rollout is called on the command line.
@@ -124,16 +136,54 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
     }
 }
 
-/// The hold of that id.
-pub fn hold(rows: &Rows, id: &str) -> Result<HoldId, Failure> {
-    rows.holds().find(|hold| hold.id.as_str() == id).map(|hold| hold.id.clone()).ok_or_else(|| {
-        let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", hold.id, hold.selector)).collect();
-        Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
-            "nothing is held".to_owned()
-        } else {
-            format!("in force: {}", list(ids))
-        })
-    })
+/// The hold that `H-3` means, or `source/H-3` where several sources have one of that id.
+pub fn hold(rows: &Rows, id: &str) -> Result<Subject, Failure> {
+    let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
+    let found: Vec<_> = rows.holds().filter(|hold| hold.id.as_str() == id || full(hold) == id).collect();
+    match found.as_slice() {
+        [one] => Ok(Subject::Hold { source: one.source.clone(), id: one.id.clone() }),
+        [] => {
+            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", full(hold), hold.selector)).collect();
+            Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
+                "nothing is held".to_owned()
+            } else {
+                format!("in force: {}", list(ids))
+            }))
+        }
+        several => Err(Failure::usage(format!("{id:?} means several holds"))
+            .todo(format!("say which: {}", list(several.iter().map(|hold| full(hold)))))),
+    }
+}
+
+/// The service that `checkout` or `source/checkout` means, and its source: the one that runs it in
+/// the environment, where one is given.
+pub fn service(rows: &Rows, word: &str, environment: Option<&str>) -> Result<(SourceId, ServiceName), Failure> {
+    let full = |(source, name): &(&SourceId, &ServiceName)| format!("{source}/{name}");
+    let named = rows.known_services().into_iter().filter(|one| one.1.as_str() == word || full(one) == word);
+    let named: Vec<_> = named.collect();
+    let runs = |(source, name): &&(&SourceId, &ServiceName)| {
+        let Some(wanted) = environment else { return true };
+        let listed = rows.services().filter(|service| service.source == **source && service.name == **name);
+        let listed = listed.flat_map(|service| &service.environments).any(|name| name.as_str() == wanted);
+        let there = |rollout: &Rollout| rollout.run.target.source == **source && rollout.service == **name;
+        listed || rows.rollouts().any(|rollout| there(rollout) && rollout.environment.as_str() == wanted)
+    };
+    let fitting: Vec<_> = named.iter().filter(runs).copied().collect();
+    // Where none runs there, the one of that name says best what is wrong.
+    let found = if fitting.is_empty() { named } else { fitting };
+    match found.as_slice() {
+        [(source, name)] => Ok(((*source).clone(), (*name).clone())),
+        [] => {
+            let names: BTreeSet<_> = rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect();
+            Err(Failure::usage(format!("there is no service {word:?}")).todo(if names.is_empty() {
+                "there are none yet: `flightdeck apply` brings them in".to_owned()
+            } else {
+                format!("there are: {}", list(names))
+            }))
+        }
+        several => Err(Failure::usage(format!("{word:?} means several services"))
+            .todo(format!("say which: {}", list(several.iter().map(full))))),
+    }
 }
 
 /// A SCOPE: `everything`, words such as `environment=production`, a TARGET, or the bare name of an
@@ -164,17 +214,17 @@ pub fn selector(rows: &Rows, words: &[String]) -> Result<Selector, Failure> {
     // A slip of the finger must not hold nothing while its author believes otherwise.
     known(
         selector.environment.as_ref().map(EnvironmentName::as_str),
-        rows.environments().map(|e| e.name.to_string()).collect(),
+        rows.known_environments().into_iter().map(|(_, name)| name.to_string()).collect(),
         "environment",
     )?;
     known(
         selector.service.as_ref().map(ServiceName::as_str),
-        rows.services().map(|s| s.name.to_string()).collect(),
+        rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect(),
         "service",
     )?;
     known(
         selector.source.as_ref().map(SourceId::as_str),
-        rows.environments().map(|e| e.source.to_string()).collect(),
+        rows.known_environments().into_iter().map(|(source, _)| source.to_string()).collect(),
         "source",
     )?;
     Ok(selector)
@@ -192,8 +242,8 @@ fn bare(rows: &Rows, word: &str, selector: &mut Selector) -> Result<(), Failure>
         selector.service = Some((*service).into());
         return Ok(());
     }
-    let environment = rows.environments().any(|environment| environment.name.as_str() == word);
-    let service = rows.services().any(|service| service.name.as_str() == word);
+    let environment = rows.known_environments().iter().any(|(_, name)| name.as_str() == word);
+    let service = rows.known_services().iter().any(|(_, name)| name.as_str() == word);
     match (environment, service) {
         (true, false) => selector.environment = Some(word.into()),
         (false, true) => selector.service = Some(word.into()),
@@ -202,8 +252,10 @@ fn bare(rows: &Rows, word: &str, selector: &mut Selector) -> Result<(), Failure>
                 .todo(format!("say environment={word} or service={word}")));
         }
         (false, false) => {
-            let environments = list(rows.environments().map(|e| e.name.to_string()).collect::<BTreeSet<_>>());
-            let services = list(rows.services().map(|s| s.name.to_string()).collect::<BTreeSet<_>>());
+            let environments =
+                list(rows.known_environments().into_iter().map(|(_, name)| name.to_string()).collect::<BTreeSet<_>>());
+            let services =
+                list(rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect::<BTreeSet<_>>());
             return Err(Failure::usage(format!("{word:?} is neither an environment nor a service"))
                 .todo(format!("environments: {environments}; services: {services}; or `everything`")));
         }

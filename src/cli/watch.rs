@@ -1,9 +1,10 @@
 //! `watch`: every change as a line.
 
 use super::get::{at, step, traffic, versions};
+use super::links::Links;
 use super::output::{Format, print_lines, say};
 use super::{Context, Failure, act, target};
-use crate::client::ClientEvent;
+use crate::client::{ClientEvent, Link};
 use crate::model::{Body, Entity, Envelope, LinkState, sanitize_line};
 use clap::Args;
 use futures::StreamExt as _;
@@ -17,11 +18,12 @@ pub struct WatchArgs {
 }
 
 /// Prints until it is ended. `-o json`: one update a line.
-pub(super) async fn run(context: &Context, args: &WatchArgs) -> Result<(), Failure> {
-    let client = context.client()?;
+pub(super) async fn run(context: &Context, links: &Links, args: &WatchArgs) -> Result<(), Failure> {
     // Without any server at all there is nothing to wait for.
-    client.healthy().await?;
-    let mut events = client.events();
+    for client in links.each.iter().filter_map(Link::server) {
+        client.healthy().await?;
+    }
+    let mut events = futures::stream::select_all(links.each.iter().map(Link::events));
     while let Some(event) = events.next().await {
         match event {
             ClientEvent::Connected => {}
@@ -95,6 +97,7 @@ pub(super) fn link(state: &LinkState) -> String {
     match state {
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Live { .. } => "live".to_owned(),
+        LinkState::Absent { why } => format!("empty: {why}"),
         LinkState::Stale { since, why } => format!("stale since {}: {why}", at(*since)),
         LinkState::Denied { verb, resource } => format!("denied: {verb} on {resource}"),
     }

@@ -1,12 +1,15 @@
-//! The server's calls from the other side: for the cockpit, the command line and tests.
+//! The server's calls from the other side: for the cockpit, the command line and tests. A [`Link`]
+//! makes the same calls on a hub in this process.
 
 mod error;
 mod events;
+mod link;
 mod sse;
 mod transfer;
 
 pub use error::{ClientError, SubmitError};
 pub use events::ClientEvent;
+pub use link::Link;
 pub use transfer::NewRelease;
 
 use crate::model::{Command, CommandId, Query, Receipt, Refusal, Reply, WIRE_HEADER, WIRE_VERSION};

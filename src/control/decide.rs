@@ -7,7 +7,8 @@ use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
 use crate::board::Board;
 use crate::model::{
-    Action, Actor, Command, Direction, Fact, FactChange, Facts, Refusal, RefusalKind, Rollout, Subject, has_hidden,
+    Action, Actor, Command, Direction, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout, SourceId,
+    Subject, has_hidden,
 };
 use jiff::Timestamp;
 
@@ -82,16 +83,13 @@ pub(super) fn allowed(
             None if reduces && !freshness.is_fresh() => Ok(()),
             None => Err(not_found(format!("there is no approval {id}"))),
         },
-        Subject::Hold(id) if seen.hold(id).is_none() => Err(not_found(no_hold(seen, id.as_str()))),
+        Subject::Hold { source, id } if seen.hold(source, id).is_none() => Err(not_found(no_hold(seen, source, id))),
         Subject::Deployment { .. } => deployment_possible(seen, subject),
-        Subject::Release { service, version } if action == Action::RemoveRelease => {
-            let mut releases = seen.board.releases();
-            releases
-                .any(|release| release.service == *service && release.version == *version)
-                .then_some(())
-                .ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))
+        Subject::Release { source, service, version } if action == Action::RemoveRelease => {
+            let stored = seen.board.release(source, service, version).map(|_| ());
+            stored.ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))
         }
-        Subject::Hold(_) | Subject::Scope { .. } | Subject::Release { .. } | Subject::Config { .. } => Ok(()),
+        Subject::Hold { .. } | Subject::Scope { .. } | Subject::Release { .. } | Subject::Config { .. } => Ok(()),
     }
 }
 
@@ -99,10 +97,11 @@ fn not_found(why: String) -> Refusal {
     Refusal::new(RefusalKind::NotFound, why)
 }
 
-fn no_hold(seen: Seen<'_>, id: &str) -> String {
-    let ids: Vec<_> = seen.board.holds().map(|hold| hold.id.as_str()).collect();
+fn no_hold(seen: Seen<'_>, source: &SourceId, id: &HoldId) -> String {
+    let of_source = seen.board.holds().filter(|hold| hold.source == *source);
+    let ids: Vec<_> = of_source.map(|hold| hold.id.as_str()).collect();
     let known = if ids.is_empty() { "none is in force".to_owned() } else { format!("in force: {}", ids.join(", ")) };
-    format!("there is no hold {id}; {known}")
+    format!("there is no hold {id} at {source}; {known}")
 }
 
 /// Is it the run that is meant, and does it take the action as it stands? Where the row may be
@@ -126,9 +125,10 @@ fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: boo
 }
 
 fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal> {
-    let Subject::Deployment { service, environment, version, from } = subject else { return Ok(()) };
-    let Some(known) = seen.board.services().find(|known| known.name == *service) else {
-        let names: Vec<_> = seen.board.services().map(|service| service.name.as_str()).collect();
+    let Subject::Deployment { source, service, environment, version, from } = subject else { return Ok(()) };
+    let services = || seen.board.services().filter(|known| known.source == *source);
+    let Some(known) = services().find(|known| known.name == *service) else {
+        let names: Vec<_> = services().map(|service| service.name.as_str()).collect();
         return Err(not_found(format!("there is no service {service}; known: {}", list(&names))));
     };
     if !known.environments.contains(environment) {
@@ -147,8 +147,8 @@ fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal>
             Err(not_found(format!("{service} does not run in {from}")))
         }
         (Some(version), _) => {
-            let stored: Vec<_> =
-                seen.board.releases().filter(|r| r.service == *service).map(|r| r.version.as_str()).collect();
+            let of_service = seen.board.releases().filter(|r| r.source == *source && r.service == *service);
+            let stored: Vec<_> = of_service.map(|release| release.version.as_str()).collect();
             let why =
                 || not_found(format!("there is no stored release {service} {version}; stored: {}", list(&stored)));
             stored.contains(&version.as_str()).then_some(()).ok_or_else(why)

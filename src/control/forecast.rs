@@ -41,13 +41,13 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
             _ => Forecast::default(),
         },
         (Subject::Scope { .. }, _) => hold(seen, subject),
-        (Subject::Hold(_), _) => release(seen, subject),
+        (Subject::Hold { .. }, _) => release(seen, subject),
         (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
         (Subject::Config { path, .. }, _) => Forecast {
             lines: vec![format!("{path} is put into force as a whole or refused as a whole")],
             ..Forecast::default()
         },
-        (Subject::Release { service, version }, _) => {
+        (Subject::Release { service, version, .. }, _) => {
             let line = if action == Action::RemoveRelease {
                 format!("{service} {version} is deleted from the store and can't be deployed again")
             } else {
@@ -274,8 +274,8 @@ fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
 }
 
 fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
-    let Subject::Hold(id) = subject else { return Forecast::default() };
-    let Some(hold) = seen.hold(id) else { return Forecast::default() };
+    let Subject::Hold { source, id } = subject else { return Forecast::default() };
+    let Some(hold) = seen.hold(source, id) else { return Forecast::default() };
     let meant = hold.targets.iter().filter(|target| target.held);
     let mut lines = vec![format!(
         "{} held {}{}",
@@ -296,7 +296,12 @@ fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
             None => warnings.push(format!("{} has ended meanwhile", target.run)),
         }
     }
-    let others: Vec<_> = seen.board.holds().filter(|other| other.id != *id).map(|other| other.id.as_str()).collect();
+    let others: Vec<_> = seen
+        .board
+        .holds()
+        .filter(|other| other.source == *source && other.id != *id)
+        .map(|other| other.id.as_str())
+        .collect();
     if !others.is_empty() {
         warnings.push(format!("still in force: {}", others.join(", ")));
     }
@@ -304,7 +309,9 @@ fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
 }
 
 fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {
-    let Subject::Deployment { service, environment, version, from } = subject else { return Forecast::default() };
+    let Subject::Deployment { source, service, environment, version, from } = subject else {
+        return Forecast::default();
+    };
     let what = match (version, from) {
         (Some(version), _) => version.0.clone(),
         (None, Some(from)) => format!("what succeeded in {from}"),
@@ -329,7 +336,8 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forec
         }
     }
     let holds = seen.board.holds().filter(|hold| {
-        hold.selector.environment.as_ref().is_none_or(|name| name == environment)
+        hold.source == *source
+            && hold.selector.environment.as_ref().is_none_or(|name| name == environment)
             && hold.selector.service.as_ref().is_none_or(|name| name == service)
     });
     warnings.extend(

@@ -91,7 +91,9 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
     };
     let targets = match subject {
         Subject::Scope { selector, .. } => seen.board.rollouts().filter(|rollout| selector.holds(rollout)).count(),
-        Subject::Hold(id) => seen.hold(id).map_or(0, |hold| hold.targets.iter().filter(|t| t.held).count()),
+        Subject::Hold { source, id } => {
+            seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|t| t.held).count())
+        }
         _ => 1,
     };
     Blast { share, tier, targets: u32::try_from(targets).unwrap_or(u32::MAX) }
@@ -129,11 +131,11 @@ fn large(action: Action, blast: Blast) -> bool {
 fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
     let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
     match (subject, seen.rollout_of(subject)) {
-        (Subject::Hold(id), _) => {
-            let held = seen.hold(id).map_or(0, |hold| hold.targets.iter().filter(|target| target.held).count());
+        (Subject::Hold { source, id }, _) => {
+            let held = seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|target| target.held).count());
             format!("release {id} of {held}")
         }
-        (Subject::Deployment { service, environment, version, from }, _) => match (version, from) {
+        (Subject::Deployment { service, environment, version, from, .. }, _) => match (version, from) {
             (Some(version), _) => format!("{service} {environment} {version}"),
             (None, Some(from)) => format!("{service} {from}→{environment}"),
             (None, None) => format!("{service} {environment}"),
@@ -162,7 +164,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
         (Subject::Approval { id, .. }, None) => format!("{} {id}", action.name()),
         (Subject::Run(run), None) => format!("{} {}", action.name(), run.target.name),
         (Subject::Scope { selector, .. }, None) => format!("{} {selector}", action.name()),
-        (Subject::Release { service, version }, None) => format!("{service} {version}"),
+        (Subject::Release { service, version, .. }, None) => format!("{service} {version}"),
         (Subject::Config { path, .. }, None) => format!("{} {path}", action.name()),
     }
 }

@@ -3,7 +3,7 @@
 use crate::board::{Board, Freshness, freshness};
 use crate::model::{
     Action, Approval, Environment, EnvironmentName, Hold, HoldId, Refusal, RefusalKind, Rollout, Run, ServiceName,
-    Subject, Target, Tier,
+    SourceId, Subject, Target, Tier,
 };
 use jiff::Timestamp;
 
@@ -25,13 +25,13 @@ impl<'a> Seen<'a> {
     pub fn rollout_of(self, subject: &Subject) -> Option<&'a Rollout> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
-            Subject::Deployment { service, environment, .. } => self.place(service, environment),
-            Subject::Scope { .. } | Subject::Hold(_) | Subject::Release { .. } | Subject::Config { .. } => None,
+            Subject::Deployment { source, service, environment, .. } => self.place(source, service, environment),
+            Subject::Scope { .. } | Subject::Hold { .. } | Subject::Release { .. } | Subject::Config { .. } => None,
         }
     }
 
-    pub fn place(self, service: &ServiceName, environment: &EnvironmentName) -> Option<&'a Rollout> {
-        self.board.rollouts().find(|rollout| rollout.service == *service && rollout.environment == *environment)
+    pub fn place(self, source: &SourceId, service: &ServiceName, environment: &EnvironmentName) -> Option<&'a Rollout> {
+        self.board.place(source, service, environment)
     }
 
     pub fn approval_of(self, subject: &Subject) -> Option<&'a Approval> {
@@ -41,8 +41,8 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub fn hold(self, id: &HoldId) -> Option<&'a Hold> {
-        self.board.holds().find(|hold| hold.id == *id)
+    pub fn hold(self, source: &SourceId, id: &HoldId) -> Option<&'a Hold> {
+        self.board.hold(source, id)
     }
 
     pub fn environment(self, rollout: &Rollout) -> Option<&'a Environment> {
@@ -51,15 +51,13 @@ impl<'a> Seen<'a> {
 
     /// How much care the subject's environment asks for; the highest of a scope.
     pub fn tier(self, subject: &Subject) -> Tier {
-        let of = |name: &EnvironmentName| {
-            self.board.environments().filter(|environment| environment.name == *name).map(|e| e.tier).max()
-        };
+        let of = |source: &SourceId, name: &EnvironmentName| self.board.environment(source, name).map(|e| e.tier);
         match subject {
-            Subject::Deployment { environment, .. } => of(environment).unwrap_or_default(),
-            Subject::Hold(id) => {
-                let held = self.hold(id).into_iter().flat_map(|hold| &hold.targets);
+            Subject::Deployment { source, environment, .. } => of(source, environment).unwrap_or_default(),
+            Subject::Hold { source, id } => {
+                let held = self.hold(source, id).into_iter().flat_map(|hold| &hold.targets);
                 let rollouts = held.filter_map(|target| self.rollout(&target.run.target));
-                rollouts.filter_map(|rollout| of(&rollout.environment)).max().unwrap_or_default()
+                rollouts.filter_map(|rollout| of(source, &rollout.environment)).max().unwrap_or_default()
             }
             _ => self
                 .rollout_of(subject)
@@ -74,10 +72,9 @@ impl<'a> Seen<'a> {
             (None, Subject::Run(run) | Subject::Approval { run, .. }) => {
                 Freshness::of(Some(&self.board.link(&run.target.source)))
             }
-            (None, Subject::Hold(id)) => match self.hold(id) {
-                Some(hold) => Freshness::of(Some(&self.board.link(&hold.source))),
-                None => Freshness::Fresh,
-            },
+            (None, Subject::Hold { source, id }) if self.hold(source, id).is_some() => {
+                Freshness::of(Some(&self.board.link(source)))
+            }
             (None, _) => Freshness::Fresh,
         }
     }
@@ -96,7 +93,7 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         | Action::Restart => (matches!(subject, Subject::Run(_)), "a rollout"),
         Action::Approve | Action::Reject => (matches!(subject, Subject::Approval { .. }), "an approval"),
         Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
-        Action::Release => (matches!(subject, Subject::Hold(_)), "a hold's id"),
+        Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),
         Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
         Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
         Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
@@ -116,14 +113,14 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
     let mut texts = match subject {
         Subject::Run(run) | Subject::Approval { run, .. } => of_run(run),
         Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
-        Subject::Hold(id) => vec![id.as_str()],
-        Subject::Deployment { service, environment, version, from } => {
-            let mut texts = vec![service.as_str(), environment.as_str()];
+        Subject::Hold { source, id } => vec![source.as_str(), id.as_str()],
+        Subject::Deployment { source, service, environment, version, from } => {
+            let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];
             texts.extend(version.as_ref().map(crate::model::Version::as_str));
             texts.extend(from.as_ref().map(EnvironmentName::as_str));
             texts
         }
-        Subject::Release { service, version } => vec![service.as_str(), version.as_str()],
+        Subject::Release { source, service, version } => vec![source.as_str(), service.as_str(), version.as_str()],
     };
     if let Some(rollout) = seen.rollout_of(subject) {
         texts.extend([rollout.service.as_str(), rollout.environment.as_str()]);

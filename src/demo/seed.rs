@@ -23,7 +23,7 @@ pub async fn seed(dir: &Path, hub: &Hub, engine: &Engine) -> Result<(), DemoErro
         add(release, hub, engine).await?;
     }
     for deployed in &plan.first {
-        deploy(deployed, hub).await?;
+        deploy(deployed, hub, engine).await?;
     }
     all_healthy(&plan.first, hub).await?;
     let mut users = Vec::new();
@@ -31,7 +31,7 @@ pub async fn seed(dir: &Path, hub: &Hub, engine: &Engine) -> Result<(), DemoErro
         users.push(send(&plan.exe, group, &dir.join(format!("load-{number}.json")))?);
     }
     for deployed in &plan.next {
-        deploy(deployed, hub).await?;
+        deploy(deployed, hub, engine).await?;
     }
     tracing::info!(rollouts = plan.next.len(), "the demo is under way");
     // Waiting for a child closes its pipe unless that is held: it would leave at once.
@@ -64,15 +64,17 @@ async fn add(release: &Seeded, hub: &Hub, engine: &Engine) -> Result<(), DemoErr
     let upload = engine.stage_upload(&id);
     tokio::fs::copy(&release.artifact, &upload).await.map_err(failed("copy an artifact to", &upload))?;
     engine.staged(&id, StagedRelease { commit: Some(release.commit.clone()), expected_digest: None });
-    let subject = Subject::Release { service: release.service.clone(), version: release.version.clone() };
+    let (source, service, version) = (engine.source().clone(), release.service.clone(), release.version.clone());
+    let subject = Subject::Release { source, service, version };
     submit(hub, id, Action::AddRelease, subject, &format!("store {} {}", release.service, release.version)).await
 }
 
-async fn deploy(deployed: &Deployed, hub: &Hub) -> Result<(), DemoError> {
+async fn deploy(deployed: &Deployed, hub: &Hub, engine: &Engine) -> Result<(), DemoError> {
     let Deployed { service, environment, version } = deployed;
     let step = format!("deploy {service} {version} to {environment}");
     let (service, environment, version) = (service.clone(), environment.clone(), Some(version.clone()));
-    let subject = Subject::Deployment { service, environment, version, from: None };
+    let source = engine.source().clone();
+    let subject = Subject::Deployment { source, service, environment, version, from: None };
     submit(hub, new_id(), Action::Deploy, subject, &step).await
 }
 

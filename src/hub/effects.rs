@@ -1,7 +1,6 @@
 //! What the loop sets going: reads, executions, each in a task that it joins.
 
 use super::state::{Doing, Done, State, now};
-use super::submit::subject_run;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
 use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage};
@@ -76,15 +75,6 @@ impl State {
         following.doing = Doing::Executing;
         let command = authorized.command();
         let recipients = self.recipients(command.action, &command.subject);
-        if recipients.is_empty() {
-            let why = match subject_run(&command.subject) {
-                Some(run) => format!("no backend here takes {} for {}", command.action.name(), run.target.source),
-                None => format!("no backend here takes {}", command.action.name()),
-            };
-            self.push(id, Stage::Failed { why });
-            self.finish(id);
-            return;
-        }
         self.push(id, Stage::Sent);
         let (id, limit) = (id.clone(), self.settings.answer);
         self.tasks.spawn(async move {
@@ -95,13 +85,14 @@ impl State {
 
     /// The backends have answered.
     pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
-        let (mut notes, mut missed) = (Vec::new(), Vec::new());
+        let (mut notes, mut missed, mut told) = (Vec::new(), Vec::new(), Vec::new());
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
         for (source, result) in results {
             match result {
                 Ok(answer) => {
                     accepted = true;
                     notes.push((source, answer.note));
+                    told.extend(answer.targets);
                 }
                 Err(NotDone::Refused(refusal)) => {
                     missed.push(format!("{source}: {refusal}"));
@@ -119,6 +110,7 @@ impl State {
         let Some(following) = self.commands.get_mut(id) else { return };
         following.doing = Doing::Following;
         following.notes = notes;
+        following.told = told;
         following.watched = now();
         following.missed.clone_from(&missed);
         match (unknown, accepted, refused) {

@@ -11,18 +11,22 @@ use jiff::{SignedDuration, Timestamp};
 /// How long an effect is watched for being undone.
 const SIGHT: SignedDuration = SignedDuration::from_mins(10);
 
+/// A hold of at most so many targets is looked at with each change of one of them.
+const AT_ONCE: usize = 64;
+
 /// How long the effect of an action is waited for.
 const fn patience(action: Action) -> SignedDuration {
     match action {
-        Action::Pause | Action::Abort | Action::Reject | Action::Hold | Action::Release => {
-            SignedDuration::from_secs(60)
-        }
+        Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
+        // Stable may have to grow first, and the candidate's instances finish their requests.
+        Action::Abort | Action::Reject => SignedDuration::from_mins(5),
         Action::Resume | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
             SignedDuration::from_mins(2)
         }
         // Instances may have to be started and become ready first.
-        Action::Promote | Action::Rollback | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
-        Action::PromoteFull | Action::Restart => SignedDuration::from_mins(20),
+        Action::Promote | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
+        // Instance by instance, each after the one before.
+        Action::PromoteFull | Action::Restart | Action::Rollback => SignedDuration::from_mins(20),
     }
 }
 
@@ -36,10 +40,12 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
         Action::Pause | Action::Hold => forward,
         Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve => old == Action::Pause,
-        Action::Deploy | Action::Retry => matches!(
+        Action::Deploy => matches!(
             old,
             Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Pause | Action::Deploy
         ),
+        // A backend may take a retry while the abort is still on its way.
+        Action::Retry => forward || matches!(old, Action::Pause | Action::Deploy | Action::Abort | Action::Reject),
         Action::Release => old == Action::Hold,
         Action::Restart | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
     }
@@ -56,13 +62,26 @@ const fn rank(stage: &Stage) -> u8 {
     }
 }
 
+impl Following {
+    /// Can no row change what is known of it any more?
+    fn is_settled(&self, now: Timestamp) -> bool {
+        let seen = |at: Timestamp| now.duration_since(at) <= SIGHT;
+        let watched = self
+            .receipt
+            .stages
+            .last()
+            .is_some_and(|last| matches!(last.stage, Stage::Effective { .. }) && seen(last.at));
+        self.doing == Doing::Done && !watched
+    }
+}
+
 impl State {
     /// Are two commands about the same target?
     pub fn meets(&self, new: &Following, old: &Following) -> bool {
         let (new, old) = (&new.receipt.command.subject, &old.receipt.command.subject);
         match (new, old) {
             (Subject::Scope { selector, .. }, _) => self.row(old).is_some_and(|rollout| selector.matches(rollout)),
-            (Subject::Hold(a), Subject::Hold(b)) => a == b,
+            (Subject::Hold { .. }, Subject::Hold { .. }) => new == old,
             _ => self.target(new).is_some_and(|target| self.target(old) == Some(target)),
         }
     }
@@ -115,18 +134,30 @@ impl State {
 
     /// Something about a target changed: looks at every command that is about it.
     pub fn touch(&mut self, target: &Target) {
-        let concerned = |following: &Following| {
-            let subject = &following.receipt.command.subject;
-            matches!(subject, Subject::Scope { .. } | Subject::Hold(_)) || self.target(subject) == Some(target)
-        };
-        let all = self.commands.iter().filter(|(_, following)| concerned(following));
-        let ids: Vec<(CommandId, Doing)> = all.map(|(id, following)| (id.clone(), following.doing)).collect();
+        let (commands, now) = (&self.commands, now());
+        self.live.retain(|id| commands.get(id).is_some_and(|following| !following.is_settled(now)));
+        let all = self.live.iter().filter_map(|id| Some((id, self.commands.get(id)?)));
+        let concerned = all.filter(|(_, following)| self.concerns(following, target));
+        let ids: Vec<(CommandId, Doing)> = concerned.map(|(id, following)| (id.clone(), following.doing)).collect();
         for (id, doing) in ids {
             match doing {
                 Doing::Following => self.evaluate(&id),
                 Doing::Done => self.look_back(&id),
                 Doing::Reading | Doing::Recording | Doing::Executing => {}
             }
+        }
+    }
+
+    fn concerns(&self, following: &Following, target: &Target) -> bool {
+        match &following.receipt.command.subject {
+            // One that stops thousands is looked at once a second, not with each of their rows.
+            Subject::Scope { .. } => following.receipt.targets.len() <= AT_ONCE,
+            Subject::Hold { .. } => true,
+            Subject::Deployment { source, service, environment, .. } => {
+                let row = self.board.rollout(target).filter(|row| row.run.target.source == *source);
+                row.is_some_and(|row| row.service == *service && row.environment == *environment)
+            }
+            subject => self.target(subject) == Some(target),
         }
     }
 
@@ -140,7 +171,13 @@ impl State {
     }
 
     pub fn unfinished(&self) -> impl Iterator<Item = (&CommandId, &Following)> {
-        self.commands.iter().filter(|(_, following)| following.doing == Doing::Following)
+        let live = self.live.iter().filter_map(|id| self.commands.get_key_value(id));
+        live.filter(|(_, following)| following.doing == Doing::Following)
+    }
+
+    /// Is anything waited for that time alone may bring?
+    pub fn is_waiting(&self) -> bool {
+        self.unfinished().next().is_some()
     }
 
     /// How far is it now?
@@ -151,12 +188,10 @@ impl State {
         let subject = &following.receipt.command.subject;
         let (stage, targets) = match subject {
             Subject::Scope { .. } => self.hold_stage(following),
-            Subject::Hold(hold) => {
-                let gone = self.board.holds().all(|known| known.id != *hold);
-                (
-                    if gone { effective(format!("hold {hold} is no longer in force")) } else { Stage::Accepted },
-                    Vec::new(),
-                )
+            Subject::Hold { source, id } => {
+                let gone = self.board.hold(source, id).is_none();
+                let stage = if gone { effective(format!("hold {id} is no longer in force")) } else { Stage::Accepted };
+                (stage, Vec::new())
             }
             _ => (self.progress(following), Vec::new()),
         };
@@ -206,9 +241,8 @@ impl State {
         match (&command.subject, command.action) {
             (Subject::Approval { id, .. }, _) => self.vote_stage(following, id, stage),
             // These have no rollout to look at: the board's rows are the evidence.
-            (Subject::Release { service, version }, Action::AddRelease | Action::RemoveRelease) => {
-                let mut releases = self.board.releases();
-                let stored = releases.find(|release| release.service == *service && release.version == *version);
+            (Subject::Release { source, service, version }, Action::AddRelease | Action::RemoveRelease) => {
+                let stored = self.board.release(source, service, version);
                 match (stored, command.action) {
                     (Some(release), Action::AddRelease) => {
                         let digests: Vec<_> =
@@ -246,8 +280,13 @@ impl State {
         let Subject::Scope { selector, .. } = &following.receipt.command.subject else {
             return (Stage::Accepted, Vec::new());
         };
-        let mut holds: Vec<&Hold> = Vec::new();
+        let (mut holds, mut idle): (Vec<&Hold>, Vec<String>) = (Vec::new(), Vec::new());
         for (source, note) in &following.notes {
+            // It says that there was nothing to hold.
+            if note.as_ref().is_some_and(|note| !note.split_whitespace().any(|word| word.starts_with("H-"))) {
+                idle.extend(note.clone());
+                continue;
+            }
             let named =
                 |hold: &&Hold| note.as_ref().is_some_and(|note| note.split_whitespace().any(|w| w == hold.id.as_str()));
             let alike = |hold: &&Hold| hold.selector == *selector && hold.owner == following.receipt.actor.name;
@@ -260,11 +299,19 @@ impl State {
             holds.push(hold);
         }
         let targets = holds.iter().flat_map(|hold| hold.targets.iter().map(|target| self.held(hold, target)));
-        let targets: Vec<TargetResult> = targets.collect();
+        // Marks come one by one: what the backend told of is awaited, too.
+        let is_shown = |hold: &Hold, told: &HoldTarget| hold.targets.iter().any(|of| of.run.target == told.run.target);
+        let awaited = holds.iter().flat_map(|hold| {
+            let told = following.told.iter().filter(|told| told.run.target.source == hold.source);
+            told.filter(|told| !is_shown(hold, told)).map(|told| self.held(hold, told))
+        });
+        let targets: Vec<TargetResult> = targets.chain(awaited).collect();
         let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
         let ids = ids.join(", ");
         let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
-        let stage = if holds.is_empty() {
+        let stage = if holds.is_empty() && !idle.is_empty() && following.missed.is_empty() {
+            effective(idle.join("; "))
+        } else if holds.is_empty() {
             Stage::Accepted
         } else if targets.iter().any(|target| !target.stage.is_final()) {
             Stage::Observed
@@ -273,7 +320,7 @@ impl State {
             following.missed.iter().for_each(|missed| why = format!("{why}; {missed}"));
             Stage::Failed { why }
         } else {
-            effective(format!("hold {ids}: {} rollouts stand still, new ones wait", targets.len()))
+            effective(format!("hold {ids}: {} rollouts stand still", targets.len()))
         };
         (stage, targets)
     }

@@ -43,8 +43,9 @@ impl HubSettings {
     pub fn new(source: SourceId, policy: Policy, ledger: Ledger) -> HubSettings {
         let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let id = HubId(uuid::Uuid::now_v7().to_string());
-        let answer = SignedDuration::from_secs(10);
-        HubSettings { id, source, epoch, policy, ledger, ring: 4096, lag: 1024, answer }
+        // A backend may have to read before it acts, on a slow link, and says itself how it fared.
+        let answer = SignedDuration::from_secs(20);
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 1024, answer }
     }
 }
 
@@ -58,7 +59,8 @@ pub(super) enum Request {
 /// Where the outcome of a submission goes.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, Refusal>>;
 
-/// A handle to a hub. The hub ends when the last one is dropped.
+/// A handle to a hub. The hub ends when the last one is dropped; what it is carrying out then is
+/// heard out for some seconds.
 #[derive(Debug, Clone)]
 pub struct Hub {
     /// For commands that reduce exposure: never full, always served first.

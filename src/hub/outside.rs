@@ -1,11 +1,17 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
 use super::state::{Doing, Done, Following, State, now};
-use crate::ledger::{Appended, Entry, LedgerError};
+use crate::ledger::{Appended, Entry, Known, LedgerError};
 use crate::model::{
     Action, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Receipt, ReceiptId,
-    Rollout, Stage, Subject, Target,
+    SourceId, Stage, Subject, Target,
 };
+use jiff::SignedDuration;
+
+/// A rollout that ended longer ago is told again by its backend, not ended just now.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
+/// How far the clocks of two machines may be apart.
+const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
 impl State {
     /// Records a command before anything is done.
@@ -25,7 +31,9 @@ impl State {
     fn requested(&self, id: &CommandId) -> Option<Entry> {
         let following = self.commands.get(id)?;
         let (receipt, before) = (Box::new(following.receipt.clone()), following.before.clone().map(Box::new));
-        Some(Entry::Requested { receipt, before })
+        let recipients = self.recipients(following.action(), &following.receipt.command.subject);
+        let sources = recipients.iter().map(|recipient| recipient.capabilities().source).collect();
+        Some(Entry::Requested { receipt, before, hub: Some(self.settings.id.clone()), sources })
     }
 
     /// Records the newest stage of a command.
@@ -68,13 +76,14 @@ impl State {
     pub fn find(&mut self, id: &CommandId) {
         let (id, ledger) = (id.clone(), self.settings.ledger.clone());
         self.tasks.spawn(async move {
-            let result = ledger.receipt(id.as_str()).await.map(|found| found.map(|(receipt, _)| Box::new(receipt)));
+            let result = ledger.receipt(id.as_str()).await.map(|found| found.map(|known| Box::new(known.receipt)));
             Done::Found { id, result }
         });
     }
 
-    /// Brings back what the ledger knows of commands: finished ones for repeated submissions,
-    /// unfinished ones to be followed on, never to be sent again.
+    /// Brings back what the ledger knows of commands at the sources of this hub: finished ones for
+    /// repeated submissions, unfinished ones to be followed on, never to be sent again. Other hubs
+    /// of the same user share the ledger: those that live follow their own.
     pub async fn restore(&mut self) {
         let ledger = self.settings.ledger.clone();
         let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -93,22 +102,26 @@ impl State {
         match known {
             Ok(receipts) => {
                 self.ledger_works();
-                for (receipt, before) in receipts {
-                    self.remember(receipt, before);
+                for known in receipts {
+                    self.remember(known);
                 }
             }
             Err(error) => self.ledger_fails(&error),
         }
     }
 
-    fn remember(&mut self, receipt: Receipt, before: Option<Rollout>) {
-        let id = receipt.command.id.clone();
-        if self.commands.contains_key(&id) {
+    fn remember(&mut self, known: Known) {
+        let id = known.receipt.command.id.clone();
+        let elsewhere = known.hub.as_ref().is_some_and(|hub| self.settings.ledger.alive(hub));
+        if elsewhere || self.commands.contains_key(&id) || !self.hosts(&known) {
             return;
         }
+        let Known { receipt, before, sources, .. } = known;
         let stage = receipt.stage().clone();
         let doing = if stage.is_final() { Doing::Done } else { Doing::Following };
-        let following = Following { before, ..Following::new(receipt, doing) };
+        let notes = sources.into_iter().map(|source| (source, None)).collect();
+        let following = Following { before, notes, ..Following::new(receipt, doing) };
+        self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match stage {
             Stage::Requested | Stage::Sent => {
@@ -119,47 +132,50 @@ impl State {
         }
     }
 
-    /// Records what a backend tells of by itself.
+    /// Did it go to a backend of this hub?
+    fn hosts(&self, known: &Known) -> bool {
+        let here = |source: &SourceId| self.orchestrator(source).is_some();
+        match known.receipt.command.subject.source() {
+            _ if !known.sources.is_empty() => known.sources.iter().any(here),
+            Some(source) => here(source),
+            None => true,
+        }
+    }
+
+    /// Records what a backend tells of by itself: what [`is_observed`].
     pub fn observe(&mut self, entity: &Entity) {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
             Entity::Hold(hold) => self.write(&Entry::Hold(hold.clone())),
             Entity::Deployment(deployment) => {
-                let receipt = self.asked_for(deployment);
+                let own = self.commands.values().map(|following| &following.receipt);
+                let receipt = asked_for(own, deployment);
                 let evidence = self.against(deployment).cloned().map(Box::new);
-                self.write(&Entry::Observed { deployment: deployment.clone(), receipt, evidence });
+                let ended = Entry::Observed { deployment: deployment.clone(), receipt, evidence };
+                self.ended(deployment, ended);
             }
             _ => {}
         }
     }
 
-    /// The command of this hub that ended the rollout so, if one did.
-    fn asked_for(&self, deployment: &Deployment) -> Option<ReceiptId> {
-        let fits = |action: Action| match deployment.outcome {
-            DeploymentOutcome::Aborted => matches!(action, Action::Abort | Action::Reject),
-            DeploymentOutcome::RolledBack => matches!(action, Action::Rollback | Action::Abort),
-            DeploymentOutcome::Succeeded => {
-                matches!(action, Action::Promote | Action::PromoteFull | Action::Approve | Action::Deploy)
-            }
-            DeploymentOutcome::Superseded => action == Action::Deploy,
-            DeploymentOutcome::Failed => false,
+    /// Records the end of a rollout. Where no command of this hub asked for it, another hub that
+    /// shares the ledger may have: what one's own colleague on the next screen did is no outside change.
+    fn ended(&mut self, deployment: &Deployment, entry: Entry) {
+        let Entry::Observed { receipt: None, evidence, .. } = entry else { return self.write(&entry) };
+        let of_late = now().duration_since(deployment.ended) < LATE;
+        let Some(since) = deployment.started.checked_sub(SLACK).ok().filter(|_| of_late) else {
+            return self.write(&Entry::Observed { deployment: Box::new(deployment.clone()), receipt: None, evidence });
         };
-        let about = |subject: &Subject| match subject {
-            Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
-            Subject::Deployment { service, environment, .. } => {
-                *service == deployment.service && *environment == deployment.environment
-            }
-            _ => false,
-        };
-        let sent = self.commands.values().filter(|following| {
-            fits(following.action())
-                && about(&following.receipt.command.subject)
-                && matches!(
-                    following.receipt.stage(),
-                    Stage::Sent | Stage::Accepted | Stage::Observed | Stage::Effective { .. } | Stage::Unknown { .. }
-                )
+        let (ledger, deployment) = (self.settings.ledger.clone(), Box::new(deployment.clone()));
+        self.tasks.spawn(async move {
+            let known = ledger.asked_since(since).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "cannot look for the command of another hub");
+                Vec::new()
+            });
+            let receipt = asked_for(known.iter().map(|known| &known.receipt), &deployment);
+            let entry = Entry::Observed { deployment, receipt, evidence };
+            Done::Written { result: ledger.append_urgent(&entry).await }
         });
-        sent.max_by_key(|following| following.asked()).map(|following| following.receipt.id.clone())
     }
 
     /// The last judgement that failed the run.
@@ -168,6 +184,42 @@ impl State {
         let failing = of_run.filter(|e| e.analysis.as_ref().is_some_and(|a| a.verdict == MetricVerdict::Fail));
         failing.max_by_key(|evidence| evidence.at)
     }
+}
+
+/// The command that ended the rollout so, if one did.
+fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deployment) -> Option<ReceiptId> {
+    let fits = |action: Action| match deployment.outcome {
+        DeploymentOutcome::Aborted => matches!(action, Action::Abort | Action::Reject),
+        DeploymentOutcome::RolledBack => matches!(action, Action::Rollback | Action::Abort),
+        DeploymentOutcome::Succeeded => {
+            matches!(action, Action::Promote | Action::PromoteFull | Action::Approve | Action::Deploy)
+        }
+        DeploymentOutcome::Superseded => action == Action::Deploy,
+        DeploymentOutcome::Failed => false,
+    };
+    let about = |subject: &Subject| match subject {
+        Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
+        Subject::Deployment { source, service, environment, .. } => {
+            *source == deployment.run.target.source
+                && *service == deployment.service
+                && *environment == deployment.environment
+        }
+        _ => false,
+    };
+    let sent = receipts.filter(|receipt| {
+        fits(receipt.command.action)
+            && about(&receipt.command.subject)
+            && matches!(
+                receipt.stage(),
+                Stage::Sent | Stage::Accepted | Stage::Observed | Stage::Effective { .. } | Stage::Unknown { .. }
+            )
+    });
+    sent.max_by_key(|receipt| receipt.stages.first().map(|record| record.at)).map(|receipt| receipt.id.clone())
+}
+
+/// Is a new row of that sort recorded?
+pub(super) const fn is_observed(entity: &Entity) -> bool {
+    matches!(entity, Entity::Evidence(_) | Entity::Hold(_) | Entity::Deployment(_))
 }
 
 /// The target that a row is about: commands on it may have moved.

@@ -6,7 +6,8 @@ use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Ledger, verify};
 use crate::model::{
-    Action, Actor, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Rollout, Subject,
+    Action, Actor, Decision, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Subject,
 };
 use tokio::sync::oneshot;
 
@@ -20,7 +21,7 @@ impl State {
                 self.tasks.spawn(async move { Done::Inspected { result: inspect(orchestrator, run).await, answer } });
                 return;
             }
-            Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity.clone()).collect()),
+            Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity).collect()),
             Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
             Query::VerifyLedger => {
                 let ledger = self.settings.ledger.clone();
@@ -58,9 +59,13 @@ impl State {
                 });
             }
             _ => {
+                let untaken = self.untaken(action, &subject);
                 let mut prepared = prepare(&self.settings.policy, &self.board, &actor, action, &subject, now());
                 if let Some(forecast) = self.own_forecast(action, self.row(&subject)) {
                     prepared.forecast.take_over(forecast);
+                }
+                if let Some(refusal) = untaken {
+                    prepared.decision = Decision::Refuse(refusal);
                 }
                 let _ = answer.send(Reply::Prepared(Box::new(prepared))); // the asker may be gone
             }

@@ -7,11 +7,11 @@ use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, LinkState, Receipt, Refusal, Reply, Rollout, Scope,
-    Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -44,6 +44,8 @@ pub(super) struct Following {
     pub waiters: Vec<Answer>,
     /// What each backend said to it.
     pub notes: Vec<(SourceId, Option<String>)>,
+    /// What each backend said of each target of a scope.
+    pub told: Vec<HoldTarget>,
     /// Backends that did not take it, and why, where others did.
     pub missed: Vec<String>,
     /// A later command took its place before it was sent.
@@ -61,6 +63,7 @@ impl Following {
             authorized: None,
             waiters: Vec::new(),
             notes: Vec::new(),
+            told: Vec::new(),
             missed: Vec::new(),
             superseded: None,
             watched: now(),
@@ -103,6 +106,8 @@ pub(super) struct State {
     pub board: Board,
     pub feed: Feed,
     pub commands: BTreeMap<CommandId, Following>,
+    /// Those of them that a change of a row may still move.
+    pub live: BTreeSet<CommandId>,
     pub tasks: JoinSet<Done>,
     /// History rows told since the board was last trimmed.
     pub untrimmed: usize,
@@ -154,9 +159,8 @@ impl State {
     pub fn target<'a>(&'a self, subject: &'a Subject) -> Option<&'a Target> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target),
-            Subject::Deployment { service, environment, .. } => {
-                let mut rollouts = self.board.rollouts();
-                rollouts.find(|r| r.service == *service && r.environment == *environment).map(|r| &r.run.target)
+            Subject::Deployment { source, service, environment, .. } => {
+                self.board.place(source, service, environment).map(|rollout| &rollout.run.target)
             }
             _ => None,
         }
@@ -169,26 +173,33 @@ impl State {
 
     /// The backends that a command goes to.
     pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Orchestrator>> {
-        let source = match subject {
-            Subject::Run(run) | Subject::Approval { run, .. } => Some(run.target.source.clone()),
-            Subject::Scope { selector, .. } => selector.source.clone(),
-            Subject::Hold(id) => self.board.holds().find(|hold| hold.id == *id).map(|hold| hold.source.clone()),
-            Subject::Deployment { service, environment, .. } => {
-                let mut services = self.board.services();
-                services.find(|s| s.name == *service && s.environments.contains(environment)).map(|s| s.source.clone())
-            }
-            Subject::Release { service, .. } => {
-                self.board.services().find(|known| known.name == *service).map(|service| service.source.clone())
-            }
-            Subject::Config { .. } => None,
-        };
+        let source = subject.source();
         let knows = |o: &&Arc<dyn Orchestrator>| {
             let capabilities = o.capabilities();
-            capabilities.actions.contains(action) && source.as_ref().is_none_or(|source| *source == capabilities.source)
+            capabilities.actions.contains(action) && source.is_none_or(|source| *source == capabilities.source)
         };
         let all = self.orchestrators.iter().filter(knows).cloned();
         // Only a hold means every backend at once.
         if matches!(subject, Subject::Scope { .. }) { all.collect() } else { all.take(1).collect() }
+    }
+
+    /// Why no backend here would take it, where none would.
+    pub fn untaken(&self, action: Action, subject: &Subject) -> Option<Refusal> {
+        if !self.recipients(action, subject).is_empty() {
+            return None;
+        }
+        let (name, none) = (action.name(), RefusalKind::NotApplicable);
+        Some(match subject.source() {
+            Some(source) => match self.orchestrator(source) {
+                Some(backend) => {
+                    let known = backend.capabilities().actions;
+                    let known: Vec<_> = known.iter().map(Action::name).collect();
+                    Refusal::new(none, format!("{source} does not take {name}; it takes {}", known.join(", ")))
+                }
+                None => Refusal::new(RefusalKind::NotFound, format!("there is no source {source} here")),
+            },
+            None => Refusal::new(none, format!("no backend here takes {name}")),
+        })
     }
 
     /// Adds a stage to a receipt, tells it and records it.
@@ -202,12 +213,7 @@ impl State {
     /// Drops the oldest history and the oldest finished commands.
     pub fn trim(&mut self) {
         self.untrimmed = 0;
-        let own = self.own();
-        let scopes: Vec<(EntityRef, Scope)> =
-            self.board.entities().map(|(scope, e)| (e.key(), scope.clone())).collect();
-        let scopes: BTreeMap<_, _> = scopes.into_iter().collect();
-        for key in self.board.trim() {
-            let scope = scopes.get(&key).cloned().unwrap_or_else(|| own.clone());
+        for (scope, key) in self.board.trim() {
             self.feed.publish(Scoped { scope, body: Body::Remove(key) }, now());
         }
         let mut done: Vec<(Timestamp, CommandId)> = self

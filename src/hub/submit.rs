@@ -40,6 +40,7 @@ impl State {
         let run = subject_run(&receipt.command.subject).cloned();
         let mut following = Following::new(receipt, Doing::Reading);
         following.waiters.push(answer);
+        self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match run {
             Some(run) if !reduces => self.read(id, run),
@@ -66,6 +67,9 @@ impl State {
     fn decided(&mut self, id: &CommandId, live: Option<&Rollout>) {
         let Some(following) = self.commands.get(id) else { return };
         let (actor, command) = (&following.receipt.actor, &following.receipt.command);
+        if let Some(refusal) = self.untaken(command.action, &command.subject) {
+            return self.refuse(id, refusal);
+        }
         let (policy, board, at) = (&self.settings.policy, &self.board, now());
         let decision = match live {
             Some(live) => decide_live(policy, board, live, actor, command, at),

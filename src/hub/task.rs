@@ -2,13 +2,13 @@
 
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
-use super::outside::target_of;
-use super::state::{Done, State, now};
+use super::outside::{is_observed, target_of};
+use super::state::{Doing, Done, State, now};
 use crate::board::Board;
 use crate::integration::orchestrator::Orchestrator;
 use crate::model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
 use futures::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -19,6 +19,9 @@ use tokio::time::{MissedTickBehavior, interval};
 const UPDATES: usize = 1024;
 /// History rows between two trims of the board.
 const TRIM_AFTER: usize = 256;
+
+/// How long the end waits for backends that are carrying something out.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// What a source's watch brings.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
@@ -50,13 +53,19 @@ impl HubTask {
     ) -> HubTask {
         let feed = Feed::new(settings.id.clone(), settings.epoch, settings.ring, settings.lag);
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
-        let state = State { settings, orchestrators, board, feed, commands, tasks, untrimmed: 0 };
+        let live = BTreeSet::new();
+        let state = State { settings, orchestrators, board, feed, commands, live, tasks, untrimmed: 0 };
         HubTask { state, urgent, ordinary }
     }
 
     /// Runs until the last [`super::Hub`] is dropped; then ends its tasks and returns.
     pub async fn run(self) {
         let HubTask { mut state, mut urgent, mut ordinary } = self;
+        // Before anything of this hub is in the ledger, so that no other hub takes it for a dead one's.
+        let presence = state.settings.ledger.appear(&state.settings.id);
+        if let Err(error) = &presence {
+            state.ledger_fails(error);
+        }
         state.restore().await;
         let (sender, mut updates) = mpsc::channel(UPDATES);
         let mut sources = JoinSet::new();
@@ -67,7 +76,7 @@ impl HubTask {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = state.unfinished().next().is_some();
+            let waiting = state.is_waiting();
             tokio::select! {
                 biased;
                 request = urgent.recv() => match request {
@@ -90,8 +99,22 @@ impl HubTask {
                 } => {}
             }
         }
+        // A command on its way is heard out, so that its outcome is recorded.
+        let hears = async {
+            while state.carries_out() {
+                match state.tasks.join_next().await {
+                    Some(Ok(done)) => state.done(done),
+                    Some(Err(error)) => tracing::error!(%error, "a task of the hub failed"),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(GOODBYE, hears).await.is_err() {
+            tracing::warn!("a backend did not answer before the end; the next start observes what it did");
+        }
         sources.shutdown().await;
         state.tasks.shutdown().await;
+        drop(presence);
     }
 }
 
@@ -106,6 +129,11 @@ async fn watch(orchestrator: Arc<dyn Orchestrator>, updates: mpsc::Sender<Watche
 }
 
 impl State {
+    /// Is a backend carrying something out, or about to?
+    fn carries_out(&self) -> bool {
+        self.commands.values().any(|following| matches!(following.doing, Doing::Recording | Doing::Executing))
+    }
+
     fn serve(&mut self, request: Request) {
         match request {
             Request::Submit { actor, command, answer } => self.submit(actor, command, answer),
@@ -154,8 +182,7 @@ impl State {
     fn told(&mut self, scoped: Scoped) {
         let target = match &scoped.body {
             Body::Upsert(entity) => {
-                let new = self.board.scope(&entity.key()).is_none();
-                if new {
+                if is_observed(entity) && self.board.scope(&entity.key()).is_none() {
                     self.observe(entity);
                 }
                 if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {

@@ -1,6 +1,8 @@
 //! Records and the hash that chains them.
 
-use crate::model::{Deployment, Evidence, Hold, Receipt, ReceiptId, Refusal, Rollout, StageRecord, TargetResult};
+use crate::model::{
+    Deployment, Evidence, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, SourceId, StageRecord, TargetResult,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -73,6 +75,12 @@ pub enum Entry {
         receipt: Box<Receipt>,
         /// The row that it was decided on, for following its effect after a restart.
         before: Option<Box<Rollout>>,
+        /// The hub that carries it out and follows it.
+        #[serde(default)]
+        hub: Option<HubId>,
+        /// The backends that it goes to.
+        #[serde(default)]
+        sources: Vec<SourceId>,
     },
     /// A command was refused before anything was done.
     Refused {
@@ -115,6 +123,24 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Reads a record's body, those of before subjects named their source included: then there was one
+    /// backend, `local`.
+    pub(super) fn read(mut body: serde_json::Value) -> serde_json::Result<Entry> {
+        if let Some(subject) = body.pointer_mut("/data/receipt/command/subject") {
+            let kind = subject.get("type").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+            match (kind.as_str(), subject.get_mut("data")) {
+                ("hold", Some(data)) if data.is_string() => {
+                    *data = serde_json::json!({ "source": "local", "id": data.take() });
+                }
+                ("deployment" | "release", Some(serde_json::Value::Object(data))) => {
+                    data.entry("source").or_insert_with(|| "local".into());
+                }
+                _ => {}
+            }
+        }
+        serde_json::from_value(body)
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -1,6 +1,6 @@
 //! Where urgent records go when the store can't be written: a file that already has its blocks.
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
@@ -27,6 +27,19 @@ pub(super) struct Spilled {
 pub(super) struct Spill {
     file: File,
     end: u64,
+}
+
+/// The file is ours alone while this lives.
+#[derive(Debug)]
+pub(super) struct SpillLock {
+    file: File,
+}
+
+impl Drop for SpillLock {
+    fn drop(&mut self) {
+        // A lock that can't be lifted goes with the file.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
 }
 
 impl Spill {
@@ -66,10 +79,20 @@ impl Spill {
         self.end == 0
     }
 
+    /// Keeps other processes off the file until what this gives is dropped.
+    pub fn lock(&self) -> io::Result<SpillLock> {
+        let file = self.file.try_clone()?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(SpillLock { file })
+    }
+
     /// Durable when it returns.
     pub fn push(&mut self, spilled: &Spilled) -> io::Result<()> {
         let mut line = serde_json::to_vec(spilled)?;
         line.push(b'\n');
+        let _lock = self.lock()?;
+        // Another process may have added to it, or have emptied it.
+        self.end = self.text()?.len() as u64;
         self.file.write_all_at(&line, self.end)?;
         self.file.sync_data()?;
         self.end += line.len() as u64;
@@ -79,6 +102,7 @@ impl Spill {
     /// All records; a last line that a crash cut short is told apart and dropped.
     pub fn lines(&mut self) -> io::Result<Vec<Spilled>> {
         let text = self.text()?;
+        self.end = text.len() as u64;
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         let lines = text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()

@@ -4,6 +4,8 @@ use super::record::{Fields, GENESIS, Kind, Record, hex};
 use super::spill::{Spill, Spilled};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -99,21 +101,47 @@ pub(super) fn database(dir: &Path) -> PathBuf {
     dir.join("ledger.db")
 }
 
+/// Held by a process while it opens the store or says that it lives.
+pub(super) struct OpenLock {
+    _file: File,
+}
+
+impl OpenLock {
+    pub fn take(dir: &Path) -> Result<OpenLock, LedgerError> {
+        let path = dir.join("ledger.lock");
+        let io = |step| {
+            let path = path.clone();
+            move |source| LedgerError::Io { path, step, source }
+        };
+        let file = File::create(&path).map_err(io("make its lock"))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(|error| io("lock it")(error.into()))?;
+        Ok(OpenLock { _file: file })
+    }
+}
+
 impl Store {
     pub fn open(dir: &Path, busy: Duration) -> Result<Store, LedgerError> {
-        let connection = Connection::open(database(dir)).map_err(sqlite("open"))?;
+        // SQLite changes the journal's mode without waiting for other processes: one after the other.
+        let opening = OpenLock::take(dir)?;
+        let mut connection = Connection::open(database(dir)).map_err(sqlite("open"))?;
         connection.busy_timeout(busy).map_err(sqlite("open"))?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite("open"))?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite("open"))?;
-        let found: i64 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite("open"))?;
+        let version = |connection: &Connection| {
+            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).map_err(sqlite("open"))
+        };
+        let found = version(&connection)?;
         if found > LEDGER_VERSION {
             return Err(LedgerError::Newer { found, known: LEDGER_VERSION });
         }
         if found == 0 {
-            let script = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {LEDGER_VERSION}; COMMIT;");
-            connection.execute_batch(&script).map_err(sqlite("create"))?;
+            let begun =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite("create"))?;
+            let script = format!("{SCHEMA} PRAGMA user_version = {LEDGER_VERSION};");
+            begun.execute_batch(&script).map_err(sqlite("create"))?;
+            begun.commit().map_err(sqlite("create"))?;
         }
+        drop(opening);
         Ok(Store { connection })
     }
 
@@ -146,6 +174,8 @@ impl Store {
     pub fn merge(&mut self, spill: &mut Spill, now: &str) -> Result<usize, LedgerError> {
         let read =
             |source| LedgerError::Io { path: PathBuf::from("ledger.spill"), step: "read the spilled records", source };
+        // Two processes that merged at once would both bring in the same records.
+        let _lock = spill.lock().map_err(read)?;
         let lines = spill.lines().map_err(read)?;
         let drafts: Vec<Draft> = lines.iter().map(|line| merged(line, now)).collect();
         // A crash between the commit and the clearing of the file leaves lines that are in already.
@@ -196,6 +226,24 @@ impl Store {
         let rows = statement.query_map([limit], |row| row.get(0)).map_err(sqlite("read"))?;
         let mut ids = rows.collect::<Result<Vec<String>, _>>().map_err(sqlite("read"))?;
         ids.reverse();
+        Ok(ids)
+    }
+
+    /// Ids of the commands that were asked for since then, oldest first.
+    pub fn asked_since(&self, at: &str) -> Result<Vec<String>, LedgerError> {
+        // From the newest back, as far as needed: the chain may be long.
+        let sql = "SELECT subject, at FROM records WHERE kind IN ('requested', 'spilled') ORDER BY seq DESC";
+        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query([]).map_err(sqlite("read"))?;
+        let mut ids = Vec::new();
+        while let Some(row) = rows.next().map_err(sqlite("read"))? {
+            if row.get_ref(1).and_then(|told| Ok(told.as_str()? < at)).map_err(sqlite("read"))? {
+                break;
+            }
+            ids.push(row.get(0).map_err(sqlite("read"))?);
+        }
+        ids.reverse();
+        ids.dedup();
         Ok(ids)
     }
 

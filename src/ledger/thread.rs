@@ -1,9 +1,10 @@
 //! The ledger's thread and the handle to it.
 
+use super::presence::{self, Presence};
 use super::record::{Entry, Kind, Record};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
-use crate::model::{Receipt, Rollout};
+use crate::model::{HubId, Receipt, Rollout, SourceId};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -49,6 +50,20 @@ enum Read {
     Unfinished,
     Commands(u32),
     About(String),
+    Since(String),
+}
+
+/// A command as the ledger knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Known {
+    /// How far it is.
+    pub receipt: Receipt,
+    /// The row that it was decided on.
+    pub before: Option<Rollout>,
+    /// The hub that carries it out; `None` in records of before hubs said so.
+    pub hub: Option<HubId>,
+    /// The backends that it went to; as above.
+    pub sources: Vec<SourceId>,
 }
 
 /// A handle to the ledger; clones share its thread. Dropping the last one waits until everything
@@ -151,33 +166,51 @@ impl Ledger {
     }
 
     /// Commands without a final stage, with the row that each was decided on, oldest first.
-    pub async fn unfinished(&self) -> Result<Vec<(Receipt, Option<Rollout>)>, LedgerError> {
+    pub async fn unfinished(&self) -> Result<Vec<Known>, LedgerError> {
         Ok(receipts(&self.read(Read::Unfinished).await?))
     }
 
     /// The newest commands, finished or not, oldest first.
-    pub async fn receipts(&self, limit: u32) -> Result<Vec<(Receipt, Option<Rollout>)>, LedgerError> {
+    pub async fn receipts(&self, limit: u32) -> Result<Vec<Known>, LedgerError> {
         Ok(receipts(&self.read(Read::Commands(limit)).await?))
     }
 
     /// One command, if it was ever recorded.
-    pub async fn receipt(&self, id: &str) -> Result<Option<(Receipt, Option<Rollout>)>, LedgerError> {
+    pub async fn receipt(&self, id: &str) -> Result<Option<Known>, LedgerError> {
         Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
+    }
+
+    /// Commands that were asked for since then, by any hub, oldest first.
+    pub async fn asked_since(&self, since: Timestamp) -> Result<Vec<Known>, LedgerError> {
+        Ok(receipts(&self.read(Read::Since(since.to_string())).await?))
+    }
+
+    /// Says that a hub lives, until what this gives is dropped.
+    pub fn appear(&self, hub: &HubId) -> Result<Presence, LedgerError> {
+        presence::appear(&self.shared.dir, hub)
+    }
+
+    /// Does that hub live, in this process or another one?
+    #[must_use]
+    pub fn alive(&self, hub: &HubId) -> bool {
+        presence::alive(&self.shared.dir, hub)
     }
 }
 
 /// Puts receipts together from their records.
-fn receipts(records: &[Record]) -> Vec<(Receipt, Option<Rollout>)> {
-    let mut found: Vec<(Receipt, Option<Rollout>)> = Vec::new();
+fn receipts(records: &[Record]) -> Vec<Known> {
+    let mut found: Vec<Known> = Vec::new();
     for record in records {
         let body = match record.kind {
             Kind::Spilled => record.body.get("data").and_then(|data| data.get("entry")).cloned().unwrap_or_default(),
             _ => record.body.clone(),
         };
-        match serde_json::from_value(body) {
-            Ok(Entry::Requested { receipt, before }) => found.push((*receipt, before.map(|before| *before))),
+        match Entry::read(body) {
+            Ok(Entry::Requested { receipt, before, hub, sources }) => {
+                found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
+            }
             Ok(Entry::Stage { receipt: id, stage, targets, grade }) => {
-                if let Some((receipt, _)) = found.iter_mut().rev().find(|(receipt, _)| receipt.id == id) {
+                if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
                     if !targets.is_empty() {
@@ -223,6 +256,7 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
         Read::About(id) => return store.about(id),
         Read::Unfinished => store.commands(true, u32::MAX)?,
         Read::Commands(limit) => store.commands(false, *limit)?,
+        Read::Since(at) => store.asked_since(at)?,
     };
     let mut records = Vec::new();
     for id in ids {

@@ -86,10 +86,17 @@ pub enum Subject {
         /// Those that matched when the person confirmed; informative, a hold takes all that match.
         frozen: Vec<Run>,
     },
-    /// One hold: release.
-    Hold(HoldId),
+    /// One hold: release. Each backend counts its own, so that an id alone could mean two.
+    Hold {
+        /// Where it is in force.
+        source: SourceId,
+        /// Which.
+        id: HoldId,
+    },
     /// A new rollout: deploy.
     Deployment {
+        /// At which backend.
+        source: SourceId,
         /// What.
         service: ServiceName,
         /// Where to.
@@ -101,6 +108,8 @@ pub enum Subject {
     },
     /// One stored release: add (the artifact travels beside the command), remove.
     Release {
+        /// At which backend.
+        source: SourceId,
         /// Whose.
         service: ServiceName,
         /// Which.
@@ -113,6 +122,21 @@ pub enum Subject {
         /// Where the person has it, for messages; also the base of relative paths.
         path: String,
     },
+}
+
+impl Subject {
+    /// The one backend that it is about; `None` where it names none.
+    #[must_use]
+    pub fn source(&self) -> Option<&SourceId> {
+        match self {
+            Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target.source),
+            Subject::Scope { selector, .. } => selector.source.as_ref(),
+            Subject::Hold { source, .. } | Subject::Deployment { source, .. } | Subject::Release { source, .. } => {
+                Some(source)
+            }
+            Subject::Config { .. } => None,
+        }
+    }
 }
 
 /// One request to change something.

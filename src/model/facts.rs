@@ -31,10 +31,14 @@ pub enum Fact {
     Config,
     /// What the run stands still for: by whom or since when; a pause that ended and began anew is another.
     Pause,
+    /// When its instances were replaced on request; with ` pending` behind it until all are. No pin binds it.
+    Restart,
+    /// Revisions within which the backend takes going back for a promotion in full. No pin binds it.
+    Window,
 }
 
 impl Fact {
-    const ALL: [Fact; 9] = [
+    const ALL: [Fact; 11] = [
         Fact::Workload,
         Fact::Revision,
         Fact::Step,
@@ -44,6 +48,8 @@ impl Fact {
         Fact::Approval,
         Fact::Config,
         Fact::Pause,
+        Fact::Restart,
+        Fact::Window,
     ];
 
     /// The word used in tokens and refusals.
@@ -59,6 +65,8 @@ impl Fact {
             Fact::Approval => "approval",
             Fact::Config => "config",
             Fact::Pause => "pause",
+            Fact::Restart => "restart",
+            Fact::Window => "window",
         }
     }
 
@@ -70,6 +78,9 @@ impl Fact {
     /// binds only who is meant, so that a moving step never voids an abort.
     #[must_use]
     pub const fn counts_for(self, action: Action) -> bool {
+        if matches!(self, Fact::Restart | Fact::Window) {
+            return false;
+        }
         match action.direction() {
             super::Direction::Raises | super::Direction::Neutral => true,
             super::Direction::Reduces => {

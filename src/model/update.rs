@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Version of the vocabulary on every wire. A reader refuses a newer one with a sentence.
-pub const WIRE_VERSION: u32 = 1;
+pub const WIRE_VERSION: u32 = 2;
 
 /// The HTTP header that carries it.
 pub const WIRE_HEADER: &str = "flightdeck-wire";
@@ -35,6 +35,11 @@ pub enum LinkState {
         /// Since when.
         since: Timestamp,
         /// Why.
+        why: String,
+    },
+    /// What is watched does not exist there: complete, and empty.
+    Absent {
+        /// Why, such as `Argo Rollouts is not installed there`.
         why: String,
     },
     /// Not allowed.

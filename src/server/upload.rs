@@ -41,7 +41,8 @@ pub(super) async fn release(
     body: Body,
 ) -> Result<Json<Receipt>, Failure> {
     let Parameters(asked) = asked.map_err(|error| Failure::invalid(error.body_text()))?;
-    let subject = Subject::Release { service: asked.service.into(), version: asked.version.into() };
+    let (source, service, version) = (api.engine.source().clone(), asked.service.into(), asked.version.into());
+    let subject = Subject::Release { source, service, version };
     let id = CommandId(asked.id);
     let command =
         Command { id: id.clone(), action: Action::AddRelease, subject: subject.clone(), pin: None, reason: None };

@@ -4,3 +4,4 @@ mod commands;
 mod confirm;
 mod output;
 mod reference;
+mod sources;

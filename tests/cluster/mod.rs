@@ -4,7 +4,13 @@
 //! Each test has a namespace of its own. All are ignored unless the cluster is there: `./check`
 //! starts one and runs them.
 
+mod commands;
+mod detail;
+mod faults;
 pub mod proxy;
+mod races;
+pub mod rig;
+mod watch;
 
 use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
 use flightdeck::model::SourceId;

@@ -78,7 +78,10 @@ fn a_hold_is_released_by_its_id() {
     assert_eq!(desk.palette().completions[0].help, "everything by bob: incident 12");
     desk.keys("down down enter");
     let asked = desk.asked();
-    assert_eq!(asked[0].1, Query::Prepare { action: Action::Release, subject: Subject::Hold("H-4".into()) });
+    assert_eq!(
+        asked[0].1,
+        Query::Prepare { action: Action::Release, subject: Subject::Hold { source: "local".into(), id: "H-4".into() } }
+    );
     let prepared =
         desk.prepared(&asked[0].1, Decision::Allow { friction: Friction::Challenge("release H-4".to_owned()) });
     let reply = Ok(Box::new(Reply::Prepared(Box::new(prepared))));
@@ -86,7 +89,7 @@ fn a_hold_is_released_by_its_id() {
     desk.wait(400);
     desk.type_text("release H-4");
     desk.key("enter");
-    assert_eq!(desk.submitted()[0].1.subject, Subject::Hold("H-4".into()));
+    assert_eq!(desk.submitted()[0].1.subject, Subject::Hold { source: "local".into(), id: "H-4".into() });
     enter(&mut desk, "release-hold H-9");
     assert_eq!(desk.notice(), "release hold: there is no hold H-9; in force: H-3, H-4");
 }
@@ -102,6 +105,23 @@ fn a_hold_that_somebody_released_meanwhile_is_not_released_again() {
     desk.key("y");
     assert!(desk.submitted().is_empty());
     assert_eq!(desk.said(), "H-3 was released meanwhile");
+}
+
+#[test]
+fn holds_of_one_id_at_two_sources_are_told_apart() {
+    let mut desk = Desk::new();
+    let elsewhere = Hold { source: "prod-eu".into(), owner: "carol".to_owned(), ..hold("H-3") };
+    desk.upsert(Entity::Hold(hold("H-3")));
+    desk.upsert(Entity::Hold(elsewhere));
+    desk.key(":");
+    desk.type_text("rel");
+    assert_eq!(texts(&desk), ["release hold local/H-3", "release hold prod-eu/H-3"]);
+    desk.key("esc");
+    enter(&mut desk, "release-hold H-3");
+    assert_eq!(desk.notice(), "release hold: there is no hold H-3; in force: local/H-3, prod-eu/H-3");
+    enter(&mut desk, "release-hold local/H-3");
+    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::Release, subject });
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub fn settings() -> Settings {
         themes: vec!["dark".to_owned(), "light".to_owned()],
         session: "s1".to_owned(),
         read_only: false,
+        found: Vec::new(),
+        optional: Vec::new(),
     }
 }
 

@@ -272,6 +272,7 @@ fn friction_follows_the_direction_then_the_blast_radius() {
     assert_eq!(friction(&board, Action::Approve, &subject), challenge("checkout 25→50"));
     assert_eq!(friction(&board, Action::Reject, &subject), Friction::Yes);
     let deploy = |environment: &str| Subject::Deployment {
+        source: "local".into(),
         service: "checkout".into(),
         environment: environment.into(),
         version: Some("1.11.0".into()),
@@ -500,13 +501,17 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
     let forecast = prepared(&board, Action::Hold, &scope).forecast;
     assert_eq!(forecast.lines[0], "1 rollout stands still: a in production");
-    let release = prepared(&board, Action::Release, &Subject::Hold("H-3".into()));
+    let release = prepared(&board, Action::Release, &Subject::Hold { source: "local".into(), id: "H-3".into() });
     assert_eq!(release.decision, Decision::Allow { friction: Friction::Challenge("release H-3 of 2".into()) });
     assert_eq!(release.forecast.lines, ["bob held everything: errors", "a in production goes on at 25 %"]);
     assert_eq!(release.forecast.warnings, ["local/production/b#r-2 has ended meanwhile"]);
-    let missing = prepared(&board, Action::Release, &Subject::Hold("H-9".into())).decision;
+    let missing =
+        prepared(&board, Action::Release, &Subject::Hold { source: "local".into(), id: "H-9".into() }).decision;
+    let other = prepared(&board, Action::Release, &Subject::Hold { source: "prod-eu".into(), id: "H-3".into() });
+    let Decision::Refuse(elsewhere) = other.decision else { panic!("the H-3 of another source was taken for it") };
+    assert_eq!(elsewhere.why, "there is no hold H-3 at prod-eu; none is in force");
     let Decision::Refuse(refusal) = missing else { panic!("{missing:?}") };
-    assert_eq!((refusal.kind, refusal.why.as_str()), (NotFound, "there is no hold H-9; in force: H-3"));
+    assert_eq!((refusal.kind, refusal.why.as_str()), (NotFound, "there is no hold H-9 at local; in force: H-3"));
 }
 
 #[test]
@@ -530,6 +535,7 @@ fn a_deployment_must_name_what_exists() {
     let board = board([service("checkout", &["dev", "staging"]), release]);
     let deploy = |service: &str, environment: &str, version: Option<&str>, from: Option<&str>| {
         let subject = Subject::Deployment {
+            source: "local".into(),
             service: service.into(),
             environment: environment.into(),
             version: version.map(Version::from),
@@ -555,9 +561,15 @@ fn an_action_needs_the_subject_that_goes_with_it() {
         run(&one),
         Subject::Approval { id: "A-1".into(), run: one.run.clone() },
         Subject::Scope { selector: Selector::default(), frozen: Vec::new() },
-        Subject::Hold("H-1".into()),
-        Subject::Deployment { service: "a".into(), environment: "b".into(), version: None, from: None },
-        Subject::Release { service: "a".into(), version: "1".into() },
+        Subject::Hold { source: "local".into(), id: "H-1".into() },
+        Subject::Deployment {
+            source: "local".into(),
+            service: "a".into(),
+            environment: "b".into(),
+            version: None,
+            from: None,
+        },
+        Subject::Release { source: "local".into(), service: "a".into(), version: "1".into() },
         Subject::Config { text: String::new(), path: String::new() },
     ];
     for row in Action::TABLE {

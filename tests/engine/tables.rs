@@ -303,6 +303,7 @@ fn an_environment_takes_so_many_rollouts_at_once() {
     story.input(&Input::ReleaseAdded(release("cart", "1.0")));
     story.deploy("production", "1.1").unwrap();
     let subject = Subject::Deployment {
+        source: "local".into(),
         service: "cart".into(),
         environment: "production".into(),
         version: Some("1.0".into()),
@@ -590,6 +591,7 @@ fn what_succeeded_elsewhere_is_deployed_by_its_digest_only() {
     let mut story = at_ten();
     story.act(Action::Abort).unwrap();
     let from = |version: Option<&str>| Subject::Deployment {
+        source: "local".into(),
         service: "shop".into(),
         environment: "production".into(),
         version: version.map(Version::from),

@@ -251,6 +251,7 @@ impl Story {
 
     pub fn deploy(&mut self, environment: &str, version: &str) -> Result<Outcome, Refusal> {
         let subject = Subject::Deployment {
+            source: "local".into(),
             service: "shop".into(),
             environment: environment.into(),
             version: Some(version.into()),
@@ -286,7 +287,7 @@ impl Story {
     }
 
     pub fn release_hold(&mut self, id: &HoldId) -> Result<Outcome, Refusal> {
-        self.command_as("bob", Action::Release, Subject::Hold(id.clone()), None)
+        self.command_as("bob", Action::Release, Subject::Hold { source: "local".into(), id: id.clone() }, None)
     }
 
     pub fn rows(&self) -> Vec<Entity> {

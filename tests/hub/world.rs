@@ -58,6 +58,7 @@ struct Truth {
     shares: Vec<u32>,
     lose_answers: bool,
     ack_by_itself: bool,
+    knows: ActionSet,
 }
 
 #[derive(Clone)]
@@ -84,6 +85,7 @@ impl World {
             shares: Vec::new(),
             lose_answers: false,
             ack_by_itself: true,
+            knows: Action::TABLE.iter().map(|row| row.action).collect(),
         };
         let gate = || Arc::new(Gate::new());
         World { truth: Arc::new(Mutex::new(truth)), read: gate(), execute: gate(), answer: gate() }
@@ -91,6 +93,11 @@ impl World {
 
     pub fn lose_answers(&self, lose: bool) {
         self.truth.lock().unwrap().lose_answers = lose;
+    }
+
+    /// Takes these actions only.
+    pub fn knows(&self, actions: &[Action]) {
+        self.truth.lock().unwrap().knows = actions.iter().copied().collect();
     }
 
     /// With `false` traffic follows only when [`World::ack`] is called.
@@ -264,7 +271,7 @@ impl Truth {
 #[async_trait]
 impl Orchestrator for World {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: source(), actions: Action::TABLE.iter().map(|row| row.action).collect() }
+        Capabilities { source: source(), actions: self.truth.lock().unwrap().knows }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
@@ -302,7 +309,7 @@ impl Orchestrator for World {
         if lost && result.is_ok() {
             return Err(NotDone::Unknown { why: "the line was cut".into() });
         }
-        Ok(Accepted { note: result? })
+        Ok(Accepted { note: result?, ..Accepted::default() })
     }
 
     fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, _: Timestamp) -> Stage {

@@ -20,7 +20,7 @@ fn requested(id: &str, action: Action) -> Entry {
         grade: None,
         targets: Vec::new(),
     };
-    Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)) }
+    Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)), hub: None, sources: Vec::new() }
 }
 
 fn stage(id: &str, stage: Stage) -> Entry {
@@ -79,13 +79,13 @@ async fn receipts_come_back_with_their_stages_and_the_row_they_were_decided_on()
     five(dir.path()).await;
     let ledger = Ledger::open(dir.path()).unwrap();
     let unfinished = ledger.unfinished().await.unwrap();
-    let ids: Vec<_> = unfinished.iter().map(|(receipt, _)| receipt.id.as_str()).collect();
+    let ids: Vec<_> = unfinished.iter().map(|known| known.receipt.id.as_str()).collect();
     assert_eq!(ids, ["c-2", "c-3"]);
-    assert_eq!(*unfinished[0].0.stage(), Stage::Accepted);
-    assert_eq!(unfinished[0].1, Some(rollout("checkout", "production")));
+    assert_eq!(*unfinished[0].receipt.stage(), Stage::Accepted);
+    assert_eq!(unfinished[0].before, Some(rollout("checkout", "production")));
     let all = ledger.receipts(10).await.unwrap();
-    assert_eq!(all.iter().map(|(receipt, _)| receipt.id.as_str()).collect::<Vec<_>>(), ["c-1", "c-2", "c-3"]);
-    assert_eq!(*all[0].0.stage(), effective());
+    assert_eq!(all.iter().map(|known| known.receipt.id.as_str()).collect::<Vec<_>>(), ["c-1", "c-2", "c-3"]);
+    assert_eq!(*all[0].receipt.stage(), effective());
     assert_eq!(ledger.receipts(1).await.unwrap().len(), 1);
     assert_eq!(ledger.receipt("c-1").await.unwrap(), all.first().cloned());
     assert_eq!(ledger.receipt("c-9").await.unwrap(), None);
@@ -218,7 +218,7 @@ async fn a_store_that_fails_refuses_ordinary_records_and_spills_urgent_ones() {
     );
     assert_eq!(records[0].body["data"]["kind"], "requested");
     assert!(records[0].body["data"]["why"].as_str().unwrap().contains("locked"));
-    let (receipt, _) = ledger.receipt("c-5").await.unwrap().expect("the spilled command is there");
+    let receipt = ledger.receipt("c-5").await.unwrap().expect("the spilled command is there").receipt;
     assert_eq!(receipt.stages.len(), 3, "requested, accepted, effective: in order");
     assert_eq!(*receipt.stage(), effective());
     assert!(ledger.receipt("c-4").await.unwrap().is_none());
@@ -247,7 +247,7 @@ async fn what_was_spilled_before_a_crash_is_merged_once_at_the_next_start() {
     fs::write(&spill, again).unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let unfinished = ledger.unfinished().await.unwrap();
-    assert!(unfinished.iter().any(|(receipt, _)| receipt.id.as_str() == "c-5"), "it is followed on");
+    assert!(unfinished.iter().any(|known| known.receipt.id.as_str() == "c-5"), "it is followed on");
     assert_eq!(verify(dir.path()).unwrap().count, 6, "nothing is merged twice");
 }
 
@@ -274,4 +274,91 @@ async fn many_at_once_share_their_flushes_and_keep_their_order() {
         assert_eq!(appended.await.unwrap(), Appended::Chained { seq: number as u64 + 1 });
     }
     assert_eq!(verify(dir.path()).unwrap().count, 500);
+}
+
+#[tokio::test]
+async fn commands_of_before_subjects_named_their_source_are_still_read() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    let Entry::Requested { mut receipt, .. } = requested("c-1", Action::Release) else { panic!("it is requested") };
+    receipt.command.subject = subject.clone();
+    ledger.append(&Entry::Requested { receipt, before: None, hub: None, sources: Vec::new() }).await.unwrap();
+    let (old, new) = (r#"{"type":"hold","data":"H-3"}"#, serde_json::to_string(&subject).unwrap());
+    let store = Connection::open(dir.path().join("ledger.db")).unwrap();
+    assert_eq!(store.execute("UPDATE records SET body = replace(body, ?2, ?1)", [old, new.as_str()]).unwrap(), 1);
+    let body = ledger.records(1).await.unwrap().remove(0).body;
+    assert_eq!(body.pointer("/data/receipt/command/subject/data").unwrap(), "H-3", "it is as it was before");
+    assert_eq!(ledger.receipt("c-1").await.unwrap().unwrap().receipt.command.subject, subject);
+}
+
+/// What a process of its own does in the test below; without its variable it is no test.
+#[tokio::test]
+async fn appends_as_one_of_several_processes() {
+    let Some(dir) = std::env::var_os("FLIGHTDECK_TEST_LEDGER") else { return };
+    let who = std::env::var("FLIGHTDECK_TEST_WHO").unwrap();
+    let ledger = Ledger::open_with(Path::new(&dir), Options { busy: Duration::from_mins(1) }).unwrap();
+    for number in 0..200 {
+        ledger.append(&requested(&format!("{who}-{number}"), Action::Pause)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn processes_that_append_at_once_make_one_chain() {
+    let dir = TempDir::new().unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let start = |who: usize| {
+        let mut command = std::process::Command::new(&exe);
+        command.args(["--exact", "ledger::appends_as_one_of_several_processes"]);
+        command.env("FLIGHTDECK_TEST_LEDGER", dir.path()).env("FLIGHTDECK_TEST_WHO", format!("p{who}"));
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    // All four open and create it at once.
+    let processes: Vec<_> = (0..4).map(start).collect();
+    for mut process in processes {
+        assert!(process.wait().unwrap().success(), "each process appends all of its records");
+    }
+    assert_eq!(verify(dir.path()).unwrap().count, 800);
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let known = ledger.receipts(1000).await.unwrap();
+    for who in 0..4 {
+        let own = known.iter().filter(|known| known.receipt.id.as_str().starts_with(&format!("p{who}-")));
+        let numbers: Vec<_> = own.map(|known| known.receipt.id.as_str().split_once('-').unwrap().1).collect();
+        assert_eq!(numbers, (0..200).map(|n: u32| n.to_string()).collect::<Vec<_>>(), "in the order of p{who}");
+    }
+}
+
+#[tokio::test]
+async fn two_processes_that_spill_at_once_lose_nothing() {
+    let dir = TempDir::new().unwrap();
+    let (one, two) =
+        (Ledger::open_with(dir.path(), impatient()).unwrap(), Ledger::open_with(dir.path(), impatient()).unwrap());
+    {
+        let _locked = lock(dir.path());
+        for (ledger, id) in [(&one, "c-1"), (&two, "c-2"), (&one, "c-3"), (&two, "c-4")] {
+            assert_eq!(ledger.append_urgent(&requested(id, Action::Abort)).await.unwrap(), Appended::Spilled);
+        }
+    }
+    one.append(&requested("c-5", Action::Abort)).await.unwrap();
+    two.append(&requested("c-6", Action::Abort)).await.unwrap();
+    let known = two.receipts(10).await.unwrap();
+    let mut ids: Vec<_> = known.iter().map(|known| known.receipt.id.as_str()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["c-1", "c-2", "c-3", "c-4", "c-5", "c-6"]);
+    assert_eq!(verify(dir.path()).unwrap().count, 6, "nothing is merged twice");
+}
+
+#[tokio::test]
+async fn a_hub_is_alive_as_long_as_it_keeps_its_sign() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (hub, other) = (HubId::from("0192-a"), HubId::from("../../x"));
+    assert!(!ledger.alive(&hub) && !ledger.alive(&other));
+    let presence = ledger.appear(&hub).unwrap();
+    assert!(Ledger::open(dir.path()).unwrap().alive(&hub), "seen through any handle");
+    let second = ledger.appear(&"0192-b".into()).unwrap();
+    assert!(ledger.alive(&hub), "another hub's coming takes no living one's sign away");
+    drop(presence);
+    assert!(!ledger.alive(&hub) && ledger.appear(&other).is_err());
+    drop(second);
 }

@@ -181,7 +181,7 @@ steps = [{steps}]
     }
 
     pub async fn release(&mut self, id: CommandId, version: &str) -> Result<(), NotDone> {
-        let subject = Subject::Release { service: "shop".into(), version: version.into() };
+        let subject = Subject::Release { source: "local".into(), service: "shop".into(), version: version.into() };
         self.send(Command { id, action: Action::AddRelease, subject, pin: None, reason: None }).await?;
         let version = Version::from(version);
         self.until("the release", |board| board.releases().any(|release| release.version == version)).await;
@@ -190,6 +190,7 @@ steps = [{steps}]
 
     pub async fn deploy(&mut self, version: &str) {
         let subject = Subject::Deployment {
+            source: "local".into(),
             service: "shop".into(),
             environment: "dev".into(),
             version: Some(version.into()),

@@ -1,8 +1,10 @@
 //! Every page at every size: what a person sees, as text.
 
+mod canary;
 mod world;
 
-use flightdeck::cockpit::app::{ConnectionState, Event, State};
+use canary::*;
+use flightdeck::cockpit::app::{ConnectionState, Event, Found, State};
 use flightdeck::cockpit::view::{self, Themes};
 use flightdeck::model::*;
 use jiff::tz::TimeZone;
@@ -75,6 +77,27 @@ fn no_server() {
 }
 
 #[test]
+fn no_sources_at_all() {
+    every_size("no_sources", |columns, rows| {
+        let mut state = empty(columns, rows);
+        let what = "kubeconfig /home/alice/.kube/config".to_owned();
+        state.settings.found = vec![Found { what, came: "not there".to_owned(), good: false }];
+        connect(&mut state, 0, "local", false);
+        state
+    });
+}
+
+#[test]
+fn sources_of_this_process_without_a_server() {
+    every_size("deck_contexts", contexts);
+    let state = contexts(120, 36);
+    assert!(!screen(&state).contains("local"), "a server that nobody needs is not missed");
+    let mut joined = contexts(120, 36);
+    connect(&mut joined, 0, "local", true);
+    assert!(screen(&joined).contains("local"), "once it is there it is shown");
+}
+
+#[test]
 fn nothing_deployed_yet() {
     every_size("deck_no_services", |columns, rows| {
         let mut state = empty(columns, rows);
@@ -136,9 +159,72 @@ fn raw_object() {
         let mut state = live(columns, rows);
         press(&mut state, "enter");
         let detail = detail(&state);
-        ask(&mut state, "i", |_| Reply::Detail(Box::new(detail.clone())));
+        answer_with(&mut state, "i", Some(Reply::Detail(Box::new(detail))));
         state
     });
+}
+
+/// A rollout of a backend that says what it knows when it is asked.
+fn asked(
+    answer: impl Fn(&State) -> Option<Reply>,
+    keys: &'static str,
+    change: impl Fn(&mut Rollout),
+) -> impl Fn(u16, u16) -> State {
+    move |columns, rows| {
+        let mut state = canary(columns, rows, &change);
+        let reply = answer(&state);
+        answer_with(&mut state, "enter", reply);
+        for key in keys.split_whitespace() {
+            let reply = answer(&state);
+            answer_with(&mut state, key, reply);
+        }
+        state
+    }
+}
+
+fn all(state: &State) -> Option<Reply> {
+    Some(Reply::Detail(Box::new(canary_detail(state))))
+}
+
+#[test]
+fn rollout_that_is_read_when_it_is_opened() {
+    every_size("asked_reading", asked(|_| None, "", |_| {}));
+    every_size("asked_instances", asked(all, "", |_| {}));
+    every_size("asked_sets", asked(all, "tab", |_| {}));
+    every_size("asked_analyses", asked(all, "tab tab tab", |_| {}));
+    every_size("asked_history", asked(all, "tab tab tab tab", |_| {}));
+    every_size("asked_diff", asked(all, "d", |_| {}));
+    every_size("asked_diff_other", asked(all, "d j", |_| {}));
+    every_size("asked_raw", asked(all, "i", |_| {}));
+    let refused =
+        |_: &State| Some(Reply::Refused(Refusal::new(RefusalKind::Stale, "cannot read it: no answer within 5 s")));
+    every_size("asked_in_vain", asked(refused, "", |_| {}));
+    every_size("asked_diff_in_vain", asked(refused, "d", |_| {}));
+}
+
+#[test]
+fn rollout_of_which_something_cannot_be_read() {
+    let some = |state: &State| {
+        let mut detail = canary_detail(state);
+        detail.instances.clear();
+        detail.gaps = ["pods", "events", "analysisruns"].map(|what| format!("you lack list on {what} in shop")).into();
+        detail.notes.clear();
+        Some(Reply::Detail(Box::new(detail)))
+    };
+    every_size("asked_gaps", asked(some, "", |_| {}));
+    every_size("asked_gaps_raw", asked(some, "i", |_| {}));
+}
+
+#[test]
+fn rollout_that_something_else_describes() {
+    let managed = |rollout: &mut Rollout| {
+        rollout.managed_by = Some(Box::new(ManagedBy { tool: "Argo CD".into(), name: "application shop".into() }));
+        rollout.phase = Phase::Healthy;
+        rollout.waits.clear();
+        rollout.offers = [Action::Rollback].into_iter().collect();
+    };
+    every_size("asked_managed_history", asked(all, "tab tab tab tab", managed));
+    every_size("asked_managed_diff", asked(all, "d", managed));
 }
 
 #[test]

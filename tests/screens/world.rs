@@ -26,6 +26,8 @@ pub fn empty(columns: u16, rows: u16) -> State {
         themes: vec!["dark".into(), "light".into()],
         session: "test".into(),
         read_only: false,
+        found: Vec::new(),
+        optional: Vec::new(),
     };
     let mut state = State::new(columns, rows, settings);
     state.now = now();
@@ -498,6 +500,39 @@ pub fn denied(columns: u16, rows: u16) -> State {
     let mut state = live(columns, rows);
     let denied = LinkState::Denied { verb: "list".into(), resource: "rollouts in shop".into() };
     Hub::new(1, "prod-eu").send(&mut state, Body::Link(denied));
+    tell(&mut state, Event::Wake);
+    state
+}
+
+/// A hub in the cockpit's process over three contexts: one live, one not readable, one lost; and no
+/// server.
+pub fn contexts(columns: u16, rows: u16) -> State {
+    let mut state = empty(columns, rows);
+    state.settings.optional = vec![0];
+    connect(&mut state, 0, "local", false);
+    let actor = Actor { name: "alice".into(), uid: Some(1000), roles: Vec::new() };
+    let up = ConnectionState::Up { actor, enforced: false };
+    tell(&mut state, Event::Connection { id: 1, name: "prod-eu, prod-us, stage".into(), state: up });
+    let mut seq = 0;
+    for source in ["prod-eu", "prod-us", "stage"] {
+        let row = rollout(source, "checkout", source, "1.9.0", "1.10.0", 25);
+        let link = match source {
+            "prod-eu" => LinkState::Live { as_of: now() },
+            "prod-us" => LinkState::Denied { verb: "list".into(), resource: "rollouts in shop".into() },
+            _ => LinkState::Stale { since: ago(41), why: "connection refused".into() },
+        };
+        let mut bodies = vec![Body::SnapshotBegin];
+        if source != "prod-us" {
+            bodies.push(Body::Upsert(Entity::Rollout(Arc::new(row))));
+        }
+        for body in bodies.into_iter().chain([Body::SnapshotEnd, Body::Link(link)]) {
+            seq += 1;
+            let scope = Scope { source: source.into(), part: "rollouts".into() };
+            let (hub, scoped) = ("hub-own".into(), Scoped { scope, body });
+            let envelope = Box::new(Envelope { hub, epoch: 1, seq, at: now(), scoped });
+            tell(&mut state, Event::Update { id: 1, envelope });
+        }
+    }
     tell(&mut state, Event::Wake);
     state
 }

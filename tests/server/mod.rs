@@ -36,7 +36,7 @@ pub fn request(server: &Server, line: &str, headers: &str, body: &str) -> String
 }
 
 /// The header that every request needs.
-pub const WIRE: &str = "flightdeck-wire: 1\r\n";
+pub const WIRE: &str = "flightdeck-wire: 2\r\n";
 
 /// The body of an answer, as JSON.
 pub fn json(answer: &str) -> serde_json::Value {

@@ -30,21 +30,21 @@ fn the_actor_is_the_kernels_word_and_cannot_be_forged() {
 fn a_wire_that_is_newer_missing_or_garbage_is_refused_with_a_sentence() {
     let server = Server::start();
     for (headers, status, why) in [
-        ("flightdeck-wire: 2\r\n", "426", "you speak version 2 of the protocol and this server 1"),
+        ("flightdeck-wire: 3\r\n", "426", "you speak version 3 of the protocol and this server 2"),
         ("flightdeck-wire: 4294967295\r\n", "426", "upgrade the server"),
-        ("", "400", "`flightdeck-wire: 1` is missing"),
+        ("", "400", "`flightdeck-wire: 2` is missing"),
         ("flightdeck-wire: one\r\n", "400", "holds no version"),
         ("flightdeck-wire: 0\r\n", "400", "holds no version"),
     ] {
         let answer = request(&server, "POST /v1/query", headers, r#"{"type":"who_am_i"}"#);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers:?}: {answer}");
-        assert!(answer.contains("\r\nflightdeck-wire: 1\r\n"), "{answer}");
+        assert!(answer.contains("\r\nflightdeck-wire: 2\r\n"), "{answer}");
         assert!(json(&answer)["why"].as_str().unwrap().contains(why), "{answer}");
     }
     // Scrapers and health checks know nothing of it, but a newer client is told here too.
     assert!(request(&server, "GET /healthz", "", "").starts_with("HTTP/1.1 200 "));
     assert!(request(&server, "GET /metrics", "", "").starts_with("HTTP/1.1 200 "));
-    assert!(request(&server, "GET /healthz", "flightdeck-wire: 2\r\n", "").starts_with("HTTP/1.1 426 "));
+    assert!(request(&server, "GET /healthz", "flightdeck-wire: 3\r\n", "").starts_with("HTTP/1.1 426 "));
 }
 
 #[test]

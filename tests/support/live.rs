@@ -34,6 +34,8 @@ pub fn program(dir: &Path) -> Command {
     for (name, folder) in [("CONFIG", "config"), ("DATA", "data"), ("STATE", "state"), ("RUNTIME", "run")] {
         command.env(format!("FLIGHTDECK_{name}_DIR"), dir.join(folder));
     }
+    // Nobody's cluster is touched.
+    command.env("KUBECONFIG", dir.join("no-kubeconfig"));
     command.env_remove("FLIGHTDECK_SERVER").env_remove("NOTIFY_SOCKET").env("LANG", "C.UTF-8");
     command.current_dir(dir).stdin(Stdio::null());
     command

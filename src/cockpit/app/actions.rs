@@ -149,14 +149,19 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
 fn ui(state: &State, command: UiCommand) -> Result<(), String> {
     let label = command.row().label;
     match command {
-        UiCommand::Output if state.page == Page::Rollout => match rows::instance_window(state).selected {
-            Some(_) => Ok(()),
-            None => Err(format!("{label}: no instance is selected")),
-        },
-        UiCommand::Raw if rows::opened(state).is_none() => Err(format!("{label}: this rollout is gone")),
-        UiCommand::Output | UiCommand::Raw | UiCommand::Events if state.page != Page::Rollout => {
+        UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Events if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
+        UiCommand::Output => match rows::instance_window(state).selected {
+            Some(_) if rows::told(state) => Ok(()),
+            Some(_) => Err(format!("{label}: this backend tells no output of its instances")),
+            None => Err(format!("{label}: no instance is selected")),
+        },
+        UiCommand::Raw | UiCommand::Diff => match rows::opened(state).map(|rollout| owner(state, &rollout.run)) {
+            Some(Some(_)) => Ok(()),
+            Some(None) => Err(format!("{label}: no server speaks for this rollout")),
+            None => Err(format!("{label}: this rollout is gone")),
+        },
         UiCommand::Filter if !matches!(state.page, Page::Deck | Page::Approvals) => {
             Err(format!("{label} works on the Deck and the Approvals page"))
         }
@@ -236,7 +241,7 @@ pub(super) fn filtered_environments(state: &State) -> BTreeSet<EnvironmentName> 
 /// What `H` means now: one item a server and environment. `environments` empty: everything.
 pub(super) fn hold_items(state: &State, environments: &BTreeSet<EnvironmentName>) -> Vec<Item> {
     let mut items = Vec::new();
-    for connection in 0..state.connections.len() {
+    for connection in (0..state.connections.len()).filter(|id| !state.unmissed(*id)) {
         if environments.is_empty() {
             items.push(hold_item(state, connection, Selector::default()));
         }
@@ -286,7 +291,7 @@ pub(super) fn release_item(state: &State, hold: &Hold) -> Option<Item> {
     let count = hold.targets.iter().filter(|target| target.held).count();
     let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
     Some(Item {
-        subject: Subject::Hold(hold.id.clone()),
+        subject: Subject::Hold { source: hold.source.clone(), id: hold.id.clone() },
         connection,
         target: format!("{} of {} ({})", hold.id, hold.owner, hold.source),
         change: Some(format!("{}, {count} rollouts held{reason}", hold.selector)),

@@ -9,7 +9,7 @@ use super::confirm::start;
 use super::dialog::Item;
 use super::rows;
 use super::state::{DeckPanel, Page, State, Tone};
-use crate::model::{Action, EnvironmentName, HoldId};
+use crate::model::{Action, EnvironmentName, Hold};
 use std::collections::BTreeSet;
 
 /// Begins an action on what is selected or marked.
@@ -42,21 +42,31 @@ pub(super) fn hold(state: &mut State, environments: &BTreeSet<EnvironmentName>, 
     start(state, Action::Hold, items, effects);
 }
 
+/// What holds are called: their ids, with their sources where several sources have one of that id.
+pub(super) fn hold_names(state: &State) -> Vec<(String, &Hold)> {
+    let alike = |hold: &Hold| state.board.holds().filter(|other| other.id == hold.id).count() > 1;
+    let name = |hold: &Hold| if alike(hold) { format!("{}/{}", hold.source, hold.id) } else { hold.id.to_string() };
+    state.board.holds().map(|hold| (name(hold), hold)).collect()
+}
+
 /// Begins the release of one hold.
-pub(super) fn release(state: &mut State, id: &HoldId, effects: &mut Vec<Effect>) {
+pub(super) fn release(state: &mut State, named: &str, effects: &mut Vec<Effect>) {
     if let Err(why) = availability(state, Bound::Act(Action::Release)) {
         return state.say(Tone::Warn, why);
     }
-    let item = state.board.holds().find(|hold| hold.id == *id).map(|hold| release_item(state, hold));
+    let names = hold_names(state);
+    let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
+    let meant = names.iter().find(|(name, hold)| name == named || full(hold) == named);
+    let item = meant.map(|(_, hold)| release_item(state, hold));
+    let known: Vec<_> = names.iter().map(|(name, _)| name.clone()).collect();
     match item {
         Some(Some(item)) => match item.freshness.problem(state.now) {
             None => start(state, Action::Release, vec![item], effects),
             Some(problem) => state.say(Tone::Warn, format!("release hold: its server is {problem}")),
         },
-        Some(None) => state.say(Tone::Warn, format!("release hold: no server speaks for {id}")),
+        Some(None) => state.say(Tone::Warn, format!("release hold: no server speaks for {named}")),
         None => {
-            let known: Vec<_> = state.board.holds().map(|hold| hold.id.to_string()).collect();
-            state.say(Tone::Warn, format!("release hold: there is no hold {id}; in force: {}", known.join(", ")));
+            state.say(Tone::Warn, format!("release hold: there is no hold {named}; in force: {}", known.join(", ")));
         }
     }
 }

@@ -70,6 +70,7 @@ commands! {
     Output "output" "output" "Follow the output of the selected instance.";
     Events "events" "events" "Show what happened to this rollout.";
     Raw "raw" "raw object" "Show the backend's own object.";
+    Diff "diff" "diff" "Compare the template of another revision with the one that is asked for now.";
     Copy "copy" "copy" "Copy the name of what is selected.";
     Reconnect "reconnect" "reconnect" "Try lost connections again now.";
     Palette "palette" "commands" "Type a command.";

@@ -215,8 +215,8 @@ pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
         if raises && has_hidden(&item.target) {
             return Some("a name here holds characters that can't be seen".to_owned());
         }
-        if let (true, Subject::Hold(id)) = (raises, &item.subject)
-            && !state.board.holds().any(|hold| hold.id == *id)
+        if let (true, Subject::Hold { source, id }) = (raises, &item.subject)
+            && state.board.hold(source, id).is_none()
         {
             return Some(format!("{id} was released meanwhile"));
         }

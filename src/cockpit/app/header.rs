@@ -60,6 +60,9 @@ pub fn header(state: &State) -> Header<'_> {
 pub fn sources(state: &State) -> Vec<SourceItem> {
     let mut items = Vec::new();
     for (id, connection) in state.connections.iter().enumerate() {
+        if state.unmissed(id) {
+            continue;
+        }
         let lost = lost(connection);
         let mut worst: BTreeMap<&str, Option<Freshness>> = BTreeMap::new();
         for scope in connection.scopes.iter().filter(|scope| shown(state, id, scope)) {

@@ -65,6 +65,7 @@ const fn wanted(page: Page) -> &'static [Bound] {
             Bound::Ui(C::NextPanel),
             Bound::Ui(C::Output),
             Bound::Ui(C::Raw),
+            Bound::Ui(C::Diff),
             Bound::Act(Action::Hold),
         ],
         Page::Approvals => &[

@@ -75,7 +75,7 @@ impl Context {
             }
             Bound::Ui(C::Mark | C::Filter | C::Open) => matches!(self, Context::Deck | Context::Approvals),
             Bound::Ui(C::Sort | C::SortReverse | C::InFlight) => self == Context::Deck,
-            Bound::Ui(C::Output | C::Events | C::Raw) => self == Context::Rollout,
+            Bound::Ui(C::Output | C::Events | C::Raw | C::Diff) => self == Context::Rollout,
             // The table ends with the commands of typing.
             Bound::Ui(command) if command >= C::Complete => self == Context::Input,
             Bound::Ui(_) => !matches!(self, Context::Dialog | Context::Input | Context::Rollouts),

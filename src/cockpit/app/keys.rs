@@ -6,7 +6,7 @@ use super::hints;
 use super::keymap::{Context, Resolved};
 use super::layout::layout;
 use super::motion::{Motion, motion};
-use super::state::{DeckPanel, Input, Overlay, Page, Palette, RolloutPanel, State, Tone};
+use super::state::{DeckPanel, Input, Over, Overlay, Page, Palette, RolloutPanel, State, Tone};
 use super::{Effect, Key, actions, begin, confirm, motion, pages, palette};
 
 /// The sections of keymap.toml that hold on a page, the first ruling.
@@ -164,10 +164,11 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         UiCommand::Output => pages::output(state, effects),
         UiCommand::Events => {
             if let Some(page) = &mut state.rollout {
-                (page.panel, page.raw) = (RolloutPanel::Events, None);
+                (page.panel, page.over) = (RolloutPanel::Events, None);
             }
         }
-        UiCommand::Raw => pages::raw(state, effects),
+        UiCommand::Raw => pages::over(state, Over::Raw { top: 0 }, effects),
+        UiCommand::Diff => pages::over(state, Over::Diff { revision: None, top: 0 }, effects),
         UiCommand::Copy => pages::copy(state, effects),
         UiCommand::Reconnect => pages::reconnect(state, None, effects),
         UiCommand::Palette => {
@@ -260,6 +261,6 @@ pub(super) fn scroll(state: &mut State, lines: i16) {
     let free = matches!(state.overlay, None | Some(Overlay::Help { .. }));
     if free && !state.too_small() {
         state.visible_changed = true;
-        motion(state, Motion::By(isize::from(lines)));
+        motion(state, Motion::Lines(isize::from(lines)));
     }
 }

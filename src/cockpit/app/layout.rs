@@ -2,7 +2,7 @@
 //! them, so both always agree; a page down is as long as the list that it moves.
 
 use super::rows;
-use super::state::{Page, State};
+use super::state::{Over, Page, State};
 
 /// A rectangle of cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Layout {
     pub heading: Option<Area>,
     /// The page's list: rollouts, approvals, the panel of a rollout, lines.
     pub list: Area,
+    /// What could not be read of a rollout (Rollout, where there is something).
+    pub gaps: Option<Area>,
     /// Everything about the selected row (Approvals).
     pub detail: Option<Area>,
     /// Hints, or the notice, or the filter while it is typed: the last row.
@@ -73,7 +75,7 @@ pub fn layout(state: &State) -> Layout {
             free.border();
             layout.heading = Some(free.take(1));
             // Room below the last row shows more of the selected one.
-            let rows = match rows::deck_targets(state).len() {
+            let rows = match rows::deck_list(state).len() {
                 0 => u16::MAX,
                 rows => u16::try_from(rows).unwrap_or(u16::MAX),
             };
@@ -100,11 +102,15 @@ pub fn layout(state: &State) -> Layout {
         }
         Page::Rollout => {
             layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));
-            if state.rows >= 24 {
+            // A backend that tells nothing by itself sends no samples either.
+            if state.rows >= 24 && rows::told(state) {
                 layout.charts = Some(free.boxed(CHARTS.max(state.rows / 4)));
             }
             free.border();
-            layout.list = free.rest();
+            let gaps = u16::try_from(rows::gaps(state).len()).unwrap_or(u16::MAX);
+            let gaps = gaps.min(if free.left() >= 9 { 4 } else { 2 }).min(free.left().saturating_sub(2));
+            layout.list = free.take(free.left().saturating_sub(1 + gaps));
+            layout.gaps = (gaps > 0).then(|| free.take(gaps));
         }
         Page::Logs | Page::Output => {
             free.border();
@@ -112,6 +118,37 @@ pub fn layout(state: &State) -> Layout {
         }
     }
     layout
+}
+
+/// Over the panels of an opened rollout: the whole of it.
+#[must_use]
+pub fn over(state: &State) -> Area {
+    let layout = layout(state);
+    let top = layout.charts.map_or(layout.list.y, |charts| charts.y);
+    let bottom = layout.gaps.map_or(layout.list.y + layout.list.height, |gaps| gaps.y + gaps.height);
+    Area { y: top, height: bottom.saturating_sub(top), ..layout.list }
+}
+
+/// Over the panels of an opened rollout: the revisions, where they are compared.
+#[must_use]
+pub fn over_revisions(state: &State) -> Option<Area> {
+    let page = state.rollout.as_ref()?;
+    matches!(page.over, Some(Over::Diff { .. })).then(|| {
+        let area = over(state);
+        let known = page.live.detail.as_ref().map_or(0, |detail| detail.history.len());
+        let wanted = u16::try_from(known).unwrap_or(u16::MAX);
+        Area { height: wanted.min((area.height / 3).max(1)), ..area }
+    })
+}
+
+/// Over the panels of an opened rollout: the text that is scrolled.
+#[must_use]
+pub fn over_text(state: &State) -> Area {
+    let area = over(state);
+    // Below the revisions a line says what the signs mean.
+    let above = over_revisions(state).map_or(0, |revisions| revisions.height + 1).min(area.height);
+    let below = layout(state).gaps.map_or(0, |gaps| gaps.height).min(area.height - above);
+    Area { y: area.y + above, height: area.height - above - below, ..area }
 }
 
 /// What is left between the header and the footer, taken from the top.

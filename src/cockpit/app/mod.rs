@@ -13,6 +13,8 @@ mod input;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
+mod lists;
+mod live;
 mod motion;
 mod pages;
 mod palette;
@@ -24,5 +26,5 @@ mod wake;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;
-pub use state::{Page, Settings, State};
+pub use state::{Found, Page, Settings, State};
 pub use update::update;

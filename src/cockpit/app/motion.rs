@@ -2,15 +2,19 @@
 
 use super::command::UiCommand;
 use super::hints;
-use super::layout::layout;
+use super::layout::{layout, over_text};
+use super::live;
 use super::rows::{self, scrolled};
-use super::state::{Cursor, DeckPanel, Overlay, Page, RolloutPanel, State};
+use super::state::{Cursor, DeckPanel, Over, Overlay, Page, RolloutPanel, State};
+use crate::board::About;
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Motion {
     /// So many rows; negative is up.
     By(isize),
+    /// So many lines of what is shown, by the wheel; where nothing else is scrolled, as rows.
+    Lines(isize),
     /// So many half pages.
     Halves(isize),
     /// To the first.
@@ -41,7 +45,7 @@ impl Motion {
     fn rows(self, height: usize) -> isize {
         let half = isize::try_from((height / 2).max(1)).unwrap_or(1);
         match self {
-            Motion::By(rows) => rows,
+            Motion::By(rows) | Motion::Lines(rows) => rows,
             Motion::Halves(halves) => halves.saturating_mul(half),
             Motion::First => isize::MIN,
             Motion::Last => isize::MAX,
@@ -61,15 +65,18 @@ pub(super) fn motion(state: &mut State, by: Motion) {
         (_, Page::Deck) if state.deck.panel == DeckPanel::Needs => {
             let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
             let list = rows::attention(state);
-            state.deck.needs = list_step(&state.deck.needs, list, |entry| &entry.subject, height, by);
+            let key = |index| list.get(index).map(About::subject);
+            state.deck.needs = list_step(&state.deck.needs, rows::needs_position(state), list.len(), key, height, by);
         }
         (_, Page::Deck) => {
-            let list = rows::deck_targets(state);
-            state.deck.cursor = list_step(&state.deck.cursor, list, |target| target, height, by);
+            let list = rows::deck_list(state);
+            let key = |index| list.get(index).cloned();
+            state.deck.cursor = list_step(&state.deck.cursor, rows::deck_position(state), list.len(), key, height, by);
         }
         (_, Page::Approvals) => {
             let list = rows::approval_ids(state);
-            state.approvals.cursor = list_step(&state.approvals.cursor, list, |id| id, height, by);
+            let (at, key) = (state.approvals.cursor.position(list, |id| id), |index: usize| list.get(index).cloned());
+            state.approvals.cursor = list_step(&state.approvals.cursor, at, list.len(), key, height, by);
         }
         (_, Page::Rollout) => rollout(state, height, by),
         (_, Page::Logs) => {
@@ -87,14 +94,13 @@ pub(super) fn motion(state: &mut State, by: Motion) {
 fn rollout(state: &mut State, height: usize, by: Motion) {
     let Some(page) = &state.rollout else { return };
     let panel = page.panel;
-    if let Some(raw) = &page.raw {
-        let top = text(raw.top, raw.lines.len(), height, by);
-        if let Some(raw) = state.rollout.as_mut().and_then(|page| page.raw.as_mut()) {
-            raw.top = top;
-        }
+    if page.over.is_some() {
+        over(state, by);
     } else if panel == RolloutPanel::Instances {
         let list = rows::instances(state);
-        let cursor = list_step(&page.instance, &list, |row| &row.id, height, by);
+        let at = page.instance.position(&list, |row| &row.id);
+        let key = |index: usize| list.get(index).map(|row| row.id.clone());
+        let cursor = list_step(&page.instance, at, list.len(), key, height, by);
         if let Some(page) = &mut state.rollout {
             page.instance = cursor;
         }
@@ -104,6 +110,17 @@ fn rollout(state: &mut State, height: usize, by: Motion) {
         if let Some(page) = &mut state.rollout {
             page.scroll.insert(panel, top);
         }
+    }
+}
+
+/// Up and down select a revision; the longer ways scroll.
+fn over(state: &mut State, by: Motion) {
+    let (len, height) = (rows::over_lines(state).len(), usize::from(over_text(state).height));
+    let Some(page) = &mut state.rollout else { return };
+    match (&mut page.over, by) {
+        (Some(Over::Diff { .. }), Motion::By(rows)) => live::step(page, rows),
+        (Some(Over::Raw { top } | Over::Diff { top, .. }), by) => *top = text(*top, len, height, by),
+        (None, _) => {}
     }
 }
 
@@ -128,27 +145,27 @@ fn text(top: usize, len: usize, height: usize, by: Motion) -> usize {
     top.min(last).saturating_add_signed(by.rows(height)).min(last)
 }
 
-/// The cursor of a list after a motion.
-fn list_step<T, K: Clone + PartialEq>(
+/// The cursor of a list of so many rows after a motion; `at`: where it is, `key`: what is there.
+fn list_step<K: Clone>(
     cursor: &Cursor<K>,
-    list: &[T],
-    key: impl Fn(&T) -> &K,
+    at: Option<usize>,
+    len: usize,
+    key: impl Fn(usize) -> Option<K>,
     height: usize,
     by: Motion,
 ) -> Cursor<K> {
-    let at = cursor.position(list, &key);
-    let top = scrolled(cursor.top, at, height, list.len());
-    let bottom = list.len().saturating_sub(1);
+    let top = scrolled(cursor.top, at, height, len);
+    let bottom = len.saturating_sub(1);
     let index = match (by, at) {
         // Below the last row there is nothing to select.
-        (Motion::Screen(row), _) if top + row >= list.len() => return cursor.clone(),
+        (Motion::Screen(row), _) if top + row >= len => return cursor.clone(),
         (Motion::Screen(row), _) => top + row,
         (by, Some(at)) => at.saturating_add_signed(by.rows(height)).min(bottom),
         // The row is gone: the first step goes to where it was, so that nothing is skipped unseen.
         (Motion::By(_), None) => cursor.index.min(bottom),
         (by, None) => cursor.index.min(bottom).saturating_add_signed(by.rows(height)).min(bottom),
     };
-    let selected = list.get(index).map(|row| key(row).clone());
-    let top = scrolled(top, selected.is_some().then_some(index), height, list.len());
+    let selected = key(index);
+    let top = scrolled(top, selected.is_some().then_some(index), height, len);
     Cursor { key: selected.or_else(|| cursor.key.clone()), index, top }
 }

@@ -4,11 +4,11 @@ use super::command::{Bound, UiCommand};
 use super::keymap::{Context, suggestion};
 use super::motion::{Motion, motion};
 use super::state::{
-    Asked, Connection, Cursor, DeckPanel, OutputPage, Page, RawView, RolloutPage, RolloutPanel, State, Tone,
+    Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
-use super::{ConnectionState, Effect, Token, actions, rows};
-use crate::board::AttentionSubject;
-use crate::model::{Approval, ApprovalState, Query, Run};
+use super::{ConnectionState, Effect, live, rows};
+use crate::board::{About, AttentionSubject};
+use crate::model::{Approval, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The filter of the page, where it has one.
@@ -31,9 +31,8 @@ pub(super) fn filter(state: &mut State, text: &str) {
     // selected matches too.
     match state.page {
         Page::Deck => {
-            let list = rows::deck_targets(state);
-            if state.deck.cursor.position(list, |target| target).is_none() {
-                state.deck.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
+            if rows::deck_position(state).is_none() {
+                state.deck.cursor = Cursor { key: rows::deck_list(state).get(0).cloned(), ..Cursor::default() };
             }
         }
         Page::Approvals => {
@@ -52,11 +51,11 @@ pub(super) fn select_first(state: &mut State) {
     match state.page {
         Page::Deck => {
             if state.deck.cursor.key.is_none() {
-                state.deck.cursor.key = rows::deck_targets(state).first().cloned();
+                state.deck.cursor.key = rows::deck_list(state).get(0).cloned();
                 state.visible_changed |= state.deck.cursor.key.is_some();
             }
             if state.deck.needs.key.is_none() {
-                state.deck.needs.key = rows::attention(state).first().map(|entry| entry.subject.clone());
+                state.deck.needs.key = rows::attention(state).get(0).map(About::subject);
                 state.visible_changed |= state.deck.needs.key.is_some();
             }
         }
@@ -104,8 +103,8 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
     if state.opening.take().is_some() {
         return state.say(Tone::Plain, "left; nothing was sent");
     }
-    if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.raw.is_some()) {
-        page.raw = None;
+    if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.over.is_some()) {
+        page.over = None;
     } else if let Some(page) = state.back.pop() {
         enter(state, page, effects);
     } else if filter_of(state).is_some_and(|filter| !filter.is_empty()) {
@@ -156,7 +155,8 @@ fn open_run(state: &mut State, run: Run, effects: &mut Vec<Effect>) {
         panel: RolloutPanel::default(),
         instance: Cursor::default(),
         scroll: BTreeMap::new(),
-        raw: None,
+        live: Live::default(),
+        over: None,
     });
     descend(state, Page::Rollout, effects);
 }
@@ -170,12 +170,12 @@ pub(super) fn panel(state: &mut State, step: isize) {
             };
         }
         Page::Rollout => {
+            let all = rows::panels(state);
             if let Some(page) = &mut state.rollout {
-                let all = RolloutPanel::ALL;
                 let at = all.iter().position(|panel| *panel == page.panel).unwrap_or(0);
                 let next = if step > 0 { at + 1 } else { at + all.len() - 1 } % all.len();
                 page.panel = all.get(next).copied().unwrap_or_default();
-                page.raw = None;
+                page.over = None;
             }
         }
         _ => {}
@@ -228,17 +228,14 @@ pub(super) fn output(state: &mut State, effects: &mut Vec<Effect>) {
     });
 }
 
-pub(super) fn raw(state: &mut State, effects: &mut Vec<Effect>) {
-    let Some(run) = state.rollout.as_ref().map(|page| page.run.clone()) else { return };
-    let Some(connection) = actions::owner(state, &run) else {
-        return state.say(Tone::Warn, "raw object: no server speaks for this rollout");
-    };
-    let token: Token = state.token();
-    state.asked.insert(token, Asked::Raw(run.clone()));
+/// Lays the raw object or a comparison over the panels and reads it anew; what was read before is
+/// shown until the answer is there.
+pub(super) fn over(state: &mut State, over: Over, effects: &mut Vec<Effect>) {
     if let Some(page) = &mut state.rollout {
-        page.raw = Some(RawView::default());
+        page.over = Some(over);
+        live::choose(page);
     }
-    effects.push(Effect::Ask { connection, token, query: Query::Inspect { run } });
+    live::ask(state, effects);
 }
 
 pub(super) fn copy(state: &mut State, effects: &mut Vec<Effect>) {

@@ -7,7 +7,7 @@ use super::state::{Completion, Input, Overlay, Page, Palette, State, Tone};
 use super::{Effect, Key, begin, confirm};
 use super::{keys, pages};
 use crate::board::Filter;
-use crate::model::{Action, EnvironmentName, HoldId};
+use crate::model::{Action, EnvironmentName};
 use std::collections::BTreeSet;
 
 /// Lines of the history that are kept.
@@ -82,10 +82,10 @@ fn candidates(state: &State, typed: &str) -> Vec<Completion> {
     for bound in Bound::all().filter(|bound| offered(*bound)) {
         match bound {
             Bound::Act(Action::Release) => {
-                all.extend(state.board.holds().map(|hold| {
+                all.extend(begin::hold_names(state).into_iter().map(|(name, hold)| {
                     let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
                     let help = format!("{} by {}{reason}", hold.selector, hold.owner);
-                    line(format!("{} {}", spelled(bound), hold.id), &help, Some(bound))
+                    line(format!("{} {name}", spelled(bound)), &help, Some(bound))
                 }));
             }
             Bound::Act(Action::Hold) => {
@@ -245,12 +245,12 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
 fn with_argument(state: &mut State, bound: Bound, argument: &str, effects: &mut Vec<Effect>) {
     match (bound, argument) {
         (Bound::Act(Action::Release), "") => {
-            let known: Vec<_> = state.board.holds().map(|hold| hold.id.to_string()).collect();
+            let known: Vec<_> = begin::hold_names(state).into_iter().map(|(name, _)| name).collect();
             let known =
                 if known.is_empty() { "there is none".to_owned() } else { format!("in force: {}", known.join(", ")) };
             state.say(Tone::Warn, format!("release hold: which one? {known}"));
         }
-        (Bound::Act(Action::Release), id) => begin::release(state, &HoldId::from(id), effects),
+        (Bound::Act(Action::Release), name) => begin::release(state, name, effects),
         (Bound::Act(Action::Hold), "everything") => begin::hold(state, &BTreeSet::new(), effects),
         (Bound::Act(Action::Hold), name) if !name.is_empty() => {
             let known: Vec<_> = state.board.environments().map(|environment| environment.name.clone()).collect();

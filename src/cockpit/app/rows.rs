@@ -1,14 +1,16 @@
 //! The rows of each list: what matches, in which order, and the few that are on the screen.
-//! The order is computed once after a change; a frame costs what its rows cost.
+//! The order is kept in step with the rows; a frame costs what the rows on it cost.
 
 use super::ConnectionState;
 use super::layout::layout;
-use super::state::{Connection, Cursor, DeckList, OutputPage, OwnCommand, Page, RolloutPanel, State};
-use crate::board::{self, Attention, AttentionSubject, Filter, Freshness};
+use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
+use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, List, Needs, Wanted};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, Evidence, Instance, Note, Phase, Receipt, Rollout, Run, Subject, Target,
+    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Receipt, Revision,
+    Rollout, Run, Subject, Target,
 };
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// The part of a list that is on the screen.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,26 +54,28 @@ pub struct ApprovalRow<'a> {
 }
 
 /// What needs a person, most dangerous first.
-pub fn attention(state: &State) -> &[Attention] {
-    state.attention.get(|| board::rank(&state.board, state.now))
+pub fn attention(state: &State) -> &Needs {
+    state.attention.get(|| Needs::of(&state.board, state.now))
 }
 
-/// The Deck's targets in the order of its list.
-pub fn deck_targets(state: &State) -> &[Target] {
-    &deck_list(state).targets
-}
-
-fn deck_list(state: &State) -> &DeckList {
+/// The Deck's list.
+pub fn deck_list(state: &State) -> &List {
     state.deck.list.get(|| {
-        let wanted = |rollout: &&Rollout| {
-            !state.deck.in_flight_only || !matches!(rollout.phase, Phase::Healthy | Phase::Superseded)
-        };
-        let filter = Filter::parse(&state.deck.filter);
-        let mut rollouts = filter.select(state.board.rollouts().filter(wanted));
-        board::sort(&state.board, &mut rollouts, state.deck.order, state.deck.reverse);
-        let targets = rollouts.into_iter().map(|rollout| rollout.run.target.clone()).collect();
-        DeckList { targets, total: state.board.rollouts().count() }
+        let DeckPage { filter, order, reverse, in_flight_only, .. } = &state.deck;
+        let filter = Filter::parse(filter);
+        let wanted = Wanted { filter, in_flight_only: *in_flight_only, order: *order, reverse: *reverse };
+        List::of(&state.board, wanted)
     })
+}
+
+/// Where the Deck's selected row is; `None`: nothing is selected, or it is not in the list.
+pub(super) fn deck_position(state: &State) -> Option<usize> {
+    state.deck.cursor.key.as_ref().and_then(|target| deck_list(state).position(&state.board, target))
+}
+
+/// Where the selected entry of "Needs you" is.
+pub(super) fn needs_position(state: &State) -> Option<usize> {
+    state.deck.needs.key.as_ref().and_then(|subject| attention(state).position(&state.board, subject))
 }
 
 /// The Approvals page's ids in the order of its list: what is pending first, where most care is
@@ -131,31 +135,52 @@ pub(super) fn lost(connection: &Connection) -> Option<Freshness> {
     }
 }
 
+/// The first of the Deck's rows on the screen, and how many fit.
+pub(super) fn deck_view(state: &State) -> (usize, usize) {
+    let height = usize::from(layout(state).list.height);
+    (scrolled(state.deck.cursor.top, deck_position(state), height, deck_list(state).len()), height)
+}
+
+/// The first entry of "Needs you" on the screen, and how many fit.
+pub(super) fn needs_view(state: &State) -> (usize, usize) {
+    let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
+    (scrolled(state.deck.needs.top, needs_position(state), height, attention(state).len()), height)
+}
+
 /// The Deck's rows on the screen.
 #[must_use]
 pub fn deck(state: &State) -> Window<DeckRow<'_>> {
-    let list = deck_targets(state);
-    let height = usize::from(layout(state).list.height);
-    let total = deck_list(state).total;
-    window(list, &state.deck.cursor, height, total, |target| {
-        state.board.rollout(target).map(|rollout| DeckRow {
-            rollout,
-            marked: state.deck.marks.contains(target),
-            freshness: freshness(state, rollout),
-            own: state.own_command(&rollout.run),
-        })
-    })
+    let list = deck_list(state);
+    let (top, height) = deck_view(state);
+    let shown = list.from(top).take(height).filter_map(|target| state.board.rollout(target));
+    let rows = shown.map(|rollout| DeckRow {
+        rollout,
+        marked: state.deck.marks.contains(&rollout.run.target),
+        freshness: freshness(state, rollout),
+        own: state.own_command(&rollout.run),
+    });
+    Window {
+        rows: rows.collect(),
+        top,
+        selected: deck_position(state).map(|at| at - top),
+        matching: list.len(),
+        total: state.board.rollout_count(),
+    }
 }
 
 /// The entries of "Needs you" on the screen.
 #[must_use]
-pub fn needs(state: &State) -> Window<&Attention> {
+pub fn needs(state: &State) -> Window<Attention> {
     let list = attention(state);
-    let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
-    let selected = state.deck.needs.position(list, |entry| &entry.subject);
-    let top = scrolled(state.deck.needs.top, selected, height, list.len());
-    let rows: Vec<_> = list.iter().skip(top).take(height).collect();
-    Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
+    let (top, height) = needs_view(state);
+    let shown = list.from(top).take(height);
+    Window {
+        rows: shown.filter_map(|about| board::describe(&state.board, about)).collect(),
+        top,
+        selected: needs_position(state).map(|at| at - top),
+        matching: list.len(),
+        total: list.len(),
+    }
 }
 
 /// The approvals on the screen.
@@ -187,7 +212,11 @@ pub fn approval_freshness(state: &State, approval: &Approval) -> Freshness {
 #[must_use]
 pub fn instances(state: &State) -> Vec<&Instance> {
     let Some(page) = &state.rollout else { return Vec::new() };
-    let mut rows: Vec<_> = state.board.instances().filter(|row| row.target == page.run.target).collect();
+    let of_it = |row: &&Instance| row.target == page.run.target;
+    let mut rows: Vec<_> = state.board.instances().filter(of_it).collect();
+    if rows.is_empty() {
+        rows = detail(state).into_iter().flat_map(|detail| &detail.instances).filter(of_it).collect();
+    }
     rows.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
     rows
 }
@@ -204,10 +233,71 @@ pub fn instance_window(state: &State) -> Window<&Instance> {
     Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
 }
 
+/// Are the opened rollout's instances and numbers told without being asked for?
+#[must_use]
+pub fn told(state: &State) -> bool {
+    let Some(page) = &state.rollout else { return true };
+    let target = &page.run.target;
+    state.board.instances().any(|instance| instance.target == *target)
+        || [ArmRole::Stable, ArmRole::Candidate].iter().any(|role| state.board.samples(target, role).is_some())
+}
+
+/// What the backend said of the opened rollout when it was asked.
+#[must_use]
+pub fn detail(state: &State) -> Option<&Detail> {
+    state.rollout.as_ref()?.live.detail.as_deref()
+}
+
+/// The panels of the opened rollout: sets and revisions only where its backend may know of any.
+#[must_use]
+pub fn panels(state: &State) -> Vec<RolloutPanel> {
+    let has = |len: fn(&Detail) -> usize| detail(state).map_or_else(|| !told(state), |detail| len(detail) > 0);
+    let shown = |panel: &RolloutPanel| match panel {
+        RolloutPanel::Sets => has(|detail| detail.groups.len()),
+        RolloutPanel::History => has(|detail| detail.history.len()),
+        _ => true,
+    };
+    RolloutPanel::ALL.into_iter().filter(shown).collect()
+}
+
+/// What could not be read of the opened rollout, each as a sentence.
+#[must_use]
+pub fn gaps(state: &State) -> Vec<String> {
+    let Some(live) = state.rollout.as_ref().map(|page| &page.live) else { return Vec::new() };
+    let failed = live.failed.iter().map(|why| format!("not read: {why}"));
+    failed.chain(live.detail.iter().flat_map(|detail| detail.gaps.iter().cloned())).collect()
+}
+
+/// Analyses of the opened rollout, newest first.
+pub fn analyses(state: &State) -> impl Iterator<Item = &Analysis> {
+    detail(state).into_iter().flat_map(|detail| detail.analyses.iter().rev())
+}
+
+/// The revision of the opened rollout that is compared.
+#[must_use]
+pub fn compared(state: &State) -> Option<&Revision> {
+    let Some(Over::Diff { revision: Some(revision), .. }) = &state.rollout.as_ref()?.over else { return None };
+    detail(state)?.history.iter().find(|one| one.revision == *revision)
+}
+
+/// The lines of what lies over the opened rollout's panels.
+#[must_use]
+pub fn over_lines(state: &State) -> &[String] {
+    match state.rollout.as_ref().map(|page| (page, &page.over)) {
+        Some((page, Some(Over::Raw { .. }))) => &page.live.raw,
+        Some((_, Some(Over::Diff { .. }))) => compared(state).map_or(&[], |revision| revision.diff.as_slice()),
+        _ => &[],
+    }
+}
+
 /// What happened to a run, newest first.
 #[must_use]
 pub fn notes<'a>(state: &'a State, run: &Run) -> Vec<&'a Note> {
-    let mut rows: Vec<_> = state.board.notes().filter(|note| note.run == *run).collect();
+    let asked = detail(state).into_iter().flat_map(|detail| &detail.notes);
+    let mut rows: Vec<_> = state.board.notes().chain(asked).filter(|note| note.run == *run).collect();
+    // What is told by itself may be in the answer as well.
+    let mut seen = BTreeSet::new();
+    rows.retain(|note| seen.insert(&note.id));
     rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
     rows
 }
@@ -239,8 +329,10 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
     let Some(page) = &state.rollout else { return 0 };
     match panel {
         RolloutPanel::Instances => instances(state).len(),
+        RolloutPanel::Sets => detail(state).map_or(0, |detail| detail.groups.len()),
         RolloutPanel::Events => notes(state, &page.run).len(),
-        RolloutPanel::Evidence => evidence(state, &page.run).len(),
+        RolloutPanel::Evidence => evidence(state, &page.run).len() + analyses(state).count(),
+        RolloutPanel::History => detail(state).map_or(0, |detail| detail.history.len()),
         RolloutPanel::Receipts => receipts(state, &page.run).len(),
     }
 }
@@ -252,7 +344,7 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
         Page::Deck => match state.deck.panel {
             super::state::DeckPanel::Rollouts => state.deck.cursor.key.as_ref().and_then(|target| {
                 // A row that a filter hides is not selected.
-                state.deck.cursor.position(deck_targets(state), |t| t)?;
+                deck_position(state)?;
                 state.board.rollout(target)
             }),
             super::state::DeckPanel::Needs => match state.deck.needs.key.as_ref()? {
@@ -288,8 +380,8 @@ pub fn selected_approval(state: &State) -> Option<&Approval> {
 pub fn hidden_marks(state: &State) -> usize {
     match state.page {
         Page::Deck => {
-            let shown = deck_targets(state).iter().filter(|target| state.deck.marks.contains(target)).count();
-            state.deck.marks.len() - shown
+            let list = deck_list(state);
+            state.deck.marks.iter().filter(|target| list.position(&state.board, target).is_none()).count()
         }
         Page::Approvals => {
             let shown = approval_ids(state).iter().filter(|id| state.approvals.marks.contains(id)).count();

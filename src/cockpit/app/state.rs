@@ -3,9 +3,12 @@
 
 use super::dialog::{Dialog, Opening};
 use super::keymap::Keymap;
+use super::strip::Phases;
 use super::{ConnectionId, ConnectionState, Key, Token};
-use crate::board::{Attention, Board, Order};
-use crate::model::{Action, ApprovalId, CommandId, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target};
+use crate::board::{Board, List, Needs, Order};
+use crate::model::{
+    Action, ApprovalId, CommandId, Detail, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::OnceLock;
@@ -27,8 +30,9 @@ impl<T> Memo<T> {
         self.0.get_or_init(compute)
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.get().is_none()
+    /// What was computed, to be kept in step with a change.
+    pub(super) fn known(&mut self) -> Option<&mut T> {
+        self.0.get_mut()
     }
 
     pub(super) fn clear(&mut self) {
@@ -61,6 +65,21 @@ pub struct Settings {
     pub session: String,
     /// Refuse everything that changes anything.
     pub read_only: bool,
+    /// What was looked for before the cockpit opened, and what was found.
+    pub found: Vec<Found>,
+    /// Connections that need not be there: one that was never up is not missed.
+    pub optional: Vec<ConnectionId>,
+}
+
+/// Something that was looked for: a kubeconfig, a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What, such as `kubeconfig /home/me/.kube/config`.
+    pub what: String,
+    /// What came of it, such as `not there`, or its contexts.
+    pub came: String,
+    /// Is it of use?
+    pub good: bool,
 }
 
 /// The whole state.
@@ -120,10 +139,12 @@ pub struct State {
     pub(super) ticks: Option<Timestamp>,
     /// Rows since the board was last trimmed.
     pub(super) untrimmed: u32,
-    /// What needs a person; computed when asked for, dropped when the board changes.
-    pub(super) attention: Memo<Vec<Attention>>,
+    /// Rows changed since what ticks was last looked at.
+    pub(super) unlooked: bool,
+    /// What needs a person; computed when asked for, kept in step with rows, dropped when all of it changes.
+    pub(super) attention: Memo<Needs>,
     /// How many rollouts of each phase every environment has; as above.
-    pub(super) environments: Memo<Vec<super::strip::Counted>>,
+    pub(super) phases: Memo<Phases>,
 }
 
 /// One server.
@@ -217,17 +238,8 @@ pub struct DeckPage {
     pub reverse: bool,
     /// Leave out what is settled and healthy.
     pub in_flight_only: bool,
-    /// Targets in the order of the list; computed when asked for, dropped when something changes it.
-    pub(super) list: Memo<DeckList>,
-}
-
-/// The Deck's list, computed.
-#[derive(Debug, Clone)]
-pub(super) struct DeckList {
-    /// In order.
-    pub(super) targets: Vec<Target>,
-    /// All that there are, hidden ones included.
-    pub(super) total: usize,
+    /// The list, in order; computed when asked for, kept in step with rows, dropped when all of it changes.
+    pub(super) list: Memo<List>,
 }
 
 /// The Approvals page's state.
@@ -249,18 +261,28 @@ pub enum RolloutPanel {
     /// Its instances; `l` follows the selected one.
     #[default]
     Instances,
+    /// Sets of instances of one template, by role.
+    Sets,
     /// What happened, newest first.
     Events,
-    /// Gates and their evidence, newest first.
+    /// Gates, analyses and their evidence, newest first.
     Evidence,
+    /// Revisions that it could go back to, newest first.
+    History,
     /// Commands and how far they came, newest first.
     Receipts,
 }
 
 impl RolloutPanel {
     /// All, in the order of Tab.
-    pub const ALL: [RolloutPanel; 4] =
-        [RolloutPanel::Instances, RolloutPanel::Events, RolloutPanel::Evidence, RolloutPanel::Receipts];
+    pub const ALL: [RolloutPanel; 6] = [
+        RolloutPanel::Instances,
+        RolloutPanel::Sets,
+        RolloutPanel::Events,
+        RolloutPanel::Evidence,
+        RolloutPanel::History,
+        RolloutPanel::Receipts,
+    ];
 }
 
 /// One rollout, opened.
@@ -274,21 +296,46 @@ pub struct RolloutPage {
     pub instance: Cursor<String>,
     /// First line shown of each other panel.
     pub scroll: BTreeMap<RolloutPanel, usize>,
-    /// The raw object over the page (`i`).
-    pub raw: Option<RawView>,
+    /// What its backend said when it was asked.
+    pub live: Live,
+    /// What lies over the page's panels.
+    pub over: Option<Over>,
 }
 
-/// A backend's own object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RawView {
-    /// Pretty JSON, line by line; empty while the answer is awaited.
-    pub lines: Vec<String>,
-    /// Why there is none.
-    pub failed: Option<String>,
+/// What a backend said of the opened rollout when it was asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Live {
+    /// The newest answer.
+    pub detail: Option<Box<Detail>>,
     /// When it was read.
+    pub read: Option<Timestamp>,
+    /// Its raw object as YAML, line by line.
+    pub raw: Vec<String>,
+    /// The question that has no answer yet.
+    pub asked: Option<Token>,
+    /// When the last answer came, whatever it was.
     pub at: Option<Timestamp>,
-    /// First line shown.
-    pub top: usize,
+    /// Why the last question was not answered.
+    pub failed: Option<String>,
+    /// The row changed since it was asked.
+    pub changed: bool,
+}
+
+/// What lies over the panels of an opened rollout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// The backend's own object.
+    Raw {
+        /// First line shown.
+        top: usize,
+    },
+    /// The template of another revision against the one that is asked for now.
+    Diff {
+        /// Which revision is selected.
+        revision: Option<String>,
+        /// First line shown.
+        top: usize,
+    },
 }
 
 /// The Logs page: the program's own records, which the view takes from the logger.
@@ -436,11 +483,20 @@ pub enum Asked {
         /// Which of its items.
         item: usize,
     },
-    /// For the raw object of a run.
-    Raw(Run),
+    /// For everything about a run.
+    Detail(Run),
 }
 
 impl State {
+    /// Is it a connection that need not be there, and never was?
+    #[must_use]
+    pub fn unmissed(&self, id: ConnectionId) -> bool {
+        let never_up = |connection: &Connection| {
+            connection.hub.is_none() && !matches!(connection.state, ConnectionState::Up { .. })
+        };
+        self.settings.optional.contains(&id) && self.connections.get(id).is_none_or(never_up)
+    }
+
     /// A cockpit that knows nothing yet.
     #[must_use]
     pub fn new(columns: u16, rows: u16, settings: Settings) -> State {
@@ -472,8 +528,9 @@ impl State {
             wake: None,
             ticks: None,
             untrimmed: 0,
+            unlooked: false,
             attention: Memo::default(),
-            environments: Memo::default(),
+            phases: Memo::default(),
         }
     }
 
@@ -522,20 +579,12 @@ impl State {
         self.visible_changed = true;
     }
 
-    /// Must a list be put in order again before the page can be drawn?
-    pub(super) fn lists_forgotten(&self) -> bool {
-        match self.page {
-            Page::Deck => self.attention.is_empty() || self.deck.list.is_empty(),
-            Page::Approvals => self.approvals.list.is_empty(),
-            Page::Rollout | Page::Logs | Page::Output => false,
-        }
-    }
-
     /// Drops the lists that were computed from rows that changed.
     pub(super) fn forget_lists(&mut self) {
         self.attention.clear();
-        self.environments.clear();
+        self.phases.clear();
         self.deck.list.clear();
         self.approvals.list.clear();
+        self.unlooked = true;
     }
 }

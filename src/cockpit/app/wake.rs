@@ -5,6 +5,7 @@ use super::age::{age_changes, clock, clock_changes, countdown_changes, waits_cha
 use super::confirm::settles;
 use super::header::sources;
 use super::layout::layout;
+use super::live;
 use super::rows;
 use super::state::{Page, State};
 use crate::board::{Freshness, Severity};
@@ -49,6 +50,7 @@ pub fn next(state: &State) -> Option<Timestamp> {
         }
         Page::Rollout => {
             moments.extend(rows::opened(state).and_then(|rollout| waits_change(rollout, now)));
+            moments.extend(live::due(state));
         }
         Page::Logs | Page::Output => {}
     }

@@ -1,6 +1,6 @@
 //! One task for each server: what it tells becomes events.
 
-use crate::client::{Client, ClientEvent};
+use crate::client::{ClientEvent, Link};
 use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
 use crate::model::{Query, Reply};
 use futures::StreamExt as _;
@@ -8,19 +8,20 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
-/// A server that the cockpit joined.
+/// A hub that the cockpit joined.
 pub(super) struct Server {
-    pub(super) client: Client,
+    pub(super) link: Link,
     /// Wakes its task to connect anew.
     pub(super) again: Arc<Notify>,
 }
 
 /// Follows a server for ever: connects, tells who we are there, hands on every update. The client
 /// itself tries again after a loss and resumes; a push on `again` starts over at once.
-pub(super) async fn follow(id: ConnectionId, name: String, client: Client, again: Arc<Notify>, events: Sender<Event>) {
-    let mut told = None;
+pub(super) async fn follow(id: ConnectionId, name: String, link: Link, again: Arc<Notify>, events: Sender<Event>) {
+    // The cockpit says so itself, before its first frame.
+    let mut told = Some(ConnectionState::Connecting);
     loop {
-        let mut stream = client.events();
+        let mut stream = link.events();
         if !tell(&events, &mut told, id, &name, ConnectionState::Connecting).await {
             return;
         }
@@ -31,7 +32,7 @@ pub(super) async fn follow(id: ConnectionId, name: String, client: Client, again
             };
             let open = match event {
                 Some(ClientEvent::Connected) => {
-                    let state = introduce(&client).await;
+                    let state = introduce(&link).await;
                     tell(&events, &mut told, id, &name, state).await
                 }
                 Some(ClientEvent::Envelope(envelope)) => events.send(Event::Update { id, envelope }).await.is_ok(),
@@ -64,8 +65,8 @@ async fn tell(
     events.send(Event::Connection { id, name: name.to_owned(), state }).await.is_ok()
 }
 
-async fn introduce(client: &Client) -> ConnectionState {
-    match client.query(Query::WhoAmI).await {
+async fn introduce(link: &Link) -> ConnectionState {
+    match link.query(Query::WhoAmI).await {
         Ok(Reply::WhoAmI { actor, enforced }) => ConnectionState::Up { actor, enforced },
         Ok(Reply::Refused(refusal)) => ConnectionState::Down { why: refusal.why },
         Ok(_) => ConnectionState::Down { why: "the server did not say who we are to it".to_owned() },

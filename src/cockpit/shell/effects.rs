@@ -1,7 +1,7 @@
 //! Carries out what the state asked for, without ever keeping the loop waiting.
 
 use super::connections::{Server, follow};
-use crate::client::{Client, SubmitError, fresh_id};
+use crate::client::{Link, SubmitError, fresh_id};
 use crate::cockpit::app::{ConnectionId, Event, Submitted, Token};
 use crate::model::{Command, Query};
 use futures::StreamExt as _;
@@ -24,14 +24,19 @@ pub(super) struct Effects {
 
 impl Effects {
     /// Joins every server.
-    pub(super) fn start(servers: Vec<(String, Client)>, events: Sender<Event>) -> Effects {
+    pub(super) fn start(servers: Vec<(String, Link)>, events: Sender<Event>) -> Effects {
         let mut tasks = JoinSet::new();
-        let joined = servers.into_iter().enumerate().map(|(id, (name, client))| {
+        let joined = servers.into_iter().enumerate().map(|(id, (name, link))| {
             let again = Arc::new(Notify::new());
-            tasks.spawn(follow(id, name, client.clone(), Arc::clone(&again), events.clone()));
-            Server { client, again }
+            tasks.spawn(follow(id, name, link.clone(), Arc::clone(&again), events.clone()));
+            Server { link, again }
         });
         Effects { servers: joined.collect(), follows: HashMap::new(), events, tasks }
+    }
+
+    /// Ends every task and lets go of every link.
+    pub(super) async fn end(mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// Tries a connection now.
@@ -43,10 +48,10 @@ impl Effects {
 
     /// Asks; the answer comes as [`Event::Reply`].
     pub(super) fn ask(&mut self, connection: ConnectionId, token: Token, query: Query) {
-        let (client, events) = (self.client(connection), self.events.clone());
+        let (link, events) = (self.link(connection), self.events.clone());
         self.tasks.spawn(async move {
-            let reply = match client {
-                Some(client) => client.query(query).await.map(Box::new).map_err(|error| error.in_full()),
+            let reply = match link {
+                Some(link) => link.query(query).await.map(Box::new).map_err(|error| error.in_full()),
                 None => Err(NO_SERVER.to_owned()),
             };
             // The cockpit may have ended meanwhile: nobody waits for the answer then.
@@ -59,10 +64,10 @@ impl Effects {
         if command.id.0.is_empty() {
             command.id = fresh_id();
         }
-        let (client, events) = (self.client(connection), self.events.clone());
+        let (link, events) = (self.link(connection), self.events.clone());
         self.tasks.spawn(async move {
-            let outcome = match client {
-                Some(client) => match client.submit(command).await {
+            let outcome = match link {
+                Some(link) => match link.submit(command).await {
                     Ok(receipt) => Submitted::Taken(Box::new(receipt)),
                     Err(SubmitError::Refused(refusal)) => Submitted::Refused(refusal),
                     Err(SubmitError::NotSent(why)) => Submitted::NotSent(why),
@@ -77,10 +82,11 @@ impl Effects {
 
     /// Follows an instance's output until it ends or [`Effects::unfollow`] is called.
     pub(super) fn follow(&mut self, connection: ConnectionId, token: Token, instance: String) {
-        let (client, events) = (self.client(connection), self.events.clone());
+        let (client, events) = (self.link(connection), self.events.clone());
         let task = self.tasks.spawn(async move {
-            let why = match client {
-                Some(client) => relay(&client, token, &instance, &events).await,
+            let why = match client.as_ref().map(Link::server) {
+                Some(Some(client)) => relay(client, token, &instance, &events).await,
+                Some(None) => "outputs of instances are read from a server only".to_owned(),
                 None => NO_SERVER.to_owned(),
             };
             // As above.
@@ -96,15 +102,15 @@ impl Effects {
         }
     }
 
-    fn client(&self, id: ConnectionId) -> Option<Client> {
-        self.servers.get(id).map(|server| server.client.clone())
+    fn link(&self, id: ConnectionId) -> Option<Link> {
+        self.servers.get(id).map(|server| server.link.clone())
     }
 }
 
 const NO_SERVER: &str = "there is no such connection";
 
 /// Hands on lines; returns why there are no more.
-async fn relay(client: &Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
+async fn relay(client: &crate::client::Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
     let mut lines = match client.follow_log(instance, PAST_LINES).await {
         Ok(lines) => lines,
         Err(error) => return error.in_full(),

@@ -6,10 +6,11 @@ use super::logs::Records;
 use super::recorder::Recorder;
 use super::terminal::Tty;
 use super::{guardian, logs, terminal};
-use crate::client::{Client, ClientError};
+use crate::client::Link;
 use crate::cockpit::app::keymap::KeymapError;
-use crate::cockpit::app::{Effect, Event, Keymap, Settings, State, update};
+use crate::cockpit::app::{ConnectionState, Effect, Event, Found, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
+use crate::hub::HubTask;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
@@ -30,10 +32,16 @@ const CHANNEL: usize = 8192;
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
 /// What the cockpit is started with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ShellArgs {
-    /// Servers to join: what the user calls each, and its socket.
-    pub servers: Vec<(String, PathBuf)>,
+    /// Hubs to join: what the user calls each.
+    pub links: Vec<(String, Link)>,
+    /// The hub in this process that one of the links leads to; the cockpit runs it.
+    pub hub: Option<HubTask>,
+    /// Those of the links, by index, that need not be there.
+    pub optional: Vec<usize>,
+    /// What was looked for and found, for the page that has nothing else to show.
+    pub found: Vec<Found>,
     /// Name of the theme to begin with.
     pub theme: String,
     /// Directory of the user's themes.
@@ -76,15 +84,6 @@ pub enum ShellError {
     /// The keymap is wrong.
     #[error(transparent)]
     Keymap(#[from] KeymapError),
-    /// A server's address is wrong.
-    #[error("cannot prepare the connection to {name}")]
-    Client {
-        /// Which.
-        name: String,
-        /// Why.
-        #[source]
-        source: ClientError,
-    },
     /// A task of the cockpit panicked; its last words are on standard error.
     #[error("a part of the cockpit failed")]
     Task(#[source] tokio::task::JoinError),
@@ -94,12 +93,17 @@ pub enum ShellError {
 pub fn run(args: ShellArgs) -> Result<(), ShellError> {
     end_with_guardian();
     remember_panics();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ShellError::Runtime)?;
+    // The screen has this thread to itself: whatever the hubs have to do goes to the other one.
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    let runtime = threads.worker_threads(1).enable_all().build().map_err(ShellError::Runtime)?;
     runtime.block_on(async {
         let mut cockpit = Cockpit::open(args)?;
         let outcome = cockpit.run().await;
-        let given_back = cockpit.tty.leave().map_err(ShellError::Terminal);
-        cockpit.effects.tasks.shutdown().await;
+        let Cockpit { mut tty, effects, mut hub, .. } = cockpit;
+        let given_back = tty.leave().map_err(ShellError::Terminal);
+        // Without a link the hub ends: it hears out what it is carrying out, and its ledger is flushed.
+        effects.end().await;
+        while hub.join_next().await.is_some() {}
         outcome.and(given_back)
     })
 }
@@ -134,6 +138,10 @@ struct Cockpit {
     tty: Tty,
     themes: Themes,
     effects: Effects,
+    /// The hub of this process, if there is one.
+    hub: JoinSet<()>,
+    /// What its connections are called.
+    names: Vec<String>,
     events: Receiver<Event>,
     records: Records,
     recorder: Option<(PathBuf, Recorder)>,
@@ -168,12 +176,9 @@ impl Cockpit {
             themes: themes.names(),
             session: crate::client::fresh_id().0,
             read_only: args.read_only,
+            found: args.found,
+            optional: args.optional,
         };
-        let clients = args.servers.into_iter().map(|(name, socket)| match Client::unix(&socket) {
-            Ok(client) => Ok((name, client)),
-            Err(source) => Err(ShellError::Client { name, source }),
-        });
-        let clients: Vec<_> = clients.collect::<Result<_, _>>()?;
         let size = terminal::size().map_err(ShellError::Terminal)?;
         let recorder = args.record.map(|path| match Recorder::create(&path, size.width, size.height) {
             Ok(recorder) => Ok((path, recorder)),
@@ -198,12 +203,19 @@ impl Cockpit {
         }
         let mut state = State::new(size.width, size.height, settings);
         state.now = now();
-        let effects = Effects::start(clients, sender);
+        let names = args.links.iter().map(|(name, _)| name.clone()).collect();
+        let effects = Effects::start(args.links, sender);
+        let mut hub = JoinSet::new();
+        if let Some(task) = args.hub {
+            hub.spawn(task.run());
+        }
         Ok(Cockpit {
             state,
             tty,
             themes,
             effects,
+            hub,
+            names,
             events,
             records,
             recorder,
@@ -218,9 +230,8 @@ impl Cockpit {
 
     async fn run(&mut self) -> Result<(), ShellError> {
         // Servers are being joined: the first frame says so instead of "no server".
-        tokio::task::yield_now().await;
-        while let Ok(event) = self.events.try_recv() {
-            self.apply(event).await?;
+        for (id, name) in std::mem::take(&mut self.names).into_iter().enumerate() {
+            self.apply(Event::Connection { id, name, state: ConnectionState::Connecting }).await?;
         }
         self.draw()?;
         #[cfg(debug_assertions)]
@@ -256,6 +267,10 @@ impl Cockpit {
                 Err(error) if error.is_panic() => Err(ShellError::Task(error)),
                 _ => Ok(None),
             },
+            Some(ended) = self.hub.join_next() => match ended {
+                Err(error) => Err(ShellError::Task(error)),
+                Ok(()) => Ok(None),
+            },
             () = until(self.wake), if self.wake.is_some() => {
                 self.wake = None;
                 Ok(Some(Event::Wake))
@@ -284,6 +299,8 @@ impl Cockpit {
             }
             next = match self.signals.input.ready().map_err(ShellError::Terminal)? {
                 Some(event) => Some(event),
+                // What a person did is drawn before more is taken in.
+                None if hurry => None,
                 None => self.events.try_recv().ok(),
             };
         }

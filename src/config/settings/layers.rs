@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+/// The key of the table of sources.
+const SOURCES: &str = "sources";
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -126,7 +129,8 @@ fn candidates(text: &str) -> Vec<Value> {
 pub(super) fn leaves(value: &Value) -> Vec<(String, Value)> {
     fn walk(path: &str, value: &Value, out: &mut Vec<(String, Value)>) {
         match value {
-            Value::Object(entries) => {
+            // A table without any entry is a value that can be set, as an empty list is.
+            Value::Object(entries) if !entries.is_empty() || path.is_empty() => {
                 for (key, value) in entries {
                     walk(&if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value, out);
                 }
@@ -221,7 +225,9 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
         .filter_map(|rest| rest.split('.').next())
         .collect();
     for (name, value) in table.entries() {
-        if keys.contains(&value.path) {
+        if value.path == SOURCES {
+            sources(layers, &value, report);
+        } else if keys.contains(&value.path) {
             leaf(layers, &value, report);
         } else if known.contains(&name) {
             if let Some(table) = value.map() {
@@ -233,6 +239,21 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
             let what = format!("unknown key, expected {}", alternatives(&words));
             value.wrong_key(&what, nearest(name, words).map(quoted));
         }
+    }
+}
+
+/// Sources are a table by name, so that none of their keys is there before the file names it.
+fn sources(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
+    let Some(table) = value.map() else { return };
+    for (name, value) in table.entries() {
+        let source = super::sources::read(name, &value);
+        let (path, line) = report.place(&value.key_span);
+        for (key, _) in leaves(&serde_json::to_value(&source).unwrap_or_default()) {
+            let inner = value.map().and_then(|table| table.get(key.split('.').next().unwrap_or(&key)));
+            let line = inner.map_or(line, |inner| report.place(&inner.span).1);
+            layers.origins.insert(format!("{SOURCES}.{name}.{key}"), Origin::File { path: path.clone(), line });
+        }
+        layers.settings.sources.insert(name.to_owned(), source);
     }
 }
 

@@ -2,14 +2,17 @@
 
 mod layers;
 mod reference;
+mod sources;
 #[cfg(test)]
 mod tests;
 
 pub use layers::{Effective, Origin, Row, load, resolve};
 pub use reference::{TEMPLATE, reference, schema};
+pub use sources::{NamespaceRule, Source, SourceKind, WORKLOADS};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +31,8 @@ pub struct Settings {
     pub servers: Vec<Server>,
     /// How `flightdeck serve` runs.
     pub serve: Serve,
+    /// What is looked at without a server: a `[sources.NAME]` table each. Without any: the current context of a kubeconfig, where there is one.
+    pub sources: BTreeMap<String, Source>,
 }
 
 /// A server to join.
@@ -100,7 +105,14 @@ impl From<Ports> for String {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { theme: "dark".to_owned(), mouse: true, keymap: None, servers: Vec::new(), serve: Serve::default() }
+        Settings {
+            theme: "dark".to_owned(),
+            mouse: true,
+            keymap: None,
+            servers: Vec::new(),
+            serve: Serve::default(),
+            sources: BTreeMap::new(),
+        }
     }
 }
 
@@ -141,6 +153,9 @@ fn check(settings: &Settings) -> Vec<(&'static str, String)> {
         if server.name.is_empty() || earlier.iter().any(|other| other.name == server.name) {
             wrong.push(("servers", format!("expected a name that no other server has, found {:?}", server.name)));
         }
+    }
+    if let Some(what) = sources::wrong(&settings.sources) {
+        wrong.push(("sources", what));
     }
     if !(Duration::from_secs(5)..=Duration::from_hours(1)).contains(&settings.serve.lease) {
         wrong.push(("serve.lease", format!("expected a duration from 5s to 1h, found {:?}", settings.serve.lease)));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::ConfigError;
+use crate::model::Tier;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -55,7 +56,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         wrong(text),
         [
-            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "serve", "servers" or "theme"; did you mean "theme"?"#,
+            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "serve", "servers", "sources" or "theme"; did you mean "theme"?"#,
             r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
@@ -78,7 +79,7 @@ fn the_first_file_holds_every_default() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest)
-                if rest.starts_with("[[") || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
+                if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) =>
             {
                 rest
             }
@@ -91,13 +92,18 @@ fn the_first_file_holds_every_default() {
     for row in &rows {
         let key = row.key.rsplit('.').next().unwrap();
         assert!(
-            uncommented.lines().any(|line| line.starts_with(&format!("{key} =")) || line == format!("[[{key}]]")),
+            uncommented.lines().any(|line| line.starts_with(&format!("{key} ="))
+                || line == format!("[[{key}]]")
+                || line.starts_with(&format!("[{key}."))),
             "{key}"
         );
     }
     // These three have no value to show as a default, so the file has an example.
     assert!(settings.keymap.take().is_some() && settings.serve.group.take().is_some());
     assert_eq!(settings.servers.drain(..).count(), 1);
+    let example = std::mem::take(&mut settings.sources).remove("prod-eu").unwrap();
+    let every = Source { command: vec!["/x".into()], ..example };
+    assert_eq!(serde_json::to_value(every).unwrap().as_object().unwrap().len(), 12, "the example names every key");
     assert_eq!(settings, Settings::default());
 }
 
@@ -114,4 +120,84 @@ fn the_reference_is_current() {
         "renew with BLESS=1 cargo test --lib reference"
     );
     assert!(!reference().contains("|  |"), "a setting without its sentence:\n{}", reference());
+}
+
+const SOURCES: &str = r#"
+[sources.prod-eu]
+context = "eks-prod"
+kubeconfig = "/home/me/.kube/prod"
+namespaces = ["shop", "pay"]
+selector = "team=shop"
+kinds = ["rollouts", "deployments"]
+tier = "critical"
+order = 3
+read_only = true
+environments = [{ namespaces = "shop-*", environment = "staging", tier = "low" }]
+[sources.mainframe]
+kind = "exec"
+command = ["/opt/mf/adapter", "--fast"]
+"#;
+
+#[test]
+fn sources_are_read_by_name_and_each_key_says_its_line() {
+    let effective = read(SOURCES, &[], &[]).unwrap();
+    let eu = &effective.settings.sources["prod-eu"];
+    assert_eq!((eu.context.as_deref(), eu.tier, eu.read_only), (Some("eks-prod"), Some(Tier::Critical), true));
+    assert_eq!((eu.namespaces.len(), eu.kinds.len(), eu.environments[0].namespaces.as_str()), (2, 2, "shop-*"));
+    let mainframe = &effective.settings.sources["mainframe"];
+    assert_eq!((mainframe.kind, mainframe.command.len()), (SourceKind::Exec, 2));
+    let origin = |key: &str| effective.rows.iter().find(|row| row.key == key).unwrap().origin.to_string();
+    assert_eq!(origin("sources.prod-eu.tier"), "config.toml:8");
+    assert_eq!(origin("sources.mainframe.command"), "config.toml:14");
+    let told = [("FLIGHTDECK_SOURCES", r#"{"eu":{"context":"a"}}"#)];
+    assert_eq!(read("", &told, &[]).unwrap().settings.sources["eu"].context.as_deref(), Some("a"));
+    assert!(read("", &[("FLIGHTDECK_SOURCES", r#"{"eu":{"kind":"exec"}}"#)], &[]).is_err());
+}
+
+#[test]
+fn every_mistake_in_sources_is_named_with_its_place() {
+    let text = r#"
+[sources.local]
+[sources."a b"]
+contxt = "x"
+[sources.eu]
+command = ["/x"]
+kinds = ["deployment", "jobs"]
+tier = "high"
+order = -1
+environments = [{ namespaces = "x" }, { namespace = "y", environment = "z" }]
+read_only = "yes"
+kubeconfig = "relative"
+[sources.mf]
+kind = "exec"
+context = "x"
+[sources.mf2]
+kind = "exec"
+command = ["adapter"]
+"#;
+    let wrong = wrong(text);
+    let said: Vec<_> = wrong.iter().map(|line| line.trim_start_matches("config.toml:")).collect();
+    let begins = [
+        "2:10: sources.local: expected another name: \"local\" is the server of this machine",
+        "3:10: sources.a b: expected a name of 1 to 64 visible characters without spaces",
+        "4:1: sources.a b.contxt: unknown key",
+        "6:1: sources.eu.command: there is no such key for kind \"kubernetes\"",
+        "7:10: sources.eu.kinds[0]: expected \"rollouts\", \"deployments\"",
+        "7:24: sources.eu.kinds[1]: expected \"rollouts\", \"deployments\"",
+        "8:8: sources.eu.tier: expected \"low\", \"standard\" or \"critical\", found \"high\"",
+        "9:9: sources.eu.order: expected a whole number from 0 to 1000",
+        "10:17: sources.eu.environments[0].environment: expected its name, found nothing",
+        "10:39: sources.eu.environments[1].namespaces: expected a namespace's name",
+        "10:41: sources.eu.environments[1].namespace: unknown key",
+        "11:13: sources.eu.read_only: expected true or false",
+        "12:14: sources.eu.kubeconfig: expected an absolute path, found \"relative\"",
+        "13:10: sources.mf: expected command = [\"/path/to/program\"] for kind \"exec\", found nothing",
+        "15:1: sources.mf.context: there is no such key for kind \"exec\"",
+        "18:11: sources.mf2.command: expected the program's absolute path first, found \"adapter\"",
+    ];
+    assert_eq!(said.len(), begins.len(), "{said:#?}");
+    for (said, begin) in said.iter().zip(begins) {
+        assert!(said.starts_with(begin), "{said} does not begin with {begin}");
+    }
+    assert!(said[2].ends_with("did you mean \"context\"?") && said[4].ends_with("did you mean \"deployments\"?"));
 }

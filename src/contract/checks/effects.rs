@@ -102,7 +102,8 @@ async fn deploy(bench: &mut Bench, before: &Rollout) -> Result<(), Stop> {
         .map(|release| release.version.clone());
     let Some(version) = other else { return failed("no other release of it is stored") };
     let (service, environment) = (before.service.clone(), before.environment.clone());
-    let subject = Subject::Deployment { service, environment, version: Some(version.clone()), from: None };
+    let source = bench.source();
+    let subject = Subject::Deployment { source, service, environment, version: Some(version.clone()), from: None };
     bench.carried_out(Bench::about(Action::Deploy, subject, Some(before.facts.pin(Action::Deploy)))).await?;
     let target = before.run.target.clone();
     let named = |bench: &Bench| bench.row(&target).is_some_and(|row| row.arms.iter().any(|arm| arm.version == version));
@@ -128,6 +129,8 @@ pub(in crate::contract) async fn hold(bench: &mut Bench) -> Result<(), Stop> {
     let Some(id) = holds(bench) else { return failed("the hold is gone") };
     let held = |bench: &Bench| bench.row(&target).is_some_and(|row| row.waits.contains(&Wait::Hold(id.clone())));
     bench.until("the row waits for the hold", held).await?;
-    bench.carried_out(Bench::about(Action::Release, Subject::Hold(id.clone()), None)).await?;
+    bench
+        .carried_out(Bench::about(Action::Release, Subject::Hold { source: bench.source(), id: id.clone() }, None))
+        .await?;
     bench.until("the row goes on", |bench| !held(bench)).await
 }

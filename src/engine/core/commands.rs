@@ -50,8 +50,8 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
         (Subject::Approval { id, run }, Action::Approve) => on_approval(state, turn, &ask, id, run, Verdict::Approved),
         (Subject::Approval { id, run }, Action::Reject) => on_approval(state, turn, &ask, id, run, Verdict::Rejected),
         (Subject::Scope { selector, .. }, Action::Hold) => hold(state, turn, &ask, selector),
-        (Subject::Hold(id), Action::Release) => release_hold(state, turn, &ask, id),
-        (Subject::Deployment { service, environment, version, from }, Action::Deploy) => {
+        (Subject::Hold { id, .. }, Action::Release) => release_hold(state, turn, &ask, id),
+        (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             deploy(state, turn, &ask, &key, version.as_ref(), from.as_ref())
         }

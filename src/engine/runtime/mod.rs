@@ -119,10 +119,10 @@ impl Engine {
         let (command, actor) = (authorized.command(), authorized.actor());
         let input = match (command.action, &command.subject) {
             (Action::Apply, Subject::Config { text, path }) => apply(text, path, actor)?,
-            (Action::AddRelease, Subject::Release { service, version }) => {
+            (Action::AddRelease, Subject::Release { service, version, .. }) => {
                 self.add_release(command, service, version, actor).await?
             }
-            (Action::RemoveRelease, Subject::Release { service, version }) => {
+            (Action::RemoveRelease, Subject::Release { service, version, .. }) => {
                 Input::ReleaseRemoved { service: service.clone(), version: version.clone() }
             }
             (Action::Apply | Action::AddRelease | Action::RemoveRelease, _) => {

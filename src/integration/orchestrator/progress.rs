@@ -17,12 +17,12 @@ pub(super) fn progress(command: &Command, before: Option<&Rollout>, current: Opt
         },
         (Subject::Deployment { version, .. }, Action::Deploy) => deploy(version.as_ref(), before, current),
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, current),
-        (Subject::Hold(id), Action::Release) => release(id, current),
+        (Subject::Hold { id, .. }, Action::Release) => release(id, current),
         (Subject::Config { .. }, Action::Apply) => effective("the configuration is journalled and in force"),
-        (Subject::Release { service, version }, Action::AddRelease) => {
+        (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }
-        (Subject::Release { service, version }, Action::RemoveRelease) => {
+        (Subject::Release { service, version, .. }, Action::RemoveRelease) => {
             effective(format!("{service} {version} is not offered any more"))
         }
         _ => Stage::Failed { why: format!("{} does not fit its subject", command.action.name()) },

@@ -258,6 +258,7 @@ fn a_yes_is_effective_when_it_is_counted_or_the_rollout_moved() {
 fn deploy_is_effective_when_users_meet_the_version() {
     let command = Command {
         subject: Subject::Deployment {
+            source: "local".into(),
             service: "shop".into(),
             environment: "production".into(),
             version: Some("1.1".into()),
@@ -305,7 +306,8 @@ fn holds_are_effective_for_what_they_hold() {
         ],
     );
     assert!(said(&command, None, None).starts_with("effective: nothing was in flight"));
-    let release = Command { subject: Subject::Hold("H-1".into()), ..on(Action::Release, "") };
+    let release =
+        Command { subject: Subject::Hold { source: "local".into(), id: "H-1".into() }, ..on(Action::Release, "") };
     check(&release, &held(), &[(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
 }
 

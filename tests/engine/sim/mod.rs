@@ -119,6 +119,7 @@ impl Sim {
 
     fn deploy(&mut self, service: &ServiceName, environment: &EnvironmentName, version: &str) -> Input {
         let subject = Subject::Deployment {
+            source: "local".into(),
             service: service.clone(),
             environment: environment.clone(),
             version: Some(version.into()),
@@ -287,7 +288,7 @@ impl Sim {
         if kind < 9 {
             let holds: Vec<_> = self.state.holds.iter().map(|hold| hold.id.clone()).collect();
             if let Some(hold) = self.rng.pick(&holds).cloned() {
-                return Some(self.command(Action::Release, Subject::Hold(hold), None));
+                return Some(self.command(Action::Release, Subject::Hold { source: "local".into(), id: hold }, None));
             }
         }
         let rows = project(&self.state, self.now);

@@ -8,5 +8,6 @@ pub(super) mod logs;
 pub(super) mod output;
 pub(super) mod phase;
 pub(super) mod rollout;
-pub(super) mod run_panels;
+pub(super) mod run_live;
+mod run_panels;
 pub(super) mod small;

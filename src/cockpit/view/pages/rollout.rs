@@ -2,10 +2,10 @@
 //! evidence or receipts.
 
 use super::phase;
-use super::run_panels;
+use super::{run_live, run_panels};
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows;
-use crate::cockpit::app::state::{RawView, RolloutPage, RolloutPanel};
+use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
 use crate::cockpit::view::widgets::chart::{self, Chart};
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
@@ -31,8 +31,8 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         return gone(ctx, page, frame, buf);
     };
     about(ctx, rollout, frame, Edge::Top, buf);
-    if let Some(raw) = &page.raw {
-        return raw_object(ctx, raw, frame, buf);
+    if page.over.is_some() {
+        return run_live::over(ctx, page, rollout, frame, buf);
     }
     curves(ctx, rollout, frame, buf);
     panels(ctx, page, rollout, frame, buf);
@@ -143,6 +143,7 @@ fn origin(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
             .map(|commit| format!("commit {}", commit.chars().take(8).collect::<String>())),
     );
     words.extend(rollout.author.as_ref().map(|author| format!("by {author}")));
+    words.extend(rollout.managed_by.as_ref().map(|by| format!("described by {} {}", by.tool, by.name)));
     words.push(format!("since {}", format::since(ctx.now, rollout.started, ctx.zone)));
     words.join(" · ")
 }
@@ -213,7 +214,10 @@ fn way_back(rollout: &Rollout) -> (String, Scope) {
         };
     }
     if offers.contains(Action::Rollback) {
-        return ("roll back to the version before; its plan is shown first".to_owned(), Scope::Text);
+        return match &rollout.managed_by {
+            Some(by) => (format!("revert in {} {}, which would put an undo back", by.tool, by.name), Scope::ToneWarn),
+            None => ("roll back to the version before; its plan is shown first".to_owned(), Scope::Text),
+        };
     }
     match rollout.phase {
         Phase::RollingBack => ("under way".to_owned(), Scope::Text),
@@ -265,58 +269,43 @@ fn limit(evidence: &[&Evidence], metric: &str) -> Option<f64> {
 
 fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
-    let tabs: Vec<String> = RolloutPanel::ALL
-        .iter()
+    let tabs: Vec<String> = rows::panels(ctx.state)
+        .into_iter()
         .map(|panel| {
-            let name = format!("{} {}", run_panels::name(*panel), rows::panel_len(ctx.state, *panel));
-            if *panel == page.panel { format!("[{name}]") } else { name }
+            let name = run_live::tab(ctx, page, panel);
+            if panel == page.panel { format!("[{name}]") } else { name }
         })
         .collect();
-    let title = Title { left: tabs.join("  "), right: String::new(), focus: true };
+    // Beside a second panel the line's end is that one's; what has long rows stands alone.
+    let long = match page.panel {
+        RolloutPanel::Sets | RolloutPanel::History => true,
+        RolloutPanel::Evidence => rows::analyses(ctx.state).next().is_some(),
+        _ => false,
+    };
+    let alone = list.width < if long { TWO * 3 / 2 } else { TWO };
+    let right = if alone { run_live::age(ctx, &page.live) } else { String::new() };
+    let title = Title { left: tabs.join("  "), right, focus: true };
     edge(buf, frame, list.y - 1, Edge::Between, &title, ctx.theme);
-    if list.width < TWO {
+    run_live::gaps(ctx, buf);
+    if alone {
         return run_panels::draw(ctx, page, rollout, page.panel, list, buf);
     }
     // Beside the panel that takes the keys stands what happened, or what was asked for.
     let beside = if page.panel == RolloutPanel::Events { RolloutPanel::Receipts } else { RolloutPanel::Events };
-    let half = list.width * 11 / 20;
+    let half = (list.width * 11 / 20).max(format::width(&tabs.join("  ")) + 4);
     let left = Rect { width: half, ..list };
     let right = Rect { x: list.x + half + 1, width: list.width - half - 1, ..list };
     let line = ctx.style(Scope::Border);
     buf.set_string(list.x + half, list.y - 1, "┬", line);
-    let name = format!(" {} ", run_panels::name(beside));
+    let age = Some(run_live::age(ctx, &page.live)).filter(|age| !age.is_empty());
+    let name = format!(" {}{} ", run_panels::name(beside), age.map_or_else(String::new, |age| format!(", {age}")));
     buf.set_string(list.x + half + 2, list.y - 1, name, ctx.style(Scope::Title));
     for y in list.y..list.bottom() {
         buf.set_string(list.x + half, y, "│", line);
     }
-    buf.set_string(list.x + half, list.bottom(), "┴", line);
+    if ctx.layout.gaps.is_none() {
+        buf.set_string(list.x + half, list.bottom(), "┴", line);
+    }
     run_panels::draw(ctx, page, rollout, page.panel, left, buf);
     run_panels::draw(ctx, page, rollout, beside, right, buf);
-}
-
-fn raw_object(ctx: &Ctx<'_>, raw: &RawView, frame: Rect, buf: &mut Buffer) {
-    let top = ctx.layout.charts.map_or(ctx.layout.list.y, |charts| charts.y);
-    let area =
-        Rect { x: 1, y: top, width: frame.width.saturating_sub(2), height: frame.bottom().saturating_sub(top + 1) };
-    let right = match (&raw.failed, raw.at) {
-        (Some(_), _) => "not read".to_owned(),
-        (None, Some(at)) => {
-            format!("as of {}, line {} of {}", format::clock(at, ctx.zone), raw.top + 1, raw.lines.len())
-        }
-        (None, None) => "being read".to_owned(),
-    };
-    edge(
-        buf,
-        frame,
-        area.y - 1,
-        Edge::Between,
-        &Title { left: "Raw object".to_owned(), right, focus: true },
-        ctx.theme,
-    );
-    if let Some(why) = &raw.failed {
-        Pen::new(buf, area, 0).skip(1).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
-    }
-    for (row, line) in (0..area.height).zip(raw.lines.iter().skip(raw.top)) {
-        Pen::new(buf, area, row).skip(1).put(line, ctx.style(Scope::Text));
-    }
 }

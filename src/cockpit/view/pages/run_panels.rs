@@ -1,5 +1,6 @@
 //! The panels of an opened rollout.
 
+use super::run_live;
 use crate::cockpit::app::rows;
 use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
 use crate::cockpit::view::widgets::pen::Pen;
@@ -12,8 +13,10 @@ use ratatui::layout::Rect;
 pub(in crate::cockpit::view) const fn name(panel: RolloutPanel) -> &'static str {
     match panel {
         RolloutPanel::Instances => "Instances",
+        RolloutPanel::Sets => "Sets",
         RolloutPanel::Events => "Events",
         RolloutPanel::Evidence => "Evidence",
+        RolloutPanel::History => "History",
         RolloutPanel::Receipts => "Receipts",
     }
 }
@@ -29,6 +32,18 @@ pub(in crate::cockpit::view) fn role(role: &ArmRole) -> String {
     }
 }
 
+/// What a panel without rows says.
+const fn nothing(panel: RolloutPanel) -> &'static str {
+    match panel {
+        RolloutPanel::Instances => "no instance is up",
+        RolloutPanel::Sets => "there is no set of instances",
+        RolloutPanel::Events => "nothing happened yet",
+        RolloutPanel::Evidence => "nothing was judged yet",
+        RolloutPanel::History => "no revision is known",
+        RolloutPanel::Receipts => "nobody asked for anything yet",
+    }
+}
+
 /// Draws a panel's rows that are in sight.
 pub(in crate::cockpit::view) fn draw(
     ctx: &Ctx<'_>,
@@ -39,35 +54,44 @@ pub(in crate::cockpit::view) fn draw(
     buf: &mut Buffer,
 ) {
     let first = page.scroll.get(&panel).copied().unwrap_or(0);
+    // What nobody asked for is known; what is read from the backend may not be.
     let empty = |buf: &mut Buffer, text: &str| {
-        Pen::new(buf, area, 0).skip(1).put(text, ctx.style(Scope::Dim));
+        let (text, scope) = match panel {
+            RolloutPanel::Receipts => (text.to_owned(), Scope::Dim),
+            _ => run_live::empty(ctx, page, text),
+        };
+        Pen::new(buf, area, 0).skip(1).put(&text, ctx.style(scope));
     };
+    if rows::panel_len(ctx.state, panel) == 0 {
+        empty(buf, nothing(panel));
+    }
     match panel {
         RolloutPanel::Instances => instances(ctx, area, buf),
+        RolloutPanel::Sets => {
+            let sets = rows::detail(ctx.state).into_iter().flat_map(|detail| &detail.groups);
+            for (row, group) in (0..area.height).zip(sets.skip(first)) {
+                run_live::set(ctx, group, area, row, buf);
+            }
+        }
         RolloutPanel::Events => {
             let notes = rows::notes(ctx.state, &rollout.run);
-            if notes.is_empty() {
-                empty(buf, "nothing happened yet");
-            }
             for (row, note) in (0..area.height).zip(notes.into_iter().skip(first)) {
                 event(ctx, note, area, row, buf);
             }
         }
         RolloutPanel::Evidence => {
             let evidence = rows::evidence(ctx.state, &rollout.run);
-            if evidence.is_empty() {
-                empty(buf, "nothing was judged yet");
-            }
-            let mut row = 0;
+            let (mut row, judged) = (0, evidence.len());
             for evidence in evidence.into_iter().skip(first) {
                 row = judgement(ctx, evidence, area, row, buf);
             }
+            for analysis in rows::analyses(ctx.state).skip(first.saturating_sub(judged)) {
+                row = run_live::analysis(ctx, analysis, area, row, buf);
+            }
         }
+        RolloutPanel::History => run_live::history(ctx, rollout, first, area, buf),
         RolloutPanel::Receipts => {
             let receipts = rows::receipts(ctx.state, &rollout.run);
-            if receipts.is_empty() {
-                empty(buf, "nobody asked for anything yet");
-            }
             let mut row = 0;
             for entry in receipts.into_iter().skip(first) {
                 row = receipt(ctx, entry, area, row, buf);
@@ -78,9 +102,6 @@ pub(in crate::cockpit::view) fn draw(
 
 fn instances(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
     let window = rows::instance_window(ctx.state);
-    if window.rows.is_empty() {
-        Pen::new(buf, area, 0).skip(1).put("no instance is up", ctx.style(Scope::Dim));
-    }
     for (row, instance) in (0..area.height).zip(&window.rows) {
         draw_instance(ctx, instance, window.selected == Some(usize::from(row)), area, row, buf);
     }
@@ -114,7 +135,9 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, selected: bool, area: Rect,
         count => format!("{count} restarts"),
     };
     let restarted = if instance.restarts > 0 { ctx.style(Scope::ToneWarn) } else { dim };
-    pen.put(&instance.pid.map_or_else(String::new, |pid| format!("pid {pid}  ")), dim);
+    // Where it is no process of this machine its name is what it is looked up by.
+    let name = || instance.id.rsplit('/').next().unwrap_or(&instance.id).to_owned();
+    pen.put(&instance.pid.map_or_else(name, |pid| format!("pid {pid}")), dim).skip(2);
     pen.put(instance.address.as_deref().unwrap_or(""), dim).skip(2).put(&restarts, restarted);
     if instance.restarts > 0 {
         pen.skip(2);

@@ -2,3 +2,16 @@
 //! argo-rollouts v1.10 are the reference.
 
 pub mod objects;
+mod phase;
+pub mod plan;
+pub mod progress;
+mod row;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod weights;
+
+pub use phase::{ArgoPhase, phase};
+pub use row::{in_flight, row};
+pub use steps::{PauseSpan, pause_of, steps};
+pub use weights::{Share, share};

@@ -1,8 +1,29 @@
 //! Kubernetes as an orchestrator: Deployments, StatefulSets, DaemonSets and Argo Rollouts of one context.
 
+mod access;
+mod calls;
+pub mod client;
+pub mod execute;
+mod explain;
+pub mod forecast;
+mod hold;
+mod inspect;
 pub mod objects;
+pub mod plan;
+pub mod progress;
+mod proxy;
+mod requests;
+pub mod row;
 mod settings;
+mod source;
+mod watch;
+mod wire;
 mod workload;
 
+pub use client::{Cluster, ConnectError};
+pub use explain::{is_unauthorized, sentence};
+pub use inspect::inspect;
 pub use settings::{EnvironmentRule, KubernetesSettings, WorkloadKind};
+pub use source::Kubernetes;
+pub(in crate::integration::orchestrator::kubernetes) use source::{Connection, Shared};
 pub use workload::{HOLD_ANNOTATION, HoldMark, ReplicaGroup, Workload};

@@ -125,4 +125,74 @@ impl KubernetesSettings {
             read_only: false,
         }
     }
+
+    /// Which environment a namespace is, and how much care that asks for.
+    #[must_use]
+    pub fn environment_of(&self, namespace: &str) -> (EnvironmentName, Tier) {
+        match self.environments.iter().find(|rule| fits(&rule.namespaces, namespace)) {
+            Some(rule) => (rule.environment.clone(), rule.tier),
+            None => (self.other_environment(), self.tier),
+        }
+    }
+
+    /// The environment of namespaces that no rule names.
+    #[must_use]
+    pub fn other_environment(&self) -> EnvironmentName {
+        self.environment.clone().unwrap_or_else(|| EnvironmentName(self.source.0.clone()))
+    }
+}
+
+/// Is a name meant by a pattern in which `*` stands for any characters?
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_a_pattern_stands_for_any_characters() {
+        for (pattern, name, expected) in [
+            ("shop", "shop", true),
+            ("shop", "shop-2", false),
+            ("shop-*", "shop-2", true),
+            ("shop-*", "shop", false),
+            ("*", "", true),
+            ("*", "anything", true),
+            ("*-prod", "shop-prod", true),
+            ("*-prod", "shop-prod-2", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c", false),
+            ("a*a", "a", false),
+            ("", "", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(fits(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_names_the_environment() {
+        let rule = |namespaces: &str, environment: &str, tier| EnvironmentRule {
+            namespaces: namespaces.into(),
+            environment: environment.into(),
+            tier,
+        };
+        let mut settings = KubernetesSettings::new("east".into());
+        settings.environments =
+            vec![rule("shop-prod", "production", Tier::Critical), rule("*-prod", "other", Tier::Low)];
+        assert_eq!(settings.environment_of("shop-prod"), ("production".into(), Tier::Critical));
+        assert_eq!(settings.environment_of("x-prod"), ("other".into(), Tier::Low));
+        assert_eq!(settings.environment_of("dev"), ("east".into(), Tier::Standard));
+        settings.environment = Some("staging".into());
+        assert_eq!(settings.environment_of("dev"), ("staging".into(), Tier::Standard));
+    }
 }

@@ -3,7 +3,7 @@
 use super::WorkloadKind;
 use super::objects::{DaemonSet, Deployment, StatefulSet};
 use crate::integration::orchestrator::argo_rollouts::objects::ArgoRollout;
-use crate::model::{HoldId, Replicas, Selector, Version};
+use crate::model::{HoldId, HoldTarget, Replicas, Selector, Version};
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,12 @@ pub struct HoldMark {
     pub since: Timestamp,
     /// What it meant.
     pub selector: Selector,
+    /// It stood still before: a release takes the mark away and leaves it as it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused_before: bool,
+    /// What the hold could not stop, and why; the marks of one hold add up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheld: Vec<HoldTarget>,
 }
 
 /// A workload as it was read.

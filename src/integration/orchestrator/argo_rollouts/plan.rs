@@ -1,0 +1,364 @@
+//! What a command sends to a Rollout. Source: the official plugin's commands, with tests added and
+//! mended where it loses a command; see each.
+
+use super::objects::ArgoRollout;
+use crate::integration::orchestrator::kubernetes::plan::{
+    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, check_hold, refused, seconds, take_ephemeral, text,
+    words,
+};
+use crate::integration::orchestrator::kubernetes::{Workload, WorkloadKind};
+use crate::model::{Action, Refusal, sanitize_line};
+
+/// The label by which pods of one template are told from others.
+pub const HASH: &str = "rollouts-pod-template-hash";
+/// A ReplicaSet's number.
+pub const REVISION: &str = "rollout.argoproj.io/revision";
+/// What the controller put into pods for a while.
+const EPHEMERAL: &str = "rollout.argoproj.io/ephemeral-metadata";
+
+/// The parts of a Rollout that commands turn on.
+#[derive(Debug, Clone, Copy)]
+struct Facts<'a> {
+    candidate: &'a str,
+    stable: &'a str,
+    paused: bool,
+    aborted: bool,
+    full: bool,
+    /// Index of the current step and how many there are; canaries with steps only.
+    step: Option<(usize, usize)>,
+    /// Stands at a pause of its own.
+    waits: bool,
+}
+
+impl Facts<'_> {
+    fn of(rollout: &ArgoRollout) -> Facts<'_> {
+        let status = rollout.status.as_ref();
+        let steps = rollout.spec.strategy.canary.as_ref().map_or(0, |canary| canary.steps.len());
+        let index = status.and_then(|status| status.current_step_index).unwrap_or(0);
+        Facts {
+            candidate: status.and_then(|s| s.current_pod_hash.as_deref()).unwrap_or_default(),
+            stable: status.and_then(|s| s.stable_rs.as_deref()).unwrap_or_default(),
+            paused: rollout.spec.paused,
+            aborted: status.is_some_and(|status| status.abort == Some(true)),
+            full: status.is_some_and(|status| status.promote_full == Some(true)),
+            step: (steps > 0).then(|| (usize::try_from(index).unwrap_or(0), steps)),
+            waits: status.is_some_and(|status| !status.pause_conditions.is_empty()),
+        }
+    }
+
+    /// Does another template than the one before serve or stand ready to?
+    fn in_flight(self) -> bool {
+        !self.candidate.is_empty() && self.candidate != self.stable
+    }
+}
+
+/// What to send, or why nothing is sent.
+pub fn plan(asked: &Asked<'_>, rollout: &ArgoRollout) -> Result<Plan, Refusal> {
+    let (live, facts) = (asked.live, Facts::of(rollout));
+    match asked.action {
+        Action::Promote => promote(live, rollout, facts),
+        Action::PromoteFull => promote_full(live, facts),
+        Action::Pause => pause(live, facts),
+        Action::Resume => resume(live, facts),
+        Action::Abort => abort(live, facts),
+        Action::Retry => retry(live, facts),
+        Action::Restart => restart(asked, rollout),
+        Action::Rollback => undo(asked, rollout, facts),
+        other => Err(refused(format!("{} is a Rollout, which knows no {}", live.place(), other.name()))),
+    }
+}
+
+/// What is left to do once a command's first part went through, by the object as it is now: where
+/// `spec.paused` still stands, it must go, or nothing of the command takes effect. `candidate` is the
+/// template that the command was about.
+#[must_use]
+pub fn finish(action: Action, live: &Live, candidate: &str) -> Option<Request> {
+    let Workload::Rollout(rollout) = &live.workload else { return None };
+    let facts = Facts::of(rollout);
+    let ops = Ops::on(&live.raw).test("/spec/paused", true);
+    let (ops, what) = match action {
+        // Only while the abort stands: otherwise it would let the candidate go on.
+        Action::Abort if facts.aborted && facts.candidate == candidate => {
+            let ops = ops.test("/status/currentPodHash", candidate).test("/status/abort", true);
+            (live.without_mark(ops), "unpause, so that the candidate's pods go")
+        }
+        Action::Rollback => (live.without_mark(ops), "unpause, so that the version before comes back"),
+        Action::Promote | Action::PromoteFull if !facts.aborted && facts.candidate == candidate => {
+            (ops.test("/status/currentPodHash", candidate).as_read("/status/abort"), "unpause")
+        }
+        _ => return None,
+    };
+    facts.paused.then(|| live.request(false, ops.set("/spec/paused", false).body(), what))
+}
+
+fn one(live: &Live, status: bool, ops: Ops<'_>, what: impl Into<String>) -> Plan {
+    let body = ops.body();
+    let mut request = live.request(status, body.clone(), what);
+    // Old installations have no status subresource: there the main resource takes the same.
+    request.fallback = status.then_some(body);
+    Plan { request, finish: false, note: None }
+}
+
+/// Everything that a promotion was decided on.
+fn as_seen(live: &Live) -> Ops<'_> {
+    Ops::on(&live.raw)
+        .as_read("/status/currentPodHash")
+        .as_read("/status/stableRS")
+        .as_read("/status/currentStepIndex")
+        .as_read("/status/pauseConditions/0/reason")
+        .as_read("/status/pauseConditions/0/startTime")
+        .as_read("/status/abort")
+        .as_read("/spec/paused")
+}
+
+/// A patch of the status and, where it is paused by hand, the unpausing after it.
+fn and_unpause(live: &Live, facts: Facts<'_>, ops: Ops<'_>, what: impl Into<String>) -> Plan {
+    let mut plan = one(live, true, ops.clone(), what);
+    if facts.paused {
+        plan.request.fallback = Some(ops.set("/spec/paused", false).body());
+    }
+    Plan { finish: facts.paused, ..plan }
+}
+
+fn no_flight(place: &str) -> Refusal {
+    refused(format!("{place} has no rollout in flight: stable is the newest version"))
+}
+
+fn promotable(live: &Live, facts: Facts<'_>, name: &str) -> Result<(), Refusal> {
+    let place = live.place();
+    check_hold(live)?;
+    if facts.aborted {
+        // The controller ignores a promotion then, and promote full would ship what was aborted.
+        return Err(refused(format!("{place} was aborted: retry first, then {name}")));
+    }
+    if facts.full {
+        let paused = if facts.paused { "; it is paused by hand: resume lets it go on" } else { "" };
+        return Err(refused(format!("{place} is being promoted in full already{paused}")));
+    }
+    if facts.in_flight() { Ok(()) } else { Err(no_flight(&place)) }
+}
+
+fn promote(live: &Live, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    promotable(live, facts, "promote")?;
+    let place = live.place();
+    let status = rollout.status.as_ref();
+    let next = facts.step.filter(|(index, steps)| index < steps).map(|(index, _)| index + 1);
+    let ops = as_seen(live);
+    if facts.waits {
+        let step = status.and_then(|status| status.canary.current_step_analysis_run_status.as_ref());
+        let inconclusive = step.is_some_and(|run| run.status == "Inconclusive")
+            && status.is_some_and(|status| status.controller_pause);
+        let ops = ops.remove("/status/pauseConditions");
+        return Ok(match next {
+            // Without the step a pause step behind the analysis would take this one's pause for its own.
+            Some(next) if inconclusive => {
+                let ops = ops.set("/status/controllerPause", false).set("/status/currentStepIndex", next);
+                and_unpause(live, facts, ops, "promote past an inconclusive analysis")
+            }
+            _ => and_unpause(live, facts, ops, "promote past its pause"),
+        });
+    }
+    let why = match (next, facts.step) {
+        // Past a pause by hand there may be a step that nobody means to skip.
+        _ if facts.paused => format!("{place} is paused by hand: resume lets it go on"),
+        (Some(next), _) => {
+            let what = format!("promote past step {next}");
+            return Ok(and_unpause(live, facts, ops.set("/status/currentStepIndex", next), what));
+        }
+        (None, Some((_, steps))) => {
+            format!("{place} is past the last of its {steps} steps: it is done when its pods are available")
+        }
+        (None, None) => format!("{place} does not wait for a promotion"),
+    };
+    Err(refused(why))
+}
+
+fn promote_full(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    promotable(live, facts, "promote full")?;
+    Ok(and_unpause(live, facts, as_seen(live).set("/status/promoteFull", true), "promote full"))
+}
+
+fn pause(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    let place = live.place();
+    if facts.paused {
+        return Err(refused(format!("{place} is paused already")));
+    }
+    if facts.aborted && facts.in_flight() {
+        return Err(refused(format!(
+            "{place} is on its way back to stable, and a pause would keep the candidate's pods where they are"
+        )));
+    }
+    let ops = Ops::on(&live.raw)
+        .as_read("/status/currentPodHash")
+        .as_read("/status/abort")
+        .as_read("/spec/paused")
+        .set("/spec/paused", true);
+    Ok(one(live, false, ops, "pause"))
+}
+
+fn resume(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    let place = live.place();
+    check_hold(live)?;
+    if !facts.paused {
+        let why = if facts.waits { "it stands at a pause of its own plan: promote it" } else { "it goes on by itself" };
+        return Err(refused(format!("{place} was not paused by a person: {why}")));
+    }
+    let ops = Ops::on(&live.raw)
+        .as_read("/status/currentPodHash")
+        .as_read("/status/currentStepIndex")
+        .as_read("/status/abort")
+        .test("/spec/paused", true)
+        .set("/spec/paused", false);
+    Ok(one(live, false, live.without_mark(ops), "resume"))
+}
+
+/// In one patch with the end of a full promotion, since while that stands the controller takes every
+/// abort back. Paused rollouts are unpaused afterwards: `spec.paused` keeps the candidate's pods, and
+/// without a traffic router users stay on them.
+fn abort(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    let place = live.place();
+    if !facts.in_flight() {
+        // Aborting what has finished takes pods from stable or leaves it degraded.
+        return Err(refused(format!(
+            "{place} has no rollout in flight: there is nothing to abort; roll back (b) returns to the version before"
+        )));
+    }
+    if facts.stable.is_empty() {
+        return Err(refused(format!("{place} brings in its first version: there is none to return to")));
+    }
+    if facts.aborted {
+        return match finish(Action::Abort, live, facts.candidate) {
+            Some(request) => Ok(Plan { request, finish: false, note: None }),
+            None => Err(refused(format!("{place} is aborted already"))),
+        };
+    }
+    let ops = Ops::on(&live.raw)
+        .test("/status/currentPodHash", facts.candidate)
+        .test("/status/stableRS", facts.stable)
+        .set("/status/abort", true)
+        .set("/status/promoteFull", false);
+    let mut plan = one(live, true, ops.clone(), "abort");
+    if facts.paused {
+        plan.request.fallback = Some(live.without_mark(ops).set("/spec/paused", false).body());
+    }
+    // Always: somebody may pause it between the read and the patch.
+    Ok(Plan { finish: true, ..plan })
+}
+
+fn retry(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    check_hold(live)?;
+    if !facts.aborted {
+        return Err(refused(format!("{} was not aborted: there is nothing to retry", live.place())));
+    }
+    let ops = Ops::on(&live.raw)
+        .as_read("/status/currentPodHash")
+        .as_read("/status/stableRS")
+        .test("/status/abort", true)
+        .set("/status/abort", false);
+    let note = facts.paused.then(|| "it is paused by hand and goes on once it is resumed".to_owned());
+    Ok(Plan { note, ..one(live, true, ops, "retry") })
+}
+
+fn restart(asked: &Asked<'_>, rollout: &ArgoRollout) -> Result<Plan, Refusal> {
+    let live = asked.live;
+    let done = rollout.status.as_ref().and_then(|status| status.restarted_at.as_ref());
+    let pending = rollout.spec.restart_at.as_ref().filter(|at| done.is_none_or(|done| done < at));
+    if let Some(at) = pending {
+        return Err(refused(format!("{} is being restarted since {}", live.place(), at.0)));
+    }
+    let at = seconds(asked.now);
+    let ops = Ops::on(&live.raw)
+        .as_read("/status/currentPodHash")
+        .as_read("/spec/restartAt")
+        .set("/spec/restartAt", at.as_str());
+    Ok(one(live, false, ops, format!("restart at {at}")))
+}
+
+fn undo(asked: &Asked<'_>, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Plan, Refusal> {
+    let (live, place) = (asked.live, asked.live.place());
+    let revisions = Revisions::of_replica_sets(asked.history, REVISION);
+    let back_to_stable = facts.in_flight();
+    if back_to_stable && facts.stable.is_empty() {
+        return Err(refused(format!("{place} brings in its first version: there is none to return to")));
+    }
+    if facts.paused && !back_to_stable {
+        check_hold(live)?;
+        return Err(refused(format!(
+            "{place} is paused, so that the version before could not come back: resume it first"
+        )));
+    }
+    let target = if back_to_stable {
+        let stable = revisions.0.iter().find(|side| side.label(HASH) == facts.stable);
+        stable.ok_or_else(|| refused(format!("the ReplicaSet of stable {} is gone", sanitize_line(facts.stable))))?
+    } else {
+        let before = revisions.0.iter().find(|side| side.label(HASH) != facts.candidate && side.number > 0);
+        before.ok_or_else(|| refused(revisions.none_left(&place, &live.raw)))?
+    };
+    let template =
+        template(*target).ok_or_else(|| refused(format!("revision {} of {place} has no template", target.number)))?;
+    let how = if back_to_stable { "stable, so that no steps are taken" } else { "by the steps of its plan" };
+    let note = format!("back to {}: {how}", words(*target, &template));
+    let request = if rollout.spec.workload_ref.is_some() {
+        of_reference(asked, rollout, template, &note)?
+    } else {
+        let ops = Ops::on(&live.raw)
+            .as_read("/status/currentPodHash")
+            .as_read("/status/stableRS")
+            .as_read("/spec/template")
+            .set("/spec/template", template);
+        // One patch: what is paused would keep the candidate's pods whatever its template says.
+        let ops = if facts.paused { live.without_mark(ops).set("/spec/paused", false) } else { ops };
+        live.request(false, ops.body(), note.clone())
+    };
+    Ok(Plan { request, finish: facts.paused, note: Some(note) })
+}
+
+/// A ReplicaSet's template as its Rollout wrote it. The official plugin leaves in what the controller
+/// injected, which makes it another template than the one that it means.
+fn template(side: Side<'_>) -> Option<serde_json::Value> {
+    let mut template = side.template(HASH)?;
+    let listed = side.raw.pointer("/metadata/annotations").and_then(|all| all.get(EPHEMERAL)?.as_str());
+    if let Some(listed) = listed {
+        take_ephemeral(&mut template, listed);
+    }
+    Some(template)
+}
+
+/// A Rollout that takes its template from another workload is undone there.
+fn of_reference(
+    asked: &Asked<'_>,
+    rollout: &ArgoRollout,
+    template: serde_json::Value,
+    note: &str,
+) -> Result<Request, Refusal> {
+    let place = asked.live.place();
+    let named = rollout.spec.workload_ref.clone().unwrap_or_default();
+    let (resource, path) = match named.kind.as_str() {
+        "Deployment" => (Resource::Workload(WorkloadKind::Deployment), "/spec/template"),
+        "ReplicaSet" => (Resource::ReplicaSet, "/spec/template"),
+        "PodTemplate" => (Resource::PodTemplate, "/template"),
+        other => {
+            let kind = sanitize_line(other);
+            return Err(refused(format!("{place} takes its template from a {kind}, which is not known here")));
+        }
+    };
+    let what = sanitize_line(&format!("{} {}", named.kind, named.name));
+    let raw =
+        asked.reference.ok_or_else(|| refused(format!("{what}, which {place} takes its template from, is gone")))?;
+    if raw.pointer(path) == Some(&template) {
+        return Err(refused(format!("{what}, which {place} takes its template from, has that template already")));
+    }
+    Ok(Request {
+        resource,
+        namespace: text(raw, "/metadata/namespace").to_owned(),
+        name: text(raw, "/metadata/name").to_owned(),
+        status: false,
+        body: Ops::unchanged(raw).set(path, template).body(),
+        fallback: None,
+        what: format!("{note}, in {what}"),
+    })
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,423 @@
+//! A Rollout as a row: arms, waits, what could be done to it.
+
+use super::objects::{AnalysisRunStatus, ArgoRollout, Canary, PauseCondition, RolloutStatus};
+use super::phase::{ArgoPhase, phase};
+use super::steps::{PauseSpan, pause_of, steps};
+use super::weights;
+use crate::integration::orchestrator::kubernetes::row::{
+    RowContext, Told, assemble, count, digest_of_template, has_earlier, line, resume, revision, settled, time,
+    version_of_template,
+};
+use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use crate::model::{
+    Action, ActionSet, Arm, ArmRole, Fact, Facts, Phase, Ppm, Replicas, Rollout, Strategy, Traffic, TrafficSource,
+    Version, Wait,
+};
+use jiff::{SignedDuration, Timestamp};
+
+const REVISION: &str = "rollout.argoproj.io/revision";
+
+/// A Rollout with what every question about it needs.
+struct Seen<'a> {
+    object: &'a ArgoRollout,
+    status: &'a RolloutStatus,
+    groups: &'a [ReplicaGroup],
+}
+
+/// The row of a Rollout; see [`crate::integration::orchestrator::kubernetes::row::row`].
+#[must_use]
+pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
+    let none = RolloutStatus::default();
+    let seen = Seen { object, status: object.status.as_ref().unwrap_or(&none), groups };
+    let revision = revision(workload, REVISION);
+    let plan = object.spec.strategy.canary.as_ref().map(steps).unwrap_or_default();
+    let step = step(&seen, plan.len());
+    let (arms, nonsense) = arms(&seen);
+    let (phase, message) = model_phase(&seen, &arms);
+    let message = [message]
+        .into_iter()
+        .chain(nonsense)
+        .chain(overloaded(&seen, &arms))
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("; ");
+    let since = since(&seen, phase);
+    let told = Told {
+        strategy: strategy(object),
+        step,
+        arms,
+        phase,
+        waits: waits(&seen, phase, since.unwrap_or(context.now)),
+        message,
+        started: started(&seen),
+        since,
+        facts: facts(&seen, plan.len()),
+        steps: plan.into(),
+        offers: offers(&seen, phase, &revision),
+        revision,
+    };
+    assemble(context, workload, told)
+}
+
+fn strategy(object: &ArgoRollout) -> Strategy {
+    match (&object.spec.strategy.canary, &object.spec.strategy.blue_green) {
+        (_, Some(_)) => Strategy::BlueGreen,
+        (Some(canary), None) if canary.steps.is_empty() => Strategy::Rolling,
+        (Some(_), None) => Strategy::Canary,
+        (None, None) => Strategy::Other,
+    }
+}
+
+/// Does it run two templates, or is it about to?
+#[must_use]
+pub fn in_flight(object: &ArgoRollout) -> bool {
+    let Some(status) = &object.status else { return false };
+    let current = status.current_pod_hash.as_deref().unwrap_or_default();
+    !current.is_empty() && status.stable_rs.as_deref().unwrap_or_default() != current
+}
+
+impl Seen<'_> {
+    fn current(&self) -> &str {
+        self.status.current_pod_hash.as_deref().unwrap_or_default()
+    }
+
+    fn stable(&self) -> &str {
+        self.status.stable_rs.as_deref().unwrap_or_default()
+    }
+
+    /// Two templates: the one that users had, and another.
+    fn two(&self) -> bool {
+        in_flight(self.object) && !self.stable().is_empty()
+    }
+
+    fn aborted(&self) -> bool {
+        self.status.abort == Some(true)
+    }
+
+    fn group(&self, hash: &str) -> Option<&ReplicaGroup> {
+        self.groups.iter().find(|group| group.hash == hash && !hash.is_empty())
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.object.spec.strategy.canary.as_ref()
+    }
+
+    fn is_blue_green(&self) -> bool {
+        self.object.spec.strategy.blue_green.is_some()
+    }
+
+    /// Does the active service select that template?
+    fn is_active(&self, hash: &str) -> bool {
+        self.status.blue_green.active_selector.as_deref() == Some(hash)
+    }
+
+    fn desired(&self) -> u32 {
+        self.object.spec.replicas.map_or(1, count)
+    }
+
+    fn version_of_current(&self) -> Version {
+        match (&self.object.spec.template, self.group(self.current())) {
+            (Some(template), _) => version_of_template(template),
+            (None, Some(group)) => group.version.clone(),
+            // A referenced workload's: its hash is all that is known of it.
+            (None, None) => unnamed(self.current()),
+        }
+    }
+
+    fn condition(&self, kind: &str) -> Option<Timestamp> {
+        let condition = self.status.conditions.iter().find(|condition| condition.kind == kind)?;
+        time(condition.last_transition_time.as_ref())
+    }
+}
+
+fn unnamed(hash: &str) -> Version {
+    Version(if hash.is_empty() { "unknown".to_owned() } else { line(hash) })
+}
+
+fn step(seen: &Seen<'_>, steps: usize) -> Option<u32> {
+    let last = u32::try_from(steps).ok().filter(|steps| *steps > 0)?;
+    let settled = if seen.two() { 0 } else { last };
+    Some(seen.status.current_step_index.map_or(settled, count).min(last))
+}
+
+fn facts(seen: &Seen<'_>, steps: usize) -> Facts {
+    let mut facts = Facts::default();
+    if !seen.current().is_empty() {
+        facts = facts.with(Fact::Candidate, line(seen.current()));
+    }
+    if !seen.stable().is_empty() {
+        facts = facts.with(Fact::Stable, line(seen.stable()));
+    }
+    if let Some(index) = seen.status.current_step_index.filter(|_| steps > 0) {
+        facts = facts.with(Fact::Step, index.to_string());
+    }
+    if let Some(at) = &seen.object.spec.restart_at {
+        // The controller writes it down once every pod is newer than that.
+        let done = seen.status.restarted_at.as_ref().is_some_and(|done| done >= at);
+        facts = facts.with(Fact::Restart, format!("{}{}", at.0, if done { "" } else { " pending" }));
+    }
+    let window = seen.object.spec.rollback_window.as_ref().and_then(|window| window.revisions);
+    if let Some(window) = window.filter(|window| *window > 0) {
+        facts = facts.with(Fact::Window, window.to_string());
+    }
+    let by_hand = seen.object.spec.paused.then(|| "paused".to_owned());
+    let condition = seen.status.pause_conditions.first();
+    let condition = condition.map(|of| format!("{}@{}", line(&of.reason), of.start_time.0));
+    let pause: Vec<String> = by_hand.into_iter().chain(condition).collect();
+    if pause.is_empty() { facts } else { facts.with(Fact::Pause, pause.join("+")) }
+}
+
+fn started(seen: &Seen<'_>) -> Option<Timestamp> {
+    // Completed turns false when a template comes in, also when an older ReplicaSet is taken up again.
+    let begun = seen.condition("Completed").filter(|_| in_flight(seen.object));
+    begun.or_else(|| seen.group(seen.current()).and_then(|group| group.created))
+}
+
+fn since(seen: &Seen<'_>, phase: Phase) -> Option<Timestamp> {
+    match phase {
+        Phase::Paused => {
+            let first = seen.status.pause_conditions.first().map(|pause| pause.start_time.0);
+            first.or_else(|| seen.condition("Paused"))
+        }
+        Phase::Aborted | Phase::RollingBack => time(seen.status.aborted_at.as_ref()),
+        Phase::Healthy => seen.condition("Healthy").or_else(|| seen.condition("Completed")),
+        _ => seen.condition("Progressing"),
+    }
+}
+
+/// Every side, stable first, and what is wrong with the weights if they can't be.
+fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
+    let digest = seen.object.spec.template.as_ref().and_then(digest_of_template);
+    let version = seen.version_of_current();
+    let (available, desired) = (count(seen.status.available_replicas), seen.desired());
+    if !in_flight(seen.object) {
+        let routed = seen.canary().is_some_and(|canary| canary.traffic_routing.is_some());
+        let how = if routed { TrafficSource::Declared } else { TrafficSource::Replicas };
+        return (vec![settled(version, digest, available, desired, how)], None);
+    }
+    let mine = Side { version, digest, replicas: replicas(seen, seen.current()) };
+    if !seen.two() {
+        // The first version ever: it has what is ready.
+        let actual = (mine.replicas.ready > 0).then_some(Ppm::ALL);
+        let traffic = Traffic { desired: Ppm::ALL, actual, how: TrafficSource::Replicas };
+        return (vec![mine.arm(ArmRole::Candidate, traffic)], None);
+    }
+    let version = seen.group(seen.stable()).map_or_else(|| unnamed(seen.stable()), |group| group.version.clone());
+    let theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    match seen.canary() {
+        Some(canary) if !seen.is_blue_green() => {
+            let share = weights::share(seen.object, canary, seen.groups);
+            let traffic = |desired, actual| Traffic { desired, actual, how: share.how };
+            let stable = theirs.arm(ArmRole::Stable, traffic(share.desired.rest(), share.stable));
+            let candidate = mine.arm(ArmRole::Candidate, traffic(share.desired, share.actual));
+            (vec![stable, candidate], share.nonsense)
+        }
+        _ => (two_sides(seen, theirs, mine), None),
+    }
+}
+
+/// The active side has everything, the other nothing.
+fn two_sides(seen: &Seen<'_>, theirs: Side, mine: Side) -> Vec<Arm> {
+    let switched = seen.is_active(seen.current());
+    let known = seen.status.blue_green.active_selector.as_deref().is_some_and(|hash| !hash.is_empty());
+    let traffic = |hash: &str| {
+        let share = if seen.is_active(hash) { Ppm::ALL } else { Ppm::ZERO };
+        let wanted = if seen.aborted() && hash == seen.current() { Ppm::ZERO } else { share };
+        Traffic { desired: wanted, actual: known.then_some(share), how: TrafficSource::Replicas }
+    };
+    let role = if switched { ArmRole::Candidate } else { ArmRole::Preview };
+    let (of_stable, of_current) = (traffic(seen.stable()), traffic(seen.current()));
+    vec![theirs.arm(ArmRole::Stable, of_stable), mine.arm(role, of_current)]
+}
+
+struct Side {
+    version: Version,
+    digest: Option<String>,
+    replicas: Replicas,
+}
+
+impl Side {
+    fn arm(self, role: ArmRole, traffic: Traffic) -> Arm {
+        Arm { role, version: self.version, digest: self.digest, replicas: self.replicas, traffic }
+    }
+}
+
+/// Pods of a template: by its ReplicaSet, else as few as the status allows to think.
+fn replicas(seen: &Seen<'_>, hash: &str) -> Replicas {
+    if let Some(group) = seen.group(hash) {
+        return group.replicas;
+    }
+    let status = seen.status;
+    let (all, updated, available) =
+        (count(status.replicas), count(status.updated_replicas), count(status.available_replicas));
+    // Only blue/green counts the active side alone.
+    let old = all.saturating_sub(updated);
+    let mine = if seen.is_blue_green() { 0 } else { available.saturating_sub(old).min(updated) };
+    if hash == seen.current() {
+        Replicas { ready: mine, desired: updated }
+    } else {
+        Replicas { ready: available.saturating_sub(mine).min(old), desired: old }
+    }
+}
+
+/// More than twice the share of traffic that its pods are a share of all.
+fn overloaded(seen: &Seen<'_>, arms: &[Arm]) -> Option<String> {
+    seen.canary()?.traffic_routing.as_ref()?;
+    let arm = arms.iter().find(|arm| arm.role == ArmRole::Candidate)?;
+    let (share, ready, all) = (arm.traffic.actual?, arm.replicas.ready, seen.desired());
+    let of_pods = u64::from(ready) * 1_000_000;
+    (u64::from(share.0) * u64::from(all) > 2 * of_pods && seen.two())
+        .then(|| format!("{} has {share} of traffic on {ready} pods of {all}", arm.version))
+}
+
+/// Did everything go back to stable? By what users get, never by the controller's word alone: a
+/// paused Rollout says that it is aborted while its canary stays.
+fn went_back(seen: &Seen<'_>, arms: &[Arm]) -> Result<(), String> {
+    let current = arms.iter().find(|arm| matches!(arm.role, ArmRole::Candidate | ArmRole::Preview));
+    let Some(arm) = current else { return Ok(()) };
+    let halted = if seen.object.spec.paused { "; being paused, it does not move" } else { "" };
+    if seen.is_blue_green() {
+        let stays = format!("aborted, but the active service still selects {}{halted}", arm.version);
+        return if seen.is_active(seen.stable()) { Ok(()) } else { Err(stays) };
+    }
+    let routed = seen.canary().is_some_and(|canary| canary.traffic_routing.is_some());
+    if routed {
+        // Its pods may stay for a while, so that a retry is quick.
+        return match arm.traffic.actual {
+            Some(Ppm::ZERO) => Ok(()),
+            Some(share) => Err(format!("aborted, but {} still has {share} of traffic{halted}", arm.version)),
+            None if seen.status.canary.weights.is_none() && count(seen.status.updated_replicas) == 0 => Ok(()),
+            None => Err(format!("aborted; what {} still has is not known{halted}", arm.version)),
+        };
+    }
+    // The status leaves a count out when it is none.
+    let pods = count(seen.status.updated_replicas).max(seen.group(seen.current()).map_or(0, |of| of.replicas.ready));
+    if pods == 0 {
+        return Ok(());
+    }
+    let words = if pods == 1 { "pod of".to_owned() } else { "pods of".to_owned() };
+    Err(format!("aborted, but {pods} {words} {} still serve{halted}", arm.version))
+}
+
+fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {
+    let (told, message) = phase(seen.object);
+    if seen.aborted() && in_flight(seen.object) && seen.two() {
+        return match went_back(seen, arms) {
+            Ok(()) => {
+                (Phase::Aborted, with_stable(if message.is_empty() { "aborted".to_owned() } else { message }, arms))
+            }
+            Err(why) => (Phase::RollingBack, why),
+        };
+    }
+    let message = if seen.aborted() { format!("aborted with nothing in flight: {message}") } else { message };
+    let phase = match told {
+        ArgoPhase::Healthy => Phase::Healthy,
+        ArgoPhase::Paused => Phase::Paused,
+        ArgoPhase::Degraded => Phase::Degraded,
+        ArgoPhase::Unknown => Phase::Unknown,
+        ArgoPhase::Progressing if in_flight(seen.object) && !seen.two() => Phase::Initializing,
+        ArgoPhase::Progressing => Phase::Progressing,
+    };
+    let message = if phase == Phase::Paused && seen.object.spec.paused && message.is_empty() {
+        "paused by somebody".to_owned()
+    } else {
+        message
+    };
+    (phase, message)
+}
+
+/// Traffic that went back needs pods that take it.
+fn with_stable(message: String, arms: &[Arm]) -> String {
+    match arms.iter().find(|arm| arm.role == ArmRole::Stable).map(|arm| arm.replicas) {
+        Some(Replicas { ready, desired }) if ready < desired => {
+            format!("{message}; {ready} of {desired} pods of stable are ready")
+        }
+        _ => message,
+    }
+}
+
+fn waits(seen: &Seen<'_>, phase: Phase, since: Timestamp) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    if seen.object.spec.paused {
+        waits.push(resume(seen.condition("Paused").unwrap_or(since)));
+    }
+    if matches!(phase, Phase::RollingBack | Phase::Aborted) {
+        if phase == Phase::RollingBack && waits.is_empty() {
+            waits.push(Wait::Health);
+        }
+        return waits;
+    }
+    waits.extend(seen.status.pause_conditions.iter().map(|pause| pause_wait(seen, pause)));
+    let canary = &seen.status.canary;
+    let blue_green = &seen.status.blue_green;
+    let runs: [&Option<AnalysisRunStatus>; 4] = [
+        &canary.current_step_analysis_run_status,
+        &canary.current_background_analysis_run_status,
+        &blue_green.pre_promotion_analysis_run_status,
+        &blue_green.post_promotion_analysis_run_status,
+    ];
+    let running = runs.into_iter().flatten().filter(|run| in_flight(seen.object) && is_running(run));
+    waits.extend(running.map(|run| Wait::Analysis { name: line(&run.name), until: None }));
+    if waits.is_empty() && matches!(phase, Phase::Progressing | Phase::Initializing) {
+        waits.push(Wait::Health);
+    }
+    waits
+}
+
+fn is_running(run: &AnalysisRunStatus) -> bool {
+    matches!(run.status.as_str(), "Running" | "Pending" | "")
+}
+
+/// Who or what ends a pause.
+fn pause_wait(seen: &Seen<'_>, pause: &PauseCondition) -> Wait {
+    let since = pause.start_time.0;
+    let human = |what: &str| Wait::Human { what: what.to_owned(), who: None, since };
+    let after = |span: SignedDuration, what: &str| {
+        since.checked_add(span).map_or_else(|_| human(what), |at| Wait::Until { at })
+    };
+    match pause.reason.as_str() {
+        "CanaryPauseStep" => {
+            let canary = seen.canary();
+            let step = canary.and_then(|of| of.steps.get(weights::current(of, seen.status)?));
+            match step.and_then(|step| step.pause.as_ref()).map(pause_of) {
+                Some(PauseSpan::For(span)) => after(span, "promotion past a pause step"),
+                Some(PauseSpan::Unreadable(text)) => human(&format!("promotion: its pause of {text} is no duration")),
+                Some(PauseSpan::Endless) | None => human("promotion past a pause step"),
+            }
+        }
+        "BlueGreenPause" => {
+            let plan = seen.object.spec.strategy.blue_green.as_ref();
+            let by_hand = plan.is_none_or(|plan| plan.auto_promotion_enabled == Some(false));
+            let seconds = plan.and_then(|plan| plan.auto_promotion_seconds).unwrap_or(0);
+            let what = "promotion to the active service";
+            if by_hand { human(what) } else { after(SignedDuration::from_secs(i64::from(seconds)), what) }
+        }
+        "InconclusiveAnalysisRun" => human("a decision: its analysis is inconclusive"),
+        "InconclusiveExperiment" => human("a decision: its experiment is inconclusive"),
+        other => human(&format!("an end of {}", line(other))),
+    }
+}
+
+fn offers(seen: &Seen<'_>, phase: Phase, revision: &str) -> ActionSet {
+    let paused = seen.object.spec.paused;
+    let (two, aborted) = (seen.two(), seen.aborted());
+    let goes_on = in_flight(seen.object) && !aborted;
+    let full = seen.status.promote_full == Some(true);
+    let waits = !seen.status.pause_conditions.is_empty();
+    let has_step = seen.canary().is_some_and(|canary| weights::current(canary, seen.status).is_some());
+    // A pause by hand is ended by resuming; past it there may be a step that nobody meant to skip.
+    let promotes = waits || (has_step && two && !paused);
+    let halted = aborted && phase == Phase::RollingBack && paused;
+    let may = [
+        (Action::Promote, goes_on && promotes && !full),
+        (Action::PromoteFull, goes_on && two && !full),
+        (Action::Pause, !paused && !aborted),
+        // An abort that a pause keeps from moving is completed by abort, which ends the pause too.
+        (Action::Resume, paused),
+        (Action::Abort, two && (!aborted || halted)),
+        (Action::Rollback, two || has_earlier(revision)),
+        (Action::Retry, aborted),
+        (Action::Restart, !in_flight(seen.object) && !paused && !aborted),
+    ];
+    may.into_iter().filter_map(|(action, may)| may.then_some(action)).collect()
+}

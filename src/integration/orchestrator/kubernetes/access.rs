@@ -1,0 +1,177 @@
+//! What we may not do, asked of the cluster: keys are dimmed with the verb that is missing.
+
+use super::client::ANSWER;
+use super::explain::sentence;
+use super::{KubernetesSettings, WorkloadKind};
+use crate::model::{Action, ActionSet, Barred};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// Something that may be patched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Right {
+    kind: WorkloadKind,
+    subresource: Option<&'static str>,
+}
+
+impl Right {
+    /// What is patched for these kinds.
+    fn all(kinds: &[WorkloadKind]) -> Vec<Right> {
+        let mut rights: Vec<Right> = kinds.iter().map(|kind| Right { kind: *kind, subresource: None }).collect();
+        if kinds.contains(&WorkloadKind::Rollout) {
+            rights.push(Right { kind: WorkloadKind::Rollout, subresource: Some("status") });
+        }
+        rights
+    }
+
+    /// As in a role: `rollouts/status`.
+    fn resource(self) -> String {
+        let resource = self.kind.resource();
+        self.subresource.map_or_else(|| resource.to_owned(), |sub| format!("{resource}/{sub}"))
+    }
+
+    /// The actions that need it.
+    fn actions(self) -> ActionSet {
+        let actions: &[Action] = match (self.kind, self.subresource) {
+            (WorkloadKind::Rollout, Some(_)) => &[Action::Promote, Action::PromoteFull, Action::Abort, Action::Retry],
+            _ => &[Action::Pause, Action::Resume, Action::Restart, Action::Rollback],
+        };
+        actions.iter().copied().collect()
+    }
+}
+
+/// What is missing, by kind; `namespace` is for the sentence.
+fn bars(missing: &[Right], namespace: Option<&str>) -> BTreeMap<WorkloadKind, Arc<[Barred]>> {
+    let mut bars: BTreeMap<WorkloadKind, Vec<Barred>> = BTreeMap::new();
+    for right in missing {
+        let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
+        let why = format!("you lack patch on {}{place}", right.resource());
+        bars.entry(right.kind).or_default().push(Barred { actions: right.actions(), why });
+    }
+    bars.into_iter().map(|(kind, bars)| (kind, bars.into())).collect()
+}
+
+/// Everything, where nothing may be changed through this source at all.
+fn read_only(settings: &KubernetesSettings) -> Arc<[Barred]> {
+    let actions = Action::TABLE.iter().map(|row| row.action).collect();
+    vec![Barred { actions, why: format!("source {} is read-only", settings.source) }].into()
+}
+
+/// What is known of our rights, by kind and namespace.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Access {
+    none: Arc<[Barred]>,
+    /// Nothing may be changed: no need to ask.
+    read_only: Option<Arc<[Barred]>>,
+    /// Missing cluster-wide: asked again by namespace.
+    partial: Vec<WorkloadKind>,
+    namespaces: BTreeMap<String, BTreeMap<WorkloadKind, Arc<[Barred]>>>,
+}
+
+impl Access {
+    /// What is barred for that kind there; nothing as long as it is not known.
+    pub fn bars(&self, kind: WorkloadKind, namespace: &str) -> &Arc<[Barred]> {
+        let known = self.namespaces.get(namespace).and_then(|kinds| kinds.get(&kind));
+        self.read_only.as_ref().or(known).unwrap_or(&self.none)
+    }
+
+    /// Must that namespace be asked about?
+    pub fn is_open(&self, namespace: &str) -> bool {
+        self.read_only.is_none() && !self.partial.is_empty() && !self.namespaces.contains_key(namespace)
+    }
+
+    /// The kinds to ask about, namespace by namespace.
+    pub fn partial(&self) -> Vec<WorkloadKind> {
+        self.partial.clone()
+    }
+
+    /// Takes in what was found out about a namespace.
+    pub fn learn(&mut self, namespace: String, bars: Bars) {
+        self.namespaces.insert(namespace, bars);
+    }
+}
+
+/// Bars of one namespace, by kind.
+pub(super) type Bars = BTreeMap<WorkloadKind, Arc<[Barred]>>;
+
+/// Asks what may be done everywhere.
+pub(super) async fn everywhere(client: &Client, settings: &KubernetesSettings) -> Result<Access, String> {
+    if settings.read_only {
+        return Ok(Access { read_only: Some(read_only(settings)), ..Access::default() });
+    }
+    let missing = missing(client, &Right::all(&settings.kinds), None).await?;
+    let mut partial: Vec<WorkloadKind> = missing.iter().map(|right| right.kind).collect();
+    partial.sort_unstable();
+    partial.dedup();
+    Ok(Access { partial, ..Access::default() })
+}
+
+/// Asks what may be done in one namespace.
+pub(super) async fn within(client: &Client, kinds: &[WorkloadKind], namespace: &str) -> Result<Bars, String> {
+    let missing = missing(client, &Right::all(kinds), Some(namespace)).await?;
+    Ok(bars(&missing, Some(namespace)))
+}
+
+async fn missing(client: &Client, rights: &[Right], namespace: Option<&str>) -> Result<Vec<Right>, String> {
+    let answers =
+        rights.iter().map(|right| async move { Ok::<_, String>((*right, may(client, *right, namespace).await?)) });
+    let answers = futures::future::try_join_all(answers).await?;
+    Ok(answers.into_iter().filter(|(_, may)| !may).map(|(right, _)| right).collect())
+}
+
+async fn may(client: &Client, right: Right, namespace: Option<&str>) -> Result<bool, String> {
+    let attributes = ResourceAttributes {
+        group: Some(right.kind.group().to_owned()),
+        resource: Some(right.kind.resource().to_owned()),
+        subresource: right.subresource.map(str::to_owned),
+        verb: Some("patch".to_owned()),
+        namespace: namespace.map(str::to_owned),
+        ..ResourceAttributes::default()
+    };
+    let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+    let ask = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    match timeout(ANSWER, api.create(&PostParams::default(), &ask)).await {
+        Err(_) => Err("the API server did not say what we may do".to_owned()),
+        Ok(Err(error)) => Err(sentence(&error)),
+        Ok(Ok(review)) => Ok(review.status.is_some_and(|status| status.allowed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_bars_the_actions_that_need_it_and_is_named() {
+        let missing = Right::all(&[WorkloadKind::Rollout, WorkloadKind::Deployment]);
+        let bars = bars(&missing, Some("shop"));
+        let said = |kind: WorkloadKind, action: Action| {
+            bars.get(&kind)?.iter().find(|bar| bar.actions.contains(action)).map(|bar| bar.why.as_str())
+        };
+        assert_eq!(said(WorkloadKind::Rollout, Action::Abort), Some("you lack patch on rollouts/status in shop"));
+        assert_eq!(said(WorkloadKind::Rollout, Action::Pause), Some("you lack patch on rollouts in shop"));
+        assert_eq!(said(WorkloadKind::Deployment, Action::Rollback), Some("you lack patch on deployments in shop"));
+        assert_eq!(said(WorkloadKind::Deployment, Action::Promote), None);
+        assert_eq!(said(WorkloadKind::StatefulSet, Action::Restart), None);
+    }
+
+    #[test]
+    fn what_is_not_known_bars_nothing_and_is_asked_once() {
+        let mut access = Access { partial: vec![WorkloadKind::Deployment], ..Access::default() };
+        assert!(access.bars(WorkloadKind::Deployment, "shop").is_empty() && access.is_open("shop"));
+        access.learn("shop".into(), bars(&Right::all(&[WorkloadKind::Deployment]), Some("shop")));
+        assert!(!access.is_open("shop") && access.is_open("bank"));
+        assert_eq!(access.bars(WorkloadKind::Deployment, "shop").len(), 1);
+        let mut settings = KubernetesSettings::new("east".into());
+        settings.read_only = true;
+        let access = Access { read_only: Some(read_only(&settings)), ..Access::default() };
+        let bars = access.bars(WorkloadKind::Rollout, "any");
+        assert_eq!(bars[0].why, "source east is read-only");
+        assert!(bars[0].actions.contains(Action::Hold) && !access.is_open("any"));
+    }
+}

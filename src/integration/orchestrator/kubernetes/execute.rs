@@ -1,0 +1,200 @@
+//! Carries out one command: read, compare with the pin, plan, patch with tests.
+
+use super::calls::{Calls, Sent};
+use super::plan::{Asked, Live, Resource, needs, plan};
+use super::row::{RowContext, row};
+use super::{KubernetesSettings, WorkloadKind, hold};
+use crate::control::Authorized;
+use crate::integration::orchestrator::argo_rollouts;
+use crate::integration::orchestrator::{Accepted, NotDone};
+use crate::model::{Action, Command, Fact, FactChange, Facts, Refusal, RefusalKind, Run, Subject, sanitize_line};
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+use std::time::Duration;
+
+/// A hub waits a little longer than this for an answer.
+const WITHIN: Duration = Duration::from_secs(18);
+/// How often a command is decided anew because the object changed between the read and the patch.
+const AGAIN: u32 = 5;
+/// Between two tries of what must not be left undone.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Carries out a command. `client` must not repeat requests by itself.
+pub async fn execute(
+    client: Client,
+    settings: &KubernetesSettings,
+    authorized: &Authorized,
+    now: Timestamp,
+) -> Result<Accepted, NotDone> {
+    let command = authorized.command();
+    if settings.read_only {
+        let why = format!("{} is configured as read-only; nothing was done", settings.source);
+        return Err(Refusal::new(RefusalKind::Denied, why).into());
+    }
+    let calls = Calls::new(client, WITHIN);
+    match &command.subject {
+        Subject::Run(run) => Executing { calls, settings, command, now }.on_run(run).await,
+        Subject::Scope { selector, .. } => hold::hold(&calls, settings, authorized, selector, now).await,
+        Subject::Hold { id, .. } => hold::release(&calls, settings, id).await,
+        _ => {
+            let why = format!("{} does not fit Kubernetes; nothing was done", command.action.name());
+            Err(Refusal::new(RefusalKind::Invalid, why).into())
+        }
+    }
+}
+
+/// What pins are compared with. They need neither ReplicaSets nor permissions.
+pub(super) fn facts(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Facts {
+    row(&RowContext { settings, barred: &[].into(), now }, &live.workload, &[]).facts
+}
+
+struct Executing<'a> {
+    calls: Calls,
+    settings: &'a KubernetesSettings,
+    command: &'a Command,
+    now: Timestamp,
+}
+
+/// Where an object is.
+struct Place {
+    kind: WorkloadKind,
+    namespace: String,
+    name: String,
+}
+
+impl Executing<'_> {
+    async fn on_run(&self, run: &Run) -> Result<Accepted, NotDone> {
+        let kind = WorkloadKind::from_name(&run.target.kind);
+        let kind = kind.ok_or_else(|| not_found(format!("{} is not a kind of Kubernetes", run.target.kind)))?;
+        let namespace = run.target.namespace.clone().unwrap_or_default();
+        let place = Place { kind, namespace, name: run.target.name.clone() };
+        let mut stale = String::new();
+        for _ in 0..=AGAIN {
+            if !self.calls.has_time() {
+                break;
+            }
+            let live = self.read(&place, run).await?;
+            self.check(run, &live)?;
+            let needs = needs(self.command.action, &live.workload);
+            let history = self.history(needs.history, &place, &live).await?;
+            let reference = match &needs.reference {
+                Some((resource, name)) => self.calls.get(*resource, &place.namespace, name).await?,
+                None => None,
+            };
+            let asked = Asked {
+                action: self.command.action,
+                live: &live,
+                history: &history,
+                reference: reference.as_ref(),
+                now: self.now,
+            };
+            let plan = plan(&asked)?;
+            let candidate = facts(self.settings, &live, self.now).0.get(&Fact::Candidate).cloned().unwrap_or_default();
+            let sent = self.calls.patch(&plan.request).await;
+            let accepted = Accepted { note: plan.note.clone(), ..Accepted::default() };
+            match sent {
+                Sent::Done(_) if !plan.finish => return Ok(accepted),
+                Sent::Done(answer) => {
+                    let same = plan.request.resource == Resource::Workload(kind);
+                    let answer = if same { Live::parse(kind, answer).ok() } else { None };
+                    self.finish(run, &place, answer, &candidate).await?;
+                    return Ok(accepted);
+                }
+                Sent::Stale(why) => stale = why,
+                Sent::NotDone(unknown @ NotDone::Unknown { .. }) => {
+                    if plan.finish {
+                        // It may have arrived: what must follow it must follow then.
+                        self.finish(run, &place, None, &candidate).await?;
+                    }
+                    return Err(unknown);
+                }
+                Sent::NotDone(other) => return Err(other),
+            }
+        }
+        let why = format!("{}/{} kept changing ({stale}); nothing was done", place.namespace, place.name);
+        Err(Refusal::new(RefusalKind::NotApplicable, sanitize_line(&why)).into())
+    }
+
+    async fn read(&self, place: &Place, run: &Run) -> Result<Live, NotDone> {
+        let found = self.calls.get(Resource::Workload(place.kind), &place.namespace, &place.name).await?;
+        let raw = found.ok_or_else(|| not_found(format!("{run} is gone")))?;
+        Live::parse(place.kind, raw).map_err(|error| {
+            let why = sanitize_line(&format!("{run} can't be understood: {error}; nothing was done"));
+            Refusal::new(RefusalKind::Internal, why).into()
+        })
+    }
+
+    /// Is it what the person saw?
+    fn check(&self, run: &Run, live: &Live) -> Result<(), Refusal> {
+        let facts = facts(self.settings, live, self.now);
+        let changes = self.command.pin.as_ref().map(|pin| pin.changes(&facts)).unwrap_or_default();
+        if !changes.is_empty() {
+            return Err(Refusal::pin(changes));
+        }
+        let uid = facts.0.get(&Fact::Workload);
+        if uid != Some(&run.target.uid) {
+            let pinned = run.target.uid.clone();
+            return Err(Refusal::pin(vec![FactChange { fact: Fact::Workload, pinned, current: uid.cloned() }]));
+        }
+        Ok(())
+    }
+
+    async fn history(&self, of: Option<Resource>, place: &Place, live: &Live) -> Result<Vec<Value>, NotDone> {
+        let Some(resource) = of else { return Ok(Vec::new()) };
+        let uid = live.workload.meta().uid.clone().unwrap_or_default();
+        self.calls.owned(resource, &place.namespace, &uid, live.raw.pointer("/spec/selector")).await
+    }
+
+    /// Carries out what is left of a command whose first part went through. Tried until the time is
+    /// up: an abort of a paused rollout leaves its users on the candidate until it is done.
+    async fn finish(&self, run: &Run, place: &Place, mut known: Option<Live>, candidate: &str) -> Result<(), NotDone> {
+        let mut why = "there was no time left".to_owned();
+        while self.calls.has_time() {
+            let live = match known.take() {
+                Some(live) => live,
+                None => match self.read(place, run).await {
+                    Ok(live) => live,
+                    Err(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Ok(()),
+                    Err(error) => {
+                        why = error.to_string();
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let Some(request) = argo_rollouts::plan::finish(self.command.action, &live, candidate) else {
+                return Ok(());
+            };
+            match self.calls.patch(&request).await {
+                Sent::Done(_) => return Ok(()),
+                Sent::Stale(words) => why = words,
+                Sent::NotDone(NotDone::Refused(refusal)) => {
+                    why = refusal.why;
+                    break;
+                }
+                Sent::NotDone(error) => {
+                    why = error.to_string();
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        Err(NotDone::Unknown { why: half_done(self.command.action, &why) })
+    }
+}
+
+fn half_done(action: Action, why: &str) -> String {
+    match action {
+        Action::Abort => format!(
+            "it is aborted, but it is still paused, and until it is not the candidate keeps its pods: abort again ({why})"
+        ),
+        Action::Rollback => {
+            format!("its template went back, but it is still paused, so that nothing moves: resume it ({why})")
+        }
+        _ => format!("it is promoted, but it is still paused, so that nothing moves: resume it ({why})"),
+    }
+}
+
+fn not_found(why: String) -> NotDone {
+    Refusal::new(RefusalKind::NotFound, sanitize_line(&format!("{why}; nothing was done"))).into()
+}

@@ -1,0 +1,255 @@
+//! Holds and their release over a scope: each workload in flight that matches is stopped and marked.
+
+use super::calls::{Calls, Sent};
+use super::plan::{Grip, Live, Resource, grip, let_go, rewrite};
+use super::row::{RowContext, row};
+use super::{HoldMark, KubernetesSettings, WorkloadKind};
+use crate::control::Authorized;
+use crate::integration::orchestrator::{Accepted, NotDone};
+use crate::model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Selector, sanitize_line};
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+/// So many patches are on their way at once.
+const AT_ONCE: usize = 8;
+/// How often one workload is decided anew because it changed between the read and the patch.
+const AGAIN: u32 = 5;
+/// So many workloads that could not be stopped are listed in a mark; annotations are small.
+const LISTED: usize = 100;
+
+/// A workload and its row.
+struct Found {
+    live: Live,
+    row: Rollout,
+}
+
+/// How one workload fared.
+enum Fared {
+    Held(Box<(Live, HoldTarget)>),
+    /// It ended or began to go back meanwhile: there is nothing to hold.
+    Over,
+    Not(HoldTarget),
+    /// Nobody knows.
+    Lost(String),
+}
+
+fn row_of(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Rollout {
+    row(&RowContext { settings, barred: &[].into(), now }, &live.workload, &[])
+}
+
+/// All workloads of those kinds, and what could not be listed, in words.
+async fn listed(calls: &Calls, settings: &KubernetesSettings, kinds: &[WorkloadKind]) -> (Vec<Live>, Vec<NotDone>) {
+    let (mut found, mut failed) = (Vec::new(), Vec::new());
+    let all = [None];
+    let some: Vec<Option<&str>> = settings.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect();
+    let namespaces: &[Option<&str>] = if some.is_empty() { &all } else { &some };
+    for kind in kinds.iter().filter(|kind| settings.kinds.contains(kind)) {
+        for namespace in namespaces {
+            match calls.list(Resource::Workload(*kind), *namespace, settings.selector.as_deref()).await {
+                // One that can't be understood has no row either.
+                Ok(items) => found.extend(items.into_iter().filter_map(|raw| Live::parse(*kind, raw).ok())),
+                Err(error) => failed.push(error),
+            }
+        }
+    }
+    (found, failed)
+}
+
+/// Six characters that no other hold has: of who asks for what by which command.
+fn id_of(settings: &KubernetesSettings, authorized: &Authorized, selector: &Selector) -> HoldId {
+    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let (command, actor) = (authorized.command(), authorized.actor());
+    let whole = format!("{}\n{}\n{}\n{selector}", settings.source, command.id, actor.name);
+    let hash = Sha256::digest(whole.as_bytes());
+    let letter = |byte: &u8| LETTERS.get(usize::from(byte % 32)).map_or('0', |letter| char::from(*letter));
+    HoldId(format!("H-{}", hash.iter().take(6).map(letter).collect::<String>()))
+}
+
+/// Stops and marks every workload in flight that the selector means.
+pub(super) async fn hold(
+    calls: &Calls,
+    settings: &KubernetesSettings,
+    authorized: &Authorized,
+    selector: &Selector,
+    now: Timestamp,
+) -> Result<Accepted, NotDone> {
+    let (found, failed) = listed(calls, settings, &WorkloadKind::ALL).await;
+    let owner = authorized.actor().name.clone();
+    let is_ours = |mark: &HoldMark| mark.owner == owner && mark.selector == *selector;
+    let ours = found.iter().find_map(|live| live.held_by().filter(is_ours));
+    let meant = |live: Live| {
+        let row = row_of(settings, &live, now);
+        selector.holds(&row).then_some(Found { live, row })
+    };
+    let mut mark = HoldMark {
+        id: ours.as_ref().map_or_else(|| id_of(settings, authorized, selector), |mark| mark.id.clone()),
+        owner: owner.clone(),
+        reason: authorized.command().reason.clone(),
+        since: ours.as_ref().map_or(now, |mark| mark.since),
+        selector: selector.clone(),
+        paused_before: false,
+        unheld: Vec::new(),
+    };
+    let targets: Vec<Found> = found.into_iter().filter_map(meant).collect();
+    if let (true, Some(error)) = (targets.is_empty(), failed.first()) {
+        return Err(error.clone());
+    }
+    if targets.is_empty() {
+        // A note without a hold's id: there is nothing to wait for.
+        let note = format!("nothing is in flight in {} that could be held; what begins later goes on", settings.source);
+        return Ok(Accepted { note: Some(note), ..Accepted::default() });
+    }
+    let unheld = |found: &Found| match grip(&found.live, &mark) {
+        Grip::Cannot(note) => Some(HoldTarget { run: found.row.run.clone(), held: false, note }),
+        _ => None,
+    };
+    let known: Vec<HoldTarget> = targets.iter().filter_map(unheld).collect();
+    mark.unheld = known.iter().take(LISTED).cloned().collect();
+    let each = targets.into_iter().map(|found| stop(calls, settings, selector, &mark, found, now));
+    let fared: Vec<Fared> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+    told(calls, settings, mark, &known, fared, &failed).await
+}
+
+async fn stop(
+    calls: &Calls,
+    settings: &KubernetesSettings,
+    selector: &Selector,
+    mark: &HoldMark,
+    found: Found,
+    now: Timestamp,
+) -> Fared {
+    let run = found.row.run;
+    let not = |note: String| Fared::Not(HoldTarget { run: run.clone(), held: false, note });
+    let held = |live: Live| {
+        let target = HoldTarget { run: run.clone(), held: true, note: "held".to_owned() };
+        Fared::Held(Box::new((live, target)))
+    };
+    let kind = found.live.workload.kind();
+    let mut live = found.live;
+    let mut stale = String::new();
+    for _ in 0..=AGAIN {
+        let request = match grip(&live, mark) {
+            Grip::Send(request) => request,
+            Grip::HeldAlready => return held(live),
+            Grip::Cannot(why) => return not(why),
+        };
+        match calls.patch(&request).await {
+            Sent::Done(raw) => return held(Live::parse(kind, raw).unwrap_or(live)),
+            Sent::Stale(why) => stale = why,
+            Sent::NotDone(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Fared::Over,
+            Sent::NotDone(NotDone::Unknown { why }) => return Fared::Lost(format!("{}: {why}", live.place())),
+            Sent::NotDone(error) => return not(error.to_string()),
+        }
+        match calls.get(request.resource, &request.namespace, &request.name).await {
+            Ok(Some(raw)) => match Live::parse(kind, raw) {
+                Ok(read) if selector.holds(&row_of(settings, &read, now)) => live = read,
+                Ok(_) => return Fared::Over,
+                Err(error) => return not(sanitize_line(&error.to_string())),
+            },
+            Ok(None) => return Fared::Over,
+            Err(error) => return not(error.to_string()),
+        }
+    }
+    not(format!("it kept changing: {stale}"))
+}
+
+/// What a hold did, in words; what failed on the way is written into one of its marks.
+async fn told(
+    calls: &Calls,
+    settings: &KubernetesSettings,
+    mut mark: HoldMark,
+    known: &[HoldTarget],
+    fared: Vec<Fared>,
+    failed: &[NotDone],
+) -> Result<Accepted, NotDone> {
+    let (mut held, mut not, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    for one in fared {
+        match one {
+            Fared::Held(one) => held.push(*one),
+            Fared::Not(target) => not.push(target),
+            Fared::Lost(why) => lost.push(why),
+            Fared::Over => {}
+        }
+    }
+    let words = |target: &HoldTarget| format!("{}: {}", target.run.target, target.note);
+    let mut rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).collect();
+    rest.extend(failed.iter().map(ToString::to_string));
+    let rest = rest.join("; ");
+    let targets: Vec<HoldTarget> = held.iter().map(|(_, target)| target).chain(&not).cloned().collect();
+    if let (Some((live, _)), true) = (held.first(), not.iter().any(|target| !known.contains(target))) {
+        mark.unheld = not.into_iter().take(LISTED).collect();
+        if let Some(request) = rewrite(live, &mark) {
+            // Where this fails the note below still tells.
+            drop(calls.patch(&request).await);
+        }
+    }
+    let id = &mark.id;
+    match (held.len(), lost.is_empty(), rest.is_empty()) {
+        (_, false, _) => Err(NotDone::Unknown { why: format!("hold {id}: {} stand still; {rest}", held.len()) }),
+        (0, _, true) => {
+            let note = format!("nothing is in flight in {} any more", settings.source);
+            Ok(Accepted { note: Some(note), targets })
+        }
+        (0, _, false) => Err(Refusal::new(RefusalKind::NotApplicable, format!("nothing could be held: {rest}")).into()),
+        (count, ..) => {
+            let rest = if rest.is_empty() { String::new() } else { format!("; not held: {rest}") };
+            Ok(Accepted { note: Some(format!("hold {id} is in force: {count} stand still{rest}")), targets })
+        }
+    }
+}
+
+/// Takes a hold's marks away and lets go on what it had stopped.
+pub(super) async fn release(calls: &Calls, settings: &KubernetesSettings, id: &HoldId) -> Result<Accepted, NotDone> {
+    let (found, failed) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
+    let marked: Vec<Live> = found.into_iter().filter(|live| let_go(live, id).is_some()).collect();
+    if marked.is_empty() {
+        return match failed.into_iter().next() {
+            Some(error) => Err(error),
+            None => {
+                let why = format!("no workload in {} carries the mark of hold {id}: it is released", settings.source);
+                Err(Refusal::new(RefusalKind::NotFound, why).into())
+            }
+        };
+    }
+    let all = marked.len();
+    let each = marked.into_iter().map(|live| free(calls, live, id));
+    let results: Vec<Result<(), NotDone>> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+    let mut errors: Vec<NotDone> = results.into_iter().filter_map(Result::err).collect();
+    errors.extend(failed);
+    let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let why = why.join("; ");
+    match (errors.len(), errors.into_iter().next()) {
+        (0, _) => Ok(Accepted { note: Some(format!("hold {id} is released: {all} go on")), ..Accepted::default() }),
+        // Nothing at all was done: say it as it is.
+        (count, Some(error)) if count >= all => Err(error),
+        (count, _) => {
+            let freed = all.saturating_sub(count);
+            Err(NotDone::Unknown { why: format!("{freed} of {all} of hold {id} go on; {why}; release it again") })
+        }
+    }
+}
+
+async fn free(calls: &Calls, mut live: Live, id: &HoldId) -> Result<(), NotDone> {
+    let kind = live.workload.kind();
+    let mut stale = String::new();
+    for _ in 0..=AGAIN {
+        let Some(request) = let_go(&live, id) else { return Ok(()) };
+        match calls.patch(&request).await {
+            Sent::Done(_) => return Ok(()),
+            Sent::Stale(why) => stale = why,
+            Sent::NotDone(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Ok(()),
+            Sent::NotDone(error) => return Err(error),
+        }
+        match calls.get(request.resource, &request.namespace, &request.name).await? {
+            Some(raw) => match Live::parse(kind, raw) {
+                Ok(read) => live = read,
+                Err(error) => {
+                    return Err(NotDone::NotSent { why: sanitize_line(&format!("{}: {error}", live.place())) });
+                }
+            },
+            None => return Ok(()),
+        }
+    }
+    Err(NotDone::NotSent { why: format!("{} kept changing: {stale}", live.place()) })
+}

@@ -1,0 +1,68 @@
+//! Reading fields of objects of any kind.
+
+use crate::integration::orchestrator::kubernetes::row::version_of;
+use crate::model::{Version, sanitize_line};
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// The field at a path such as `/metadata/name`.
+pub(super) fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
+    value.pointer(path).unwrap_or(&Value::Null)
+}
+
+/// A text; empty where there is none.
+pub(super) fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+    at(value, path).as_str().unwrap_or_default()
+}
+
+/// One line fit to be seen; empty where there is none.
+pub(super) fn line(value: &Value, path: &str) -> String {
+    sanitize_line(text(value, path))
+}
+
+/// A count; 0 where there is none.
+pub(super) fn count(value: &Value, path: &str) -> u32 {
+    at(value, path).as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or_default()
+}
+
+/// A moment.
+pub(super) fn time(value: &Value, path: &str) -> Option<Timestamp> {
+    text(value, path).parse().ok()
+}
+
+/// The items of a list; none where there is none.
+pub(super) fn items<'v>(value: &'v Value, path: &str) -> &'v [Value] {
+    at(value, path).as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A label's value.
+pub(super) fn label<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    at(object, "/metadata/labels").get(key)?.as_str()
+}
+
+/// An annotation's value.
+pub(super) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    at(object, "/metadata/annotations").get(key)?.as_str()
+}
+
+/// Its name.
+pub(super) fn name(object: &Value) -> &str {
+    text(object, "/metadata/name")
+}
+
+/// Its uid.
+pub(super) fn uid(object: &Value) -> &str {
+    text(object, "/metadata/uid")
+}
+
+/// Does the object of that uid control it?
+pub(super) fn owned(object: &Value, uid: &str) -> bool {
+    items(object, "/metadata/ownerReferences")
+        .iter()
+        .any(|owner| owner.get("controller") == Some(&Value::Bool(true)) && text(owner, "/uid") == uid)
+}
+
+/// The version of a template's first container.
+pub(super) fn version(template: &Value) -> Version {
+    version_of(text(template, "/spec/containers/0/image"))
+}

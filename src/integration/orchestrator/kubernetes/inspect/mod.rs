@@ -1,0 +1,213 @@
+//! Everything about one workload, read live: its object, sets, revisions, pods, analyses and events.
+//! Each part is asked with a limit of time; one that can't be read is a sentence, never a failure of
+//! the rest.
+
+mod analysis;
+mod diff;
+mod events;
+mod history;
+mod json;
+mod mask;
+mod pods;
+mod query;
+
+use super::row::{RowContext, row};
+use super::{Cluster, ReplicaGroup, Workload, WorkloadKind};
+use crate::integration::orchestrator::InspectError;
+use crate::model::{Detail, Note, Replicas, Run};
+use history::Set;
+use jiff::Timestamp;
+use json::{annotation, at, name, owned, text, time, uid};
+use query::{Asked, Missing, Reader};
+use serde_json::Value;
+
+/// ReplicaSets or ControllerRevisions that are looked at.
+const MAX_SETS: u32 = 200;
+/// Pods that are shown.
+const MAX_PODS: u32 = 200;
+/// Events of one kind that are looked at.
+const MAX_EVENTS: u32 = 1000;
+/// AnalysisRuns and Experiments that are looked at.
+const MAX_RUNS: u32 = 200;
+
+/// Reads everything about a run.
+pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
+    let kind = WorkloadKind::from_name(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))?;
+    let namespace = run.target.namespace.clone().unwrap_or_default();
+    let reader = Reader { client: &cluster.reader, namespace: &namespace };
+    let object = workload(&reader, kind, run).await?;
+    let read = Read::everything(&reader, kind, object).await;
+    read.detail(kind, context, run)
+}
+
+async fn workload(reader: &Reader<'_>, kind: WorkloadKind, run: &Run) -> Result<Value, InspectError> {
+    match reader.get(kind, &run.target.name).await {
+        Ok(object) if uid(&object) == run.target.uid => Ok(object),
+        Ok(_) | Err(Missing::Gone) => Err(InspectError::NotFound(run.clone())),
+        Err(Missing::Because(why)) => Err(InspectError::Unreachable(why)),
+    }
+}
+
+/// What was read of a workload.
+struct Read {
+    object: Value,
+    sets: Vec<Value>,
+    pods: Option<Vec<Value>>,
+    runs: Vec<Value>,
+    experiments: Vec<Value>,
+    events: Vec<Value>,
+    gaps: Vec<String>,
+}
+
+impl Read {
+    async fn everything(reader: &Reader<'_>, kind: WorkloadKind, object: Value) -> Read {
+        let selector = selector(&object);
+        let of = Asked { labels: &selector, ..Asked::default() };
+        let (owner, fields) = (uid(&object), |fields| Asked { labels: "", fields });
+        let resource = match kind {
+            WorkloadKind::Rollout | WorkloadKind::Deployment => "replicasets",
+            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => "controllerrevisions",
+        };
+        let own = format!("involvedObject.uid={owner}");
+        let (sets, pods, about, of_sets, of_pods) = tokio::join!(
+            reader.list("apps/v1", resource, of, MAX_SETS),
+            reader.list("v1", "pods", of, MAX_PODS),
+            reader.list("v1", "events", fields(&own), MAX_EVENTS),
+            reader.list("v1", "events", fields("involvedObject.kind=ReplicaSet"), MAX_EVENTS),
+            reader.list("v1", "events", fields("involvedObject.kind=Pod"), MAX_EVENTS),
+        );
+        let mut gaps = Vec::new();
+        let mut taken = |part: Result<query::Listed, String>| match part {
+            Ok(listed) => {
+                gaps.extend(listed.more);
+                Some(listed.items)
+            }
+            Err(why) => {
+                gaps.push(why);
+                None
+            }
+        };
+        let mut sets = taken(sets).unwrap_or_default();
+        sets.retain(|set| owned(set, owner));
+        let pods = taken(pods);
+        let mut events: Vec<Value> = [about, of_sets, of_pods].into_iter().filter_map(&mut taken).flatten().collect();
+        let (mut runs, mut experiments) = (Vec::new(), Vec::new());
+        if kind == WorkloadKind::Rollout {
+            let hashes = hashes(&object, &sets);
+            let of = Asked { labels: &hashes, ..Asked::default() };
+            let (asked, tried) = tokio::join!(
+                reader.list("argoproj.io/v1alpha1", "analysisruns", of, MAX_RUNS),
+                reader.list("argoproj.io/v1alpha1", "experiments", of, MAX_RUNS),
+            );
+            experiments = taken(tried).unwrap_or_default();
+            experiments.retain(|experiment| owned(experiment, owner));
+            runs = taken(asked).unwrap_or_default();
+            runs.retain(|run| owned(run, owner) || experiments.iter().any(|experiment| owned(run, uid(experiment))));
+        }
+        let mut read = Read { object, sets, pods, runs, experiments, events: Vec::new(), gaps };
+        if let Some(pods) = &mut read.pods {
+            let own = |pod: &Value| owned(pod, uid(&read.object)) || read.sets.iter().any(|set| owned(pod, uid(set)));
+            pods.retain(own);
+        }
+        events.retain(|event| read.about(kind, event));
+        read.events = events;
+        // One verb may be missing for several questions.
+        read.gaps.sort();
+        read.gaps.dedup();
+        read
+    }
+
+    /// Is the event about the workload, one of its sets or pods, gone ones included?
+    fn about(&self, kind: WorkloadKind, event: &Value) -> bool {
+        let of = text(event, "/involvedObject/uid");
+        if [&self.object].into_iter().chain(&self.sets).chain(self.pods.iter().flatten()).any(|one| uid(one) == of) {
+            return true;
+        }
+        let named = text(event, "/involvedObject/name");
+        let pod = text(event, "/involvedObject/kind") == "Pod";
+        let of_set = |set: &Value| named.strip_prefix(name(set)).is_some_and(|rest| rest.starts_with('-'));
+        match kind {
+            WorkloadKind::Rollout | WorkloadKind::Deployment => pod && self.sets.iter().any(of_set),
+            // Pods of a StatefulSet keep their names, those of a DaemonSet can't be told from others'.
+            WorkloadKind::StatefulSet => {
+                let ordinal = named.strip_prefix(name(&self.object)).and_then(|rest| rest.strip_prefix('-'));
+                pod && ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+            }
+            WorkloadKind::DaemonSet => false,
+        }
+    }
+
+    #[expect(clippy::result_large_err, reason = "an error names its run, once an inspection")]
+    fn detail(mut self, kind: WorkloadKind, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
+        let sets = history::sets(kind, &self.object, &self.sets);
+        let counted = |set: &Set<'_>| self.pods.as_ref().map(|pods| pods::counted(set, pods, &sets));
+        let groups = history::groups(&sets, &counted);
+        let history = history::revisions(&self.object, &sets);
+        let instances = pods::instances(&run.target, self.pods.as_deref().unwrap_or_default(), &sets);
+        let mut notes: Vec<Note> = self.experiments.iter().filter_map(|one| events::experiment(run, one)).collect();
+        notes.extend(events::notes(run, &self.events));
+        notes.sort_by_key(|note| note.at);
+        let workload =
+            parsed(kind, self.object.clone()).map_err(|error| InspectError::Unreachable(error.to_string()))?;
+        let rollout = row(context, &workload, &sets.iter().map(|set| replica_group(set, &counted)).collect::<Vec<_>>());
+        if rollout.run.revision != run.revision {
+            return Err(InspectError::NotFound(run.clone()));
+        }
+        mask::Masker::default().object(&mut self.object);
+        Ok(Detail {
+            rollout,
+            instances,
+            notes,
+            evidence: Vec::new(),
+            receipts: Vec::new(),
+            groups,
+            analyses: analysis::analyses(&self.runs, &self.experiments),
+            history,
+            raw: self.object,
+            gaps: self.gaps,
+        })
+    }
+}
+
+/// The object as rows are made of it.
+fn parsed(kind: WorkloadKind, object: Value) -> Result<Workload, serde_json::Error> {
+    Ok(match kind {
+        WorkloadKind::Rollout => Workload::Rollout(serde_json::from_value(object)?),
+        WorkloadKind::Deployment => Workload::Deployment(serde_json::from_value(object)?),
+        WorkloadKind::StatefulSet => Workload::StatefulSet(serde_json::from_value(object)?),
+        WorkloadKind::DaemonSet => Workload::DaemonSet(serde_json::from_value(object)?),
+    })
+}
+
+fn replica_group(set: &Set<'_>, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> ReplicaGroup {
+    ReplicaGroup {
+        name: name(set.object).to_owned(),
+        hash: set.hash.clone(),
+        revision: set.revision.map(|revision| revision.to_string()),
+        version: json::version(&set.template),
+        replicas: history::replicas(set, counted),
+        created: time(set.object, "/metadata/creationTimestamp"),
+        ends: annotation(set.object, "scale-down-deadline").and_then(|text| text.parse::<Timestamp>().ok()),
+    }
+}
+
+/// The label selector of a workload's pods, as the API server takes it.
+fn selector(object: &Value) -> String {
+    let spec = serde_json::from_value(at(object, "/spec/selector").clone()).unwrap_or_default();
+    let selector: Result<kube::core::Selector, _> =
+        k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector::try_into(spec);
+    match selector.map(|selector| selector.to_string()) {
+        Ok(selector) if !selector.is_empty() => selector,
+        // A Rollout that takes its template from elsewhere tells its selector in its status.
+        _ => text(object, "/status/selector").to_owned(),
+    }
+}
+
+/// Runs and experiments are labelled with the template that they are about.
+fn hashes(rollout: &Value, sets: &[Value]) -> String {
+    let key = "rollouts-pod-template-hash";
+    let of_sets = sets.iter().filter_map(|set| json::label(set, key));
+    let of_status = ["/status/currentPodHash", "/status/stableRS"].map(|path| text(rollout, path));
+    let all: std::collections::BTreeSet<&str> = of_sets.chain(of_status).filter(|hash| !hash.is_empty()).collect();
+    format!("{key} in ({})", all.into_iter().collect::<Vec<_>>().join(","))
+}

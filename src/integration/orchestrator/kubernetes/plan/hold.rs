@@ -1,0 +1,73 @@
+//! Holds: a workload stands still and says who asked for it.
+
+use super::{Live, Ops, Request, mark_path};
+use crate::integration::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
+use crate::model::HoldId;
+use serde_json::Value;
+
+/// What one workload gets of a hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grip {
+    /// This stops and marks it.
+    Send(Request),
+    /// It carries the hold's mark and stands still.
+    HeldAlready,
+    /// Nothing can or may stop it now, in words.
+    Cannot(String),
+}
+
+/// What a hold sends to a workload in flight.
+#[must_use]
+pub fn grip(live: &Live, mark: &HoldMark) -> Grip {
+    let kind = live.workload.kind().name();
+    if matches!(live.workload, Workload::StatefulSet(_) | Workload::DaemonSet(_)) {
+        return Grip::Cannot(format!("a {kind} can't be paused: it goes on"));
+    }
+    match live.held_by() {
+        Some(held) if held.id == mark.id => return Grip::HeldAlready,
+        Some(held) => {
+            let words = format!("stands still by hold {} of {} and goes on when that is released", held.id, held.owner);
+            return Grip::Cannot(crate::model::sanitize_line(&words));
+        }
+        None => {}
+    }
+    let mark = HoldMark { paused_before: live.paused(), ..mark.clone() };
+    let Some(text) = text(&mark) else { return Grip::Cannot("its mark can't be written".to_owned()) };
+    let ops = match &live.workload {
+        // A rollout that goes back must not be held: its candidate's pods would stay.
+        Workload::Rollout(_) => Ops::on(&live.raw)
+            .as_read("/status/currentPodHash")
+            .as_read("/status/abort")
+            .as_read("/spec/paused")
+            .as_read(&mark_path()),
+        _ => Ops::unchanged(&live.raw),
+    };
+    let ops = ops.annotate("/metadata", HOLD_ANNOTATION, &text).set("/spec/paused", true);
+    Grip::Send(live.request(false, ops.body(), format!("hold {}", mark.id)))
+}
+
+/// What takes a hold's mark from a workload, and lets it go on unless it stood still before.
+#[must_use]
+pub fn let_go(live: &Live, id: &HoldId) -> Option<Request> {
+    let mark = live.workload.hold().filter(|mark| mark.id == *id)?;
+    let ops = live.without_mark(Ops::on(&live.raw));
+    let ops = if live.paused() && !mark.paused_before {
+        ops.test("/spec/paused", true).set("/spec/paused", false)
+    } else {
+        ops
+    };
+    Some(live.request(false, ops.body(), format!("release hold {id}")))
+}
+
+/// Replaces a mark that was just set.
+#[must_use]
+pub fn rewrite(live: &Live, mark: &HoldMark) -> Option<Request> {
+    let current = live.workload.hold().filter(|current| current.id == mark.id)?;
+    let mark = HoldMark { paused_before: current.paused_before, ..mark.clone() };
+    let ops = Ops::on(&live.raw).as_read(&mark_path()).set(&mark_path(), Value::String(text(&mark)?));
+    Some(live.request(false, ops.body(), format!("what hold {} could not stop", mark.id)))
+}
+
+fn text(mark: &HoldMark) -> Option<String> {
+    serde_json::to_string(mark).ok()
+}

@@ -1,0 +1,118 @@
+//! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
+
+use super::{
+    RowContext, Told, assemble, candidate_of, count, digest_of_template, line, rolling, settled, time,
+    version_of_template,
+};
+use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
+use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use jiff::{SignedDuration, Timestamp};
+
+/// After this its first pods should have been up.
+const FIRST: SignedDuration = SignedDuration::from_mins(10);
+
+pub(super) fn row(
+    context: &RowContext<'_>,
+    workload: &Workload,
+    object: &StatefulSet,
+    groups: &[ReplicaGroup],
+) -> Rollout {
+    let none = StatefulSetStatus::default();
+    let status = object.status.as_ref().unwrap_or(&none);
+    let (phase, message) = phase(object, status, context.now);
+    let current = groups.iter().find(|group| group.name == status.update_revision);
+    let mut waits = Vec::new();
+    if phase == Phase::Paused {
+        let since = current.and_then(|group| group.created).unwrap_or(context.now);
+        waits.push(Wait::Human { what: "deletion of its old pods".to_owned(), who: None, since });
+    } else if phase.in_flight() {
+        waits.push(Wait::Health);
+    }
+    let revision = if status.update_revision.is_empty() { "0".to_owned() } else { line(&status.update_revision) };
+    let mut offers = vec![Action::Restart];
+    // The first revision has none before it; the others can't be counted from here.
+    if object.metadata.generation.unwrap_or(0) > 1 {
+        offers.push(Action::Rollback);
+    }
+    let told = Told {
+        strategy: Strategy::Rolling,
+        steps: [].into(),
+        step: None,
+        arms: arms(object, status, groups),
+        phase,
+        waits,
+        message,
+        started: current.and_then(|group| group.created),
+        since: None,
+        revision,
+        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        offers: offers.into_iter().collect(),
+    };
+    assemble(context, workload, told)
+}
+
+fn desired(object: &StatefulSet) -> u32 {
+    object.spec.replicas.map_or(1, count)
+}
+
+/// Pods below this ordinal keep the old template.
+fn partition(object: &StatefulSet) -> u32 {
+    let of = object.spec.update_strategy.rolling_update.as_ref().and_then(|of| of.partition);
+    of.map_or(0, count).min(desired(object))
+}
+
+pub(super) fn in_flight(object: &StatefulSet) -> bool {
+    object.status.as_ref().is_some_and(|status| status.update_revision != status.current_revision)
+}
+
+fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (Phase, String) {
+    let desired = desired(object);
+    let (ready, updated) = (count(status.ready_replicas), count(status.updated_replicas));
+    let created = time(object.metadata.creation_timestamp.as_ref());
+    let generation = object.metadata.generation.unwrap_or(0);
+    let first = generation <= 1 && created.is_some_and(|created| now.duration_since(created) < FIRST);
+    let moving = if first { Phase::Initializing } else { Phase::Progressing };
+    let two = in_flight(object);
+    if status.observed_generation == 0 || generation > status.observed_generation {
+        return (moving, "waiting for its change to be observed".to_owned());
+    }
+    if object.spec.update_strategy.kind == "OnDelete" && two && updated < desired {
+        let text = format!("{updated} of {desired} pods have the new template; each gets it when it is deleted");
+        return (Phase::Paused, text);
+    }
+    if ready < desired {
+        let phase = if two || first { moving } else { Phase::Degraded };
+        return (phase, format!("{ready} of {desired} pods are ready"));
+    }
+    let partition = partition(object);
+    if partition > 0 && two {
+        let due = desired - partition;
+        if updated < due {
+            return (moving, format!("{updated} of {due} pods above the partition have the new template"));
+        }
+        let text = format!("partitioned rollout complete: {updated} of {desired} pods have the new template");
+        return (Phase::Healthy, text);
+    }
+    if two {
+        return (moving, format!("{updated} of {desired} pods have the new template"));
+    }
+    (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
+}
+
+fn arms(object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
+    let (version, digest) = (version_of_template(&object.spec.template), digest_of_template(&object.spec.template));
+    let (ready, updated, all) = (count(status.ready_replicas), count(status.updated_replicas), count(status.replicas));
+    if !in_flight(object) {
+        return vec![settled(version, digest, ready, desired(object), TrafficSource::Replicas)];
+    }
+    // Which of the ready pods are the updated ones is not told: shares are known once all are ready.
+    let old = all.saturating_sub(updated);
+    let known = ready == all;
+    let candidate =
+        Replicas { ready: ready.saturating_sub(old).min(updated), desired: desired(object) - partition(object) };
+    let stable = Replicas { ready: ready.saturating_sub(candidate.ready), desired: old };
+    let before = groups.iter().find(|group| group.name == status.current_revision);
+    let before = before.map_or_else(|| Version("unknown".to_owned()), |group| group.version.clone());
+    rolling((before, stable), (version, digest, candidate), known)
+}

@@ -1,0 +1,350 @@
+//! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
+
+use super::{RowContext, managed_by, needs_groups, row, version_of};
+use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn row_of(workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
+    let settings = KubernetesSettings::new("east".into());
+    row(&RowContext { settings: &settings, barred: &Arc::default(), now: at(0) }, workload, groups)
+}
+
+fn merged(mut object: Value, change: &Value) -> Value {
+    json_patch::merge(&mut object, change);
+    object
+}
+
+fn meta() -> Value {
+    json!({"name": "checkout", "namespace": "shop", "uid": "u-1", "generation": 3,
+        "creationTimestamp": at(-9000).to_string(), "annotations": {"deployment.kubernetes.io/revision": "2"}})
+}
+
+fn template() -> Value {
+    json!({"spec": {"containers": [{"name": "app", "image": "shop/checkout:v2"}]}})
+}
+
+fn deployment(change: &Value) -> Workload {
+    let object = json!({"metadata": meta(), "spec": {"replicas": 4, "selector": {}, "template": template()},
+        "status": {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 4, "readyReplicas": 4, "availableReplicas": 4}});
+    Workload::Deployment(serde_json::from_value(merged(object, change)).unwrap())
+}
+
+fn stateful_set(change: &Value) -> Workload {
+    let object = json!({"metadata": meta(), "spec": {"replicas": 4, "selector": {}, "template": template(), "updateStrategy": {"type": "RollingUpdate"}},
+        "status": {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 4, "readyReplicas": 4, "currentRevision": "checkout-b", "updateRevision": "checkout-b"}});
+    Workload::StatefulSet(serde_json::from_value(merged(object, change)).unwrap())
+}
+
+fn daemon_set(change: &Value) -> Workload {
+    let object = json!({"metadata": merged(meta(), &json!({"annotations": {"deprecated.daemonset.template.generation": "2"}})),
+        "spec": {"selector": {}, "template": template(), "updateStrategy": {"type": "RollingUpdate"}},
+        "status": {"observedGeneration": 3, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3, "numberAvailable": 3}});
+    Workload::DaemonSet(serde_json::from_value(merged(object, change)).unwrap())
+}
+
+fn set(name: &str, revision: &str, version: &str, ready: u32, desired: u32) -> ReplicaGroup {
+    ReplicaGroup {
+        name: name.to_owned(),
+        hash: String::new(),
+        revision: Some(revision.to_owned()),
+        version: version.into(),
+        replicas: Replicas { ready, desired },
+        created: Some(at(-60)),
+        ends: None,
+    }
+}
+
+fn progressing(reason: &str) -> Value {
+    json!([{"type": "Progressing", "status": "True", "reason": reason, "message": "words", "lastUpdateTime": at(-20).to_string(), "lastTransitionTime": at(-40).to_string()}])
+}
+
+#[test]
+fn a_deployment_stands_as_kubectl_rollout_status_says() {
+    let done = progressing("NewReplicaSetAvailable");
+    for (what, change, expected, message) in [
+        (
+            "paused first",
+            json!({"spec": {"paused": true}, "metadata": {"generation": 9}}),
+            Phase::Paused,
+            "paused by somebody",
+        ),
+        ("1", json!({"metadata": {"generation": 4}}), Phase::Progressing, "waiting for its change to be observed"),
+        (
+            "2",
+            json!({"status": {"updatedReplicas": 1, "conditions": progressing("ProgressDeadlineExceeded")}}),
+            Phase::Failed,
+            "exceeded its progress deadline: words",
+        ),
+        ("3", json!({"status": {"updatedReplicas": 1}}), Phase::Progressing, "1 of 4 pods have the new template"),
+        (
+            "3, pods refused",
+            json!({"status": {"updatedReplicas": 1, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "quota"}]}}),
+            Phase::Progressing,
+            "1 of 4 pods have the new template; pods can't be made: quota",
+        ),
+        ("4", json!({"status": {"replicas": 5}}), Phase::Progressing, "1 old pod is still to be terminated"),
+        ("4, more", json!({"status": {"replicas": 6}}), Phase::Progressing, "2 old pods are still to be terminated"),
+        ("5", json!({"status": {"availableReplicas": 3}}), Phase::Progressing, "3 of 4 updated pods are available"),
+        (
+            "5, rolled out before",
+            json!({"status": {"availableReplicas": 3, "conditions": done}}),
+            Phase::Degraded,
+            "3 of 4 updated pods are available",
+        ),
+        ("6", json!({"status": {"conditions": done}}), Phase::Healthy, "4 of 4 pods are available"),
+        (
+            "the first one",
+            json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}, "status": {"updatedReplicas": 1}}),
+            Phase::Initializing,
+            "1 of 4 pods have the new template",
+        ),
+        ("no status", json!({"status": null}), Phase::Progressing, "waiting for its change to be observed"),
+    ] {
+        let row = row_of(&deployment(&change), &[]);
+        assert_eq!((row.phase, row.message.as_str()), (expected, message), "{what}");
+    }
+}
+
+#[test]
+fn a_stateful_set_stands_as_kubectl_rollout_status_says() {
+    let two = json!({"status": {"currentRevision": "checkout-a", "updatedReplicas": 1}});
+    let with = |change: &Value| merged(two.clone(), change);
+    let partition = |of: i32| json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": of}}}});
+    for (what, change, expected, message) in [
+        (
+            "unobserved",
+            json!({"status": {"observedGeneration": 0}}),
+            Phase::Progressing,
+            "waiting for its change to be observed",
+        ),
+        ("behind", json!({"metadata": {"generation": 4}}), Phase::Progressing, "waiting for its change to be observed"),
+        ("unready", with(&json!({"status": {"readyReplicas": 3}})), Phase::Progressing, "3 of 4 pods are ready"),
+        (
+            "unready without a rollout",
+            json!({"status": {"readyReplicas": 3}}),
+            Phase::Degraded,
+            "3 of 4 pods are ready",
+        ),
+        (
+            "a partition to reach",
+            with(&partition(2)),
+            Phase::Progressing,
+            "1 of 2 pods above the partition have the new template",
+        ),
+        (
+            "a partition reached",
+            with(&partition(3)),
+            Phase::Healthy,
+            "partitioned rollout complete: 1 of 4 pods have the new template",
+        ),
+        (
+            "a partition above all",
+            with(&partition(99)),
+            Phase::Healthy,
+            "partitioned rollout complete: 1 of 4 pods have the new template",
+        ),
+        ("two revisions", two.clone(), Phase::Progressing, "1 of 4 pods have the new template"),
+        (
+            "by hand",
+            with(&json!({"spec": {"updateStrategy": {"type": "OnDelete"}}})),
+            Phase::Paused,
+            "1 of 4 pods have the new template; each gets it when it is deleted",
+        ),
+        ("done", json!({}), Phase::Healthy, "4 of 4 pods are ready"),
+        (
+            "the first pods",
+            json!({"metadata": {"generation": 1, "creationTimestamp": at(-60).to_string()}, "status": {"observedGeneration": 1, "readyReplicas": 1}}),
+            Phase::Initializing,
+            "1 of 4 pods are ready",
+        ),
+    ] {
+        let row = row_of(&stateful_set(&change), &[]);
+        assert_eq!((row.phase, row.message.as_str()), (expected, message), "{what}");
+    }
+}
+
+#[test]
+fn a_daemon_set_stands_as_kubectl_rollout_status_says() {
+    for (what, change, expected, message) in [
+        ("behind", json!({"metadata": {"generation": 4}}), Phase::Progressing, "waiting for its change to be observed"),
+        (
+            "updating",
+            json!({"status": {"updatedNumberScheduled": 1}}),
+            Phase::Progressing,
+            "1 of 3 nodes have the new template",
+        ),
+        (
+            "unavailable",
+            json!({"status": {"numberAvailable": 2}}),
+            Phase::Progressing,
+            "2 of 3 nodes have it available",
+        ),
+        (
+            "by hand",
+            json!({"spec": {"updateStrategy": {"type": "OnDelete"}}, "status": {"updatedNumberScheduled": 1}}),
+            Phase::Paused,
+            "1 of 3 nodes have the new template; each gets it when its pod is deleted",
+        ),
+        ("done", json!({}), Phase::Healthy, "3 of 3 nodes have it available"),
+    ] {
+        let row = row_of(&daemon_set(&change), &[]);
+        assert_eq!((row.phase, row.message.as_str()), (expected, message), "{what}");
+    }
+}
+
+fn arms(row: &Rollout) -> Vec<(String, Replicas, Option<Ppm>)> {
+    row.arms.iter().map(|arm| (arm.version.to_string(), arm.replicas, arm.traffic.actual)).collect()
+}
+
+#[test]
+fn a_rolling_deployment_has_two_arms_by_its_replica_sets() {
+    let pods = |ready, desired| Replicas { ready, desired };
+    let rolling = deployment(&json!({"status": {"replicas": 5, "updatedReplicas": 2, "availableReplicas": 4}}));
+    assert!(needs_groups(&rolling) && !needs_groups(&deployment(&json!({}))));
+    let groups =
+        [set("c", "2", "v2", 1, 2), set("b", "1", "v1", 2, 2), set("a", "0", "v0", 1, 1), set("z", "9", "v9", 0, 0)];
+    assert_eq!(
+        arms(&row_of(&rolling, &groups)),
+        [("v1".into(), pods(3, 3), Some(Ppm(750_000))), ("v2".into(), pods(1, 4), Some(Ppm(250_000))),]
+    );
+    assert_eq!(arms(&row_of(&rolling, &[])), [("unknown".into(), pods(3, 3), None), ("v2".into(), pods(1, 4), None)]);
+    assert_eq!(arms(&row_of(&deployment(&json!({})), &[])), [("v2".into(), pods(4, 4), Some(Ppm::ALL))]);
+    let nothing = deployment(&json!({"spec": {"replicas": 0}, "status": null}));
+    assert_eq!(arms(&row_of(&nothing, &[])), [("v2".into(), pods(0, 0), None)], "nobody serves");
+}
+
+#[test]
+fn a_rolling_set_has_two_arms_by_its_counts() {
+    let pods = |ready, desired| Replicas { ready, desired };
+    let rolling = stateful_set(&json!({"status": {"currentRevision": "checkout-a", "updatedReplicas": 1}}));
+    let groups = [set("checkout-b", "2", "v2", 0, 0), set("checkout-a", "1", "v1", 0, 0)];
+    assert!(needs_groups(&rolling) && !needs_groups(&stateful_set(&json!({}))));
+    assert_eq!(
+        arms(&row_of(&rolling, &groups)),
+        [("v1".into(), pods(3, 3), Some(Ppm(750_000))), ("v2".into(), pods(1, 4), Some(Ppm(250_000))),]
+    );
+    let down =
+        stateful_set(&json!({"status": {"currentRevision": "checkout-a", "updatedReplicas": 2, "readyReplicas": 3}}));
+    assert_eq!(
+        arms(&row_of(&down, &groups)),
+        [("v1".into(), pods(2, 2), None), ("v2".into(), pods(1, 4), None)],
+        "which one is down is not told"
+    );
+    let nodes = daemon_set(&json!({"status": {"updatedNumberScheduled": 1}}));
+    assert_eq!(
+        arms(&row_of(&nodes, &groups)),
+        [("v1".into(), pods(2, 2), Some(Ppm(666_666))), ("v2".into(), pods(1, 3), Some(Ppm(333_333)))]
+    );
+}
+
+#[test]
+fn each_kind_offers_what_it_can() {
+    let names =
+        |workload: &Workload| row_of(workload, &[]).offers.iter().map(Action::name).collect::<Vec<_>>().join(" ");
+    let first = json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
+    assert_eq!(names(&deployment(&json!({}))), "pause rollback restart");
+    assert_eq!(names(&deployment(&first)), "pause restart");
+    assert_eq!(names(&deployment(&json!({"spec": {"paused": true}}))), "resume");
+    assert_eq!(names(&stateful_set(&json!({}))), "rollback restart");
+    assert_eq!(names(&daemon_set(&json!({}))), "rollback restart");
+}
+
+#[test]
+fn a_held_deployment_waits_for_its_hold() {
+    let mark =
+        json!({"id": "H-1", "owner": "ann", "reason": null, "since": at(0).to_string(), "selector": {}}).to_string();
+    let marked = |paused: bool| {
+        deployment(&json!({"metadata": {"annotations": {"flightdeck.dev/hold": mark}}, "spec": {"paused": paused}}))
+    };
+    let held = row_of(&marked(true), &[]);
+    assert_eq!(held.waits, [Wait::Hold("H-1".into())]);
+    assert!(held.offers.iter().next().is_none());
+    assert!(row_of(&marked(false), &[]).waits.is_empty(), "a mark on what goes on holds nothing");
+    let garbled =
+        deployment(&json!({"metadata": {"annotations": {"flightdeck.dev/hold": "{"}}, "spec": {"paused": true}}));
+    assert!(matches!(row_of(&garbled, &[]).waits.as_slice(), [Wait::Human { .. }]));
+}
+
+#[test]
+fn a_row_says_who_it_is() {
+    let row = row_of(&deployment(&json!({"status": {"conditions": progressing("NewReplicaSetAvailable")}})), &[]);
+    let target = &row.run.target;
+    assert_eq!((target.kind.as_str(), target.to_string().as_str()), ("Deployment", "east/shop/checkout"));
+    assert_eq!((row.run.revision.as_str(), row.environment.as_str(), row.strategy), ("2", "east", Strategy::Rolling));
+    assert_eq!((row.started, row.since), (at(-20), at(-20)));
+    assert_eq!(row.facts.0[&Fact::Workload], "u-1");
+    assert_eq!(row.facts.0[&Fact::Candidate].len(), 10);
+    assert_eq!(row_of(&stateful_set(&json!({})), &[]).run.revision, "checkout-b");
+    assert_eq!(row_of(&daemon_set(&json!({})), &[]).run.revision, "2");
+    let plain = daemon_set(&json!({"metadata": {"annotations": null}}));
+    assert_eq!(row_of(&plain, &[]).run.revision, "3");
+    assert_eq!(row_of(&deployment(&json!({"metadata": {"annotations": null}})), &[]).run.revision, "0");
+}
+
+#[test]
+fn bars_are_shared_not_copied() {
+    let barred: Arc<[Barred]> =
+        vec![Barred { actions: [Action::Pause].into_iter().collect(), why: "no".into() }].into();
+    let settings = KubernetesSettings::new("east".into());
+    let context = RowContext { settings: &settings, barred: &barred, now: at(0) };
+    assert!(Arc::ptr_eq(&row(&context, &deployment(&json!({})), &[]).barred, &barred));
+}
+
+#[test]
+fn a_version_is_an_images_tag_or_digest() {
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for (image, expected) in [
+        ("nginx:1.27".to_owned(), "1.27"),
+        ("nginx".to_owned(), "latest"),
+        ("localhost:5000/shop/checkout".to_owned(), "latest"),
+        ("localhost:5000/shop/checkout:v1.2".to_owned(), "v1.2"),
+        (format!("shop/checkout@{digest}"), "sha256:0123456789ab"),
+        (format!("shop/checkout:v1@{digest}"), "v1"),
+        ("shop/checkout@oops".to_owned(), "oops"),
+        (String::new(), "unknown"),
+        ("a:b\u{1b}[2J".to_owned(), "b\u{fffd}[2J"),
+        ("x:".to_owned(), "latest"),
+    ] {
+        assert_eq!(version_of(&image).as_str(), expected, "{image}");
+    }
+}
+
+#[test]
+fn owners_are_known_by_their_labels() {
+    for (labels, annotations, expected) in [
+        (json!({"argocd.argoproj.io/instance": "shop"}), json!({}), Some(("Argo CD", "application shop"))),
+        (
+            json!({}),
+            json!({"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/checkout"}),
+            Some(("Argo CD", "application shop")),
+        ),
+        (
+            json!({"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux"}),
+            json!({}),
+            Some(("Flux", "Kustomization flux/apps")),
+        ),
+        (
+            json!({"helm.toolkit.fluxcd.io/name": "shop", "app.kubernetes.io/managed-by": "Helm"}),
+            json!({"meta.helm.sh/release-name": "shop"}),
+            Some(("Flux", "HelmRelease shop")),
+        ),
+        (
+            json!({"app.kubernetes.io/managed-by": "Helm"}),
+            json!({"meta.helm.sh/release-name": "shop", "meta.helm.sh/release-namespace": "ns"}),
+            Some(("Helm", "release ns/shop")),
+        ),
+        (json!({"app.kubernetes.io/managed-by": "Helm"}), json!({}), None),
+        (json!({}), json!({"meta.helm.sh/release-name": "shop"}), None),
+    ] {
+        let workload = deployment(&json!({"metadata": {"labels": labels, "annotations": annotations}}));
+        let found = managed_by(&workload).map(|of| (of.tool, of.name));
+        assert_eq!(found, expected.map(|(tool, name)| (tool.to_owned(), name.to_owned())), "{labels} {annotations}");
+    }
+}

@@ -1,0 +1,165 @@
+//! A cluster as an [`Orchestrator`]: what its parts share, and which of them does what.
+
+use super::access::Access;
+use super::client::Cluster;
+use super::requests::{Failure, Place, one};
+use super::row::{RowContext, needs_groups, row};
+use super::watch::{now, sets, watch};
+use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
+use crate::control::Authorized;
+use crate::integration::orchestrator::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
+use crate::model::{Action, ActionSet, Command, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch::{Sender, channel};
+use tokio::time::timeout;
+
+/// How long one live read may take.
+const READ: Duration = Duration::from_secs(8);
+
+/// What a cluster can do at all.
+const ACTIONS: [Action; 10] = [
+    Action::Promote,
+    Action::PromoteFull,
+    Action::Pause,
+    Action::Resume,
+    Action::Abort,
+    Action::Rollback,
+    Action::Retry,
+    Action::Restart,
+    Action::Hold,
+    Action::Release,
+];
+
+/// The cluster as it can be asked now, or the sentence why it can't.
+pub(in crate::integration::orchestrator::kubernetes) type Connection = Result<Arc<Cluster>, String>;
+
+/// What the watch keeps up to date for commands and reads.
+pub(in crate::integration::orchestrator::kubernetes) struct Shared {
+    pub settings: KubernetesSettings,
+    pub connection: Sender<Connection>,
+    /// What is known of our rights.
+    pub access: ArcSwap<Access>,
+}
+
+impl Shared {
+    /// The cluster, if it can be asked now.
+    pub fn cluster(&self) -> Connection {
+        self.connection.borrow().clone()
+    }
+}
+
+/// One context of a kubeconfig, with all its kinds of workloads.
+pub struct Kubernetes {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").field("settings", &self.shared.settings).finish_non_exhaustive()
+    }
+}
+
+impl Kubernetes {
+    /// Never fails and never waits: the watch connects, and says what came of it.
+    #[must_use]
+    pub fn new(settings: KubernetesSettings) -> Kubernetes {
+        let (connection, _) = channel(Err("not connected yet".to_owned()));
+        Kubernetes { shared: Arc::new(Shared { settings, connection, access: ArcSwap::default() }) }
+    }
+
+    /// The cluster as it can be asked now, or the sentence why it can't.
+    pub fn cluster(&self) -> Result<Arc<Cluster>, String> {
+        self.shared.cluster()
+    }
+
+    fn reading(&self) -> Result<Arc<Cluster>, InspectError> {
+        self.cluster().map_err(InspectError::Unreachable)
+    }
+}
+
+#[async_trait]
+impl Orchestrator for Kubernetes {
+    fn capabilities(&self) -> Capabilities {
+        let actions: ActionSet = ACTIONS.into_iter().collect();
+        Capabilities { source: self.shared.settings.source.clone(), actions }
+    }
+
+    fn watch(&self) -> BoxStream<'static, Scoped> {
+        watch(Arc::clone(&self.shared))
+    }
+
+    async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
+        let cluster = self.cluster().map_err(|why| NotDone::NotSent { why })?;
+        execute::execute(cluster.writer.clone(), &self.shared.settings, authorized, now()).await
+    }
+
+    fn progress(
+        &self,
+        command: &Command,
+        before: Option<&Rollout>,
+        current: Option<&Rollout>,
+        _now: Timestamp,
+    ) -> Stage {
+        progress::progress(command, before, current)
+    }
+
+    fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
+        forecast::forecast(action, row)
+    }
+
+    async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
+        let cluster = self.reading()?;
+        let late = |_| InspectError::Unreachable(format!("no answer within {} s", READ.as_secs()));
+        timeout(READ, read(&self.shared, &cluster, run)).await.map_err(late)?
+    }
+
+    async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
+        let cluster = self.reading()?;
+        let (kind, access) = (kind_of(run)?, self.shared.access.load());
+        let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
+        let context = RowContext { settings: &self.shared.settings, barred, now: now() };
+        inspect(&cluster, &context, run).await
+    }
+}
+
+fn kind_of(run: &Run) -> Result<WorkloadKind, InspectError> {
+    WorkloadKind::from_name(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))
+}
+
+fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
+    let access = shared.access.load();
+    let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
+    let barred = access.bars(workload.kind(), namespace);
+    row(&RowContext { settings: &shared.settings, barred, now: now() }, workload, groups)
+}
+
+/// The row of a run's workload as the API server has it now.
+async fn read(shared: &Shared, cluster: &Cluster, run: &Run) -> Result<Rollout, InspectError> {
+    let kind = kind_of(run)?;
+    let place = Place::of(kind, run.target.namespace.as_deref());
+    let failed = |failure| match failure {
+        Failure::Absent => InspectError::NotFound(run.clone()),
+        Failure::Forbidden => InspectError::Unreachable(format!("you lack get on {}", place.name())),
+        Failure::Expired => InspectError::Unreachable("the API server says that it is too old".to_owned()),
+        Failure::Unauthorized(why) | Failure::Other(why) => InspectError::Unreachable(why),
+    };
+    let text = one(&cluster.reader, &place, &run.target.name).await.map_err(failed)?;
+    let garbled = |error| InspectError::Unreachable(format!("its object can't be read: {error}"));
+    let text = String::from_utf8_lossy(&text);
+    let workload = wire::workload(kind, &text).map_err(garbled)?;
+    if workload.meta().uid.as_deref() != Some(run.target.uid.as_str()) {
+        return Err(InspectError::NotFound(run.clone()));
+    }
+    let groups = if needs_groups(&workload) {
+        // Without them the row says less, and the decision is still made on what is true.
+        sets(&cluster.reader, &workload).await.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    Ok(row_of(shared, &workload, &groups))
+}

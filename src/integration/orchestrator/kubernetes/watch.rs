@@ -1,0 +1,392 @@
+//! The source's own loop: keeps the connection, runs the watches, owns the rows, and tells what changes.
+
+mod ended;
+mod groups;
+mod holds;
+mod part;
+mod places;
+mod store;
+
+use super::access::{Access, Bars, everywhere, within};
+use super::client::{Cluster, ConnectError, connect};
+use super::requests::Place;
+use super::{KubernetesSettings, Shared, WorkloadKind};
+use crate::model::{Body, LinkState, Scope, Scoped};
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _};
+use groups::Fetches;
+pub(super) use groups::sets;
+use jiff::Timestamp;
+use part::{Heard, Part, follow};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Store, Told};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// Pages and events that may wait for the loop; then the watches wait. Few: a page holds hundreds of objects.
+const WAITING: usize = 4;
+/// The first pause after a connection failed; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Namespaces whose permissions are asked about at once.
+const ASKED: usize = 4;
+
+#[expect(clippy::disallowed_methods, reason = "a watch is a shell: it tells since when something is so")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The stream of a source's updates. It never ends.
+pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
+    // Tasks begin when the stream is first asked, within its runtime, and end with it.
+    let begin = async move { Source::new(shared) };
+    let updates = |source| futures::stream::unfold(source, Source::next);
+    futures::stream::once(begin).flat_map(updates).boxed()
+}
+
+/// What a part has said of itself.
+struct Watched {
+    scope: Scope,
+    part: Part,
+    link: LinkState,
+}
+
+/// Something that was asked beside the watches.
+enum Found {
+    Connection(Result<Cluster, ConnectError>),
+    Access(Arc<Cluster>, Result<Access, String>),
+    Namespace {
+        namespace: String,
+        bars: Result<Bars, String>,
+    },
+    Groups(groups::Fetched),
+    /// It is time to connect anew.
+    Renew,
+}
+
+struct Source {
+    shared: Arc<Shared>,
+    own: Scope,
+    parts: Vec<Watched>,
+    _tasks: JoinSet<()>,
+    heard: mpsc::Receiver<(usize, Heard)>,
+    asked: FuturesUnordered<BoxFuture<'static, Found>>,
+    connecting: bool,
+    failed: u32,
+    access: Access,
+    /// Namespaces that are being asked about, or wait for it.
+    open: VecDeque<String>,
+    asking: BTreeSet<String>,
+    store: Store,
+    fetches: Fetches,
+    out: VecDeque<Scoped>,
+}
+
+impl Source {
+    fn new(shared: Arc<Shared>) -> Source {
+        let settings = &shared.settings;
+        let source = settings.source.clone();
+        let scope = |part: String| Scope { source: source.clone(), part };
+        let (sender, heard) = mpsc::channel(WAITING);
+        let mut tasks = JoinSet::new();
+        let parts: Vec<Watched> = parts(settings)
+            .into_iter()
+            .map(|part| {
+                tasks.spawn(follow(part.clone(), shared.connection.subscribe(), sender.clone()));
+                Watched { scope: scope(part.place.name()), part, link: LinkState::Connecting }
+            })
+            .collect();
+        let own = scope(String::new());
+        let begin = parts.iter().map(|part| part.scope.clone()).chain([own.clone()]);
+        let out = begin.map(|scope| Scoped { scope, body: Body::Link(LinkState::Connecting) }).collect();
+        let mut source = Source {
+            own,
+            parts,
+            _tasks: tasks,
+            heard,
+            asked: FuturesUnordered::new(),
+            connecting: false,
+            failed: 0,
+            access: Access::default(),
+            open: VecDeque::new(),
+            asking: BTreeSet::new(),
+            store: Store::new(settings),
+            fetches: Fetches::default(),
+            out,
+            shared: Arc::clone(&shared),
+        };
+        source.connect_after(Duration::ZERO);
+        source
+    }
+
+    async fn next(mut self) -> Option<(Scoped, Source)> {
+        loop {
+            if let Some(scoped) = self.out.pop_front() {
+                return Some((scoped, self));
+            }
+            tokio::select! {
+                Some((part, heard)) = self.heard.recv() => self.heard(part, heard),
+                Some(found) = self.asked.next(), if !self.asked.is_empty() => self.found(found),
+                // The parts never end before this does.
+                else => return None,
+            }
+            self.ask();
+        }
+    }
+
+    fn connect_after(&mut self, pause: Duration) {
+        if std::mem::replace(&mut self.connecting, true) {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let connecting = async move {
+            sleep(pause).await;
+            Found::Connection(connect(&shared.settings).await)
+        };
+        self.asked.push(connecting.boxed());
+    }
+
+    /// Starts what waits to be asked, as much as may be at once.
+    fn ask(&mut self) {
+        let Ok(cluster) = self.shared.cluster() else { return };
+        while self.asking.len() < ASKED
+            && let Some(namespace) = self.open.pop_front()
+        {
+            self.asking.insert(namespace.clone());
+            let (cluster, kinds) = (Arc::clone(&cluster), self.access.partial());
+            let ask = async move {
+                let bars = within(&cluster.reader, &kinds, &namespace).await;
+                Found::Namespace { namespace, bars }
+            };
+            self.asked.push(ask.boxed());
+        }
+        while let Some(fetch) = self.fetches.next() {
+            let cluster = Arc::clone(&cluster);
+            self.asked.push(async move { Found::Groups(fetch.run(&cluster.reader).await) }.boxed());
+        }
+    }
+
+    fn tell(&mut self, body: Body) {
+        self.out.push_back(Scoped { scope: self.own.clone(), body });
+    }
+
+    fn found(&mut self, found: Found) {
+        match found {
+            Found::Connection(Ok(cluster)) => self.connected(Arc::new(cluster)),
+            Found::Connection(Err(error)) => {
+                self.connecting = false;
+                let pause = PAUSE.saturating_mul(1 << self.failed.min(6)).min(LONGEST);
+                self.failed = self.failed.saturating_add(1);
+                self.disconnected(error.to_string());
+                self.connect_after(pause.mul_f64(0.75 + fastrand::f64() / 2.0));
+            }
+            Found::Renew => self.connect_after(Duration::ZERO),
+            Found::Access(cluster, Ok(access)) => {
+                if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
+                    self.access = access;
+                    self.share_access();
+                    self.asking.clear();
+                    self.open.clear();
+                    self.rebar(None);
+                }
+            }
+            Found::Access(cluster, Err(why)) => {
+                tracing::warn!(source = %self.own.source, %why, "permissions are not known");
+                self.ask_access(cluster, LONGEST);
+            }
+            Found::Namespace { namespace, bars } => {
+                self.asking.remove(&namespace);
+                match bars {
+                    Ok(bars) => {
+                        self.access.learn(namespace.clone(), bars);
+                        self.share_access();
+                        self.rebar(Some(&namespace));
+                    }
+                    // Asked again with the next row of that namespace.
+                    Err(why) => tracing::warn!(source = %self.own.source, namespace, %why, "permissions are not known"),
+                }
+            }
+            Found::Groups(fetched) => {
+                for (part, uid, groups) in self.fetches.done(fetched) {
+                    self.row_of(part, &uid, Some(groups));
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, cluster: Arc<Cluster>) {
+        self.connecting = false;
+        self.failed = 0;
+        if let Some(at) = cluster.renew_at() {
+            let wait = at.duration_since(now()).try_into().unwrap_or(LONGEST);
+            // Credentials that end at once are not asked for in a circle.
+            self.asked.push(sleep(wait.max(LONGEST)).map(|()| Found::Renew).boxed());
+        }
+        drop(self.shared.connection.send_replace(Ok(Arc::clone(&cluster))));
+        self.tell(Body::Link(LinkState::Live { as_of: now() }));
+        self.ask_access(cluster, Duration::ZERO);
+    }
+
+    fn ask_access(&mut self, cluster: Arc<Cluster>, pause: Duration) {
+        let shared = Arc::clone(&self.shared);
+        let ask = async move {
+            sleep(pause).await;
+            let access = everywhere(&cluster.reader, &shared.settings).await;
+            Found::Access(cluster, access)
+        };
+        self.asked.push(ask.boxed());
+    }
+
+    fn disconnected(&mut self, why: String) {
+        drop(self.shared.connection.send_replace(Err(why.clone())));
+        self.tell(Body::Link(LinkState::Stale { since: now(), why }));
+    }
+
+    /// For reads beside the watch.
+    fn share_access(&self) {
+        self.shared.access.store(Arc::new(self.access.clone()));
+    }
+
+    /// Rows say anew what is barred: everywhere, or in one namespace.
+    fn rebar(&mut self, namespace: Option<&str>) {
+        for (part, row) in self.store.rebar(&self.access, namespace) {
+            if let Some(watched) = self.parts.get(part) {
+                self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Upsert(row) });
+            }
+        }
+        for namespace in self.store.namespaces() {
+            if self.access.is_open(&namespace) && !self.asking.contains(&namespace) && !self.open.contains(&namespace) {
+                self.open.push_back(namespace);
+            }
+        }
+    }
+
+    fn heard(&mut self, index: usize, heard: Heard) {
+        let Some(watched) = self.parts.get(index) else { return };
+        let scope = watched.scope.clone();
+        let tell = |body| Scoped { scope: scope.clone(), body };
+        match heard {
+            Heard::Begin => {
+                self.store.begin(index);
+                self.out.push_back(tell(Body::SnapshotBegin));
+            }
+            Heard::Objects(items) => {
+                for item in items {
+                    let wants = self.store.take(index, item);
+                    if let Some(namespace) = wants.namespace.filter(|of| self.access.is_open(of))
+                        && !self.asking.contains(&namespace)
+                        && !self.open.contains(&namespace)
+                    {
+                        self.open.push_back(namespace);
+                    }
+                    self.row_of(index, &wants.uid, None);
+                }
+            }
+            Heard::Gone(uids) => {
+                for uid in uids {
+                    let told = self.store.remove(index, &uid);
+                    self.told(index, told);
+                }
+            }
+            Heard::Complete => self.complete(index),
+            Heard::Live => self.link(index, LinkState::Live { as_of: now() }),
+            Heard::Absent => {
+                // Complete, and empty.
+                self.store.begin(index);
+                self.out.push_back(tell(Body::SnapshotBegin));
+                self.complete(index);
+                self.link(index, absent(&self.parts, index));
+            }
+            Heard::Denied { verb } => {
+                let resource = scope.part.clone();
+                self.link(index, LinkState::Denied { verb: verb.to_owned(), resource });
+            }
+            Heard::Stale(why) => self.stale(index, why),
+            Heard::Unauthorized(cluster, why) => {
+                self.stale(index, why.clone());
+                // Other parts may have said so before.
+                if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
+                    self.disconnected(why);
+                    self.connect_after(PAUSE);
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, index: usize) {
+        for told in self.store.complete(index) {
+            self.told(index, told);
+        }
+        if let Some(watched) = self.parts.get(index) {
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
+        }
+    }
+
+    fn stale(&mut self, index: usize, why: String) {
+        let since = match self.parts.get(index).map(|watched| &watched.link) {
+            Some(LinkState::Stale { since, .. }) => *since,
+            _ => now(),
+        };
+        self.link(index, LinkState::Stale { since, why });
+    }
+
+    fn link(&mut self, index: usize, link: LinkState) {
+        let Some(watched) = self.parts.get_mut(index) else { return };
+        if watched.link != link {
+            watched.link = link.clone();
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });
+        }
+    }
+
+    /// Tells the row of an object as it is now, and what follows from it.
+    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Vec<super::ReplicaGroup>>) {
+        let told = self.store.row(index, uid, groups, &self.access, now());
+        self.told(index, told);
+    }
+
+    fn told(&mut self, index: usize, told: Told) {
+        let Some(watched) = self.parts.get(index) else { return };
+        if let Some(want) = told.want {
+            self.fetches.want(index, watched.part.kind, want);
+        }
+        // A service is there before its rollouts, and history before what came after it.
+        let own = told.own.into_iter().map(|body| Scoped { scope: self.own.clone(), body });
+        let row = told.row.into_iter().map(|body| Scoped { scope: watched.scope.clone(), body });
+        self.out.extend(own.chain(row));
+    }
+}
+
+fn absent(parts: &[Watched], index: usize) -> LinkState {
+    let place = parts.get(index).map(|watched| &watched.part.place);
+    let group = place.map_or("", |place| place.group);
+    let why = match group {
+        "argoproj.io" => "Argo Rollouts is not installed there".to_owned(),
+        _ => format!("{group} does not exist there"),
+    };
+    LinkState::Absent { why }
+}
+
+fn parts(settings: &KubernetesSettings) -> Vec<Part> {
+    let namespaces: Vec<Option<&str>> = if settings.namespaces.is_empty() {
+        vec![None]
+    } else {
+        settings.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
+    };
+    let kinds = settings.kinds.iter().collect::<BTreeSet<&WorkloadKind>>();
+    let pairs = kinds.into_iter().flat_map(|kind| namespaces.iter().map(move |namespace| (*kind, *namespace)));
+    let selector = settings.selector.clone();
+    pairs
+        .enumerate()
+        .map(|(index, (kind, namespace))| Part {
+            index,
+            kind,
+            place: Place::of(kind, namespace),
+            selector: selector.clone(),
+        })
+        .collect()
+}

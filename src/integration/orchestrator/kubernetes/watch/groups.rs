@@ -1,0 +1,170 @@
+//! Reads the sets of pods of workloads in flight: one list a workload, or one a namespace where many
+//! wait, never many at once.
+
+use super::super::requests::{Failure, PAGE, Place, page};
+use super::super::wire::{Page, group};
+use super::super::{ReplicaGroup, Workload, WorkloadKind};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::Client;
+use kube::core::Selector;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Lists at once.
+const AT_ONCE: usize = 4;
+/// So many waiting in a namespace are read with one list.
+const TOGETHER: usize = 50;
+
+/// A workload whose sets of pods are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Want {
+    uid: String,
+    namespace: String,
+    selector: String,
+}
+
+impl Want {
+    /// `None` where its selector can't be told: then nothing can be listed.
+    pub fn of(uid: &str, workload: &Workload) -> Option<Want> {
+        let selector: Option<&LabelSelector> = match workload {
+            Workload::Rollout(object) => object.spec.selector.as_ref(),
+            Workload::Deployment(object) => Some(&object.spec.selector),
+            Workload::StatefulSet(object) => Some(&object.spec.selector),
+            Workload::DaemonSet(object) => Some(&object.spec.selector),
+        };
+        // A referenced workload has the selector: all sets of the namespace are looked at.
+        let selector = selector.cloned().unwrap_or_default();
+        let selector: Selector = selector.try_into().ok()?;
+        let namespace = workload.meta().namespace.clone()?;
+        Some(Want { uid: uid.to_owned(), namespace, selector: selector.to_string() })
+    }
+}
+
+type Key = (usize, String);
+
+/// What is read, and what waits for it.
+#[derive(Default)]
+pub(super) struct Fetches {
+    order: VecDeque<Key>,
+    wanted: BTreeMap<Key, (WorkloadKind, Want)>,
+    /// Being read; what is wanted of them meanwhile is read again afterwards.
+    running: BTreeSet<Key>,
+    lists: usize,
+}
+
+/// One list.
+pub(super) struct Fetch {
+    place: Place,
+    kind: WorkloadKind,
+    selector: Option<String>,
+    keys: Vec<Key>,
+}
+
+/// What came of it.
+pub(super) struct Fetched {
+    keys: Vec<Key>,
+    result: Result<BTreeMap<String, Vec<ReplicaGroup>>, Failure>,
+}
+
+impl Fetches {
+    /// Reads them as soon as may be.
+    pub fn want(&mut self, part: usize, kind: WorkloadKind, want: Want) {
+        let key = (part, want.uid.clone());
+        if self.wanted.insert(key.clone(), (kind, want)).is_none() {
+            self.order.push_back(key);
+        }
+    }
+
+    /// The next list to read, if there may be one more.
+    pub fn next(&mut self) -> Option<Fetch> {
+        if self.lists >= AT_ONCE {
+            return None;
+        }
+        let at = self.order.iter().position(|key| !self.running.contains(key))?;
+        let first = self.order.remove(at)?;
+        let (kind, want) = self.wanted.remove(&first)?;
+        let mut keys = vec![first];
+        let mut selector = Some(want.selector).filter(|selector| !selector.is_empty());
+        let alike = |key: &&Key| {
+            let other = self.wanted.get(*key);
+            !self.running.contains(*key)
+                && other.is_some_and(|(of, other)| *of == kind && other.namespace == want.namespace)
+        };
+        let others: Vec<Key> = self.order.iter().filter(alike).cloned().collect();
+        if others.len() >= TOGETHER || selector.is_none() {
+            selector = None;
+            let others: BTreeSet<Key> = others.into_iter().collect();
+            self.order.retain(|key| !others.contains(key));
+            self.wanted.retain(|key, _| !others.contains(key));
+            keys.extend(others);
+        }
+        self.lists += 1;
+        self.running.extend(keys.iter().cloned());
+        Some(Fetch { place: Place::of_groups(kind, &want.namespace), kind, selector, keys })
+    }
+
+    /// Takes in a list: part, uid and sets of each workload that it was for.
+    pub fn done(&mut self, fetched: Fetched) -> Vec<(usize, String, Vec<ReplicaGroup>)> {
+        self.lists = self.lists.saturating_sub(1);
+        for key in &fetched.keys {
+            self.running.remove(key);
+        }
+        match fetched.result {
+            Ok(mut groups) => {
+                let of = |(part, uid): Key| {
+                    let groups = groups.remove(&uid).unwrap_or_default();
+                    (part, uid, groups)
+                };
+                fetched.keys.into_iter().map(of).collect()
+            }
+            // Without them the rows say less; the next change of each object asks again.
+            Err(failure) => {
+                tracing::debug!(?failure, "sets of pods can't be read");
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Fetch {
+    pub async fn run(self, client: &Client) -> Fetched {
+        let wanted: BTreeSet<&str> = self.keys.iter().map(|(_, uid)| uid.as_str()).collect();
+        let result = list(client, &self.place, self.kind, self.selector.as_deref(), &wanted).await;
+        Fetched { keys: self.keys, result }
+    }
+}
+
+/// The sets of pods of some workloads, by their owners' uids.
+async fn list(
+    client: &Client,
+    place: &Place,
+    kind: WorkloadKind,
+    selector: Option<&str>,
+    wanted: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<ReplicaGroup>>, Failure> {
+    let mut groups: BTreeMap<String, Vec<ReplicaGroup>> = BTreeMap::new();
+    let mut next = None;
+    loop {
+        let text = page(client, place, selector, PAGE, next.as_deref()).await?;
+        let garbled = |_| Failure::Other("the server does not answer as an API server does".to_owned());
+        let read: Page<'_> = serde_json::from_slice(&text).map_err(garbled)?;
+        let found = read.items.unwrap_or_default().into_iter().filter_map(|one| group(kind, one.get()));
+        for (owner, group) in found.filter(|(owner, _)| wanted.contains(owner.as_str())) {
+            groups.entry(owner).or_default().push(group);
+        }
+        next = read.metadata.next.filter(|next| !next.is_empty());
+        if next.is_none() {
+            return Ok(groups);
+        }
+    }
+}
+
+/// The sets of pods of one workload.
+pub(in super::super) async fn sets(client: &Client, workload: &Workload) -> Result<Vec<ReplicaGroup>, Failure> {
+    let uid = workload.meta().uid.clone().unwrap_or_default();
+    let Some(want) = Want::of(&uid, workload) else { return Ok(Vec::new()) };
+    let kind = workload.kind();
+    let place = Place::of_groups(kind, &want.namespace);
+    let selector = Some(want.selector.as_str()).filter(|selector| !selector.is_empty());
+    let wanted = [uid.as_str()].into_iter().collect();
+    Ok(list(client, &place, kind, selector, &wanted).await?.remove(&uid).unwrap_or_default())
+}

@@ -1,0 +1,268 @@
+//! One watch: lists, then follows, and says how it fares. It never gives up.
+
+use super::super::client::Cluster;
+use super::super::requests::{Failure, PAGE, Place, page, watch};
+use super::super::wire::{Bare, Item, Line, Page, item};
+use super::super::{Connection, WorkloadKind};
+use kube::core::Status;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch as channel};
+use tokio::time::{sleep, timeout};
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Between two tries of what an administrator has to change first.
+const SELDOM: Duration = Duration::from_secs(60);
+/// So quiet a resumed watch has caught up.
+const CAUGHT_UP: Duration = Duration::from_millis(300);
+
+/// What a part tells its source.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// All objects follow.
+    Begin,
+    /// Objects as they are.
+    Objects(Vec<Item>),
+    /// Deleted objects' uids.
+    Gone(Vec<String>),
+    /// All objects have been told.
+    Complete,
+    /// Followed from here on.
+    Live,
+    /// There is no such resource.
+    Absent,
+    /// Not allowed.
+    Denied { verb: &'static str },
+    /// Out of date.
+    Stale(String),
+    /// The credentials of that connection are refused.
+    Unauthorized(Arc<Cluster>, String),
+}
+
+/// What is watched.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub index: usize,
+    pub kind: WorkloadKind,
+    pub place: Place,
+    pub selector: Option<String>,
+}
+
+pub(super) type Sender = mpsc::Sender<(usize, Heard)>;
+
+/// The source is gone: nobody listens.
+struct Over;
+
+enum Ended {
+    Failed { failure: Failure, verb: &'static str },
+    Over,
+}
+
+impl From<Over> for Ended {
+    fn from(_: Over) -> Ended {
+        Ended::Over
+    }
+}
+
+/// Follows a part on whatever connection there is, until nobody listens any more.
+pub(super) async fn follow(part: Part, connections: channel::Receiver<Connection>, sender: Sender) {
+    let mut following = Following { part, connections, sender, version: None, failed: 0, live: false };
+    while let Some(cluster) = following.connected().await {
+        match following.run(&cluster).await {
+            Ended::Over => return,
+            Ended::Failed { failure, verb } => {
+                if following.failed(&cluster, failure, verb).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Following {
+    part: Part,
+    connections: channel::Receiver<Connection>,
+    sender: Sender,
+    /// Where a watch goes on; none: list first.
+    version: Option<String>,
+    /// Failures in a row.
+    failed: u32,
+    live: bool,
+}
+
+impl Following {
+    async fn connected(&mut self) -> Option<Arc<Cluster>> {
+        let connection = self.connections.wait_for(Result::is_ok).await.ok()?;
+        connection.as_ref().ok().map(Arc::clone)
+    }
+
+    async fn tell(&self, heard: Heard) -> Result<(), Over> {
+        self.sender.send((self.part.index, heard)).await.map_err(|_| Over)
+    }
+
+    /// Runs until something fails.
+    async fn run(&mut self, cluster: &Cluster) -> Ended {
+        loop {
+            if self.version.is_none()
+                && let Err(ended) = self.list(cluster).await
+            {
+                return ended;
+            }
+            if let Err(ended) = self.watch(cluster).await {
+                return ended;
+            }
+        }
+    }
+
+    async fn list(&mut self, cluster: &Cluster) -> Result<(), Ended> {
+        let failed = |failure| Ended::Failed { failure, verb: "list" };
+        self.tell(Heard::Begin).await?;
+        let mut next = None;
+        let version = loop {
+            let selector = self.part.selector.as_deref();
+            let text =
+                page(&cluster.reader, &self.part.place, selector, PAGE, next.as_deref()).await.map_err(failed)?;
+            let kind = self.part.kind;
+            let (items, meta) = read_page(kind, &text).map_err(failed)?;
+            drop(text);
+            self.tell(Heard::Objects(items)).await?;
+            next = meta.next.filter(|next| !next.is_empty());
+            if next.is_none() {
+                break meta.resource_version.filter(|version| !version.is_empty());
+            }
+        };
+        let none = || failed(Failure::Other("the list has no version to follow it from".to_owned()));
+        self.version = Some(version.ok_or_else(none)?);
+        self.tell(Heard::Complete).await?;
+        Ok(())
+    }
+
+    /// One watch until the server ends it, as it does every few seconds.
+    async fn watch(&mut self, cluster: &Cluster) -> Result<(), Ended> {
+        let failed = |failure| Ended::Failed { failure, verb: "watch" };
+        let version = self.version.clone().unwrap_or_default();
+        let selector = self.part.selector.as_deref();
+        let mut lines = watch(&cluster.reader, &self.part.place, selector, &version).await.map_err(failed)?;
+        loop {
+            let next = if self.live {
+                lines.next().await
+            } else {
+                // What was missed comes at once.
+                match timeout(CAUGHT_UP, lines.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.is_live().await?;
+                        continue;
+                    }
+                }
+            };
+            let Some(text) = next.map_err(failed)? else {
+                self.is_live().await?;
+                return Ok(());
+            };
+            let changes = read_lines(self.part.kind, &text).map_err(failed)?;
+            if let Some(version) = changes.version {
+                self.version = Some(version);
+            }
+            for heard in changes.heard {
+                self.tell(heard).await?;
+            }
+            if let Some(failure) = changes.failure {
+                return Err(failed(failure));
+            }
+        }
+    }
+
+    async fn is_live(&mut self) -> Result<(), Over> {
+        self.failed = 0;
+        if !self.live {
+            self.live = true;
+            self.tell(Heard::Live).await?;
+        }
+        Ok(())
+    }
+
+    /// Says what failed and waits before the next try.
+    async fn failed(&mut self, cluster: &Arc<Cluster>, failure: Failure, verb: &'static str) -> Result<(), Over> {
+        self.live = false;
+        let mut pause = PAUSE.saturating_mul(1 << self.failed.min(6)).min(LONGEST);
+        self.failed = self.failed.saturating_add(1);
+        let heard = match failure {
+            Failure::Expired => {
+                self.version = None;
+                Heard::Stale("what it was followed from is too old: it is read anew".to_owned())
+            }
+            Failure::Forbidden => {
+                // Without watch it is read again from time to time.
+                self.version = None;
+                pause = SELDOM;
+                Heard::Denied { verb }
+            }
+            Failure::Absent => {
+                self.version = None;
+                pause = SELDOM;
+                Heard::Absent
+            }
+            Failure::Unauthorized(why) => Heard::Unauthorized(Arc::clone(cluster), why),
+            Failure::Other(why) => Heard::Stale(why),
+        };
+        self.tell(heard).await?;
+        // Not all at the same moment.
+        let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
+        self.connections.mark_unchanged();
+        tokio::select! {
+            () = sleep(pause) => {}
+            // A new connection is tried at once.
+            _ = self.connections.changed() => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_page(kind: WorkloadKind, text: &[u8]) -> Result<(Vec<Item>, super::super::wire::PageMeta), Failure> {
+    let garbled = |_| Failure::Other("the server does not answer as an API server does".to_owned());
+    let page: Page<'_> = serde_json::from_slice(text).map_err(garbled)?;
+    let items = page.items.unwrap_or_default();
+    Ok((items.into_iter().filter_map(|one| item(kind, one.get())).collect(), page.metadata))
+}
+
+#[derive(Default)]
+struct Changes {
+    heard: Vec<Heard>,
+    version: Option<String>,
+    failure: Option<Failure>,
+}
+
+/// What some lines of a watch say, in their order.
+fn read_lines(kind: WorkloadKind, text: &[u8]) -> Result<Changes, Failure> {
+    let garbled = |_| Failure::Other("a line of the watch can't be read".to_owned());
+    let mut changes = Changes::default();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
+        let line: Line<'_> = serde_json::from_slice(line).map_err(garbled)?;
+        let object = line.object.get();
+        if line.kind == "ERROR" {
+            let status: Status = serde_json::from_str(object).map_err(garbled)?;
+            changes.failure = Some(Failure::of_status(&status));
+            return Ok(changes);
+        }
+        let meta = serde_json::from_str::<Bare>(object).map(|bare| bare.metadata);
+        let Ok(meta) = meta else { continue };
+        changes.version = meta.resource_version.or(changes.version);
+        match (line.kind.as_ref(), changes.heard.last_mut()) {
+            ("ADDED" | "MODIFIED", Some(Heard::Objects(items))) => items.extend(item(kind, object)),
+            ("ADDED" | "MODIFIED", _) => changes.heard.push(Heard::Objects(item(kind, object).into_iter().collect())),
+            ("DELETED", Some(Heard::Gone(uids))) => uids.extend(meta.uid),
+            ("DELETED", _) => changes.heard.push(Heard::Gone(meta.uid.into_iter().collect())),
+            // Bookmarks only tell a version, and so does what a later server adds.
+            _ => {}
+        }
+    }
+    Ok(changes)
+}
+
+#[cfg(test)]
+#[path = "part_tests.rs"]
+mod tests;

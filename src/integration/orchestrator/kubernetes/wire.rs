@@ -1,0 +1,216 @@
+//! Objects as they come over the wire, parsed one by one: one bad object never spoils a page.
+//!
+//! kube's own guard keeps a second copy of every object while it parses, and its objects keep
+//! `managedFields`, which is often most of one.
+
+use super::objects::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+use super::row::{count, line, version_of_template};
+use super::{ReplicaGroup, Workload, WorkloadKind};
+use crate::model::{Replicas, Version};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::core::{Object, ObjectMeta};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Annotation that holds the whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// A ReplicaSet's annotation: when it is scaled down.
+const DEADLINE: &str = "scale-down-deadline";
+
+/// Metadata as far as rows need it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Meta {
+    name: Option<String>,
+    namespace: Option<String>,
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+    generation: Option<i64>,
+    creation_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+}
+
+impl Meta {
+    fn into_meta(mut self) -> ObjectMeta {
+        if let Some(annotations) = self.annotations.as_mut() {
+            annotations.remove(LAST_APPLIED);
+        }
+        ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            creation_timestamp: self.creation_timestamp,
+            labels: self.labels,
+            annotations: self.annotations,
+            owner_references: self.owner_references,
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Wire<S, U> {
+    #[serde(default)]
+    metadata: Meta,
+    spec: S,
+    status: Option<U>,
+}
+
+/// An object's metadata alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct Bare {
+    #[serde(default)]
+    pub metadata: Meta,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+pub(super) struct Page<'a> {
+    #[serde(default)]
+    pub metadata: PageMeta,
+    #[serde(borrow)]
+    pub items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct PageMeta {
+    pub resource_version: Option<String>,
+    #[serde(rename = "continue")]
+    pub next: Option<String>,
+}
+
+/// One line of a watch.
+#[derive(Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub object: &'a RawValue,
+}
+
+/// A workload, or as much of it as could be read.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub workload: Workload,
+    /// Why the rest could not be read.
+    pub problem: Option<String>,
+}
+
+fn object<S: DeserializeOwned + Clone, U: DeserializeOwned + Clone>(text: &str) -> serde_json::Result<Object<S, U>> {
+    let Wire { metadata, spec, status } = serde_json::from_str(text)?;
+    Ok(Object { types: None, metadata: metadata.into_meta(), spec, status })
+}
+
+/// A workload from JSON.
+pub(super) fn workload(kind: WorkloadKind, text: &str) -> serde_json::Result<Workload> {
+    Ok(match kind {
+        WorkloadKind::Rollout => Workload::Rollout(Box::new(object(text)?)),
+        WorkloadKind::Deployment => Workload::Deployment(Box::new(object(text)?)),
+        WorkloadKind::StatefulSet => Workload::StatefulSet(Box::new(object(text)?)),
+        WorkloadKind::DaemonSet => Workload::DaemonSet(Box::new(object(text)?)),
+    })
+}
+
+fn empty(kind: WorkloadKind, metadata: ObjectMeta) -> Workload {
+    fn bare<S: Default + Clone, U: Clone>(metadata: ObjectMeta) -> Box<Object<S, U>> {
+        Box::new(Object { types: None, metadata, spec: S::default(), status: None })
+    }
+    match kind {
+        WorkloadKind::Rollout => Workload::Rollout(bare(metadata)),
+        WorkloadKind::Deployment => Workload::Deployment(bare(metadata)),
+        WorkloadKind::StatefulSet => Workload::StatefulSet(bare(metadata)),
+        WorkloadKind::DaemonSet => Workload::DaemonSet(bare(metadata)),
+    }
+}
+
+/// A workload, or its metadata and why the rest can't be read; `None` if not even that.
+pub(super) fn item(kind: WorkloadKind, text: &str) -> Option<Item> {
+    match workload(kind, text) {
+        Ok(workload) => Some(Item { workload, problem: None }),
+        Err(error) => {
+            let metadata = serde_json::from_str::<Bare>(text).ok()?.metadata.into_meta();
+            Some(Item { workload: empty(kind, metadata), problem: Some(line(&error.to_string())) })
+        }
+    }
+}
+
+/// A set of pods and the uid of the workload that it belongs to.
+pub(super) fn group(kind: WorkloadKind, text: &str) -> Option<(String, ReplicaGroup)> {
+    match kind {
+        WorkloadKind::Rollout | WorkloadKind::Deployment => of_replica_set(kind, object(text).ok()?),
+        WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => of_revision(text),
+    }
+}
+
+fn controller(owners: Option<&Vec<OwnerReference>>) -> Option<String> {
+    owners?.iter().find(|owner| owner.controller == Some(true)).map(|owner| line(&owner.uid))
+}
+
+fn of_replica_set(kind: WorkloadKind, set: ReplicaSet) -> Option<(String, ReplicaGroup)> {
+    let Object { metadata, spec, status, .. } = set;
+    let ReplicaSetSpec { replicas, template } = spec;
+    let owner = controller(metadata.owner_references.as_ref())?;
+    let (label, revision) = match kind {
+        WorkloadKind::Rollout => ("rollouts-pod-template-hash", "rollout.argoproj.io/revision"),
+        _ => ("pod-template-hash", "deployment.kubernetes.io/revision"),
+    };
+    let find =
+        |map: Option<&BTreeMap<String, String>>, key: &str| map.and_then(|map| map.get(key)).map(|text| line(text));
+    let ReplicaSetStatus { available_replicas, .. } = status.unwrap_or_default();
+    let group = ReplicaGroup {
+        name: line(metadata.name.as_deref().unwrap_or_default()),
+        hash: find(metadata.labels.as_ref(), label).unwrap_or_default(),
+        revision: find(metadata.annotations.as_ref(), revision),
+        version: version_of_template(&template),
+        replicas: Replicas { ready: count(available_replicas), desired: replicas.map_or(1, count) },
+        created: metadata.creation_timestamp.map(|time| time.0),
+        ends: find(metadata.annotations.as_ref(), DEADLINE).and_then(|text| text.parse().ok()),
+    };
+    Some((owner, group))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Revision {
+    metadata: Meta,
+    revision: i64,
+    data: RevisionData,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RevisionData {
+    spec: RevisionSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RevisionSpec {
+    template: super::objects::PodTemplate,
+}
+
+/// A ControllerRevision: its pods are not told, only what they run.
+fn of_revision(text: &str) -> Option<(String, ReplicaGroup)> {
+    let Revision { metadata, revision, data } = serde_json::from_str(text).ok()?;
+    let owner = controller(metadata.owner_references.as_ref())?;
+    let name = line(metadata.name.as_deref().unwrap_or_default());
+    let version: Version = version_of_template(&data.spec.template);
+    let group = ReplicaGroup {
+        hash: name.clone(),
+        name,
+        revision: Some(revision.to_string()),
+        version,
+        replicas: Replicas::default(),
+        created: metadata.creation_timestamp.map(|time| time.0),
+        ends: None,
+    };
+    Some((owner, group))
+}

@@ -1,0 +1,87 @@
+//! Commands on what this process looks at itself, without a server and beside one.
+
+use crate::support::live::{Done, Server, flightdeck, program};
+use std::fs;
+use std::path::Path;
+
+/// A source that is a program: one rollout, paused at its first step.
+fn shop(name: &str) -> String {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/example.py");
+    format!("[sources.{name}]\nkind = \"exec\"\ncommand = [{program:?}]\n")
+}
+
+fn configured(dir: &Path, text: &str) {
+    fs::create_dir_all(dir.join("config")).unwrap();
+    fs::write(dir.join("config/config.toml"), text).unwrap();
+}
+
+fn ok(done: Done) -> String {
+    assert_eq!(done.code, 0, "{done:?}");
+    done.out
+}
+
+#[test]
+fn a_source_of_the_settings_is_seen_and_acted_on_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    configured(dir.path(), &shop("mainframe"));
+    let cli = |args: &[&str]| flightdeck(dir.path(), args);
+    let status = ok(cli(&["status"]));
+    assert!(status.contains(" at this process, policy advisory"), "{status}");
+    assert_eq!(ok(cli(&["get", "rollouts", "-o", "name"])), "shop@dev\n");
+    let refused = cli(&["promote", "shop", "--yes", "--read-only"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    let deployed = cli(&["deploy", "shop", "2.0", "--to", "dev", "--yes"]);
+    assert_eq!(deployed.code, 3, "{deployed:?}");
+    assert!(deployed.err.contains("mainframe does not take deploy; it takes promote"), "{}", deployed.err);
+    let promoted = cli(&["promote", "mainframe/dev/shop", "--yes", "--wait", "-o", "json"]);
+    assert!(ok(promoted).contains("effective"));
+    let held = cli(&["hold", "source=mainfame", "--yes"]);
+    assert!(held.code == 2 && held.err.contains("there are: mainframe"), "{held:?}");
+    let verified = ok(cli(&["ledger", "verify"]));
+    assert!(verified.contains("each follows from the one before"), "{verified}");
+    let signs = fs::read_dir(dir.path().join("data/ledger/hubs")).unwrap().count();
+    assert_eq!(signs, 0, "no hub lives on");
+}
+
+#[test]
+fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
+    let dir = tempfile::tempdir().unwrap();
+    configured(dir.path(), &(shop("eu") + &shop("us")));
+    let done = flightdeck(dir.path(), &["pause", "shop", "--yes"]);
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("means several rollouts"), "{}", done.err);
+    assert!(done.err.contains("eu/dev/shop, us/dev/shop"), "{}", done.err);
+    let one = flightdeck(dir.path(), &["get", "rollouts", "-o", "name", "--context", "us"]);
+    assert_eq!(ok(one), "shop@dev\n");
+}
+
+#[test]
+fn beside_a_server_both_are_shown_and_each_gets_its_own_commands() {
+    let server = Server::start();
+    configured(server.path(), &shop("mainframe"));
+    server.with_canary();
+    let names = server.ok(&["get", "rollouts", "-o", "name"]);
+    assert!(names.contains("shop@production") && names.contains("shop@dev"), "{names}");
+    let status = server.ok(&["status"]);
+    assert!(status.contains("policy enforced") && status.contains("policy advisory"), "{status}");
+    server.ok(&["pause", "shop@production", "--yes"]);
+    server.ok(&["promote", "mainframe/dev/shop", "--yes", "--wait"]);
+    let receipts = server.ok(&["get", "receipts", "-o", "json"]);
+    assert!(receipts.contains("\"pause\"") && receipts.contains("\"promote\""), "{receipts}");
+    assert!(server.ok(&["ledger", "verify"]).contains("each follows from the one before"), "one chain");
+}
+
+#[test]
+fn a_context_that_does_not_exist_is_said_with_those_that_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = flightdeck(dir.path(), &["status", "--context", "prod"]);
+    assert_eq!(none.code, 2, "{none:?}");
+    let kubeconfig = dir.path().join("kubeconfig");
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: stage\ncontexts:\n- name: stage\n  context: {cluster: a, user: b}\n";
+    fs::write(&kubeconfig, text).unwrap();
+    let mut command = program(dir.path());
+    command.env("KUBECONFIG", &kubeconfig).args(["status", "--context", "prod"]);
+    let done: Done = command.output().unwrap().into();
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(done.err.contains("there is no context \"prod\"") && done.err.contains("there are: stage"), "{}", done.err);
+}

@@ -1,0 +1,136 @@
+//! A hub over the test cluster, as one hub of one user has it.
+
+use super::{Namespace, until};
+use flightdeck::control::Policy;
+use flightdeck::hub::{Hub, HubSettings};
+use flightdeck::integration::orchestrator::Orchestrator;
+use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
+use flightdeck::ledger::Ledger;
+use flightdeck::model::*;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// One hub and who works with it.
+pub struct Deck {
+    pub hub: Hub,
+    pub who: &'static str,
+    task: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Drop for Deck {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What became of a command, for prints.
+pub fn story(receipt: &Receipt) -> String {
+    let first = receipt.stages.first().map(|record| record.at).unwrap_or_default();
+    let stages = receipt.stages.iter().map(|record| {
+        let detail = record.stage.detail().map_or(String::new(), |detail| format!(": {detail}"));
+        format!("  +{:>5} ms {}{detail}", record.at.duration_since(first).as_millis(), record.stage.word())
+    });
+    let stages: Vec<String> = stages.collect();
+    format!("{} by {}\n{}", receipt.command.action.name(), receipt.actor.name, stages.join("\n"))
+}
+
+impl Deck {
+    /// A hub of that person over the namespace, as that user of the cluster.
+    pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
+        Deck::over(namespace.settings(user), who)
+    }
+
+    /// A hub of that person over that source.
+    pub fn over(source: KubernetesSettings, who: &'static str) -> Deck {
+        let dir = TempDir::new().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
+        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
+        let (hub, task) = Hub::start(settings, vec![orchestrator]);
+        Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
+    }
+
+    pub async fn board(&self) -> Vec<Entity> {
+        self.hub.board().await
+    }
+
+    /// The row of a workload, if there is one.
+    pub async fn find(&self, name: &str) -> Option<Rollout> {
+        self.board().await.into_iter().find_map(|entity| match entity {
+            Entity::Rollout(row) if row.service.as_str() == name => Some((*row).clone()),
+            _ => None,
+        })
+    }
+
+    /// Waits until a workload's row is so.
+    pub async fn row(&self, name: &str, what: &str, so: impl Fn(&Rollout) -> bool) -> Rollout {
+        let last = std::cell::RefCell::new(String::new());
+        let what = format!("{name}: {what}");
+        let found = until(&what, async || {
+            let row = self.find(name).await?;
+            *last.borrow_mut() = format!("{:?} {:?} {}", row.phase, row.waits, row.message);
+            so(&row).then_some(row)
+        });
+        found.await
+    }
+
+    pub async fn at(&self, name: &str, phase: Phase) -> Rollout {
+        self.row(name, phase.word(), |row| row.phase == phase).await
+    }
+
+    /// Sends an action with the pin of this row.
+    pub async fn send(&self, action: Action, row: &Rollout, id: &str) -> Result<Receipt, Refusal> {
+        let command = Command {
+            id: format!("{}-{id}", self.who).into(),
+            action,
+            subject: Subject::Run(row.run.clone()),
+            pin: Some(row.facts.pin(action)),
+            reason: Some("a test".into()),
+        };
+        self.hub.submit(self.actor(), command).await
+    }
+
+    pub async fn submit(&self, action: Action, subject: Subject, id: &str) -> Result<Receipt, Refusal> {
+        let command = Command { id: format!("{}-{id}", self.who).into(), action, subject, pin: None, reason: None };
+        self.hub.submit(self.actor(), command).await
+    }
+
+    fn actor(&self) -> Actor {
+        Actor { name: self.who.to_owned(), uid: Some(1000), roles: vec![] }
+    }
+
+    /// The receipt once nothing more comes, printed with its stages and times.
+    pub async fn end_of(&self, receipt: &Receipt) -> Receipt {
+        let id = &receipt.id;
+        let what = format!("the end of {} {id}", receipt.command.action.name());
+        let done = until(&what, async || {
+            self.board().await.into_iter().find_map(|entity| match entity {
+                Entity::Receipt(of) if of.id == *id && of.stage().is_final() => Some(*of),
+                _ => None,
+            })
+        });
+        let receipt = done.await;
+        println!("{}", story(&receipt));
+        receipt
+    }
+
+    /// Does it with what is to be seen now, and waits for the effect.
+    pub async fn act(&self, action: Action, name: &str) -> Receipt {
+        let offered = self.row(name, action.name(), |row| row.offers.contains(action)).await;
+        let id = format!("{}-{}-{}", action.name(), name, offered.facts.pin(action));
+        let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect();
+        let receipt = self.send(action, &offered, &id).await.unwrap_or_else(|refusal| panic!("{action:?}: {refusal}"));
+        self.end_of(&receipt).await
+    }
+
+    /// As `act`, and the effect is seen.
+    pub async fn does(&self, action: Action, name: &str) -> String {
+        let receipt = self.act(action, name).await;
+        match receipt.stage() {
+            Stage::Effective { proof } => proof.text.clone(),
+            _ => panic!("not effective: {}", story(&receipt)),
+        }
+    }
+}
