@@ -299,7 +299,13 @@ impl State {
             holds.push(hold);
         }
         let targets = holds.iter().flat_map(|hold| hold.targets.iter().map(|target| self.held(hold, target)));
-        let targets: Vec<TargetResult> = targets.collect();
+        // Marks come one by one: what the backend told of is awaited, too.
+        let is_shown = |hold: &Hold, told: &HoldTarget| hold.targets.iter().any(|of| of.run.target == told.run.target);
+        let awaited = holds.iter().flat_map(|hold| {
+            let told = following.told.iter().filter(|told| told.run.target.source == hold.source);
+            told.filter(|told| !is_shown(hold, told)).map(|told| self.held(hold, told))
+        });
+        let targets: Vec<TargetResult> = targets.chain(awaited).collect();
         let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
         let ids = ids.join(", ");
         let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
@@ -314,7 +320,7 @@ impl State {
             following.missed.iter().for_each(|missed| why = format!("{why}; {missed}"));
             Stage::Failed { why }
         } else {
-            effective(format!("hold {ids}: {} rollouts stand still, new ones wait", targets.len()))
+            effective(format!("hold {ids}: {} rollouts stand still", targets.len()))
         };
         (stage, targets)
     }

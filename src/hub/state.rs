@@ -7,8 +7,8 @@ use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
-    Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
+    Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +44,8 @@ pub(super) struct Following {
     pub waiters: Vec<Answer>,
     /// What each backend said to it.
     pub notes: Vec<(SourceId, Option<String>)>,
+    /// What each backend said of each target of a scope.
+    pub told: Vec<HoldTarget>,
     /// Backends that did not take it, and why, where others did.
     pub missed: Vec<String>,
     /// A later command took its place before it was sent.
@@ -61,6 +63,7 @@ impl Following {
             authorized: None,
             waiters: Vec::new(),
             notes: Vec::new(),
+            told: Vec::new(),
             missed: Vec::new(),
             superseded: None,
             watched: now(),

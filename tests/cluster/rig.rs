@@ -1,10 +1,10 @@
 //! A hub over the test cluster, as one hub of one user has it.
 
 use super::{Namespace, until};
-use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::integration::orchestrator::Orchestrator;
+use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::ledger::Ledger;
 use flightdeck::model::*;
 use std::sync::Arc;
@@ -39,10 +39,15 @@ pub fn story(receipt: &Receipt) -> String {
 impl Deck {
     /// A hub of that person over the namespace, as that user of the cluster.
     pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
+        Deck::over(namespace.settings(user), who)
+    }
+
+    /// A hub of that person over that source.
+    pub fn over(source: KubernetesSettings, who: &'static str) -> Deck {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
-        let orchestrator: Arc<dyn Orchestrator> = super::polled::orchestrator(namespace.settings(user)).await;
+        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
         Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
     }
@@ -62,7 +67,8 @@ impl Deck {
     /// Waits until a workload's row is so.
     pub async fn row(&self, name: &str, what: &str, so: impl Fn(&Rollout) -> bool) -> Rollout {
         let last = std::cell::RefCell::new(String::new());
-        let found = until(&format!("{name}: {what}"), async || {
+        let what = format!("{name}: {what}");
+        let found = until(&what, async || {
             let row = self.find(name).await?;
             *last.borrow_mut() = format!("{:?} {:?} {}", row.phase, row.waits, row.message);
             so(&row).then_some(row)
@@ -98,7 +104,8 @@ impl Deck {
     /// The receipt once nothing more comes, printed with its stages and times.
     pub async fn end_of(&self, receipt: &Receipt) -> Receipt {
         let id = &receipt.id;
-        let done = until(&format!("the end of {} {id}", receipt.command.action.name()), async || {
+        let what = format!("the end of {} {id}", receipt.command.action.name());
+        let done = until(&what, async || {
             self.board().await.into_iter().find_map(|entity| match entity {
                 Entity::Receipt(of) if of.id == *id && of.stage().is_final() => Some(*of),
                 _ => None,
