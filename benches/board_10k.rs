@@ -1,7 +1,6 @@
 //! A board, a cockpit and a hub with ten thousand rows: what one change costs.
 //!
 //! `cargo bench --bench board_10k`; with `ROWS=100000` ten times as many rows.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use flightdeck::board::{Board, Filter, Order, rank, sort};

@@ -3,6 +3,7 @@
 mod attention;
 mod filter;
 mod freshness;
+mod held;
 mod list;
 mod needs;
 mod ordered;

@@ -1,12 +1,11 @@
 //! The rows of a board and how updates change them.
 
+use super::held::{Held, Origin};
 use crate::model::{
     Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
     Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
 };
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -37,46 +36,6 @@ pub struct Board {
     pending: BTreeMap<Scope, u32>,
     /// Lists that were begun.
     lists: u32,
-}
-
-/// Who told of a row, and during which list.
-#[derive(Debug, Clone)]
-struct Origin {
-    scope: Arc<Scope>,
-    list: u32,
-}
-
-/// A rollout as the board holds it; its target is its identity.
-#[derive(Debug, Clone)]
-struct Held {
-    rollout: Arc<Rollout>,
-    origin: Origin,
-}
-
-impl Borrow<Target> for Held {
-    fn borrow(&self) -> &Target {
-        &self.rollout.run.target
-    }
-}
-
-impl PartialEq for Held {
-    fn eq(&self, other: &Held) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Held {}
-
-impl PartialOrd for Held {
-    fn partial_cmp(&self, other: &Held) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Held {
-    fn cmp(&self, other: &Held) -> Ordering {
-        self.rollout.run.target.cmp(&other.rollout.run.target)
-    }
 }
 
 /// Boards are equal that hold the same, however it was told.

@@ -30,10 +30,8 @@ pub(super) fn filter(state: &mut State, text: &str) {
     // A person who filters looks for something: what matches first is selected, unless what was
     // selected matches too.
     match state.page {
-        Page::Deck => {
-            if rows::deck_position(state).is_none() {
-                state.deck.cursor = Cursor { key: rows::deck_list(state).get(0).cloned(), ..Cursor::default() };
-            }
+        Page::Deck if rows::deck_position(state).is_none() => {
+            state.deck.cursor = Cursor { key: rows::deck_list(state).get(0).cloned(), ..Cursor::default() };
         }
         Page::Approvals => {
             let list = rows::approval_ids(state);
