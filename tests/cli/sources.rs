@@ -13,7 +13,7 @@ fn shop(dir: &Path, name: &str) -> String {
     fs::write(dir.join("platform.json"), platform).unwrap();
     let program = dir.join("shop");
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/example.py");
-    let scratch = format!(r#"s|"data":{{|"data":{{"scratch":"{}",|; s|,"scratch":null||"#, dir.display());
+    let scratch = format!(r#"s|"data":{{|"data":{{"scratch":"{}",|"#, dir.display());
     let script = format!(
         "#!/bin/sh\nread -r hello\n{{ printf '%s\\n' \"$hello\" | sed '{scratch}'; exec cat; }} | exec python3 {example:?}\n"
     );

@@ -40,7 +40,9 @@ pub fn story(receipt: &Receipt) -> String {
 impl Deck {
     /// A hub of that person over the namespace, as that user of the cluster.
     pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
-        Deck::over(namespace.settings(user), who)
+        let deck = Deck::over(namespace.settings(user), who);
+        deck.live().await;
+        deck
     }
 
     /// A hub of that person over that source.
@@ -50,9 +52,7 @@ impl Deck {
         let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
-        let deck = Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir };
-        deck.live().await;
-        deck
+        Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
     }
 
     /// Waits until every watch of the source is live: what raises exposure is refused before.
