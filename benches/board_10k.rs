@@ -139,6 +139,8 @@ fn empty() -> State {
         themes: vec!["dark".to_owned()],
         session: "s1".to_owned(),
         read_only: false,
+        found: Vec::new(),
+        optional: Vec::new(),
     };
     let mut state = State::new(120, 36, settings);
     let actor = Actor { name: "alice".to_owned(), uid: Some(1000), roles: Vec::new() };

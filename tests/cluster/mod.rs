@@ -6,7 +6,9 @@
 
 mod commands;
 mod detail;
+mod faults;
 pub mod proxy;
+mod races;
 pub mod rig;
 mod watch;
 

@@ -4,7 +4,7 @@ use super::{Namespace, until};
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::integration::orchestrator::Orchestrator;
-use flightdeck::integration::orchestrator::kubernetes::Kubernetes;
+use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::ledger::Ledger;
 use flightdeck::model::*;
 use std::sync::Arc;
@@ -39,10 +39,15 @@ pub fn story(receipt: &Receipt) -> String {
 impl Deck {
     /// A hub of that person over the namespace, as that user of the cluster.
     pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
+        Deck::over(namespace.settings(user), who)
+    }
+
+    /// A hub of that person over that source.
+    pub fn over(source: KubernetesSettings, who: &'static str) -> Deck {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
-        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(namespace.settings(user)));
+        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
         Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
     }

@@ -120,8 +120,7 @@ impl Orchestrator for Kubernetes {
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
         let cluster = self.reading()?;
-        let access = self.shared.access.load();
-        let kind = kind_of(run)?;
+        let (kind, access) = (kind_of(run)?, self.shared.access.load());
         let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
         let context = RowContext { settings: &self.shared.settings, barred, now: now() };
         inspect(&cluster, &context, run).await
