@@ -304,8 +304,8 @@ fn went_back(seen: &Seen<'_>, arms: &[Arm]) -> Result<(), String> {
     if pods == 0 {
         return Ok(());
     }
-    let words = if pods == 1 { "pod of".to_owned() } else { "pods of".to_owned() };
-    Err(format!("aborted, but {pods} {words} {} still serve{halted}", arm.version))
+    let (word, serve) = if pods == 1 { ("pod", "serves") } else { ("pods", "serve") };
+    Err(format!("aborted, but {pods} {word} of {} still {serve}{halted}", arm.version))
 }
 
 fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {

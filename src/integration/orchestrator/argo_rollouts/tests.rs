@@ -395,13 +395,13 @@ fn an_abort_counts_once_users_are_back() {
     let routed = |weight: i32| json!({"spec": {"strategy": {"canary": {"trafficRouting": {}}}}, "status": {"canary": {"weights": {"canary": {"weight": weight}, "stable": {"weight": 100 - weight}}}}});
     let by_hand = "RolloutAborted: by hand";
     for (what, object, groups, expected, message) in [
-        ("pods stay", aborted(json!({})), groups(), Phase::RollingBack, "aborted, but 1 pod of v2 still serve"),
+        ("pods stay", aborted(json!({})), groups(), Phase::RollingBack, "aborted, but 1 pod of v2 still serves"),
         (
             "paused by hand they stay for ever",
             aborted(json!({"spec": {"paused": true}})),
             groups(),
             Phase::RollingBack,
-            "aborted, but 1 pod of v2 still serve; being paused, it does not move",
+            "aborted, but 1 pod of v2 still serves; being paused, it does not move",
         ),
         (
             "the count is left out when it is none",
@@ -422,7 +422,7 @@ fn an_abort_counts_once_users_are_back() {
             aborted(json!({"status": {"updatedReplicas": null}})),
             groups(),
             Phase::RollingBack,
-            "aborted, but 1 pod of v2 still serve",
+            "aborted, but 1 pod of v2 still serves",
         ),
         (
             "the router moved, pods stay for a retry",
