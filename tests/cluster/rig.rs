@@ -69,7 +69,7 @@ impl Deck {
                 }
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(60), all).await.expect("all watches live within 60 s");
+        tokio::time::timeout(std::time::Duration::from_mins(1), all).await.expect("all watches live within 60 s");
     }
 
     pub async fn board(&self) -> Vec<Entity> {
