@@ -183,11 +183,14 @@ impl Ledger {
 
     /// As [`Ledger::append_urgent`], with an entry that depends on the commands that were asked for
     /// since then, by any hub, oldest first.
-    pub fn append_knowing(
+    pub fn append_knowing<F>(
         &self,
         since: Timestamp,
-        make: impl FnOnce(&[Known]) -> Entry + Send + 'static,
-    ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<> {
+        make: F,
+    ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<F>
+    where
+        F: FnOnce(&[Known]) -> Entry + Send + 'static,
+    {
         let (answer, receiver) = oneshot::channel();
         let sent = self.request(Request::Knowing { since, make: Box::new(make), answer });
         async move {

@@ -13,7 +13,7 @@ fn shop(dir: &Path, name: &str) -> String {
     fs::write(dir.join("platform.json"), platform).unwrap();
     let program = dir.join("shop");
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/example.py");
-    let scratch = format!(r#"s|"data":{{|"data":{{"scratch":"{}",|; s|,"scratch":null||"#, dir.display());
+    let scratch = format!(r#"s|"data":{{|"data":{{"scratch":"{}",|"#, dir.display());
     let script = format!(
         "#!/bin/sh\nread -r hello\n{{ printf '%s\\n' \"$hello\" | sed '{scratch}'; exec cat; }} | exec python3 {example:?}\n"
     );
@@ -63,6 +63,8 @@ fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
     assert_eq!(done.code, 2, "{done:?}");
     assert!(done.err.contains("means several rollouts"), "{}", done.err);
     assert!(done.err.contains("eu/dev/shop, us/dev/shop"), "{}", done.err);
+    let all = flightdeck(dir.path(), &["get", "rollouts", "-o", "name"]);
+    assert_eq!(ok(all), "eu/dev/shop\nus/dev/shop\n");
     let one = flightdeck(dir.path(), &["get", "rollouts", "-o", "name", "--context", "us"]);
     assert_eq!(ok(one), "shop@dev\n");
 }
