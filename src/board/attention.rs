@@ -1,17 +1,19 @@
 //! What needs a person, most dangerous first.
 
-use super::sort::{exposure, tier};
+use super::needs::{About, Needs};
 use super::{Board, Freshness};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, MetricVerdict, Phase, Ppm, Rollout, Run, Scope,
-    Tier, Wait,
+    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, HoldId, MetricVerdict, Phase, Rollout, Run, Scope,
+    Wait,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A rollout that ended by its own judgement is worth a look for so long.
 const RECENT_END: SignedDuration = SignedDuration::from_hours(1);
+
+/// What was never allowed has no moment since when; it comes after all that have.
+pub(super) const NEVER: Timestamp = Timestamp::MAX;
 
 /// What an entry is about; opening it leads there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,28 +80,18 @@ pub struct Attention {
 /// environment asks for, by the share of users concerned, and the oldest first.
 #[must_use]
 pub fn rank(board: &Board, now: Timestamp) -> Vec<Attention> {
-    let latest = latest_judgements(board);
-    let mut entries: Vec<(Tier, Ppm, Attention)> = Vec::new();
-    for rollout in board.rollouts() {
-        if let Some(attention) = of_rollout(board, rollout, latest.get(&rollout.run).copied(), now) {
-            entries.push((tier(board, rollout), exposure(rollout), attention));
-        }
+    let needs = Needs::of(board, now);
+    needs.from(0).filter_map(|about| describe(board, about)).collect()
+}
+
+/// The words of one entry, as the board has it now.
+#[must_use]
+pub fn describe(board: &Board, about: &About) -> Option<Attention> {
+    match about {
+        About::Rollout(rollout) => of_rollout(board, rollout),
+        About::Approval(id) => board.approval(id).map(of_approval),
+        About::Source(scope) => of_link(scope, &Freshness::of(board.link_of(scope))),
     }
-    for approval in board.approvals().filter(|approval| approval.state == ApprovalState::Pending) {
-        let environment = board.environment(&approval.run.target.source, &approval.environment);
-        let tier = environment.map_or(Tier::default(), |environment| environment.tier);
-        let share = board.rollout(&approval.run.target).map_or(Ppm::ZERO, exposure);
-        entries.push((tier, share, of_approval(approval)));
-    }
-    let sources = board.links().filter_map(|(scope, link)| of_link(scope, &Freshness::of(Some(link)), now));
-    entries.extend(sources.map(|attention| (Tier::Low, Ppm::ZERO, attention)));
-    entries.sort_by(|(tier_a, share_a, a), (tier_b, share_b, b)| {
-        let key = |tier: &Tier, share: &Ppm, entry: &Attention| {
-            (entry.severity, Reverse(*tier), Reverse(*share), entry.since)
-        };
-        key(tier_a, share_a, a).cmp(&key(tier_b, share_b, b)).then_with(|| a.subject.cmp(&b.subject))
-    });
-    entries.into_iter().map(|(_, _, attention)| attention).collect()
 }
 
 /// The newest judgement of each run.
@@ -119,47 +111,106 @@ pub(super) fn fails(evidence: &Evidence) -> bool {
     evidence.analysis.as_ref().is_some_and(|report| report.verdict == MetricVerdict::Fail)
 }
 
-fn of_rollout(board: &Board, rollout: &Rollout, evidence: Option<&Evidence>, now: Timestamp) -> Option<Attention> {
-    let failed = evidence.filter(|evidence| fails(evidence));
-    let entry = |severity, word, sentence, deadline, since| {
-        Some(Attention {
-            subject: AttentionSubject::Rollout(rollout.run.clone()),
-            name: rollout.service.0.clone(),
-            environment: Some(rollout.environment.clone()),
-            severity,
-            word,
-            sentence,
-            deadline,
-            since,
-        })
-    };
-    let said = |fallback: &str| {
-        failed
-            .map(numbers)
-            .or_else(|| (!rollout.message.is_empty()).then(|| rollout.message.clone()))
-            .unwrap_or_else(|| fallback.to_owned())
-    };
+/// The newest judgement of one run.
+pub(super) fn latest_judgement<'a>(board: &'a Board, run: &Run) -> Option<&'a Evidence> {
+    board.evidence().filter(|evidence| evidence.analysis.is_some() && evidence.run == *run).max_by_key(|e| e.at)
+}
+
+/// Does the newest judgement of a run say that a limit is broken?
+pub(super) fn failing(board: &Board, run: &Run) -> bool {
+    latest_judgement(board, run).is_some_and(fails)
+}
+
+/// Why a rollout needs a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    RollingBack,
+    Failing,
+    Paused,
+    Degraded,
+    Failed,
+    /// For a while only.
+    Aborted,
+}
+
+impl Why {
+    pub(super) const fn severity(self) -> Severity {
+        match self {
+            Why::RollingBack | Why::Failing => Severity::Failing,
+            Why::Paused => Severity::Paused,
+            Why::Degraded | Why::Failed | Why::Aborted => Severity::Degraded,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Why::RollingBack => "rolling back",
+            Why::Failing => "failing",
+            Why::Paused => "paused",
+            Why::Degraded => "degraded",
+            Why::Failed => "failed",
+            Why::Aborted => "aborted",
+        }
+    }
+
+    /// What is said where neither a judgement nor the backend says it.
+    const fn otherwise(self) -> &'static str {
+        match self {
+            Why::RollingBack => "all traffic goes back to stable",
+            Why::Failing => "its analysis fails",
+            Why::Paused => "",
+            Why::Degraded => "not every instance is well",
+            Why::Failed => "it could not come up",
+            Why::Aborted => "its analysis failed; stable serves",
+        }
+    }
+}
+
+/// Why a rollout needs a person and since when, if it does. `judged` is the newest judgement of its
+/// run, `asked` whether an approval of it is pending.
+pub(super) fn why<'a>(
+    rollout: &Rollout,
+    judged: impl FnOnce() -> Option<&'a Evidence>,
+    asked: impl FnOnce() -> bool,
+) -> Option<(Why, Timestamp)> {
+    let failed = || judged().filter(|evidence| fails(evidence));
     match rollout.phase {
-        Phase::RollingBack => {
-            let sentence = said("all traffic goes back to stable");
-            entry(Severity::Failing, "rolling back", sentence, None, rollout.since)
-        }
-        phase if phase.in_flight() && failed.is_some() => {
-            let since = failed.map_or(rollout.since, |evidence| evidence.at);
-            entry(Severity::Failing, "failing", said("its analysis fails"), deadline(rollout), since)
-        }
-        Phase::Paused => paused(board, rollout)
-            .and_then(|(sentence, since)| entry(Severity::Paused, "paused", sentence, deadline(rollout), since)),
-        Phase::Degraded => {
-            entry(Severity::Degraded, "degraded", said("not every instance is well"), None, rollout.since)
-        }
-        Phase::Failed => entry(Severity::Degraded, "failed", said("it could not come up"), None, rollout.since),
-        Phase::Aborted if failed.is_some() && now.duration_since(rollout.since) < RECENT_END => {
-            let sentence = said("its analysis failed; stable serves");
-            entry(Severity::Degraded, "aborted", sentence, None, rollout.since)
-        }
+        Phase::RollingBack => Some((Why::RollingBack, rollout.since)),
+        Phase::Degraded => Some((Why::Degraded, rollout.since)),
+        Phase::Failed => Some((Why::Failed, rollout.since)),
+        Phase::Aborted => failed().map(|_| (Why::Aborted, rollout.since)),
+        phase if phase.in_flight() => match failed() {
+            Some(evidence) => Some((Why::Failing, evidence.at)),
+            None if phase == Phase::Paused => paused_since(rollout, asked).map(|since| (Why::Paused, since)),
+            None => None,
+        },
         _ => None,
     }
+}
+
+/// When a rollout no longer needs a person though nothing changes.
+pub(super) fn lapses(why: Why, rollout: &Rollout) -> Option<Timestamp> {
+    (why == Why::Aborted).then(|| rollout.since.saturating_add(RECENT_END).unwrap_or(Timestamp::MAX))
+}
+
+fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
+    let judged = latest_judgement(board, &rollout.run);
+    let (why, since) = why(rollout, || judged, || asked(board, &rollout.run))?;
+    let failed = judged.filter(|evidence| fails(evidence)).map(numbers);
+    let said = failed.or_else(|| (!rollout.message.is_empty()).then(|| rollout.message.clone()));
+    Some(Attention {
+        subject: AttentionSubject::Rollout(rollout.run.clone()),
+        name: rollout.service.0.clone(),
+        environment: Some(rollout.environment.clone()),
+        severity: why.severity(),
+        word: why.word(),
+        sentence: match why {
+            Why::Paused => paused(board, rollout),
+            why => said.unwrap_or_else(|| why.otherwise().to_owned()),
+        },
+        deadline: matches!(why, Why::Failing | Why::Paused).then(|| deadline(rollout)).flatten(),
+        since,
+    })
 }
 
 /// The first failing metric with its numbers, else the summary.
@@ -172,41 +223,54 @@ fn numbers(evidence: &Evidence) -> String {
         .unwrap_or_else(|| evidence.summary.clone())
 }
 
-/// A pause that only a person ends: who and where. `None`: it waits for an approval, which has an
+/// Is an approval of the run pending?
+pub(super) fn asked(board: &Board, run: &Run) -> bool {
+    board.approvals().any(|approval| approval.run == *run && approval.state == ApprovalState::Pending)
+}
+
+fn human(rollout: &Rollout) -> Option<(&str, Option<&str>, Timestamp)> {
+    rollout.waits.iter().find_map(|wait| match wait {
+        Wait::Human { what, who, since } => Some((what.as_str(), who.as_deref(), *since)),
+        _ => None,
+    })
+}
+
+fn held_by(rollout: &Rollout) -> Option<&HoldId> {
+    rollout.waits.iter().find_map(|wait| match wait {
+        Wait::Hold(id) => Some(id),
+        _ => None,
+    })
+}
+
+/// Since when a pause lasts that only a person ends. `None`: it waits for an approval, which has an
 /// entry of its own, or goes on by itself.
-fn paused(board: &Board, rollout: &Rollout) -> Option<(String, Timestamp)> {
-    let asked = board.approvals().any(|a| a.run == rollout.run && a.state == ApprovalState::Pending);
+fn paused_since(rollout: &Rollout, asked: impl FnOnce() -> bool) -> Option<Timestamp> {
+    if held_by(rollout).is_some() {
+        return Some(rollout.since);
+    }
+    match human(rollout) {
+        Some((_, _, since)) => (!asked()).then_some(since),
+        // Nothing that ends it by itself: it waits for a person, whatever the backend calls it.
+        None => rollout.waits.is_empty().then_some(rollout.since),
+    }
+}
+
+/// Who paused it, and where.
+fn paused(board: &Board, rollout: &Rollout) -> String {
     let at = match (rollout.step, rollout.steps.len()) {
         (Some(step), total) if total > 0 => format!(" at step {} of {total}", (step as usize + 1).min(total)),
         _ => String::new(),
     };
-    let human = rollout.waits.iter().find_map(|wait| match wait {
-        Wait::Human { what, who, since } => Some((what, who, *since)),
-        _ => None,
-    });
-    let hold = rollout.waits.iter().find_map(|wait| match wait {
-        Wait::Hold(id) => Some(id),
-        _ => None,
-    });
-    if let Some(id) = hold {
-        let owner =
-            board.hold(&rollout.run.target.source, id).map_or(String::new(), |hold| format!(" of {}", hold.owner));
-        return Some((format!("held{at} by {id}{owner}"), rollout.since));
+    if let Some(id) = held_by(rollout) {
+        let hold = board.hold(&rollout.run.target.source, id);
+        return format!("held{at} by {id}{}", hold.map_or(String::new(), |hold| format!(" of {}", hold.owner)));
     }
-    match human {
-        Some(_) if asked => None,
-        Some((what, who, since)) => {
-            let by = who.as_ref().map_or(String::new(), |who| format!(" by {who}"));
-            let what = if what.is_empty() { String::new() } else { format!(": {what}") };
-            Some((format!("paused{at}{by}{what}"), since))
-        }
-        // Nothing that ends it by itself: it waits for a person, whatever the backend calls it.
-        None if rollout.waits.is_empty() => {
-            let why = if rollout.message.is_empty() { String::new() } else { format!(": {}", rollout.message) };
-            Some((format!("paused{at}{why}"), rollout.since))
-        }
-        None => None,
-    }
+    let (by, what) = match human(rollout) {
+        Some((what, who, _)) => (who.map_or(String::new(), |who| format!(" by {who}")), what),
+        None => (String::new(), rollout.message.as_str()),
+    };
+    let what = if what.is_empty() { String::new() } else { format!(": {what}") };
+    format!("paused{at}{by}{what}")
 }
 
 /// When something happens by itself.
@@ -248,11 +312,11 @@ fn of_approval(approval: &Approval) -> Attention {
     }
 }
 
-fn of_link(scope: &Scope, freshness: &Freshness, now: Timestamp) -> Option<Attention> {
+fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {
     let (word, sentence, since) = match freshness {
         Freshness::Fresh | Freshness::Connecting => return None,
         Freshness::Stale { since, why } => ("stale", format!("what is shown may be old: {why}"), *since),
-        Freshness::Denied { verb, resource } => ("denied", format!("you lack {verb} on {resource}"), now),
+        Freshness::Denied { verb, resource } => ("denied", format!("you lack {verb} on {resource}"), NEVER),
     };
     let name = if scope.part.is_empty() { scope.source.0.clone() } else { format!("{} {}", scope.source, scope.part) };
     Some(Attention {

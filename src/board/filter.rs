@@ -3,6 +3,7 @@
 use crate::model::Rollout;
 use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
+use std::borrow::Borrow;
 
 /// A part of a rollout that `key:value` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +99,9 @@ impl Filter {
     }
 
     /// Those that match, in the given order.
-    pub fn select<'a>(&self, rollouts: impl Iterator<Item = &'a Rollout>) -> Vec<&'a Rollout> {
+    pub fn select<R: Borrow<Rollout>>(&self, rollouts: impl Iterator<Item = R>) -> Vec<R> {
         let mut prepared = self.prepare();
-        rollouts.filter(|rollout| prepared.matches(rollout)).collect()
+        rollouts.filter(|rollout| prepared.matches(rollout.borrow())).collect()
     }
 
     fn prepare(&self) -> Prepared<'_> {

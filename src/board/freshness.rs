@@ -1,7 +1,7 @@
 //! Freshness belongs to a watch: a row is as fresh as the watch that told of it.
 
 use super::Board;
-use crate::model::{EntityRef, LinkState, Rollout, Scope};
+use crate::model::{LinkState, Rollout, Scope};
 use jiff::Timestamp;
 
 /// Can a row be believed?
@@ -64,7 +64,7 @@ impl Freshness {
 /// How fresh a rollout's row is.
 #[must_use]
 pub fn freshness(board: &Board, rollout: &Rollout) -> Freshness {
-    match board.scope(&EntityRef::Rollout(rollout.run.target.clone())) {
+    match board.rollout_scope(&rollout.run.target) {
         Some(scope) => of_scope(board, scope),
         None => Freshness::of(Some(&board.link(&rollout.run.target.source))),
     }

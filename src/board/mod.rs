@@ -3,11 +3,17 @@
 mod attention;
 mod filter;
 mod freshness;
+mod held;
+mod list;
+mod needs;
+mod ordered;
 mod rows;
 mod sort;
 
-pub use attention::{Attention, AttentionSubject, Severity, rank};
+pub use attention::{Attention, AttentionSubject, Severity, describe, rank};
 pub use filter::{Filter, Term};
 pub use freshness::{Freshness, freshness};
-pub use rows::{Board, LinkRow};
+pub use list::{List, Moved, Wanted};
+pub use needs::{About, Needs};
+pub use rows::{Board, Change, LinkRow};
 pub use sort::{Order, compare_versions, sort};

@@ -1,11 +1,13 @@
 //! The rows of a board and how updates change them.
 
+use super::held::{Held, Origin};
 use crate::model::{
     Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
     Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Notes, evidence and receipts kept per source before the oldest are dropped.
 const HISTORY: usize = 2000;
@@ -20,13 +22,57 @@ pub struct LinkRow {
 }
 
 /// All rows of one or more hubs. Rows belong to the scope that last told of them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Board {
-    rows: BTreeMap<EntityRef, (Scope, Entity)>,
+    /// By target. By far the most rows are rollouts: each is two words here, the rest is shared.
+    rollouts: BTreeSet<Held>,
+    /// Everything else.
+    rows: BTreeMap<EntityRef, (Origin, Entity)>,
     links: BTreeMap<Scope, LinkState>,
-    samples: BTreeMap<(Target, ArmRole), VecDeque<ArmSample>>,
-    /// Keys not yet told again in a snapshot under way.
-    pending: BTreeMap<Scope, BTreeSet<EntityRef>>,
+    samples: BTreeMap<Target, BTreeMap<ArmRole, VecDeque<ArmSample>>>,
+    /// Each scope once, for its rows to share.
+    scopes: BTreeSet<Arc<Scope>>,
+    /// Lists that are being told: rows of the scope with an older number were not told again yet.
+    pending: BTreeMap<Scope, u32>,
+    /// Lists that were begun.
+    lists: u32,
+}
+
+/// Boards are equal that hold the same, however it was told.
+impl PartialEq for Board {
+    fn eq(&self, other: &Board) -> bool {
+        self.links == other.links
+            && self.samples == other.samples
+            && self.pending.keys().eq(other.pending.keys())
+            && self.entities().eq(other.entities())
+    }
+}
+
+fn other<'a>((_, (origin, entity)): (&EntityRef, &'a (Origin, Entity))) -> (&'a Scope, Entity) {
+    (&origin.scope, entity.clone())
+}
+
+/// What an update did to a board.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Nothing that a person could see.
+    Nothing,
+    /// A rollout is new, is another now, or is gone.
+    Rollout {
+        /// The row before.
+        old: Option<Arc<Rollout>>,
+        /// The row now.
+        new: Option<Arc<Rollout>>,
+    },
+    /// A complete list did not have rows any more.
+    Gone {
+        /// The rollouts among them.
+        rollouts: Vec<Arc<Rollout>>,
+        /// Were there others?
+        others: bool,
+    },
+    /// Something else, as the update says.
+    Other,
 }
 
 /// Rows of one kind lie together: a walk over them costs what they cost, not what the board costs.
@@ -65,48 +111,96 @@ macro_rules! one {
 impl Board {
     /// Applies one update. True if anything that a person could see changed.
     pub fn apply(&mut self, update: &Scoped) -> bool {
+        self.take(update) != Change::Nothing
+    }
+
+    /// Applies one update and says what it did.
+    pub fn take(&mut self, update: &Scoped) -> Change {
         let scope = &update.scope;
+        let changed = |changed: bool| if changed { Change::Other } else { Change::Nothing };
         match &update.body {
             Body::SnapshotBegin => {
-                let keys = self.rows.iter().filter(|(_, (of, _))| of == scope).map(|(key, _)| key.clone()).collect();
-                self.pending.insert(scope.clone(), keys);
-                false
+                self.lists += 1;
+                self.pending.insert(scope.clone(), self.lists);
+                Change::Nothing
             }
+            Body::Upsert(Entity::Rollout(rollout)) => self.hold_rollout(scope, rollout),
             Body::Upsert(entity) => {
                 let key = entity.key();
-                if let Some(pending) = self.pending.get_mut(scope) {
-                    pending.remove(&key);
+                let told = self.rows.get_mut(&key).filter(|(origin, _)| *origin.scope == *scope);
+                if let Some((origin, _)) = told.filter(|(_, old)| old == entity) {
+                    origin.list = self.lists;
+                    return Change::Nothing;
                 }
-                if self.rows.get(&key).is_some_and(|(of, old)| of == scope && old == entity) {
-                    return false;
+                let origin = self.origin(scope);
+                self.rows.insert(key, (origin, entity.clone()));
+                Change::Other
+            }
+            Body::Remove(EntityRef::Rollout(target)) => {
+                self.samples.remove(target);
+                match self.rollouts.take(target) {
+                    Some(held) => Change::Rollout { old: Some(held.rollout), new: None },
+                    None => Change::Nothing,
                 }
-                self.rows.insert(key, (scope.clone(), entity.clone()));
-                true
             }
-            Body::Remove(key) => self.remove(key),
-            Body::SnapshotEnd => {
-                let gone = self.pending.remove(scope).unwrap_or_default();
-                gone.iter().filter(|key| self.remove(key)).count() > 0
-            }
+            Body::Remove(key) => changed(self.rows.remove(key).is_some()),
+            Body::SnapshotEnd => self.end_list(scope),
             Body::Samples(samples) => {
                 for sample in samples {
                     self.sample(sample);
                 }
-                !samples.is_empty()
+                changed(!samples.is_empty())
             }
-            Body::Link(state) => self.links.insert(scope.clone(), state.clone()).as_ref() != Some(state),
+            Body::Link(state) => changed(self.links.insert(scope.clone(), state.clone()).as_ref() != Some(state)),
         }
     }
 
-    fn remove(&mut self, key: &EntityRef) -> bool {
-        if let EntityRef::Rollout(target) = key {
-            self.samples.retain(|(of, _), _| of != target);
+    fn hold_rollout(&mut self, scope: &Scope, rollout: &Arc<Rollout>) -> Change {
+        let target = &rollout.run.target;
+        let old = self.rollouts.get(target);
+        let same = old.is_some_and(|held| {
+            *held.origin.scope == *scope && (Arc::ptr_eq(&held.rollout, rollout) || held.rollout == *rollout)
+        });
+        if same && !self.pending.contains_key(scope) {
+            return Change::Nothing;
         }
-        self.rows.remove(key).is_some()
+        let origin = self.origin(scope);
+        let old = self.rollouts.replace(Held { rollout: Arc::clone(rollout), origin }).map(|held| held.rollout);
+        if same { Change::Nothing } else { Change::Rollout { old, new: Some(Arc::clone(rollout)) } }
+    }
+
+    /// The list of a scope is complete: what it did not tell is gone.
+    fn end_list(&mut self, scope: &Scope) -> Change {
+        let Some(list) = self.pending.remove(scope) else { return Change::Nothing };
+        let old = |origin: &Origin| origin.list < list && *origin.scope == *scope;
+        let gone = self.rollouts.iter().filter(|held| old(&held.origin)).map(|held| Arc::clone(&held.rollout));
+        let rollouts: Vec<_> = gone.collect();
+        for rollout in &rollouts {
+            self.rollouts.remove(&rollout.run.target);
+            self.samples.remove(&rollout.run.target);
+        }
+        let before = self.rows.len();
+        self.rows.retain(|_, (origin, _)| !old(origin));
+        let others = self.rows.len() < before;
+        if rollouts.is_empty() && !others { Change::Nothing } else { Change::Gone { rollouts, others } }
+    }
+
+    fn origin(&mut self, scope: &Scope) -> Origin {
+        let list = self.lists;
+        if let Some(scope) = self.scopes.get(scope) {
+            return Origin { scope: Arc::clone(scope), list };
+        }
+        let scope = Arc::new(scope.clone());
+        self.scopes.insert(Arc::clone(&scope));
+        Origin { scope, list }
     }
 
     fn sample(&mut self, sample: &ArmSample) {
-        let ring = self.samples.entry((sample.target.clone(), sample.role.clone())).or_default();
+        if !self.samples.contains_key(&sample.target) {
+            self.samples.insert(sample.target.clone(), BTreeMap::new());
+        }
+        let Some(arms) = self.samples.get_mut(&sample.target) else { return };
+        let ring = arms.entry(sample.role.clone()).or_default();
         // A new version in the same role is another arm: its curve starts anew.
         if ring.back().is_some_and(|last| last.version != sample.version) {
             ring.clear();
@@ -121,8 +215,9 @@ impl Board {
         ring.push_back(sample.clone());
     }
 
-    /// Drops the oldest notes, evidence and finished receipts beyond what is kept in memory; gives their keys.
-    pub fn trim(&mut self) -> Vec<EntityRef> {
+    /// Drops the oldest notes, evidence and finished receipts beyond what is kept in memory; gives
+    /// their scopes and keys.
+    pub fn trim(&mut self) -> Vec<(Scope, EntityRef)> {
         let mut old: Vec<(jiff::Timestamp, EntityRef)> = self
             .rows
             .iter()
@@ -141,18 +236,43 @@ impl Board {
         }
         old.sort();
         old.truncate(old.len() - HISTORY);
-        let keys: Vec<_> = old.into_iter().map(|(_, key)| key).collect();
-        for key in &keys {
-            self.rows.remove(key);
-        }
-        keys
+        let dropped = old.into_iter().filter_map(|(_, key)| {
+            let (origin, _) = self.rows.remove(&key)?;
+            Some(((*origin.scope).clone(), key))
+        });
+        dropped.collect()
     }
 
-    all!(
-        /// Rollouts, by target.
-        rollouts, Rollout, Rollout,
-        EntityRef::Rollout(no_target())
-    );
+    /// Rollouts, by target.
+    pub fn rollouts(&self) -> impl Iterator<Item = &Rollout> {
+        self.shared_rollouts().map(|rollout| &**rollout)
+    }
+
+    /// Rollouts, by target, for whoever keeps them.
+    pub fn shared_rollouts(&self) -> impl Iterator<Item = &Arc<Rollout>> {
+        self.rollouts.iter().map(|held| &held.rollout)
+    }
+
+    /// Is a watch telling its whole list, and not done yet?
+    pub fn is_listing(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// How many rollouts there are.
+    pub fn rollout_count(&self) -> usize {
+        self.rollouts.len()
+    }
+
+    /// The newest rollout of a target.
+    pub fn rollout(&self, target: &Target) -> Option<&Rollout> {
+        self.shared_rollout(target).map(|rollout| &**rollout)
+    }
+
+    /// The newest rollout of a target, for whoever keeps it.
+    pub fn shared_rollout(&self, target: &Target) -> Option<&Arc<Rollout>> {
+        self.rollouts.get(target).map(|held| &held.rollout)
+    }
+
     all!(
         /// Approvals, settled ones included.
         approvals, Approval, Approval,
@@ -205,10 +325,6 @@ impl Board {
     );
 
     one!(
-        /// The newest rollout of a target.
-        rollout, Rollout, Rollout, (target: &Target)
-    );
-    one!(
         /// An approval.
         approval, Approval, Approval, (id: &ApprovalId)
     );
@@ -242,14 +358,31 @@ impl Board {
         self.rollouts().find(fits)
     }
 
-    /// All rows, for a snapshot.
-    pub fn entities(&self) -> impl Iterator<Item = (&Scope, &Entity)> {
-        self.rows.values().map(|(scope, entity)| (scope, entity))
+    /// Is there no row at all?
+    pub fn is_empty(&self) -> bool {
+        self.rollouts.is_empty() && self.rows.is_empty()
+    }
+
+    /// All rows, for a snapshot, in the order of their keys; rollouts are shared, the rest is copied.
+    pub fn entities(&self) -> impl Iterator<Item = (&Scope, Entity)> {
+        let first = EntityRef::Rollout(no_target());
+        let rollouts =
+            self.rollouts.iter().map(|held| (&*held.origin.scope, Entity::Rollout(Arc::clone(&held.rollout))));
+        let before = self.rows.range(..first.clone()).map(other);
+        before.chain(rollouts).chain(self.rows.range(first..).map(other))
     }
 
     /// The watch that last told of a row.
     pub fn scope(&self, key: &EntityRef) -> Option<&Scope> {
-        self.rows.get(key).map(|(scope, _)| scope)
+        match key {
+            EntityRef::Rollout(target) => self.rollout_scope(target),
+            key => self.rows.get(key).map(|(origin, _)| &*origin.scope),
+        }
+    }
+
+    /// The watch that last told of a rollout.
+    pub fn rollout_scope(&self, target: &Target) -> Option<&Scope> {
+        self.rollouts.get(target).map(|held| &*held.origin.scope)
     }
 
     /// The health of one watch.
@@ -281,11 +414,11 @@ impl Board {
 
     /// The numbers of an arm, oldest first.
     pub fn samples(&self, target: &Target, role: &ArmRole) -> Option<&VecDeque<ArmSample>> {
-        self.samples.get(&(target.clone(), role.clone()))
+        self.samples.get(target)?.get(role)
     }
 
     /// The numbers of all arms.
     pub fn all_samples(&self) -> impl Iterator<Item = &VecDeque<ArmSample>> {
-        self.samples.values()
+        self.samples.values().flat_map(BTreeMap::values)
     }
 }

@@ -1,8 +1,9 @@
 //! Orders for lists of rollouts.
 
 use super::attention::{fails, latest_judgements};
-use super::{Board, Freshness, freshness};
+use super::{Board, freshness};
 use crate::model::{ArmRole, Phase, Ppm, Rollout, Tier};
+use jiff::Timestamp;
 use std::cmp::{Ordering, Reverse};
 
 /// Windows that a recent error rate looks at.
@@ -58,37 +59,56 @@ impl Order {
 
 /// Sorts rollouts; ties are broken by service, environment and target, so that rows never jump.
 pub fn sort(board: &Board, rollouts: &mut [&Rollout], order: Order, reverse: bool) {
-    let turn = |ordering: Ordering| if reverse { ordering.reverse() } else { ordering };
-    match order {
-        Order::Risk => {
-            let latest = latest_judgements(board);
-            let failing = |rollout: &Rollout| latest.get(&rollout.run).is_some_and(|evidence| fails(evidence));
-            by_key(rollouts, reverse, |rollout| Reverse(risk(board, rollout, failing(rollout))));
-        }
-        Order::Service => by_key(rollouts, reverse, |rollout| rollout.service.clone()),
-        Order::Environment => by_key(rollouts, reverse, |rollout| {
-            let environment = board.environment(&rollout.run.target.source, &rollout.environment);
-            (environment.map_or(u32::MAX, |environment| environment.order), rollout.environment.clone())
-        }),
-        Order::Age => by_key(rollouts, reverse, |rollout| rollout.since),
-        Order::Traffic => by_key(rollouts, reverse, |rollout| Reverse(exposure(rollout))),
-        Order::Version => {
-            rollouts.sort_by(|a, b| turn(compare_versions(shown(a), shown(b))).then_with(|| tie(a).cmp(&tie(b))));
-        }
-        Order::Errors => by_key(rollouts, reverse, |rollout| Reverse(error_ppm(board, rollout))),
-    }
-}
-
-fn by_key<K: Ord>(rollouts: &mut [&Rollout], reverse: bool, key: impl Fn(&Rollout) -> K) {
+    let latest = latest_judgements(board);
+    let failing = |rollout: &Rollout| latest.get(&rollout.run).is_some_and(|evidence| fails(evidence));
     // Keys are computed once a row: some of them look at samples.
-    let mut keyed: Vec<(K, &Rollout)> = rollouts.iter().map(|rollout| (key(rollout), *rollout)).collect();
-    keyed.sort_by(|(a, x), (b, y)| {
-        let ordering = if reverse { b.cmp(a) } else { a.cmp(b) };
-        ordering.then_with(|| tie(x).cmp(&tie(y)))
-    });
+    let mut keyed: Vec<(Key, &Rollout)> =
+        rollouts.iter().map(|rollout| (Key::of(board, order, rollout, || failing(rollout)), *rollout)).collect();
+    keyed.sort_by(|(a, x), (b, y)| compare(order, reverse, (a, x), (b, y)));
     for (slot, (_, rollout)) in rollouts.iter_mut().zip(keyed) {
         *slot = rollout;
     }
+}
+
+/// What a row is sorted by, as far as the row alone does not say it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// Nothing but its texts.
+    Text,
+    Risk(Reverse<(u8, Tier, Ppm, Option<u64>)>),
+    Place(u32),
+    Since(Timestamp),
+    Share(Reverse<Ppm>),
+    Errors(Reverse<Option<u64>>),
+}
+
+impl Key {
+    pub(super) fn of(board: &Board, order: Order, rollout: &Rollout, failing: impl FnOnce() -> bool) -> Key {
+        match order {
+            Order::Risk => Key::Risk(Reverse(risk(board, rollout, failing))),
+            Order::Service | Order::Version => Key::Text,
+            Order::Environment => {
+                let environment = board.environment(&rollout.run.target.source, &rollout.environment);
+                Key::Place(environment.map_or(u32::MAX, |environment| environment.order))
+            }
+            Order::Age => Key::Since(rollout.since),
+            Order::Traffic => Key::Share(Reverse(exposure(rollout))),
+            Order::Errors => Key::Errors(Reverse(error_ppm(board, rollout))),
+        }
+    }
+}
+
+/// Which of two rows comes first; never equal for two targets.
+pub(super) fn compare(order: Order, reverse: bool, (a, x): (&Key, &Rollout), (b, y): (&Key, &Rollout)) -> Ordering {
+    let texts = || match order {
+        Order::Service => x.service.cmp(&y.service),
+        Order::Environment => x.environment.cmp(&y.environment),
+        Order::Version => compare_versions(shown(x), shown(y)),
+        Order::Risk | Order::Age | Order::Traffic | Order::Errors => Ordering::Equal,
+    };
+    let ordering = a.cmp(b).then_with(texts);
+    let ordering = if reverse { ordering.reverse() } else { ordering };
+    ordering.then_with(|| tie(x).cmp(&tie(y)))
 }
 
 fn tie(rollout: &Rollout) -> (&str, &str, &crate::model::Target) {
@@ -120,10 +140,10 @@ pub(super) fn tier(board: &Board, rollout: &Rollout) -> Tier {
 }
 
 /// Greater is more dangerous.
-fn risk(board: &Board, rollout: &Rollout, failing: bool) -> (u8, Tier, Ppm, Option<u64>) {
+fn risk(board: &Board, rollout: &Rollout, failing: impl FnOnce() -> bool) -> (u8, Tier, Ppm, Option<u64>) {
     let class = match rollout.phase {
         Phase::RollingBack => 9,
-        phase if phase.in_flight() && failing => 9,
+        phase if phase.in_flight() && failing() => 9,
         Phase::Degraded => 8,
         Phase::Failed => 7,
         Phase::Progressing => 6,
@@ -134,7 +154,7 @@ fn risk(board: &Board, rollout: &Rollout, failing: bool) -> (u8, Tier, Ppm, Opti
         Phase::Superseded => 1,
         Phase::Healthy => 0,
     };
-    let unsure = u8::from(!matches!(freshness(board, rollout), Freshness::Fresh) && rollout.phase.in_flight());
+    let unsure = u8::from(rollout.phase.in_flight() && !freshness(board, rollout).is_fresh());
     (class + unsure, tier(board, rollout), exposure(rollout), error_ppm(board, rollout))
 }
 

@@ -85,13 +85,14 @@ impl State {
 
     /// The backends have answered.
     pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
-        let (mut notes, mut missed) = (Vec::new(), Vec::new());
+        let (mut notes, mut missed, mut told) = (Vec::new(), Vec::new(), Vec::new());
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
         for (source, result) in results {
             match result {
                 Ok(answer) => {
                     accepted = true;
                     notes.push((source, answer.note));
+                    told.extend(answer.targets);
                 }
                 Err(NotDone::Refused(refusal)) => {
                     missed.push(format!("{source}: {refusal}"));
@@ -109,6 +110,7 @@ impl State {
         let Some(following) = self.commands.get_mut(id) else { return };
         following.doing = Doing::Following;
         following.notes = notes;
+        following.told = told;
         following.watched = now();
         following.missed.clone_from(&missed);
         match (unknown, accepted, refused) {

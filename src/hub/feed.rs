@@ -100,7 +100,7 @@ impl Feed {
             scopes.entry(scope).or_default();
         }
         for (scope, entity) in board.entities() {
-            scopes.entry(scope).or_default().push(Body::Upsert(entity.clone()));
+            scopes.entry(scope).or_default().push(Body::Upsert(entity));
         }
         let mut all: Vec<Scoped> = Vec::new();
         for (scope, rows) in scopes {

@@ -11,6 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 /// How long an effect is watched for being undone.
 const SIGHT: SignedDuration = SignedDuration::from_mins(10);
 
+/// A hold of at most so many targets is looked at with each change of one of them.
+const AT_ONCE: usize = 64;
+
 /// How long the effect of an action is waited for.
 const fn patience(action: Action) -> SignedDuration {
     match action {
@@ -56,6 +59,19 @@ const fn rank(stage: &Stage) -> u8 {
         Stage::Accepted | Stage::Unknown { .. } => 2,
         Stage::Observed => 3,
         _ => 4,
+    }
+}
+
+impl Following {
+    /// Can no row change what is known of it any more?
+    fn is_settled(&self, now: Timestamp) -> bool {
+        let seen = |at: Timestamp| now.duration_since(at) <= SIGHT;
+        let watched = self
+            .receipt
+            .stages
+            .last()
+            .is_some_and(|last| matches!(last.stage, Stage::Effective { .. }) && seen(last.at));
+        self.doing == Doing::Done && !watched
     }
 }
 
@@ -118,18 +134,30 @@ impl State {
 
     /// Something about a target changed: looks at every command that is about it.
     pub fn touch(&mut self, target: &Target) {
-        let concerned = |following: &Following| {
-            let subject = &following.receipt.command.subject;
-            matches!(subject, Subject::Scope { .. } | Subject::Hold { .. }) || self.target(subject) == Some(target)
-        };
-        let all = self.commands.iter().filter(|(_, following)| concerned(following));
-        let ids: Vec<(CommandId, Doing)> = all.map(|(id, following)| (id.clone(), following.doing)).collect();
+        let (commands, now) = (&self.commands, now());
+        self.live.retain(|id| commands.get(id).is_some_and(|following| !following.is_settled(now)));
+        let all = self.live.iter().filter_map(|id| Some((id, self.commands.get(id)?)));
+        let concerned = all.filter(|(_, following)| self.concerns(following, target));
+        let ids: Vec<(CommandId, Doing)> = concerned.map(|(id, following)| (id.clone(), following.doing)).collect();
         for (id, doing) in ids {
             match doing {
                 Doing::Following => self.evaluate(&id),
                 Doing::Done => self.look_back(&id),
                 Doing::Reading | Doing::Recording | Doing::Executing => {}
             }
+        }
+    }
+
+    fn concerns(&self, following: &Following, target: &Target) -> bool {
+        match &following.receipt.command.subject {
+            // One that stops thousands is looked at once a second, not with each of their rows.
+            Subject::Scope { .. } => following.receipt.targets.len() <= AT_ONCE,
+            Subject::Hold { .. } => true,
+            Subject::Deployment { source, service, environment, .. } => {
+                let row = self.board.rollout(target).filter(|row| row.run.target.source == *source);
+                row.is_some_and(|row| row.service == *service && row.environment == *environment)
+            }
+            subject => self.target(subject) == Some(target),
         }
     }
 
@@ -143,7 +171,13 @@ impl State {
     }
 
     pub fn unfinished(&self) -> impl Iterator<Item = (&CommandId, &Following)> {
-        self.commands.iter().filter(|(_, following)| following.doing == Doing::Following)
+        let live = self.live.iter().filter_map(|id| self.commands.get_key_value(id));
+        live.filter(|(_, following)| following.doing == Doing::Following)
+    }
+
+    /// Is anything waited for that time alone may bring?
+    pub fn is_waiting(&self) -> bool {
+        self.unfinished().next().is_some()
     }
 
     /// How far is it now?
@@ -265,7 +299,13 @@ impl State {
             holds.push(hold);
         }
         let targets = holds.iter().flat_map(|hold| hold.targets.iter().map(|target| self.held(hold, target)));
-        let targets: Vec<TargetResult> = targets.collect();
+        // Marks come one by one: what the backend told of is awaited, too.
+        let is_shown = |hold: &Hold, told: &HoldTarget| hold.targets.iter().any(|of| of.run.target == told.run.target);
+        let awaited = holds.iter().flat_map(|hold| {
+            let told = following.told.iter().filter(|told| told.run.target.source == hold.source);
+            told.filter(|told| !is_shown(hold, told)).map(|told| self.held(hold, told))
+        });
+        let targets: Vec<TargetResult> = targets.chain(awaited).collect();
         let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
         let ids = ids.join(", ");
         let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
@@ -280,7 +320,7 @@ impl State {
             following.missed.iter().for_each(|missed| why = format!("{why}; {missed}"));
             Stage::Failed { why }
         } else {
-            effective(format!("hold {ids}: {} rollouts stand still, new ones wait", targets.len()))
+            effective(format!("hold {ids}: {} rollouts stand still", targets.len()))
         };
         (stage, targets)
     }

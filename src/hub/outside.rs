@@ -121,6 +121,7 @@ impl State {
         let doing = if stage.is_final() { Doing::Done } else { Doing::Following };
         let notes = sources.into_iter().map(|source| (source, None)).collect();
         let following = Following { before, notes, ..Following::new(receipt, doing) };
+        self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match stage {
             Stage::Requested | Stage::Sent => {
@@ -141,7 +142,7 @@ impl State {
         }
     }
 
-    /// Records what a backend tells of by itself.
+    /// Records what a backend tells of by itself: what [`is_observed`].
     pub fn observe(&mut self, entity: &Entity) {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
@@ -210,6 +211,11 @@ fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deplo
             )
     });
     sent.max_by_key(|receipt| receipt.stages.first().map(|record| record.at)).map(|receipt| receipt.id.clone())
+}
+
+/// Is a new row of that sort recorded?
+pub(super) const fn is_observed(entity: &Entity) -> bool {
+    matches!(entity, Entity::Evidence(_) | Entity::Hold(_) | Entity::Deployment(_))
 }
 
 /// The target that a row is about: commands on it may have moved.

@@ -21,7 +21,7 @@ impl State {
                 self.tasks.spawn(async move { Done::Inspected { result: inspect(orchestrator, run).await, answer } });
                 return;
             }
-            Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity.clone()).collect()),
+            Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity).collect()),
             Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
             Query::VerifyLedger => {
                 let ledger = self.settings.ledger.clone();

@@ -7,11 +7,11 @@ use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, EntityRef, LinkState, Receipt, Refusal, RefusalKind, Reply,
+    Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
     Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -44,6 +44,8 @@ pub(super) struct Following {
     pub waiters: Vec<Answer>,
     /// What each backend said to it.
     pub notes: Vec<(SourceId, Option<String>)>,
+    /// What each backend said of each target of a scope.
+    pub told: Vec<HoldTarget>,
     /// Backends that did not take it, and why, where others did.
     pub missed: Vec<String>,
     /// A later command took its place before it was sent.
@@ -61,6 +63,7 @@ impl Following {
             authorized: None,
             waiters: Vec::new(),
             notes: Vec::new(),
+            told: Vec::new(),
             missed: Vec::new(),
             superseded: None,
             watched: now(),
@@ -103,6 +106,8 @@ pub(super) struct State {
     pub board: Board,
     pub feed: Feed,
     pub commands: BTreeMap<CommandId, Following>,
+    /// Those of them that a change of a row may still move.
+    pub live: BTreeSet<CommandId>,
     pub tasks: JoinSet<Done>,
     /// History rows told since the board was last trimmed.
     pub untrimmed: usize,
@@ -208,12 +213,7 @@ impl State {
     /// Drops the oldest history and the oldest finished commands.
     pub fn trim(&mut self) {
         self.untrimmed = 0;
-        let own = self.own();
-        let scopes: Vec<(EntityRef, Scope)> =
-            self.board.entities().map(|(scope, e)| (e.key(), scope.clone())).collect();
-        let scopes: BTreeMap<_, _> = scopes.into_iter().collect();
-        for key in self.board.trim() {
-            let scope = scopes.get(&key).cloned().unwrap_or_else(|| own.clone());
+        for (scope, key) in self.board.trim() {
             self.feed.publish(Scoped { scope, body: Body::Remove(key) }, now());
         }
         let mut done: Vec<(Timestamp, CommandId)> = self

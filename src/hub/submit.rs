@@ -40,6 +40,7 @@ impl State {
         let run = subject_run(&receipt.command.subject).cloned();
         let mut following = Following::new(receipt, Doing::Reading);
         following.waiters.push(answer);
+        self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match run {
             Some(run) if !reduces => self.read(id, run),

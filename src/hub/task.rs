@@ -2,13 +2,13 @@
 
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
-use super::outside::target_of;
+use super::outside::{is_observed, target_of};
 use super::state::{Doing, Done, State, now};
 use crate::board::Board;
 use crate::integration::orchestrator::Orchestrator;
 use crate::model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
 use futures::StreamExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -53,7 +53,8 @@ impl HubTask {
     ) -> HubTask {
         let feed = Feed::new(settings.id.clone(), settings.epoch, settings.ring, settings.lag);
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
-        let state = State { settings, orchestrators, board, feed, commands, tasks, untrimmed: 0 };
+        let live = BTreeSet::new();
+        let state = State { settings, orchestrators, board, feed, commands, live, tasks, untrimmed: 0 };
         HubTask { state, urgent, ordinary }
     }
 
@@ -75,7 +76,7 @@ impl HubTask {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = state.unfinished().next().is_some();
+            let waiting = state.is_waiting();
             tokio::select! {
                 biased;
                 request = urgent.recv() => match request {
@@ -181,8 +182,7 @@ impl State {
     fn told(&mut self, scoped: Scoped) {
         let target = match &scoped.body {
             Body::Upsert(entity) => {
-                let new = self.board.scope(&entity.key()).is_none();
-                if new {
+                if is_observed(entity) && self.board.scope(&entity.key()).is_none() {
                     self.observe(entity);
                 }
                 if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {

@@ -70,6 +70,7 @@ async fn a_canary_is_promoted_step_by_step_and_in_full() {
     let proof = deck.does(Action::Promote, "shop").await;
     assert!(proof.contains("at step 4 of 4") && proof.contains("candidate 1.1: 3 of 3 pods ready"), "{proof}");
     assert_eq!(pods(&namespace), [("1.0".to_owned(), 2), ("1.1".to_owned(), 3)]);
+    deck.row("shop", "its last pause", |row| row.phase == Phase::Paused && row.step == Some(3)).await;
     let proof = deck.does(Action::PromoteFull, "shop").await;
     assert!(proof.contains("finished; stable 1.1: 5 of 5"), "{proof}");
     assert_eq!(pods(&namespace), [("1.1".to_owned(), 5)]);
@@ -166,8 +167,9 @@ async fn an_abort_right_after_promote_full_holds_which_the_official_one_does_not
     assert!(matches!(abort.stage(), Stage::Effective { .. }), "{}", story(&abort));
     let full = deck.end_of(&full).await;
     assert!(matches!(full.stage(), Stage::Superseded { .. }), "{}", story(&full));
-    assert_eq!(pods(&ours), [("1.0".to_owned(), 5)]);
     deck.at("shop", Phase::Aborted).await;
+    // What the controller had begun for the full promotion is taken back.
+    until("all pods of 1.0 and no other", async || (pods(&ours) == [("1.0".to_owned(), 5)]).then_some(())).await;
     assert_eq!(ours.get("rollout/shop")["status"]["abort"], true);
     changed(&ours);
 }
@@ -299,9 +301,12 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
         assert!(words.contains(&(wanted.0.to_owned(), wanted.1)), "{words:?}");
     }
     assert!(!words.iter().any(|(name, _)| name == "calm"), "{words:?}");
-    let seen =
-        until("the other hub to see it", async || held(&bert.board().await).first().map(|hold| (*hold).clone())).await;
-    assert_eq!((seen.owner.as_str(), seen.targets.iter().filter(|target| target.held).count()), ("anna", 2));
+    let both = |hold: &&&Hold| hold.targets.iter().filter(|target| target.held).count() == 2;
+    let seen = until("the other hub to see both", async || {
+        held(&bert.board().await).iter().find(both).map(|hold| (*hold).clone())
+    })
+    .await;
+    assert_eq!((seen.owner.as_str(), seen.targets.len()), ("anna", 3), "what could not be held is told, too");
     // The same again is the same hold, and nothing goes on past it.
     let again = anna.submit(Action::Hold, scope, "hold-again").await.unwrap();
     anna.end_of(&again).await;

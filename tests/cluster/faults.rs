@@ -1,8 +1,8 @@
 //! What stands between us and the API server fails: the view is old and says so, nothing that raises
 //! exposure is taken, nothing is done twice, and afterwards it is the server's again.
 
-use super::desk::Desk;
 use super::proxy::{Fault, Proxy};
+use super::rig::Deck;
 use super::{Namespace, canary, deployment, until};
 use flightdeck::board::{Board, freshness};
 use flightdeck::model::{Action, Phase, Rollout, Stage};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The desk's own picture, links included.
-async fn board(desk: &Desk) -> Board {
+async fn board(desk: &Deck) -> Board {
     let mut subscription = desk.hub.subscribe(None).await.expect("a hub");
     let mut board = Board::default();
     while let Some(Some(envelope)) = subscription.next().now_or_never() {
@@ -20,11 +20,11 @@ async fn board(desk: &Desk) -> Board {
     board
 }
 
-async fn fresh(desk: &Desk, row: &Rollout) -> bool {
+async fn fresh(desk: &Deck, row: &Rollout) -> bool {
     freshness(&board(desk).await, row).is_fresh()
 }
 
-async fn becomes(desk: &Desk, row: &Rollout, wanted: bool) {
+async fn becomes(desk: &Deck, row: &Rollout, wanted: bool) {
     let what = if wanted { "the view to be live" } else { "the view to be stale" };
     until(what, async || (fresh(desk, row).await == wanted).then_some(())).await;
 }
@@ -42,9 +42,9 @@ fn seen(shop: &Rollout, web: &Rollout) -> (Value, Value) {
     (json!(shop.step), json!(wanted))
 }
 
-async fn agrees(desk: &Desk, namespace: &Namespace) {
+async fn agrees(desk: &Deck, namespace: &Namespace) {
     until("the view to equal the server's", async || {
-        let (shop, web) = (desk.row("shop").await?, desk.row("web").await?);
+        let (shop, web) = (desk.find("shop").await?, desk.find("web").await?);
         (seen(&shop, &web) == truth(namespace)).then_some(())
     })
     .await;
@@ -59,15 +59,16 @@ async fn every_fault_of_the_connection_passes() {
     namespace.apply(&canary("shop", "1", &steps));
     namespace.apply(&deployment("web", "1"));
     let proxy = Proxy::start("operator").await;
-    let desk = Desk::open("ann", proxy.before(namespace.settings("operator")));
-    desk.sees("shop", "healthy", |row| row.phase == Phase::Healthy).await;
-    desk.sees("web", "healthy", |row| row.phase == Phase::Healthy).await;
+    let desk = Deck::over(proxy.before(namespace.settings("operator")), "ann");
+    desk.row("shop", "healthy", |row| row.phase == Phase::Healthy).await;
+    desk.row("web", "healthy", |row| row.phase == Phase::Healthy).await;
     namespace.set_version("rollout/shop", "2");
-    desk.sees("shop", "paused", |row| row.phase == Phase::Paused && row.awaits_human()).await;
+    desk.row("shop", "paused", |row| row.phase == Phase::Paused && row.awaits_human()).await;
 
     let mut replicas = 3;
-    for fault in [Fault::Drop, Fault::HalfOpen, Fault::Answer(500), Fault::Answer(429), Fault::Answer(410), Fault::Html] {
-        let row = desk.row("shop").await.expect("a row");
+    for fault in [Fault::Drop, Fault::HalfOpen, Fault::Answer(500), Fault::Answer(429), Fault::Answer(410), Fault::Html]
+    {
+        let row = desk.find("shop").await.expect("a row");
         becomes(&desk, &row, true).await;
         proxy.fails(fault);
         // A watch that is open lives on until it is cut: what matters is that nothing is believed
@@ -77,14 +78,13 @@ async fn every_fault_of_the_connection_passes() {
         if matches!(fault, Fault::Drop | Fault::HalfOpen) {
             becomes(&desk, &row, false).await;
         }
-        let refused = desk.act(Action::Promote, &row).await;
+        let refused = desk.send(Action::Promote, &row, &format!("promote-{replicas}")).await;
         let changed = namespace.get("rollout/shop")["status"]["currentStepIndex"].clone();
         assert!(refused.is_err(), "{fault:?}: nothing that raises exposure is taken: {refused:?}");
         assert_eq!(changed, json!(row.step), "{fault:?}: nothing was done");
         proxy.fails(Fault::None);
         agrees(&desk, &namespace).await;
     }
-    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,48 +95,47 @@ async fn no_command_is_carried_out_twice() {
         {"setWeight": 80}, {"pause": {}}]);
     namespace.apply(&canary("shop", "1", &steps));
     let proxy = Proxy::start("operator").await;
-    let desk = Desk::open("ann", proxy.before(namespace.settings("operator")));
-    desk.sees("shop", "healthy", |row| row.phase == Phase::Healthy).await;
+    let desk = Deck::over(proxy.before(namespace.settings("operator")), "ann");
+    desk.row("shop", "healthy", |row| row.phase == Phase::Healthy).await;
     namespace.set_version("rollout/shop", "2");
     let paused = |step: u32| move |row: &Rollout| row.step == Some(step) && row.awaits_human();
-    let row = desk.sees("shop", "paused at its first step", paused(1)).await;
+    let row = desk.row("shop", "paused at its first step", paused(1)).await;
 
     // Twice at the server: its tests let only the first through, and one step is what was meant.
     proxy.fails(Fault::Twice);
-    drop(desk.act(Action::Promote, &row).await);
+    drop(desk.send(Action::Promote, &row, "1").await);
     proxy.fails(Fault::None);
-    let row = desk.sees("shop", "paused at its second step", paused(3)).await;
+    let row = desk.row("shop", "paused at its second step", paused(3)).await;
 
     // The answer is lost: unknown, never sent again, and then seen.
     proxy.fails(Fault::CutAnswer);
     let before = namespace.changes_by("operator").len();
-    let receipt = desk.act(Action::Promote, &row).await.expect("it may have been carried out");
+    let receipt = desk.send(Action::Promote, &row, "2").await.expect("it may have been carried out");
     assert!(
         receipt.stages.iter().any(|record| matches!(record.stage, Stage::Unknown { .. })),
         "a lost answer is not an answer: {:?}",
         receipt.stages
     );
     proxy.fails(Fault::None);
-    let receipt = desk.settled(&receipt).await;
+    let receipt = desk.end_of(&receipt).await;
     assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{:?}", receipt.stages);
-    let row = desk.sees("shop", "paused at its third step", paused(5)).await;
+    let row = desk.row("shop", "paused at its third step", paused(5)).await;
     assert_eq!(namespace.changes_by("operator").len(), before + 1, "sent once");
 
     // It never arrived: unknown as well, for nobody can tell; and nothing happened.
     proxy.fails(Fault::CutRequest);
-    let receipt = desk.act(Action::Promote, &row).await.expect("nobody can tell");
+    let receipt = desk.send(Action::Promote, &row, "3").await.expect("nobody can tell");
     assert!(matches!(receipt.stage(), Stage::Unknown { .. }), "{:?}", receipt.stages);
     assert_eq!(namespace.changes_by("operator").len(), before + 1, "nothing arrived");
 
     // Slow: it is waited for, and done once.
     proxy.fails(Fault::None);
-    let row = desk.sees("shop", "still at its third step", paused(5)).await;
+    let row = desk.row("shop", "still at its third step", paused(5)).await;
     proxy.fails(Fault::Delay(Duration::from_secs(3)));
-    drop(desk.act(Action::Promote, &row).await);
+    drop(desk.send(Action::Promote, &row, "4").await);
     proxy.fails(Fault::None);
-    desk.sees("shop", "paused at its last step", paused(7)).await;
+    desk.row("shop", "paused at its last step", paused(7)).await;
     assert_eq!(namespace.changes_by("operator").len(), before + 2, "sent once");
-    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -145,18 +144,16 @@ async fn an_abort_is_sent_though_the_view_is_old() {
     let namespace = Namespace::new("old-view");
     namespace.apply(&canary("shop", "1", &json!([{"setWeight": 20}, {"pause": {}}])));
     let proxy = Proxy::start("operator").await;
-    let desk = Desk::open("ann", proxy.before(namespace.settings("operator")));
-    desk.sees("shop", "healthy", |row| row.phase == Phase::Healthy).await;
+    let desk = Deck::over(proxy.before(namespace.settings("operator")), "ann");
+    desk.row("shop", "healthy", |row| row.phase == Phase::Healthy).await;
     namespace.set_version("rollout/shop", "2");
-    let row = desk.sees("shop", "paused", |row| row.phase == Phase::Paused && row.awaits_human()).await;
+    let row = desk.row("shop", "paused", |row| row.phase == Phase::Paused && row.awaits_human()).await;
     proxy.fails(Fault::Drop);
     becomes(&desk, &row, false).await;
     // Not reachable: said at once, nothing pretended.
-    let receipt = desk.act(Action::Abort, &row).await;
+    let receipt = desk.send(Action::Abort, &row, "5").await;
     let failed = receipt.as_ref().is_ok_and(|receipt| matches!(receipt.stage(), Stage::Failed { .. }));
     assert!(failed, "it could not be sent: {receipt:?}");
     proxy.fails(Fault::None);
-    let receipt = desk.done(Action::Abort, &row).await;
-    assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{:?}", receipt.stages);
-    desk.close().await;
+    desk.does(Action::Abort, "shop").await;
 }

@@ -5,8 +5,10 @@
 //! starts one and runs them.
 
 mod commands;
-mod polled;
+mod detail;
+mod faults;
 pub mod proxy;
+mod races;
 pub mod rig;
 mod watch;
 

@@ -1,6 +1,6 @@
 //! Several people at one rollout at once: what the receipts say is what happened.
 
-use super::desk::Desk;
+use super::rig::Deck;
 use super::{Namespace, canary, until};
 use flightdeck::model::{Action, Phase, Receipt, Refusal, Stage};
 use futures::future::join_all;
@@ -20,8 +20,8 @@ fn accepted(outcome: &Result<Receipt, Refusal>) -> Option<&Receipt> {
 async fn an_accepted_abort_is_never_overridden_by_what_was_pinned_before() {
     let namespace = Namespace::new("races");
     namespace.apply(&canary("shop", "0", &json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}])));
-    let people = ["ann", "ben", "cat", "dan", "eve", "fay", "gus", "hal"];
-    let desks: Vec<Desk> = people.iter().map(|name| Desk::open(name, namespace.settings("operator"))).collect();
+    let people: [&'static str; 8] = ["ann", "ben", "cat", "dan", "eve", "fay", "gus", "hal"];
+    let desks: Vec<Deck> = people.into_iter().map(|name| Deck::over(namespace.settings("operator"), name)).collect();
     let actions = [
         Action::Promote,
         Action::Pause,
@@ -41,22 +41,23 @@ async fn an_accepted_abort_is_never_overridden_by_what_was_pinned_before() {
                 && row.awaits_human()
                 && row.candidate().is_some_and(|arm| arm.version.as_str() == version)
         };
-        let rows = join_all(desks.iter().map(|desk| desk.sees("shop", "paused at its first step", is_new))).await;
+        let rows = join_all(desks.iter().map(|desk| desk.row("shop", "paused at its first step", is_new))).await;
         // Everybody has looked; now all act at once, in another order each round.
         let shift = round as usize;
         let racing = desks.iter().zip(&rows).enumerate().map(|(index, (desk, row))| {
             let action = actions[(index * 3 + shift) % actions.len()];
-            async move { (action, desk.act(action, row).await) }
+            let id = format!("{round}-{index}");
+            async move { (action, desk.send(action, row, &id).await) }
         });
         let outcomes = join_all(racing).await;
         let mut held = false;
         for ((action, outcome), desk) in outcomes.iter().zip(&desks) {
             if let Some(receipt) = accepted(outcome) {
-                let last = desk.settled(receipt).await;
+                let last = desk.end_of(receipt).await;
                 held |= *action == Action::Abort && matches!(last.stage(), Stage::Effective { .. });
-                told.push(format!("{round}: {} {}: {}", desk.actor.name, action.name(), last.stage().word()));
+                told.push(format!("{round}: {} {}: {}", desk.who, action.name(), last.stage().word()));
             } else if let Err(refusal) = outcome {
-                told.push(format!("{round}: {} {}: {refusal}", desk.actor.name, action.name()));
+                told.push(format!("{round}: {} {}: {refusal}", desk.who, action.name()));
             }
         }
         let aborted = outcomes.iter().any(|(action, outcome)| *action == Action::Abort && accepted(outcome).is_some());
@@ -84,14 +85,11 @@ async fn an_accepted_abort_is_never_overridden_by_what_was_pinned_before() {
         ]);
         assert!(!serving.contains(&super::image(&version)), "round {round}: nobody meets {version}: {serving}");
         // The next round begins from a settled rollout.
-        let row = desks[0].sees("shop", "settled", |row| !row.phase.in_flight()).await;
+        let row = desks[0].row("shop", "settled", |row| !row.phase.in_flight()).await;
         if row.phase != Phase::Healthy {
-            desks[0].done(Action::Rollback, &row).await;
-            desks[0].sees("shop", "healthy again", |row| row.phase == Phase::Healthy).await;
+            desks[0].does(Action::Rollback, "shop").await;
+            desks[0].row("shop", "healthy again", |row| row.phase == Phase::Healthy).await;
         }
     }
     println!("{}", told.join("\n"));
-    for desk in desks {
-        desk.close().await;
-    }
 }

@@ -5,6 +5,7 @@ use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::integration::orchestrator::Orchestrator;
+use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::ledger::Ledger;
 use flightdeck::model::*;
 use std::sync::Arc;
@@ -39,12 +40,36 @@ pub fn story(receipt: &Receipt) -> String {
 impl Deck {
     /// A hub of that person over the namespace, as that user of the cluster.
     pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
+        Deck::over(namespace.settings(user), who)
+    }
+
+    /// A hub of that person over that source.
+    pub fn over(source: KubernetesSettings, who: &'static str) -> Deck {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
-        let orchestrator: Arc<dyn Orchestrator> = super::polled::orchestrator(namespace.settings(user)).await;
+        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
-        Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
+        let deck = Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir };
+        deck.live().await;
+        deck
+    }
+
+    /// Waits until every watch of the source is live: what raises exposure is refused before.
+    async fn live(&self) {
+        let mut board = Board::default();
+        let mut updates = self.hub.subscribe(None).await.expect("the hub runs");
+        let all = async {
+            while let Some(envelope) = updates.next().await {
+                board.apply(&envelope.scoped);
+                let source = SourceId::from("test");
+                let links: Vec<_> = board.links().filter(|(scope, _)| scope.source == source).collect();
+                if links.len() > 4 && links.iter().all(|(_, state)| matches!(state, LinkState::Live { .. })) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), all).await.expect("all watches live within 60 s");
     }
 
     pub async fn board(&self) -> Vec<Entity> {

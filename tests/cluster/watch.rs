@@ -1,12 +1,12 @@
 //! The watch of a real API server: what a board holds equals what the server has.
 
 use super::proxy::{Fault, Proxy};
-use super::{Namespace, blue_green, canary, client, daemon_set, deployment, stateful_set};
+use super::{Namespace, blue_green, canary, daemon_set, deployment, stateful_set};
 use flightdeck::board::Board;
-use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings, WorkloadKind};
+use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::integration::orchestrator::{InspectError, Orchestrator as _};
 use flightdeck::model::{
-    Action, ArmRole, DeploymentOutcome, Entity, LinkState, Phase, Ppm, Rollout, Run, Scope, Scoped, SourceId, Wait,
+    Action, ArmRole, DeploymentOutcome, LinkState, Phase, Ppm, Rollout, Run, Scope, Scoped, SourceId, Wait,
 };
 use futures::StreamExt as _;
 use futures::stream::BoxStream;

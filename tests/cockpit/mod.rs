@@ -5,6 +5,7 @@ mod commands;
 mod confirmations;
 mod deck;
 mod keymap;
+mod order;
 mod pages;
 mod palette;
 mod replay;

@@ -214,6 +214,147 @@ fn the_raw_object_is_asked_for_and_shown() {
     assert_eq!(page.live.raw.len(), 1, "what was read before stays");
 }
 
+fn revision(revision: &str, role: Option<ArmRole>, diff: &[&str]) -> Revision {
+    Revision {
+        revision: revision.to_owned(),
+        version: "1.0.0".into(),
+        at: None,
+        cause: None,
+        role,
+        diff: diff.iter().map(|line| (*line).to_owned()).collect(),
+    }
+}
+
+/// What a backend answers that says nothing by itself.
+fn detail(service: &str) -> Detail {
+    let mut detail = Detail {
+        rollout: row(service, Phase::Progressing),
+        instances: Vec::new(),
+        notes: vec![Note {
+            id: "e1".into(),
+            run: run(service),
+            at: start(),
+            who: "kubelet".into(),
+            text: "Pulled".into(),
+        }],
+        evidence: Vec::new(),
+        receipts: Vec::new(),
+        groups: Vec::new(),
+        analyses: Vec::new(),
+        history: vec![
+            revision("4", Some(ArmRole::Candidate), &[]),
+            revision("3", None, &["-a", "+b"]),
+            revision("2", Some(ArmRole::Stable), &["-a", "+c", " d", " e"]),
+        ],
+        gaps: Vec::new(),
+        raw: serde_json::json!({"kind": "Rollout"}),
+    };
+    let Entity::Instance(pod) = instance("shop/pod-1", service) else { unreachable!() };
+    detail.instances.push(*pod);
+    detail
+}
+
+/// Answers the only question that was asked since the last look.
+#[track_caller]
+fn answer(desk: &mut Desk, reply: Result<Reply, String>) {
+    let asked = desk.asked();
+    let [(token, Query::Inspect { .. })] = asked.as_slice() else { panic!("{asked:?}") };
+    desk.send(Event::Reply { token: *token, reply: reply.map(Box::new) });
+}
+
+fn opened() -> Desk {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    desk.keys("enter");
+    answer(&mut desk, Ok(Reply::Detail(Box::new(detail("checkout")))));
+    desk
+}
+
+#[test]
+fn what_is_not_told_is_asked_for_when_a_rollout_is_opened() {
+    let desk = opened();
+    let shown: Vec<_> = rows::instance_window(&desk.state).rows.iter().map(|row| row.id.clone()).collect();
+    assert_eq!(shown, ["shop/pod-1"]);
+    assert_eq!(rows::notes(&desk.state, &run("checkout"))[0].text, "Pulled");
+    assert_eq!(rows::panels(&desk.state), [P::Instances, P::Events, P::Evidence, P::History, P::Receipts]);
+    let mut told = Desk::new();
+    told.upsert(instance("i-1", "checkout"));
+    told.select("checkout");
+    told.keys("enter");
+    assert!(told.asked().is_empty(), "who tells everything by itself is not asked");
+    assert_eq!(rows::panels(&told.state), [P::Instances, P::Events, P::Evidence, P::Receipts]);
+}
+
+#[test]
+fn it_is_asked_again_when_the_row_changes_and_while_it_moves() {
+    let mut desk = opened();
+    desk.upsert(rollout("checkout", Phase::Paused));
+    assert!(desk.asked().is_empty(), "not more often than every two seconds");
+    desk.wait(2_000);
+    desk.send(Event::Wake);
+    answer(&mut desk, Ok(Reply::Detail(Box::new(detail("checkout")))));
+    desk.wait(9_999);
+    desk.send(Event::Wake);
+    assert!(desk.asked().is_empty());
+    desk.wait(1);
+    desk.send(Event::Wake);
+    answer(&mut desk, Err("timed out".to_owned()));
+    assert_eq!(rows::gaps(&desk.state), ["not read: timed out"]);
+    assert_eq!(rows::instances(&desk.state).len(), 1, "what was read before stays");
+    desk.keys("esc");
+    desk.wait(60_000);
+    desk.send(Event::Wake);
+    assert!(desk.asked().is_empty(), "nobody looks at it");
+    let mut settled = opened();
+    settled.upsert(rollout("checkout", Phase::Healthy));
+    settled.wait(2_000);
+    settled.send(Event::Wake);
+    answer(&mut settled, Ok(Reply::Detail(Box::new(detail("checkout")))));
+    settled.wait(600_000);
+    settled.send(Event::Wake);
+    assert!(settled.asked().is_empty(), "what stands still is not asked for again");
+}
+
+#[test]
+fn a_lost_server_is_asked_when_it_is_back() {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.keys("enter");
+    assert!(desk.asked().is_empty());
+    desk.connect(0, "local");
+    answer(&mut desk, Ok(Reply::Detail(Box::new(detail("checkout")))));
+}
+
+#[test]
+fn revisions_are_compared_one_after_the_other() {
+    let mut desk = opened();
+    desk.key("d");
+    let compared = |desk: &Desk| rows::compared(&desk.state).map(|one| one.revision.clone());
+    assert_eq!(compared(&desk).as_deref(), Some("2"), "stable first: an undo goes back to it");
+    answer(&mut desk, Ok(Reply::Detail(Box::new(detail("checkout")))));
+    assert_eq!(rows::over_lines(&desk.state), ["-a", "+c", " d", " e"]);
+    for (key, expected) in [("j", "2"), ("k", "3"), ("k", "4"), ("k", "4"), ("j", "3"), ("G", "3")] {
+        desk.key(key);
+        assert_eq!(compared(&desk).as_deref(), Some(expected), "{key}");
+    }
+    desk.key("esc");
+    assert_eq!((desk.state.page, compared(&desk)), (Page::Rollout, None));
+    desk.keys("d tab");
+    assert_eq!(compared(&desk), None, "another panel takes its place");
+    let mut outside = Desk::new();
+    outside.select("checkout");
+    outside.key("d");
+    assert_eq!(outside.notice(), "`d` does nothing on this page; ? shows what does");
+}
+
+#[test]
+fn pods_have_no_output_here() {
+    let mut desk = opened();
+    desk.key("l");
+    assert_eq!(desk.notice(), "output: this backend tells no output of its instances");
+}
+
 #[test]
 fn an_opened_run_whose_place_was_taken_acts_on_nothing() {
     let mut desk = Desk::new();

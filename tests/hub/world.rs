@@ -309,7 +309,7 @@ impl Orchestrator for World {
         if lost && result.is_ok() {
             return Err(NotDone::Unknown { why: "the line was cut".into() });
         }
-        Ok(Accepted { note: result? })
+        Ok(Accepted { note: result?, ..Accepted::default() })
     }
 
     fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, _: Timestamp) -> Stage {

@@ -75,7 +75,7 @@ pub fn layout(state: &State) -> Layout {
             free.border();
             layout.heading = Some(free.take(1));
             // Room below the last row shows more of the selected one.
-            let rows = match rows::deck_targets(state).len() {
+            let rows = match rows::deck_list(state).len() {
                 0 => u16::MAX,
                 rows => u16::try_from(rows).unwrap_or(u16::MAX),
             };

@@ -13,6 +13,7 @@ mod input;
 pub mod keymap;
 pub mod keys;
 pub mod layout;
+mod lists;
 mod live;
 mod motion;
 mod pages;

@@ -6,6 +6,7 @@ use super::layout::{layout, over_text};
 use super::live;
 use super::rows::{self, scrolled};
 use super::state::{Cursor, DeckPanel, Over, Overlay, Page, RolloutPanel, State};
+use crate::board::About;
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +65,18 @@ pub(super) fn motion(state: &mut State, by: Motion) {
         (_, Page::Deck) if state.deck.panel == DeckPanel::Needs => {
             let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
             let list = rows::attention(state);
-            state.deck.needs = list_step(&state.deck.needs, list, |entry| &entry.subject, height, by);
+            let key = |index| list.get(index).map(About::subject);
+            state.deck.needs = list_step(&state.deck.needs, rows::needs_position(state), list.len(), key, height, by);
         }
         (_, Page::Deck) => {
-            let list = rows::deck_targets(state);
-            state.deck.cursor = list_step(&state.deck.cursor, list, |target| target, height, by);
+            let list = rows::deck_list(state);
+            let key = |index| list.get(index).cloned();
+            state.deck.cursor = list_step(&state.deck.cursor, rows::deck_position(state), list.len(), key, height, by);
         }
         (_, Page::Approvals) => {
             let list = rows::approval_ids(state);
-            state.approvals.cursor = list_step(&state.approvals.cursor, list, |id| id, height, by);
+            let (at, key) = (state.approvals.cursor.position(list, |id| id), |index: usize| list.get(index).cloned());
+            state.approvals.cursor = list_step(&state.approvals.cursor, at, list.len(), key, height, by);
         }
         (_, Page::Rollout) => rollout(state, height, by),
         (_, Page::Logs) => {
@@ -94,7 +98,9 @@ fn rollout(state: &mut State, height: usize, by: Motion) {
         over(state, by);
     } else if panel == RolloutPanel::Instances {
         let list = rows::instances(state);
-        let cursor = list_step(&page.instance, &list, |row| &row.id, height, by);
+        let at = page.instance.position(&list, |row| &row.id);
+        let key = |index: usize| list.get(index).map(|row| row.id.clone());
+        let cursor = list_step(&page.instance, at, list.len(), key, height, by);
         if let Some(page) = &mut state.rollout {
             page.instance = cursor;
         }
@@ -139,27 +145,27 @@ fn text(top: usize, len: usize, height: usize, by: Motion) -> usize {
     top.min(last).saturating_add_signed(by.rows(height)).min(last)
 }
 
-/// The cursor of a list after a motion.
-fn list_step<T, K: Clone + PartialEq>(
+/// The cursor of a list of so many rows after a motion; `at`: where it is, `key`: what is there.
+fn list_step<K: Clone>(
     cursor: &Cursor<K>,
-    list: &[T],
-    key: impl Fn(&T) -> &K,
+    at: Option<usize>,
+    len: usize,
+    key: impl Fn(usize) -> Option<K>,
     height: usize,
     by: Motion,
 ) -> Cursor<K> {
-    let at = cursor.position(list, &key);
-    let top = scrolled(cursor.top, at, height, list.len());
-    let bottom = list.len().saturating_sub(1);
+    let top = scrolled(cursor.top, at, height, len);
+    let bottom = len.saturating_sub(1);
     let index = match (by, at) {
         // Below the last row there is nothing to select.
-        (Motion::Screen(row), _) if top + row >= list.len() => return cursor.clone(),
+        (Motion::Screen(row), _) if top + row >= len => return cursor.clone(),
         (Motion::Screen(row), _) => top + row,
         (by, Some(at)) => at.saturating_add_signed(by.rows(height)).min(bottom),
         // The row is gone: the first step goes to where it was, so that nothing is skipped unseen.
         (Motion::By(_), None) => cursor.index.min(bottom),
         (by, None) => cursor.index.min(bottom).saturating_add_signed(by.rows(height)).min(bottom),
     };
-    let selected = list.get(index).map(|row| key(row).clone());
-    let top = scrolled(top, selected.is_some().then_some(index), height, list.len());
+    let selected = key(index);
+    let top = scrolled(top, selected.is_some().then_some(index), height, len);
     Cursor { key: selected.or_else(|| cursor.key.clone()), index, top }
 }

@@ -7,7 +7,7 @@ use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
 use super::{ConnectionState, Effect, live, rows};
-use crate::board::AttentionSubject;
+use crate::board::{About, AttentionSubject};
 use crate::model::{Approval, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,11 +30,8 @@ pub(super) fn filter(state: &mut State, text: &str) {
     // A person who filters looks for something: what matches first is selected, unless what was
     // selected matches too.
     match state.page {
-        Page::Deck => {
-            let list = rows::deck_targets(state);
-            if state.deck.cursor.position(list, |target| target).is_none() {
-                state.deck.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
-            }
+        Page::Deck if rows::deck_position(state).is_none() => {
+            state.deck.cursor = Cursor { key: rows::deck_list(state).get(0).cloned(), ..Cursor::default() };
         }
         Page::Approvals => {
             let list = rows::approval_ids(state);
@@ -52,11 +49,11 @@ pub(super) fn select_first(state: &mut State) {
     match state.page {
         Page::Deck => {
             if state.deck.cursor.key.is_none() {
-                state.deck.cursor.key = rows::deck_targets(state).first().cloned();
+                state.deck.cursor.key = rows::deck_list(state).get(0).cloned();
                 state.visible_changed |= state.deck.cursor.key.is_some();
             }
             if state.deck.needs.key.is_none() {
-                state.deck.needs.key = rows::attention(state).first().map(|entry| entry.subject.clone());
+                state.deck.needs.key = rows::attention(state).get(0).map(About::subject);
                 state.visible_changed |= state.deck.needs.key.is_some();
             }
         }

@@ -1,12 +1,12 @@
 //! The rows of each list: what matches, in which order, and the few that are on the screen.
-//! The order is computed once after a change; a frame costs what its rows cost.
+//! The order is kept in step with the rows; a frame costs what the rows on it cost.
 
 use super::ConnectionState;
 use super::layout::layout;
-use super::state::{Connection, Cursor, DeckList, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
-use crate::board::{self, Attention, AttentionSubject, Filter, Freshness};
+use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
+use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, List, Needs, Wanted};
 use crate::model::{
-    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Phase, Receipt, Revision,
+    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Receipt, Revision,
     Rollout, Run, Subject, Target,
 };
 use std::cmp::Reverse;
@@ -54,26 +54,28 @@ pub struct ApprovalRow<'a> {
 }
 
 /// What needs a person, most dangerous first.
-pub fn attention(state: &State) -> &[Attention] {
-    state.attention.get(|| board::rank(&state.board, state.now))
+pub fn attention(state: &State) -> &Needs {
+    state.attention.get(|| Needs::of(&state.board, state.now))
 }
 
-/// The Deck's targets in the order of its list.
-pub fn deck_targets(state: &State) -> &[Target] {
-    &deck_list(state).targets
-}
-
-fn deck_list(state: &State) -> &DeckList {
+/// The Deck's list.
+pub fn deck_list(state: &State) -> &List {
     state.deck.list.get(|| {
-        let wanted = |rollout: &&Rollout| {
-            !state.deck.in_flight_only || !matches!(rollout.phase, Phase::Healthy | Phase::Superseded)
-        };
-        let filter = Filter::parse(&state.deck.filter);
-        let mut rollouts = filter.select(state.board.rollouts().filter(wanted));
-        board::sort(&state.board, &mut rollouts, state.deck.order, state.deck.reverse);
-        let targets = rollouts.into_iter().map(|rollout| rollout.run.target.clone()).collect();
-        DeckList { targets, total: state.board.rollouts().count() }
+        let DeckPage { filter, order, reverse, in_flight_only, .. } = &state.deck;
+        let filter = Filter::parse(filter);
+        let wanted = Wanted { filter, in_flight_only: *in_flight_only, order: *order, reverse: *reverse };
+        List::of(&state.board, wanted)
     })
+}
+
+/// Where the Deck's selected row is; `None`: nothing is selected, or it is not in the list.
+pub(super) fn deck_position(state: &State) -> Option<usize> {
+    state.deck.cursor.key.as_ref().and_then(|target| deck_list(state).position(&state.board, target))
+}
+
+/// Where the selected entry of "Needs you" is.
+pub(super) fn needs_position(state: &State) -> Option<usize> {
+    state.deck.needs.key.as_ref().and_then(|subject| attention(state).position(&state.board, subject))
 }
 
 /// The Approvals page's ids in the order of its list: what is pending first, where most care is
@@ -133,31 +135,52 @@ pub(super) fn lost(connection: &Connection) -> Option<Freshness> {
     }
 }
 
+/// The first of the Deck's rows on the screen, and how many fit.
+pub(super) fn deck_view(state: &State) -> (usize, usize) {
+    let height = usize::from(layout(state).list.height);
+    (scrolled(state.deck.cursor.top, deck_position(state), height, deck_list(state).len()), height)
+}
+
+/// The first entry of "Needs you" on the screen, and how many fit.
+pub(super) fn needs_view(state: &State) -> (usize, usize) {
+    let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
+    (scrolled(state.deck.needs.top, needs_position(state), height, attention(state).len()), height)
+}
+
 /// The Deck's rows on the screen.
 #[must_use]
 pub fn deck(state: &State) -> Window<DeckRow<'_>> {
-    let list = deck_targets(state);
-    let height = usize::from(layout(state).list.height);
-    let total = deck_list(state).total;
-    window(list, &state.deck.cursor, height, total, |target| {
-        state.board.rollout(target).map(|rollout| DeckRow {
-            rollout,
-            marked: state.deck.marks.contains(target),
-            freshness: freshness(state, rollout),
-            own: state.own_command(&rollout.run),
-        })
-    })
+    let list = deck_list(state);
+    let (top, height) = deck_view(state);
+    let shown = list.from(top).take(height).filter_map(|target| state.board.rollout(target));
+    let rows = shown.map(|rollout| DeckRow {
+        rollout,
+        marked: state.deck.marks.contains(&rollout.run.target),
+        freshness: freshness(state, rollout),
+        own: state.own_command(&rollout.run),
+    });
+    Window {
+        rows: rows.collect(),
+        top,
+        selected: deck_position(state).map(|at| at - top),
+        matching: list.len(),
+        total: state.board.rollout_count(),
+    }
 }
 
 /// The entries of "Needs you" on the screen.
 #[must_use]
-pub fn needs(state: &State) -> Window<&Attention> {
+pub fn needs(state: &State) -> Window<Attention> {
     let list = attention(state);
-    let height = layout(state).needs.map_or(0, |area| usize::from(area.height));
-    let selected = state.deck.needs.position(list, |entry| &entry.subject);
-    let top = scrolled(state.deck.needs.top, selected, height, list.len());
-    let rows: Vec<_> = list.iter().skip(top).take(height).collect();
-    Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
+    let (top, height) = needs_view(state);
+    let shown = list.from(top).take(height);
+    Window {
+        rows: shown.filter_map(|about| board::describe(&state.board, about)).collect(),
+        top,
+        selected: needs_position(state).map(|at| at - top),
+        matching: list.len(),
+        total: list.len(),
+    }
 }
 
 /// The approvals on the screen.
@@ -321,7 +344,7 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
         Page::Deck => match state.deck.panel {
             super::state::DeckPanel::Rollouts => state.deck.cursor.key.as_ref().and_then(|target| {
                 // A row that a filter hides is not selected.
-                state.deck.cursor.position(deck_targets(state), |t| t)?;
+                deck_position(state)?;
                 state.board.rollout(target)
             }),
             super::state::DeckPanel::Needs => match state.deck.needs.key.as_ref()? {
@@ -357,8 +380,8 @@ pub fn selected_approval(state: &State) -> Option<&Approval> {
 pub fn hidden_marks(state: &State) -> usize {
     match state.page {
         Page::Deck => {
-            let shown = deck_targets(state).iter().filter(|target| state.deck.marks.contains(target)).count();
-            state.deck.marks.len() - shown
+            let list = deck_list(state);
+            state.deck.marks.iter().filter(|target| list.position(&state.board, target).is_none()).count()
         }
         Page::Approvals => {
             let shown = approval_ids(state).iter().filter(|id| state.approvals.marks.contains(id)).count();

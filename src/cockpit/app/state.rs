@@ -3,8 +3,9 @@
 
 use super::dialog::{Dialog, Opening};
 use super::keymap::Keymap;
+use super::strip::Phases;
 use super::{ConnectionId, ConnectionState, Key, Token};
-use crate::board::{Attention, Board, Order};
+use crate::board::{Board, List, Needs, Order};
 use crate::model::{
     Action, ApprovalId, CommandId, Detail, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target,
 };
@@ -29,8 +30,9 @@ impl<T> Memo<T> {
         self.0.get_or_init(compute)
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.get().is_none()
+    /// What was computed, to be kept in step with a change.
+    pub(super) fn known(&mut self) -> Option<&mut T> {
+        self.0.get_mut()
     }
 
     pub(super) fn clear(&mut self) {
@@ -137,10 +139,12 @@ pub struct State {
     pub(super) ticks: Option<Timestamp>,
     /// Rows since the board was last trimmed.
     pub(super) untrimmed: u32,
-    /// What needs a person; computed when asked for, dropped when the board changes.
-    pub(super) attention: Memo<Vec<Attention>>,
+    /// Rows changed since what ticks was last looked at.
+    pub(super) unlooked: bool,
+    /// What needs a person; computed when asked for, kept in step with rows, dropped when all of it changes.
+    pub(super) attention: Memo<Needs>,
     /// How many rollouts of each phase every environment has; as above.
-    pub(super) environments: Memo<Vec<super::strip::Counted>>,
+    pub(super) phases: Memo<Phases>,
 }
 
 /// One server.
@@ -234,17 +238,8 @@ pub struct DeckPage {
     pub reverse: bool,
     /// Leave out what is settled and healthy.
     pub in_flight_only: bool,
-    /// Targets in the order of the list; computed when asked for, dropped when something changes it.
-    pub(super) list: Memo<DeckList>,
-}
-
-/// The Deck's list, computed.
-#[derive(Debug, Clone)]
-pub(super) struct DeckList {
-    /// In order.
-    pub(super) targets: Vec<Target>,
-    /// All that there are, hidden ones included.
-    pub(super) total: usize,
+    /// The list, in order; computed when asked for, kept in step with rows, dropped when all of it changes.
+    pub(super) list: Memo<List>,
 }
 
 /// The Approvals page's state.
@@ -533,8 +528,9 @@ impl State {
             wake: None,
             ticks: None,
             untrimmed: 0,
+            unlooked: false,
             attention: Memo::default(),
-            environments: Memo::default(),
+            phases: Memo::default(),
         }
     }
 
@@ -583,20 +579,12 @@ impl State {
         self.visible_changed = true;
     }
 
-    /// Must a list be put in order again before the page can be drawn?
-    pub(super) fn lists_forgotten(&self) -> bool {
-        match self.page {
-            Page::Deck => self.attention.is_empty() || self.deck.list.is_empty(),
-            Page::Approvals => self.approvals.list.is_empty(),
-            Page::Rollout | Page::Logs | Page::Output => false,
-        }
-    }
-
     /// Drops the lists that were computed from rows that changed.
     pub(super) fn forget_lists(&mut self) {
         self.attention.clear();
-        self.environments.clear();
+        self.phases.clear();
         self.deck.list.clear();
         self.approvals.list.clear();
+        self.unlooked = true;
     }
 }

@@ -4,8 +4,9 @@ use super::confirm;
 use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, Page, State, Tone};
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
-use super::{keys, live, pages};
-use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Run, Stage};
+use super::{keys, lists, live, pages};
+use crate::board::Change;
+use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Stage};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -15,6 +16,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
     state.now = state.now.max(now);
     let mut effects = Vec::new();
     let told = matches!(event, Event::Update { .. });
+    let by_hand = matches!(event, Event::Key(_) | Event::Click { .. } | Event::Scroll { .. });
     match event {
         Event::Key(key) => keys::key(state, &key, &mut effects),
         Event::Paste(text) => keys::paste(state, &text),
@@ -50,11 +52,19 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
         state.notice = None;
         state.visible_changed = true;
     }
-    if told && state.lists_forgotten() {
+    if state.attention.known().and_then(|needs| needs.lapses()).is_some_and(|at| at <= state.now) {
+        state.attention.clear();
+        state.visible_changed = true;
+    }
+    // In a list that is still being told the first row of now is none to stay at.
+    if by_hand || !state.board.is_listing() {
+        pages::select_first(state);
+    }
+    live::keep_up(state, &mut effects);
+    if told && state.unlooked && matches!(state.page, Page::Deck | Page::Approvals) {
         look_soon(state, &mut effects);
     } else {
-        pages::select_first(state);
-        live::keep_up(state, &mut effects);
+        state.unlooked = false;
         state.ticks = wake::next(state);
         wake_at(state, state.ticks, &mut effects);
     }
@@ -64,8 +74,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
 /// After so long what ticks is looked at again when rows changed.
 const LOOK: SignedDuration = SignedDuration::from_millis(100);
 
-/// Rows come by the thousand: putting them in order after each would cost the square of them. The
-/// frame does it once; what ticks is looked at shortly after.
+/// Rows come by the thousand: what ticks is looked at once for many.
 fn look_soon(state: &mut State, effects: &mut Vec<Effect>) {
     let soon = state.now.saturating_add(LOOK).unwrap_or(Timestamp::MAX);
     if state.wake.is_none_or(|at| at > soon) {
@@ -124,26 +133,23 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         return;
     }
     state.visible_changed |= connection.scopes.insert(scope.clone());
-    if !state.board.apply(&envelope.scoped) {
+    let change = state.board.take(&envelope.scoped);
+    if change == Change::Nothing {
         return;
     }
     let body = &envelope.scoped.body;
-    match body {
-        Body::Samples(_) if state.deck.order == crate::board::Order::Errors => state.deck.list.clear(),
-        Body::Samples(_) => {}
-        Body::Upsert(entity) => forget(state, &entity.key()),
-        Body::Remove(key) => forget(state, key),
-        _ => state.forget_lists(),
-    }
+    let seen = lists::follow(state, body, &change);
     if matches!(body, Body::SnapshotEnd | Body::Upsert(Entity::Note(_) | Entity::Evidence(_) | Entity::Receipt(_))) {
         state.untrimmed += 1;
         if state.untrimmed >= TRIM_EVERY {
             state.untrimmed = 0;
-            state.board.trim();
+            // What speaks against a run decides where it stands.
+            if state.board.trim().iter().any(|(_, key)| matches!(key, EntityRef::Evidence(..))) {
+                state.forget_lists();
+            }
         }
     }
-    // Where a frame is due anyway, nothing has to be looked at.
-    state.visible_changed = state.visible_changed || visible(state, body);
+    state.visible_changed |= seen;
     match body {
         Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
         Body::Upsert(Entity::Rollout(row)) => {
@@ -164,61 +170,6 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
 
 /// Old rows are dropped after so many that may have become too many.
 const TRIM_EVERY: u32 = 256;
-
-/// Drops the lists that a row is part of or sorted by.
-fn forget(state: &mut State, key: &EntityRef) {
-    match key {
-        EntityRef::Rollout(_) | EntityRef::Environment(..) | EntityRef::Evidence(..) | EntityRef::Hold(..) => {
-            state.forget_lists();
-        }
-        EntityRef::Approval(_) => {
-            state.attention.clear();
-            state.approvals.list.clear();
-        }
-        _ => {}
-    }
-}
-
-/// Can the change be seen on the page that is shown?
-fn visible(state: &State, body: &Body) -> bool {
-    let opened = state.rollout.as_ref().filter(|_| state.page == Page::Rollout).map(|page| &page.run.target);
-    let of_opened = |run: &Run| opened == Some(&run.target);
-    match body {
-        Body::Samples(samples) => match state.page {
-            Page::Rollout => samples.iter().any(|sample| opened == Some(&sample.target)),
-            Page::Deck => {
-                let window = super::rows::deck(state);
-                samples.iter().any(|sample| window.rows.iter().any(|row| row.rollout.run.target == sample.target))
-            }
-            _ => false,
-        },
-        Body::Upsert(entity) => match entity {
-            Entity::Hold(_) => true,
-            Entity::Rollout(rollout) => match state.page {
-                Page::Rollout => of_opened(&rollout.run),
-                page => matches!(page, Page::Deck | Page::Approvals),
-            },
-            Entity::Approval(approval) => match state.page {
-                Page::Rollout => of_opened(&approval.run),
-                page => matches!(page, Page::Deck | Page::Approvals),
-            },
-            Entity::Environment(_) => matches!(state.page, Page::Deck | Page::Approvals | Page::Rollout),
-            Entity::Evidence(evidence) => match state.page {
-                Page::Rollout => of_opened(&evidence.run),
-                page => matches!(page, Page::Deck | Page::Approvals),
-            },
-            Entity::Instance(instance) => opened == Some(&instance.target),
-            Entity::Note(note) => of_opened(&note.run),
-            Entity::Deployment(deployment) => of_opened(&deployment.run),
-            Entity::Receipt(_) => opened.is_some(),
-            Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
-            Entity::Service(_) => false,
-        },
-        // Rows that go are rare, and their keys don't say of what they were.
-        Body::Remove(EntityRef::Service(..)) => false,
-        Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => true,
-    }
-}
 
 fn answer(state: &mut State, token: Token, reply: Result<Box<Reply>, String>) {
     match state.asked.remove(&token) {

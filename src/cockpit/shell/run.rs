@@ -299,6 +299,8 @@ impl Cockpit {
             }
             next = match self.signals.input.ready().map_err(ShellError::Terminal)? {
                 Some(event) => Some(event),
+                // What a person did is drawn before more is taken in.
+                None if hurry => None,
                 None => self.events.try_recv().ok(),
             };
         }

@@ -223,10 +223,12 @@ impl EngineTask {
             }
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
-            return refused.map_or(Ok(Accepted { note: Some(note) }), |refusal| Err(NotDone::Refused(refusal)));
+            return refused.map_or(Ok(Accepted { note: Some(note), ..Accepted::default() }), |refusal| {
+                Err(NotDone::Refused(refusal))
+            });
         }
         self.carry_out(effects);
-        refused.map_or(Ok(Accepted { note }), |refusal| Err(NotDone::Refused(refusal)))
+        refused.map_or(Ok(Accepted { note, ..Accepted::default() }), |refusal| Err(NotDone::Refused(refusal)))
     }
 
     /// Steps through events, journals once, carries out what follows.

@@ -9,7 +9,9 @@ mod progress;
 pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
-use crate::model::{Action, ActionSet, Command, Detail, Forecast, Refusal, Rollout, Run, Scoped, SourceId, Stage};
+use crate::model::{
+    Action, ActionSet, Command, Detail, Forecast, HoldTarget, Refusal, Rollout, Run, Scoped, SourceId, Stage,
+};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -24,10 +26,12 @@ pub struct Capabilities {
 }
 
 /// The backend said yes; the effect is still to be seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// What it answered, in words, where there is something to say (such as a hold's id).
     pub note: Option<String>,
+    /// For a scope: each target and how it fared, where the backend can say.
+    pub targets: Vec<HoldTarget>,
 }
 
 /// Why a command was not carried out.

@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 /// Nothing was ever told by any server, and none is up. Logs can be read all the same.
 pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
     use crate::cockpit::app::Page;
-    let nothing = state.board.entities().next().is_none();
+    let nothing = state.board.is_empty();
     let none_up = !state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Up { .. }));
     nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals)
 }

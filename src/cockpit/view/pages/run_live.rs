@@ -79,7 +79,7 @@ pub(super) fn set(ctx: &Ctx<'_>, group: &Group, area: Rect, row: u16, buf: &mut 
     let mut pen = Pen::new(buf, area, row);
     pen.skip(1).cell(&side(group.role.as_ref()), 10, style).cell(group.version.as_str(), 9, style).skip(1);
     let (ready, desired) = (group.replicas.ready, group.replicas.desired);
-    let filled = if desired == 0 { 0 } else { u32::from(BAR) * ready.min(desired) / desired };
+    let filled = (u32::from(BAR) * ready.min(desired)).checked_div(desired).unwrap_or(0);
     let filled = u16::try_from(filled).unwrap_or(BAR);
     pen.put(&"█".repeat(usize::from(filled)), style);
     pen.put(&"░".repeat(usize::from(BAR - filled)), ctx.style(Scope::BarRest)).skip(1);
@@ -131,7 +131,7 @@ fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect, row: u16,
 pub(super) fn tab(ctx: &Ctx<'_>, page: &RolloutPage, panel: RolloutPanel) -> String {
     let name = name(panel);
     match rows::panel_len(ctx.state, panel) {
-        0 if panel != RolloutPanel::Receipts && empty(ctx, page, "").0 != "" => format!("{name} ?"),
+        0 if panel != RolloutPanel::Receipts && !empty(ctx, page, "").0.is_empty() => format!("{name} ?"),
         len => format!("{name} {len}"),
     }
 }
@@ -230,7 +230,8 @@ fn comparison(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, area: Rect, 
     let (words, scope) = match compared {
         None => {
             let (words, scope) = empty(ctx, page, "this backend knows no revision to compare with");
-            return drop(Pen::new(buf, area, 0).skip(1).put(&words, ctx.style(scope)));
+            Pen::new(buf, area, 0).skip(1).put(&words, ctx.style(scope));
+            return;
         }
         Some(one) if one.diff.is_empty() => ("nothing differs from what is asked for now".to_owned(), Scope::Dim),
         Some(one) => match managed(rollout) {

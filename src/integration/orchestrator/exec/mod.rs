@@ -151,7 +151,7 @@ impl Orchestrator for Exec {
         let urgent = command.action.direction() == Direction::Reduces;
         let line = |id| ToProgram::Execute { id, authorized, pinned }.line();
         match self.shared.ask(urgent, line).await {
-            Ok(Outcome::Accepted { note }) => Ok(Accepted { note }),
+            Ok(Outcome::Accepted { note }) => Ok(Accepted { note, targets: Vec::new() }),
             Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
             Ok(Outcome::NotSent { why }) | Err(Lost::NotSent(why)) => Err(NotDone::NotSent { why }),
             Ok(Outcome::Unknown { why }) | Err(Lost::Unknown(why)) => Err(NotDone::Unknown { why }),

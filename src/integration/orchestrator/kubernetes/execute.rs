@@ -92,7 +92,7 @@ impl Executing<'_> {
             let plan = plan(&asked)?;
             let candidate = facts(self.settings, &live, self.now).0.get(&Fact::Candidate).cloned().unwrap_or_default();
             let sent = self.calls.patch(&plan.request).await;
-            let accepted = Accepted { note: plan.note.clone() };
+            let accepted = Accepted { note: plan.note.clone(), ..Accepted::default() };
             match sent {
                 Sent::Done(_) if !plan.finish => return Ok(accepted),
                 Sent::Done(answer) => {

@@ -26,7 +26,7 @@ struct Found {
 
 /// How one workload fared.
 enum Fared {
-    Held(Box<Live>),
+    Held(Box<(Live, HoldTarget)>),
     /// It ended or began to go back meanwhile: there is nothing to hold.
     Over,
     Not(HoldTarget),
@@ -98,7 +98,7 @@ pub(super) async fn hold(
     if targets.is_empty() {
         // A note without a hold's id: there is nothing to wait for.
         let note = format!("nothing is in flight in {} that could be held; what begins later goes on", settings.source);
-        return Ok(Accepted { note: Some(note) });
+        return Ok(Accepted { note: Some(note), ..Accepted::default() });
     }
     let unheld = |found: &Found| match grip(&found.live, &mark) {
         Grip::Cannot(note) => Some(HoldTarget { run: found.row.run.clone(), held: false, note }),
@@ -121,17 +121,21 @@ async fn stop(
 ) -> Fared {
     let run = found.row.run;
     let not = |note: String| Fared::Not(HoldTarget { run: run.clone(), held: false, note });
+    let held = |live: Live| {
+        let target = HoldTarget { run: run.clone(), held: true, note: "held".to_owned() };
+        Fared::Held(Box::new((live, target)))
+    };
     let kind = found.live.workload.kind();
     let mut live = found.live;
     let mut stale = String::new();
     for _ in 0..=AGAIN {
         let request = match grip(&live, mark) {
             Grip::Send(request) => request,
-            Grip::HeldAlready => return Fared::Held(Box::new(live)),
+            Grip::HeldAlready => return held(live),
             Grip::Cannot(why) => return not(why),
         };
         match calls.patch(&request).await {
-            Sent::Done(raw) => return Fared::Held(Box::new(Live::parse(kind, raw).unwrap_or(live))),
+            Sent::Done(raw) => return held(Live::parse(kind, raw).unwrap_or(live)),
             Sent::Stale(why) => stale = why,
             Sent::NotDone(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Fared::Over,
             Sent::NotDone(NotDone::Unknown { why }) => return Fared::Lost(format!("{}: {why}", live.place())),
@@ -162,7 +166,7 @@ async fn told(
     let (mut held, mut not, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for one in fared {
         match one {
-            Fared::Held(live) => held.push(live),
+            Fared::Held(one) => held.push(*one),
             Fared::Not(target) => not.push(target),
             Fared::Lost(why) => lost.push(why),
             Fared::Over => {}
@@ -172,7 +176,8 @@ async fn told(
     let mut rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).collect();
     rest.extend(failed.iter().map(ToString::to_string));
     let rest = rest.join("; ");
-    if let (Some(live), true) = (held.first(), not.iter().any(|target| !known.contains(target))) {
+    let targets: Vec<HoldTarget> = held.iter().map(|(_, target)| target).chain(&not).cloned().collect();
+    if let (Some((live, _)), true) = (held.first(), not.iter().any(|target| !known.contains(target))) {
         mark.unheld = not.into_iter().take(LISTED).collect();
         if let Some(request) = rewrite(live, &mark) {
             // Where this fails the note below still tells.
@@ -182,11 +187,14 @@ async fn told(
     let id = &mark.id;
     match (held.len(), lost.is_empty(), rest.is_empty()) {
         (_, false, _) => Err(NotDone::Unknown { why: format!("hold {id}: {} stand still; {rest}", held.len()) }),
-        (0, _, true) => Ok(Accepted { note: Some(format!("nothing is in flight in {} any more", settings.source)) }),
+        (0, _, true) => {
+            let note = format!("nothing is in flight in {} any more", settings.source);
+            Ok(Accepted { note: Some(note), targets })
+        }
         (0, _, false) => Err(Refusal::new(RefusalKind::NotApplicable, format!("nothing could be held: {rest}")).into()),
-        (count, _, true) => Ok(Accepted { note: Some(format!("hold {id} is in force: {count} stand still")) }),
         (count, ..) => {
-            Ok(Accepted { note: Some(format!("hold {id} is in force: {count} stand still; not held: {rest}")) })
+            let rest = if rest.is_empty() { String::new() } else { format!("; not held: {rest}") };
+            Ok(Accepted { note: Some(format!("hold {id} is in force: {count} stand still{rest}")), targets })
         }
     }
 }
@@ -212,7 +220,7 @@ pub(super) async fn release(calls: &Calls, settings: &KubernetesSettings, id: &H
     let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let why = why.join("; ");
     match (errors.len(), errors.into_iter().next()) {
-        (0, _) => Ok(Accepted { note: Some(format!("hold {id} is released: {all} go on")) }),
+        (0, _) => Ok(Accepted { note: Some(format!("hold {id} is released: {all} go on")), ..Accepted::default() }),
         // Nothing at all was done: say it as it is.
         (count, Some(error)) if count >= all => Err(error),
         (count, _) => {

@@ -22,6 +22,7 @@ mod workload;
 
 pub use client::{Cluster, ConnectError};
 pub use explain::{is_unauthorized, sentence};
+pub use inspect::inspect;
 pub use settings::{EnvironmentRule, KubernetesSettings, WorkloadKind};
 pub use source::Kubernetes;
 pub(in crate::integration::orchestrator::kubernetes) use source::{Connection, Shared};

@@ -120,13 +120,10 @@ impl Orchestrator for Kubernetes {
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
         let cluster = self.reading()?;
-        let row = |object: serde_json::Value, groups: &[ReplicaGroup]| {
-            let kind = kind_of(run)?;
-            let garbled = |error| InspectError::Unreachable(format!("its object can't be read: {error}"));
-            let workload = wire::workload(kind, &object.to_string()).map_err(garbled)?;
-            Ok(row_of(&self.shared, &workload, groups))
-        };
-        inspect::inspect(&cluster.reader, run, row).await
+        let (kind, access) = (kind_of(run)?, self.shared.access.load());
+        let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
+        let context = RowContext { settings: &self.shared.settings, barred, now: now() };
+        inspect(&cluster, &context, run).await
     }
 }
 

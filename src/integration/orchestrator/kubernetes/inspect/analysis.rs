@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(first.at, "2026-11-21T10:00:01Z".parse().ok());
         assert_eq!((second.value, second.text.as_str(), second.phase.as_str()), (None, "timeout", "Error"));
         let experiment = json!({"metadata": {"name": "web-abc-2-0", "uid": "r"}});
-        assert_eq!(analyses(&[run.clone()], &[experiment])[0].belongs, "experiment web-abc-2-0");
+        assert_eq!(analyses(std::slice::from_ref(&run), &[experiment])[0].belongs, "experiment web-abc-2-0");
         for (labels, expected) in [
             (json!({"rollout-type": "Background"}), "background of revision 2"),
             (json!({"rollout-type": "PrePromotion"}), "before promotion of revision 2"),

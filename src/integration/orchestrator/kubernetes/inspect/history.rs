@@ -89,7 +89,8 @@ fn rollout_roles(rollout: &Value, sets: &mut [Set<'_>]) {
         let is = |hash: &str| !hash.is_empty() && set.hash == hash;
         set.role = match () {
             () if is(stable) => Some(ArmRole::Stable),
-            () if is(preview) && !is(active) => Some(ArmRole::Preview),
+            // Up, but users reach the active side only.
+            () if (is(preview) || (is(current) && !active.is_empty())) && !is(active) => Some(ArmRole::Preview),
             () if is(current) || is(active) => Some(ArmRole::Candidate),
             () => None,
         };
@@ -142,15 +143,19 @@ fn set_roles(workload: &Value, sets: &mut [Set<'_>]) {
     }
 }
 
-/// The sets that have pods or a role, and those that could be scaled up again, newest first. `counted`
-/// says how many pods of a set there are and how many of them are ready, where pods were read.
-pub(super) fn groups(sets: &[Set<'_>], counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> Vec<Group> {
-    let replicas = |set: &Set<'_>| match at(set.object, "/spec/replicas").as_u64() {
+/// The pods of a set: as its ReplicaSet tells them, else as they were counted.
+pub(super) fn replicas(set: &Set<'_>, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> Replicas {
+    match at(set.object, "/spec/replicas").as_u64() {
         Some(_) => {
             Replicas { ready: count(set.object, "/status/readyReplicas"), desired: count(set.object, "/spec/replicas") }
         }
         None => counted(set).unwrap_or_default(),
-    };
+    }
+}
+
+/// The sets that have pods or a role, and those that could be scaled up again, newest first. `counted`
+/// says how many pods of a set there are and how many of them are ready, where pods were read.
+pub(super) fn groups(sets: &[Set<'_>], counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> Vec<Group> {
     sets.iter()
         .take(MAX_REVISIONS)
         .map(|set| Group {
@@ -158,7 +163,7 @@ pub(super) fn groups(sets: &[Set<'_>], counted: &dyn Fn(&Set<'_>) -> Option<Repl
             role: set.role.clone(),
             version: version(&set.template),
             revision: set.revision.map(|revision| revision.to_string()),
-            replicas: replicas(set),
+            replicas: replicas(set, counted),
             ends: annotation(set.object, "scale-down-deadline").and_then(|text| text.parse().ok()),
         })
         .collect()

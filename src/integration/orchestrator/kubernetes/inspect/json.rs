@@ -1,5 +1,6 @@
 //! Reading fields of objects of any kind.
 
+use crate::integration::orchestrator::kubernetes::row::version_of;
 use crate::model::{Version, sanitize_line};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -64,14 +65,4 @@ pub(super) fn owned(object: &Value, uid: &str) -> bool {
 /// The version of a template's first container.
 pub(super) fn version(template: &Value) -> Version {
     version_of(text(template, "/spec/containers/0/image"))
-}
-
-/// The tag of an image as a version: `v1.2`, or the begin of a digest.
-fn version_of(image: &str) -> Version {
-    if let Some((_, digest)) = image.split_once('@') {
-        let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
-        return Version(sanitize_line(&format!("{algorithm}:{}", hex.chars().take(12).collect::<String>())));
-    }
-    let last = image.rsplit('/').next().unwrap_or(image);
-    Version(sanitize_line(last.split_once(':').map_or("latest", |(_, tag)| tag)))
 }

@@ -152,7 +152,7 @@ impl Masker {
             match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?, host))) {
                 Some(((user, password), host)) => {
                     let mask = if password == MASK { MASK.to_owned() } else { self.secret(password) };
-                    out.push_str(&format!("{user}:{mask}@{host}"));
+                    out.extend([user, ":", &mask, "@", host]);
                 }
                 None => out.push_str(authority),
             }

@@ -11,13 +11,13 @@ mod mask;
 mod pods;
 mod query;
 
-use super::{ReplicaGroup, WorkloadKind};
+use super::row::{RowContext, row};
+use super::{Cluster, ReplicaGroup, Workload, WorkloadKind};
 use crate::integration::orchestrator::InspectError;
-use crate::model::{Detail, Note, Replicas, Rollout, Run};
+use crate::model::{Detail, Note, Replicas, Run};
 use history::Set;
 use jiff::Timestamp;
 use json::{annotation, at, name, owned, text, time, uid};
-use kube::Client;
 use query::{Asked, Missing, Reader};
 use serde_json::Value;
 
@@ -30,18 +30,14 @@ const MAX_EVENTS: u32 = 1000;
 /// AnalysisRuns and Experiments that are looked at.
 const MAX_RUNS: u32 = 200;
 
-/// Reads everything about a run. `row` makes its row of the object and its sets.
-pub(super) async fn inspect(
-    client: &Client,
-    run: &Run,
-    row: impl FnOnce(Value, &[ReplicaGroup]) -> Result<Rollout, InspectError>,
-) -> Result<Detail, InspectError> {
+/// Reads everything about a run.
+pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
     let kind = WorkloadKind::from_name(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))?;
     let namespace = run.target.namespace.clone().unwrap_or_default();
-    let reader = Reader { client, namespace: &namespace };
+    let reader = Reader { client: &cluster.reader, namespace: &namespace };
     let object = workload(&reader, kind, run).await?;
     let read = Read::everything(&reader, kind, object).await;
-    read.detail(kind, run, row)
+    read.detail(kind, context, run)
 }
 
 async fn workload(reader: &Reader<'_>, kind: WorkloadKind, run: &Run) -> Result<Value, InspectError> {
@@ -141,12 +137,8 @@ impl Read {
         }
     }
 
-    fn detail(
-        mut self,
-        kind: WorkloadKind,
-        run: &Run,
-        row: impl FnOnce(Value, &[ReplicaGroup]) -> Result<Rollout, InspectError>,
-    ) -> Result<Detail, InspectError> {
+    #[expect(clippy::result_large_err, reason = "an error names its run, once an inspection")]
+    fn detail(mut self, kind: WorkloadKind, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
         let sets = history::sets(kind, &self.object, &self.sets);
         let counted = |set: &Set<'_>| self.pods.as_ref().map(|pods| pods::counted(set, pods, &sets));
         let groups = history::groups(&sets, &counted);
@@ -155,7 +147,9 @@ impl Read {
         let mut notes: Vec<Note> = self.experiments.iter().filter_map(|one| events::experiment(run, one)).collect();
         notes.extend(events::notes(run, &self.events));
         notes.sort_by_key(|note| note.at);
-        let rollout = row(self.object.clone(), &sets.iter().map(replica_group).collect::<Vec<_>>())?;
+        let workload =
+            parsed(kind, self.object.clone()).map_err(|error| InspectError::Unreachable(error.to_string()))?;
+        let rollout = row(context, &workload, &sets.iter().map(|set| replica_group(set, &counted)).collect::<Vec<_>>());
         if rollout.run.revision != run.revision {
             return Err(InspectError::NotFound(run.clone()));
         }
@@ -175,16 +169,23 @@ impl Read {
     }
 }
 
-fn replica_group(set: &Set<'_>) -> ReplicaGroup {
+/// The object as rows are made of it.
+fn parsed(kind: WorkloadKind, object: Value) -> Result<Workload, serde_json::Error> {
+    Ok(match kind {
+        WorkloadKind::Rollout => Workload::Rollout(serde_json::from_value(object)?),
+        WorkloadKind::Deployment => Workload::Deployment(serde_json::from_value(object)?),
+        WorkloadKind::StatefulSet => Workload::StatefulSet(serde_json::from_value(object)?),
+        WorkloadKind::DaemonSet => Workload::DaemonSet(serde_json::from_value(object)?),
+    })
+}
+
+fn replica_group(set: &Set<'_>, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> ReplicaGroup {
     ReplicaGroup {
         name: name(set.object).to_owned(),
         hash: set.hash.clone(),
         revision: set.revision.map(|revision| revision.to_string()),
         version: json::version(&set.template),
-        replicas: Replicas {
-            ready: json::count(set.object, "/status/readyReplicas"),
-            desired: json::count(set.object, "/spec/replicas"),
-        },
+        replicas: history::replicas(set, counted),
         created: time(set.object, "/metadata/creationTimestamp"),
         ends: annotation(set.object, "scale-down-deadline").and_then(|text| text.parse::<Timestamp>().ok()),
     }

@@ -1,7 +1,7 @@
 //! Pods as instances.
 
 use super::history::Set;
-use super::json::{at, count, items, label, line, name, text, time, version};
+use super::json::{at, count, items, label, line, text, time, version};
 use super::mask::Masker;
 use crate::model::{ArmRole, Instance, InstanceState, Replicas, Target, sanitize_line};
 use jiff::Timestamp;
@@ -128,11 +128,6 @@ fn ended(pod: &Value) -> String {
     terminated.map_or_else(|| "failed".to_owned(), exit)
 }
 
-/// Is a pod of that name, gone by now, one of a set's?
-pub(super) fn named_by(pod: &str, sets: &[Set<'_>]) -> bool {
-    sets.iter().any(|set| pod.strip_prefix(name(set.object)).is_some_and(|rest| rest.starts_with('-')))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +231,5 @@ mod tests {
         assert_eq!(all[1].role, ArmRole::Cohort("old".into()));
         let stable = sets.iter().find(|set| set.hash == "aaa").unwrap();
         assert_eq!(counted(stable, &pods, &sets), Replicas { ready: 1, desired: 1 });
-        assert!(named_by("web-aaa-x1", &sets) && !named_by("web-aaab", &sets) && !named_by("web", &sets));
     }
 }

@@ -1,7 +1,7 @@
 //! Questions to the API server, each with a limit of time; what went wrong becomes a sentence.
 
-use super::WorkloadKind;
 use super::json::text;
+use crate::integration::orchestrator::kubernetes::{WorkloadKind, sentence};
 use crate::model::sanitize_line;
 use kube::Client;
 use kube::api::{GetParams, ListParams};
@@ -48,7 +48,7 @@ impl Reader<'_> {
     /// One workload.
     pub(super) async fn get(&self, kind: WorkloadKind, name: &str) -> Result<Value, Missing> {
         let path = self.path(&format!("{}/{}", kind.group(), kind.version()), kind.resource());
-        let because = |why: String| Missing::Because(self.sentence("get", kind.resource(), why));
+        let because = |why: String| Missing::Because(self.sentence("get", kind.resource(), &why));
         let request = Request::new(path).get(name, &GetParams::default());
         let request = request.map_err(|error| because(error.to_string()))?;
         match tokio::time::timeout(PATIENCE, self.client.request_text(request)).await {
@@ -69,18 +69,18 @@ impl Reader<'_> {
             params = params.fields(asked.fields);
         }
         let request = Request::new(self.path(api, resource)).list(&params);
-        let request = request.map_err(|error| self.sentence("list", resource, error.to_string()))?;
+        let request = request.map_err(|error| self.sentence("list", resource, &error.to_string()))?;
         let mut list: Value = match tokio::time::timeout(PATIENCE, self.client.request_text(request)).await {
             Ok(Ok(answer)) => {
-                serde_json::from_str(&answer).map_err(|error| self.sentence("list", resource, garbled(&error)))?
+                serde_json::from_str(&answer).map_err(|error| self.sentence("list", resource, &garbled(&error)))?
             }
             Ok(Err(error)) => return Err(self.failed("list", resource, &error)),
-            Err(_) => return Err(self.sentence("list", resource, late())),
+            Err(_) => return Err(self.sentence("list", resource, &late())),
         };
         let more = !text(&list, "/metadata/continue").is_empty();
         let items = list.get_mut("items").map(Value::take);
         let Some(Value::Array(items)) = items else {
-            return Err(self.sentence("list", resource, "the answer is no list".to_owned()));
+            return Err(self.sentence("list", resource, "the answer is no list"));
         };
         let more =
             more.then(|| format!("only {limit} {resource} of {} were looked at, there are more", self.namespace));
@@ -92,7 +92,7 @@ impl Reader<'_> {
         format!("/{root}/{api}/namespaces/{}/{resource}", self.namespace)
     }
 
-    fn sentence(&self, verb: &str, resource: &str, why: String) -> String {
+    fn sentence(&self, verb: &str, resource: &str, why: &str) -> String {
         sanitize_line(&format!("cannot {verb} {resource} in {}: {why}", self.namespace))
     }
 
@@ -102,10 +102,9 @@ impl Reader<'_> {
                 sanitize_line(&format!("you lack {verb} on {resource} in {}", self.namespace))
             }
             kube::Error::Api(status) if status.code == 404 => {
-                self.sentence(verb, resource, "this cluster has no such kind".to_owned())
+                self.sentence(verb, resource, "this cluster has no such kind")
             }
-            kube::Error::Api(status) => self.sentence(verb, resource, format!("{} ({})", status.message, status.code)),
-            other => self.sentence(verb, resource, chain(other)),
+            other => self.sentence(verb, resource, &sentence(other)),
         }
     }
 }
@@ -116,18 +115,4 @@ fn garbled(error: &serde_json::Error) -> String {
 
 fn late() -> String {
     format!("no answer within {} s", PATIENCE.as_secs())
-}
-
-/// An error with what it comes from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !words.contains(&next) {
-            words = format!("{words}: {next}");
-        }
-        source = error.source();
-    }
-    words
 }

@@ -1,14 +1,43 @@
 //! Holds in force, put together from the marks on the workloads that they stopped.
 
 use super::super::Workload;
-use crate::model::{Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Rollout, SourceId, Target, Wait, sanitize_line};
+use crate::model::{
+    Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Rollout, Run, SourceId, Target, Wait, sanitize_line,
+};
 use std::collections::BTreeMap;
 
 pub(super) struct Holds {
     source: SourceId,
-    holds: BTreeMap<HoldId, Hold>,
+    holds: BTreeMap<HoldId, Marks>,
     /// Which hold has marked which target.
     marked: BTreeMap<Target, HoldId>,
+}
+
+/// All marks of one hold.
+struct Marks {
+    /// What they have in common; its targets are those of the marks.
+    hold: Hold,
+    targets: BTreeMap<Target, Marked>,
+}
+
+/// What one mark says.
+#[derive(PartialEq)]
+struct Marked {
+    own: HoldTarget,
+    /// What its hold could not stop.
+    unheld: Vec<HoldTarget>,
+}
+
+impl Marks {
+    fn body(&self) -> Body {
+        let mut targets: BTreeMap<&Target, &HoldTarget> = BTreeMap::new();
+        let unheld = self.targets.values().flat_map(|mark| &mark.unheld);
+        targets.extend(unheld.map(|target| (&target.run.target, target)));
+        // A mark of its own tells more than what another one said of it.
+        targets.extend(self.targets.iter().map(|(target, mark)| (target, &mark.own)));
+        let targets = targets.into_values().cloned().collect();
+        Body::Upsert(Entity::Hold(Hold { targets, ..self.hold.clone() }))
+    }
 }
 
 impl Holds {
@@ -29,36 +58,53 @@ impl Holds {
         }
         let held = row.waits.iter().any(|wait| matches!(wait, Wait::Hold(of) if *of == id));
         let note = if held { "held" } else { "marked, but it goes on: somebody resumed it" };
-        let entry = HoldTarget { run: row.run.clone(), held, note: note.to_owned() };
-        let hold = self.holds.entry(id.clone()).or_insert_with(|| Hold {
-            id: id.clone(),
-            source: self.source.clone(),
-            selector: mark.selector,
-            owner: sanitize_line(&mark.owner),
-            reason: mark.reason.as_deref().map(sanitize_line),
-            since: mark.since,
-            targets: Vec::new(),
+        let own = HoldTarget { run: row.run.clone(), held, note: note.to_owned() };
+        let unheld = mark.unheld.into_iter().map(|told| self.clean(told)).collect();
+        let marked = Marked { own, unheld };
+        let marks = self.holds.entry(id.clone()).or_insert_with(|| Marks {
+            hold: Hold {
+                id: id.clone(),
+                source: self.source.clone(),
+                selector: mark.selector,
+                owner: sanitize_line(&mark.owner),
+                reason: mark.reason.as_deref().map(sanitize_line),
+                since: mark.since,
+                targets: Vec::new(),
+            },
+            targets: BTreeMap::new(),
         });
-        match hold.targets.iter_mut().find(|of| of.run.target == *target) {
-            Some(known) if *known == entry => return,
-            Some(known) => *known = entry,
-            None => hold.targets.push(entry),
+        if marks.targets.get(target) == Some(&marked) {
+            return;
         }
-        hold.targets.sort_by(|a, b| a.run.cmp(&b.run));
-        bodies.push(Body::Upsert(Entity::Hold(hold.clone())));
+        marks.targets.insert(target.clone(), marked);
+        bodies.push(marks.body());
         self.marked.insert(target.clone(), id);
+    }
+
+    /// What a mark says comes from outside, and another hub may call this source otherwise.
+    fn clean(&self, told: HoldTarget) -> HoldTarget {
+        let Run { target, revision } = told.run;
+        let target = Target {
+            source: self.source.clone(),
+            kind: sanitize_line(&target.kind),
+            namespace: target.namespace.as_deref().map(sanitize_line),
+            name: sanitize_line(&target.name),
+            uid: sanitize_line(&target.uid),
+        };
+        let run = Run { target, revision: sanitize_line(&revision) };
+        HoldTarget { run, held: false, note: sanitize_line(&told.note) }
     }
 
     /// The target is gone, or its mark is.
     pub fn forget(&mut self, target: &Target, bodies: &mut Vec<Body>) {
         let Some(id) = self.marked.remove(target) else { return };
-        let Some(hold) = self.holds.get_mut(&id) else { return };
-        hold.targets.retain(|of| of.run.target != *target);
-        if hold.targets.is_empty() {
+        let Some(marks) = self.holds.get_mut(&id) else { return };
+        marks.targets.remove(target);
+        if marks.targets.is_empty() {
             self.holds.remove(&id);
             bodies.push(Body::Remove(EntityRef::Hold(self.source.clone(), id)));
         } else {
-            bodies.push(Body::Upsert(Entity::Hold(hold.clone())));
+            bodies.push(marks.body());
         }
     }
 }

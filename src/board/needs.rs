@@ -1,0 +1,278 @@
+//! Who needs a person, in order, kept so while rows change. What each entry says is put in words only
+//! for those that are looked at.
+
+use super::attention::{
+    AttentionSubject, NEVER, Severity, Why, asked, lapses, latest_judgement, latest_judgements, why,
+};
+use super::list::Moved;
+use super::ordered::Ordered;
+use super::sort::{exposure, tier};
+use super::{Board, Freshness};
+use crate::model::{Approval, ApprovalId, ApprovalState, Ppm, Rollout, Run, Scope, Target, Tier};
+use jiff::Timestamp;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What an entry is about.
+#[derive(Debug, Clone)]
+pub enum About {
+    /// A rollout.
+    Rollout(Arc<Rollout>),
+    /// An approval.
+    Approval(ApprovalId),
+    /// A watch that is not live.
+    Source(Scope),
+}
+
+impl About {
+    /// What a cursor sticks to.
+    #[must_use]
+    pub fn subject(&self) -> AttentionSubject {
+        match self {
+            About::Rollout(rollout) => AttentionSubject::Rollout(rollout.run.clone()),
+            About::Approval(id) => AttentionSubject::Approval(id.clone()),
+            About::Source(scope) => AttentionSubject::Source(scope.clone()),
+        }
+    }
+
+    fn is(&self, subject: &AttentionSubject) -> bool {
+        match (self, subject) {
+            (About::Rollout(rollout), AttentionSubject::Rollout(run)) => rollout.run == *run,
+            (About::Approval(id), AttentionSubject::Approval(wanted)) => id == wanted,
+            (About::Source(scope), AttentionSubject::Source(wanted)) => scope == wanted,
+            _ => false,
+        }
+    }
+
+    fn is_of(&self, target: &Target) -> bool {
+        matches!(self, About::Rollout(rollout) if rollout.run.target == *target)
+    }
+
+    fn cmp(&self, other: &About) -> Ordering {
+        let kind = |about: &About| match about {
+            About::Rollout(_) => 0,
+            About::Approval(_) => 1,
+            About::Source(_) => 2,
+        };
+        match (self, other) {
+            (About::Rollout(a), About::Rollout(b)) => a.run.cmp(&b.run),
+            (About::Approval(a), About::Approval(b)) => a.cmp(b),
+            (About::Source(a), About::Source(b)) => a.cmp(b),
+            (a, b) => kind(a).cmp(&kind(b)),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Need {
+    severity: Severity,
+    tier: Reverse<Tier>,
+    share: Reverse<Ppm>,
+    since: Timestamp,
+    about: About,
+}
+
+impl Need {
+    fn cmp(&self, other: &Need) -> Ordering {
+        let key = |need: &Need| (need.severity, need.tier, need.share, need.since);
+        key(self).cmp(&key(other)).then_with(|| self.about.cmp(&other.about))
+    }
+
+    fn rollout(board: &Board, rollout: &Arc<Rollout>, (why, since): (Why, Timestamp)) -> Need {
+        Need {
+            severity: why.severity(),
+            tier: Reverse(tier(board, rollout)),
+            share: Reverse(exposure(rollout)),
+            since,
+            about: About::Rollout(Arc::clone(rollout)),
+        }
+    }
+
+    fn approval(board: &Board, approval: &Approval, rollout: Option<&Rollout>) -> Need {
+        let environment = board.environment(&approval.run.target.source, &approval.environment);
+        Need {
+            severity: Severity::Approval,
+            tier: Reverse(environment.map_or(Tier::default(), |environment| environment.tier)),
+            share: Reverse(rollout.map_or(Ppm::ZERO, exposure)),
+            since: approval.requested,
+            about: About::Approval(approval.id.clone()),
+        }
+    }
+
+    fn source(scope: &Scope, freshness: &Freshness) -> Option<Need> {
+        let since = match freshness {
+            Freshness::Fresh | Freshness::Connecting => return None,
+            Freshness::Stale { since, .. } => *since,
+            Freshness::Denied { .. } => NEVER,
+        };
+        let (tier, share) = (Reverse(Tier::Low), Reverse(Ppm::ZERO));
+        Some(Need { severity: Severity::Stale, tier, share, since, about: About::Source(scope.clone()) })
+    }
+}
+
+/// Everything that needs a person, most dangerous first; equal to ranking all anew, after any change.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    needs: Ordered<Need>,
+    lapses: Option<Timestamp>,
+}
+
+impl Needs {
+    /// Of all that the board has.
+    #[must_use]
+    pub fn of(board: &Board, now: Timestamp) -> Needs {
+        let latest = latest_judgements(board);
+        let asked: BTreeSet<&Run> = pending(board).map(|approval| &approval.run).collect();
+        let mut all = Needs { needs: Ordered::default(), lapses: None };
+        let mut needs: Vec<Need> = Vec::new();
+        for rollout in board.shared_rollouts() {
+            let run = &rollout.run;
+            let why = why(rollout, || latest.get(run).copied(), || asked.contains(run));
+            if let Some(why) = why.filter(|(why, _)| all.lasts(*why, rollout, now)) {
+                needs.push(Need::rollout(board, rollout, why));
+            }
+        }
+        needs.extend(pending(board).map(|a| Need::approval(board, a, board.rollout(&a.run.target))));
+        needs.extend(board.links().filter_map(|(scope, link)| Need::source(scope, &Freshness::of(Some(link)))));
+        needs.sort_by(Need::cmp);
+        all.needs = Ordered::from_sorted(needs);
+        all
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.needs.len()
+    }
+
+    /// Is there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entry there.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<&About> {
+        self.needs.get(index).map(|need| &need.about)
+    }
+
+    /// The entries from there on.
+    pub fn from(&self, index: usize) -> impl Iterator<Item = &About> {
+        self.needs.from(index).map(|need| &need.about)
+    }
+
+    /// When an entry lapses though nothing changes; then all have to be ranked anew.
+    #[must_use]
+    pub const fn lapses(&self) -> Option<Timestamp> {
+        self.lapses
+    }
+
+    /// Where the entry about something is.
+    #[must_use]
+    pub fn position(&self, board: &Board, subject: &AttentionSubject) -> Option<usize> {
+        let wanted = match subject {
+            AttentionSubject::Rollout(run) => {
+                let row = board.shared_rollout(&run.target).filter(|row| row.run == *run)?;
+                entry(board, row)?
+            }
+            AttentionSubject::Approval(id) => {
+                let approval = board.approval(id).filter(|approval| approval.state == ApprovalState::Pending)?;
+                Need::approval(board, approval, board.rollout(&approval.run.target))
+            }
+            AttentionSubject::Source(scope) => Need::source(scope, &Freshness::of(board.link_of(scope)))?,
+        };
+        self.find(&wanted, |about| about.is(subject))
+    }
+
+    /// A rollout of the board changed, and nothing else that its entry depends on.
+    pub fn change(
+        &mut self,
+        board: &Board,
+        old: Option<&Arc<Rollout>>,
+        new: Option<&Arc<Rollout>>,
+        now: Timestamp,
+    ) -> Vec<Moved> {
+        let was = old.and_then(|old| {
+            let need = entry(board, old)?;
+            self.find(&need, |about| about.is_of(&old.run.target))
+        });
+        let mut moved = vec![self.put(board, was, new, now)];
+        // An approval counts for as many users as its rollout concerns.
+        let share = |row: Option<&Arc<Rollout>>| row.map_or(Ppm::ZERO, |row| exposure(row));
+        if let Some(target) = new.or(old).map(|row| &row.run.target)
+            && share(old) != share(new)
+        {
+            for approval in pending(board).filter(|approval| approval.run.target == *target) {
+                let need = |row: Option<&Arc<Rollout>>| Need::approval(board, approval, row.map(|row| &**row));
+                moved.push(self.replace(&need(old), need(new)));
+            }
+        }
+        moved
+    }
+
+    /// What is known of a rollout changed: a judgement, an approval of it.
+    pub fn refresh(&mut self, board: &Board, target: &Target, now: Timestamp) -> Moved {
+        let was = self.needs.from(0).position(|need| need.about.is_of(target));
+        self.put(board, was, board.shared_rollout(target), now)
+    }
+
+    fn put(&mut self, board: &Board, from: Option<usize>, new: Option<&Arc<Rollout>>, now: Timestamp) -> Moved {
+        if let Some(from) = from {
+            self.needs.remove(from);
+        }
+        let need = new.and_then(|rollout| {
+            let why = because(board, rollout).filter(|(why, _)| self.lasts(*why, rollout, now))?;
+            Some(Need::rollout(board, rollout, why))
+        });
+        Moved { from, to: need.map(|need| self.insert(need)) }
+    }
+
+    fn replace(&mut self, before: &Need, after: Need) -> Moved {
+        let subject = before.about.subject();
+        let from = self.find(before, |about| about.is(&subject));
+        if let Some(from) = from {
+            self.needs.remove(from);
+        }
+        Moved { from, to: Some(self.insert(after)) }
+    }
+
+    fn insert(&mut self, need: Need) -> usize {
+        let at = self.needs.place(|other| other.cmp(&need).is_lt());
+        self.needs.insert(at, need);
+        at
+    }
+
+    /// Looks where it should be, and everywhere if it is not there.
+    fn find(&self, wanted: &Need, is: impl Fn(&About) -> bool) -> Option<usize> {
+        let at = self.needs.place(|other| other.cmp(wanted).is_lt());
+        if self.needs.get(at).is_some_and(|need| is(&need.about)) {
+            return Some(at);
+        }
+        self.needs.from(0).position(|need| is(&need.about))
+    }
+
+    /// Does it still need a person? Remembers when it won't.
+    fn lasts(&mut self, why: Why, rollout: &Rollout, now: Timestamp) -> bool {
+        let Some(at) = lapses(why, rollout) else { return true };
+        if at <= now {
+            return false;
+        }
+        self.lapses = Some(self.lapses.map_or(at, |known| known.min(at)));
+        true
+    }
+}
+
+fn pending(board: &Board) -> impl Iterator<Item = &Approval> {
+    board.approvals().filter(|approval| approval.state == ApprovalState::Pending)
+}
+
+fn because(board: &Board, rollout: &Rollout) -> Option<(Why, Timestamp)> {
+    why(rollout, || latest_judgement(board, &rollout.run), || asked(board, &rollout.run))
+}
+
+/// The entry of a rollout, lapsed or not.
+fn entry(board: &Board, rollout: &Arc<Rollout>) -> Option<Need> {
+    because(board, rollout).map(|why| Need::rollout(board, rollout, why))
+}

@@ -1,0 +1,242 @@
+//! Lists that are kept in order while rows change say what sorting all rows anew says, and a change
+//! that is not drawn could not have been seen.
+
+use super::world::*;
+use flightdeck::board::{Filter, rank, sort};
+use flightdeck::cockpit::app::{Event, State, rows, strip};
+use flightdeck::cockpit::view::{Themes, draw};
+use flightdeck::model::*;
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::Strategy as Generator;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const SERVICES: u8 = 24;
+const PHASES: [Phase; 8] = [
+    Phase::Healthy,
+    Phase::Progressing,
+    Phase::Paused,
+    Phase::RollingBack,
+    Phase::Degraded,
+    Phase::Aborted,
+    Phase::Failed,
+    Phase::Superseded,
+];
+const PLACES: [&str; 3] = ["production", "staging", "dev"];
+
+#[derive(Debug, Clone)]
+enum Act {
+    Row { service: u8, phase: usize, share: u32, age: i64, place: usize, waits: bool, version: u8, part: u8 },
+    Gone(u8),
+    Judged { service: u8, id: u8, fails: bool, age: i64 },
+    Asked { service: u8, pending: bool },
+    Answered(u8),
+    Numbers { service: u8, errors: u64 },
+    Place { place: usize, order: u32, critical: bool },
+    PlaceGone(usize),
+    Link { part: u8, live: bool },
+    ListBegins(u8),
+    ListEnds(u8),
+    Held(bool),
+    Keys(&'static str),
+    Hours(i64),
+}
+
+fn act() -> impl Generator<Value = Act> {
+    let service = 0..SERVICES;
+    let row = (service.clone(), 0..PHASES.len(), 0..4_u32, 0..9_i64, 0..3_usize, any::<bool>(), 0..4_u8, 0..2_u8);
+    let row = row.prop_map(|(service, phase, share, age, place, waits, version, part)| Act::Row {
+        service,
+        phase,
+        share,
+        age,
+        place,
+        waits,
+        version,
+        part,
+    });
+    let keys = ["s", "S", "t", "j", "k", "G", "g g", "space", "tab", "2", "1", "/ 1 enter", "/ p r o d enter", "esc"];
+    prop_oneof![
+        12 => row,
+        2 => service.clone().prop_map(Act::Gone),
+        2 => (service.clone(), 0..4_u8, any::<bool>(), 0..9_i64)
+            .prop_map(|(service, id, fails, age)| Act::Judged { service, id, fails, age }),
+        1 => (service.clone(), any::<bool>()).prop_map(|(service, pending)| Act::Asked { service, pending }),
+        1 => service.clone().prop_map(Act::Answered),
+        2 => (service, 0..50_u64).prop_map(|(service, errors)| Act::Numbers { service, errors }),
+        1 => (0..3_usize, 0..4_u32, any::<bool>()).prop_map(|(place, order, critical)| Act::Place { place, order, critical }),
+        1 => (0..3_usize).prop_map(Act::PlaceGone),
+        1 => (0..2_u8, any::<bool>()).prop_map(|(part, live)| Act::Link { part, live }),
+        1 => (0..2_u8).prop_map(Act::ListBegins),
+        1 => (0..2_u8).prop_map(Act::ListEnds),
+        1 => any::<bool>().prop_map(Act::Held),
+        4 => prop::sample::select(keys.to_vec()).prop_map(Act::Keys),
+        1 => (0..2_i64).prop_map(Act::Hours),
+    ]
+}
+
+fn name(service: u8) -> String {
+    format!("service-{service:02}")
+}
+
+fn told(service: u8, phase: usize, share: u32, age: i64, (place, waits, version): (usize, bool, u8)) -> Rollout {
+    let mut row = row(&name(service), PHASES[phase]);
+    row.environment = PLACES[place].into();
+    row.since = start() - SignedDuration::from_mins(age);
+    row.message = format!("told {age}");
+    row.arms[1].version = format!("1.{version}.0").as_str().into();
+    row.arms[1].traffic.actual = Some(Ppm::percent(share * 25));
+    if waits {
+        row.waits = vec![Wait::Human { what: "promotion".to_owned(), who: None, since: row.since }];
+    }
+    row
+}
+
+fn judged(service: u8, id: u8, fails: bool, age: i64) -> Evidence {
+    let at = start() - SignedDuration::from_mins(age);
+    let report = AnalysisReport {
+        template: "golden".to_owned(),
+        from: at,
+        to: at,
+        candidate_requests: 5,
+        stable_requests: 5,
+        verdict: if fails { MetricVerdict::Fail } else { MetricVerdict::Pass },
+        metrics: Vec::new(),
+    };
+    let kind = "analysis".to_owned();
+    let summary = format!("judged {age}");
+    Evidence { id: format!("E-{service}-{id}"), run: run(&name(service)), at, kind, analysis: Some(report), summary }
+}
+
+impl Desk {
+    fn act(&mut self, act: &Act, round: i64) {
+        let part = |part: &u8| format!("part-{part}");
+        match act {
+            Act::Row { service, phase, share, age, place, waits, version, part: of } => {
+                let row = told(*service, *phase, *share, *age, (*place, *waits, *version));
+                self.body(0, "local", &part(of), Body::Upsert(Entity::Rollout(Arc::new(row))));
+            }
+            Act::Gone(service) => self.remove(EntityRef::Rollout(target(&name(*service)))),
+            Act::Judged { service, id, fails, age } => {
+                self.upsert(Entity::Evidence(Box::new(judged(*service, *id, *fails, *age))));
+            }
+            Act::Asked { service, pending } => {
+                let mut asked = approval(&format!("A-{service}"), &name(*service));
+                asked.state = if *pending { ApprovalState::Pending } else { ApprovalState::Approved };
+                self.upsert(Entity::Approval(Box::new(asked)));
+            }
+            Act::Answered(service) => self.remove(EntityRef::Approval(ApprovalId(format!("A-{service}")))),
+            Act::Numbers { service, errors } => {
+                let sample = ArmSample {
+                    target: target(&name(*service)),
+                    role: ArmRole::Candidate,
+                    version: "1.1.0".into(),
+                    at: start() + SignedDuration::from_secs(round),
+                    window_ms: 1000,
+                    requests: 100,
+                    errors: *errors,
+                    p50_us: None,
+                    p95_us: None,
+                    p99_us: None,
+                };
+                self.body(0, "local", "", Body::Samples(vec![sample]));
+            }
+            Act::Place { place, order, critical } => {
+                let tier = if *critical { Tier::Critical } else { Tier::Low };
+                let environment = Environment { order: *order, ..environment(PLACES[*place], tier) };
+                self.upsert(Entity::Environment(environment));
+            }
+            Act::PlaceGone(place) => self.remove(EntityRef::Environment("local".into(), PLACES[*place].into())),
+            Act::Link { part: of, live } => {
+                let state = if *live {
+                    LinkState::Live { as_of: start() }
+                } else {
+                    LinkState::Stale { since: start(), why: "cut".to_owned() }
+                };
+                self.body(0, "local", &part(of), Body::Link(state));
+            }
+            Act::ListBegins(of) => self.body(0, "local", &part(of), Body::SnapshotBegin),
+            Act::ListEnds(of) => self.body(0, "local", &part(of), Body::SnapshotEnd),
+            Act::Held(true) => self.upsert(Entity::Hold(hold("H-1"))),
+            Act::Held(false) => self.remove(EntityRef::Hold("local".into(), "H-1".into())),
+            Act::Keys(keys) => self.keys(keys),
+            Act::Hours(hours) => {
+                self.wait(hours * 3_600_000);
+                self.send(Event::Wake);
+            }
+        }
+    }
+}
+
+fn in_step(state: &State) {
+    let deck = &state.deck;
+    let settled = |row: &&Rollout| matches!(row.phase, Phase::Healthy | Phase::Superseded);
+    let wanted = state.board.rollouts().filter(|row| !deck.in_flight_only || !settled(row));
+    let mut sorted = Filter::parse(&deck.filter).select(wanted);
+    sort(&state.board, &mut sorted, deck.order, deck.reverse);
+    let sorted: Vec<_> = sorted.into_iter().map(|row| &row.run.target).collect();
+    let list = rows::deck_list(state);
+    assert_eq!(list.from(0).collect::<Vec<_>>(), sorted, "{:?}", deck.order);
+    for (at, target) in sorted.iter().enumerate() {
+        assert_eq!(list.position(&state.board, target), Some(at));
+    }
+
+    let ranked: Vec<_> = rank(&state.board, state.now).into_iter().map(|entry| entry.subject).collect();
+    let needs = rows::attention(state);
+    assert_eq!(needs.from(0).map(|about| about.subject()).collect::<Vec<_>>(), ranked);
+    for (at, subject) in ranked.iter().enumerate() {
+        assert_eq!(needs.position(&state.board, subject), Some(at));
+    }
+
+    let mut counts: BTreeMap<(String, Phase), usize> = BTreeMap::new();
+    for row in state.board.rollouts() {
+        *counts.entry((row.environment.to_string(), row.phase)).or_default() += 1;
+    }
+    let strip = strip::environments(state).into_iter();
+    let strip =
+        strip.flat_map(|place| place.phases.into_iter().map(move |(phase, n)| ((place.name.clone(), phase), n)));
+    assert_eq!(strip.collect::<BTreeMap<_, _>>(), counts);
+}
+
+fn frame(state: &State) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(state.columns, state.rows)).unwrap();
+    let themes = Themes::new(&[], true).unwrap();
+    let (now, theme) = (state.now.to_zoned(TimeZone::UTC), themes.get("dark").unwrap());
+    terminal.draw(|frame| draw(state, &now, theme, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lists_in_step_with_rows_are_the_lists_sorted_anew(acts in prop::collection::vec(act(), 1..90)) {
+        let mut desk = Desk::empty();
+        for (round, act) in (1..).zip(&acts) {
+            desk.act(act, round);
+            in_step(&desk.state);
+        }
+    }
+
+    #[test]
+    fn what_is_not_drawn_could_not_be_seen(acts in prop::collection::vec(act(), 1..60)) {
+        let mut desk = Desk::empty();
+        desk.send(Event::Resize { columns: 100, rows: 18 });
+        let mut drawn = frame(&desk.state);
+        for (round, act) in (1..).zip(&acts) {
+            desk.state.visible_changed = false;
+            desk.act(act, round);
+            let now = frame(&desk.state);
+            // Time that passes is not what this is about.
+            if !desk.state.visible_changed && !matches!(act, Act::Hours(_)) {
+                prop_assert_eq!(&drawn, &now, "{:?} changed what is seen", act);
+            }
+            drawn = now;
+        }
+    }
+}
