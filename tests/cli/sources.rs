@@ -63,6 +63,8 @@ fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
     assert_eq!(done.code, 2, "{done:?}");
     assert!(done.err.contains("means several rollouts"), "{}", done.err);
     assert!(done.err.contains("eu/dev/shop, us/dev/shop"), "{}", done.err);
+    let all = flightdeck(dir.path(), &["get", "rollouts", "-o", "name"]);
+    assert_eq!(ok(all), "eu/dev/shop\nus/dev/shop\n");
     let one = flightdeck(dir.path(), &["get", "rollouts", "-o", "name", "--context", "us"]);
     assert_eq!(ok(one), "shop@dev\n");
 }
