@@ -306,8 +306,8 @@ async fn without_argo_rollouts_the_rest_is_there() {
     let namespace = Namespace::new("watch-crd");
     namespace.apply(&canary("shop", "1.0", &steps()));
     namespace.apply(&deployment("web", "1.0"));
-    let proxy = Proxy::start("operator").await;
-    let mut watching = Watching::new(proxy.before(namespace.settings("operator")));
+    let proxy = Proxy::start("admin").await;
+    let mut watching = Watching::new(proxy.before(namespace.settings("admin")));
     watching.row("shop", "there", |_| true).await;
     proxy.fails(Fault::NoRollouts);
     let link = watching.link("rollouts", "absent", |link| matches!(link, LinkState::Absent { .. })).await;

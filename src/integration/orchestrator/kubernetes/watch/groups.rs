@@ -177,7 +177,7 @@ mod tests {
         Want { uid: uid.into(), namespace: "shop".into(), selector: format!("app={uid}") }
     }
 
-    fn fetches(count: usize) -> Fetches {
+    fn waiting(count: usize) -> Fetches {
         let mut fetches = Fetches::default();
         (0..count).for_each(|n| fetches.want(0, WorkloadKind::Deployment, want(&format!("u{n}"))));
         fetches
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn at_most_four_lists_run_at_once_and_none_twice() {
-        let mut fetches = fetches(6);
+        let mut fetches = waiting(6);
         let mut running: Vec<Fetch> = std::iter::from_fn(|| fetches.next()).collect();
         let selectors: Vec<_> = running.iter().map(|fetch| fetch.selector.as_deref()).collect();
         assert_eq!(selectors, [Some("app=u0"), Some("app=u1"), Some("app=u2"), Some("app=u3")]);
@@ -206,18 +206,18 @@ mod tests {
 
     #[test]
     fn many_of_a_namespace_are_read_with_one_list() {
-        let mut fetches = fetches(TOGETHER + 20);
+        let mut fetches = waiting(TOGETHER + 20);
         let fetch = fetches.next().unwrap();
         assert_eq!((fetch.selector.as_deref(), fetch.keys.len()), (None, TOGETHER + 20));
         assert!(fetches.next().is_none());
         assert_eq!(done(&mut fetches, fetch).len(), TOGETHER + 20);
-        let mut few = super::tests::fetches(TOGETHER);
+        let mut few = waiting(TOGETHER);
         assert_eq!(few.next().unwrap().keys.len(), 1);
     }
 
     #[test]
     fn a_failed_list_is_given_up_until_the_next_change() {
-        let mut fetches = fetches(1);
+        let mut fetches = waiting(1);
         let fetch = fetches.next().unwrap();
         let failed = Fetched { keys: fetch.keys, result: Err(Failure::Forbidden) };
         assert!(fetches.done(failed).is_empty() && fetches.next().is_none());
