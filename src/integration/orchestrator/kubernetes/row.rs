@@ -105,7 +105,7 @@ pub(in crate::integration::orchestrator) fn assemble(
     let facts = told.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, told.revision.clone());
     Rollout {
         environment: context.settings.environment_of(target.namespace.as_deref().unwrap_or_default()).0,
-        service: target.name.clone().into(),
+        service: context.settings.service_of(target.namespace.as_deref().unwrap_or_default(), &target.name),
         run: Run { target, revision: told.revision },
         strategy: told.strategy,
         steps: told.steps,

@@ -1,6 +1,6 @@
 //! What a Kubernetes source is made of; the configuration is turned into this.
 
-use crate::model::{EnvironmentName, SourceId, Tier};
+use crate::model::{EnvironmentName, ServiceName, SourceId, Tier};
 use std::path::PathBuf;
 
 /// A kind of workload.
@@ -108,6 +108,13 @@ pub struct KubernetesSettings {
 }
 
 impl KubernetesSettings {
+    /// What people call a workload: its name where one namespace is watched, else `namespace/name`,
+    /// since two namespaces may have workloads of one name.
+    #[must_use]
+    pub fn service_of(&self, namespace: &str, name: &str) -> ServiceName {
+        if self.namespaces.len() == 1 { ServiceName::from(name) } else { ServiceName(format!("{namespace}/{name}")) }
+    }
+
     /// A context with everything else as it is by default.
     #[must_use]
     pub fn new(source: SourceId) -> KubernetesSettings {
