@@ -82,8 +82,8 @@ class Desk:
     def final(self, action, before, expect="effective", limit=90):
         """The newest receipt of that action, once it is final; prints it and what was sent."""
         def found():
-            for r in reversed(self.receipts()):
-                if r["action"] == action and len(self.receipts()) > before and r["stages"][-1]["stage"]["type"] in ("effective", "refused", "failed", "timed_out", "superseded", "reverted"): return r
+            for r in self.receipts()[before:]:
+                if r["action"] == action and r["stages"][-1]["stage"]["type"] in ("effective", "refused", "failed", "timed_out", "superseded", "reverted"): return r
         try: r = until(f"a final receipt of {action}", found, limit)
         except SystemExit: print(self.screen()); print(self.receipts()[-1:]); raise
         stages = r["stages"]

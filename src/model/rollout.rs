@@ -36,9 +36,13 @@ impl Ppm {
 }
 
 impl std::fmt::Display for Ppm {
-    /// `25 %`, `0.5 %`: no trailing zeros.
+    /// `25 %`, `16.7 %`, `0.05 %`: no trailing zeros, and no more digits than a person reads.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = format!("{} %", f64::from(self.0) / 10_000.0);
+        let percent = f64::from(self.0) / 10_000.0;
+        let shown = if percent < 1.0 { percent } else { (percent * 10.0).round() / 10.0 };
+        // Never the whole, nor nothing, before it is.
+        let shown = if self.0 < Ppm::ALL.0 { shown.min(99.9) } else { shown };
+        let text = format!("{shown} %");
         f.pad(&text)
     }
 }
