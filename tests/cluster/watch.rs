@@ -6,7 +6,7 @@ use flightdeck::board::Board;
 use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::integration::orchestrator::{InspectError, Orchestrator as _};
 use flightdeck::model::{
-    Action, ArmRole, DeploymentOutcome, LinkState, Phase, Ppm, Rollout, Run, Scope, Scoped, SourceId, Wait,
+    Action, ArmRole, DeploymentOutcome, LinkState, Phase, Ppm, Rollout, Run, Scope, Scoped, SourceId, Version, Wait,
 };
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -30,7 +30,7 @@ impl Watching {
 
     /// Applies updates until `found` finds something on the board.
     async fn until<T>(&mut self, what: &str, found: impl Fn(&Board) -> Option<T>) -> T {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + Duration::from_mins(1);
         loop {
             if let Some(it) = found(&self.board) {
                 return it;
@@ -137,7 +137,7 @@ async fn every_kind_is_told_and_followed() {
     let history = |board: &Board| board.deployments().find(|of| of.service.as_str() == "shop").cloned();
     let done = watching.until("its history", history).await;
     assert_eq!(
-        (done.outcome, done.from.as_ref().map(|v| v.as_str()), done.to.as_str()),
+        (done.outcome, done.from.as_ref().map(Version::as_str), done.to.as_str()),
         (DeploymentOutcome::Succeeded, Some("1.0"), "2.0")
     );
     assert!(

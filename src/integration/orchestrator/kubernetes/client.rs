@@ -16,9 +16,9 @@ use tokio::time::timeout;
 /// How long anything that is asked once may take, in seconds.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a login command of the kubeconfig may take: it may ask a server of its own.
-const LOGIN: Duration = Duration::from_secs(60);
+const LOGIN: Duration = Duration::from_mins(1);
 /// How long before its credentials end a client is made anew.
-const BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
+const BEFORE_END: SignedDuration = SignedDuration::from_mins(1);
 /// Contexts that a sentence names at most.
 const NAMED: usize = 12;
 

@@ -76,10 +76,6 @@ impl Kubernetes {
     pub fn cluster(&self) -> Result<Arc<Cluster>, String> {
         self.shared.cluster()
     }
-
-    fn reading(&self) -> Result<Arc<Cluster>, InspectError> {
-        self.cluster().map_err(InspectError::Unreachable)
-    }
 }
 
 #[async_trait]
@@ -113,22 +109,23 @@ impl Orchestrator for Kubernetes {
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
-        let cluster = self.reading()?;
+        let cluster = self.cluster().map_err(InspectError::Unreachable)?;
         let late = |_| InspectError::Unreachable(format!("no answer within {} s", READ.as_secs()));
         timeout(READ, read(&self.shared, &cluster, run)).await.map_err(late)?
     }
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
-        let cluster = self.reading()?;
-        let (kind, access) = (kind_of(run)?, self.shared.access.load());
+        let cluster = self.cluster().map_err(InspectError::Unreachable)?;
+        let (kind, access) =
+            (kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?, self.shared.access.load());
         let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
         let context = RowContext { settings: &self.shared.settings, barred, now: now() };
         inspect(&cluster, &context, run).await
     }
 }
 
-fn kind_of(run: &Run) -> Result<WorkloadKind, InspectError> {
-    WorkloadKind::from_name(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))
+fn kind_of(run: &Run) -> Option<WorkloadKind> {
+    WorkloadKind::from_name(&run.target.kind)
 }
 
 fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
@@ -140,7 +137,7 @@ fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Roll
 
 /// The row of a run's workload as the API server has it now.
 async fn read(shared: &Shared, cluster: &Cluster, run: &Run) -> Result<Rollout, InspectError> {
-    let kind = kind_of(run)?;
+    let kind = kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?;
     let place = Place::of(kind, run.target.namespace.as_deref());
     let failed = |failure| match failure {
         Failure::Absent => InspectError::NotFound(run.clone()),

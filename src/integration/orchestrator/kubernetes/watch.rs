@@ -44,7 +44,7 @@ pub(super) fn now() -> Timestamp {
 /// The stream of a source's updates. It never ends.
 pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
     // Tasks begin when the stream is first asked, within its runtime, and end with it.
-    let begin = async move { Source::new(shared) };
+    let begin = async move { Source::new(&shared) };
     let updates = |source| futures::stream::unfold(source, Source::next);
     futures::stream::once(begin).flat_map(updates).boxed()
 }
@@ -88,7 +88,7 @@ struct Source {
 }
 
 impl Source {
-    fn new(shared: Arc<Shared>) -> Source {
+    fn new(shared: &Arc<Shared>) -> Source {
         let settings = &shared.settings;
         let source = settings.source.clone();
         let scope = |part: String| Scope { source: source.clone(), part };
@@ -118,7 +118,7 @@ impl Source {
             store: Store::new(settings),
             fetches: Fetches::default(),
             out,
-            shared: Arc::clone(&shared),
+            shared: Arc::clone(shared),
         };
         source.connect_after(Duration::ZERO);
         source

@@ -188,7 +188,8 @@ fn of_replica_set(kind: WorkloadKind, set: ReplicaSet) -> Option<(String, Replic
 #[serde(default)]
 struct Revision {
     metadata: Meta,
-    revision: i64,
+    #[serde(rename = "revision")]
+    number: i64,
     data: RevisionData,
 }
 
@@ -206,14 +207,14 @@ struct RevisionSpec {
 
 /// A ControllerRevision: its pods are not told, only what they run.
 fn of_revision(text: &str) -> Option<(String, ReplicaGroup)> {
-    let Revision { metadata, revision, data } = serde_json::from_str(text).ok()?;
+    let Revision { metadata, number, data } = serde_json::from_str(text).ok()?;
     let owner = controller(metadata.owner_references.as_ref())?;
     let name = line(metadata.name.as_deref().unwrap_or_default());
     let version: Version = version_of_template(&data.spec.template);
     let group = ReplicaGroup {
         hash: name.clone(),
         name,
-        revision: Some(revision.to_string()),
+        revision: Some(number.to_string()),
         version,
         replicas: Replicas::default(),
         created: metadata.creation_timestamp.map(|time| time.0),

@@ -179,7 +179,9 @@ mod tests {
 
     fn waiting(count: usize) -> Fetches {
         let mut fetches = Fetches::default();
-        (0..count).for_each(|n| fetches.want(0, WorkloadKind::Deployment, want(&format!("u{n}"))));
+        for n in 0..count {
+            fetches.want(0, WorkloadKind::Deployment, want(&format!("u{n}")));
+        }
         fetches
     }
 
@@ -199,7 +201,9 @@ mod tests {
         let first = running.remove(0);
         assert_eq!(done(&mut fetches, first), [(0, "u0".to_owned(), Vec::new())]);
         assert_eq!(fetches.next().unwrap().keys, [(0, "u4".to_owned())]);
-        running.into_iter().for_each(|fetch| drop(done(&mut fetches, fetch)));
+        for fetch in running {
+            done(&mut fetches, fetch);
+        }
         let rest: Vec<_> = std::iter::from_fn(|| fetches.next()).flat_map(|fetch| fetch.keys).collect();
         assert_eq!(rest, [(0, "u5".to_owned()), (0, "u0".to_owned())]);
     }

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Between two tries of what an administrator has to change first.
-const SELDOM: Duration = Duration::from_secs(60);
+const SELDOM: Duration = Duration::from_mins(1);
 /// So quiet a resumed watch has caught up.
 const CAUGHT_UP: Duration = Duration::from_millis(300);
 
@@ -165,13 +165,11 @@ impl Following {
                 lines.next().await
             } else {
                 // What was missed comes at once.
-                match timeout(CAUGHT_UP, lines.next()).await {
-                    Ok(next) => next,
-                    Err(_) => {
-                        self.is_live().await?;
-                        continue;
-                    }
-                }
+                let Ok(next) = timeout(CAUGHT_UP, lines.next()).await else {
+                    self.is_live().await?;
+                    continue;
+                };
+                next
             };
             let Some(text) = next.map_err(failed)? else {
                 self.is_live().await?;

@@ -142,6 +142,8 @@ fn rows_share_their_plans() {
     let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
     let plan = |weight| -> Arc<[Step]> { vec![Step::SetWeight(crate::model::Ppm::percent(weight))].into() };
     let mut rows = [plan(20), plan(20), plan(30)].map(|steps| Rollout { steps, ..(**row).clone() });
-    rows.iter_mut().for_each(|row| share(&mut plans, row));
+    for row in &mut rows {
+        share(&mut plans, row);
+    }
     assert!(Arc::ptr_eq(&rows[0].steps, &rows[1].steps) && !Arc::ptr_eq(&rows[0].steps, &rows[2].steps));
 }
