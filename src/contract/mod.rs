@@ -47,9 +47,9 @@ pub enum Situation {
     Cut,
     /// The platform can't be watched or reached, until restored.
     Stale,
-    /// The watch is cut, something changes meanwhile, and the watch comes back.
+    /// The watch is cut and another version comes in meanwhile.
     Interrupted,
-    /// Slowness, cuts and staleness are over.
+    /// Slowness, cuts, staleness and interruptions are over.
     Restored,
 }
 

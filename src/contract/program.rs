@@ -17,6 +17,8 @@ pub struct ProgramBackend {
 
 struct Subject {
     exec: Exec,
+    /// It has ended itself and comes back by itself.
+    interrupted: Option<Target>,
     /// Outlives the program, not the case.
     scratch: TempDir,
 }
@@ -34,7 +36,7 @@ impl Backend for ProgramBackend {
             tempfile::tempdir().map_err(|error| Stop::Failed(format!("cannot make a scratch folder: {error}")))?;
         let settings = ExecSettings { source: "program".into(), command: self.command.clone(), read_only: false };
         let exec = Exec::for_contract(settings, scratch.path().to_owned());
-        Ok(Box::new(Subject { exec, scratch }))
+        Ok(Box::new(Subject { exec, interrupted: None, scratch }))
     }
 }
 
@@ -45,7 +47,12 @@ impl Fixture for Subject {
     }
 
     async fn bring(&mut self, situation: Situation) -> Result<Target, Stop> {
-        self.exec.situation(situation.word()).await.map_err(|error| match error {
+        if let Some(target) = self.interrupted.take().filter(|_| situation == Situation::Restored) {
+            return Ok(target);
+        }
+        let brought = self.exec.situation(situation.word()).await;
+        self.interrupted = brought.as_ref().ok().filter(|_| situation == Situation::Interrupted).cloned();
+        brought.map_err(|error| match error {
             SituationError::Cannot(why) => Stop::NotApplicable(why),
             SituationError::NoAnswer(why) => Stop::Failed(format!("asked to be {}: {why}", situation.word())),
         })

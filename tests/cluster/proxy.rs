@@ -43,6 +43,10 @@ pub enum Fault {
     CutRequest,
     /// Changes reach the server twice; the second answer comes back.
     Twice,
+    /// Changes reach the server at once, their answers come back so much later.
+    LateAnswer(Duration),
+    /// Changes are asked for by a user who may only read.
+    Readonly,
 }
 
 type Body = UnsyncBoxBody<Bytes, kube::Error>;
@@ -58,12 +62,12 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one that passes requests on as `user`.
     pub async fn start(user: &str) -> Proxy {
-        let upstream = client(user).await;
+        let upstreams = Upstreams { user: client(user).await, reader: client("readonly").await };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (fault, told) = watch::channel(Fault::None);
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, told));
+        tasks.spawn(accept(listener, upstreams, told));
         Proxy { address, fault, _tasks: tasks, dir: tempfile::tempdir().expect("a folder") }
     }
 
@@ -91,16 +95,23 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: kube::Client, fault: watch::Receiver<Fault>) {
+/// As whom requests are passed on.
+#[derive(Clone)]
+struct Upstreams {
+    user: kube::Client,
+    reader: kube::Client,
+}
+
+async fn accept(listener: TcpListener, upstreams: Upstreams, fault: watch::Receiver<Fault>) {
     let mut connections = JoinSet::new();
     while let Ok((socket, _)) = listener.accept().await {
         if *fault.borrow() == Fault::Drop {
             continue;
         }
-        let (upstream, fault) = (upstream.clone(), fault.clone());
+        let (upstreams, fault) = (upstreams.clone(), fault.clone());
         connections.spawn(async move {
             let mut dropped = fault.clone();
-            let service = service_fn(|request| pass(upstream.clone(), fault.clone(), request));
+            let service = service_fn(|request| pass(upstreams.clone(), fault.clone(), request));
             let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
             tokio::select! {
                 // A broken connection is what this proxy is for.
@@ -114,7 +125,7 @@ async fn accept(listener: TcpListener, upstream: kube::Client, fault: watch::Rec
 
 /// An error ends the connection without an answer.
 async fn pass(
-    upstream: kube::Client,
+    upstreams: Upstreams,
     mut fault: watch::Receiver<Fault>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, kube::Error> {
@@ -135,6 +146,7 @@ async fn pass(
         Fault::CutRequest if changes => return Err(kube::Error::LinesCodecMaxLineLengthExceeded),
         _ => {}
     }
+    let upstream = if now == Fault::Readonly && changes { upstreams.reader } else { upstreams.user };
     let (mut parts, body) = request.into_parts();
     parts.uri = asked_instead(&parts.uri, now);
     parts.headers.remove("authorization");
@@ -145,6 +157,11 @@ async fn pass(
         upstream.send(again()).await?;
     }
     let response = upstream.send(again()).await?;
+    if let Fault::LateAnswer(time) = now
+        && changes
+    {
+        tokio::time::sleep(time).await;
+    }
     if now == Fault::CutAnswer && changes {
         return Err(kube::Error::LinesCodecMaxLineLengthExceeded);
     }

@@ -2,6 +2,7 @@
 
 mod engine;
 mod exec;
+mod kubernetes;
 
 use flightdeck::contract::{Case, Column, ProgramBackend, matrix, run};
 use std::path::Path;
@@ -28,4 +29,22 @@ async fn the_python_example_passes() {
 #[tokio::test]
 async fn the_engine_passes() {
     all_passed(&run(&engine::EngineBackend, Case::ALL, 2).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_canary_of_argo_rollouts_passes() {
+    all_passed(&run(&kubernetes::Sort::Canary, Case::ALL, 3).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_blue_green_of_argo_rollouts_passes() {
+    all_passed(&run(&kubernetes::Sort::BlueGreen, Case::ALL, 3).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_deployment_passes() {
+    all_passed(&run(&kubernetes::Sort::Deployment, Case::ALL, 3).await);
 }

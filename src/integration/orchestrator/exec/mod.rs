@@ -88,9 +88,8 @@ impl Exec {
         }
     }
 
-    fn of(&self, run: &Run) -> Result<(), InspectError> {
-        let known = run.target.source == self.shared.settings.source;
-        known.then_some(()).ok_or_else(|| InspectError::NotFound(run.clone()))
+    fn has(&self, run: &Run) -> bool {
+        run.target.source == self.shared.settings.source
     }
 }
 
@@ -121,13 +120,9 @@ fn not_read(run: &Run, asked: &str, outcome: Result<Outcome, Lost>) -> InspectEr
     }
 }
 
-/// Is it the run that was asked for?
-fn same(run: &Run, row: Rollout) -> Result<Rollout, InspectError> {
-    let other = row.run.target != run.target;
-    if other {
-        return Err(InspectError::Unreachable(format!("the program answered about {}, not {run}", row.run)));
-    }
-    Ok(row)
+/// It answered about another workload.
+fn another(run: &Run, row: &Rollout) -> InspectError {
+    InspectError::Unreachable(format!("the program answered about {}, not {run}", row.run))
 }
 
 #[async_trait]
@@ -170,24 +165,27 @@ impl Orchestrator for Exec {
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
-        self.of(run)?;
+        if !self.has(run) {
+            return Err(InspectError::NotFound(run.clone()));
+        }
         match self.shared.ask(false, |id| ToProgram::Read { id, run }.line()).await {
             Ok(Outcome::Rollout(mut row)) => {
                 self.shared.adopt(&mut row);
-                same(run, *row)
+                if row.run.target == run.target { Ok(*row) } else { Err(another(run, &row)) }
             }
             other => Err(not_read(run, "read", other)),
         }
     }
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
-        self.of(run)?;
+        if !self.has(run) {
+            return Err(InspectError::NotFound(run.clone()));
+        }
         match self.shared.ask(false, |id| ToProgram::Inspect { id, run }.line()).await {
             Ok(Outcome::Detail(mut detail)) => {
                 own::detail(&mut detail, &self.shared.settings.source);
                 self.shared.adopt(&mut detail.rollout);
-                same(run, detail.rollout.clone())?;
-                Ok(*detail)
+                if detail.rollout.run.target == run.target { Ok(*detail) } else { Err(another(run, &detail.rollout)) }
             }
             other => Err(not_read(run, "inspect", other)),
         }

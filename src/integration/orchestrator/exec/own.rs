@@ -9,7 +9,9 @@ pub(super) fn body(body: &mut Body, source: &SourceId) -> Result<(), String> {
         Body::Upsert(row) => entity(row, source),
         Body::Remove(key) => key_of(key, source),
         Body::Samples(samples) => {
-            samples.iter_mut().for_each(|sample| target(&mut sample.target, source));
+            for sample in samples {
+                target(&mut sample.target, source);
+            }
             Ok(())
         }
         Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => Ok(()),

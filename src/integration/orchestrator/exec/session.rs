@@ -135,7 +135,7 @@ impl<'a> Session<'a> {
     /// Runs until the program ends, or must be ended.
     pub async fn run(mut self) -> SessionEnd {
         let settings = &self.shared.settings;
-        let (source, read_only, scratch) = (&settings.source, settings.read_only, self.shared.scratch.as_deref());
+        let (source, read_only, scratch) = (&settings.source, settings.read_only, self.shared.scratch.clone());
         let wire = super::EXEC_WIRE;
         let mut reason = self.write_own(&ToProgram::Hello { wire, source, read_only, scratch }).err();
         while reason.is_none() {

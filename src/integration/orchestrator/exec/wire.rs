@@ -7,7 +7,7 @@ use crate::model::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// Version of the lines; a program that speaks a newer one is refused.
 pub const EXEC_WIRE: u32 = 1;
@@ -23,7 +23,7 @@ pub(super) enum ToProgram<'a> {
         read_only: bool,
         /// For the contract suite only: a folder that outlives the program.
         #[serde(skip_serializing_if = "Option::is_none")]
-        scratch: Option<&'a Path>,
+        scratch: Option<PathBuf>,
     },
     /// Tell everything anew: a line could not be read.
     Snapshot,
