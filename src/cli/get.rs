@@ -11,6 +11,7 @@ use crate::model::{
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,9 +97,18 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
 
 fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
     let mut list = Vec::new();
+    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
+    rows.rollouts().for_each(|row| *alike.entry(target::name(row)).or_default() += 1);
+    // What two sources have under one name is told apart by its source.
+    let names = |row: &Rollout| match target::name(row) {
+        name if alike.get(&name).is_some_and(|count| *count > 1) => target::full_name(row),
+        name => name,
+    };
     for entity in &rows.entities {
         let row = match (args.kind, entity) {
-            (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => rollout(row)?,
+            (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => {
+                rollout(row, names(row))?
+            }
             (Kind::Approvals, Entity::Approval(row)) if of(args, &row.service.0, &row.environment.0) => approval(row)?,
             (Kind::Services, Entity::Service(row)) if of_service(args, &row.name.0) => service(row)?,
             (Kind::Environments, Entity::Environment(row)) => environment(row)?,
@@ -205,10 +215,10 @@ pub(super) fn traffic(rollout: &Rollout) -> String {
     }
 }
 
-fn rollout(row: &Rollout) -> Result<Row, Failure> {
+fn rollout(row: &Rollout, name: String) -> Result<Row, Failure> {
     let ready: Vec<_> = row.arms.iter().map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired)).collect();
     let cells = vec![
-        target::name(row).into(),
+        name.as_str().into(),
         versions(row).into(),
         step(row).into(),
         traffic(row).into(),
@@ -216,7 +226,7 @@ fn rollout(row: &Rollout) -> Result<Row, Failure> {
         Cell { text: row.phase.word().to_owned(), tone: tone(row.phase) },
         row.message.as_str().into(),
     ];
-    Ok(Row { name: target::name(row), json: pinned(row, &row.facts, row.offers.iter())?, cells })
+    Ok(Row { name, json: pinned(row, &row.facts, row.offers.iter())?, cells })
 }
 
 fn approval(row: &Approval) -> Result<Row, Failure> {

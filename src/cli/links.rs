@@ -174,6 +174,11 @@ impl Links {
 
 /// Has a source said all that it can say now?
 fn told(board: &Board, source: &SourceId) -> bool {
+    let whole = board.link_of(&Scope { source: source.clone(), part: String::new() });
+    if matches!(whole, Some(LinkState::Stale { .. } | LinkState::Denied { .. })) {
+        // Nothing comes from any of its watches now.
+        return true;
+    }
     let mut links = board.links().filter(|(scope, _)| scope.source == *source).peekable();
     links.peek().is_some() && links.all(|(_, state)| !matches!(state, LinkState::Connecting))
 }

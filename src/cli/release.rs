@@ -4,9 +4,10 @@ use super::act::{self, ActArgs};
 use super::get::{self, GetArgs, Kind};
 use super::links::{Links, Need};
 use super::output::say;
-use super::{Code, Context, Failure, confirm, target};
-use crate::client::{NewRelease, fresh_id};
-use crate::model::{Action, Subject};
+use super::target::Rows;
+use super::{Context, Failure, confirm, target, unexpected};
+use crate::client::{Client, Link, NewRelease, fresh_id};
+use crate::model::{Action, Query, Reply, Subject};
 use clap::{Args, Subcommand};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -80,16 +81,17 @@ pub struct AddArgs {
 /// Carries it out.
 pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) -> Result<(), Failure> {
     match (&args.command, &args.hold) {
-        (Some(ReleaseCommand::Add(add_args)), _) => add(context, links, add_args).await,
+        (Some(ReleaseCommand::Add(add_args)), _) => add(context, add_args).await,
         (Some(ReleaseCommand::List { service }), _) => {
             let list = GetArgs { kind: Kind::Releases, name: None, service: service.clone(), environment: None };
             get::run(context, links, &list).await
         }
         (Some(ReleaseCommand::Rm { service, version, act }), _) => {
             context.may_change()?;
-            let (source, service) = target::service(&links.rows(Need::Named(service)).await?, service, None)?;
+            let (_, link, rows) = store(context).await?;
+            let (source, service) = target::service(&rows, service, None)?;
             let subject = Subject::Release { source, service, version: version.as_str().into() };
-            act::perform(context, links.of(subject.source())?, Action::RemoveRelease, subject, None, act).await
+            act::perform(context, &link, Action::RemoveRelease, subject, None, act).await
         }
         (None, Some(id)) => {
             context.may_change()?;
@@ -100,20 +102,27 @@ pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) ->
     }
 }
 
-async fn add(context: &Context, links: &Links, args: &AddArgs) -> Result<(), Failure> {
+/// Releases are stored by the server alone, whatever else has a service of that name.
+async fn store(context: &Context) -> Result<(Client, Link, Rows), Failure> {
+    let client = context.client()?;
+    let link = Link::Server(client.clone());
+    match link.query(Query::Board).await? {
+        Reply::Board(entities) => Ok((client, link, Rows { entities })),
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
     context.may_change()?;
     let digest = digest(&args.artifact)?;
     if let Some(wanted) = args.digest.as_ref().filter(|wanted| **wanted != digest) {
         let what = format!("{} has the digest {digest} and not {wanted}; nothing was stored", args.artifact.display());
         return Err(Failure::usage(what).todo("is it the file that was built?"));
     }
-    let (source, service) = target::service(&links.rows(Need::Named(&args.service)).await?, &args.service, None)?;
+    let (client, link, rows) = store(context).await?;
+    let (source, service) = target::service(&rows, &args.service, None)?;
     let subject = Subject::Release { source, service: service.clone(), version: args.version.as_str().into() };
-    let link = links.of(subject.source())?;
-    let prepared = act::prepare(link, Action::AddRelease, subject).await?;
-    let Some(client) = link.server() else {
-        return Err(Failure::new(Code::Refused, format!("refused: {} stores no releases", link.place())));
-    };
+    let prepared = act::prepare(&link, Action::AddRelease, subject).await?;
     confirm::confirm(&prepared, &args.act)?;
     let release = NewRelease {
         id: fresh_id(),
@@ -124,7 +133,7 @@ async fn add(context: &Context, links: &Links, args: &AddArgs) -> Result<(), Fai
         artifact: args.artifact.clone(),
     };
     say(&format!("storing {} as {} {}, {digest}", args.artifact.display(), args.service, args.version));
-    act::finish(context, link, &release.id.0, &args.act, client.add_release(&release)).await
+    act::finish(context, &link, &release.id.0, &args.act, client.add_release(&release)).await
 }
 
 /// `sha256:…` of a file, so that the server can tell whether it arrived whole.

@@ -5,7 +5,7 @@ use crate::cockpit::app::Found;
 use crate::config::settings::{self, Source, SourceKind};
 use crate::integration::orchestrator::Orchestrator;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings};
-use crate::integration::orchestrator::kubernetes::{EnvironmentRule, KubernetesSettings, WorkloadKind};
+use crate::integration::orchestrator::kubernetes::{EnvironmentRule, Kubernetes, KubernetesSettings, WorkloadKind};
 use crate::model::{SourceId, sanitize_line};
 use kube::config::Kubeconfig;
 use std::collections::BTreeSet;
@@ -42,13 +42,13 @@ impl Planned {
 
 /// Makes them; nothing is connected yet.
 pub(super) fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Orchestrator>> {
-    planned.into_iter().filter_map(one).collect()
+    planned.into_iter().map(one).collect()
 }
 
-fn one(planned: Planned) -> Option<Arc<dyn Orchestrator>> {
+fn one(planned: Planned) -> Arc<dyn Orchestrator> {
     match planned {
-        Planned::Kubernetes(_) => None,
-        Planned::Exec(settings) => Some(Arc::new(Exec::new(settings))),
+        Planned::Kubernetes(settings) => Arc::new(Kubernetes::new(*settings)),
+        Planned::Exec(settings) => Arc::new(Exec::new(settings)),
     }
 }
 

@@ -92,7 +92,10 @@ fn environments(rows: &Rows) -> Table {
     let mut environments: Vec<_> = rows.environments().collect();
     environments.sort_by_key(|environment| environment.order);
     let rows = environments.iter().map(|environment| {
-        let here: Vec<_> = rows.rollouts().filter(|rollout| rollout.environment == environment.name).collect();
+        let (source, name) = (&environment.source, &environment.name);
+        let of = |rollout: &&Rollout| rollout.run.target.source == *source && rollout.environment == *name;
+        let here: Vec<_> = rows.rollouts().filter(of).collect();
+        let alike = environments.iter().filter(|other| other.name == *name).count() > 1;
         let count = |wanted: fn(&Rollout) -> bool| here.iter().filter(|rollout| wanted(rollout)).count();
         let (well, flying, ill) = (
             count(|rollout| rollout.phase == Phase::Healthy),
@@ -101,7 +104,7 @@ fn environments(rows: &Rows) -> Table {
         );
         let tone = if ill > 0 { Tone::Bad } else { Tone::Plain };
         vec![
-            Cell::from(environment.name.to_string()),
+            Cell::from(if alike { format!("{source}/{name}") } else { name.to_string() }),
             format!("{well} healthy").into(),
             format!("{flying} in flight").into(),
             Cell { text: format!("{ill} not well"), tone },

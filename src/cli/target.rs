@@ -139,11 +139,13 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
 /// The hold that `H-3` means, or `source/H-3` where several sources have one of that id.
 pub fn hold(rows: &Rows, id: &str) -> Result<Subject, Failure> {
     let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
+    let alike = |hold: &Hold| rows.holds().filter(|other| other.id == hold.id).count() > 1;
+    let name = |hold: &Hold| if alike(hold) { full(hold) } else { hold.id.to_string() };
     let found: Vec<_> = rows.holds().filter(|hold| hold.id.as_str() == id || full(hold) == id).collect();
     match found.as_slice() {
         [one] => Ok(Subject::Hold { source: one.source.clone(), id: one.id.clone() }),
         [] => {
-            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", full(hold), hold.selector)).collect();
+            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", name(hold), hold.selector)).collect();
             Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
                 "nothing is held".to_owned()
             } else {

@@ -106,8 +106,29 @@ impl Bench {
     pub async fn bring(&mut self, situation: Situation) -> Result<Rollout, Stop> {
         let target = self.fixture.bring(situation).await?;
         let what = format!("the workload is {} on the board", situation.word());
-        self.until(&what, |bench| bench.live() && bench.row(&target).is_some_and(|row| shows(situation, row))).await?;
-        self.found(&target)
+        self.caught_up(&what, &target, |row| shows(situation, row)).await
+    }
+
+    /// Waits until the board's row is so, and is the one that the backend reads now: the board may be
+    /// behind whoever brought the situation about.
+    pub async fn caught_up(
+        &mut self,
+        what: &str,
+        target: &Target,
+        so: impl Fn(&Rollout) -> bool,
+    ) -> Result<Rollout, Stop> {
+        let mut old: Option<Rollout> = None;
+        loop {
+            let here = |bench: &Bench| {
+                bench.live() && bench.row(target).is_some_and(|row| so(row) && old.as_ref() != Some(row))
+            };
+            self.until(what, here).await?;
+            let row = self.found(target)?;
+            match self.orchestrator.read(&row.run).await {
+                Ok(live) if live.facts == row.facts && so(&live) => return Ok(row),
+                _ => old = Some(row),
+            }
+        }
     }
 
     pub fn row(&self, target: &Target) -> Option<&Rollout> {

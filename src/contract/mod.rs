@@ -35,7 +35,7 @@ pub enum Situation {
     Aborted,
     /// A rollout waits for the approval of anybody.
     Approval,
-    /// Somebody else brings in another version: facts change, and the hub is not told by us.
+    /// Somebody else changes it, such as by bringing in another version: its facts change.
     Changed,
     /// The workload is deleted.
     Deleted,

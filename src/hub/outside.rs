@@ -166,16 +166,12 @@ impl State {
         let Some(since) = deployment.started.checked_sub(SLACK).ok().filter(|_| of_late) else {
             return self.write(&Entry::Observed { deployment: Box::new(deployment.clone()), receipt: None, evidence });
         };
-        let (ledger, deployment) = (self.settings.ledger.clone(), Box::new(deployment.clone()));
-        self.tasks.spawn(async move {
-            let known = ledger.asked_since(since).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "cannot look for the command of another hub");
-                Vec::new()
-            });
+        let deployment = Box::new(deployment.clone());
+        let written = self.settings.ledger.append_knowing(since, move |known| {
             let receipt = asked_for(known.iter().map(|known| &known.receipt), &deployment);
-            let entry = Entry::Observed { deployment, receipt, evidence };
-            Done::Written { result: ledger.append_urgent(&entry).await }
+            Entry::Observed { deployment, receipt, evidence }
         });
+        self.tasks.spawn(async move { Done::Written { result: written.await } });
     }
 
     /// The last judgement that failed the run.

@@ -43,7 +43,11 @@ pub enum Appended {
 enum Request {
     Append { draft: Draft, urgent: bool, answer: oneshot::Sender<Result<Appended, LedgerError>> },
     Read { what: Read, answer: oneshot::Sender<Result<Vec<Record>, LedgerError>> },
+    Knowing { since: Timestamp, make: Make, answer: oneshot::Sender<Result<Appended, LedgerError>> },
 }
+
+/// Makes an entry, given what was asked for of late.
+type Make = Box<dyn FnOnce(&[Known]) -> Entry + Send>;
 
 enum Read {
     Newest(u32),
@@ -142,10 +146,7 @@ impl Ledger {
         urgent: bool,
     ) -> Result<oneshot::Receiver<Result<Appended, LedgerError>>, LedgerError> {
         let (answer, receiver) = oneshot::channel();
-        let body =
-            serde_json::to_string(entry).map_err(|error| LedgerError::Unreadable { seq: 0, why: error.to_string() })?;
-        let draft = Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body };
-        self.request(Request::Append { draft, urgent, answer })?;
+        self.request(Request::Append { draft: draft(entry)?, urgent, answer })?;
         Ok(receiver)
     }
 
@@ -180,9 +181,22 @@ impl Ledger {
         Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
     }
 
-    /// Commands that were asked for since then, by any hub, oldest first.
-    pub async fn asked_since(&self, since: Timestamp) -> Result<Vec<Known>, LedgerError> {
-        Ok(receipts(&self.read(Read::Since(since.to_string())).await?))
+    /// As [`Ledger::append_urgent`], with an entry that depends on the commands that were asked for
+    /// since then, by any hub, oldest first.
+    pub fn append_knowing<F>(
+        &self,
+        since: Timestamp,
+        make: F,
+    ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<F>
+    where
+        F: FnOnce(&[Known]) -> Entry + Send + 'static,
+    {
+        let (answer, receiver) = oneshot::channel();
+        let sent = self.request(Request::Knowing { since, make: Box::new(make), answer });
+        async move {
+            sent?;
+            receiver.await.map_err(|_| LedgerError::Closed)?
+        }
     }
 
     /// Says that a hub lives, until what this gives is dropped.
@@ -195,6 +209,12 @@ impl Ledger {
     pub fn alive(&self, hub: &HubId) -> bool {
         presence::alive(&self.shared.dir, hub)
     }
+}
+
+fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
+    let unreadable = |error: serde_json::Error| LedgerError::Unreadable { seq: 0, why: error.to_string() };
+    let body = serde_json::to_string(entry).map_err(unreadable)?;
+    Ok(Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body })
 }
 
 /// Puts receipts together from their records.
@@ -242,6 +262,19 @@ fn serve(mut store: Store, mut spill: Spill, inbox: &mpsc::Receiver<Request>) {
                     // A read sees everything that was sent before it.
                     write(&mut store, &mut spill, std::mem::take(&mut batch));
                     let _ = answer.send(read(&store, &what)); // nobody may be waiting any more
+                }
+                Request::Knowing { since, make, answer } => {
+                    write(&mut store, &mut spill, std::mem::take(&mut batch));
+                    let known = read(&store, &Read::Since(since.to_string())).unwrap_or_else(|error| {
+                        tracing::warn!(%error, "cannot look for the command of another hub");
+                        Vec::new()
+                    });
+                    match draft(&make(&receipts(&known))) {
+                        Ok(draft) => batch.push((draft, true, answer)),
+                        Err(error) => {
+                            let _ = answer.send(Err(error)); // as above
+                        }
+                    }
                 }
             }
             next = if batch.len() < BATCH { inbox.try_recv().ok() } else { None };

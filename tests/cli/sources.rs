@@ -2,12 +2,24 @@
 
 use crate::support::live::{Done, Server, flightdeck, program};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// A source that is a program: one rollout, paused at its first step.
-fn shop(name: &str) -> String {
-    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/example.py");
-    format!("[sources.{name}]\nkind = \"exec\"\ncommand = [{program:?}]\n")
+/// A source that is a program: one rollout, paused at its first step, anew with each start. The
+/// example finds it where the contract suite leaves one.
+fn shop(dir: &Path, name: &str) -> String {
+    let platform = r#"{"uid": "u-1", "revision": 2, "generation": 1, "stable": "1.0", "before": "0.9", "new": "1.1",
+        "phase": "paused", "step": 1, "weight": 250000, "by": null, "since": "2026-01-01T00:00:00Z"}"#;
+    fs::write(dir.join("platform.json"), platform).unwrap();
+    let program = dir.join("shop");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract/example.py");
+    let scratch = format!(r#"s|"data":{{|"data":{{"scratch":"{}",|"#, dir.display());
+    let script = format!(
+        "#!/bin/sh\nread -r hello\n{{ printf '%s\\n' \"$hello\" | sed '{scratch}'; exec cat; }} | exec python3 {example:?}\n"
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("[sources.{name}]\nkind = \"exec\"\ncommand = [{:?}]\n", program.display().to_string())
 }
 
 fn configured(dir: &Path, text: &str) {
@@ -23,7 +35,7 @@ fn ok(done: Done) -> String {
 #[test]
 fn a_source_of_the_settings_is_seen_and_acted_on_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
-    configured(dir.path(), &shop("mainframe"));
+    configured(dir.path(), &shop(dir.path(), "mainframe"));
     let cli = |args: &[&str]| flightdeck(dir.path(), args);
     let status = ok(cli(&["status"]));
     assert!(status.contains(" at this process, policy advisory"), "{status}");
@@ -46,11 +58,13 @@ fn a_source_of_the_settings_is_seen_and_acted_on_without_a_server() {
 #[test]
 fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
     let dir = tempfile::tempdir().unwrap();
-    configured(dir.path(), &(shop("eu") + &shop("us")));
+    configured(dir.path(), &(shop(dir.path(), "eu") + &shop(dir.path(), "us")));
     let done = flightdeck(dir.path(), &["pause", "shop", "--yes"]);
     assert_eq!(done.code, 2, "{done:?}");
     assert!(done.err.contains("means several rollouts"), "{}", done.err);
     assert!(done.err.contains("eu/dev/shop, us/dev/shop"), "{}", done.err);
+    let all = flightdeck(dir.path(), &["get", "rollouts", "-o", "name"]);
+    assert_eq!(ok(all), "eu/dev/shop\nus/dev/shop\n");
     let one = flightdeck(dir.path(), &["get", "rollouts", "-o", "name", "--context", "us"]);
     assert_eq!(ok(one), "shop@dev\n");
 }
@@ -58,7 +72,7 @@ fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
 #[test]
 fn beside_a_server_both_are_shown_and_each_gets_its_own_commands() {
     let server = Server::start();
-    configured(server.path(), &shop("mainframe"));
+    configured(server.path(), &shop(server.path(), "mainframe"));
     server.with_canary();
     let names = server.ok(&["get", "rollouts", "-o", "name"]);
     assert!(names.contains("shop@production") && names.contains("shop@dev"), "{names}");

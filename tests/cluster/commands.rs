@@ -70,6 +70,7 @@ async fn a_canary_is_promoted_step_by_step_and_in_full() {
     let proof = deck.does(Action::Promote, "shop").await;
     assert!(proof.contains("at step 4 of 4") && proof.contains("candidate 1.1: 3 of 3 pods ready"), "{proof}");
     assert_eq!(pods(&namespace), [("1.0".to_owned(), 2), ("1.1".to_owned(), 3)]);
+    deck.row("shop", "its last pause", |row| row.phase == Phase::Paused && row.step == Some(3)).await;
     let proof = deck.does(Action::PromoteFull, "shop").await;
     assert!(proof.contains("finished; stable 1.1: 5 of 5"), "{proof}");
     assert_eq!(pods(&namespace), [("1.1".to_owned(), 5)]);
@@ -123,7 +124,9 @@ async fn an_abort_while_paused_takes_the_candidates_pods_which_the_official_one_
     deck.row("shop", "paused by hand", |row| row.facts.0.get(&Fact::Pause).is_some_and(|of| of.contains("paused")))
         .await;
     theirs.argo(&["abort", "shop"]);
-    let row = deck.at("shop", Phase::RollingBack).await;
+    let row = deck
+        .row("shop", "its pods to stay", |row| row.phase == Phase::RollingBack && row.message.contains("still serve"))
+        .await;
     says(&theirs, "RolloutAborted").await;
     println!("official: {}; pods {:?}", row.message, pods(&theirs));
     assert_eq!(pods(&theirs), [("1.0".to_owned(), 4), ("1.1".to_owned(), 1)], "aborted, and users stay on 1.1");
@@ -166,8 +169,9 @@ async fn an_abort_right_after_promote_full_holds_which_the_official_one_does_not
     assert!(matches!(abort.stage(), Stage::Effective { .. }), "{}", story(&abort));
     let full = deck.end_of(&full).await;
     assert!(matches!(full.stage(), Stage::Superseded { .. }), "{}", story(&full));
-    assert_eq!(pods(&ours), [("1.0".to_owned(), 5)]);
     deck.at("shop", Phase::Aborted).await;
+    // What the controller had begun for the full promotion is taken back.
+    until("all pods of 1.0 and no other", async || (pods(&ours) == [("1.0".to_owned(), 5)]).then_some(())).await;
     assert_eq!(ours.get("rollout/shop")["status"]["abort"], true);
     changed(&ours);
 }
@@ -201,8 +205,16 @@ async fn a_rollout_is_restarted() {
     let deck = Deck::new(&namespace, "operator", "anna").await;
     namespace.apply(&canary("shop", "1.0", &steps()));
     deck.at("shop", Phase::Healthy).await;
-    // Pods are as old as the second in which a restart is asked for, or it leaves them alone.
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    // A restart leaves pods alone that were made in the very second in which it is asked for.
+    until("a second in which no pod was made", async || {
+        let pods = namespace.get("pods");
+        let newest = pods["items"]
+            .as_array()?
+            .iter()
+            .filter_map(|pod| pod["metadata"]["creationTimestamp"].as_str()?.parse::<jiff::Timestamp>().ok());
+        (newest.max()?.as_second() < jiff::Timestamp::now().as_second()).then_some(())
+    })
+    .await;
     let proof = deck.does(Action::Restart, "shop").await;
     assert!(proof.starts_with("every pod is newer than"), "{proof}");
 }
@@ -299,9 +311,12 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
         assert!(words.contains(&(wanted.0.to_owned(), wanted.1)), "{words:?}");
     }
     assert!(!words.iter().any(|(name, _)| name == "calm"), "{words:?}");
-    let seen =
-        until("the other hub to see it", async || held(&bert.board().await).first().map(|hold| (*hold).clone())).await;
-    assert_eq!((seen.owner.as_str(), seen.targets.iter().filter(|target| target.held).count()), ("anna", 2));
+    let both = |hold: &&&Hold| hold.targets.iter().filter(|target| target.held).count() == 2;
+    let seen = until("the other hub to see both", async || {
+        held(&bert.board().await).iter().find(both).map(|hold| (*hold).clone())
+    })
+    .await;
+    assert_eq!((seen.owner.as_str(), seen.targets.len()), ("anna", 3), "what could not be held is told, too");
     // The same again is the same hold, and nothing goes on past it.
     let again = anna.submit(Action::Hold, scope, "hold-again").await.unwrap();
     anna.end_of(&again).await;
@@ -318,7 +333,7 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
     let receipt = bert.end_of(&receipt).await;
     assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{}", story(&receipt));
     let web = namespace.get("deployment/web");
-    assert_eq!(web["spec"]["paused"].as_bool().unwrap_or(false), false);
+    assert!(!web["spec"]["paused"].as_bool().unwrap_or(false));
     assert!(!web["metadata"]["annotations"].to_string().contains("flightdeck"), "{web}");
     changed(&namespace);
 }

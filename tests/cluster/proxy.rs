@@ -7,7 +7,7 @@ use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
@@ -33,6 +33,10 @@ pub enum Fault {
     Answer(u16),
     /// A page of HTML, for everything.
     Html,
+    /// Watches ask for the first version there ever was: the server answers an ERROR event, 410.
+    Ancient,
+    /// Argo Rollouts is asked for under a name that does not exist: its CRDs are not installed.
+    NoRollouts,
     /// Changes reach the server, their answers don't come back.
     CutAnswer,
     /// Changes never reach the server and have no answer.
@@ -132,6 +136,7 @@ async fn pass(
         _ => {}
     }
     let (mut parts, body) = request.into_parts();
+    parts.uri = asked_instead(&parts.uri, now);
     parts.headers.remove("authorization");
     parts.headers.remove("host");
     let bytes = body.collect().await.map_or_else(|_| Bytes::new(), http_body_util::Collected::to_bytes);
@@ -149,6 +154,20 @@ async fn pass(
         parts.headers.remove(header);
     }
     Ok(Response::from_parts(parts, watched(body, fault)))
+}
+
+fn asked_instead(uri: &Uri, fault: Fault) -> Uri {
+    let text = uri.to_string();
+    let text = match fault {
+        Fault::Ancient if text.contains("watch=true") => {
+            let (before, version) = text.rsplit_once("resourceVersion=").expect("a version");
+            let rest = version.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{before}resourceVersion=1{rest}")
+        }
+        Fault::NoRollouts => text.replace("/apis/argoproj.io/", "/apis/absent.test/"),
+        _ => text,
+    };
+    text.parse().expect("an address")
 }
 
 /// A stream falls silent while the cable is pulled.

@@ -1,6 +1,7 @@
 //! A hub over the test cluster, as one hub of one user has it.
 
 use super::{Namespace, until};
+use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::integration::orchestrator::Orchestrator;
@@ -39,7 +40,9 @@ pub fn story(receipt: &Receipt) -> String {
 impl Deck {
     /// A hub of that person over the namespace, as that user of the cluster.
     pub async fn new(namespace: &Namespace, user: &str, who: &'static str) -> Deck {
-        Deck::over(namespace.settings(user), who)
+        let deck = Deck::over(namespace.settings(user), who);
+        deck.live().await;
+        deck
     }
 
     /// A hub of that person over that source.
@@ -50,6 +53,23 @@ impl Deck {
         let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
         Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
+    }
+
+    /// Waits until every watch of the source is live: what raises exposure is refused before.
+    async fn live(&self) {
+        let mut board = Board::default();
+        let mut updates = self.hub.subscribe(None).await.expect("the hub runs");
+        let all = async {
+            while let Some(envelope) = updates.next().await {
+                board.apply(&envelope.scoped);
+                let source = SourceId::from("test");
+                let links: Vec<_> = board.links().filter(|(scope, _)| scope.source == source).collect();
+                if links.len() > 4 && links.iter().all(|(_, state)| matches!(state, LinkState::Live { .. })) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), all).await.expect("all watches live within 60 s");
     }
 
     pub async fn board(&self) -> Vec<Entity> {

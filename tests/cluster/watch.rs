@@ -281,7 +281,42 @@ async fn after_every_fault_the_board_equals_the_server() {
     }
 }
 
-/// A namespace and a kind of its own: what a CRD's absence looks like.
+/// The other form of 410: the stream begins well, and its first event says that it can't.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_version_that_is_too_old_is_read_anew() {
+    let namespace = Namespace::new("watch-old");
+    namespace.apply(&canary("shop", "1.0", &steps()));
+    let proxy = Proxy::start("operator").await;
+    let mut watching = Watching::new(proxy.before(namespace.settings("operator")));
+    watching.live().await;
+    watching.row("shop", "healthy", |row| row.phase == Phase::Healthy).await;
+    proxy.fails(Fault::Ancient);
+    let link = watching.link("rollouts", "stale", is_stale).await;
+    assert!(matches!(&link, LinkState::Stale { why, .. } if why.contains("too old")), "{link:?}");
+    namespace.set_version("rollout/shop", "2.0");
+    watching.row("shop", "read anew", |row| row.candidate().is_some_and(|arm| arm.version.as_str() == "2.0")).await;
+    proxy.fails(Fault::None);
+    watching.live().await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn without_argo_rollouts_the_rest_is_there() {
+    let namespace = Namespace::new("watch-crd");
+    namespace.apply(&canary("shop", "1.0", &steps()));
+    namespace.apply(&deployment("web", "1.0"));
+    let proxy = Proxy::start("admin").await;
+    let mut watching = Watching::new(proxy.before(namespace.settings("admin")));
+    watching.row("shop", "there", |_| true).await;
+    proxy.fails(Fault::NoRollouts);
+    let link = watching.link("rollouts", "absent", |link| matches!(link, LinkState::Absent { .. })).await;
+    assert_eq!(link, LinkState::Absent { why: "Argo Rollouts is not installed there".into() });
+    watching.until("shop to be gone", |board| (board.rollouts().count() == 1).then_some(())).await;
+    watching.row("web", "healthy", |row| row.phase == Phase::Healthy).await;
+    watching.live().await;
+}
+
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn an_unknown_context_and_a_dead_server_are_sentences() {

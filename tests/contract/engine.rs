@@ -62,14 +62,15 @@ impl Fixture for Engine {
                 self.0.until("aborted", |board| board.rollouts().all(|row| row.phase == Phase::Aborted)).await;
             }
             Situation::Changed => {
-                // Somebody else takes it back and begins anew: another run, other facts.
-                self.0.effective(Action::Abort).await;
-                let aborted = |board: &Board| board.rollouts().all(|row| row.offers.contains(Action::Retry));
-                self.0.until("it can be begun anew", aborted).await;
-                self.0.effective(Action::Retry).await;
+                // Somebody else lets it go on: another step, another generation.
+                self.0.effective(Action::Promote).await;
             }
             Situation::Deleted => {
                 let target = self.0.row().run.target.clone();
+                // The engine lets nothing go that is in flight.
+                self.0.effective(Action::Abort).await;
+                let aborted = |board: &Board| board.rollouts().all(|row| row.phase == Phase::Aborted);
+                self.0.until("aborted", aborted).await;
                 let path = self.0.scratch.dir.path().join("flightdeck.toml").display().to_string();
                 let text = "[environment.dev]\norder = 1\n".to_owned();
                 self.0.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();

@@ -114,10 +114,8 @@ def situation(name):
         return {"type": "ready", "data": {"target": gone}}
     elif name in ("denied", "slow", "cut", "stale", "interrupted", "restored"):
         mood = name  # slow and cut act on the next command, interrupted when this is answered
-        if name in ("stale", "restored"):
-            link = {"stale": {"type": "stale", "data": {"since": now(), "why": "the platform does not answer"}},
-                    "restored": {"type": "live", "data": {"as_of": now()}}}[name]
-            say("update", {"type": "link", "data": link})
+        stale = {"type": "stale", "data": {"since": now(), "why": "the platform does not answer"}}
+        say("update", {"type": "link", "data": stale if name == "stale" else {"type": "live", "data": {"as_of": now()}}})
     else:
         return {"type": "cannot", "data": {"why": f"the example has no {name}"}}
     return {"type": "ready", "data": {"target": target()}}

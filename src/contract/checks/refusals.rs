@@ -62,8 +62,7 @@ pub(in crate::contract) async fn pin_changed(bench: &mut Bench) -> Result<(), St
     let row = bench.bring(situation).await?;
     let command = Bench::command(action, &row);
     let target = bench.fixture.bring(Situation::Changed).await?;
-    let seen = |bench: &Bench| bench.row(&target).is_some_and(|now| now.facts != row.facts);
-    bench.until("the change is on the board", seen).await?;
+    bench.caught_up("the change is on the board", &target, |now| now.facts != row.facts).await?;
     refused("an old pin", bench.submit(command).await?, &[RefusalKind::PinChanged])
 }
 

@@ -56,7 +56,8 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
 /// Everything about one run.
 #[must_use]
 pub fn detail(state: &State, run: &Run, now: Timestamp) -> Option<Detail> {
-    let (slot, of) = find(state, run)?;
+    // A service that left the configuration has no row any more, though its instances still drain.
+    let (slot, of) = find(state, run).filter(|(slot, _)| !slot.removed)?;
     let raw = serde_json::json!({ "run": of, "routing": slot.routing, "pools": slot.pools, "warm": slot.warm });
     Some(Detail {
         groups: Vec::new(),

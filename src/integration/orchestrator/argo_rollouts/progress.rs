@@ -110,17 +110,13 @@ fn begun(row: &Rollout, what: &str) -> Stage {
 
 fn restarted(seen: Seen<'_>) -> Stage {
     let row = seen.row;
-    match seen.now(Fact::Restart) {
-        Some(at)
-            if Some(at) != seen.before.and_then(|before| before.facts.0.get(&Fact::Restart)).map(String::as_str) =>
-        {
-            match at.strip_suffix(" pending") {
-                Some(_) => Stage::Observed,
-                None if row.arms.iter().all(ready) => effective(format!("every pod is newer than {at}; {}", pods(row))),
-                None => Stage::Observed,
-            }
+    let before = seen.before.and_then(|before| before.facts.0.get(&Fact::Restart)).map(String::as_str);
+    match seen.now(Fact::Restart).filter(|at| Some(*at) != before) {
+        Some(at) if !at.ends_with(" pending") && row.arms.iter().all(ready) => {
+            effective(format!("every pod is newer than {at}; {}", pods(row)))
         }
-        _ => Stage::Accepted,
+        Some(_) => Stage::Observed,
+        None => Stage::Accepted,
     }
 }
 

@@ -149,6 +149,8 @@ fn issue_2050_and_2235_an_abort_is_not_effective_while_stable_has_too_few_pods()
         &[
             ("stable was scaled away", seen(&aborted(), (0, 5), (0, 0)), "observed", ""),
             ("stable grows", seen(&aborted(), (3, 5), (0, 0)), "observed", ""),
+            ("stable is being scaled away", seen(&aborted(), (5, 4), (0, 0)), "observed", ""),
+            ("stable is as small as asked", seen(&aborted(), (4, 4), (0, 0)), "observed", ""),
             ("stable stands", seen(&aborted(), (5, 5), (0, 0)), "effective", "5 of 5"),
         ],
     );

@@ -203,7 +203,12 @@ fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
         return (vec![mine.arm(ArmRole::Candidate, traffic)], None);
     }
     let version = seen.group(seen.stable()).map_or_else(|| unnamed(seen.stable()), |group| group.version.clone());
-    let theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    let mut theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    if seen.aborted() {
+        // It is to carry everything again, and pods that its ReplicaSet is about to end don't count.
+        let staying = theirs.replicas.ready.min(theirs.replicas.desired);
+        theirs.replicas = Replicas { ready: staying, desired };
+    }
     match seen.canary() {
         Some(canary) if !seen.is_blue_green() => {
             let share = weights::share(seen.object, canary, seen.groups);
@@ -276,6 +281,10 @@ fn went_back(seen: &Seen<'_>, arms: &[Arm]) -> Result<(), String> {
     let current = arms.iter().find(|arm| matches!(arm.role, ArmRole::Candidate | ArmRole::Preview));
     let Some(arm) = current else { return Ok(()) };
     let halted = if seen.object.spec.paused { "; being paused, it does not move" } else { "" };
+    if seen.status.aborted_at.is_none() {
+        // It may still take the abort back, as it does during a full promotion.
+        return Err("aborted, but its controller has yet to take it up".to_owned());
+    }
     if seen.is_blue_green() {
         let stays = format!("aborted, but the active service still selects {}{halted}", arm.version);
         return if seen.is_active(seen.stable()) { Ok(()) } else { Err(stays) };
@@ -295,8 +304,8 @@ fn went_back(seen: &Seen<'_>, arms: &[Arm]) -> Result<(), String> {
     if pods == 0 {
         return Ok(());
     }
-    let words = if pods == 1 { "pod of".to_owned() } else { "pods of".to_owned() };
-    Err(format!("aborted, but {pods} {words} {} still serve{halted}", arm.version))
+    let (word, serve) = if pods == 1 { ("pod", "serves") } else { ("pods", "serve") };
+    Err(format!("aborted, but {pods} {word} of {} still {serve}{halted}", arm.version))
 }
 
 fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {

@@ -380,7 +380,7 @@ fn issue_4612_more_traffic_than_pods_is_said() {
 #[test]
 fn issue_1292_and_2050_an_abort_without_pods_of_stable_is_said() {
     let object = canary(
-        &json!({"status": {"phase": "Degraded", "message": "RolloutAborted", "abort": true, "updatedReplicas": null, "availableReplicas": 0}}),
+        &json!({"status": {"phase": "Degraded", "message": "RolloutAborted", "abort": true, "abortedAt": at(-5).to_string(), "updatedReplicas": null, "availableReplicas": 0}}),
     );
     let row = row_of(&object, &[group(OLD, "v1", 0, 5), group(NEW, "v2", 0, 0)]);
     assert_eq!((row.phase, row.message.as_str()), (Phase::Aborted, "RolloutAborted; 0 of 5 pods of stable are ready"));
@@ -395,13 +395,13 @@ fn an_abort_counts_once_users_are_back() {
     let routed = |weight: i32| json!({"spec": {"strategy": {"canary": {"trafficRouting": {}}}}, "status": {"canary": {"weights": {"canary": {"weight": weight}, "stable": {"weight": 100 - weight}}}}});
     let by_hand = "RolloutAborted: by hand";
     for (what, object, groups, expected, message) in [
-        ("pods stay", aborted(json!({})), groups(), Phase::RollingBack, "aborted, but 1 pod of v2 still serve"),
+        ("pods stay", aborted(json!({})), groups(), Phase::RollingBack, "aborted, but 1 pod of v2 still serves"),
         (
             "paused by hand they stay for ever",
             aborted(json!({"spec": {"paused": true}})),
             groups(),
             Phase::RollingBack,
-            "aborted, but 1 pod of v2 still serve; being paused, it does not move",
+            "aborted, but 1 pod of v2 still serves; being paused, it does not move",
         ),
         (
             "the count is left out when it is none",
@@ -422,9 +422,15 @@ fn an_abort_counts_once_users_are_back() {
             aborted(json!({"status": {"updatedReplicas": null}})),
             groups(),
             Phase::RollingBack,
-            "aborted, but 1 pod of v2 still serve",
+            "aborted, but 1 pod of v2 still serves",
         ),
-        ("the router moved, pods stay for a retry", aborted(routed(0)), groups(), Phase::Aborted, by_hand),
+        (
+            "the router moved, pods stay for a retry",
+            aborted(routed(0)),
+            vec![group(OLD, "v1", 5, 5), group(NEW, "v2", 1, 1)],
+            Phase::Aborted,
+            by_hand,
+        ),
         (
             "the router did not move",
             aborted(routed(20)),
@@ -446,7 +452,7 @@ fn an_abort_counts_once_users_are_back() {
     let bg = |active: &str, paused: bool| {
         row_of(
             &blue_green(
-                &json!({"spec": {"paused": paused}, "status": {"abort": true, "phase": "Degraded", "blueGreen": {"activeSelector": active}}}),
+                &json!({"spec": {"paused": paused}, "status": {"abort": true, "abortedAt": at(-5).to_string(), "phase": "Degraded", "blueGreen": {"activeSelector": active}}}),
             ),
             &groups(),
         )

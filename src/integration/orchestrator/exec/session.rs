@@ -43,6 +43,16 @@ pub(super) struct SessionEnd {
     pub heard: bool,
 }
 
+/// Why a life ends.
+enum Over {
+    /// It has exited.
+    Exited,
+    /// It closed a pipe, perhaps since it exits just now.
+    Closed(String),
+    /// It can't be used.
+    Fault(String),
+}
+
 /// What happens next.
 enum Event {
     Read(io::Result<Option<Line>>),
@@ -135,10 +145,15 @@ impl<'a> Session<'a> {
             }
             reason = self.handle(event).err();
         }
+        let reason = match reason {
+            Some(Over::Closed(why)) => timeout(REST, self.program.exited()).await.is_err().then_some(why),
+            Some(Over::Fault(why)) => Some(why),
+            Some(Over::Exited) | None => None,
+        };
         let ended = self.program.end().await;
         self.rest().await;
         let name = self.shared.name();
-        let mut why = match (reason.flatten(), ended) {
+        let mut why = match (reason, ended) {
             (Some(reason), _) => format!("{name} {reason}"),
             (None, Ok(status)) => format!("{name} {}", ending(status)),
             (None, Err(error)) => format!("{name} ended, how is not known: {error}"),
@@ -177,17 +192,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// `Err`: it is over; with a reason, unless its own end says enough.
-    fn handle(&mut self, event: Event) -> Result<(), Option<String>> {
+    /// `Err`: it is over.
+    fn handle(&mut self, event: Event) -> Result<(), Over> {
         match event {
             Event::Told | Event::Unheard => Ok(()),
-            Event::Exited => Err(None),
+            Event::Exited => Err(Over::Exited),
             Event::Read(Ok(Some(line))) => {
                 self.budget = self.budget.saturating_sub(1);
-                self.line(line).map_err(Some)
+                self.line(line).map_err(Over::Fault)
             }
-            Event::Read(Ok(None)) => Err(Some("closed its standard output".to_owned())),
-            Event::Read(Err(error)) => Err(Some(format!("cannot be read: {error}"))),
+            Event::Read(Ok(None)) => Err(Over::Closed("closed its standard output".to_owned())),
+            Event::Read(Err(error)) => Err(Over::Fault(format!("cannot be read: {error}"))),
             Event::Error(read) => {
                 self.error_line(read);
                 Ok(())
@@ -219,28 +234,28 @@ impl<'a> Session<'a> {
         self.writing = Some(Writing { line: ask.line, at: 0, id: Some(ask.id) });
     }
 
-    fn write_own(&mut self, line: &ToProgram<'_>) -> Result<(), Option<String>> {
-        self.writing = Some(Writing { line: line.line().map_err(Some)?, ..Writing::default() });
+    fn write_own(&mut self, line: &ToProgram<'_>) -> Result<(), Over> {
+        self.writing = Some(Writing { line: line.line().map_err(Over::Fault)?, ..Writing::default() });
         Ok(())
     }
 
-    fn not_written(&mut self, why: &str) -> Result<(), Option<String>> {
+    fn not_written(&mut self, why: &str) -> Result<(), Over> {
         let why = format!("closed its standard input: {why}");
         let unsent = self.writing.take().filter(|writing| writing.at == 0).and_then(|writing| writing.id);
         if let Some(answer) = unsent.and_then(|id| self.pending.remove(&id)) {
             // The asker may be gone.
             let _ = answer.send(Err(Lost::NotSent(format!("{} {why}", self.shared.name()))));
         }
-        Err(Some(why))
+        Err(Over::Closed(why))
     }
 
-    fn tick(&mut self) -> Result<(), Option<String>> {
+    fn tick(&mut self) -> Result<(), Over> {
         self.budget = LINES;
         if self.lanes.is_some() {
             self.waited += 1;
             // The first tick comes at once.
             if self.waited > HELLO {
-                return Err(Some(format!("said no hello within {HELLO} s")));
+                return Err(Over::Fault(format!("said no hello within {HELLO} s")));
             }
         }
         if self.writing.is_none() && self.health.wants_snapshot() {

@@ -66,7 +66,7 @@ struct Place {
 impl Executing<'_> {
     async fn on_run(&self, run: &Run) -> Result<Accepted, NotDone> {
         let kind = WorkloadKind::from_name(&run.target.kind);
-        let kind = kind.ok_or_else(|| not_found(format!("{} is not a kind of Kubernetes", run.target.kind)))?;
+        let kind = kind.ok_or_else(|| not_found(&format!("{} is not a kind of Kubernetes", run.target.kind)))?;
         let namespace = run.target.namespace.clone().unwrap_or_default();
         let place = Place { kind, namespace, name: run.target.name.clone() };
         let mut stale = String::new();
@@ -118,7 +118,7 @@ impl Executing<'_> {
 
     async fn read(&self, place: &Place, run: &Run) -> Result<Live, NotDone> {
         let found = self.calls.get(Resource::Workload(place.kind), &place.namespace, &place.name).await?;
-        let raw = found.ok_or_else(|| not_found(format!("{run} is gone")))?;
+        let raw = found.ok_or_else(|| not_found(&format!("{run} is gone")))?;
         Live::parse(place.kind, raw).map_err(|error| {
             let why = sanitize_line(&format!("{run} can't be understood: {error}; nothing was done"));
             Refusal::new(RefusalKind::Internal, why).into()
@@ -195,6 +195,6 @@ fn half_done(action: Action, why: &str) -> String {
     }
 }
 
-fn not_found(why: String) -> NotDone {
+fn not_found(why: &str) -> NotDone {
     Refusal::new(RefusalKind::NotFound, sanitize_line(&format!("{why}; nothing was done"))).into()
 }

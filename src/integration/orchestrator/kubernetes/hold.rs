@@ -204,13 +204,11 @@ pub(super) async fn release(calls: &Calls, settings: &KubernetesSettings, id: &H
     let (found, failed) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
     let marked: Vec<Live> = found.into_iter().filter(|live| let_go(live, id).is_some()).collect();
     if marked.is_empty() {
-        return match failed.into_iter().next() {
-            Some(error) => Err(error),
-            None => {
-                let why = format!("no workload in {} carries the mark of hold {id}: it is released", settings.source);
-                Err(Refusal::new(RefusalKind::NotFound, why).into())
-            }
-        };
+        if let Some(error) = failed.into_iter().next() {
+            return Err(error);
+        }
+        let why = format!("no workload in {} carries the mark of hold {id}: it is released", settings.source);
+        return Err(Refusal::new(RefusalKind::NotFound, why).into());
     }
     let all = marked.len();
     let each = marked.into_iter().map(|live| free(calls, live, id));

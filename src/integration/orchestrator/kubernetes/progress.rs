@@ -102,9 +102,8 @@ fn of_built_in(seen: Seen<'_>) -> Stage {
         Action::Pause if seen.paused() && row.phase == Phase::Paused => effective(format!("paused; {}", pods(row))),
         Action::Pause if seen.paused() => Stage::Observed,
         Action::Resume if !seen.paused() => effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row))),
-        Action::Pause | Action::Resume => Stage::Accepted,
         Action::Restart | Action::Rollback if moved => replaced(row),
-        Action::Restart | Action::Rollback => Stage::Accepted,
+        Action::Pause | Action::Resume | Action::Restart | Action::Rollback => Stage::Accepted,
         other => Stage::Failed { why: format!("{} does not fit a {}", other.name(), seen.run.target.kind) },
     }
 }

@@ -70,7 +70,14 @@ pub(super) struct Bare {
     pub metadata: Meta,
 }
 
-/// A page of a list.
+/// What a page of a list says of itself.
+#[derive(Deserialize)]
+pub(super) struct Skimmed {
+    #[serde(default)]
+    pub metadata: PageMeta,
+}
+
+/// The objects of a page.
 #[derive(Deserialize)]
 pub(super) struct Page<'a> {
     #[serde(default)]

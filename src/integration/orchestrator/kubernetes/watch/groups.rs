@@ -168,3 +168,60 @@ pub(in super::super) async fn sets(client: &Client, workload: &Workload) -> Resu
     let wanted = [uid.as_str()].into_iter().collect();
     Ok(list(client, &place, kind, selector, &wanted).await?.remove(&uid).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn want(uid: &str) -> Want {
+        Want { uid: uid.into(), namespace: "shop".into(), selector: format!("app={uid}") }
+    }
+
+    fn waiting(count: usize) -> Fetches {
+        let mut fetches = Fetches::default();
+        (0..count).for_each(|n| fetches.want(0, WorkloadKind::Deployment, want(&format!("u{n}"))));
+        fetches
+    }
+
+    fn done(fetches: &mut Fetches, fetch: Fetch) -> Vec<(usize, String, Vec<ReplicaGroup>)> {
+        fetches.done(Fetched { keys: fetch.keys, result: Ok(BTreeMap::new()) })
+    }
+
+    #[test]
+    fn at_most_four_lists_run_at_once_and_none_twice() {
+        let mut fetches = waiting(6);
+        let mut running: Vec<Fetch> = std::iter::from_fn(|| fetches.next()).collect();
+        let selectors: Vec<_> = running.iter().map(|fetch| fetch.selector.as_deref()).collect();
+        assert_eq!(selectors, [Some("app=u0"), Some("app=u1"), Some("app=u2"), Some("app=u3")]);
+        // Changed meanwhile: it is read again, but only once this read is over.
+        fetches.want(0, WorkloadKind::Deployment, want("u0"));
+        fetches.want(0, WorkloadKind::Deployment, want("u0"));
+        let first = running.remove(0);
+        assert_eq!(done(&mut fetches, first), [(0, "u0".to_owned(), Vec::new())]);
+        assert_eq!(fetches.next().unwrap().keys, [(0, "u4".to_owned())]);
+        running.into_iter().for_each(|fetch| drop(done(&mut fetches, fetch)));
+        let rest: Vec<_> = std::iter::from_fn(|| fetches.next()).flat_map(|fetch| fetch.keys).collect();
+        assert_eq!(rest, [(0, "u5".to_owned()), (0, "u0".to_owned())]);
+    }
+
+    #[test]
+    fn many_of_a_namespace_are_read_with_one_list() {
+        let mut fetches = waiting(TOGETHER + 20);
+        let fetch = fetches.next().unwrap();
+        assert_eq!((fetch.selector.as_deref(), fetch.keys.len()), (None, TOGETHER + 20));
+        assert!(fetches.next().is_none());
+        assert_eq!(done(&mut fetches, fetch).len(), TOGETHER + 20);
+        let mut few = waiting(TOGETHER);
+        assert_eq!(few.next().unwrap().keys.len(), 1);
+    }
+
+    #[test]
+    fn a_failed_list_is_given_up_until_the_next_change() {
+        let mut fetches = waiting(1);
+        let fetch = fetches.next().unwrap();
+        let failed = Fetched { keys: fetch.keys, result: Err(Failure::Forbidden) };
+        assert!(fetches.done(failed).is_empty() && fetches.next().is_none());
+        fetches.want(0, WorkloadKind::Deployment, want("u0"));
+        assert!(fetches.next().is_some());
+    }
+}

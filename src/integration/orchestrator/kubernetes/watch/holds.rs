@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 pub(super) struct Holds {
     source: SourceId,
-    holds: BTreeMap<HoldId, Marks>,
+    by_id: BTreeMap<HoldId, Marks>,
     /// Which hold has marked which target.
     marked: BTreeMap<Target, HoldId>,
 }
@@ -42,7 +42,7 @@ impl Marks {
 
 impl Holds {
     pub fn new(source: SourceId) -> Holds {
-        Holds { source, holds: BTreeMap::new(), marked: BTreeMap::new() }
+        Holds { source, by_id: BTreeMap::new(), marked: BTreeMap::new() }
     }
 
     /// Takes in a workload as it is now.
@@ -61,7 +61,7 @@ impl Holds {
         let own = HoldTarget { run: row.run.clone(), held, note: note.to_owned() };
         let unheld = mark.unheld.into_iter().map(|told| self.clean(told)).collect();
         let marked = Marked { own, unheld };
-        let marks = self.holds.entry(id.clone()).or_insert_with(|| Marks {
+        let marks = self.by_id.entry(id.clone()).or_insert_with(|| Marks {
             hold: Hold {
                 id: id.clone(),
                 source: self.source.clone(),
@@ -98,10 +98,10 @@ impl Holds {
     /// The target is gone, or its mark is.
     pub fn forget(&mut self, target: &Target, bodies: &mut Vec<Body>) {
         let Some(id) = self.marked.remove(target) else { return };
-        let Some(marks) = self.holds.get_mut(&id) else { return };
+        let Some(marks) = self.by_id.get_mut(&id) else { return };
         marks.targets.remove(target);
         if marks.targets.is_empty() {
-            self.holds.remove(&id);
+            self.by_id.remove(&id);
             bodies.push(Body::Remove(EntityRef::Hold(self.source.clone(), id)));
         } else {
             bodies.push(marks.body());

@@ -2,12 +2,13 @@
 
 use super::super::client::Cluster;
 use super::super::requests::{Failure, PAGE, Place, page, watch};
-use super::super::wire::{Bare, Item, Line, Page, item};
+use super::super::wire::{Bare, Item, Line, Page, PageMeta, Skimmed, item};
 use super::super::{Connection, WorkloadKind};
 use kube::core::Status;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as channel};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 /// The first pause after a failure; each further one is twice as long.
@@ -120,19 +121,32 @@ impl Following {
     async fn list(&mut self, cluster: &Cluster) -> Result<(), Ended> {
         let failed = |failure| Ended::Failed { failure, verb: "list" };
         self.tell(Heard::Begin).await?;
-        let mut next = None;
+        let (kind, place) = (self.part.kind, self.part.place.clone());
+        let selector = self.part.selector.clone();
+        let ask = |next: Option<String>| {
+            let (place, selector) = (&place, selector.as_deref());
+            async move { page(&cluster.reader, place, selector, PAGE, next.as_deref()).await }
+        };
+        let mut text = ask(None).await.map_err(failed)?;
         let version = loop {
-            let selector = self.part.selector.as_deref();
-            let text =
-                page(&cluster.reader, &self.part.place, selector, PAGE, next.as_deref()).await.map_err(failed)?;
-            let kind = self.part.kind;
-            let (items, meta) = read_page(kind, &text).map_err(failed)?;
-            drop(text);
-            self.tell(Heard::Objects(items)).await?;
-            next = meta.next.filter(|next| !next.is_empty());
-            if next.is_none() {
+            let meta = skim(&text).map_err(failed)?;
+            // The next page is on its way while this one is read.
+            let read = spawn_blocking(move || read_page(kind, &text));
+            let next = meta.next.filter(|next| !next.is_empty());
+            let last = next.is_none();
+            let following = async {
+                match next {
+                    Some(next) => ask(Some(next)).await,
+                    None => Ok(Vec::new()),
+                }
+            };
+            let (items, following) = tokio::join!(read, following);
+            let items = items.map_err(|error| failed(Failure::Other(format!("a page was not read: {error}"))))?;
+            self.tell(Heard::Objects(items.map_err(failed)?)).await?;
+            if last {
                 break meta.resource_version.filter(|version| !version.is_empty());
             }
+            text = following.map_err(failed)?;
         };
         let none = || failed(Failure::Other("the list has no version to follow it from".to_owned()));
         self.version = Some(version.ok_or_else(none)?);
@@ -222,11 +236,18 @@ impl Following {
     }
 }
 
-fn read_page(kind: WorkloadKind, text: &[u8]) -> Result<(Vec<Item>, super::super::wire::PageMeta), Failure> {
-    let garbled = |_| Failure::Other("the server does not answer as an API server does".to_owned());
-    let page: Page<'_> = serde_json::from_slice(text).map_err(garbled)?;
-    let items = page.items.unwrap_or_default();
-    Ok((items.into_iter().filter_map(|one| item(kind, one.get())).collect(), page.metadata))
+/// What a page says of itself.
+fn skim(text: &[u8]) -> Result<PageMeta, Failure> {
+    serde_json::from_slice::<Skimmed>(text).map(|page| page.metadata).map_err(|_| garbled())
+}
+
+fn garbled() -> Failure {
+    Failure::Other("the server does not answer as an API server does".to_owned())
+}
+
+fn read_page(kind: WorkloadKind, text: &[u8]) -> Result<Vec<Item>, Failure> {
+    let page: Page<'_> = serde_json::from_slice(text).map_err(|_| garbled())?;
+    Ok(page.items.unwrap_or_default().into_iter().filter_map(|one| item(kind, one.get())).collect())
 }
 
 #[derive(Default)]

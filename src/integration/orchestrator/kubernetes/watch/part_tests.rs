@@ -65,12 +65,13 @@ fn one_bad_object_spoils_no_page() {
     let mut bad = object("bad", "2");
     bad["spec"]["replicas"] = json!("three");
     let page = json!({"metadata": {"resourceVersion": "7", "continue": "more"}, "items": [object("a", "1"), bad, 7, object("b", "3")]});
-    let (items, meta) = read_page(KIND, page.to_string().as_bytes()).unwrap();
+    let text = page.to_string();
+    let (items, meta) = (read_page(KIND, text.as_bytes()).unwrap(), skim(text.as_bytes()).unwrap());
     let problems: Vec<_> =
         items.iter().map(|item| (item.workload.meta().name.as_deref(), item.problem.is_some())).collect();
     assert_eq!(problems, [(Some("a"), false), (Some("bad"), true), (Some("b"), false)]);
     assert!(items.iter().all(|item| item.workload.meta().managed_fields.is_none()));
     assert_eq!((meta.resource_version.as_deref(), meta.next.as_deref()), (Some("7"), Some("more")));
-    assert!(read_page(KIND, br#"{"metadata": {}, "items": null}"#).unwrap().0.is_empty());
-    assert!(read_page(KIND, b"<html>").is_err());
+    assert!(read_page(KIND, br#"{"metadata": {}, "items": null}"#).unwrap().is_empty());
+    assert!(read_page(KIND, b"<html>").is_err() && skim(b"<html>").is_err());
 }

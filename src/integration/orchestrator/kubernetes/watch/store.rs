@@ -5,7 +5,7 @@ use super::super::access::Access;
 use super::super::row::{RowContext, needs_groups, row};
 use super::super::wire::Item;
 use super::super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind};
-use super::ended::ended;
+use super::ended::{brings_in, ended};
 use super::groups::Want;
 use super::holds::Holds;
 use super::places::Places;
@@ -21,6 +21,8 @@ struct Kept {
     /// Kept while its row depends on more than the object.
     item: Option<Box<Item>>,
     groups: Vec<ReplicaGroup>,
+    /// The run that is in flight, as it was last seen bringing another version in.
+    flight: Option<Arc<Rollout>>,
     /// Seen in the list that is being read.
     seen: bool,
 }
@@ -78,6 +80,7 @@ impl Store {
             row: None,
             item: None,
             groups: Vec::new(),
+            flight: None,
             seen: true,
         });
         kept.seen = true;
@@ -112,10 +115,15 @@ impl Store {
         self.holds.note(&item.workload, &row, &mut told.own);
         if kept.row.as_deref() != Some(&row) {
             let row = Arc::new(row);
-            if let Some(old) = &kept.row {
-                told.own.extend(ended(old, &row, now).map(|ended| Body::Upsert(Entity::Deployment(Box::new(ended)))));
-            } else {
+            if kept.row.is_none() {
                 self.places.add(&row, &mut told.own);
+            }
+            if let Some(run) = kept.flight.as_ref().and_then(|flight| ended(flight, &row, now)) {
+                kept.flight = None;
+                told.own.push(Body::Upsert(Entity::Deployment(Box::new(run))));
+            }
+            if brings_in(&row) {
+                kept.flight = Some(Arc::clone(&row));
             }
             kept.row = Some(Arc::clone(&row));
             told.row.push(Body::Upsert(Entity::Rollout(row)));
@@ -213,3 +221,7 @@ fn go_on(mut row: Rollout, old: &Rollout) -> Rollout {
     }
     row
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

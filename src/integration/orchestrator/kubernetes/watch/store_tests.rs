@@ -1,0 +1,147 @@
+use super::super::super::wire::item;
+use super::*;
+use crate::model::{HoldTarget, Replicas};
+use serde_json::{Value, json};
+
+fn deployment(name: &str, change: &Value) -> Item {
+    let mut object = json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "generation": 1,
+            "annotations": {"deployment.kubernetes.io/revision": "2"}},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": name}}, "template": {"spec": {"containers": [{"name": "app", "image": "x:v2"}]}}},
+        "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2},
+    });
+    json_patch::merge(&mut object, change);
+    item(WorkloadKind::Deployment, &object.to_string()).unwrap()
+}
+
+fn rolling() -> Value {
+    json!({"status": {"replicas": 3, "updatedReplicas": 1, "availableReplicas": 3}})
+}
+
+struct World {
+    store: Store,
+}
+
+impl World {
+    fn new() -> World {
+        World { store: Store::new(&KubernetesSettings::new("east".into())) }
+    }
+
+    fn take(&mut self, item: Item) -> Told {
+        let wants = self.store.take(0, item);
+        self.row(&wants.uid, None)
+    }
+
+    fn row(&mut self, uid: &str, groups: Option<Vec<ReplicaGroup>>) -> Told {
+        self.store.row(0, uid, groups, &Access::default(), Timestamp::UNIX_EPOCH)
+    }
+}
+
+fn words(bodies: &[Body]) -> Vec<String> {
+    let word = |body: &Body| match body {
+        Body::Upsert(Entity::Rollout(row)) => format!("{} {}", row.service, row.phase.word()),
+        Body::Upsert(Entity::Service(service)) => format!("service {}", service.name),
+        Body::Upsert(Entity::Environment(environment)) => format!("environment {}", environment.name),
+        Body::Upsert(Entity::Hold(hold)) => {
+            let one = |target: &HoldTarget| format!("{}={}", target.run.target.name, target.held);
+            format!("hold {}: {}", hold.id, hold.targets.iter().map(one).collect::<Vec<_>>().join(" "))
+        }
+        Body::Upsert(Entity::Deployment(run)) => format!("{} {:?}", run.run.revision, run.outcome),
+        Body::Remove(key) => match key {
+            EntityRef::Rollout(target) => format!("no {}", target.name),
+            EntityRef::Service(_, name) => format!("no service {name}"),
+            EntityRef::Environment(_, name) => format!("no environment {name}"),
+            EntityRef::Hold(_, id) => format!("no hold {id}"),
+            other => format!("no {other:?}"),
+        },
+        other => format!("{other:?}"),
+    };
+    bodies.iter().map(word).collect()
+}
+
+#[test]
+fn a_list_tells_what_is_new_and_what_is_gone() {
+    let mut world = World::new();
+    let told = world.take(deployment("a", &json!({})));
+    assert_eq!(
+        (words(&told.own), words(&told.row)),
+        (vec!["environment east".into(), "service a".into()], vec!["a healthy".into()])
+    );
+    assert_eq!(words(&world.take(deployment("b", &json!({}))).own), ["service b"]);
+    assert!(words(&world.take(deployment("b", &json!({}))).row).is_empty(), "nothing changed");
+    world.store.begin(0);
+    world.take(deployment("b", &json!({})));
+    let gone = world.store.complete(0);
+    assert_eq!(
+        gone.iter().map(|told| (words(&told.own), words(&told.row))).collect::<Vec<_>>(),
+        [(vec!["no service a".into()], vec!["no a".into()])]
+    );
+    let told = world.store.remove(0, "b");
+    assert_eq!(
+        (words(&told.own), words(&told.row)),
+        (vec!["no service b".into(), "no environment east".into()], vec!["no b".into()])
+    );
+    assert!(world.store.remove(0, "b").row.is_empty());
+}
+
+#[test]
+fn sets_of_pods_are_wanted_in_flight_only() {
+    let mut world = World::new();
+    assert!(world.take(deployment("a", &json!({}))).want.is_none());
+    let told = world.take(deployment("a", &rolling()));
+    assert!(told.want.is_some());
+    let group = |name: &str, revision: &str, version: &str| ReplicaGroup {
+        name: name.into(),
+        hash: String::new(),
+        revision: Some(revision.into()),
+        version: version.into(),
+        replicas: Replicas { ready: 1, desired: 1 },
+        created: None,
+        ends: None,
+    };
+    let told = world.row("a", Some(vec![group("x", "1", "v1"), group("y", "2", "v2")]));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
+    assert_eq!((row.stable().unwrap().version.as_str(), told.want), ("v1", None), "read once for each change");
+    assert_eq!(words(&world.take(deployment("a", &json!({}))).own), ["2 Succeeded"]);
+    assert!(world.row("a", Some(Vec::new())).row.is_empty(), "what comes late changes nothing");
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_a_row_that_says_so() {
+    let mut world = World::new();
+    let told = world.take(deployment("a", &json!({"spec": {"replicas": "three"}})));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
+    assert_eq!(row.phase, Phase::Unknown);
+    assert!(row.message.starts_with("its object can't be read: invalid type: string"), "{}", row.message);
+    assert!(row.offers.iter().next().is_none() && told.want.is_none());
+}
+
+#[test]
+fn a_hold_is_what_its_marks_say() {
+    let mark = |id: &str, paused: bool| {
+        let mark = json!({"id": id, "owner": "ann", "reason": null, "since": "2026-01-01T00:00:00Z", "selector": {}});
+        json!({"metadata": {"annotations": {"flightdeck.dev/hold": mark.to_string()}}, "spec": {"paused": paused}})
+    };
+    let mut world = World::new();
+    world.take(deployment("a", &json!({})));
+    world.take(deployment("b", &json!({})));
+    assert_eq!(words(&world.take(deployment("a", &mark("H-1", true))).own), ["hold H-1: a=true"]);
+    assert_eq!(words(&world.take(deployment("b", &mark("H-1", true))).own), ["hold H-1: a=true b=true"]);
+    assert!(words(&world.take(deployment("b", &mark("H-1", true))).own).is_empty());
+    assert_eq!(words(&world.take(deployment("b", &mark("H-1", false))).own), ["hold H-1: a=true b=false"]);
+    assert_eq!(words(&world.take(deployment("b", &mark("H-2", true))).own), ["hold H-1: a=true", "hold H-2: b=true"]);
+    assert_eq!(words(&world.take(deployment("a", &json!({}))).own), ["no hold H-1"]);
+    assert_eq!(words(&world.store.remove(0, "b").own), ["no hold H-2", "no service b"]);
+}
+
+#[test]
+fn rows_share_their_plans() {
+    let mut plans = HashSet::new();
+    let mut world = World::new();
+    let told = world.take(deployment("a", &json!({})));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
+    let plan = |weight| -> Arc<[Step]> { vec![Step::SetWeight(crate::model::Ppm::percent(weight))].into() };
+    let mut rows = [plan(20), plan(20), plan(30)].map(|steps| Rollout { steps, ..(**row).clone() });
+    rows.iter_mut().for_each(|row| share(&mut plans, row));
+    assert!(Arc::ptr_eq(&rows[0].steps, &rows[1].steps) && !Arc::ptr_eq(&rows[0].steps, &rows[2].steps));
+}
