@@ -45,7 +45,7 @@ impl HubSettings {
         let id = HubId(uuid::Uuid::now_v7().to_string());
         // A backend may have to read before it acts, on a slow link, and says itself how it fared.
         let answer = SignedDuration::from_secs(20);
-        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 1024, answer }
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer }
     }
 }
 
