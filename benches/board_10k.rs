@@ -1,6 +1,7 @@
 //! A board, a cockpit and a hub with ten thousand rows: what one change costs.
 //!
 //! `cargo bench --bench board_10k`; with `ROWS=100000` ten times as many rows.
+#![allow(clippy::indexing_slicing, reason = "a bench that fails may panic")]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use flightdeck::board::{Board, Filter, Order, rank, sort};

@@ -135,14 +135,12 @@ impl Links {
             }
             Ok(())
         };
-        match tokio::time::timeout(KNOWN_WITHIN, waiting).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let names: Vec<_> = missing.iter().map(SourceId::as_str).collect();
-                say(&format!("went on without {}: no word from it for {} s", names.join(", "), KNOWN_WITHIN.as_secs()));
-                Ok(())
-            }
+        if let Ok(outcome) = tokio::time::timeout(KNOWN_WITHIN, waiting).await {
+            return outcome;
         }
+        let silent: Vec<_> = missing.iter().map(SourceId::as_str).collect();
+        say(&format!("went on without {}: no word from it for {} s", silent.join(", "), KNOWN_WITHIN.as_secs()));
+        Ok(())
     }
 
     /// The hub that speaks for a source; without one, the only hub or the server.

@@ -148,15 +148,12 @@ fn current() -> Sources {
     };
     let names: Vec<_> = read.contexts.iter().map(|context| sanitize_line(&context.name)).collect();
     let contexts = if names.is_empty() { "no context".to_owned() } else { format!("contexts {}", names.join(", ")) };
-    match read.current_context.filter(|current| !current.is_empty()) {
-        Some(current) => {
-            let came = format!("{contexts}; current: {}", sanitize_line(&current));
-            Sources { planned: vec![context_source(&current)], found: found(came, true) }
-        }
-        None => {
-            let came = format!("{contexts}; none is the current one: flightdeck --context NAME");
-            Sources { planned: Vec::new(), found: found(came, false) }
-        }
+    if let Some(current) = read.current_context.filter(|current| !current.is_empty()) {
+        let came = format!("{contexts}; current: {}", sanitize_line(&current));
+        Sources { planned: vec![context_source(&current)], found: found(came, true) }
+    } else {
+        let came = format!("{contexts}; none is the current one: flightdeck --context NAME");
+        Sources { planned: Vec::new(), found: found(came, false) }
     }
 }
 
@@ -167,12 +164,11 @@ fn said(error: &dyn std::error::Error) -> String {
 
 /// Where kubectl would look, too.
 fn places() -> Vec<PathBuf> {
-    match std::env::var_os("KUBECONFIG").filter(|told| !told.is_empty()) {
-        Some(told) => std::env::split_paths(&told).filter(|path| !path.as_os_str().is_empty()).collect(),
-        None => {
-            let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".kube").join("config"));
-            home.into_iter().collect()
-        }
+    if let Some(told) = std::env::var_os("KUBECONFIG").filter(|told| !told.is_empty()) {
+        std::env::split_paths(&told).filter(|path| !path.as_os_str().is_empty()).collect()
+    } else {
+        let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".kube").join("config"));
+        home.into_iter().collect()
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
     let mut text = String::new();
     for (place, actor, enforced) in &hubs {
         let policy = if *enforced { "policy enforced" } else { "policy advisory" };
-        text += &format!("{} at {place}, {policy}\n", actor.name);
+        text += &[actor.name.as_str(), " at ", place, ", ", policy, "\n"].concat();
     }
     for (scope, state) in &ill {
         let what = sanitize_line(format!("{} {}", scope.source, scope.part).trim_end());
@@ -71,12 +71,12 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         "Needs you",
         needs.into_iter().map(|(object, tone, why)| vec![object.into(), Cell { text: why, tone }]).collect(),
     );
-    let lines = flying.iter().map(|row| {
+    let told = flying.iter().map(|row| {
         let phase = Cell { text: row.phase.word().to_owned(), tone: get::tone(row.phase) };
         let (step, traffic) = (format!("step {}", step(row)), format!("traffic {}", traffic(row)));
         vec![name(row).into(), versions(row).into(), step.into(), traffic.into(), phase, row.message.as_str().into()]
     });
-    text += &part(context, "In flight", lines.collect());
+    text += &part(context, "In flight", told.collect());
     print(&text)
 }
 

@@ -176,11 +176,11 @@ pub fn service(rows: &Rows, word: &str, environment: Option<&str>) -> Result<(So
     match found.as_slice() {
         [(source, name)] => Ok(((*source).clone(), (*name).clone())),
         [] => {
-            let names: BTreeSet<_> = rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect();
-            Err(Failure::usage(format!("there is no service {word:?}")).todo(if names.is_empty() {
+            let known: BTreeSet<_> = rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect();
+            Err(Failure::usage(format!("there is no service {word:?}")).todo(if known.is_empty() {
                 "there are none yet: `flightdeck apply` brings them in".to_owned()
             } else {
-                format!("there are: {}", list(names))
+                format!("there are: {}", list(known))
             }))
         }
         several => Err(Failure::usage(format!("{word:?} means several services"))

@@ -25,7 +25,7 @@ fn assert_given_back(term: &Term) {
 #[test]
 fn the_first_screen_says_what_was_looked_for_and_offers_a_start() {
     let mut term = Term::cockpit(120, 36, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     let screen = term.screen();
     for text in ["flightdeck demo", "flightdeck serve", "flightdeck config init", "server.sock", "? help"] {
         assert!(screen.contains(text), "{text} is missing:\n{screen}");
@@ -38,12 +38,12 @@ fn the_first_screen_says_what_was_looked_for_and_offers_a_start() {
 #[test]
 fn too_small_a_terminal_says_so_and_works_again_when_it_grows() {
     let mut term = Term::cockpit(80, 24, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     term.resize(20, 5);
     term.wait_for("too small");
     assert!(term.screen().contains("20×5"), "{}", term.screen());
     term.resize(100, 30);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     term.send("?");
     term.wait_for("Keys of this page");
 }
@@ -51,7 +51,7 @@ fn too_small_a_terminal_says_so_and_works_again_when_it_grows() {
 #[test]
 fn a_killed_cockpit_leaves_a_terminal_that_works() {
     let mut term = Term::cockpit(80, 24, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     let cockpit = term.child();
     kill(cockpit, Signal::KILL);
     let code = term.exit();
@@ -78,7 +78,7 @@ fn a_killed_guardian_takes_its_cockpit_along() {
     term.wait_for("ready>");
     let before = term.termios();
     term.send(&format!("{}\n", env!("CARGO_BIN_EXE_flightdeck")));
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     let guardian = term.child();
     kill(guardian, Signal::KILL);
     term.wait(|term| !term.parser.screen().alternate_screen(), "the cockpit to leave the alternate screen");
@@ -90,7 +90,7 @@ fn a_killed_guardian_takes_its_cockpit_along() {
 #[test]
 fn a_termination_signal_ends_both_in_order() {
     let mut term = Term::cockpit(80, 24, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     kill(term.pid(), Signal::TERM);
     assert_eq!(term.exit(), 0);
     assert_given_back(&term);
@@ -103,12 +103,12 @@ fn a_shell_can_suspend_and_continue_it() {
     term.wait_for("ready>");
     let before = term.termios();
     term.send(&format!("{}\n", env!("CARGO_BIN_EXE_flightdeck")));
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     term.send("\u{1a}");
     term.wait_for("Stopped");
     assert!(!term.parser.screen().alternate_screen(), "the shell has its own screen back");
     term.send("fg\n");
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     assert!(term.parser.screen().alternate_screen());
     term.send("?");
     term.wait_for("Keys of this page");
@@ -122,7 +122,7 @@ fn a_shell_can_suspend_and_continue_it() {
 #[test]
 fn garbage_on_the_keyboard_does_no_harm() {
     let mut term = Term::cockpit(80, 24, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..40 {
         let mut bytes: Vec<u8> = (0..200).map(|_| random.u8(..)).collect();
@@ -145,12 +145,12 @@ fn garbage_on_the_keyboard_does_no_harm() {
 #[test]
 fn no_color_means_none() {
     let mut term = Term::cockpit(80, 24, &[("NO_COLOR", "1")]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     term.send("?");
     term.wait_for("Keys of this page");
     let colors = term.colors();
     assert!(colors.is_empty(), "{colors:?}");
     let mut term = Term::cockpit(80, 24, &[]);
-    term.wait_for("No server found");
+    term.wait_for("Nothing found");
     assert!(!term.colors().is_empty(), "without it there are colours, so that this can fail");
 }

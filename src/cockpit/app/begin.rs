@@ -54,12 +54,12 @@ pub(super) fn release(state: &mut State, named: &str, effects: &mut Vec<Effect>)
     if let Err(why) = availability(state, Bound::Act(Action::Release)) {
         return state.say(Tone::Warn, why);
     }
-    let names = hold_names(state);
+    let in_force = hold_names(state);
     let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
-    let meant = names.iter().find(|(name, hold)| name == named || full(hold) == named);
-    let item = meant.map(|(_, hold)| release_item(state, hold));
-    let known: Vec<_> = names.iter().map(|(name, _)| name.clone()).collect();
-    match item {
+    let meant = in_force.iter().find(|(name, hold)| name == named || full(hold) == named);
+    let found = meant.map(|(_, hold)| release_item(state, hold));
+    let known: Vec<_> = in_force.iter().map(|(name, _)| name.clone()).collect();
+    match found {
         Some(Some(item)) => match item.freshness.problem(state.now) {
             None => start(state, Action::Release, vec![item], effects),
             Some(problem) => state.say(Tone::Warn, format!("release hold: its server is {problem}")),

@@ -223,7 +223,7 @@ mod tests {
                 ],
             },
         });
-        let all = analyses(&[run.clone()], &[]);
+        let all = analyses(std::slice::from_ref(&run), &[]);
         let [one] = all.as_slice() else { panic!("{all:?}") };
         assert_eq!((one.belongs.as_str(), one.phase.as_str()), ("step 2 of revision 2", "Failed"));
         assert_eq!(one.message, "errors: GET https://a:•••@b failed");

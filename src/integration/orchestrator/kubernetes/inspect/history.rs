@@ -214,11 +214,11 @@ mod tests {
 
     #[test]
     fn sides_of_a_rollout_are_told_by_their_hashes() {
+        use ArmRole::{Candidate, Preview, Stable};
         let set = |hash, revision, replicas, image| {
             replica_set(hash, revision, replicas, image, "rollouts-pod-template-hash", "rollout.argoproj.io/revision")
         };
         let objects = [set("aaa", 1, 0, "web:1"), set("bbb", 2, 4, "web:2"), set("ccc", 3, 1, "web:3")];
-        use ArmRole::{Candidate, Preview, Stable};
         for (status, expected) in [
             (json!({"stableRS": "bbb", "currentPodHash": "ccc"}), [Some(Candidate), Some(Stable), None]),
             (json!({"stableRS": "ccc", "currentPodHash": "ccc"}), [Some(Stable), None, None]),
@@ -294,7 +294,7 @@ mod tests {
         let moving = json!({"status": {"updatedNumberScheduled": 1, "desiredNumberScheduled": 3}});
         let got = sets(WorkloadKind::DaemonSet, &moving, &objects);
         assert_eq!(got[1].role, Some(ArmRole::Stable));
-        let counted = groups(&got, &|set| Some(Replicas { ready: 1, desired: set.hash.len() as u32 }));
+        let counted = groups(&got, &|set| Some(Replicas { ready: u32::from(set.hash == "bbb"), desired: 3 }));
         assert_eq!(counted[0].replicas, Replicas { ready: 1, desired: 3 });
         assert_eq!(counted[0].version.as_str(), "2");
     }

@@ -134,7 +134,7 @@ mod tests {
     use crate::integration::orchestrator::kubernetes::WorkloadKind;
     use serde_json::json;
 
-    fn pod(status: Value) -> Value {
+    fn pod(status: &Value) -> Value {
         json!({
             "metadata": {"name": "web-1", "namespace": "shop", "labels": {"pod-template-hash": "aaa"}},
             "spec": {"containers": [{"name": "web", "image": "registry:5000/web:1.4"}]},
@@ -191,9 +191,9 @@ mod tests {
                 ended("exit status 2"),
             ),
         ] {
-            assert_eq!(state(&pod(status.clone())), expected, "{status}");
+            assert_eq!(state(&pod(&status)), expected, "{status}");
         }
-        let mut gone = pod(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+        let mut gone = pod(&json!({"conditions": [{"type": "Ready", "status": "True"}]}));
         gone["metadata"]["deletionTimestamp"] = json!("2026-11-21T10:00:00Z");
         assert_eq!(state(&gone), InstanceState::Draining);
     }
@@ -214,9 +214,9 @@ mod tests {
         let objects = [object("aaa", "web:1.4"), object("bbb", "web:1.5")];
         let deployment = json!({"spec": {"template": {"spec": {"containers": [{"image": "web:1.5"}]}}}});
         let sets = super::super::history::sets(WorkloadKind::Deployment, &deployment, &objects);
-        let mut stray = pod(json!({}));
+        let mut stray = pod(&json!({}));
         stray["metadata"]["labels"] = json!({"pod-template-hash": "zzz"});
-        let up = pod(json!({
+        let up = pod(&json!({
             "podIP": "10.244.0.7", "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"restartCount": 2, "state": {"running": {"startedAt": "2026-11-21T10:00:00Z"}}}, {"restartCount": 1}],
         }));
