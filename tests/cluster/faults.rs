@@ -103,7 +103,9 @@ async fn no_command_is_carried_out_twice() {
 
     // Twice at the server: its tests let only the first through, and one step is what was meant.
     proxy.fails(Fault::Twice);
+    let before = namespace.changes_by("operator").len();
     drop(desk.send(Action::Promote, &row, "1").await);
+    assert_eq!(namespace.changes_by("operator").len(), before + 2, "it arrived twice");
     proxy.fails(Fault::None);
     let row = desk.row("shop", "paused at its second step", paused(3)).await;
 
@@ -132,8 +134,9 @@ async fn no_command_is_carried_out_twice() {
     proxy.fails(Fault::None);
     let row = desk.row("shop", "still at its third step", paused(5)).await;
     proxy.fails(Fault::Delay(Duration::from_secs(3)));
-    drop(desk.send(Action::Promote, &row, "4").await);
+    let receipt = desk.send(Action::Promote, &row, "4").await.expect("taken, however slow");
     proxy.fails(Fault::None);
+    assert!(matches!(desk.end_of(&receipt).await.stage(), Stage::Effective { .. }));
     desk.row("shop", "paused at its last step", paused(7)).await;
     assert_eq!(namespace.changes_by("operator").len(), before + 2, "sent once");
 }

@@ -66,13 +66,18 @@ fn output(program: &Path, words: &[&str], stdin: Option<&Value>) -> Output {
 }
 
 /// Waits until `found` finds something; panics with what was awaited.
-pub async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(60);
+pub async fn until<T>(what: &str, found: impl AsyncFnMut() -> Option<T>) -> T {
+    until_told(|| what.to_owned(), found).await
+}
+
+/// The same, where what there was instead is to be told, too.
+pub async fn until_told<T>(what: impl Fn() -> String, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(it) = found().await {
             return it;
         }
-        assert!(Instant::now() < end, "waited 60 s in vain for {what}");
+        assert!(Instant::now() < end, "waited 60 s in vain for {}", what());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

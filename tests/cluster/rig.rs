@@ -1,6 +1,6 @@
 //! A hub over the test cluster, as one hub of one user has it.
 
-use super::{Namespace, until};
+use super::{Namespace, until, until_told};
 use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
@@ -87,13 +87,13 @@ impl Deck {
     /// Waits until a workload's row is so.
     pub async fn row(&self, name: &str, what: &str, so: impl Fn(&Rollout) -> bool) -> Rollout {
         let last = std::cell::RefCell::new(String::new());
-        let what = format!("{name}: {what}");
-        let found = until(&what, async || {
+        let told = || format!("{name}: {what}; last {}", last.borrow());
+        let found = async || {
             let row = self.find(name).await?;
-            *last.borrow_mut() = format!("{:?} {:?} {}", row.phase, row.waits, row.message);
+            *last.borrow_mut() = format!("{:?} {:?} {:?} {}", row.phase, row.step, row.waits, row.message);
             so(&row).then_some(row)
-        });
-        found.await
+        };
+        until_told(told, found).await
     }
 
     pub async fn at(&self, name: &str, phase: Phase) -> Rollout {

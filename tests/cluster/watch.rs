@@ -173,8 +173,9 @@ async fn an_abort_while_paused_is_not_told_as_done() {
     watching.row("shop", "paused", |row| row.phase == Phase::Paused).await;
     namespace.argo(&["pause", "shop"]);
     namespace.argo(&["abort", "shop"]);
-    let row = watching.row("shop", "rolling back", |row| row.phase == Phase::RollingBack).await;
-    assert!(row.message.ends_with("being paused, it does not move"), "{}", row.message);
+    let stands =
+        |row: &Rollout| row.phase == Phase::RollingBack && row.message.ends_with("being paused, it does not move");
+    watching.row("shop", "said not to move", stands).await;
     let phase = namespace.get("rollout/shop")["status"]["phase"].clone();
     assert_eq!(phase, "Degraded", "which the official tools call aborted");
     namespace.kubectl(&["patch", "rollout/shop", "--type=merge", "--patch", r#"{"spec":{"paused":false}}"#]);

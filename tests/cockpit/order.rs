@@ -2,7 +2,7 @@
 //! that is not drawn could not have been seen.
 
 use super::world::*;
-use flightdeck::board::{Filter, rank, sort};
+use flightdeck::board::{About, Filter, rank, sort};
 use flightdeck::cockpit::app::{Event, State, rows, strip};
 use flightdeck::cockpit::view::{Themes, draw};
 use flightdeck::model::*;
@@ -188,7 +188,7 @@ fn in_step(state: &State) {
 
     let ranked: Vec<_> = rank(&state.board, state.now).into_iter().map(|entry| entry.subject).collect();
     let needs = rows::attention(state);
-    assert_eq!(needs.from(0).map(|about| about.subject()).collect::<Vec<_>>(), ranked);
+    assert_eq!(needs.from(0).map(About::subject).collect::<Vec<_>>(), ranked);
     for (at, subject) in ranked.iter().enumerate() {
         assert_eq!(needs.position(&state.board, subject), Some(at));
     }

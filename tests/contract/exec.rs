@@ -49,7 +49,7 @@ impl Bench {
     fn with(body: &str, read_only: bool) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("platform.py");
-        std::fs::write(&path, format!("{BEGIN}\nDIR = {:?}\n{body}", dir.path())).unwrap();
+        std::fs::write(&path, format!("{BEGIN}\nDIR = {:?}\n{body}", dir.path().to_str().unwrap())).unwrap();
         Bench::of(vec!["python3".into(), path.display().to_string()], read_only, dir)
     }
 
@@ -68,7 +68,7 @@ impl Bench {
                     self.board.apply(&scoped);
                 }
                 Ok(None) => panic!("the watch ended before: {what}"),
-                Err(_) => panic!("never came: {what}; {:?}", self.board),
+                Err(elapsed) => panic!("never came: {what}, {elapsed}; {:?}", self.board),
             }
         }
     }
@@ -168,7 +168,7 @@ async fn a_program_that_is_not_there_takes_no_command() {
 async fn a_silent_program_and_one_that_is_newer_are_refused_with_a_sentence() {
     let mut silent = Bench::new("time.sleep(1000)");
     let mut newer = Bench::new(r#"say("hello", {"wire": 2, "skills": {}}); sys.stdin.read()"#);
-    let mut early = Bench::new(r#"snapshot(); hello(); sys.stdin.read()"#);
+    let mut early = Bench::new("snapshot(); hello(); sys.stdin.read()");
     newer.stale("speaks version 2 of the protocol, this flightdeck knows up to 1: update flightdeck").await;
     early.stale("said something before its hello").await;
     assert!(newer.board.rollouts().next().is_none() && early.board.rollouts().next().is_none());

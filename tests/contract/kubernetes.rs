@@ -94,16 +94,13 @@ impl Workload {
 
     /// The next version on its way: standing at its pause, or with pods that never become ready.
     async fn next(&self) {
-        match self.sort {
-            Sort::Deployment => {
-                self.namespace.set_version(self.what(), "never");
-                self.until("a new pod", |object| object["status"]["updatedReplicas"].as_u64() > Some(0)).await;
-            }
-            _ => {
-                self.namespace.set_version(self.what(), "1.1");
-                let paused = |object: &Value| !object["status"]["pauseConditions"].is_null();
-                self.until("its pause", paused).await;
-            }
+        if self.sort == Sort::Deployment {
+            self.namespace.set_version(self.what(), "never");
+            self.until("a new pod", |object| object["status"]["updatedReplicas"].as_u64() > Some(0)).await;
+        } else {
+            self.namespace.set_version(self.what(), "1.1");
+            let paused = |object: &Value| !object["status"]["pauseConditions"].is_null();
+            self.until("its pause", paused).await;
         }
     }
 
@@ -122,14 +119,9 @@ impl Workload {
     }
 
     async fn changed(&self) {
-        let revision = |object: &Value| {
-            let annotations = &object["metadata"]["annotations"];
-            let of = ["rollout.argoproj.io/revision", "deployment.kubernetes.io/revision"];
-            of.iter().find_map(|name| annotations[*name].as_str().map(str::to_owned))
-        };
-        let before = revision(&self.namespace.get(self.what()));
+        // Not its revision: a paused Deployment begins none, yet what a resume would bring is another.
         self.namespace.set_version(self.what(), "1.2");
-        self.until("another revision", |object| revision(object) != before).await;
+        self.until("the change is observed", observed).await;
     }
 
     fn target(&self) -> Target {
@@ -144,11 +136,17 @@ impl Workload {
     }
 }
 
+/// Its controller has seen its newest change.
+fn observed(object: &Value) -> bool {
+    // Argo Rollouts writes it as a string.
+    let seen = object["status"]["observedGeneration"].to_string();
+    object["metadata"]["generation"].to_string().as_str() == seen.trim_matches('"')
+}
+
 /// Nothing is in flight.
 fn up(sort: Sort, object: &Value) -> bool {
     let status = &object["status"];
-    let seen =
-        status["observedGeneration"].to_string().trim_matches('"') == object["metadata"]["generation"].to_string();
+    let seen = observed(object);
     let all = object["spec"]["replicas"].clone();
     match sort {
         Sort::Deployment => {
@@ -200,6 +198,7 @@ impl Fixture for Workload {
             Situation::Interrupted => {
                 self.proxy.fails(Fault::Drop);
                 self.changed().await;
+                self.proxy.fails(Fault::None);
             }
             Situation::Restored => self.proxy.fails(Fault::None),
         }

@@ -3,14 +3,15 @@
 
 use crate::screens::world::*;
 use flightdeck::cockpit::app::{Effect, Event, State, update};
+use flightdeck::model::ArmRole::{Candidate, Stable};
 use flightdeck::model::*;
 use jiff::SignedDuration;
 use std::sync::Arc;
 
 /// Presses a key and answers what it asks the server, if there is an answer.
-pub fn answer_with(state: &mut State, key: &str, answer: Option<Reply>) {
+pub fn answer_with(state: &mut State, key: &str, answer: Option<&Reply>) {
     for effect in update(state, Event::Key(key.into()), now()) {
-        if let (Effect::Ask { token, .. }, Some(answer)) = (effect, &answer) {
+        if let (Effect::Ask { token, .. }, Some(answer)) = (effect, answer) {
             tell(state, Event::Reply { token, reply: Ok(Box::new(answer.clone())) });
         }
     }
@@ -152,7 +153,6 @@ pub fn canary_detail(state: &State) -> Detail {
         who: who.into(),
         text: text.into(),
     };
-    use ArmRole::{Candidate, Stable};
     Detail {
         instances: vec![
             pod(&run, "shop-5d8-a1", Stable, "v1.9", InstanceState::Ready, 0),

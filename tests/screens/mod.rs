@@ -159,36 +159,34 @@ fn raw_object() {
         let mut state = live(columns, rows);
         press(&mut state, "enter");
         let detail = detail(&state);
-        answer_with(&mut state, "i", Some(Reply::Detail(Box::new(detail))));
+        answer_with(&mut state, "i", Some(&Reply::Detail(Box::new(detail))));
         state
     });
 }
 
 /// A rollout of a backend that says what it knows when it is asked.
-fn asked(
-    answer: impl Fn(&State) -> Option<Reply>,
+fn asked<R: Into<Option<Reply>>>(
+    answer: impl Fn(&State) -> R,
     keys: &'static str,
     change: impl Fn(&mut Rollout),
 ) -> impl Fn(u16, u16) -> State {
     move |columns, rows| {
         let mut state = canary(columns, rows, &change);
-        let reply = answer(&state);
-        answer_with(&mut state, "enter", reply);
-        for key in keys.split_whitespace() {
-            let reply = answer(&state);
-            answer_with(&mut state, key, reply);
+        for key in std::iter::once("enter").chain(keys.split_whitespace()) {
+            let reply = answer(&state).into();
+            answer_with(&mut state, key, reply.as_ref());
         }
         state
     }
 }
 
-fn all(state: &State) -> Option<Reply> {
-    Some(Reply::Detail(Box::new(canary_detail(state))))
+fn all(state: &State) -> Reply {
+    Reply::Detail(Box::new(canary_detail(state)))
 }
 
 #[test]
 fn rollout_that_is_read_when_it_is_opened() {
-    every_size("asked_reading", asked(|_| None, "", |_| {}));
+    every_size("asked_reading", asked(|_| None::<Reply>, "", |_| {}));
     every_size("asked_instances", asked(all, "", |_| {}));
     every_size("asked_sets", asked(all, "tab", |_| {}));
     every_size("asked_analyses", asked(all, "tab tab tab", |_| {}));
@@ -196,8 +194,7 @@ fn rollout_that_is_read_when_it_is_opened() {
     every_size("asked_diff", asked(all, "d", |_| {}));
     every_size("asked_diff_other", asked(all, "d j", |_| {}));
     every_size("asked_raw", asked(all, "i", |_| {}));
-    let refused =
-        |_: &State| Some(Reply::Refused(Refusal::new(RefusalKind::Stale, "cannot read it: no answer within 5 s")));
+    let refused = |_: &State| Reply::Refused(Refusal::new(RefusalKind::Stale, "cannot read it: no answer within 5 s"));
     every_size("asked_in_vain", asked(refused, "", |_| {}));
     every_size("asked_diff_in_vain", asked(refused, "d", |_| {}));
 }
@@ -209,7 +206,7 @@ fn rollout_of_which_something_cannot_be_read() {
         detail.instances.clear();
         detail.gaps = ["pods", "events", "analysisruns"].map(|what| format!("you lack list on {what} in shop")).into();
         detail.notes.clear();
-        Some(Reply::Detail(Box::new(detail)))
+        Reply::Detail(Box::new(detail))
     };
     every_size("asked_gaps", asked(some, "", |_| {}));
     every_size("asked_gaps_raw", asked(some, "i", |_| {}));

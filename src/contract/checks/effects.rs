@@ -33,8 +33,7 @@ pub(in crate::contract) async fn reconnect(bench: &mut Bench) -> Result<(), Stop
     let before = any(bench).await?;
     let target = bench.fixture.bring(Situation::Interrupted).await?;
     bench.until("the link says that it is stale", |bench| matches!(bench.link(), LinkState::Stale { .. })).await?;
-    let back =
-        |bench: &Bench| bench.live() && bench.row(&target).is_some_and(|row| row.run.revision != before.run.revision);
+    let back = |bench: &Bench| bench.live() && bench.row(&target).is_some_and(|row| row.facts != before.facts);
     bench.until("the link is live and shows what changed meanwhile", back).await?;
     let row = bench.found(&target)?;
     let live = bench.read(&row).await?;

@@ -603,7 +603,7 @@ fn nonsense_makes_a_row_and_no_panic() {
     let mut far = groups();
     far[0].replicas = Replicas { ready: u32::MAX, desired: u32::MAX };
     let row = row_of(&object, &far);
-    assert_eq!(row.service.as_str(), "che\u{fffd}[31mckout");
+    assert_eq!(row.service.as_str(), "shop/che\u{fffd}[31mckout");
     assert_eq!(row.phase, Phase::Unknown);
     assert!(row.message.contains('\u{fffd}'), "{}", row.message);
     let empty: ArgoRollout = serde_json::from_value(json!({"metadata": {}, "spec": {}})).unwrap();

@@ -166,6 +166,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn where_several_namespaces_are_watched_theirs_tells_two_workloads_of_one_name_apart() {
+        let watched = |namespaces: &[&str]| {
+            let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+            let settings = KubernetesSettings { namespaces, ..KubernetesSettings::new("east".into()) };
+            settings.service_of("shop", "web").to_string()
+        };
+        assert_eq!([watched(&[]), watched(&["shop"]), watched(&["shop", "bank"])], ["shop/web", "web", "shop/web"]);
+    }
+
+    #[test]
     fn a_star_in_a_pattern_stands_for_any_characters() {
         for (pattern, name, expected) in [
             ("shop", "shop", true),

@@ -5,6 +5,7 @@ use super::super::requests::{Failure, PAGE, Place, page, watch};
 use super::super::wire::{Bare, Item, Line, Page, PageMeta, Skimmed, item};
 use super::super::{Connection, WorkloadKind};
 use kube::core::Status;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch as channel};
@@ -19,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 const SELDOM: Duration = Duration::from_mins(1);
 /// So quiet a resumed watch has caught up.
 const CAUGHT_UP: Duration = Duration::from_millis(300);
+/// A resumed watch that is never quiet has caught up after so long: what was missed is sent first.
+const CAUGHT_UP_AT_LATEST: Duration = Duration::from_secs(2);
 
 /// What a part tells its source.
 #[derive(Debug)]
@@ -107,12 +110,11 @@ impl Following {
     /// Runs until something fails.
     async fn run(&mut self, cluster: &Cluster) -> Ended {
         loop {
-            if self.version.is_none()
-                && let Err(ended) = self.list(cluster).await
-            {
+            let resumed = self.version.is_some();
+            if !resumed && let Err(ended) = self.list(cluster).await {
                 return ended;
             }
-            if let Err(ended) = self.watch(cluster).await {
+            if let Err(ended) = self.watch(cluster, resumed).await {
                 return ended;
             }
         }
@@ -155,23 +157,33 @@ impl Following {
     }
 
     /// One watch until the server ends it, as it does every few seconds.
-    async fn watch(&mut self, cluster: &Cluster) -> Result<(), Ended> {
+    async fn watch(&mut self, cluster: &Cluster, resumed: bool) -> Result<(), Ended> {
         let failed = |failure| Ended::Failed { failure, verb: "watch" };
         let version = self.version.clone().unwrap_or_default();
         let selector = self.part.selector.as_deref();
         let mut lines = watch(&cluster.reader, &self.part.place, selector, &version).await.map_err(failed)?;
+        if !resumed {
+            self.is_live().await?;
+        }
+        let mut at_latest = pin!(sleep(CAUGHT_UP_AT_LATEST));
         loop {
             let next = if self.live {
                 lines.next().await
             } else {
                 // What was missed comes at once.
-                let Ok(next) = timeout(CAUGHT_UP, lines.next()).await else {
+                let next = tokio::select! {
+                    next = timeout(CAUGHT_UP, lines.next()) => next.ok(),
+                    () = &mut at_latest => None,
+                };
+                let Some(next) = next else {
+                    self.failed = 0;
                     self.is_live().await?;
                     continue;
                 };
                 next
             };
             let Some(text) = next.map_err(failed)? else {
+                self.failed = 0;
                 self.is_live().await?;
                 return Ok(());
             };
@@ -185,11 +197,11 @@ impl Following {
             if let Some(failure) = changes.failure {
                 return Err(failed(failure));
             }
+            self.failed = 0;
         }
     }
 
     async fn is_live(&mut self) -> Result<(), Over> {
-        self.failed = 0;
         if !self.live {
             self.live = true;
             self.tell(Heard::Live).await?;

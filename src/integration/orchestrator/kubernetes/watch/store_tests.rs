@@ -24,7 +24,8 @@ struct World {
 
 impl World {
     fn new() -> World {
-        World { store: Store::new(&KubernetesSettings::new("east".into())) }
+        let namespaces = vec!["shop".to_owned()];
+        World { store: Store::new(&KubernetesSettings { namespaces, ..KubernetesSettings::new("east".into()) }) }
     }
 
     fn take(&mut self, item: Item) -> Told {
