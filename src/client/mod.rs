@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How long a question may take. The server gives up earlier and says so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// The same for a command: longer than a server waits for its backend.
+const COMMAND_WITHIN: Duration = Duration::from_secs(55);
 /// How long connecting may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// More of an answer that is no JSON than this is not repeated to a person.
@@ -68,7 +70,7 @@ impl Client {
 
     /// Sends one command. It is never sent twice: where the answer is lost the outcome is unknown.
     pub async fn submit(&self, command: Command) -> Result<Receipt, SubmitError> {
-        let request = self.http.post(url("/v1/commands")).timeout(ANSWER_WITHIN).json(&command);
+        let request = self.http.post(url("/v1/commands")).timeout(COMMAND_WITHIN).json(&command);
         self.receipt(request.send().await).await
     }
 

@@ -44,7 +44,7 @@ impl HubSettings {
         let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
         let id = HubId(uuid::Uuid::now_v7().to_string());
         // A backend may have to read before it acts, on a slow link, and says itself how it fared.
-        let answer = SignedDuration::from_secs(20);
+        let answer = SignedDuration::from_secs(45);
         HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer }
     }
 }

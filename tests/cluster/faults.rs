@@ -130,15 +130,17 @@ async fn no_command_is_carried_out_twice() {
     assert!(matches!(receipt.stage(), Stage::Unknown { .. }), "{:?}", receipt.stages);
     assert_eq!(namespace.changes_by("operator").len(), before + 1, "nothing arrived");
 
-    // Slow: it is waited for, and done once.
+    // Slow: what raises exposure is not taken; an abort is sent, once, and its effect is seen.
     proxy.fails(Fault::None);
     let row = desk.row("shop", "still at its third step", paused(5)).await;
-    proxy.fails(Fault::Delay(Duration::from_secs(3)));
-    let receipt = desk.send(Action::Promote, &row, "4").await.expect("taken, however slow");
+    proxy.fails(Fault::Delay(Duration::from_secs(10)));
+    let refused = desk.send(Action::Promote, &row, "4").await;
+    assert!(refused.as_ref().is_err_and(|refusal| refusal.why.contains("did not answer")), "{refused:?}");
+    let receipt = desk.send(Action::Abort, &row, "5").await.expect("taken, however slow");
     proxy.fails(Fault::None);
-    assert!(matches!(desk.end_of(&receipt).await.stage(), Stage::Effective { .. }));
-    desk.row("shop", "paused at its last step", paused(7)).await;
-    assert_eq!(namespace.changes_by("operator").len(), before + 2, "sent once");
+    let last = desk.end_of(&receipt).await;
+    assert!(matches!(last.stage(), Stage::Effective { .. }), "{:?}", last.stages);
+    assert_eq!(namespace.changes_by("operator").len(), before + 2, "the abort alone, and once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

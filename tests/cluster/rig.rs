@@ -1,6 +1,6 @@
 //! A hub over the test cluster, as one hub of one user has it.
 
-use super::{Namespace, until, until_told};
+use super::{Namespace, until_told};
 use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
@@ -124,12 +124,15 @@ impl Deck {
     /// The receipt once nothing more comes, printed with its stages and times.
     pub async fn end_of(&self, receipt: &Receipt) -> Receipt {
         let id = &receipt.id;
-        let what = format!("the end of {} {id}", receipt.command.action.name());
-        let done = until(&what, async || {
-            self.board().await.into_iter().find_map(|entity| match entity {
-                Entity::Receipt(of) if of.id == *id && of.stage().is_final() => Some(*of),
+        let last = std::cell::RefCell::new(String::new());
+        let told = || format!("the end of its receipt; last {}", last.borrow());
+        let done = until_told(told, async || {
+            let receipt = self.board().await.into_iter().find_map(|entity| match entity {
+                Entity::Receipt(of) if of.id == *id => Some(*of),
                 _ => None,
-            })
+            })?;
+            *last.borrow_mut() = story(&receipt);
+            receipt.stage().is_final().then_some(receipt)
         });
         let receipt = done.await;
         println!("{}", story(&receipt));

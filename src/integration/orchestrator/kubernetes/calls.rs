@@ -14,6 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Whose changes they are, as `managedFields` tells.
 const MANAGER: &str = "flightdeck";
+/// How long one answer is waited for: a server that is silent that long will hardly speak.
+const CALL: Duration = Duration::from_secs(15);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 
@@ -142,7 +144,7 @@ impl Calls {
     }
 
     async fn ask(&self, request: hyper::Request<Vec<u8>>) -> Result<Value, Failed> {
-        match timeout_at(self.end, self.client.request::<Value>(request)).await {
+        match timeout_at(self.end.min(Instant::now() + CALL), self.client.request::<Value>(request)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Error::Api(status))) => Err(Failed::Status(status)),
             Ok(Err(error)) if never_left(&error) => Err(Failed::NotSent(chain(&error))),

@@ -13,8 +13,8 @@ use kube::Client;
 use serde_json::Value;
 use std::time::Duration;
 
-/// A hub waits a little longer than this for an answer.
-const WITHIN: Duration = Duration::from_secs(18);
+/// A hub waits a little longer than this for an answer. An abort is three requests; each may be slow.
+const WITHIN: Duration = Duration::from_secs(43);
 /// How often a command is decided anew because the object changed between the read and the patch.
 const AGAIN: u32 = 5;
 /// Between two tries of what must not be left undone.
