@@ -148,12 +148,12 @@ def others():
         service = lambda n: {"apiVersion": "v1", "kind": "Service", "metadata": {"name": n}, "spec": {"selector": {"app": "bank"}, "ports": [{"port": 80}]}}
         desk.apply(service("bank-active"), service("bank-preview"), workload("argoproj.io/v1alpha1", "Rollout", "bank", replicas=2, selector={"matchLabels": {"app": "bank"}}, template=template("bank", "1.0"),
             strategy={"blueGreen": {"activeService": "bank-active", "previewService": "bank-preview", "autoPromotionEnabled": False}}),
-            workload("apps/v1", "Deployment", "web", replicas=3, selector={"matchLabels": {"app": "web"}}, template=template("web", "1.0")),
+            workload("apps/v1", "Deployment", "web", replicas=3, minReadySeconds=4, selector={"matchLabels": {"app": "web"}}, template=template("web", "1.0")),
             workload("apps/v1", "StatefulSet", "store", replicas=2, serviceName="store", selector={"matchLabels": {"app": "store"}}, template=template("store", "1.0")))
         desk.phase("bank", "Healthy"); until("store", lambda: desk.get("statefulset/store")["status"].get("readyReplicas") == 2); until("web", lambda: desk.get("deployment/web")["status"].get("readyReplicas") == 3)
         desk.version("rollout/bank", "2.0"); desk.phase("bank", "Paused"); desk.cockpit("bank"); desk.select("bank")
         desk.act("promote a blue/green", "p", "promote"); desk.phase("bank", "Healthy"); desk.state("bank"); print("   active selects:", desk.get("service/bank-active")["spec"]["selector"])
-        desk.select("web"); desk.version("deployment/web", "slow"); desk.row("progressing")
+        desk.select("web"); desk.version("deployment/web", "2.0"); desk.row(r"→ 2\.0")
         desk.act("pause a Deployment", "z", "pause", challenged=False); desk.state("web", "deployment")
         desk.act("resume it", "u", "resume"); until("web 3", lambda: (s := desk.get("deployment/web")["status"]).get("updatedReplicas") == 3 and s.get("availableReplicas") == 3 and s.get("replicas") == 3); desk.state("web", "deployment"); time.sleep(1)
         desk.act("restart it", "restart", "restart"); desk.state("web", "deployment")

@@ -62,7 +62,7 @@ fn progressing(message: &str) -> (ArgoPhase, String) {
 }
 
 /// Anything but a smaller number counts as observed: old controllers wrote a hash there.
-fn is_observed(rollout: &ArgoRollout, status: &RolloutStatus) -> bool {
+pub(super) fn is_observed(rollout: &ArgoRollout, status: &RolloutStatus) -> bool {
     let observed = status.observed_generation.as_deref().and_then(|text| text.parse::<i64>().ok());
     observed.is_none_or(|observed| observed >= rollout.metadata.generation.unwrap_or(0))
 }

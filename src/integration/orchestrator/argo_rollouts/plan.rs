@@ -2,6 +2,7 @@
 //! mended where it loses a command; see each.
 
 use super::objects::ArgoRollout;
+use super::phase::is_observed;
 use crate::integration::orchestrator::kubernetes::plan::{
     Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, check_hold, refused, seconds, take_ephemeral, text,
     words,
@@ -22,6 +23,8 @@ struct Facts<'a> {
     candidate: &'a str,
     stable: &'a str,
     paused: bool,
+    /// Its controller has taken up its newest change.
+    observed: bool,
     aborted: bool,
     full: bool,
     /// Index of the current step and how many there are; canaries with steps only.
@@ -39,6 +42,7 @@ impl Facts<'_> {
             candidate: status.and_then(|s| s.current_pod_hash.as_deref()).unwrap_or_default(),
             stable: status.and_then(|s| s.stable_rs.as_deref()).unwrap_or_default(),
             paused: rollout.spec.paused,
+            observed: status.is_none_or(|status| is_observed(rollout, status)),
             aborted: status.is_some_and(|status| status.abort == Some(true)),
             full: status.is_some_and(|status| status.promote_full == Some(true)),
             step: (steps > 0).then(|| (usize::try_from(index).unwrap_or(0), steps)),
@@ -80,6 +84,11 @@ pub fn finish(action: Action, live: &Live, candidate: &str) -> Option<Request> {
         // Only while the abort stands: otherwise it would let the candidate go on.
         Action::Abort if facts.aborted && facts.candidate == candidate => {
             let ops = ops.test("/status/currentPodHash", candidate).test("/status/abort", true);
+            (live.without_mark(ops), "unpause, so that the candidate's pods go")
+        }
+        // An undo came between and its controller forgot the abort; only stable's template is left.
+        Action::Abort if facts.candidate != candidate && facts.candidate == facts.stable => {
+            let ops = ops.as_read("/status/currentPodHash").as_read("/status/stableRS").as_read("/spec/template");
             (live.without_mark(ops), "unpause, so that the candidate's pods go")
         }
         Action::Rollback => (live.without_mark(ops), "unpause, so that the version before comes back"),
@@ -178,6 +187,17 @@ fn promote_full(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
     Ok(and_unpause(live, facts, as_seen(live).set("/status/promoteFull", true), "promote full"))
 }
 
+/// Somebody changed it in flight and its controller has yet to take that up: perhaps a way back.
+fn may_go_back(facts: Facts<'_>) -> bool {
+    facts.in_flight() && !facts.observed
+}
+
+/// Why a hold must leave it alone; nothing if it need not.
+#[must_use]
+pub fn unheld(rollout: &ArgoRollout) -> Option<&'static str> {
+    may_go_back(Facts::of(rollout)).then_some("its controller has yet to take up its newest change, perhaps a way back")
+}
+
 fn pause(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
     let place = live.place();
     if facts.paused {
@@ -188,7 +208,14 @@ fn pause(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
             "{place} is on its way back to stable, and a pause would keep the candidate's pods where they are"
         )));
     }
+    if may_go_back(facts) {
+        return Err(refused(format!(
+            "the controller of {place} has yet to take up its newest change, which a pause would stop, \
+             even one back to stable: look again"
+        )));
+    }
     let ops = Ops::on(&live.raw)
+        .as_read("/metadata/generation")
         .as_read("/status/currentPodHash")
         .as_read("/status/abort")
         .as_read("/spec/paused")
@@ -304,6 +331,7 @@ fn undo(asked: &Asked<'_>, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Pl
         let ops = Ops::on(&live.raw)
             .as_read("/status/currentPodHash")
             .as_read("/status/stableRS")
+            .as_read("/spec/paused")
             .as_read("/spec/template")
             .set("/spec/template", template);
         // One patch: what is paused would keep the candidate's pods whatever its template says.

@@ -255,6 +255,18 @@ fn issue_3756_an_abort_of_a_paused_rollout_is_the_status_first_and_then_the_end_
     assert_eq!(finish(Action::Abort, &live(&free), "new"), None, "once is enough");
     // A retry came between: unpausing would let the candidate go on.
     assert_eq!(finish(Action::Abort, &live(&raw), "new"), None);
+    // An undo came between: what is paused now keeps the candidate's pods, and only stable is left to come.
+    let undone = with(&[
+        ("/spec/paused", json!(true)),
+        ("/status/currentPodHash", json!("old")),
+        ("/status/abort", json!(false)),
+    ]);
+    let rest = finish(Action::Abort, &live(&undone), "new").unwrap();
+    assert_eq!(after(&undone, &rest.body).unwrap()["spec"]["paused"], false);
+    let rest = Plan { request: rest, finish: false, note: None };
+    assert!(!holds(&rest, &undone, "/spec/template", template("2.0")), "what comes then stays paused");
+    let other = with(&[("/spec/paused", json!(true)), ("/status/currentPodHash", json!("newer"))]);
+    assert_eq!(finish(Action::Abort, &live(&other), "new"), None, "another version came: its pause is not the abort's");
     // What an earlier abort left paused is completed by another one.
     let (second, free) = done(Action::Abort, &aborted);
     assert!(!second.request.status && free["spec"]["paused"] == false);
@@ -287,6 +299,9 @@ fn pause_and_resume_turn_the_spec_and_test_it() {
     let (plan, paused) = done(Action::Pause, &canary());
     assert!(!plan.request.status && paused["spec"]["paused"] == true);
     assert!(!holds(&plan, &canary(), "/status/abort", json!(true)), "nothing that goes back is paused");
+    assert!(!holds(&plan, &canary(), "/metadata/generation", json!(4)), "nor what was just undone");
+    let undone = with(&[("/metadata/generation", json!(4)), ("/spec/template", template("1.9"))]);
+    assert!(why(Action::Pause, &undone).contains("has yet to take up its newest change"));
     assert_eq!(done(Action::Resume, &paused).1["spec"]["paused"], false);
 }
 
@@ -329,6 +344,8 @@ fn undo_of_a_paused_candidate_ends_the_pause_or_nothing_would_move() {
     let paused = with(&[("/spec/paused", json!(true))]);
     let (_, object) = done(Action::Rollback, &paused);
     assert_eq!((&object["spec"]["paused"], &object["spec"]["template"]), (&json!(false), &template("1.9")));
+    let (plan, _) = done(Action::Rollback, &canary());
+    assert!(!holds(&plan, &canary(), "/spec/paused", json!(true)), "paused between the read and the patch");
     let settled = with(&[("/spec/paused", json!(true)), ("/status/stableRS", json!("new"))]);
     assert!(why(Action::Rollback, &settled).contains("resume it first"));
 }

@@ -1,6 +1,7 @@
 //! Holds: a workload stands still and says who asked for it.
 
 use super::{Live, Ops, Request, mark_path};
+use crate::integration::orchestrator::argo_rollouts;
 use crate::integration::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
 use crate::model::HoldId;
 use serde_json::Value;
@@ -31,11 +32,17 @@ pub fn grip(live: &Live, mark: &HoldMark) -> Grip {
         }
         None => {}
     }
+    if let Workload::Rollout(rollout) = &live.workload
+        && let Some(why) = argo_rollouts::plan::unheld(rollout)
+    {
+        return Grip::Cannot(why.to_owned());
+    }
     let mark = HoldMark { paused_before: live.paused(), ..mark.clone() };
     let Some(text) = text(&mark) else { return Grip::Cannot("its mark can't be written".to_owned()) };
     let ops = match &live.workload {
         // A rollout that goes back must not be held: its candidate's pods would stay.
         Workload::Rollout(_) => Ops::on(&live.raw)
+            .as_read("/metadata/generation")
             .as_read("/status/currentPodHash")
             .as_read("/status/abort")
             .as_read("/spec/paused")
