@@ -106,11 +106,12 @@ def status(index, round=0):
 
 
 def degraded(round):
-    """The probe: in flight and not well, with a message that is another each time, in full."""
-    text = f"{'abcdefghij'[round % 10] * 12} {round}"
+    """The probe: in flight and not well; the version that it comes from, first in the list, is another each time."""
+    letter = "abcdefghij"[round % 10]
+    text = f"{letter * 12} {round}"
     now = "2026-01-01T00:00:00Z"
     return {
-        "observedGeneration": "1", "stableRS": "aaaa", "currentPodHash": "bbbb", "currentStepIndex": 1,
+        "observedGeneration": "1", "stableRS": letter * 4, "currentPodHash": "zzzz", "currentStepIndex": 1,
         "phase": "Degraded", "message": text,
         "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": text,
                         "lastUpdateTime": now, "lastTransitionTime": now}],
@@ -279,9 +280,9 @@ def spread(times):
 def patches(cockpit, dir, count):
     api, watch = Api(dir), Watch(dir)
     seen, raw, sizes = [], [], []
-    for round in range(1, count + 1):
+    for turn in range(1, count + 1):
         cockpit.quiet()
-        told, before = degraded(round), cockpit.bytes
+        told, before = degraded(turn), cockpit.bytes
         # The answer is awaited in a thread: bytes may come before it.
         acknowledged = []
         def patch():
@@ -324,10 +325,10 @@ def load(cockpit, dir, rows, seconds, rate=100):
     took = time.monotonic() - begun
     told = {"cpu": round((cockpit.cpu() - cpu) / took * 100, 2), "bytes_per_s": round((cockpit.bytes - size) / took)}
     keys = []
-    for round in range(100):
+    for turn in range(100):
         while cockpit.read(0)[0]:
             pass
-        keys.append(cockpit.press("jk"[round // 10 % 2]))
+        keys.append(cockpit.press("jk"[turn // 10 % 2]))
         cockpit.read(0.03)
     ended.set()
     [thread.join() for thread in threads]
