@@ -79,7 +79,7 @@ async fn metrics() -> (String, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn a_canary_with_its_pods_sets_analysis_and_history() {
     let namespace = Namespace::new("detail_canary");
     let (url, task) = metrics().await;
@@ -151,7 +151,7 @@ async fn a_canary_with_its_pods_sets_analysis_and_history() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn pods_that_fail_say_why() {
     let namespace = Namespace::new("detail_fail");
     namespace.apply(&deployment("web", "v1"));
@@ -176,7 +176,7 @@ async fn pods_that_fail_say_why() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn revisions_of_a_stateful_set() {
     let namespace = Namespace::new("detail_set");
     namespace.apply(&stateful_set("db", "v1"));
@@ -199,7 +199,7 @@ async fn revisions_of_a_stateful_set() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn what_a_reader_may_not_list_is_a_sentence() {
     let namespace = Namespace::new("detail_gaps");
     namespace.apply(&canary("shop", "v1", &json!([{"setWeight": 20}])));
