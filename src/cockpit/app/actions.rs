@@ -273,7 +273,7 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Ite
     let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
     Item {
         target: format!("{selector} on {name}"),
-        change: Some(format!("pauses {moving} rollouts{standing}; new ones wait{again}")),
+        change: Some(format!("pauses {moving} rollouts{standing}{again}")),
         subject: Subject::Scope { selector, frozen },
         connection,
         pin: None,

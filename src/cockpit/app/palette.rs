@@ -94,7 +94,7 @@ fn candidates(state: &State, typed: &str) -> Vec<Completion> {
                 all.extend(names.into_iter().map(|name| {
                     line(
                         format!("{} {name}", spelled(bound)),
-                        &format!("Pause every rollout in {name}; new ones wait."),
+                        &format!("Pause every rollout in {name} until it is released."),
                         Some(bound),
                     )
                 }));
