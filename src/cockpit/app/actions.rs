@@ -152,8 +152,8 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
         UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Events if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
-        UiCommand::Output => match rows::instance_window(state).selected {
-            Some(_) if rows::told(state) => Ok(()),
+        UiCommand::Output => match rows::selected_instance(state) {
+            Some(instance) if rows::told(state) || instance.logs.is_some() => Ok(()),
             Some(_) => Err(format!("{label}: this backend tells no output of its instances")),
             None => Err(format!("{label}: no instance is selected")),
         },

@@ -348,8 +348,8 @@ pub struct LogsPage {
 /// An instance's output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputPage {
-    /// Which instance.
-    pub instance: String,
+    /// What copying takes: the instance, or the command line that shows its output.
+    pub copies: String,
     /// What it is, such as `checkout 1.10.0 candidate, production`.
     pub title: String,
     /// Which following brings its lines.
