@@ -69,6 +69,8 @@ pub struct Settings {
     pub found: Vec<Found>,
     /// Connections that need not be there: one that was never up is not missed.
     pub optional: Vec<ConnectionId>,
+    /// The sources of the hub in this process, and what each of them looks at, in words.
+    pub watched: Vec<(SourceId, String)>,
 }
 
 /// Something that was looked for: a kubeconfig, a context.
