@@ -141,6 +141,7 @@ fn empty() -> State {
         read_only: false,
         found: Vec::new(),
         optional: Vec::new(),
+        watched: Vec::new(),
     };
     let mut state = State::new(120, 36, settings);
     let actor = Actor { name: "alice".to_owned(), uid: Some(1000), roles: Vec::new() };

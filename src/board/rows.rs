@@ -417,6 +417,12 @@ impl Board {
         self.samples.get(target)?.get(role)
     }
 
+    /// Did a source ever tell numbers, or instances by itself? One that did neither has no metrics.
+    pub fn measures(&self, source: &SourceId) -> bool {
+        self.samples.keys().any(|target| target.source == *source)
+            || self.instances().any(|instance| instance.target.source == *source)
+    }
+
     /// The numbers of all arms.
     pub fn all_samples(&self) -> impl Iterator<Item = &VecDeque<ArmSample>> {
         self.samples.values().flat_map(BTreeMap::values)

@@ -35,6 +35,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
 fn args(context: &Context) -> Result<ShellArgs, Failure> {
     let settings = settings::load(&context.paths, &[])?.settings;
     let sources::Sources { planned, found } = sources::find(context)?;
+    let watched = planned.iter().map(|planned| (planned.source().clone(), planned.looks_at())).collect();
     let mut links = vec![("local".to_owned(), Link::Server(context.client()?))];
     if context.globals.server.is_none() {
         for server in settings.servers {
@@ -60,6 +61,7 @@ fn args(context: &Context) -> Result<ShellArgs, Failure> {
     Ok(ShellArgs {
         links,
         optional,
+        watched,
         hub,
         found,
         theme: settings.theme,

@@ -1,5 +1,7 @@
 //! `doctor`: is everything as it should be, and what to do where it is not.
 
+mod sources;
+
 use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
@@ -23,36 +25,40 @@ enum Verdict {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Check {
-    name: &'static str,
+    name: String,
     verdict: Verdict,
     what: String,
     todo: Option<String>,
 }
 
-fn ok(name: &'static str, what: impl Into<String>) -> Check {
-    Check { name, verdict: Verdict::Ok, what: what.into(), todo: None }
+fn ok(name: &str, what: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), verdict: Verdict::Ok, what: what.into(), todo: None }
 }
 
-fn warn(name: &'static str, what: impl Into<String>, todo: &str) -> Check {
-    Check { name, verdict: Verdict::Warn, what: what.into(), todo: Some(todo.to_owned()) }
+fn warn(name: &str, what: impl Into<String>, todo: &str) -> Check {
+    Check { name: name.to_owned(), verdict: Verdict::Warn, what: what.into(), todo: Some(todo.to_owned()) }
 }
 
-fn fail(name: &'static str, what: impl Into<String>, todo: &str) -> Check {
-    Check { name, verdict: Verdict::Fail, what: what.into(), todo: Some(todo.to_owned()) }
+fn fail(name: &str, what: impl Into<String>, todo: &str) -> Check {
+    Check { name: name.to_owned(), verdict: Verdict::Fail, what: what.into(), todo: Some(todo.to_owned()) }
 }
 
 /// Checks, and fails if anything is wrong.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
-    let mut checks = vec![configuration(context)];
+    let configuration = configuration(context);
+    let readable = configuration.verdict == Verdict::Ok;
+    let mut checks = vec![configuration];
     checks.extend(folders(context));
     checks.push(socket(client.socket()));
-    let server = server(&client).await;
-    let up = server.verdict != Verdict::Fail;
+    let (own, sources) = if readable { sources::check(context).await } else { (false, Vec::new()) };
+    let server = server(&client, own).await;
+    let up = server.verdict == Verdict::Ok;
     checks.push(server);
     if up {
         checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await]);
     }
+    checks.extend(sources);
     checks.extend(terminal());
     let rows = checks.iter().map(|check| {
         let (word, tone) = match check.verdict {
@@ -61,11 +67,11 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
             Verdict::Fail => ("fail", Tone::Bad),
         };
         let what = check.todo.as_ref().map_or_else(|| check.what.clone(), |todo| format!("{}: {todo}", check.what));
-        vec![Cell { text: word.to_owned(), tone }, check.name.into(), what.into()]
+        vec![Cell { text: word.to_owned(), tone }, check.name.as_str().into(), what.into()]
     });
     let table = Table { heads: &[], rows: rows.collect() };
     let wrong: Vec<_> =
-        checks.iter().filter(|check| check.verdict == Verdict::Fail).map(|check| check.name.to_owned()).collect();
+        checks.iter().filter(|check| check.verdict == Verdict::Fail).map(|check| check.name.clone()).collect();
     context.output.data(&checks, &table, &wrong)?;
     if wrong.is_empty() { Ok(()) } else { Err(Failure::failed(format!("not well: {}", wrong.join(", ")))) }
 }
@@ -85,7 +91,7 @@ fn configuration(context: &Context) -> Check {
 
 fn folders(context: &Context) -> Vec<Check> {
     let ours = rustix::process::getuid().as_raw();
-    let check = |name: &'static str, path: &Path| {
+    let check = |name: &str, path: &Path| {
         let shown = path.display();
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -123,9 +129,11 @@ fn socket(path: &Path) -> Check {
     }
 }
 
-async fn server(client: &Client) -> Check {
+/// With sources of one's own nobody needs a server.
+async fn server(client: &Client, own: bool) -> Check {
     if let Err(error) = client.healthy().await {
-        return fail("server", error.in_full(), "`flightdeck serve` starts one; its own words are on its stderr");
+        let absent = if own { warn } else { fail };
+        return absent("server", error.in_full(), "`flightdeck serve` starts one; its own words are on its stderr");
     }
     match client.query(Query::WhoAmI).await {
         Ok(Reply::WhoAmI { actor, enforced }) => {

@@ -101,7 +101,7 @@ pub enum Command {
     /// A verb on a rollout or an approval.
     #[command(flatten)]
     Act(act::Verb),
-    /// Hold the line: pause every rollout in scope; new ones wait.
+    /// Hold the line: pause every rollout in scope until it is released.
     Hold(hold::HoldArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),

@@ -38,6 +38,30 @@ impl Planned {
             Planned::Exec(settings) => &settings.source,
         }
     }
+
+    /// What it looks at, in words.
+    pub(super) fn looks_at(&self) -> String {
+        let words = match self {
+            Planned::Exec(settings) => format!("what `{}` tells", settings.command.join(" ")),
+            Planned::Kubernetes(settings) => {
+                let context = settings.context.as_ref();
+                let mut words =
+                    vec![context.map_or("the current context".to_owned(), |name| format!("context {name}"))];
+                words.push(match settings.namespaces.as_slice() {
+                    [] => "all namespaces".to_owned(),
+                    [one] => format!("namespace {one}"),
+                    several => format!("namespaces {}", several.join(" ")),
+                });
+                words.extend(settings.selector.iter().map(|selector| format!("labels {selector}")));
+                if settings.kinds.len() < WorkloadKind::ALL.len() {
+                    let kinds: Vec<_> = settings.kinds.iter().map(|kind| kind.resource()).collect();
+                    words.push(format!("only {}", kinds.join(" ")));
+                }
+                words.join(", ")
+            }
+        };
+        sanitize_line(&words)
+    }
 }
 
 /// Makes them; nothing is connected yet.

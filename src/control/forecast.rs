@@ -264,12 +264,12 @@ fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
         .map(|rollout| format!("{} in {}", rollout.service, rollout.environment))
         .collect();
     names.sort();
-    let mut lines = vec![match names.len() {
+    // What happens to those that begin later differs from backend to backend: the hub adds it.
+    let lines = vec![match names.len() {
         0 => "nothing is in flight there now".to_owned(),
         1 => format!("1 rollout stands still: {}", names.join(", ")),
         n => format!("{n} rollouts stand still: {}", names.join(", ")),
     }];
-    lines.push(format!("new rollouts in {selector} wait until the hold is released by its id"));
     Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 

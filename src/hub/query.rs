@@ -64,12 +64,22 @@ impl State {
                 if let Some(forecast) = self.own_forecast(action, self.row(&subject)) {
                     prepared.forecast.take_over(forecast);
                 }
+                if matches!(subject, Subject::Scope { .. }) {
+                    prepared.forecast.lines.extend(self.later(action, &subject));
+                }
                 if let Some(refusal) = untaken {
                     prepared.decision = Decision::Refuse(refusal);
                 }
                 let _ = answer.send(Reply::Prepared(Box::new(prepared))); // the asker may be gone
             }
         }
+    }
+
+    /// What a hold does to rollouts that begin while it is in force, by the backends that take it.
+    fn later(&self, action: Action, subject: &Subject) -> Vec<String> {
+        let backends = self.recipients(action, subject);
+        let said = backends.iter().map(|backend| backend.capabilities());
+        said.map(|said| format!("{}: {}", said.source, said.later)).collect()
     }
 
     pub fn was_prepared(&self, asked: Preparing, live: Result<Box<Rollout>, Refusal>) {

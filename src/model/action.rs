@@ -72,7 +72,7 @@ actions! {
     Restart "restart" "restart" None, Raises, "Replace every instance of the current version, one after the other.";
     Approve "approve" "approve" Some("v"), Raises, "Say yes to what waits for approval.";
     Reject "reject" "reject" Some("x"), Reduces, "Say no to what waits for approval; its rollout is aborted.";
-    Hold "hold" "hold" Some("H"), Reduces, "Hold the line: pause every rollout in scope; new ones wait.";
+    Hold "hold" "hold" Some("H"), Reduces, "Hold the line: pause every rollout in scope until it is released.";
     Release "release-hold" "release hold" None, Raises, "Release one hold by its id: only what it held goes on.";
     Deploy "deploy" "deploy" None, Raises, "Start a rollout of a stored release.";
     Apply "apply" "apply" None, Raises, "Put a new service configuration into force.";

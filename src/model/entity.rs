@@ -278,6 +278,9 @@ pub struct Instance {
     pub restarts: u32,
     /// When it was started last.
     pub started: Option<Timestamp>,
+    /// The command line that shows its output, where flightdeck does not follow it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
 }
 
 /// One row of a board.

@@ -56,6 +56,23 @@ fn a_source_of_the_settings_is_seen_and_acted_on_without_a_server() {
 }
 
 #[test]
+fn doctor_tries_each_source_and_misses_no_server_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = "[sources.gone]\nkind = \"exec\"\ncommand = [\"/no/such/program\"]\n";
+    configured(dir.path(), &(shop(dir.path(), "mainframe") + gone + "[sources.prod]\ncontext = \"prod\"\n"));
+    let done = flightdeck(dir.path(), &["doctor"]);
+    let line = |name: &str| done.out.lines().find(|line| line.contains(name)).unwrap_or_default();
+    let says = line("source mainframe");
+    assert!(says.starts_with("ok ") && says.contains("says hello; it takes promote"), "{done:?}");
+    let says = line("source gone");
+    assert!(says.starts_with("fail ") && says.contains("No such file") && says.contains("docs/exec.md"), "{done:?}");
+    let says = line("source prod");
+    assert!(says.starts_with("fail ") && says.contains("kubectl config get-contexts"), "{done:?}");
+    assert!(line(" server").starts_with("warn "), "{done:?}");
+    assert_eq!((done.code, done.err.contains("not well: source gone, source prod")), (1, true), "{done:?}");
+}
+
+#[test]
 fn a_name_that_several_sources_have_is_an_error_that_lists_them() {
     let dir = tempfile::tempdir().unwrap();
     configured(dir.path(), &(shop(dir.path(), "eu") + &shop(dir.path(), "us")));

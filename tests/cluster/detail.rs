@@ -1,6 +1,7 @@
 //! Everything about a workload, read from a real control plane.
 
 use super::*;
+use crate::support::live::flightdeck;
 use flightdeck::integration::orchestrator::InspectError;
 use flightdeck::integration::orchestrator::kubernetes::row::{RowContext, target};
 use flightdeck::integration::orchestrator::kubernetes::{
@@ -79,7 +80,7 @@ async fn metrics() -> (String, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn a_canary_with_its_pods_sets_analysis_and_history() {
     let namespace = Namespace::new("detail_canary");
     let (url, task) = metrics().await;
@@ -151,7 +152,7 @@ async fn a_canary_with_its_pods_sets_analysis_and_history() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn pods_that_fail_say_why() {
     let namespace = Namespace::new("detail_fail");
     namespace.apply(&deployment("web", "v1"));
@@ -176,7 +177,7 @@ async fn pods_that_fail_say_why() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn revisions_of_a_stateful_set() {
     let namespace = Namespace::new("detail_set");
     namespace.apply(&stateful_set("db", "v1"));
@@ -199,7 +200,7 @@ async fn revisions_of_a_stateful_set() {
 }
 
 #[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
 async fn what_a_reader_may_not_list_is_a_sentence() {
     let namespace = Namespace::new("detail_gaps");
     namespace.apply(&canary("shop", "v1", &json!([{"setWeight": 20}])));
@@ -234,4 +235,31 @@ async fn what_a_reader_may_not_list_is_a_sentence() {
     let mut gone = run;
     gone.target.uid = "another".into();
     assert_eq!(admin.inspect(&gone).await.expect_err("another object"), InspectError::NotFound(gone));
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+fn doctor_says_who_one_is_and_what_one_may_not_do() {
+    let namespace = Namespace::new("doctor");
+    let said = |user: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let file = namespace.settings(user).kubeconfig.unwrap();
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        let text = format!("[sources.prod]\nkubeconfig = {file:?}\nnamespaces = [{:?}]\n", namespace.name);
+        std::fs::write(dir.path().join("config/config.toml"), text).unwrap();
+        let done = flightdeck(dir.path(), &["doctor"]);
+        done.out.lines().find(|line| line.contains("source prod")).unwrap_or_default().to_owned()
+    };
+    let operator = said("operator");
+    assert!(operator.starts_with("ok ") && operator.contains("you are operator and may read and change"), "{operator}");
+    let reader = said("readonly");
+    let lack = format!(
+        "you are readonly, and lack patch on rollouts, deployments, statefulsets, daemonsets, rollouts/status in {}: ",
+        namespace.name
+    );
+    assert!(reader.starts_with("warn ") && reader.contains(&lack), "{reader}");
+    assert!(reader.contains("operator.yaml") && !reader.contains("list on"), "{reader}");
+    let nobody = said("nobody");
+    assert!(nobody.starts_with("fail ") && nobody.contains("lack get/list/watch on rollouts, "), "{nobody}");
+    assert!(nobody.contains("reader.yaml"), "{nobody}");
 }

@@ -191,7 +191,7 @@ fn holding_the_line_names_its_scope_and_how_many_it_pauses() {
     desk.key("H");
     let item = &desk.dialog().items[0];
     assert_eq!(item.target, "everything on local");
-    assert_eq!(item.change.as_deref(), Some("pauses 2 rollouts, 1 of 3 stand already; new ones wait"));
+    assert_eq!(item.change.as_deref(), Some("pauses 2 rollouts, 1 of 3 stand already"));
     desk.key("y");
     let submitted = desk.submitted();
     let Subject::Scope { selector, frozen } = &submitted[0].1.subject else { panic!("{submitted:?}") };
@@ -202,7 +202,7 @@ fn holding_the_line_names_its_scope_and_how_many_it_pauses() {
     desk.keys("enter H");
     let item = &desk.dialog().items[0];
     assert_eq!(item.target, "environment=production on local");
-    assert_eq!(item.change.as_deref(), Some("pauses 1 rollouts, 1 of 2 stand already; new ones wait"));
+    assert_eq!(item.change.as_deref(), Some("pauses 1 rollouts, 1 of 2 stand already"));
 }
 
 #[test]

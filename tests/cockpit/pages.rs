@@ -17,6 +17,7 @@ fn instance(id: &str, service: &str) -> Entity {
         address: None,
         restarts: 0,
         started: None,
+        logs: None,
     }))
 }
 
@@ -353,6 +354,27 @@ fn pods_have_no_output_here() {
     let mut desk = opened();
     desk.key("l");
     assert_eq!(desk.notice(), "output: this backend tells no output of its instances");
+}
+
+#[test]
+fn the_output_of_a_pod_is_a_command_line_to_copy() {
+    let mut desk = Desk::new();
+    desk.select("checkout");
+    desk.keys("enter");
+    let mut detail = detail("checkout");
+    let logs = "kubectl --context east -n shop logs pod-1 --all-containers -f";
+    detail.instances[0].logs = Some(logs.to_owned());
+    answer(&mut desk, Ok(Reply::Detail(Box::new(detail))));
+    desk.effects.clear();
+    desk.key("l");
+    assert_eq!(desk.state.page, Page::Output);
+    assert!(desk.did().is_empty(), "nothing is asked: {:?}", desk.did());
+    let output = desk.state.output.clone().unwrap();
+    assert!(output.lines.iter().any(|line| line == logs), "{:?}", output.lines);
+    desk.key("c");
+    assert_eq!(desk.did(), [Effect::Copy(logs.to_owned())]);
+    desk.key("esc");
+    assert_eq!(desk.state.page, Page::Rollout);
 }
 
 #[test]

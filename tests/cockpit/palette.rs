@@ -69,7 +69,7 @@ fn every_action_is_reachable_or_named_with_its_place() {
 fn a_hold_is_released_by_its_id() {
     let mut desk = Desk::new();
     enter(&mut desk, "release hold");
-    assert_eq!(desk.notice(), "release hold: which one? there is none");
+    assert_eq!(desk.notice(), "release hold: there is no hold");
     desk.upsert(Entity::Hold(hold("H-3")));
     desk.upsert(Entity::Hold(hold("H-4")));
     desk.key(":");
@@ -90,8 +90,22 @@ fn a_hold_is_released_by_its_id() {
     desk.type_text("release H-4");
     desk.key("enter");
     assert_eq!(desk.submitted()[0].1.subject, Subject::Hold { source: "local".into(), id: "H-4".into() });
+    enter(&mut desk, "release-hold");
+    assert_eq!(desk.notice(), "release hold: which one? in force: H-3, H-4");
     enter(&mut desk, "release-hold H-9");
     assert_eq!(desk.notice(), "release hold: there is no hold H-9; in force: H-3, H-4");
+}
+
+#[test]
+fn the_only_hold_needs_no_id() {
+    let mut desk = Desk::new();
+    desk.upsert(Entity::Hold(hold("H-3")));
+    desk.key(":");
+    desk.type_text("release-hold");
+    assert_eq!(texts(&desk), ["release hold H-3"]);
+    desk.key("enter");
+    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::Release, subject });
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub fn settings() -> Settings {
         read_only: false,
         found: Vec::new(),
         optional: Vec::new(),
+        watched: Vec::new(),
     }
 }
 

@@ -417,6 +417,17 @@ async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
 }
 
 #[tokio::test]
+async fn a_hold_is_confirmed_with_what_its_backend_does_to_rollouts_that_begin_later() {
+    let bench = Bench::new().await;
+    let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+    let Reply::Prepared(hold) = bench.query(Query::Prepare { action: Action::Hold, subject }).await else {
+        panic!("not prepared")
+    };
+    let last = hold.forecast.lines.last().unwrap();
+    assert_eq!(*last, format!("{}: new ones go on", source()));
+}
+
+#[tokio::test]
 async fn a_raising_confirmation_reads_the_live_row_and_a_reducing_one_opens_at_once() {
     let bench = Bench::new().await;
     bench.world.read.shut();

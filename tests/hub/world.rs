@@ -271,7 +271,7 @@ impl Truth {
 #[async_trait]
 impl Orchestrator for World {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: source(), actions: self.truth.lock().unwrap().knows }
+        Capabilities { source: source(), actions: self.truth.lock().unwrap().knows, later: "new ones go on" }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

@@ -98,6 +98,22 @@ fn sources_of_this_process_without_a_server() {
 }
 
 #[test]
+fn sources_without_metrics() {
+    every_size("deck_no_metrics", |columns, rows| canary(columns, rows, &|_| {}));
+}
+
+#[test]
+fn sources_with_nothing_to_show() {
+    every_size("deck_no_workloads", |columns, rows| {
+        let mut state = empty(columns, rows);
+        state.settings.watched = vec![("prod".into(), "context prod-eu, namespaces shop bank".to_owned())];
+        connect(&mut state, 0, "prod", true);
+        Hub::new(0, "prod").snapshot(&mut state, Vec::new());
+        state
+    });
+}
+
+#[test]
 fn nothing_deployed_yet() {
     every_size("deck_no_services", |columns, rows| {
         let mut state = empty(columns, rows);
@@ -194,6 +210,7 @@ fn rollout_that_is_read_when_it_is_opened() {
     every_size("asked_diff", asked(all, "d", |_| {}));
     every_size("asked_diff_other", asked(all, "d j", |_| {}));
     every_size("asked_raw", asked(all, "i", |_| {}));
+    every_size("asked_output", asked(all, "l", |_| {}));
     let refused = |_: &State| Reply::Refused(Refusal::new(RefusalKind::Stale, "cannot read it: no answer within 5 s"));
     every_size("asked_in_vain", asked(refused, "", |_| {}));
     every_size("asked_diff_in_vain", asked(refused, "d", |_| {}));

@@ -28,6 +28,7 @@ pub fn empty(columns: u16, rows: u16) -> State {
         read_only: false,
         found: Vec::new(),
         optional: Vec::new(),
+        watched: Vec::new(),
     };
     let mut state = State::new(columns, rows, settings);
     state.now = now();
@@ -262,6 +263,7 @@ fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceSt
         address: Some("127.0.0.1:31007".into()),
         restarts,
         started: Some(ago(700)),
+        logs: None,
         state,
     }))
 }

@@ -152,8 +152,8 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
         UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Events if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
-        UiCommand::Output => match rows::instance_window(state).selected {
-            Some(_) if rows::told(state) => Ok(()),
+        UiCommand::Output => match rows::selected_instance(state) {
+            Some(instance) if rows::told(state) || instance.logs.is_some() => Ok(()),
             Some(_) => Err(format!("{label}: this backend tells no output of its instances")),
             None => Err(format!("{label}: no instance is selected")),
         },
@@ -273,7 +273,7 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Ite
     let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
     Item {
         target: format!("{selector} on {name}"),
-        change: Some(format!("pauses {moving} rollouts{standing}; new ones wait{again}")),
+        change: Some(format!("pauses {moving} rollouts{standing}{again}")),
         subject: Subject::Scope { selector, frozen },
         connection,
         pin: None,

@@ -49,25 +49,30 @@ pub(super) fn hold_names(state: &State) -> Vec<(String, &Hold)> {
     state.board.holds().map(|hold| (name(hold), hold)).collect()
 }
 
-/// Begins the release of one hold.
+/// Begins the release of one hold; without a name of the only one.
 pub(super) fn release(state: &mut State, named: &str, effects: &mut Vec<Effect>) {
-    if let Err(why) = availability(state, Bound::Act(Action::Release)) {
-        return state.say(Tone::Warn, why);
+    match availability(state, Bound::Act(Action::Release)).and_then(|()| held(state, named)) {
+        Ok(item) => start(state, Action::Release, vec![item], effects),
+        Err(why) => state.say(Tone::Warn, why),
     }
+}
+
+fn held(state: &State, named: &str) -> Result<Item, String> {
     let in_force = hold_names(state);
+    let known = in_force.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
-    let meant = in_force.iter().find(|(name, hold)| name == named || full(hold) == named);
-    let found = meant.map(|(_, hold)| release_item(state, hold));
-    let known: Vec<_> = in_force.iter().map(|(name, _)| name.clone()).collect();
-    match found {
-        Some(Some(item)) => match item.freshness.problem(state.now) {
-            None => start(state, Action::Release, vec![item], effects),
-            Some(problem) => state.say(Tone::Warn, format!("release hold: its server is {problem}")),
-        },
-        Some(None) => state.say(Tone::Warn, format!("release hold: no server speaks for {named}")),
-        None => {
-            state.say(Tone::Warn, format!("release hold: there is no hold {named}; in force: {}", known.join(", ")));
-        }
+    let meant = match in_force.as_slice() {
+        [only] if named.is_empty() => Some(only),
+        _ if named.is_empty() => return Err(format!("release hold: which one? in force: {known}")),
+        all => all.iter().find(|(name, hold)| name == named || full(hold) == named),
+    };
+    let Some((name, hold)) = meant else {
+        return Err(format!("release hold: there is no hold {named}; in force: {known}"));
+    };
+    let item = release_item(state, hold).ok_or_else(|| format!("release hold: no server speaks for {name}"))?;
+    match item.freshness.problem(state.now) {
+        None => Ok(item),
+        Some(problem) => Err(format!("release hold: its server is {problem}")),
     }
 }
 
@@ -77,7 +82,7 @@ fn collect(state: &State, action: Action) -> Result<Vec<Item>, String> {
     let no_server = || format!("{label}: no server speaks for it");
     match action {
         Action::Hold => Ok(hold_items(state, &filtered_environments(state))),
-        Action::Release => Err("release hold: name the hold in the palette, such as `release hold H-3`".to_owned()),
+        Action::Release => Ok(vec![held(state, "")?]),
         Action::Approve | Action::Reject => {
             let marks = visible_marks(state, action, state.approvals.marks.len())?;
             if !marks {

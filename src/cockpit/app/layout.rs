@@ -82,7 +82,10 @@ pub fn layout(state: &State) -> Layout {
             let spare = free.left().saturating_sub(1).saturating_sub(rows);
             let summary = spare > SUMMARY;
             let fits = |rows: &u16| spare > SUMMARY + 1 + rows;
-            let charts = [(state.rows / 4).max(CHARTS), CHARTS].into_iter().find(fits);
+            // Where nothing has metrics one row says so.
+            let none = rows::selected_rollout(state).is_some() && !measured(state);
+            let heights = if none { [1, 1] } else { [(state.rows / 4).max(CHARTS), CHARTS] };
+            let charts = heights.into_iter().find(fits);
             if summary {
                 let below = SUMMARY + 1 + charts.map_or(0, |charts| charts + 1);
                 layout.list = free.take(free.left().saturating_sub(1 + below));
@@ -118,6 +121,11 @@ pub fn layout(state: &State) -> Layout {
         }
     }
     layout
+}
+
+/// Does any source tell numbers?
+fn measured(state: &State) -> bool {
+    state.owners.keys().any(|source| state.board.measures(source))
 }
 
 /// Over the panels of an opened rollout: the whole of it.

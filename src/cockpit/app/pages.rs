@@ -203,18 +203,14 @@ pub(super) fn mark(state: &mut State) {
 }
 
 pub(super) fn output(state: &mut State, effects: &mut Vec<Effect>) {
-    let selected = rows::instance_window(state);
-    let instance = selected.selected.and_then(|at| selected.rows.get(at).copied());
-    let Some(instance) = instance else { return };
+    let Some(instance) = rows::selected_instance(state) else { return };
     let Some(connection) = state.owners.get(&instance.target.source).copied() else { return };
     let opened = state.rollout.as_ref().map(|page| page.run.target.to_string()).unwrap_or_default();
     let title = format!("{} {} of {opened}", instance.id, instance.version);
-    let instance = instance.id.clone();
+    let (instance, logs) = (instance.id.clone(), instance.logs.clone());
     let token = state.token();
-    effects.push(Effect::Follow { connection, token, instance: instance.clone() });
-    descend(state, Page::Output, effects);
-    state.output = Some(OutputPage {
-        instance,
+    let mut page = OutputPage {
+        copies: instance.clone(),
         title,
         token,
         connection,
@@ -223,7 +219,25 @@ pub(super) fn output(state: &mut State, effects: &mut Vec<Effect>) {
         follow: true,
         top: 0,
         ended: None,
-    });
+    };
+    match logs {
+        None => effects.push(Effect::Follow { connection, token, instance }),
+        Some(command) => {
+            let key = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Copy));
+            let said = [
+                "flightdeck does not read the output of pods yet. This command line does:",
+                "",
+                &command,
+                "",
+                &format!("{key} copies it."),
+            ];
+            page.lines = said.map(str::to_owned).into();
+            page.ended = Some("not read".to_owned());
+            page.copies = command;
+        }
+    }
+    descend(state, Page::Output, effects);
+    state.output = Some(page);
 }
 
 /// Lays the raw object or a comparison over the panels and reads it anew; what was read before is
@@ -239,7 +253,7 @@ pub(super) fn over(state: &mut State, over: Over, effects: &mut Vec<Effect>) {
 pub(super) fn copy(state: &mut State, effects: &mut Vec<Effect>) {
     let text = match state.page {
         Page::Approvals => rows::selected_approval(state).map(|approval| approval.id.to_string()),
-        Page::Output => state.output.as_ref().map(|output| output.instance.clone()),
+        Page::Output => state.output.as_ref().map(|output| output.copies.clone()),
         Page::Rollout => state.rollout.as_ref().map(|page| page.run.target.to_string()),
         Page::Deck | Page::Logs => rows::selected_rollout(state).map(|rollout| rollout.run.target.to_string()),
     };

@@ -94,7 +94,7 @@ fn candidates(state: &State, typed: &str) -> Vec<Completion> {
                 all.extend(names.into_iter().map(|name| {
                     line(
                         format!("{} {name}", spelled(bound)),
-                        &format!("Pause every rollout in {name}; new ones wait."),
+                        &format!("Pause every rollout in {name} until it is released."),
                         Some(bound),
                     )
                 }));
@@ -118,9 +118,11 @@ fn candidates(state: &State, typed: &str) -> Vec<Completion> {
 /// Brings the completions up to what is typed.
 pub(super) fn complete(state: &State, palette: &mut Palette) {
     let typed = palette.input.text.trim_start().to_lowercase();
+    // A command may be typed by its name as well, which has hyphens for blanks.
+    let plain = typed.replace('-', " ");
     let mut found: Vec<(u8, Completion)> = candidates(state, &typed)
         .into_iter()
-        .filter_map(|completion| rank(&completion.text, &typed).map(|rank| (rank, completion)))
+        .filter_map(|completion| rank(&completion.text, &plain).map(|rank| (rank, completion)))
         .collect();
     found.sort_by_key(|(rank, _)| *rank);
     // Letters in order are a guess, worth something only where nothing fits better.
@@ -136,7 +138,7 @@ const LETTERS: u8 = 2;
 
 /// How well a candidate fits: by its beginning, by a word's beginning, by its letters in order.
 fn rank(text: &str, typed: &str) -> Option<u8> {
-    let lower = text.to_lowercase();
+    let lower = text.to_lowercase().replace('-', " ");
     if lower.starts_with(typed) {
         return Some(0);
     }
@@ -244,12 +246,6 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
 
 fn with_argument(state: &mut State, bound: Bound, argument: &str, effects: &mut Vec<Effect>) {
     match (bound, argument) {
-        (Bound::Act(Action::Release), "") => {
-            let known: Vec<_> = begin::hold_names(state).into_iter().map(|(name, _)| name).collect();
-            let known =
-                if known.is_empty() { "there is none".to_owned() } else { format!("in force: {}", known.join(", ")) };
-            state.say(Tone::Warn, format!("release hold: which one? {known}"));
-        }
         (Bound::Act(Action::Release), name) => begin::release(state, name, effects),
         (Bound::Act(Action::Hold), "everything") => begin::hold(state, &BTreeSet::new(), effects),
         (Bound::Act(Action::Hold), name) if !name.is_empty() => {

@@ -233,6 +233,13 @@ pub fn instance_window(state: &State) -> Window<&Instance> {
     Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
 }
 
+/// The opened rollout's selected instance.
+#[must_use]
+pub fn selected_instance(state: &State) -> Option<&Instance> {
+    let window = instance_window(state);
+    window.rows.get(window.selected?).copied()
+}
+
 /// Are the opened rollout's instances and numbers told without being asked for?
 #[must_use]
 pub fn told(state: &State) -> bool {

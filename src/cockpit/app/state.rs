@@ -69,6 +69,8 @@ pub struct Settings {
     pub found: Vec<Found>,
     /// Connections that need not be there: one that was never up is not missed.
     pub optional: Vec<ConnectionId>,
+    /// The sources of the hub in this process, and what each of them looks at, in words.
+    pub watched: Vec<(SourceId, String)>,
 }
 
 /// Something that was looked for: a kubeconfig, a context.
@@ -348,8 +350,8 @@ pub struct LogsPage {
 /// An instance's output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputPage {
-    /// Which instance.
-    pub instance: String,
+    /// What copying takes: the instance, or the command line that shows its output.
+    pub copies: String,
     /// What it is, such as `checkout 1.10.0 candidate, production`.
     pub title: String,
     /// Which following brings its lines.

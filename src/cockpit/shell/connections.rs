@@ -37,8 +37,13 @@ pub(super) async fn follow(id: ConnectionId, name: String, link: Link, again: Ar
                 }
                 Some(ClientEvent::Envelope(envelope)) => events.send(Event::Update { id, envelope }).await.is_ok(),
                 Some(ClientEvent::Lost(why)) => {
-                    tracing::warn!(server = %name, "connection lost: {why}");
-                    tell(&events, &mut told, id, &name, ConnectionState::Down { why }).await
+                    let down = ConnectionState::Down { why: why.clone() };
+                    match &told {
+                        Some(ConnectionState::Up { .. }) => tracing::warn!(server = %name, "connection lost: {why}"),
+                        told if told.as_ref() != Some(&down) => tracing::warn!(server = %name, "not connected: {why}"),
+                        _ => {}
+                    }
+                    tell(&events, &mut told, id, &name, down).await
                 }
                 None => break,
             };

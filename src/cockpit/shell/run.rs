@@ -11,6 +11,7 @@ use crate::cockpit::app::keymap::KeymapError;
 use crate::cockpit::app::{ConnectionState, Effect, Event, Found, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
 use crate::hub::HubTask;
+use crate::model::SourceId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
@@ -40,6 +41,8 @@ pub struct ShellArgs {
     pub hub: Option<HubTask>,
     /// Those of the links, by index, that need not be there.
     pub optional: Vec<usize>,
+    /// The sources of the hub in this process, and what each of them looks at, in words.
+    pub watched: Vec<(SourceId, String)>,
     /// What was looked for and found, for the page that has nothing else to show.
     pub found: Vec<Found>,
     /// Name of the theme to begin with.
@@ -178,6 +181,7 @@ impl Cockpit {
             read_only: args.read_only,
             found: args.found,
             optional: args.optional,
+            watched: args.watched,
         };
         let size = terminal::size().map_err(ShellError::Terminal)?;
         let recorder = args.record.map(|path| match Recorder::create(&path, size.width, size.height) {

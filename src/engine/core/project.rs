@@ -115,6 +115,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         address: instance.address.map(|address| address.to_string()),
         restarts: instance.attempt,
         started: instance.started,
+        logs: None,
     })
 }
 

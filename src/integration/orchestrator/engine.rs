@@ -18,7 +18,8 @@ impl Orchestrator for EngineOrchestrator {
     /// It knows every action.
     fn capabilities(&self) -> Capabilities {
         let actions = Action::TABLE.iter().map(|row| row.action).collect();
-        Capabilities { source: self.0.source().clone(), actions }
+        let later = "new rollouts wait until it is released by its id";
+        Capabilities { source: self.0.source().clone(), actions, later }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

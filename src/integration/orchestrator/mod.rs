@@ -23,6 +23,8 @@ pub struct Capabilities {
     pub source: SourceId,
     /// Every action that it knows, whatever a rollout's state.
     pub actions: ActionSet,
+    /// What a hold there does to rollouts that begin while it is in force, in words.
+    pub later: &'static str,
 }
 
 /// The backend said yes; the effect is still to be seen.

@@ -1,7 +1,7 @@
 //! The Deck: environments, what needs a person, all rollouts.
 
 use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
-use super::phase;
+use super::{empty, phase};
 use crate::board::{Attention, Severity};
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows::{self, DeckRow};
@@ -48,12 +48,14 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         names(ctx, heading, &columns, buf);
     }
     if window.rows.is_empty() {
-        let text = if window.total == 0 {
-            "No service is known yet: `flightdeck apply flightdeck.toml` tells the server what to run."
+        let lines = if window.total == 0 {
+            empty::no_rollouts(ctx.state)
         } else {
-            "Nothing matches the filter; press / and Esc to drop it."
+            vec!["Nothing matches the filter; press / and Esc to drop it.".to_owned()]
         };
-        Pen::new(buf, list, 0).skip(LEAD).put(text, ctx.style(Scope::Dim));
+        for (row, line) in (0..list.height).zip(&lines) {
+            Pen::new(buf, list, row).skip(LEAD).put(line, ctx.style(Scope::Dim));
+        }
     }
     let focus = ctx.state.deck.panel == DeckPanel::Rollouts;
     for (y, row) in (0..list.height).zip(&window.rows) {
@@ -326,7 +328,8 @@ fn whole(share: crate::model::Ppm) -> String {
 fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, width: u16) {
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
     let Some(newest) = pair.newest() else {
-        pen.right("no data", width, ctx.style(Scope::Faint));
+        // Nothing was ever told of it, as in the column beside.
+        pen.right("-", width, ctx.style(Scope::Faint));
         return;
     };
     let curves = usize::from(width.saturating_sub(NUMBERS));

@@ -1,11 +1,13 @@
 //! What a person sees who has nothing yet: what was looked for, and what to do.
 
+use crate::cockpit::app::header::sources;
 use crate::cockpit::app::{ConnectionState, State};
 use crate::cockpit::view::widgets::panel::centered;
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use std::collections::BTreeSet;
 
 /// Nothing was ever told by any server, and none is up. Logs can be read all the same.
 pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
@@ -66,4 +68,26 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer
     }
     let again = "This page changes by itself as soon as something answers.";
     Pen::new(buf, at, row + 2).put(again, ctx.style(Scope::Dim));
+}
+
+/// What stands in the place of rollouts while there is none: what was looked at, and where a server
+/// answers, how to give it something to run.
+pub(super) fn no_rollouts(state: &State) -> Vec<String> {
+    let fresh = sources(state).into_iter().filter(|source| source.freshness.is_fresh());
+    let fresh: BTreeSet<String> = fresh.map(|source| source.name).collect();
+    let watched = &state.settings.watched;
+    let mut lines: Vec<String> = watched
+        .iter()
+        .filter(|(source, _)| fresh.contains(source.as_str()))
+        .map(|(source, at)| format!("{source} has nothing to show; looked at: {at}."))
+        .collect();
+    let ours = |name: &String| watched.iter().any(|(source, _)| source.as_str() == name);
+    if watched.is_empty() || fresh.iter().any(|name| !ours(name)) {
+        let apply = "No service is known yet: `flightdeck apply flightdeck.toml` tells the server what to run.";
+        lines.push(apply.to_owned());
+    }
+    if lines.is_empty() {
+        lines.push("Nothing is known yet; the first row says how far each source is.".to_owned());
+    }
+    lines
 }

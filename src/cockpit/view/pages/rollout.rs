@@ -50,6 +50,14 @@ pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: R
 /// The charts, where the page has room for them.
 pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.charts {
+        let source = &rollout.run.target.source;
+        if !ctx.state.board.measures(source) {
+            let title = Title { left: "Metrics".to_owned(), ..Title::default() };
+            edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
+            let none = format!("no metrics: {source} tells none; a metrics provider is to come");
+            Pen::new(buf, rect(area), 0).skip(1).put(&none, ctx.style(Scope::Dim));
+            return;
+        }
         let title = Title {
             left: "Canary against stable".to_owned(),
             right: "─ candidate  • stable  ╌ limit  ┊ step or pause".to_owned(),

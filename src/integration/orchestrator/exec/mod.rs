@@ -129,7 +129,11 @@ fn another(run: &Run, row: &Rollout) -> InspectError {
 impl Orchestrator for Exec {
     /// What its last hello said; nothing before the first one.
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: self.shared.settings.source.clone(), actions: self.shared.actions() }
+        Capabilities {
+            source: self.shared.settings.source.clone(),
+            actions: self.shared.actions(),
+            later: "whether it holds what begins later is up to the program",
+        }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

@@ -1,6 +1,6 @@
 //! What we may not do, asked of the cluster: keys are dimmed with the verb that is missing.
 
-use super::client::ANSWER;
+use super::client::{ANSWER, Cluster};
 use super::explain::sentence;
 use super::{KubernetesSettings, WorkloadKind};
 use crate::model::{Action, ActionSet, Barred};
@@ -123,15 +123,88 @@ async fn missing(client: &Client, rights: &[Right], namespace: Option<&str>) -> 
     Ok(answers.into_iter().filter(|(_, may)| !may).map(|(right, _)| right).collect())
 }
 
+/// What is read beside the kinds that are watched: group and resource. All of it is listed.
+const BESIDE: [(&str, &str); 6] = [
+    ("apps", "replicasets"),
+    ("apps", "controllerrevisions"),
+    ("", "pods"),
+    ("", "events"),
+    ("argoproj.io", "analysisruns"),
+    ("argoproj.io", "experiments"),
+];
+
+/// What we may not do of what a source is for: a sentence a namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lacking {
+    /// To show everything, such as `get/list/watch on rollouts, list on pods in shop`.
+    pub read: Vec<String>,
+    /// To carry out what keys ask for; nothing is asked where the source is read-only.
+    pub change: Vec<String>,
+}
+
+/// Asks about every verb that a source uses, wherever it looks.
+pub async fn lacking(cluster: &Cluster, settings: &KubernetesSettings) -> Result<Lacking, String> {
+    let mut lacking = Lacking::default();
+    let named: Vec<_> = settings.namespaces.iter().map(|name| Some(name.as_str())).collect();
+    let rights = Right::all(if settings.read_only { &[] } else { &settings.kinds });
+    for namespace in if named.is_empty() { &[None] } else { named.as_slice() } {
+        let (read, change) = futures::future::try_join(
+            unread(&cluster.reader, &settings.kinds, *namespace),
+            missing(&cluster.reader, &rights, *namespace),
+        )
+        .await?;
+        let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
+        let change: Vec<_> = change.into_iter().map(Right::resource).collect();
+        if !read.is_empty() {
+            lacking.read.push(format!("{}{place}", read.join(", ")));
+        }
+        if !change.is_empty() {
+            lacking.change.push(format!("patch on {}{place}", change.join(", ")));
+        }
+    }
+    Ok(lacking)
+}
+
+/// What can't be read: verbs and resource.
+async fn unread(client: &Client, kinds: &[WorkloadKind], namespace: Option<&str>) -> Result<Vec<String>, String> {
+    let watched = kinds.iter().map(|kind| (["get", "list", "watch"].as_slice(), kind.group(), kind.resource()));
+    let argo = kinds.contains(&WorkloadKind::Rollout);
+    let beside = BESIDE.into_iter().filter(|(group, _)| argo || *group != WorkloadKind::Rollout.group());
+    let beside = beside.map(|(group, resource)| (["list"].as_slice(), group, resource));
+    let asked = watched.chain(beside).map(|(verbs, group, resource)| async move {
+        let verbs = verbs.iter().map(|verb| async move {
+            let allowed = allowed(client, attributes(verb, group, resource, None, namespace)).await?;
+            Ok::<_, String>((!allowed).then_some(*verb))
+        });
+        let verbs: Vec<_> = futures::future::try_join_all(verbs).await?.into_iter().flatten().collect();
+        Ok::<_, String>((!verbs.is_empty()).then(|| format!("{} on {resource}", verbs.join("/"))))
+    });
+    Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
+}
+
 async fn may(client: &Client, right: Right, namespace: Option<&str>) -> Result<bool, String> {
-    let attributes = ResourceAttributes {
-        group: Some(right.kind.group().to_owned()),
-        resource: Some(right.kind.resource().to_owned()),
-        subresource: right.subresource.map(str::to_owned),
-        verb: Some("patch".to_owned()),
+    let kind = right.kind;
+    allowed(client, attributes("patch", kind.group(), kind.resource(), right.subresource, namespace)).await
+}
+
+fn attributes(
+    verb: &str,
+    group: &str,
+    resource: &str,
+    subresource: Option<&str>,
+    namespace: Option<&str>,
+) -> ResourceAttributes {
+    ResourceAttributes {
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: subresource.map(str::to_owned),
+        verb: Some(verb.to_owned()),
         namespace: namespace.map(str::to_owned),
         ..ResourceAttributes::default()
-    };
+    }
+}
+
+async fn allowed(client: &Client, attributes: ResourceAttributes) -> Result<bool, String> {
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
     let ask = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());

@@ -20,6 +20,7 @@ mod watch;
 mod wire;
 mod workload;
 
+pub use access::{Lacking, lacking};
 pub use client::{Cluster, ConnectError};
 pub use explain::{is_unauthorized, sentence};
 pub use inspect::inspect;

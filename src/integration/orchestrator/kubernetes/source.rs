@@ -82,7 +82,8 @@ impl Kubernetes {
 impl Orchestrator for Kubernetes {
     fn capabilities(&self) -> Capabilities {
         let actions: ActionSet = ACTIONS.into_iter().collect();
-        Capabilities { source: self.shared.settings.source.clone(), actions }
+        let later = "it does not hold what begins later: hold again then";
+        Capabilities { source: self.shared.settings.source.clone(), actions, later }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

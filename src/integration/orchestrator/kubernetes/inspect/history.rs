@@ -2,8 +2,9 @@
 
 use super::diff::{bare, templates};
 use super::json::{annotation, at, count, label, line, name, text, time, version};
+use super::mask::Masker;
 use crate::integration::orchestrator::kubernetes::WorkloadKind;
-use crate::model::{ArmRole, Group, Replicas, Revision};
+use crate::model::{ArmRole, Group, Replicas, Revision, sanitize_line};
 use serde_json::Value;
 use std::cmp::Reverse;
 
@@ -181,7 +182,9 @@ pub(super) fn revisions(workload: &Value, sets: &[Set<'_>]) -> Vec<Revision> {
             revision: set.revision.map_or_else(|| line(set.object, "/metadata/name"), |revision| revision.to_string()),
             version: version(&set.template),
             at: time(set.object, "/metadata/creationTimestamp"),
-            cause: annotation(set.object, "kubernetes.io/change-cause").map(crate::model::sanitize_line),
+            // Often a whole command line.
+            cause: annotation(set.object, "kubernetes.io/change-cause")
+                .map(|text| sanitize_line(&Masker::default().text(text))),
             role: set.role.clone(),
             diff: if set.current { Vec::new() } else { templates(&now, &set.template) },
         })
@@ -198,7 +201,7 @@ mod tests {
             "metadata": {
                 "name": format!("web-{hash}"), "uid": hash, "creationTimestamp": format!("2026-11-21T10:0{revision}:00Z"),
                 "labels": {label: hash},
-                "annotations": {annotation: revision.to_string(), "kubernetes.io/change-cause": format!("set {image}")},
+                "annotations": {annotation: revision.to_string(), "kubernetes.io/change-cause": format!("set {image} --token=hunter2")},
             },
             "spec": {"replicas": replicas, "template": {
                 "metadata": {"labels": {"app": "web", label: hash}},
@@ -262,7 +265,7 @@ mod tests {
         let history = revisions(&deployment, &got);
         assert_eq!(history[0].diff, Vec::<String>::new());
         assert_eq!(history[1].revision, "2");
-        assert_eq!(history[1].cause.as_deref(), Some("set web:2"));
+        assert_eq!(history[1].cause.as_deref(), Some("set web:2 --token=•••"));
         let changed: Vec<_> = history[1].diff.iter().filter(|line| line.contains("image")).collect();
         assert_eq!(changed, ["-  - image: web:3", "+  - image: web:2"], "{:?}", history[1].diff);
         let settled = [set("bbb", 2, 0, "web:2"), set("ccc", 3, 2, "web:3")];

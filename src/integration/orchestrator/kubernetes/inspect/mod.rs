@@ -14,12 +14,13 @@ mod query;
 use super::row::{RowContext, row};
 use super::{Cluster, ReplicaGroup, Workload, WorkloadKind};
 use crate::integration::orchestrator::InspectError;
-use crate::model::{Detail, Note, Replicas, Run};
+use crate::model::{Detail, Note, Replicas, Run, sanitize_line};
 use history::Set;
 use jiff::Timestamp;
 use json::{annotation, at, name, owned, text, time, uid};
 use query::{Asked, Missing, Reader};
 use serde_json::Value;
+use std::path::Path;
 
 /// ReplicaSets or ControllerRevisions that are looked at.
 const MAX_SETS: u32 = 200;
@@ -37,7 +38,25 @@ pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> 
     let reader = Reader { client: &cluster.reader, namespace: &namespace };
     let object = workload(&reader, kind, run).await?;
     let read = Read::everything(&reader, kind, object).await;
-    read.detail(kind, context, run)
+    let mut detail = read.detail(kind, context, run)?;
+    for instance in &mut detail.instances {
+        instance.logs = kubectl_logs(&cluster.context, context.settings.kubeconfig.as_deref(), &instance.id);
+    }
+    Ok(detail)
+}
+
+/// The command line that shows a pod's output.
+fn kubectl_logs(context: &str, kubeconfig: Option<&Path>, id: &str) -> Option<String> {
+    let (namespace, pod) = id.split_once('/')?;
+    let file = kubeconfig.map_or_else(String::new, |path| format!(" --kubeconfig {}", quoted(&path.to_string_lossy())));
+    Some(format!("kubectl{file} --context {} -n {namespace} logs {pod} --all-containers -f", quoted(context)))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let word = sanitize_line(word);
+    let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c));
+    if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 async fn workload(reader: &Reader<'_>, kind: WorkloadKind, run: &Run) -> Result<Value, InspectError> {
@@ -210,4 +229,18 @@ fn hashes(rollout: &Value, sets: &[Value]) -> String {
     let of_status = ["/status/currentPodHash", "/status/stableRS"].map(|path| text(rollout, path));
     let all: std::collections::BTreeSet<&str> = of_sets.chain(of_status).filter(|hash| !hash.is_empty()).collect();
     format!("{key} in ({})", all.into_iter().collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_for_a_pods_output_is_exact() {
+        let of = |context, file: Option<&str>| kubectl_logs(context, file.map(Path::new), "shop/web-1").unwrap();
+        assert_eq!(of("me@east", None), "kubectl --context me@east -n shop logs web-1 --all-containers -f");
+        let quoted =
+            "kubectl --kubeconfig '/my files/it'\\''s' --context '$(x)' -n shop logs web-1 --all-containers -f";
+        assert_eq!(of("$(x)", Some("/my files/it's")), quoted);
+    }
 }

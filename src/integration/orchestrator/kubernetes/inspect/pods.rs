@@ -56,6 +56,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
             .max()
             .or_else(|| time(pod, "/status/startTime"))
             .or_else(|| time(pod, "/metadata/creationTimestamp")),
+        logs: None,
     }
 }
 
