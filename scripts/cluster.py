@@ -119,7 +119,7 @@ class Desk:
 def template(name, version): return {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": f"registry.test/shop:{version}"}], "terminationGracePeriodSeconds": 0}}
 def workload(api, kind, name, **spec): return {"apiVersion": api, "kind": kind, "metadata": {"name": name}, "spec": spec}
 def canary(name, steps=({"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {}}), version="1.0"):
-    return workload("argoproj.io/v1alpha1", "Rollout", name, replicas=5, selector={"matchLabels": {"app": name}}, template=template(name, version), strategy={"canary": {"steps": list(steps)}})
+    return workload("argoproj.io/v1alpha1", "Rollout", name, replicas=5, minReadySeconds=2, selector={"matchLabels": {"app": name}}, template=template(name, version), strategy={"canary": {"steps": list(steps)}})
 
 def canary_keys():
     desk = Desk("canary")
@@ -172,6 +172,9 @@ def accounts():
             for key in ("p", "z", "a", "b"):
                 desk.keys(key); time.sleep(1); print(f"   {key}:", next((l.strip(" │") for l in desk.screen().splitlines() if "lack" in l), "(a dialog)" if user == "operator" else "?")); desk.keys("Escape"); desk.keys("Escape")
             print(desk.screen() if user == "readonly" else "")
+            every = [json.loads(line) for line in open(f"{CLUSTER}/audit.log")]
+            print("   all that it ever changed:", sorted({f"{e['verb']} {e['objectRef']['resource']}" + "/" * ("subresource" in e["objectRef"]) + e["objectRef"].get("subresource", "")
+                for e in every if e["user"]["username"] == user and e["stage"] == "ResponseComplete" and e["verb"] not in ("get", "list", "watch") and e["objectRef"].get("apiGroup") not in ("authorization.k8s.io", "authentication.k8s.io")}))
             for e in desk.audit(): print("   changed:", e["verb"], e["objectRef"].get("resource"), e["objectRef"].get("subresource", ""), e["responseStatus"]["code"])
             for verb, what in (("patch", "deployments.apps"), ("patch", "rollouts.argoproj.io/status"), ("delete", "pods"), ("update", "deployments.apps"), ("create", "rollouts.argoproj.io"), ("get", "secrets")):
                 answer = subprocess.run([os.path.join(BUILT, "kubectl"), f"--kubeconfig={CLUSTER}/{user}.kubeconfig", "auth", "can-i", verb, *( what.split("/")[:1]), *(["--subresource=status"] if "/status" in what else []), "-n", desk.ns], capture_output=True, text=True).stdout.strip()
