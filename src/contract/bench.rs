@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long board and backend may differ before both are looked at again.
+const MOMENT: Duration = Duration::from_millis(100);
 /// How long the hub waits for a backend's answer; a slow one takes longer.
 const ANSWER: SignedDuration = SignedDuration::from_secs(2);
 
@@ -117,16 +119,21 @@ impl Bench {
         target: &Target,
         so: impl Fn(&Rollout) -> bool,
     ) -> Result<Rollout, Stop> {
-        let mut old: Option<Rollout> = None;
+        let deadline = tokio::time::Instant::from(std_now()) + PATIENCE;
         loop {
-            let here = |bench: &Bench| {
-                bench.live() && bench.row(target).is_some_and(|row| so(row) && old.as_ref() != Some(row))
-            };
-            self.until(what, here).await?;
+            self.until(what, |bench| bench.live() && bench.row(target).is_some_and(&so)).await?;
             let row = self.found(target)?;
-            match self.orchestrator.read(&row.run).await {
-                Ok(live) if live.facts == row.facts && so(&live) => return Ok(row),
-                _ => old = Some(row),
+            let live = self.orchestrator.read(&row.run).await;
+            if live.as_ref().is_ok_and(|live| live.facts == row.facts && so(live)) {
+                return Ok(row);
+            }
+            if tokio::time::Instant::from(std_now()) > deadline {
+                return failed(format!("never came: {what}; the board has {:?}, the backend {live:?}", row.facts));
+            }
+            // One of both is a moment behind, and may come back to what the other has now.
+            if let Ok(next) = tokio::time::timeout(MOMENT, self.updates.next()).await {
+                let ended = || Stop::Failed(format!("the hub's updates ended before: {what}"));
+                self.board.apply(&next.ok_or_else(ended)?.scoped);
             }
         }
     }
