@@ -4,7 +4,7 @@ use super::{Fixture, Situation, Stop};
 use crate::board::Board;
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, Subscription};
-use crate::integration::orchestrator::Orchestrator;
+use crate::integration::orchestrator::{InspectError, Orchestrator};
 use crate::ledger::Ledger;
 use crate::model::{
     Action, Actor, Command, CommandId, LinkState, Receipt, ReceiptId, Refusal, Rollout, SourceId, Stage, Subject,
@@ -148,11 +148,17 @@ impl Bench {
 
     /// The row as the backend reads it now.
     pub async fn read(&self, row: &Rollout) -> Result<Rollout, Stop> {
-        let read = tokio::time::timeout(PATIENCE, self.orchestrator.read(&row.run)).await;
-        match read {
-            Ok(Ok(live)) => Ok(live),
-            Ok(Err(error)) => failed(format!("reading {}: {error}", row.run)),
-            Err(_) => failed(format!("reading {} never ended", row.run)),
+        let deadline = tokio::time::Instant::from(std_now()) + PATIENCE;
+        loop {
+            match tokio::time::timeout_at(deadline, self.orchestrator.read(&row.run)).await {
+                Ok(Ok(live)) => return Ok(live),
+                // A busy machine may be late; what it then says counts.
+                Ok(Err(InspectError::Unreachable(_))) if tokio::time::Instant::from(std_now()) < deadline => {
+                    tokio::time::sleep(MOMENT).await;
+                }
+                Ok(Err(error)) => return failed(format!("reading {}: {error}", row.run)),
+                Err(_) => return failed(format!("reading {} never ended", row.run)),
+            }
         }
     }
 
