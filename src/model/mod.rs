@@ -41,7 +41,7 @@ pub use rollout::{
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, Metric, MetricLimit, Missing, Placement, ServiceSpec,
-    Spec, StopSpec,
+    Spec, StickyKey, StopSpec,
 };
 pub use text::{has_hidden, sanitize, sanitize_line};
 pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

@@ -103,6 +103,16 @@ pub struct Placement {
     pub background_analysis: Option<String>,
 }
 
+/// What tells one user from another, so that each stays on one side of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum StickyKey {
+    /// The value of a cookie of the service's own.
+    Cookie(String),
+    /// The value of a request header.
+    Header(String),
+}
+
 /// Limits on a candidate's metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisTemplate {

@@ -53,7 +53,9 @@ fn is_route_of(effect: &Effect, of: &Slot) -> bool {
 
 fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => a.listen == b.listen && a.pools == b.pools && a.fallback == b.fallback,
+        (Some(a), Some(b)) => {
+            a.listen == b.listen && a.pools == b.pools && a.fallback == b.fallback && a.sticky == b.sticky
+        }
         (a, b) => a.is_none() && b.is_none(),
     }
 }
@@ -96,7 +98,7 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     }
     // Without a ready instance stable is nothing to fall back to.
     let fallback = stable.filter(|stable| share > Ppm::ZERO && stable.ready() > 0).map(|stable| stable.id.clone());
-    Some(Route { listener: slot.key.to_string(), version: 0, listen: placement.listen, pools, fallback })
+    Some(Route { listener: slot.key.to_string(), version: 0, listen: placement.listen, pools, fallback, sticky: None })
 }
 
 /// The candidate's share: as wanted, but nothing goes to a side without a ready instance while the

@@ -1,6 +1,6 @@
 //! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
 
-use crate::model::{ArmRole, Histogram, Ppm, Version};
+use crate::model::{ArmRole, Histogram, Ppm, StickyKey, Version};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -44,6 +44,19 @@ pub struct Route {
     pub pools: Vec<PoolRoute>,
     /// The pool that gets everything when the lease lapses: stable. `Some` makes the route leased.
     pub fallback: Option<String>,
+    /// How a user is kept on one side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<Sticky>,
+}
+
+/// Keeps a user on one side while the weights only grow: their place in 0..1,000,000 is a hash of
+/// key and salt, and the candidate has the places below its weight. Who has no key is sent by chance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sticky {
+    /// What tells users apart.
+    pub key: StickyKey,
+    /// Differs from rollout to rollout, so that not always the same users go first.
+    pub salt: String,
 }
 
 /// What the engine asks.

@@ -211,6 +211,7 @@ mod tests {
             listen: "127.0.0.1:1".parse().unwrap(),
             pools: vec![pool],
             fallback: None,
+            sticky: None,
         };
         let mut counters = Counters::default();
         let start = Instant::now();
