@@ -30,9 +30,14 @@ pub(super) fn from_step(rollout: &Rollout, first: u32) -> Ahead {
     for step in rollout.steps.iter().skip(first as usize) {
         match step {
             Step::SetWeight(share) => weight = *share,
-            Step::Pause { .. } | Step::Analysis { .. } | Step::Approval { .. } | Step::Other(_) => {
-                return Ahead { step: first, weight };
-            }
+            Step::Pause { .. }
+            | Step::Analysis { .. }
+            | Step::Approval { .. }
+            | Step::Hook { .. }
+            | Step::TakeDown
+            | Step::Batch { .. }
+            | Step::Other(_) => return Ahead { step: first, weight },
+            Step::SetScale(_) | Step::Preview => {}
         }
     }
     Ahead { step: first, weight: Ppm::ALL }
@@ -41,7 +46,10 @@ pub(super) fn from_step(rollout: &Rollout, first: u32) -> Ahead {
 /// The steps after an index that can stop a rollout, in words.
 pub(super) fn gates_after(rollout: &Rollout, index: Option<u32>) -> Vec<String> {
     let skip = index.map_or(0, |index| index as usize + 1);
-    rollout.steps.iter().skip(skip).filter(|step| !matches!(step, Step::SetWeight(_))).map(words).collect()
+    let moves = |step: &&Step| {
+        matches!(step, Step::SetWeight(_) | Step::SetScale(_) | Step::Preview | Step::Batch { .. } | Step::TakeDown)
+    };
+    rollout.steps.iter().skip(skip).filter(|step| !moves(step)).map(words).collect()
 }
 
 /// A step in words, such as `analysis golden for 2m`.
@@ -53,6 +61,11 @@ pub(super) fn words(step: &Step) -> String {
         Step::Analysis { name, duration } => format!("analysis {name} for {}", length(*duration)),
         Step::Approval { count, from, .. } if from.is_empty() => format!("approval by {count}"),
         Step::Approval { count, from, .. } => format!("approval by {count} of {}", from.join(", ")),
+        Step::SetScale(share) => format!("candidate at {share} of its size"),
+        Step::Preview => "candidate behind its preview address".to_owned(),
+        Step::Batch { instances, .. } => format!("{instances} instances replaced"),
+        Step::TakeDown => "stable ended before the candidate starts".to_owned(),
+        Step::Hook { name } => format!("hook {name}"),
         Step::Other(name) => name.clone(),
     }
 }

@@ -90,7 +90,8 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         | Action::Abort
         | Action::Rollback
         | Action::Retry
-        | Action::Restart => (matches!(subject, Subject::Run(_)), "a rollout"),
+        | Action::Restart
+        | Action::Drill => (matches!(subject, Subject::Run(_)), "a rollout"),
         Action::Approve | Action::Reject => (matches!(subject, Subject::Approval { .. }), "an approval"),
         Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
         Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),

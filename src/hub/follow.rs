@@ -26,7 +26,7 @@ const fn patience(action: Action) -> SignedDuration {
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
-        Action::PromoteFull | Action::Restart | Action::Rollback => SignedDuration::from_mins(20),
+        Action::PromoteFull | Action::Restart | Action::Rollback | Action::Drill => SignedDuration::from_mins(20),
     }
 }
 
@@ -34,7 +34,13 @@ const fn patience(action: Action) -> SignedDuration {
 pub(super) fn contrary(new: Action, old: Action) -> bool {
     let forward = matches!(
         old,
-        Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Retry | Action::Restart
+        Action::Promote
+            | Action::PromoteFull
+            | Action::Resume
+            | Action::Approve
+            | Action::Retry
+            | Action::Restart
+            | Action::Drill
     );
     match new {
         Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
@@ -47,7 +53,7 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         // A backend may take a retry while the abort is still on its way.
         Action::Retry => forward || matches!(old, Action::Pause | Action::Deploy | Action::Abort | Action::Reject),
         Action::Release => old == Action::Hold,
-        Action::Restart | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
+        Action::Restart | Action::Drill | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
     }
 }
 

@@ -70,6 +70,7 @@ actions! {
     Rollback "rollback" "roll back" Some("b"), Reduces, "Return to the version before, by the fastest safe path.";
     Retry "retry" "retry" None, Raises, "Start an aborted or failed rollout again from its first step.";
     Restart "restart" "restart" None, Raises, "Replace every instance of the current version, one after the other.";
+    Drill "drill" "drill a rollback" None, Raises, "Rehearse the way back: roll back and return, both measured.";
     Approve "approve" "approve" Some("v"), Raises, "Say yes to what waits for approval.";
     Reject "reject" "reject" Some("x"), Reduces, "Say no to what waits for approval; its rollout is aborted.";
     Hold "hold" "hold" Some("H"), Reduces, "Hold the line: pause every rollout in scope until it is released.";

@@ -1,10 +1,10 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, EnvironmentName, HoldId, Phase, Receipt, ReceiptId, Rollout, Run, Selector,
+    Approval, ApprovalId, ArmRole, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId, Rollout, Run, Selector,
     ServiceName, SourceId, Target, Version,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -71,6 +71,9 @@ pub struct Release {
     pub artifacts: Vec<ArtifactRef>,
     /// Source commit, where told.
     pub commit: Option<String>,
+    /// When that was made, where told: where a change's lead time begins.
+    #[serde(default)]
+    pub commit_at: Option<Timestamp>,
     /// Who stored it.
     pub author: String,
     /// When.
@@ -205,6 +208,21 @@ pub enum DeploymentOutcome {
     Superseded,
 }
 
+/// What a finished rollout was for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// A version was brought in.
+    #[default]
+    Deploy,
+    /// The version before came back.
+    Rollback,
+    /// The same version, instances replaced.
+    Restart,
+    /// The way back was rehearsed.
+    Drill,
+}
+
 /// A finished rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -228,6 +246,30 @@ pub struct Deployment {
     pub outcome: DeploymentOutcome,
     /// Why, one line.
     pub cause: String,
+    /// What it was for.
+    #[serde(default)]
+    pub kind: DeploymentKind,
+    /// `sha256:…` of what was brought in.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// When its commit was made, where known.
+    #[serde(default)]
+    pub commit_at: Option<Timestamp>,
+    /// The largest share of traffic that it had.
+    #[serde(default)]
+    pub reached: Option<Ppm>,
+    /// From the decision to go back until all traffic was back.
+    #[serde(default)]
+    pub rollback: Option<SignedDuration>,
+    /// How long it waited for people.
+    #[serde(default)]
+    pub waited: SignedDuration,
+    /// Promotions, approvals and other steps that a person did.
+    #[serde(default)]
+    pub manual_steps: u32,
+    /// Steps that it went through, those included.
+    #[serde(default)]
+    pub steps: u32,
 }
 
 /// Where an instance stands.

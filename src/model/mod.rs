@@ -25,8 +25,8 @@ pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vo
 pub use command::{Actor, Command, Role, Selector, Subject};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
-    AnalysisReport, ArtifactRef, Deployment, DeploymentOutcome, Entity, EntityRef, Environment, Evidence, Hold,
-    HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+    AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
+    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
@@ -37,11 +37,12 @@ pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal
 pub use receipt::{Grade, Proof, Receipt, Stage, StageRecord, TargetResult};
 pub use rollout::{
     Arm, ArmRole, Barred, ManagedBy, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
+    WayBack,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
-    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, Metric, MetricLimit, Missing, Placement, ServiceSpec,
-    Spec, StickyKey, StopSpec,
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Metric, MetricLimit, Migration,
+    Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{has_hidden, sanitize, sanitize_line};
 pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

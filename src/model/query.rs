@@ -149,6 +149,8 @@ pub enum RollbackPath {
     Warm,
     /// It must be started first.
     Start,
+    /// What serves is ended first, then it is started: nothing serves in between.
+    Recreate,
 }
 
 /// What a yes does next, said beforehand.

@@ -1,6 +1,6 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
-use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, Run, ServiceName, Version};
+use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, RollbackPath, Run, ServiceName, Version};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -248,8 +248,48 @@ pub enum Step {
         /// How long the request stands; then it lapses and the rollout is aborted.
         expires: Option<SignedDuration>,
     },
+    /// Bring the candidate to this share of its full size, without traffic.
+    SetScale(Ppm),
+    /// Open the preview address to the candidate: it is tried there before users get it.
+    Preview,
+    /// Rolling: the candidate gets so many instances in all, stable keeps the rest.
+    Batch {
+        /// The candidate's at the end of this step.
+        instances: u32,
+        /// So many of stable's go first, before their replacements are ready.
+        unavailable: u32,
+    },
+    /// Recreate: every instance of stable ends before the candidate starts. Nothing serves from here
+    /// until that is ready.
+    TakeDown,
+    /// Run a hook of the placement.
+    Hook {
+        /// Which.
+        name: String,
+    },
     /// Something a backend has and we only name.
     Other(String),
+}
+
+/// How a rollback from here would go, as the backend knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WayBack {
+    /// By which path.
+    pub path: RollbackPath,
+    /// What serves afterwards.
+    pub to: Version,
+    /// What happens, in order, a line each.
+    pub steps: Vec<String>,
+    /// How long until all traffic is there, from this service's own times; `None`: never measured.
+    pub estimate: Option<SignedDuration>,
+    /// Of so many times of its own.
+    pub measured: u32,
+    /// What is not taken back, each with its reason.
+    pub cannot_undo: Vec<String>,
+    /// The service's objective for it (recovery time objective).
+    pub rto: Option<SignedDuration>,
+    /// When it was last proven by a drill, and how long it took.
+    pub drilled: Option<(Timestamp, SignedDuration)>,
 }
 
 /// One rollout, or the settled state of a workload that has none in flight.
@@ -291,6 +331,9 @@ pub struct Rollout {
     /// What owns the workload's description and may put it back, where something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_by: Option<Box<ManagedBy>>,
+    /// How a rollback would go, where the backend plans it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<Arc<WayBack>>,
 }
 
 /// Actions that are not ours to do.

@@ -1,6 +1,6 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{EnvironmentName, ServiceName, Step, Tier};
+use super::{EnvironmentName, ServiceName, Step, Strategy, Tier};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +29,12 @@ pub struct EnvironmentSpec {
     pub concurrent_rollouts: Option<u32>,
     /// May an author approve their own rollout?
     pub allow_self: bool,
+    /// Only what succeeded there comes in here, by its digest.
+    #[serde(default)]
+    pub promote_from: Option<EnvironmentName>,
+    /// So long it must have served there.
+    #[serde(default)]
+    pub soak: SignedDuration,
 }
 
 /// A service.
@@ -45,6 +51,9 @@ pub struct ServiceSpec {
     pub health: HealthSpec,
     /// How an instance is ended.
     pub stop: StopSpec,
+    /// Services that must be up, and not on their way, before a rollout of this one starts.
+    #[serde(default)]
+    pub depends_on: Vec<ServiceName>,
     /// Where it runs.
     pub placements: BTreeMap<EnvironmentName, Placement>,
 }
@@ -97,10 +106,83 @@ pub struct Placement {
     pub keep_warm: SignedDuration,
     /// Supersede or queue.
     pub concurrency: Concurrency,
-    /// The canary's plan.
+    /// How a version is brought in.
+    #[serde(default = "canary")]
+    pub strategy: Strategy,
+    /// Its plan: what the strategy's preset expands to.
     pub steps: Arc<[Step]>,
     /// Template that is judged from the first weight on; failing it rolls back.
     pub background_analysis: Option<String>,
+    /// Where a candidate is reached before users get it (blue/green).
+    #[serde(default)]
+    pub preview: Option<SocketAddr>,
+    /// What keeps a user on one side.
+    #[serde(default)]
+    pub sticky: Option<StickyKey>,
+    /// Programs around the rollout, migrations first; names are unique.
+    #[serde(default)]
+    pub hooks: Arc<[HookSpec]>,
+    /// Objective for the time to roll back.
+    #[serde(default)]
+    pub rto: Option<SignedDuration>,
+}
+
+/// What was written before there were others.
+const fn canary() -> Strategy {
+    Strategy::Canary
+}
+
+/// When a hook runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum HookOn {
+    /// Before anything of the candidate is started.
+    Before,
+    /// At its own place among the steps.
+    Step,
+    /// With all traffic at the candidate, before it counts as stable.
+    After,
+    /// Once traffic is back at stable.
+    Rollback,
+    /// Again and again while the candidate has traffic (a synthetic transaction).
+    While {
+        /// Between an end and the next start.
+        every: SignedDuration,
+    },
+}
+
+/// A program that runs around a rollout. Exit status 0 is success, one of `transient` is tried again,
+/// any other, a signal or the timeout is final.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HookSpec {
+    /// Unique in its placement.
+    pub name: String,
+    /// Program and arguments, inside the unpacked artifact of the candidate; `{version}`,
+    /// `{environment}`, `{listen}` and `{preview}` are filled in.
+    pub run: Vec<String>,
+    /// When.
+    pub on: HookOn,
+    /// Bound of one run.
+    pub timeout: SignedDuration,
+    /// So often it is run again after a transient failure.
+    pub retries: u32,
+    /// Before the first of them; doubles each time.
+    pub backoff: SignedDuration,
+    /// Exit statuses that may pass by themselves.
+    pub transient: Vec<i32>,
+    /// It changes data: recorded by its name, run once an environment.
+    #[serde(default)]
+    pub migration: Option<Migration>,
+    /// What it does can't be taken back: why.
+    #[serde(default)]
+    pub irreversible: Option<String>,
+}
+
+/// What makes a hook a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Migration {
+    /// Program and arguments that take it back; empty: there are none.
+    pub back: Vec<String>,
 }
 
 /// What tells one user from another, so that each stays on one side of a rollout.

@@ -76,6 +76,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         facts,
         barred: std::sync::Arc::default(),
         managed_by: None,
+        way_back: None,
         offers: [
             Action::Promote,
             Action::PromoteFull,

@@ -298,6 +298,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         offers: offers.into_iter().collect(),
         barred: std::sync::Arc::default(),
         managed_by: None,
+        way_back: None,
     }
 }
 

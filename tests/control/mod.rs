@@ -3,6 +3,7 @@
 use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare, why_not};
+use flightdeck::model::DeploymentKind;
 use flightdeck::model::DeploymentOutcome::{Aborted, RolledBack, Succeeded};
 use flightdeck::model::RefusalKind::{Denied, Invalid, NotApplicable, NotFound};
 use flightdeck::model::*;
@@ -326,6 +327,14 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
         ended: at(ended),
         outcome,
         cause: String::new(),
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
     };
     let cases = [
         (vec![deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded)], Direction::Reduces),
@@ -459,6 +468,14 @@ fn a_rollback_says_its_path() {
         ended: at(5),
         outcome: Succeeded,
         cause: String::new(),
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
     };
     let rows = || [row(one.clone()), Entity::Deployment(Box::new(history.clone()))];
     let cold = prepared(&board(rows()), Action::Rollback, &run(&one)).forecast;
@@ -530,6 +547,7 @@ fn a_deployment_must_name_what_exists() {
         version: "1.10.0".into(),
         artifacts: Vec::new(),
         commit: None,
+        commit_at: None,
         author: "dora".into(),
         added: at(0),
     });

@@ -528,7 +528,7 @@ fn a_first_version_on_a_port_in_use_fails_with_that_reason() {
     for _ in 0..3 {
         let version = story.slot().routing.version;
         let why = "127.0.0.1:20002: address in use".to_owned();
-        story.input(&Input::RouteRefused { slot: key("shop", "production"), version, why });
+        story.input(&Input::RouteRefused { slot: key("shop", "production"), preview: false, version, why });
         story.pass(2);
     }
     story.routes = true;

@@ -53,6 +53,11 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
         concurrency: Concurrency::Supersede,
         steps: steps.to_vec().into(),
         background_analysis: None,
+        strategy: Strategy::Canary,
+        preview: None,
+        sticky: None,
+        hooks: std::sync::Arc::default(),
+        rto: None,
     }
 }
 
@@ -69,12 +74,20 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
             timeout: seconds(1),
         },
         stop: StopSpec { signal: "TERM".to_owned(), grace: seconds(10) },
+        depends_on: Vec::new(),
         placements,
     }
 }
 
 pub fn environment(order: u32) -> EnvironmentSpec {
-    EnvironmentSpec { order, tier: Tier::Standard, concurrent_rollouts: None, allow_self: false }
+    EnvironmentSpec {
+        order,
+        tier: Tier::Standard,
+        concurrent_rollouts: None,
+        allow_self: false,
+        promote_from: None,
+        soak: SignedDuration::ZERO,
+    }
 }
 
 pub fn spec(steps: &[Step]) -> Spec {
@@ -95,6 +108,7 @@ pub fn release(service: &str, version: &str) -> Release {
         version: version.into(),
         artifacts: vec![ArtifactRef { digest: format!("sha256:{service}-{version}"), size: 1 }],
         commit: None,
+        commit_at: None,
         author: "ann".to_owned(),
         added: Timestamp::UNIX_EPOCH,
     }
@@ -187,13 +201,15 @@ impl Story {
                 self.event(&instance.clone(), InstanceEvent::Stopped);
             }
             Effect::Route { slot, route, .. } => {
-                self.proxy.insert(slot.to_string(), route.clone());
-                self.input(&Input::RouteAcked { slot: slot.clone(), version: route.version });
+                self.proxy.insert(route.listener.clone(), route.clone());
+                let preview = route.listener != slot.to_string();
+                self.input(&Input::RouteAcked { slot: slot.clone(), preview, version: route.version });
             }
-            Effect::Unroute { slot, version } => {
-                self.proxy.remove(&slot.to_string());
-                self.input(&Input::RouteAcked { slot: slot.clone(), version: *version });
+            Effect::Unroute { slot, version, preview } => {
+                self.proxy.remove(&if *preview { slot.preview_listener() } else { slot.to_string() });
+                self.input(&Input::RouteAcked { slot: slot.clone(), preview: *preview, version: *version });
             }
+            Effect::Run(_) | Effect::EndJob { .. } => {}
         }
     }
 

@@ -351,6 +351,14 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
         ended: now,
         outcome: DeploymentOutcome::Aborted,
         cause: "golden: errors 4.1 %".into(),
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: jiff::SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
     };
     let tell = |world: &World| {
         world.tell(&Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));

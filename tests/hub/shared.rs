@@ -84,6 +84,14 @@ async fn what_another_hub_did_is_no_outside_change() {
         ended: jiff::Timestamp::now(),
         outcome: DeploymentOutcome::Aborted,
         cause: "aborted".into(),
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: jiff::SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
     };
     world.tell(&Body::Upsert(Entity::Deployment(Box::new(ended))));
     second.until("the end of the rollout", |board| board.deployments().count() == 1).await;

@@ -163,6 +163,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         offers: offers.into_iter().collect(),
         barred: Arc::default(),
         managed_by: None,
+        way_back: None,
     }
 }
 

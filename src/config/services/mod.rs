@@ -8,7 +8,7 @@ use super::error::{ConfigError, nearest};
 use super::reader::{Report, Table, Value, alternatives, document, quoted};
 use crate::model::{
     AnalysisTemplate, Concurrency, EnvironmentName, EnvironmentSpec, HealthSpec, Placement, ServiceName, ServiceSpec,
-    Spec, StopSpec, Tier,
+    Spec, StopSpec, Strategy, Tier,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -112,7 +112,14 @@ fn environment(value: &Value<'_>) -> Option<EnvironmentSpec> {
     });
     let concurrent = or(&table, "concurrent_rollouts", None, |value| value.count(1..=1000).map(Some));
     let allow_self = or(&table, "allow_self", false, |value| value.flag());
-    Some(EnvironmentSpec { order: order?, tier: tier?, concurrent_rollouts: concurrent?, allow_self: allow_self? })
+    Some(EnvironmentSpec {
+        order: order?,
+        tier: tier?,
+        concurrent_rollouts: concurrent?,
+        allow_self: allow_self?,
+        promote_from: None,
+        soak: SignedDuration::ZERO,
+    })
 }
 
 /// A listener, for the search for clashes.
@@ -133,7 +140,15 @@ fn service<'d>(value: &Value<'d>, known: &Known<'_>, listeners: &mut Vec<Listene
     let placements = table
         .need("in", "at least one table such as [service.NAME.in.production]")
         .and_then(|value| placements(&value, known, listeners));
-    Some(ServiceSpec { run: run?, env: env?, secrets: secrets?, health: health?, stop: stop?, placements: placements? })
+    Some(ServiceSpec {
+        run: run?,
+        env: env?,
+        secrets: secrets?,
+        health: health?,
+        stop: stop?,
+        depends_on: Vec::new(),
+        placements: placements?,
+    })
 }
 
 fn command(value: &Value<'_>, expected: &str) -> Option<Vec<String>> {
@@ -288,8 +303,13 @@ fn placement<'d>(value: &Value<'d>, known: &Known<'_>, listeners: &mut Vec<Liste
         progress_deadline: deadline?,
         keep_warm: warm?,
         concurrency: concurrency?,
+        strategy: Strategy::Canary,
         steps: plan.steps.into(),
         background_analysis: plan.background,
+        preview: None,
+        sticky: None,
+        hooks: std::sync::Arc::default(),
+        rto: None,
     })
 }
 

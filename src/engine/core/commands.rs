@@ -174,7 +174,14 @@ pub(super) fn may_promote(slot: &Slot) -> Result<&RunState, Refusal> {
         Some(Step::SetWeight(weight)) => {
             Err(no(format!("{at} is already on its way to {weight}; it waits for instances and the proxy")))
         }
-        Some(Step::Other(_)) => Err(no(format!("{at} can't be skipped"))),
+        Some(
+            Step::Other(_)
+            | Step::SetScale(_)
+            | Step::Preview
+            | Step::Batch { .. }
+            | Step::TakeDown
+            | Step::Hook { .. },
+        ) => Err(no(format!("{at} can't be skipped"))),
         None => Err(no(format!("{} has no step left to go past: it is on its way to all traffic", words(run)))),
     }
 }

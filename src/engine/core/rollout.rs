@@ -5,8 +5,8 @@ use super::state::{Counters, Kind, Measured, Pauses, Progress, RunState, Slot, S
 use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
 use crate::model::{
-    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentOutcome, Hold, HoldId, Phase, Placement, Ppm,
-    ReleaseRef, Step,
+    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, Phase, Placement,
+    Ppm, ReleaseRef, Step,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -154,8 +154,8 @@ fn remember(slot: &mut Slot, mut run: RunState) {
     trim(slot);
 }
 
-fn record(state: &mut State, slot: &Slot, turn: &Turn, run: &RunState, outcome: DeploymentOutcome) {
-    state.deployments.push_back(Deployment {
+fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
+    let ended = Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         environment: slot.key.environment.clone(),
@@ -166,7 +166,21 @@ fn record(state: &mut State, slot: &Slot, turn: &Turn, run: &RunState, outcome: 
         ended: turn.now,
         outcome,
         cause: run.cause.clone(),
-    });
+        kind: match run.kind {
+            Kind::Rollback => DeploymentKind::Rollback,
+            Kind::Restart => DeploymentKind::Restart,
+            Kind::First | Kind::Canary => DeploymentKind::Deploy,
+        },
+        digest: Some(run.to.digest.clone()),
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: run.step,
+    };
+    state.deployments.push_back(ended.clone());
+    turn.ended.push(ended);
     while state.deployments.len() > DEPLOYMENTS {
         state.deployments.pop_front();
     }

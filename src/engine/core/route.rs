@@ -40,7 +40,7 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     state.pending.retain(|numbered| !is_route_of(&numbered.effect, slot));
     let effect = match route.clone() {
         Some(route) => Effect::Route { slot: slot.key.clone(), route, lowers_exposure: lowers },
-        None => Effect::Unroute { slot: slot.key.clone(), version },
+        None => Effect::Unroute { slot: slot.key.clone(), version, preview: false },
     };
     slot.routing.sent.push(Sent { version, route });
     slot.routing.retry = None;
@@ -147,7 +147,7 @@ pub(super) fn acked(state: &mut State, slot: &mut Slot, version: u64) {
     let key = slot.key.clone();
     state.pending.retain(|numbered| match &numbered.effect {
         Effect::Route { slot, route, .. } => *slot != key || route.version > version,
-        Effect::Unroute { slot, version: of } => *slot != key || *of > version,
+        Effect::Unroute { slot, version: of, .. } => *slot != key || *of > version,
         _ => true,
     });
 }
@@ -161,7 +161,7 @@ pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, versi
     let key = slot.key.clone();
     state.pending.retain(|numbered| match &numbered.effect {
         Effect::Route { slot, route, .. } => *slot != key || route.version != version,
-        Effect::Unroute { slot, version: of } => *slot != key || *of != version,
+        Effect::Unroute { slot, version: of, .. } => *slot != key || *of != version,
         _ => true,
     });
     if version < slot.routing.version {

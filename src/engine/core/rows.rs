@@ -37,6 +37,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         offers: offers(state, slot, run),
         barred: std::sync::Arc::default(),
         managed_by: None,
+        way_back: None,
     }
 }
 

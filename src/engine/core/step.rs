@@ -13,7 +13,8 @@ const COMMANDS: usize = 512;
 
 /// Takes one input. Pure: the same state, input and time give the same.
 pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
-    let mut turn = Turn { now, dt: elapsed(state, now), effects: Vec::new(), changed: false, note: None };
+    let mut turn =
+        Turn { now, dt: elapsed(state, now), effects: Vec::new(), changed: false, note: None, ended: Vec::new() };
     pass_time(state, turn.dt);
     let touched = match take(state, &mut turn, input) {
         Ok(touched) => touched,
@@ -25,7 +26,7 @@ pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing) {
         turn.changed = true;
     }
-    Outcome { effects: turn.effects, changed: turn.changed, refused: None, note: turn.note }
+    Outcome { effects: turn.effects, changed: turn.changed, refused: None, note: turn.note, ended: turn.ended }
 }
 
 /// How much time counts: never negative, and a jump no more than one long tick.
@@ -78,11 +79,12 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             with(state, &key, |state, slot| pools::happened(state, slot, turn, id, event));
             return Ok(Touched::One(key));
         }
-        Input::RouteAcked { slot, version } => {
+        Input::Job { .. } => return Ok(Touched::None),
+        Input::RouteAcked { slot, version, .. } => {
             with(state, slot, |state, slot| route::acked(state, slot, *version));
             return Ok(Touched::One(slot.clone()));
         }
-        Input::RouteRefused { slot, version, why } => {
+        Input::RouteRefused { slot, version, why, .. } => {
             with(state, slot, |state, slot| route::refused(state, slot, turn, *version, why));
             return Ok(Touched::One(slot.clone()));
         }

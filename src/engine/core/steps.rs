@@ -129,7 +129,12 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
             approval(state, slot, turn, requirement, expires)
         }
         // The configuration has no such steps here.
-        Step::Other(_) => Said::Done,
+        Step::SetScale(_)
+        | Step::Preview
+        | Step::Batch { .. }
+        | Step::TakeDown
+        | Step::Hook { .. }
+        | Step::Other(_) => Said::Done,
     };
     match said {
         Said::Wait => false,

@@ -2,7 +2,7 @@
 
 use super::state::{Counters, Kind, RunState, Slot, State};
 use super::types::{Effect, Numbered};
-use crate::model::{AnalysisReport, Evidence, Note, Run, sanitize_line};
+use crate::model::{AnalysisReport, Deployment, Evidence, Note, Run, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Notes kept of one run.
@@ -22,6 +22,8 @@ pub(super) struct Turn {
     pub(super) changed: bool,
     /// What to answer besides yes.
     pub(super) note: Option<String>,
+    /// Rollouts that ended.
+    pub(super) ended: Vec<Deployment>,
 }
 
 /// Writes down an effect.

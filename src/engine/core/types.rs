@@ -2,7 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, EnvironmentName, HealthSpec, Histogram, Refusal, Release, ServiceName, Spec, StopSpec, Version,
+    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, ServiceName, Spec, StopSpec,
+    Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,10 +27,28 @@ impl fmt::Display for SlotKey {
     }
 }
 
+impl SlotKey {
+    /// The proxy's listener of its preview.
+    #[must_use]
+    pub fn preview_listener(&self) -> String {
+        format!("{self}!preview")
+    }
+
+    /// The slot of a listener's name, and whether it is the preview's.
+    #[must_use]
+    pub fn of_listener(listener: &str) -> Option<(SlotKey, bool)> {
+        let (name, preview) = listener.strip_suffix("!preview").map_or((listener, false), |name| (name, true));
+        let (service, environment) = name.rsplit_once('@')?;
+        Some((SlotKey { service: service.into(), environment: environment.into() }, preview))
+    }
+}
+
 /// Instance ids are unique for the life of the journal, never reused.
 pub type InstanceId = String;
 /// A pool is the instances of one revision of a slot; its id is unique for the life of the journal.
 pub type PoolId = String;
+/// A hook's run; unique for the life of the journal.
+pub type JobId = String;
 /// Effects are numbered without gaps for the life of the journal.
 pub type EffectId = u64;
 
@@ -71,17 +90,28 @@ pub enum Input {
         /// What.
         event: InstanceEvent,
     },
+    /// Something happened to a hook's run. What happens to one comes in order; repeating is harmless.
+    Job {
+        /// Which.
+        id: JobId,
+        /// What.
+        event: JobEvent,
+    },
     /// The proxy follows a route.
     RouteAcked {
-        /// Which listener.
+        /// Which slot's.
         slot: SlotKey,
+        /// Of its preview, not of its users' listener.
+        preview: bool,
         /// Which version of its route.
         version: u64,
     },
     /// The proxy could not follow a route, such as a port in use.
     RouteRefused {
-        /// Which listener.
+        /// Which slot's.
         slot: SlotKey,
+        /// Of its preview.
+        preview: bool,
         /// Which version of its route.
         version: u64,
         /// Why.
@@ -159,6 +189,65 @@ pub enum InstanceEvent {
     Stopped,
 }
 
+/// What happens to a hook's run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum JobEvent {
+    /// It ended.
+    Ended {
+        /// How.
+        how: JobEnd,
+        /// The last lines of its output, sanitised and without secrets.
+        output: Vec<String>,
+    },
+    /// What `EndJob` asked for is done: nothing of it runs, its directory is gone.
+    Gone,
+}
+
+/// How a hook's run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum JobEnd {
+    /// With this status.
+    Exited(i32),
+    /// By this signal, not ours.
+    Killed(i32),
+    /// It took longer than its timeout and was killed.
+    TimedOut,
+    /// It could not be started, in words; it has done nothing.
+    NotStarted(String),
+    /// It ran when its shim or the machine died: how far it came nobody knows.
+    Lost,
+}
+
+/// How to run a hook: everything that the process room needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLaunch {
+    /// Its id.
+    pub job: JobId,
+    /// Where it belongs.
+    pub slot: SlotKey,
+    /// The hook's name.
+    pub hook: String,
+    /// Whose artifact it is taken from.
+    pub version: Version,
+    /// `sha256:…`; verified before.
+    pub digest: String,
+    /// Program and arguments with placeholders.
+    pub run: Vec<String>,
+    /// Variables of the service, and `FLIGHTDECK_HOOK`, `FLIGHTDECK_VERSION`, `FLIGHTDECK_FROM`,
+    /// `FLIGHTDECK_SERVICE`, `FLIGHTDECK_ENVIRONMENT`, `FLIGHTDECK_LISTEN`, `FLIGHTDECK_PREVIEW`.
+    pub env: BTreeMap<String, String>,
+    /// Variable → `file:PATH`.
+    pub secrets: BTreeMap<String, String>,
+    /// `{listen}`.
+    pub listen: SocketAddr,
+    /// `{preview}`, else empty.
+    pub preview: Option<SocketAddr>,
+    /// It is killed after so long.
+    pub timeout: SignedDuration,
+}
+
 /// How to start an instance: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
@@ -205,10 +294,19 @@ pub enum Effect {
     Route {
         /// Which slot.
         slot: SlotKey,
-        /// What.
+        /// What; of a preview if its listener is named so.
         route: Route,
         /// It only takes traffic from a candidate: carried out even if the journal can't commit.
         lowers_exposure: bool,
+    },
+    /// Run a hook, once: one that was started already is not started again, also after a crash;
+    /// answered by `JobEvent::Ended`.
+    Run(Box<JobLaunch>),
+    /// A hook's run is over with: whatever of it still runs is killed, its files go; answered by
+    /// `JobEvent::Gone`.
+    EndJob {
+        /// Which.
+        job: JobId,
     },
     /// Close a slot's listener: its service is gone from the configuration, or its first version
     /// never came up. Answered by `RouteAcked` with this version.
@@ -217,6 +315,9 @@ pub enum Effect {
         slot: SlotKey,
         /// Counts on from the versions of its routes.
         version: u64,
+        /// Its preview's, not its users'.
+        #[serde(default)]
+        preview: bool,
     },
 }
 
@@ -240,6 +341,8 @@ pub struct Outcome {
     pub refused: Option<Refusal>,
     /// For `Command`: what there is to answer besides yes, such as a hold's id or a run's revision.
     pub note: Option<String>,
+    /// Rollouts that ended, to be recorded with the new state; the core does not keep them.
+    pub ended: Vec<Deployment>,
 }
 
 /// Longest step of time that counts for a wait: what is beyond (a jump of the clock, a suspended

@@ -107,9 +107,12 @@ impl EngineTask {
                         self.renew();
                     }
                 }
-                Effect::Unroute { slot, version } => {
-                    self.send(LinkOrder::Unroute { listener: slot.to_string(), version });
+                Effect::Unroute { slot, version, preview } => {
+                    let listener = if preview { slot.preview_listener() } else { slot.to_string() };
+                    self.send(LinkOrder::Unroute { listener, version });
                 }
+                // No configuration names hooks yet.
+                Effect::Run(_) | Effect::EndJob { .. } => {}
             }
         }
     }

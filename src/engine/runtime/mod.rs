@@ -169,6 +169,7 @@ impl Engine {
             version: version.clone(),
             artifacts: vec![artifact],
             commit: staged.commit.as_deref().map(sanitize_line),
+            commit_at: None,
             author: actor.name.clone(),
             added: clock(),
         }))

@@ -19,13 +19,13 @@ impl EngineTask {
                 self.publisher.proxy(LinkState::Stale { since: clock(), why });
             }
             LinkEvent::Acked { listener, version } => {
-                if let Some(slot) = slot_of(&listener) {
-                    self.feed(vec![Input::RouteAcked { slot, version }]).await;
+                if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                    self.feed(vec![Input::RouteAcked { slot, preview, version }]).await;
                 }
             }
             LinkEvent::Refused { listener, version, why } => {
-                if let Some(slot) = slot_of(&listener) {
-                    self.feed(vec![Input::RouteRefused { slot, version, why }]).await;
+                if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                    self.feed(vec![Input::RouteRefused { slot, preview, version, why }]).await;
                 }
             }
             LinkEvent::Stats(stats) => self.counted(stats).await,

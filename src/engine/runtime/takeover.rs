@@ -76,6 +76,6 @@ fn instance_of(effect: &Effect) -> Option<&str> {
     match effect {
         Effect::Start(launch) => Some(&launch.instance),
         Effect::Stop { instance, .. } => Some(instance),
-        Effect::Route { .. } | Effect::Unroute { .. } => None,
+        Effect::Route { .. } | Effect::Unroute { .. } | Effect::Run(_) | Effect::EndJob { .. } => None,
     }
 }

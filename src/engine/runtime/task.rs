@@ -210,7 +210,7 @@ impl EngineTask {
     /// it reduces exposure: then it happens all the same.
     async fn command(&mut self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
         let before = (direction != Direction::Reduces).then(|| self.state.clone());
-        let Outcome { effects, changed, refused, note } = core::step(&mut self.state, &input, clock());
+        let Outcome { effects, changed, refused, note, ended: _ } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
             if let Some(before) = before {

@@ -35,6 +35,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         offers: ActionSet::EMPTY,
         barred: std::sync::Arc::default(),
         managed_by: None,
+        way_back: None,
     })
 }
 

@@ -57,6 +57,11 @@ pub fn step_kind(slot: &Slot) -> &'static str {
             Some(Step::Pause { .. }) => "timed pause",
             Some(Step::Analysis { .. }) => "analysis",
             Some(Step::Approval { .. }) => "approval",
+            Some(Step::SetScale(_)) => "set_scale",
+            Some(Step::Preview) => "preview",
+            Some(Step::Batch { .. }) => "batch",
+            Some(Step::TakeDown) => "take_down",
+            Some(Step::Hook { .. }) => "hook",
             Some(Step::Other(_)) | None => "other",
         },
     }
@@ -174,7 +179,7 @@ impl Checker {
                 let routed = endpoints.into_iter().any(|endpoint| endpoint.instance == *instance);
                 self.check(!routed, 2, || format!("{instance} is stopped before its removal was acknowledged"));
             }
-            Effect::Unroute { .. } => {}
+            Effect::Unroute { .. } | Effect::Run(_) | Effect::EndJob { .. } => {}
         }
     }
 

@@ -59,7 +59,8 @@ impl Fake {
                 self.lines.entry(instance.clone()).or_default().work.push_back(Work::Stop);
             }
             Effect::Route { slot, route, .. } => self.routes.push((slot.clone(), route.version, Some(route.clone()))),
-            Effect::Unroute { slot, version } => self.routes.push((slot.clone(), *version, None)),
+            Effect::Unroute { slot, version, .. } => self.routes.push((slot.clone(), *version, None)),
+            Effect::Run(_) | Effect::EndJob { .. } => {}
         }
     }
 
@@ -165,16 +166,16 @@ impl Fake {
         let same = self.proxy.get(&slot).is_some_and(|of| of.version == version && of.route == route);
         if version <= now && !same {
             let why = "a newer route is in force".to_owned();
-            self.answers.push(Input::RouteRefused { slot, version, why });
+            self.answers.push(Input::RouteRefused { slot, preview: false, version, why });
             return;
         }
         if !same && !self.healed && rng.percent(2) {
             let why = "address in use".to_owned();
-            self.answers.push(Input::RouteRefused { slot, version, why });
+            self.answers.push(Input::RouteRefused { slot, preview: false, version, why });
             return;
         }
         self.proxy.insert(slot.clone(), Listener { version, route });
-        self.answers.push(Input::RouteAcked { slot, version });
+        self.answers.push(Input::RouteAcked { slot, preview: false, version });
     }
 
     /// A lowering route is carried out though the journal could not commit.

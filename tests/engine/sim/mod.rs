@@ -458,6 +458,7 @@ fn input_kind(input: &Input) -> &'static str {
             E::Exited { .. } => "exited",
             E::Stopped => "stopped",
         },
+        Input::Job { .. } => "job",
         Input::RouteAcked { .. } => "route acked",
         Input::RouteRefused { .. } => "route refused",
         Input::LeaseLapsed { .. } => "lease lapsed",

@@ -16,7 +16,11 @@ pub(in crate::cockpit::view) fn words(step: &Step) -> String {
         Step::Analysis { name, duration } => format!("{name} {}", exact(*duration)),
         Step::Approval { count: 1, .. } => "approval".to_owned(),
         Step::Approval { count, .. } => format!("{count} approvals"),
-        Step::Other(name) => name.clone(),
+        Step::SetScale(share) => format!("scale {share}"),
+        Step::Preview => "preview".to_owned(),
+        Step::Batch { instances, .. } => format!("{instances} new"),
+        Step::TakeDown => "down".to_owned(),
+        Step::Hook { name } | Step::Other(name) => name.clone(),
     }
 }
 

@@ -121,6 +121,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         offers,
         barred: Arc::clone(context.barred),
         managed_by: managed_by(workload).map(Box::new),
+        way_back: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! History: a run that was in flight and is not any more.
 
-use crate::model::{Arm, ArmRole, Deployment, DeploymentOutcome, Fact, Phase, Rollout};
-use jiff::Timestamp;
+use crate::model::{Arm, ArmRole, Deployment, DeploymentKind, DeploymentOutcome, Fact, Phase, Rollout};
+use jiff::{SignedDuration, Timestamp};
 
 /// Who asked: the API does not say.
 const UNKNOWN: &str = "unknown";
@@ -26,6 +26,14 @@ pub(super) fn ended(old: &Rollout, new: &Rollout, now: Timestamp) -> Option<Depl
         ended: if old.run == new.run && new.since > old.started { new.since.min(now) } else { now },
         outcome,
         cause,
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
     })
 }
 
@@ -101,6 +109,7 @@ mod tests {
             offers: crate::model::ActionSet::EMPTY,
             barred: std::sync::Arc::default(),
             managed_by: None,
+            way_back: None,
         }
     }
 
