@@ -12,8 +12,6 @@ use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Finished rollouts kept over all slots.
-const DEPLOYMENTS: usize = 500;
 /// Settled rollouts kept of a slot, besides the newest.
 const HISTORY: usize = 5;
 /// Settled approvals kept.
@@ -154,8 +152,8 @@ fn remember(slot: &mut Slot, mut run: RunState) {
     trim(slot);
 }
 
-fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
-    let ended = Deployment {
+fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
+    turn.ended.push(Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         environment: slot.key.environment.clone(),
@@ -178,12 +176,7 @@ fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outco
         waited: SignedDuration::ZERO,
         manual_steps: 0,
         steps: run.step,
-    };
-    state.deployments.push_back(ended.clone());
-    turn.ended.push(ended);
-    while state.deployments.len() > DEPLOYMENTS {
-        state.deployments.pop_front();
-    }
+    });
 }
 
 /// Lets the first in line start, or take the place of what is in flight, if it may.

@@ -4,8 +4,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::analysis::Totals;
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    AnalysisTemplate, Approval, ArmRole, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HoldId, Note, Phase,
-    Ppm, Refusal, Release, ReleaseRef, ServiceName, SourceId, Spec, Step, StopSpec, Target, Version,
+    AnalysisTemplate, Approval, ArmRole, CommandId, DeploymentOutcome, Evidence, Hold, HoldId, Note, Phase, Ppm,
+    Refusal, Release, ReleaseRef, ServiceName, SourceId, Spec, Step, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -31,8 +31,6 @@ pub struct State {
     pub holds: Vec<Hold>,
     /// Approvals: all that are pending, and the newest settled ones.
     pub approvals: Vec<Asked>,
-    /// The newest finished rollouts.
-    pub deployments: VecDeque<Deployment>,
     /// Effects that nothing answered yet, by number.
     pub pending: Vec<Numbered>,
     /// The newest commands and what came of them.
@@ -465,7 +463,6 @@ impl State {
             slots: BTreeMap::new(),
             holds: Vec::new(),
             approvals: Vec::new(),
-            deployments: VecDeque::new(),
             pending: Vec::new(),
             commands: VecDeque::new(),
             counters: Counters::default(),
