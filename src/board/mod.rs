@@ -1,6 +1,7 @@
 //! What runs where: applies updates, answers questions. Pure.
 
 mod attention;
+pub mod dora;
 mod filter;
 mod freshness;
 mod held;

@@ -13,6 +13,7 @@ mod failure;
 mod follow;
 mod get;
 pub mod hidden;
+mod history;
 mod hold;
 mod ledger;
 mod links;

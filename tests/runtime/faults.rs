@@ -2,11 +2,13 @@
 
 use super::rig::{Rig, settings};
 use crate::process::{Scratch, instances};
+use flightdeck::board::Board;
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::runtime::{Engine, Stop};
 use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::NotDone;
 use flightdeck::model::{Action, Phase, RefusalKind, Subject, Version};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn refusal(result: Result<impl std::fmt::Debug, NotDone>) -> (RefusalKind, String) {

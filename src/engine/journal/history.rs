@@ -1,7 +1,7 @@
 //! The table of finished rollouts.
 
 use super::JournalError;
-use crate::model::Deployment;
+use crate::model::{Deployment, DeploymentKind, DeploymentOutcome};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
@@ -27,10 +27,23 @@ pub(super) fn with_history(connection: &mut Connection, path: &Path) -> Result<(
     let state: Option<String> =
         transaction.query_row("SELECT state FROM journal", [], |row| row.get(0)).optional().map_err(failed)?;
     if let Some(text) = state {
-        let before: Before = serde_json::from_str(&text).map_err(unreadable(path))?;
+        let mut before: Before = serde_json::from_str(&text).map_err(unreadable(path))?;
+        for of in &mut before.deployments {
+            of.kind = kind_before(of);
+        }
         insert(&transaction, path, &before.deployments)?;
     }
     transaction.commit().map_err(failed)
+}
+
+/// Version 1 did not write what a rollout was for, but its engine ended only rollbacks as rolled
+/// back, and only a restart brought in what served already.
+fn kind_before(of: &Deployment) -> DeploymentKind {
+    match of.outcome {
+        DeploymentOutcome::RolledBack => DeploymentKind::Rollback,
+        _ if of.from.as_ref() == Some(&of.to) => DeploymentKind::Restart,
+        _ => DeploymentKind::Deploy,
+    }
 }
 
 fn unreadable(path: &Path) -> impl Fn(serde_json::Error) -> JournalError {
@@ -157,11 +170,16 @@ mod tests {
         let path = dir.path().join("journal.db");
         let old = Connection::open(&path).unwrap();
         // As version 1 wrote it: with the fields that it knew.
-        let mut body = serde_json::to_value(ended(1, 100)).unwrap();
-        for newer in ["kind", "digest", "commit_at", "reached", "rollback", "waited", "manual_steps", "steps"] {
-            body.as_object_mut().unwrap().remove(newer);
+        let mut records = [ended(1, 100), ended(2, 200), ended(3, 300)];
+        (records[1].from, records[1].outcome) = (Some("1.1".into()), DeploymentOutcome::RolledBack);
+        records[2].from = Some("1.0".into());
+        let mut bodies = records.clone().map(|of| serde_json::to_value(of).unwrap());
+        for body in &mut bodies {
+            for newer in ["kind", "digest", "commit_at", "reached", "rollback", "waited", "manual_steps", "steps"] {
+                body.as_object_mut().unwrap().remove(newer);
+            }
         }
-        let state = serde_json::json!({ "source": "local", "deployments": [body] }).to_string();
+        let state = serde_json::json!({ "source": "local", "deployments": bodies }).to_string();
         old.execute_batch(
             "CREATE TABLE journal (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
              PRAGMA user_version = 1;",
@@ -170,8 +188,11 @@ mod tests {
         old.execute("INSERT INTO journal VALUES (1, ?1)", (&state,)).unwrap();
         drop(old);
         let opened = Journal::open(&path, 10).unwrap();
-        assert_eq!((opened.state.as_ref(), &opened.deployments), (Some(&state), &vec![ended(1, 100)]));
+        assert_eq!(opened.state.as_ref(), Some(&state));
+        records[1].kind = DeploymentKind::Rollback;
+        records[2].kind = DeploymentKind::Restart;
+        assert_eq!(opened.deployments, records);
         drop(opened);
-        assert_eq!(revisions(&Journal::open(&path, 10).unwrap()), ["r-1"], "migrated once");
+        assert_eq!(revisions(&Journal::open(&path, 10).unwrap()), ["r-1", "r-2", "r-3"], "migrated once");
     }
 }
