@@ -5,7 +5,7 @@ use super::get::{GetArgs, Row, at, value};
 use super::output::{Cell, Tone, say};
 use super::target::Rows;
 use crate::board::dora::{self, Dora, Figure, Window, span};
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome};
+use crate::model::{Deployment, DeploymentOutcome};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
 
@@ -20,35 +20,24 @@ pub(super) fn length(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-const fn outcome(outcome: DeploymentOutcome) -> (&'static str, Tone) {
+const fn tone(outcome: DeploymentOutcome) -> Tone {
     match outcome {
-        DeploymentOutcome::Succeeded => ("succeeded", Tone::Good),
-        DeploymentOutcome::Aborted => ("aborted", Tone::Bad),
-        DeploymentOutcome::RolledBack => ("rolled back", Tone::Warn),
-        DeploymentOutcome::Failed => ("failed", Tone::Bad),
-        DeploymentOutcome::Superseded => ("superseded", Tone::Plain),
-    }
-}
-
-const fn kind(kind: DeploymentKind) -> &'static str {
-    match kind {
-        DeploymentKind::Deploy => "deploy",
-        DeploymentKind::Rollback => "rollback",
-        DeploymentKind::Restart => "restart",
-        DeploymentKind::Drill => "drill",
+        DeploymentOutcome::Succeeded => Tone::Good,
+        DeploymentOutcome::RolledBack => Tone::Warn,
+        DeploymentOutcome::Aborted | DeploymentOutcome::Failed => Tone::Bad,
+        DeploymentOutcome::Superseded => Tone::Plain,
     }
 }
 
 /// A finished rollout as a row.
 pub(super) fn deployment(row: &Deployment) -> Result<Row, Failure> {
-    let (word, tone) = outcome(row.outcome);
     let from = row.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
     let cells = vec![
         at(row.ended).into(),
         format!("{}@{}", row.service, row.environment).into(),
         format!("{from}{}", row.to).into(),
-        kind(row.kind).into(),
-        Cell { text: word.to_owned(), tone },
+        row.kind.word().into(),
+        Cell { text: row.outcome.word().to_owned(), tone: tone(row.outcome) },
         span(row.ended.duration_since(row.started)).into(),
         row.rollback.map_or_else(|| "-".to_owned(), span).into(),
         row.author.as_str().into(),

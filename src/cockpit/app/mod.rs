@@ -9,6 +9,7 @@ pub mod dialog;
 mod event;
 pub mod header;
 pub mod hints;
+pub mod history;
 mod input;
 pub mod keymap;
 pub mod keys;
