@@ -24,6 +24,7 @@ pub mod state;
 pub mod strip;
 mod update;
 mod wake;
+pub mod way_back;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;

@@ -278,17 +278,20 @@ pub enum RolloutPanel {
     History,
     /// Commands and how far they came, newest first.
     Receipts,
+    /// How a rollback would go.
+    Plan,
 }
 
 impl RolloutPanel {
     /// All, in the order of Tab.
-    pub const ALL: [RolloutPanel; 6] = [
+    pub const ALL: [RolloutPanel; 7] = [
         RolloutPanel::Instances,
         RolloutPanel::Sets,
         RolloutPanel::Events,
         RolloutPanel::Evidence,
         RolloutPanel::History,
         RolloutPanel::Receipts,
+        RolloutPanel::Plan,
     ];
 }
 
