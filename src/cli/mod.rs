@@ -9,10 +9,12 @@ mod confirm;
 mod contract;
 mod deploy;
 mod doctor;
+mod drill;
 mod failure;
 mod follow;
 mod get;
 pub mod hidden;
+mod history;
 mod hold;
 mod ledger;
 mod links;
@@ -96,6 +98,8 @@ pub enum Command {
     Diff(apply::DiffArgs),
     /// Start a rollout of a stored release.
     Deploy(deploy::DeployArgs),
+    /// Rehearse the way back: roll back and return, and say how long the way back took.
+    Drill(drill::DrillArgs),
     /// Store, list and delete releases; or end a hold: `release H-3`.
     Release(release::ReleaseArgs),
     /// A verb on a rollout or an approval.
@@ -213,6 +217,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Apply(args) => block_on(apply::run(context, &args)),
         Command::Diff(args) => block_on(apply::diff(context, &args)),
         Command::Deploy(args) => block_on(context.with_links(async |links| deploy::run(context, links, &args).await)),
+        Command::Drill(args) => block_on(context.with_links(async |links| drill::run(context, links, &args).await)),
         Command::Release(args) => block_on(context.with_links(async |links| release::run(context, links, &args).await)),
         Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
         Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),

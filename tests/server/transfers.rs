@@ -91,6 +91,7 @@ fn an_artifact_with_another_digest_is_refused_and_not_kept() {
         service: "shop".into(),
         version: version.into(),
         commit: Some("abc".to_owned()),
+        commit_at: None,
         digest: digest.map(str::to_owned),
         artifact: server.artifact("3.0").into(),
     };
