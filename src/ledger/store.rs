@@ -1,6 +1,8 @@
 //! The chain in SQLite.
 
+use super::note::NoteError;
 use super::record::{Fields, GENESIS, Kind, Record, hex};
+use super::signing::TABLES;
 use super::spill::{Spill, Spilled};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -69,6 +71,18 @@ pub enum LedgerError {
         /// Why.
         why: String,
     },
+    /// The key of its checkpoints can't be used.
+    #[error("the ledger's key {} can't be used", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: NoteError,
+    },
+    /// What was signed before and what is there now do not agree: nothing is signed on top of it.
+    #[error("the ledger is not signed any more: {0}; `flightdeck ledger verify` says more")]
+    Unsound(String),
     /// It could not be written; told to each whose record was in the batch.
     #[error("not recorded: {0}")]
     Unwritable(String),
@@ -141,6 +155,7 @@ impl Store {
             begun.execute_batch(&script).map_err(sqlite("create"))?;
             begun.commit().map_err(sqlite("create"))?;
         }
+        connection.execute_batch(TABLES).map_err(sqlite("create"))?;
         drop(opening);
         Ok(Store { connection })
     }
