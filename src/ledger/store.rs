@@ -262,6 +262,27 @@ impl Store {
         Ok(ids)
     }
 
+    /// What was brought in from the spill file since then, oldest first.
+    pub fn spilled_since(&self, at: &str) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq DESC";
+        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query([]).map_err(sqlite("read"))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(sqlite("read"))? {
+            let told = |index, is: &dyn Fn(&str) -> bool| {
+                row.get_ref(index).and_then(|told| Ok(is(told.as_str()?))).map_err(sqlite("read"))
+            };
+            if told(1, &|told| told < at)? {
+                break;
+            }
+            if told(2, &|told| told == Kind::Spilled.word())? {
+                records.push(record(row)?);
+            }
+        }
+        records.reverse();
+        Ok(records)
+    }
+
     fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, LedgerError> {
         let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
         let mut rows = statement.query(params).map_err(sqlite("read"))?;

@@ -1,7 +1,7 @@
 //! The ledger's thread and the handle to it.
 
 use super::presence::{self, Presence};
-use super::record::{Entry, Kind, Record};
+use super::record::{Entry, Record};
 use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
@@ -62,6 +62,7 @@ enum Read {
     Commands(u32),
     About(String),
     Since(String),
+    SpilledSince(String),
 }
 
 /// A command as the ledger knows it.
@@ -88,6 +89,7 @@ pub struct Ledger {
 struct Shared {
     dir: PathBuf,
     /// `None` only while it is being dropped.
+    opened: Timestamp,
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -111,6 +113,7 @@ impl Ledger {
     pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
         let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
         std::fs::create_dir_all(dir).map_err(io("make its folder"))?;
+        let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
         if !spill.is_empty() {
@@ -120,7 +123,7 @@ impl Ledger {
         let thread = std::thread::Builder::new().name("ledger".to_owned());
         let signer = Signer { signing: Signing::new(dir, options.busy), unsigned: 0, since: None };
         let thread = thread.spawn(move || serve(store, spill, signer, &inbox)).map_err(io("start its thread"))?;
-        let shared = Shared { dir: dir.to_owned(), requests: Some(requests), thread: Some(thread) };
+        let shared = Shared { dir: dir.to_owned(), opened, requests: Some(requests), thread: Some(thread) };
         Ok(Ledger { shared: Arc::new(shared) })
     }
 
@@ -184,6 +187,14 @@ impl Ledger {
         Ok(receipts(&self.read(Read::Commands(limit)).await?))
     }
 
+    /// What was brought in from the spill file since then (`None`: since this handle was opened), oldest
+    /// first: kind, moment and reason are in each record's body.
+    pub async fn spilled(&self, since: Option<Timestamp>) -> Result<Vec<Record>, LedgerError> {
+        // Stamps as text sort by the second.
+        let since = since.unwrap_or(self.shared.opened) - jiff::SignedDuration::from_secs(1);
+        self.read(Read::SpilledSince(since.to_string())).await
+    }
+
     /// One command, if it was ever recorded.
     pub async fn receipt(&self, id: &str) -> Result<Option<Known>, LedgerError> {
         Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
@@ -236,15 +247,11 @@ fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
 fn receipts(records: &[Record]) -> Vec<Known> {
     let mut found: Vec<Known> = Vec::new();
     for record in records {
-        let body = match record.kind {
-            Kind::Spilled => record.body.get("data").and_then(|data| data.get("entry")).cloned().unwrap_or_default(),
-            _ => record.body.clone(),
-        };
-        match Entry::read(body) {
-            Ok(Entry::Requested { receipt, before, hub, sources }) => {
+        match record.entry() {
+            Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Ok(Entry::Stage { receipt: id, stage, targets, grade }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
@@ -260,8 +267,12 @@ fn receipts(records: &[Record]) -> Vec<Known> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the ledger is a shell: it stamps its records")]
+fn stamp() -> Timestamp {
+    Timestamp::now()
+}
+
 fn now() -> String {
-    Timestamp::now().to_string()
+    stamp().to_string()
 }
 
 type Waiting = (Draft, bool, oneshot::Sender<Result<Appended, LedgerError>>);
@@ -377,6 +388,7 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
     let ids = match what {
         Read::Newest(limit) => return store.records(*limit),
         Read::About(id) => return store.about(id),
+        Read::SpilledSince(at) => return store.spilled_since(at),
         Read::Unfinished => store.commands(true, u32::MAX)?,
         Read::Commands(limit) => store.commands(false, *limit)?,
         Read::Since(at) => store.asked_since(at)?,

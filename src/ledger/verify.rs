@@ -3,8 +3,9 @@
 use super::checkpoint::Checkpoint;
 use super::merkle::{Frontier, Hash, leaf};
 use super::note::{NoteError, VerifyKey};
-use super::record::{Fields, GENESIS, hex};
+use super::record::{Fields, GENESIS, Kind, hex};
 use super::signing::{has_tables, public_key};
+use super::spill::waiting;
 use super::store::{LEDGER_VERSION, database, number, read_head};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
@@ -21,6 +22,10 @@ pub struct Verified {
     pub checkpoints: u64,
     /// How many records the newest of them covers.
     pub signed: u64,
+    /// How many records came by way of the spill file.
+    pub spilled: u64,
+    /// How many still wait in it.
+    pub waiting: u64,
     /// The public key that they were verified with.
     pub key: Option<String>,
     /// How many records the copy kept elsewhere covers, if one was given.
@@ -38,6 +43,13 @@ impl Verified {
                 self.checkpoints, self.signed
             )),
             _ => lines.push("no checkpoint is signed yet".to_owned()),
+        }
+        if self.spilled + self.waiting > 0 {
+            lines.push(format!(
+                "{} records (kind spilled) came late, by way of the spill file, since the store could not be written; \
+                 {} wait in it",
+                self.spilled, self.waiting
+            ));
         }
         lines.push(match self.witnessed {
             Some(size) => format!("the copy kept elsewhere agrees: records 1 to {size} are those that it was made of"),
@@ -142,6 +154,8 @@ pub fn verify_against(dir: &Path, against: &Against) -> Result<Verified, Broken>
         head: hex(&walked.last),
         checkpoints: notes.len() as u64,
         signed: notes.keys().next_back().copied().unwrap_or(0),
+        spilled: walked.spilled,
+        waiting: waiting(dir).map_err(|error| broken(0, Tamper::Unreadable, format!("the spill file: {error}")))?,
         key: key.map(|key| key.to_string()),
         witnessed: witness.map(|witness| witness.size),
     })
@@ -177,12 +191,13 @@ fn with_source(error: &dyn std::error::Error) -> String {
 struct Walked {
     count: u64,
     last: Hash,
+    spilled: u64,
     /// The root over so many records, for each size that was asked for and is there.
     roots: BTreeMap<u64, Option<Hash>>,
 }
 
 fn walk(connection: &Connection, mut roots: BTreeMap<u64, Option<Hash>>) -> Result<Walked, Broken> {
-    let (mut frontier, mut previous) = (Frontier::default(), GENESIS);
+    let (mut frontier, mut previous, mut spilled) = (Frontier::default(), GENESIS, 0);
     let unreadable = |count: u64| {
         move |why: rusqlite::Error| broken(count + 1, Tamper::Unreadable, format!("it can't be read: {why}"))
     };
@@ -210,11 +225,12 @@ fn walk(connection: &Connection, mut roots: BTreeMap<u64, Option<Hash>>) -> Resu
                        or the one before is another";
             return Err(broken(seq, Tamper::Changed, why));
         }
+        spilled += u64::from(fields.kind == Kind::Spilled.word());
         frontier.push(leaf(&hash));
         note_root(&frontier);
         previous = hash;
     }
-    Ok(Walked { count: frontier.size(), last: previous, roots })
+    Ok(Walked { count: frontier.size(), last: previous, spilled, roots })
 }
 
 fn head(connection: &Connection, walked: &Walked) -> Result<(), Broken> {
