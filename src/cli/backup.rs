@@ -252,7 +252,10 @@ fn check(dir: &Path, found: &[File]) -> Result<Manifest, Failure> {
     let manifest: Manifest =
         serde_json::from_slice(&text).map_err(|error| damaged(format!("its manifest can't be read: {error}")))?;
     if manifest.version > VERSION {
-        let what = format!("the backup is of form {}, this program knows up to {VERSION}", manifest.version);
+        let what = format!(
+            "the backup is of form {}, this program knows up to {VERSION}; nothing was restored",
+            manifest.version
+        );
         return Err(Failure::failed(what).todo("use the newer program"));
     }
     let found: BTreeSet<&File> = found.iter().filter(|file| file.path != MANIFEST).collect();

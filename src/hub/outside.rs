@@ -84,7 +84,7 @@ impl State {
             tracing::warn!(seq = record.seq, subject = %record.subject, "{text}");
             let Some(Entry::Requested { receipt, .. }) = record.entry() else { continue };
             let Some(run) = subject_run(&receipt.command.subject).cloned() else { continue };
-            let text = format!("{} by {}: {text}", receipt.command.action.label(), receipt.actor.name);
+            let text = format!("{} by {}: {text}", receipt.command.action.name(), receipt.actor.name);
             let id = format!("spilled-{}", record.seq);
             let note = Note { id, run, at: record.at, who: "ledger".to_owned(), text: sanitize_line(&text) };
             let scope = self.own();

@@ -1,0 +1,1 @@
+//! What is hostile: strings and bytes.
