@@ -169,7 +169,7 @@ pub fn print_lines<S: AsRef<str>>(lines: &[S]) -> Result<(), Failure> {
 /// Says something to the person. Where nobody can hear it, nothing is lost but words.
 pub fn say(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{text}"));
+    drop(writeln!(stderr, "{}", sanitize(text)));
 }
 
 #[cfg(test)]

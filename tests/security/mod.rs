@@ -1,1 +1,4 @@
 //! What is hostile: strings and bytes.
+
+mod output;
+mod strings;
