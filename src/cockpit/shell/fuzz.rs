@@ -93,6 +93,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         .collect(),
         barred: std::sync::Arc::default(),
         managed_by: None,
+        way_back: None,
     }))
 }
 
