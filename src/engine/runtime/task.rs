@@ -167,6 +167,7 @@ impl EngineTask {
     /// Does time matter to anything?
     fn busy(&self) -> bool {
         self.unsaved
+            || core::soaking(&self.state)
             || self.state.slots.values().any(|slot| {
                 let routing = &slot.routing;
                 slot.active().is_some()
