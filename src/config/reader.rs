@@ -201,6 +201,21 @@ impl<'d> Value<'d> {
         Some(Table { entries, span: self.key_span.clone(), path: self.path.clone(), report: self.report })
     }
 
+    /// Is it a table? Not noted if not.
+    pub(super) fn is_table(&self) -> bool {
+        self.node.is_table()
+    }
+
+    /// Is it text? Not noted if not.
+    pub(super) fn is_text(&self) -> bool {
+        self.node.is_str()
+    }
+
+    /// Is it text that holds this?
+    pub(super) fn says(&self, part: &str) -> bool {
+        self.node.as_str().is_some_and(|text| text.contains(part))
+    }
+
     /// The elements of a list.
     pub(super) fn list(&self, expected: &str) -> Option<Vec<Value<'d>>> {
         if !self.node.is_array() {

@@ -96,7 +96,7 @@ impl Rig {
     }
 
     /// The next report; drains are answered at once, as by a proxy without requests.
-    async fn report(&mut self) -> Report {
+    async fn report(&mut self) -> (String, InstanceEvent) {
         let deadline = tokio::time::sleep(Duration::from_secs(20));
         tokio::pin!(deadline);
         loop {
@@ -104,7 +104,10 @@ impl Rig {
                 report = self.reports.recv() => {
                     let report = report.unwrap();
                     self.room.heard(&report);
-                    return report;
+                    match report {
+                        Report::Instance { id, event } => return (id, event),
+                        Report::Job { .. } => panic!("{report:?} of no hook"),
+                    }
                 }
                 Some(drain) = self.drains.recv() => drain.done.send(()).unwrap(),
                 () = &mut deadline => panic!("no report came"),
@@ -113,7 +116,7 @@ impl Rig {
     }
 
     async fn event(&mut self) -> InstanceEvent {
-        self.report().await.event
+        self.report().await.1
     }
 
     async fn started(&mut self) -> Identity {
@@ -246,9 +249,9 @@ async fn a_port_in_use_is_not_given_and_none_left_is_said() {
     }
     rig.room.start(rig.launch("i-2", &[]));
     let failed = loop {
-        let report = rig.report().await;
-        if report.instance == "i-2" {
-            break report.event;
+        let (id, event) = rig.report().await;
+        if id == "i-2" {
+            break event;
         }
     };
     let why = format!("no free port in {}–{}", range.start(), range.end());
@@ -367,9 +370,9 @@ async fn after_a_restart_each_process_is_adopted_or_its_end_is_told_and_none_is_
     rig.room.adopt("i-3");
     let mut told = BTreeMap::new();
     while told.len() < 3 {
-        let report = rig.report().await;
-        if !matches!(report.event, InstanceEvent::Ready | InstanceEvent::Unhealthy { .. }) {
-            told.insert(report.instance, report.event);
+        let (id, event) = rig.report().await;
+        if !matches!(event, InstanceEvent::Ready | InstanceEvent::Unhealthy { .. }) {
+            told.insert(id, event);
         }
     }
     let (pid, address) = before[0];

@@ -1,6 +1,7 @@
 //! Real processes under real shims.
 
 pub mod instances;
+mod jobs;
 mod shim;
 
 use flightdeck::engine::process::client::end_leftovers;
@@ -71,6 +72,7 @@ pub fn spec(instance: &str, program: &Path, args: &[&str], cwd: &Path) -> ShimSp
         cwd: cwd.into(),
         log: LogLimits::default(),
         keep: false,
+        once: false,
     }
 }
 

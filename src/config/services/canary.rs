@@ -1,33 +1,33 @@
-//! The plan of a canary and the limits that it is judged by.
+//! The steps of a plan and the limits that it is judged by.
 
+use super::hooks::{self, Named};
 use super::{MILLISECOND, SECOND, or};
 use crate::config::error::nearest;
 use crate::config::reader::{Value, quoted};
 use crate::model::{AnalysisTemplate, Metric, MetricLimit, Missing, Ppm, Step};
 use jiff::SignedDuration;
 
-/// What `[service.X.in.Y.canary]` says.
+/// The kinds of steps, the first not everywhere.
+const STEPS: [&str; 5] = ["set_weight", "pause", "analysis", "approval", "hook"];
+
+/// The steps of a plan, and the hooks that stand among them.
 #[derive(Default)]
-pub(super) struct Plan {
+pub(super) struct Steps<'d> {
     pub(super) steps: Vec<Step>,
-    pub(super) background: Option<String>,
+    pub(super) hooks: Vec<Named<'d>>,
 }
 
-/// The kinds of steps.
-const STEPS: [&str; 4] = ["set_weight", "pause", "analysis", "approval"];
-
-pub(super) fn plan(value: &Value<'_>, analyses: &[&str]) -> Option<Plan> {
-    let table = value.table(&["steps", "background_analysis"])?;
-    let steps = or(&table, "steps", Vec::new(), |value| {
-        let all: Vec<_> = value.list("a list of steps")?.iter().map(|step| self::step(step, analyses)).collect();
-        all.into_iter().collect()
-    });
-    let background = or(&table, "background_analysis", None, |value| template(&value, analyses).map(Some));
-    Some(Plan { steps: steps?, background: background? })
+/// Reads a list of steps, with weights or without.
+pub(super) fn steps<'d>(value: &Value<'d>, analyses: &[&str], weights: bool) -> Option<Steps<'d>> {
+    let mut hooks = Vec::new();
+    let kinds = if weights { &STEPS[..] } else { STEPS.get(1..).unwrap_or_default() };
+    let all: Vec<_> =
+        value.list("a list of steps")?.iter().map(|value| step(value, kinds, analyses, &mut hooks)).collect();
+    Some(Steps { steps: all.into_iter().collect::<Option<_>>()?, hooks })
 }
 
 /// A name of an analysis that the file has.
-fn template(value: &Value<'_>, analyses: &[&str]) -> Option<String> {
+pub(super) fn template(value: &Value<'_>, analyses: &[&str]) -> Option<String> {
     let name = value.text("the name of an analysis")?;
     let there = analyses.contains(&name);
     if !there {
@@ -37,20 +37,24 @@ fn template(value: &Value<'_>, analyses: &[&str]) -> Option<String> {
     there.then(|| name.to_owned())
 }
 
-fn step(value: &Value<'_>, analyses: &[&str]) -> Option<Step> {
-    let table = value.table(&STEPS)?;
-    let mut entries = table.entries().filter(|(name, _)| STEPS.contains(name));
+fn step<'d>(value: &Value<'d>, kinds: &[&str], analyses: &[&str], hooks: &mut Vec<Named<'d>>) -> Option<Step> {
+    let table = value.table(kinds)?;
+    let mut entries = table.entries().filter(|(name, _)| kinds.contains(name));
     let (Some((name, content)), None) = (entries.next(), entries.next()) else {
-        table.wrong(&format!(
-            "expected one of set_weight, pause, analysis or approval in a step, found {}",
-            table.len()
-        ));
+        let (last, first) = kinds.split_last()?;
+        table.wrong(&format!("expected one of {} or {last} in a step, found {}", first.join(", "), table.len()));
         return None;
     };
     match name {
         "set_weight" => weight(&content),
         "pause" => pause(&content),
         "analysis" => judge(&content, analyses),
+        "hook" => {
+            let hook = hooks::inline(&content)?;
+            let name = hook.spec.name.clone();
+            hooks.push(hook);
+            Some(Step::Hook { name })
+        }
         _ => approval(&content),
     }
 }

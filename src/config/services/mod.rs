@@ -1,18 +1,24 @@
 //! `flightdeck.toml`: what a person wants to run.
 
 mod canary;
+mod hooks;
+mod placement;
+mod relations;
+mod strategy;
+#[cfg(test)]
+mod strategy_tests;
 #[cfg(test)]
 mod tests;
 
 use super::error::{ConfigError, nearest};
 use super::reader::{Report, Table, Value, alternatives, document, quoted};
 use crate::model::{
-    AnalysisTemplate, Concurrency, EnvironmentName, EnvironmentSpec, HealthSpec, Placement, ServiceName, ServiceSpec,
-    Spec, StopSpec, Strategy, Tier,
+    AnalysisTemplate, EnvironmentName, EnvironmentSpec, HealthSpec, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
 };
 use jiff::SignedDuration;
+use placement::Listener;
+use relations::Relations;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -21,8 +27,6 @@ use toml::de::DeTable;
 const PLACEHOLDERS: [&str; 4] = ["port", "instance", "version", "environment"];
 /// How an instance may be told to end.
 const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
-/// Instances of one pool at most; a slip of the finger should not start ten thousand processes.
-const MOST_REPLICAS: u32 = 100;
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -42,6 +46,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Spec, ConfigError> {
 /// What the parts of a file need to know of each other.
 struct Known<'d> {
     environments: Vec<&'d str>,
+    services: Vec<&'d str>,
     analyses: Vec<&'d str>,
     folder: Option<&'d Path>,
 }
@@ -56,14 +61,17 @@ fn spec<'d>(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, path: &'
     };
     let known = Known {
         environments: names(&environments),
+        services: names(&services),
         analyses: names(&analyses),
         folder: path.parent().filter(|_| path.is_absolute()),
     };
-    let environments = each(environments?, |value| environment(&value));
-    let analyses = each(analyses?, |value| canary::analysis(&value));
+    let mut relations = Relations::default();
+    let environments = each(environments?, |name, value| environment(name, &value, &known, &mut relations));
+    let analyses = each(analyses?, |_, value| canary::analysis(&value));
     let mut listeners = Vec::new();
-    let services = each(services?, |value| service(&value, &known, &mut listeners));
-    clashes(&listeners);
+    let services = each(services?, |name, value| service(name, &value, &known, &mut listeners, &mut relations));
+    placement::clashes(&listeners);
+    relations.check();
     Some(Spec {
         environments: environments?.into_iter().map(|(name, value)| (EnvironmentName(name), value)).collect(),
         services: services?.into_iter().map(|(name, value)| (ServiceName(name), value)).collect(),
@@ -74,24 +82,24 @@ fn spec<'d>(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, path: &'
 /// Reads every entry, so that all problems are noted; `None` if one of them is wrong.
 fn each<'d, T>(
     section: Vec<(&'d str, Value<'d>)>,
-    mut read: impl FnMut(Value<'d>) -> Option<T>,
+    mut read: impl FnMut(&'d str, Value<'d>) -> Option<T>,
 ) -> Option<Vec<(String, T)>> {
     let all: Vec<_> = section
         .into_iter()
         .map(|(name, value)| {
             let named = is_name(name);
             if !named {
-                value.wrong_key(
-                    "expected a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or \
-                     digit, at most 63 characters",
-                    None,
-                );
+                value.wrong_key(&format!("expected {NAME}"), None);
             }
-            read(value).filter(|_| named).map(|value| (name.to_owned(), value))
+            read(name, value).filter(|_| named).map(|value| (name.to_owned(), value))
         })
         .collect();
     all.into_iter().collect()
 }
+
+/// What [`is_name`] asks for.
+const NAME: &str =
+    "a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or digit, at most 63 characters";
 
 /// Names become parts of paths, labels and `service@environment`.
 fn is_name(name: &str) -> bool {
@@ -104,54 +112,77 @@ fn or<'d, T>(table: &Table<'d>, key: &str, default: T, read: impl FnOnce(Value<'
     table.get(key).map_or(Some(default), read)
 }
 
-fn environment(value: &Value<'_>) -> Option<EnvironmentSpec> {
-    let table = value.table(&["order", "tier", "concurrent_rollouts", "allow_self"])?;
+fn environment<'d>(
+    name: &'d str,
+    value: &Value<'d>,
+    known: &Known<'d>,
+    relations: &mut Relations<'d>,
+) -> Option<EnvironmentSpec> {
+    let table = value.table(&["order", "tier", "concurrent_rollouts", "allow_self", "promote_from", "soak"])?;
     let order = or(&table, "order", 0, |value| value.count(0..=1000));
     let tier = or(&table, "tier", Tier::default(), |value| {
         value.word(&[("low", Tier::Low), ("standard", Tier::Standard), ("critical", Tier::Critical)])
     });
     let concurrent = or(&table, "concurrent_rollouts", None, |value| value.count(1..=1000).map(Some));
     let allow_self = or(&table, "allow_self", false, |value| value.flag());
+    let promote_from = or(&table, "promote_from", None, |value| {
+        relations::one_of("environment", &value, &known.environments)
+            .inspect(|from| relations.promotes(name, from, value))
+            .map(Some)
+    });
+    let soak = or(&table, "soak", SignedDuration::ZERO, |value| value.duration(SignedDuration::ZERO));
+    if let Some(soak) = table.get("soak").filter(|_| table.get("promote_from").is_none()) {
+        soak.wrong_key(
+            "expected promote_from beside it: nothing soaks in an environment that nothing comes from",
+            None,
+        );
+        return None;
+    }
+    relations.order(name, order);
     Some(EnvironmentSpec {
         order: order?,
         tier: tier?,
         concurrent_rollouts: concurrent?,
         allow_self: allow_self?,
-        promote_from: None,
-        soak: SignedDuration::ZERO,
+        promote_from: promote_from?.map(EnvironmentName::from),
+        soak: soak?,
     })
 }
 
-/// A listener, for the search for clashes.
-struct Listener<'d> {
-    value: Value<'d>,
-    address: SocketAddr,
-}
-
-fn service<'d>(value: &Value<'d>, known: &Known<'_>, listeners: &mut Vec<Listener<'d>>) -> Option<ServiceSpec> {
-    let table = value.table(&["run", "env", "secrets", "health", "stop", "in"])?;
+fn service<'d>(
+    name: &'d str,
+    value: &Value<'d>,
+    known: &Known<'d>,
+    listeners: &mut Vec<Listener<'d>>,
+    relations: &mut Relations<'d>,
+) -> Option<ServiceSpec> {
+    let table = value.table(&["run", "env", "secrets", "health", "stop", "depends_on", "migration", "in"])?;
     let expected = "a list of texts such as [\"bin/app\", \"--port\", \"{port}\"]";
-    let run = table.need("run", expected).and_then(|value| command(&value, expected));
+    let run = table.need("run", expected).and_then(|value| command(&value, expected, &PLACEHOLDERS));
     let env = or(&table, "env", BTreeMap::new(), |value| variables(&value));
     let secrets = or(&table, "secrets", BTreeMap::new(), |value| secrets(&value, &table, known));
     let health = table.need("health", "a table such as { path = \"/healthz\" }").and_then(|value| health(&value));
     let default = StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) };
     let stop = or(&table, "stop", default, |value| stop(&value));
-    let placements = table
-        .need("in", "at least one table such as [service.NAME.in.production]")
-        .and_then(|value| placements(&value, known, listeners));
+    let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
+    let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
+    let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
+        relations.runs_in(name, &value);
+        placement::placements(&value, known, migrations.as_deref().unwrap_or_default(), listeners)
+    });
+    migrations?;
     Some(ServiceSpec {
         run: run?,
         env: env?,
         secrets: secrets?,
         health: health?,
         stop: stop?,
-        depends_on: Vec::new(),
+        depends_on: depends_on?,
         placements: placements?,
     })
 }
 
-fn command(value: &Value<'_>, expected: &str) -> Option<Vec<String>> {
+fn command(value: &Value<'_>, expected: &str, placeholders: &[&str]) -> Option<Vec<String>> {
     let words: Option<Vec<_>> =
         value.list(expected)?.iter().map(|word| word.text("text").map(|text| (word.clone(), text))).collect();
     let words = words?;
@@ -163,7 +194,7 @@ fn command(value: &Value<'_>, expected: &str) -> Option<Vec<String>> {
     for (word, text) in &words {
         for name in text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name) {
             // Braces that look like none of ours belong to the program.
-            if let Some(meant) = nearest(name, PLACEHOLDERS).filter(|meant| *meant != name) {
+            if let Some(meant) = nearest(name, placeholders.iter().copied()).filter(|meant| *meant != name) {
                 word.wrong(&format!("unknown placeholder {{{name}}}"), Some(format!("{{{meant}}}")));
                 fine = false;
             }
@@ -254,90 +285,4 @@ fn stop(value: &Value<'_>) -> Option<StopSpec> {
     });
     let grace = or(&table, "grace", SignedDuration::from_secs(10), |value| value.duration(SignedDuration::ZERO));
     Some(StopSpec { signal: signal?.to_owned(), grace: grace? })
-}
-
-fn placements<'d>(
-    value: &Value<'d>,
-    known: &Known<'_>,
-    listeners: &mut Vec<Listener<'d>>,
-) -> Option<BTreeMap<EnvironmentName, Placement>> {
-    let table = value.map()?;
-    if table.len() == 0 {
-        value.wrong("expected at least one environment, found none", None);
-        return None;
-    }
-    let all: Vec<_> = table
-        .entries()
-        .map(|(name, value)| {
-            let there = known.environments.contains(&name);
-            if !there {
-                let meant = nearest(name, known.environments.iter().copied()).map(quoted);
-                value.wrong_key(
-                    &format!("expected an environment of this file, but there is no [environment.{name}]"),
-                    meant,
-                );
-            }
-            placement(&value, known, listeners)
-                .filter(|_| there)
-                .map(|placement| (EnvironmentName::from(name), placement))
-        })
-        .collect();
-    all.into_iter().collect()
-}
-
-fn placement<'d>(value: &Value<'d>, known: &Known<'_>, listeners: &mut Vec<Listener<'d>>) -> Option<Placement> {
-    let table = value.table(&["listen", "replicas", "progress_deadline", "keep_warm", "concurrency", "canary"])?;
-    let listen =
-        table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| listen(value, listeners));
-    let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
-    let deadline = or(&table, "progress_deadline", SignedDuration::from_mins(2), |value| value.duration(SECOND));
-    let warm = or(&table, "keep_warm", SignedDuration::from_mins(10), |value| value.duration(SignedDuration::ZERO));
-    let concurrency = or(&table, "concurrency", Concurrency::default(), |value| {
-        value.word(&[("supersede", Concurrency::Supersede), ("queue", Concurrency::Queue)])
-    });
-    let plan = or(&table, "canary", canary::Plan::default(), |value| canary::plan(&value, &known.analyses));
-    let plan = plan?;
-    Some(Placement {
-        listen: listen?,
-        replicas: replicas?,
-        progress_deadline: deadline?,
-        keep_warm: warm?,
-        concurrency: concurrency?,
-        strategy: Strategy::Canary,
-        steps: plan.steps.into(),
-        background_analysis: plan.background,
-        preview: None,
-        sticky: None,
-        hooks: std::sync::Arc::default(),
-        rto: None,
-    })
-}
-
-fn listen<'d>(value: Value<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<SocketAddr> {
-    let expected = "an address and port such as \"127.0.0.1:8080\"";
-    let text = value.text(expected)?;
-    let Some(address) = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
-        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).filter(|port| *port != 0);
-        let local = text.starts_with(':') || text.starts_with("localhost:") || !text.contains(':');
-        value.expected(expected, port.filter(|_| local).map(|port| format!("\"127.0.0.1:{port}\"")));
-        return None;
-    };
-    listeners.push(Listener { value, address });
-    Some(address)
-}
-
-/// Notes listeners that can't be open at the same time.
-fn clashes(listeners: &[Listener<'_>]) {
-    for (index, listener) in listeners.iter().enumerate() {
-        let (earlier, _) = listeners.split_at(index);
-        if let Some(other) = earlier.iter().find(|other| clash(other.address, listener.address)) {
-            listener.value.expected(&format!("an address that {} does not use", other.value.path), None);
-        }
-    }
-}
-
-/// `[::]` takes IPv4 as well on Linux unless told otherwise.
-fn clash(a: SocketAddr, b: SocketAddr) -> bool {
-    let covers = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
-    a.port() == b.port() && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Metric, Missing, Ppm, Step};
+use crate::model::{Concurrency, Metric, Missing, Ppm, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -35,6 +35,8 @@ fn the_example_says_what_it_means() {
     assert_eq!(
         *placement.steps,
         [
+            Step::Hook { name: "2026-07-add-vouchers".into() },
+            Step::Hook { name: "announce".into() },
             Step::SetWeight(Ppm::percent(5)),
             Step::Pause { duration: Some(SignedDuration::from_mins(1)) },
             Step::Analysis { name: "golden".into(), duration: SignedDuration::from_mins(2) },
@@ -45,6 +47,8 @@ fn the_example_says_what_it_means() {
             },
             Step::SetWeight(Ppm::percent(50)),
             Step::Analysis { name: "golden".into(), duration: SignedDuration::from_mins(5) },
+            Step::SetWeight(Ppm::ALL),
+            Step::Hook { name: "smoke".into() },
         ]
     );
     let golden = &spec.analyses["golden"];
@@ -86,7 +90,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\"]",
@@ -196,12 +200,12 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             last,
             "listen = \"127.0.0.1:8080\"\ncanary.steps = [{ set_wait = 5 }]",
-            "flightdeck.toml:7:19: service.shop.in.production.canary.steps[0].set_wait: unknown key, expected \"set_weight\", \"pause\", \"analysis\" or \"approval\"; did you mean \"set_weight\"?",
+            "flightdeck.toml:7:19: service.shop.in.production.canary.steps[0].set_wait: unknown key, expected \"set_weight\", \"pause\", \"analysis\", \"approval\" or \"hook\"; did you mean \"set_weight\"?",
         ),
         (
             last,
             "listen = \"127.0.0.1:8080\"\ncanary.steps = [{}]",
-            "flightdeck.toml:7:17: service.shop.in.production.canary.steps[0]: expected one of set_weight, pause, analysis or approval in a step, found 0",
+            "flightdeck.toml:7:17: service.shop.in.production.canary.steps[0]: expected one of set_weight, pause, analysis, approval or hook in a step, found 0",
         ),
         (
             last,

@@ -1,11 +1,14 @@
 //! Which process is it? A pid alone is no identity: the kernel gives it to another process later.
 //! Pid, start time (`/proc/PID/stat`, field 22, clock ticks since boot) and boot id together are.
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A process that can be told from every other one that had or will have its pid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,16 @@ impl Identity {
     pub fn lives(&self) -> bool {
         boot_id().is_ok_and(|boot| boot == self.boot_id)
             && stat(self.pid).is_ok_and(|stat| stat.start_time == self.start_time && !stat.dead)
+    }
+
+    /// For how long it has been there, running or not; time that the machine slept included. A jump
+    /// of the wall clock changes nothing.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let now = clock_gettime(ClockId::Boottime);
+        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs().try_into().unwrap_or_default());
+        let ticks = clock_ticks_per_second().max(1);
+        now.saturating_sub(Duration::from_millis(self.start_time.saturating_mul(1000) / ticks))
     }
 
     /// A descriptor of this very process, or `None` if it is gone. The identity is checked after the
@@ -101,6 +114,14 @@ mod tests {
         }
         assert!(parse_stat("12 (cat) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20").unwrap().dead);
         assert!(parse_stat("12 (cat) S 1 2").is_none());
+    }
+
+    #[test]
+    fn a_process_is_as_old_as_the_kernel_says() {
+        let me = Identity::mine().unwrap();
+        assert!(me.age() < Duration::from_hours(1), "{:?}", me.age());
+        assert!(Identity { start_time: 0, ..me.clone() }.age() > me.age());
+        assert_eq!(Identity { start_time: u64::MAX, ..me }.age(), Duration::ZERO);
     }
 
     #[test]

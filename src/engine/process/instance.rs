@@ -5,7 +5,7 @@ use super::health::{Health, Verdict};
 use super::launch::{ROOT_DIR, StartError, address, prepare};
 use super::log;
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, Status};
-use crate::engine::core::{InstanceEvent, InstanceId, Launch};
+use crate::engine::core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use crate::engine::store::Store;
 use crate::model::{StopSpec, sanitize_line};
 use serde::{Deserialize, Serialize};
@@ -49,13 +49,32 @@ impl Context {
     }
 }
 
-/// Something happened to an instance.
+/// What the engine's loop is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// To which.
-    pub instance: InstanceId,
-    /// What.
-    pub event: InstanceEvent,
+pub enum Report {
+    /// Something happened to an instance.
+    Instance {
+        /// To which.
+        id: InstanceId,
+        /// What.
+        event: InstanceEvent,
+    },
+    /// Something happened to a hook's run.
+    Job {
+        /// To which.
+        id: JobId,
+        /// What.
+        event: JobEvent,
+    },
+}
+
+impl From<Report> for Input {
+    fn from(report: Report) -> Input {
+        match report {
+            Report::Instance { id, event } => Input::Instance { id, event },
+            Report::Job { id, event } => Input::Job { id, event },
+        }
+    }
 }
 
 /// "Wait until this one has no request in flight": answered (or dropped) then, or at the bound.
@@ -134,7 +153,7 @@ struct Running {
 impl Instance {
     fn report(&self, event: InstanceEvent) {
         // Without a loop there is nobody to tell: the server is on its way out.
-        let _ = self.context.reports.send(Report { instance: self.id.clone(), event });
+        let _ = self.context.reports.send(Report::Instance { id: self.id.clone(), event });
     }
 
     async fn start(&mut self, launch: Launch, port: u16) {

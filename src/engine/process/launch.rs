@@ -2,7 +2,7 @@
 
 use super::LogLimits;
 use super::wire::{SHIM_WIRE, ShimSpec};
-use crate::engine::core::Launch;
+use crate::engine::core::{JobLaunch, Launch};
 use crate::engine::store::Store;
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,9 +46,38 @@ pub struct Prepared {
     pub secrets: BTreeMap<String, String>,
 }
 
+/// What is to run, of an instance or of a hook.
+struct Wanted<'a> {
+    id: &'a str,
+    attempt: u32,
+    digest: &'a str,
+    run: &'a [String],
+    env: &'a BTreeMap<String, String>,
+    secrets: &'a BTreeMap<String, String>,
+    once: bool,
+}
+
 /// Verifies and unpacks the artifact, finds the program, fills in the placeholders, reads the
 /// secrets. Blocks.
 pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path) -> Result<Prepared, StartError> {
+    let Launch { instance: id, attempt, digest, run, env, secrets, .. } = launch;
+    let wanted = Wanted { id, attempt: *attempt, digest, run, env, secrets, once: false };
+    prepared(&wanted, dir, store, |name| of_instance(name, launch, port, exe))
+}
+
+/// The same for a hook. Blocks.
+pub fn prepare_job(launch: &JobLaunch, dir: &Path, store: &Store, exe: &Path) -> Result<Prepared, StartError> {
+    let JobLaunch { job: id, digest, run, env, secrets, .. } = launch;
+    let wanted = Wanted { id, attempt: 0, digest, run, env, secrets, once: true };
+    prepared(&wanted, dir, store, |name| of_job(name, launch, exe))
+}
+
+fn prepared(
+    wanted: &Wanted<'_>,
+    dir: &Path,
+    store: &Store,
+    named: impl Fn(&str) -> Option<String>,
+) -> Result<Prepared, StartError> {
     let root = dir.join(ROOT_DIR);
     let passing = |step: &str| {
         let step = step.to_owned();
@@ -61,50 +90,61 @@ pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path
         _ => {}
     }
     store
-        .unpack(&launch.digest, &root)
+        .unpack(wanted.digest, &root)
         .map_err(|error| StartError { why: error.sentence(), permanent: error.permanent() })?;
     let root = root.canonicalize().map_err(passing("find the unpacked artifact"))?;
-    let fill = |text: &String| fill(text, launch, port, exe);
-    let mut words = launch.run.iter().map(fill);
-    let program = words.next().ok_or_else(|| StartError::permanent("the service's run is empty"))?;
+    let mut words = wanted.run.iter().map(|word| fill(word, &named));
+    let program = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
     let program = program_path(&program, &root)?;
-    let secrets = launch
+    let secrets = wanted
         .secrets
         .iter()
         .map(|(name, from)| Ok((name.clone(), secret(name, from)?)))
         .collect::<Result<_, StartError>>()?;
     let spec = ShimSpec {
         wire: SHIM_WIRE,
-        instance: launch.instance.clone(),
-        attempt: launch.attempt,
+        instance: wanted.id.to_owned(),
+        attempt: wanted.attempt,
         program,
         args: words.collect(),
-        env: launch.env.iter().map(|(name, value)| (name.clone(), fill(value))).collect(),
+        env: wanted.env.iter().map(|(name, value)| (name.clone(), fill(value, &named))).collect(),
         cwd: root,
         log: LogLimits::default(),
         keep: false,
+        once: wanted.once,
     };
     Ok(Prepared { spec, secrets })
 }
 
+fn of_instance(name: &str, launch: &Launch, port: u16, exe: &Path) -> Option<String> {
+    Some(match name {
+        "port" => port.to_string(),
+        "instance" => launch.instance.clone(),
+        "version" => launch.version.0.clone(),
+        "environment" => launch.slot.environment.0.clone(),
+        "flightdeck" => exe.display().to_string(),
+        _ => return None,
+    })
+}
+
+fn of_job(name: &str, launch: &JobLaunch, exe: &Path) -> Option<String> {
+    Some(match name {
+        "version" => launch.version.0.clone(),
+        "environment" => launch.slot.environment.0.clone(),
+        "listen" => launch.listen.to_string(),
+        "preview" => launch.preview.map(|address| address.to_string()).unwrap_or_default(),
+        "flightdeck" => exe.display().to_string(),
+        _ => return None,
+    })
+}
+
 /// One pass, so that a filled-in value is never taken for a placeholder.
-fn fill(text: &str, launch: &Launch, port: u16, exe: &Path) -> String {
+fn fill(text: &str, named: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
-        let filled = after.split_once('}').and_then(|(name, after)| {
-            let value = match name {
-                "port" => port.to_string(),
-                "instance" => launch.instance.clone(),
-                "version" => launch.version.0.clone(),
-                "environment" => launch.slot.environment.0.clone(),
-                "flightdeck" => exe.display().to_string(),
-                _ => return None,
-            };
-            Some((value, after))
-        });
-        if let Some((value, after)) = filled {
+        if let Some((value, after)) = after.split_once('}').and_then(|(name, after)| Some((named(name)?, after))) {
             out.push_str(&value);
             rest = after;
         } else {
@@ -199,8 +239,31 @@ mod tests {
             ("{\"json\": {port}}", "{\"json\": 8100}"),
             ("{unknown} {", "{unknown} {"),
         ] {
-            assert_eq!(fill(given, &launch(), 8100, Path::new("/opt/flightdeck")), expected);
+            let named = |name: &str| of_instance(name, &launch(), 8100, Path::new("/opt/flightdeck"));
+            assert_eq!(fill(given, named), expected);
         }
+    }
+
+    #[test]
+    fn a_hook_is_told_where_users_and_the_preview_are() {
+        let mut launch = JobLaunch {
+            job: "J-1".into(),
+            slot: SlotKey { service: "shop".into(), environment: "dev".into() },
+            hook: "smoke".into(),
+            version: "1.2".into(),
+            digest: String::new(),
+            run: Vec::new(),
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            listen: ([127, 0, 0, 1], 80).into(),
+            preview: Some(([127, 0, 0, 1], 81).into()),
+            timeout: SignedDuration::from_secs(1),
+        };
+        let text = "{version} {environment} {listen} {preview} {flightdeck} {port}";
+        let filled = |launch: &JobLaunch| fill(text, |name| of_job(name, launch, Path::new("/fd")));
+        assert_eq!(filled(&launch), "1.2 dev 127.0.0.1:80 127.0.0.1:81 /fd {port}");
+        launch.preview = None;
+        assert_eq!(filled(&launch), "1.2 dev 127.0.0.1:80  /fd {port}");
     }
 
     #[test]

@@ -8,13 +8,18 @@
 //! An instance's directory holds `spec.json` (what the shim runs), `record.json` (what the server
 //! needs to adopt it), `state.json` (who runs: pid and start time), `shim.sock`, `shim.lock`,
 //! `root/` (the unpacked artifact) and `log/`.
+//!
+//! A hook's run is a [`job`]: the same, with `job.json` for `record.json`, and `begun` from the moment
+//! on that it may have done something.
 
 pub mod client;
 pub mod health;
 pub mod identity;
 pub mod instance;
+pub mod job;
 pub mod launch;
 pub mod log;
+pub mod mask;
 pub mod room;
 pub mod shim;
 pub mod wire;

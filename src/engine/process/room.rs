@@ -1,15 +1,16 @@
-//! All instances: a task for each, and the ports.
+//! All instances and hooks: a task for each, and the ports.
 
 use super::instance::{Context, Order, Report, record, supervise};
+use super::job::{self, JobOrder};
 use super::launch::free_port;
 use super::log;
 use super::wire::LOG_DIR;
-use crate::engine::core::{InstanceEvent, InstanceId, Launch};
+use crate::engine::core::{InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, JobLaunch, Launch};
 use crate::model::{StopSpec, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -21,6 +22,7 @@ pub struct Room {
     ports: RangeInclusive<u16>,
     last_port: Option<u16>,
     instances: BTreeMap<InstanceId, Supervised>,
+    jobs: BTreeMap<JobId, UnboundedSender<JobOrder>>,
     tasks: JoinSet<()>,
 }
 
@@ -39,16 +41,26 @@ impl Room {
             ports,
             last_port: None,
             instances: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             tasks: JoinSet::new(),
         })
     }
 
     /// Every instance that has a directory with a record.
     pub fn recorded(&self) -> io::Result<Vec<InstanceId>> {
+        self.dirs(|dir| record(dir).is_some())
+    }
+
+    /// Every hook's run that has a directory.
+    pub fn recorded_jobs(&self) -> io::Result<Vec<JobId>> {
+        self.dirs(job::is_job)
+    }
+
+    fn dirs(&self, wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         for dir in std::fs::read_dir(&self.context.instances)? {
             let dir = dir?;
-            if record(&dir.path()).is_some() {
+            if wanted(&dir.path()) {
                 found.extend(dir.file_name().into_string());
             }
         }
@@ -86,12 +98,12 @@ impl Room {
         self.order(&id, Some(port), Order::Start(Box::new(launch), port));
     }
 
-    fn failed(&self, instance: InstanceId, why: &str, permanent: bool) {
-        // Only a loop that is gone can't hear it.
-        let _ = self
-            .context
-            .reports
-            .send(Report { instance, event: InstanceEvent::StartFailed { why: sanitize_line(why), permanent } });
+    fn failed(&self, id: InstanceId, why: &str, permanent: bool) {
+        self.report(Report::Instance { id, event: InstanceEvent::StartFailed { why: sanitize_line(why), permanent } });
+    }
+
+    fn report(&self, report: Report) {
+        let _ = self.context.reports.send(report); // only a loop that is gone can't hear it
     }
 
     /// Takes over an instance that was started before the server.
@@ -110,16 +122,55 @@ impl Room {
         }
     }
 
+    fn order_job(&mut self, id: &str, order: JobOrder) {
+        self.tasks.try_join_next();
+        let orders = self.jobs.entry(id.to_owned()).or_insert_with(|| {
+            let (orders, receiver) = unbounded_channel();
+            self.tasks.spawn(job::supervise(self.context.clone(), id.to_owned(), receiver));
+            orders
+        });
+        let _ = orders.send(order); // its task ends only after it was told to
+    }
+
+    /// Runs a hook, unless it was begun before: then its end is waited for or told.
+    pub fn run(&mut self, launch: JobLaunch) {
+        let id = launch.job.clone();
+        if plain_name(&id) {
+            return self.order_job(&id, JobOrder::Run(Box::new(launch)));
+        }
+        let how = JobEnd::NotStarted(sanitize_line(&format!("{id:?} is no name of a directory")));
+        self.report(Report::Job { id, event: JobEvent::Ended { how, output: Vec::new() } });
+    }
+
+    /// Kills what is left of a hook's run and removes its files; answered by `Gone`, also if there is
+    /// nothing.
+    pub fn end_job(&mut self, id: &str) {
+        if plain_name(id) {
+            return self.order_job(id, JobOrder::End);
+        }
+        self.report(Report::Job { id: id.to_owned(), event: JobEvent::Gone });
+    }
+
+    /// Kills every hook that runs; the next engine finds it lost.
+    pub fn abandon_jobs(&mut self) {
+        for (_, orders) in std::mem::take(&mut self.jobs) {
+            let _ = orders.send(JobOrder::Abandon);
+        }
+    }
+
     /// The loop heard a report: ports of what ended are free again.
     pub fn heard(&mut self, report: &Report) {
-        match report.event {
-            InstanceEvent::Stopped => {
-                self.instances.remove(&report.instance);
+        match report {
+            Report::Instance { id, event: InstanceEvent::Stopped } => {
+                self.instances.remove(id);
             }
-            InstanceEvent::Exited { .. } | InstanceEvent::StartFailed { .. } => {
-                if let Some(instance) = self.instances.get_mut(&report.instance) {
+            Report::Instance { id, event: InstanceEvent::Exited { .. } | InstanceEvent::StartFailed { .. } } => {
+                if let Some(instance) = self.instances.get_mut(id) {
                     instance.port = None;
                 }
+            }
+            Report::Job { id, event: JobEvent::Gone } => {
+                self.jobs.remove(id);
             }
             _ => {}
         }
@@ -134,6 +185,9 @@ impl Room {
     pub async fn leave(mut self) {
         for instance in self.instances.values() {
             let _ = instance.orders.send(Order::Leave);
+        }
+        for orders in self.jobs.values() {
+            let _ = orders.send(JobOrder::Leave);
         }
         while self.tasks.join_next().await.is_some() {}
     }

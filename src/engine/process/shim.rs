@@ -3,9 +3,10 @@
 
 use super::identity::Identity;
 use super::log::Log;
+use super::mask::Mask;
 use super::wire::{
-    DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE,
-    STATE_FILE, ShimSpec, Status,
+    BEGUN_FILE, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE,
+    SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock};
@@ -128,6 +129,8 @@ struct Shim {
     /// Read end of the output; `None` once every writer closed it.
     output: Option<OwnedFd>,
     log: Log,
+    /// What the output must not show.
+    mask: Mask,
     connections: Vec<Connection>,
     forgotten: bool,
     _lock: File,
@@ -187,6 +190,7 @@ impl Shim {
             pause: PAUSES.0,
             output: None,
             log,
+            mask: Mask::default(),
             connections: Vec::new(),
             forgotten: false,
             _lock: lock,
@@ -198,6 +202,8 @@ impl Shim {
         io::stdin().read_to_end(&mut secrets).map_err(io_error("read the secrets"))?;
         shim.secrets =
             serde_json::from_slice(&secrets).map_err(|source| ShimError::Parse { what: "the secrets", source })?;
+        shim.mask = Mask::new(&shim.secrets);
+        shim.begin()?;
         shim.spawn()?;
         shim.tell_start()?;
         Ok((shim, listener))
@@ -209,6 +215,16 @@ impl Shim {
         let null = File::options().read(true).write(true).open("/dev/null").map_err(io_error("open /dev/null"))?;
         rustix::stdio::dup2_stdin(&null).map_err(errno("close standard input"))?;
         rustix::stdio::dup2_stdout(&null).map_err(errno("close standard output"))
+    }
+
+    /// A file that is made once and never removed while there is anything to tell: whoever finds it
+    /// there does not start the process again.
+    fn begin(&self) -> Result<(), ShimError> {
+        if !self.spec.once {
+            return Ok(());
+        }
+        let made = File::create_new(BEGUN_FILE).and_then(|file| file.sync_all());
+        made.and_then(|()| File::open(".")?.sync_all()).map_err(io_error("note that it begins"))
     }
 
     fn spawn(&mut self) -> Result<(), ShimError> {
@@ -254,12 +270,17 @@ impl Shim {
         }
     }
 
-    /// Whole or not at all; not synced, since no process outlives a power cut.
+    /// Whole or not at all; synced only where it must be known after a power cut, which no process
+    /// outlives.
     fn save(&self) -> Result<(), ShimError> {
         let text = serde_json::to_vec(&self.status)
             .map_err(|source| ShimError::Parse { what: "the state to be written", source })?;
         let temporary = format!("{STATE_FILE}.new");
-        fs::write(&temporary, text).map_err(io_error("write state.json"))?;
+        let mut file = File::create(&temporary).map_err(io_error("make state.json"))?;
+        file.write_all(&text).map_err(io_error("write state.json"))?;
+        if self.spec.once && self.status.ended.is_some() {
+            file.sync_all().map_err(io_error("write state.json"))?;
+        }
         fs::rename(&temporary, STATE_FILE).map_err(io_error("replace state.json"))
     }
 
@@ -319,14 +340,24 @@ impl Shim {
         let mut buffer = [0; 16 << 10];
         while let Some(output) = &self.output {
             match rustix::io::read(output, &mut buffer) {
-                Ok(0) => self.output = None,
-                // On a full disk the output is lost, but the instance is not blocked by it.
-                Ok(count) => drop(self.log.write(buffer.get(..count).unwrap_or_default())),
+                Ok(count @ 1..) => {
+                    let shown = self.mask.next(buffer.get(..count).unwrap_or_default());
+                    self.write_log(&shown);
+                }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                Err(_) => self.output = None,
+                Ok(0) | Err(_) => {
+                    self.output = None;
+                    let rest = self.mask.rest();
+                    self.write_log(&rest);
+                }
             }
         }
+    }
+
+    /// On a full disk the output is lost, but the instance is not blocked by it.
+    fn write_log(&mut self, bytes: &[u8]) {
+        drop(self.log.write(bytes));
     }
 
     /// The process is a zombie here: its pid, and with it the group's number, is still its own.

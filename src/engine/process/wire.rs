@@ -17,6 +17,8 @@ pub const STATE_FILE: &str = "state.json";
 pub const SOCKET_FILE: &str = "shim.sock";
 /// Held by a shim for its life.
 pub const LOCK_FILE: &str = "shim.lock";
+/// There from the moment on that a [`ShimSpec::once`] may have done something.
+pub const BEGUN_FILE: &str = "begun";
 /// Where the output goes.
 pub const LOG_DIR: &str = "log";
 /// Variable that every process of an instance inherits: the instance's directory.
@@ -43,6 +45,10 @@ pub struct ShimSpec {
     pub log: LogLimits,
     /// Start it again when it ends by itself: for the proxy, which must come back without a server.
     pub keep: bool,
+    /// Never start it a second time, whatever happens in between: for hooks. That it begins, and how
+    /// it ended, is on disk before anything else happens.
+    #[serde(default)]
+    pub once: bool,
 }
 
 /// How a process ended.

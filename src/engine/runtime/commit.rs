@@ -3,11 +3,12 @@
 use super::clock;
 use super::link::LinkOrder;
 use super::task::{EngineTask, Link, sentence};
-use crate::engine::core::{self, Effect, Numbered, SlotKey};
+use crate::engine::core::{self, Effect, JobId, Numbered, SlotKey};
 use crate::engine::journal::Spill;
 use crate::engine::proxy::wire::Route;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -92,8 +93,22 @@ impl EngineTask {
         }
         if was_behind {
             // More than was held back, perhaps: carrying out twice is the same as once.
-            self.carry_out(core::pending(&self.state).cloned().collect());
+            self.carry_out(self.outstanding());
         }
+    }
+
+    /// What was not answered yet. A hook that is over with is not run, or nothing of it would be left
+    /// that tells that it has run before.
+    pub(super) fn outstanding(&self) -> Vec<Numbered> {
+        let over: BTreeSet<&JobId> = core::pending(&self.state)
+            .filter_map(|numbered| match &numbered.effect {
+                Effect::EndJob { job } => Some(job),
+                _ => None,
+            })
+            .collect();
+        let runs =
+            |numbered: &&Numbered| !matches!(&numbered.effect, Effect::Run(launch) if over.contains(&launch.job));
+        core::pending(&self.state).filter(runs).cloned().collect()
     }
 
     pub(super) fn carry_out(&mut self, effects: Vec<Numbered>) {
@@ -112,8 +127,8 @@ impl EngineTask {
                     let listener = if preview { slot.preview_listener() } else { slot.to_string() };
                     self.send(LinkOrder::Unroute { listener, version });
                 }
-                // No configuration names hooks yet.
-                Effect::Run(_) | Effect::EndJob { .. } => {}
+                Effect::Run(launch) => self.room.run(*launch),
+                Effect::EndJob { job } => self.room.end_job(&job),
             }
         }
     }

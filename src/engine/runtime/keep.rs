@@ -2,6 +2,7 @@
 
 use crate::engine::core::{Input, State};
 use crate::engine::process::instance::record;
+use crate::engine::process::job::is_job;
 use crate::engine::store::Store;
 use crate::model::{ServiceName, Version};
 use std::collections::BTreeSet;
@@ -78,7 +79,7 @@ fn old_logs(instances: &Path, live: &BTreeSet<String>, retention: Retention) -> 
     for dir in std::fs::read_dir(instances)? {
         let dir = dir?;
         let is_live = dir.file_name().to_str().is_some_and(|name| live.contains(name));
-        if !is_live && record(&dir.path()).is_none() {
+        if !is_live && record(&dir.path()).is_none() && !is_job(&dir.path()) {
             ended.push((dir.metadata()?.modified()?, dir.path()));
         }
     }

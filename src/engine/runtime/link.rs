@@ -212,6 +212,7 @@ async fn ensure_shim(home: &ProxyHome) -> io::Result<()> {
         cwd: home.dir.clone(),
         log: LogLimits::default(),
         keep: true,
+        once: false,
     };
     let status = client::launch(&home.exe, &home.dir, &spec, &BTreeMap::new()).await?;
     match status.failed {

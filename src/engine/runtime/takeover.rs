@@ -2,7 +2,7 @@
 
 use super::commit::Spilled;
 use super::task::EngineTask;
-use crate::engine::core::{self, Effect, Input, InstanceStage, Numbered};
+use crate::engine::core::{Effect, Input, InstanceStage};
 use crate::model::StopSpec;
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,11 +16,13 @@ impl EngineTask {
         for spilled in std::mem::take(&mut self.spilled) {
             self.follow_spilled(&spilled).await;
         }
-        let recorded = self.room.recorded().unwrap_or_else(|error| {
+        let unreadable = |error| {
             tracing::error!(%error, "cannot read the instances' directories");
             Vec::new()
-        });
-        let pending: Vec<Numbered> = core::pending(&self.state).cloned().collect();
+        };
+        let recorded = self.room.recorded().unwrap_or_else(unreadable);
+        let jobs = self.room.recorded_jobs().unwrap_or_else(unreadable);
+        let pending = self.outstanding();
         let ordered: BTreeSet<&str> = pending.iter().filter_map(|numbered| instance_of(&numbered.effect)).collect();
         // One that backs off has no process, unless the server died before it heard of its end.
         let known: BTreeMap<String, bool> = self
@@ -36,8 +38,14 @@ impl EngineTask {
             tracing::warn!(instance = %id, "ending an instance that the journal does not know");
             self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN });
         }
+        let awaited: BTreeSet<&str> = pending.iter().filter_map(|numbered| job_of(&numbered.effect)).collect();
+        for id in jobs.iter().filter(|id| !awaited.contains(id.as_str())) {
+            tracing::warn!(job = %id, "ending a hook that the journal does not wait for");
+            self.room.end_job(id);
+        }
         // Routes are sent when the proxy is connected.
-        self.carry_out(pending.into_iter().filter(|numbered| instance_of(&numbered.effect).is_some()).collect());
+        let about = |effect: &Effect| instance_of(effect).or_else(|| job_of(effect)).is_some();
+        self.carry_out(pending.into_iter().filter(|numbered| about(&numbered.effect)).collect());
     }
 
     /// A route went to the proxy that the journal knows nothing of: the rollout is over, as after a
@@ -55,8 +63,9 @@ impl EngineTask {
     }
 
     /// Stops every instance and waits for the ends. The journal keeps them: the next engine starts
-    /// them again.
+    /// them again. A hook is killed; how far it came the next engine can't know.
     pub(super) async fn stop_instances(&mut self) {
+        self.room.abandon_jobs();
         let known: BTreeMap<String, StopSpec> =
             self.instances().map(|instance| (instance.id.clone(), instance.stop.clone())).collect();
         let ids: Vec<String> = self.room.supervised().cloned().collect();
@@ -77,5 +86,14 @@ fn instance_of(effect: &Effect) -> Option<&str> {
         Effect::Start(launch) => Some(&launch.instance),
         Effect::Stop { instance, .. } => Some(instance),
         Effect::Route { .. } | Effect::Unroute { .. } | Effect::Run(_) | Effect::EndJob { .. } => None,
+    }
+}
+
+/// The hook's run that an effect is about.
+fn job_of(effect: &Effect) -> Option<&str> {
+    match effect {
+        Effect::Run(launch) => Some(&launch.job),
+        Effect::EndJob { job } => Some(job),
+        Effect::Start(_) | Effect::Stop { .. } | Effect::Route { .. } | Effect::Unroute { .. } => None,
     }
 }

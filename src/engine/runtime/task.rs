@@ -270,7 +270,7 @@ impl EngineTask {
         let mut next = Some(first);
         while let Some(report) = next {
             self.room.heard(&report);
-            inputs.push(Input::Instance { id: report.instance, event: report.event });
+            inputs.push(report.into());
             next = if inputs.len() < MAX_BATCH { self.reports.try_recv().ok() } else { None };
         }
         self.feed(inputs).await;

@@ -1,0 +1,130 @@
+//! A service in an environment.
+
+use super::hooks::{self, Named};
+use super::{Known, SECOND, or, strategy};
+use crate::config::error::nearest;
+use crate::config::reader::{Value, quoted};
+use crate::model::{Concurrency, EnvironmentName, Placement};
+use jiff::SignedDuration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Instances of one pool at most; a slip of the finger should not start ten thousand processes.
+const MOST_REPLICAS: u32 = 100;
+
+/// A listener, for the search for clashes.
+pub(super) struct Listener<'d> {
+    value: Value<'d>,
+    address: SocketAddr,
+}
+
+/// Where a service runs, by environment.
+pub(super) fn placements<'d>(
+    value: &Value<'d>,
+    known: &Known<'d>,
+    migrations: &[Named<'d>],
+    listeners: &mut Vec<Listener<'d>>,
+) -> Option<BTreeMap<EnvironmentName, Placement>> {
+    let table = value.map()?;
+    if table.len() == 0 {
+        value.wrong("expected at least one environment, found none", None);
+        return None;
+    }
+    let all: Vec<_> = table
+        .entries()
+        .map(|(name, value)| {
+            let there = known.environments.contains(&name);
+            if !there {
+                let meant = nearest(name, known.environments.iter().copied()).map(quoted);
+                value.wrong_key(
+                    &format!("expected an environment of this file, but there is no [environment.{name}]"),
+                    meant,
+                );
+            }
+            placement(&value, known, migrations, listeners)
+                .filter(|_| there)
+                .map(|placement| (EnvironmentName::from(name), placement))
+        })
+        .collect();
+    all.into_iter().collect()
+}
+
+const KEYS: [&str; 11] = [
+    "listen",
+    "replicas",
+    "progress_deadline",
+    "keep_warm",
+    "concurrency",
+    "rto",
+    "hooks",
+    "canary",
+    "blue_green",
+    "rolling",
+    "recreate",
+];
+
+fn placement<'d>(
+    value: &Value<'d>,
+    known: &Known<'d>,
+    migrations: &[Named<'d>],
+    listeners: &mut Vec<Listener<'d>>,
+) -> Option<Placement> {
+    let table = value.table(&KEYS)?;
+    let listen =
+        table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| listen(value, listeners));
+    let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
+    let deadline = or(&table, "progress_deadline", SignedDuration::from_mins(2), |value| value.duration(SECOND));
+    let warm = or(&table, "keep_warm", SignedDuration::from_mins(10), |value| value.duration(SignedDuration::ZERO));
+    let concurrency = or(&table, "concurrency", Concurrency::default(), |value| {
+        value.word(&[("supersede", Concurrency::Supersede), ("queue", Concurrency::Queue)])
+    });
+    let rto = or(&table, "rto", None, |value| value.duration(SECOND).map(Some));
+    let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value));
+    let plan = strategy::plan(&table, known, replicas.unwrap_or(1), listeners);
+    let (around, plan) = (around?, plan?);
+    let hooks = hooks::all(migrations, around, plan.hooks)?;
+    Some(Placement {
+        listen: listen?,
+        replicas: replicas?,
+        progress_deadline: deadline?,
+        keep_warm: warm?,
+        concurrency: concurrency?,
+        strategy: plan.preset.strategy(),
+        steps: strategy::expand(&plan.preset, &hooks).into(),
+        background_analysis: plan.background,
+        preview: plan.preview,
+        sticky: plan.sticky,
+        hooks: hooks.into(),
+        rto: rto?,
+    })
+}
+
+/// An address that is to be listened on.
+pub(super) fn listen<'d>(value: Value<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<SocketAddr> {
+    let expected = "an address and port such as \"127.0.0.1:8080\"";
+    let text = value.text(expected)?;
+    let Some(address) = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
+        let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).filter(|port| *port != 0);
+        let local = text.starts_with(':') || text.starts_with("localhost:") || !text.contains(':');
+        value.expected(expected, port.filter(|_| local).map(|port| format!("\"127.0.0.1:{port}\"")));
+        return None;
+    };
+    listeners.push(Listener { value, address });
+    Some(address)
+}
+
+/// Notes listeners that can't be open at the same time.
+pub(super) fn clashes(listeners: &[Listener<'_>]) {
+    for (index, listener) in listeners.iter().enumerate() {
+        let (earlier, _) = listeners.split_at(index);
+        if let Some(other) = earlier.iter().find(|other| clash(other.address, listener.address)) {
+            listener.value.expected(&format!("an address that {} does not use", other.value.path), None);
+        }
+    }
+}
+
+/// `[::]` takes IPv4 as well on Linux unless told otherwise.
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
+    a.port() == b.port() && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
