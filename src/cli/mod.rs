@@ -2,6 +2,7 @@
 
 mod act;
 mod apply;
+mod backup;
 mod cockpit;
 mod completions;
 mod config;
@@ -113,6 +114,10 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Read and check the record of what was done.
     Ledger(ledger::LedgerArgs),
+    /// Save the server's data while it runs: journal, ledger, artifacts, settings.
+    Backup(backup::BackupArgs),
+    /// Bring a backup back into an empty folder, checked whole before anything is put in place.
+    Restore(backup::RestoreArgs),
     /// Check that everything is as it should be, and say what to do where it is not.
     Doctor,
     /// Run the cases that every backend must pass on a program of yours.
@@ -224,6 +229,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
+        Command::Backup(args) => block_on(backup::backup(context, &args)),
+        Command::Restore(args) => backup::restore(context, &args),
         Command::Doctor => block_on(doctor::run(context)),
         Command::Contract(args) => block_on(contract::run(context, &args)),
         Command::Config(args) => config::run(context, &args),

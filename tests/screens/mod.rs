@@ -2,7 +2,7 @@
 
 mod canary;
 mod history;
-mod world;
+pub mod world;
 
 use canary::*;
 use flightdeck::cockpit::app::{ConnectionState, Event, Found, State};

@@ -72,7 +72,11 @@ impl Server {
 
     /// The same with more arguments for `serve`.
     pub fn start_with(args: &[&str]) -> Server {
-        let dir = tempfile::Builder::new().prefix("fd-").tempdir().unwrap();
+        Server::start_in(tempfile::Builder::new().prefix("fd-").tempdir().unwrap(), args)
+    }
+
+    /// The same in a folder that was prepared for it.
+    pub fn start_in(dir: tempfile::TempDir, args: &[&str]) -> Server {
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Server { dir, child: None, ports: ports(), listen };
         server.run(args);
@@ -118,6 +122,23 @@ impl Server {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(ended(&mut child), "waiting for the server to end");
+    }
+
+    /// As when the machine loses its power: server, shims, instances and proxy are gone at once.
+    pub fn kill_all(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually("everything of it is killed", || {
+            let left = processes(self.path());
+            for path in &left {
+                let pid = path.rsplit('/').next().and_then(|pid| pid.parse().ok());
+                if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may be gone
+                }
+            }
+            left.is_empty()
+        });
     }
 
     /// Starts another on the same data.
