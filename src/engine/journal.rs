@@ -1,6 +1,7 @@
 //! The engine's journal: its state, pending effects included, durable before any effect is carried
 //! out. SQLite in WAL mode with synchronous=FULL, on a thread of its own.
 
+use crate::failpoint;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -122,6 +123,7 @@ impl Drop for Journal {
 
 fn write(connection: &Connection, path: &Path, mut commits: mpsc::UnboundedReceiver<Commit>) {
     while let Some(Commit { state, done }) = commits.blocking_recv() {
+        failpoint::pass("journal-before-commit");
         let result = connection
             .execute(
                 "INSERT INTO journal (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
@@ -129,6 +131,7 @@ fn write(connection: &Connection, path: &Path, mut commits: mpsc::UnboundedRecei
             )
             .map(|_| ())
             .map_err(|source| JournalError::Sqlite { step: "write", path: path.to_owned(), source });
+        failpoint::pass("journal-after-commit");
         let _ = done.send(result); // whoever asked may be gone
     }
 }
