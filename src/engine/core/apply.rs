@@ -44,7 +44,9 @@ pub(super) fn apply(
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             if !state.slots.contains_key(&key) {
                 let number = Counters::next(&mut state.counters.slot);
-                state.slots.insert(key.clone(), Box::new(Slot::new(key, number)));
+                let mut slot = Box::new(Slot::new(key.clone(), number));
+                slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
+                state.slots.insert(key, slot);
             }
         }
     }
@@ -64,8 +66,10 @@ fn check(spec: &Spec) -> Result<(), Refusal> {
             if !spec.environments.contains_key(environment) {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
             }
-            if let Some(other) = listens.insert(placement.listen, key.clone()) {
-                return Err(invalid(&format!("{key} and {other} listen on the same address {}", placement.listen)));
+            for listen in [Some(placement.listen), placement.preview].into_iter().flatten() {
+                if let Some(other) = listens.insert(listen, key.clone()) {
+                    return Err(invalid(&format!("{key} and {other} listen on the same address {listen}")));
+                }
             }
             check_placement(spec, &key, placement)?;
         }
@@ -90,6 +94,9 @@ fn check_placement(spec: &Spec, key: &str, placement: &Placement) -> Result<(), 
         match step {
             Step::SetWeight(weight) if weight.0 > 1_000_000 => {
                 return Err(invalid(&format!("{key}: a weight of {weight}, expected at most 100 %")));
+            }
+            Step::Hook { name } if !placement.hooks.iter().any(|hook| hook.name == *name) => {
+                return Err(invalid(&format!("{key}: there is no hook {name}")));
             }
             Step::Other(name) => return Err(invalid(&format!("{key}: there is no step {name}"))),
             _ => {}
@@ -281,9 +288,18 @@ fn placement_changes(old: &(ServiceSpec, Placement), new: &(ServiceSpec, Placeme
     differs("secrets", old.0.secrets == new.0.secrets, later);
     differs("health", old.0.health == new.0.health, later);
     differs("stop", old.0.stop == new.0.stop, later);
+    differs("depends_on", old.0.depends_on == new.0.depends_on, "");
     let (old, new) = (&old.1, &new.1);
-    differs("steps", old.steps == new.steps, " (for rollouts asked for from now on)");
+    let next = " (for rollouts asked for from now on)";
+    differs("steps", old.steps == new.steps, next);
+    differs("hooks", old.hooks == new.hooks, next);
+    differs("sticky", old.sticky == new.sticky, "");
     let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
+    let address = |preview: Option<SocketAddr>| preview.map_or("none".to_owned(), |preview| preview.to_string());
+    lines.extend(from_to("strategy", format!("{:?}", old.strategy), format!("{:?}", new.strategy)));
+    lines.extend(from_to("preview", address(old.preview), address(new.preview)));
+    let objective = |rto: Option<jiff::SignedDuration>| rto.map_or("none".to_owned(), super::turn::span);
+    lines.extend(from_to("rto", objective(old.rto), objective(new.rto)));
     lines.extend(from_to("replicas", old.replicas.to_string(), new.replicas.to_string()));
     lines.extend(from_to("listen", old.listen.to_string(), new.listen.to_string()));
     lines.extend(from_to(

@@ -84,6 +84,7 @@ fn settle_votes(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'
     if yes >= count {
         approval.state = ApprovalState::Approved;
         slot.generation += 1;
+        super::commands::by_person(slot);
     }
     note(state, slot, turn, &revision, who, &ask.because(&format!("{id} approved ({yes} of {count})")));
 }

@@ -3,17 +3,18 @@
 use super::approvals::on_approval;
 use super::deploy::deploy;
 use super::holds::{hold, release_hold};
+use super::jobs::{looked_at, migration_ahead};
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::state::{Kind, Pause, Pauses, Progress, RunState, Slot, State, Watched};
+use super::state::{Drill, Kind, Pause, Pauses, Progress, RunState, Slot, State, Watched};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
 use crate::model::{
     Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, Pin, Refusal, RefusalKind,
-    ReleaseRef, Run, Step, Subject, Verdict, sanitize_line,
+    ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
 };
 
 pub(super) type Done = Result<(), Refusal>;
@@ -126,6 +127,7 @@ fn on_current(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>
         Action::Rollback => rollback(state, slot, turn, ask),
         Action::Retry => retry(state, slot, turn, ask),
         Action::Restart => restart(state, slot, turn, ask),
+        Action::Drill => drill(state, slot, turn, ask),
         _ => Err(Refusal::new(RefusalKind::Invalid, format!("{} is not for a rollout", ask.action.name()))),
     }
 }
@@ -170,18 +172,15 @@ pub(super) fn may_promote(slot: &Slot) -> Result<&RunState, Refusal> {
     let at = format!("step {} of {}", run.step + 1, run.steps.len());
     match run.current_step() {
         Some(Step::Pause { .. } | Step::Analysis { .. }) => Ok(run),
+        Some(Step::Hook { .. }) if run.pauses.hook.is_some() => Ok(run),
+        Some(Step::Hook { name }) => Err(no(format!("{at} runs {name}, which promote does not skip"))),
         Some(Step::Approval { .. }) => Err(no(format!("{at} waits for an approval, which promote does not give"))),
         Some(Step::SetWeight(weight)) => {
             Err(no(format!("{at} is already on its way to {weight}; it waits for instances and the proxy")))
         }
-        Some(
-            Step::Other(_)
-            | Step::SetScale(_)
-            | Step::Preview
-            | Step::Batch { .. }
-            | Step::TakeDown
-            | Step::Hook { .. },
-        ) => Err(no(format!("{at} can't be skipped"))),
+        Some(Step::Other(_) | Step::SetScale(_) | Step::Preview | Step::Batch { .. } | Step::TakeDown) => {
+            Err(no(format!("{at} is under way; it waits for instances and the proxy")))
+        }
         None => Err(no(format!("{} has no step left to go past: it is on its way to all traffic", words(run)))),
     }
 }
@@ -191,9 +190,18 @@ fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -
     let (revision, text) =
         (run.revision.clone(), format!("promoted past step {} of {}", run.step + 1, run.steps.len()));
     clear_analysis(slot);
+    looked_at(slot, true);
+    by_person(slot);
     next_step(slot);
     note(state, slot, turn, &revision, &ask.actor.name, &ask.because(&text));
     Ok(())
+}
+
+/// A step that a person did.
+pub(super) fn by_person(slot: &mut Slot) {
+    if let Some(run) = &mut slot.run {
+        run.tally.manual += 1;
+    }
 }
 
 fn clear_analysis(slot: &mut Slot) {
@@ -211,6 +219,13 @@ pub(super) fn may_promote_full<'a>(state: &State, slot: &'a Slot) -> Result<&'a 
     not_paused_by_person(run)?;
     if run.progress != Progress::Steps {
         return Err(no(format!("{} has no step left to skip", words(run))));
+    }
+    let ahead = run.steps.get(run.step as usize..).unwrap_or_default();
+    if let Some(name) = migration_ahead(slot, run) {
+        return Err(no(format!("migration {name} is still to be run, which promote full does not skip")));
+    }
+    if ahead.contains(&Step::TakeDown) {
+        return Err(no(format!("{} must end what serves first, which promote full does not skip", words(run))));
     }
     let id = run_id(state, slot, &run.revision);
     let granted = |step: u32| {
@@ -234,6 +249,8 @@ fn promote_full(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'
     let run = may_promote_full(state, slot)?;
     let revision = run.revision.clone();
     clear_analysis(slot);
+    super::jobs::cancel(state, slot, turn);
+    by_person(slot);
     skip_steps(slot);
     note(state, slot, turn, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
     Ok(())
@@ -257,7 +274,7 @@ fn pause(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> 
 pub(super) fn may_resume(slot: &Slot) -> Result<&RunState, Refusal> {
     let run = moving(slot, Action::Resume)?;
     not_held(run)?;
-    if run.pauses.person.is_none() && run.pauses.analysis.is_none() {
+    if run.pauses.person.is_none() && run.pauses.analysis.is_none() && run.pauses.hook.is_none() {
         return Err(no(format!("{} is not paused", words(run))));
     }
     Ok(run)
@@ -268,6 +285,8 @@ fn resume(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) ->
     let (revision, measure) = (run.revision.clone(), run.pauses.analysis.is_some());
     slot.generation += 1;
     clear_analysis(slot);
+    looked_at(slot, false);
+    by_person(slot);
     if let Some(run) = &mut slot.run {
         run.pauses.person = None;
         if measure && matches!(run.current_step(), Some(Step::Analysis { .. })) {
@@ -319,7 +338,26 @@ fn rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) 
         return abort(state, slot, turn, ask);
     }
     let to = may_rollback(state, slot)?;
-    roll_back(state, slot, turn, &to, &ask.actor.name, &ask.because("rolled back"));
+    roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("rolled back"), None));
+    turn.note = slot.run.as_ref().map(|run| run.revision.clone());
+    Ok(())
+}
+
+/// Where a rehearsal of the way back would go, if it may.
+pub(super) fn may_drill(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
+    let environment = &slot.key.environment;
+    if state.spec.environments.get(environment).is_some_and(|of| of.tier == Tier::Critical) {
+        return Err(no(format!("{environment} is critical: rehearse in an environment below it")));
+    }
+    if let Some(run) = slot.active().or_else(|| slot.queue.front()) {
+        return Err(no(format!("{} is in flight", words(run))));
+    }
+    may_rollback(state, slot)
+}
+
+fn drill(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+    let to = may_drill(state, slot)?;
+    roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("drill asked for"), Some(Drill::Back)));
     turn.note = slot.run.as_ref().map(|run| run.revision.clone());
     Ok(())
 }
@@ -405,6 +443,7 @@ pub(super) fn pauses_in_words(pauses: &Pauses) -> Option<String> {
         words.push(format!("paused by {}{why}", pause.who));
     }
     words.extend(pauses.holds.iter().map(|hold| format!("held by {hold}")));
+    words.extend(pauses.hook.iter().filter_map(|pause| pause.why.clone()));
     words.extend(pauses.analysis.iter().map(|pause| pause.why.clone().unwrap_or_else(|| "no data".to_owned())));
     (!words.is_empty()).then(|| words.join("; "))
 }

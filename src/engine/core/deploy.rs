@@ -6,9 +6,10 @@ use super::rollout::{enqueue, placement, plan};
 use super::state::{Kind, Slot, State};
 use super::step::with;
 use super::steps::ahead;
-use super::turn::{Turn, words};
+use super::turn::{Turn, span, words};
 use super::types::SlotKey;
 use crate::model::{EnvironmentName, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
+use jiff::SignedDuration;
 
 pub(super) fn deploy(
     state: &mut State,
@@ -24,6 +25,7 @@ pub(super) fn deploy(
     let facts = state.slots.get(key).and_then(|slot| Some(facts_of(slot, slot.shown()?))).unwrap_or_default();
     check_pin(ask, &facts)?;
     let to = to_deploy(state, &key.service, version, from)?;
+    promoted(state, key, &to)?;
     let done = with(state, key, |state, slot| {
         not_there_yet(slot, &to)?;
         let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
@@ -68,6 +70,37 @@ fn to_deploy(
         )));
     }
     Ok(ReleaseRef { version: version.clone(), digest: artifact.digest.clone() })
+}
+
+/// Where the environment takes only what succeeded elsewhere: did it, by its digest, for long enough?
+fn promoted(state: &State, key: &SlotKey, to: &ReleaseRef) -> Done {
+    let Some(of) = state.spec.environments.get(&key.environment) else { return Ok(()) };
+    let Some(from) = &of.promote_from else { return Ok(()) };
+    let below = SlotKey { service: key.service.clone(), environment: from.clone() };
+    if placement(state, &below).is_none() {
+        return Ok(());
+    }
+    let takes = format!("{} takes only what succeeded in {from}", key.environment);
+    let slot = state.slots.get(&below).filter(|slot| slot.lineage.contains(to));
+    let Some(slot) = slot else {
+        let other = state.slots.get(&below).and_then(|slot| slot.lineage.iter().find(|of| of.version == to.version));
+        return Err(no(match other {
+            Some(other) => format!("{takes}: there {} was {}, not {}", to.version, other.digest, to.digest),
+            None => format!("{takes}: {} did not, or was rolled back; deploy it there first", to.version),
+        }));
+    };
+    let served = slot.served.iter().find(|(of, _)| of == to).map_or(SignedDuration::ZERO, |(_, served)| *served);
+    if served < of.soak {
+        let left = of.soak.saturating_sub(served);
+        return Err(no(format!(
+            "{takes} and served there for {}: {} has for {}, {} are left",
+            span(of.soak),
+            to.version,
+            span(served),
+            span(left)
+        )));
+    }
+    Ok(())
 }
 
 fn not_there_yet(slot: &Slot, to: &ReleaseRef) -> Done {

@@ -7,12 +7,15 @@
 
 mod apply;
 mod approvals;
+mod back;
 mod commands;
 mod deploy;
 mod holds;
+mod jobs;
 mod judge;
 mod pools;
 mod project;
+mod queue;
 mod rollout;
 mod route;
 mod rows;

@@ -1,9 +1,11 @@
 //! Instances: what happens to them, how many there are, when they start again, when they end.
 
-use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, Slot, State};
+use super::back::keep;
+use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, RunState, Slot, State};
+use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
-use crate::model::{ArmRole, Placement, Ppm, ReleaseRef, sanitize_line};
+use crate::model::{ArmRole, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -71,6 +73,9 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
             InstanceEvent::Ready => {
                 let up = matches!(instance.stage, InstanceStage::Starting | InstanceStage::Unhealthy { .. });
                 if up && instance.address.is_some() {
+                    if let Some(asked) = instance.asked.take() {
+                        keep(&mut slot.timings.ready, now.duration_since(asked));
+                    }
                     instance.stage = InstanceStage::Ready;
                     instance.ready_since = Some(now);
                     instance.hopeless = None;
@@ -201,23 +206,67 @@ fn resize(state: &State, slot: &mut Slot) {
         return;
     }
     let run = slot.run.as_ref();
+    let exclusive = run.is_some_and(|run| run.active() && run.exclusive());
     let surge = run.is_some_and(|run| {
-        matches!(&run.progress, Progress::Restarting { old } if !old.is_empty()) && run.pauses.none()
+        matches!(&run.progress, Progress::Restarting { old } if !old.is_empty()) && run.pauses.none() && !exclusive
     });
     // A restart that is paused between two replacements keeps its surplus instance.
     let paused_restart =
         run.is_some_and(|run| matches!(run.progress, Progress::Restarting { .. }) && !run.pauses.none());
+    let full = replicas + u32::from(surge);
+    let shrunk = run.filter(|run| run.active()).and_then(|run| stable_size(slot, run, replicas));
     if let Some(pool) = slot.stable.as_ref().and_then(|id| slot.pools.get_mut(id)) {
-        let full = replicas + u32::from(surge);
-        pool.desired = if paused_restart { pool.desired.clamp(replicas, replicas + 1) } else { full };
+        let held = paused_restart && !exclusive;
+        pool.desired = if held { pool.desired.clamp(replicas, replicas + 1) } else { shrunk.unwrap_or(full) };
     }
     let Some(pool) = slot.candidate.as_ref().and_then(|id| slot.pools.get_mut(id)) else { return };
+    if exclusive && run.is_some_and(RunState::rolling_back) {
+        pool.desired = 0;
+    }
     let Some(run) = run.filter(|run| run.active() && run.pauses.none()) else { return };
     match run.progress {
-        Progress::Steps => pool.desired = pool.desired.max(needed(replicas, run.next_share())).min(replicas),
+        Progress::Steps => pool.desired = pool.desired.max(run.needs(replicas)).min(replicas),
         Progress::Promoting => pool.desired = replicas,
         _ => {}
     }
+}
+
+/// What stable has where the strategy shrinks it on the way, or ends it first; `None`: it stays whole.
+fn stable_size(slot: &Slot, run: &RunState, replicas: u32) -> Option<u32> {
+    let stable = slot.stable_pool()?;
+    let now = stable.desired.min(replicas);
+    let done = run.steps.get(..=run.step as usize).unwrap_or(&run.steps);
+    match (&run.progress, run.strategy) {
+        // Only once nothing of what is left runs any more.
+        (Progress::RollingBack { .. }, Strategy::Recreate) => {
+            let runs = slot.candidate_pool().is_some_and(|pool| !pool.instances.is_empty());
+            // What has not been ended goes on serving.
+            Some(if runs && stable.staying() == 0 { 0 } else { replicas })
+        }
+        (Progress::Restarting { .. }, Strategy::Recreate) => {
+            stable.instances.values().any(|instance| instance.leaving).then_some(0)
+        }
+        (Progress::Steps, Strategy::Recreate) => done.contains(&Step::TakeDown).then_some(0),
+        (Progress::Promoting, Strategy::Recreate | Strategy::Rolling) => Some(now),
+        (Progress::Steps, Strategy::Rolling) if run.pauses.none() => Some(batch_size(slot, run, done, replicas)),
+        (Progress::Steps, Strategy::Rolling) => Some(now),
+        _ => None,
+    }
+}
+
+/// What is left of stable at a place among the batches.
+fn batch_size(slot: &Slot, run: &RunState, done: &[Step], replicas: u32) -> u32 {
+    let batch = |step: &Step| if let Step::Batch { instances, .. } = step { Some(*instances) } else { None };
+    let (here, before) = done.split_last().map_or((None, done), |(here, before)| (Some(here), before));
+    let replaced = before.iter().rev().find_map(batch).unwrap_or(0);
+    let gone = match here {
+        Some(Step::Batch { instances, unavailable }) => {
+            let there = run.weight == share_of(*instances, replicas) && slot.exposed() >= run.weight;
+            if there { *instances } else { replaced + (*unavailable).min(instances.saturating_sub(replaced)) }
+        }
+        _ => replaced,
+    };
+    replicas.saturating_sub(gone)
 }
 
 fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool) {
@@ -237,6 +286,7 @@ fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool)
         error: None,
         hopeless: None,
         stop,
+        asked: None,
     };
     start(state, turn, key, &pool.id, &pool.release, &mut instance);
     pool.instances.insert(id, instance);
@@ -253,6 +303,7 @@ fn start(
     let Some(service) = state.spec.services.get(&key.service) else { return };
     instance.stage = InstanceStage::Starting;
     instance.ready_since = None;
+    instance.asked = Some(turn.now);
     instance.stop = service.stop.clone();
     let launch = Launch {
         instance: instance.id.clone(),
@@ -291,16 +342,17 @@ pub(super) fn number(id: &InstanceId) -> u64 {
 
 /// Stops what is to go and is in no route that the proxy may follow; forgets pools that are empty.
 pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
-    let Slot { pools, routing, .. } = slot;
+    let Slot { pools, routing, preview, .. } = slot;
     let mut stops = Vec::new();
     for instance in pools.values_mut().flat_map(|pool| pool.instances.values_mut()) {
-        let endpoints = routing.in_force().flat_map(|sent| &sent.route).flat_map(|route| &route.pools);
+        let sent = routing.in_force().chain(preview.in_force());
+        let endpoints = sent.flat_map(|sent| &sent.route).flat_map(|route| &route.pools);
         let routed = endpoints.flat_map(|pool| &pool.endpoints).any(|endpoint| endpoint.instance == instance.id);
         let anew = match &instance.stage {
             InstanceStage::Unhealthy { why, left: Some(left) } if left.is_zero() => Some(why.clone()),
             _ => None,
         };
-        let unsure = routing.refusals > 0 && instance.address.is_some();
+        let unsure = (routing.refusals > 0 || preview.refusals > 0) && instance.address.is_some();
         if routed || unsure || matches!(instance.stage, InstanceStage::Stopping) {
             continue;
         }

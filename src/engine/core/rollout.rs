@@ -1,12 +1,13 @@
 //! A rollout's life: asked for, started, promoted or taken back, ended.
 
 use super::pools::{new_pool, retire, stepped, warm_pool};
-use super::state::{Counters, Kind, Measured, Pauses, Progress, RunState, Slot, State, Warm, Watched};
+use super::state::{Counters, Drill, Kind, Measured, Pauses, Progress, RunState, Slot, State, Tally, Warm, Watched};
 use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
+use super::{back, jobs};
 use crate::model::{
-    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, Phase, Placement,
-    Ppm, ReleaseRef, Step,
+    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, Phase,
+    Placement, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ const LINEAGE: usize = 20;
 pub(super) struct Back {
     outcome: DeploymentOutcome,
     why: String,
-    superseded_by: Option<String>,
+    pub(super) superseded_by: Option<String>,
 }
 
 impl Back {
@@ -50,6 +51,7 @@ pub(super) fn plan(
     slot.revision += 1;
     slot.generation += 1;
     let placement = placement(state, &slot.key);
+    let strategy = placement.map_or(Strategy::Canary, |placement| placement.strategy);
     let none: Arc<[Step]> = Arc::from(Vec::new());
     let steps = placement.filter(|_| stepped(kind)).map_or(none, |placement| placement.steps.clone());
     let background = placement.filter(|_| stepped(kind)).and_then(|placement| placement.background_analysis.clone());
@@ -83,6 +85,14 @@ pub(super) fn plan(
         pauses: Pauses { holds: holds_on(state, &slot.key), ..Pauses::default() },
         cause: String::new(),
         watched: Watched::default(),
+        strategy,
+        hooks: jobs::configured(state, slot, kind),
+        job: None,
+        cut_off: None,
+        watches: BTreeMap::new(),
+        undo: None,
+        drill: None,
+        tally: Tally::default(),
     }
 }
 
@@ -167,17 +177,18 @@ fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outco
         outcome,
         cause: run.cause.clone(),
         kind: match run.kind {
+            Kind::Rollback if run.drill.is_some() => DeploymentKind::Drill,
             Kind::Rollback => DeploymentKind::Rollback,
             Kind::Restart => DeploymentKind::Restart,
             Kind::First | Kind::Canary => DeploymentKind::Deploy,
         },
         digest: Some(run.to.digest.clone()),
-        commit_at: None,
-        reached: None,
-        rollback: None,
-        waited: SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: run.step,
+        commit_at: state.release(&slot.key.service, &run.to.version).and_then(|release| release.commit_at),
+        reached: Some(run.tally.reached),
+        rollback: run.tally.back_took,
+        waited: run.tally.waited,
+        manual_steps: run.tally.manual,
+        steps: run.tally.steps,
     };
     state.deployments.push_back(ended.clone());
     turn.ended.push(ended);
@@ -186,48 +197,7 @@ fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outco
     }
 }
 
-/// Lets the first in line start, or take the place of what is in flight, if it may.
-pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
-    let Some(first) = slot.queue.front() else { return };
-    if !first.pauses.none() {
-        return;
-    }
-    let name = words(first);
-    let author = first.author.clone();
-    if let Some(run) = slot.active() {
-        let concurrency = placement(state, &slot.key).map_or(Concurrency::Supersede, |of| of.concurrency);
-        if concurrency == Concurrency::Supersede && !run.rolling_back() {
-            let mut back =
-                Back::new(DeploymentOutcome::Superseded, format!("replaced by {name}, asked for by {author}"));
-            back.superseded_by = Some(format!("{} {name} by {author}", slot.key.service));
-            begin_rollback(state, slot, turn, &author, back);
-        }
-        return;
-    }
-    if crowded(state, slot, first.asked) {
-        return;
-    }
-    if let Some(run) = slot.queue.pop_front() {
-        start(state, slot, turn, run);
-    }
-}
-
-/// Is the environment at its limit, or is somebody else in line before?
-fn crowded(state: &State, slot: &Slot, asked: u64) -> bool {
-    let environment = &slot.key.environment;
-    let Some(limit) = state.spec.environments.get(environment).and_then(|of| of.concurrent_rollouts) else {
-        return false;
-    };
-    let others = || state.slots.values().filter(|of| of.key.environment == *environment && of.key != slot.key);
-    let flying = others().filter(|of| of.active().is_some()).count();
-    let ahead = others()
-        .filter(|of| of.active().is_none())
-        .filter(|of| of.queue.front().is_some_and(|run| run.pauses.none() && run.asked < asked))
-        .count();
-    flying + ahead >= limit as usize
-}
-
-fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run: RunState) {
+pub(super) fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run: RunState) {
     run.from = slot.stable_pool().map(|pool| pool.release.clone());
     slot.generation += 1;
     let text = if run.kind == Kind::Restart {
@@ -248,21 +218,41 @@ fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> St
     slot.candidate = Some(new_pool(state, slot, ArmRole::Candidate, run.to.clone()));
     let Some(from) = run.from.as_ref().filter(|_| slot.stable.is_some()) else {
         run.kind = Kind::First;
-        run.steps = Arc::from(Vec::new());
+        run.steps = first_steps(run);
         run.background = None;
-        run.progress = Progress::Promoting;
+        run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
         return format!("brings up {}, the first version here", run.to.version);
     };
     run.kind = Kind::Canary;
+    run.tally = Tally::default();
     run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
     format!("starts from {} to {}", from.version, run.to.version)
+}
+
+/// There is nobody to compare with, or to protect: of the plan, the hooks are left.
+fn first_steps(run: &RunState) -> Arc<[Step]> {
+    let on = |step: &Step| match step {
+        Step::Hook { name } => run.hooks.iter().find(|hook| hook.name == *name).map(|hook| hook.on),
+        _ => None,
+    };
+    let (before, after): (Vec<_>, Vec<_>) =
+        run.steps.iter().filter(|step| on(step).is_some()).cloned().partition(|step| on(step) == Some(HookOn::Before));
+    let up = if after.is_empty() { None } else { Some([Step::SetScale(Ppm::ALL), Step::SetWeight(Ppm::ALL)]) };
+    before.into_iter().chain(up.into_iter().flatten()).chain(after).collect()
 }
 
 /// Sends all traffic to stable that it can carry, and ends the rollout once the candidate has none.
 pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, who: &str, back: Back) {
     let exposed = slot.exposed();
+    if slot.active().is_none_or(RunState::rolling_back) {
+        return;
+    }
     slot.generation += 1;
-    let Some(run) = slot.run.as_mut().filter(|run| run.active() && !run.rolling_back()) else { return };
+    jobs::cancel(state, slot, turn);
+    let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| back::path(state, slot, &to));
+    let Some(run) = &mut slot.run else { return };
+    run.tally.back_since = Some(turn.now);
+    run.tally.back_path = path;
     let mut said = back.why.clone();
     if let Some(pause) = run.pauses.person.as_ref().filter(|pause| pause.who != who) {
         said = format!("{said}; this ends the pause by {}", pause.who);
@@ -297,8 +287,10 @@ pub(super) fn supersede_approvals(state: &mut State, slot: &Slot, revision: &str
 /// The rollout in flight is over; its pools are where they should be.
 pub(super) fn finish(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentOutcome, cause: String) {
     slot.generation += 1;
+    jobs::cancel(state, slot, turn);
     let Some(run) = slot.run.as_mut() else { return };
     run.progress = Progress::Ended(outcome);
+    run.undo = None;
     run.pauses = Pauses::default();
     run.weight = Ppm::ZERO;
     run.watched = Watched::default();
@@ -320,7 +312,9 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     }
     let mut kept = String::new();
     if let Some(old) = slot.stable.replace(new.clone()) {
-        if keep > SignedDuration::ZERO {
+        // A strategy that shrinks it on the way leaves nothing to keep up.
+        let whole = slot.pools.get(&old).is_some_and(|pool| pool.ready() > 0 && pool.ready() >= pool.desired);
+        if keep > SignedDuration::ZERO && whole {
             let version = slot.pools.get(&old).map_or(String::new(), |pool| pool.release.version.to_string());
             kept = format!("; {version} stays up for {}", super::turn::span(keep));
             role(slot, &old, ArmRole::Cohort("previous".to_owned()));
@@ -331,10 +325,14 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     }
     role(slot, &new, ArmRole::Stable);
     if let Some(release) = slot.stable_pool().map(|pool| pool.release.clone()) {
+        slot.served.retain(|(of, _)| *of != release);
+        slot.served.push((release.clone(), SignedDuration::ZERO));
         slot.lineage.push(release);
         if slot.lineage.len() > LINEAGE {
             slot.lineage.remove(0);
         }
+        let lineage = &slot.lineage;
+        slot.served.retain(|(of, _)| lineage.contains(of));
     }
     let version = slot.stable_pool().map_or(String::new(), |pool| pool.release.version.to_string());
     finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("all traffic is at {version}{kept}"));
@@ -353,13 +351,27 @@ pub(super) fn previous(slot: &Slot) -> Option<&ReleaseRef> {
 
 /// Returns from the stable version to the one before: that is stable from now on, and what is left
 /// is the candidate of an abort.
-pub(super) fn roll_back(state: &mut State, slot: &mut Slot, turn: &mut Turn, to: &ReleaseRef, who: &str, why: &str) {
+pub(super) fn roll_back(
+    state: &mut State,
+    slot: &mut Slot,
+    turn: &mut Turn,
+    to: &ReleaseRef,
+    who: &str,
+    (why, drill): (&str, Option<Drill>),
+) {
+    let path = back::path(state, slot, to);
     let mut run = plan(state, slot, turn, Kind::Rollback, to.clone(), who);
+    run.drill = drill;
+    run.tally = Tally { back_since: Some(turn.now), back_path: Some(path), ..Tally::default() };
     run.pauses = Pauses::default();
     run.weight = Ppm::ALL;
     run.progress = Progress::RollingBack { outcome: DeploymentOutcome::RolledBack, elapsed: SignedDuration::ZERO };
     let warm = warm_pool(slot, to).map(|pool| pool.id.clone());
-    let path = if warm.is_some() { "it is still up: one switch" } else { "it is started first" };
+    let path = match (warm.is_some(), path) {
+        (true, _) => "it is still up: one switch",
+        (_, RollbackPath::Recreate) => "what serves ends first, then it is started",
+        _ => "it is started first",
+    };
     run.cause = format!("back to {}: {why}; {path}", to.version);
     let text = run.cause.clone();
     let target = match warm {

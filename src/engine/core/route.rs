@@ -1,12 +1,13 @@
 //! Routes: what the proxy should follow, what it acknowledged, refused, or left by itself.
 
+use super::back::keep;
 use super::pools::capacity;
-use super::rollout::{Back, begin_rollback};
-use super::state::{Counters, Pool, Progress, Routing, Sent, Slot, State};
+use super::rollout::{Back, begin_rollback, placement};
+use super::state::{Counters, Pool, Progress, Routing, RunState, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
-use super::types::Effect;
-use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route};
-use crate::model::{ArmRole, DeploymentOutcome, Ppm, sanitize_line};
+use super::types::{Effect, SlotKey};
+use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, Sticky};
+use crate::model::{ArmRole, DeploymentOutcome, Ppm, Step, Strategy, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.
@@ -16,39 +17,71 @@ const REFUSALS: u32 = 3;
 
 /// Tells the proxy what it should follow, if that is not what it was told last.
 pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
-    if slot.routing.retry.is_some_and(|left| !left.is_zero()) {
-        // An abort does not wait for the next try.
-        if !slot.run.as_ref().is_some_and(super::state::RunState::rolling_back) || slot.routing.refusals > 1 {
-            return;
-        }
+    // An abort does not wait for the next try.
+    let urgent = slot.run.as_ref().is_some_and(RunState::rolling_back);
+    if !resting(&slot.routing, urgent) {
+        let wanted = desired(state, slot);
+        let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));
+        let effect = put(&slot.key, &mut slot.routing, turn, wanted, (lowers, false));
+        tell(state, turn, effect);
     }
-    let wanted = desired(state, slot);
+    if !resting(&slot.preview, false) {
+        let wanted = desired_preview(state, slot);
+        let effect = put(&slot.key, &mut slot.preview, turn, wanted, (false, true));
+        tell(state, turn, effect);
+    }
+}
+
+/// A route that was refused is not sent again at once.
+fn resting(routing: &Routing, urgent: bool) -> bool {
+    routing.retry.is_some_and(|left| !left.is_zero()) && (!urgent || routing.refusals > 1)
+}
+
+/// Writes down a route that differs from the newest.
+fn put(
+    key: &SlotKey,
+    routing: &mut Routing,
+    turn: &Turn,
+    wanted: Option<Route>,
+    (lowers_exposure, preview): (bool, bool),
+) -> Option<Effect> {
     // After a refusal nobody knows what the proxy follows: a route that was carried out but not
     // journalled before a crash may be in force. So another one is sent in any case.
-    let unsure = slot.routing.retry.is_some();
-    let same = match slot.routing.newest() {
+    let unsure = routing.retry.is_some();
+    let same = match routing.newest() {
         None => wanted.is_none(),
         Some(newest) => same(newest.route.as_ref(), wanted.as_ref()),
     };
-    let same = same && !unsure;
-    if same {
-        return;
+    if same && !unsure {
+        return None;
     }
-    let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));
-    let version = Counters::next(&mut slot.routing.version);
+    let version = Counters::next(&mut routing.version);
     let route = wanted.map(|route| Route { version, ..route });
-    state.pending.retain(|numbered| !is_route_of(&numbered.effect, slot));
-    let effect = match route.clone() {
-        Some(route) => Effect::Route { slot: slot.key.clone(), route, lowers_exposure: lowers },
-        None => Effect::Unroute { slot: slot.key.clone(), version, preview: false },
-    };
-    slot.routing.sent.push(Sent { version, route });
-    slot.routing.retry = None;
+    routing.sent.push(Sent { version, route: route.clone(), at: Some(turn.now) });
+    routing.retry = None;
+    Some(match route {
+        Some(route) => Effect::Route { slot: key.clone(), route, lowers_exposure },
+        None => Effect::Unroute { slot: key.clone(), version, preview },
+    })
+}
+
+fn tell(state: &mut State, turn: &mut Turn, effect: Option<Effect>) {
+    let Some(effect) = effect else { return };
+    let listener = listener_of(&effect);
+    state.pending.retain(|numbered| {
+        listener_of(&numbered.effect).is_none_or(|(of, _)| listener.as_ref().is_none_or(|(new, _)| of != *new))
+    });
     emit(state, turn, effect);
 }
 
-fn is_route_of(effect: &Effect, of: &Slot) -> bool {
-    matches!(effect, Effect::Route { slot, .. } | Effect::Unroute { slot, .. } if *slot == of.key)
+/// The listener and the version that an effect is about.
+fn listener_of(effect: &Effect) -> Option<(String, u64)> {
+    match effect {
+        Effect::Route { route, .. } => Some((route.listener.clone(), route.version)),
+        Effect::Unroute { slot, version, preview: true } => Some((slot.preview_listener(), *version)),
+        Effect::Unroute { slot, version, preview: false } => Some((slot.to_string(), *version)),
+        _ => None,
+    }
 }
 
 fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
@@ -80,7 +113,7 @@ fn lowers_exposure(slot: &Slot, route: &Route) -> bool {
 
 /// What the proxy should follow; `None`: nothing.
 fn desired(state: &State, slot: &Slot) -> Option<Route> {
-    let placement = state.spec.services.get(&slot.key.service)?.placements.get(&slot.key.environment)?;
+    let placement = placement(state, &slot.key)?;
     if slot.removed {
         return None;
     }
@@ -96,9 +129,24 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     if pools.is_empty() {
         return None;
     }
-    // Without a ready instance stable is nothing to fall back to.
-    let fallback = stable.filter(|stable| share > Ppm::ZERO && stable.ready() > 0).map(|stable| stable.id.clone());
-    Some(Route { listener: slot.key.to_string(), version: 0, listen: placement.listen, pools, fallback, sticky: None })
+    // Where stable shrinks on the way, or is ended first, it could not carry what falls back to it; without
+    // a ready instance it is nothing to fall back to.
+    let whole = slot.active().is_none_or(|run| !matches!(run.strategy, Strategy::Rolling | Strategy::Recreate));
+    let falls_back = |stable: &&Pool| share > Ppm::ZERO && stable.ready() > 0 && whole;
+    let fallback = stable.filter(falls_back).map(|stable| stable.id.clone());
+    let salt = slot.candidate.clone().unwrap_or_default();
+    let sticky = placement.sticky.clone().filter(|_| pools.len() > 1).map(|key| Sticky { key, salt });
+    Some(Route { listener: slot.key.to_string(), version: 0, listen: placement.listen, pools, fallback, sticky })
+}
+
+/// From its step on the candidate is reached behind the preview address, until it serves users or goes.
+fn desired_preview(state: &State, slot: &Slot) -> Option<Route> {
+    let listen = placement(state, &slot.key)?.preview?;
+    let run = slot.active().filter(|run| run.progress == Progress::Steps)?;
+    let opened = run.steps.iter().take(run.step as usize + 1).any(|step| *step == Step::Preview);
+    let candidate = slot.candidate_pool().filter(|pool| opened && pool.ready() > 0)?;
+    let pools = vec![pool_route(candidate, ArmRole::Preview, Ppm::ALL)];
+    Some(Route { listener: slot.key.preview_listener(), version: 0, listen, pools, fallback: None, sticky: None })
 }
 
 /// The candidate's share: as wanted, but nothing goes to a side without a ready instance while the
@@ -137,43 +185,68 @@ pub(super) fn stable_capacity(state: &State, slot: &Slot) -> Ppm {
 }
 
 /// The proxy follows a route.
-pub(super) fn acked(state: &mut State, slot: &mut Slot, version: u64) {
-    let routing = &mut slot.routing;
-    if let Some(at) = routing.sent.iter().position(|sent| sent.version == version) {
-        routing.acked = routing.sent.drain(..=at).next_back();
-        routing.refusals = 0;
-        routing.refused = None;
+pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview: bool, version: u64) {
+    let routing = if preview { &mut slot.preview } else { &mut slot.routing };
+    let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
+    state
+        .pending
+        .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, newer)| of != listener || newer > version));
+    let Some(at) = routing.sent.iter().position(|sent| sent.version == version) else { return };
+    routing.acked = routing.sent.drain(..=at).next_back();
+    routing.refusals = 0;
+    routing.refused = None;
+    if let Some(sent) = routing.acked.as_ref().and_then(|sent| sent.at) {
+        keep(&mut slot.timings.switch, turn.now.duration_since(sent));
     }
-    let key = slot.key.clone();
-    state.pending.retain(|numbered| match &numbered.effect {
-        Effect::Route { slot, route, .. } => *slot != key || route.version > version,
-        Effect::Unroute { slot, version: of, .. } => *slot != key || *of > version,
-        _ => true,
-    });
+    if !preview {
+        count(slot, turn);
+    }
+}
+
+/// What the rollout's record needs to know of a route in force.
+fn count(slot: &mut Slot, turn: &mut Turn) {
+    let exposed = slot.exposed();
+    let route = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
+    let serves =
+        route.is_some_and(|route| route.pools.iter().any(|pool| pool.weight > Ppm::ZERO && !pool.endpoints.is_empty()));
+    let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
+    if !run.rolling_back() {
+        run.tally.reached = run.tally.reached.max(exposed);
+    }
+    if !run.exclusive() || run.from.is_none() {
+        return;
+    }
+    if !serves {
+        run.tally.down_since.get_or_insert(turn.now);
+    } else if let Some(since) = run.tally.down_since.take() {
+        keep(&mut slot.timings.down, turn.now.duration_since(since));
+    }
 }
 
 /// The proxy could not follow a route: it is tried again, then the rollout fails.
-pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, version: u64, why: &str) {
+pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview: bool, version: u64, why: &str) {
     let why = sanitize_line(why);
-    let routing = &mut slot.routing;
+    let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
+    let routing = if preview { &mut slot.preview } else { &mut slot.routing };
     let Some(at) = routing.sent.iter().position(|sent| sent.version == version) else { return };
     routing.sent.remove(at);
-    let key = slot.key.clone();
-    state.pending.retain(|numbered| match &numbered.effect {
-        Effect::Route { slot, route, .. } => *slot != key || route.version != version,
-        Effect::Unroute { slot, version: of, .. } => *slot != key || *of != version,
-        _ => true,
-    });
-    if version < slot.routing.version {
+    state
+        .pending
+        .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, other)| of != listener || other != version));
+    if version < routing.version {
         return;
     }
-    slot.routing.refusals = slot.routing.refusals.saturating_add(1);
-    slot.routing.refused = Some(why.clone());
-    slot.routing.retry = Some(RETRY);
-    note_run(state, slot, turn, "system:proxy", format!("route {version} was refused: {why}"));
-    let failing = slot.active().is_some_and(|run| !run.rolling_back() && run.weight > Ppm::ZERO);
-    if failing && slot.routing.refusals >= REFUSALS {
-        let back = Back::new(DeploymentOutcome::Failed, format!("the proxy refused the route: {why}"));
+    routing.refusals = routing.refusals.saturating_add(1);
+    routing.refused = Some(why.clone());
+    routing.retry = Some(RETRY);
+    let often = routing.refusals >= REFUSALS;
+    let what = if preview { "the preview's route" } else { "route" };
+    note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+    let needs_it = |run: &RunState| preview || run.weight > Ppm::ZERO;
+    let failing = slot.active().is_some_and(|run| !run.rolling_back() && needs_it(run));
+    if failing && often {
+        let what = if preview { "the preview's route" } else { "the route" };
+        let back = Back::new(DeploymentOutcome::Failed, format!("the proxy refused {what}: {why}"));
         begin_rollback(state, slot, turn, "system:engine", back);
     }
 }
@@ -205,12 +278,12 @@ pub(super) fn lapsed(state: &mut State, slot: &mut Slot, turn: &mut Turn, versio
 /// That route is known to be in force, with other weights than it was sent with.
 fn follow_instead(routing: &mut Routing, version: u64, route: Route) {
     routing.sent.retain(|sent| sent.version > version);
-    routing.acked = Some(Sent { version, route: Some(route) });
+    routing.acked = Some(Sent { version, route: Some(route), at: None });
 }
 
 /// Time passes for a refused route.
 pub(super) fn tick(slot: &mut Slot, dt: SignedDuration) {
-    if let Some(left) = &mut slot.routing.retry {
+    for left in [&mut slot.routing.retry, &mut slot.preview.retry].into_iter().flatten() {
         *left = left.saturating_sub(dt).max(SignedDuration::ZERO);
     }
 }

@@ -1,19 +1,23 @@
 //! A rollout's row: arms, waits, why it stands so, and what could be done to it.
 
+use super::back::{estimate, way_back};
 use super::commands::{
-    may_abort, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback, pauses_in_words,
+    may_abort, may_drill, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback,
+    pauses_in_words,
 };
 use super::pools::trouble;
 use super::project::{facts_of, is_pending_approval};
+use super::queue::blocked;
 use super::rollout::placement;
-use super::state::{Kind, Pool, Progress, RunState, Slot, State};
+use super::state::{JobStage, Kind, Pool, Progress, RunState, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
-    sanitize_line,
+    Action, ActionSet, Arm, ArmRole, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource,
+    Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Rollout {
     let placement = placement(state, &slot.key);
@@ -23,7 +27,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         environment: slot.key.environment.clone(),
-        strategy: if run.kind == Kind::Restart { Strategy::Rolling } else { Strategy::Canary },
+        strategy: if run.kind == Kind::Restart && !run.exclusive() { Strategy::Rolling } else { run.strategy },
         steps: run.steps.clone(),
         step: (!run.steps.is_empty()).then_some(run.step),
         arms: arms(slot, run),
@@ -35,9 +39,9 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         author: Some(run.author.clone()),
         facts: facts_of(slot, run),
         offers: offers(state, slot, run),
-        barred: std::sync::Arc::default(),
+        barred: Arc::default(),
         managed_by: None,
-        way_back: None,
+        way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
     }
 }
 
@@ -89,6 +93,10 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
     if let Some(pause) = &run.pauses.person {
         waits.push(human("resume".to_owned(), Some(pause.who.clone()), pause.since));
     }
+    if let Some(pause) = &run.pauses.hook {
+        let why = pause.why.clone().unwrap_or_else(|| "a migration".to_owned());
+        waits.push(human(why, None, pause.since));
+    }
     if let Some(pause) = &run.pauses.analysis {
         let why = pause.why.clone().unwrap_or_else(|| "no data".to_owned());
         waits.push(human(why, Some(pause.who.clone()), pause.since));
@@ -114,6 +122,7 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
         Some(Step::Analysis { name, duration }) => {
             waits.push(Wait::Analysis { name: name.clone(), until: left(*duration).filter(|_| run.pauses.none()) });
         }
+        Some(Step::Hook { name }) if run.pauses.none() => waits.push(Wait::Gate(format!("hook {name}"))),
         Some(Step::Approval { .. }) => {
             if let Some(asked) = is_pending_approval(state, slot, run) {
                 let of = &asked.approval;
@@ -173,10 +182,8 @@ fn queued(state: &State, slot: &Slot) -> String {
     if let Some(run) = slot.active() {
         return format!("waits for {}", words(run));
     }
-    let limit = state.spec.environments.get(&slot.key.environment).and_then(|of| of.concurrent_rollouts);
-    limit.map_or("waits in line".to_owned(), |limit| {
-        format!("waits in line: {} allows {limit} rollouts at once", slot.key.environment)
-    })
+    let waits = slot.queue.front().and_then(|first| blocked(state, slot, first));
+    waits.map_or("waits in line".to_owned(), |what| format!("waits in line for {what}"))
 }
 
 fn rolling_back(slot: &Slot, run: &RunState) -> String {
@@ -214,6 +221,13 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
     if let Some(refused) = refused(slot) {
         return format!("{at}: {refused}");
     }
+    if let Some(Step::TakeDown) = run.current_step() {
+        let (down, measured) = estimate(&slot.timings, RollbackPath::Recreate);
+        let how_long = down.map_or("how long was never measured here".to_owned(), |down| {
+            format!("about {}, as measured {measured} times", span(down))
+        });
+        return format!("{at}: ends what serves, then starts {}; down for {how_long}", run.to.version);
+    }
     if !candidate_ready(state, slot) {
         return format!("{at}: {}", candidate_words(slot));
     }
@@ -225,12 +239,29 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
         Some(Step::Analysis { name, duration }) => {
             format!("{at}: analysis {name} over {}, then {next}", span(*duration))
         }
+        Some(Step::SetScale(_)) => format!("{at}: {}", candidate_words(slot)),
+        Some(Step::Preview) => format!("{at}: opens the preview address"),
+        Some(Step::Batch { instances, .. }) => {
+            let left = slot.stable_pool().map_or(0, |pool| pool.instances.len());
+            format!("{at}: {instances} instances are {}, {left} of the version before are left", run.to.version)
+        }
+        Some(Step::Hook { name }) => format!("{at}: {}, then {next}", hook_words(run, name)),
         Some(Step::Approval { count, from, .. }) => {
             let who = if from.is_empty() { String::new() } else { format!(" of {}", from.join(", ")) };
             let yes = is_pending_approval(state, slot, run).map_or(0, |asked| asked.approval.votes.len());
             format!("{at}: waits for approval{who} ({yes} of {count}), then {next}")
         }
         _ => at,
+    }
+}
+
+fn hook_words(run: &RunState, name: &str) -> String {
+    match run.job.as_ref().map(|job| (&job.stage, job.attempt)) {
+        Some((JobStage::Waiting(left), attempt)) => {
+            format!("hook {name} failed {} times and is tried again in {}", attempt + 1, span(*left))
+        }
+        Some((_, attempt)) if attempt > 0 => format!("hook {name} runs, try {}", attempt + 1),
+        _ => format!("hook {name} runs"),
     }
 }
 
@@ -259,6 +290,7 @@ fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
     offer(Action::Rollback, moving || may_rollback(state, slot).is_ok());
     offer(Action::Retry, may_retry(state, slot).is_ok());
     offer(Action::Restart, may_restart(slot).is_ok());
+    offer(Action::Drill, may_drill(state, slot).is_ok());
     let asked = moving && is_pending_approval(state, slot, run).is_some();
     offer(Action::Approve, asked);
     offer(Action::Reject, asked);

@@ -1,11 +1,12 @@
 //! Everything that the core remembers.
 
-use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
+use super::types::{Effect, EffectId, InstanceId, JobEnd, JobId, Numbered, PoolId, SlotKey};
 use crate::analysis::Totals;
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    AnalysisTemplate, Approval, ArmRole, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HoldId, Note, Phase,
-    Ppm, Refusal, Release, ReleaseRef, ServiceName, SourceId, Spec, Step, StopSpec, Target, Version,
+    AnalysisTemplate, Approval, ArmRole, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HoldId, HookSpec,
+    Note, Phase, Ppm, Refusal, Release, ReleaseRef, RollbackPath, ServiceName, SourceId, Spec, Step, StopSpec,
+    Strategy, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct State {
     pub counters: Counters,
     /// When the core was last told the time.
     pub last: Option<Timestamp>,
+    /// Migrations of services that left the configuration, by `service@environment`: their data stays.
+    #[serde(default)]
+    pub migrated: BTreeMap<String, BTreeMap<String, Migrated>>,
 }
 
 /// Counters of ids; none is used twice.
@@ -62,6 +66,9 @@ pub struct Counters {
     pub note: u64,
     /// Of evidence.
     pub evidence: u64,
+    /// Of runs of hooks.
+    #[serde(default)]
+    pub job: u64,
     /// Of rollouts that were asked for, over all slots: the order of the waiting line.
     pub asked: u64,
 }
@@ -128,6 +135,76 @@ pub struct Slot {
     pub evidence: VecDeque<Evidence>,
     /// It is gone from the configuration and is being taken down.
     pub removed: bool,
+    /// What the proxy was told about its preview.
+    #[serde(default)]
+    pub preview: Routing,
+    /// Migrations by name, and where each stands.
+    #[serde(default)]
+    pub migrations: BTreeMap<String, Migrated>,
+    /// For how long each version of `lineage` has served here.
+    #[serde(default)]
+    pub served: Vec<(ReleaseRef, SignedDuration)>,
+    /// How long things took here.
+    #[serde(default)]
+    pub timings: Timings,
+}
+
+/// A migration of a slot's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migrated {
+    /// As it was run; its way back is in there.
+    pub hook: HookSpec,
+    /// With which release.
+    pub release: ReleaseRef,
+    /// By which rollout.
+    pub revision: String,
+    /// Its place in order, over all migrations of the slot.
+    pub order: u64,
+    /// When it came to stand so.
+    pub at: Timestamp,
+    /// Where it stands.
+    pub state: MigrationState,
+}
+
+/// Where a migration stands. One that was taken back is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum MigrationState {
+    /// It runs, or its way back does.
+    Running,
+    /// Done; never run again.
+    Applied,
+    /// It ended badly, and so did its way back, if it has one: a person must look.
+    Half {
+        /// What happened.
+        why: String,
+    },
+}
+
+/// How long things took in a slot, newest last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From asking for an instance until it was ready.
+    pub ready: VecDeque<SignedDuration>,
+    /// From sending a route until the proxy followed it.
+    pub switch: VecDeque<SignedDuration>,
+    /// How long nothing served while one version took the place of the other.
+    pub down: VecDeque<SignedDuration>,
+    /// From the decision to go back until all traffic was back.
+    pub back: VecDeque<BackTime>,
+}
+
+/// How long a way back took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackTime {
+    /// By which path.
+    pub path: RollbackPath,
+    /// How long.
+    pub took: SignedDuration,
+    /// When it was back.
+    pub at: Timestamp,
+    /// It was a rehearsal.
+    pub drill: bool,
 }
 
 /// A pool that carries nothing and is kept up.
@@ -215,6 +292,9 @@ pub struct InstanceRecord {
     pub hopeless: Option<String>,
     /// How it is ended; as configured when it was started.
     pub stop: StopSpec,
+    /// When its last start was asked for.
+    #[serde(default)]
+    pub asked: Option<Timestamp>,
 }
 
 impl InstanceRecord {
@@ -289,11 +369,14 @@ pub struct Pauses {
     pub holds: BTreeSet<HoldId>,
     /// An analysis without data.
     pub analysis: Option<Pause>,
+    /// A migration that a person must look at.
+    #[serde(default)]
+    pub hook: Option<Pause>,
 }
 
 impl Pauses {
     pub(super) fn none(&self) -> bool {
-        self.person.is_none() && self.holds.is_empty() && self.analysis.is_none()
+        self.person.is_none() && self.holds.is_empty() && self.analysis.is_none() && self.hook.is_none()
     }
 }
 
@@ -354,6 +437,115 @@ pub struct RunState {
     /// Background numbers; never journalled: after a restart the span begins anew.
     #[serde(skip)]
     pub watched: Watched,
+    /// How it is brought in, as configured when it was asked for.
+    #[serde(default = "canary")]
+    pub strategy: Strategy,
+    /// Its hooks, as configured then.
+    #[serde(default)]
+    pub hooks: Arc<[HookSpec]>,
+    /// The hook of the current step, or of the way back.
+    #[serde(default)]
+    pub job: Option<Job>,
+    /// A run of a hook that was cut off: nothing else runs before that is over.
+    #[serde(default)]
+    pub cut_off: Option<JobId>,
+    /// Hooks that run again and again while it has traffic, by name.
+    #[serde(default)]
+    pub watches: BTreeMap<String, Watch>,
+    /// What is still to be run on the way back, in order; `None`: not that far.
+    #[serde(default)]
+    pub undo: Option<VecDeque<Undo>>,
+    /// It rehearses the way back.
+    #[serde(default)]
+    pub drill: Option<Drill>,
+    /// What is counted for its record.
+    #[serde(default)]
+    pub tally: Tally,
+}
+
+/// What journals of before other strategies hold.
+const fn canary() -> Strategy {
+    Strategy::Canary
+}
+
+/// A run of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id; another try has another one.
+    pub id: JobId,
+    /// The hook's name.
+    pub hook: String,
+    /// It takes a migration back.
+    pub back: bool,
+    /// Tries before this one.
+    pub attempt: u32,
+    /// How far it is.
+    pub stage: JobStage,
+    /// When it began.
+    pub since: Timestamp,
+}
+
+/// How far a run of a hook is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum JobStage {
+    /// Under way.
+    Running,
+    /// Ended, its end not yet acted on.
+    Ended(JobEnd),
+    /// Failed in a way that may pass: tried again when that has passed.
+    Waiting(SignedDuration),
+}
+
+/// A hook that runs again and again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Its current run.
+    pub job: Option<Job>,
+    /// Until the next one.
+    pub left: SignedDuration,
+}
+
+/// Something to run on the way back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undo {
+    /// What.
+    pub hook: HookSpec,
+    /// From whose artifact.
+    pub release: ReleaseRef,
+    /// It takes a migration back.
+    pub back: bool,
+}
+
+/// How far a rehearsal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drill {
+    /// On the way back.
+    Back,
+    /// Returning to what served.
+    Return,
+}
+
+/// What is counted for a rollout's record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// The largest share that the proxy acknowledged.
+    pub reached: Ppm,
+    /// How long it waited for people.
+    pub waited: SignedDuration,
+    /// Steps that a person did.
+    pub manual: u32,
+    /// Steps that are done.
+    pub steps: u32,
+    /// When it was decided to go back.
+    pub back_since: Option<Timestamp>,
+    /// By which path.
+    pub back_path: Option<RollbackPath>,
+    /// How long it took.
+    pub back_took: Option<SignedDuration>,
+    /// Since when nothing serves, where the strategy ends one version before the other starts.
+    pub down_since: Option<Timestamp>,
 }
 
 /// What an analysis step has seen.
@@ -388,6 +580,11 @@ impl RunState {
         matches!(self.progress, Progress::RollingBack { .. })
     }
 
+    /// Is one version ended before the other starts?
+    pub(super) fn exclusive(&self) -> bool {
+        self.strategy == Strategy::Recreate
+    }
+
     pub(super) fn current_step(&self) -> Option<&Step> {
         if self.progress == Progress::Steps { self.steps.get(self.step as usize) } else { None }
     }
@@ -418,6 +615,9 @@ pub struct Sent {
     pub version: u64,
     /// What.
     pub route: Option<Route>,
+    /// When it was sent.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 impl Sent {
@@ -470,6 +670,7 @@ impl State {
             commands: VecDeque::new(),
             counters: Counters::default(),
             last: None,
+            migrated: BTreeMap::new(),
         }
     }
 
@@ -498,6 +699,10 @@ impl Slot {
             notes: VecDeque::new(),
             evidence: VecDeque::new(),
             removed: false,
+            preview: Routing::default(),
+            migrations: BTreeMap::new(),
+            served: Vec::new(),
+            timings: Timings::default(),
         }
     }
 
@@ -548,6 +753,14 @@ impl Effect {
         match self {
             Effect::Start(launch) => Some(&launch.instance),
             Effect::Stop { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
+
+    pub(super) fn job(&self) -> Option<&str> {
+        match self {
+            Effect::Run(launch) => Some(&launch.job),
+            Effect::EndJob { job } => Some(job),
             _ => None,
         }
     }

@@ -1,10 +1,10 @@
 //! The entry: one input in, the new state and what to carry out.
 
-use super::rollout::advance_queue;
-use super::state::{Remembered, Slot, State};
+use super::queue::advance_queue;
+use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
-use super::types::{Input, LONGEST_TICK, Outcome, SlotKey};
-use super::{apply, commands, judge, pools, route, steps};
+use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
+use super::{apply, commands, jobs, judge, pools, route, steps};
 use crate::model::Refusal;
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,6 +47,11 @@ fn pass_time(state: &mut State, dt: SignedDuration) {
         if let Some(warm) = &mut slot.warm {
             warm.elapsed = warm.elapsed.saturating_add(dt);
         }
+        if slot.active().is_none()
+            && let Some((_, served)) = slot.served.last_mut()
+        {
+            *served = served.saturating_add(dt);
+        }
     });
 }
 
@@ -79,13 +84,13 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             with(state, &key, |state, slot| pools::happened(state, slot, turn, id, event));
             return Ok(Touched::One(key));
         }
-        Input::Job { .. } => return Ok(Touched::None),
-        Input::RouteAcked { slot, version, .. } => {
-            with(state, slot, |state, slot| route::acked(state, slot, *version));
+        Input::Job { id, event } => return Ok(job(state, turn, id, event)),
+        Input::RouteAcked { slot, preview, version } => {
+            with(state, slot, |state, slot| route::acked(state, slot, turn, *preview, *version));
             return Ok(Touched::One(slot.clone()));
         }
-        Input::RouteRefused { slot, version, why, .. } => {
-            with(state, slot, |state, slot| route::refused(state, slot, turn, *version, why));
+        Input::RouteRefused { slot, preview, version, why } => {
+            with(state, slot, |state, slot| route::refused(state, slot, turn, *preview, *version, why));
             return Ok(Touched::One(slot.clone()));
         }
         Input::LeaseLapsed { slot, version, at } => {
@@ -99,6 +104,21 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
         Input::WindowMissing | Input::Tick => {}
     }
     Ok(Touched::All)
+}
+
+fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touched {
+    if *event == JobEvent::Gone {
+        state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::EndJob { job } if job == id));
+        return Touched::None;
+    }
+    let key = state.slots.values().find(|slot| jobs::knows(slot, id)).map(|slot| slot.key.clone());
+    let Some(key) = key else {
+        // Nobody waits for it any more; that it is to be ended stays asked for.
+        state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::Run(launch) if launch.job == id));
+        return Touched::None;
+    };
+    with(state, &key, |state, slot| jobs::happened(state, slot, turn, id, event));
+    Touched::One(key)
 }
 
 fn command_once(
@@ -144,7 +164,8 @@ fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
     }
     let down: Vec<_> = state.slots.values().filter(|slot| is_down(slot)).map(|slot| slot.key.clone()).collect();
     for key in down {
-        state.slots.remove(&key);
+        let gone = state.slots.remove(&key).map(|slot| slot.migrations).filter(|of| !of.is_empty());
+        state.migrated.extend(gone.map(|migrations| (key.to_string(), migrations)));
         apply::forget(state, &key);
         turn.changed = true;
     }
@@ -160,8 +181,9 @@ fn waiting(state: &State) -> Vec<SlotKey> {
 
 /// Nothing is left of a slot that is gone from the configuration.
 fn is_down(slot: &Slot) -> bool {
-    let closed = slot.routing.acked.as_ref().is_none_or(|sent| sent.route.is_none());
-    slot.removed && slot.pools.is_empty() && slot.routing.settled() && closed
+    let closed =
+        |routing: &Routing| routing.settled() && routing.acked.as_ref().is_none_or(|sent| sent.route.is_none());
+    slot.removed && slot.pools.is_empty() && closed(&slot.routing) && closed(&slot.preview)
 }
 
 /// Brings one slot as far as it can go now.

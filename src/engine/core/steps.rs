@@ -1,11 +1,10 @@
 //! How a rollout moves: one small function for each kind of step.
 
-use super::judge;
-use super::pools::{hopeless, needed, retire, trouble};
-use super::rollout::{Back, begin_rollback, finish, give_up_rollback, placement, promote};
-use super::route::stable_capacity;
-use super::state::{Asked, Counters, Kind, Measured, Pool, Progress, RunState, Slot, State};
+use super::pools::{hopeless, needed, trouble};
+use super::rollout::{Back, begin_rollback, finish, placement, promote};
+use super::state::{Asked, Counters, Kind, Measured, Progress, RunState, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
+use super::{back, jobs, judge};
 use crate::model::{Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, Step};
 use jiff::SignedDuration;
 
@@ -20,6 +19,24 @@ enum Said {
 }
 
 impl RunState {
+    /// Instances that the candidate needs at its place in the plan.
+    pub(super) fn needs(&self, replicas: u32) -> u32 {
+        if self.progress == Progress::Promoting {
+            return replicas;
+        }
+        let done = self.steps.get(..=self.step as usize).unwrap_or(&self.steps);
+        // Until then nothing of the candidate is started.
+        if !done.is_empty() && done.iter().all(|step| matches!(step, Step::Hook { .. } | Step::TakeDown)) {
+            return 0;
+        }
+        let floor = done.iter().rev().find_map(|step| match step {
+            Step::SetScale(share) => Some(needed(replicas, *share)),
+            Step::Batch { instances, .. } => Some((*instances).min(replicas)),
+            _ => None,
+        });
+        needed(replicas, self.next_share()).max(floor.unwrap_or(0))
+    }
+
     /// The share that instances are needed for: what is asked for next, if that is more.
     pub(super) fn next_share(&self) -> Ppm {
         match self.current_step() {
@@ -42,9 +59,13 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
 fn advance_once(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let Some(run) = slot.active() else { return false };
     if run.rolling_back() {
-        return back(state, slot, turn);
+        return back::advance(state, slot, turn);
     }
-    if unable(state, slot, turn) || judge::background(state, slot, turn) || expired(state, slot, turn) {
+    if unable(state, slot, turn)
+        || judge::background(state, slot, turn)
+        || jobs::watch(state, slot, turn)
+        || expired(state, slot, turn)
+    {
         return true;
     }
     let Some(run) = slot.active().filter(|run| run.pauses.none()) else { return false };
@@ -56,21 +77,18 @@ fn advance_once(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     }
 }
 
-fn replicas(state: &State, slot: &Slot) -> u32 {
+pub(super) fn replicas(state: &State, slot: &Slot) -> u32 {
     placement(state, &slot.key).map_or(1, |placement| placement.replicas.max(1))
 }
 
-fn deadline(state: &State, slot: &Slot) -> SignedDuration {
+pub(super) fn deadline(state: &State, slot: &Slot) -> SignedDuration {
     placement(state, &slot.key).map_or(SignedDuration::ZERO, |placement| placement.progress_deadline)
 }
 
 /// Are so many of the candidate's instances ready as its share needs?
 pub(super) fn candidate_ready(state: &State, slot: &Slot) -> bool {
     let Some(run) = slot.active() else { return false };
-    let needs = match run.progress {
-        Progress::Promoting => replicas(state, slot),
-        _ => needed(replicas(state, slot), run.next_share()),
-    };
+    let needs = run.needs(replicas(state, slot));
     slot.candidate_pool().is_some_and(|pool| pool.ready() >= needs)
 }
 
@@ -128,13 +146,12 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
             let requirement = Requirement { count, from, allow_self: allow_self(state, slot) };
             approval(state, slot, turn, requirement, expires)
         }
-        // The configuration has no such steps here.
-        Step::SetScale(_)
-        | Step::Preview
-        | Step::Batch { .. }
-        | Step::TakeDown
-        | Step::Hook { .. }
-        | Step::Other(_) => Said::Done,
+        Step::Preview => preview(state, slot),
+        Step::Batch { instances, .. } => batch(state, slot, turn, instances),
+        Step::TakeDown => take_down(slot),
+        Step::Hook { name } => jobs::step(state, slot, turn, &name).into(),
+        // Its instances are ready. Steps of other backends are not in a configuration here.
+        Step::SetScale(_) | Step::Other(_) => Said::Done,
     };
     match said {
         Said::Wait => false,
@@ -157,6 +174,43 @@ impl From<judge::StepSays> for Said {
     }
 }
 
+impl From<jobs::Says> for Said {
+    fn from(says: jobs::Says) -> Said {
+        match says {
+            jobs::Says::Wait => Said::Wait,
+            jobs::Says::Passed => Said::Done,
+            jobs::Says::Acted => Said::Moved,
+        }
+    }
+}
+
+/// The candidate is reached behind its preview address, if it has one.
+fn preview(state: &State, slot: &Slot) -> Said {
+    let address = placement(state, &slot.key).and_then(|placement| placement.preview);
+    let open = slot.preview.settled() && slot.preview.acked.as_ref().is_some_and(|sent| sent.route.is_some());
+    if open || address.is_none() { Said::Done } else { Said::Wait }
+}
+
+/// The share of so many instances of a full pool.
+pub(super) fn share_of(instances: u32, replicas: u32) -> Ppm {
+    super::pools::capacity(instances, replicas)
+}
+
+/// So many are the candidate's, have their share of the traffic, and their predecessors are gone.
+fn batch(state: &State, slot: &mut Slot, turn: &mut Turn, instances: u32) -> Said {
+    let full = replicas(state, slot);
+    if matches!(set_weight(slot, turn, share_of(instances, full)), Said::Wait) {
+        return Said::Wait;
+    }
+    let left = slot.stable_pool().map_or(0, |pool| super::state::count(pool.instances.values()));
+    if left <= full.saturating_sub(instances) { Said::Done } else { Said::Wait }
+}
+
+/// Nothing of stable runs any more.
+fn take_down(slot: &Slot) -> Said {
+    if slot.stable_pool().is_none_or(|pool| pool.instances.is_empty()) { Said::Done } else { Said::Wait }
+}
+
 fn to_promoting(slot: &mut Slot) {
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
@@ -171,6 +225,7 @@ pub(super) fn next_step(slot: &mut Slot) {
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
         run.step += 1;
+        run.tally.steps += 1;
         run.elapsed = SignedDuration::ZERO;
         run.waited = SignedDuration::ZERO;
         run.measured = Measured::default();
@@ -298,11 +353,13 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     false
 }
 
-/// One more of the old instances goes once its replacement serves.
+/// One more of the old instances goes once its replacement serves; where two may not run side by side,
+/// all go at once.
 fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let full = replicas(state, slot);
     let settled = slot.routing.settled();
     let (Some(run), Some(id)) = (&mut slot.run, &slot.stable) else { return false };
+    let exclusive = run.exclusive();
     let (Progress::Restarting { old }, Some(pool)) = (&mut run.progress, slot.pools.get_mut(id)) else { return false };
     let before = old.len();
     old.retain(|id| pool.instances.get(id).is_some_and(|instance| !instance.leaving));
@@ -315,6 +372,13 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
             return true;
         }
         return false;
+    }
+    if exclusive {
+        for instance in pool.instances.iter_mut().filter(|(id, _)| old.contains(id)).map(|(_, instance)| instance) {
+            instance.leaving = true;
+        }
+        turn.changed = true;
+        return true;
     }
     if ready > full && settled {
         // The next one in the order they were started.
@@ -329,64 +393,19 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     false
 }
 
-/// Traffic goes back as far as stable can carry it; then the rollout ends.
-fn back(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
-    let (capacity, late) = (stable_capacity(state, slot), back_late(state, slot));
-    let stable_ready = slot.stable_pool().map_or(0, Pool::ready);
-    let candidate_ready = slot.candidate_pool().map_or(0, Pool::ready);
-    let Some(run) = &mut slot.run else { return false };
-    let Progress::RollingBack { outcome, .. } = run.progress else { return false };
-    let kind = run.kind;
-    let all = candidate_ready == 0 || slot.stable.is_none() || (late && stable_ready > 0);
-    let weight = run.weight.min(if all { Ppm::ZERO } else { capacity.rest() });
-    if weight != run.weight {
-        run.weight = weight;
-        turn.changed = true;
-    }
-    let cause = run.cause.clone();
-    if kind == Kind::Rollback {
-        let lost = slot.stable_pool().and_then(hopeless).map(ToOwned::to_owned);
-        if stable_ready == 0 && (late || lost.is_some()) {
-            let why = lost.or_else(|| slot.stable_pool().and_then(trouble)).unwrap_or("it never was ready".to_owned());
-            give_up_rollback(state, slot, turn, &format!("could not go back: {why}; what served goes on serving"));
-            return true;
-        }
-        if capacity < Ppm::ALL && !(late && stable_ready > 0) {
-            return false;
-        }
-    }
-    let gone = slot.candidate.as_ref().is_none_or(|pool| slot.routing.in_force().all(|s| s.weight(pool) == Ppm::ZERO));
-    let closed = slot.stable.is_some() || slot.routing.newest().is_none_or(|sent| sent.route.is_none());
-    if weight > Ppm::ZERO || !gone || !closed || !slot.routing.settled() {
-        return false;
-    }
-    end_back(state, slot, turn, outcome, cause);
-    true
-}
-
-fn back_late(state: &State, slot: &Slot) -> bool {
-    matches!(slot.active().map(|run| &run.progress),
-        Some(Progress::RollingBack { elapsed, .. }) if *elapsed >= deadline(state, slot))
-}
-
-fn end_back(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentOutcome, cause: String) {
-    if let Some(pool) = slot.candidate.take() {
-        retire(slot, &pool);
-    }
-    if outcome == DeploymentOutcome::RolledBack {
-        slot.lineage.pop();
-    }
-    finish(state, slot, turn, outcome, cause);
-}
-
 /// Time passes for the rollout in flight: a wait that can move moves, else the deadline comes closer.
 pub(super) fn tick(state: &State, slot: &mut Slot, dt: SignedDuration) {
     let ready = candidate_ready(state, slot);
     let exposed = slot.exposed() > Ppm::ZERO;
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
+    jobs::tick(run, dt);
     if let Progress::RollingBack { elapsed, .. } = &mut run.progress {
         *elapsed = elapsed.saturating_add(dt);
         return;
+    }
+    let human = matches!(run.current_step(), Some(Step::Pause { duration: None } | Step::Approval { .. }));
+    if human && ready || !run.pauses.none() {
+        run.tally.waited = run.tally.waited.saturating_add(dt);
     }
     if exposed {
         run.watched.exposed = run.watched.exposed.saturating_add(dt);
@@ -394,7 +413,12 @@ pub(super) fn tick(state: &State, slot: &mut Slot, dt: SignedDuration) {
     if !run.pauses.none() {
         return;
     }
-    let moving = ready && !matches!(run.current_step(), None | Some(Step::SetWeight(_)));
+    // A hook has a bound of its own.
+    let waits = matches!(
+        run.current_step(),
+        Some(Step::Pause { .. } | Step::Analysis { .. } | Step::Approval { .. } | Step::Hook { .. })
+    );
+    let moving = ready && waits;
     let timer = if moving { &mut run.elapsed } else { &mut run.waited };
     *timer = timer.saturating_add(dt);
 }
@@ -411,7 +435,7 @@ pub(super) fn phase(slot: &Slot, run: &RunState, replicas: u32) -> Phase {
             if phase == Phase::Healthy && weak { Phase::Degraded } else { phase }
         }
         _ if !run.pauses.none() => Phase::Paused,
-        Progress::Promoting if run.kind == Kind::First => Phase::Initializing,
+        Progress::Promoting | Progress::Steps if run.kind == Kind::First => Phase::Initializing,
         Progress::Steps => match run.current_step() {
             Some(Step::Pause { duration: None } | Step::Approval { .. }) => Phase::Paused,
             _ => Phase::Progressing,

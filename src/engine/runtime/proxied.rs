@@ -38,17 +38,20 @@ impl EngineTask {
         self.publisher.proxy(LinkState::Live { as_of: clock() });
         self.lapsed(lapsed).await;
         let mut orders = Vec::new();
-        for (slot, state) in &self.state.slots {
-            let listener = slot.to_string();
+        let listeners =
+            self.state.slots.iter().flat_map(|(slot, state)| {
+                [(slot.to_string(), &state.routing), (slot.preview_listener(), &state.preview)]
+            });
+        for (listener, routing) in listeners {
             let there = in_force.iter().find(|(name, _)| *name == listener).map(|(_, version)| *version);
-            let newest = state.routing.sent.last().or(state.routing.acked.as_ref());
+            let newest = routing.sent.last().or(routing.acked.as_ref());
             match newest {
-                Some(Sent { route: Some(route), version })
-                    if there != Some(*version) || !state.routing.sent.is_empty() =>
+                Some(Sent { route: Some(route), version, .. })
+                    if there != Some(*version) || !routing.sent.is_empty() =>
                 {
                     orders.push(LinkOrder::Route(route.clone()));
                 }
-                Some(Sent { route: None, version }) if there.is_some() || !state.routing.sent.is_empty() => {
+                Some(Sent { route: None, version, .. }) if there.is_some() || !routing.sent.is_empty() => {
                     orders.push(LinkOrder::Unroute { listener, version: *version });
                 }
                 _ => {}
@@ -118,10 +121,9 @@ impl EngineTask {
     }
 }
 
-/// The slot of a listener's name, `service@environment`.
+/// The slot of a listener.
 fn slot_of(listener: &str) -> Option<SlotKey> {
-    let (service, environment) = listener.rsplit_once('@')?;
-    Some(SlotKey { service: service.into(), environment: environment.into() })
+    SlotKey::of_listener(listener).map(|(slot, _)| slot)
 }
 
 /// The monotonic clock.

@@ -5,7 +5,7 @@ use flightdeck::engine::core::{
     Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, RunState, Slot, SlotKey, State,
 };
 use flightdeck::engine::proxy::wire::Route;
-use flightdeck::model::{Action, DeploymentOutcome, Ppm, Step, Subject};
+use flightdeck::model::{Action, DeploymentOutcome, Ppm, Step, Strategy, Subject};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +65,11 @@ pub fn step_kind(slot: &Slot) -> &'static str {
             Some(Step::Other(_)) | None => "other",
         },
     }
+}
+
+/// Rolling and recreate state their own surge and downtime instead.
+fn keeps_stable(run: &RunState) -> bool {
+    !matches!(run.strategy, Strategy::Rolling | Strategy::Recreate)
 }
 
 fn stable(slot: &Slot) -> Option<&Pool> {
@@ -130,7 +135,8 @@ impl Checker {
                 paused: run.pauses.person.is_some(),
                 restricted: run.pauses.person.is_some()
                     || !run.pauses.holds.is_empty()
-                    || run.pauses.analysis.is_some(),
+                    || run.pauses.analysis.is_some()
+                    || run.pauses.hook.is_some(),
                 exposed: weight(acked, slot.candidate.as_ref()),
                 warm_full,
             };
@@ -165,13 +171,20 @@ impl Checker {
                     format!("{} is started and not written down", launch.instance)
                 });
             }
+            Effect::Route { slot: key, route, .. } if route.listener != key.to_string() => {
+                let candidate = state.slots.get(key).and_then(|slot| slot.candidate.clone());
+                let own = route.pools.iter().all(|pool| Some(&pool.pool) == candidate.as_ref());
+                *cover.could_fail.entry(3).or_default() += 1;
+                self.check(own, 3, || format!("{key}: the preview shows another than the candidate"));
+            }
             Effect::Route { slot: key, route, lowers_exposure } => {
                 let Some(slot) = state.slots.get(key) else { return };
                 self.route(slot, route, *lowers_exposure, cover);
             }
             Effect::Stop { instance, .. } => {
                 *cover.could_fail.entry(2).or_default() += 1;
-                let sent = state.slots.values().flat_map(|slot| slot.routing.acked.iter().chain(&slot.routing.sent));
+                let routings = state.slots.values().flat_map(|slot| [&slot.routing, &slot.preview]);
+                let sent = routings.flat_map(|routing| routing.acked.iter().chain(&routing.sent));
                 let endpoints = sent
                     .filter_map(|sent| sent.route.as_ref())
                     .flat_map(|route| &route.pools)
@@ -179,7 +192,15 @@ impl Checker {
                 let routed = endpoints.into_iter().any(|endpoint| endpoint.instance == *instance);
                 self.check(!routed, 2, || format!("{instance} is stopped before its removal was acknowledged"));
             }
-            Effect::Unroute { .. } | Effect::Run(_) | Effect::EndJob { .. } => {}
+            Effect::Run(launch) => {
+                let run = state.slots.get(&launch.slot).and_then(|slot| slot.run.as_ref());
+                let watched = run.iter().flat_map(|run| run.watches.values()).filter_map(|watch| watch.job.as_ref());
+                let known =
+                    run.iter().filter_map(|run| run.job.as_ref()).chain(watched).any(|job| job.id == launch.job);
+                *cover.could_fail.entry(5).or_default() += 1;
+                self.check(known, 5, || format!("{} is run and not written down", launch.job));
+            }
+            Effect::Unroute { .. } | Effect::EndJob { .. } => {}
         }
     }
 
@@ -203,7 +224,8 @@ impl Checker {
             self.check(meant, 6, || format!("{key}: {} is neither stable nor candidate", pool.pool));
         }
         let share = weight(Some(route), slot.candidate.as_ref());
-        if share > Ppm::ZERO && stable(slot).is_some_and(|pool| pool.ready() > 0) {
+        let whole = slot.run.as_ref().is_none_or(keeps_stable);
+        if share > Ppm::ZERO && whole && stable(slot).is_some_and(|pool| pool.ready() > 0) {
             *cover.could_fail.entry(11).or_default() += 1;
             self.check(route.fallback == slot.stable, 11, || format!("{key}: a candidate has traffic without a lease"));
         }
@@ -254,7 +276,8 @@ impl Checker {
                 });
             }
         }
-        if let Some(pool) = stable(slot).filter(|_| !slot.removed) {
+        let whole = slot.run.as_ref().is_none_or(|run| !run.active() || keeps_stable(run));
+        if let Some(pool) = stable(slot).filter(|_| !slot.removed && whole) {
             let staying = pool.instances.values().filter(|of| !of.leaving).count();
             let wanted = replicas(state, key) as usize;
             *cover.could_fail.entry(2).or_default() += u64::from(slot.run.as_ref().is_some_and(RunState::active));
@@ -358,6 +381,7 @@ impl Checker {
         if let Some(last) = last
             && slot.candidate.as_ref() != Some(&last)
             && slot.stable.as_ref() != Some(&last)
+            && slot.warm.as_ref().is_none_or(|warm| warm.pool != last)
         {
             self.dead.insert(last);
         }

@@ -4,12 +4,13 @@
 use super::rng::Rng;
 use crate::engine::world::address;
 use flightdeck::engine::core::{
-    Effect, Input, InstanceEvent, InstanceId, InstanceStage, Launch, SlotKey, State, pending,
+    Effect, Input, InstanceEvent, InstanceId, InstanceStage, JobEnd, JobEvent, JobId, JobLaunch, Launch, SlotKey,
+    State, pending,
 };
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::Ppm;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A process of the fake machine.
 #[derive(Debug, Clone)]
@@ -30,6 +31,24 @@ struct Line {
     tells: VecDeque<InstanceEvent>,
 }
 
+/// A hook of the fake machine.
+#[derive(Debug, Clone)]
+struct Hook {
+    launch: JobLaunch,
+    ended: Option<JobEnd>,
+}
+
+enum JobWork {
+    Run(Box<JobLaunch>),
+    End,
+}
+
+#[derive(Default)]
+struct JobLine {
+    work: VecDeque<JobWork>,
+    tells: VecDeque<JobEvent>,
+}
+
 /// What the fake proxy does on one listener.
 pub struct Listener {
     pub version: u64,
@@ -40,9 +59,15 @@ pub struct Listener {
 pub struct Fake {
     pub processes: BTreeMap<InstanceId, Process>,
     lines: BTreeMap<InstanceId, Line>,
-    routes: Vec<(SlotKey, u64, Option<Route>)>,
+    hooks: BTreeMap<JobId, Hook>,
+    begun: BTreeSet<JobId>,
+    /// Migrations whose data is there.
+    data: BTreeSet<(SlotKey, String)>,
+    job_lines: BTreeMap<JobId, JobLine>,
+    routes: Vec<(SlotKey, bool, u64, Option<Route>)>,
     answers: Vec<Input>,
     pub proxy: BTreeMap<SlotKey, Listener>,
+    pub previews: BTreeMap<SlotKey, Listener>,
     pids: u32,
     pub faults: Vec<String>,
     /// Nothing fails any more.
@@ -58,25 +83,35 @@ impl Fake {
             Effect::Stop { instance, .. } => {
                 self.lines.entry(instance.clone()).or_default().work.push_back(Work::Stop);
             }
-            Effect::Route { slot, route, .. } => self.routes.push((slot.clone(), route.version, Some(route.clone()))),
-            Effect::Unroute { slot, version, .. } => self.routes.push((slot.clone(), *version, None)),
-            Effect::Run(_) | Effect::EndJob { .. } => {}
+            Effect::Route { slot, route, .. } => {
+                let preview = route.listener != slot.to_string();
+                self.routes.push((slot.clone(), preview, route.version, Some(route.clone())));
+            }
+            Effect::Unroute { slot, version, preview } => self.routes.push((slot.clone(), *preview, *version, None)),
+            Effect::Run(launch) => {
+                self.job_lines.entry(launch.job.clone()).or_default().work.push_back(JobWork::Run(launch.clone()));
+            }
+            Effect::EndJob { job } => {
+                self.job_lines.entry(job.clone()).or_default().work.push_back(JobWork::End);
+            }
         }
     }
 
     pub fn busy(&self) -> bool {
         !self.routes.is_empty()
             || !self.answers.is_empty()
+            || self.hooks.values().any(|hook| hook.ended.is_none())
+            || self.job_lines.values().any(|line| !line.work.is_empty() || !line.tells.is_empty())
             || self.lines.values().any(|line| !line.work.is_empty() || !line.tells.is_empty())
     }
 
     /// Carries one thing out, or gives one answer that arrives.
     pub fn turn(&mut self, rng: &mut Rng) -> Option<Input> {
-        match rng.below(4) {
+        match rng.below(5) {
             0 if !self.routes.is_empty() => {
                 let at = rng.below(self.routes.len());
-                let (slot, version, route) = self.routes.remove(at);
-                self.route(slot, version, route, rng);
+                let (slot, preview, version, route) = self.routes.remove(at);
+                self.route((slot, preview), version, route, rng);
                 None
             }
             1 if !self.answers.is_empty() => {
@@ -87,6 +122,7 @@ impl Fake {
                 }
                 Some(answer)
             }
+            2 if !self.hooks.is_empty() || !self.job_lines.is_empty() => self.job(rng),
             _ => {
                 let busy: Vec<_> = self
                     .lines
@@ -97,6 +133,115 @@ impl Fake {
                 let id = rng.pick(&busy)?.clone();
                 self.instance(&id, rng)
             }
+        }
+    }
+
+    /// One hook goes on by one event.
+    fn job(&mut self, rng: &mut Rng) -> Option<Input> {
+        let busy: Vec<_> = self
+            .job_lines
+            .iter()
+            .filter(|(id, line)| {
+                let runs = self.hooks.get(*id).is_some_and(|hook| hook.ended.is_none());
+                runs || !line.work.is_empty() || !line.tells.is_empty()
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        let id = rng.pick(&busy)?.clone();
+        let line = self.job_lines.get_mut(&id)?;
+        if !line.tells.is_empty() && (line.work.is_empty() || rng.percent(60)) {
+            let event = line.tells.pop_front()?;
+            return Some(Input::Job { id, event });
+        }
+        match line.work.pop_front() {
+            Some(JobWork::Run(launch)) => self.run_hook(&id, *launch, rng),
+            Some(JobWork::End) => {
+                self.hooks.remove(&id);
+                self.job_lines.get_mut(&id)?.tells.push_back(JobEvent::Gone);
+            }
+            None => {
+                let how = match rng.below(20) {
+                    _ if self.healed => JobEnd::Exited(0),
+                    0..=12 => JobEnd::Exited(0),
+                    13..=14 => JobEnd::Exited(75),
+                    15 => JobEnd::Killed(9),
+                    16 => JobEnd::TimedOut,
+                    17 => JobEnd::Lost,
+                    _ => JobEnd::Exited(1),
+                };
+                self.end_hook(&id, how);
+            }
+        }
+        None
+    }
+
+    fn end_hook(&mut self, id: &str, how: JobEnd) {
+        let Some(hook) = self.hooks.get_mut(id).filter(|hook| hook.ended.is_none()) else { return };
+        hook.ended = Some(how.clone());
+        let data = (hook.launch.slot.clone(), hook.launch.hook.clone());
+        if how == JobEnd::Exited(0) && hook.launch.hook.starts_with("migration") {
+            if hook.launch.run.first().is_some_and(|word| word == "back") {
+                self.data.remove(&data);
+            } else {
+                self.data.insert(data);
+            }
+        }
+        let line = self.job_lines.entry(id.to_owned()).or_default();
+        line.tells.push_back(JobEvent::Ended { how, output: vec!["said".to_owned()] });
+    }
+
+    fn run_hook(&mut self, id: &str, launch: JobLaunch, rng: &mut Rng) {
+        if let Some(hook) = self.hooks.get(id) {
+            if let Some(how) = hook.ended.clone() {
+                let line = self.job_lines.entry(id.to_owned()).or_default();
+                line.tells.push_back(JobEvent::Ended { how, output: Vec::new() });
+            }
+            return;
+        }
+        if !self.healed && rng.percent(3) {
+            let how = JobEnd::NotStarted("no such command".to_owned());
+            self.job_lines
+                .entry(id.to_owned())
+                .or_default()
+                .tells
+                .push_back(JobEvent::Ended { how, output: Vec::new() });
+            return;
+        }
+        if !self.begun.insert(id.to_owned()) {
+            self.faults.push(format!("invariant 5: {id} is begun a second time"));
+        }
+        let migration = launch.hook.starts_with("migration");
+        let data = (launch.slot.clone(), launch.hook.clone());
+        let back = launch.run.first().is_some_and(|word| word == "back");
+        if migration && !back && self.data.contains(&data) {
+            self.faults.push(format!("invariant 5: {} is run though its data is there", launch.hook));
+        }
+        let same = |hook: &&Hook| hook.ended.is_none() && hook.launch.slot == launch.slot;
+        if migration && self.hooks.values().filter(same).any(|hook| hook.launch.hook == launch.hook) {
+            self.faults.push(format!("invariant 5: {} runs twice at once", launch.hook));
+        }
+        self.hooks.insert(id.to_owned(), Hook { launch, ended: None });
+    }
+
+    /// A person has brought a migration's data to where they say it is.
+    pub fn put_right(&mut self, data: (SlotKey, String), applied: bool) {
+        if applied {
+            self.data.insert(data);
+        } else {
+            self.data.remove(&data);
+        }
+    }
+
+    /// Nothing of a hook runs.
+    pub fn no_hook_runs(&self) -> bool {
+        self.hooks.values().all(|hook| hook.ended.is_some())
+    }
+
+    /// Every process of the machine dies with it; routes are on disk.
+    pub fn reboot(&mut self) {
+        self.processes.clear();
+        for hook in self.hooks.values_mut().filter(|hook| hook.ended.is_none()) {
+            hook.ended = Some(JobEnd::Lost);
         }
     }
 
@@ -118,7 +263,8 @@ impl Fake {
     }
 
     fn check_stop(&mut self, id: &str) {
-        let routed = self.proxy.values().filter_map(|of| of.route.as_ref()).flat_map(|route| &route.pools);
+        let listeners = self.proxy.values().chain(self.previews.values());
+        let routed = listeners.filter_map(|of| of.route.as_ref()).flat_map(|route| &route.pools);
         if routed.flat_map(|pool| &pool.endpoints).any(|endpoint| endpoint.instance == id) {
             self.faults.push(format!("invariant 2: {id} is stopped while the proxy may send it requests"));
         }
@@ -161,21 +307,22 @@ impl Fake {
         self.processes.insert(id, Process { attempt: launch.attempt, pid: self.pids, ready: !bad });
     }
 
-    fn route(&mut self, slot: SlotKey, version: u64, route: Option<Route>, rng: &mut Rng) {
-        let now = self.proxy.get(&slot).map_or(0, |of| of.version);
-        let same = self.proxy.get(&slot).is_some_and(|of| of.version == version && of.route == route);
+    fn route(&mut self, (slot, preview): (SlotKey, bool), version: u64, route: Option<Route>, rng: &mut Rng) {
+        let listeners = if preview { &mut self.previews } else { &mut self.proxy };
+        let now = listeners.get(&slot).map_or(0, |of| of.version);
+        let same = listeners.get(&slot).is_some_and(|of| of.version == version && of.route == route);
         if version <= now && !same {
             let why = "a newer route is in force".to_owned();
-            self.answers.push(Input::RouteRefused { slot, preview: false, version, why });
+            self.answers.push(Input::RouteRefused { slot, preview, version, why });
             return;
         }
         if !same && !self.healed && rng.percent(2) {
             let why = "address in use".to_owned();
-            self.answers.push(Input::RouteRefused { slot, preview: false, version, why });
+            self.answers.push(Input::RouteRefused { slot, preview, version, why });
             return;
         }
-        self.proxy.insert(slot.clone(), Listener { version, route });
-        self.answers.push(Input::RouteAcked { slot, preview: false, version });
+        listeners.insert(slot.clone(), Listener { version, route });
+        self.answers.push(Input::RouteAcked { slot, preview, version });
     }
 
     /// A lowering route is carried out though the journal could not commit.
@@ -227,9 +374,13 @@ impl Fake {
     /// carries out what is pending and adopts what runs.
     pub fn restart(&mut self, state: &State) {
         self.lines.clear();
+        self.job_lines.clear();
         self.routes.clear();
         let lapsed = |input: &Input| matches!(input, Input::LeaseLapsed { .. });
         self.answers.retain(lapsed);
+        for id in self.hooks.keys() {
+            self.job_lines.entry(id.clone()).or_default();
+        }
         for numbered in pending(state) {
             self.take(&numbered.effect);
         }

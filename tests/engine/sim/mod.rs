@@ -7,10 +7,10 @@ mod check;
 mod fake;
 mod rng;
 
-use crate::engine::world::{actor, environment, golden, key, placement, release, seconds, service};
+use crate::engine::world::{actor, address, environment, golden, key, placement, release, seconds, service};
 use check::{Checker, Coverage, step_kind};
 use fake::Fake;
-use flightdeck::engine::core::{Input, Outcome, PoolWindow, State, Watched, project, step};
+use flightdeck::engine::core::{Input, JobEvent, Outcome, PoolWindow, SlotKey, State, Watched, project, step};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use rng::Rng;
@@ -54,6 +54,69 @@ fn random_steps(rng: &mut Rng) -> Vec<Step> {
         .collect()
 }
 
+fn hook(name: &str, on: HookOn, migration: Option<Migration>, rng: &mut Rng) -> HookSpec {
+    HookSpec {
+        name: name.to_owned(),
+        run: vec!["run".to_owned()],
+        on,
+        timeout: seconds(5),
+        retries: rng.upto(3),
+        backoff: SignedDuration::from_millis(500),
+        transient: vec![75],
+        irreversible: rng.percent(20).then(|| "it drops a column".to_owned()),
+        migration,
+    }
+}
+
+/// One of the strategies, with some hooks, as its preset expands.
+fn strategy(of: &mut Placement, rng: &mut Rng, listen: u64) {
+    let mut hooks = Vec::new();
+    for number in 0..rng.below(3) {
+        let back = if rng.percent(60) { vec!["back".to_owned()] } else { Vec::new() };
+        hooks.push(hook(&format!("migration-{number}"), HookOn::Before, Some(Migration { back }), rng));
+    }
+    let others = [
+        ("ask", HookOn::Before),
+        ("check", HookOn::Step),
+        ("smoke", HookOn::After),
+        ("tidy", HookOn::Rollback),
+        ("buy", HookOn::While { every: seconds(2) }),
+    ];
+    hooks.extend(others.into_iter().filter_map(|(name, on)| rng.percent(25).then(|| hook(name, on, None, rng))));
+    let named = |on: HookOn| {
+        let of = hooks.iter().filter(move |hook| hook.on == on);
+        of.map(|hook| Step::Hook { name: hook.name.clone() }).collect::<Vec<_>>()
+    };
+    let mut middle = match rng.below(5) {
+        0 | 1 => of.steps.to_vec(),
+        2 => {
+            of.strategy = Strategy::BlueGreen;
+            of.preview = rng.percent(70).then(|| address(100 + listen));
+            let checks = of.steps.iter().filter(|step| !matches!(step, Step::SetWeight(_))).cloned();
+            [Step::SetScale(Ppm::ALL), Step::Preview].into_iter().chain(checks).collect()
+        }
+        3 => {
+            of.strategy = Strategy::Rolling;
+            let unavailable = rng.upto(2);
+            let size = 1 + rng.upto(2);
+            let batch = |n: u32| Step::Batch { instances: (n * size).min(of.replicas), unavailable };
+            (1..=of.replicas.div_ceil(size)).map(batch).collect()
+        }
+        _ => {
+            of.strategy = Strategy::Recreate;
+            vec![Step::TakeDown, Step::SetScale(Ppm::ALL)]
+        }
+    };
+    middle.extend(named(HookOn::Step));
+    if of.strategy == Strategy::Canary {
+        of.sticky = rng.percent(30).then(|| StickyKey::Cookie("uid".to_owned()));
+    }
+    let after = named(HookOn::After);
+    let last = (of.strategy != Strategy::Canary || !after.is_empty()).then_some(Step::SetWeight(Ppm::ALL));
+    of.steps = named(HookOn::Before).into_iter().chain(middle).chain(last).chain(after).collect();
+    of.hooks = hooks.into();
+}
+
 fn random_spec(rng: &mut Rng) -> Spec {
     let mut spec = Spec::default();
     for (name, order) in [("staging", 1), ("production", 2)] {
@@ -69,6 +132,7 @@ fn random_spec(rng: &mut Rng) -> Spec {
             listen += 1;
             let mut of = placement(listen, &random_steps(rng));
             of.replicas = 1 + rng.upto(3);
+            strategy(&mut of, rng, listen);
             of.progress_deadline = seconds(8 + i64::from(rng.upto(30)));
             of.keep_warm = seconds(i64::from(rng.upto(60)));
             of.background_analysis = rng.percent(50).then(|| "golden".to_owned());
@@ -76,6 +140,11 @@ fn random_spec(rng: &mut Rng) -> Spec {
             placements.insert(EnvironmentName::from(*place), of);
         }
         spec.services.insert(name.into(), service(placements));
+    }
+    if rng.percent(20)
+        && let Some(cart) = spec.services.get_mut(&ServiceName::from("cart"))
+    {
+        cart.depends_on = vec!["shop".into()];
     }
     let mut template = golden(if rng.percent(50) { Missing::Pause } else { Missing::Fail });
     template.window = seconds(5);
@@ -142,6 +211,7 @@ impl Sim {
             *cover.met.entry((step_kind(slot), input_kind(input))).or_default() += 1;
         }
         cover.inputs += 1;
+        let half = self.half_way(input);
         let outcome = step(&mut self.state, input, self.now);
         if self.trace {
             eprintln!("{} {input:?}\n    -> {outcome:?}", self.now);
@@ -149,6 +219,9 @@ impl Sim {
                 let run = slot.run.as_ref().map(|run| (&run.revision, run.kind, &run.progress, run.step, run.weight));
                 eprintln!("    {} {run:?} stable {:?} candidate {:?}", slot.key, slot.stable, slot.candidate);
             }
+        }
+        if let (Some((data, applied)), None) = (half, &outcome.refused) {
+            self.fake.put_right(data, applied);
         }
         if let Some(before) = stale {
             self.nothing_changed(&before, &outcome);
@@ -161,6 +234,23 @@ impl Sim {
         }
         self.checker.after(&self.state, &self.fake, input, &outcome, cover);
         outcome
+    }
+
+    /// A person says of a migration that stands half way that it is applied, or to be run again: they
+    /// have put its data right.
+    fn half_way(&self, input: &Input) -> Option<((SlotKey, String), bool)> {
+        let Input::Command { command: Command { action, subject: Subject::Run(run), .. }, .. } = input else {
+            return None;
+        };
+        let slot = self.state.slots.values().find(|slot| slot.target(&self.state.source) == run.target)?;
+        let of = slot.run.as_ref().filter(|of| of.revision == run.revision && of.pauses.hook.is_some())?;
+        let Some(Step::Hook { name }) = of.steps.get(of.step as usize) else { return None };
+        let applied = match action {
+            Action::Promote => true,
+            Action::Resume => false,
+            _ => return None,
+        };
+        Some(((slot.key.clone(), name.clone()), applied))
     }
 
     /// The server may die between deciding and journalling; what lowers exposure was sent already.
@@ -209,6 +299,9 @@ impl Sim {
         let Some(journal) = self.journal.take() else { return };
         self.crashes += 1;
         self.to_crash = 10 + self.rng.below(120);
+        if self.rng.percent(15) {
+            self.fake.reboot();
+        }
         let text = self.rng.percent(5);
         self.state =
             if text { serde_json::from_str(&serde_json::to_string(&journal).unwrap()).unwrap() } else { journal };
@@ -318,6 +411,7 @@ impl Sim {
             Action::Rollback,
             Action::Retry,
             Action::Restart,
+            Action::Drill,
         ];
         let offered: Vec<_> = all.into_iter().filter(|action| rollout.offers.contains(*action)).collect();
         let useful = [Action::Promote, Action::Resume, Action::Retry, Action::PromoteFull];
@@ -412,6 +506,9 @@ impl Sim {
         *cover.could_fail.entry(5).or_default() += 1;
         let mut known = known.clone();
         known.sort();
+        if !self.fake.no_hook_runs() {
+            self.checker.faults.push("invariant 5: a hook runs though all is quiet".to_owned());
+        }
         if known != running {
             self.checker.faults.push(format!("invariant 5: known {known:?}, running {running:?}"));
         }
@@ -458,7 +555,8 @@ fn input_kind(input: &Input) -> &'static str {
             E::Exited { .. } => "exited",
             E::Stopped => "stopped",
         },
-        Input::Job { .. } => "job",
+        Input::Job { event: JobEvent::Ended { .. }, .. } => "job ended",
+        Input::Job { event: JobEvent::Gone, .. } => "job gone",
         Input::RouteAcked { .. } => "route acked",
         Input::RouteRefused { .. } => "route refused",
         Input::LeaseLapsed { .. } => "lease lapsed",
@@ -551,6 +649,11 @@ fn report(cover: &Coverage) {
         "rolling back",
         "restarting",
         "ended",
+        "set_scale",
+        "preview",
+        "batch",
+        "take_down",
+        "hook",
     ] {
         for input in &inputs {
             let count = cover.met.get(&(step, *input)).copied().unwrap_or(0);

@@ -1,0 +1,514 @@
+//! Hooks: programs around a rollout. Each run of one has an id of its own and is begun at most once,
+//! whatever crashes; what its end means for the rollout and for the data is decided here.
+
+use super::rollout::{Back, begin_rollback, placement};
+use super::state::{
+    Counters, Drill, Job, JobStage, Kind, Migrated, MigrationState, Pause, RunState, Slot, State, Undo,
+};
+use super::turn::{Turn, emit, note_run, span};
+use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
+use crate::model::{DeploymentOutcome, HookOn, HookSpec, Ppm, ReleaseRef};
+use jiff::SignedDuration;
+use std::collections::VecDeque;
+
+const WHO: &str = "system:hooks";
+
+/// What the hook of a step says.
+pub(super) enum Says {
+    /// Not over yet.
+    Wait,
+    /// Over, or there is nothing to do.
+    Passed,
+    /// It paused or ended the rollout.
+    Acted,
+}
+
+/// What the end of a run means.
+enum Verdict {
+    Passed,
+    Again,
+    Failed(String),
+}
+
+fn judge(hook: &HookSpec, job: &Job, how: &JobEnd) -> Verdict {
+    let more = job.attempt < hook.retries;
+    match how {
+        JobEnd::Exited(0) => Verdict::Passed,
+        JobEnd::Exited(code) if more && hook.transient.contains(code) => Verdict::Again,
+        JobEnd::Exited(code) => Verdict::Failed(format!("exit status {code}")),
+        JobEnd::Killed(signal) => Verdict::Failed(format!("killed by signal {signal}")),
+        JobEnd::TimedOut => Verdict::Failed(format!("it took longer than {}", span(hook.timeout))),
+        JobEnd::NotStarted(_) if more => Verdict::Again,
+        JobEnd::NotStarted(why) => Verdict::Failed(why.clone()),
+        // That was not its fault: once more, where a second run does no harm.
+        JobEnd::Lost if hook.migration.is_none() && job.attempt <= hook.retries => Verdict::Again,
+        JobEnd::Lost => {
+            Verdict::Failed("it was cut off when its shim or the machine died; how far it came nobody knows".to_owned())
+        }
+    }
+}
+
+fn of_run(run: &RunState, name: &str) -> Option<HookSpec> {
+    run.hooks.iter().find(|hook| hook.name == name).cloned()
+}
+
+/// Begins a run of a hook.
+fn begin(
+    state: &mut State,
+    slot: &Slot,
+    turn: &mut Turn,
+    hook: &HookSpec,
+    release: &ReleaseRef,
+    back: bool,
+    attempt: u32,
+) -> Option<Job> {
+    let service = state.spec.services.get(&slot.key.service)?;
+    let placement = service.placements.get(&slot.key.environment)?;
+    let (listen, preview) = (placement.listen, placement.preview);
+    let from = slot.stable_pool().map(|pool| pool.release.version.0.clone()).unwrap_or_default();
+    let mut env = service.env.clone();
+    env.extend(
+        [
+            ("HOOK", hook.name.clone()),
+            ("SERVICE", slot.key.service.0.clone()),
+            ("ENVIRONMENT", slot.key.environment.0.clone()),
+            ("VERSION", release.version.0.clone()),
+            ("FROM", from),
+            ("LISTEN", listen.to_string()),
+            ("PREVIEW", preview.map_or(String::new(), |preview| preview.to_string())),
+        ]
+        .map(|(name, value)| (format!("FLIGHTDECK_{name}"), value)),
+    );
+    let way_back = hook.migration.as_ref().filter(|_| back).map(|migration| migration.back.clone());
+    let secrets = service.secrets.clone();
+    let id = format!("job-{}", Counters::next(&mut state.counters.job));
+    let launch = JobLaunch {
+        job: id.clone(),
+        slot: slot.key.clone(),
+        hook: hook.name.clone(),
+        version: release.version.clone(),
+        digest: release.digest.clone(),
+        run: way_back.unwrap_or_else(|| hook.run.clone()),
+        env,
+        secrets,
+        listen,
+        preview,
+        timeout: hook.timeout,
+    };
+    emit(state, turn, Effect::Run(Box::new(launch)));
+    Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: turn.now })
+}
+
+/// Whatever of it runs is ended, and its files go.
+fn end_job(state: &mut State, turn: &mut Turn, id: &str) {
+    state.pending.retain(|numbered| numbered.effect.job() != Some(id));
+    // Decided in this very step: then it is never begun.
+    let begun = turn.effects.len();
+    turn.effects.retain(|numbered| numbered.effect.job() != Some(id));
+    if turn.effects.len() < begun {
+        return;
+    }
+    emit(state, turn, Effect::EndJob { job: id.to_owned() });
+}
+
+/// Takes the end of a run into the state; what follows is decided where the rollout moves.
+pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, event: &JobEvent) {
+    let JobEvent::Ended { how, output } = event else { return };
+    let Some(run) = &mut slot.run else { return };
+    let of_watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
+    let Some(job) = run.job.iter_mut().chain(of_watches).find(|job| job.id == id) else { return };
+    if job.stage != JobStage::Running {
+        return;
+    }
+    job.stage = JobStage::Ended(how.clone());
+    let (hook, passed) = (job.hook.clone(), *how == JobEnd::Exited(0));
+    end_job(state, turn, id);
+    // A synthetic transaction that passes each few seconds is no news.
+    let watched = slot.run.as_ref().is_some_and(|run| run.watches.contains_key(&hook));
+    if !(watched && passed) {
+        for line in output {
+            note_run(state, slot, turn, WHO, format!("{hook}: {line}"));
+        }
+    }
+}
+
+/// Does this slot know the run?
+pub(super) fn knows(slot: &Slot, id: &str) -> bool {
+    slot.run.as_ref().is_some_and(|run| {
+        let watches = run.watches.values().filter_map(|watch| watch.job.as_ref());
+        run.job.iter().chain(watches).any(|job| job.id == id)
+    })
+}
+
+/// The hook of the current step.
+pub(super) fn step(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &str) -> Says {
+    let Some(run) = slot.active() else { return Says::Wait };
+    let (to, Some(hook)) = (run.to.clone(), of_run(run, name)) else {
+        return fail(state, slot, turn, format!("there is no hook {name}"));
+    };
+    let Some(job) = run.job.clone() else {
+        if hook.migration.is_some() {
+            match slot.migrations.get(name) {
+                Some(Migrated { state: MigrationState::Applied, .. }) => {
+                    note_run(state, slot, turn, WHO, format!("migration {name} is there already"));
+                    return Says::Passed;
+                }
+                Some(Migrated { state: MigrationState::Half { why }, .. }) => {
+                    let why = why.clone();
+                    return ask_person(state, slot, turn, name, &why);
+                }
+                Some(Migrated { state: MigrationState::Running, .. }) => {
+                    return ask_person(state, slot, turn, name, "it was begun before, and its end is not known");
+                }
+                None => remember(state, slot, turn, &hook, &to, MigrationState::Running),
+            }
+        }
+        if let Some(why) = &hook.irreversible {
+            note_run(state, slot, turn, WHO, format!("runs {name}, which can't be taken back: {why}"));
+        }
+        let job = begin(state, slot, turn, &hook, &to, false, 0);
+        return started(slot, job);
+    };
+    match &job.stage {
+        JobStage::Waiting(left) if left.is_zero() => {
+            let job = begin(state, slot, turn, &hook, &to, false, job.attempt + 1);
+            started(slot, job)
+        }
+        JobStage::Running | JobStage::Waiting(_) => Says::Wait,
+        JobStage::Ended(how) => match judge(&hook, &job, how) {
+            Verdict::Passed => {
+                forget_job(slot);
+                if hook.migration.is_some() {
+                    remember(state, slot, turn, &hook, &to, MigrationState::Applied);
+                }
+                note_run(state, slot, turn, WHO, format!("{name} passed"));
+                Says::Passed
+            }
+            Verdict::Again => {
+                again(slot, turn, &hook);
+                Says::Wait
+            }
+            Verdict::Failed(why) => {
+                forget_job(slot);
+                fail(state, slot, turn, format!("hook {name}: {why}"))
+            }
+        },
+    }
+}
+
+fn started(slot: &mut Slot, job: Option<Job>) -> Says {
+    if let Some(run) = &mut slot.run {
+        run.job = job;
+    }
+    Says::Wait
+}
+
+fn forget_job(slot: &mut Slot) {
+    if let Some(run) = &mut slot.run {
+        run.job = None;
+    }
+}
+
+fn again(slot: &mut Slot, turn: &mut Turn, hook: &HookSpec) {
+    if let Some(job) = slot.run.as_mut().and_then(|run| run.job.as_mut()) {
+        job.stage = JobStage::Waiting(pause(hook, job.attempt));
+        turn.changed = true;
+    }
+}
+
+fn pause(hook: &HookSpec, attempt: u32) -> SignedDuration {
+    hook.backoff.saturating_mul(1 << attempt.min(10))
+}
+
+fn fail(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: String) -> Says {
+    begin_rollback(state, slot, turn, WHO, Back::new(DeploymentOutcome::Failed, why));
+    Says::Acted
+}
+
+fn ask_person(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &str, why: &str) -> Says {
+    let why = format!(
+        "migration {name} stands half way ({why}): put the data right, then promote if it is applied, \
+         or resume to run it again"
+    );
+    slot.generation += 1;
+    if let Some(run) = &mut slot.run {
+        run.pauses.hook = Some(Pause { who: WHO.to_owned(), why: Some(why.clone()), since: turn.now });
+    }
+    note_run(state, slot, turn, WHO, format!("paused: {why}"));
+    Says::Acted
+}
+
+fn remember(
+    state: &mut State,
+    slot: &mut Slot,
+    turn: &mut Turn,
+    hook: &HookSpec,
+    release: &ReleaseRef,
+    to: MigrationState,
+) {
+    let revision = slot.run.as_ref().map(|run| run.revision.clone()).unwrap_or_default();
+    let order = match slot.migrations.get(&hook.name) {
+        Some(known) => known.order,
+        None => Counters::next(&mut state.counters.job),
+    };
+    let migrated = Migrated { hook: hook.clone(), release: release.clone(), revision, order, at: turn.now, state: to };
+    slot.migrations.insert(hook.name.clone(), migrated);
+    turn.changed = true;
+}
+
+/// A person has looked at the migration of the current step: applied as it is, or to be run again.
+pub(super) fn looked_at(slot: &mut Slot, applied: bool) {
+    let Some(run) = &mut slot.run else { return };
+    if run.pauses.hook.take().is_none() {
+        return;
+    }
+    let Some(crate::model::Step::Hook { name }) = run.current_step().cloned() else { return };
+    match slot.migrations.get_mut(&name) {
+        Some(migrated) if applied => migrated.state = MigrationState::Applied,
+        _ => {
+            slot.migrations.remove(&name);
+        }
+    }
+}
+
+/// Hooks that run again and again while users are at the candidate. True if one of them ended the
+/// rollout.
+pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+    let exposed = slot.exposed() > Ppm::ZERO;
+    let Some(run) = slot.active().filter(|run| !run.rolling_back()) else { return false };
+    let to = run.to.clone();
+    let hooks = run.hooks.clone();
+    for hook in hooks.iter() {
+        let HookOn::While { every } = hook.on else { continue };
+        if !exposed {
+            continue;
+        }
+        let Some(run) = slot.run.as_ref() else { return false };
+        let watch = run.watches.get(&hook.name).cloned().unwrap_or_default();
+        let mut next = watch.clone();
+        match watch.job.as_ref().map(|job| (job, &job.stage)) {
+            None if watch.left.is_zero() => next.job = begin(state, slot, turn, hook, &to, false, 0),
+            None | Some((_, JobStage::Running)) => {}
+            Some((job, JobStage::Waiting(left))) if left.is_zero() => {
+                next.job = begin(state, slot, turn, hook, &to, false, job.attempt + 1);
+            }
+            Some((_, JobStage::Waiting(_))) => {}
+            Some((job, JobStage::Ended(how))) => match judge(hook, job, how) {
+                Verdict::Passed => {
+                    next.job = None;
+                    next.left = every;
+                }
+                Verdict::Again => {
+                    next.job = Some(Job { stage: JobStage::Waiting(pause(hook, job.attempt)), ..job.clone() });
+                }
+                Verdict::Failed(why) => {
+                    let why = format!("hook {}: {why}", hook.name);
+                    begin_rollback(state, slot, turn, WHO, Back::new(DeploymentOutcome::Aborted, why));
+                    return true;
+                }
+            },
+        }
+        if next != watch {
+            turn.changed = true;
+        }
+        if let Some(run) = &mut slot.run {
+            run.watches.insert(hook.name.clone(), next);
+        }
+    }
+    false
+}
+
+/// What runs for the rollout in flight is ended. A migration that is cut off so stays `Running`: the
+/// way back decides.
+pub(super) fn cancel(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(run) = &mut slot.run else { return };
+    let watches = std::mem::take(&mut run.watches).into_values().filter_map(|watch| watch.job);
+    let job = run.job.take();
+    run.cut_off = job.as_ref().filter(|job| job.stage == JobStage::Running).map(|job| job.id.clone());
+    let jobs: Vec<Job> = job.into_iter().chain(watches).collect();
+    for job in jobs.iter().filter(|job| job.stage == JobStage::Running) {
+        end_job(state, turn, &job.id);
+    }
+}
+
+/// What the way back has to run once traffic is back: hooks for it, then the ways back of migrations,
+/// newest first.
+fn undo_list(slot: &Slot, run: &RunState) -> VecDeque<Undo> {
+    if run.drill.is_some() || run.kind == Kind::Restart {
+        return VecDeque::new();
+    }
+    let left = match run.kind {
+        Kind::Rollback => slot.candidate_pool().map(|pool| pool.release.clone()),
+        _ => Some(run.to.clone()),
+    };
+    let Some(left) = left else { return VecDeque::new() };
+    let hooks = run.hooks.iter().filter(|hook| hook.on == HookOn::Rollback);
+    let hooks = hooks.map(|hook| Undo { hook: hook.clone(), release: left.clone(), back: false });
+    let mut done: Vec<&Migrated> = slot.migrations.values().filter(|of| is_undone(of, run, &left)).collect();
+    done.sort_by_key(|of| std::cmp::Reverse(of.order));
+    let migrations = done.into_iter().map(|of| Undo { hook: of.hook.clone(), release: of.release.clone(), back: true });
+    hooks.chain(migrations).collect()
+}
+
+fn is_undone(of: &Migrated, run: &RunState, left: &ReleaseRef) -> bool {
+    let theirs = if run.kind == Kind::Rollback { of.release == *left } else { of.revision == run.revision };
+    theirs && !matches!(of.state, MigrationState::Half { .. })
+}
+
+/// What a rollback from `left` leaves as it is, each with its reason.
+pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
+    let migrations = slot.migrations.values().filter(|of| is_undone(of, run, left)).filter_map(|of| {
+        let back = of.hook.migration.as_ref().is_some_and(|migration| !migration.back.is_empty());
+        let why = of.hook.irreversible.clone().or((!back).then(|| "it has no way back".to_owned()))?;
+        Some(format!("migration {}: {why}", of.hook.name))
+    });
+    let hooks = run.hooks.iter().filter(|hook| hook.migration.is_none());
+    let hooks = hooks.filter_map(|hook| Some(format!("{}: {}", hook.name, hook.irreversible.as_ref()?)));
+    migrations.chain(hooks).collect()
+}
+
+/// Migrations that a rollback takes back, newest first.
+pub(super) fn undoes(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
+    let back = |of: &&Migrated| of.hook.migration.as_ref().is_some_and(|migration| !migration.back.is_empty());
+    let mut done: Vec<_> = slot.migrations.values().filter(|of| is_undone(of, run, left)).filter(back).collect();
+    done.sort_by_key(|of| std::cmp::Reverse(of.order));
+    done.iter().map(|of| of.hook.name.clone()).collect()
+}
+
+/// Runs what the way back has to run, one after the other. True once nothing is left. Traffic is
+/// back already: nothing that fails here keeps a rollback from its end.
+pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+    loop {
+        let Some(run) = slot.run.as_ref() else { return true };
+        let is_cut_off = |effect: &Effect| effect.job().is_some_and(|job| run.cut_off.as_deref() == Some(job));
+        if state.pending.iter().any(|numbered| is_cut_off(&numbered.effect)) {
+            return false;
+        }
+        let Some(list) = run.undo.clone() else {
+            let list = undo_list(slot, run);
+            turn.changed |= !list.is_empty();
+            if let Some(run) = &mut slot.run {
+                run.undo = Some(list);
+            }
+            continue;
+        };
+        let Some(first) = list.front().cloned() else { return true };
+        let Some(job) = run.job.clone() else {
+            if first.back && first.hook.migration.as_ref().is_none_or(|migration| migration.back.is_empty()) {
+                stays(state, slot, turn, &first);
+                continue;
+            }
+            if first.back {
+                mark(slot, turn, &first.hook.name, MigrationState::Running);
+            }
+            let job = begin(state, slot, turn, &first.hook, &first.release, first.back, 0);
+            if job.is_none() {
+                return true;
+            }
+            started(slot, job);
+            return false;
+        };
+        match &job.stage {
+            JobStage::Waiting(left) if left.is_zero() => {
+                let job = begin(state, slot, turn, &first.hook, &first.release, first.back, job.attempt + 1);
+                started(slot, job);
+                return false;
+            }
+            JobStage::Running | JobStage::Waiting(_) => return false,
+            JobStage::Ended(how) => match judge(&first.hook, &job, how) {
+                Verdict::Again => again(slot, turn, &first.hook),
+                Verdict::Passed => undone(state, slot, turn, &first, None),
+                Verdict::Failed(why) => undone(state, slot, turn, &first, Some(why)),
+            },
+        }
+    }
+}
+
+/// A migration without a way back: what is done is done.
+fn stays(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo) {
+    let name = undo.hook.name.clone();
+    let cut_off = slot.migrations.get(&name).is_some_and(|of| of.state == MigrationState::Running);
+    if cut_off {
+        let why = "it did not end well and has no way back".to_owned();
+        mark(slot, turn, &name, MigrationState::Half { why });
+    }
+    note_run(state, slot, turn, WHO, format!("migration {name} is not taken back: it has no way back"));
+    next_undo(slot, turn);
+}
+
+fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<String>) {
+    let name = undo.hook.name.clone();
+    let text = match (&failed, undo.back) {
+        (None, true) => {
+            slot.migrations.remove(&name);
+            format!("migration {name} is taken back")
+        }
+        (None, false) => format!("{name} passed"),
+        (Some(why), true) => {
+            mark(slot, turn, &name, MigrationState::Half { why: format!("its way back: {why}") });
+            format!("migration {name} could not be taken back: {why}")
+        }
+        (Some(why), false) => format!("{name} failed on the way back: {why}"),
+    };
+    if let Some(run) = slot.run.as_mut().filter(|_| failed.is_some()) {
+        run.cause = format!("{}; {text}", run.cause);
+    }
+    note_run(state, slot, turn, WHO, text);
+    forget_job(slot);
+    next_undo(slot, turn);
+}
+
+fn next_undo(slot: &mut Slot, turn: &mut Turn) {
+    turn.changed = true;
+    if let Some(list) = slot.run.as_mut().and_then(|run| run.undo.as_mut()) {
+        list.pop_front();
+    }
+}
+
+fn mark(slot: &mut Slot, turn: &mut Turn, name: &str, to: MigrationState) {
+    if let Some(migrated) = slot.migrations.get_mut(name) {
+        migrated.state = to;
+        migrated.at = turn.now;
+        turn.changed = true;
+    }
+}
+
+/// Time passes for hooks that wait to be run again.
+pub(super) fn tick(run: &mut RunState, dt: SignedDuration) {
+    let less = |left: &mut SignedDuration| *left = left.saturating_sub(dt).max(SignedDuration::ZERO);
+    for watch in run.watches.values_mut() {
+        less(&mut watch.left);
+    }
+    let watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
+    for job in run.job.iter_mut().chain(watches) {
+        if let JobStage::Waiting(left) = &mut job.stage {
+            less(left);
+        }
+    }
+}
+
+/// Is a migration of the plan still to be run, which nothing may skip?
+pub(super) fn migration_ahead(slot: &Slot, run: &RunState) -> Option<String> {
+    let ahead = run.steps.get(run.step as usize..).unwrap_or_default();
+    ahead.iter().find_map(|step| match step {
+        crate::model::Step::Hook { name } => {
+            let migration = of_run(run, name)?.migration.is_some();
+            let applied = slot.migrations.get(name).is_some_and(|of| of.state == MigrationState::Applied);
+            (migration && !applied).then(|| name.clone())
+        }
+        _ => None,
+    })
+}
+
+/// The hooks that a rollout takes along, as configured now.
+pub(super) fn configured(state: &State, slot: &Slot, kind: Kind) -> std::sync::Arc<[HookSpec]> {
+    match (kind, placement(state, &slot.key)) {
+        (Kind::Restart, _) | (_, None) => std::sync::Arc::default(),
+        (_, Some(placement)) => placement.hooks.clone(),
+    }
+}
+
+/// Is it a rehearsal on its way there?
+pub(super) fn rehearses(run: &RunState) -> bool {
+    run.drill == Some(Drill::Back)
+}

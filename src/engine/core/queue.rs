@@ -1,0 +1,74 @@
+//! The line: who may start next, and what the others wait for.
+
+use super::rollout::{Back, begin_rollback, placement, start};
+use super::state::{Kind, RunState, Slot, State};
+use super::turn::{Turn, words};
+use super::types::SlotKey;
+use crate::model::{Concurrency, DeploymentOutcome};
+
+/// Lets the first in line start, or take the place of what is in flight, if it may.
+pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(first) = slot.queue.front() else { return };
+    if !first.pauses.none() {
+        return;
+    }
+    let name = words(first);
+    let author = first.author.clone();
+    if let Some(run) = slot.active() {
+        let concurrency = placement(state, &slot.key).map_or(Concurrency::Supersede, |of| of.concurrency);
+        if concurrency == Concurrency::Supersede && !run.rolling_back() {
+            let mut back =
+                Back::new(DeploymentOutcome::Superseded, format!("replaced by {name}, asked for by {author}"));
+            back.superseded_by = Some(format!("{} {name} by {author}", slot.key.service));
+            begin_rollback(state, slot, turn, &author, back);
+        }
+        return;
+    }
+    if blocked(state, slot, first).is_some() {
+        return;
+    }
+    if let Some(run) = slot.queue.pop_front() {
+        start(state, slot, turn, run);
+    }
+}
+
+/// What the first in line of a slot waits for, in words; `None`: it may start.
+pub(super) fn blocked(state: &State, slot: &Slot, first: &RunState) -> Option<String> {
+    waits_for_service(state, slot, first).or_else(|| crowded(state, slot, first.asked))
+}
+
+/// A service that it builds on must serve, and must not be on its way, nor ahead of it in line.
+fn waits_for_service(state: &State, slot: &Slot, first: &RunState) -> Option<String> {
+    if matches!(first.kind, Kind::Rollback | Kind::Restart) {
+        return None;
+    }
+    let needed = &state.spec.services.get(&slot.key.service)?.depends_on;
+    needed.iter().find_map(|service| {
+        let key = SlotKey { service: service.clone(), environment: slot.key.environment.clone() };
+        let other = state.slots.get(&key)?;
+        if let Some(run) = other.active() {
+            return Some(format!("{service}: {} is in flight", words(run)));
+        }
+        if let Some(ahead) = other.queue.front().filter(|ahead| ahead.pauses.none() && ahead.asked < first.asked) {
+            return Some(format!("{service}: {} is in line before it", words(ahead)));
+        }
+        let serves = other.stable_pool().is_some_and(|pool| pool.ready() > 0);
+        (!serves).then(|| format!("{service}: nothing of it serves in {}", key.environment))
+    })
+}
+
+/// Is the environment at its limit, or is somebody else in line before?
+fn crowded(state: &State, slot: &Slot, asked: u64) -> Option<String> {
+    let environment = &slot.key.environment;
+    let limit = state.spec.environments.get(environment).and_then(|of| of.concurrent_rollouts)?;
+    let others = || state.slots.values().filter(|of| of.key.environment == *environment && of.key != slot.key);
+    let flying = others().filter(|of| of.active().is_some()).count();
+    let goes_first = |of: &Slot| {
+        // Who waits for a service keeps nobody else from going.
+        of.queue
+            .front()
+            .is_some_and(|run| run.pauses.none() && run.asked < asked && waits_for_service(state, of, run).is_none())
+    };
+    let ahead = others().filter(|of| of.active().is_none() && goes_first(of)).count();
+    (flying + ahead >= limit as usize).then(|| format!("a place: {environment} allows {limit} rollouts at once"))
+}
