@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Failures told in words.
 const EXAMPLES: usize = 10;
 /// Failures told with their times.
-const FAILURES: usize = 1000;
+const FAILURES: usize = 10_000;
 
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
