@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use flightdeck::cli::{self, Cli, Code, Failure};
 use flightdeck::engine::process::shim;
+use flightdeck::model::sanitize_line;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn report(failure: &Failure) -> ExitCode {
     let lines = failure.what.lines().chain(failure.todo.as_deref());
     for (number, line) in lines.enumerate() {
         // Where standard error is gone there is nobody to tell.
+        let line = sanitize_line(line);
         drop(writeln!(stderr, "{}{line}", if number == 0 { "error: " } else { "       " }));
     }
     ExitCode::from(failure.code as u8)

@@ -1,6 +1,6 @@
 //! What a person types after `/`: several words, all of which must match.
 
-use crate::model::Rollout;
+use crate::model::{Deployment, Rollout};
 use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 use std::borrow::Borrow;
@@ -18,12 +18,13 @@ enum Field {
 
 impl Field {
     /// The keys, with the short forms that people type.
-    const KEYS: [(&'static str, Field); 9] = [
+    const KEYS: [(&'static str, Field); 10] = [
         ("service", Field::Service),
         ("svc", Field::Service),
         ("environment", Field::Environment),
         ("env", Field::Environment),
         ("phase", Field::Phase),
+        ("outcome", Field::Phase),
         ("version", Field::Version),
         ("source", Field::Source),
         ("author", Field::Author),
@@ -104,6 +105,13 @@ impl Filter {
         rollouts.filter(|rollout| prepared.matches(rollout.borrow())).collect()
     }
 
+    /// The finished rollouts that match, in the given order; `outcome:` (or `phase:`) looks at how each
+    /// ended and at what it was for.
+    pub fn select_ended<'d>(&self, ended: impl Iterator<Item = &'d Deployment>) -> Vec<&'d Deployment> {
+        let mut prepared = self.prepare();
+        ended.filter(|of| prepared.hits(|| plain_ended(of), |field, text| ended_has(of, field, text))).collect()
+    }
+
     fn prepare(&self) -> Prepared<'_> {
         let terms = self.terms.iter().map(|term| {
             let atom = term
@@ -127,14 +135,23 @@ struct Prepared<'f> {
 
 impl Prepared<'_> {
     fn matches(&mut self, rollout: &Rollout) -> bool {
+        self.hits(|| plain(rollout), |field, text| field_has(rollout, field, text))
+    }
+
+    /// `texts`: what a plain word is looked for in; `has`: does a field hold that text?
+    fn hits<'t, I: Iterator<Item = &'t str>>(
+        &mut self,
+        texts: impl Fn() -> I,
+        has: impl Fn(Field, &str) -> bool,
+    ) -> bool {
         let Prepared { terms, matcher, buffer } = self;
         terms.iter().all(|(term, atom)| {
             let hit = match (atom, matcher.as_mut()) {
-                (Some(atom), Some(matcher)) => plain(rollout).any(|text| {
+                (Some(atom), Some(matcher)) => texts().any(|text| {
                     buffer.clear();
                     atom.score(Utf32Str::new(text, buffer), matcher).is_some()
                 }),
-                _ => term.field.is_some_and(|field| field_has(rollout, field, &term.text)),
+                _ => term.field.is_some_and(|field| has(field, &term.text)),
             };
             hit != term.not
         })
@@ -159,5 +176,26 @@ fn field_has(rollout: &Rollout, field: Field, text: &str) -> bool {
         Field::Version => rollout.arms.iter().any(|arm| has(arm.version.as_str())),
         Field::Author => rollout.author.as_deref().is_some_and(has),
         Field::Phase => rollout.phase.word().contains(&text.replace(['-', '_'], " ")),
+    }
+}
+
+fn plain_ended(of: &Deployment) -> impl Iterator<Item = &str> {
+    [of.service.as_str(), of.environment.as_str(), of.run.target.source.as_str(), of.to.as_str()]
+        .into_iter()
+        .chain(of.from.as_ref().map(crate::model::Version::as_str))
+}
+
+fn ended_has(of: &Deployment, field: Field, text: &str) -> bool {
+    let has = |value: &str| value.to_lowercase().contains(text);
+    match field {
+        Field::Service => has(of.service.as_str()),
+        Field::Environment => has(of.environment.as_str()),
+        Field::Source => has(of.run.target.source.as_str()),
+        Field::Version => has(of.to.as_str()) || of.from.as_ref().is_some_and(|from| has(from.as_str())),
+        Field::Author => has(&of.author),
+        Field::Phase => {
+            let text = text.replace(['-', '_'], " ");
+            of.outcome.word().contains(&text) || of.kind.word().contains(&text)
+        }
     }
 }

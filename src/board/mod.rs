@@ -1,6 +1,8 @@
 //! What runs where: applies updates, answers questions. Pure.
 
 mod attention;
+pub mod dora;
+mod ended;
 mod filter;
 mod freshness;
 mod held;
@@ -9,8 +11,10 @@ mod needs;
 mod ordered;
 mod rows;
 mod sort;
+pub mod way_back;
 
 pub use attention::{Attention, AttentionSubject, Severity, describe, rank};
+pub use ended::{EndedOrder, ended};
 pub use filter::{Filter, Term};
 pub use freshness::{Freshness, freshness};
 pub use list::{List, Moved, Wanted};

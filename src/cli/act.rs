@@ -56,6 +56,7 @@ const fn kind(action: Action) -> Kind {
         Action::PromoteFull
         | Action::Hold
         | Action::Release
+        | Action::Drill
         | Action::Deploy
         | Action::Apply
         | Action::AddRelease
@@ -198,6 +199,18 @@ pub(super) async fn finish(
     args: &ActArgs,
     submission: impl Future<Output = Result<Receipt, SubmitError>>,
 ) -> Result<(), Failure> {
+    let receipt = followed(link, id, args, submission).await?;
+    context.output.data(&receipt, &table(std::slice::from_ref(&receipt)), &[receipt.id.to_string()])?;
+    outcome(receipt.stage())
+}
+
+/// Sends, and follows where that was asked for.
+pub(super) async fn followed(
+    link: &Link,
+    id: &str,
+    args: &ActArgs,
+    submission: impl Future<Output = Result<Receipt, SubmitError>>,
+) -> Result<Receipt, Failure> {
     // Followed from before it is sent, so that no stage can pass unseen.
     let mut follower = if args.wait { Some(follow::Follower::open(link).await?) } else { None };
     let mut receipt = match submission.await {
@@ -214,12 +227,11 @@ pub(super) async fn finish(
     if let Some(follower) = &mut follower {
         receipt = follower.until_final(receipt, args.timeout).await?;
     }
-    context.output.data(&receipt, &table(std::slice::from_ref(&receipt)), &[receipt.id.to_string()])?;
-    outcome(receipt.stage())
+    Ok(receipt)
 }
 
 /// What a stage means for the exit code.
-fn outcome(stage: &Stage) -> Result<(), Failure> {
+pub(super) fn outcome(stage: &Stage) -> Result<(), Failure> {
     let code = match stage {
         Stage::Refused { .. } => Code::Refused,
         Stage::Failed { .. } | Stage::Superseded { .. } | Stage::Reverted { .. } => Code::Failed,

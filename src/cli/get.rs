@@ -3,13 +3,13 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
-use super::{Context, Failure, act};
+use super::{Context, Failure, act, history};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
     Service,
 };
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -32,6 +32,10 @@ pub enum Kind {
     Holds,
     /// Running copies of versions; `logs` shows what they wrote.
     Instances,
+    /// Finished rollouts, newest first.
+    Deployments,
+    /// The figures of software delivery (DORA) of each service in each environment.
+    Dora,
 }
 
 /// Options of `get`.
@@ -40,28 +44,45 @@ pub struct GetArgs {
     /// Rows of which kind.
     #[arg(value_enum)]
     pub kind: Kind,
-    /// Only this one: a TARGET, an id or a name.
+    /// Only this one: a TARGET, an id or a name; of deployments and dora, a service.
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     /// Only of this service.
     #[arg(long, value_name = "SERVICE")]
     pub service: Option<String>,
     /// Only in this environment.
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, value_name = "ENV", visible_alias = "env")]
     pub environment: Option<String>,
+    /// Only what ended within this time, such as 7d or 36h (deployments and dora; dora without it: 30d).
+    #[arg(long, value_name = "DURATION", value_parser = history::length)]
+    pub since: Option<SignedDuration>,
+    /// At most so many, the first ones.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+impl GetArgs {
+    /// Everything of one kind.
+    pub(super) const fn all(kind: Kind) -> GetArgs {
+        GetArgs { kind, name: None, service: None, environment: None, since: None, limit: None }
+    }
 }
 
 /// A row in all its forms.
-struct Row {
-    name: String,
-    json: Value,
-    cells: Vec<Cell>,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) json: Value,
+    pub(super) cells: Vec<Cell>,
 }
 
 /// Lists.
 pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Result<(), Failure> {
+    if args.since.is_some() && !matches!(args.kind, Kind::Deployments | Kind::Dora) {
+        return Err(Failure::usage("--since is for what has ended").todo("get deployments, or get dora"));
+    }
     let rows = links.rows(Need::All).await?;
-    let list = list(&rows, args)?;
+    let mut list = list(&rows, args, now())?;
+    list.truncate(args.limit.unwrap_or(usize::MAX));
     if let (Some(name), true) = (&args.name, list.is_empty()) {
         return Err(nothing(&rows, args, name));
     }
@@ -72,8 +93,13 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
 }
 
 fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
-    let all = GetArgs { kind: args.kind, name: None, service: None, environment: None };
-    let names: Vec<_> = list(rows, &all).unwrap_or_default().into_iter().map(|row| row.name).collect();
+    let of = match args.kind {
+        // One could be of a thousand: their services are what can be asked for.
+        Kind::Deployments | Kind::Dora => Kind::Services,
+        kind => kind,
+    };
+    let names = list(rows, &GetArgs::all(of), Timestamp::MAX).unwrap_or_default();
+    let names: Vec<_> = names.into_iter().map(|row| row.name).collect();
     let failure = Failure::usage(format!("there is no {name:?}"));
     failure.todo(if names.is_empty() {
         "there are none at all".to_owned()
@@ -91,11 +117,31 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
         Kind::Holds => &["HOLD", "SCOPE", "OWNER", "SINCE", "TARGETS", "REASON"],
+        Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
+        Kind::Dora => &[
+            "OF",
+            "DEPLOYS A DAY",
+            "LEAD TIME P50 / P90",
+            "RECOVERY",
+            "FAIL RATE",
+            "REWORK",
+            "ROLLBACK",
+            "BY HAND",
+            "UNKNOWN",
+        ],
         Kind::Instances => &["INSTANCE", "OF", "VERSION", "ROLE", "STATE", "PID", "ADDRESS", "RESTARTS"],
     }
 }
 
-fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
+#[expect(clippy::disallowed_methods, reason = "a command line is a shell: it has the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure> {
+    if args.kind == Kind::Dora {
+        return history::dora(rows, args, now);
+    }
     let mut list = Vec::new();
     let mut alike: BTreeMap<String, usize> = BTreeMap::new();
     rows.rollouts().for_each(|row| *alike.entry(target::name(row)).or_default() += 1);
@@ -120,6 +166,11 @@ fn list(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
             {
                 instance(row)?
             }
+            (Kind::Deployments, Entity::Deployment(row))
+                if of(args, &row.service.0, &row.environment.0) && history::wanted(args, now, row) =>
+            {
+                history::deployment(row)?
+            }
             _ => continue,
         };
         list.push((order(entity), matches(args, entity, &row.name), row));
@@ -140,23 +191,25 @@ fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
     args.name.as_ref().is_none_or(|wanted| {
         wanted == name
             || match entity {
+                Entity::Deployment(_) => true,
                 Entity::Rollout(rollout) => *wanted == target::full_name(rollout) || *wanted == rollout.service.0,
                 _ => false,
             }
     })
 }
 
-/// Environments by promotion, what has a time by that, the rest as the server has it.
+/// Environments by promotion, what has ended with the newest first, what else has a time by that, the rest as the server has it.
 fn order(entity: &Entity) -> (i128, u32) {
     match entity {
         Entity::Environment(environment) => (0, environment.order),
         Entity::Receipt(receipt) => (receipt.stages.first().map_or(0, |first| first.at.as_nanosecond()), 0),
         Entity::Approval(approval) => (approval.requested.as_nanosecond(), 0),
+        Entity::Deployment(deployment) => (-deployment.ended.as_nanosecond(), 0),
         _ => (0, 0),
     }
 }
 
-fn value<T: serde::Serialize>(row: &T) -> Result<Value, Failure> {
+pub(super) fn value<T: serde::Serialize>(row: &T) -> Result<Value, Failure> {
     serde_json::to_value(row).map_err(|error| Failure::failed(format!("a row can't be written as JSON: {error}")))
 }
 

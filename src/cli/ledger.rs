@@ -4,11 +4,12 @@ use super::output::{Format, print_lines, say};
 use super::serve::ledger_dir;
 use super::{Code, Context, Failure, unexpected};
 use crate::client::ClientError;
-use crate::ledger::{self, Ledger};
-use crate::model::{LogLines, Query, Reply, sanitize_line};
+use crate::ledger::{self, Against, Ledger, Witness};
+use crate::model::{LogLines, Query, Reply, escape_hidden, sanitize_line};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 /// Options of `ledger`.
 #[derive(Debug, Args)]
@@ -26,68 +27,134 @@ pub enum LedgerCommand {
         /// At most so many.
         #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
         lines: u32,
+        /// Show the public key of its checkpoints instead; keep it elsewhere.
+        #[arg(long)]
+        key: bool,
     },
-    /// Check the chain of hashes; names the first record that does not fit.
-    Verify,
-    /// Write all records as JSON lines, oldest first.
-    Export {
-        /// Into this file instead of stdout.
+    /// Check hashes, checkpoints and their signatures; names what does not fit.
+    Verify {
+        /// Compare with an export, or a checkpoint, that was kept elsewhere.
         #[arg(long, value_name = "FILE")]
+        witness: Option<PathBuf>,
+        /// The public key that was kept elsewhere; else the one beside the ledger.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Write all records as JSON lines, oldest first, and a signed checkpoint as the last line.
+    ///
+    /// Keep the file on another machine: it is what `verify --witness` compares with.
+    Export {
+        /// Into this new file instead of stdout.
+        #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// The same.
+        #[arg(long = "file", value_name = "FILE", hide = true, conflicts_with = "file")]
+        named: Option<PathBuf>,
     },
 }
 
 /// Carries it out.
 pub(super) async fn run(context: &Context, args: &LedgerArgs) -> Result<(), Failure> {
-    let (query, limit) = match &args.command {
-        LedgerCommand::Show { lines } => (Query::Ledger { limit: *lines }, *lines),
-        LedgerCommand::Verify => (Query::VerifyLedger, 0),
-        LedgerCommand::Export { .. } => (Query::Ledger { limit: u32::MAX }, u32::MAX),
-    };
-    let verifies = matches!(args.command, LedgerCommand::Verify);
-    let lines = match context.client()?.query(query).await {
+    let query = query(&args.command)?;
+    let lines = match context.client()?.query(query.clone()).await {
         Ok(Reply::Lines(LogLines { lines })) => lines,
         // A broken chain is a finding and no wrong usage, whatever kind of refusal it comes as.
         Ok(Reply::Refused(refusal)) => return Err(Failure::failed(refusal.why)),
         Ok(other) => return Err(unexpected(&other)),
         // The record must be readable when everything else is down.
-        Err(error @ ClientError::NoServer { .. }) => offline(context, verifies, limit, error).await?,
+        Err(error @ ClientError::NoServer { .. }) => offline(context, query, error).await?,
         Err(error) => return Err(error.into()),
     };
     match &args.command {
-        LedgerCommand::Verify | LedgerCommand::Export { file: None } => print_lines(&lines),
-        LedgerCommand::Export { file: Some(file) } => {
-            let text = lines.iter().fold(String::new(), |text, line| text + line + "\n");
-            std::fs::write(file, text)
-                .map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))?;
-            say(&format!("wrote {} records to {}", lines.len(), file.display()));
-            Ok(())
-        }
-        LedgerCommand::Show { .. } => match context.output.format {
-            Format::Json | Format::Yaml => {
-                let records: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-                context.output.document(&records)
-            }
-            Format::Table | Format::Name => {
-                print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())
-            }
+        LedgerCommand::Export { file, named } => match file.as_deref().or(named.as_deref()) {
+            Some(file) => write(file, &lines),
+            // A terminal may be behind it: what is hidden is escaped, which means the same in JSON.
+            None => print_lines(&lines.iter().map(|line| escape_hidden(line)).collect::<Vec<_>>()),
         },
+        LedgerCommand::Show { key: false, .. } if matches!(context.output.format, Format::Json | Format::Yaml) => {
+            let records: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            context.output.document(&records)
+        }
+        LedgerCommand::Verify { .. } | LedgerCommand::Show { .. } => {
+            print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())
+        }
     }
 }
 
+fn query(command: &LedgerCommand) -> Result<Query, Failure> {
+    Ok(match command {
+        LedgerCommand::Show { key: true, .. } => Query::LedgerKey,
+        LedgerCommand::Show { lines, .. } => Query::Ledger { limit: *lines },
+        LedgerCommand::Verify { witness: None, key: None } => Query::VerifyLedger,
+        LedgerCommand::Verify { witness, key } => {
+            let witness = witness.as_deref().map(read).transpose()?;
+            Query::VerifyLedgerAgainst { witness: witness.map(|witness| witness.note), key: key.clone() }
+        }
+        LedgerCommand::Export { .. } => Query::ExportLedger,
+    })
+}
+
+/// The copy, checked by itself before anything is compared with it.
+fn read(file: &Path) -> Result<Witness, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    Witness::read(&text).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
+}
+
+/// Never over another file: a copy that is kept is what a later ledger is compared with.
+fn write(file: &Path, lines: &[String]) -> Result<(), Failure> {
+    let write = || {
+        let mut out = std::io::BufWriter::new(std::fs::File::create_new(file)?);
+        for line in lines {
+            writeln!(out, "{line}")?;
+        }
+        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
+    };
+    write().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Failure::failed(format!("{} is there already; it is left as it is", file.display()))
+        }
+        _ => Failure::failed(format!("cannot write {}: {error}", file.display())),
+    })?;
+    let records = lines.iter().filter(|line| line.starts_with("{\"seq\"")).count();
+    let signed = if records < lines.len() { ", signed" } else { ", without a checkpoint" };
+    say(&format!("wrote {records} records{signed} to {}; keep it on another machine", file.display()));
+    Ok(())
+}
+
 /// Reads the files themselves, if this machine has them.
-async fn offline(context: &Context, verifies: bool, limit: u32, error: ClientError) -> Result<Vec<String>, Failure> {
+async fn offline(context: &Context, query: Query, error: ClientError) -> Result<Vec<String>, Failure> {
     let dir = ledger_dir(&context.paths);
     if context.globals.server.is_some() || !dir.exists() {
         return Err(error.into());
     }
     say(&format!("no server answers; reading {}", dir.display()));
-    if verifies {
-        let chain = ledger::verify(&dir).map_err(|broken| Failure::failed(broken.to_string()))?;
-        return Ok(vec![format!("{} records, each follows from the one before; head {}", chain.count, chain.head)]);
-    }
     let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
+    let verified = |against: Against| {
+        let verified = ledger::verify_against(&dir, &against).map_err(|broken| Failure::failed(broken.to_string()))?;
+        Ok(verified.lines())
+    };
+    match query {
+        Query::VerifyLedger => return verified(Against::default()),
+        Query::VerifyLedgerAgainst { witness, key } => return verified(Against { witness, key }),
+        _ => {}
+    }
     let opened = Ledger::open(&dir).map_err(|error| wrong(&error))?;
-    let records = opened.records(limit).await.map_err(|error| wrong(&error))?;
-    records.iter().map(|record| serde_json::to_string(record).map_err(|error| wrong(&error))).collect()
+    match query {
+        Query::ExportLedger => {
+            if let Err(error) = opened.checkpoint().await {
+                say(&format!("it gets no new checkpoint: {}", wrong(&error).what));
+            }
+            ledger::export(&dir).map_err(|error| wrong(&error))
+        }
+        Query::LedgerKey => match opened.checkpoint().await.map_err(|error| wrong(&error))? {
+            Some(signed) => Ok(vec![signed.key]),
+            None => Err(Failure::failed("the ledger has no records yet, and so no key")),
+        },
+        query => {
+            let limit = if let Query::Ledger { limit } = query { limit } else { u32::MAX };
+            let records = opened.records(limit).await.map_err(|error| wrong(&error))?;
+            records.iter().map(|record| serde_json::to_string(record).map_err(|error| wrong(&error))).collect()
+        }
+    }
 }

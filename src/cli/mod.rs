@@ -2,6 +2,7 @@
 
 mod act;
 mod apply;
+mod backup;
 mod cockpit;
 mod completions;
 mod config;
@@ -9,10 +10,12 @@ mod confirm;
 mod contract;
 mod deploy;
 mod doctor;
+mod drill;
 mod failure;
 mod follow;
 mod get;
 pub mod hidden;
+mod history;
 mod hold;
 mod ledger;
 mod links;
@@ -96,6 +99,8 @@ pub enum Command {
     Diff(apply::DiffArgs),
     /// Start a rollout of a stored release.
     Deploy(deploy::DeployArgs),
+    /// Rehearse the way back: roll back and return, and say how long the way back took.
+    Drill(drill::DrillArgs),
     /// Store, list and delete releases; or end a hold: `release H-3`.
     Release(release::ReleaseArgs),
     /// A verb on a rollout or an approval.
@@ -109,6 +114,10 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Read and check the record of what was done.
     Ledger(ledger::LedgerArgs),
+    /// Save the server's data while it runs: journal, ledger, artifacts, settings.
+    Backup(backup::BackupArgs),
+    /// Bring a backup back into an empty folder, checked whole before anything is put in place.
+    Restore(backup::RestoreArgs),
     /// Check that everything is as it should be, and say what to do where it is not.
     Doctor,
     /// Run the cases that every backend must pass on a program of yours.
@@ -213,12 +222,15 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Apply(args) => block_on(apply::run(context, &args)),
         Command::Diff(args) => block_on(apply::diff(context, &args)),
         Command::Deploy(args) => block_on(context.with_links(async |links| deploy::run(context, links, &args).await)),
+        Command::Drill(args) => block_on(context.with_links(async |links| drill::run(context, links, &args).await)),
         Command::Release(args) => block_on(context.with_links(async |links| release::run(context, links, &args).await)),
         Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
         Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
+        Command::Backup(args) => block_on(backup::backup(context, &args)),
+        Command::Restore(args) => backup::restore(context, &args),
         Command::Doctor => block_on(doctor::run(context)),
         Command::Contract(args) => block_on(contract::run(context, &args)),
         Command::Config(args) => config::run(context, &args),

@@ -1,7 +1,7 @@
 //! Data on stdout, words on stderr. A reader that went away is no error.
 
 use super::Failure;
-use crate::model::sanitize_line;
+use crate::model::{escape_hidden, sanitize, sanitize_line};
 use clap::ValueEnum;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
@@ -131,7 +131,7 @@ impl Output {
     pub fn data<T: Serialize>(&self, data: &T, table: &Table, names: &[String]) -> Result<(), Failure> {
         match self.format {
             Format::Table => print(&self.columns(table)),
-            Format::Name => print_lines(names),
+            Format::Name => print_lines(&names.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>()),
             Format::Json | Format::Yaml => self.document(data),
         }
     }
@@ -140,8 +140,10 @@ impl Output {
     pub fn document<T: Serialize>(&self, data: &T) -> Result<(), Failure> {
         let text = match self.format {
             Format::Yaml => serde_saphyr::to_string(data)
+                .map(|text| sanitize(&text))
                 .map_err(|error| Failure::failed(format!("this can't be written as YAML: {error}")))?,
             _ => serde_json::to_string_pretty(data)
+                .map(|text| escape_hidden(&text))
                 .map_err(|error| Failure::failed(format!("this can't be written as JSON: {error}")))?,
         };
         print(&text)?;
@@ -167,7 +169,7 @@ pub fn print_lines<S: AsRef<str>>(lines: &[S]) -> Result<(), Failure> {
 /// Says something to the person. Where nobody can hear it, nothing is lost but words.
 pub fn say(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "{text}"));
+    drop(writeln!(stderr, "{}", sanitize(text)));
 }
 
 #[cfg(test)]

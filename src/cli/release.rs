@@ -9,6 +9,7 @@ use super::{Context, Failure, confirm, target, unexpected};
 use crate::client::{Client, Link, NewRelease, fresh_id};
 use crate::model::{Action, Query, Reply, Subject};
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::io::BufRead as _;
@@ -70,6 +71,10 @@ pub struct AddArgs {
     /// Source commit that it was built from.
     #[arg(long, value_name = "COMMIT")]
     pub commit: Option<String>,
+    /// When that commit was made, such as 2026-03-01T12:00:00Z (`git log -1 --format=%cI`): a change's lead
+    /// time begins there.
+    #[arg(long, value_name = "RFC3339")]
+    pub commit_at: Option<Timestamp>,
     /// The digest that it must have, sha256:…, such as the builder printed.
     #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
@@ -83,7 +88,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) ->
     match (&args.command, &args.hold) {
         (Some(ReleaseCommand::Add(add_args)), _) => add(context, add_args).await,
         (Some(ReleaseCommand::List { service }), _) => {
-            let list = GetArgs { kind: Kind::Releases, name: None, service: service.clone(), environment: None };
+            let list = GetArgs { service: service.clone(), ..GetArgs::all(Kind::Releases) };
             get::run(context, links, &list).await
         }
         (Some(ReleaseCommand::Rm { service, version, act }), _) => {
@@ -129,6 +134,7 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
         service,
         version: args.version.as_str().into(),
         commit: args.commit.clone(),
+        commit_at: args.commit_at,
         digest: Some(digest.clone()),
         artifact: args.artifact.clone(),
     };

@@ -179,7 +179,13 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let kept = serve.retention;
-    let retention = Retention { releases: count(kept.releases), logs: count(kept.logs), log_age: kept.log_age };
+    let retention = Retention {
+        releases: count(kept.releases),
+        logs: count(kept.logs),
+        log_age: kept.log_age,
+        deployments: kept.deployments.into(),
+        deployment_age: kept.deployment_age,
+    };
     let (engine, engine_task) = Engine::open(Settings {
         source: SourceId::from(SOURCE),
         data: context.paths.data.clone(),

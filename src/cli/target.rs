@@ -2,7 +2,8 @@
 
 use super::Failure;
 use crate::model::{
-    Approval, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName, SourceId, Subject,
+    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName,
+    SourceId, Subject,
 };
 use std::collections::BTreeSet;
 
@@ -44,6 +45,10 @@ impl Rows {
     rows!(
         /// Environments.
         environments, Environment, Environment
+    );
+    rows!(
+        /// Finished rollouts.
+        deployments, Deployment, Deployment
     );
     rows!(
         /// Holds in force.

@@ -3,6 +3,7 @@
 use super::{Client, ClientError, SubmitError, url};
 use crate::model::{CommandId, Receipt, ServiceName, Version};
 use futures::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use reqwest::{Body, Response};
 use std::path::{Path, PathBuf};
 use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
@@ -31,6 +32,8 @@ pub struct NewRelease {
     pub version: Version,
     /// Source commit, where known.
     pub commit: Option<String>,
+    /// When that was made, where known.
+    pub commit_at: Option<Timestamp>,
     /// `sha256:…` that the artifact must have.
     pub digest: Option<String>,
     /// The file to upload: a gzipped tar.
@@ -41,12 +44,14 @@ impl Client {
     /// Uploads an artifact and stores it as a release; the server verifies the digest first.
     pub async fn add_release(&self, release: &NewRelease) -> Result<Receipt, SubmitError> {
         let file = open(&release.artifact).await.map_err(|error| SubmitError::NotSent(error.in_full()))?;
+        let commit_at = release.commit_at.map(|at| at.to_string());
         let mut query = vec![
             ("id", release.id.as_str()),
             ("service", release.service.as_str()),
             ("version", release.version.as_str()),
         ];
         query.extend(release.commit.as_deref().map(|commit| ("commit", commit)));
+        query.extend(commit_at.as_deref().map(|at| ("commit_at", at)));
         query.extend(release.digest.as_deref().map(|digest| ("digest", digest)));
         let request = self.http.post(url("/v1/releases")).query(&query);
         let request = request.body(Body::wrap_stream(ReaderStream::with_capacity(file, 64 << 10)));

@@ -8,7 +8,7 @@ use super::{Authorized, Policy};
 use crate::board::Board;
 use crate::model::{
     Action, Actor, Command, Direction, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout, SourceId,
-    Subject, has_hidden,
+    Subject, Tier, has_hidden,
 };
 use jiff::Timestamp;
 
@@ -114,6 +114,11 @@ fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: boo
     if rollout.run.revision != run.revision {
         let current = Some(rollout.run.revision.clone());
         return Err(Refusal::pin(vec![FactChange { fact: Fact::Revision, pinned: run.revision.clone(), current }]));
+    }
+    if action == Action::Drill && seen.tier(subject) == Tier::Critical {
+        let place = &rollout.environment;
+        let why = format!("{place} is critical, and a drill sends its users back and forth: rehearse it below");
+        return Err(Refusal::new(RefusalKind::Denied, why));
     }
     if let Some(why) = rollout.bar(action).filter(|_| !lenient) {
         return Err(Refusal::new(RefusalKind::Denied, why));

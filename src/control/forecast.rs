@@ -3,6 +3,7 @@
 use super::friction::before;
 use super::plan::{self, Ahead};
 use super::seen::Seen;
+use super::way_back;
 use crate::board::Board;
 use crate::model::{
     Action, Actor, Approval, Forecast, Grade, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Subject, Verdict,
@@ -38,6 +39,7 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
             Action::Rollback => rollback(seen, rollout),
             Action::Retry => retry(rollout),
             Action::Restart => restart(rollout),
+            Action::Drill => way_back::drill(rollout),
             _ => Forecast::default(),
         },
         (Subject::Scope { .. }, _) => hold(seen, subject),
@@ -84,11 +86,11 @@ fn goes_on(rollout: &Rollout, ahead: Ahead) -> Vec<String> {
     if !gates.is_empty() && next.is_some() {
         lines.push(format!("still ahead: {}", gates.join(", ")));
     }
-    lines.push(way_back(rollout));
+    lines.push(abort_line(rollout));
     lines
 }
 
-fn way_back(rollout: &Rollout) -> String {
+fn abort_line(rollout: &Rollout) -> String {
     match rollout.stable() {
         Some(arm) => format!(
             "way back: abort sends all traffic to {} ({} of {} ready)",
@@ -118,7 +120,7 @@ fn resume(rollout: &Rollout) -> Forecast {
         Some(step) => format!("goes on at {position}: {}", plan::words(step)),
         None => format!("goes on at {position}"),
     }];
-    lines.push(way_back(rollout));
+    lines.push(abort_line(rollout));
     Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), takes: Some(SWITCH), ..Forecast::default() }
 }
 
@@ -128,7 +130,7 @@ fn promote_full(rollout: &Rollout) -> Forecast {
     let skipped = plan::gates_after(rollout, here.checked_sub(1));
     let lines = vec![
         format!("{candidate} goes from {} to 100 % of traffic and becomes stable", plan::share(rollout)),
-        way_back(rollout),
+        abort_line(rollout),
     ];
     let mut warnings: Vec<_> = not_ready(rollout).into_iter().collect();
     if !skipped.is_empty() {
@@ -198,7 +200,11 @@ fn pause(rollout: &Rollout) -> Forecast {
 }
 
 fn rollback(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
-    if rollout.phase.in_flight() {
+    let in_flight = rollout.phase.in_flight();
+    if let Some(way) = &rollout.way_back {
+        return way_back::rollback(way, in_flight.then(|| abort(rollout)));
+    }
+    if in_flight {
         return Forecast { path: Some(RollbackPath::Warm), ..abort(rollout) };
     }
     let Some(version) = before(seen, rollout) else {

@@ -67,12 +67,18 @@ pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
     earlier.max_by_key(|deployment| deployment.ended).map(|deployment| deployment.to.clone())
 }
 
-/// Did the last rollout that brought this version in end badly?
+/// Did this version end badly when it was last brought in or taken back? What a rollback returned to
+/// is good, whatever its outcome is called; a drill says nothing of either.
 fn known_bad(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> bool {
+    use crate::model::DeploymentKind::{Drill, Rollback};
     use crate::model::DeploymentOutcome::{Aborted, Failed, RolledBack};
-    let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target);
-    let last = runs.filter(|d| d.to == *version).max_by_key(|d| d.ended);
-    last.is_some_and(|d| matches!(d.outcome, Aborted | Failed | RolledBack))
+    let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target && d.kind != Drill);
+    let left = |d: &crate::model::Deployment| d.kind == Rollback && d.from.as_ref() == Some(version);
+    let last = runs.filter(|d| d.to == *version || left(d)).max_by_key(|d| d.ended);
+    last.is_some_and(|d| match (d.outcome, d.kind) {
+        (RolledBack, Rollback) => left(d),
+        (outcome, _) => d.to == *version && matches!(outcome, Aborted | Failed | RolledBack),
+    })
 }
 
 /// The blast radius of an action.
@@ -86,7 +92,7 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
         (Action::PromoteFull, _) => gap(Ppm::ALL),
         (Action::Abort | Action::Reject, _) => gap(Ppm::ZERO),
         (Action::Retry | Action::Deploy, Some(rollout)) => plan::from_step(rollout, 0).weight,
-        (Action::Restart | Action::Rollback | Action::Deploy, _) => Ppm::ALL,
+        (Action::Restart | Action::Rollback | Action::Drill | Action::Deploy, _) => Ppm::ALL,
         _ => Ppm::ZERO,
     };
     let targets = match subject {
@@ -121,7 +127,7 @@ pub fn friction(board: &crate::board::Board, action: Action, subject: &Subject) 
 
 fn large(action: Action, blast: Blast) -> bool {
     match action {
-        Action::PromoteFull | Action::Restart | Action::Release | Action::Rollback => true,
+        Action::PromoteFull | Action::Restart | Action::Drill | Action::Release | Action::Rollback => true,
         Action::Promote | Action::Approve | Action::Deploy | Action::Retry => blast.tier == Tier::Critical,
         _ => blast.targets > 1,
     }

@@ -10,6 +10,7 @@ mod plan;
 mod policy;
 mod prepare;
 mod seen;
+mod way_back;
 
 pub use approvals::may_vote;
 pub use authorized::Authorized;

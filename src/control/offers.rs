@@ -18,7 +18,7 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
                 format!("{name} has no rollout in flight: {stable} serves{instead}")
             }
             Action::Retry => format!("{name} did not fail: {stable} serves"),
-            Action::Rollback => format!("{name} has no version before {stable} to return to"),
+            Action::Rollback | Action::Drill => format!("{name} has no version before {stable} to return to"),
             _ => not_offered(&name, rollout, action),
         },
         Phase::Aborted | Phase::Failed => match action {

@@ -63,7 +63,7 @@ async fn add(release: &Seeded, hub: &Hub, engine: &Engine) -> Result<(), DemoErr
     let id = new_id();
     let upload = engine.stage_upload(&id);
     tokio::fs::copy(&release.artifact, &upload).await.map_err(failed("copy an artifact to", &upload))?;
-    engine.staged(&id, StagedRelease { commit: Some(release.commit.clone()), expected_digest: None });
+    engine.staged(&id, StagedRelease { commit: Some(release.commit.clone()), commit_at: None, expected_digest: None });
     let (source, service, version) = (engine.source().clone(), release.service.clone(), release.version.clone());
     let subject = Subject::Release { source, service, version };
     submit(hub, id, Action::AddRelease, subject, &format!("store {} {}", release.service, release.version)).await

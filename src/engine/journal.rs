@@ -1,7 +1,14 @@
 //! The engine's journal: its state, pending effects included, durable before any effect is carried
-//! out. SQLite in WAL mode with synchronous=FULL, on a thread of its own.
+//! out, and the history of finished rollouts, each in a row of its own. SQLite in WAL mode with
+//! synchronous=FULL, on a thread of its own.
+
+mod history;
+#[cfg(test)]
+pub(crate) use history::kit;
 
 use crate::failpoint;
+use crate::model::Deployment;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Version of what is stored; older is migrated, newer refused.
-pub const JOURNAL_VERSION: u32 = 1;
+pub const JOURNAL_VERSION: u32 = 2;
 /// Bytes set aside for the spill file.
 const SPILL: u64 = 64 << 10;
 
@@ -27,6 +34,17 @@ pub enum JournalError {
         /// Why.
         #[source]
         source: rusqlite::Error,
+    },
+    /// A finished rollout in it can't be read or written.
+    #[error("cannot {step} a finished rollout in the journal {path}")]
+    Deployment {
+        /// Which step.
+        step: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
     },
     /// The spill file can't be used.
     #[error("cannot {step} {path}")]
@@ -54,23 +72,37 @@ pub enum JournalError {
     Gone,
 }
 
-struct Commit {
-    state: String,
-    done: oneshot::Sender<Result<(), JournalError>>,
+/// What its thread is asked for.
+enum Order {
+    /// A new state, and the rollouts that ended with it.
+    Commit { state: String, ended: Vec<Deployment>, done: oneshot::Sender<Result<(), JournalError>> },
+    /// Keep no more finished rollouts than this, and none that ended before.
+    Forget { keep: u64, before: Timestamp },
+}
+
+/// A journal that was opened, and what it holds.
+#[derive(Debug)]
+pub struct Opened {
+    /// The handle.
+    pub journal: Journal,
+    /// The engine's state as JSON; none in a new journal.
+    pub state: Option<String>,
+    /// The newest finished rollouts, oldest first.
+    pub deployments: Vec<Deployment>,
 }
 
 /// A handle on the journal's thread.
 #[derive(Debug)]
 pub struct Journal {
-    commits: Option<mpsc::UnboundedSender<Commit>>,
+    orders: Option<mpsc::UnboundedSender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Journal {
-    /// Opens or makes the journal; gives the state that it holds, as JSON. Blocks.
-    pub fn open(path: &Path) -> Result<(Journal, Option<String>), JournalError> {
+    /// Opens or makes the journal, with at most so many finished rollouts read from it. Blocks.
+    pub fn open(path: &Path, newest: usize) -> Result<Opened, JournalError> {
         let failed = |step| move |source| JournalError::Sqlite { step, path: path.to_owned(), source };
-        let connection = Connection::open(path).map_err(failed("open"))?;
+        let mut connection = Connection::open(path).map_err(failed("open"))?;
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=500;")
             .map_err(failed("set up"))?;
@@ -89,51 +121,80 @@ impl Journal {
                 )
                 .map_err(failed("make"))?;
         }
-        let stored = connection
+        if version < 2 {
+            history::with_history(&mut connection, path)?;
+        }
+        let state = connection
             .query_row("SELECT state FROM journal", [], |row| row.get(0))
             .optional()
             .map_err(failed("read"))?;
-        let (commits, receiver) = mpsc::unbounded_channel();
+        let deployments = history::read_newest(&connection, path, newest)?;
+        let (orders, receiver) = mpsc::unbounded_channel();
         let path = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || write(&connection, &path, receiver))
+            .spawn(move || work(&mut connection, &path, receiver))
             .map_err(|source| JournalError::Spill { step: "start a thread for", path: "journal".into(), source })?;
-        Ok((Journal { commits: Some(commits), thread: Some(thread) }, stored))
+        Ok(Opened { journal: Journal { orders: Some(orders), thread: Some(thread) }, state, deployments })
     }
 
-    /// Stores a new state. It is on disk when this gives `Ok`.
-    pub async fn commit(&self, state: String) -> Result<(), JournalError> {
+    /// Stores a new state and the rollouts that ended with it, in one transaction. It is on disk when
+    /// this gives `Ok`. A rollout that was stored already, by a commit whose answer was lost, is
+    /// stored once.
+    pub async fn commit(&self, state: String, ended: Vec<Deployment>) -> Result<(), JournalError> {
         let (done, answer) = oneshot::channel();
-        let commits = self.commits.as_ref().ok_or(JournalError::Gone)?;
-        commits.send(Commit { state, done }).map_err(|_| JournalError::Gone)?;
+        let orders = self.orders.as_ref().ok_or(JournalError::Gone)?;
+        orders.send(Order::Commit { state, ended, done }).map_err(|_| JournalError::Gone)?;
         answer.await.map_err(|_| JournalError::Gone)?
+    }
+
+    /// Removes finished rollouts beyond the newest so many, and those that ended before a time.
+    pub fn forget(&self, keep: u64, before: Timestamp) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order::Forget { keep, before }); // without its thread nothing is kept anyway
+        }
     }
 }
 
 impl Drop for Journal {
     /// Waits for what is being written, so that the file is closed when the engine is.
     fn drop(&mut self) {
-        self.commits.take();
+        self.orders.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join(); // a panic in there was reported by its hook
         }
     }
 }
 
-fn write(connection: &Connection, path: &Path, mut commits: mpsc::UnboundedReceiver<Commit>) {
-    while let Some(Commit { state, done }) = commits.blocking_recv() {
-        failpoint::pass("journal-before-commit");
-        let result = connection
-            .execute(
-                "INSERT INTO journal (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
-                (&state,),
-            )
-            .map(|_| ())
-            .map_err(|source| JournalError::Sqlite { step: "write", path: path.to_owned(), source });
-        failpoint::pass("journal-after-commit");
-        let _ = done.send(result); // whoever asked may be gone
+fn work(connection: &mut Connection, path: &Path, mut orders: mpsc::UnboundedReceiver<Order>) {
+    while let Some(order) = orders.blocking_recv() {
+        match order {
+            Order::Commit { state, ended, done } => {
+                failpoint::pass("journal-before-commit");
+                let result = write(connection, path, &state, &ended);
+                failpoint::pass("journal-after-commit");
+                let _ = done.send(result); // whoever asked may be gone
+            }
+            Order::Forget { keep, before } => {
+                if let Err(error) = history::forget(connection, keep, before) {
+                    tracing::warn!(%error, "cannot remove old finished rollouts from the journal");
+                }
+            }
+        }
     }
+}
+
+fn write(connection: &mut Connection, path: &Path, state: &str, ended: &[Deployment]) -> Result<(), JournalError> {
+    let failed = |source| JournalError::Sqlite { step: "write", path: path.to_owned(), source };
+    let transaction = connection.transaction().map_err(failed)?;
+    transaction
+        .execute(
+            "INSERT INTO journal (id, state) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
+            (state,),
+        )
+        .map_err(failed)?;
+    history::insert(&transaction, path, ended)?;
+    transaction.commit().map_err(failed)
 }
 
 /// Set aside before it is needed: takes a line when the journal can't, even on a full disk.
@@ -210,17 +271,17 @@ mod tests {
     async fn what_was_committed_is_there_again_and_a_newer_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
-        let (journal, stored) = Journal::open(&path).unwrap();
-        assert_eq!(stored, None);
+        let opened = Journal::open(&path, 10).unwrap();
+        assert_eq!((opened.state, opened.deployments), (None, Vec::new()));
         for state in ["1", "2"] {
-            journal.commit(state.into()).await.unwrap();
+            opened.journal.commit(state.into(), Vec::new()).await.unwrap();
         }
-        drop(journal);
-        let (journal, stored) = Journal::open(&path).unwrap();
-        assert_eq!(stored, Some("2".into()));
-        drop(journal);
+        drop(opened.journal);
+        let opened = Journal::open(&path, 10).unwrap();
+        assert_eq!(opened.state, Some("2".into()));
+        drop(opened);
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = Journal::open(&path, 10).unwrap_err().to_string();
         assert!(error.contains("is of version 7") && error.contains("use the newer program"), "{error}");
     }
 

@@ -1,12 +1,13 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
 use super::state::{Doing, Done, Following, State, now};
-use crate::ledger::{Appended, Entry, Known, LedgerError};
+use super::submit::subject_run;
+use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
-    Action, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Receipt, ReceiptId,
-    SourceId, Stage, Subject, Target,
+    Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
+    ReceiptId, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// A rollout that ended longer ago is told again by its backend, not ended just now.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
@@ -60,7 +61,35 @@ impl State {
     }
 
     pub fn ledger_works(&mut self) {
+        if let Some(LinkState::Stale { since, .. }) = self.board.link_of(&self.own()) {
+            self.look_for_spilled(Some(*since));
+        }
         self.tell_link(LinkState::Live { as_of: now() });
+    }
+
+    /// What came into the chain late is said, since then or since the ledger was opened.
+    fn look_for_spilled(&mut self, since: Option<Timestamp>) {
+        let ledger = self.settings.ledger.clone();
+        self.tasks.spawn(async move { Done::Spilled { result: ledger.spilled(since).await } });
+    }
+
+    /// Each command among them is a note at its rollout; all of them are in the log.
+    pub fn were_spilled(&mut self, result: Result<Vec<Record>, LedgerError>) {
+        let records = match result {
+            Ok(records) => records,
+            Err(error) => return tracing::warn!(%error, "cannot look for what was spilled"),
+        };
+        for record in records {
+            let Some(text) = record.spilled() else { continue };
+            tracing::warn!(seq = record.seq, subject = %record.subject, "{text}");
+            let Some(Entry::Requested { receipt, .. }) = record.entry() else { continue };
+            let Some(run) = subject_run(&receipt.command.subject).cloned() else { continue };
+            let text = format!("{} by {}: {text}", receipt.command.action.name(), receipt.actor.name);
+            let id = format!("spilled-{}", record.seq);
+            let note = Note { id, run, at: record.at, who: "ledger".to_owned(), text: sanitize_line(&text) };
+            let scope = self.own();
+            self.tell(Scoped { scope, body: Body::Upsert(Entity::Note(note)) });
+        }
     }
 
     pub fn ledger_fails(&mut self, why: &dyn std::fmt::Display) {
@@ -102,6 +131,7 @@ impl State {
         match known {
             Ok(receipts) => {
                 self.ledger_works();
+                self.look_for_spilled(None);
                 for known in receipts {
                     self.remember(known);
                 }

@@ -4,7 +4,7 @@ use super::effects::{inspect, read};
 use super::state::{Done, Preparing, State, now};
 use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
-use crate::ledger::{Ledger, verify};
+use crate::ledger::{Against, Ledger, export, verify_against};
 use crate::model::{
     Action, Actor, Decision, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply,
     Rollout, Subject,
@@ -23,28 +23,31 @@ impl State {
             }
             Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity).collect()),
             Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
-            Query::VerifyLedger => {
-                let ledger = self.settings.ledger.clone();
-                self.tasks.spawn(async move {
-                    let _ = answer.send(verified(ledger).await); // the asker may be gone
-                    Done::Answered
-                });
-                return;
+            Query::VerifyLedger => return self.aside(answer, |ledger| verified(ledger, Against::default())),
+            Query::VerifyLedgerAgainst { witness, key } => {
+                return self.aside(answer, |ledger| verified(ledger, Against { witness, key }));
             }
-            Query::Ledger { limit } => {
-                let ledger = self.settings.ledger.clone();
-                self.tasks.spawn(async move {
-                    let _ = answer.send(records(&ledger, limit).await); // the asker may be gone
-                    Done::Answered
-                });
-                return;
-            }
+            Query::ExportLedger => return self.aside(answer, exported),
+            Query::LedgerKey => return self.aside(answer, public_key),
+            Query::Ledger { limit } => return self.aside(answer, move |ledger| records(ledger, limit)),
             Query::Diff { .. } | Query::Logs { .. } => Reply::Refused(Refusal::new(
                 RefusalKind::NotApplicable,
                 "configurations and outputs of instances are known to the server that hosts the engine",
             )),
         };
         let _ = answer.send(reply); // the asker may be gone
+    }
+
+    /// Answers from a task what only the ledger knows.
+    fn aside<F>(&mut self, answer: oneshot::Sender<Reply>, ask: impl FnOnce(Ledger) -> F)
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        let asked = ask(self.settings.ledger.clone());
+        self.tasks.spawn(async move {
+            let _ = answer.send(asked.await); // the asker may be gone
+            Done::Answered
+        });
     }
 
     /// A raising confirmation reads the live object before it opens; a reducing one opens at once.
@@ -124,27 +127,51 @@ fn concerns(receipt: &Receipt, run: &crate::model::Run) -> bool {
     subject_run(&receipt.command.subject) == Some(run) || receipt.targets.iter().any(|target| target.run == *run)
 }
 
-async fn verified(ledger: Ledger) -> Reply {
-    let internal = |why: String| Reply::Refused(Refusal::new(RefusalKind::Internal, why));
+fn internal(why: impl ToString) -> Reply {
+    Reply::Refused(Refusal::new(RefusalKind::Internal, why.to_string()))
+}
+
+fn lines(lines: Vec<String>) -> Reply {
+    Reply::Lines(LogLines { lines })
+}
+
+async fn verified(ledger: Ledger, against: Against) -> Reply {
     let dir = ledger.dir().to_owned();
-    match tokio::task::spawn_blocking(move || verify(&dir)).await {
-        Ok(Ok(verified)) => {
-            let line = format!("{} records, each follows from the one before; head {}", verified.count, verified.head);
-            Reply::Lines(LogLines { lines: vec![line] })
-        }
-        Ok(Err(broken)) => internal(broken.to_string()),
+    match tokio::task::spawn_blocking(move || verify_against(&dir, &against)).await {
+        Ok(Ok(verified)) => lines(verified.lines()),
+        Ok(Err(broken)) => internal(broken),
         Err(error) => internal(format!("the check itself failed: {error}")),
     }
 }
 
-async fn records(ledger: &Ledger, limit: u32) -> Reply {
-    let internal = |why: String| Reply::Refused(Refusal::new(RefusalKind::Internal, why));
+async fn exported(ledger: Ledger) -> Reply {
+    // Without a new checkpoint the export has the newest there is, and the copy is still one.
+    if let Err(error) = ledger.checkpoint().await {
+        tracing::warn!(%error, "the export gets no new checkpoint");
+    }
+    let dir = ledger.dir().to_owned();
+    match tokio::task::spawn_blocking(move || export(&dir)).await {
+        Ok(Ok(all)) => lines(all),
+        Ok(Err(error)) => internal(error),
+        Err(error) => internal(format!("the export itself failed: {error}")),
+    }
+}
+
+async fn public_key(ledger: Ledger) -> Reply {
+    match ledger.checkpoint().await {
+        Ok(Some(signed)) => lines(vec![signed.key]),
+        Ok(None) => internal("the ledger has no records yet, and so no key"),
+        Err(error) => internal(error),
+    }
+}
+
+async fn records(ledger: Ledger, limit: u32) -> Reply {
     let records = match ledger.records(limit).await {
         Ok(records) => records,
-        Err(error) => return internal(error.to_string()),
+        Err(error) => return internal(error),
     };
     match records.iter().map(serde_json::to_string).collect() {
-        Ok(lines) => Reply::Lines(LogLines { lines }),
-        Err(error) => internal(error.to_string()),
+        Ok(all) => lines(all),
+        Err(error) => internal(error),
     }
 }

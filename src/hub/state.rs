@@ -5,7 +5,7 @@ use super::handle::{Answer, HubSettings};
 use crate::board::Board;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
-use crate::ledger::{Appended, LedgerError};
+use crate::ledger::{Appended, LedgerError, Record};
 use crate::model::{
     Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
     Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
@@ -95,6 +95,7 @@ pub(super) enum Done {
     Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
     Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
     Written { result: Result<Appended, LedgerError> },
+    Spilled { result: Result<Vec<Record>, LedgerError> },
     Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
     Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },
     Answered,

@@ -153,6 +153,7 @@ impl State {
             Done::Found { id, result } => self.was_found(&id, result),
             Done::Executed { id, results } => self.was_executed(&id, results),
             Done::Written { result } => self.was_written(result),
+            Done::Spilled { result } => self.were_spilled(result),
             Done::Prepared { asked, live } => self.was_prepared(*asked, live),
             Done::Inspected { result, answer } => {
                 let _ = answer.send(self.was_inspected(result)); // the asker may be gone

@@ -191,6 +191,31 @@ pub struct Record {
     pub hash: String,
 }
 
+impl Record {
+    /// What was recorded, if it can be read; of a spilled one what was spilled.
+    #[must_use]
+    pub fn entry(&self) -> Option<Entry> {
+        let body = match self.kind {
+            Kind::Spilled => self.body.pointer("/data/entry").cloned()?,
+            _ => self.body.clone(),
+        };
+        Entry::read(body).ok()
+    }
+
+    /// Of a spilled one: since when it was kept beside the chain, and why, in words.
+    #[must_use]
+    pub fn spilled(&self) -> Option<String> {
+        let text = |key: &str| self.body.get("data")?.get(key)?.as_str();
+        let (at, kind, why) = (text("at")?, text("kind")?, text("why")?);
+        (self.kind == Kind::Spilled).then(|| {
+            format!(
+                "its record ({kind}) was kept in the spill file from {at} on ({why}); it is record {} now",
+                self.seq
+            )
+        })
+    }
+}
+
 /// The texts that a hash covers, exactly as stored.
 #[derive(Debug, Clone)]
 pub(super) struct Fields<'a> {

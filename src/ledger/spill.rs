@@ -22,6 +22,16 @@ pub(super) struct Spilled {
     pub why: String,
 }
 
+/// How many records wait in a ledger's spill file.
+pub(super) fn waiting(dir: &Path) -> io::Result<u64> {
+    let mut bytes = Vec::new();
+    match File::open(dir.join("ledger.spill")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        file => file?.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes.iter().take_while(|byte| **byte != 0).filter(|byte| **byte == b'\n').count() as u64)
+}
+
 /// JSON lines from the start of a preallocated file; the rest of it is zeros.
 #[derive(Debug)]
 pub(super) struct Spill {

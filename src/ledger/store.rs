@@ -1,6 +1,8 @@
 //! The chain in SQLite.
 
+use super::note::NoteError;
 use super::record::{Fields, GENESIS, Kind, Record, hex};
+use super::signing::TABLES;
 use super::spill::{Spill, Spilled};
 use crate::failpoint;
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
@@ -70,6 +72,18 @@ pub enum LedgerError {
         /// Why.
         why: String,
     },
+    /// The key of its checkpoints can't be used.
+    #[error("the ledger's key {} can't be used", path.display())]
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: NoteError,
+    },
+    /// What was signed before and what is there now do not agree: nothing is signed on top of it.
+    #[error("the ledger is not signed any more: {0}; `flightdeck ledger verify` says more")]
+    Unsound(String),
     /// It could not be written; told to each whose record was in the batch.
     #[error("not recorded: {0}")]
     Unwritable(String),
@@ -142,6 +156,7 @@ impl Store {
             begun.execute_batch(&script).map_err(sqlite("create"))?;
             begun.commit().map_err(sqlite("create"))?;
         }
+        connection.execute_batch(TABLES).map_err(sqlite("create"))?;
         drop(opening);
         Ok(Store { connection })
     }
@@ -248,6 +263,27 @@ impl Store {
         ids.reverse();
         ids.dedup();
         Ok(ids)
+    }
+
+    /// What was brought in from the spill file since then, oldest first.
+    pub fn spilled_since(&self, at: &str) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq DESC";
+        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query([]).map_err(sqlite("read"))?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next().map_err(sqlite("read"))? {
+            let told = |index, is: &dyn Fn(&str) -> bool| {
+                row.get_ref(index).and_then(|told| Ok(is(told.as_str()?))).map_err(sqlite("read"))
+            };
+            if told(1, &|told| told < at)? {
+                break;
+            }
+            if told(2, &|told| told == Kind::Spilled.word())? {
+                records.push(record(row)?);
+            }
+        }
+        records.reverse();
+        Ok(records)
     }
 
     fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, LedgerError> {

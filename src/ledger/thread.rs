@@ -1,7 +1,8 @@
 //! The ledger's thread and the handle to it.
 
 use super::presence::{self, Presence};
-use super::record::{Entry, Kind, Record};
+use super::record::{Entry, Record};
+use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
 use crate::model::{HubId, Receipt, Rollout, SourceId};
@@ -9,11 +10,16 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Records that one flush takes at most.
 const BATCH: usize = 256;
+
+/// Records without a checkpoint that make one due.
+const DUE: usize = 256;
+/// How long a record is without a checkpoint at most, while its process lives and the store is quiet.
+const LATEST: Duration = Duration::from_mins(1);
 
 /// How the store is used.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +48,7 @@ pub enum Appended {
 
 enum Request {
     Append { draft: Draft, urgent: bool, answer: oneshot::Sender<Result<Appended, LedgerError>> },
+    Checkpoint { answer: oneshot::Sender<Result<Option<Signed>, LedgerError>> },
     Read { what: Read, answer: oneshot::Sender<Result<Vec<Record>, LedgerError>> },
     Knowing { since: Timestamp, make: Make, answer: oneshot::Sender<Result<Appended, LedgerError>> },
 }
@@ -55,6 +62,7 @@ enum Read {
     Commands(u32),
     About(String),
     Since(String),
+    SpilledSince(String),
 }
 
 /// A command as the ledger knows it.
@@ -81,6 +89,7 @@ pub struct Ledger {
 struct Shared {
     dir: PathBuf,
     /// `None` only while it is being dropped.
+    opened: Timestamp,
     requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -104,6 +113,7 @@ impl Ledger {
     pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
         let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
         std::fs::create_dir_all(dir).map_err(io("make its folder"))?;
+        let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
         if !spill.is_empty() {
@@ -111,8 +121,9 @@ impl Ledger {
         }
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
-        let thread = thread.spawn(move || serve(store, spill, &inbox)).map_err(io("start its thread"))?;
-        let shared = Shared { dir: dir.to_owned(), requests: Some(requests), thread: Some(thread) };
+        let signer = Signer { signing: Signing::new(dir, options.busy), unsigned: 0, since: None };
+        let thread = thread.spawn(move || serve(store, spill, signer, &inbox)).map_err(io("start its thread"))?;
+        let shared = Shared { dir: dir.to_owned(), opened, requests: Some(requests), thread: Some(thread) };
         Ok(Ledger { shared: Arc::new(shared) })
     }
 
@@ -176,6 +187,14 @@ impl Ledger {
         Ok(receipts(&self.read(Read::Commands(limit)).await?))
     }
 
+    /// What was brought in from the spill file since then (`None`: since this handle was opened), oldest
+    /// first: kind, moment and reason are in each record's body.
+    pub async fn spilled(&self, since: Option<Timestamp>) -> Result<Vec<Record>, LedgerError> {
+        // Stamps as text sort by the second.
+        let since = since.unwrap_or(self.shared.opened) - jiff::SignedDuration::from_secs(1);
+        self.read(Read::SpilledSince(since.to_string())).await
+    }
+
     /// One command, if it was ever recorded.
     pub async fn receipt(&self, id: &str) -> Result<Option<Known>, LedgerError> {
         Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
@@ -197,6 +216,13 @@ impl Ledger {
             sent?;
             receiver.await.map_err(|_| LedgerError::Closed)?
         }
+    }
+
+    /// Signs what is there, and gives the newest checkpoint; `None` while there is no record.
+    pub async fn checkpoint(&self) -> Result<Option<Signed>, LedgerError> {
+        let (answer, receiver) = oneshot::channel();
+        self.request(Request::Checkpoint { answer })?;
+        receiver.await.map_err(|_| LedgerError::Closed)?
     }
 
     /// Says that a hub lives, until what this gives is dropped.
@@ -221,15 +247,11 @@ fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
 fn receipts(records: &[Record]) -> Vec<Known> {
     let mut found: Vec<Known> = Vec::new();
     for record in records {
-        let body = match record.kind {
-            Kind::Spilled => record.body.get("data").and_then(|data| data.get("entry")).cloned().unwrap_or_default(),
-            _ => record.body.clone(),
-        };
-        match Entry::read(body) {
-            Ok(Entry::Requested { receipt, before, hub, sources }) => {
+        match record.entry() {
+            Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Ok(Entry::Stage { receipt: id, stage, targets, grade }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
@@ -245,26 +267,99 @@ fn receipts(records: &[Record]) -> Vec<Known> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the ledger is a shell: it stamps its records")]
+fn stamp() -> Timestamp {
+    Timestamp::now()
+}
+
 fn now() -> String {
-    Timestamp::now().to_string()
+    stamp().to_string()
 }
 
 type Waiting = (Draft, bool, oneshot::Sender<Result<Appended, LedgerError>>);
 
-fn serve(mut store: Store, mut spill: Spill, inbox: &mpsc::Receiver<Request>) {
-    while let Ok(first) = inbox.recv() {
+/// Makes checkpoints when they are due and nobody waits.
+struct Signer {
+    signing: Signing,
+    /// Records of this process since its last checkpoint.
+    unsigned: usize,
+    since: Option<Instant>,
+}
+
+impl Signer {
+    fn note(&mut self, records: usize) {
+        if records > 0 {
+            self.unsigned += records;
+            self.since.get_or_insert_with(instant);
+        }
+    }
+
+    /// How long the next one may wait.
+    fn wait(&self) -> Option<Duration> {
+        let since = self.since?;
+        Some(if self.unsigned >= DUE { Duration::ZERO } else { LATEST.saturating_sub(instant() - since) })
+    }
+
+    /// One turn; more of them where there is much to sign.
+    fn turn(&mut self) {
+        match self.signing.turn() {
+            Ok((_, true)) => self.unsigned = DUE,
+            Ok((_, false)) => (self.unsigned, self.since) = (0, None),
+            Err(error) => {
+                tracing::warn!(%error, "no checkpoint of the ledger could be made");
+                (self.unsigned, self.since) = (0, Some(instant()));
+            }
+        }
+    }
+
+    /// Signs all there is.
+    fn all(&mut self) -> Result<Option<Signed>, LedgerError> {
+        loop {
+            let (signed, more) = self.signing.turn()?;
+            if !more {
+                (self.unsigned, self.since) = (0, None);
+                return Ok(signed);
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the ledger is a shell: it knows when a checkpoint is due")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+/// The next request; while it waits, checkpoints are made. `None` at the end.
+fn next(inbox: &mpsc::Receiver<Request>, signer: &mut Signer) -> Option<Request> {
+    loop {
+        match signer.wait() {
+            None => return inbox.recv().ok(),
+            Some(wait) => match inbox.recv_timeout(wait) {
+                Ok(request) => return Some(request),
+                Err(mpsc::RecvTimeoutError::Timeout) => signer.turn(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            },
+        }
+    }
+}
+
+fn serve(mut store: Store, mut spill: Spill, mut signer: Signer, inbox: &mpsc::Receiver<Request>) {
+    while let Some(first) = next(inbox, &mut signer) {
         let mut batch: Vec<Waiting> = Vec::new();
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
                 Request::Append { draft, urgent, answer } => batch.push((draft, urgent, answer)),
+                Request::Checkpoint { answer } => {
+                    write(&mut store, &mut spill, std::mem::take(&mut batch));
+                    let _ = answer.send(signer.all()); // nobody may be waiting any more
+                }
                 Request::Read { what, answer } => {
                     // A read sees everything that was sent before it.
-                    write(&mut store, &mut spill, std::mem::take(&mut batch));
+                    signer.note(write(&mut store, &mut spill, std::mem::take(&mut batch)));
                     let _ = answer.send(read(&store, &what)); // nobody may be waiting any more
                 }
                 Request::Knowing { since, make, answer } => {
-                    write(&mut store, &mut spill, std::mem::take(&mut batch));
+                    signer.note(write(&mut store, &mut spill, std::mem::take(&mut batch)));
                     let known = read(&store, &Read::Since(since.to_string())).unwrap_or_else(|error| {
                         tracing::warn!(%error, "cannot look for the command of another hub");
                         Vec::new()
@@ -279,7 +374,13 @@ fn serve(mut store: Store, mut spill: Spill, inbox: &mpsc::Receiver<Request>) {
             }
             next = if batch.len() < BATCH { inbox.try_recv().ok() } else { None };
         }
-        write(&mut store, &mut spill, batch);
+        signer.note(write(&mut store, &mut spill, batch));
+    }
+    // At the end, so that a process that lives for one command leaves nothing unsigned.
+    if signer.since.is_some()
+        && let Err(error) = signer.all()
+    {
+        tracing::warn!(%error, "no checkpoint of the ledger could be made");
     }
 }
 
@@ -287,6 +388,7 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
     let ids = match what {
         Read::Newest(limit) => return store.records(*limit),
         Read::About(id) => return store.about(id),
+        Read::SpilledSince(at) => return store.spilled_since(at),
         Read::Unfinished => store.commands(true, u32::MAX)?,
         Read::Commands(limit) => store.commands(false, *limit)?,
         Read::Since(at) => store.asked_since(at)?,
@@ -298,18 +400,21 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
     Ok(records)
 }
 
-fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) {
+/// How many records came into the chain.
+fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
     if batch.is_empty() {
-        return;
+        return 0;
     }
     let drafts: Vec<&Draft> = batch.iter().map(|(draft, ..)| draft).collect();
     // What was spilled comes before what is new, so that a command's records keep their order.
     let merged = if spill.is_empty() { Ok(0) } else { store.merge(spill, &now()) };
-    match merged.and_then(|_| store.append(&drafts)) {
-        Ok(answers) => {
+    match merged.and_then(|merged| Ok((merged, store.append(&drafts)?))) {
+        Ok((merged, answers)) => {
+            let written = merged + answers.iter().filter(|answer| answer.is_ok()).count();
             for ((_, _, answer), result) in batch.into_iter().zip(answers) {
                 let _ = answer.send(result.map(|seq| Appended::Chained { seq })); // the asker may be gone
             }
+            written
         }
         Err(error) => {
             let why = error.to_string();
@@ -318,6 +423,7 @@ fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) {
                 let result = if urgent { spill_one(spill, &draft, &why) } else { Err(copy(&error)) };
                 let _ = answer.send(result); // the asker may be gone
             }
+            0
         }
     }
 }

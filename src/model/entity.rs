@@ -208,6 +208,20 @@ pub enum DeploymentOutcome {
     Superseded,
 }
 
+impl DeploymentOutcome {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            DeploymentOutcome::Succeeded => "succeeded",
+            DeploymentOutcome::Aborted => "aborted",
+            DeploymentOutcome::RolledBack => "rolled back",
+            DeploymentOutcome::Failed => "failed",
+            DeploymentOutcome::Superseded => "superseded",
+        }
+    }
+}
+
 /// What a finished rollout was for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -221,6 +235,19 @@ pub enum DeploymentKind {
     Restart,
     /// The way back was rehearsed.
     Drill,
+}
+
+impl DeploymentKind {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            DeploymentKind::Deploy => "deploy",
+            DeploymentKind::Rollback => "rollback",
+            DeploymentKind::Restart => "restart",
+            DeploymentKind::Drill => "drill",
+        }
+    }
 }
 
 /// A finished rollout.

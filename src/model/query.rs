@@ -40,6 +40,17 @@ pub enum Query {
     },
     /// Check the ledger's chain. Answered by [`Reply::Lines`] or [`Reply::Refused`].
     VerifyLedger,
+    /// The same, compared with what was kept elsewhere.
+    VerifyLedgerAgainst {
+        /// A checkpoint: the signed note.
+        witness: Option<String>,
+        /// The public key.
+        key: Option<String>,
+    },
+    /// All records as they are hashed, then the newest checkpoint, made now; as JSON lines.
+    ExportLedger,
+    /// The public key of the ledger's checkpoints, in one line.
+    LedgerKey,
     /// The newest ledger records, as JSON lines.
     Ledger {
         /// At most so many.
@@ -223,7 +234,7 @@ pub enum Reply {
         /// Is policy enforced here (a server), or only advisory (one's own process)?
         enforced: bool,
     },
-    /// To `Logs`, `Diff`, `Ledger`, `VerifyLedger`.
+    /// To `Logs`, `Diff`, and all that is asked of the ledger.
     Lines(LogLines),
     /// A question that can't be answered.
     Refused(Refusal),

@@ -54,6 +54,23 @@ pub fn sanitize_line(text: &str) -> String {
     clean(text, |c| matches!(c, '\n' | '\t').then_some(' '))
 }
 
+/// JSON, or a piece of it, with each character that can't be seen written as `\uXXXX`, which means the same;
+/// line feeds stay.
+#[must_use]
+pub fn escape_hidden(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_hidden(c) && c != '\n' {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +90,15 @@ mod tests {
             assert_eq!(sanitize_line(given), line, "{given:?}");
         }
         assert_eq!(sanitize("a\tb\nc\r"), "a b\nc\u{fffd}");
+    }
+
+    #[test]
+    fn escaped_json_says_the_same_and_hides_nothing() {
+        let text = "a\u{9b}31m\u{202e}b\u{e0041}\u{feff}é";
+        let json = serde_json::to_string(text).unwrap();
+        let escaped = escape_hidden(&json);
+        assert_eq!(escaped, r#""a\u009b31m\u202eb\udb40\udc41\ufeffé""#);
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
     }
 
     #[test]

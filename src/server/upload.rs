@@ -10,6 +10,7 @@ use axum::extract::{Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub(super) struct Asked {
     service: String,
     version: String,
     commit: Option<String>,
+    commit_at: Option<Timestamp>,
     digest: Option<String>,
 }
 
@@ -65,7 +67,8 @@ pub(super) async fn release(
     }
     let mut upload = Upload::create(&api.engine.stage_upload(&id)).await?;
     upload.fill(body).await?;
-    api.engine.staged(&id, StagedRelease { commit: asked.commit, expected_digest: asked.digest });
+    let staged = StagedRelease { commit: asked.commit, commit_at: asked.commit_at, expected_digest: asked.digest };
+    api.engine.staged(&id, staged);
     let outcome = api::submit(&api, actor, command).await;
     // Where the outcome is not known yet, the store may be about to take the file.
     upload.done = !matches!(&outcome, Err(failure) if failure.status != StatusCode::GATEWAY_TIMEOUT);

@@ -1,5 +1,6 @@
 //! The board's answers: attention, filter, order, freshness.
 
+mod dora;
 pub mod kit;
 
 use flightdeck::board::{

@@ -187,13 +187,24 @@ fn the_ledger_is_read_and_checked_with_and_without_a_server() {
     let count = |text: &str| text.split(' ').next().unwrap().parse::<usize>().unwrap();
     let running = count(&server.ok(&["ledger", "verify"]));
     assert!(running > 3, "{running}");
-    assert_eq!(server.ok(&["ledger", "export"]).lines().count(), running);
+    assert_eq!(server.ok(&["ledger", "export"]).lines().count(), running + 1, "and a checkpoint");
     assert_eq!(server.ok(&["ledger", "show", "-n", "2"]).lines().count(), 2);
     let file = server.path().join("out.jsonl");
-    server.ok(&["ledger", "export", "--file", file.to_str().unwrap()]);
-    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), running);
+    server.ok(&["ledger", "export", file.to_str().unwrap()]);
+    let copy = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(copy.lines().count(), running + 1);
+    let again = server.run_cli(&["ledger", "export", file.to_str().unwrap()]);
+    assert!(again.code == 1 && again.err.contains("is there already; it is left as it is"), "{again:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), copy);
+    let key = server.ok(&["ledger", "show", "--key"]);
+    assert!(copy.contains(key.trim_end()), "the export has the key {key}");
+    let witness = ["ledger", "verify", "--witness", file.to_str().unwrap(), "--key", key.trim_end()];
+    let agrees = format!("records 1 to {running} are those that it was made of");
+    assert!(server.ok(&witness).contains(&agrees));
     server.stop();
     assert!(count(&server.ok(&["ledger", "verify"])) >= running);
+    assert!(server.ok(&witness).contains(&agrees), "without a server too");
+    assert_eq!(server.ok(&["ledger", "show", "--key"]), key);
     // One byte of one record is changed.
     let store = rusqlite::Connection::open(server.path().join("data/ledger/ledger.db")).unwrap();
     store.execute_batch("UPDATE records SET body = replace(body, 'apply', 'appli') WHERE seq = 2").unwrap();

@@ -2,8 +2,18 @@ use crate::support::live::{Server, eventually, flightdeck, program};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-const KINDS: [&str; 8] =
-    ["rollouts", "approvals", "services", "environments", "receipts", "releases", "holds", "instances"];
+const KINDS: [&str; 10] = [
+    "rollouts",
+    "approvals",
+    "services",
+    "environments",
+    "receipts",
+    "releases",
+    "holds",
+    "instances",
+    "deployments",
+    "dora",
+];
 
 #[test]
 fn every_kind_is_written_in_every_format() {
@@ -33,6 +43,36 @@ fn every_kind_is_written_in_every_format() {
         let pin: flightdeck::model::Pin = pins[offer].as_str().unwrap().parse().unwrap();
         assert_eq!(pin.action.name(), offer);
     }
+}
+
+#[test]
+fn finished_rollouts_are_listed_newest_first_and_add_up_to_figures() {
+    let server = Server::start();
+    server.prepare();
+    let added = ["release", "add", "shop", "2.5", "--commit", "abc", "--commit-at", "2026-01-02T03:04:05+01:00"];
+    let artifact = server.artifact("2.5");
+    server.ok(&[&added[..], &["--artifact", &artifact, "--yes"]].concat());
+    let releases: serde_json::Value = serde_json::from_str(&server.ok(&["get", "releases", "-o", "json"])).unwrap();
+    let release = releases.as_array().unwrap().iter().find(|row| row["version"] == "2.5").unwrap();
+    assert_eq!(release["commit_at"], "2026-01-02T02:04:05Z");
+    server.ok(&["deploy", "shop", "1.0", "--to", "production", "--yes", "--wait"]);
+    server.ok(&["restart", "shop", "--yes", "--wait"]);
+    let names = |args: &[&str]| server.ok(&[&["get", "deployments", "-o", "json"][..], args].concat());
+    let read = |args: &[&str]| -> Vec<serde_json::Value> { serde_json::from_str(&names(args)).unwrap() };
+    let all = read(&[]);
+    let kinds: Vec<_> = all.iter().map(|row| row["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["restart", "deploy"]);
+    assert_eq!(read(&["shop", "--env", "production", "--since", "7d"]).len(), 2);
+    assert_eq!(read(&["--limit", "1"]), all[..1]);
+    assert_eq!(read(&["--env", "elsewhere"]).len(), 0);
+    let dora: Vec<serde_json::Value> = serde_json::from_str(&server.ok(&["get", "dora", "-o", "json"])).unwrap();
+    assert_eq!((dora.len(), &dora[0]["fail_rate"]["n"]), (1, &1.into()), "a restart is none: {dora:?}");
+    assert_eq!(dora[0]["recovery"], serde_json::json!({ "value": null, "n": 0 }), "no data, not 0");
+    assert!(server.ok(&["get", "dora"]).contains("no data"));
+    let done = server.run_cli(&["get", "rollouts", "--since", "7d"]);
+    assert!(done.code == 2 && done.err.contains("what has ended"), "{done:?}");
+    let done = server.run_cli(&["get", "deployments", "nothing"]);
+    assert!(done.code == 2 && done.err.contains("there are: shop"), "{done:?}");
 }
 
 #[test]

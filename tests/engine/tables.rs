@@ -245,7 +245,7 @@ fn a_rollback_to_what_is_warm_is_one_switch_and_to_what_is_cold_starts_it_first(
             }
         }
         assert_eq!((story.traffic(), story.row().phase), (all_at("1.0"), Phase::Healthy), "warm {warm}");
-        let last = story.state.deployments.back().unwrap();
+        let last = story.ended.last().unwrap();
         assert_eq!((last.outcome, last.to.as_str()), (DeploymentOutcome::RolledBack, "1.0"));
         assert!(!story.row().offers.contains(Action::Rollback), "never back to the bad one");
         assert_eq!(story.ready_of("1.1"), Vec::<String>::new());
@@ -274,7 +274,7 @@ fn a_newer_one_supersedes_or_queues_as_configured() {
     story.routes = true;
     story.flush();
     assert_eq!(story.traffic(), parts(&[("1.0", 90), ("1.2", 10)]));
-    let ended = story.state.deployments.back().unwrap();
+    let ended = story.ended.last().unwrap();
     assert_eq!((&ended.run, ended.outcome), (&old, DeploymentOutcome::Superseded));
     assert!(ended.cause.contains("1.2"), "{}", ended.cause);
     let gone = story.command_as("bob", Action::Promote, Subject::Run(old), None).unwrap_err();

@@ -128,6 +128,8 @@ pub struct Story {
     pub proxy: BTreeMap<String, Route>,
     pub running: BTreeSet<InstanceId>,
     pub started: Vec<InstanceId>,
+    /// Rollouts that ended, oldest first.
+    pub ended: Vec<Deployment>,
     commands: u64,
 }
 
@@ -142,6 +144,7 @@ impl Story {
             proxy: BTreeMap::new(),
             running: BTreeSet::new(),
             started: Vec::new(),
+            ended: Vec::new(),
             commands: 0,
         };
         story.apply(spec).unwrap();
@@ -168,6 +171,7 @@ impl Story {
 
     pub fn input(&mut self, input: &Input) -> Outcome {
         let outcome = step(&mut self.state, input, self.now);
+        self.ended.extend(outcome.ended.iter().cloned());
         for effect in &outcome.effects {
             let held = match &effect.effect {
                 Effect::Route { .. } | Effect::Unroute { .. } => !self.routes,

@@ -1,5 +1,7 @@
 //! The ledger: durable, chained, spilled when it must be.
 
+mod attacks;
+
 use crate::board::kit::*;
 use flightdeck::ledger::{Appended, Entry, Kind, Ledger, LedgerError, Options, verify};
 use flightdeck::model::*;

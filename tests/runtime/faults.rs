@@ -2,11 +2,13 @@
 
 use super::rig::{Rig, settings};
 use crate::process::{Scratch, instances};
+use flightdeck::board::Board;
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::runtime::{Engine, Stop};
 use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::NotDone;
 use flightdeck::model::{Action, Phase, RefusalKind, Subject, Version};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn refusal(result: Result<impl std::fmt::Debug, NotDone>) -> (RefusalKind, String) {
@@ -162,10 +164,32 @@ async fn a_newer_journal_and_another_engine_s_are_refused() {
     let error = open("other").unwrap_err().to_string();
     assert!(error.contains("belongs to the engine local, not to other"), "{error}");
     let db = rusqlite::Connection::open(scratch.path("data").join("engine.db")).unwrap();
-    db.execute_batch("PRAGMA user_version = 2").unwrap();
+    db.execute_batch("PRAGMA user_version = 3").unwrap();
     drop(db);
     let error = std::error::Error::source(&open("local").unwrap_err()).unwrap().to_string();
-    assert!(error.contains("is of version 2") && error.contains("use the newer program"), "{error}");
+    assert!(error.contains("is of version 3") && error.contains("use the newer program"), "{error}");
+}
+
+#[tokio::test]
+async fn finished_rollouts_are_told_once_and_outlive_the_server() {
+    let mut rig = Rig::new();
+    rig.apply(1, "", "").await;
+    rig.healthy("1.0").await;
+    rig.add_release("1.1").await;
+    rig.deploy("1.1").await;
+    rig.healthy("1.1").await;
+    let versions = |board: &Board| board.deployments().map(|of| of.to.to_string()).collect::<BTreeSet<_>>();
+    let both: BTreeSet<String> = ["1.0".to_owned(), "1.1".to_owned()].into();
+    rig.until("both in the history", |board| versions(board) == both).await;
+    rig.die().await;
+    rig.restart();
+    rig.until("both in the history again", |board| versions(board) == both).await;
+    let db = rusqlite::Connection::open(rig.scratch.path("data").join("engine.db")).unwrap();
+    let rows: u32 = db.query_row("SELECT count(*) FROM deployments", [], |row| row.get(0)).unwrap();
+    let state: String = db.query_row("SELECT state FROM journal", [], |row| row.get(0)).unwrap();
+    assert_eq!((rows, state.contains("deployments")), (2, false), "in a table of their own");
+    drop(db);
+    rig.finish().await;
 }
 
 #[tokio::test]

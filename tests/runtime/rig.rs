@@ -175,7 +175,11 @@ steps = [{steps}]
     pub fn upload(&mut self, content: &str, expected: Option<&str>) -> CommandId {
         let id = self.id();
         instances::artifact(&self.engine.stage_upload(&id), &[("settings.toml", content)]);
-        let staged = StagedRelease { commit: Some("3fe1c2a".into()), expected_digest: expected.map(str::to_owned) };
+        let staged = StagedRelease {
+            commit: Some("3fe1c2a".into()),
+            commit_at: None,
+            expected_digest: expected.map(str::to_owned),
+        };
         self.engine.staged(&id, staged);
         id
     }

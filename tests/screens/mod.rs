@@ -1,7 +1,7 @@
 //! Every page at every size: what a person sees, as text.
 
 mod canary;
-mod world;
+pub mod world;
 
 use canary::*;
 use flightdeck::cockpit::app::{ConnectionState, Event, Found, State};

@@ -67,6 +67,11 @@ impl Hub {
         Hub { id, source, seq: 0 }
     }
 
+    /// One that told something before.
+    pub fn again(id: usize, source: &'static str, seq: u64) -> Hub {
+        Hub { id, source, seq }
+    }
+
     pub fn send(&mut self, state: &mut State, body: Body) {
         self.seq += 1;
         let scope = Scope { source: self.source.into(), part: String::new() };

@@ -79,8 +79,16 @@ impl Server {
 
     /// The same with more variables.
     pub fn start_with_env(args: &[&str], env: &[(&str, &str)]) -> Server {
+        Server::start_as(tempfile::Builder::new().prefix("fd-").tempdir().unwrap(), args, env)
+    }
+
+    /// The same in a folder that was prepared for it.
+    pub fn start_in(dir: tempfile::TempDir, args: &[&str]) -> Server {
+        Server::start_as(dir, args, &[])
+    }
+
+    fn start_as(dir: tempfile::TempDir, args: &[&str], env: &[(&str, &str)]) -> Server {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let dir = tempfile::Builder::new().prefix("fd-").tempdir().unwrap();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Server { dir, child: None, ports: ports(), env, listen };
         server.run(args);
@@ -135,6 +143,23 @@ impl Server {
         let mut child = self.child.take().unwrap();
         assert!(ended(&mut child), "waiting until the server is killed");
         assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended in another way");
+    }
+
+    /// As when the machine loses its power: server, shims, instances and proxy are gone at once.
+    pub fn kill_all(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually("everything of it is killed", || {
+            let left = processes(self.path());
+            for path in &left {
+                let pid = path.rsplit('/').next().and_then(|pid| pid.parse().ok());
+                if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL); // it may be gone
+                }
+            }
+            left.is_empty()
+        });
     }
 
     /// Starts another on the same data.

@@ -1,6 +1,6 @@
 //! The real program on a pseudo-terminal.
 
-mod term;
+pub mod term;
 
 use rustix::process::{Pid, Signal, kill_process};
 use term::Term;

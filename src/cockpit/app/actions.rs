@@ -70,7 +70,9 @@ fn nothing_selected(state: &State, action: Action) -> String {
             };
         }
         Page::Deck => None,
-        Page::Logs | Page::Output => return format!("{label} works on a rollout: go to the Deck first"),
+        Page::History | Page::Logs | Page::Output => {
+            return format!("{label} works on a rollout: go to the Deck first");
+        }
     };
     gone.map_or_else(
         || format!("{label}: no row is selected that it works on"),
@@ -162,12 +164,13 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
             Some(None) => Err(format!("{label}: no server speaks for this rollout")),
             None => Err(format!("{label}: this rollout is gone")),
         },
-        UiCommand::Filter if !matches!(state.page, Page::Deck | Page::Approvals) => {
-            Err(format!("{label} works on the Deck and the Approvals page"))
+        UiCommand::Filter if !matches!(state.page, Page::Deck | Page::Approvals | Page::History) => {
+            Err(format!("{label} works on the Deck, the Approvals and the History page"))
         }
-        UiCommand::InFlight | UiCommand::Sort | UiCommand::SortReverse if state.page != Page::Deck => {
-            Err(format!("{label} works on the Deck"))
+        UiCommand::Sort | UiCommand::SortReverse if !matches!(state.page, Page::Deck | Page::History) => {
+            Err(format!("{label} works on the Deck and the History page"))
         }
+        UiCommand::InFlight if state.page != Page::Deck => Err(format!("{label} works on the Deck")),
         UiCommand::Reconnect if state.connections.iter().all(|c| matches!(c.state, ConnectionState::Up { .. })) => {
             Err(format!("{label}: every server is connected"))
         }

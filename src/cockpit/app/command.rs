@@ -49,6 +49,7 @@ macro_rules! commands {
 commands! {
     Deck "deck" "deck" "Show what needs you and all rollouts.";
     Approvals "approvals" "approvals" "Show what waits for a yes.";
+    History "history" "history" "Show what has ended, and what it adds up to.";
     LogPage "log-page" "logs" "Show this program's own log.";
     Open "open" "open" "Open what is selected.";
     Back "back" "back" "Go back to where you came from.";

@@ -77,6 +77,15 @@ const fn wanted(page: Page) -> &'static [Bound] {
             Bound::Ui(C::Back),
             Bound::Act(Action::Hold),
         ],
+        Page::History => &[
+            Bound::Ui(C::Open),
+            Bound::Ui(C::Filter),
+            Bound::Ui(C::Sort),
+            Bound::Ui(C::SortReverse),
+            Bound::Ui(C::Copy),
+            Bound::Ui(C::Back),
+            Bound::Act(Action::Hold),
+        ],
         Page::Logs => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Back)],
         Page::Output => {
             &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Copy), Bound::Ui(C::Back)]

@@ -23,6 +23,8 @@ pub enum Context {
     Deck,
     /// The Approvals page.
     Approvals,
+    /// The History page.
+    History,
     /// An opened rollout.
     Rollout,
     /// The program's own log.
@@ -37,11 +39,12 @@ pub enum Context {
 
 impl Context {
     /// All, with their names in keymap.toml.
-    pub const ALL: [(&'static str, Context); 9] = [
+    pub const ALL: [(&'static str, Context); 10] = [
         ("global", Context::Global),
         ("rollouts", Context::Rollouts),
         ("deck", Context::Deck),
         ("approvals", Context::Approvals),
+        ("history", Context::History),
         ("rollout", Context::Rollout),
         ("logs", Context::Logs),
         ("output", Context::Output),
@@ -73,8 +76,12 @@ impl Context {
             Bound::Ui(C::NextPanel | C::PreviousPanel) => {
                 matches!(self, Context::Dialog | Context::Deck | Context::Rollout)
             }
-            Bound::Ui(C::Mark | C::Filter | C::Open) => matches!(self, Context::Deck | Context::Approvals),
-            Bound::Ui(C::Sort | C::SortReverse | C::InFlight) => self == Context::Deck,
+            Bound::Ui(C::Mark) => matches!(self, Context::Deck | Context::Approvals),
+            Bound::Ui(C::Filter | C::Open) => {
+                matches!(self, Context::Deck | Context::Approvals | Context::History)
+            }
+            Bound::Ui(C::Sort | C::SortReverse) => matches!(self, Context::Deck | Context::History),
+            Bound::Ui(C::InFlight) => self == Context::Deck,
             Bound::Ui(C::Output | C::Events | C::Raw | C::Diff) => self == Context::Rollout,
             // The table ends with the commands of typing.
             Bound::Ui(command) if command >= C::Complete => self == Context::Input,
@@ -84,9 +91,10 @@ impl Context {
 }
 
 /// Sets of contexts that hold at the same time; keys of one set must not contradict each other.
-const TOGETHER: [&[Context]; 7] = [
+const TOGETHER: [&[Context]; 8] = [
     &[Context::Deck, Context::Rollouts, Context::Global],
     &[Context::Approvals, Context::Global],
+    &[Context::History, Context::Global],
     &[Context::Rollout, Context::Rollouts, Context::Global],
     &[Context::Logs, Context::Global],
     &[Context::Output, Context::Global],

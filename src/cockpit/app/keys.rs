@@ -15,6 +15,7 @@ pub fn contexts(page: Page) -> &'static [Context] {
     match page {
         Page::Deck => &[Context::Deck, Context::Rollouts, Context::Global],
         Page::Approvals => &[Context::Approvals, Context::Global],
+        Page::History => &[Context::History, Context::Global],
         Page::Rollout => &[Context::Rollout, Context::Rollouts, Context::Global],
         Page::Logs => &[Context::Logs, Context::Global],
         Page::Output => &[Context::Output, Context::Global],
@@ -137,6 +138,7 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
     match command {
         UiCommand::Deck => pages::show(state, Page::Deck, effects),
         UiCommand::Approvals => pages::show(state, Page::Approvals, effects),
+        UiCommand::History => pages::show(state, Page::History, effects),
         UiCommand::LogPage => pages::show(state, Page::Logs, effects),
         UiCommand::Open => pages::open(state, effects),
         UiCommand::Back => pages::back(state, effects),
@@ -147,6 +149,11 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
             let before = pages::filter_of(state).map(|filter| filter.clone()).unwrap_or_default();
             state.overlay = Some(Overlay::Filter { input: Input::of(before.clone()), before });
         }
+        UiCommand::Sort if state.page == Page::History => {
+            let word = state.ended.sort_by_next();
+            state.say(Tone::Plain, format!("sorted by {word}"));
+        }
+        UiCommand::SortReverse if state.page == Page::History => state.ended.turn(),
         UiCommand::Sort => {
             state.deck.order = state.deck.order.next();
             state.deck.list.clear();

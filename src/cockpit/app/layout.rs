@@ -1,6 +1,7 @@
 //! Where things are on the screen. The view draws into these areas and clicks are looked up in
 //! them, so both always agree; a page down is as long as the list that it moves.
 
+use super::history;
 use super::rows;
 use super::state::{Over, Page, State};
 
@@ -35,7 +36,8 @@ pub struct Layout {
     pub environments: Option<Area>,
     /// "Needs you" (Deck).
     pub needs: Option<Area>,
-    /// Who, what and where of a rollout; steps, traffic, waits (Rollout; Deck, where there is room).
+    /// Who, what and where of a rollout; steps, traffic, waits (Rollout; Deck, where there is room). The
+    /// figures of what has ended (History).
     pub summary: Option<Area>,
     /// Charts (Rollout, Deck, where there is room).
     pub charts: Option<Area>,
@@ -102,6 +104,14 @@ pub fn layout(state: &State) -> Layout {
             layout.list = free.take(wanted.clamp(1, (state.rows / 3).max(1)));
             free.border();
             layout.detail = Some(free.rest());
+        }
+        Page::History => {
+            layout.summary = Some(free.boxed(history::figure_rows(state)));
+            free.border();
+            if state.ended.record.is_none() {
+                layout.heading = Some(free.take(1));
+            }
+            layout.list = free.rest();
         }
         Page::Rollout => {
             layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));

@@ -42,7 +42,7 @@ fn rollout(state: &mut State, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollo
     match state.page {
         Page::Approvals => asked_for,
         Page::Rollout => opened(state) == Some(target),
-        Page::Logs | Page::Output => false,
+        Page::History | Page::Logs | Page::Output => false,
         Page::Deck => {
             let selected = rows::selected_rollout(state).is_some_and(|row| row.run.target == *target);
             let replaced = old.is_none() || new.is_none();
@@ -70,6 +70,7 @@ fn other(state: &mut State, body: &Body) -> bool {
         Body::Remove(EntityRef::Environment(..) | EntityRef::Evidence(..) | EntityRef::Approval(_)) => {
             state.forget_lists();
         }
+        Body::Upsert(Entity::Deployment(_)) | Body::Remove(EntityRef::Deployment(_)) => state.ended.forget(),
         // Words that depend on it are made when they are drawn.
         _ => {}
     }
@@ -122,6 +123,9 @@ fn opened(state: &State) -> Option<&Target> {
 fn on_page(state: &State, body: &Body) -> bool {
     let opened = opened(state);
     let of_opened = |run: &Run| opened == Some(&run.target);
+    let record =
+        state.ended.cursor.key.as_ref().filter(|_| state.page == Page::History && state.ended.record.is_some());
+    let of_record = |run: &Run| record == Some(run);
     let listed = matches!(state.page, Page::Deck | Page::Approvals);
     match body {
         Body::Samples(samples) => match state.page {
@@ -136,11 +140,11 @@ fn on_page(state: &State, body: &Body) -> bool {
             Entity::Hold(_) => true,
             Entity::Rollout(rollout) => listed || of_opened(&rollout.run),
             Entity::Approval(approval) => listed || of_opened(&approval.run),
-            Entity::Evidence(evidence) => listed || of_opened(&evidence.run),
+            Entity::Evidence(evidence) => listed || of_opened(&evidence.run) || of_record(&evidence.run),
             Entity::Environment(_) => listed || opened.is_some(),
             Entity::Instance(instance) => opened == Some(&instance.target),
-            Entity::Note(note) => of_opened(&note.run),
-            Entity::Deployment(deployment) => of_opened(&deployment.run),
+            Entity::Note(note) => of_opened(&note.run) || of_record(&note.run),
+            Entity::Deployment(deployment) => state.page == Page::History || of_opened(&deployment.run),
             Entity::Receipt(_) => opened.is_some(),
             Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
             Entity::Service(_) => false,

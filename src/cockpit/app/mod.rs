@@ -9,6 +9,7 @@ pub mod dialog;
 mod event;
 pub mod header;
 pub mod hints;
+pub mod history;
 mod input;
 pub mod keymap;
 pub mod keys;
@@ -23,6 +24,7 @@ pub mod state;
 pub mod strip;
 mod update;
 mod wake;
+pub mod way_back;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;

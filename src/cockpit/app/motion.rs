@@ -2,6 +2,7 @@
 
 use super::command::UiCommand;
 use super::hints;
+use super::history;
 use super::layout::{layout, over_text};
 use super::live;
 use super::rows::{self, scrolled};
@@ -78,6 +79,7 @@ pub(super) fn motion(state: &mut State, by: Motion) {
             let (at, key) = (state.approvals.cursor.position(list, |id| id), |index: usize| list.get(index).cloned());
             state.approvals.cursor = list_step(&state.approvals.cursor, at, list.len(), key, height, by);
         }
+        (_, Page::History) => ended(state, height, by),
         (_, Page::Rollout) => rollout(state, height, by),
         (_, Page::Logs) => {
             let pages = &mut state.logs.pages_back;
@@ -89,6 +91,16 @@ pub(super) fn motion(state: &mut State, by: Motion) {
         }
         (_, Page::Output) => output(state, height, by),
     }
+}
+
+fn ended(state: &mut State, height: usize, by: Motion) {
+    if let Some(top) = state.ended.record {
+        state.ended.record = Some(text(top, history::record(state).len(), height, by));
+        return;
+    }
+    let list = history::runs(state);
+    let key = |index: usize| list.get(index).cloned();
+    state.ended.cursor = list_step(&state.ended.cursor, history::position(state), list.len(), key, height, by);
 }
 
 fn rollout(state: &mut State, height: usize, by: Motion) {

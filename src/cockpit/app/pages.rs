@@ -6,7 +6,7 @@ use super::motion::{Motion, motion};
 use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
-use super::{ConnectionState, Effect, live, rows};
+use super::{ConnectionState, Effect, history, live, rows};
 use crate::board::{About, AttentionSubject};
 use crate::model::{Approval, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +16,7 @@ pub(super) fn filter_of(state: &mut State) -> Option<&mut String> {
     match state.page {
         Page::Deck => Some(&mut state.deck.filter),
         Page::Approvals => Some(&mut state.approvals.filter),
+        Page::History => Some(&mut state.ended.filter),
         _ => None,
     }
 }
@@ -27,6 +28,7 @@ pub(super) fn filter(state: &mut State, text: &str) {
     }
     state.deck.list.clear();
     state.approvals.list.clear();
+    state.ended.forget();
     // A person who filters looks for something: what matches first is selected, unless what was
     // selected matches too.
     match state.page {
@@ -38,6 +40,9 @@ pub(super) fn filter(state: &mut State, text: &str) {
             if state.approvals.cursor.position(list, |id| id).is_none() {
                 state.approvals.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
             }
+        }
+        Page::History if history::position(state).is_none() => {
+            state.ended.cursor = Cursor { key: history::runs(state).first().cloned(), ..Cursor::default() };
         }
         _ => {}
     }
@@ -61,6 +66,10 @@ pub(super) fn select_first(state: &mut State) {
             state.approvals.cursor.key = rows::approval_ids(state).first().cloned();
             state.visible_changed |= state.approvals.cursor.key.is_some();
         }
+        Page::History if state.ended.cursor.key.is_none() => {
+            state.ended.cursor.key = history::runs(state).first().cloned();
+            state.visible_changed |= state.ended.cursor.key.is_some();
+        }
         Page::Rollout if state.rollout.as_ref().is_some_and(|page| page.instance.key.is_none()) => {
             let first = rows::instances(state).first().map(|instance| instance.id.clone());
             state.visible_changed |= first.is_some();
@@ -76,6 +85,9 @@ pub(super) fn select_first(state: &mut State) {
 pub(super) fn show(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
     state.back.clear();
     enter(state, page, effects);
+    // What has ended is counted up to now.
+    state.ended.forget();
+    state.ended.record = None;
     // Who comes to the queue comes for what waits, not for what was settled since: the first row is selected anew.
     let settled = |approval: &Approval| approval.state != ApprovalState::Pending;
     if page == Page::Approvals && rows::selected_approval(state).is_some_and(settled) {
@@ -101,7 +113,10 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
     if state.opening.take().is_some() {
         return state.say(Tone::Plain, "left; nothing was sent");
     }
-    if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.over.is_some()) {
+    if state.page == Page::History && state.ended.record.is_some() {
+        state.ended.record = None;
+    } else if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.over.is_some())
+    {
         page.over = None;
     } else if let Some(page) = state.back.pop() {
         enter(state, page, effects);
@@ -142,6 +157,10 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
         Page::Approvals => match rows::selected_approval(state).map(|approval| approval.run.clone()) {
             Some(run) => open_run(state, run, effects),
             None => state.say(Tone::Plain, "no approval is selected"),
+        },
+        Page::History => match history::selected(state) {
+            Some(_) => state.ended.record = Some(state.ended.record.unwrap_or(0)),
+            None => state.say(Tone::Plain, "no finished rollout is selected"),
         },
         _ => {}
     }
@@ -253,6 +272,7 @@ pub(super) fn over(state: &mut State, over: Over, effects: &mut Vec<Effect>) {
 pub(super) fn copy(state: &mut State, effects: &mut Vec<Effect>) {
     let text = match state.page {
         Page::Approvals => rows::selected_approval(state).map(|approval| approval.id.to_string()),
+        Page::History => history::selected(state).map(|of| of.run.to_string()),
         Page::Output => state.output.as_ref().map(|output| output.copies.clone()),
         Page::Rollout => state.rollout.as_ref().map(|page| page.run.target.to_string()),
         Page::Deck | Page::Logs => rows::selected_rollout(state).map(|rollout| rollout.run.target.to_string()),

@@ -235,7 +235,7 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
     match asks {
         Asks::Theme(name) => theme(state, &name),
         Asks::Filter(text) => {
-            if !matches!(state.page, Page::Deck | Page::Approvals) {
+            if !matches!(state.page, Page::Deck | Page::Approvals | Page::History) {
                 pages::show(state, Page::Deck, effects);
             }
             pages::filter(state, &text);

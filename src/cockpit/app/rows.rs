@@ -262,6 +262,7 @@ pub fn panels(state: &State) -> Vec<RolloutPanel> {
     let shown = |panel: &RolloutPanel| match panel {
         RolloutPanel::Sets => has(|detail| detail.groups.len()),
         RolloutPanel::History => has(|detail| detail.history.len()),
+        RolloutPanel::Plan => opened(state).is_some_and(|rollout| rollout.way_back.is_some()),
         _ => true,
     };
     RolloutPanel::ALL.into_iter().filter(shown).collect()
@@ -341,6 +342,7 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
         RolloutPanel::Evidence => evidence(state, &page.run).len() + analyses(state).count(),
         RolloutPanel::History => detail(state).map_or(0, |detail| detail.history.len()),
         RolloutPanel::Receipts => receipts(state, &page.run).len(),
+        RolloutPanel::Plan => super::way_back::plan(state).len(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! [`super::update`] does.
 
 use super::dialog::{Dialog, Opening};
+use super::history::HistoryPage;
 use super::keymap::Keymap;
 use super::strip::Phases;
 use super::{ConnectionId, ConnectionState, Key, Token};
@@ -111,6 +112,8 @@ pub struct State {
     pub deck: DeckPage,
     /// The Approvals page.
     pub approvals: ApprovalsPage,
+    /// The History page.
+    pub ended: HistoryPage,
     /// The rollout that was opened last.
     pub rollout: Option<RolloutPage>,
     /// The program's own log.
@@ -177,6 +180,8 @@ pub enum Page {
     Deck,
     /// What waits for a yes.
     Approvals,
+    /// What has ended.
+    History,
     /// One rollout.
     Rollout,
     /// The program's own log.
@@ -273,17 +278,20 @@ pub enum RolloutPanel {
     History,
     /// Commands and how far they came, newest first.
     Receipts,
+    /// How a rollback would go.
+    Plan,
 }
 
 impl RolloutPanel {
     /// All, in the order of Tab.
-    pub const ALL: [RolloutPanel; 6] = [
+    pub const ALL: [RolloutPanel; 7] = [
         RolloutPanel::Instances,
         RolloutPanel::Sets,
         RolloutPanel::Events,
         RolloutPanel::Evidence,
         RolloutPanel::History,
         RolloutPanel::Receipts,
+        RolloutPanel::Plan,
     ];
 }
 
@@ -515,6 +523,7 @@ impl State {
             back: Vec::new(),
             deck: DeckPage::default(),
             approvals: ApprovalsPage::default(),
+            ended: HistoryPage::default(),
             rollout: None,
             logs: LogsPage::default(),
             output: None,
@@ -587,6 +596,7 @@ impl State {
         self.phases.clear();
         self.deck.list.clear();
         self.approvals.list.clear();
+        self.ended.forget();
         self.unlooked = true;
     }
 }

@@ -152,6 +152,13 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
     state.visible_changed |= seen;
     match body {
         Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
+        // Something came into the record late: said while it is news.
+        Body::Upsert(Entity::Note(note))
+            if envelope.scoped.scope.part == "hub" && state.now.duration_since(note.at) < NEWS =>
+        {
+            let text = format!("{}: {}", note.run.target.name, note.text);
+            state.say(Tone::Warn, text);
+        }
         Body::Upsert(Entity::Rollout(row)) => {
             if let Some(page) = state.rollout.as_mut().filter(|page| page.run == row.run) {
                 page.live.changed = true;
@@ -167,6 +174,9 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
     }
     confirm::recheck(state);
 }
+
+/// So long a hub's own note is news.
+const NEWS: SignedDuration = SignedDuration::from_mins(1);
 
 /// Old rows are dropped after so many that may have become too many.
 const TRIM_EVERY: u32 = 256;

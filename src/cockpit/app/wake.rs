@@ -52,7 +52,8 @@ pub fn next(state: &State) -> Option<Timestamp> {
             moments.extend(rows::opened(state).and_then(|rollout| waits_change(rollout, now)));
             moments.extend(live::due(state));
         }
-        Page::Logs | Page::Output => {}
+        // What has ended has its times, and no ages.
+        Page::History | Page::Logs | Page::Output => {}
     }
     moments.into_iter().min()
 }

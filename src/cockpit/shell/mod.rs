@@ -2,6 +2,8 @@
 
 mod connections;
 mod effects;
+#[cfg(test)]
+mod fuzz;
 mod guardian;
 mod input;
 mod logs;

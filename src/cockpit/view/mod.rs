@@ -63,6 +63,7 @@ fn page(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
         match ctx.state.page {
             Page::Deck => pages::deck::draw(ctx, buf),
             Page::Approvals => pages::approvals::draw(ctx, buf),
+            Page::History => pages::history::draw(ctx, buf),
             Page::Rollout => pages::rollout::draw(ctx, buf),
             Page::Logs => pages::logs::draw(ctx, buf),
             Page::Output => pages::output::draw(ctx, buf),

@@ -3,6 +3,10 @@
 
 use crate::model::{has_hidden, sanitize_line};
 use ratatui::buffer::Buffer;
+use unicode_width::UnicodeWidthStr as _;
+
+/// What stands for a cell whose text would take another width without what was hidden in it.
+const PLACEHOLDER: &str = "\u{fffd}";
 
 /// Replaces hidden characters in every cell.
 pub(super) fn sweep(buf: &mut Buffer) {
@@ -12,8 +16,10 @@ pub(super) fn sweep(buf: &mut Buffer) {
         if matches!(symbol.as_bytes(), [b' '..=b'~']) || !has_hidden(symbol) {
             continue;
         }
+        // The terminal would move all that follows in the row where a cell became wider than it was.
         let clean = sanitize_line(symbol);
-        cell.set_symbol(&clean);
+        let fits = clean.width() == symbol.width().max(1);
+        cell.set_symbol(if fits { &clean } else { PLACEHOLDER });
     }
 }
 
@@ -30,6 +36,6 @@ mod tests {
         }
         sweep(&mut buf);
         let shown: Vec<_> = buf.content.iter().map(|cell| cell.symbol().to_owned()).collect();
-        assert_eq!(shown, ["\u{fffd}[2J", "a\u{fffd}", "✓", "\u{fffd}"]);
+        assert_eq!(shown, ["\u{fffd}[2J", "\u{fffd}", "✓", "\u{fffd}"], "and no cell became wider");
     }
 }

@@ -78,6 +78,12 @@ pub struct Retention {
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     #[schemars(with = "String")]
     pub log_age: Duration,
+    /// Finished rollouts, newest first: the history.
+    pub deployments: u32,
+    /// Age of those at most.
+    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    #[schemars(with = "String")]
+    pub deployment_age: Duration,
 }
 
 /// A range of ports, both ends included: `20000-29999`.
@@ -131,7 +137,13 @@ impl Default for Serve {
 
 impl Default for Retention {
     fn default() -> Retention {
-        Retention { releases: 20, logs: 50, log_age: Duration::from_hours(7 * 24) }
+        Retention {
+            releases: 20,
+            logs: 50,
+            log_age: Duration::from_hours(7 * 24),
+            deployments: 10_000,
+            deployment_age: Duration::from_hours(400 * 24),
+        }
     }
 }
 

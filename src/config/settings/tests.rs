@@ -61,7 +61,7 @@ fn everything_that_is_wrong_is_said_at_once() {
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
             "config.toml:7:12: serve.retention.releases: expected at least 2 (one to roll back to), found 1",
-            r#"config.toml:8:1: serve.retention.logz: unknown key, expected "log_age", "logs" or "releases"; did you mean "logs"?"#,
+            r#"config.toml:8:1: serve.retention.logz: unknown key, expected "deployment_age", "deployments", "log_age", "logs" or "releases"; did you mean "logs"?"#,
             r#"config.toml:9:1: servers[0]: expected a url such as "unix:/run/flightdeck/server.sock", found "http://x""#,
         ]
     );

@@ -32,7 +32,7 @@ pub fn facts(state: &State, run: &Run) -> Option<Facts> {
     find(state, run).map(|(slot, run)| facts_of(slot, run))
 }
 
-/// Every row, complete; successive projections differ by what happened between.
+/// Every row but those of finished rollouts, which [`super::Outcome::ended`] hands over; complete: successive projections differ by what happened between.
 #[must_use]
 pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     let mut rows = Vec::new();
@@ -41,7 +41,6 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     rows.extend(state.releases.values().flat_map(|of| of.values()).cloned().map(Entity::Release));
     rows.extend(state.holds.iter().cloned().map(Entity::Hold));
     rows.extend(state.approvals.iter().map(|asked| Entity::Approval(Box::new(approval(state, asked)))));
-    rows.extend(state.deployments.iter().cloned().map(|of| Entity::Deployment(Box::new(of))));
     for slot in state.slots.values() {
         if let Some(run) = slot.shown().filter(|_| !slot.removed) {
             rows.push(Entity::Rollout(std::sync::Arc::new(rollout(state, slot, run, now))));

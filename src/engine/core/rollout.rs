@@ -13,8 +13,6 @@ use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Finished rollouts kept over all slots.
-const DEPLOYMENTS: usize = 500;
 /// Settled rollouts kept of a slot, besides the newest.
 const HISTORY: usize = 5;
 /// Settled approvals kept.
@@ -164,8 +162,8 @@ fn remember(slot: &mut Slot, mut run: RunState) {
     trim(slot);
 }
 
-fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
-    let ended = Deployment {
+fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
+    turn.ended.push(Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         environment: slot.key.environment.clone(),
@@ -189,12 +187,7 @@ fn record(state: &mut State, slot: &Slot, turn: &mut Turn, run: &RunState, outco
         waited: run.tally.waited,
         manual_steps: run.tally.manual,
         steps: run.tally.steps,
-    };
-    state.deployments.push_back(ended.clone());
-    turn.ended.push(ended);
-    while state.deployments.len() > DEPLOYMENTS {
-        state.deployments.pop_front();
-    }
+    });
 }
 
 pub(super) fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run: RunState) {

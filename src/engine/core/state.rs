@@ -4,9 +4,9 @@ use super::types::{Effect, EffectId, InstanceId, JobEnd, JobId, Numbered, PoolId
 use crate::analysis::Totals;
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    AnalysisTemplate, Approval, ArmRole, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HoldId, HookSpec,
-    Note, Phase, Ppm, Refusal, Release, ReleaseRef, RollbackPath, ServiceName, SourceId, Spec, Step, StopSpec,
-    Strategy, Target, Version,
+    AnalysisTemplate, Approval, ArmRole, CommandId, DeploymentOutcome, Evidence, Hold, HoldId, HookSpec, Note, Phase,
+    Ppm, Refusal, Release, ReleaseRef, RollbackPath, ServiceName, SourceId, Spec, Step, StopSpec, Strategy, Target,
+    Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,6 @@ pub struct State {
     pub holds: Vec<Hold>,
     /// Approvals: all that are pending, and the newest settled ones.
     pub approvals: Vec<Asked>,
-    /// The newest finished rollouts.
-    pub deployments: VecDeque<Deployment>,
     /// Effects that nothing answered yet, by number.
     pub pending: Vec<Numbered>,
     /// The newest commands and what came of them.
@@ -665,7 +663,6 @@ impl State {
             slots: BTreeMap::new(),
             holds: Vec::new(),
             approvals: Vec::new(),
-            deployments: VecDeque::new(),
             pending: Vec::new(),
             commands: VecDeque::new(),
             counters: Counters::default(),

@@ -22,12 +22,23 @@ pub struct Retention {
     pub logs: usize,
     /// Age of those at most.
     pub log_age: Duration,
+    /// Newest finished rollouts.
+    pub deployments: u64,
+    /// Age of those at most.
+    pub deployment_age: Duration,
 }
 
 impl Default for Retention {
-    /// 20 releases of each service; the logs of 50 ended instances, for 7 days.
+    /// 20 releases of each service; the logs of 50 ended instances, for 7 days; 10,000 finished
+    /// rollouts, for 400 days.
     fn default() -> Self {
-        Retention { releases: 20, logs: 50, log_age: Duration::from_hours(7 * 24) }
+        Retention {
+            releases: 20,
+            logs: 50,
+            log_age: Duration::from_hours(7 * 24),
+            deployments: 10_000,
+            deployment_age: Duration::from_hours(400 * 24),
+        }
     }
 }
 
@@ -101,7 +112,7 @@ mod tests {
         }
         let live = BTreeSet::from(["live".to_owned()]);
         let ages = Duration::from_secs(u64::from(u32::MAX));
-        let keep = |logs, log_age| Retention { releases: 1, logs, log_age };
+        let keep = |logs, log_age| Retention { releases: 1, logs, log_age, ..Retention::default() };
         assert_eq!(old_logs(dir.path(), &live, keep(2, ages)).unwrap(), 1);
         assert!(!dir.path().join("a").exists() && dir.path().join("c").exists());
         assert_eq!(old_logs(dir.path(), &live, keep(2, Duration::from_mins(1))).unwrap(), 2);

@@ -50,6 +50,8 @@ pub enum Stop {
 pub struct StagedRelease {
     /// Source commit, where told.
     pub commit: Option<String>,
+    /// When that was made, where told.
+    pub commit_at: Option<Timestamp>,
     /// `sha256:…` as the person expects it; another one is refused.
     pub expected_digest: Option<String>,
 }
@@ -169,7 +171,7 @@ impl Engine {
             version: version.clone(),
             artifacts: vec![artifact],
             commit: staged.commit.as_deref().map(sanitize_line),
-            commit_at: None,
+            commit_at: staged.commit_at,
             author: actor.name.clone(),
             added: clock(),
         }))

@@ -3,12 +3,12 @@
 use super::commit::Spilled;
 use super::keep::Retention;
 use super::lock::{Lock, LockError};
-use super::publish::Publisher;
+use super::publish::{HISTORY, Publisher};
 use super::task::EngineTask;
 use super::windows::Counters;
 use super::{Engine, clock, link};
 use crate::engine::core::State;
-use crate::engine::journal::{Journal, JournalError, Spill};
+use crate::engine::journal::{Journal, JournalError, Opened, Spill};
 use crate::engine::process::instance::Context;
 use crate::engine::process::room::Room;
 use crate::engine::store::{Store, StoreError};
@@ -99,8 +99,8 @@ impl Engine {
         let data = &settings.data;
         let lock = Lock::take(&data.join("lock"))?;
         let (spill, spilled) = Spill::open(&data.join("engine-spill"))?;
-        let (journal, stored) = Journal::open(&data.join("engine.db"))?;
-        let state = match stored {
+        let Opened { journal, state, deployments } = Journal::open(&data.join("engine.db"), HISTORY)?;
+        let state = match state {
             Some(text) => serde_json::from_str(&text).map_err(EngineError::State)?,
             None => State::new(settings.source.clone()),
         };
@@ -145,11 +145,13 @@ impl Engine {
         };
         let spilled = spilled.iter().filter_map(|line| Spilled::parse(line)).collect();
         let task = EngineTask {
-            publisher: Publisher::new(settings.source.clone(), clock()),
+            publisher: Publisher::new(settings.source.clone(), deployments, clock()),
             store: engine.store.clone(),
             settings,
             state,
             journal,
+            ended: Vec::new(),
+            news: Vec::new(),
             spill: Some(spill),
             spilled,
             room,

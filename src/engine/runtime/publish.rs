@@ -1,13 +1,15 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
-use crate::model::{Body, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
+use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Batches that a watcher may be behind before it gets a new snapshot instead.
 pub const WATCHER_BATCHES: usize = 1024;
+/// Finished rollouts that watchers see, the newest; the journal keeps more.
+pub const HISTORY: usize = 2000;
 /// A countdown's end that moved by less did not move.
 const STEADY: SignedDuration = SignedDuration::from_secs(2);
 
@@ -26,6 +28,8 @@ struct Watcher {
 pub struct Publisher {
     source: SourceId,
     rows: BTreeMap<EntityRef, Entity>,
+    /// Finished rollouts, oldest first. They never change, so they are no part of what is compared.
+    history: VecDeque<Deployment>,
     watchers: Vec<Watcher>,
     /// The watch of the proxy.
     proxy: LinkState,
@@ -38,10 +42,17 @@ fn rows_scope(source: &SourceId) -> Scope {
 }
 
 impl Publisher {
-    /// Nothing was told yet.
+    /// Nothing was told yet; `history` oldest first.
     #[must_use]
-    pub fn new(source: SourceId, now: Timestamp) -> Publisher {
-        Publisher { source, rows: BTreeMap::new(), watchers: Vec::new(), proxy: LinkState::Connecting, since: now }
+    pub fn new(source: SourceId, history: Vec<Deployment>, now: Timestamp) -> Publisher {
+        Publisher {
+            source,
+            rows: BTreeMap::new(),
+            history: history.into(),
+            watchers: Vec::new(),
+            proxy: LinkState::Connecting,
+            since: now,
+        }
     }
 
     /// Tells a new watcher everything, and what changes from now on.
@@ -56,6 +67,7 @@ impl Publisher {
         let scoped = |body| Scoped { scope: scope.clone(), body };
         let mut all = vec![scoped(Body::SnapshotBegin)];
         all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
+        all.extend(self.history.iter().cloned().map(finished).map(Body::Upsert).map(scoped));
         all.push(scoped(Body::SnapshotEnd));
         all.push(scoped(Body::Link(LinkState::Live { as_of: self.since })));
         all.push(self.proxy_link());
@@ -77,8 +89,8 @@ impl Publisher {
         }
     }
 
-    /// Tells what is different from last time.
-    pub fn rows_are(&mut self, entities: Vec<Entity>) {
+    /// Tells what is different from last time, and the rollouts that ended since.
+    pub fn rows_are(&mut self, entities: Vec<Entity>, ended: Vec<Deployment>) {
         let scope = rows_scope(&self.source);
         let mut updates = Vec::new();
         let mut before = std::mem::take(&mut self.rows);
@@ -93,7 +105,24 @@ impl Publisher {
             };
         }
         updates.extend(before.into_keys().map(|key| Scoped { scope: scope.clone(), body: Body::Remove(key) }));
+        updates.extend(self.ended(ended).into_iter().map(|body| Scoped { scope: scope.clone(), body }));
         self.tell(updates);
+    }
+
+    fn ended(&mut self, ended: Vec<Deployment>) -> Vec<Body> {
+        let mut told = Vec::new();
+        for of in ended {
+            // One that is told again takes the place of what was told first.
+            self.history.retain(|old| old.run != of.run);
+            self.history.push_back(of.clone());
+            told.push(Body::Upsert(finished(of)));
+        }
+        while self.history.len() > HISTORY
+            && let Some(oldest) = self.history.pop_front()
+        {
+            told.push(Body::Remove(EntityRef::Deployment(oldest.run)));
+        }
+        told
     }
 
     /// Tells numbers.
@@ -117,6 +146,10 @@ impl Publisher {
         });
         self.watchers = watchers;
     }
+}
+
+fn finished(of: Deployment) -> Entity {
+    Entity::Deployment(Box::new(of))
 }
 
 /// Equal but for the ends of countdowns, which are computed from what is left and so tremble.
@@ -164,6 +197,8 @@ mod tests {
                 Body::SnapshotEnd => "end".to_owned(),
                 Body::Upsert(Entity::Service(service)) => format!("+{}", service.name),
                 Body::Remove(EntityRef::Service(_, name)) => format!("-{name}"),
+                Body::Upsert(Entity::Deployment(of)) => format!("+{}", of.run.revision),
+                Body::Remove(EntityRef::Deployment(run)) => format!("-{}", run.revision),
                 Body::Link(_) => format!("link {}", update.scope.part),
                 other => format!("{other:?}"),
             }));
@@ -173,23 +208,40 @@ mod tests {
 
     #[test]
     fn a_watcher_gets_a_snapshot_then_only_differences_and_a_snapshot_again_when_it_was_too_slow() {
-        let mut publisher = Publisher::new("local".into(), Timestamp::UNIX_EPOCH);
-        publisher.rows_are(vec![service("a", &[]), service("b", &[])]);
+        let mut publisher = Publisher::new("local".into(), Vec::new(), Timestamp::UNIX_EPOCH);
+        publisher.rows_are(vec![service("a", &[]), service("b", &[])], Vec::new());
         let (sender, mut receiver) = mpsc::channel(2);
         publisher.watch(sender);
         assert_eq!(received(&mut receiver), ["begin", "+a", "+b", "end", "link ", "link proxy"]);
-        publisher.rows_are(vec![service("a", &[]), service("b", &["dev"])]);
-        publisher.rows_are(vec![service("b", &["dev"])]);
-        publisher.rows_are(vec![service("b", &["dev"])]);
+        publisher.rows_are(vec![service("a", &[]), service("b", &["dev"])], Vec::new());
+        publisher.rows_are(vec![service("b", &["dev"])], Vec::new());
+        publisher.rows_are(vec![service("b", &["dev"])], Vec::new());
         assert_eq!(received(&mut receiver), ["+b", "-a"]);
         for name in ["c", "d", "e", "f"] {
-            publisher.rows_are(vec![service(name, &[])]);
+            publisher.rows_are(vec![service(name, &[])], Vec::new());
         }
         assert_eq!(received(&mut receiver), ["+c", "-b", "+d", "-c"]);
-        publisher.rows_are(vec![service("g", &[])]);
+        publisher.rows_are(vec![service("g", &[])], Vec::new());
         assert_eq!(received(&mut receiver), ["begin", "+g", "end", "link ", "link proxy"]);
         drop(receiver);
-        publisher.rows_are(vec![]);
+        publisher.rows_are(vec![], Vec::new());
         assert!(publisher.watchers.is_empty());
+    }
+
+    fn finished(revision: usize) -> Deployment {
+        crate::engine::journal::kit::ended(revision, 0)
+    }
+
+    #[test]
+    fn finished_rollouts_are_told_once_and_the_oldest_leave() {
+        let mut publisher = Publisher::new("local".into(), (1..HISTORY).map(finished).collect(), Timestamp::UNIX_EPOCH);
+        let (sender, mut receiver) = mpsc::channel(8);
+        publisher.watch(sender);
+        assert_eq!(received(&mut receiver).len(), HISTORY - 1 + 4, "all that are known, in the snapshot");
+        publisher.rows_are(vec![service("a", &[])], vec![finished(HISTORY)]);
+        publisher.rows_are(vec![service("a", &[])], vec![finished(HISTORY)]);
+        publisher.rows_are(vec![service("a", &[])], Vec::new());
+        publisher.rows_are(vec![service("a", &[])], vec![finished(HISTORY + 1)]);
+        assert_eq!(received(&mut receiver), ["+a", "+r-2000", "+r-2000", "+r-2001", "-r-1"]);
     }
 }

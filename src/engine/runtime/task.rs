@@ -15,7 +15,8 @@ use crate::engine::process::room::Room;
 use crate::engine::store::Store;
 use crate::failpoint;
 use crate::integration::orchestrator::{Accepted, NotDone};
-use crate::model::{CommandId, Direction, Refusal, RefusalKind};
+use crate::model::{CommandId, Deployment, Direction, Refusal, RefusalKind};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
@@ -44,6 +45,10 @@ pub struct EngineTask {
     pub(super) settings: Settings,
     pub(super) state: State,
     pub(super) journal: Journal,
+    /// Finished rollouts that the journal does not have yet.
+    pub(super) ended: Vec<Deployment>,
+    /// Finished rollouts that were not told yet.
+    pub(super) news: Vec<Deployment>,
     /// Taken while a line is being written.
     pub(super) spill: Option<Spill>,
     pub(super) spilled: Vec<Spilled>,
@@ -210,24 +215,28 @@ impl EngineTask {
     /// One command, in a commit of its own. If it can't be made durable, it did not happen, unless
     /// it reduces exposure: then it happens all the same.
     async fn command(&mut self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
-        let before = (direction != Direction::Reduces).then(|| self.state.clone());
-        let Outcome { effects, changed, refused, note, ended: _ } = core::step(&mut self.state, &input, clock());
+        let before = (direction != Direction::Reduces).then(|| (self.state.clone(), self.ended.len()));
+        let Outcome { effects, changed, refused, note, ended } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
+        self.ended.extend(ended.iter().cloned());
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
-            if let Some(before) = before {
+            if let Some((before, ended_before)) = before {
                 self.state = before;
+                self.ended.truncate(ended_before);
                 if !certain {
                     return Err(NotDone::Unknown { why });
                 }
                 let why = format!("the journal can't be written: {why}; nothing was done");
                 return Err(NotDone::Refused(Refusal::new(RefusalKind::NotRecorded, why)));
             }
+            self.news.extend(ended);
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
             return refused.map_or(Ok(Accepted { note: Some(note), ..Accepted::default() }), |refusal| {
                 Err(NotDone::Refused(refusal))
             });
         }
+        self.news.extend(ended);
         self.carry_out(effects);
         refused.map_or(Ok(Accepted { note, ..Accepted::default() }), |refusal| Err(NotDone::Refused(refusal)))
     }
@@ -238,6 +247,7 @@ impl EngineTask {
         for input in inputs {
             let outcome = core::step(&mut self.state, &input, clock());
             changed |= outcome.changed;
+            self.finished(outcome.ended);
             effects.extend(outcome.effects);
             if let Some(refusal) = outcome.refused {
                 tracing::debug!(why = %refusal, "the core refused an input");
@@ -248,6 +258,12 @@ impl EngineTask {
             return; // said there; what was held back is carried out once it is recorded
         }
         self.carry_out(effects);
+    }
+
+    /// Rollouts ended: they are stored with the next commit, and told with the next rows.
+    fn finished(&mut self, ended: Vec<Deployment>) {
+        self.news.extend(ended.iter().cloned());
+        self.ended.extend(ended);
     }
 
     async fn reported(&mut self, first: Report) {
@@ -292,6 +308,7 @@ impl EngineTask {
     /// A tick while nothing is under way changes nothing that anybody sees.
     fn feed_quietly(&mut self) {
         let outcome = core::step(&mut self.state, &Input::Tick, clock());
+        self.finished(outcome.ended);
         if outcome.changed || !outcome.effects.is_empty() {
             // It was not idle after all: made durable, then carried out, at the next tick.
             self.unsaved = true;
@@ -304,6 +321,8 @@ impl EngineTask {
             self.feed(old).await;
         }
         let (store, retention) = (self.store.clone(), self.settings.retention);
+        let oldest = clock().checked_sub(retention.deployment_age).unwrap_or(Timestamp::MIN);
+        self.journal.forget(retention.deployments, oldest);
         let (used, instances) = (keep::used_digests(&self.state), self.settings.data.join("instances"));
         let mut live: BTreeSet<String> = self.instances().map(|instance| instance.id.clone()).collect();
         live.extend(self.room.supervised().cloned());
@@ -312,7 +331,8 @@ impl EngineTask {
 
     fn publish(&mut self) {
         if std::mem::take(&mut self.dirty) {
-            self.publisher.rows_are(core::project(&self.state, clock()));
+            let ended = std::mem::take(&mut self.news);
+            self.publisher.rows_are(core::project(&self.state, clock()), ended);
         }
     }
 

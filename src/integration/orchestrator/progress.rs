@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 pub(super) fn progress(command: &Command, before: Option<&Rollout>, current: Option<&Rollout>) -> Stage {
     match (&command.subject, command.action) {
         (Subject::Run(run) | Subject::Approval { run, .. }, action) => match current {
-            Some(current) => of_run(action, run, before, current, pinned_step(command)),
+            Some(current) => of_run(action, run, before, current, command),
             None => superseded("the service is gone from the configuration"),
         },
         (Subject::Deployment { version, .. }, Action::Deploy) => deploy(version.as_ref(), before, current),
@@ -55,7 +55,9 @@ fn pinned_step(command: &Command) -> Option<u32> {
     command.pin.as_ref()?.facts.get(&Fact::Step)?.parse().ok()
 }
 
-fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout, pinned: Option<u32>) -> Stage {
+fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout, command: &Command) -> Stage {
+    let pinned = pinned_step(command);
+    let pinned_stable = command.pin.as_ref().and_then(|pin| pin.facts.get(&Fact::Stable));
     if current.run.target != run.target {
         return superseded("the service was removed and configured anew");
     }
@@ -70,6 +72,8 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
                 taken_back(run, current, order)
             }
         }
+        (Action::Drill, Ordering::Greater) => drilled(before, current, pinned_stable),
+        (Action::Drill, _) => Stage::Accepted,
         (Action::Retry | Action::Restart, Ordering::Greater) => new_run(current, None),
         (Action::Retry | Action::Restart, _) => Stage::Accepted,
         // In line behind the one that the row shows: its own state is not in this row.
@@ -253,6 +257,23 @@ fn rolled_back(before: Option<&Rollout>, row: &Rollout) -> Stage {
         Phase::Failed | Phase::Aborted => Stage::Failed { why: row.message.clone() },
         Phase::RollingBack => Stage::Observed,
         _ => superseded(format!("{} came after it", row.run.revision)),
+    }
+}
+
+/// There and back again: a new run that goes back to the version before, and has ended once the one
+/// that it began with has all traffic again.
+fn drilled(before: Option<&Rollout>, row: &Rollout, pinned: Option<&String>) -> Stage {
+    let began = before.and_then(Rollout::stable).map(|arm| &arm.version);
+    let by_version = began.map(|version| row.stable().is_some_and(|arm| arm.version == *version));
+    let by_digest = pinned.map(|digest| row.facts.0.get(&Fact::Stable) == Some(digest));
+    match row.phase {
+        Phase::Failed | Phase::Aborted => Stage::Failed { why: row.message.clone() },
+        Phase::Superseded => superseded(row.message.clone()),
+        Phase::Healthy | Phase::Degraded if by_digest.or(by_version) == Some(false) => {
+            Stage::Failed { why: format!("it did not return: {}", shares(row)) }
+        }
+        _ if serves_all(row) => effective(format!("went back and returned to {}: {}", version(row), shares(row))),
+        _ => Stage::Observed,
     }
 }
 

@@ -14,7 +14,7 @@ pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
     use crate::cockpit::app::Page;
     let nothing = state.board.is_empty();
     let none_up = !state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Up { .. }));
-    nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals)
+    nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals | Page::History)
 }
 
 const OFFERS: [(&str, &str); 4] = [

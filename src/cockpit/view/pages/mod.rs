@@ -4,6 +4,7 @@ pub(super) mod approvals;
 pub(super) mod columns;
 pub(super) mod deck;
 pub(super) mod empty;
+pub(super) mod history;
 pub(super) mod logs;
 pub(super) mod output;
 pub(super) mod phase;

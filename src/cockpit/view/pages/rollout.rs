@@ -3,6 +3,7 @@
 
 use super::phase;
 use super::{run_live, run_panels};
+use crate::board::way_back;
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows;
 use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
@@ -123,7 +124,7 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
         };
     });
     row(buf, 5, "way back", &|pen| {
-        let (words, scope) = way_back(rollout);
+        let (words, scope) = fastest_back(rollout);
         pen.put(&words, ctx.style(scope));
     });
 }
@@ -206,8 +207,14 @@ fn share(arm: &Arm) -> String {
 }
 
 /// What the fastest way back would do.
-fn way_back(rollout: &Rollout) -> (String, Scope) {
+fn fastest_back(rollout: &Rollout) -> (String, Scope) {
     let offers = rollout.offers;
+    if let Some(way) = &rollout.way_back {
+        let missed = matches!(way_back::objective(way), way_back::Objective::Missed { .. });
+        let parts = [Some(way_back::path(way)), Some(way_back::estimate(way)), way_back::objective_words(way)];
+        let scope = if missed || !way.cannot_undo.is_empty() { Scope::ToneWarn } else { Scope::Text };
+        return (parts.into_iter().flatten().collect::<Vec<_>>().join("; "), scope);
+    }
     let Some(stable) = rollout.stable() else {
         return ("none: there is no version before".to_owned(), Scope::ToneWarn);
     };

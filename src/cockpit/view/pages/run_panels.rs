@@ -1,8 +1,8 @@
 //! The panels of an opened rollout.
 
 use super::run_live;
-use crate::cockpit::app::rows;
 use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
+use crate::cockpit::app::{rows, way_back};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope, format, glyph};
 use crate::model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Note, Receipt, Rollout};
@@ -18,6 +18,7 @@ pub(in crate::cockpit::view) const fn name(panel: RolloutPanel) -> &'static str 
         RolloutPanel::Evidence => "Evidence",
         RolloutPanel::History => "History",
         RolloutPanel::Receipts => "Receipts",
+        RolloutPanel::Plan => "Rollback plan",
     }
 }
 
@@ -41,6 +42,7 @@ const fn nothing(panel: RolloutPanel) -> &'static str {
         RolloutPanel::Evidence => "nothing was judged yet",
         RolloutPanel::History => "no revision is known",
         RolloutPanel::Receipts => "nobody asked for anything yet",
+        RolloutPanel::Plan => "no plan is known",
     }
 }
 
@@ -89,6 +91,7 @@ pub(in crate::cockpit::view) fn draw(
                 row = run_live::analysis(ctx, analysis, area, row, buf);
             }
         }
+        RolloutPanel::Plan => plan(ctx, first, area, buf),
         RolloutPanel::History => run_live::history(ctx, rollout, first, area, buf),
         RolloutPanel::Receipts => {
             let receipts = rows::receipts(ctx.state, &rollout.run);
@@ -97,6 +100,21 @@ pub(in crate::cockpit::view) fn draw(
                 row = receipt(ctx, entry, area, row, buf);
             }
         }
+    }
+}
+
+/// How a rollback would go, line by line.
+fn plan(ctx: &Ctx<'_>, first: usize, area: Rect, buf: &mut Buffer) {
+    let mut before = "";
+    for (row, line) in (0..area.height).zip(way_back::plan(ctx.state).into_iter().skip(first)) {
+        let scope = if line.warns { Scope::ToneWarn } else { Scope::Text };
+        let mut pen = Pen::new(buf, area, row);
+        pen.skip(1).cell(if line.name == before { "" } else { line.name }, 10, ctx.style(Scope::Column));
+        if line.warns {
+            pen.put("! ", ctx.style(scope));
+        }
+        pen.put(&line.text, ctx.style(scope));
+        before = line.name;
     }
 }
 

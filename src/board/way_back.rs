@@ -1,0 +1,68 @@
+//! How a rollback would go, in words: the same in the cockpit, in a confirmation and on the command line.
+
+use super::dora::span;
+use crate::model::{RollbackPath, WayBack};
+use jiff::SignedDuration;
+
+/// By which path, as a sentence without its end.
+#[must_use]
+pub fn path(way: &WayBack) -> String {
+    let to = &way.to;
+    match way.path {
+        RollbackPath::Warm => format!("{to} is still up: all traffic goes to it in one switch"),
+        RollbackPath::Start => format!("{to} is started first; what serves now serves until it is ready"),
+        RollbackPath::Recreate => {
+            format!("what serves is ended first, then {to} is started: nothing serves in between")
+        }
+    }
+}
+
+/// How long it takes, and how that is known.
+#[must_use]
+pub fn estimate(way: &WayBack) -> String {
+    let drilled = way.drilled.map(|(_, took)| format!("; the last drill took {}", span(took))).unwrap_or_default();
+    match way.estimate {
+        Some(estimate) => format!("about {} (n {}){drilled}", span(estimate), way.measured),
+        None => format!("never measured: try `flightdeck drill`{drilled}"),
+    }
+}
+
+/// Does it meet the service's objective?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Objective {
+    /// None is set.
+    Unset,
+    /// Nothing was measured that could be held against it.
+    Unknown(SignedDuration),
+    /// Estimate and last drill, as far as there are any, stay within it.
+    Met(SignedDuration),
+    /// One of them is longer.
+    Missed {
+        /// The objective.
+        rto: SignedDuration,
+        /// The longer of the two.
+        by: SignedDuration,
+    },
+}
+
+/// Holds the estimate and the last drill against the objective; the longer of them counts.
+#[must_use]
+pub fn objective(way: &WayBack) -> Objective {
+    let Some(rto) = way.rto else { return Objective::Unset };
+    match way.estimate.into_iter().chain(way.drilled.map(|(_, took)| took)).max() {
+        None => Objective::Unknown(rto),
+        Some(longest) if longest <= rto => Objective::Met(rto),
+        Some(by) => Objective::Missed { rto, by },
+    }
+}
+
+/// The same in words; `None` where no objective is set.
+#[must_use]
+pub fn objective_words(way: &WayBack) -> Option<String> {
+    match objective(way) {
+        Objective::Unset => None,
+        Objective::Unknown(rto) => Some(format!("RTO {}: nothing was measured to hold against it", span(rto))),
+        Objective::Met(rto) => Some(format!("RTO {}: met", span(rto))),
+        Objective::Missed { rto, by } => Some(format!("RTO {}: missed, it takes {}", span(rto), span(by))),
+    }
+}

@@ -1,0 +1,47 @@
+//! What a rollback or a drill would do, by the backend's own plan.
+
+use crate::board::way_back::{Objective, estimate, objective, objective_words, path};
+use crate::model::{Forecast, RollbackPath, Rollout, WayBack};
+
+/// A rollback by this plan; `abort`: what an abort does, where the rollout is in flight.
+pub(super) fn rollback(way: &WayBack, abort: Option<Forecast>) -> Forecast {
+    let known = abort.unwrap_or_default();
+    let mut forecast = Forecast { path: Some(way.path), warnings: known.warnings, ..Forecast::default() };
+    forecast.lines = if known.lines.is_empty() { vec![path(way)] } else { known.lines };
+    forecast.lines.extend(plan(way));
+    forecast.warnings.extend(warnings(way));
+    forecast.takes = way.estimate.or(known.takes.filter(|_| way.path == RollbackPath::Warm));
+    forecast
+}
+
+/// A drill: there by the plan, and back again.
+pub(super) fn drill(rollout: &Rollout) -> Forecast {
+    let current = super::plan::version(rollout.stable());
+    let Some(way) = &rollout.way_back else {
+        let line = format!("rolls back to the version before and returns to {current}; both are measured");
+        return Forecast { lines: vec![line], ..Forecast::default() };
+    };
+    let mut lines = vec![
+        format!("{} meets {} for a while, then {current} again; both ways are measured", rollout.environment, way.to),
+        path(way),
+    ];
+    lines.extend(plan(way));
+    Forecast { lines, warnings: warnings(way), path: Some(way.path), ..Forecast::default() }
+}
+
+/// Its steps in order, how long it takes, and whether that meets the objective.
+fn plan(way: &WayBack) -> Vec<String> {
+    let steps = way.steps.iter().zip(1..).map(|(step, number)| format!("{number}. {step}"));
+    let takes = format!("takes {}", estimate(way));
+    let met = objective_words(way).filter(|_| !matches!(objective(way), Objective::Missed { .. }));
+    steps.chain([takes]).chain(met).collect()
+}
+
+fn warnings(way: &WayBack) -> Vec<String> {
+    let mut warnings: Vec<_> = way.cannot_undo.iter().map(|what| format!("not taken back: {what}")).collect();
+    if way.path == RollbackPath::Recreate {
+        warnings.push(format!("nothing serves until {} is ready", way.to));
+    }
+    warnings.extend(objective_words(way).filter(|_| matches!(objective(way), Objective::Missed { .. })));
+    warnings
+}

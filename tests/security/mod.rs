@@ -1,0 +1,4 @@
+//! What is hostile: strings and bytes.
+
+mod output;
+mod strings;
