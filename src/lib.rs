@@ -12,6 +12,7 @@ pub mod contract;
 pub mod control;
 pub mod demo;
 pub mod engine;
+pub mod failpoint;
 pub mod hub;
 pub mod integration;
 pub mod ledger;

@@ -18,6 +18,7 @@ mod cluster;
 mod cockpit;
 mod contract;
 mod control;
+mod crash;
 mod demo;
 mod engine;
 mod hub;

@@ -47,7 +47,8 @@ pub struct SampleArgs {
     /// Share of requests answered 500 with `x-sample-injected: 1`; 0 to 1.
     #[arg(long)]
     pub error_rate: Option<f64>,
-    /// A TOML file with `latency_ms` and `error_rate`; arguments go before it.
+    /// A TOML file with `latency_ms`, `error_rate`, `start_after` and `crash_after`; arguments go
+    /// before it.
     #[arg(long)]
     pub settings: Option<PathBuf>,
     /// One line for each request: `CLOCK_MONOTONIC` nanoseconds, method, path.
@@ -56,7 +57,10 @@ pub struct SampleArgs {
     /// Answers `/healthz` with 503.
     #[arg(long)]
     pub healthz_fail: bool,
-    /// Ends with status 3 after so many seconds.
+    /// Listens only after so many seconds.
+    #[arg(long)]
+    pub start_after: Option<f64>,
+    /// Ends with an error after so many seconds; with 0 before it listens.
     #[arg(long)]
     pub crash_after: Option<f64>,
 }
@@ -67,6 +71,8 @@ pub struct SampleArgs {
 struct SampleFile {
     latency_ms: Option<f64>,
     error_rate: Option<f64>,
+    start_after: Option<f64>,
+    crash_after: Option<f64>,
 }
 
 /// Why the sample app could not run.
@@ -122,6 +128,8 @@ struct App {
     latency_ms: f64,
     error_rate: f64,
     healthy: bool,
+    start: Option<Duration>,
+    crash: Option<Duration>,
     served: AtomicU64,
     access_log: Option<File>,
 }
@@ -130,10 +138,10 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// Runs the app until SIGTERM or SIGINT.
 pub fn run(args: SampleArgs) -> Result<(), SampleError> {
-    let (port, crash) = (args.port, seconds("--crash-after", args.crash_after)?);
+    let port = args.port;
     let app = Arc::new(App::new(args)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SampleError::Runtime)?;
-    runtime.block_on(serve(app, port, crash))
+    runtime.block_on(serve(app, port))
 }
 
 fn seconds(what: &'static str, value: Option<f64>) -> Result<Option<Duration>, SampleError> {
@@ -162,6 +170,8 @@ impl App {
             latency_ms,
             error_rate,
             healthy: !args.healthz_fail,
+            start: seconds("start_after", args.start_after.or(file.start_after))?,
+            crash: seconds("crash_after", args.crash_after.or(file.crash_after))?,
             served: AtomicU64::new(0),
             access_log: access_log.transpose()?,
         })
@@ -185,7 +195,14 @@ fn read_settings(path: &Path) -> Result<SampleFile, SampleError> {
     toml::from_str(&text).map_err(|error| failed(error.into()))
 }
 
-async fn serve(app: Arc<App>, port: u16, crash: Option<Duration>) -> Result<(), SampleError> {
+async fn serve(app: Arc<App>, port: u16) -> Result<(), SampleError> {
+    let crash = app.crash;
+    if crash == Some(Duration::ZERO) {
+        return Err(SampleError::Crashed);
+    }
+    if let Some(start) = app.start {
+        tokio::time::sleep(start).await;
+    }
     let failed = |source| SampleError::Listen { port, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(SampleError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(SampleError::Runtime)?;
@@ -360,6 +377,7 @@ mod tests {
             settings: None,
             access_log: None,
             healthz_fail: false,
+            start_after: None,
             crash_after: None,
         }
     }
@@ -383,6 +401,9 @@ mod tests {
         let app = App::new(SampleArgs { settings: Some(file.clone()), error_rate: Some(0.0), ..args() }).unwrap();
         assert_eq!((app.latency_ms, app.error_rate), (7.0, 0.0));
         assert!(matches!(App::new(SampleArgs { error_rate: Some(1.5), ..args() }), Err(SampleError::Range { .. })));
+        std::fs::write(&file, "start_after = 1.5\ncrash_after = 0\n").unwrap();
+        let app = App::new(SampleArgs { settings: Some(file.clone()), crash_after: Some(3.0), ..args() }).unwrap();
+        assert_eq!((app.start, app.crash), (Some(Duration::from_millis(1500)), Some(Duration::from_secs(3))));
         std::fs::write(&file, "latncy_ms = 7\n").unwrap();
         assert!(matches!(App::new(SampleArgs { settings: Some(file), ..args() }), Err(SampleError::Settings { .. })));
     }

@@ -6,6 +6,7 @@ mod history;
 #[cfg(test)]
 pub(crate) use history::kit;
 
+use crate::failpoint;
 use crate::model::Deployment;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -169,7 +170,10 @@ fn work(connection: &mut Connection, path: &Path, mut orders: mpsc::UnboundedRec
     while let Some(order) = orders.blocking_recv() {
         match order {
             Order::Commit { state, ended, done } => {
-                let _ = done.send(write(connection, path, &state, &ended)); // whoever asked may be gone
+                failpoint::pass("journal-before-commit");
+                let result = write(connection, path, &state, &ended);
+                failpoint::pass("journal-after-commit");
+                let _ = done.send(result); // whoever asked may be gone
             }
             Order::Forget { keep, before } => {
                 if let Err(error) = history::forget(connection, keep, before) {

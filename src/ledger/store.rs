@@ -4,6 +4,7 @@ use super::note::NoteError;
 use super::record::{Fields, GENESIS, Kind, Record, hex};
 use super::signing::TABLES;
 use super::spill::{Spill, Spilled};
+use crate::failpoint;
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use rustix::fs::{FlockOperation, flock};
@@ -181,7 +182,9 @@ impl Store {
                 )
                 .map_err(sqlite("write"))?;
         }
+        failpoint::pass("ledger-before-append");
         transaction.commit().map_err(sqlite("write"))?;
+        failpoint::pass("ledger-after-append");
         Ok(answers)
     }
 

@@ -14,6 +14,9 @@ struct Room {
 const ANYTHING: &[&str] = &["*"];
 const PURE_ROOMS: &[&str] = &["model", "analysis", "board", "control", "engine/core", "engine/proxy/wire"];
 
+/// The pure rooms, and a crash on demand.
+const RECORDING: &[&str] = &["model", "analysis", "board", "control", "engine/core", "engine/proxy/wire", "failpoint"];
+
 /// The longest path that fits a file is its room.
 const ROOMS: &[Room] = &[
     Room { path: "model", may: &[], pure: true, why: "the words that all rooms speak know nobody" },
@@ -31,6 +34,7 @@ const ROOMS: &[Room] = &[
         pure: true,
         why: "a step is replayed in simulation",
     },
+    Room { path: "failpoint", may: &[], pure: false, why: "a crash on demand knows nobody" },
     Room { path: "engine/proxy/wire", may: &["model"], pure: true, why: "plain data between two processes" },
     Room {
         path: "engine",
@@ -44,6 +48,7 @@ const ROOMS: &[Room] = &[
             "engine/proxy/wire",
             "config",
             "integration/orchestrator",
+            "failpoint",
         ],
         pure: false,
         why: "the runtime carries out what its core says and knows no adapter",
@@ -67,7 +72,7 @@ const ROOMS: &[Room] = &[
         pure: false,
         why: "one cluster, all its kinds",
     },
-    Room { path: "ledger", may: PURE_ROOMS, pure: false, why: "it records the vocabulary" },
+    Room { path: "ledger", may: RECORDING, pure: false, why: "it records the vocabulary" },
     Room { path: "config", may: &["model"], pure: false, why: "files become checked values" },
     Room {
         path: "hub",

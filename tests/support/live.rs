@@ -24,6 +24,8 @@ pub struct Server {
     child: Option<Child>,
     /// Where its instances listen.
     ports: String,
+    /// More of its environment.
+    env: Vec<(String, String)>,
     /// Where users reach the service `shop` in production.
     pub listen: SocketAddr,
 }
@@ -72,13 +74,23 @@ impl Server {
 
     /// The same with more arguments for `serve`.
     pub fn start_with(args: &[&str]) -> Server {
-        Server::start_in(tempfile::Builder::new().prefix("fd-").tempdir().unwrap(), args)
+        Server::start_with_env(args, &[])
+    }
+
+    /// The same with more variables.
+    pub fn start_with_env(args: &[&str], env: &[(&str, &str)]) -> Server {
+        Server::start_as(tempfile::Builder::new().prefix("fd-").tempdir().unwrap(), args, env)
     }
 
     /// The same in a folder that was prepared for it.
     pub fn start_in(dir: tempfile::TempDir, args: &[&str]) -> Server {
+        Server::start_as(dir, args, &[])
+    }
+
+    fn start_as(dir: tempfile::TempDir, args: &[&str], env: &[(&str, &str)]) -> Server {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut server = Server { dir, child: None, ports: ports(), listen };
+        let mut server = Server { dir, child: None, ports: ports(), env, listen };
         server.run(args);
         server
     }
@@ -86,6 +98,7 @@ impl Server {
     fn run(&mut self, args: &[&str]) {
         let mut command = program(self.dir.path());
         command.args(["serve", "--exit-on-stdin-eof", "--ports", &self.ports]).args(args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -122,6 +135,14 @@ impl Server {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(ended(&mut child), "waiting for the server to end");
+    }
+
+    /// Waits until it was killed.
+    pub fn until_killed(&mut self) {
+        use std::os::unix::process::ExitStatusExt;
+        let mut child = self.child.take().unwrap();
+        assert!(ended(&mut child), "waiting until the server is killed");
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended in another way");
     }
 
     /// As when the machine loses its power: server, shims, instances and proxy are gone at once.
@@ -291,7 +312,7 @@ impl Drop for Server {
 }
 
 /// Processes that were told of a directory or work in it.
-fn processes(dir: &Path) -> Vec<String> {
+pub fn processes(dir: &Path) -> Vec<String> {
     let belongs = |pid: &Path| {
         let told = std::fs::read(pid.join("cmdline")).is_ok_and(|line| {
             let dir = dir.as_os_str().as_encoded_bytes();

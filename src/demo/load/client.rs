@@ -7,6 +7,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONNECTION, HOST, HeaderValue};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,6 +68,8 @@ pub struct Outcome {
     pub version: Option<String>,
     /// From the intended time.
     pub latency: Duration,
+    /// When it ended, on `CLOCK_MONOTONIC`.
+    pub ended: Duration,
     /// Connections found closed before it was sent.
     pub reopened: u32,
     /// Where it went.
@@ -126,7 +129,9 @@ impl Target {
             Err(_elapsed) => Ending::Timeout,
         };
         let Trip { version, reopened } = trip;
-        Outcome { kind, ending, version, latency: intended.elapsed(), reopened, target: self }
+        let ended = clock_gettime(ClockId::Monotonic);
+        let ended = Duration::try_from(ended).unwrap_or_default();
+        Outcome { kind, ending, version, latency: intended.elapsed(), ended, reopened, target: self }
     }
 
     async fn kept(&self, path: &str, trip: &mut Trip) -> Result<Ending, Ending> {

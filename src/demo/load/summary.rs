@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Failures told in words.
 const EXAMPLES: usize = 10;
+/// Failures told with their times.
+const FAILURES: usize = 10_000;
 
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,22 @@ pub struct Summary {
     pub versions: BTreeMap<String, u64>,
     /// The first failures in words.
     pub examples: Vec<String>,
+    /// The first failures with their times.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// One failure, to be compared with what happened at that time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its field in [`Failed`].
+    pub kind: String,
+    /// A streamed answer.
+    pub stream: bool,
+    /// When it was to be sent: seconds on `CLOCK_MONOTONIC`.
+    pub sent: f64,
+    /// When it ended, likewise.
+    pub ended: f64,
 }
 
 /// Failures by kind.
@@ -87,7 +105,7 @@ impl Tally {
 
     /// A request ended.
     pub fn ended(&mut self, outcome: Outcome) {
-        let Outcome { kind, ending, version, latency, reopened, target } = outcome;
+        let Outcome { kind, ending, version, latency, ended, reopened, target } = outcome;
         let all = &mut self.summary;
         all.unfinished = all.unfinished.saturating_sub(1);
         all.reopened += u64::from(reopened);
@@ -97,6 +115,10 @@ impl Tally {
         let mut example = |what: &str, why: String| {
             if all.examples.len() < EXAMPLES {
                 all.examples.push(format!("{what}: {} {kind:?}: {why}", target.uri));
+            }
+            if all.failures.len() < FAILURES {
+                let (ended, sent) = (ended.as_secs_f64(), ended.saturating_sub(latency).as_secs_f64());
+                all.failures.push(Failure { kind: what.replace(' ', "_"), stream: kind == Kind::Stream, sent, ended });
             }
         };
         match ending {

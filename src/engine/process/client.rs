@@ -3,6 +3,7 @@
 use super::Identity;
 use super::identity::with_environment;
 use super::wire::{DIR_VARIABLE, Greeting, Request, Response, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
+use crate::failpoint;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -86,12 +87,13 @@ pub async fn ask(dir: &Path, request: &Request) -> io::Result<Response> {
 /// Starts a shim in `dir` and with it what `spec` says. The outcome is in the status.
 pub async fn launch(exe: &Path, dir: &Path, spec: &ShimSpec, secrets: &BTreeMap<String, String>) -> io::Result<Status> {
     tokio::fs::write(dir.join(SPEC_FILE), serde_json::to_vec(spec)?).await?;
+    failpoint::pass("start-before-spawn");
     let mut child = Command::new(exe)
         .arg("shim")
         .arg("--dir")
         .arg(dir)
         .env_clear()
-        .envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
+        .envs(INHERITED.iter().chain(&[failpoint::VARIABLE]).filter_map(|name| Some((*name, std::env::var_os(name)?))))
         .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -110,10 +112,14 @@ pub async fn launch(exe: &Path, dir: &Path, spec: &ShimSpec, secrets: &BTreeMap<
         Greeting::Failed { why } => return Err(invalid(format!("the shim: {why}"))),
         Greeting::Started(_) => return Err(invalid("the shim started without the secrets")),
     }
+    failpoint::pass("start-after-bound");
     stdin.write_all(&serde_json::to_vec(secrets)?).await?;
     drop(stdin);
     match greeting().await? {
-        Greeting::Started(status) => Ok(status),
+        Greeting::Started(status) => {
+            failpoint::pass("start-after-spawn");
+            Ok(status)
+        }
         Greeting::Failed { why } => Err(invalid(format!("the shim: {why}"))),
         Greeting::Bound => Err(invalid("the shim bound twice")),
     }

@@ -7,6 +7,7 @@ use super::log;
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, Status};
 use crate::engine::core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use crate::engine::store::Store;
+use crate::failpoint;
 use crate::model::{StopSpec, sanitize_line};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -182,6 +183,7 @@ impl Instance {
         tokio::fs::create_dir_all(&self.dir).await.map_err(passing)?;
         client::end(&self.dir).await.map_err(passing)?;
         remove(&self.dir, &[STATE_FILE]).await;
+        failpoint::pass("start-before-record");
         let record = Record { wire: SHIM_WIRE, launch, port };
         let text = serde_json::to_vec(&record).map_err(|error| StartError::permanent(error.to_string()))?;
         tokio::fs::write(self.dir.join(RECORD_FILE), text).await.map_err(passing)?;

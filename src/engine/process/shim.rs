@@ -8,6 +8,7 @@ use super::wire::{
     BEGUN_FILE, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE,
     SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
+use crate::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock};
 use rustix::io::Errno;
@@ -204,6 +205,7 @@ impl Shim {
             serde_json::from_slice(&secrets).map_err(|source| ShimError::Parse { what: "the secrets", source })?;
         shim.mask = Mask::new(&shim.secrets);
         shim.begin()?;
+        failpoint::pass("shim-before-spawn");
         shim.spawn()?;
         shim.tell_start()?;
         Ok((shim, listener))
@@ -249,6 +251,7 @@ impl Shim {
                 self.plan_respawn(Duration::ZERO);
             }
             Ok(child) => {
+                failpoint::pass("shim-after-spawn");
                 let identity = Identity::of(child.id()).map_err(io_error("read the instance's identity"))?;
                 let pid = Pid::from_child(&child);
                 // Not reaped yet, so that its pid can't have changed hands.
@@ -366,6 +369,7 @@ impl Shim {
         let _ = kill_process_group(running.pid, Signal::KILL); // nobody left is an error, and fine
         let status = running.child.wait().map_err(io_error("reap the instance"))?;
         self.read_output();
+        failpoint::pass("shim-before-end-noted");
         self.status.ended = Some(Ended { code: status.code(), signal: status.signal() });
         self.plan_respawn(running.since.elapsed());
         self.changed()

@@ -7,6 +7,7 @@ use super::state::Saved;
 use super::stats::Registry;
 use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
+use crate::failpoint;
 use crate::model::sanitize_line;
 use std::collections::BTreeMap;
 use std::io;
@@ -234,6 +235,7 @@ impl Control {
         let routing = self.routing(&route, lease);
         let mut left = None;
         if let Some(current) = self.in_force.get_mut(&route.listener) {
+            failpoint::pass("proxy-before-swap");
             current.listener.routing.store(Arc::new(routing));
             if let Some(socket) = bound {
                 left = Some((std::mem::replace(&mut current.socket, socket), Arc::clone(&current.listener)));
@@ -337,10 +339,12 @@ impl Control {
         for (listener, version, _) in &self.saved_lapses {
             tracing::warn!(listener, version, "nobody renewed the lease: everything goes to the fallback");
         }
+        failpoint::pass("proxy-before-save");
         let routes = self.in_force.values().map(|f| f.route.clone()).collect();
         if let Err(error) = Saved::new(routes, self.saved_lapses.clone()).write(&self.state).await {
             tracing::error!(path = %self.state.display(), %error, "the routes could not be written");
         }
+        failpoint::pass("proxy-after-save");
     }
 
     /// Comes back to what was in force. Leased routes begin on their fallback: nobody is known to

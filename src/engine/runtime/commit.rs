@@ -6,6 +6,7 @@ use super::task::{EngineTask, Link, sentence};
 use crate::engine::core::{self, Effect, JobId, Numbered, SlotKey};
 use crate::engine::journal::Spill;
 use crate::engine::proxy::wire::Route;
+use crate::failpoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -112,23 +113,47 @@ impl EngineTask {
     }
 
     pub(super) fn carry_out(&mut self, effects: Vec<Numbered>) {
-        for numbered in effects {
-            match numbered.effect {
-                Effect::Start(launch) => self.room.start(*launch),
-                Effect::Stop { instance, stop } => self.room.stop(&instance, stop),
-                Effect::Route { route, .. } => {
-                    let leased = route.fallback.is_some();
-                    self.send(LinkOrder::Route(route));
-                    if leased {
-                        self.renew();
-                    }
+        let last = effects.len().saturating_sub(1);
+        for (index, numbered) in effects.into_iter().enumerate() {
+            self.carry_out_one(numbered.effect);
+            if index == 0 && last > 0 {
+                failpoint::pass("effects-after-first");
+            }
+            if index == last {
+                failpoint::pass("effects-after-all");
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(launch) => {
+                failpoint::pass("effect-start");
+                self.room.start(*launch);
+            }
+            Effect::Stop { instance, stop } => {
+                failpoint::pass("effect-stop");
+                self.room.stop(&instance, stop);
+            }
+            Effect::Route { route, .. } => {
+                failpoint::pass("effect-route");
+                let leased = route.fallback.is_some();
+                self.send(LinkOrder::Route(route));
+                if leased {
+                    self.renew();
                 }
-                Effect::Unroute { slot, version, preview } => {
-                    let listener = if preview { slot.preview_listener() } else { slot.to_string() };
-                    self.send(LinkOrder::Unroute { listener, version });
-                }
-                Effect::Run(launch) => self.room.run(*launch),
-                Effect::EndJob { job } => self.room.end_job(&job),
+            }
+            Effect::Unroute { slot, version, preview } => {
+                let listener = if preview { slot.preview_listener() } else { slot.to_string() };
+                self.send(LinkOrder::Unroute { listener, version });
+            }
+            Effect::Run(launch) => {
+                failpoint::pass("effect-job");
+                self.room.run(*launch);
+            }
+            Effect::EndJob { job } => {
+                failpoint::pass("effect-job-end");
+                self.room.end_job(&job);
             }
         }
     }

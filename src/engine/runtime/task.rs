@@ -13,6 +13,7 @@ use crate::engine::journal::{Journal, Spill};
 use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
 use crate::engine::store::Store;
+use crate::failpoint;
 use crate::integration::orchestrator::{Accepted, NotDone};
 use crate::model::{CommandId, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
@@ -267,6 +268,7 @@ impl EngineTask {
     }
 
     async fn reported(&mut self, first: Report) {
+        failpoint::pass("report-before-step");
         let mut inputs = Vec::new();
         let mut next = Some(first);
         while let Some(report) = next {
