@@ -3,6 +3,7 @@
 mod control;
 mod counts;
 mod failures;
+mod held;
 mod http;
 mod lease;
 mod rig;

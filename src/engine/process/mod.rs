@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod health;
+pub mod held;
 pub mod identity;
 pub mod instance;
 pub mod launch;

@@ -79,10 +79,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds and begins to accept.
-    pub fn open(listener: &Arc<Listener>, address: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
+    /// Begins to accept.
+    pub fn open(listener: &Arc<Listener>, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<Self> {
         let socket = TcpListener::from_std(socket)?;
         let (stage, watched) = watch::channel(Stage::Open);
         let (unbinding, unbound) = oneshot::channel();
@@ -157,10 +155,6 @@ async fn accept(
 }
 
 async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection closed before it was served");
-        return;
-    }
     let limits = listener.limits;
     let service = service_fn(move |request| {
         let answer = forward::answer(Arc::clone(&listener), Arc::clone(&user), request);

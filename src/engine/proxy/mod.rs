@@ -16,13 +16,14 @@ mod listener;
 mod pool;
 mod route;
 mod session;
+mod sockets;
 mod state;
 mod stats;
 mod tunnel;
 pub mod wire;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How the proxy is started.
@@ -34,6 +35,9 @@ pub struct ProxyArgs {
     /// Where the routes in force are kept, for a restart.
     #[arg(long)]
     pub state: PathBuf,
+    /// Socket of the shim that holds the listening sockets while this process is away.
+    #[arg(long, env = SHIM_VARIABLE)]
+    pub shim: Option<PathBuf>,
     /// Log file; standard error without it.
     #[arg(long)]
     pub log: Option<PathBuf>,
@@ -49,6 +53,9 @@ pub struct ProxyArgs {
     /// Time without progress for an instance to begin its answer. The answer itself may take forever.
     #[arg(long, default_value_t = 60_000)]
     pub answer_timeout_ms: u64,
+    /// Time without progress for a user to send the body of a request, or to take an answer.
+    #[arg(long, default_value_t = 60_000)]
+    pub stall_timeout_ms: u64,
     /// Connections from users for each listener; more wait in the kernel's queue.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections: usize,
@@ -72,6 +79,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Without progress, until an answer's head.
     pub answer: Duration,
+    /// Without progress, for the bytes from and to a user.
+    pub stall: Duration,
     /// `Connection: close` is said for so long.
     pub announce: Duration,
     /// Users' connections for each listener.
@@ -86,6 +95,7 @@ impl ProxyArgs {
             header: Duration::from_millis(self.header_timeout_ms),
             connect: Duration::from_millis(self.connect_timeout_ms),
             answer: Duration::from_millis(self.answer_timeout_ms),
+            stall: Duration::from_millis(self.stall_timeout_ms),
             announce: Duration::from_millis(self.announce_ms),
             connections: self.max_connections.max(1),
             head_bytes: self.max_head_bytes.max(8192),
@@ -126,6 +136,15 @@ pub enum ProxyError {
     /// Signals can't be received.
     #[error("listening for signals")]
     Signals(#[source] io::Error),
+}
+
+/// The variable that names the socket of [`ProxyArgs::shim`]. Not an argument, so that a program that
+/// does not know it yet starts too.
+pub const SHIM_VARIABLE: &str = "FLIGHTDECK_SHIM";
+
+/// The routes that a proxy left on disk; none if they can't be read.
+pub fn routes_on_disk(state: &Path) -> Vec<wire::Route> {
+    state::Saved::read(state).map(|saved| saved.routes).unwrap_or_default()
 }
 
 /// Runs the proxy until it is told to stop.
