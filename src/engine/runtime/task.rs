@@ -2,8 +2,9 @@
 //! then carries out what follows.
 
 use super::commit::{Spilled, Unrecorded};
+use super::handover::ProxyHome;
 use super::keep;
-use super::link::{self, LinkEvent, LinkOrder, ProxyHome};
+use super::link::{self, LinkEvent, LinkOrder};
 use super::lock::Lock;
 use super::publish::Publisher;
 use super::windows::{Counters, PoolMetrics};
