@@ -166,6 +166,7 @@ impl Engine {
             link_parts: Some((home, drain_receiver)),
             tasks: JoinSet::new(),
             up: false,
+            adopting: None,
             unsaved: false,
             dirty: true,
             last_renew: None,

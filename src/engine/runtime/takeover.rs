@@ -3,12 +3,22 @@
 use super::commit::Spilled;
 use super::task::EngineTask;
 use crate::engine::core::{Effect, Input, InstanceStage};
+use crate::engine::process::instance::Report;
 use crate::model::StopSpec;
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
+use tokio::time::Instant;
 
 /// An instance that no journal knows is ended so.
 const UNKNOWN: SignedDuration = SignedDuration::from_secs(1);
+
+/// Instances from before that have not answered yet.
+#[derive(Debug)]
+pub(super) struct Adopting {
+    all: usize,
+    left: BTreeSet<String>,
+    since: Instant,
+}
 
 impl EngineTask {
     /// Adopts what the journal names, ends what it does not, and carries out what was not answered.
@@ -29,11 +39,15 @@ impl EngineTask {
             .instances()
             .map(|instance| (instance.id.clone(), !matches!(instance.stage, InstanceStage::BackingOff { .. })))
             .collect();
+        let mut adopted = BTreeSet::new();
         for (id, expected) in &known {
             if !ordered.contains(id.as_str()) && (*expected || recorded.contains(id)) {
                 self.room.adopt(id);
+                adopted.insert(id.clone());
             }
         }
+        self.adopting =
+            (!adopted.is_empty()).then(|| Adopting { all: adopted.len(), left: adopted, since: Instant::now() });
         for id in recorded.iter().filter(|id| !known.contains_key(*id) && !ordered.contains(id.as_str())) {
             tracing::warn!(instance = %id, "ending an instance that the journal does not know");
             self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN });
@@ -46,6 +60,18 @@ impl EngineTask {
         // Routes are sent when the proxy is connected.
         let about = |effect: &Effect| instance_of(effect).or_else(|| job_of(effect)).is_some();
         self.carry_out(pending.into_iter().filter(|numbered| about(&numbered.effect)).collect());
+    }
+
+    /// An instance that ran before has answered, or is known to be gone.
+    pub(super) fn answered(&mut self, report: &Report) {
+        let Report::Instance { id, .. } = report else { return };
+        let Some(adopting) = &mut self.adopting else { return };
+        adopting.left.remove(id);
+        if adopting.left.is_empty() {
+            let (all, took) = (adopting.all, adopting.since.elapsed());
+            tracing::info!(instances = all, milliseconds = took.as_millis(), "adopted what ran before");
+            self.adopting = None;
+        }
     }
 
     /// A route went to the proxy that the journal knows nothing of: the rollout is over, as after a

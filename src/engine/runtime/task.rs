@@ -7,6 +7,7 @@ use super::keep;
 use super::link::{self, LinkEvent, LinkOrder};
 use super::lock::Lock;
 use super::publish::Publisher;
+use super::takeover::Adopting;
 use super::windows::{Counters, PoolMetrics};
 use super::{Ask, EngineError, Settings, StagedRelease, Stop, clock};
 use crate::engine::core::{self, Input, InstanceStage, Outcome, State};
@@ -67,6 +68,8 @@ pub struct EngineTask {
     pub(super) tasks: JoinSet<()>,
     /// The proxy is connected.
     pub(super) up: bool,
+    /// Until every instance from before has answered.
+    pub(super) adopting: Option<Adopting>,
     /// The state in memory is newer than the journal's.
     pub(super) unsaved: bool,
     /// The rows may have changed since they were told.
@@ -274,6 +277,7 @@ impl EngineTask {
         let mut next = Some(first);
         while let Some(report) = next {
             self.room.heard(&report);
+            self.answered(&report);
             inputs.push(report.into());
             next = if inputs.len() < MAX_BATCH { self.reports.try_recv().ok() } else { None };
         }
