@@ -7,5 +7,7 @@ mod held;
 mod http;
 mod lease;
 mod rig;
+mod smuggling;
+mod sticky;
 mod tools;
 mod weights;

@@ -10,7 +10,7 @@ use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
 use crate::engine::process::identity;
 use crate::engine::process::wire::Listening;
-use crate::model::sanitize_line;
+use crate::model::{ArmRole, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -232,7 +232,7 @@ impl Control {
                 Some(Socket::open(&current.listener, route.listen, socket).map_err(failed)?)
             }
             None => {
-                let empty = Routing { arms: Vec::new(), leased: None };
+                let empty = Routing { arms: Vec::new(), sticky: None, leased: None };
                 let listener = Listener::new(&route.listener, empty, self.limits, self.tasks.clone());
                 let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
                 let socket = Socket::open(&listener, route.listen, socket).map_err(failed)?;
@@ -262,14 +262,18 @@ impl Control {
     }
 
     fn routing(&mut self, route: &Route, lease: Lease) -> Routing {
-        let arms = route.pools.iter().map(|wanted| {
+        let mut pools: Vec<_> = route.pools.iter().collect();
+        if route.sticky.is_some() {
+            pools.sort_by_key(|pool| pool.role != ArmRole::Candidate);
+        }
+        let arms = pools.iter().map(|wanted| {
             let (pool, endpoints) = self.registry.pool(&route.listener, &wanted.pool, &wanted.endpoints);
             Arm { pool, weight: wanted.weight.0, endpoints }
         });
         let arms = arms.collect();
         let fallback = route.fallback.as_ref();
-        let leased = fallback.and_then(|id| route.pools.iter().position(|pool| pool.pool == *id));
-        Routing { arms, leased: leased.map(|arm| (arm, lease)) }
+        let leased = fallback.and_then(|id| pools.iter().position(|pool| pool.pool == *id));
+        Routing { arms, sticky: route.sticky.clone(), leased: leased.map(|arm| (arm, lease)) }
     }
 
     async fn remove_route(&mut self, listener: &str) {

@@ -6,11 +6,13 @@
 //! whole; who answers is a `pool::Instance` with its own idle connections.
 
 mod body;
+mod budget;
 mod clock;
 mod control;
 mod counters;
 mod drain;
 mod forward;
+mod framing;
 mod headers;
 mod listener;
 mod pool;
@@ -19,6 +21,8 @@ mod session;
 mod sockets;
 mod state;
 mod stats;
+mod sticky;
+mod strict;
 mod tunnel;
 pub mod wire;
 
@@ -59,6 +63,9 @@ pub struct ProxyArgs {
     /// Connections from users for each listener; more wait in the kernel's queue.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections: usize,
+    /// Of those, for each address; more are closed at once.
+    #[arg(long, default_value_t = 2_048)]
+    pub max_connections_per_address: usize,
     /// Longest request or answer head in bytes; at least 8192.
     #[arg(long, default_value_t = 65_536)]
     pub max_head_bytes: usize,
@@ -85,6 +92,8 @@ pub struct Limits {
     pub announce: Duration,
     /// Users' connections for each listener.
     pub connections: usize,
+    /// Of those, for each address.
+    pub per_address: usize,
     /// Bytes of a head.
     pub head_bytes: usize,
 }
@@ -98,6 +107,7 @@ impl ProxyArgs {
             stall: Duration::from_millis(self.stall_timeout_ms),
             announce: Duration::from_millis(self.announce_ms),
             connections: self.max_connections.max(1),
+            per_address: self.max_connections_per_address.max(1),
             head_bytes: self.max_head_bytes.max(8192),
         }
     }

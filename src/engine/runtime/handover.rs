@@ -177,7 +177,7 @@ async fn clear(dir: &Path) -> io::Result<()> {
     if ShimClient::connect(dir).await.is_ok() {
         client::end(dir).await?;
     } else if let Some(status) = client::recorded(dir) {
-        status.process.is_some_and(|process| process.kill());
+        let _ended = status.process.is_some_and(|process| process.kill());
     }
     match tokio::fs::remove_dir_all(dir).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
