@@ -54,6 +54,9 @@ impl Own {
         let mut response = Response::new(Download::text(format!("{text}\n")));
         *response.status_mut() = status;
         response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
+        if let Own::Bad(_) = self {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     }

@@ -169,7 +169,10 @@ pub fn run(args: ProxyArgs) -> Result<(), ProxyError> {
 }
 
 fn start_log(args: &ProxyArgs) -> Result<(), ProxyError> {
-    let fmt = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
+    // A line that can't be written (its shim was killed, the disk is full) must not end the traffic, as
+    // the subscriber's own complaint on standard error would.
+    let fmt =
+        tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).log_internal_errors(false);
     // A subscriber that is already set (a test, an embedding program) stays: the log is its affair.
     let _already = match &args.log {
         None => fmt.with_writer(io::stderr).try_init(),
