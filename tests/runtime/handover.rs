@@ -67,9 +67,13 @@ async fn a_newer_program_replaces_server_and_proxy_and_no_request_is_lost() {
     rig.restart();
     rig.until("the link", |board| matches!(board.link(&"local".into()), flightdeck::model::LinkState::Live { .. }))
         .await;
-    assert_eq!(proxy(&dir), Some(second));
+    assert_eq!(proxy(&dir).as_ref(), Some(&second));
     let summary = summary(load).await;
     assert!(summary.failed.total() == 0 && summary.ok > 200 && summary.streams > 0, "{summary:#?}");
+    // Its shim starts it again as it would have started the first.
+    assert!(second.kill());
+    until("another process", || async { proxy(&dir).filter(|process| *process != second) }).await;
+    assert_eq!(rig.get().await.unwrap(), "1.0");
     rig.finish().await;
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// No request has this byte where it can stand here, so hyper answers 400 and closes.
-const REFUSAL: &[u8] = b"\0";
+/// What hyper reads in the place of what it must not: no request has a zero byte, so it answers 400 and
+/// closes. The end of a head comes with it, since hyper looks at a head that came in parts only then.
+const REFUSAL: &[u8] = b"\0\r\n\r\n";
 
 /// The connection.
 #[derive(Debug)]
@@ -17,20 +18,22 @@ pub struct Strict<S> {
     inner: S,
     user: Arc<User>,
     framing: Framing,
-    refused: bool,
+    /// What is left of the refusal, once there is one; then nothing more comes.
+    refusal: Option<&'static [u8]>,
 }
 
 impl<S> Strict<S> {
     /// No line of a head may be longer.
     pub fn new(inner: S, user: Arc<User>, longest: usize) -> Self {
-        Self { inner, user, framing: Framing::new(longest), refused: false }
+        Self { inner, user, framing: Framing::new(longest), refusal: None }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.refused {
+        if let Some(left) = &mut this.refusal {
+            put(left, buffer);
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
@@ -41,12 +44,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
         let read = buffer.filled().get(before..).unwrap_or_default();
         if let Err(bad) = this.framing.read(read) {
             tracing::debug!(why = bad.why, "a request is refused");
-            this.refused = true;
             buffer.set_filled(before + bad.at);
-            buffer.put_slice(REFUSAL); // there is room: what stood here is gone
+            put(this.refusal.insert(REFUSAL), buffer);
         }
         Poll::Ready(Ok(()))
     }
+}
+
+fn put(left: &mut &'static [u8], buffer: &mut ReadBuf<'_>) {
+    let (now, later) = left.split_at(left.len().min(buffer.remaining()));
+    buffer.put_slice(now);
+    *left = later;
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {

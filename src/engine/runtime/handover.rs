@@ -67,7 +67,7 @@ impl ProxyHome {
         all
     }
 
-    fn spec(&self, cwd: &Path) -> ShimSpec {
+    fn spec(&self) -> ShimSpec {
         let words = ["proxy", "--socket", SOCKET, "--state", STATE, "--lease-ms"];
         let mut args: Vec<String> = words.iter().map(ToString::to_string).collect();
         args.push(self.lease.as_millis().to_string());
@@ -78,14 +78,14 @@ impl ProxyHome {
             program: self.exe.clone(),
             args,
             env: BTreeMap::from([(SHIM_VARIABLE.to_owned(), SOCKET_FILE.to_owned())]),
-            cwd: cwd.to_owned(),
+            cwd: PathBuf::from("."), // the shim's own directory, whatever it is called by then
             log: LogLimits::default(),
             keep: true,
         }
     }
 
     async fn launch(&self, dir: &Path) -> io::Result<()> {
-        let status = client::launch(&self.exe, dir, &self.spec(dir), &BTreeMap::new()).await?;
+        let status = client::launch(&self.exe, dir, &self.spec(), &BTreeMap::new()).await?;
         status.failed.map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 }
