@@ -192,6 +192,7 @@ fn an_instance_that_breaks_request_after_request_is_left_out_but_never_the_last_
 
 #[test]
 fn an_outage_is_not_multiplied_by_retries() {
+    const REQUESTS: usize = 1_000;
     let mut proxy = Proxy::start();
     let rudes: Vec<_> = (0..4).map(|_| rude("")).collect();
     let listen = free_address();
@@ -201,7 +202,6 @@ fn an_outage_is_not_multiplied_by_retries() {
         .map(|(number, (address, _))| Endpoint { instance: format!("i{number}"), address: *address });
     proxy.route(&route(1, listen, vec![pool("stable", 100, endpoints.collect())]));
     let mut user = Client::connect(listen);
-    const REQUESTS: usize = 1_000;
     for _ in 0..REQUESTS {
         assert_eq!(user.get("/").status, 502);
     }

@@ -105,7 +105,9 @@ async fn a_proxy_that_is_killed_under_load_refuses_no_connection() {
         done.store(true, SeqCst);
         let ended: Vec<_> = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         killed.unwrap();
-        ended.into_iter().for_each(|ended| ended.unwrap());
+        for ended in ended {
+            ended.unwrap();
+        }
     });
     assert!(cut.load(SeqCst) <= THREADS * KILLS, "{cut:?} were cut, {THREADS} in flight at each of {KILLS} kills");
     end(&kept.dir).await.unwrap();

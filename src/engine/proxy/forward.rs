@@ -234,12 +234,11 @@ impl Exchange<'_> {
         let routing = self.listener.routing.load();
         match routing.choose(now_ms, self.place, self.preferred.as_deref(), &self.tried) {
             Choice::Instance(pool, instance) => {
-                match &mut self.flight {
-                    Some(flight) => flight.move_to(&pool, &instance),
-                    None => {
-                        let begun = Flight::begin(self.started, Arc::clone(&pool), Some(Arc::clone(&instance)));
-                        self.flight = Some(begun);
-                    }
+                if let Some(flight) = &mut self.flight {
+                    flight.move_to(&pool, &instance);
+                } else {
+                    let begun = Flight::begin(self.started, Arc::clone(&pool), Some(Arc::clone(&instance)));
+                    self.flight = Some(begun);
                 }
                 self.preferred = Some(pool);
                 Ok(instance)

@@ -116,7 +116,7 @@ impl Framing {
 
     fn whole(&mut self, line: &[u8]) -> Result<(), &'static str> {
         self.state = match self.state {
-            State::Start if line.is_empty() => State::Start,
+            State::Start | State::Trailers if line.is_empty() => State::Start,
             State::Start => {
                 self.said = Said { http_1_0: version(line)?, ..Said::default() };
                 State::Headers
@@ -136,7 +136,6 @@ impl Framing {
             },
             State::ChunkEnd if line.is_empty() => State::ChunkSize,
             State::ChunkEnd => return Err("a chunk is longer than it said"),
-            State::Trailers if line.is_empty() => State::Start,
             State::Trailers => match kind(field(line)?.0) {
                 Kind::Other => State::Trailers,
                 _ => return Err("a trailer speaks of the body's length"),

@@ -19,7 +19,7 @@ pub fn place(sticky: &Sticky, headers: &HeaderMap) -> Option<u32> {
 fn place_of(salt: &str, value: &[u8]) -> u32 {
     let hash = Sha256::new().chain_update(salt).chain_update([0]).chain_update(value).finalize();
     let first = hash.iter().take(8).fold(0_u64, |first, byte| first << 8 | u64::from(*byte));
-    u32::try_from(u128::from(first) * u128::from(Ppm::ALL.0) >> 64).unwrap_or(0)
+    u32::try_from((u128::from(first) * u128::from(Ppm::ALL.0)) >> 64).unwrap_or(0)
 }
 
 /// The first cookie of that name (RFC 6265, section 4.2.1).
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn a_place_never_changes_from_version_to_version() {
         // printf 'run-7\0alice' | sha256sum: the first 16 digits, times 1,000,000, by 2^64.
-        for (salt, value, expected) in [("run-7", "alice", 71281), ("run-8", "alice", 423752), ("", "", 430481)] {
+        for (salt, value, expected) in [("run-7", "alice", 71_281), ("run-8", "alice", 423_752), ("", "", 430_481)] {
             assert_eq!(place_of(salt, value.as_bytes()), expected, "{salt} {value}");
         }
     }
