@@ -160,8 +160,9 @@ class Bench:
         return got
 
     def closed(self, name):
-        process = self.start(name)
-        command = lambda seconds: pinned(0, "wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{process.port}/")
+        process = self.start(name, realtime=ROOT)
+        wrk = lambda seconds: ("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{process.port}/")
+        command = lambda seconds: pinned(0, *wrk(seconds), realtime=ROOT)
         subprocess.run(command(1), check=True, capture_output=True)
         before = process.cpu()
         out = subprocess.run(command(self.args.seconds), check=True, capture_output=True, text=True).stdout
@@ -207,7 +208,7 @@ class Bench:
     def run(self):
         args, result = self.args, {}
         if ROOT:
-            subprocess.run(["chrt", "-a", "-f", "-p", "5", str(self.nginx.child.pid)], check=True) if "open" in args.only else None
+            subprocess.run(["chrt", "-a", "-f", "-p", "5", str(self.nginx.child.pid)], check=True)
 
         def figures(pairs, key):
             median = lambda values: round(statistics.median(values), 3)
