@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 mod archive;
@@ -207,7 +208,6 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failu
         return Err(Failure::failed(format!("{} is not empty; nothing was restored", data.display()))
             .todo("give a new folder with --data, or move that one away"));
     }
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).map_err(failed("protect", &data))?;
     // Within the folder itself, so that what is whole moves up without being copied.
     let scratch = tempfile::Builder::new().prefix("restore-").tempdir_in(&data);

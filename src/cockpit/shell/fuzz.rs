@@ -277,8 +277,8 @@ impl Desk {
 
 #[test]
 fn no_bytes_send_a_command_that_was_not_confirmed() {
-    let (bytes, seed) = (told("FLIGHTDECK_FUZZ_BYTES", BYTES), told("FLIGHTDECK_FUZZ_SEED", 20_261_121));
-    let mut desk = Desk::new(seed);
+    let (bytes, start) = (told("FLIGHTDECK_FUZZ_BYTES", BYTES), told("FLIGHTDECK_FUZZ_SEED", 20_261_121));
+    let mut desk = Desk::new(start);
     let mut drawn = 0;
     while desk.seen.bytes < bytes {
         let some = desk.some_bytes();
@@ -288,8 +288,8 @@ fn no_bytes_send_a_command_that_was_not_confirmed() {
             desk.draw();
         }
     }
-    let seen = &desk.seen;
-    println!("seed {seed}: {seen:?}");
+    let Desk { seen, .. } = &desk;
+    println!("FLIGHTDECK_FUZZ_SEED={start}: {seen:?}");
     assert!(seen.pastes > 100 && seen.pasted_over_dialogs > 10, "{seen:?}");
     assert!(seen.paused > 0 && seen.dialogs > 10 && seen.confirmed > 5, "{seen:?}");
 }
