@@ -132,13 +132,10 @@ pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Windo
     }
 }
 
-/// Did it reach users? What succeeded did, whoever recorded it; of the rest a record may not tell.
+/// Did it reach users? What arrived did, whatever share its record names: that of a rollback is the
+/// share of what it left. Of the rest a record may not tell.
 fn reached_users(of: &Deployment) -> Option<bool> {
-    match (of.reached, of.outcome) {
-        (Some(share), _) => Some(share > Ppm::ZERO),
-        (None, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack) => Some(true),
-        (None, _) => None,
-    }
+    if arrived(of) { Some(true) } else { of.reached.map(|share| share > Ppm::ZERO) }
 }
 
 /// A deployment, and what it turned out to be.

@@ -99,7 +99,7 @@ pub enum Command {
     Diff(apply::DiffArgs),
     /// Start a rollout of a stored release.
     Deploy(deploy::DeployArgs),
-    /// Rehearse the way back: roll back and return, and say how long the way back took.
+    /// Rehearse the way back: roll back and return, both measured.
     Drill(drill::DrillArgs),
     /// Store, list and delete releases; or end a hold: `release H-3`.
     Release(release::ReleaseArgs),

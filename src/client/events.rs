@@ -3,7 +3,7 @@
 use super::sse::SseParser;
 use super::transfer::{LineStream, lines_of};
 use super::{Client, ClientError, url};
-use crate::model::Envelope;
+use crate::model::{Envelope, sanitize_json, sanitize_line};
 use futures::stream::{self, Stream, StreamExt as _};
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Follow {
             };
             match told {
                 Ok(None) => {}
-                Ok(Some(event)) => match serde_json::from_str::<Envelope>(&event.data) {
+                Ok(Some(event)) => match serde_json::from_str::<Envelope>(&sanitize_json(&event.data, sanitize_line)) {
                     Ok(envelope) => {
                         self.last = event.id;
                         self.wait = FIRST_WAIT;

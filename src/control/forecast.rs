@@ -6,8 +6,8 @@ use super::seen::Seen;
 use super::way_back;
 use crate::board::Board;
 use crate::model::{
-    Action, Actor, Approval, Forecast, Grade, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Subject, Verdict,
-    Version,
+    Action, Actor, Approval, Forecast, Grade, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
+    Subject, Verdict, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -328,6 +328,15 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forec
         None => format!("{service} in {environment}: {what} comes up, the first version there"),
     }];
     let mut warnings = Vec::new();
+    if let Some(rollout) = current.filter(|rollout| rollout.strategy == Strategy::Recreate) {
+        let measured = rollout.way_back.as_ref().filter(|way| way.path == RollbackPath::Recreate);
+        let how_long = match measured.and_then(|way| Some((way.estimate?, way.measured))) {
+            Some((down, measured)) => format!("about {}, as measured {measured} times", plan::length(down)),
+            None => "how long was never measured here".to_owned(),
+        };
+        let stable = plan::version(rollout.stable());
+        warnings.push(format!("nothing serves from the end of {stable} until {what} is ready: {how_long}"));
+    }
     if let Some(rollout) = current {
         if let Some(first) = rollout.steps.first() {
             lines.push(format!("begins with {}", plan::words(first)));

@@ -54,6 +54,9 @@ pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
     if rollout.phase.in_flight() {
         return rollout.stable().map(|arm| arm.version.clone());
     }
+    if let Some(way) = &rollout.way_back {
+        return Some(way.to.clone());
+    }
     if let Some(deployment) = seen.board.deployment(&rollout.run) {
         return deployment.from.clone();
     }

@@ -32,7 +32,7 @@ pub(super) fn drill(rollout: &Rollout) -> Forecast {
 /// Its steps in order, how long it takes, and whether that meets the objective.
 fn plan(way: &WayBack) -> Vec<String> {
     let steps = way.steps.iter().zip(1..).map(|(step, number)| format!("{number}. {step}"));
-    let takes = format!("takes {}", estimate(way));
+    let takes = format!("time: {}", estimate(way));
     let met = objective_words(way).filter(|_| !matches!(objective(way), Objective::Missed { .. }));
     steps.chain([takes]).chain(met).collect()
 }

@@ -44,5 +44,5 @@ pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Metric, MetricLimit, Migration,
     Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
-pub use text::{escape_hidden, has_hidden, sanitize, sanitize_line};
+pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

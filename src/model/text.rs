@@ -4,6 +4,9 @@
 //! characters make one name look like another. Both are replaced by a visible placeholder at
 //! ingest, and the finished screen buffer is swept once more.
 
+use serde_json::Value;
+use std::borrow::Cow;
+
 /// What stands where something was taken out.
 const PLACEHOLDER: char = '\u{fffd}';
 /// More combining marks than this on one character are dropped.
@@ -54,6 +57,30 @@ pub fn sanitize_line(text: &str) -> String {
     clean(text, |c| matches!(c, '\n' | '\t').then_some(' '))
 }
 
+/// JSON whose strings and names went through [`sanitize`] or [`sanitize_line`]: what another program sent is so
+/// before it becomes words. Unchanged where it is no JSON, and almost always since nothing in it is hidden.
+#[must_use]
+pub fn sanitize_json(json: &str, clean: fn(&str) -> String) -> Cow<'_, str> {
+    let escape = |pair: &[u8]| matches!(pair, [b'\\', b'u' | b'b' | b'f' | b'n' | b'r' | b't']);
+    let escapes = json.as_bytes().windows(2).any(escape);
+    if !escapes && !json.chars().any(|c| is_hidden(c) && !matches!(c, '\n' | '\r' | '\t')) {
+        return Cow::Borrowed(json);
+    }
+    match serde_json::from_str::<Value>(json) {
+        Ok(value) => Cow::Owned(sanitized(value, clean).to_string()),
+        Err(_) => Cow::Borrowed(json), // whoever reads it says why
+    }
+}
+
+fn sanitized(value: Value, clean: fn(&str) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(clean(&text)),
+        Value::Array(all) => all.into_iter().map(|value| sanitized(value, clean)).collect(),
+        Value::Object(all) => all.into_iter().map(|(name, value)| (clean(&name), sanitized(value, clean))).collect(),
+        other => other,
+    }
+}
+
 /// JSON, or a piece of it, with each character that can't be seen written as `\uXXXX`, which means the same;
 /// line feeds stay.
 #[must_use]
@@ -90,6 +117,21 @@ mod tests {
             assert_eq!(sanitize_line(given), line, "{given:?}");
         }
         assert_eq!(sanitize("a\tb\nc\r"), "a b\nc\u{fffd}");
+    }
+
+    #[test]
+    fn json_is_sanitised_in_its_strings_and_names_and_left_alone_where_nothing_is_hidden() {
+        for plain in [r#"{"a":"b\"c\"","n":1.5,"big":18446744073709551615}"#, "no JSON", "\"漢 ✓\""] {
+            assert!(matches!(sanitize_json(plain, sanitize), Cow::Borrowed(text) if text == plain), "{plain}");
+        }
+        for (given, clean) in [
+            (r#"["a\u001b[31m","\u009b","x\ty"]"#, "[\"a\u{fffd}[31m\",\"\u{fffd}\",\"x y\"]"),
+            ("{\"k\u{202e}\":{\"v\":\"\u{feff}\\n\"}}", "{\"k\u{fffd}\":{\"v\":\"\u{fffd}\\n\"}}"),
+            (r#"{"big":18446744073709551615,"t":"\r"}"#, "{\"big\":18446744073709551615,\"t\":\"\u{fffd}\"}"),
+        ] {
+            assert_eq!(sanitize_json(given, sanitize), clean);
+        }
+        assert_eq!(sanitize_json(r#"["a\nb"]"#, sanitize_line), r#"["a b"]"#);
     }
 
     #[test]

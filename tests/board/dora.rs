@@ -25,7 +25,8 @@ fn ended(hour: i64, from: &str, to: &str, kind: DeploymentKind, outcome: Deploym
         kind,
         digest: None,
         commit_at: None,
-        reached: Some(Ppm::ALL),
+        // A rollback's own record names no share.
+        reached: Some(if kind == Rollback { Ppm::ZERO } else { Ppm::ALL }),
         rollback: None,
         waited: SignedDuration::ZERO,
         manual_steps: 0,

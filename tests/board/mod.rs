@@ -237,3 +237,32 @@ fn a_snapshot_removes_what_it_does_not_tell_again() {
     assert!(apply(&mut board, Body::SnapshotEnd));
     assert!(board.rollout(&gone.run.target).is_none() && board.rollout(&kept.run.target).is_some());
 }
+
+#[test]
+fn a_way_back_meets_its_objective_by_the_longer_of_estimate_and_last_drill() {
+    use flightdeck::board::way_back::{Objective, estimate, objective};
+    let seconds = jiff::SignedDuration::from_secs;
+    let way = |took: Option<i64>, drilled: Option<i64>, rto: Option<i64>| WayBack {
+        path: RollbackPath::Start,
+        to: "1.0".into(),
+        steps: Vec::new(),
+        estimate: took.map(seconds),
+        measured: u32::from(took.is_some()),
+        cannot_undo: Vec::new(),
+        rto: rto.map(seconds),
+        drilled: drilled.map(|took| (at(0), seconds(took))),
+    };
+    let rto = seconds(30);
+    for (took, drilled, expected) in [
+        (None, None, Objective::Unknown(rto)),
+        (Some(30), None, Objective::Met(rto)),
+        (None, Some(12), Objective::Met(rto)),
+        (Some(31), Some(12), Objective::Missed { rto, by: seconds(31) }),
+        (Some(12), Some(45), Objective::Missed { rto, by: seconds(45) }),
+    ] {
+        assert_eq!(objective(&way(took, drilled, Some(30))), expected, "{took:?} {drilled:?}");
+    }
+    assert_eq!(objective(&way(Some(3), None, None)), Objective::Unset);
+    assert_eq!(estimate(&way(None, None, None)), "never measured: try `flightdeck drill`");
+    assert_eq!(estimate(&way(Some(75), Some(45), None)), "about 1 m 15 s (n 1); the last drill took 45 s");
+}

@@ -2,6 +2,7 @@
 
 mod commands;
 mod confirm;
+mod drill;
 mod output;
 mod reference;
 mod sources;

@@ -4,6 +4,7 @@ mod approvals;
 mod commands;
 mod confirmations;
 mod deck;
+mod history;
 mod keymap;
 mod order;
 mod pages;

@@ -350,6 +350,24 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
             Direction::Raises,
         ),
         (
+            // What a rollback returned to is good, though its outcome is called rolled back.
+            vec![
+                deployment("r-0", "1.8.0", "1.9.0", 3, Succeeded),
+                Deployment { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.5", "1.9.0", 5, RolledBack) },
+                deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded),
+            ],
+            Direction::Reduces,
+        ),
+        (
+            // What it left is not.
+            vec![
+                deployment("r-0", "1.8.0", "1.9.0", 3, Succeeded),
+                Deployment { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.0", "1.8.0", 5, RolledBack) },
+                deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded),
+            ],
+            Direction::Raises,
+        ),
+        (
             // It failed once and succeeded later.
             vec![
                 deployment("r-0", "1.8.0", "1.9.0", 3, Aborted),
@@ -450,6 +468,71 @@ fn a_forecast_says_what_comes_next_and_the_way_back() {
     let pause = prepared(&board([row(one.clone())]), Action::Pause, &run(&one));
     assert!(pause.forecast.lines[0].contains("step 2 of 5") && pause.forecast.lines[0].contains("25 %"));
     assert_eq!(pause.direction, Direction::Reduces);
+}
+
+/// A way back that was measured three times.
+fn planned(rto: i64) -> WayBack {
+    WayBack {
+        path: RollbackPath::Start,
+        to: "1.9.0".into(),
+        steps: vec!["1.9.0 is started: 3 instances".into(), "all traffic goes to it".into()],
+        estimate: Some(SignedDuration::from_secs(12)),
+        measured: 3,
+        cannot_undo: vec!["migrate drops a column".into()],
+        rto: Some(SignedDuration::from_secs(rto)),
+        drilled: None,
+    }
+}
+
+#[test]
+fn a_backend_s_own_plan_is_what_a_rollback_says() {
+    let mut one = rollout("checkout", "production");
+    one.phase = Phase::Healthy;
+    one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
+    one.way_back = Some(planned(30).into());
+    let forecast = prepared(&board([row(one.clone())]), Action::Rollback, &run(&one)).forecast;
+    assert_eq!(
+        forecast.lines,
+        [
+            "1.9.0 is started first; what serves now serves until it is ready",
+            "1. 1.9.0 is started: 3 instances",
+            "2. all traffic goes to it",
+            "time: about 12 s (n 3)",
+            "RTO 30 s: met",
+        ]
+    );
+    assert_eq!((forecast.takes, forecast.path), (Some(SignedDuration::from_secs(12)), Some(RollbackPath::Start)));
+    assert_eq!(forecast.warnings, ["not taken back: migrate drops a column"]);
+    // An objective that is missed is a warning, and so is a time without anything that serves.
+    one.way_back = Some(WayBack { path: RollbackPath::Recreate, ..planned(10) }.into());
+    let forecast = prepared(&board([row(one.clone())]), Action::Rollback, &run(&one)).forecast;
+    assert_eq!(forecast.warnings[1..], ["nothing serves until 1.9.0 is ready", "RTO 10 s: missed, it takes 12 s"]);
+    // In flight it is an abort first, whose own warnings stay.
+    let mut flying = rollout("checkout", "production");
+    flying.arms[0].replicas.ready = 1;
+    flying.way_back = Some(WayBack { estimate: None, measured: 0, ..planned(30) }.into());
+    let forecast = prepared(&board([row(flying.clone())]), Action::Rollback, &run(&flying)).forecast;
+    assert!(forecast.lines[0].starts_with("all traffic goes to 1.9.0"), "{forecast:?}");
+    assert!(forecast.lines.contains(&"time: never measured: try `flightdeck drill`".to_owned()), "{forecast:?}");
+    assert!(forecast.warnings[0].starts_with("stable 1 of 3 ready"), "{forecast:?}");
+}
+
+#[test]
+fn a_drill_is_for_environments_whose_users_can_bear_it() {
+    let drill = |environment: &str| {
+        let mut one = rollout("checkout", environment);
+        one.phase = Phase::Healthy;
+        one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
+        one.way_back = Some(planned(30).into());
+        one.offers = [Action::Drill].into_iter().collect();
+        prepared(&board([row(one.clone())]), Action::Drill, &run(&one))
+    };
+    let Decision::Refuse(refusal) = drill("production").decision else { panic!("drilled on customers") };
+    assert!(refusal.kind == Denied && refusal.why.starts_with("production is critical"), "{refusal}");
+    let staging = drill("staging");
+    assert_eq!(staging.decision, Decision::Allow { friction: Friction::Challenge("checkout drill 1.10.0".into()) });
+    assert!(staging.forecast.lines[0].starts_with("staging meets 1.9.0 for a while, then 1.10.0 again"));
+    assert!(staging.forecast.lines.contains(&"time: about 12 s (n 3)".to_owned()), "{:?}", staging.forecast);
 }
 
 #[test]

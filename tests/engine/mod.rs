@@ -1,5 +1,7 @@
 //! The core's rules by tables and by simulation.
 
+mod hooks;
 mod sim;
+mod strategies;
 mod tables;
 mod world;

@@ -13,11 +13,11 @@ fn at_ten() -> Story {
     story
 }
 
-fn parts(of: &[(&str, u32)]) -> Vec<(String, u32)> {
+pub fn parts(of: &[(&str, u32)]) -> Vec<(String, u32)> {
     of.iter().map(|(version, share)| ((*version).to_owned(), *share)).collect()
 }
 
-fn all_at(version: &str) -> Vec<(String, u32)> {
+pub fn all_at(version: &str) -> Vec<(String, u32)> {
     parts(&[(version, 100)])
 }
 

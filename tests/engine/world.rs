@@ -2,8 +2,8 @@
 //! tell a story with.
 
 use flightdeck::engine::core::{
-    Effect, Input, InstanceEvent, InstanceId, Numbered, Outcome, PoolWindow, Progress, Slot, SlotKey, State, project,
-    step,
+    Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress, Slot,
+    SlotKey, State, project, step,
 };
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::*;
@@ -130,6 +130,16 @@ pub struct Story {
     pub started: Vec<InstanceId>,
     /// Rollouts that ended, oldest first.
     pub ended: Vec<Deployment>,
+    /// How the next runs of a hook end; without an entry they succeed.
+    pub ends: BTreeMap<String, Vec<JobEnd>>,
+    /// Hooks that do not end before `end_hook`.
+    pub hanging: BTreeSet<String>,
+    /// What was run: hook, program and version.
+    pub ran: Vec<String>,
+    pub jobs: BTreeMap<String, JobId>,
+    /// The most instances of production that ran at once, and the fewest that served.
+    pub most: usize,
+    pub fewest: usize,
     commands: u64,
 }
 
@@ -145,6 +155,12 @@ impl Story {
             running: BTreeSet::new(),
             started: Vec::new(),
             ended: Vec::new(),
+            ends: BTreeMap::new(),
+            hanging: BTreeSet::new(),
+            ran: Vec::new(),
+            jobs: BTreeMap::new(),
+            most: 0,
+            fewest: usize::MAX,
             commands: 0,
         };
         story.apply(spec).unwrap();
@@ -171,6 +187,16 @@ impl Story {
 
     pub fn input(&mut self, input: &Input) -> Outcome {
         let outcome = step(&mut self.state, input, self.now);
+        let serving: BTreeSet<_> = self
+            .proxy
+            .get("shop@production")
+            .into_iter()
+            .flat_map(|route| &route.pools)
+            .filter(|pool| pool.weight > Ppm::ZERO)
+            .flat_map(|pool| pool.endpoints.iter().map(|endpoint| endpoint.instance.clone()))
+            .collect();
+        self.most = self.most.max(self.running.iter().filter(|id| id.starts_with("shop-production")).count());
+        self.fewest = self.fewest.min(serving.len());
         self.ended.extend(outcome.ended.iter().cloned());
         for effect in &outcome.effects {
             let held = match &effect.effect {
@@ -204,6 +230,9 @@ impl Story {
                 self.running.remove(instance);
                 self.event(&instance.clone(), InstanceEvent::Stopped);
             }
+            // As the proxy does: what is older than the route in force is not followed.
+            Effect::Route { route, .. }
+                if self.proxy.get(&route.listener).is_some_and(|of| of.version > route.version) => {}
             Effect::Route { slot, route, .. } => {
                 self.proxy.insert(route.listener.clone(), route.clone());
                 let preview = route.listener != slot.to_string();
@@ -213,8 +242,25 @@ impl Story {
                 self.proxy.remove(&if *preview { slot.preview_listener() } else { slot.to_string() });
                 self.input(&Input::RouteAcked { slot: slot.clone(), preview: *preview, version: *version });
             }
-            Effect::Run(_) | Effect::EndJob { .. } => {}
+            Effect::Run(launch) => {
+                self.ran.push(format!("{} {} {}", launch.hook, launch.run.join(" "), launch.version));
+                self.jobs.insert(launch.hook.clone(), launch.job.clone());
+                if !self.hanging.contains(&launch.hook) {
+                    let ends = self.ends.entry(launch.hook.clone()).or_default();
+                    let how = if ends.is_empty() { JobEnd::Exited(0) } else { ends.remove(0) };
+                    self.end_hook(&launch.hook, how);
+                }
+            }
+            Effect::EndJob { job } => {
+                self.input(&Input::Job { id: job.clone(), event: JobEvent::Gone });
+            }
         }
+    }
+
+    /// The newest run of a hook ends.
+    pub fn end_hook(&mut self, hook: &str, how: JobEnd) {
+        let id = self.jobs[hook].clone();
+        self.input(&Input::Job { id, event: JobEvent::Ended { how, output: vec!["its last line".to_owned()] } });
     }
 
     /// Carries out what was held back.

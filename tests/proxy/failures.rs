@@ -122,7 +122,97 @@ fn route_to(proxy: &mut Proxy, address: SocketAddr) -> SocketAddr {
 }
 
 #[test]
-fn a_request_that_was_sent_is_never_sent_again() {
+fn a_request_without_an_answer_goes_to_another_instance_only_if_it_may_be_asked_twice() {
+    let sample = Sample::quick("b", "1");
+    for (method, saved) in [("GET", true), ("DELETE", true), ("OPTIONS", true), ("POST", false), ("PATCH", false)] {
+        let mut proxy = Proxy::start();
+        let ((address, seen), listen) = (rude(""), free_address());
+        let rude = Endpoint { instance: "a".to_owned(), address };
+        proxy.route(&route(1, listen, vec![pool("stable", 100, vec![rude, sample.endpoint()])]));
+        let mut user = Client::connect(listen);
+        let statuses: Vec<u16> = (0..4)
+            .map(|_| {
+                user.write(&format!("{method} / HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n"));
+                user.answer().status
+            })
+            .collect();
+        let bad = statuses.iter().filter(|status| **status == 502).count();
+        let seen = seen.load(SeqCst);
+        assert!(seen >= 2, "{method}: {seen}");
+        assert_eq!(bad, if saved { 0 } else { seen }, "{method}: {statuses:?}");
+        let stats = proxy.pool("stable");
+        assert_eq!(stats.failures, seen as u64, "{method}: what failed counts where it failed");
+        assert_eq!(stats.requests, 4 + if saved { seen as u64 } else { 0 }, "{method}");
+    }
+}
+
+#[test]
+fn a_body_is_never_sent_twice() {
+    let sample = Sample::quick("b", "1");
+    let mut proxy = Proxy::start();
+    let ((address, seen), listen) = (rude(""), free_address());
+    let rude = Endpoint { instance: "a".to_owned(), address };
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![rude, sample.endpoint()])]));
+    let mut user = Client::connect(listen);
+    let put = |user: &mut Client| {
+        user.write("PUT / HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\n\r\nab");
+        user.answer().status
+    };
+    let mut statuses = [put(&mut user), put(&mut user)];
+    statuses.sort_unstable();
+    assert_eq!((statuses, seen.load(SeqCst)), ([200, 502], 1));
+}
+
+#[test]
+fn an_instance_that_breaks_request_after_request_is_left_out_but_never_the_last_one() {
+    let sample = Sample::quick("b", "1");
+    let mut proxy = Proxy::start();
+    let ((address, seen), listen) = (rude(""), free_address());
+    let rude = Endpoint { instance: "a".to_owned(), address };
+    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![rude.clone(), sample.endpoint()])]));
+    let mut user = Client::connect(listen);
+    let post = "POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n";
+    let mut ask = |times: usize| {
+        let mut bad = 0;
+        for _ in 0..times {
+            user.write(post);
+            bad += usize::from(user.answer().status == 502);
+        }
+        bad
+    };
+    assert_eq!(ask(10), 5, "every second one, until it is left out");
+    let before = seen.load(SeqCst);
+    wait_for("it to be tried again", || {
+        ask(1);
+        (seen.load(SeqCst) > before).then_some(())
+    });
+    proxy.route(&route(2, listen, vec![pool("stable", 100, vec![rude])]));
+    assert_eq!(ask(20), 20, "alone it is asked each time");
+}
+
+#[test]
+fn an_outage_is_not_multiplied_by_retries() {
+    let mut proxy = Proxy::start();
+    let rudes: Vec<_> = (0..4).map(|_| rude("")).collect();
+    let listen = free_address();
+    let endpoints = rudes
+        .iter()
+        .enumerate()
+        .map(|(number, (address, _))| Endpoint { instance: format!("i{number}"), address: *address });
+    proxy.route(&route(1, listen, vec![pool("stable", 100, endpoints.collect())]));
+    let mut user = Client::connect(listen);
+    const REQUESTS: usize = 1_000;
+    for _ in 0..REQUESTS {
+        assert_eq!(user.get("/").status, 502);
+    }
+    let seen: usize = rudes.iter().map(|(_, seen)| seen.load(SeqCst)).sum();
+    // A fifth, and ten a second for each ten seconds begun; each request may be tried twice.
+    assert!(seen > REQUESTS, "{seen}: none was tried again");
+    assert!(seen <= REQUESTS + REQUESTS / 5 + 300, "{seen} tries of {REQUESTS} requests");
+}
+
+#[test]
+fn a_request_to_a_single_instance_is_never_sent_again() {
     let mut proxy = Proxy::start();
     let (address, seen) = rude("");
     let listen = route_to(&mut proxy, address);

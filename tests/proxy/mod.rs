@@ -3,8 +3,11 @@
 mod control;
 mod counts;
 mod failures;
+mod held;
 mod http;
 mod lease;
 mod rig;
+mod smuggling;
+mod sticky;
 mod tools;
 mod weights;

@@ -163,7 +163,7 @@ fn each_cut_is_what_was_committed<T: PartialEq + std::fmt::Debug + Clone>(
     let mut turned = image.log[..last].to_vec();
     *turned.last_mut().unwrap() ^= 1;
     let dir = image.cut(&scratch, &turned);
-    prepare(&dir, last);
+    prepare(&dir, last - 1);
     assert_eq!(open(&dir), states[commits.len() - 1], "a turned bit");
     folded_half(image, &scratch, prepare, open, states.last().unwrap());
     states

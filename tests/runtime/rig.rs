@@ -231,6 +231,15 @@ steps = [{steps}]
         self.board = Board::default();
     }
 
+    /// Another program takes over the data.
+    pub async fn restart_as(&mut self, exe: &std::path::Path) {
+        self.die().await;
+        let settings = Settings { exe: exe.to_owned(), ..settings(&self.scratch, self.ports.clone(), self.lease) };
+        (self.engine, self.task) = spawn(settings);
+        self.updates = self.engine.watch();
+        self.board = Board::default();
+    }
+
     pub async fn get(&self) -> Result<String, reqwest::Error> {
         let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
         let answer = client.get(format!("http://127.0.0.1:{}/", self.listen)).send().await?.error_for_status()?;

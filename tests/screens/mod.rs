@@ -1,6 +1,7 @@
 //! Every page at every size: what a person sees, as text.
 
 mod canary;
+mod history;
 pub mod world;
 
 use canary::*;
@@ -167,6 +168,23 @@ fn rollout_that_another_replaced() {
         Hub::new(0, "local").upsert(&mut state, Entity::Rollout(std::sync::Arc::new(newer)));
         state
     });
+}
+
+#[test]
+fn history_of_what_has_ended() {
+    every_size("history", history::some);
+    every_size("history_second_row", after(history::some, "j"));
+    every_size("history_filtered_to_nothing", after(history::some, "/ z z z enter"));
+    every_size("history_sorted", after(history::some, "s s s"));
+    every_size("history_record", history::record);
+    every_size("history_stale", history::old);
+    every_size("history_empty", history::nothing);
+    every_size("history_loading", history::loading);
+}
+
+#[test]
+fn rollback_plan() {
+    every_size("rollout_plan", history::plan);
 }
 
 #[test]
@@ -437,7 +455,7 @@ fn hostile_names_never_reach_the_terminal() {
 #[test]
 fn every_size_can_be_drawn() {
     let mut state = live(120, 36);
-    for keys in ["", "enter", "esc 2", "esc 6", "?", "esc :", "esc 1 a"] {
+    for keys in ["", "enter", "esc 2", "esc 4", "esc 6", "?", "esc :", "esc 1 a"] {
         if !keys.is_empty() {
             press(&mut state, keys);
         }

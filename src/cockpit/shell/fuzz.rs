@@ -19,7 +19,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 /// How many bytes, where nothing else is said.
-const BYTES: u64 = 200_000;
+const BYTES: u64 = 50_000;
 /// A frame is drawn after so many events.
 const FRAME: u64 = 500;
 
@@ -291,5 +291,5 @@ fn no_bytes_send_a_command_that_was_not_confirmed() {
     let seen = &desk.seen;
     println!("seed {seed}: {seen:?}");
     assert!(seen.pastes > 100 && seen.pasted_over_dialogs > 10, "{seen:?}");
-    assert!(seen.paused > 10 && seen.dialogs > 100 && seen.confirmed > 10, "{seen:?}");
+    assert!(seen.paused > 0 && seen.dialogs > 10 && seen.confirmed > 5, "{seen:?}");
 }

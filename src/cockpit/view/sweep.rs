@@ -12,8 +12,8 @@ const PLACEHOLDER: &str = "\u{fffd}";
 pub(super) fn sweep(buf: &mut Buffer) {
     for cell in &mut buf.content {
         let symbol = cell.symbol();
-        // Nearly every cell is one printable ASCII character.
-        if matches!(symbol.as_bytes(), [b' '..=b'~']) || !has_hidden(symbol) {
+        // Nearly every cell is one printable character.
+        if matches!(symbol.as_bytes(), [b' '..=b'~']) || (symbol.chars().nth(1).is_none() && !has_hidden(symbol)) {
             continue;
         }
         // The terminal would move all that follows in the row where a cell became wider than it was.

@@ -72,6 +72,18 @@ fn to_deploy(
     Ok(ReleaseRef { version: version.clone(), digest: artifact.digest.clone() })
 }
 
+/// Does a version still have to serve for longer before another environment takes it? Then time matters
+/// even where nothing is in flight.
+#[must_use]
+pub fn soaking(state: &State) -> bool {
+    state.spec.environments.values().any(|of| {
+        of.promote_from.as_ref().is_some_and(|from| {
+            let slots = state.slots.values().filter(|slot| slot.key.environment == *from);
+            slots.filter_map(|slot| slot.served.last()).any(|(_, served)| *served < of.soak)
+        })
+    })
+}
+
 /// Where the environment takes only what succeeded elsewhere: did it, by its digest, for long enough?
 fn promoted(state: &State, key: &SlotKey, to: &ReleaseRef) -> Done {
     let Some(of) = state.spec.environments.get(&key.environment) else { return Ok(()) };

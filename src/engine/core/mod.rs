@@ -26,6 +26,7 @@ mod turn;
 mod types;
 
 pub use apply::diff;
+pub use deploy::soaking;
 pub use project::{detail, facts, project};
 pub use state::*;
 pub use step::{pending, step};

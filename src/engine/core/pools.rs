@@ -1,7 +1,7 @@
 //! Instances: what happens to them, how many there are, when they start again, when they end.
 
 use super::back::keep;
-use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, RunState, Slot, State};
+use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, RunState, Slot, State, count};
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
@@ -219,13 +219,14 @@ fn resize(state: &State, slot: &mut Slot) {
         let held = paused_restart && !exclusive;
         pool.desired = if held { pool.desired.clamp(replicas, replicas + 1) } else { shrunk.unwrap_or(full) };
     }
+    let most = run.map_or(replicas, |run| room_for(slot, run, replicas));
     let Some(pool) = slot.candidate.as_ref().and_then(|id| slot.pools.get_mut(id)) else { return };
     if exclusive && run.is_some_and(RunState::rolling_back) {
         pool.desired = 0;
     }
     let Some(run) = run.filter(|run| run.active() && run.pauses.none()) else { return };
     match run.progress {
-        Progress::Steps => pool.desired = pool.desired.max(run.needs(replicas)).min(replicas),
+        Progress::Steps => pool.desired = pool.desired.max(run.needs(replicas).min(most)).min(replicas),
         Progress::Promoting => pool.desired = replicas,
         _ => {}
     }
@@ -254,11 +255,25 @@ fn stable_size(slot: &Slot, run: &RunState, replicas: u32) -> Option<u32> {
     }
 }
 
+/// The candidate's instances that a batch has room for: what has still to end counts too.
+fn room_for(slot: &Slot, run: &RunState, replicas: u32) -> u32 {
+    let Some(Step::Batch { instances, unavailable }) = run.current_step() else { return replicas };
+    let before = run.steps.get(..run.step as usize).unwrap_or_default();
+    let surge = instances.saturating_sub(replaced(before)).saturating_sub(*unavailable);
+    let stable = slot.stable_pool().map_or(0, |pool| count(pool.instances.values()));
+    (replicas + surge).saturating_sub(stable)
+}
+
+/// Instances of the candidate after these steps.
+fn replaced(before: &[Step]) -> u32 {
+    let batch = |step: &Step| if let Step::Batch { instances, .. } = step { Some(*instances) } else { None };
+    before.iter().rev().find_map(batch).unwrap_or(0)
+}
+
 /// What is left of stable at a place among the batches.
 fn batch_size(slot: &Slot, run: &RunState, done: &[Step], replicas: u32) -> u32 {
-    let batch = |step: &Step| if let Step::Batch { instances, .. } = step { Some(*instances) } else { None };
     let (here, before) = done.split_last().map_or((None, done), |(here, before)| (Some(here), before));
-    let replaced = before.iter().rev().find_map(batch).unwrap_or(0);
+    let replaced = replaced(before);
     let gone = match here {
         Some(Step::Batch { instances, unavailable }) => {
             let there = run.weight == share_of(*instances, replicas) && slot.exposed() >= run.weight;

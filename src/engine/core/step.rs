@@ -109,7 +109,8 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
 fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touched {
     if *event == JobEvent::Gone {
         state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::EndJob { job } if job == id));
-        return Touched::None;
+        // A way back may wait for it.
+        return Touched::All;
     }
     let key = state.slots.values().find(|slot| jobs::knows(slot, id)).map(|slot| slot.key.clone());
     let Some(key) = key else {

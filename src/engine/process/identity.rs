@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// A process that can be told from every other one that had or will have its pid.
@@ -62,6 +64,19 @@ impl Identity {
     pub fn kill(&self) -> bool {
         self.open().is_some_and(|fd| pidfd_send_signal(&fd, Signal::KILL).is_ok())
     }
+}
+
+/// The path of this process's own program.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Which program that is: its file. Another build, and also a copy of the same, is another one. Empty
+/// if it can't be looked at.
+#[must_use]
+pub fn program(path: &Path) -> String {
+    fs::metadata(path).map_or_else(
+        |_| String::new(),
+        |file| format!("{:x}-{:x}-{:x}.{:x}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec()),
+    )
 }
 
 struct Stat {

@@ -14,6 +14,7 @@
 
 pub mod client;
 pub mod health;
+pub mod held;
 pub mod identity;
 pub mod instance;
 pub mod job;

@@ -1,12 +1,13 @@
 //! The shim: one small process for each instance, without a runtime and without a timer, asleep
 //! until something happens. It outlives the server; the instance never does without it knowing.
 
+use super::held::{self, Sockets};
 use super::identity::Identity;
 use super::log::Log;
 use super::mask::Mask;
 use super::wire::{
-    BEGUN_FILE, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE,
-    SPEC_FILE, STATE_FILE, ShimSpec, Status,
+    BEGUN_FILE, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response, SHIM_WIRE,
+    SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
 use crate::failpoint;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,7 +31,7 @@ const MAX_CONNECTIONS: usize = 16;
 const MAX_LINE: usize = 4096;
 /// First and longest pause before a kept process is started again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// A kept process that ran so long begins with the first pause again.
+/// A kept process that ran so long is started again at once.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// How a shim is started.
@@ -107,6 +108,8 @@ struct Connection {
     stream: UnixStream,
     line: Vec<u8>,
     watches: bool,
+    /// Came beside the line that is being read.
+    socket: Option<OwnedFd>,
 }
 
 /// A running process.
@@ -133,6 +136,8 @@ struct Shim {
     /// What the output must not show.
     mask: Mask,
     connections: Vec<Connection>,
+    /// What the kept process listens on, while it is away too.
+    sockets: Sockets,
     forgotten: bool,
     _lock: File,
 }
@@ -179,6 +184,7 @@ impl Shim {
             ended: None,
             failed: None,
             restarts: 0,
+            keeps: spec.keep,
         };
         let mut shim = Shim {
             spec,
@@ -188,11 +194,12 @@ impl Shim {
             running: None,
             stopping: false,
             respawn: None,
-            pause: PAUSES.0,
+            pause: Duration::ZERO,
             output: None,
             log,
             mask: Mask::default(),
             connections: Vec::new(),
+            sockets: Sockets::default(),
             forgotten: false,
             _lock: lock,
         };
@@ -268,7 +275,12 @@ impl Shim {
 
     fn plan_respawn(&mut self, ran: Duration) {
         if self.spec.keep && !self.stopping {
-            self.pause = if ran >= STEADY { PAUSES.0 } else { (self.pause * 2).min(PAUSES.1) };
+            // Users wait for it: the first time it comes back at once.
+            self.pause = match (ran >= STEADY, self.pause) {
+                (true, _) => Duration::ZERO,
+                (false, Duration::ZERO) => PAUSES.0,
+                (false, pause) => (pause * 2).min(PAUSES.1),
+            };
             self.respawn = Some(now() + self.pause);
         }
     }
@@ -291,7 +303,7 @@ impl Shim {
     fn changed(&mut self) -> Result<(), ShimError> {
         let saved = self.save();
         let response = Response::Status(self.status.clone());
-        self.connections.retain_mut(|connection| !connection.watches || send(&mut connection.stream, &response));
+        self.connections.retain(|connection| !connection.watches || send(&connection.stream, &response));
         if self.running.is_some() || self.status.ended.is_some() { Ok(()) } else { saved }
     }
 
@@ -378,7 +390,7 @@ impl Shim {
     fn accept(&mut self, listener: &UnixListener) {
         while let Ok((stream, _)) = listener.accept() {
             if self.connections.len() < MAX_CONNECTIONS && stream.set_nonblocking(true).is_ok() {
-                self.connections.push(Connection { stream, line: Vec::new(), watches: false });
+                self.connections.push(Connection { stream, line: Vec::new(), watches: false, socket: None });
             }
         }
     }
@@ -397,19 +409,28 @@ impl Shim {
     fn read_connection(&mut self, connection: &mut Connection) -> bool {
         let mut buffer = [0; 1024];
         loop {
-            match connection.stream.read(&mut buffer) {
-                Ok(0) => return false,
-                Ok(count) => connection.line.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            match held::receive(&connection.stream, &mut buffer) {
+                Ok((0, _)) => return false,
+                Ok((count, socket)) => {
+                    connection.line.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    connection.socket = socket.or(connection.socket.take());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
             while let Some(end) = connection.line.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = connection.line.drain(..=end).collect();
-                let response = match serde_json::from_slice(&line) {
-                    Ok(request) => self.answer(&request, &mut connection.watches),
-                    Err(error) => Response::Refused { why: format!("not a request: {error}") },
+                let sent = match serde_json::from_slice(&line) {
+                    Ok(Request::Lend(at)) => self.lend(&connection.stream, &at),
+                    Ok(request) => {
+                        let response = self.answer(request, connection);
+                        send(&connection.stream, &response)
+                    }
+                    Err(error) => {
+                        send(&connection.stream, &Response::Refused { why: format!("not a request: {error}") })
+                    }
                 };
-                if !send(&mut connection.stream, &response) {
+                if !sent {
                     return false;
                 }
             }
@@ -419,20 +440,19 @@ impl Shim {
         }
     }
 
-    fn answer(&mut self, request: &Request, watches: &mut bool) -> Response {
+    fn answer(&mut self, request: Request, connection: &mut Connection) -> Response {
         match request {
             Request::Status => Response::Status(self.status.clone()),
             Request::Watch => {
-                *watches = true;
+                connection.watches = true;
                 Response::Status(self.status.clone())
             }
-            Request::Signal { name } => match signal(name) {
+            Request::Signal { name } => match signal(&name) {
                 Some(signal) => self.signal(signal),
                 None => Response::Refused { why: format!("unknown signal {name:?}") },
             },
             Request::LetEnd => {
-                self.stopping = true;
-                self.respawn = None;
+                self.let_end();
                 Response::Done
             }
             Request::Kill => self.signal(Signal::KILL),
@@ -441,13 +461,36 @@ impl Shim {
                 self.forgotten = true;
                 Response::Done
             }
+            Request::Hold(_) if !self.spec.keep => Response::Refused { why: "this process is not kept".into() },
+            Request::Hold(at) => match self.sockets.hold(at, connection.socket.take()) {
+                Ok(()) => Response::Done,
+                Err(why) => Response::Refused { why: why.into() },
+            },
+            Request::LetGo(at) => {
+                self.sockets.let_go(&at);
+                Response::Done
+            }
+            Request::Held => Response::Held(self.sockets.list()),
+            Request::Lend(_) => Response::Refused { why: "no such socket is held".into() },
         }
+    }
+
+    fn lend(&self, stream: &UnixStream, at: &Listening) -> bool {
+        match (self.sockets.get(at), line(&Response::Done)) {
+            (Some(socket), Some(line)) => held::send(stream, &line, Some(socket)).is_ok(),
+            _ => send(stream, &Response::Refused { why: "no such socket is held".into() }),
+        }
+    }
+
+    fn let_end(&mut self) {
+        self.stopping = true;
+        self.status.keeps = false;
+        self.respawn = None;
     }
 
     /// The process is not reaped while `running` is there, so its number is its own.
     fn signal(&mut self, signal: Signal) -> Response {
-        self.stopping = true;
-        self.respawn = None;
+        self.let_end();
         let Some(running) = &self.running else { return Response::Done };
         let group = kill_process_group(running.pid, signal);
         // In case that it left its group.
@@ -467,11 +510,15 @@ struct Ready {
     connections: Vec<bool>,
 }
 
-fn send(stream: &mut UnixStream, response: &Response) -> bool {
-    let Ok(mut line) = serde_json::to_vec(response) else { return false };
+fn line(response: &Response) -> Option<Vec<u8>> {
+    let mut line = serde_json::to_vec(response).ok()?;
     line.push(b'\n');
+    Some(line)
+}
+
+fn send(mut stream: &UnixStream, response: &Response) -> bool {
     // A client that does not read is dropped rather than waited for.
-    stream.write_all(&line).is_ok()
+    line(response).is_some_and(|line| stream.write_all(&line).is_ok())
 }
 
 /// The signals that a configuration can name.

@@ -4,6 +4,7 @@ use super::{Identity, LogLimits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Version of the words between server and shim, and of `spec.json` and `state.json`.
@@ -89,6 +90,9 @@ pub struct Status {
     pub failed: Option<String>,
     /// How often the shim started it again.
     pub restarts: u32,
+    /// It is started again when it ends.
+    #[serde(default)]
+    pub keeps: bool,
 }
 
 impl Status {
@@ -97,6 +101,15 @@ impl Status {
     pub fn runs(&self) -> bool {
         self.process.is_some() && self.ended.is_none()
     }
+}
+
+/// A listening socket by its listener and address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Listening {
+    /// `service@environment`.
+    pub listener: String,
+    /// Where.
+    pub address: SocketAddr,
 }
 
 /// What a shim is asked; one JSON line each.
@@ -118,6 +131,15 @@ pub enum Request {
     Kill,
     /// The status is known: end. Refused while the instance runs.
     Forget,
+    /// Keep the socket that comes with this line, so that its queue outlives the kept process. Only
+    /// for what is kept; takes the place of one that is held for the same.
+    Hold(Listening),
+    /// A duplicate of a held socket, sent with `Done`.
+    Lend(Listening),
+    /// Close a held socket. Nothing is held: done too.
+    LetGo(Listening),
+    /// Which sockets are held?
+    Held,
 }
 
 /// What a shim answers; one JSON line each.
@@ -128,6 +150,8 @@ pub enum Response {
     Status(Status),
     /// Done.
     Done,
+    /// What is held.
+    Held(Vec<Listening>),
     /// Not done.
     Refused {
         /// A sentence.

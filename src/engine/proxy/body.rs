@@ -8,7 +8,9 @@ use hyper::client::conn::http1::SendRequest;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
 
 /// How far a request's body has come.
 #[derive(Debug, Default)]
@@ -19,49 +21,82 @@ pub struct Progress {
     pub complete: AtomicBool,
     /// The user's side broke: what follows is not the instance's fault.
     pub broken: AtomicBool,
+    /// The user stopped sending; nor is this.
+    pub stalled: AtomicBool,
+}
+
+/// Why a request's body does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The user's side broke.
+    #[error("the user's side broke")]
+    Broken(#[source] hyper::Error),
+    /// Nothing came for too long.
+    #[error("the user stopped sending")]
+    Stalled,
 }
 
 /// A request's body on its way to an instance.
 #[derive(Debug)]
-pub struct Upload {
+pub struct Upload(Option<Watched>);
+
+#[derive(Debug)]
+struct Watched {
     inner: Incoming,
-    progress: Option<Arc<Progress>>,
+    progress: Arc<Progress>,
+    stall: Duration,
+    /// Runs while nothing comes.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Upload {
     /// Watches a body; a request without one has no progress.
-    pub fn new(inner: Incoming) -> (Self, Option<Arc<Progress>>) {
-        let progress = (!inner.is_end_stream()).then(Arc::<Progress>::default);
-        (Self { inner, progress: progress.clone() }, progress)
+    pub fn new(inner: Incoming, stall: Duration) -> (Self, Option<Arc<Progress>>) {
+        if inner.is_end_stream() {
+            return (Self::none(), None);
+        }
+        let progress = Arc::<Progress>::default();
+        (Self(Some(Watched { inner, progress: Arc::clone(&progress), stall, waiting: None })), Some(progress))
+    }
+
+    /// Of a request without one.
+    pub fn none() -> Self {
+        Self(None)
     }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.inner).poll_frame(cx);
-        if let (Some(progress), Poll::Ready(frame)) = (&this.progress, &polled) {
-            match frame {
-                Some(Ok(_)) => {
-                    progress.frames.fetch_add(1, Relaxed);
-                    progress.complete.store(this.inner.is_end_stream(), Relaxed);
-                }
-                Some(Err(_)) => progress.broken.store(true, Relaxed),
-                None => progress.complete.store(true, Relaxed),
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Some(Watched { inner, progress, stall, waiting }) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(cx) else {
+            let timer = waiting.get_or_insert_with(|| Box::pin(sleep(*stall)));
+            ready!(timer.as_mut().poll(cx));
+            progress.stalled.store(true, Relaxed);
+            return Poll::Ready(Some(Err(UploadError::Stalled)));
+        };
+        *waiting = None;
+        match &frame {
+            Some(Ok(_)) => {
+                progress.frames.fetch_add(1, Relaxed);
+                progress.complete.store(inner.is_end_stream(), Relaxed);
             }
+            Some(Err(_)) => progress.broken.store(true, Relaxed),
+            None => progress.complete.store(true, Relaxed),
         }
-        polled
+        Poll::Ready(frame.map(|frame| frame.map_err(UploadError::Broken)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.as_ref().is_none_or(|watched| watched.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |watched| watched.inner.size_hint())
     }
 }
 
@@ -86,12 +121,19 @@ impl Download {
 pub struct Relay {
     inner: Incoming,
     open: Option<(Flight, SendRequest<Upload>, Arc<Instance>)>,
+    upload: Option<Arc<Progress>>,
 }
 
 impl Relay {
     /// Watches an answer to its last byte; then the connection is idle again.
-    pub fn new(inner: Incoming, flight: Flight, sender: SendRequest<Upload>, instance: Arc<Instance>) -> Self {
-        let mut relay = Self { inner, open: Some((flight, sender, instance)) };
+    pub fn new(
+        inner: Incoming,
+        flight: Flight,
+        sender: SendRequest<Upload>,
+        instance: Arc<Instance>,
+        upload: Option<Arc<Progress>>,
+    ) -> Self {
+        let mut relay = Self { inner, open: Some((flight, sender, instance)), upload };
         if relay.inner.is_end_stream() {
             relay.complete();
         }
@@ -101,7 +143,19 @@ impl Relay {
     fn complete(&mut self) {
         if let Some((flight, sender, instance)) = self.open.take() {
             flight.answered();
+            instance.answered();
             instance.put_idle(sender, clock::now_ms());
+        }
+    }
+
+    /// A user who breaks off sending also ends the answer; that is no fault of the instance.
+    fn broke(&mut self) {
+        let left = |upload: &Progress| upload.broken.load(Relaxed) || upload.stalled.load(Relaxed);
+        if let Some((flight, _, instance)) = self.open.take()
+            && !self.upload.as_deref().is_some_and(left)
+        {
+            flight.failed();
+            instance.broke(clock::now_ms());
         }
     }
 }
@@ -117,11 +171,7 @@ impl Body for Download {
                 let polled = Pin::new(&mut relay.inner).poll_frame(cx);
                 match &polled {
                     Poll::Pending => {}
-                    Poll::Ready(Some(Err(_))) => {
-                        if let Some((flight, _, _)) = relay.open.take() {
-                            flight.failed();
-                        }
-                    }
+                    Poll::Ready(Some(Err(_))) => relay.broke(),
                     Poll::Ready(Some(Ok(_))) if !relay.inner.is_end_stream() => {}
                     Poll::Ready(_) => relay.complete(),
                 }

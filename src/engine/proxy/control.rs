@@ -3,12 +3,15 @@
 use super::listener::{Listener, Socket};
 use super::route::{Arm, Lease, Routing, check};
 use super::session::{self, Answer, Event};
+use super::sockets::Sockets;
 use super::state::Saved;
 use super::stats::Registry;
 use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
+use crate::engine::process::identity;
+use crate::engine::process::wire::Listening;
 use crate::failpoint;
-use crate::model::sanitize_line;
+use crate::model::{ArmRole, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +28,8 @@ use tokio_util::task::TaskTracker;
 /// Control connections at a time.
 const MAX_SESSIONS: usize = 64;
 /// A socket that the process before still holds is tried again so often.
-const REBIND_TRIES: u32 = 40;
-const REBIND_PAUSE: Duration = Duration::from_millis(50);
+const REBIND_TRIES: u32 = 300;
+const REBIND_PAUSE: Duration = Duration::from_millis(10);
 
 /// One listener in force.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ struct Control {
     limits: Limits,
     lease_ms: u64,
     state: PathBuf,
+    sockets: Sockets,
     tasks: TaskTracker,
     registry: Registry,
     in_force: BTreeMap<String, InForce>,
@@ -72,6 +76,7 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
         limits: args.limits(),
         lease_ms: args.lease_ms,
         state: args.state.clone(),
+        sockets: Sockets::new(args.shim.as_deref(), args.limits().stall),
         tasks: TaskTracker::new(),
         registry: Registry::default(),
         in_force: BTreeMap::new(),
@@ -193,6 +198,7 @@ impl Control {
         Response::Hello {
             wire: PROXY_WIRE,
             pid: std::process::id(),
+            program: identity::program(Path::new(identity::OWN_PROGRAM)),
             routes: self.in_force.values().map(|f| (f.route.listener.clone(), f.route.version)).collect(),
             lapsed: self.lapsed(),
         }
@@ -222,11 +228,15 @@ impl Control {
         // What can fail comes first.
         let bound = match self.in_force.get(&route.listener) {
             Some(current) if current.socket.address == route.listen => None,
-            Some(current) => Some(Socket::open(&current.listener, route.listen).map_err(failed)?),
+            Some(current) => {
+                let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
+                Some(Socket::open(&current.listener, route.listen, socket).map_err(failed)?)
+            }
             None => {
-                let empty = Routing { arms: Vec::new(), leased: None };
+                let empty = Routing { arms: Vec::new(), sticky: None, leased: None };
                 let listener = Listener::new(&route.listener, empty, self.limits, self.tasks.clone());
-                let socket = Socket::open(&listener, route.listen).map_err(failed)?;
+                let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
+                let socket = Socket::open(&listener, route.listen, socket).map_err(failed)?;
                 let name = route.listener.clone();
                 self.in_force.insert(name, InForce { route: route.clone(), listener, socket });
                 None
@@ -247,25 +257,31 @@ impl Control {
         }
         self.registry.prune(clock::now_ms());
         if let Some((socket, listener)) = left {
+            self.sockets.let_go(Listening { listener: listener.name.clone(), address: socket.address }).await;
             socket.close(&listener).await;
         }
         Ok(())
     }
 
     fn routing(&mut self, route: &Route, lease: Lease) -> Routing {
-        let arms = route.pools.iter().map(|wanted| {
+        let mut pools: Vec<_> = route.pools.iter().collect();
+        if route.sticky.is_some() {
+            pools.sort_by_key(|pool| pool.role != ArmRole::Candidate);
+        }
+        let arms = pools.iter().map(|wanted| {
             let (pool, endpoints) = self.registry.pool(&route.listener, &wanted.pool, &wanted.endpoints);
             Arm { pool, weight: wanted.weight.0, endpoints }
         });
         let arms = arms.collect();
         let fallback = route.fallback.as_ref();
-        let leased = fallback.and_then(|id| route.pools.iter().position(|pool| pool.pool == *id));
-        Routing { arms, leased: leased.map(|arm| (arm, lease)) }
+        let leased = fallback.and_then(|id| pools.iter().position(|pool| pool.pool == *id));
+        Routing { arms, sticky: route.sticky.clone(), leased: leased.map(|arm| (arm, lease)) }
     }
 
     async fn remove_route(&mut self, listener: &str) {
         if let Some(InForce { listener: shared, socket, .. }) = self.in_force.remove(listener) {
             tracing::info!(listener, "the listener closes");
+            self.sockets.let_go(Listening { listener: listener.to_owned(), address: socket.address }).await;
             socket.close(&shared).await;
             self.registry.keep_only(listener, &[], clock::now_ms());
             self.save().await;
@@ -391,6 +407,7 @@ impl Control {
             }
         }
         self.saved_lapses = self.lapses(clock::now_ms());
+        self.sockets.keep_only(self.in_force.values().map(|f| listening(&f.route)).collect()).await;
     }
 
     /// Finishes what is in flight, up to the bound.
@@ -407,6 +424,10 @@ impl Control {
         }
         self.drains.shutdown().await;
     }
+}
+
+fn listening(route: &Route) -> Listening {
+    Listening { listener: route.listener.clone(), address: route.listen }
 }
 
 fn refusal(address: SocketAddr, error: &io::Error) -> String {

@@ -3,16 +3,17 @@
 use super::body::{Download, Progress, Relay, Upload};
 use super::counters::Flight;
 use super::listener::{Listener, User};
-use super::pool::Instance;
+use super::pool::{Instance, Pool};
 use super::route::Choice;
 use super::{Limits, clock, headers, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 const REASON: HeaderName = HeaderName::from_static("x-flightdeck-proxy");
 
@@ -53,6 +54,9 @@ impl Own {
         let mut response = Response::new(Download::text(format!("{text}\n")));
         *response.status_mut() = status;
         response.headers_mut().insert(REASON, HeaderValue::from_static(reason));
+        if let Own::Bad(_) = self {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         response
     }
@@ -76,15 +80,20 @@ struct Outgoing {
     progress: Option<Arc<Progress>>,
     /// The user's half of a tunnel, should the instance agree to one.
     upgrade: Option<OnUpgrade>,
+    /// Where in the route's shares it is.
+    place: u32,
+    /// May be asked twice.
+    idempotent: bool,
 }
 
-fn prepare(user: &HeaderValue, mut request: Request<Incoming>) -> Result<Outgoing, Own> {
+fn prepare(listener: &Listener, user: &HeaderValue, mut request: Request<Incoming>) -> Result<Outgoing, Own> {
     if request.method() == Method::CONNECT {
         return Err(Own::Bad("CONNECT is not served here"));
     }
     if let Some(why) = headers::bad_host(request.version(), request.headers()) {
         return Err(Own::Bad(why));
     }
+    let place = listener.routing.load().place(request.headers(), fastrand::u32(..1_000_000));
     let protocol = headers::upgrade(request.headers());
     let upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
@@ -99,16 +108,50 @@ fn prepare(user: &HeaderValue, mut request: Request<Incoming>) -> Result<Outgoin
     if let Some(protocol) = protocol {
         headers::set_upgrade(&mut parts.headers, protocol);
     }
-    parts.uri = headers::origin_form(&parts.uri);
+    if let Some(origin) = headers::origin_form(&parts.uri) {
+        parts.uri = origin;
+    }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let (body, progress) = Upload::new(body);
-    Ok(Outgoing { request: Request::from_parts(parts, body), progress, upgrade })
+    let (body, progress) = Upload::new(body, listener.limits.stall);
+    let idempotent = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
+    Ok(Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent })
+}
+
+/// The same request again, for when it is lost on its way.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::none());
+    copy.method_mut().clone_from(request.method());
+    copy.uri_mut().clone_from(request.uri());
+    copy.headers_mut().clone_from(request.headers());
+    copy
 }
 
 fn request_id() -> HeaderValue {
-    let id = format!("{:032x}", fastrand::u128(..));
-    HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    // Digit by digit: formatting a number of 128 bits takes far longer.
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut left = fastrand::u128(..);
+    let id: [u8; 32] = std::array::from_fn(|_| {
+        let digit = DIGITS.get((left & 15) as usize).copied().unwrap_or(b'0');
+        left >>= 4;
+        digit
+    });
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// One request under way.
+struct Exchange<'l> {
+    listener: &'l Arc<Listener>,
+    started: Instant,
+    place: u32,
+    /// Counts where the request is.
+    flight: Option<Flight>,
+    /// The pool of the try before.
+    preferred: Option<Arc<Pool>>,
+    /// Instances that are not to be tried again.
+    tried: Vec<Arc<Instance>>,
+    /// What the user is told when nobody is left.
+    why: Own,
 }
 
 async fn exchange(
@@ -117,73 +160,117 @@ async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Own> {
     let started = clock::instant();
-    let Outgoing { mut request, progress, upgrade } = prepare(&user.address, request)?;
-    let mut flight: Option<Flight> = None;
-    let mut tried: Vec<Arc<Instance>> = Vec::new();
-    let mut preferred = None;
+    listener.budget.request(clock::now_ms());
+    let Outgoing { mut request, progress, upgrade, place, idempotent } = prepare(listener, &user.address, request)?;
+    let mut again = (idempotent && listener.routing.load().spare()).then(|| copy(&request));
+    let (flight, preferred, tried) = (None, None, Vec::new());
+    let mut this = Exchange { listener, started, place, flight, preferred, tried, why: Own::Connect };
     loop {
-        let now = clock::now_ms();
-        // Read anew for each try, so that no choice follows a route that was replaced.
-        let choice = listener.routing.load().choose(now, fastrand::u32(..1_000_000), preferred.as_deref(), &tried);
-        let (pool, instance) = match choice {
-            Choice::Instance(pool, instance) => (pool, instance),
-            Choice::Nobody(pool) => {
-                flight.unwrap_or_else(|| Flight::begin(started, pool, None)).failed();
-                return Err(Own::NoInstance);
-            }
-            Choice::Exhausted => {
-                if let Some(flight) = flight {
-                    flight.failed();
-                }
-                return Err(Own::Connect);
-            }
-        };
-        let mut current = match flight.take() {
-            None => Flight::begin(started, Arc::clone(&pool), Some(Arc::clone(&instance))),
-            Some(mut flight) => {
-                flight.move_to(&pool, &instance);
-                flight
-            }
-        };
-        preferred = Some(pool);
-        let (mut sender, reused) = match instance.take_idle(now) {
-            Some(sender) => (sender, true),
-            None => {
-                match instance.connect(&listener.tasks, listener.limits.connect, listener.limits.head_bytes).await {
-                    Ok(sender) => (sender, false),
-                    Err(error) => {
-                        tracing::debug!(instance = instance.id, %error, "connecting failed");
-                        instance.connect_failed(clock::now_ms());
-                        tried.push(instance);
-                        flight = Some(current);
-                        continue;
-                    }
-                }
-            }
-        };
+        let (instance, mut sender, reused) = this.connection().await?;
         match send(&mut sender, request, progress.as_deref(), &listener.limits).await {
             Ok(response) => {
-                current.error = response.status().is_server_error();
-                let upgrade = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
-                return receive(listener, response, upgrade, current, sender, instance);
+                let Some(mut flight) = this.flight else { return Err(Own::Reset) };
+                flight.error = response.status().is_server_error();
+                let user_side = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
+                return receive(listener, response, user_side, (flight, sender, instance), progress);
             }
+            // It never left: any method, with its body untouched, may go elsewhere. A connection that was
+            // idle says nothing about its instance.
             Err(Unsent::Again(unsent)) => {
-                // It never left: any method, with its body untouched, may go elsewhere. A connection
-                // that was idle says nothing about its instance.
                 request = *unsent;
-                flight = Some(current);
                 if !reused {
-                    tried.push(instance);
+                    this.elsewhere(instance, Own::Reset)?;
                 }
             }
             Err(Unsent::Lost(own)) => {
-                match own {
-                    Own::UserLeft | Own::UserStalled => drop(current),
-                    _ => current.failed(),
+                if matches!(own, Own::UserLeft | Own::UserStalled) {
+                    return Err(own);
                 }
-                return Err(own);
+                // A connection that was idle may have been closing already.
+                let stale = reused && own == Own::Reset;
+                let copy = again.take_if(|_| own == Own::Reset);
+                if !stale || copy.is_none() {
+                    // The failure stays where it was; a further try counts for itself.
+                    this.flight.take().into_iter().for_each(Flight::failed);
+                }
+                if !stale {
+                    instance.broke(clock::now_ms());
+                }
+                request = copy.ok_or(own)?;
+                if stale {
+                    this.budgeted(own)?;
+                } else {
+                    this.elsewhere(instance, own)?;
+                }
             }
         }
+    }
+}
+
+impl Exchange<'_> {
+    /// A connection to whoever is chosen, and whether it was used before.
+    async fn connection(&mut self) -> Result<(Arc<Instance>, SendRequest<Upload>, bool), Own> {
+        let Listener { limits, tasks, .. } = &**self.listener;
+        loop {
+            let now = clock::now_ms();
+            let instance = self.choose(now)?;
+            if let Some(sender) = instance.take_idle(now) {
+                return Ok((instance, sender, true));
+            }
+            match instance.connect(tasks, limits.connect, limits.head_bytes).await {
+                Ok(sender) => return Ok((instance, sender, false)),
+                Err(error) => {
+                    tracing::debug!(instance = instance.id, %error, "connecting failed");
+                    instance.connect_failed(clock::now_ms());
+                    self.elsewhere(instance, Own::Connect)?;
+                }
+            }
+        }
+    }
+
+    /// Whom to try now; the request counts there from here on.
+    fn choose(&mut self, now_ms: u64) -> Result<Arc<Instance>, Own> {
+        // Read anew for each try, so that no choice follows a route that was replaced.
+        let routing = self.listener.routing.load();
+        match routing.choose(now_ms, self.place, self.preferred.as_deref(), &self.tried) {
+            Choice::Instance(pool, instance) => {
+                match &mut self.flight {
+                    Some(flight) => flight.move_to(&pool, &instance),
+                    None => {
+                        let begun = Flight::begin(self.started, Arc::clone(&pool), Some(Arc::clone(&instance)));
+                        self.flight = Some(begun);
+                    }
+                }
+                self.preferred = Some(pool);
+                Ok(instance)
+            }
+            Choice::Nobody(pool) => {
+                self.flight.take().unwrap_or_else(|| Flight::begin(self.started, pool, None)).failed();
+                Err(Own::NoInstance)
+            }
+            Choice::Exhausted => Err(self.give_up(self.why)),
+        }
+    }
+
+    /// Not this one again; an error when nothing more may be tried.
+    fn elsewhere(&mut self, instance: Arc<Instance>, why: Own) -> Result<(), Own> {
+        self.tried.push(instance);
+        self.why = why;
+        // Nobody else is there: that needs no budget, and the choice says so.
+        if self.listener.routing.load().spare() { self.budgeted(why) } else { Ok(()) }
+    }
+
+    fn budgeted(&mut self, why: Own) -> Result<(), Own> {
+        if self.listener.budget.retry(clock::now_ms()) {
+            return Ok(());
+        }
+        tracing::debug!(listener = self.listener.name, "too much was tried again lately");
+        Err(self.give_up(why))
+    }
+
+    fn give_up(&mut self, why: Own) -> Own {
+        self.flight.take().into_iter().for_each(Flight::failed);
+        why
     }
 }
 
@@ -209,6 +296,7 @@ async fn send(
             Ok(Err(mut error)) => {
                 return Err(match error.take_message() {
                     Some(request) => Unsent::Again(Box::new(request)),
+                    None if progress.is_some_and(|p| p.stalled.load(Relaxed)) => Unsent::Lost(Own::UserStalled),
                     None if progress.is_some_and(|p| p.broken.load(Relaxed)) => Unsent::Lost(Own::UserLeft),
                     None => {
                         tracing::debug!(error = %error.error(), "an exchange broke");
@@ -237,9 +325,8 @@ fn receive(
     listener: &Arc<Listener>,
     mut response: Response<Incoming>,
     upgrade: Option<(OnUpgrade, Arc<User>)>,
-    flight: Flight,
-    sender: SendRequest<Upload>,
-    instance: Arc<Instance>,
+    (flight, sender, instance): (Flight, SendRequest<Upload>, Arc<Instance>),
+    upload: Option<Arc<Progress>>,
 ) -> Result<Response<Download>, Own> {
     *response.version_mut() = Version::HTTP_11;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -248,11 +335,16 @@ fn receive(
             return Err(Own::Reset);
         };
         let instance_side = hyper::upgrade::on(&mut response);
+        user.begin_tunnel();
+        instance.answered();
         listener.tasks.spawn(tunnel::run(user_side, instance_side, flight, user));
         headers::strip_hop_by_hop(response.headers_mut());
         headers::set_upgrade(response.headers_mut(), protocol);
         return Ok(response.map(|_| Download::Text(None)));
     }
+    if response.headers().contains_key(TRANSFER_ENCODING) {
+        response.headers_mut().remove(CONTENT_LENGTH); // chunks won over it
+    }
     headers::strip_hop_by_hop(response.headers_mut());
-    Ok(response.map(|body| Download::Instance(Box::new(Relay::new(body, flight, sender, instance)))))
+    Ok(response.map(|body| Download::Instance(Box::new(Relay::new(body, flight, sender, instance, upload)))))
 }

@@ -1,8 +1,8 @@
 //! What a proxy changes in the headers that pass it (RFC 9110, section 7.6). Pure.
 
 use hyper::header::{
-    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Uri, Version};
 
@@ -19,12 +19,26 @@ const MAX_REQUEST_ID: usize = 128;
 const HOP_BY_HOP: [HeaderName; 8] =
     [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, CONNECTION];
 
-/// Removes what concerns one connection only, also what `Connection` names. `Host` stays: naming it
-/// there would let a user take it away.
+/// What `Connection` can't name: whoever asks could take away what a hop before this one said, or what
+/// tells where a request ends and whom it is for.
+const END_TO_END: [HeaderName; 10] = [
+    HOST,
+    CONTENT_LENGTH,
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    FORWARDED_HOST,
+    HeaderName::from_static("x-real-ip"),
+    REQUEST_ID,
+    AUTHORIZATION,
+    COOKIE,
+];
+
+/// Removes what concerns one connection only, also what `Connection` names.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = connection_tokens(headers).filter_map(|token| token.parse().ok()).collect();
-        for name in named.into_iter().filter(|name| *name != HOST) {
+        for name in named.into_iter().filter(|name| !END_TO_END.contains(name)) {
             headers.remove(name);
         }
     }
@@ -43,8 +57,13 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 }
 
 /// The protocol that a user or an instance wants to change to, if `Connection` names `Upgrade` too.
+/// Never HTTP/2: behind it requests would pass that nobody here sees (`h2c` smuggling).
 pub fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let protocol = headers.get(UPGRADE)?;
+    let http = |token: &[u8]| token.trim_ascii().get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"));
+    if headers.get_all(UPGRADE).iter().any(|value| value.as_bytes().split(|byte| *byte == b',').any(http)) {
+        return None;
+    }
     connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade")).then(|| protocol.clone())
 }
 
@@ -94,12 +113,10 @@ pub fn to_instance(
     }
 }
 
-/// The target as it is sent to an origin: path and query.
-pub fn origin_form(uri: &Uri) -> Uri {
-    if uri.scheme().is_none() && uri.authority().is_none() {
-        return uri.clone();
-    }
-    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+/// The target as it is sent to an origin, path and query; `None` where it is that already.
+pub fn origin_form(uri: &Uri) -> Option<Uri> {
+    let absolute = uri.scheme().is_some() || uri.authority().is_some();
+    absolute.then(|| uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from))
 }
 
 #[cfg(test)]
@@ -137,6 +154,10 @@ mod tests {
         let mut headers = map(&[("connection", "host"), ("host", "a")]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(names(&headers), ["host"]);
+        let mut headers = map(&[("connection", "x-forwarded-for, content-length, x-real-ip, x-own")]);
+        headers.extend(map(&[("x-forwarded-for", "1.2.3.4"), ("content-length", "3"), ("x-own", "1")]));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(names(&headers), ["content-length", "x-forwarded-for"]);
     }
 
     #[test]
@@ -175,6 +196,9 @@ mod tests {
         );
         assert_eq!(upgrade(&map(&[("upgrade", "websocket")])), None);
         assert_eq!(upgrade(&map(&[("connection", "upgrade")])), None);
+        for hidden in ["h2c", "websocket, H2C", "h2"] {
+            assert_eq!(upgrade(&map(&[("upgrade", hidden), ("connection", "upgrade")])), None, "{hidden}");
+        }
     }
 
     #[test]
@@ -188,7 +212,8 @@ mod tests {
     #[test]
     fn an_absolute_target_becomes_a_path() {
         for (from, to) in [("http://a:1/x?y=1", "/x?y=1"), ("/x", "/x"), ("*", "*"), ("http://a", "/")] {
-            assert_eq!(origin_form(&from.parse().unwrap()), to, "{from}");
+            let uri = from.parse().unwrap();
+            assert_eq!(origin_form(&uri).unwrap_or(uri), to, "{from}");
         }
     }
 }

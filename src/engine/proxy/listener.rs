@@ -1,6 +1,8 @@
 //! One address on which users come in: accepts, serves, and closes without cutting anybody off.
 
+use super::budget::Budget;
 use super::route::Routing;
+use super::strict::Strict;
 use super::{Limits, forward};
 use arc_swap::ArcSwap;
 use futures::FutureExt;
@@ -8,12 +10,14 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
@@ -29,6 +33,8 @@ pub struct Listener {
     pub routing: ArcSwap<Routing>,
     /// Bounds.
     pub limits: Limits,
+    /// How much may be tried again.
+    pub budget: Budget,
     /// Owns connections to instances and tunnels.
     pub tasks: TaskTracker,
 }
@@ -37,7 +43,7 @@ impl Listener {
     /// A listener that is not bound yet.
     pub fn new(name: &str, routing: Routing, limits: Limits, tasks: TaskTracker) -> Arc<Self> {
         let routing = ArcSwap::from_pointee(routing);
-        Arc::new(Self { name: name.to_owned(), routing, limits, tasks })
+        Arc::new(Self { name: name.to_owned(), routing, limits, budget: Budget::default(), tasks })
     }
 }
 
@@ -47,14 +53,61 @@ pub struct User {
     /// The address, for `X-Forwarded-For`.
     pub address: HeaderValue,
     closing: Arc<AtomicBool>,
+    /// Speaks another protocol from here on.
+    tunnel: AtomicBool,
     /// The connection's share of the bound; a tunnel keeps it.
     _slot: Option<OwnedSemaphorePermit>,
+    _share: Share,
 }
 
 impl User {
     /// Is every answer to say that its connection closes?
     pub fn leaving(&self) -> bool {
         self.closing.load(Relaxed)
+    }
+
+    /// What follows is no HTTP/1.1.
+    pub fn begin_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    /// Is what comes no HTTP/1.1 any more?
+    pub fn tunnels(&self) -> bool {
+        self.tunnel.load(Relaxed)
+    }
+}
+
+/// Connections by address.
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One of an address's connections.
+#[derive(Debug)]
+struct Share {
+    address: IpAddr,
+    counts: Counts,
+}
+
+impl Share {
+    /// `None` when the address has as many as it may.
+    fn take(counts: &Counts, address: IpAddr, bound: usize) -> Option<Self> {
+        let mut by_address = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = by_address.entry(address).or_default();
+        let free = *count < bound;
+        *count += usize::from(free);
+        free.then(|| Self { address, counts: Arc::clone(counts) })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) =
+            self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry(self.address)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -79,10 +132,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds and begins to accept.
-    pub fn open(listener: &Arc<Listener>, address: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::TcpListener::bind(address)?;
-        socket.set_nonblocking(true)?;
+    /// Begins to accept.
+    pub fn open(listener: &Arc<Listener>, address: SocketAddr, socket: std::net::TcpListener) -> io::Result<Self> {
         let socket = TcpListener::from_std(socket)?;
         let (stage, watched) = watch::channel(Stage::Open);
         let (unbinding, unbound) = oneshot::channel();
@@ -119,11 +170,18 @@ async fn accept(
     unbound: oneshot::Sender<()>,
 ) {
     let slots = Arc::new(Semaphore::new(listener.limits.connections));
+    let counts = Counts::default();
     let mut connections = JoinSet::new();
     let begin = |connections: &mut JoinSet<()>, stream, peer: SocketAddr, slot, stage: &watch::Receiver<Stage>| {
         let address = HeaderValue::try_from(peer.ip().to_canonical().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let user = Arc::new(User { address, closing: Arc::clone(&closing), _slot: slot });
+        let ip = peer.ip().to_canonical();
+        let Some(share) = Share::take(&counts, ip, listener.limits.per_address) else {
+            tracing::debug!(listener = listener.name, %ip, "too many connections of one address");
+            return;
+        };
+        let closing = Arc::clone(&closing);
+        let user = Arc::new(User { address, closing, tunnel: AtomicBool::new(false), _slot: slot, _share: share });
         connections.spawn(serve(Arc::clone(&listener), stream, user, stage.clone()));
     };
     loop {
@@ -157,11 +215,8 @@ async fn accept(
 }
 
 async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection closed before it was served");
-        return;
-    }
     let limits = listener.limits;
+    let stream = Strict::new(stream, Arc::clone(&user), limits.head_bytes);
     let service = service_fn(move |request| {
         let answer = forward::answer(Arc::clone(&listener), Arc::clone(&user), request);
         async move { Ok::<_, Infallible>(answer.await) }

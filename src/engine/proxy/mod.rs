@@ -6,23 +6,28 @@
 //! whole; who answers is a `pool::Instance` with its own idle connections.
 
 mod body;
+mod budget;
 mod clock;
 mod control;
 mod counters;
 mod drain;
 mod forward;
+mod framing;
 mod headers;
 mod listener;
 mod pool;
 mod route;
 mod session;
+mod sockets;
 mod state;
 mod stats;
+mod sticky;
+mod strict;
 mod tunnel;
 pub mod wire;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How the proxy is started.
@@ -34,6 +39,9 @@ pub struct ProxyArgs {
     /// Where the routes in force are kept, for a restart.
     #[arg(long)]
     pub state: PathBuf,
+    /// Socket of the shim that holds the listening sockets while this process is away.
+    #[arg(long, env = SHIM_VARIABLE)]
+    pub shim: Option<PathBuf>,
     /// Log file; standard error without it.
     #[arg(long)]
     pub log: Option<PathBuf>,
@@ -49,9 +57,15 @@ pub struct ProxyArgs {
     /// Time without progress for an instance to begin its answer. The answer itself may take forever.
     #[arg(long, default_value_t = 60_000)]
     pub answer_timeout_ms: u64,
+    /// Time without progress for a user to send the body of a request, or to take an answer.
+    #[arg(long, default_value_t = 60_000)]
+    pub stall_timeout_ms: u64,
     /// Connections from users for each listener; more wait in the kernel's queue.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections: usize,
+    /// Of those, for each address; more are closed at once.
+    #[arg(long, default_value_t = 2_048)]
+    pub max_connections_per_address: usize,
     /// Longest request or answer head in bytes; at least 8192.
     #[arg(long, default_value_t = 65_536)]
     pub max_head_bytes: usize,
@@ -72,10 +86,14 @@ pub struct Limits {
     pub connect: Duration,
     /// Without progress, until an answer's head.
     pub answer: Duration,
+    /// Without progress, for the bytes from and to a user.
+    pub stall: Duration,
     /// `Connection: close` is said for so long.
     pub announce: Duration,
     /// Users' connections for each listener.
     pub connections: usize,
+    /// Of those, for each address.
+    pub per_address: usize,
     /// Bytes of a head.
     pub head_bytes: usize,
 }
@@ -86,8 +104,10 @@ impl ProxyArgs {
             header: Duration::from_millis(self.header_timeout_ms),
             connect: Duration::from_millis(self.connect_timeout_ms),
             answer: Duration::from_millis(self.answer_timeout_ms),
+            stall: Duration::from_millis(self.stall_timeout_ms),
             announce: Duration::from_millis(self.announce_ms),
             connections: self.max_connections.max(1),
+            per_address: self.max_connections_per_address.max(1),
             head_bytes: self.max_head_bytes.max(8192),
         }
     }
@@ -128,6 +148,15 @@ pub enum ProxyError {
     Signals(#[source] io::Error),
 }
 
+/// The variable that names the socket of [`ProxyArgs::shim`]. Not an argument, so that a program that
+/// does not know it yet starts too.
+pub const SHIM_VARIABLE: &str = "FLIGHTDECK_SHIM";
+
+/// The routes that a proxy left on disk; none if they can't be read.
+pub fn routes_on_disk(state: &Path) -> Vec<wire::Route> {
+    state::Saved::read(state).map(|saved| saved.routes).unwrap_or_default()
+}
+
 /// Runs the proxy until it is told to stop.
 #[expect(clippy::needless_pass_by_value, reason = "the process's own arguments")]
 pub fn run(args: ProxyArgs) -> Result<(), ProxyError> {
@@ -140,7 +169,10 @@ pub fn run(args: ProxyArgs) -> Result<(), ProxyError> {
 }
 
 fn start_log(args: &ProxyArgs) -> Result<(), ProxyError> {
-    let fmt = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO);
+    // A line that can't be written (its shim was killed, the disk is full) must not end the traffic, as
+    // the subscriber's own complaint on standard error would.
+    let fmt =
+        tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::INFO).log_internal_errors(false);
     // A subscriber that is already set (a test, an embedding program) stays: the log is its affair.
     let _already = match &args.log {
         None => fmt.with_writer(io::stderr).try_init(),

@@ -23,6 +23,45 @@ const MAX_IDLE: usize = 256;
 const EJECT_MS: u64 = 100;
 /// Longest ejection.
 const EJECT_MAX_MS: u64 = 10_000;
+/// So many requests in a row without an answer are no reason yet.
+const BROKEN: u32 = 4;
+
+/// Leaves an instance out that does not work, while others can be tried: for a while that grows with
+/// each failure in a row. When it is over, one request tries it, and the others wait for the outcome.
+#[derive(Debug, Default)]
+struct Ejection {
+    failures: AtomicU32,
+    until_ms: AtomicU64,
+}
+
+impl Ejection {
+    /// Failures up to `free` in a row have no consequence.
+    fn failed(&self, now_ms: u64, free: u32) {
+        let before = self.failures.fetch_add(1, Relaxed);
+        if before >= free {
+            self.until_ms.store(now_ms + ejection_ms(before - free), Relaxed);
+        }
+    }
+
+    fn over(&self) {
+        self.failures.store(0, Relaxed);
+        self.until_ms.store(0, Relaxed);
+    }
+
+    fn holds(&self, now_ms: u64) -> bool {
+        now_ms < self.until_ms.load(Relaxed)
+    }
+
+    /// It may be tried; after an ejection only by whoever asks first.
+    fn allows(&self, now_ms: u64, free: u32) -> bool {
+        let until_ms = self.until_ms.load(Relaxed);
+        if until_ms != 0 && now_ms >= until_ms {
+            let failures = self.failures.load(Relaxed).saturating_sub(free + 1);
+            self.until_ms.store(now_ms + ejection_ms(failures), Relaxed);
+        }
+        now_ms >= until_ms
+    }
+}
 
 /// One process that answers requests.
 #[derive(Debug)]
@@ -37,8 +76,8 @@ pub struct Instance {
     in_flight: AtomicU64,
     /// Told when nothing is in flight any more.
     pub quiet: Notify,
-    connect_failures: AtomicU32,
-    ejected_until_ms: AtomicU64,
+    refusing: Ejection,
+    breaking: Ejection,
 }
 
 #[derive(Debug)]
@@ -57,8 +96,8 @@ impl Instance {
             idle: Mutex::default(),
             in_flight: AtomicU64::new(0),
             quiet: Notify::new(),
-            connect_failures: AtomicU32::new(0),
-            ejected_until_ms: AtomicU64::new(0),
+            refusing: Ejection::default(),
+            breaking: Ejection::default(),
         }
     }
 
@@ -79,9 +118,11 @@ impl Instance {
         }
     }
 
-    /// It stands in a route again.
+    /// It stands in a new route: whoever made it knows it to be ready.
     pub fn open(&self) {
         self.open.store(true, Relaxed);
+        self.refusing.over();
+        self.breaking.over();
     }
 
     /// Closes its idle connections, and those in use as soon as they are idle.
@@ -90,21 +131,29 @@ impl Instance {
         self.connections().clear();
     }
 
-    /// Is it skipped while others can be tried? Ends by itself; then one request tries it.
-    pub fn ejected(&self, now_ms: u64) -> bool {
-        now_ms < self.ejected_until_ms.load(Relaxed)
+    /// Did it refuse connections lately?
+    pub fn refuses(&self, now_ms: u64) -> bool {
+        self.refusing.holds(now_ms)
     }
 
-    /// A connect failed: skip it for a while, longer each time in a row.
+    /// May it be chosen while there are others?
+    pub fn usable(&self, now_ms: u64) -> bool {
+        self.refusing.allows(now_ms, 0) && self.breaking.allows(now_ms, BROKEN)
+    }
+
+    /// A connect failed.
     pub fn connect_failed(&self, now_ms: u64) {
-        let failures = self.connect_failures.fetch_add(1, Relaxed);
-        self.ejected_until_ms.store(now_ms + ejection_ms(failures), Relaxed);
+        self.refusing.failed(now_ms, 0);
     }
 
-    /// A connect succeeded.
-    fn connect_succeeded(&self) {
-        self.connect_failures.store(0, Relaxed);
-        self.ejected_until_ms.store(0, Relaxed);
+    /// A request was not answered whole, through its fault.
+    pub fn broke(&self, now_ms: u64) {
+        self.breaking.failed(now_ms, BROKEN);
+    }
+
+    /// A request was answered.
+    pub fn answered(&self) {
+        self.breaking.over();
     }
 
     /// The most recently used idle connection that can take a request.
@@ -159,7 +208,7 @@ impl Instance {
                 tracing::debug!(%error, "a connection to an instance ended");
             }
         });
-        self.connect_succeeded();
+        self.refusing.over();
         Ok(sender)
     }
 }
@@ -207,15 +256,33 @@ mod tests {
         let got: Vec<u64> = [0, 1, 2, 6, 7, 40].into_iter().map(ejection_ms).collect();
         assert_eq!(got, [100, 200, 400, 6400, 10_000, 10_000]);
         let instance = Instance::new("i", "127.0.0.1:1".parse().unwrap());
-        assert!(!instance.ejected(5));
+        assert!(instance.usable(5) && instance.usable(5));
         instance.connect_failed(5);
-        assert!(instance.ejected(104));
-        assert!(!instance.ejected(105));
+        assert!(instance.refuses(104) && !instance.usable(104));
+        assert!(instance.usable(105), "one tries it");
+        assert!(!instance.usable(105), "the others wait for the outcome");
         instance.connect_failed(105);
-        assert!(instance.ejected(304));
-        instance.connect_succeeded();
-        assert!(!instance.ejected(304));
+        assert!(!instance.usable(304) && instance.usable(305));
+        instance.refusing.over();
+        assert!(instance.usable(305) && instance.usable(305));
         instance.connect_failed(400);
-        assert!(!instance.ejected(500), "it begins anew after a success");
+        assert!(!instance.usable(499) && instance.usable(500), "it begins anew after a success");
+    }
+
+    #[test]
+    fn an_instance_that_breaks_requests_in_a_row_is_left_out() {
+        let instance = Instance::new("i", "127.0.0.1:1".parse().unwrap());
+        (0..BROKEN).for_each(|_| instance.broke(0));
+        assert!(instance.usable(0));
+        instance.answered();
+        (0..BROKEN).for_each(|_| instance.broke(0));
+        assert!(instance.usable(0), "not in a row");
+        instance.broke(0);
+        assert!(!instance.usable(99) && !instance.refuses(99));
+        assert!(instance.usable(100) && !instance.usable(100));
+        instance.broke(100);
+        assert!(!instance.usable(299), "longer each time");
+        instance.open();
+        assert!(instance.usable(299), "a new route begins anew");
     }
 }

@@ -2,8 +2,10 @@
 //! are arguments.
 
 use super::pool::{Instance, Pool};
-use super::wire::Route;
+use super::sticky;
+use super::wire::{Route, Sticky};
 use crate::model::Ppm;
+use hyper::HeaderMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -22,8 +24,10 @@ pub struct Arm {
 /// A route in force; never changed, only replaced.
 #[derive(Debug)]
 pub struct Routing {
-    /// At least one.
+    /// At least one. With [`Routing::sticky`] the candidate's is first, so that it has the lowest places.
     pub arms: Vec<Arm>,
+    /// How a user is kept on one side.
+    pub sticky: Option<Sticky>,
     /// The arm that gets everything when the lease is gone, and the lease.
     pub leased: Option<(usize, Lease)>,
 }
@@ -40,12 +44,25 @@ pub enum Choice {
 }
 
 impl Routing {
-    /// Chooses for one request. `random` is uniform below 1,000,000; `preferred` is the pool of the
+    /// Where in 0..1,000,000 a request is: at its user's place, or at the one drawn for it.
+    pub fn place(&self, headers: &HeaderMap, random: u32) -> u32 {
+        self.sticky.as_ref().and_then(|sticky| sticky::place(sticky, headers)).unwrap_or(random)
+    }
+
+    /// Is there somebody else to try?
+    pub fn spare(&self) -> bool {
+        self.arms.iter().map(|arm| arm.endpoints.len()).sum::<usize>() > 1
+    }
+
+    /// Chooses for one request. `place` is below 1,000,000; `preferred` is the pool of the
     /// try before, `tried` the instances that could not be reached.
+    ///
+    /// A pool whose every instance refused connections lately gets nothing while another one with weight
+    /// can be reached: it would only cost a try.
     ///
     /// A pool of weight 0 gets a request only when no pool with weight has any instance; that its
     /// instances can't be reached is not enough, since 0 is somebody's decision.
-    pub fn choose(&self, now_ms: u64, random: u32, preferred: Option<&Pool>, tried: &[Arc<Instance>]) -> Choice {
+    pub fn choose(&self, now_ms: u64, place: u32, preferred: Option<&Pool>, tried: &[Arc<Instance>]) -> Choice {
         let fallback = match &self.leased {
             Some((arm, lease)) if !lease.exposed(now_ms) => Some(*arm),
             _ => None,
@@ -62,23 +79,27 @@ impl Routing {
             (false, raw) => raw,
         };
         let open = |arm: &Arm| arm.endpoints.iter().any(|e| !was_tried(tried, e));
-        let shares = || self.arms.iter().enumerate().map(|(i, arm)| if open(arm) { share(i, arm) } else { 0 });
+        let reachable = |arm: &Arm| arm.endpoints.iter().any(|e| !was_tried(tried, e) && !e.refuses(now_ms));
+        let weighty = |(index, arm): (usize, &Arm)| share(index, arm) > 0 && reachable(arm);
+        let careful = self.arms.iter().enumerate().any(weighty);
+        let fit = |arm: &Arm| if careful { reachable(arm) } else { open(arm) };
+        let shares = || self.arms.iter().enumerate().map(|(i, arm)| if fit(arm) { share(i, arm) } else { 0 });
         let same = preferred.and_then(|pool| {
             self.arms.iter().zip(shares()).find(|(arm, share)| *share > 0 && std::ptr::eq(&raw const *arm.pool, pool))
         });
         let arm = match same {
             Some((arm, _)) => Some(arm),
-            None => pick(shares(), random).and_then(|index| self.arms.get(index)),
+            None => pick(shares(), place).and_then(|index| self.arms.get(index)),
         };
         match arm.and_then(|arm| Some((arm, next_instance(arm, now_ms, tried)?))) {
             Some((arm, instance)) => Choice::Instance(Arc::clone(&arm.pool), instance),
             None if !tried.is_empty() => Choice::Exhausted,
-            None => self.nobody(random),
+            None => self.nobody(place),
         }
     }
 
-    fn nobody(&self, random: u32) -> Choice {
-        let index = pick(self.arms.iter().map(|arm| arm.weight), random).unwrap_or(0);
+    fn nobody(&self, place: u32) -> Choice {
+        let index = pick(self.arms.iter().map(|arm| arm.weight), place).unwrap_or(0);
         match self.arms.get(index) {
             Some(arm) => Choice::Nobody(Arc::clone(&arm.pool)),
             None => Choice::Exhausted,
@@ -90,10 +111,10 @@ fn was_tried(tried: &[Arc<Instance>], instance: &Arc<Instance>) -> bool {
     tried.iter().any(|t| Arc::ptr_eq(t, instance))
 }
 
-/// The index that a draw falls on; shares of 0 are never drawn. `None` when all are 0.
-fn pick(shares: impl Iterator<Item = u32> + Clone, random: u32) -> Option<usize> {
+/// The index that a place falls on; shares of 0 have none. `None` when all are 0.
+fn pick(shares: impl Iterator<Item = u32> + Clone, place: u32) -> Option<usize> {
     let total: u64 = shares.clone().map(u64::from).sum();
-    let mut draw = u64::from(random) * total / u64::from(Ppm::ALL.0);
+    let mut draw = u64::from(place) * total / u64::from(Ppm::ALL.0);
     for (index, share) in shares.enumerate().filter(|(_, share)| *share > 0) {
         if draw < u64::from(share) {
             return Some(index);
@@ -108,7 +129,7 @@ fn next_instance(arm: &Arm, now_ms: u64, tried: &[Arc<Instance>]) -> Option<Arc<
     let start = arm.pool.turn() % arm.endpoints.len().max(1);
     let (before, after) = arm.endpoints.split_at_checked(start)?;
     let turn = || after.iter().chain(before).filter(|e| !was_tried(tried, e));
-    turn().find(|e| !e.ejected(now_ms)).or_else(|| turn().next()).map(Arc::clone)
+    turn().find(|e| e.usable(now_ms)).or_else(|| turn().next()).map(Arc::clone)
 }
 
 /// While somebody judges, the route is in force; else its fallback. Lapses by itself at its time,

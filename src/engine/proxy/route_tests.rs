@@ -10,7 +10,7 @@ fn arm(id: &str, percent: u32, instances: &[&str]) -> Arm {
 }
 
 fn unleased(arms: Vec<Arm>) -> Routing {
-    Routing { arms, leased: None }
+    Routing { arms, sticky: None, leased: None }
 }
 
 /// The instance chosen, `503 POOL` or `exhausted`.
@@ -131,6 +131,7 @@ fn a_lease_that_was_read_back_needs_a_renewal_in_time() {
 fn without_its_lease_a_route_is_its_fallback() {
     let routing = |stable: &[&str], lease| Routing {
         arms: vec![arm("s", 10, stable), arm("c", 90, &["c1"])],
+        sticky: None,
         leased: Some((0, lease)),
     };
     let lapsed = routing(&["s1"], Lease::until(0));
@@ -142,4 +143,32 @@ fn without_its_lease_a_route_is_its_fallback() {
         assert_eq!(draw(&unmanned, random), "c1", "some answer is better than none");
     }
     assert_eq!(draw(&held, 999_999), "c1");
+}
+
+#[test]
+fn a_pool_that_refuses_connections_is_passed_over_while_another_with_weight_is_there() {
+    let routing = unleased(vec![arm("s", 50, &["s1"]), arm("c", 50, &["c1", "c2"]), arm("z", 0, &["z1"])]);
+    let [c1, c2] = [&routing.arms[1].endpoints[0], &routing.arms[1].endpoints[1]];
+    c1.connect_failed(0);
+    assert_eq!(draw(&routing, 999_999), "c2", "the other one of its pool");
+    c2.connect_failed(0);
+    assert_eq!(draw(&routing, 999_999), "s1");
+    routing.arms[0].endpoints[0].connect_failed(0);
+    assert!(["c1", "c2"].contains(&draw(&routing, 999_999).as_str()), "nobody is left: never z1, never nobody");
+    assert_eq!(draw(&routing, 0), "s1");
+}
+
+#[test]
+fn who_was_on_the_candidate_stays_there_while_its_weight_grows() {
+    let sides: Vec<Vec<String>> = [5, 20, 50, 100]
+        .into_iter()
+        .map(|percent| {
+            let routing = unleased(vec![arm("c", percent, &["c1"]), arm("s", 100 - percent, &["s1"])]);
+            (0..1_000_000).step_by(5_000).map(|place| draw(&routing, place)).collect()
+        })
+        .collect();
+    for (before, after) in sides.iter().zip(&sides[1..]) {
+        assert!(before.iter().zip(after).all(|(before, after)| before == "s1" || after == "c1"));
+    }
+    assert_eq!(sides[0].iter().filter(|side| *side == "c1").count(), 10, "5 % of 200");
 }

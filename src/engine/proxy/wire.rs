@@ -127,6 +127,9 @@ pub enum Response {
         wire: u32,
         /// Its process id.
         pid: u32,
+        /// The file of its program. Empty from one that did not say so yet.
+        #[serde(default)]
+        program: String,
         /// The routes in force: listener and version.
         routes: Vec<(String, u64)>,
         /// Leases that lapsed and were not followed by a new route since.

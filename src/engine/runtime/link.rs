@@ -1,10 +1,11 @@
 //! The connection to the proxy: keeps a proxy running under its shim, speaks with it, and starts
 //! anew whenever the connection ends. Decides nothing.
 
-use crate::engine::process::LogLimits;
+use super::handover::{self, ProxyHome, Retired};
 use crate::engine::process::client::{self, ShimClient};
+use crate::engine::process::identity;
 use crate::engine::process::instance::Drain;
-use crate::engine::process::wire::{Request as ShimRequest, SHIM_WIRE, ShimSpec};
+use crate::engine::process::wire::Request as ShimRequest;
 use crate::engine::proxy::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,10 +17,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-const SOCKET: &str = "proxy.sock";
-const STATE: &str = "routes.json";
+pub(super) const SOCKET: &str = "proxy.sock";
+pub(super) const STATE: &str = "routes.json";
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -81,30 +82,27 @@ pub enum LinkEvent {
     Stats(Stats),
 }
 
-/// Where the proxy lives and how it is started.
-#[derive(Debug, Clone)]
-pub struct ProxyHome {
-    /// Its directory: shim, socket, routes, log.
-    pub dir: PathBuf,
-    /// This program.
-    pub exe: PathBuf,
-    /// How long a leased route stays without renewal.
-    pub lease: Duration,
-}
-
 /// What is to come back for a request.
 enum Asked {
     Route(String, u64),
     Stats,
-    Drain(oneshot::Sender<()>),
+    Drain(oneshot::Sender<()>, Instant),
     Other,
 }
 
-struct Connection {
+pub(super) struct Connection {
     lines: Lines<BufReader<OwnedReadHalf>>,
     write: OwnedWriteHalf,
     asked: BTreeMap<u64, Asked>,
     next: u64,
+}
+
+/// What a proxy said first.
+pub(super) struct Hello {
+    pub pid: u32,
+    pub program: String,
+    pub routes: Vec<(String, u64)>,
+    pub lapsed: Vec<Lapse>,
 }
 
 /// Keeps the link until it is told to end.
@@ -115,19 +113,21 @@ pub async fn run(
     events: mpsc::UnboundedSender<LinkEvent>,
 ) {
     let mut pause = RETRY.0;
+    let mut retired = Retired::find(&home);
     loop {
         // Never given up half-way: a shim that is just starting would not be found, and stay.
-        let connected = match ensure_shim(&home).await {
+        let connected = match handover::ensure(&home, &mut retired).await {
             Ok(()) => tokio::select! {
-                connected = connect(&home, &events) => connected,
+                connected = connect(&home.dir, ANSWER) => connected,
                 done = told_to_end(&mut orders) => return finish(&home, done).await,
             },
             Err(error) => Err(error),
         };
-        let why = match connected {
-            Ok(mut connection) => {
+        let why = match renewed(&home, connected, &mut retired).await {
+            Ok((mut connection, hello)) => {
                 pause = RETRY.0;
-                match converse(&home, &mut connection, &mut orders, &mut drains, &events).await {
+                let _ = events.send(LinkEvent::Up { routes: hello.routes, lapsed: hello.lapsed }); // the loop may be ending
+                match converse(&home, &mut connection, &mut orders, &mut drains, &events, &mut retired).await {
                     Ok(()) => return,
                     Err(error) => format!("the proxy's connection ended: {error}"),
                 }
@@ -141,6 +141,33 @@ pub async fn run(
             done = told_to_end(&mut orders) => return finish(&home, done).await,
         }
         while drains.try_recv().is_ok() {} // dropped: without a proxy nothing is in flight
+    }
+}
+
+/// Replaces a proxy of another program, or one that no shim holds, and gives the connection to the new
+/// one. Where that fails the old one goes on.
+async fn renewed(
+    home: &ProxyHome,
+    connected: io::Result<(Connection, Hello)>,
+    retired: &mut Retired,
+) -> io::Result<(Connection, Hello)> {
+    let (connection, hello) = connected?;
+    let program = identity::program(&home.exe);
+    let current = program.is_empty() || hello.program == program;
+    if current && handover::holds(home).await {
+        return Ok((connection, hello));
+    }
+    tracing::info!(
+        old = hello.program,
+        pid = hello.pid,
+        "replacing a proxy of another program or without a shim that holds"
+    );
+    match handover::replace(home, connection, hello, retired).await {
+        Ok(()) => connect(&home.dir, ANSWER).await,
+        Err(error) => {
+            tracing::error!(%error, "the proxy could not be replaced; the old one goes on");
+            connect(&home.dir, ANSWER).await
+        }
     }
 }
 
@@ -164,71 +191,44 @@ async fn finish(home: &ProxyHome, done: Option<oneshot::Sender<()>>) {
 }
 
 async fn end_proxy(home: &ProxyHome) {
-    if let Err(error) = client::end(&home.dir).await {
-        tracing::error!(%error, "cannot end the proxy");
+    for dir in home.all() {
+        if let Err(error) = client::end(&dir).await {
+            tracing::error!(%error, "cannot end the proxy");
+        }
     }
 }
 
-/// Connects and says hello.
-async fn connect(home: &ProxyHome, events: &mpsc::UnboundedSender<LinkEvent>) -> io::Result<Connection> {
-    let stream = await_socket(&home.dir).await?;
+/// Connects to the proxy of a directory and says hello; it answers once it came back to its routes.
+pub(super) async fn connect(dir: &Path, answer: Duration) -> io::Result<(Connection, Hello)> {
+    let stream = await_socket(dir).await?;
     let (read, write) = stream.into_split();
     let mut connection = Connection { lines: BufReader::new(read).lines(), write, asked: BTreeMap::new(), next: 1 };
     connection.send(Request::Hello { wire: PROXY_WIRE }, Asked::Other).await?;
     let hello =
-        timeout(ANSWER, connection.lines.next_line()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        timeout(answer, connection.lines.next_line()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let hello: Numbered<Response> = serde_json::from_str(&hello.ok_or(io::ErrorKind::UnexpectedEof)?)?;
     match hello.body {
         Response::Hello { wire, .. } if wire > PROXY_WIRE => Err(io::Error::other(format!(
             "the proxy speaks version {wire}, this program {PROXY_WIRE}: use the newer program"
         ))),
-        Response::Hello { routes, lapsed, .. } => {
-            let _ = events.send(LinkEvent::Up { routes, lapsed }); // the loop may be ending
-            Ok(connection)
+        Response::Hello { pid, program, routes, lapsed, .. } => {
+            Ok((connection, Hello { pid, program, routes, lapsed }))
         }
         other => Err(io::Error::other(format!("the proxy answered {other:?}"))),
     }
 }
 
-/// Starts a proxy under a shim if none lives.
-async fn ensure_shim(home: &ProxyHome) -> io::Result<()> {
-    if let Ok(mut shim) = ShimClient::connect(&home.dir).await
-        && shim.status().await.is_ok()
-    {
-        return Ok(()); // it starts the proxy again by itself
-    }
-    tokio::fs::create_dir_all(&home.dir).await?;
-    client::end(&home.dir).await?;
-    let words = ["proxy", "--socket", SOCKET, "--state", STATE, "--lease-ms"];
-    let mut args: Vec<String> = words.iter().map(ToString::to_string).collect();
-    args.push(home.lease.as_millis().to_string());
-    let spec = ShimSpec {
-        wire: SHIM_WIRE,
-        instance: "proxy".into(),
-        attempt: 0,
-        program: home.exe.clone(),
-        args,
-        env: BTreeMap::new(),
-        cwd: home.dir.clone(),
-        log: LogLimits::default(),
-        keep: true,
-        once: false,
-    };
-    let status = client::launch(&home.exe, &home.dir, &spec, &BTreeMap::new()).await?;
-    match status.failed {
-        Some(why) => Err(io::Error::other(why)),
-        None => Ok(()),
-    }
+/// Through a descriptor, since a socket's path is limited to 107 bytes.
+pub(super) async fn socket_of(dir: &Path) -> io::Result<UnixStream> {
+    let dir = File::open(dir)?;
+    UnixStream::connect(PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(SOCKET)).await
 }
 
 /// A proxy that just started binds its socket within milliseconds.
 async fn await_socket(dir: &Path) -> io::Result<UnixStream> {
     let mut left = 50_u32;
     loop {
-        // Through a descriptor, since a socket's path is limited to 107 bytes.
-        let dir = File::open(dir)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(SOCKET);
-        match UnixStream::connect(path).await {
+        match socket_of(dir).await {
             Err(_) if left > 0 => left -= 1,
             other => return other,
         }
@@ -245,6 +245,17 @@ impl Connection {
         self.asked.insert(id, asked);
         self.write.write_all(&line).await
     }
+
+    /// Stop accepting, finish what is in flight, end. Not waited for.
+    pub(super) async fn let_end(&mut self, bound: Duration) -> io::Result<()> {
+        let timeout_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        self.send(Request::Shutdown { timeout_ms }, Asked::Other).await
+    }
+
+    /// Reads on until the other side closes.
+    pub(super) async fn closed(&mut self) {
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+    }
 }
 
 /// Until the connection breaks (an error) or the link is told to end (`Ok`).
@@ -254,7 +265,9 @@ async fn converse(
     orders: &mut mpsc::UnboundedReceiver<LinkOrder>,
     drains: &mut mpsc::UnboundedReceiver<Drain>,
     events: &mpsc::UnboundedSender<LinkEvent>,
+    retired: &mut Retired,
 ) -> io::Result<()> {
+    let mut shim = watched(home).await;
     loop {
         tokio::select! {
             biased;
@@ -283,18 +296,35 @@ async fn converse(
                 let line = line?.ok_or(io::ErrorKind::UnexpectedEof)?;
                 let answer: Numbered<Response> = serde_json::from_str(&line)?;
                 if let Some(asked) = connection.asked.remove(&answer.id) {
-                    hear(asked, answer.body, events);
+                    hear(asked, answer.body, events, retired);
                 }
             }
             Some(Drain { instance, bound, done }) = drains.recv() => {
                 let timeout_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-                connection.send(Request::Drain { instances: vec![instance], timeout_ms }, Asked::Drain(done)).await?;
+                let asked = Asked::Drain(done, Instant::now() + bound);
+                connection.send(Request::Drain { instances: vec![instance], timeout_ms }, asked).await?;
             }
+            // Without a shim nobody would start the proxy again: it is replaced by one under a shim.
+            gone = shim_gone(&mut shim) => return Err(gone),
+            () = retired.ended() => {}
         }
     }
 }
 
-fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent>) {
+async fn watched(home: &ProxyHome) -> Option<ShimClient> {
+    let mut shim = ShimClient::connect(&home.dir).await.ok()?;
+    shim.watch().await.ok()?;
+    Some(shim)
+}
+
+/// Never for a proxy that has none: that one was to be replaced, and could not be.
+async fn shim_gone(shim: &mut Option<ShimClient>) -> io::Error {
+    let Some(shim) = shim else { return std::future::pending().await };
+    while shim.changed().await.is_ok() {}
+    io::Error::other("its shim is gone")
+}
+
+fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent>, retired: &mut Retired) {
     let event = match (asked, answer) {
         (Asked::Route(listener, version), Response::Acked { .. } | Response::Done) => {
             LinkEvent::Acked { listener, version }
@@ -303,10 +333,7 @@ fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent
             LinkEvent::Refused { listener, version, why: crate::model::sanitize_line(&why) }
         }
         (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats(stats),
-        (Asked::Drain(done), Response::Drained { .. }) => {
-            let _ = done.send(()); // the instance may have ended meanwhile
-            return;
-        }
+        (Asked::Drain(done, until), Response::Drained { .. }) => return retired.after(done, until),
         (_, Response::Refused { why }) => return tracing::warn!(%why, "the proxy refused a request"),
         _ => return,
     };
@@ -317,10 +344,8 @@ fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent
 async fn shut_down(home: &ProxyHome, connection: &mut Connection) {
     const BOUND: Duration = Duration::from_secs(2);
     let told = client::ask(&home.dir, &ShimRequest::LetEnd).await.is_ok();
-    let timeout_ms = u64::try_from(BOUND.as_millis()).unwrap_or(u64::MAX);
-    if told && connection.send(Request::Shutdown { timeout_ms }, Asked::Other).await.is_ok() {
-        let ended = async { while let Ok(Some(_)) = connection.lines.next_line().await {} };
-        let _ = timeout(BOUND * 2, ended).await; // ended below in any case
+    if told && connection.let_end(BOUND).await.is_ok() {
+        let _ = timeout(BOUND * 2, connection.closed()).await; // ended below in any case
     }
     end_proxy(home).await;
 }

@@ -4,6 +4,7 @@
 //! that reduce exposure come on a channel of their own that is never full and always read first.
 
 mod commit;
+mod handover;
 mod keep;
 mod link;
 mod lock;

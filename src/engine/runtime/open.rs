@@ -1,12 +1,13 @@
 //! From a data directory to an engine that is ready to run.
 
 use super::commit::Spilled;
+use super::handover::ProxyHome;
 use super::keep::Retention;
 use super::lock::{Lock, LockError};
 use super::publish::{HISTORY, Publisher};
 use super::task::EngineTask;
 use super::windows::Counters;
-use super::{Engine, clock, link};
+use super::{Engine, clock};
 use crate::engine::core::State;
 use crate::engine::journal::{Journal, JournalError, Opened, Spill};
 use crate::engine::process::instance::Context;
@@ -133,7 +134,7 @@ impl Engine {
             path: instances.clone(),
             source,
         })?;
-        let home = link::ProxyHome { dir: data.join("proxy"), exe: settings.exe.clone(), lease: settings.lease };
+        let home = ProxyHome { dir: data.join("proxy"), exe: settings.exe.clone(), lease: settings.lease };
         let engine = Engine {
             source: settings.source.clone(),
             uploads,

@@ -2,8 +2,9 @@
 //! then carries out what follows.
 
 use super::commit::{Spilled, Unrecorded};
+use super::handover::ProxyHome;
 use super::keep;
-use super::link::{self, LinkEvent, LinkOrder, ProxyHome};
+use super::link::{self, LinkEvent, LinkOrder};
 use super::lock::Lock;
 use super::publish::Publisher;
 use super::windows::{Counters, PoolMetrics};
@@ -168,6 +169,7 @@ impl EngineTask {
     /// Does time matter to anything?
     fn busy(&self) -> bool {
         self.unsaved
+            || core::soaking(&self.state)
             || self.state.slots.values().any(|slot| {
                 let routing = &slot.routing;
                 slot.active().is_some()

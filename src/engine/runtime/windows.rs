@@ -140,17 +140,26 @@ impl Counters {
 
 fn increments(route: &Route, now: &Counts, before: &Counts) -> Vec<PoolWindow> {
     let nothing = PoolStats::default();
+    let previewed: Vec<_> = now.keys().filter(|(listener, _)| is_preview_of(listener, &route.listener)).collect();
     let increment = |pool: &PoolId| {
-        let key = (route.listener.clone(), pool.clone());
-        let (now, before) = (now.get(&key).unwrap_or(&nothing), before.get(&key).unwrap_or(&nothing));
-        PoolWindow {
-            pool: pool.clone(),
-            requests: more(now.requests, before.requests),
-            errors: more(now.errors, before.errors) + more(now.failures, before.failures),
-            latency: now.latency.since(&before.latency),
+        let own = (route.listener.clone(), pool.clone());
+        let keys = std::iter::once(&own).chain(previewed.iter().copied().filter(|(_, of)| of == pool));
+        let mut window = PoolWindow { pool: pool.clone(), requests: 0, errors: 0, latency: Histogram::default() };
+        for key in keys {
+            let (now, before) = (now.get(key).unwrap_or(&nothing), before.get(key).unwrap_or(&nothing));
+            window.requests += more(now.requests, before.requests);
+            window.errors += more(now.errors, before.errors) + more(now.failures, before.failures);
+            window.latency.add(&now.latency.since(&before.latency));
         }
+        window
     };
-    route.pools.iter().map(|pool| increment(&pool.pool)).collect()
+    let others = previewed.iter().map(|(_, pool)| pool).filter(|pool| route.pools.iter().all(|of| of.pool != **pool));
+    route.pools.iter().map(|pool| &pool.pool).chain(others).map(increment).collect()
+}
+
+/// A candidate that is tried behind its preview is judged by what it did there.
+fn is_preview_of(listener: &str, of: &str) -> bool {
+    listener != of && SlotKey::of_listener(listener).is_some_and(|(slot, preview)| preview && slot.to_string() == of)
 }
 
 /// The samples of a window, one for each arm.

@@ -236,6 +236,37 @@ fn rolling_back_a_finished_version_is_effective_when_the_one_before_has_everythi
 }
 
 #[test]
+fn a_drill_is_effective_when_what_it_began_with_has_everything_again() {
+    let done = || row("r-2", Phase::Healthy, 4).stable("1.1", 100, 100);
+    check(
+        &on(Action::Drill, "r-2"),
+        &done(),
+        &[
+            (done(), "accepted"),
+            (row("r-3", Phase::RollingBack, 0).stable("1.0", 0, 0).candidate("1.1", 100, 100), "observed"),
+            // There, which is half of it.
+            (row("r-3", Phase::RollingBack, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0), "observed"),
+            (row("r-3", Phase::Progressing, 0).stable("1.0", 100, 100).candidate("1.1", 0, 0), "observed"),
+            (row("r-3", Phase::Healthy, 0).stable("1.1", 100, 0), "observed"),
+            (
+                row("r-3", Phase::Healthy, 0).stable("1.1", 100, 100),
+                "effective: went back and returned to 1.1: 1.1 has 100 %",
+            ),
+            (row("r-3", Phase::Healthy, 0).stable("1.0", 100, 100), "failed: it did not return: 1.0 has 100 %"),
+            (row("r-3", Phase::Failed, 0).stable("1.1", 100, 100).says("1.0 did not come up"), "failed: 1.0 did not"),
+        ],
+    );
+    // After a restart of the hub the pinned digest says what it began with.
+    let mut command = on(Action::Drill, "r-2");
+    command.pin = Some(Facts::default().with(Fact::Stable, "sha256:1.1").pin(Action::Drill));
+    for (digest, expected) in [("sha256:1.1", "effective"), ("sha256:1.0", "failed")] {
+        let mut now = row("r-3", Phase::Healthy, 0).stable("1.1", 100, 100);
+        now.0.facts = Facts::default().with(Fact::Stable, digest);
+        assert!(said(&command, None, Some(&now)).starts_with(expected), "{digest}");
+    }
+}
+
+#[test]
 fn a_yes_is_effective_when_it_is_counted_or_the_rollout_moved() {
     let waiting = |yes| {
         row("r-2", Phase::Paused, 3)

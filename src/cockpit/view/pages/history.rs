@@ -21,7 +21,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let selected = history::selected(ctx.state);
     if let Some(area) = ctx.layout.summary {
         let left = selected.map_or("Delivery".to_owned(), |of| format!("{} in {}", of.service, of.environment));
-        let title = Title { left, right: format!("{DAYS} days"), focus: false };
+        let title = Title { left, right: span_of_figures(ctx), focus: false };
         edge(buf, frame, area.y - 1, Edge::Top, &title, ctx.theme);
         figures(ctx, rect(area), buf);
     }
@@ -38,6 +38,14 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
             bottom(ctx, frame, (top, lines.len(), list.height), buf);
         }
         _ => rows(ctx, frame, list, buf),
+    }
+}
+
+/// The window, and what of it could not be counted.
+fn span_of_figures(ctx: &Ctx<'_>) -> String {
+    match history::figures(ctx.state).map_or(0, |of| of.unknown) {
+        0 => format!("{DAYS} days"),
+        unknown => format!("{DAYS} days, {unknown} not counted: it is not known whether users met them"),
     }
 }
 
@@ -76,19 +84,16 @@ fn words(of: &Dora) -> Vec<(&'static str, Option<String>)> {
         figure.value.map(|value| format!("{}, n {}{unit}", words(value), figure.n))
     }
     let percent = |share: f64| format!("{} %", format::percent(share));
-    let mut cells = vec![
-        ("lead time", figure(of.lead_time, "", |it| format!("{}, p90 {}", span(it.median), span(it.p90)))),
+    vec![
+        ("lead time", figure(of.lead_time, "", |it| span(it.median))),
+        ("lead p90", figure(of.lead_time, "", |it| span(it.p90))),
         ("deploys", figure(of.frequency, "", |a_day| format!("{a_day:.2} a day"))),
         ("recovery", figure(of.recovery, "", span)),
         ("fail rate", figure(of.fail_rate, "", percent)),
         ("rework", figure(of.rework_rate, "", percent)),
         ("rollback", figure(of.rollback, "", span)),
         ("by hand", figure(of.manual, " steps", percent)),
-    ];
-    if of.unknown > 0 {
-        cells.push(("not counted", Some(format!("{}: not known if users met them", of.unknown))));
-    }
-    cells
+    ]
 }
 
 /// Widths of the columns; why it ended takes the rest.

@@ -211,7 +211,7 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
     let offers = rollout.offers;
     if let Some(way) = &rollout.way_back {
         let missed = matches!(way_back::objective(way), way_back::Objective::Missed { .. });
-        let parts = [Some(way_back::path(way)), Some(way_back::estimate(way)), way_back::objective_words(way)];
+        let parts = [Some(way_back::estimate(way)), way_back::objective_words(way), Some(way_back::path(way))];
         let scope = if missed || !way.cannot_undo.is_empty() { Scope::ToneWarn } else { Scope::Text };
         return (parts.into_iter().flatten().collect::<Vec<_>>().join("; "), scope);
     }
@@ -293,7 +293,7 @@ fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf
         .collect();
     // Beside a second panel the line's end is that one's; what has long rows stands alone.
     let long = match page.panel {
-        RolloutPanel::Sets | RolloutPanel::History => true,
+        RolloutPanel::Sets | RolloutPanel::History | RolloutPanel::Plan => true,
         RolloutPanel::Evidence => rows::analyses(ctx.state).next().is_some(),
         _ => false,
     };

@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Measures the proxy beside HAProxy on the same work, paired in one run.
+
+usage: proxy.py BINARY [--rounds 10] [--seconds 4] [--only closed,open,idle]
+
+Needs haproxy, nginx, wrk, cc and two cores; as root it also keeps other work off (nice, SCHED_FIFO).
+Each proxy runs pinned to core 1 with one worker; the load and nginx, which answers 200 with 100 bytes,
+run on core 0. Both proxies split requests by halves over two pools and add X-Forwarded-For, -Proto,
+-Host and a request id. Rounds take turns, in another order each time.
+
+  closed  wrk, 32 kept-alive connections: requests per CPU-second of the proxy's process
+  open    open_loop at half of the slower one's closed rate: p50 and p99 above a run straight to nginx
+  idle    resident memory with 1,000 idle connections, each used once
+
+Prints a line a round, then one JSON object with medians and the medians of the paired ratios.
+"""
+import argparse, json, os, random, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TICKS = os.sysconf("SC_CLK_TCK")
+ROOT = os.geteuid() == 0
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def pinned(core, *command, realtime=False):
+    how = ["taskset", "-c", str(core)]
+    if ROOT:
+        how += ["chrt", "-f", "5"] if realtime else ["nice", "-n", "-10"]
+    return how + [str(part) for part in command]
+
+
+def answers(port):
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
+            return s.recv(12) == b"HTTP/1.1 200"
+    except OSError:
+        return False
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > end:
+            sys.exit(f"not within 10 s: {what}")
+        time.sleep(0.01)
+
+
+class Process:
+    """One server. Its own process id is that of the command: taskset and the others exec."""
+
+    def __init__(self, name, port, command, **how):
+        self.name, self.port = name, port
+        self.child = subprocess.Popen(command, **how)
+
+    def cpu(self):
+        fields = Path(f"/proc/{self.child.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.child.pid}/status").read_text())[1])
+
+    def end(self):
+        self.child.terminate()
+        try:
+            self.child.wait(5)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+
+
+def nginx(dir, ports):
+    servers = "".join(f'server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 200 "{"x" * 100}"; }} }}\n' for port in ports)
+    (dir / "nginx.conf").write_text(f"""
+daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/nginx.err;
+events {{ worker_connections 8192; }}
+http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {dir}; proxy_temp_path {dir};
+fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir}; {servers} }}""")
+    return pinned(0, shutil.which("nginx") or "/usr/sbin/nginx", "-c", dir / "nginx.conf", "-p", dir)
+
+
+def haproxy(dir, port, ports, realtime):
+    (dir / "haproxy.cfg").write_text(f"""
+global
+    nbthread 1
+    maxconn 8192
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+frontend users
+    bind 127.0.0.1:{port} backlog 4096
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    http-request set-header X-Request-Id %[uuid()] unless {{ req.hdr(x-request-id) -m found }}
+    use_backend candidate if {{ rand(2) eq 1 }}
+    default_backend stable
+backend stable
+    server s1 127.0.0.1:{ports[0]}
+backend candidate
+    server c1 127.0.0.1:{ports[1]}
+""")
+    return Process("haproxy", port, pinned(1, shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", dir / "haproxy.cfg", realtime=realtime))
+
+
+def flightdeck(dir, binary, port, ports, realtime):
+    for old in ("proxy.sock", "state.json"):
+        (dir / old).unlink(missing_ok=True)
+    command = pinned(1, binary, "proxy", "--socket", dir / "proxy.sock", "--state", dir / "state.json", realtime=realtime)
+    process = Process("flightdeck", port, command, stderr=subprocess.DEVNULL)
+    wait_for("the proxy's socket", (dir / "proxy.sock").exists)
+    pools = [{"pool": role, "role": {"type": role}, "version": role, "weight": 500_000,
+              "endpoints": [{"instance": role, "address": f"127.0.0.1:{to}"}]} for role, to in zip(("stable", "candidate"), ports)]
+    route = {"listener": "bench@here", "version": 1, "listen": f"127.0.0.1:{port}", "pools": pools, "fallback": None}
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(str(dir / "proxy.sock"))
+        lines = control.makefile("rw")
+        for number, body in enumerate(({"type": "hello", "data": {"wire": 1}}, {"type": "set_route", "data": route}), 1):
+            lines.write(json.dumps({"id": number, "body": body}) + "\n")
+            lines.flush()
+            answer = json.loads(lines.readline())
+            if answer["body"]["type"] == "refused":
+                sys.exit(f"refused: {answer}")
+    return process
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.dir = args, Path(tempfile.mkdtemp(prefix="proxy-bench-"))
+        self.upstream = [free_port(), free_port()]
+        self.nginx = Process("nginx", self.upstream[0], nginx(self.dir, self.upstream))
+        self.generator = self.dir / "open_loop"
+        subprocess.run(["cc", "-O2", "-o", self.generator, HERE / "open_loop.c"], check=True)
+        wait_for("nginx", lambda: answers(self.upstream[0]))
+
+    def start(self, name, realtime=False):
+        port = free_port()
+        make = {"haproxy": lambda: haproxy(self.dir, port, self.upstream, realtime),
+                "flightdeck": lambda: flightdeck(self.dir, self.args.binary, port, self.upstream, realtime)}
+        process = make[name]()
+        wait_for(name, lambda: answers(port))
+        return process
+
+    def rounds(self, what, one):
+        """Each round both, in another order each time: pairs."""
+        got = []
+        for number in range(self.args.rounds):
+            names = random.sample(["flightdeck", "haproxy"], 2)
+            pair = {name: one(name) for name in names}
+            print(f"{what} {number + 1}: {json.dumps(pair)}", file=sys.stderr, flush=True)
+            got.append(pair)
+        return got
+
+    def closed(self, name):
+        process = self.start(name)
+        command = lambda seconds: pinned(0, "wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{process.port}/")
+        subprocess.run(command(1), check=True, capture_output=True)
+        before = process.cpu()
+        out = subprocess.run(command(self.args.seconds), check=True, capture_output=True, text=True).stdout
+        cpu = process.cpu() - before
+        process.end()
+        requests = int(re.search(r"(\d+) requests in", out)[1])
+        bad = re.search(r"Non-2xx.*|Socket errors.*", out)
+        if bad:
+            print(f"{name}: {bad[0]}", file=sys.stderr)
+        return {"per_cpu_second": round(requests / cpu), "per_second": round(requests / self.args.seconds)}
+
+    def open(self, rate):
+        def load(port):
+            command = pinned(0, self.generator, port, rate, 64, self.args.seconds, realtime=True)
+            count, failures, p50, p99 = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+            if failures:
+                print(f"{failures} failures of {count}", file=sys.stderr)
+            return p50, p99
+
+        def one(name):
+            direct = load(self.upstream[0])
+            process = self.start(name, realtime=ROOT)
+            before = process.cpu()
+            through = load(process.port)
+            cpu = process.cpu() - before
+            process.end()
+            return {"p50": through[0] - direct[0], "p99": through[1] - direct[1], "cpu": round(cpu / self.args.seconds, 2)}
+
+        return one
+
+    def idle(self, name):
+        process = self.start(name)
+        users = []
+        for _ in range(1000):
+            user = socket.create_connection(("127.0.0.1", process.port))
+            user.sendall(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n")
+            users.append(user)
+            user.recv(4096)
+        rss = process.rss()
+        process.end()
+        return {"rss_kib": rss}
+
+    def run(self):
+        args, result = self.args, {}
+        if ROOT:
+            subprocess.run(["chrt", "-a", "-f", "-p", "5", str(self.nginx.child.pid)], check=True) if "open" in args.only else None
+
+        def figures(pairs, key):
+            median = lambda values: round(statistics.median(values), 3)
+            ratios = [pair["flightdeck"][key] / pair["haproxy"][key] for pair in pairs if pair["haproxy"][key]]
+            return {"flightdeck": median([pair["flightdeck"][key] for pair in pairs]),
+                    "haproxy": median([pair["haproxy"][key] for pair in pairs]),
+                    "ratio": median(ratios), "ratio_from_to": [round(min(ratios), 3), round(max(ratios), 3)]}
+
+        rate = args.rate
+        if "closed" in args.only:
+            pairs = self.rounds("closed", self.closed)
+            result["requests_per_cpu_second"] = figures(pairs, "per_cpu_second")
+            result["requests_per_second"] = figures(pairs, "per_second")
+            rate = rate or round(min(statistics.median(pair[name]["per_second"] for pair in pairs) for name in pairs[0]) / 2)
+        if "open" in args.only:
+            rate = rate or 10_000
+            pairs = self.rounds("open", self.open(rate))
+            result["open_loop_rate"] = rate
+            result["added_p50_us"] = figures(pairs, "p50")
+            result["added_p99_us"] = figures(pairs, "p99")
+            result["open_loop_cpu"] = figures(pairs, "cpu")
+        if "idle" in args.only:
+            result["rss_kib_1000_idle"] = figures(self.rounds("idle", self.idle), "rss_kib")
+        self.nginx.end()
+        shutil.rmtree(self.dir)
+        print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rate", type=int, default=0, help="of the open loop; half of the slower one's closed rate without it")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=["closed", "open", "idle"])
+    missing = [tool for tool in ("haproxy", "nginx", "wrk", "cc", "taskset") if not shutil.which(tool) and not Path(f"/usr/sbin/{tool}").exists()]
+    if missing:
+        sys.exit(f"missing: {', '.join(missing)} (apt-get install haproxy nginx-light wrk gcc util-linux)")
+    Bench(parser.parse_args()).run()

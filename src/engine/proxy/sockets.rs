@@ -1,0 +1,80 @@
+//! Where listening sockets come from: the shim that holds them, or the kernel.
+
+use crate::engine::process::held::Holder;
+use crate::engine::process::wire::Listening;
+use rustix::net::{listen, sockopt};
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+/// Connections that wait to be accepted; the kernel bounds it by `net.core.somaxconn`.
+const QUEUE: i32 = 4096;
+
+/// Takes, gives back and forgets listening sockets.
+#[derive(Debug, Clone)]
+pub struct Sockets {
+    holder: Option<Holder>,
+    /// A user who takes nothing of an answer for so long is cut off.
+    stall: Duration,
+}
+
+impl Sockets {
+    /// With the socket of a shim that holds them, if there is one.
+    pub fn new(shim: Option<&Path>, stall: Duration) -> Self {
+        Self { holder: shim.map(Holder::new), stall }
+    }
+
+    /// The socket that is held for it, else a new one, which is then held.
+    pub async fn take(&self, at: &Listening) -> io::Result<TcpListener> {
+        let (this, at) = (self.clone(), at.clone());
+        blocking(move || {
+            let lent = this.holder.as_ref().and_then(|holder| holder.lend(&at).ok());
+            let socket = match lent {
+                Some(socket) => socket,
+                None => this.bind(&at)?,
+            };
+            // Connections take these over from the socket that they come in on.
+            sockopt::set_tcp_nodelay(&socket, true)?;
+            sockopt::set_tcp_user_timeout(&socket, u32::try_from(this.stall.as_millis()).unwrap_or(u32::MAX))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+        .await
+    }
+
+    fn bind(&self, at: &Listening) -> io::Result<TcpListener> {
+        let socket = TcpListener::bind(at.address)?;
+        listen(&socket, QUEUE)?;
+        if let Some(Err(error)) = self.holder.as_ref().map(|holder| holder.hold(at, &socket)) {
+            tracing::warn!(listener = at.listener, %error, "the socket is not held: a crash would refuse connections");
+        }
+        Ok(socket)
+    }
+
+    /// The address is to be free once it is closed here.
+    pub async fn let_go(&self, at: Listening) {
+        let Some(holder) = self.holder.clone() else { return };
+        if let Err(error) = blocking(move || holder.let_go(&at)).await {
+            tracing::warn!(%error, "the shim did not let go of a socket");
+        }
+    }
+
+    /// Nothing else stays held.
+    pub async fn keep_only(&self, wanted: Vec<Listening>) {
+        let Some(holder) = self.holder.clone() else { return };
+        let kept = blocking(move || {
+            for at in holder.held()?.iter().filter(|at| !wanted.contains(at)) {
+                holder.let_go(at)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "sockets may be held that nobody listens on");
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
+}

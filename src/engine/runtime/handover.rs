@@ -1,0 +1,316 @@
+//! Keeps a proxy running under a shim, and replaces a running one without losing a request: the new
+//! one takes over the listening sockets, and once it serves, the old one finishes and ends.
+//!
+//! The proxy in force lives in `proxy/`, its successor grows up in `proxy.next/`, and what finishes
+//! its last requests stands in `proxy.old-N/`. Each step can be taken again after a crash.
+
+use super::link::{Connection, Hello, SOCKET, STATE, connect, socket_of};
+use crate::engine::process::LogLimits;
+use crate::engine::process::client::{self, ShimClient};
+use crate::engine::process::held::Holder;
+use crate::engine::process::identity;
+use crate::engine::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
+use crate::engine::proxy::{self, SHIM_VARIABLE};
+use rustix::net::sockopt::socket_acceptconn;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+/// A new proxy has come back to all routes by then.
+const SERVES: Duration = Duration::from_secs(30);
+/// What was in flight on a replaced proxy may take so long: websockets and streams too.
+const FINISH: Duration = Duration::from_mins(15);
+
+/// Where the proxy lives and how it is started.
+#[derive(Debug, Clone)]
+pub struct ProxyHome {
+    /// Its directory: shim, socket, routes, log.
+    pub dir: PathBuf,
+    /// This program.
+    pub exe: PathBuf,
+    /// How long a leased route stays without renewal.
+    pub lease: Duration,
+}
+
+impl ProxyHome {
+    fn beside(&self, name: &str) -> PathBuf {
+        let own = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        self.dir.with_file_name(format!("{own}.{name}"))
+    }
+
+    fn next(&self) -> PathBuf {
+        self.beside("next")
+    }
+
+    /// Those that finish their last requests.
+    fn old(&self) -> Vec<PathBuf> {
+        let prefix = self.beside("old-");
+        let entries = self.dir.parent().map(std::fs::read_dir);
+        let paths = entries.into_iter().flatten().flatten().flatten().map(|entry| entry.path());
+        let named = |path: &PathBuf| {
+            let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+            name(path).zip(name(&prefix)).is_some_and(|(name, prefix)| name.starts_with(&prefix))
+        };
+        paths.filter(named).collect()
+    }
+
+    /// Every directory in which a process may run.
+    pub fn all(&self) -> Vec<PathBuf> {
+        let mut all = self.old();
+        all.extend([self.next(), self.dir.clone()].into_iter().filter(|dir| dir.exists()));
+        all
+    }
+
+    fn spec(&self) -> ShimSpec {
+        let words = ["proxy", "--socket", SOCKET, "--state", STATE, "--lease-ms"];
+        let mut args: Vec<String> = words.iter().map(ToString::to_string).collect();
+        args.push(self.lease.as_millis().to_string());
+        ShimSpec {
+            wire: SHIM_WIRE,
+            instance: "proxy".into(),
+            attempt: 0,
+            program: self.exe.clone(),
+            args,
+            env: BTreeMap::from([(SHIM_VARIABLE.to_owned(), SOCKET_FILE.to_owned())]),
+            cwd: PathBuf::from("."), // the shim's own directory, whatever it is called by then
+            log: LogLimits::default(),
+            keep: true,
+            once: false,
+        }
+    }
+
+    async fn launch(&self, dir: &Path) -> io::Result<()> {
+        let status = client::launch(&self.exe, dir, &self.spec(), &BTreeMap::new()).await?;
+        status.failed.map_or(Ok(()), |why| Err(io::Error::other(why)))
+    }
+}
+
+/// Starts a proxy under a shim if none lives.
+pub async fn ensure(home: &ProxyHome, retired: &mut Retired) -> io::Result<()> {
+    let next = home.next();
+    let crashed_between = !home.dir.exists() || (socket_of(&next).await.is_ok() && socket_of(&home.dir).await.is_err());
+    if crashed_between && next.exists() {
+        succeed(home, retired).await?;
+    }
+    if let Ok(mut shim) = ShimClient::connect(&home.dir).await
+        && let Ok(status) = shim.status().await
+        && (status.ended.is_none() || status.keeps)
+    {
+        return Ok(()); // it starts the proxy again by itself
+    }
+    tokio::fs::create_dir_all(&home.dir).await?;
+    if socket_of(&home.dir).await.is_ok() {
+        return Ok(()); // a proxy that lost its shim
+    }
+    client::end(&home.dir).await?;
+    home.launch(&home.dir).await
+}
+
+/// Would a crash of the proxy refuse no connection?
+pub async fn holds(home: &ProxyHome) -> bool {
+    let holder = Holder::new(&home.dir.join(SOCKET_FILE));
+    blocking(move || holder.held()).await.is_ok()
+}
+
+/// A new proxy in the place of one that lives. After an error the old one is as it was.
+pub async fn replace(home: &ProxyHome, mut old: Connection, hello: Hello, retired: &mut Retired) -> io::Result<()> {
+    let (next, dir, pid) = (home.next(), home.dir.clone(), hello.pid);
+    let sockets = blocking(move || inherited(&dir, pid)).await;
+    let mut inherited = true;
+    // One that an engine before this one began to start may serve users already.
+    if !serves_already(home).await {
+        clear(&next).await?;
+        tokio::fs::create_dir_all(&next).await?;
+        match tokio::fs::copy(home.dir.join(STATE), next.join(STATE)).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => home.launch(&next).await?,
+        }
+    }
+    match sockets {
+        Ok(sockets) => {
+            let holder = Holder::new(&next.join(SOCKET_FILE));
+            blocking(move || sockets.iter().try_for_each(|(at, socket)| holder.hold(at, socket))).await?;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the old proxy's sockets can't be taken over: connects may be refused for some milliseconds");
+            inherited = false;
+            let _gone = client::ask(&home.dir, &ShimRequest::LetEnd).await; // without a shim nobody starts it again
+            old.let_end(FINISH).await?;
+        }
+    }
+    let serves = match connect(&next, SERVES).await {
+        Ok((_, new)) if hello.routes.iter().all(|route| new.routes.contains(route)) => Ok(()),
+        Ok(_) => Err(io::Error::other("the new proxy does not serve every route")),
+        Err(error) => Err(error),
+    };
+    if let (Err(error), true) = (serves, inherited) {
+        clear(&next).await?;
+        return Err(error);
+    }
+    drop(old);
+    succeed(home, retired).await
+}
+
+/// The successor takes the place, and what was there finishes.
+async fn succeed(home: &ProxyHome, retired: &mut Retired) -> io::Result<()> {
+    let mut free = 0;
+    while home.beside(&format!("old-{free}")).exists() {
+        free += 1;
+    }
+    let old = home.beside(&format!("old-{free}"));
+    match tokio::fs::rename(&home.dir, &old).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => tokio::fs::rename(home.next(), &home.dir).await?,
+    }
+    retired.add(old);
+    Ok(())
+}
+
+/// Ends what a handover began and did not finish. Not by the inherited variable, which names the
+/// directory as it was called when a process started: the proxy in force was a successor once too.
+async fn clear(dir: &Path) -> io::Result<()> {
+    if ShimClient::connect(dir).await.is_ok() {
+        client::end(dir).await?;
+    } else if let Some(status) = client::recorded(dir) {
+        let _ended = status.process.is_some_and(|process| process.kill());
+    }
+    match tokio::fs::remove_dir_all(dir).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn serves_already(home: &ProxyHome) -> bool {
+    let next = home.next();
+    socket_of(&next).await.is_ok()
+        && connect(&next, SERVES).await.is_ok_and(|(_, hello)| hello.program == identity::program(&home.exe))
+}
+
+/// The sockets on which the proxy of a directory listens: from its shim, else from the process itself,
+/// which the kernel allows to whoever may trace it (pidfd_getfd(2)). Blocks.
+fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> {
+    let routes = proxy::routes_on_disk(&dir.join(STATE));
+    let wanted = routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen });
+    let holder = Holder::new(&dir.join(SOCKET_FILE));
+    if holder.held().is_ok() {
+        return wanted.map(|at| holder.lend(&at).map(|socket| (at, socket))).collect();
+    }
+    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(invalid)?;
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    let mut listening = BTreeMap::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd", pid = pid.as_raw_nonzero()))? {
+        let entry = entry?;
+        if !std::fs::read_link(entry.path())?.to_string_lossy().starts_with("socket:") {
+            continue;
+        }
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).ok_or_else(invalid)?;
+        let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+        // One that is no TCP socket has no such address.
+        if socket_acceptconn(&socket)?
+            && let socket = TcpListener::from(socket)
+            && let Ok(address) = socket.local_addr()
+        {
+            listening.insert(address, socket);
+        }
+    }
+    wanted
+        .map(|at| {
+            let socket = listening.remove(&at.address).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, format!("the old proxy does not listen on {}", at.address))
+            })?;
+            Ok((at, socket))
+        })
+        .collect()
+}
+
+/// Proxies that finish what was in flight on them.
+#[derive(Debug, Default)]
+pub struct Retired {
+    finishing: JoinSet<()>,
+    waiting: Vec<(oneshot::Sender<()>, Instant)>,
+}
+
+impl Retired {
+    /// Those that an engine before this one left.
+    pub fn find(home: &ProxyHome) -> Retired {
+        let mut retired = Retired::default();
+        home.old().into_iter().for_each(|dir| retired.add(dir));
+        retired
+    }
+
+    /// Lets one finish.
+    fn add(&mut self, dir: PathBuf) {
+        self.finishing.spawn(async move {
+            if let Err(error) = finish(&dir).await {
+                tracing::error!(dir = %dir.display(), %error, "a replaced proxy could not be ended");
+            }
+        });
+    }
+
+    /// Answers when none of them has anything in flight any more, or at that time.
+    pub fn after(&mut self, done: oneshot::Sender<()>, until: Instant) {
+        if self.finishing.is_empty() {
+            let _ = done.send(()); // the instance may have ended meanwhile
+        } else {
+            self.waiting.push((done, until));
+        }
+    }
+
+    /// One ended, or somebody waited long enough. Never without either; cancel safe.
+    pub async fn ended(&mut self) {
+        if self.finishing.is_empty() {
+            return std::future::pending().await;
+        }
+        let next = self.waiting.iter().map(|(_, until)| *until).min();
+        let _elapsed = timeout_at(next.unwrap_or_else(|| Instant::now() + FINISH), self.finishing.join_next()).await;
+        let now = Instant::now();
+        let none = self.finishing.is_empty();
+        for (done, _) in self.waiting.extract_if(.., |(_, until)| none || *until <= now) {
+            let _ = done.send(()); // the instance may have ended meanwhile
+        }
+    }
+}
+
+/// Told again after a crash of the engine, it goes on as before.
+async fn finish(dir: &Path) -> io::Result<()> {
+    let bound = Instant::now() + FINISH;
+    let shim = match ShimClient::connect(dir).await {
+        Ok(mut shim) => {
+            let status = shim.watch().await?;
+            client::ask(dir, &ShimRequest::LetEnd).await?;
+            Some((shim, status))
+        }
+        Err(_) => None,
+    };
+    // One that is ending already does not answer any more.
+    let mut proxy = if socket_of(dir).await.is_ok() { connect(dir, SERVES).await.ok() } else { None };
+    if let Some((proxy, _)) = &mut proxy {
+        proxy.let_end(FINISH).await?;
+    }
+    match (shim, proxy) {
+        (Some((mut shim, mut status)), _) => {
+            while status.runs() {
+                match timeout_at(bound, shim.changed()).await {
+                    Ok(Ok(changed)) => status = changed,
+                    _ => break,
+                }
+            }
+        }
+        // Without a shim its connection tells when it ends.
+        (None, Some((mut proxy, _))) => drop(timeout_at(bound, proxy.closed()).await),
+        (None, None) => {}
+    }
+    client::end(dir).await?;
+    tokio::fs::remove_dir_all(dir).await
+}
+
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
+}
