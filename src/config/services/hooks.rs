@@ -96,7 +96,7 @@ fn common<'d>(table: &Table<'d>, on: HookOn) -> Option<Named<'d>> {
     let retries = or(table, "retries", 0, |value| value.count(0..=100));
     let backoff = or(table, "backoff", SignedDuration::from_secs(1), |value| value.duration(MILLISECOND * 10));
     let transient = or(table, "transient", vec![TEMPFAIL], |value| transient(&value));
-    let irreversible = irreversible(table);
+    let irreversible = or(table, "irreversible", None, |value| reason(&value).map(Some));
     let name = name?;
     Some(Named {
         spec: HookSpec {
@@ -120,7 +120,7 @@ fn migration<'d>(value: &Value<'d>) -> Option<Named<'d>> {
     let run = table.need("run", RUN).and_then(|value| program(&value));
     let back = or(&table, "back", Vec::new(), |value| program(&value));
     let timeout = or(&table, "timeout", SignedDuration::from_mins(5), |value| value.duration(MILLISECOND * 100));
-    let irreversible = irreversible(&table);
+    let irreversible = or(&table, "irreversible", None, |value| reason(&value).map(Some));
     if let (Some(_), Some(why)) = (table.get("back"), table.get("irreversible")) {
         why.wrong_key("expected either this or \"back\": what has a way back is not irreversible", None);
         return None;
@@ -172,14 +172,12 @@ fn transient(value: &Value<'_>) -> Option<Vec<i32>> {
     all.into_iter().collect()
 }
 
-fn irreversible(table: &Table<'_>) -> Option<Option<String>> {
-    or(table, "irreversible", None, |value| {
-        let expected = "the reason in words, such as \"mails are sent\"";
-        let text = value.text(expected)?;
-        if text.trim().is_empty() {
-            value.expected(expected, None);
-            return None;
-        }
-        Some(Some(text.to_owned()))
-    })
+fn reason(value: &Value<'_>) -> Option<String> {
+    let expected = "the reason in words, such as \"mails are sent\"";
+    let text = value.text(expected)?;
+    if text.trim().is_empty() {
+        value.expected(expected, None);
+        return None;
+    }
+    Some(text.to_owned())
 }

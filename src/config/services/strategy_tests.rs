@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::{HookOn, HookSpec, Migration, Placement, Ppm, Step, StickyKey, Strategy};
+use std::fmt::Write;
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it.
@@ -124,6 +125,7 @@ fn rolling_counts_in_instances_or_in_shares() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 /// Each: what is added to the small file, and the one line that must come out.
 #[test]
 fn each_mistake_is_named_with_its_place_and_what_was_meant() {
@@ -246,10 +248,10 @@ fn services(names: &[(&str, &str, &[&str])]) -> String {
     let mut text = "[environment.staging]\n[environment.production]\n".to_owned();
     let mut port = 8000;
     for (name, needs, environments) in names {
-        text += &format!("[service.{name}]\nrun = [\"x\"]\nhealth = {{ path = \"/\" }}\ndepends_on = [{needs}]\n");
+        let _ = write!(text, "[service.{name}]\nrun = [\"x\"]\nhealth = {{ path = \"/\" }}\ndepends_on = [{needs}]\n");
         for environment in *environments {
             port += 1;
-            text += &format!("[service.{name}.in.{environment}]\nlisten = \"127.0.0.1:{port}\"\n");
+            let _ = write!(text, "[service.{name}.in.{environment}]\nlisten = \"127.0.0.1:{port}\"\n");
         }
     }
     text
