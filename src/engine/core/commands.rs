@@ -7,7 +7,8 @@ use super::jobs::{looked_at, migration_ahead};
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::state::{Drill, Kind, Pause, Pauses, Progress, RunState, Slot, State, Watched};
+use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState, Watched};
+use super::state::{Slot, State};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
@@ -292,7 +293,7 @@ fn resume(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) ->
         if measure && matches!(run.current_step(), Some(Step::Analysis { .. })) {
             // Measured anew over the whole span.
             run.elapsed = jiff::SignedDuration::ZERO;
-            run.measured = super::state::Measured::default();
+            run.measured = super::run::Measured::default();
         }
     }
     note(state, slot, turn, &revision, &ask.actor.name, &ask.because("resumed"));

@@ -3,7 +3,8 @@
 use super::commands::{Ask, Done, check_pin, no, not_found};
 use super::project::facts_of;
 use super::rollout::{enqueue, placement, plan};
-use super::state::{Kind, Slot, State};
+use super::run::Kind;
+use super::state::{Slot, State};
 use super::step::with;
 use super::steps::ahead;
 use super::turn::{Turn, span, words};

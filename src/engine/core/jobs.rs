@@ -2,9 +2,8 @@
 //! whatever crashes; what its end means for the rollout and for the data is decided here.
 
 use super::rollout::{Back, begin_rollback, placement};
-use super::state::{
-    Counters, Drill, Job, JobStage, Kind, Migrated, MigrationState, Pause, RunState, Slot, State, Undo,
-};
+use super::run::{Drill, Job, JobStage, Kind, Pause, RunState, Undo};
+use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
 use crate::model::{DeploymentOutcome, HookOn, HookSpec, Ppm, ReleaseRef};

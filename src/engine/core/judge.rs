@@ -1,7 +1,8 @@
 //! Analyses: numbers in, judgements out. Missing data pauses or fails, it never passes.
 
 use super::rollout::{Back, begin_rollback};
-use super::state::{Pause, Slot, State, Watched};
+use super::run::{Pause, Watched};
+use super::state::{Slot, State};
 use super::turn::{Turn, evidence, note_run};
 use super::types::PoolWindow;
 use crate::analysis::{Totals, clearly_fails, judge, summary};

@@ -1,7 +1,8 @@
 //! Instances: what happens to them, how many there are, when they start again, when they end.
 
 use super::back::keep;
-use super::state::{Counters, InstanceRecord, InstanceStage, Kind, Pool, Progress, RunState, Slot, State, count};
+use super::run::{Kind, Progress, RunState};
+use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, count};
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};

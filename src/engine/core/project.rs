@@ -2,7 +2,8 @@
 
 use super::pools::number;
 use super::rows::rollout;
-use super::state::{Asked, InstanceRecord, InstanceStage, Pool, RunState, Slot, State};
+use super::run::RunState;
+use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
 use crate::model::{Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Run, Service};
 use jiff::Timestamp;

@@ -1,7 +1,8 @@
 //! The line: who may start next, and what the others wait for.
 
 use super::rollout::{Back, begin_rollback, placement, start};
-use super::state::{Kind, RunState, Slot, State};
+use super::run::{Kind, RunState};
+use super::state::{Slot, State};
 use super::turn::{Turn, words};
 use super::types::SlotKey;
 use crate::model::{Concurrency, DeploymentOutcome};

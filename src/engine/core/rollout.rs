@@ -1,7 +1,8 @@
 //! A rollout's life: asked for, started, promoted or taken back, ended.
 
 use super::pools::{new_pool, retire, stepped, warm_pool};
-use super::state::{Counters, Drill, Kind, Measured, Pauses, Progress, RunState, Slot, State, Tally, Warm, Watched};
+use super::run::{Drill, Kind, Measured, Pauses, Progress, RunState, Tally, Watched};
+use super::state::{Counters, Slot, State, Warm};
 use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
 use super::{back, jobs};
@@ -182,7 +183,8 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         },
         digest: Some(run.to.digest.clone()),
         commit_at: state.release(&slot.key.service, &run.to.version).and_then(|release| release.commit_at),
-        reached: Some(run.tally.reached),
+        // What comes back by a rollback has all traffic in the end.
+        reached: Some(if outcome == DeploymentOutcome::RolledBack { Ppm::ALL } else { run.tally.reached }),
         rollback: run.tally.back_took,
         waited: run.tally.waited,
         manual_steps: run.tally.manual,

@@ -3,7 +3,8 @@
 use super::back::keep;
 use super::pools::capacity;
 use super::rollout::{Back, begin_rollback, placement};
-use super::state::{Counters, Pool, Progress, Routing, RunState, Sent, Slot, State};
+use super::run::{Progress, RunState};
+use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
 use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, Sticky};

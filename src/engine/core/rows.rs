@@ -9,7 +9,8 @@ use super::pools::trouble;
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
 use super::rollout::placement;
-use super::state::{JobStage, Kind, Pool, Progress, RunState, Slot, State};
+use super::run::{JobStage, Kind, Progress, RunState};
+use super::state::{Pool, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use crate::model::{

@@ -2,7 +2,8 @@
 
 use super::pools::{hopeless, needed, trouble};
 use super::rollout::{Back, begin_rollback, finish, placement, promote};
-use super::state::{Asked, Counters, Kind, Measured, Progress, RunState, Slot, State};
+use super::run::{Kind, Measured, Progress, RunState};
+use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
 use super::{back, jobs, judge};
 use crate::model::{Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, Step};

@@ -1,6 +1,7 @@
 //! What one call of `step` collects, and the few ways to write things down.
 
-use super::state::{Counters, Kind, RunState, Slot, State};
+use super::run::{Kind, RunState};
+use super::state::{Counters, Slot, State};
 use super::types::{Effect, Numbered};
 use crate::model::{AnalysisReport, Deployment, Evidence, Note, Run, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
