@@ -56,6 +56,7 @@ const fn none<T>() -> Figure<T> {
 }
 
 /// Deployments, how many of them failed, how many are rework, and the median recovery.
+#[expect(clippy::cast_precision_loss, reason = "a few")]
 fn counts(of: &Dora) -> (u64, f64, f64, Option<SignedDuration>) {
     let n = of.fail_rate.n as f64;
     (of.fail_rate.n, of.fail_rate.value.unwrap() * n, of.rework_rate.value.unwrap() * n, of.recovery.value)

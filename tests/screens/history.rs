@@ -36,7 +36,7 @@ fn ended(
             Superseded => "replaced by 1.11.0, asked for by ann".to_owned(),
         },
         kind: how.0,
-        digest: Some(format!("sha256:{:064}", number)),
+        digest: Some(format!("sha256:{number:064}")),
         commit_at: Some(ago(hours * 3600 + 9000)),
         reached: Some(Ppm::percent(match how.1 {
             Succeeded => 100,
@@ -52,7 +52,7 @@ fn ended(
 
 fn records() -> Vec<Deployment> {
     let mut drill = ended(9, 12, "catalog", ("5.2", "5.1"), (Drill, Succeeded));
-    drill.cause = "drill: 5.1 was back in 2.9 s; 5.2 serves again".to_owned();
+    "drill: 5.1 was back in 2.9 s; 5.2 serves again".clone_into(&mut drill.cause);
     drill.rollback = Some(SignedDuration::from_millis(2900));
     vec![
         ended(8, 2, "checkout", ("1.9.0", "1.10.0"), (Deploy, Aborted)),

@@ -18,7 +18,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -110,11 +110,7 @@ impl Engine {
         }
         let store = Store::open(data.join("artifacts/sha256"))?;
         let uploads = data.join("uploads");
-        let failed = |source| EngineError::Io { step: "clear", path: uploads.clone(), source };
-        match fs::remove_dir_all(&uploads) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => fs::create_dir_all(&uploads).map_err(failed)?,
-        }
+        clear(&uploads)?;
         let (urgent, urgent_receiver) = mpsc::unbounded_channel();
         let (asks, ask_receiver) = mpsc::channel(ASKS);
         let (reports, report_receiver) = mpsc::unbounded_channel();
@@ -174,5 +170,14 @@ impl Engine {
             _lock: lock,
         };
         Ok((engine, task))
+    }
+}
+
+/// Makes a directory, without whatever an earlier run left in it.
+fn clear(path: &Path) -> Result<(), EngineError> {
+    let failed = |source| EngineError::Io { step: "clear", path: path.to_owned(), source };
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => fs::create_dir_all(path).map_err(failed),
     }
 }

@@ -73,9 +73,8 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
             }
         }
         (Action::Drill, Ordering::Greater) => drilled(before, current, pinned_stable),
-        (Action::Drill, _) => Stage::Accepted,
         (Action::Retry | Action::Restart, Ordering::Greater) => new_run(current, None),
-        (Action::Retry | Action::Restart, _) => Stage::Accepted,
+        (Action::Retry | Action::Restart | Action::Drill, _) => Stage::Accepted,
         // In line behind the one that the row shows: its own state is not in this row.
         (Action::Pause | Action::Resume, Ordering::Less) => {
             effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
