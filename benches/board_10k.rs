@@ -92,6 +92,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         offers: [Action::Promote, Action::Pause, Action::Abort, Action::Restart].into_iter().collect(),
         barred: Arc::default(),
         managed_by: None,
+        way_back: None,
     }
 }
 
