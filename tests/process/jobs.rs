@@ -196,7 +196,7 @@ async fn what_takes_too_long_is_killed_with_all_that_it_started() {
 
 #[tokio::test]
 async fn a_restarted_server_waits_for_what_runs_and_gives_it_no_more_time() {
-    let mut rig = Rig::new("while [ ! -e \"$FD_TEST_DIR/go\" ]; do sleep 0.01; done; exit 3");
+    let mut rig = Rig::new("while [ ! -e \"$FD_TEST_DIR/go\" ]; do sleep 0.01; done; sleep 1.5; exit 3");
     rig.run();
     rig.until_it_runs().await;
     let process = recorded(&rig.dir()).unwrap().process.unwrap();
@@ -204,11 +204,13 @@ async fn a_restarted_server_waits_for_what_runs_and_gives_it_no_more_time() {
     assert_eq!(rig.room.recorded_jobs().unwrap(), ["J-1"]);
     assert!(rig.room.recorded().unwrap().is_empty(), "no instance");
     rig.run();
-    until("its age", || async { (process.age() > Duration::from_millis(300)).then_some(()) }).await;
+    until("its age", || async { (process.age() > Duration::from_secs(2)).then_some(()) }).await;
     assert!(process.lives());
-    // Its time is over for the one that comes next, since it counts from the start of the process.
+    // Its time is over for the one that comes next, since it counts from the start of the process;
+    // with fresh time it would come to its own end.
     let mut rig = rig.crash();
-    rig.run_for(Duration::from_millis(300));
+    std::fs::write(rig.file("go"), "").unwrap();
+    rig.run_for(Duration::from_secs(2));
     assert_eq!(rig.ended().await.0, JobEnd::TimedOut);
     assert_eq!((process.lives(), rig.runs()), (false, 1));
     rig.is_ended_without_a_trace().await;
