@@ -9,7 +9,7 @@ use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Setting
 use crate::hub::{Hub, HubSettings, HubTask};
 use crate::integration::orchestrator::EngineOrchestrator;
 use crate::ledger::Ledger;
-use crate::model::SourceId;
+use crate::model::{Body, LinkState, SourceId};
 use crate::server::{self, Access, Api, Bound};
 use clap::Args;
 use serde_json::json;
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const SOURCE: &str = "local";
 /// How long the hub may take to write down what it knows.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// How long whoever connects early waits for the engine's rows.
+const FIRST_ROWS: Duration = Duration::from_secs(5);
 
 /// Options of `serve`.
 #[derive(Debug, Clone, Args)]
@@ -116,7 +118,9 @@ async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
         Ended::Hub
     });
     let api = Api { hub: server.hub, engine: server.engine, ending: ending.clone() };
+    let first = hub.clone();
     parts.spawn(async move {
+        first_rows(first).await;
         server::serve(server.bound, api).await;
         Ended::Socket
     });
@@ -142,6 +146,24 @@ async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
         parts.shutdown().await;
     }
     why.map(drop)
+}
+
+/// Nobody is answered before the engine has told its rows: a script would hear that its service is not
+/// there. Who connects meanwhile waits.
+async fn first_rows(hub: Hub) {
+    let told = async {
+        let mut updates = hub.subscribe(None).await?;
+        while let Some(update) = updates.next().await {
+            let rows = update.scope.source.as_str() == SOURCE && update.scope.part.is_empty();
+            if rows && matches!(update.body, Body::Link(LinkState::Live { .. })) {
+                break;
+            }
+        }
+        Some(())
+    };
+    if tokio::time::timeout(FIRST_ROWS, told).await.is_err() {
+        tracing::warn!("the engine has not told its rows yet; answering without them");
+    }
 }
 
 /// Waits for a reason to end: it was told so, or a part failed.

@@ -92,7 +92,9 @@ impl Publisher {
     /// Tells what is different from last time, and the rollouts that ended since.
     pub fn rows_are(&mut self, entities: Vec<Entity>, ended: Vec<Deployment>) {
         let scope = rows_scope(&self.source);
-        let mut updates = Vec::new();
+        // First, so that who sees a row settle finds the record of it.
+        let told = self.ended(ended).into_iter();
+        let mut updates: Vec<_> = told.map(|body| Scoped { scope: scope.clone(), body }).collect();
         let mut before = std::mem::take(&mut self.rows);
         for entity in entities {
             let key = entity.key();
@@ -105,7 +107,6 @@ impl Publisher {
             };
         }
         updates.extend(before.into_keys().map(|key| Scoped { scope: scope.clone(), body: Body::Remove(key) }));
-        updates.extend(self.ended(ended).into_iter().map(|body| Scoped { scope: scope.clone(), body }));
         self.tell(updates);
     }
 
