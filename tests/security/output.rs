@@ -99,7 +99,7 @@ fn what_a_hostile_backend_tells_is_printed_harmless_in_every_format() {
 
 /// The server's configuration, with instances that say such things before they serve.
 fn saying(server: &Server, text: &str) -> String {
-    let octal: String = text.bytes().map(|byte| format!("\\\\{byte:03o}")).collect();
+    let octal = text.bytes().fold(String::new(), |octal, byte| octal + &format!("\\\\{byte:03o}"));
     let run = format!("run = [\"/bin/sh\", \"-c\", \"printf 'line {octal}\\\\n' >&2; exec \\\"$@\\\"\", \"sh\", ");
     server.config().replace("run = [", &run)
 }
