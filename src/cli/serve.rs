@@ -154,8 +154,8 @@ async fn first_rows(hub: Hub) {
     let told = async {
         let mut updates = hub.subscribe(None).await?;
         while let Some(update) = updates.next().await {
-            let rows = update.scope.source.as_str() == SOURCE && update.scope.part.is_empty();
-            if rows && matches!(update.body, Body::Link(LinkState::Live { .. })) {
+            let rows = update.scoped.scope.source.as_str() == SOURCE && update.scoped.scope.part.is_empty();
+            if rows && matches!(update.scoped.body, Body::Link(LinkState::Live { .. })) {
                 break;
             }
         }

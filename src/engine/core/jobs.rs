@@ -287,11 +287,10 @@ pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool
         let mut next = watch.clone();
         match watch.job.as_ref().map(|job| (job, &job.stage)) {
             None if watch.left.is_zero() => next.job = begin(state, slot, turn, hook, &to, false, 0),
-            None | Some((_, JobStage::Running)) => {}
             Some((job, JobStage::Waiting(left))) if left.is_zero() => {
                 next.job = begin(state, slot, turn, hook, &to, false, job.attempt + 1);
             }
-            Some((_, JobStage::Waiting(_))) => {}
+            None | Some((_, JobStage::Running | JobStage::Waiting(_))) => {}
             Some((job, JobStage::Ended(how))) => match judge(hook, job, how) {
                 Verdict::Passed => {
                     next.job = None;
@@ -417,7 +416,7 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
             JobStage::Ended(how) => match judge(&first.hook, &job, how) {
                 Verdict::Again => again(slot, turn, &first.hook),
                 Verdict::Passed => undone(state, slot, turn, &first, None),
-                Verdict::Failed(why) => undone(state, slot, turn, &first, Some(why)),
+                Verdict::Failed(why) => undone(state, slot, turn, &first, Some(&why)),
             },
         }
     }
@@ -435,9 +434,9 @@ fn stays(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo) {
     next_undo(slot, turn);
 }
 
-fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<String>) {
+fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<&str>) {
     let name = undo.hook.name.clone();
-    let text = match (&failed, undo.back) {
+    let text = match (failed, undo.back) {
         (None, true) => {
             slot.migrations.remove(&name);
             format!("migration {name} is taken back")

@@ -249,9 +249,10 @@ fn stable_size(slot: &Slot, run: &RunState, replicas: u32) -> Option<u32> {
             stable.instances.values().any(|instance| instance.leaving).then_some(0)
         }
         (Progress::Steps, Strategy::Recreate) => done.contains(&Step::TakeDown).then_some(0),
-        (Progress::Promoting, Strategy::Recreate | Strategy::Rolling) => Some(now),
         (Progress::Steps, Strategy::Rolling) if run.pauses.none() => Some(batch_size(slot, run, done, replicas)),
-        (Progress::Steps, Strategy::Rolling) => Some(now),
+        (Progress::Promoting, Strategy::Recreate) | (Progress::Promoting | Progress::Steps, Strategy::Rolling) => {
+            Some(now)
+        }
         _ => None,
     }
 }

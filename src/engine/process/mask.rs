@@ -1,7 +1,7 @@
 //! Secrets in a process's output.
 //!
 //! Each secret's value is replaced, and each line of one that has several, wherever it stands in the
-//! output; shorter ones than [`SHORTEST`] are not, since they would hit innocent text.
+//! output; shorter ones than `SHORTEST` are not, since they would hit innocent text.
 
 use std::collections::BTreeMap;
 

@@ -2,6 +2,8 @@
 //! failing processes, wrong clocks, stale commands. After every input the invariants are checked.
 //!
 //! `FLIGHTDECK_SEED=17 cargo test --test suite engine::sim -- --nocapture` replays one story.
+//! `FLIGHTDECK_SEEDS=10000 cargo test --config 'profile.dev.package.flightdeck.opt-level=2' --test suite
+//! engine::sim -- --nocapture` plays more, and prints what was met.
 
 mod check;
 mod fake;
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Stories that are played unless `FLIGHTDECK_SEEDS` says how many.
 const SEEDS: u64 = 2_000;
 const INPUTS: usize = 300;
 
@@ -82,7 +85,11 @@ fn strategy(of: &mut Placement, rng: &mut Rng, listen: u64) {
         ("tidy", HookOn::Rollback),
         ("buy", HookOn::While { every: seconds(2) }),
     ];
-    hooks.extend(others.into_iter().filter_map(|(name, on)| rng.percent(25).then(|| hook(name, on, None, rng))));
+    for (name, on) in others {
+        if rng.percent(25) {
+            hooks.push(hook(name, on, None, rng));
+        }
+    }
     let named = |on: HookOn| {
         let of = hooks.iter().filter(move |hook| hook.on == on);
         of.map(|hook| Step::Hook { name: hook.name.clone() }).collect::<Vec<_>>()
@@ -614,14 +621,15 @@ fn play_all(seeds: Range<u64>, trace: bool) -> Coverage {
 #[test]
 fn the_invariants_hold_in_thousands_of_random_stories() {
     let one = std::env::var("FLIGHTDECK_SEED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
-    let cover = play_all(one.map_or(0..SEEDS, |seed| seed..seed + 1), one.is_some());
+    let seeds = std::env::var("FLIGHTDECK_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    let cover = play_all(one.map_or(0..seeds, |seed| seed..seed + 1), one.is_some());
     if one.is_none() {
-        report(&cover);
+        report(&cover, seeds);
     }
 }
 
-fn report(cover: &Coverage) {
-    println!("{SEEDS} seeds, {} inputs", cover.inputs);
+fn report(cover: &Coverage, seeds: u64) {
+    println!("{seeds} seeds, {} inputs", cover.inputs);
     for (invariant, count) in &cover.could_fail {
         println!("invariant {invariant}: checked {count} times where it could fail");
     }
