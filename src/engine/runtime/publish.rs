@@ -243,6 +243,7 @@ mod tests {
         publisher.rows_are(vec![service("a", &[])], vec![finished(HISTORY)]);
         publisher.rows_are(vec![service("a", &[])], Vec::new());
         publisher.rows_are(vec![service("a", &[])], vec![finished(HISTORY + 1)]);
-        assert_eq!(received(&mut receiver), ["+a", "+r-2000", "+r-2000", "+r-2001", "-r-1"]);
+        // What ended comes before the rows that show it.
+        assert_eq!(received(&mut receiver), ["+r-2000", "+a", "+r-2000", "+r-2001", "-r-1"]);
     }
 }
