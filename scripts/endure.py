@@ -62,8 +62,8 @@ def drills():
             for n in range(option("--drills", 10) // 2):
                 way = r.rollout()["way_back"]
                 r.cli("drill", "shop", "--in", "production", "--yes")
-                done = r.until("the record", lambda: [d for d in r.json("deployments") if d["kind"] == "drill"][0:n + 1][n:] and
-                               sorted((d for d in r.json("deployments") if d["kind"] == "drill"), key=lambda d: d["ended"])[-1])
+                found = lambda: sorted((d for d in r.json("deployments") if d["kind"] == "drill"), key=lambda d: d["ended"])
+                done = r.until("the record", lambda: len(found()) > n and found()[-1])
                 said, took = seconds(way["estimate"]), seconds(done["rollback"])
                 ratio = took / said if said else None
                 ratios.append(ratio)
@@ -131,7 +131,7 @@ def adopt():
         r.release("1.0.0")
         r.deploy("1.0.0")
         r.until("it serves", lambda: settled(r, "1.0.0"), 180)
-        pids = lambda: sorted(int(p) for p in os.listdir("/proc") if p.isdigit() and is_app(p))
+        pids = lambda: sorted(int(p) for p in os.listdir("/proc") if p.isdigit() and is_app(p, r.dir))
         before = pids()
         for _ in range(5):
             r.server.kill(); r.server.wait()
@@ -145,8 +145,8 @@ def adopt():
         r.end()
 
 
-def is_app(pid):
-    try: return open(f"/proc/{pid}/cmdline").read().split("\0")[1] == "sample-app"
+def is_app(pid, directory):
+    try: return open(f"/proc/{pid}/cmdline").read().split("\0")[1] == "sample-app" and os.readlink(f"/proc/{pid}/cwd").startswith(directory)
     except (OSError, IndexError): return False
 
 
