@@ -199,7 +199,7 @@ impl State {
         let deployment = Box::new(deployment.clone());
         let written = self.settings.ledger.append_knowing(since, move |known| {
             let receipt = asked_for(known.iter().map(|known| &known.receipt), &deployment);
-            Entry::Observed { deployment, receipt, evidence }
+            Entry::Observed { deployment: deployment.clone(), receipt, evidence: evidence.clone() }
         });
         self.tasks.spawn(async move { Done::Written { result: written.await } });
     }

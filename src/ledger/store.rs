@@ -161,6 +161,14 @@ impl Store {
         Ok(Store { connection })
     }
 
+    /// Is a record of that kind about that subject there, where there is one at most? When in doubt: no.
+    pub fn has(&self, draft: &Draft) -> bool {
+        let one = matches!(draft.kind, Kind::Requested | Kind::Evidence | Kind::Observed);
+        let found = "SELECT EXISTS (SELECT 1 FROM records WHERE kind = ?1 AND subject = ?2)";
+        let there = || self.connection.query_row(found, params![draft.kind.word(), draft.subject], |row| row.get(0));
+        one && there().unwrap_or(false)
+    }
+
     /// Appends a batch in one transaction: one flush for all. Each draft has its own answer; if the
     /// batch can't be committed, the error stands for all of it.
     pub fn append(&mut self, drafts: &[&Draft]) -> Result<Vec<Result<u64, LedgerError>>, LedgerError> {

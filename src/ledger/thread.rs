@@ -54,7 +54,7 @@ enum Request {
 }
 
 /// Makes an entry, given what was asked for of late.
-type Make = Box<dyn FnOnce(&[Known]) -> Entry + Send>;
+type Make = Box<dyn Fn(&[Known]) -> Entry + Send>;
 
 enum Read {
     Newest(u32),
@@ -208,7 +208,7 @@ impl Ledger {
         make: F,
     ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<F>
     where
-        F: FnOnce(&[Known]) -> Entry + Send + 'static,
+        F: Fn(&[Known]) -> Entry + Send + 'static,
     {
         let (answer, receiver) = oneshot::channel();
         let sent = self.request(Request::Knowing { since, make: Box::new(make), answer });
@@ -360,7 +360,10 @@ fn serve(mut store: Store, mut spill: Spill, mut signer: Signer, inbox: &mpsc::R
                 }
                 Request::Knowing { since, make, answer } => {
                     signer.note(write(&mut store, &mut spill, std::mem::take(&mut batch)));
-                    let known = read(&store, &Read::Since(since.to_string())).unwrap_or_else(|error| {
+                    // A server that starts tells again what ended before: nobody has to look for its command.
+                    let there = draft(&make(&[])).is_ok_and(|draft| store.has(&draft));
+                    let since = Some(since).filter(|_| !there).map(|since| Read::Since(since.to_string()));
+                    let known = since.map_or(Ok(Vec::new()), |since| read(&store, &since)).unwrap_or_else(|error| {
                         tracing::warn!(%error, "cannot look for the command of another hub");
                         Vec::new()
                     });
