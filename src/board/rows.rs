@@ -6,11 +6,14 @@ use crate::model::{
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
     Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Notes, evidence and receipts kept per source before the oldest are dropped.
-const HISTORY: usize = 2000;
+/// Finished rollouts kept before the oldest are dropped.
+const DEPLOYMENTS: usize = 2000;
+/// Notes, evidence and finished receipts kept of each before the oldest are dropped: the ledger has all.
+const RECORDS: usize = 500;
 
 /// A watch and its health.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,32 +218,35 @@ impl Board {
         ring.push_back(sample.clone());
     }
 
-    /// Drops the oldest notes, evidence and finished receipts beyond what is kept in memory; gives
-    /// their scopes and keys.
+    /// Drops the oldest finished rollouts, notes, evidence and finished receipts beyond what is kept
+    /// of each in memory; gives their scopes and keys.
     pub fn trim(&mut self) -> Vec<(Scope, EntityRef)> {
-        let mut old: Vec<(jiff::Timestamp, EntityRef)> = self
-            .rows
-            .iter()
-            .filter_map(|(key, (_, entity))| match entity {
-                Entity::Note(note) => Some((note.at, key.clone())),
-                Entity::Evidence(evidence) => Some((evidence.at, key.clone())),
-                Entity::Deployment(deployment) => Some((deployment.ended, key.clone())),
-                Entity::Receipt(receipt) if receipt.stage().is_final() => {
-                    receipt.stages.last().map(|last| (last.at, key.clone()))
-                }
-                _ => None,
-            })
-            .collect();
-        if old.len() <= HISTORY {
-            return Vec::new();
+        let mut kinds: [(usize, Vec<(Timestamp, EntityRef)>); 4] =
+            [DEPLOYMENTS, RECORDS, RECORDS, RECORDS].map(|keep| (keep, Vec::new()));
+        for (key, (_, entity)) in &self.rows {
+            let (kind, at) = match entity {
+                Entity::Deployment(deployment) => (0, deployment.ended),
+                Entity::Note(note) => (1, note.at),
+                Entity::Evidence(evidence) => (2, evidence.at),
+                Entity::Receipt(receipt) => match receipt.stages.last() {
+                    Some(last) if last.stage.is_final() => (3, last.at),
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            kinds[kind].1.push((at, key.clone()));
         }
-        old.sort();
-        old.truncate(old.len() - HISTORY);
-        let dropped = old.into_iter().filter_map(|(_, key)| {
-            let (origin, _) = self.rows.remove(&key)?;
-            Some(((*origin.scope).clone(), key))
-        });
-        dropped.collect()
+        let mut dropped = Vec::new();
+        for (keep, mut of_kind) in kinds {
+            of_kind.sort();
+            let over = of_kind.len().saturating_sub(keep);
+            for (_, key) in of_kind.drain(..over) {
+                if let Some((origin, _)) = self.rows.remove(&key) {
+                    dropped.push(((*origin.scope).clone(), key));
+                }
+            }
+        }
+        dropped
     }
 
     /// Rollouts, by target.

@@ -80,7 +80,10 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     if args.since.is_some() && !matches!(args.kind, Kind::Deployments | Kind::Dora) {
         return Err(Failure::usage("--since is for what has ended").todo("get deployments, or get dora"));
     }
-    let rows = links.rows(Need::All).await?;
+    let rows = match args.kind {
+        Kind::Receipts | Kind::Deployments | Kind::Dora => links.all_rows().await?,
+        _ => links.rows(Need::All).await?,
+    };
     let mut list = list(&rows, args, now())?;
     list.truncate(args.limit.unwrap_or(usize::MAX));
     if let (Some(name), true) = (&args.name, list.is_empty()) {

@@ -8,7 +8,7 @@ use crate::client::{ClientError, ClientEvent, Link};
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, HubTask};
 use crate::ledger::Ledger;
-use crate::model::{LinkState, Query, Reply, Scope, SourceId};
+use crate::model::{LinkState, Query, RefusalKind, Reply, Scope, SourceId};
 use crate::server::actor_of;
 use futures::StreamExt as _;
 use std::collections::BTreeSet;
@@ -89,12 +89,28 @@ impl Links {
         Ok(links)
     }
 
-    /// The rows of all of them, once what is needed is known; else as they are after a while.
+    /// What is there now at all of them, once what is needed is known; else as it is after a while.
     pub(super) async fn rows(&self, need: Need<'_>) -> Result<Rows, Failure> {
+        self.ask(need, Query::Current).await
+    }
+
+    /// The same with what is over.
+    pub(super) async fn all_rows(&self) -> Result<Rows, Failure> {
+        self.ask(Need::All, Query::Board).await
+    }
+
+    async fn ask(&self, need: Need<'_>, query: Query) -> Result<Rows, Failure> {
         self.settle(need).await?;
         let mut entities = Vec::new();
         for link in &self.each {
-            match link.query(Query::Board).await? {
+            let reply = match link.query(query.clone()).await {
+                // A server that still is of before that question: its whole board answers it, too.
+                Err(ClientError::Refused(refusal)) if refusal.kind == RefusalKind::Invalid => {
+                    link.query(Query::Board).await?
+                }
+                reply => reply?,
+            };
+            match reply {
                 Reply::Board(rows) => entities.extend(rows),
                 other => return Err(unexpected(&other)),
             }

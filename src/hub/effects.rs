@@ -145,14 +145,14 @@ impl State {
     /// Nothing more is to be done for it.
     pub fn finish(&mut self, id: &CommandId) {
         if let Some(following) = self.commands.get_mut(id) {
-            following.doing = Doing::Done;
+            following.is_done();
         }
         self.answer(id);
     }
 
     fn finish_with(&mut self, id: &CommandId, outcome: &Result<crate::model::Receipt, Refusal>) {
         if let Some(following) = self.commands.get_mut(id) {
-            following.doing = Doing::Done;
+            following.is_done();
             for waiter in following.waiters.drain(..) {
                 let _ = waiter.send(outcome.clone()); // the asker may be gone
             }

@@ -68,15 +68,21 @@ const fn rank(stage: &Stage) -> u8 {
     }
 }
 
+/// Is a change of a row after its effect looked at for having undone it?
+const fn can_be_reverted(action: Action) -> bool {
+    matches!(action, Action::Promote | Action::PromoteFull | Action::Approve | Action::Abort | Action::Reject)
+}
+
 impl Following {
     /// Can no row change what is known of it any more?
     fn is_settled(&self, now: Timestamp) -> bool {
         let seen = |at: Timestamp| now.duration_since(at) <= SIGHT;
-        let watched = self
-            .receipt
-            .stages
-            .last()
-            .is_some_and(|last| matches!(last.stage, Stage::Effective { .. }) && seen(last.at));
+        let watched = can_be_reverted(self.action())
+            && self
+                .receipt
+                .stages
+                .last()
+                .is_some_and(|last| matches!(last.stage, Stage::Effective { .. }) && seen(last.at));
         self.doing == Doing::Done && !watched
     }
 }

@@ -8,6 +8,7 @@ use crate::model::{
     ReceiptId, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 /// A rollout that ended longer ago is told again by its backend, not ended just now.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
@@ -148,9 +149,11 @@ impl State {
         }
         let Known { receipt, before, sources, .. } = known;
         let stage = receipt.stage().clone();
-        let doing = if stage.is_final() { Doing::Done } else { Doing::Following };
         let notes = sources.into_iter().map(|source| (source, None)).collect();
-        let following = Following { before, notes, ..Following::new(receipt, doing) };
+        let mut following = Following { before, notes, ..Following::new(receipt, Doing::Following) };
+        if stage.is_final() {
+            following.is_done();
+        }
         self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match stage {
@@ -177,29 +180,23 @@ impl State {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
             Entity::Hold(hold) => self.write(&Entry::Hold(hold.clone())),
-            Entity::Deployment(deployment) => {
-                let own = self.commands.values().map(|following| &following.receipt);
-                let receipt = asked_for(own, deployment);
-                let evidence = self.against(deployment).cloned().map(Box::new);
-                let ended = Entry::Observed { deployment: deployment.clone(), receipt, evidence };
-                self.ended(deployment, ended);
-            }
+            Entity::Deployment(deployment) => self.ended(deployment),
             _ => {}
         }
     }
 
     /// Records the end of a rollout. Where no command of this hub asked for it, another hub that
     /// shares the ledger may have: what one's own colleague on the next screen did is no outside change.
-    fn ended(&mut self, deployment: &Deployment, entry: Entry) {
-        let Entry::Observed { receipt: None, evidence, .. } = entry else { return self.write(&entry) };
-        let of_late = now().duration_since(deployment.ended) < LATE;
-        let Some(since) = deployment.started.checked_sub(SLACK).ok().filter(|_| of_late) else {
-            return self.write(&Entry::Observed { deployment: Box::new(deployment.clone()), receipt: None, evidence });
-        };
-        let deployment = Box::new(deployment.clone());
-        let written = self.settings.ledger.append_knowing(since, move |known| {
-            let receipt = asked_for(known.iter().map(|known| &known.receipt), &deployment);
-            Entry::Observed { deployment: deployment.clone(), receipt, evidence: evidence.clone() }
+    fn ended(&mut self, deployment: &Arc<Deployment>) {
+        let own = self.commands.values().map(|following| &following.receipt);
+        let own = asked_for(own, deployment);
+        let evidence = self.against(deployment).cloned().map(Box::new);
+        let of_late = own.is_none() && now().duration_since(deployment.ended) < LATE;
+        let since = deployment.started.checked_sub(SLACK).ok().filter(|_| of_late);
+        let deployment = Arc::clone(deployment);
+        let written = self.settings.ledger.append_end(&Arc::clone(&deployment), since, move |known| {
+            let receipt = own.or_else(|| asked_for(known.iter().map(|known| &known.receipt), &deployment));
+            Entry::Observed { deployment, receipt, evidence }
         });
         self.tasks.spawn(async move { Done::Written { result: written.await } });
     }

@@ -6,8 +6,8 @@ use super::submit::subject_run;
 use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Against, Ledger, export, verify_against};
 use crate::model::{
-    Action, Actor, Decision, Detail, Direction, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind, Reply,
-    Rollout, Subject,
+    Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind,
+    Reply, Rollout, Subject,
 };
 use tokio::sync::oneshot;
 
@@ -22,6 +22,10 @@ impl State {
                 return;
             }
             Query::Board => Reply::Board(self.board.entities().map(|(_, entity)| entity).collect()),
+            Query::Current => {
+                let rows = self.board.entities().map(|(_, entity)| entity);
+                Reply::Board(rows.filter(|entity| !is_over(entity)).collect())
+            }
             Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
             Query::VerifyLedger => return self.aside(answer, |ledger| verified(ledger, Against::default())),
             Query::VerifyLedgerAgainst { witness, key } => {
@@ -120,6 +124,15 @@ impl State {
             }
             Err(refusal) => Reply::Refused(refusal),
         }
+    }
+}
+
+/// A board has thousands of these, and who acts on what is there now needs none.
+fn is_over(entity: &Entity) -> bool {
+    match entity {
+        Entity::Deployment(_) | Entity::Note(_) | Entity::Evidence(_) => true,
+        Entity::Receipt(receipt) => receipt.stage().is_final(),
+        _ => false,
     }
 }
 

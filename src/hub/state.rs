@@ -16,8 +16,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// Finished commands that are remembered for repeated submissions and reverts.
-pub(super) const REMEMBERED: usize = 2000;
+/// Finished commands that are remembered for repeated submissions and reverts: the ledger has all.
+pub(super) const REMEMBERED: usize = 200;
 
 /// How far the hub itself is with a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,12 @@ impl Following {
         }
     }
 
+    /// What only its being followed needed goes.
+    pub fn is_done(&mut self) {
+        self.doing = Doing::Done;
+        (self.before, self.authorized, self.told) = (None, None, Vec::new());
+    }
+
     pub fn action(&self) -> Action {
         self.receipt.command.action
     }
@@ -107,10 +113,10 @@ pub(super) struct State {
     pub board: Board,
     pub feed: Feed,
     pub commands: BTreeMap<CommandId, Following>,
-    /// Those of them that a change of a row may still move.
+    /// Those of them that time or a change of a row may still move.
     pub live: BTreeSet<CommandId>,
     pub tasks: JoinSet<Done>,
-    /// History rows told since the board was last trimmed.
+    /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }
 
@@ -206,6 +212,7 @@ impl State {
     /// Adds a stage to a receipt, tells it and records it.
     pub fn push(&mut self, id: &CommandId, stage: Stage) {
         let Some(following) = self.commands.get_mut(id) else { return };
+        self.untrimmed += usize::from(stage.is_final());
         following.receipt.stages.push(StageRecord { stage, at: now() });
         self.tell_receipt(id);
         self.record_stage(id);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The hash before the first record.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -105,7 +106,7 @@ pub enum Entry {
     /// A rollout ended: by a command of this hub, by the backend itself or by somebody outside.
     Observed {
         /// How it ended.
-        deployment: Box<Deployment>,
+        deployment: Arc<Deployment>,
         /// The command of this hub that asked for it, if any.
         receipt: Option<ReceiptId>,
         /// What spoke against it last.
@@ -162,7 +163,7 @@ impl Entry {
             Entry::Requested { receipt, .. } | Entry::Refused { receipt, .. } => receipt.id.0.clone(),
             Entry::Stage { receipt, .. } => receipt.0.clone(),
             Entry::Evidence(evidence) => format!("{}/{}@{}", evidence.run, evidence.id, evidence.at),
-            Entry::Observed { deployment, .. } => format!("{}@{}", deployment.run, deployment.ended),
+            Entry::Observed { deployment, .. } => end_of(deployment),
             Entry::Hold(hold) => format!("{}/{}@{}", hold.source, hold.id, hold.since),
             Entry::Started { epoch, .. } => epoch.to_string(),
         }
@@ -172,6 +173,11 @@ impl Entry {
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Entry::Stage { stage, .. } if stage.stage.is_final())
     }
+}
+
+/// What makes an end the same one, however often it is told.
+pub(super) fn end_of(deployment: &Deployment) -> String {
+    format!("{}@{}", deployment.run, deployment.ended)
 }
 
 /// A record as it stands in the chain.

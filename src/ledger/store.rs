@@ -161,12 +161,12 @@ impl Store {
         Ok(Store { connection })
     }
 
-    /// Is a record of that kind about that subject there, where there is one at most? When in doubt: no.
-    pub fn has(&self, draft: &Draft) -> bool {
-        let one = matches!(draft.kind, Kind::Requested | Kind::Evidence | Kind::Observed);
+    /// Is a record of that kind about that subject there? When in doubt: no.
+    pub fn has(&self, kind: Kind, subject: &str) -> bool {
         let found = "SELECT EXISTS (SELECT 1 FROM records WHERE kind = ?1 AND subject = ?2)";
-        let there = || self.connection.query_row(found, params![draft.kind.word(), draft.subject], |row| row.get(0));
-        one && there().unwrap_or(false)
+        let there =
+            || self.connection.prepare_cached(found)?.query_row(params![kind.word(), subject], |row| row.get(0));
+        there().unwrap_or(false)
     }
 
     /// Appends a batch in one transaction: one flush for all. Each draft has its own answer; if the
@@ -295,7 +295,7 @@ impl Store {
     }
 
     fn select(&self, sql: &str, params: impl rusqlite::Params) -> Result<Vec<Record>, LedgerError> {
-        let mut statement = self.connection.prepare(sql).map_err(sqlite("read"))?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite("read"))?;
         let mut rows = statement.query(params).map_err(sqlite("read"))?;
         let mut records = Vec::new();
         while let Some(row) = rows.next().map_err(sqlite("read"))? {
@@ -327,7 +327,7 @@ fn insert(
     let fields = Fields { seq, at: &draft.at, kind: draft.kind.word(), subject: &draft.subject, body: &draft.body };
     let hash = fields.hash(&head.1);
     let sql = "INSERT INTO records (seq, at, kind, subject, finished, body, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let mut statement = transaction.prepare(sql).map_err(sqlite("write"))?;
+    let mut statement = transaction.prepare_cached(sql).map_err(sqlite("write"))?;
     let number = i64::try_from(seq).unwrap_or(i64::MAX);
     let values = params![number, draft.at, draft.kind.word(), draft.subject, draft.finished, draft.body, &hash[..]];
     match statement.execute(values) {

@@ -1,11 +1,11 @@
 //! The ledger's thread and the handle to it.
 
 use super::presence::{self, Presence};
-use super::record::{Entry, Record};
+use super::record::{Entry, Kind, Record, end_of};
 use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
-use crate::model::{HubId, Receipt, Rollout, SourceId};
+use crate::model::{Deployment, HubId, Receipt, Rollout, SourceId};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -50,11 +50,11 @@ enum Request {
     Append { draft: Draft, urgent: bool, answer: oneshot::Sender<Result<Appended, LedgerError>> },
     Checkpoint { answer: oneshot::Sender<Result<Option<Signed>, LedgerError>> },
     Read { what: Read, answer: oneshot::Sender<Result<Vec<Record>, LedgerError>> },
-    Knowing { since: Timestamp, make: Make, answer: oneshot::Sender<Result<Appended, LedgerError>> },
+    End { of: String, since: Option<Timestamp>, make: Make, answer: oneshot::Sender<Result<Appended, LedgerError>> },
 }
 
 /// Makes an entry, given what was asked for of late.
-type Make = Box<dyn Fn(&[Known]) -> Entry + Send>;
+type Make = Box<dyn FnOnce(&[Known]) -> Entry + Send>;
 
 enum Read {
     Newest(u32),
@@ -200,18 +200,20 @@ impl Ledger {
         Ok(receipts(&self.read(Read::About(id.to_owned())).await?).pop())
     }
 
-    /// As [`Ledger::append_urgent`], with an entry that depends on the commands that were asked for
-    /// since then, by any hub, oldest first.
-    pub fn append_knowing<F>(
+    /// Records the end of a rollout as [`Ledger::append_urgent`] does, unless it is recorded: a server
+    /// that starts tells again what ended before. Its entry is made knowing the commands that were
+    /// asked for since then, by any hub, oldest first.
+    pub fn append_end<F>(
         &self,
-        since: Timestamp,
+        of: &Deployment,
+        since: Option<Timestamp>,
         make: F,
     ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<F>
     where
-        F: Fn(&[Known]) -> Entry + Send + 'static,
+        F: FnOnce(&[Known]) -> Entry + Send + 'static,
     {
         let (answer, receiver) = oneshot::channel();
-        let sent = self.request(Request::Knowing { since, make: Box::new(make), answer });
+        let sent = self.request(Request::End { of: end_of(of), since, make: Box::new(make), answer });
         async move {
             sent?;
             receiver.await.map_err(|_| LedgerError::Closed)?
@@ -358,11 +360,12 @@ fn serve(mut store: Store, mut spill: Spill, mut signer: Signer, inbox: &mpsc::R
                     signer.note(write(&mut store, &mut spill, std::mem::take(&mut batch)));
                     let _ = answer.send(read(&store, &what)); // nobody may be waiting any more
                 }
-                Request::Knowing { since, make, answer } => {
+                Request::End { of, answer, .. } if store.has(Kind::Observed, &of) => {
+                    let _ = answer.send(Err(LedgerError::Duplicate(of))); // nobody may be waiting any more
+                }
+                Request::End { since, make, answer, .. } => {
                     signer.note(write(&mut store, &mut spill, std::mem::take(&mut batch)));
-                    // A server that starts tells again what ended before: nobody has to look for its command.
-                    let there = draft(&make(&[])).is_ok_and(|draft| store.has(&draft));
-                    let since = Some(since).filter(|_| !there).map(|since| Read::Since(since.to_string()));
+                    let since = since.map(|since| Read::Since(since.to_string()));
                     let known = since.map_or(Ok(Vec::new()), |since| read(&store, &since)).unwrap_or_else(|error| {
                         tracing::warn!(%error, "cannot look for the command of another hub");
                         Vec::new()

@@ -373,7 +373,7 @@ pub enum Entity {
     /// A hold.
     Hold(Hold),
     /// A finished rollout.
-    Deployment(Box<Deployment>),
+    Deployment(Arc<Deployment>),
     /// An instance.
     Instance(Box<Instance>),
     /// Something that happened.

@@ -22,6 +22,8 @@ pub enum Query {
     },
     /// All rows of the board.
     Board,
+    /// Those of what is not over: no finished rollouts, notes, evidence or finished receipts.
+    Current,
     /// Who am I to you?
     WhoAmI,
     /// What would applying this configuration change? Answered by [`Reply::Lines`].
@@ -225,7 +227,7 @@ pub enum Reply {
     Prepared(Box<Prepared>),
     /// To `Inspect`.
     Detail(Box<Detail>),
-    /// To `Board`.
+    /// To `Board` and `Current`.
     Board(Vec<Entity>),
     /// To `WhoAmI`.
     WhoAmI {

@@ -239,6 +239,21 @@ fn a_snapshot_removes_what_it_does_not_tell_again() {
 }
 
 #[test]
+fn of_each_kind_of_record_the_oldest_leave_and_one_kind_takes_no_room_of_another() {
+    let shop = rollout("shop", "staging");
+    let note = |n: i64| {
+        let (id, run) = (format!("n-{n}"), shop.run.clone());
+        Entity::Note(Note { id, run, at: at(n), who: "ann".into(), text: "seen".into() })
+    };
+    let judged = |n: i64| Entity::Evidence(Box::new(evidence(&shop, &format!("e-{n}"), n, MetricVerdict::Pass)));
+    let mut board = board((0..510).map(note).chain((0..500).map(judged)).chain([row(shop.clone())]));
+    let dropped: Vec<_> = board.trim().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(dropped, (0..10).map(|n| note(n).key()).collect::<Vec<_>>());
+    assert_eq!((board.notes().count(), board.evidence().count(), board.rollout_count()), (500, 500, 1));
+    assert!(board.trim().is_empty());
+}
+
+#[test]
 fn a_way_back_meets_its_objective_by_the_longer_of_estimate_and_last_drill() {
     use flightdeck::board::way_back::{Objective, estimate, objective};
     let seconds = jiff::SignedDuration::from_secs;

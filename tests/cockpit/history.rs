@@ -5,6 +5,7 @@ use flightdeck::cockpit::app::history::{self, RecordLine};
 use flightdeck::cockpit::app::{Effect, Page};
 use flightdeck::model::*;
 use jiff::SignedDuration;
+use std::sync::Arc;
 
 /// Ended so many minutes ago.
 fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome) -> Deployment {
@@ -34,7 +35,7 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
 fn told(records: impl IntoIterator<Item = Deployment>) -> Desk {
     let mut desk = Desk::new();
     for of in records {
-        desk.upsert(Entity::Deployment(Box::new(of)));
+        desk.upsert(Entity::Deployment(Arc::new(of)));
     }
     desk.key("4");
     desk.effects.clear();
@@ -104,7 +105,7 @@ fn one_that_ends_comes_in_at_the_top_and_one_that_is_forgotten_goes() {
     let mut desk = three();
     desk.state.visible_changed = false;
     let new = ended("checkout", 9, 0, DeploymentOutcome::Succeeded);
-    desk.upsert(Entity::Deployment(Box::new(new.clone())));
+    desk.upsert(Entity::Deployment(Arc::new(new.clone())));
     assert!(desk.state.visible_changed);
     assert_eq!((shown(&desk)[0], selected(&desk)), ("checkout", "search"), "the cursor stays with its row");
     desk.remove(EntityRef::Deployment(new.run));
@@ -162,7 +163,7 @@ fn the_figures_are_those_of_the_cursor_s_service_and_environment() {
     desk.key("j");
     assert_eq!(n(&desk), Some((1, Some(0.0))), "payments");
     let again = ended("payments", 8, 5, DeploymentOutcome::Failed);
-    desk.upsert(Entity::Deployment(Box::new(again)));
+    desk.upsert(Entity::Deployment(Arc::new(again)));
     assert_eq!(n(&desk), Some((2, Some(0.5))));
     assert_eq!(n(&told([])), None);
 }

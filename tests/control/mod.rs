@@ -8,6 +8,7 @@ use flightdeck::model::DeploymentOutcome::{Aborted, RolledBack, Succeeded};
 use flightdeck::model::RefusalKind::{Denied, Invalid, NotApplicable, NotFound};
 use flightdeck::model::*;
 use jiff::SignedDuration;
+use std::sync::Arc;
 
 fn run(rollout: &Rollout) -> Subject {
     Subject::Run(rollout.run.clone())
@@ -379,7 +380,7 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
         (Vec::new(), Direction::Reduces),
     ];
     for (history, expected) in cases {
-        let rows = history.iter().map(|deployment| Entity::Deployment(Box::new(deployment.clone())));
+        let rows = history.iter().map(|deployment| Entity::Deployment(Arc::new(deployment.clone())));
         let board = board(rows.chain([row(one.clone())]));
         assert_eq!(direction(&board, Action::Rollback, &run(&one)), expected, "{history:?}");
         let needs_pin = ask(&board, &command("c", Action::Rollback, run(&one), None)).is_err();
@@ -560,7 +561,7 @@ fn a_rollback_says_its_path() {
         manual_steps: 0,
         steps: 0,
     };
-    let rows = || [row(one.clone()), Entity::Deployment(Box::new(history.clone()))];
+    let rows = || [row(one.clone()), Entity::Deployment(Arc::new(history.clone()))];
     let cold = prepared(&board(rows()), Action::Rollback, &run(&one)).forecast;
     assert_eq!((cold.path, cold.takes), (Some(RollbackPath::Start), None));
     assert!(cold.lines[0].contains("1.9.0 is started first"));

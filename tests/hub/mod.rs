@@ -362,7 +362,7 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
     };
     let tell = |world: &World| {
         world.tell(&Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));
-        world.tell(&Body::Upsert(Entity::Deployment(Box::new(ended.clone()))));
+        world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended.clone()))));
     };
     tell(&bench.world);
     bench.until("the end", |board| board.deployments().count() == 1).await;

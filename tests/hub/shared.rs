@@ -4,6 +4,7 @@ use super::*;
 use flightdeck::client::{ClientEvent, Link};
 use flightdeck::ledger::Entry;
 use futures::StreamExt as _;
+use std::sync::Arc;
 
 async fn beside(bench: &Bench) -> Bench {
     Bench::over(bench.world.clone(), Arc::clone(&bench.dir), PATIENCE, |_| {}).await
@@ -93,7 +94,7 @@ async fn what_another_hub_did_is_no_outside_change() {
         manual_steps: 0,
         steps: 0,
     };
-    world.tell(&Body::Upsert(Entity::Deployment(Box::new(ended))));
+    world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended))));
     second.until("the end of the rollout", |board| board.deployments().count() == 1).await;
     let ledger = Ledger::open(dir.path()).unwrap();
     let observed = async {

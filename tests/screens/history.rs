@@ -70,7 +70,7 @@ fn records() -> Vec<Deployment> {
 fn tell_all(state: &mut State, records: impl IntoIterator<Item = Deployment>) {
     let mut hub = Hub::new(0, "local");
     for of in records {
-        hub.upsert(state, Entity::Deployment(Box::new(of)));
+        hub.upsert(state, Entity::Deployment(Arc::new(of)));
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Publisher {
     source: SourceId,
     rows: BTreeMap<EntityRef, Entity>,
     /// Finished rollouts, oldest first. They never change, so they are no part of what is compared.
-    history: VecDeque<Deployment>,
+    history: VecDeque<Arc<Deployment>>,
     watchers: Vec<Watcher>,
     /// The watch of the proxy.
     proxy: LinkState,
@@ -48,7 +48,7 @@ impl Publisher {
         Publisher {
             source,
             rows: BTreeMap::new(),
-            history: history.into(),
+            history: history.into_iter().map(Arc::new).collect(),
             watchers: Vec::new(),
             proxy: LinkState::Connecting,
             since: now,
@@ -67,7 +67,7 @@ impl Publisher {
         let scoped = |body| Scoped { scope: scope.clone(), body };
         let mut all = vec![scoped(Body::SnapshotBegin)];
         all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
-        all.extend(self.history.iter().cloned().map(finished).map(Body::Upsert).map(scoped));
+        all.extend(self.history.iter().cloned().map(Entity::Deployment).map(Body::Upsert).map(scoped));
         all.push(scoped(Body::SnapshotEnd));
         all.push(scoped(Body::Link(LinkState::Live { as_of: self.since })));
         all.push(self.proxy_link());
@@ -115,13 +115,14 @@ impl Publisher {
         for of in ended {
             // One that is told again takes the place of what was told first.
             self.history.retain(|old| old.run != of.run);
-            self.history.push_back(of.clone());
-            told.push(Body::Upsert(finished(of)));
+            let of = Arc::new(of);
+            self.history.push_back(Arc::clone(&of));
+            told.push(Body::Upsert(Entity::Deployment(of)));
         }
         while self.history.len() > HISTORY
             && let Some(oldest) = self.history.pop_front()
         {
-            told.push(Body::Remove(EntityRef::Deployment(oldest.run)));
+            told.push(Body::Remove(EntityRef::Deployment(oldest.run.clone())));
         }
         told
     }
@@ -147,10 +148,6 @@ impl Publisher {
         });
         self.watchers = watchers;
     }
-}
-
-fn finished(of: Deployment) -> Entity {
-    Entity::Deployment(Box::new(of))
 }
 
 /// Equal but for the ends of countdowns, which are computed from what is left and so tremble.

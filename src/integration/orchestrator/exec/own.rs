@@ -34,7 +34,7 @@ fn entity(entity: &mut Entity, source: &SourceId) -> Result<(), String> {
             row.source = source.clone();
             row.targets.iter_mut().for_each(|target| run(&mut target.run, source));
         }
-        Entity::Deployment(row) => run(&mut row.run, source),
+        Entity::Deployment(row) => run(&mut Arc::make_mut(row).run, source),
         Entity::Instance(row) => target(&mut row.target, source),
         Entity::Note(row) => run(&mut row.run, source),
     }

@@ -120,7 +120,7 @@ impl Store {
             }
             if let Some(run) = kept.flight.as_ref().and_then(|flight| ended(flight, &row, now)) {
                 kept.flight = None;
-                told.own.push(Body::Upsert(Entity::Deployment(Box::new(run))));
+                told.own.push(Body::Upsert(Entity::Deployment(Arc::new(run))));
             }
             if brings_in(&row) {
                 kept.flight = Some(Arc::clone(&row));
