@@ -1,6 +1,6 @@
 //! DORA's figures, each case counted by hand.
 
-use super::kit::{at, target};
+use super::kit::{self, at, rollout, target};
 use flightdeck::board::dora::{Dora, Figure, Spread, Window, by_place, dora};
 use flightdeck::model::DeploymentKind::{Deploy, Drill, Restart, Rollback};
 use flightdeck::model::DeploymentOutcome::{Aborted, Failed, RolledBack, Succeeded, Superseded};
@@ -11,26 +11,17 @@ const HOUR: i64 = 3600;
 
 /// Began so many hours after the start, and took an hour.
 fn ended(hour: i64, from: &str, to: &str, kind: DeploymentKind, outcome: DeploymentOutcome) -> Deployment {
+    let run = Run { target: target("shop", "production"), revision: format!("r-{hour}") };
     Deployment {
-        run: Run { target: target("shop", "production"), revision: format!("r-{hour}") },
-        service: "shop".into(),
-        environment: "production".into(),
+        run,
         from: Some(from.into()),
         to: to.into(),
-        author: "ann".into(),
         started: at(hour * HOUR),
         ended: at((hour + 1) * HOUR),
-        outcome,
-        cause: String::new(),
         kind,
-        digest: None,
-        commit_at: None,
         // A rollback's own record names no share.
         reached: Some(if kind == Rollback { Ppm::ZERO } else { Ppm::ALL }),
-        rollback: None,
-        waited: SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: 0,
+        ..kit::ended(&rollout("shop", "production"), outcome)
     }
 }
 

@@ -148,6 +148,30 @@ pub fn evidence(rollout: &Rollout, id: &str, seconds: i64, verdict: MetricVerdic
     }
 }
 
+/// The record of its end: 1.9.0 → 1.10.0, of which little is known.
+pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
+    Deployment {
+        run: rollout.run.clone(),
+        service: rollout.service.clone(),
+        environment: rollout.environment.clone(),
+        from: Some("1.9.0".into()),
+        to: "1.10.0".into(),
+        author: "dora".into(),
+        started: at(0),
+        ended: at(60),
+        outcome,
+        cause: String::new(),
+        kind: DeploymentKind::Deploy,
+        digest: None,
+        commit_at: None,
+        reached: None,
+        rollback: None,
+        waited: SignedDuration::ZERO,
+        manual_steps: 0,
+        steps: 0,
+    }
+}
+
 pub fn apply(board: &mut Board, body: Body) -> bool {
     board.apply(&Scoped { scope: scope(), body })
 }

@@ -317,25 +317,12 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
     let mut one = rollout("checkout", "production");
     one.phase = Phase::Healthy;
     one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
-    let deployment = |revision: &str, from: &str, to: &str, ended, outcome| Deployment {
+    let deployment = |revision: &str, from: &str, to: &str, seconds, outcome| Deployment {
         run: Run { revision: revision.into(), ..one.run.clone() },
-        service: "checkout".into(),
-        environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),
-        author: "dora".into(),
-        started: at(0),
-        ended: at(ended),
-        outcome,
-        cause: String::new(),
-        kind: DeploymentKind::Deploy,
-        digest: None,
-        commit_at: None,
-        reached: None,
-        rollback: None,
-        waited: SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: 0,
+        ended: at(seconds),
+        ..ended(&one, outcome)
     };
     let cases = [
         (vec![deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded)], Direction::Reduces),
@@ -541,26 +528,7 @@ fn a_rollback_says_its_path() {
     let mut one = rollout("checkout", "production");
     one.phase = Phase::Healthy;
     one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
-    let history = Deployment {
-        run: one.run.clone(),
-        service: "checkout".into(),
-        environment: "production".into(),
-        from: Some("1.9.0".into()),
-        to: "1.10.0".into(),
-        author: "dora".into(),
-        started: at(0),
-        ended: at(5),
-        outcome: Succeeded,
-        cause: String::new(),
-        kind: DeploymentKind::Deploy,
-        digest: None,
-        commit_at: None,
-        reached: None,
-        rollback: None,
-        waited: SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: 0,
-    };
+    let history = ended(&one, Succeeded);
     let rows = || [row(one.clone()), Entity::Deployment(Arc::new(history.clone()))];
     let cold = prepared(&board(rows()), Action::Rollback, &run(&one)).forecast;
     assert_eq!((cold.path, cold.takes), (Some(RollbackPath::Start), None));

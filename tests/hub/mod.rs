@@ -340,26 +340,8 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
     let now = jiff::Timestamp::now();
     let mut judged = evidence(&one, "e-1", 0, MetricVerdict::Fail);
     judged.at = now;
-    let ended = Deployment {
-        run: one.run.clone(),
-        service: one.service.clone(),
-        environment: one.environment.clone(),
-        from: Some("1.9.0".into()),
-        to: "1.10.0".into(),
-        author: "dora".into(),
-        started: at(0),
-        ended: now,
-        outcome: DeploymentOutcome::Aborted,
-        cause: "golden: errors 4.1 %".into(),
-        kind: DeploymentKind::Deploy,
-        digest: None,
-        commit_at: None,
-        reached: None,
-        rollback: None,
-        waited: jiff::SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: 0,
-    };
+    let cause = "golden: errors 4.1 %".to_owned();
+    let ended = Deployment { ended: now, cause, ..ended(&one, DeploymentOutcome::Aborted) };
     let tell = |world: &World| {
         world.tell(&Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));
         world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended.clone()))));

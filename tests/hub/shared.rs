@@ -74,26 +74,8 @@ async fn what_another_hub_did_is_no_outside_change() {
     drop(hub);
     timeout(PATIENCE, task).await.expect("the end of the first hub").unwrap();
     let rollout = world.rollout();
-    let ended = Deployment {
-        run: rollout.run.clone(),
-        service: rollout.service.clone(),
-        environment: rollout.environment.clone(),
-        from: None,
-        to: "1.10.0".into(),
-        author: "alice".into(),
-        started: jiff::Timestamp::now(),
-        ended: jiff::Timestamp::now(),
-        outcome: DeploymentOutcome::Aborted,
-        cause: "aborted".into(),
-        kind: DeploymentKind::Deploy,
-        digest: None,
-        commit_at: None,
-        reached: None,
-        rollback: None,
-        waited: jiff::SignedDuration::ZERO,
-        manual_steps: 0,
-        steps: 0,
-    };
+    let now = jiff::Timestamp::now();
+    let ended = Deployment { started: now, ended: now, ..ended(&rollout, DeploymentOutcome::Aborted) };
     world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended))));
     second.until("the end of the rollout", |board| board.deployments().count() == 1).await;
     let ledger = Ledger::open(dir.path()).unwrap();

@@ -44,6 +44,12 @@ async fn another(rig: &Rig, before: &Identity) -> Identity {
     new
 }
 
+/// Waits for requests that this server has counted.
+async fn served(rig: &Rig, what: &str) {
+    let count = || rig.engine.metrics().iter().map(|of| of.requests).sum::<u64>();
+    until(what, || async { (count() > 100).then_some(()) }).await;
+}
+
 #[tokio::test]
 async fn a_newer_program_replaces_server_and_proxy_and_no_request_is_lost() {
     let mut rig = Rig::new();
@@ -56,12 +62,11 @@ async fn a_newer_program_replaces_server_and_proxy_and_no_request_is_lost() {
     let load = load(&rig);
     let dir = rig.scratch.path("data").join("proxy");
     let first = proxy(&dir).unwrap();
-    let count = |rig: &Rig| rig.engine.metrics().iter().map(|of| of.requests).sum::<u64>();
-    until("some requests", || async { (count(&rig) > 100).then_some(()) }).await;
+    served(&rig, "some requests").await;
     rig.die().await;
     rig.restart();
     let second = another(&rig, &first).await;
-    until("requests over the new one", || async { (count(&rig) > 100).then_some(()) }).await;
+    served(&rig, "requests over the new one").await;
     // It stays: the same program is not replaced.
     rig.die().await;
     rig.restart();
@@ -85,11 +90,10 @@ async fn a_proxy_whose_shim_is_killed_is_replaced_and_no_request_is_lost() {
     let load = load(&rig);
     let dir = rig.scratch.path("data").join("proxy");
     let first = proxy(&dir).unwrap();
-    let count = |rig: &Rig| rig.engine.metrics().iter().map(|of| of.requests).sum::<u64>();
-    until("some requests", || async { (count(&rig) > 100).then_some(()) }).await;
+    served(&rig, "some requests").await;
     assert!(recorded(&dir).unwrap().shim.kill());
     another(&rig, &first).await;
-    until("requests over the new one", || async { (count(&rig) > 100).then_some(()) }).await;
+    served(&rig, "requests over the new one").await;
     let summary = summary(load).await;
     assert!(summary.failed.total() == 0 && summary.ok > 200, "{summary:#?}");
     rig.finish().await;

@@ -1,7 +1,6 @@
 //! The way back: traffic first, then hooks and migrations, then the rollout ends. How long it took is
 //! kept, for the next one's estimate.
 
-use super::jobs;
 use super::pools::{hopeless, retire, trouble, warm_pool};
 use super::rollout::{finish, give_up_rollback, previous, role};
 use super::route::stable_capacity;
@@ -9,6 +8,7 @@ use super::run::{Drill, Kind, Progress, RunState};
 use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
 use super::turn::{Turn, note_run, span};
+use super::{jobs, undo};
 use crate::model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, Strategy, WayBack};
 use jiff::SignedDuration;
 use std::collections::VecDeque;
@@ -69,7 +69,7 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
         turn_around(state, slot, turn);
         return true;
     }
-    if !jobs::undo(state, slot, turn) {
+    if !undo::undo(state, slot, turn) {
         return false;
     }
     end(state, slot, turn, outcome);
@@ -227,7 +227,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     steps.extend(hooks.map(|hook| format!("hook {} runs", hook.name)));
     let as_rollback = RunState { kind: if flying { run.kind } else { Kind::Rollback }, ..run.clone() };
     steps.extend(
-        jobs::undoes(slot, &as_rollback, &left).into_iter().map(|name| format!("migration {name} is taken back")),
+        undo::undoes(slot, &as_rollback, &left).into_iter().map(|name| format!("migration {name} is taken back")),
     );
     steps.push(format!("{} ends", left.version));
     let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
@@ -237,7 +237,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
         steps,
         estimate,
         measured,
-        cannot_undo: jobs::cannot_undo(slot, &as_rollback, &left),
+        cannot_undo: undo::cannot_undo(slot, &as_rollback, &left),
         rto: super::rollout::placement(state, &slot.key).and_then(|placement| placement.rto),
         drilled,
     })

@@ -25,6 +25,7 @@ mod step;
 mod steps;
 mod turn;
 mod types;
+mod undo;
 
 pub use apply::diff;
 pub use deploy::soaking;
