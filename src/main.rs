@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use flightdeck::cli::{self, Cli, Code, Failure};
 use flightdeck::engine::process::shim;
-use flightdeck::model::sanitize_line;
+use flightdeck::model::{has_hidden, sanitize_line};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,10 +29,25 @@ fn main() -> ExitCode {
     if let Err(error) = hooks.install() {
         return report(&Failure::failed(format!("cannot start: {error}")));
     }
-    match cli::run(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if std::env::args_os().any(|word| has_hidden(&word.to_string_lossy())) => return complain(&error),
+        Err(error) => error.exit(),
+    };
+    match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure),
     }
+}
+
+/// What is wrong with the command line repeats what was pasted into it: without what moves a terminal.
+fn complain(error: &clap::Error) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    for line in error.to_string().lines() {
+        // Where standard error is gone there is nobody to tell.
+        drop(writeln!(stderr, "{}", sanitize_line(line)));
+    }
+    ExitCode::from(Code::Usage as u8)
 }
 
 /// Says what happened and what to do.

@@ -6,7 +6,6 @@ use crate::model::{
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
     Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
 };
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -221,22 +220,21 @@ impl Board {
     /// Drops the oldest finished rollouts, notes, evidence and finished receipts beyond what is kept
     /// of each in memory; gives their scopes and keys.
     pub fn trim(&mut self) -> Vec<(Scope, EntityRef)> {
-        let mut kinds: [(usize, Vec<(Timestamp, EntityRef)>); 4] =
-            [DEPLOYMENTS, RECORDS, RECORDS, RECORDS].map(|keep| (keep, Vec::new()));
+        let (mut deployments, mut notes, mut evidence, mut receipts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, (_, entity)) in &self.rows {
-            let (kind, at) = match entity {
-                Entity::Deployment(deployment) => (0, deployment.ended),
-                Entity::Note(note) => (1, note.at),
-                Entity::Evidence(evidence) => (2, evidence.at),
-                Entity::Receipt(receipt) => match receipt.stages.last() {
-                    Some(last) if last.stage.is_final() => (3, last.at),
-                    _ => continue,
-                },
-                _ => continue,
-            };
-            kinds[kind].1.push((at, key.clone()));
+            match entity {
+                Entity::Deployment(row) => deployments.push((row.ended, key.clone())),
+                Entity::Note(row) => notes.push((row.at, key.clone())),
+                Entity::Evidence(row) => evidence.push((row.at, key.clone())),
+                Entity::Receipt(row) => {
+                    let last = row.stages.last().filter(|last| last.stage.is_final());
+                    receipts.extend(last.map(|last| (last.at, key.clone())));
+                }
+                _ => {}
+            }
         }
         let mut dropped = Vec::new();
+        let kinds = [(DEPLOYMENTS, deployments), (RECORDS, notes), (RECORDS, evidence), (RECORDS, receipts)];
         for (keep, mut of_kind) in kinds {
             of_kind.sort();
             let over = of_kind.len().saturating_sub(keep);

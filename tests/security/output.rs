@@ -144,6 +144,9 @@ fn reasons_output_and_errors_are_printed_harmless_and_the_ledger_too() {
     run(&["ledger", "verify", "--witness", &path("copy.jsonl")]);
     run(&["ledger", "verify", "--key", &worst]);
     run(&["doctor"]);
+    for wrong in [vec![worst.as_str()], vec!["get", &worst], vec!["status", &format!("--{worst}")]] {
+        assert_eq!(run(&wrong).code, 2, "{wrong:?}");
+    }
     run(&["diff", &path(&format!("no{}", worst.replace('/', "")))]);
     run(&["backup", &path(&format!("no{}/x.tar", worst.replace('/', "")))]);
     run(&["restore", &path(&format!("no{}", worst.replace('/', "")))]);

@@ -78,7 +78,7 @@ pub struct Retention {
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
     #[schemars(with = "String")]
     pub log_age: Duration,
-    /// Finished rollouts, newest first: the history.
+    /// Finished rollouts, newest first: the history. Boards show the newest 2000 of them.
     pub deployments: u32,
     /// Age of those at most.
     #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
