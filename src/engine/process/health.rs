@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// Pause between tries while nothing has answered yet, so that a quick start is seen at once.
-const COMING_UP: Duration = Duration::from_millis(100);
+/// Pause after the first try while nothing has answered yet, so that a quick start is seen at once.
+const COMING_UP: Duration = Duration::from_millis(10);
+/// Longest such pause: each is twice the one before.
+const COMING_UP_MAX: Duration = Duration::from_millis(100);
 /// Bytes of an answer that are read before the connection is closed.
 const MAX_BODY: usize = 64 << 10;
 
@@ -99,17 +101,20 @@ impl Health {
     /// One check while the instance comes up: good as soon as it answers well, bad at the end of
     /// the interval.
     async fn first(&mut self, interval: Duration) -> Result<(), String> {
-        let mut last = Err("no answer".to_owned());
-        let tries = interval.as_millis().div_ceil(COMING_UP.as_millis()).max(1);
-        for _ in 0..tries {
-            last = self.check().await;
-            if last.is_ok() {
-                self.up = true;
-                break;
+        let (mut pause, mut left) = (COMING_UP, interval);
+        loop {
+            let check = self.check().await;
+            self.up = check.is_ok();
+            if self.up {
+                return check;
             }
-            sleep(COMING_UP.min(interval)).await;
+            sleep(pause.min(left)).await;
+            left = left.saturating_sub(pause);
+            if left.is_zero() {
+                return check;
+            }
+            pause = (pause * 2).min(COMING_UP_MAX);
         }
-        last
     }
 
     async fn check(&self) -> Result<(), String> {
