@@ -183,11 +183,10 @@ impl Store {
         }
         if head.0 != before.0 {
             let count = i64::try_from(head.0).unwrap_or(i64::MAX);
+            let newest = "INSERT OR REPLACE INTO head (id, count, hash) VALUES (1, ?1, ?2)";
             transaction
-                .execute(
-                    "INSERT OR REPLACE INTO head (id, count, hash) VALUES (1, ?1, ?2)",
-                    params![count, &head.1[..]],
-                )
+                .prepare_cached(newest)
+                .and_then(|mut newest| newest.execute(params![count, &head.1[..]]))
                 .map_err(sqlite("write"))?;
         }
         failpoint::pass("ledger-before-append");
@@ -312,8 +311,8 @@ pub(super) fn number(stored: i64) -> u64 {
 
 pub(super) fn read_head(connection: &Connection) -> Result<(u64, [u8; 32]), LedgerError> {
     let row = connection
-        .query_row("SELECT count, hash FROM head WHERE id = 1", [], |row| Ok((number(row.get(0)?), row.get(1)?)))
-        .optional()
+        .prepare_cached("SELECT count, hash FROM head WHERE id = 1")
+        .and_then(|mut head| head.query_row([], |row| Ok((number(row.get(0)?), row.get(1)?))).optional())
         .map_err(sqlite("read"))?;
     Ok(row.unwrap_or((0, GENESIS)))
 }
