@@ -9,10 +9,10 @@ use crate::model::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Finished rollouts kept before the oldest are dropped.
-const DEPLOYMENTS: usize = 2000;
-/// Notes, evidence and finished receipts kept of each before the oldest are dropped: the ledger has all.
-const RECORDS: usize = 500;
+/// Finished rollouts, notes and evidence kept of each before the oldest are dropped.
+const HISTORY: usize = 2000;
+/// Finished receipts kept before the oldest are dropped: the ledger has all.
+const RECEIPTS: usize = 500;
 
 /// A watch and its health.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl Board {
             }
         }
         let mut dropped = Vec::new();
-        let kinds = [(DEPLOYMENTS, deployments), (RECORDS, notes), (RECORDS, evidence), (RECORDS, receipts)];
+        let kinds = [(HISTORY, deployments), (HISTORY, notes), (HISTORY, evidence), (RECEIPTS, receipts)];
         for (keep, mut of_kind) in kinds {
             of_kind.sort();
             let over = of_kind.len().saturating_sub(keep);

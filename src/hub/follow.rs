@@ -68,16 +68,25 @@ const fn rank(stage: &Stage) -> u8 {
     }
 }
 
-/// Is a change of a row after its effect looked at for having undone it?
-const fn can_be_reverted(action: Action) -> bool {
-    matches!(action, Action::Promote | Action::PromoteFull | Action::Approve | Action::Abort | Action::Reject)
+/// What shows that the effect of an action was undone, where a row can show it.
+fn undoing(action: Action) -> Option<fn(&Rollout) -> bool> {
+    match action {
+        Action::Promote | Action::PromoteFull | Action::Approve => {
+            Some(|rollout| matches!(rollout.phase, Phase::RollingBack | Phase::Aborted))
+        }
+        Action::Abort | Action::Reject => Some(|rollout| {
+            let exposed = rollout.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
+            exposed > Ppm::ZERO && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
+        }),
+        _ => None,
+    }
 }
 
 impl Following {
     /// Can no row change what is known of it any more?
     fn is_settled(&self, now: Timestamp) -> bool {
         let seen = |at: Timestamp| now.duration_since(at) <= SIGHT;
-        let watched = can_be_reverted(self.action())
+        let watched = undoing(self.action()).is_some()
             && self
                 .receipt
                 .stages
@@ -384,17 +393,7 @@ impl State {
         }
         let (Subject::Run(run) | Subject::Approval { run, .. }) = &following.receipt.command.subject else { return };
         let Some(rollout) = self.board.rollout(&run.target).filter(|rollout| rollout.run == *run) else { return };
-        let undone = match following.action() {
-            Action::Promote | Action::PromoteFull | Action::Approve => {
-                matches!(rollout.phase, Phase::RollingBack | Phase::Aborted)
-            }
-            Action::Abort | Action::Reject => {
-                let exposed = rollout.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
-                exposed > Ppm::ZERO && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
-            }
-            _ => false,
-        };
-        if undone {
+        if undoing(following.action()).is_some_and(|undone| undone(rollout)) {
             let by = self.undone_by(following, rollout, record.at);
             self.push(id, Stage::Reverted { by });
         }

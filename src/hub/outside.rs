@@ -1,6 +1,6 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
-use super::state::{Doing, Done, Following, State, now};
+use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
@@ -118,9 +118,8 @@ impl State {
         let ledger = self.settings.ledger.clone();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let started = ledger.append(&Entry::Started { epoch: self.settings.epoch, version }).await;
-        let limit = u32::try_from(super::state::REMEMBERED).unwrap_or(u32::MAX);
         let known = match started {
-            Ok(_) => match (ledger.receipts(limit).await, ledger.unfinished().await) {
+            Ok(_) => match (ledger.receipts(RESTORED).await, ledger.unfinished().await) {
                 (Ok(mut receipts), Ok(unfinished)) => {
                     receipts.extend(unfinished);
                     Ok(receipts)

@@ -16,8 +16,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-/// Finished commands that are remembered for repeated submissions and reverts: the ledger has all.
-pub(super) const REMEMBERED: usize = 200;
+/// Finished commands that are remembered for repeated submissions and reverts.
+pub(super) const REMEMBERED: usize = 2000;
+/// Those of them that a hub has from the start: the ledger has all.
+pub(super) const RESTORED: u32 = 200;
 
 /// How far the hub itself is with a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

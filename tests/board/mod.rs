@@ -246,10 +246,10 @@ fn of_each_kind_of_record_the_oldest_leave_and_one_kind_takes_no_room_of_another
         Entity::Note(Note { id, run, at: at(n), who: "ann".into(), text: "seen".into() })
     };
     let judged = |n: i64| Entity::Evidence(Box::new(evidence(&shop, &format!("e-{n}"), n, MetricVerdict::Pass)));
-    let mut board = board((0..510).map(note).chain((0..500).map(judged)).chain([row(shop.clone())]));
+    let mut board = board((0..2010).map(note).chain((0..2000).map(judged)).chain([row(shop.clone())]));
     let dropped: Vec<_> = board.trim().into_iter().map(|(_, key)| key).collect();
     assert_eq!(dropped, (0..10).map(|n| note(n).key()).collect::<Vec<_>>());
-    assert_eq!((board.notes().count(), board.evidence().count(), board.rollout_count()), (500, 500, 1));
+    assert_eq!((board.notes().count(), board.evidence().count(), board.rollout_count()), (2000, 2000, 1));
     assert!(board.trim().is_empty());
 }
 

@@ -363,6 +363,32 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
 }
 
 #[tokio::test]
+async fn who_asks_for_what_is_there_now_gets_nothing_that_is_over() {
+    let bench = Bench::new().await;
+    let one = bench.world.rollout();
+    let told = [
+        Entity::Evidence(Box::new(evidence(&one, "e-1", 0, MetricVerdict::Pass))),
+        Entity::Deployment(Arc::new(ended(&one, DeploymentOutcome::Succeeded))),
+        Entity::Note(Note { id: "n-1".into(), run: one.run.clone(), at: at(0), who: "ann".into(), text: "x".into() }),
+    ];
+    for row in told {
+        bench.world.tell(&Body::Upsert(row));
+    }
+    bench.submit(command("c-1", Action::Pause, Subject::Run(one.run), None)).await.unwrap();
+    bench.stage("c-1", "effective").await;
+    bench.until("the note", |board| board.notes().count() == 1).await;
+    let rows = |reply| if let Reply::Board(rows) = reply { rows } else { panic!("{reply:?}") };
+    let (mut all, current) = (rows(bench.query(Query::Board).await), rows(bench.query(Query::Current).await));
+    assert!(current.iter().any(|row| matches!(row, Entity::Rollout(_))));
+    all.retain(|row| !current.contains(row));
+    let over: Vec<_> = all.iter().map(Entity::key).collect();
+    let [EntityRef::Evidence(..), EntityRef::Receipt(..), EntityRef::Deployment(..), EntityRef::Note(..)] = &over[..]
+    else {
+        panic!("{over:?}")
+    };
+}
+
+#[tokio::test]
 async fn a_hold_reports_each_target_and_names_its_id() {
     let bench = Bench::new().await;
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
