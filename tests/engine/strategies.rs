@@ -2,8 +2,9 @@
 
 use super::tables::{all_at, parts};
 use super::world::*;
-use flightdeck::engine::core::{InstanceEvent, MigrationState, Progress};
+use flightdeck::engine::core::{Input, InstanceEvent, MigrationState, Progress};
 use flightdeck::model::*;
+use jiff::SignedDuration;
 
 const ALL: Step = Step::SetWeight(Ppm::ALL);
 
@@ -59,7 +60,7 @@ fn a_preview_that_cannot_be_opened_fails_the_rollout_and_users_notice_nothing() 
         let slot = key("shop", "production");
         let version = story.slot().preview.version;
         let why = "127.0.0.1:20099 is in use by another program".to_owned();
-        let refused = flightdeck::engine::core::Input::RouteRefused { slot, preview: true, version, why };
+        let refused = Input::RouteRefused { slot, preview: true, version, why };
         story.input(&refused);
         story.pass(2);
     }
@@ -192,6 +193,23 @@ fn a_drill_goes_back_and_returns_and_both_are_measured() {
 }
 
 #[test]
+fn the_time_of_a_way_back_counts_from_its_decision() {
+    let mut story = Story::serving(spec(&[]));
+    story.deploy("production", "1.1").unwrap();
+    let command = Command {
+        id: "back".into(),
+        action: Action::Rollback,
+        subject: Subject::Run(story.row().run),
+        pin: None,
+        reason: None,
+    };
+    let decided = story.now - SignedDuration::from_secs(3);
+    assert_eq!(story.input(&Input::Command { command, actor: actor("bob"), decided }).refused, None);
+    let took = story.ended.last().unwrap().rollback.unwrap();
+    assert!(took >= SignedDuration::from_secs(3) && story.traffic() == all_at("1.0"), "{took}");
+}
+
+#[test]
 fn a_drill_is_refused_where_it_is_critical_and_while_something_flies() {
     let mut critical = spec(&[]);
     critical.environments.get_mut(&"production".into()).unwrap().tier = Tier::Critical;
@@ -244,7 +262,7 @@ fn a_service_waits_for_those_that_it_builds_on() {
     }
     both.services.insert("cart".into(), cart);
     let mut story = Story::new(both);
-    story.input(&flightdeck::engine::core::Input::ReleaseAdded(release("cart", "1.0")));
+    story.input(&Input::ReleaseAdded(release("cart", "1.0")));
     let subject = Subject::Deployment {
         source: "local".into(),
         service: "cart".into(),

@@ -180,7 +180,7 @@ fn the_same_command_twice_is_carried_out_once() {
         pin: None,
         reason: None,
     };
-    let input = Input::Command { command, actor: actor("bob") };
+    let input = Input::Command { command, actor: actor("bob"), decided: story.now };
     assert_eq!(story.input(&input).refused, None);
     let before = (story.row().step, story.state.slots.clone());
     let again = story.input(&input);

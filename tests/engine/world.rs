@@ -308,7 +308,7 @@ impl Story {
         self.commands += 1;
         let id = CommandId::from(format!("c-{}", self.commands));
         let command = Command { id, action, subject, pin, reason: None };
-        let outcome = self.input(&Input::Command { command, actor: actor(who) });
+        let outcome = self.input(&Input::Command { command, actor: actor(who), decided: self.now });
         match outcome.refused {
             Some(refusal) => Err(refusal),
             None => Ok(outcome),

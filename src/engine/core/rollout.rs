@@ -246,7 +246,7 @@ pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn
     jobs::cancel(state, slot, turn);
     let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| back::path(state, slot, &to));
     let Some(run) = &mut slot.run else { return };
-    run.tally.back_since = Some(turn.now);
+    run.tally.back_since = Some(turn.decided);
     run.tally.back_path = path;
     let mut said = back.why.clone();
     if let Some(pause) = run.pauses.person.as_ref().filter(|pause| pause.who != who) {
@@ -357,7 +357,7 @@ pub(super) fn roll_back(
     let path = back::path(state, slot, to);
     let mut run = plan(state, slot, turn, Kind::Rollback, to.clone(), who);
     run.drill = drill;
-    run.tally = Tally { back_since: Some(turn.now), back_path: Some(path), ..Tally::default() };
+    run.tally = Tally { back_since: Some(turn.decided), back_path: Some(path), ..Tally::default() };
     run.pauses = Pauses::default();
     run.weight = Ppm::ALL;
     run.progress = Progress::RollingBack { outcome: DeploymentOutcome::RolledBack, elapsed: SignedDuration::ZERO };

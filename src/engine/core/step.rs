@@ -13,8 +13,9 @@ const COMMANDS: usize = 512;
 
 /// Takes one input. Pure: the same state, input and time give the same.
 pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
-    let mut turn =
-        Turn { now, dt: elapsed(state, now), effects: Vec::new(), changed: false, note: None, ended: Vec::new() };
+    let decided = if let Input::Command { decided, .. } = input { *decided } else { now };
+    let dt = elapsed(state, now);
+    let mut turn = Turn { now, decided, dt, effects: Vec::new(), changed: false, note: None, ended: Vec::new() };
     pass_time(state, turn.dt);
     let touched = match take(state, &mut turn, input) {
         Ok(touched) => touched,
@@ -64,7 +65,7 @@ pub(super) enum Touched {
 
 fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Refusal> {
     match input {
-        Input::Command { command, actor } => return command_once(state, turn, command, actor),
+        Input::Command { command, actor, .. } => return command_once(state, turn, command, actor),
         Input::Apply { spec, digest, actor } => apply::apply(state, turn, spec, digest, actor)?,
         Input::ReleaseAdded(release) => {
             apply::release_added(state, release)?;

@@ -15,6 +15,8 @@ const EVIDENCE: usize = 100;
 pub(super) struct Turn {
     /// The time.
     pub(super) now: Timestamp,
+    /// When what leads to all this was decided: before `now` for a command.
+    pub(super) decided: Timestamp,
     /// How much of it counts for waits.
     pub(super) dt: SignedDuration,
     /// To carry out.

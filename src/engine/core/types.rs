@@ -63,6 +63,8 @@ pub enum Input {
         command: Command,
         /// Who.
         actor: Actor,
+        /// When it was decided that it may be carried out: the time of a way back counts from there.
+        decided: Timestamp,
     },
     /// A checked configuration, to be put into force whole.
     Apply {

@@ -131,7 +131,7 @@ impl Engine {
             (Action::Apply | Action::AddRelease | Action::RemoveRelease, _) => {
                 return Err(invalid(format!("{} is not about that", command.action.name())));
             }
-            _ => Input::Command { command: command.clone(), actor: actor.clone() },
+            _ => Input::Command { command: command.clone(), actor: actor.clone(), decided: authorized.at() },
         };
         self.input(input, command.action.direction()).await
     }

@@ -208,7 +208,8 @@ impl Sim {
         self.commands += 1;
         let id = CommandId::from(format!("c-{}", self.commands));
         let who = ["ann", "bob", "eve"][self.rng.below(3)];
-        Input::Command { command: Command { id, action, subject, pin, reason: None }, actor: actor(who) }
+        let command = Command { id, action, subject, pin, reason: None };
+        Input::Command { command, actor: actor(who), decided: self.now }
     }
 
     fn input(&mut self, input: &Input, cover: &mut Coverage) -> Outcome {
