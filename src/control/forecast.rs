@@ -34,7 +34,10 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
             Action::Resume => resume(rollout),
             Action::PromoteFull => promote_full(rollout),
             Action::Approve => approve(seen, actor, subject, rollout),
-            Action::Abort | Action::Reject => abort(rollout),
+            Action::Abort | Action::Reject => match &rollout.way_back {
+                Some(way) => way_back::abort(way, abort(rollout)),
+                None => abort(rollout),
+            },
             Action::Pause => pause(rollout),
             Action::Rollback => rollback(seen, rollout),
             Action::Retry => retry(rollout),

@@ -5,12 +5,27 @@ use crate::model::{Forecast, RollbackPath, Rollout, WayBack};
 
 /// A rollback by this plan; `abort`: what an abort does, where the rollout is in flight.
 pub(super) fn rollback(way: &WayBack, abort: Option<Forecast>) -> Forecast {
-    let known = abort.unwrap_or_default();
-    let mut forecast = Forecast { path: Some(way.path), warnings: known.warnings, ..Forecast::default() };
-    forecast.lines = if known.lines.is_empty() { vec![path(way)] } else { known.lines };
+    let known = abort.unwrap_or_else(|| Forecast { lines: vec![path(way)], ..Forecast::default() });
+    let mut forecast = after(way, known);
     forecast.lines.extend(plan(way));
+    forecast
+}
+
+/// An abort that takes this way: its steps are told where they are more than the switch and the end of
+/// what is left.
+pub(super) fn abort(way: &WayBack, known: Forecast) -> Forecast {
+    let mut forecast = after(way, known);
+    if way.path != RollbackPath::Warm || way.steps.len() > 2 {
+        forecast.lines.extend(plan(way));
+    }
+    forecast
+}
+
+/// What this way adds to what is known without it: its time and its warnings.
+fn after(way: &WayBack, known: Forecast) -> Forecast {
+    let takes = way.estimate.or(known.takes.filter(|_| way.path == RollbackPath::Warm));
+    let mut forecast = Forecast { path: Some(way.path), takes, ..known };
     forecast.warnings.extend(warnings(way));
-    forecast.takes = way.estimate.or(known.takes.filter(|_| way.path == RollbackPath::Warm));
     forecast
 }
 

@@ -506,6 +506,27 @@ fn a_backend_s_own_plan_is_what_a_rollback_says() {
 }
 
 #[test]
+fn an_abort_tells_its_time_and_what_is_more_than_a_switch() {
+    let mut one = rollout("checkout", "production");
+    let said = |one: &Rollout| prepared(&board([row(one.clone())]), Action::Abort, &run(one)).forecast;
+    let without = said(&one);
+    let mut way = planned(30);
+    way.path = RollbackPath::Warm;
+    way.estimate = Some(SignedDuration::from_millis(300));
+    way.cannot_undo.clear();
+    one.way_back = Some(way.clone().into());
+    let switch = said(&one);
+    assert_eq!((&switch.lines, switch.takes), (&without.lines, Some(SignedDuration::from_millis(300))));
+    assert_eq!(switch.warnings, without.warnings);
+    way.steps.insert(1, "migration add-column is taken back".into());
+    way.cannot_undo = vec!["migrate drops a column".into()];
+    one.way_back = Some(way.into());
+    let more = said(&one);
+    assert!(more.lines.contains(&"2. migration add-column is taken back".to_owned()), "{more:?}");
+    assert_eq!(more.warnings, ["not taken back: migrate drops a column"]);
+}
+
+#[test]
 fn a_drill_is_for_environments_whose_users_can_bear_it() {
     let drill = |environment: &str| {
         let mut one = rollout("checkout", environment);
