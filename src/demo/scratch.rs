@@ -3,10 +3,11 @@
 use super::DemoError;
 use super::plan::failed;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,7 +84,7 @@ fn remove_files(dir: &Path) -> Result<(), DemoError> {
 
 /// Processes of this program, other than this one, that were told of the directory or work in it.
 fn processes(dir: &Path) -> io::Result<Vec<Left>> {
-    let exe = std::env::current_exe()?;
+    let exe = program("self")?;
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     let mut left = Vec::new();
     for entry in std::fs::read_dir("/proc")? {
@@ -100,14 +101,17 @@ fn processes(dir: &Path) -> io::Result<Vec<Left>> {
     Ok(left)
 }
 
+/// The file that a process runs, whether it is still there or has been replaced since.
+fn program(pid: &str) -> io::Result<PathBuf> {
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe"))?.into_os_string().into_vec();
+    Ok(OsString::from_vec(exe.strip_suffix(b" (deleted)").unwrap_or(&exe).to_vec()).into())
+}
+
 fn belongs(pid: i32, exe: &Path, dir: &Path) -> bool {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let Ok(running) = std::fs::read_link(proc.join("exe")) else { return false };
-    let running = running.as_os_str().as_bytes();
-    // The file may have been built anew since.
-    if running.strip_suffix(b" (deleted)").unwrap_or(running) != exe.as_os_str().as_bytes() {
+    if program(&pid.to_string()).ok().as_deref() != Some(exe) {
         return false;
     }
+    let proc = PathBuf::from(format!("/proc/{pid}"));
     let told = std::fs::read(proc.join("cmdline")).is_ok_and(|line| contains(&line, dir.as_os_str().as_bytes()));
     let works_there = std::fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
     told || works_there

@@ -110,10 +110,11 @@ fn rollout(envelope: &Envelope) -> Option<(Phase, impl Fn(&Deployed) -> bool)> {
     Some((row.phase, is))
 }
 
-/// Starts users; they leave when their standard input closes.
+/// Starts users; they leave when their standard input closes. Each may have a connection of its own: were
+/// there hardly enough, one slow moment would leave a queue that never ends.
 fn send(exe: &Path, users: &Users, report: &Path) -> Result<Child, DemoError> {
     let mut program = Program::new(exe);
-    program.args(["load", "--until-eof", "--connections", "4", "--rate"]).arg(users.rate.to_string());
+    program.args(["load", "--until-eof", "--rate"]).arg(users.rate.to_string());
     // It names the scratch directory, by which a load without its server is found.
     program.arg("--report").arg(report);
     for target in &users.targets {

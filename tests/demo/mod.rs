@@ -32,7 +32,11 @@ struct Demo {
 
 impl Demo {
     fn start() -> Demo {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flightdeck"));
+        Demo::start_as(Path::new(env!("CARGO_BIN_EXE_flightdeck")))
+    }
+
+    fn start_as(program: &Path) -> Demo {
+        let mut command = Command::new(program);
         command.args(["demo", "--headless"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut parent = command.spawn().unwrap();
         let mut line = String::new();
@@ -170,9 +174,14 @@ async fn nothing_is_left_when_the_demo_itself_is_killed() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_when_its_server_is_killed() {
-    let mut demo = Demo::start();
+async fn nothing_is_left_when_its_server_is_killed_after_the_program_was_replaced() {
+    let scratch = tempfile::tempdir().unwrap();
+    let program = scratch.path().join("flightdeck");
+    std::fs::copy(env!("CARGO_BIN_EXE_flightdeck"), &program).unwrap();
+    let mut demo = Demo::start_as(&program);
     demo.until_under_way().await;
+    std::fs::remove_file(&program).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_flightdeck"), &program).unwrap();
     kill_process(Pid::from_raw(demo.pid_of("serve --demo")).unwrap(), Signal::KILL).unwrap();
     let status = demo.ended();
     let said = errors(&mut demo.parent);
