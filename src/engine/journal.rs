@@ -13,11 +13,18 @@ use rusqlite::{Connection, OptionalExtension};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot};
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// Version of what is stored; older is migrated, newer refused.
 pub const JOURNAL_VERSION: u32 = 2;
+/// Pages of SQLite's log that are folded into the file once nothing was asked for a while: within a commit
+/// that would take a hundred times as long as the commit.
+const LONG_LOG: usize = 500;
+/// So long is a while.
+const QUIET: Duration = Duration::from_millis(250);
 /// Bytes set aside for the spill file.
 const SPILL: u64 = 64 << 10;
 
@@ -94,7 +101,7 @@ pub struct Opened {
 /// A handle on the journal's thread.
 #[derive(Debug)]
 pub struct Journal {
-    orders: Option<mpsc::UnboundedSender<Order>>,
+    orders: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -104,7 +111,11 @@ impl Journal {
         let failed = |step| move |source| JournalError::Sqlite { step, path: path.to_owned(), source };
         let mut connection = Connection::open(path).map_err(failed("open"))?;
         connection
-            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=500;")
+            .execute_batch(
+                // Where it is never quiet, a commit folds the log in after all.
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=500;
+                 PRAGMA wal_autocheckpoint=8000;",
+            )
             .map_err(failed("set up"))?;
         let version: u32 =
             connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read the version of"))?;
@@ -129,11 +140,11 @@ impl Journal {
             .optional()
             .map_err(failed("read"))?;
         let deployments = history::read_newest(&connection, path, newest)?;
-        let (orders, receiver) = mpsc::unbounded_channel();
+        let (orders, receiver) = mpsc::channel();
         let path = path.to_owned();
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || work(&mut connection, &path, receiver))
+            .spawn(move || work(&mut connection, &path, &receiver))
             .map_err(|source| JournalError::Spill { step: "start a thread for", path: "journal".into(), source })?;
         Ok(Opened { journal: Journal { orders: Some(orders), thread: Some(thread) }, state, deployments })
     }
@@ -166,11 +177,28 @@ impl Drop for Journal {
     }
 }
 
-fn work(connection: &mut Connection, path: &Path, mut orders: mpsc::UnboundedReceiver<Order>) {
-    while let Some(order) = orders.blocking_recv() {
+fn work(connection: &mut Connection, path: &Path, orders: &mpsc::Receiver<Order>) {
+    // Pages that commits have added to the log, at most: each writes the state anew, as far as it is new.
+    let mut log = 0;
+    loop {
+        let next = if log < LONG_LOG {
+            orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            orders.recv_timeout(QUIET)
+        };
+        let order = match next {
+            Ok(order) => order,
+            Err(RecvTimeoutError::Timeout) => {
+                fold(connection);
+                log = 0;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         match order {
             Order::Commit { state, ended, done } => {
                 failpoint::pass("journal-before-commit");
+                log += state.len() / 4096 + 4;
                 let result = write(connection, path, &state, &ended);
                 failpoint::pass("journal-after-commit");
                 let _ = done.send(result); // whoever asked may be gone
@@ -181,6 +209,13 @@ fn work(connection: &mut Connection, path: &Path, mut orders: mpsc::UnboundedRec
                 }
             }
         }
+    }
+}
+
+/// Takes over into the file what is in its log. What can't be taken over stays there, and is as durable.
+fn fold(connection: &Connection) {
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        tracing::warn!(%error, "cannot fold the journal's log into its file");
     }
 }
 
@@ -283,6 +318,24 @@ mod tests {
         Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 7").unwrap();
         let error = Journal::open(&path, 10).unwrap_err().to_string();
         assert!(error.contains("is of version 7") && error.contains("use the newer program"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn no_commit_folds_the_log_in_but_a_quiet_moment_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let journal = Journal::open(&path, 10).unwrap().journal;
+        for n in 0..20 {
+            journal.commit(format!("{n}").repeat(300_000), Vec::new()).await.unwrap();
+        }
+        let size = || std::fs::metadata(&path).unwrap().len();
+        assert!(size() < 100_000, "{} bytes in the file", size());
+        let folded = async {
+            while size() < 300_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), folded).await.expect("it is folded in");
     }
 
     #[test]

@@ -18,6 +18,8 @@ const BATCH: usize = 256;
 
 /// Records without a checkpoint that make one due.
 const DUE: usize = 256;
+/// Nothing came for so long: whoever comes next will hardly have to wait for one that is due.
+const QUIET: Duration = Duration::from_millis(250);
 /// How long a record is without a checkpoint at most, while its process lives and the store is quiet.
 const LATEST: Duration = Duration::from_mins(1);
 
@@ -297,8 +299,8 @@ impl Signer {
 
     /// How long the next one may wait.
     fn wait(&self) -> Option<Duration> {
-        let since = self.since?;
-        Some(if self.unsigned >= DUE { Duration::ZERO } else { LATEST.saturating_sub(instant() - since) })
+        let left = LATEST.saturating_sub(instant() - self.since?);
+        Some(if self.unsigned >= DUE { left.min(QUIET) } else { left })
     }
 
     /// One turn; more of them where there is much to sign.
