@@ -4,7 +4,6 @@ use super::tables::{all_at, parts};
 use super::world::*;
 use flightdeck::engine::core::{Input, InstanceEvent, MigrationState, Progress};
 use flightdeck::model::*;
-use jiff::SignedDuration;
 
 const ALL: Step = Step::SetWeight(Ppm::ALL);
 
@@ -193,20 +192,26 @@ fn a_drill_goes_back_and_returns_and_both_are_measured() {
 }
 
 #[test]
-fn the_time_of_a_way_back_counts_from_its_decision() {
+fn the_time_of_a_way_back_counts_from_its_decision_and_so_does_its_estimate() {
     let mut story = Story::serving(spec(&[]));
-    story.deploy("production", "1.1").unwrap();
-    let command = Command {
-        id: "back".into(),
-        action: Action::Rollback,
-        subject: Subject::Run(story.row().run),
-        pin: None,
-        reason: None,
+    let subject = Subject::Deployment {
+        source: "local".into(),
+        service: "shop".into(),
+        environment: "production".into(),
+        version: Some("1.1".into()),
+        from: None,
     };
-    let decided = story.now - SignedDuration::from_secs(3);
-    assert_eq!(story.input(&Input::Command { command, actor: actor("bob"), decided }).refused, None);
-    let took = story.ended.last().unwrap().rollback.unwrap();
-    assert!(took >= SignedDuration::from_secs(3) && story.traffic() == all_at("1.0"), "{took}");
+    let decided_before = |story: &mut Story, action: Action, subject, wait| {
+        let command = Command { id: CommandId::from(action.name()), action, subject, pin: None, reason: None };
+        let decided = story.now - seconds(wait);
+        assert_eq!(story.input(&Input::Command { command, actor: actor("bob"), decided }).refused, None);
+    };
+    decided_before(&mut story, Action::Deploy, subject, 2);
+    let way = story.row().way_back.unwrap();
+    assert_eq!((way.path, way.estimate), (RollbackPath::Warm, Some(seconds(2))), "{way:?}");
+    let run = Subject::Run(story.row().run);
+    decided_before(&mut story, Action::Rollback, run, 3);
+    assert_eq!((story.traffic(), story.ended.last().unwrap().rollback), (all_at("1.0"), Some(seconds(3))));
 }
 
 #[test]

@@ -189,12 +189,13 @@ pub(super) fn estimate(timings: &Timings, path: RollbackPath) -> (Option<SignedD
         return (median(own), measured);
     }
     let of = |times: &VecDeque<SignedDuration>| median(times.iter().copied().collect());
+    let switch = of(&timings.switch).map(|switch| switch.saturating_add(of(&timings.wait).unwrap_or_default()));
     match path {
-        RollbackPath::Warm => (of(&timings.switch), count(timings.switch.len())),
+        RollbackPath::Warm => (switch, count(timings.switch.len())),
         RollbackPath::Start => {
             // All are started at once: the slowest counts.
             let slowest = timings.ready.iter().max().copied();
-            let whole = slowest.and_then(|ready| ready.checked_add(of(&timings.switch)?));
+            let whole = slowest.and_then(|ready| ready.checked_add(switch?));
             (whole, count(timings.ready.len()))
         }
         RollbackPath::Recreate => (of(&timings.down), count(timings.down.len())),

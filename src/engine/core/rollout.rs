@@ -49,6 +49,9 @@ pub(super) fn plan(
 ) -> RunState {
     slot.revision += 1;
     slot.generation += 1;
+    if turn.decided < turn.now {
+        back::keep(&mut slot.timings.wait, turn.now.duration_since(turn.decided));
+    }
     let placement = placement(state, &slot.key);
     let strategy = placement.map_or(Strategy::Canary, |placement| placement.strategy);
     let none: Arc<[Step]> = Arc::from(Vec::new());

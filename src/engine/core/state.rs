@@ -180,6 +180,9 @@ pub enum MigrationState {
 /// How long things took in a slot, newest last.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timings {
+    /// From the decision of a command that begins a rollout until the engine came to it.
+    #[serde(default)]
+    pub wait: VecDeque<SignedDuration>,
     /// From asking for an instance until it was ready.
     pub ready: VecDeque<SignedDuration>,
     /// From sending a route until the proxy followed it.
