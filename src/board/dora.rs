@@ -252,6 +252,7 @@ pub fn span(length: SignedDuration) -> String {
     };
     match seconds {
         0 => format!("{} ms", length.as_millis()),
+        1..10 if length.subsec_nanos() == 0 => format!("{seconds} s"),
         1..10 => format!("{:.1} s", length.as_secs_f64()),
         10..60 => format!("{seconds} s"),
         60..3600 => parts(seconds / 60, "m", seconds % 60, "s"),

@@ -619,7 +619,7 @@ pub fn prepared(query: &Query, friction: Friction) -> Reply {
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),
             warnings,
             step: Some(4),
-            takes: Some(SignedDuration::from_secs(2)),
+            takes: Some(if reduces { SignedDuration::from_millis(11) } else { SignedDuration::from_secs(2) }),
             path: None,
         },
     }))

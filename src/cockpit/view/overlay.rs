@@ -4,6 +4,7 @@ use super::widgets::input;
 use super::widgets::panel::{Title, centered, window};
 use super::widgets::pen::Pen;
 use super::{Ctx, Scope, format};
+use crate::board::dora::span;
 use crate::cockpit::app::confirm::{blocked, settles};
 use crate::cockpit::app::dialog::{Dialog, Field, Item};
 use crate::cockpit::app::hints::help as help_lines;
@@ -79,7 +80,7 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
             name = "";
         }
         if let Some(takes) = forecast.takes {
-            lines.push(("takes", format!("about {}", format::exact(takes)), Scope::Text));
+            lines.push(("takes", format!("about {}", span(takes)), Scope::Text));
         }
     }
     if dialog.items.iter().any(|item| !item.answered()) {
