@@ -17,7 +17,7 @@ pub(super) const LEDGER_VERSION: i64 = 1;
 
 /// Pages of SQLite's log at which an append folds it into the file itself, which takes a hundred times as
 /// long. Before that, whoever signs a checkpoint does so: then nobody waits.
-const LONGEST_LOG: u32 = 8000;
+const LONGEST_LOG: u32 = 2000;
 
 const SCHEMA: &str = "
 CREATE TABLE records (

@@ -16,8 +16,10 @@ use tokio::sync::oneshot;
 /// Records that one flush takes at most.
 const BATCH: usize = 256;
 
-/// Records without a checkpoint that make one due.
+/// Records without a checkpoint that make one due at the next quiet moment.
 const DUE: usize = 256;
+/// Records without a checkpoint that make one due at once.
+const OVERDUE: usize = 4 * DUE;
 /// Nothing came for so long: whoever comes next will hardly have to wait for one that is due.
 const QUIET: Duration = Duration::from_millis(250);
 /// How long a record is without a checkpoint at most, while its process lives and the store is quiet.
@@ -300,13 +302,17 @@ impl Signer {
     /// How long the next one may wait.
     fn wait(&self) -> Option<Duration> {
         let left = LATEST.saturating_sub(instant() - self.since?);
-        Some(if self.unsigned >= DUE { left.min(QUIET) } else { left })
+        Some(match self.unsigned {
+            OVERDUE.. => Duration::ZERO,
+            DUE.. => left.min(QUIET),
+            _ => left,
+        })
     }
 
     /// One turn; more of them where there is much to sign.
     fn turn(&mut self) {
         match self.signing.turn() {
-            Ok((_, true)) => self.unsigned = DUE,
+            Ok((_, true)) => self.unsigned = OVERDUE,
             Ok((_, false)) => (self.unsigned, self.since) = (0, None),
             Err(error) => {
                 tracing::warn!(%error, "no checkpoint of the ledger could be made");

@@ -257,6 +257,17 @@ async fn a_ledger_of_before_there_were_checkpoints_holds_and_is_signed_from_then
 }
 
 #[tokio::test]
+async fn a_store_that_is_never_quiet_is_signed_all_the_same() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    for number in 0..1100 {
+        ledger.append(&requested(&format!("c-{number}"), Action::Pause)).await.unwrap();
+    }
+    let verified = verify(dir.path()).unwrap();
+    assert!(verified.signed >= 1024, "{} of {} are signed", verified.signed, verified.count);
+}
+
+#[tokio::test]
 async fn many_records_are_signed_while_others_are_written() {
     let dir = TempDir::new().unwrap();
     let (one, two) = (Ledger::open(dir.path()).unwrap(), Ledger::open(dir.path()).unwrap());
