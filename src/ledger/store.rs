@@ -2,7 +2,7 @@
 
 use super::note::NoteError;
 use super::record::{Fields, GENESIS, Kind, Record, hex};
-use super::signing::TABLES;
+use super::signing::{TABLES, newest};
 use super::spill::{Spill, Spilled};
 use crate::failpoint;
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
@@ -164,6 +164,13 @@ impl Store {
         connection.execute_batch(TABLES).map_err(sqlite("create"))?;
         drop(opening);
         Ok(Store { connection })
+    }
+
+    /// How many records no checkpoint covers.
+    pub fn unsigned(&self) -> Result<usize, LedgerError> {
+        let signed = newest(&self.connection)?.map_or(0, |(size, _)| size);
+        let left = read_head(&self.connection)?.0.saturating_sub(signed);
+        Ok(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// Is a record of that kind about that subject there? When in doubt: no.

@@ -125,7 +125,13 @@ impl Ledger {
         }
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
-        let signer = Signer { signing: Signing::new(dir, options.busy), unsigned: 0, since: None };
+        let mut signer = Signer { signing: Signing::new(dir, options.busy), unsigned: 0, since: None };
+        // What a process left that was killed, or brought in just now: where one is killed again and
+        // again, none would ever come to it. When in doubt it is due, and the signer tells what is wrong.
+        match store.unsigned().unwrap_or(DUE) {
+            0 => {}
+            left => signer.note(left.max(DUE)),
+        }
         let thread = thread.spawn(move || serve(store, spill, signer, &inbox)).map_err(io("start its thread"))?;
         let shared = Shared { dir: dir.to_owned(), opened, requests: Some(requests), thread: Some(thread) };
         Ok(Ledger { shared: Arc::new(shared) })
@@ -286,7 +292,7 @@ type Waiting = (Draft, bool, oneshot::Sender<Result<Appended, LedgerError>>);
 /// Makes checkpoints when they are due and nobody waits.
 struct Signer {
     signing: Signing,
-    /// Records of this process since its last checkpoint.
+    /// Records since the last checkpoint, as far as this process knows.
     unsigned: usize,
     since: Option<Instant>,
 }
@@ -294,7 +300,7 @@ struct Signer {
 impl Signer {
     fn note(&mut self, records: usize) {
         if records > 0 {
-            self.unsigned += records;
+            self.unsigned = self.unsigned.saturating_add(records);
             self.since.get_or_insert_with(instant);
         }
     }

@@ -194,13 +194,7 @@ fn a_drill_goes_back_and_returns_and_both_are_measured() {
 #[test]
 fn the_time_of_a_way_back_counts_from_its_decision_and_so_does_its_estimate() {
     let mut story = Story::serving(spec(&[]));
-    let subject = Subject::Deployment {
-        source: "local".into(),
-        service: "shop".into(),
-        environment: "production".into(),
-        version: Some("1.1".into()),
-        from: None,
-    };
+    let subject = deployment("shop", "production", "1.1");
     let decided_before = |story: &mut Story, action: Action, subject, wait| {
         let command = Command { id: CommandId::from(action.name()), action, subject, pin: None, reason: None };
         let decided = story.now - seconds(wait);
@@ -268,13 +262,7 @@ fn a_service_waits_for_those_that_it_builds_on() {
     both.services.insert("cart".into(), cart);
     let mut story = Story::new(both);
     story.input(&Input::ReleaseAdded(release("cart", "1.0")));
-    let subject = Subject::Deployment {
-        source: "local".into(),
-        service: "cart".into(),
-        environment: "production".into(),
-        version: Some("1.0".into()),
-        from: None,
-    };
+    let subject = deployment("cart", "production", "1.0");
     story.command_as("ann", Action::Deploy, subject, None).unwrap();
     let cart = |story: &Story| story.state.slots[&key("cart", "production")].clone();
     assert!(cart(&story).run.is_none(), "shop does not serve yet");

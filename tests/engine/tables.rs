@@ -302,13 +302,7 @@ fn an_environment_takes_so_many_rollouts_at_once() {
     let mut story = Story::serving(limited);
     story.input(&Input::ReleaseAdded(release("cart", "1.0")));
     story.deploy("production", "1.1").unwrap();
-    let subject = Subject::Deployment {
-        source: "local".into(),
-        service: "cart".into(),
-        environment: "production".into(),
-        version: Some("1.0".into()),
-        from: None,
-    };
+    let subject = deployment("cart", "production", "1.0");
     story.command_as("ann", Action::Deploy, subject, None).unwrap();
     let cart = |story: &Story| story.state.slots[&key("cart", "production")].shown_phase();
     assert_eq!(cart(&story), Phase::Queued);

@@ -143,6 +143,17 @@ pub struct Story {
     commands: u64,
 }
 
+/// A version of a service for an environment, as `deploy` names it.
+pub fn deployment(service: &str, environment: &str, version: &str) -> Subject {
+    Subject::Deployment {
+        source: "local".into(),
+        service: service.into(),
+        environment: environment.into(),
+        version: Some(version.into()),
+        from: None,
+    }
+}
+
 impl Story {
     pub fn new(spec: Spec) -> Story {
         let mut story = Story {
@@ -316,14 +327,7 @@ impl Story {
     }
 
     pub fn deploy(&mut self, environment: &str, version: &str) -> Result<Outcome, Refusal> {
-        let subject = Subject::Deployment {
-            source: "local".into(),
-            service: "shop".into(),
-            environment: environment.into(),
-            version: Some(version.into()),
-            from: None,
-        };
-        self.command_as("ann", Action::Deploy, subject, None)
+        self.command_as("ann", Action::Deploy, deployment("shop", environment, version), None)
     }
 
     /// Does it to the row that is shown for production.

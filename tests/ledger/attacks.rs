@@ -1,6 +1,7 @@
 //! Each way to falsify a ledger, done to a real one as somebody would who can write its files.
 
 use super::{effective, requested, stage};
+use crate::process::until;
 use flightdeck::ledger::{Against, Broken, Ledger, Tamper, Verified, Witness, export, verify, verify_against};
 use flightdeck::model::Action;
 use rusqlite::{Connection, params};
@@ -265,6 +266,17 @@ async fn a_store_that_is_never_quiet_is_signed_all_the_same() {
     }
     let verified = verify(dir.path()).unwrap();
     assert!(verified.signed >= 1024, "{} of {} are signed", verified.signed, verified.count);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_unsigned_is_signed_after_the_next_start() {
+    let dir = TempDir::new().unwrap();
+    // Still open, with a minute before it signs: the files are those of a process that was killed.
+    let killed = Ledger::open(dir.path()).unwrap();
+    more(&killed, 0, 3).await;
+    assert_eq!(verify(dir.path()).unwrap().signed, 0);
+    let _next = Ledger::open(dir.path()).unwrap();
+    until("a checkpoint over what was left", async || (verify(dir.path()).ok()?.signed == 3).then_some(())).await;
 }
 
 #[tokio::test]
