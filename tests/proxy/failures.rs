@@ -42,7 +42,9 @@ fn killing_one_of_two_instances_costs_at_most_what_was_in_flight_on_it() {
     });
     assert_eq!(after.load(SeqCst), 0, "a request that began after the instance died failed");
     assert!(bad.load(SeqCst) <= THREADS, "{bad:?} failed, {THREADS} were in flight");
-    assert_eq!(proxy.pool("stable").failures, bad.load(SeqCst) as u64);
+    // What the dead one had taken counts there also where the other answered in its place.
+    let lost = usize::try_from(proxy.pool("stable").failures).unwrap();
+    assert!((bad.load(SeqCst)..=THREADS).contains(&lost), "{lost} were lost, {bad:?} failed");
 }
 
 #[test]
