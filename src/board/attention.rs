@@ -3,8 +3,8 @@
 use super::needs::{About, Needs};
 use super::{Board, Freshness};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, Hold, HoldId, HoldTarget, MetricVerdict, Phase,
-    Rollout, Run, Scope, SourceId, Wait,
+    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, HoldId, MetricVerdict, Phase, Rollout, Run, Scope,
+    Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -22,8 +22,6 @@ pub enum AttentionSubject {
     Rollout(Run),
     /// An approval.
     Approval(ApprovalId),
-    /// A hold that somebody undid from outside.
-    Hold(SourceId, HoldId),
     /// A watch that is not live.
     Source(Scope),
 }
@@ -33,8 +31,6 @@ pub enum AttentionSubject {
 pub enum Severity {
     /// Users are hurt now, or it is being taken back.
     Failing,
-    /// It goes on although it was held: somebody undid that from outside.
-    Undone,
     /// Somebody's yes is missing.
     Approval,
     /// It stands still until a person lets it go on.
@@ -51,7 +47,6 @@ impl Severity {
     pub const fn glyph(self) -> &'static str {
         match self {
             Severity::Failing => "✗",
-            Severity::Undone => "▶",
             Severity::Approval => "?",
             Severity::Paused => "⏸",
             Severity::Degraded => "!",
@@ -95,7 +90,6 @@ pub fn describe(board: &Board, about: &About) -> Option<Attention> {
     match about {
         About::Rollout(rollout) => of_rollout(board, rollout),
         About::Approval(id) => board.approval(id).map(of_approval),
-        About::Hold(source, id) => board.hold(source, id).and_then(|hold| of_hold(board, hold)),
         About::Source(scope) => of_link(scope, &Freshness::of(board.link_of(scope))),
     }
 }
@@ -241,10 +235,17 @@ fn human(rollout: &Rollout) -> Option<(&str, Option<&str>, Timestamp)> {
     })
 }
 
+fn held_by(rollout: &Rollout) -> Option<&HoldId> {
+    rollout.waits.iter().find_map(|wait| match wait {
+        Wait::Hold(id) => Some(id),
+        _ => None,
+    })
+}
+
 /// Since when a pause lasts that only a person ends. `None`: it waits for an approval, which has an
 /// entry of its own, or goes on by itself.
 fn paused_since(rollout: &Rollout, asked: impl FnOnce() -> bool) -> Option<Timestamp> {
-    if rollout.held_by().is_some() {
+    if held_by(rollout).is_some() {
         return Some(rollout.since);
     }
     match human(rollout) {
@@ -260,7 +261,7 @@ fn paused(board: &Board, rollout: &Rollout) -> String {
         (Some(step), total) if total > 0 => format!(" at step {} of {total}", (step as usize + 1).min(total)),
         _ => String::new(),
     };
-    if let Some(id) = rollout.held_by() {
+    if let Some(id) = held_by(rollout) {
         let hold = board.hold(&rollout.run.target.source, id);
         return format!("held{at} by {id}{}", hold.map_or(String::new(), |hold| format!(" of {}", hold.owner)));
     }
@@ -309,29 +310,6 @@ fn of_approval(approval: &Approval) -> Attention {
         deadline: approval.expires,
         since: approval.requested,
     }
-}
-
-/// What goes on, and how somebody undid its hold.
-fn of_hold(board: &Board, hold: &Hold) -> Option<Attention> {
-    let undone: Vec<&HoldTarget> = hold.undone().collect();
-    let first = undone.first()?;
-    let name = |target: &HoldTarget| {
-        let row = board.rollout(&target.run.target);
-        row.map_or_else(|| target.run.target.to_string(), |row| format!("{} in {}", row.service, row.environment))
-    };
-    let goes_on: Vec<String> = undone.iter().map(|target| name(target)).collect();
-    let still = hold.held().count();
-    let environment = board.rollout(&first.run.target).map(|row| row.environment.clone());
-    Some(Attention {
-        subject: AttentionSubject::Hold(hold.source.clone(), hold.id.clone()),
-        name: hold.id.to_string(),
-        environment,
-        severity: Severity::Undone,
-        word: "hold undone",
-        sentence: format!("{}: {}; {still} still held; hold again or let it be", goes_on.join(", "), first.note),
-        deadline: None,
-        since: hold.since,
-    })
 }
 
 fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {
