@@ -9,7 +9,6 @@ mod effects;
 mod feed;
 mod follow;
 mod handle;
-mod holds;
 mod outside;
 mod query;
 mod state;

@@ -110,7 +110,6 @@ mod tests {
             barred: std::sync::Arc::default(),
             managed_by: None,
             way_back: None,
-            in_flight: None,
         }
     }
 
