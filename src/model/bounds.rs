@@ -3,8 +3,8 @@
 //! What is longer is refused with the name of the field and its bound, before anything is done with it.
 
 use super::{
-    Command, EnvironmentName, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName, SourceId, Subject, Target,
-    Version,
+    Command, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName, SourceId, Subject,
+    Target, Version,
 };
 
 /// Longest name of anything, in bytes: DNS names have 253, contexts of clusters may be longer.
@@ -57,7 +57,8 @@ impl Subject {
         match self {
             Subject::Run(of) => run(of),
             Subject::Approval { id, run: of } => name("approval.id", id.as_str()).and_then(|()| run(of)),
-            Subject::Scope { selector: Selector { source, environment, service }, frozen } => {
+            Subject::Scope { selector: Selector { source, environment, service }, frozen, hold } => {
+                optional("hold", hold.as_ref().map(HoldId::as_str), LONGEST_NAME)?;
                 optional("selector.source", source.as_ref().map(SourceId::as_str), LONGEST_NAME)?;
                 optional("selector.environment", environment.as_ref().map(EnvironmentName::as_str), LONGEST_NAME)?;
                 optional("selector.service", service.as_ref().map(ServiceName::as_str), LONGEST_NAME)?;
@@ -69,7 +70,8 @@ impl Subject {
                 frozen.iter().try_for_each(run)
             }
             Subject::Hold { source, id } => {
-                name("hold.source", source.as_str()).and_then(|()| name("hold.id", id.as_str()))
+                optional("hold.source", source.as_ref().map(SourceId::as_str), LONGEST_NAME)?;
+                name("hold.id", id.as_str())
             }
             Subject::Deployment { source, service, environment, version, from } => {
                 name("deployment.source", source.as_str())?;
@@ -138,7 +140,7 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, CommandId, Fact, HoldId};
+    use crate::model::{Action, CommandId, Fact};
     use std::collections::BTreeMap;
 
     fn target(part: usize, long: usize) -> Run {
@@ -152,7 +154,7 @@ mod tests {
         let subjects = vec![
             ("run", Subject::Run(target(part, long))),
             ("approval", Subject::Approval { id: text(6).as_str().into(), run: target(part, long) }),
-            ("hold", Subject::Hold { source: text(0).into(), id: HoldId(text(1)) }),
+            ("hold", Subject::Hold { source: Some(text(0).into()), id: HoldId(text(1)) }),
             (
                 "selector",
                 Subject::Scope {
@@ -162,6 +164,7 @@ mod tests {
                         service: Some(text(2).into()),
                     },
                     frozen: vec![target(part.wrapping_sub(3), long)],
+                    hold: Some(HoldId(text(9))),
                 },
             ),
             (
@@ -188,7 +191,7 @@ mod tests {
 
     /// How many names each subject has.
     const NAMES: [(&str, usize); 6] =
-        [("run", 6), ("approval", 7), ("hold", 2), ("selector", 9), ("deployment", 5), ("release", 3)];
+        [("run", 6), ("approval", 7), ("hold", 2), ("selector", 10), ("deployment", 5), ("release", 3)];
 
     #[test]
     fn each_name_of_each_subject_has_its_bound() {
@@ -206,7 +209,8 @@ mod tests {
     fn texts_pins_and_lists_have_theirs() {
         let plain = commands(99, 1).remove(0).1;
         let pin = |long| Pin { action: Action::Hold, facts: BTreeMap::from([(Fact::Stable, "x".repeat(long))]) };
-        let scope = |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs] };
+        let scope =
+            |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
         let config = |text: usize, path: usize| Subject::Config { text: "x".repeat(text), path: "x".repeat(path) };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
