@@ -20,7 +20,7 @@ impl Follower {
         let mut events = link.events();
         match events.next().await {
             Some(ClientEvent::Connected) => Ok(Follower { events }),
-            Some(ClientEvent::Lost(why)) => Err(Failure::new(Code::Unreachable, why)),
+            Some(ClientEvent::Lost { why, .. }) => Err(Failure::new(Code::Unreachable, why)),
             _ => Err(Failure::new(Code::Unreachable, "the server told nothing")),
         }
     }
@@ -32,7 +32,7 @@ impl Follower {
                     Body::Upsert(Entity::Receipt(receipt)) if receipt.id.as_str() == id => return Some(*receipt),
                     _ => {}
                 },
-                ClientEvent::Lost(why) => say(&format!("connection lost ({why}); trying again")),
+                ClientEvent::Lost { why, .. } => say(&format!("connection lost ({why}); trying again")),
                 ClientEvent::Connected => {}
             }
         }

@@ -3,7 +3,7 @@
 use super::act::{self, ActArgs};
 use super::links::{Links, Need};
 use super::output::say;
-use super::{Context, Failure, target};
+use super::{Code, Context, Failure, target};
 use crate::model::{Action, Subject};
 use clap::Args;
 
@@ -25,6 +25,11 @@ pub(super) async fn run(context: &Context, links: &Links, args: &HoldArgs) -> Re
     let selector = target::selector(&rows, &args.scope)?;
     let frozen: Vec<_> =
         rows.rollouts().filter(|rollout| selector.holds(rollout)).map(|rollout| rollout.run.clone()).collect();
+    let whole = rows.of(selector.source.as_ref()).whole();
+    if whole.as_ref().is_err_and(|failure| failure.code == Code::Unreachable) {
+        // Nothing is known that could be held.
+        return whole;
+    }
     let meant = match &selector.source {
         Some(source) => vec![links.of(Some(source))?],
         // Every hub there is: what one of them can't hold must not keep the others from it.
@@ -39,5 +44,6 @@ pub(super) async fn run(context: &Context, links: &Links, args: &HoldArgs) -> Re
         }
         outcome = outcome.and(held);
     }
-    outcome
+    // What could not be seen was not held, whatever the rest says.
+    outcome.and(whole)
 }

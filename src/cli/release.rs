@@ -112,7 +112,7 @@ async fn store(context: &Context) -> Result<(Client, Link, Rows), Failure> {
     let client = context.client()?;
     let link = Link::Server(client.clone());
     match link.query(Query::Board).await? {
-        Reply::Board(entities) => Ok((client, link, Rows { entities })),
+        Reply::Board(entities) => Ok((client, link, Rows { entities, ..Rows::default() })),
         other => Err(unexpected(&other)),
     }
 }

@@ -154,9 +154,9 @@ impl Desk {
             Act::PlaceGone(place) => self.remove(EntityRef::Environment("local".into(), PLACES[*place].into())),
             Act::Link { part: of, live } => {
                 let state = if *live {
-                    LinkState::Live { as_of: start() }
+                    LinkState::live(start())
                 } else {
-                    LinkState::Stale { since: start(), why: "cut".to_owned() }
+                    LinkState::stale(start(), "cut".to_owned())
                 };
                 self.body(0, "local", &part(of), Body::Link(state));
             }
