@@ -3,8 +3,8 @@
 use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::board::{Attention, Filter, Severity};
-use crate::cockpit::app::header::sources;
 use crate::cockpit::app::age::{age, countdown};
+use crate::cockpit::app::header::sources;
 use crate::cockpit::app::rows::{self, DeckRow, NeedRow};
 use crate::cockpit::app::state::DeckPanel;
 use crate::cockpit::app::strip;
