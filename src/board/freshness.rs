@@ -41,12 +41,8 @@ impl Freshness {
         match link {
             Some(LinkState::Live { .. } | LinkState::Absent { .. }) => Freshness::Fresh,
             None | Some(LinkState::Connecting) => Freshness::Connecting,
-            Some(LinkState::Stale { since, why, never: true }) => {
-                Freshness::Never { since: *since, why: why.clone() }
-            }
-            Some(LinkState::Stale { since, why, never: false }) => {
-                Freshness::Stale { since: *since, why: why.clone() }
-            }
+            Some(LinkState::Stale { since, why, never: true }) => Freshness::Never { since: *since, why: why.clone() },
+            Some(LinkState::Stale { since, why, never: false }) => Freshness::Stale { since: *since, why: why.clone() },
             Some(LinkState::Denied { verb, resource }) => {
                 Freshness::Denied { verb: verb.clone(), resource: resource.clone() }
             }

@@ -101,14 +101,23 @@ mod tests {
             ),
             (vec![("east", "", live()), ("east", "daemonsets", denied())], 0, vec!["east daemonsets"]),
             (
-                vec![("east", "", lost()), ("east", "rollouts", lost()), ("west", "", live()), ("west", "rollouts", live())],
+                vec![
+                    ("east", "", lost()),
+                    ("east", "rollouts", lost()),
+                    ("west", "", live()),
+                    ("west", "rollouts", live()),
+                ],
                 1,
                 vec!["east"],
             ),
             (vec![("east", "", LinkState::Connecting)], 0, vec!["east"]),
         ] {
             let sight = sight(&links);
-            assert_eq!((sight.seen, unseen(&sight)), (seen, expected.into_iter().map(str::to_owned).collect()), "{links:?}");
+            assert_eq!(
+                (sight.seen, unseen(&sight)),
+                (seen, expected.into_iter().map(str::to_owned).collect()),
+                "{links:?}"
+            );
         }
         let narrow = LinkState::Live { as_of: at, only: Some("namespace shop".into()) };
         let narrowed = sight(&[("east", "", narrow), ("east", "rollouts in shop", live())]);

@@ -19,7 +19,7 @@ pub enum Code {
     Unreachable = 4,
     /// The effect was not seen in time; it may still come.
     TimedOut = 5,
-    /// Only a part could be seen; what was not is named.
+    /// Only a part could be seen or done; the rest is named.
     Partial = 6,
 }
 

@@ -147,8 +147,7 @@ impl Links {
             match told {
                 Ok(told) => links.join(link, told.into_iter().map(|watch| watch.scope.source)),
                 // Nobody misses a local server that was never started.
-                Err(ClientError::NoServer { .. })
-                    if index == 0 && others && context.globals.server.is_none() => {}
+                Err(ClientError::NoServer { .. }) if index == 0 && others && context.globals.server.is_none() => {}
                 Err(error) => links.away.push(Unseen::never(name, now(), error.in_full())),
             }
         }
@@ -171,7 +170,8 @@ impl Links {
                 // The hub's own part is of every source of that name.
                 Some(owner) if owner == index => {}
                 Some(_) => {
-                    let why = format!("{} tells of it too, and another does already: its rows are left out", link.place());
+                    let why =
+                        format!("{} tells of it too, and another does already: its rows are left out", link.place());
                     self.away.push(Unseen::never(source.0, now(), why));
                 }
             }

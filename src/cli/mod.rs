@@ -48,7 +48,7 @@ use std::path::PathBuf;
 ///
 /// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
 /// policy or pin, 4 nothing could be seen (no server answers, no source can be reached or read), 5 the
-/// effect was not seen in time, 6 only a part could be seen (what was not is named).
+/// effect was not seen in time, 6 only a part could be seen or done (the rest is named).
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -103,7 +103,7 @@ pub enum Command {
     Deploy(deploy::DeployArgs),
     /// Rehearse the way back: roll back and return, both measured.
     Drill(drill::DrillArgs),
-    /// Store, list and delete releases; or end a hold: `release H-3`.
+    /// Store, list and delete releases; or end a hold: `release H-7K3PQ2`.
     Release(release::ReleaseArgs),
     /// A verb on a rollout or an approval.
     #[command(flatten)]

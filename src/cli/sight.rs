@@ -65,21 +65,20 @@ impl Rows {
 
     /// Was all of it seen? Else the exit code and what was not.
     pub(super) fn whole(&self) -> Result<(), Failure> {
+        self.whole_at(None)
+    }
+
+    /// The same of one source, where one is meant.
+    pub(super) fn whole_at(&self, source: Option<&SourceId>) -> Result<(), Failure> {
         self.say_only();
-        if self.sight.unseen.is_empty() {
+        let meant = |unseen: &&Unseen| source.is_none_or(|source| unseen.source == source.as_str());
+        let unseen: Vec<Unseen> = self.sight.unseen.iter().filter(meant).cloned().collect();
+        if unseen.is_empty() {
             return Ok(());
         }
         let code = self.code();
         let what = if code == Code::Partial { "only a part could be seen" } else { "nothing could be seen" };
-        Err(failure(&self.sight.unseen, code, what))
-    }
-
-    /// The same of one source.
-    pub(super) fn of(mut self, source: Option<&SourceId>) -> Rows {
-        if let Some(source) = source {
-            self.sight.unseen.retain(|unseen| unseen.source == source.as_str());
-        }
-        self
+        Err(failure(&unseen, code, what))
     }
 
     /// The same as a remark, for a command that goes on with what was seen.

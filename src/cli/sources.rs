@@ -144,9 +144,9 @@ fn named(wanted: &[String], planned: &[Planned]) -> Result<Sources, Failure> {
 
 fn of_context(name: &str) -> Result<Planned, Failure> {
     let places = Places::of_environment();
-    let read = places.read().map_err(|error| {
-        Failure::usage(format!("--context {name}: {error}")).todo(format!("looked at {places}"))
-    })?;
+    let read = places
+        .read()
+        .map_err(|error| Failure::usage(format!("--context {name}: {error}")).todo(format!("looked at {places}")))?;
     let names: Vec<_> = read.contexts.iter().map(|context| context.name.clone()).collect();
     if !names.iter().any(|known| known == name) {
         let known = names.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", ");

@@ -3,8 +3,8 @@
 use super::Failure;
 use crate::board::Sight;
 use crate::model::{
-    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName,
-    SourceId, Subject, Watch,
+    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName,
+    SourceId, Watch,
 };
 use std::collections::BTreeSet;
 
@@ -103,11 +103,14 @@ pub fn rollout<'a>(rows: &'a Rows, target: &str) -> Result<&'a Rollout, Failure>
             let names: BTreeSet<_> = rows.rollouts().map(name).collect();
             let failure = Failure::usage(format!("there is no rollout {target:?}"));
             let near = nearest(target, &names).map(str::to_owned);
-            Err(rows.absent(&format!("rollout {target:?}"), match (near, names.is_empty()) {
-                (_, true) => failure.todo("there are none yet: `flightdeck deploy` starts one"),
-                (Some(near), _) => failure.todo(format!("did you mean {near}? there are: {}", list(names))),
-                (None, _) => failure.todo(format!("there are: {}", list(names))),
-            }))
+            Err(rows.absent(
+                &format!("rollout {target:?}"),
+                match (near, names.is_empty()) {
+                    (_, true) => failure.todo("there are none yet: `flightdeck deploy` starts one"),
+                    (Some(near), _) => failure.todo(format!("did you mean {near}? there are: {}", list(names))),
+                    (None, _) => failure.todo(format!("there are: {}", list(names))),
+                },
+            ))
         }
         several => {
             let names: BTreeSet<_> = several.iter().map(|rollout| name(rollout)).collect();
@@ -133,8 +136,11 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
         [] => {
             let ids: Vec<_> = pending().map(|a| format!("{} ({}@{})", a.id, a.service, a.environment)).collect();
             let failure = Failure::usage(format!("there is no approval {id:?}"));
-            let todo =
-                if ids.is_empty() { "nothing waits for approval".to_owned() } else { format!("waiting: {}", list(ids)) };
+            let todo = if ids.is_empty() {
+                "nothing waits for approval".to_owned()
+            } else {
+                format!("waiting: {}", list(ids))
+            };
             Err(rows.absent(&format!("approval {id:?}"), failure.todo(todo)))
         }
         several => {
@@ -144,23 +150,27 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
     }
 }
 
-/// The hold that `H-3` means, or `source/H-3` where several sources have one of that id.
-pub fn hold(rows: &Rows, id: &str) -> Result<Subject, Failure> {
+/// What a person means by a hold: its id, and its source where they named one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldNamed {
+    /// Its id.
+    pub id: HoldId,
+    /// At these sources.
+    pub sources: Vec<SourceId>,
+}
+
+/// The hold that `H-3` means, wherever it is in force; `source/H-3`: there alone.
+pub fn hold(rows: &Rows, id: &str) -> Result<HoldNamed, Failure> {
     let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
-    let alike = |hold: &Hold| rows.holds().filter(|other| other.id == hold.id).count() > 1;
-    let name = |hold: &Hold| if alike(hold) { full(hold) } else { hold.id.to_string() };
     let found: Vec<_> = rows.holds().filter(|hold| hold.id.as_str() == id || full(hold) == id).collect();
-    match found.as_slice() {
-        [one] => Ok(Subject::Hold { source: one.source.clone(), id: one.id.clone() }),
-        [] => {
-            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", name(hold), hold.selector)).collect();
-            let todo = if ids.is_empty() { "nothing is held".to_owned() } else { format!("in force: {}", list(ids)) };
-            let absent = Failure::usage(format!("there is no hold {id:?}")).todo(todo);
-            Err(rows.absent(&format!("hold {id:?}"), absent))
-        }
-        several => Err(Failure::usage(format!("{id:?} means several holds"))
-            .todo(format!("say which: {}", list(several.iter().map(|hold| full(hold)))))),
+    if let Some(first) = found.first() {
+        let sources = found.iter().map(|hold| hold.source.clone()).collect();
+        return Ok(HoldNamed { id: first.id.clone(), sources });
     }
+    let ids: BTreeSet<_> = rows.holds().map(|hold| format!("{} ({})", hold.id, hold.selector)).collect();
+    let todo = if ids.is_empty() { "nothing is held".to_owned() } else { format!("in force: {}", list(ids)) };
+    let absent = Failure::usage(format!("there is no hold {id:?}")).todo(todo);
+    Err(rows.absent(&format!("hold {id:?}"), absent))
 }
 
 /// The service that `checkout` or `source/checkout` means, and its source: the one that runs it in

@@ -1,7 +1,9 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
+use super::holds::HeldThere;
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
+use crate::integration::orchestrator::Holding;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
     Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
@@ -42,8 +44,8 @@ impl State {
     pub fn record_stage(&mut self, id: &CommandId) {
         let Some(receipt) = self.commands.get(id).map(|following| &following.receipt) else { return };
         let Some(stage) = receipt.stages.last().cloned() else { return };
-        let (targets, grade) = (receipt.targets.clone(), receipt.grade.clone());
-        self.write(&Entry::Stage { receipt: receipt.id.clone(), stage, targets, grade });
+        let Receipt { id, targets, grade, created, outcome, .. } = receipt.clone();
+        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, outcome });
     }
 
     /// Records something that nothing waits for; where the store fails it is spilled.
@@ -148,8 +150,11 @@ impl State {
         }
         let Known { receipt, before, sources, .. } = known;
         let stage = receipt.stage().clone();
+        let there =
+            |source: &SourceId| HeldThere { source: source.clone(), holding: Holding::Unsaid, told: Vec::new() };
+        let held = sources.iter().map(there).collect();
         let notes = sources.into_iter().map(|source| (source, None)).collect();
-        let mut following = Following { before, notes, ..Following::new(receipt, Doing::Following) };
+        let mut following = Following { before, notes, held, ..Following::new(receipt, Doing::Following) };
         if stage.is_final() {
             following.is_done();
         }

@@ -116,7 +116,7 @@ impl Ledger {
     /// The same, with options.
     pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
         let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
-        std::fs::create_dir_all(dir).map_err(io("make its folder"))?;
+        crate::files::folder(dir).map_err(io("make its folder"))?;
         let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
@@ -263,10 +263,12 @@ fn receipts(records: &[Record]) -> Vec<Known> {
             Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Some(Entry::Stage { receipt: id, stage, targets, grade }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade, created, outcome }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
+                    receipt.created = created.or(receipt.created.take());
+                    receipt.outcome = outcome.or(receipt.outcome);
                     if !targets.is_empty() {
                         receipt.targets = targets;
                     }

@@ -6,6 +6,7 @@
 
 mod action;
 mod approval;
+mod bounds;
 mod command;
 mod detail;
 mod entity;
@@ -22,6 +23,7 @@ mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
+pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, Subject};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
@@ -34,7 +36,7 @@ pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
-pub use receipt::{Grade, Proof, Receipt, Stage, StageRecord, TargetResult};
+pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{
     Arm, ArmRole, Barred, ManagedBy, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
     WayBack,
@@ -45,4 +47,6 @@ pub use spec::{
     Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
-pub use update::{Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch};
+pub use update::{
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+};

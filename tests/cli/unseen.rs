@@ -71,7 +71,10 @@ fn beside_one_that_is_away_the_rest_is_shown_and_the_doubt_is_said() {
     };
     assert_eq!(partly(&["get", "rollouts", "-o", "name"]), "shop@dev\n");
     let json: Value = serde_json::from_str(&partly(&["get", "rollouts", "-o", "json"])).unwrap();
-    assert_eq!((json["rows"][0]["service"].as_str(), json["unseen"][0]["source"].as_str()), (Some("shop"), Some("far")));
+    assert_eq!(
+        (json["rows"][0]["service"].as_str(), json["unseen"][0]["source"].as_str()),
+        (Some("shop"), Some("far"))
+    );
     let json: Value = serde_json::from_str(&partly(&["status", "-o", "json"])).unwrap();
     assert_eq!(json["unseen"][0]["source"], "far");
     let other = cli(&["abort", "basket", "--yes"]);

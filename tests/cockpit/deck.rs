@@ -207,7 +207,8 @@ fn what_needs_you_has_a_cursor_of_its_own_and_opens_what_it_is_about() {
     desk.upsert(Entity::Approval(Box::new(approval("A-1", "checkout"))));
     desk.key("tab");
     assert_eq!(desk.state.deck.panel, DeckPanel::Needs);
-    let words: Vec<_> = rows::needs(&desk.state).rows.iter().map(|row| (row.entry.name.clone(), row.entry.word)).collect();
+    let words: Vec<_> =
+        rows::needs(&desk.state).rows.iter().map(|row| (row.entry.name.clone(), row.entry.word)).collect();
     assert_eq!(words, [("checkout".to_owned(), "approval"), ("payments".to_owned(), "paused")]);
     desk.keys("g g enter");
     assert_eq!(desk.state.page, Page::Approvals);
@@ -297,6 +298,23 @@ fn the_first_row_is_selected_though_updates_never_pause() {
     let note = Note { id: "N-1".into(), run: run("checkout"), at: desk.now, who: "bob".into(), text: "looks".into() };
     desk.upsert(Entity::Note(note));
     assert_eq!(desk.selected(), Some("checkout"));
+}
+
+#[test]
+fn a_hold_that_was_undone_from_outside_stands_in_the_header_and_in_needs_you() {
+    use flightdeck::cockpit::app::header::header;
+    let mut desk = Desk::new();
+    let mut hold = hold("H-3");
+    desk.upsert(Entity::Hold(hold.clone()));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (1, 0));
+    let note = "it goes on: somebody resumed it from outside".to_owned();
+    hold.targets = vec![HoldTarget { run: run("checkout"), held: false, note, undone: true }];
+    desk.upsert(Entity::Hold(hold));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (0, 1));
+    let needs = flightdeck::board::rank(&desk.state.board, desk.state.now);
+    let entry = needs.iter().find(|entry| entry.word == "hold undone").expect("an entry");
+    assert_eq!(entry.name, "H-3");
+    assert!(entry.sentence.contains("somebody resumed it from outside; 0 still held"), "{}", entry.sentence);
 }
 
 #[test]

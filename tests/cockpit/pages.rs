@@ -442,10 +442,7 @@ fn ages_count_from_the_last_word_and_what_never_answered_is_said_so() {
     desk.connection(1, "prod-us", ConnectionState::Connecting);
     desk.wait(4000);
     desk.connection(1, "prod-us", down(None));
-    assert_eq!(
-        header::sources(&desk.state)[1].freshness,
-        Freshness::Never { since: tried, why: "silent".to_owned() }
-    );
+    assert_eq!(header::sources(&desk.state)[1].freshness, Freshness::Never { since: tried, why: "silent".to_owned() });
     assert_eq!(header::sources(&desk.state)[0].freshness, stale(heard), "and so it stays");
 }
 

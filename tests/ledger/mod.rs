@@ -21,12 +21,22 @@ fn requested(id: &str, action: Action) -> Entry {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
+        created: None,
+        outcome: None,
     };
     Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)), hub: None, sources: Vec::new() }
 }
 
 fn stage(id: &str, stage: Stage) -> Entry {
-    Entry::Stage { receipt: id.into(), stage: StageRecord { stage, at: at(2) }, targets: Vec::new(), grade: None }
+    Entry::Stage {
+        receipt: id.into(),
+        stage: StageRecord { stage, at: at(2) },
+        targets: Vec::new(),
+        grade: None,
+        created: None,
+        outcome: None,
+    }
 }
 
 fn effective() -> Stage {
@@ -282,7 +292,7 @@ async fn many_at_once_share_their_flushes_and_keep_their_order() {
 async fn commands_of_before_subjects_named_their_source_are_still_read() {
     let dir = TempDir::new().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    let subject = Subject::Hold { source: Some("local".into()), id: "H-3".into() };
     let Entry::Requested { mut receipt, .. } = requested("c-1", Action::Release) else { panic!("it is requested") };
     receipt.command.subject = subject.clone();
     ledger.append(&Entry::Requested { receipt, before: None, hub: None, sources: Vec::new() }).await.unwrap();
@@ -363,4 +373,19 @@ async fn a_hub_is_alive_as_long_as_it_keeps_its_sign() {
     drop(presence);
     assert!(!ledger.alive(&hub) && ledger.appear(&other).is_err());
     drop(second);
+}
+
+#[tokio::test]
+async fn its_files_are_the_owners_alone_without_a_server_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data/ledger");
+    let ledger = five(&folder).await;
+    let here = ledger.appear(&"hub-1".into());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir.path().join("data")), mode(&folder), mode(&folder.join("hubs"))), (0o700, 0o700, 0o700));
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.lock", "ledger.spill", "hubs/hub-1"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+    drop((here, ledger));
 }

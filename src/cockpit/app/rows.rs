@@ -208,6 +208,10 @@ fn need_freshness(state: &State, subject: &AttentionSubject) -> Freshness {
         AttentionSubject::Approval(id) => {
             state.board.approval(id).map_or(Freshness::Fresh, |approval| approval_freshness(state, approval))
         }
+        AttentionSubject::Hold(source, _) => {
+            let connection = state.owners.get(source).and_then(|id| state.connections.get(*id));
+            connection.and_then(lost).unwrap_or_else(|| Freshness::of(Some(&state.board.link(source))))
+        }
         AttentionSubject::Source(_) => Freshness::Fresh,
     }
 }
@@ -389,6 +393,10 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
                 AttentionSubject::Rollout(run) => state.board.rollout(&run.target).filter(|row| row.run == *run),
                 AttentionSubject::Approval(id) => {
                     state.board.approval(id).and_then(|approval| state.board.rollout(&approval.run.target))
+                }
+                AttentionSubject::Hold(source, id) => {
+                    let target = state.board.hold(source, id)?.undone().next()?;
+                    state.board.rollout(&target.run.target)
                 }
                 AttentionSubject::Source(_) => None,
             },

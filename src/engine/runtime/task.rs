@@ -5,7 +5,6 @@ use super::commit::{Spilled, Unrecorded};
 use super::handover::ProxyHome;
 use super::keep;
 use super::link::{self, LinkEvent, LinkOrder};
-use super::lock::Lock;
 use super::publish::Publisher;
 use super::takeover::Adopting;
 use super::windows::{Counters, PoolMetrics};
@@ -16,8 +15,9 @@ use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
 use crate::engine::store::Store;
 use crate::failpoint;
-use crate::integration::orchestrator::{Accepted, NotDone};
-use crate::model::{CommandId, Deployment, Direction, Refusal, RefusalKind};
+use crate::files::LockFile;
+use crate::integration::orchestrator::{Accepted, Holding, NotDone};
+use crate::model::{Action, CommandId, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -76,7 +76,7 @@ pub struct EngineTask {
     pub(super) dirty: bool,
     pub(super) last_renew: Option<Instant>,
     pub(super) last_sweep: Option<Instant>,
-    pub(super) _lock: Lock,
+    pub(super) _lock: LockFile,
 }
 
 /// The loop's ends of the link to the proxy.
@@ -210,8 +210,8 @@ impl EngineTask {
             Ask::Inspect(run, answer) => {
                 let _ = answer.send(core::detail(&self.state, &run, clock())); // whoever asked may be gone
             }
-            Ask::Diff(spec, answer) => {
-                let _ = answer.send(core::diff(&self.state, &spec)); // whoever asked may be gone
+            Ask::State(answer) => {
+                let _ = answer.send(Box::new(self.state.clone())); // whoever asked may be gone
             }
             Ask::Shutdown(..) => {} // taken by `run`
         }
@@ -221,7 +221,7 @@ impl EngineTask {
     /// it reduces exposure: then it happens all the same.
     async fn command(&mut self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
         let before = (direction != Direction::Reduces).then(|| (self.state.clone(), self.ended.len()));
-        let Outcome { effects, changed, refused, note, ended } = core::step(&mut self.state, &input, clock());
+        let Outcome { effects, changed, refused, note, created, ended } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
         self.ended.extend(ended.iter().cloned());
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
@@ -235,15 +235,17 @@ impl EngineTask {
                 return Err(NotDone::Refused(Refusal::new(RefusalKind::NotRecorded, why)));
             }
             self.news.extend(ended);
+            let holding = holding(&input, note.as_deref());
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
-            return refused.map_or(Ok(Accepted { note: Some(note), ..Accepted::default() }), |refusal| {
-                Err(NotDone::Refused(refusal))
-            });
+            let accepted = Accepted { note: Some(note), holding, created, ..Accepted::default() };
+            return refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)));
         }
         self.news.extend(ended);
         self.carry_out(effects);
-        refused.map_or(Ok(Accepted { note, ..Accepted::default() }), |refusal| Err(NotDone::Refused(refusal)))
+        let holding = holding(&input, note.as_deref());
+        let accepted = Accepted { note, holding, created, ..Accepted::default() };
+        refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)))
     }
 
     /// Steps through events, journals once, carries out what follows.
@@ -369,6 +371,12 @@ impl EngineTask {
         }
         Ok(())
     }
+}
+
+/// What the core answers to a hold is the id that it is in force by.
+fn holding(input: &Input, note: Option<&str>) -> Holding {
+    let is_hold = matches!(input, Input::Command { command, .. } if command.action == Action::Hold);
+    note.filter(|_| is_hold).map_or(Holding::Unsaid, |id| Holding::InForce(id.into()))
 }
 
 /// The task without which there is no traffic; its channel tells when it ended.

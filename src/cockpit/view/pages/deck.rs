@@ -151,7 +151,7 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     let old = !freshness.is_fresh();
     let scope = match entry.severity {
         _ if old => Scope::LinkStale,
-        Severity::Failing => Scope::SeverityFailing,
+        Severity::Failing | Severity::Undone => Scope::SeverityFailing,
         Severity::Approval => Scope::SeverityApproval,
         Severity::Paused => Scope::SeverityPaused,
         Severity::Degraded => Scope::SeverityDegraded,

@@ -38,7 +38,15 @@ impl Right {
     fn actions(self) -> ActionSet {
         let actions: &[Action] = match (self.kind, self.subresource) {
             (WorkloadKind::Rollout, Some(_)) => &[Action::Promote, Action::PromoteFull, Action::Abort, Action::Retry],
-            _ => &[Action::Pause, Action::Resume, Action::Restart, Action::Rollback],
+            _ => &[
+                Action::Pause,
+                Action::Resume,
+                Action::Restart,
+                Action::Rollback,
+                Action::Hold,
+                Action::Release,
+                Action::LetThrough,
+            ],
         };
         actions.iter().copied().collect()
     }
@@ -63,9 +71,10 @@ pub(super) async fn only_namespace(client: &Client, settings: &KubernetesSetting
         return None;
     }
     let may = async |namespace: Option<&str>| {
-        let each = settings.kinds.iter().map(|kind| {
-            allowed(client, attributes("list", kind.group(), kind.resource(), None, namespace))
-        });
+        let each = settings
+            .kinds
+            .iter()
+            .map(|kind| allowed(client, attributes("list", kind.group(), kind.resource(), None, namespace)));
         futures::future::try_join_all(each).await.map(|each| each.into_iter().any(|allowed| allowed))
     };
     let only = may(None).await == Ok(false) && may(Some(context)).await == Ok(true);

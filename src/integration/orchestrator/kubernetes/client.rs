@@ -1,10 +1,10 @@
 //! A connection to one cluster: from settings to a client that knows who it is.
 
 use super::access::only_namespace;
-use super::login::login;
-use super::{KubernetesSettings, kubeconfig};
 use super::explain::sentence;
+use super::login::login;
 use super::proxy::goes_direct;
+use super::{KubernetesSettings, kubeconfig};
 use crate::model::sanitize_line;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;

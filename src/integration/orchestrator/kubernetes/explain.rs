@@ -101,7 +101,10 @@ mod tests {
             kube::Error::Api(Status::failure(message, reason).with_code(code).boxed())
         };
         for (error, expected) in [
-            (api(401, "Unauthorized", "Unauthorized"), "the API server refuses these credentials (401 Unauthorized): log in again"),
+            (
+                api(401, "Unauthorized", "Unauthorized"),
+                "the API server refuses these credentials (401 Unauthorized): log in again",
+            ),
             (
                 api(500, "etcd\nis \u{1b}[2J ill", "InternalError"),
                 "the API server answers 500: etcd is \u{fffd}[2J ill",

@@ -144,7 +144,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_skipped_and_the_first_to_say_something_wins() {
         let dir = tempfile::tempdir().unwrap();
-        let (one, two) = (written(dir.path(), "one", &file("", "first")), written(dir.path(), "two", &file("second", "second")));
+        let (one, two) =
+            (written(dir.path(), "one", &file("", "first")), written(dir.path(), "two", &file("second", "second")));
         let read = merged(&[dir.path().join("gone"), one, two]).unwrap();
         let names: Vec<_> = read.contexts.iter().map(|context| context.name.as_str()).collect();
         assert_eq!(names, ["first", "second"]);

@@ -127,9 +127,8 @@ async fn run(exec: &ExecConfig, command: &str) -> std::io::Result<Said> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let status = {
-        let mut reading = pin!(async {
-            tokio::join!(read(stdout, LARGEST.0, &mut out), read(stderr, LARGEST.1, &mut err))
-        });
+        let mut reading =
+            pin!(async { tokio::join!(read(stdout, LARGEST.0, &mut out), read(stderr, LARGEST.1, &mut err)) });
         let mut all = false;
         let status = loop {
             tokio::select! {
@@ -170,7 +169,8 @@ mod tests {
         AuthInfo { exec: Some(exec), ..AuthInfo::default() }
     }
 
-    const GOOD: &str = r#"echo "warning" >&2; echo '{"status":{"token":"t-1","expirationTimestamp":"2099-01-01T00:00:00Z"}}'"#;
+    const GOOD: &str =
+        r#"echo "warning" >&2; echo '{"status":{"token":"t-1","expirationTimestamp":"2099-01-01T00:00:00Z"}}'"#;
 
     #[tokio::test]
     async fn its_answer_takes_its_place_and_its_failure_says_its_last_words() {
@@ -181,7 +181,10 @@ mod tests {
         assert_eq!(until, Some("2099-01-01T00:00:00Z".parse().unwrap()));
         assert!(good.exec.is_none() && good.token.is_some());
         for (script, words) in [
-            ("echo warning >&2; echo 'session expired, run sso login' >&2; exit 1", "failed with 1: session expired, run sso login"),
+            (
+                "echo warning >&2; echo 'session expired, run sso login' >&2; exit 1",
+                "failed with 1: session expired, run sso login",
+            ),
             ("kill -9 $$", "failed by a signal"),
             ("echo hello", "answers what no credentials are"),
             (r#"echo '{"status":{}}'"#, "answers what no credentials are"),
@@ -212,7 +215,8 @@ mod tests {
     async fn one_that_hangs_ends_with_its_children_once_nobody_waits() {
         let dir = tempfile::tempdir().unwrap();
         let pids = dir.path().join("pids");
-        let mut auth = auth(dir.path(), &format!("sleep 600 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", pids.display()));
+        let mut auth =
+            auth(dir.path(), &format!("sleep 600 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", pids.display()));
         let (doing, told) = doing();
         let mut waiting = Box::pin(login(&mut auth, &doing));
         let started = async {

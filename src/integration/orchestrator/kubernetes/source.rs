@@ -7,12 +7,11 @@ use super::row::{RowContext, needs_groups, row};
 use super::watch::{now, sets, watch};
 use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
-use crate::model::{Action, ActionSet, Command, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use crate::integration::orchestrator::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
+use crate::model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{Sender, channel};
@@ -22,7 +21,7 @@ use tokio::time::timeout;
 const READ: Duration = Duration::from_secs(8);
 
 /// What a cluster can do at all.
-const ACTIONS: [Action; 10] = [
+const ACTIONS: [Action; 11] = [
     Action::Promote,
     Action::PromoteFull,
     Action::Pause,
@@ -33,6 +32,7 @@ const ACTIONS: [Action; 10] = [
     Action::Restart,
     Action::Hold,
     Action::Release,
+    Action::LetThrough,
 ];
 
 /// The cluster as it can be asked now, or the sentence why it can't.
@@ -97,7 +97,8 @@ impl Orchestrator for Kubernetes {
     fn capabilities(&self) -> Capabilities {
         let actions: ActionSet = ACTIONS.into_iter().collect();
         let later = "it does not hold what begins later: hold again then";
-        Capabilities { source: self.shared.settings().source.clone(), actions, later }
+        let settings = self.shared.settings();
+        Capabilities { source: settings.source.clone(), actions, later, read_only: settings.read_only }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
@@ -109,14 +110,8 @@ impl Orchestrator for Kubernetes {
         execute::execute(cluster.writer.clone(), &self.shared.settings(), authorized, now()).await
     }
 
-    fn progress(
-        &self,
-        command: &Command,
-        before: Option<&Rollout>,
-        current: Option<&Rollout>,
-        _now: Timestamp,
-    ) -> Stage {
-        progress::progress(command, before, current)
+    fn progress(&self, followed: &Followed<'_>) -> Stage {
+        progress::progress(followed.command, followed.before, followed.current)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
