@@ -27,7 +27,8 @@ const fn patience(action: Action) -> SignedDuration {
         | Action::Approve
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => SignedDuration::from_mins(2),
+        | Action::RemoveRelease
+        | Action::Migration => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
@@ -64,7 +65,8 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::Drill
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => false,
+        | Action::RemoveRelease
+        | Action::Migration => false,
     }
 }
 

@@ -25,6 +25,9 @@ pub(super) fn progress(command: &Command, before: Option<&Rollout>, current: Opt
         (Subject::Release { service, version, .. }, Action::RemoveRelease) => {
             effective(format!("{service} {version} is not offered any more"))
         }
+        (Subject::Migrations { environment, .. }, Action::Migration) => {
+            effective(format!("journalled for {environment}; nothing was run"))
+        }
         _ => Stage::Failed { why: format!("{} does not fit its subject", command.action.name()) },
     }
 }
