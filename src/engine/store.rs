@@ -198,6 +198,7 @@ impl Store {
 
 type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
 
+#[expect(clippy::needless_pass_by_value, reason = "an error as it comes")]
 fn malformed(error: io::Error) -> StoreError {
     StoreError::Unsafe(format!("not a tar archive, or a broken one: {error}"))
 }

@@ -360,7 +360,7 @@ impl Draft {
     pub fn spilled(line: Spilled, now: &str) -> Draft {
         let Spilled { at, kind, subject, finished, body, why } = line;
         let entry = serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body));
-        Draft::late(subject, finished, &kind, &at, &why, entry, now)
+        Draft::late(subject, finished, (&kind, &at, &why), &entry, now)
     }
 
     /// A line of the spill file that can't be read: it stops nothing, and is kept as it is.
@@ -368,16 +368,14 @@ impl Draft {
         tracing::error!(%why, "a line of the ledger's spill file can't be read; it is kept in the ledger");
         let subject = format!("spill-{}", hex(&Sha256::digest(&text)));
         let why = format!("a line of the spill file that can't be read: {why}");
-        Draft::late(subject, false, UNREADABLE, "", &why, serde_json::Value::String(text), now)
+        Draft::late(subject, false, (UNREADABLE, "", &why), &serde_json::Value::String(text), now)
     }
 
     fn late(
         subject: String,
         finished: bool,
-        kind: &str,
-        at: &str,
-        why: &str,
-        entry: serde_json::Value,
+        (kind, at, why): (&str, &str, &str),
+        entry: &serde_json::Value,
         now: &str,
     ) -> Draft {
         let data = serde_json::json!({ "kind": kind, "at": at, "why": why, "entry": entry });

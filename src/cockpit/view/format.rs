@@ -85,7 +85,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// A number with three digits behind the point at most, and none that say nothing: `4.1`, `1.004`.
-pub(super) fn exact(value: f64) -> String {
+pub(super) fn precise(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -196,8 +196,8 @@ fn judgement(ctx: &Ctx<'_>, evidence: &Evidence, area: Rect, row: u16, buf: &mut
         let value = |value: Option<f64>| match value {
             None => "-".to_owned(),
             // What is beyond its limit must not be rounded to it.
-            Some(value) if fails && metric.unit == "ratio" => format!("{} %", format::exact(value * 100.0)),
-            Some(value) if fails => format!("{} {}", format::exact(value), metric.unit),
+            Some(value) if fails && metric.unit == "ratio" => format!("{} %", format::precise(value * 100.0)),
+            Some(value) if fails => format!("{} {}", format::precise(value), metric.unit),
             Some(value) if metric.unit == "ratio" => format!("{} %", format::percent(value)),
             Some(value) => format!("{} {}", format::millis(value), metric.unit),
         };
