@@ -7,3 +7,4 @@ mod output;
 mod reference;
 mod sources;
 mod unseen;
+mod wait;
