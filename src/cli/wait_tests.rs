@@ -83,7 +83,7 @@ fn board(row: Option<Rollout>, records: &[Deployment], link: LinkState) -> Board
 }
 
 fn live() -> LinkState {
-    LinkState::Live { as_of: Timestamp::UNIX_EPOCH }
+    LinkState::live(Timestamp::UNIX_EPOCH)
 }
 
 /// `there: …`, `7: …`, or what else is seen.
