@@ -8,6 +8,8 @@ mod explain;
 pub mod forecast;
 mod hold;
 mod inspect;
+pub mod kubeconfig;
+mod login;
 pub mod objects;
 pub mod plan;
 pub mod progress;
