@@ -98,7 +98,7 @@ impl State {
             match result {
                 Ok(answer) => {
                     accepted = true;
-                    missed.extend(answer.unseen.into_iter().map(|why| format!("{source}: {why}")));
+                    missed.extend(answer.lacking.into_iter().map(|why| format!("{source}: {why}")));
                     let Accepted { note, targets: told, holding, created: run, .. } = answer;
                     created = created.or(run);
                     held.push(HeldThere { source: source.clone(), holding, told });

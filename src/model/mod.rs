@@ -7,6 +7,7 @@
 mod action;
 mod approval;
 mod command;
+mod config;
 mod detail;
 mod entity;
 mod facts;
@@ -22,11 +23,13 @@ mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
-pub use command::{Actor, Command, Role, Selector, Subject};
+pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
+pub use config::ConfigRevision;
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
-    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+    Evidence, Hold, HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, Note, Release,
+    Service, ServiceAddress, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};

@@ -3,7 +3,10 @@
 use super::Api;
 use super::answer::{Failure, json};
 use crate::config::services;
-use crate::model::{Actor, Command, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Subject};
+use crate::model::{
+    Action, Actor, Command, Decision, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Spec,
+    Subject,
+};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -35,6 +38,10 @@ pub(super) async fn query(
         match query {
             Query::Diff { text, path } => diff(&api, &text, &path).await,
             Query::Logs { instance, lines } => tail(&api, instance, lines).await,
+            Query::Configs { revision } => configs(&api, revision).await,
+            Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } } => {
+                prepare_apply(&api, actor, (text, path), remove).await
+            }
             query => api.hub.query(actor, query).await,
         }
     };
@@ -46,12 +53,44 @@ fn busy(waited: Duration) -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, RefusalKind::Internal, why)
 }
 
+fn parsed(text: &str, path: &str) -> Result<Spec, Refusal> {
+    sized(text)?;
+    services::parse(text, Path::new(path)).map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string()))
+}
+
+/// What is to be confirmed of a configuration: what it changes, and what it would end that runs.
+async fn prepare_apply(api: &Api, actor: Actor, (text, path): (String, String), remove: Vec<ServicePlace>) -> Reply {
+    let spec = match parsed(&text, &path) {
+        Ok(spec) => spec,
+        Err(refusal) => return Reply::Refused(refusal),
+    };
+    let changes = api.engine.diff(spec, &remove).await;
+    let query = Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } };
+    let mut reply = api.hub.query(actor, query).await;
+    if let Reply::Prepared(prepared) = &mut reply {
+        let (removed, rest): (Vec<_>, Vec<_>) = changes.lines.into_iter().partition(|line| line.starts_with("- "));
+        if removed.is_empty() && rest.is_empty() {
+            prepared.forecast.lines.push("nothing would change".to_owned());
+        }
+        prepared.forecast.lines.extend(rest);
+        prepared.forecast.warnings.extend(removed);
+        if let (Some(refusal), Decision::Allow { .. }) = (changes.refused, &prepared.decision) {
+            prepared.decision = Decision::Refuse(refusal);
+        }
+    }
+    reply
+}
+
+async fn configs(api: &Api, revision: Option<u64>) -> Reply {
+    match api.engine.configs(revision).await {
+        Ok(configs) => Reply::Configs(configs),
+        Err(error) => Reply::Refused(Refusal::new(RefusalKind::Internal, error.to_string())),
+    }
+}
+
 async fn diff(api: &Api, text: &str, path: &str) -> Reply {
-    let parsed = sized(text).and_then(|()| {
-        services::parse(text, Path::new(path)).map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string()))
-    });
-    match parsed {
-        Ok(spec) => Reply::Lines(LogLines { lines: api.engine.diff(spec).await }),
+    match parsed(text, path) {
+        Ok(spec) => Reply::Lines(LogLines { lines: api.engine.diff(spec, &[]).await.lines }),
         Err(refusal) => Reply::Refused(refusal),
     }
 }

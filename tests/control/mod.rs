@@ -170,7 +170,7 @@ fn policy_says_who_may_act() {
     let one = rollout("checkout", "production");
     let board = board([row(one.clone())]);
     let abort = pinned(&one, Action::Abort);
-    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into() };
+    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into(), remove: Vec::new() };
     let put = command("c", Action::Apply, config, None);
     let operators = Policy { operators: vec!["ops".into(), "carol".into()], ..Policy::default() };
     let admins = Policy { admins: vec!["root".into()], ..Policy::default() };
@@ -622,6 +622,7 @@ fn a_deployment_must_name_what_exists() {
             source: source(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+            addresses: Vec::new(),
         })
     };
     let release = Entity::Release(Release {
@@ -672,7 +673,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             from: None,
         },
         Subject::Release { source: "local".into(), service: "a".into(), version: "1".into() },
-        Subject::Config { text: String::new(), path: String::new() },
+        Subject::Config { text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {
         let fitting = subjects.iter().filter(|subject| {

@@ -27,7 +27,7 @@ mod turn;
 mod types;
 mod undo;
 
-pub use apply::diff;
+pub use apply::{diff, why_not_apply};
 pub use deploy::soaking;
 pub use project::{detail, facts, project};
 pub use run::*;

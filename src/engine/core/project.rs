@@ -6,7 +6,11 @@ use super::rows::rollout;
 use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
-use crate::model::{Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Run, Service};
+use super::types::SlotKey;
+use crate::model::{
+    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Placement, Run,
+    Service, ServiceAddress, ServiceName,
+};
 use jiff::Timestamp;
 
 /// What is true of a run now: what pins are made of.
@@ -89,7 +93,20 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         environments: of.placements.keys().cloned().collect(),
+        addresses: of.placements.iter().filter_map(|(environment, of)| address(state, name, environment, of)).collect(),
     })
+}
+
+fn address(
+    state: &State,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+    of: &Placement,
+) -> Option<ServiceAddress> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
+    let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
+    Some(ServiceAddress { environment: environment.clone(), address, listening })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {

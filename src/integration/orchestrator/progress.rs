@@ -18,7 +18,8 @@ pub(super) fn progress(command: &Command, before: Option<&Rollout>, current: Opt
         (Subject::Deployment { version, .. }, Action::Deploy) => deploy(version.as_ref(), before, current),
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, current),
         (Subject::Hold { id, .. }, Action::Release) => release(id, current),
-        (Subject::Config { .. }, Action::Apply) => effective("the configuration is journalled and in force"),
+        // Its addresses tell whether it is in force: the hub looks at them.
+        (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }

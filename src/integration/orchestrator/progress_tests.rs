@@ -36,6 +36,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     })
 }

@@ -9,7 +9,9 @@ mod check;
 mod fake;
 mod rng;
 
-use crate::engine::world::{actor, address, environment, golden, key, placement, release, seconds, service};
+use crate::engine::world::{
+    actor, address, applied, environment, golden, has, key, placement, release, seconds, service,
+};
 use check::{Checker, Coverage, step_kind};
 use fake::Fake;
 use flightdeck::engine::core::{Input, JobEvent, Outcome, PoolWindow, SlotKey, State, Watched, project, step};
@@ -173,8 +175,7 @@ impl Sim {
     }
 
     fn set_up(&mut self, cover: &mut Coverage) {
-        let input =
-            Input::Apply { spec: Box::new(self.spec.clone()), digest: "sha256:c".to_owned(), actor: actor("ann") };
+        let input = applied(self.spec.clone(), Vec::new());
         self.input(&input, cover);
         for service in ["shop", "cart"] {
             for version in ["1.0", "1.1", "1.2", "1.3", "1.4"] {
@@ -472,7 +473,9 @@ impl Sim {
         if self.rng.percent(30) {
             spec.services.remove(&ServiceName::from("cart"));
         }
-        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:d".to_owned(), actor: actor("ann") };
+        let gone = self.state.slots.keys().filter(|key| !has(&spec, key));
+        let remove = gone.map(|key| ServicePlace::of(&key.to_string())).collect();
+        let input = applied(spec, remove);
         self.input(&input, cover);
         let service: ServiceName = "shop".into();
         let version: Version = "1.2".into();
@@ -556,7 +559,8 @@ fn input_kind(input: &Input) -> &'static str {
     use flightdeck::engine::core::InstanceEvent as E;
     match input {
         Input::Command { command, .. } => command.action.name(),
-        Input::Apply { .. } => "apply",
+        Input::Apply(_) => "apply",
+        Input::Tried { .. } => "tried",
         Input::ReleaseAdded(_) => "release added",
         Input::ReleaseRemoved { .. } => "release removed",
         Input::Instance { event, .. } => match event {
