@@ -47,7 +47,7 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
         for environment in of.placements.keys() {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             if !state.slots.contains_key(&key) {
-                add(state, turn, key, actor);
+                add(state, turn, &key, actor);
             }
         }
     }
@@ -56,7 +56,7 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
 }
 
 /// Brings a place in. What was there before is not forgotten, and what served comes up again.
-fn add(state: &mut State, turn: &mut Turn, key: SlotKey, actor: &Actor) {
+fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
     let mut slot = Box::new(Slot::new(key.clone(), number));
     slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
@@ -67,7 +67,7 @@ fn add(state: &mut State, turn: &mut Turn, key: SlotKey, actor: &Actor) {
     }
     state.slots.insert(key.clone(), slot);
     let Some(to) = release else { return };
-    with(state, &key, |state, slot| {
+    with(state, key, |state, slot| {
         let mut run = plan(state, slot, turn, Kind::First, to.clone(), &actor.name);
         // It went through its steps when it came here, and its hooks have run.
         run.steps = Arc::from(Vec::new());

@@ -264,7 +264,7 @@ impl Engine {
             let silent = answered.await.unwrap_or_default();
             let waits = silent.iter().any(|of| of.why.is_none());
             if !waits || tokio::time::Instant::now() >= deadline {
-                return silent.into_iter().map(|of| of.in_words()).collect();
+                return silent.into_iter().map(Silent::in_words).collect();
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }

@@ -95,9 +95,10 @@ impl EngineTask {
             let routed = slot.routing.newest_route().is_some();
             let why = if routed || held.contains(&listen) { None } else { why_not_bound(listen) };
             if why != slot.taken {
-                match &why {
-                    Some(why) => tracing::error!(slot = %key, why, "not listening: users would not reach it there"),
-                    None => tracing::info!(slot = %key, %listen, "its address can be listened on again"),
+                if let Some(why) = &why {
+                    tracing::error!(slot = %key, why, "not listening: users would not reach it there");
+                } else {
+                    tracing::info!(slot = %key, %listen, "its address can be listened on again");
                 }
                 found.push(Input::Tried { slot: key.clone(), why });
             }
