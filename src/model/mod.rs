@@ -6,6 +6,7 @@
 
 mod action;
 mod approval;
+mod bounds;
 mod command;
 mod config;
 mod detail;
@@ -23,6 +24,7 @@ mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
+pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::ConfigRevision;
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};

@@ -7,7 +7,6 @@ mod commit;
 mod handover;
 mod keep;
 mod link;
-mod lock;
 mod open;
 mod proxied;
 mod publish;
@@ -16,14 +15,13 @@ mod task;
 mod windows;
 
 pub use keep::Retention;
-pub use lock::LockError;
 pub use open::{EngineError, Settings};
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
 use crate::config::services;
 use crate::control::Authorized;
-use crate::engine::core::{Apply, Input};
+use crate::engine::core::{self, Apply, Input, State};
 use crate::engine::journal::JournalError;
 use crate::engine::process::{log, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
@@ -72,8 +70,8 @@ pub(super) enum Ask {
     Watch(mpsc::Sender<publish::Batch>),
     /// All about one run.
     Inspect(Run, oneshot::Sender<Option<Detail>>),
-    /// What would change, and why it would be refused.
-    Diff(Box<Spec>, Vec<ServicePlace>, oneshot::Sender<Changes>),
+    /// A copy of the core's state.
+    State(oneshot::Sender<Box<State>>),
     /// The configurations that were in force; of one revision its text, too.
     Configs(Option<u64>, oneshot::Sender<Result<Vec<ConfigRevision>, JournalError>>),
     /// Addresses that are not listened on as they should be.
@@ -165,7 +163,10 @@ impl Engine {
         let (command, actor) = (authorized.command(), authorized.actor());
         let input = match (command.action, &command.subject) {
             (Action::Apply, Subject::Config { text, path, remove }) => {
-                let input = apply((text, path), actor, command.reason.clone(), remove)?;
+                let (config, actor) = ((text.clone(), path.clone()), actor.clone());
+                let (reason, remove) = (command.reason.clone(), remove.clone());
+                let read = tokio::task::spawn_blocking(move || apply(config, actor, reason, remove)).await;
+                let input = read.map_err(|error| NotDone::NotSent { why: error.to_string() })??;
                 let accepted = self.input(input, Direction::Raises).await?;
                 return Ok(Accepted { lacking: self.not_listening().await, ..accepted });
             }
@@ -233,13 +234,19 @@ impl Engine {
         answered.await.map_err(|_| unreachable())?.ok_or_else(|| InspectError::NotFound(run.clone()))
     }
 
-    /// What applying a configuration would change, and whether it would be refused; nothing from an engine
-    /// that ended.
-    pub async fn diff(&self, spec: Spec, remove: &[ServicePlace]) -> Changes {
+    /// What applying a configuration would change, and whether it would be refused. Compared on a thread of its
+    /// own: the loop waits for no question.
+    pub async fn diff(&self, spec: Spec, remove: Vec<ServicePlace>) -> Result<Changes, Refusal> {
+        let failed = |why: String| Refusal::new(RefusalKind::Internal, why);
+        let ended = || failed("the engine has ended".into());
         let (answer, answered) = oneshot::channel();
-        // If it is not sent, `answered` ends too.
-        let _ = self.asks.send(Ask::Diff(Box::new(spec), remove.to_vec(), answer)).await;
-        answered.await.unwrap_or_default()
+        self.asks.send(Ask::State(answer)).await.map_err(|_| ended())?;
+        let state = answered.await.map_err(|_| ended())?;
+        let compared = tokio::task::spawn_blocking(move || Changes {
+            lines: core::diff(&state, &spec),
+            refused: core::why_not_apply(&state, &spec, &remove),
+        });
+        compared.await.map_err(|error| failed(format!("the configurations can't be compared: {error}")))
     }
 
     /// The configurations that were put into force, newest first; of one revision with its text.
@@ -315,13 +322,12 @@ impl Engine {
 }
 
 fn apply(
-    (text, path): (&str, &str),
-    actor: &Actor,
+    (text, path): (String, String),
+    actor: Actor,
     reason: Option<String>,
-    remove: &[ServicePlace],
+    remove: Vec<ServicePlace>,
 ) -> Result<Input, NotDone> {
-    let spec = services::parse(text, Path::new(path)).map_err(|error| invalid(error.to_string()))?;
+    let spec = services::parse(&text, Path::new(&path)).map_err(|error| invalid(error.to_string()))?;
     let digest = digest_of(text.as_bytes()).map_err(|error| NotDone::NotSent { why: error.to_string() })?;
-    let (text, path, actor, remove) = (text.to_owned(), path.to_owned(), actor.clone(), remove.to_vec());
     Ok(Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove })))
 }

@@ -5,17 +5,17 @@ use super::commit::{Spilled, Unrecorded};
 use super::handover::ProxyHome;
 use super::keep;
 use super::link::{self, LinkEvent, LinkOrder};
-use super::lock::Lock;
 use super::publish::Publisher;
 use super::takeover::Adopting;
 use super::windows::{Counters, PoolMetrics};
-use super::{Ask, Changes, EngineError, Settings, StagedRelease, Stop, clock};
+use super::{Ask, EngineError, Settings, StagedRelease, Stop, clock};
 use crate::engine::core::{self, Input, InstanceStage, Outcome, State};
 use crate::engine::journal::{Journal, Spill};
 use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
 use crate::engine::store::Store;
 use crate::failpoint;
+use crate::files::LockFile;
 use crate::integration::orchestrator::{Accepted, Holding, NotDone};
 use crate::model::{Action, CommandId, ConfigRevision, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
@@ -78,7 +78,7 @@ pub struct EngineTask {
     pub(super) dirty: bool,
     pub(super) last_renew: Option<Instant>,
     pub(super) last_sweep: Option<Instant>,
-    pub(super) _lock: Lock,
+    pub(super) _lock: LockFile,
 }
 
 /// The loop's ends of the link to the proxy.
@@ -212,14 +212,12 @@ impl EngineTask {
             Ask::Inspect(run, answer) => {
                 let _ = answer.send(core::detail(&self.state, &run, clock())); // whoever asked may be gone
             }
-            Ask::Diff(spec, remove, answer) => {
-                let refused = core::why_not_apply(&self.state, &spec, &remove);
-                let lines = core::diff(&self.state, &spec);
-                let _ = answer.send(Changes { lines, refused }); // whoever asked may be gone
-            }
             Ask::Configs(revision, answer) => self.journal.configs(revision, answer),
             Ask::Listening(answer) => {
                 let _ = answer.send(self.silent()); // whoever asked may be gone
+            }
+            Ask::State(answer) => {
+                let _ = answer.send(Box::new(self.state.clone())); // whoever asked may be gone
             }
             Ask::Shutdown(..) => {} // taken by `run`
         }
