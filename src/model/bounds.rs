@@ -225,7 +225,11 @@ mod tests {
         let pin = |long| Pin { action: Action::Hold, facts: BTreeMap::from([(Fact::Stable, "x".repeat(long))]) };
         let scope =
             |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
-        let config = |text: usize, path: usize| Subject::Config { text: "x".repeat(text), path: "x".repeat(path) };
+        let config = |text: usize, path: usize| Subject::Config {
+            text: "x".repeat(text),
+            path: "x".repeat(path),
+            remove: Vec::new(),
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),
