@@ -7,3 +7,4 @@ mod drill;
 mod output;
 mod reference;
 mod sources;
+mod wait;

@@ -2,6 +2,7 @@
 
 mod config;
 mod hooks;
+mod migrations;
 mod sim;
 mod strategies;
 mod tables;

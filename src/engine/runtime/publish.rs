@@ -185,6 +185,7 @@ mod tests {
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
             addresses: Vec::new(),
+            places: Vec::new(),
         })
     }
 

@@ -62,6 +62,7 @@ impl Places {
             name: name.clone(),
             environments,
             addresses: Vec::new(),
+            places: Vec::new(),
         }))
     }
 }
