@@ -5,7 +5,7 @@ use super::phase::{ArgoPhase, is_observed, is_workload_observed, phase};
 use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
 use crate::integration::orchestrator::kubernetes::row::{
-    RowContext, Told, assemble, count, digest_of_template, has_earlier, line, resume, revision, settled, time,
+    PAUSED, RowContext, Told, assemble, count, digest_of_template, has_earlier, line, resume, revision, settled, time,
     version_of_template,
 };
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
@@ -357,7 +357,7 @@ fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {
         ArgoPhase::Progressing => Phase::Progressing,
     };
     let message = if phase == Phase::Paused && seen.object.spec.paused && message.is_empty() {
-        "paused by somebody".to_owned()
+        PAUSED.to_owned()
     } else {
         message
     };

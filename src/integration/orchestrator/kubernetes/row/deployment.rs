@@ -1,7 +1,7 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, assemble, count, digest_of_template, facts, has_earlier, line, resume, revision, rolling,
+    PAUSED, RowContext, Told, assemble, count, digest_of_template, facts, has_earlier, line, resume, revision, rolling,
     settled, time, together, version_of_template,
 };
 use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
@@ -93,7 +93,7 @@ fn phase(object: &Deployment, status: &DeploymentStatus, revision: &str) -> (Pha
     let moving = if revision == "1" && !done_before(status) { Phase::Initializing } else { Phase::Progressing };
     // kubectl ignores it, yet nothing goes on.
     if object.spec.paused {
-        return (Phase::Paused, "paused by somebody".to_owned());
+        return (Phase::Paused, PAUSED.to_owned());
     }
     if object.metadata.generation.unwrap_or(0) > status.observed_generation {
         return (moving, "waiting for its change to be observed".to_owned());
