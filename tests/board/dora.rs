@@ -164,8 +164,8 @@ fn where_a_record_does_not_tell_whether_users_met_it_that_is_said() {
 #[test]
 fn steps_by_hand_are_a_share_of_all_steps() {
     let mut records = [ended(0, "1.0", "1.1", Deploy, Succeeded), ended(10, "1.1", "1.2", Deploy, Succeeded)];
-    (records[0].steps, records[0].manual_steps) = (6, 3);
-    (records[1].steps, records[1].manual_steps) = (2, 1);
+    (records[0].steps, records[0].manual_steps) = (Some(6), 3);
+    (records[1].steps, records[1].manual_steps) = (Some(2), 1);
     assert_eq!(of(&records).manual, figure(0.5, 8));
 }
 

@@ -14,7 +14,7 @@ fn group(hash: &str, tag: &str, (ready, desired): Pods) -> ReplicaGroup {
         name: format!("checkout-{hash}"),
         hash: hash.to_owned(),
         revision: None,
-        version: Version(tag.to_owned()),
+        images: images::one(&format!("shop:{tag}")),
         replicas: Replicas { ready, desired },
         created: None,
         ends: None,

@@ -3,7 +3,7 @@
 use super::objects::ArgoRollout;
 use super::{ArgoPhase, phase, row};
 use crate::integration::orchestrator::kubernetes::row::RowContext;
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
 use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn group(hash: &str, version: &str, ready: u32, desired: u32) -> ReplicaGroup {
         name: format!("checkout-{hash}"),
         hash: hash.to_owned(),
         revision: None,
-        version: version.into(),
+        images: images::one(&format!("shop/checkout:{version}")),
         replicas: Replicas { ready, desired },
         created: Some(at(-100)),
         ends: None,
@@ -493,8 +493,8 @@ fn arms_are_told_apart_by_hash() {
     let row = row_of(&canary(&json!({})), &[]);
     assert_eq!(
         roles(&row),
-        [(ArmRole::Stable, OLD.into(), pods(4, 4), None), (ArmRole::Candidate, "v2".into(), pods(1, 1), None),],
-        "before its ReplicaSets are read"
+        [(ArmRole::Stable, "unknown".into(), pods(4, 4), None), (ArmRole::Candidate, "v2".into(), pods(1, 1), None),],
+        "where its ReplicaSets can't be read"
     );
     let settled = row_of(&canary(&json!({"status": {"stableRS": NEW, "currentStepIndex": 5}})), &[]);
     assert_eq!(roles(&settled), [(ArmRole::Stable, "v2".into(), pods(5, 5), Some(Ppm::ALL))]);
@@ -523,7 +523,7 @@ fn a_version_that_another_workload_says_comes_from_its_replica_sets() {
     );
     let version = |groups: &[ReplicaGroup]| row_of(&referenced, groups).stable().unwrap().version.clone();
     assert_eq!(version(&groups()), Version("v2".into()));
-    assert_eq!(version(&[]), Version(NEW.into()), "its hash is all that is known");
+    assert_eq!(version(&[]), Version("unknown".into()), "a hash is no version");
 }
 
 #[test]

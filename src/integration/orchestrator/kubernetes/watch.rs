@@ -3,6 +3,7 @@
 mod ended;
 mod groups;
 mod holds;
+mod owners;
 mod part;
 mod places;
 mod store;
@@ -54,6 +55,10 @@ struct Watched {
     scope: Scope,
     part: Part,
     link: LinkState,
+    /// Its list was read, and its end is told once every row of it is.
+    ending: bool,
+    /// That it is followed is told after that, too.
+    live: bool,
 }
 
 /// Something that was asked beside the watches.
@@ -65,6 +70,8 @@ enum Found {
         bars: Result<Bars, String>,
     },
     Groups(groups::Fetched),
+    /// It is time to read again what could not be read.
+    Again(usize, String),
     /// It is time to connect anew.
     Renew,
 }
@@ -98,7 +105,13 @@ impl Source {
             .into_iter()
             .map(|part| {
                 tasks.spawn(follow(part.clone(), shared.connection.subscribe(), sender.clone()));
-                Watched { scope: scope(part.place.name()), part, link: LinkState::Connecting }
+                Watched {
+                    scope: scope(part.place.name()),
+                    part,
+                    link: LinkState::Connecting,
+                    ending: false,
+                    live: false,
+                }
             })
             .collect();
         let own = scope(String::new());
@@ -213,7 +226,16 @@ impl Source {
             }
             Found::Groups(fetched) => {
                 for (part, uid, groups) in self.fetches.done(fetched) {
+                    if groups.is_err() {
+                        let again = Found::Again(part, uid.clone());
+                        self.asked.push(sleep(LONGEST).map(|()| again).boxed());
+                    }
                     self.row_of(part, &uid, Some(groups));
+                }
+            }
+            Found::Again(part, uid) => {
+                if let (Some(want), Some(watched)) = (self.store.unread(part, &uid), self.parts.get(part)) {
+                    self.fetches.want(part, watched.part.kind, want);
                 }
             }
         }
@@ -269,12 +291,8 @@ impl Source {
     fn heard(&mut self, index: usize, heard: Heard) {
         let Some(watched) = self.parts.get(index) else { return };
         let scope = watched.scope.clone();
-        let tell = |body| Scoped { scope: scope.clone(), body };
         match heard {
-            Heard::Begin => {
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
-            }
+            Heard::Begin => self.begin(index),
             Heard::Objects(items) => {
                 for item in items {
                     let wants = self.store.take(index, item);
@@ -294,11 +312,10 @@ impl Source {
                 }
             }
             Heard::Complete => self.complete(index),
-            Heard::Live => self.link(index, LinkState::Live { as_of: now() }),
+            Heard::Live => self.live(index),
             Heard::Absent => {
                 // Complete, and empty.
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
+                self.begin(index);
                 self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
@@ -318,12 +335,44 @@ impl Source {
         }
     }
 
+    fn begin(&mut self, index: usize) {
+        self.store.begin(index);
+        if let Some(watched) = self.parts.get_mut(index) {
+            (watched.ending, watched.live) = (false, false);
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotBegin });
+        }
+    }
+
     fn complete(&mut self, index: usize) {
         for told in self.store.complete(index) {
             self.told(index, told);
         }
-        if let Some(watched) = self.parts.get(index) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.ending = true;
+        }
+        self.end(index);
+    }
+
+    fn live(&mut self, index: usize) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.live = true;
+        }
+        self.end(index);
+    }
+
+    /// Tells the end of a list, and that a part is live, once every row of it is told: whoever waits for that
+    /// has all of them, complete.
+    fn end(&mut self, index: usize) {
+        let Some(watched) = self.parts.get_mut(index) else { return };
+        if !(watched.ending || watched.live) || !self.store.is_whole(index) {
+            return;
+        }
+        if std::mem::take(&mut watched.ending) {
+            self.store.end(index);
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
+        }
+        if std::mem::take(&mut watched.live) {
+            self.link(index, LinkState::Live { as_of: now() });
         }
     }
 
@@ -337,6 +386,7 @@ impl Source {
 
     fn link(&mut self, index: usize, link: LinkState) {
         let Some(watched) = self.parts.get_mut(index) else { return };
+        watched.live = false;
         if watched.link != link {
             watched.link = link.clone();
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });
@@ -344,7 +394,7 @@ impl Source {
     }
 
     /// Tells the row of an object as it is now, and what follows from it.
-    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Vec<super::ReplicaGroup>>) {
+    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Result<Vec<super::ReplicaGroup>, String>>) {
         let told = self.store.row(index, uid, groups, &self.access, now());
         self.told(index, told);
     }
@@ -357,7 +407,12 @@ impl Source {
         // A service is there before its rollouts, and history before what came after it.
         let own = told.own.into_iter().map(|body| Scoped { scope: self.own.clone(), body });
         let row = told.row.into_iter().map(|body| Scoped { scope: watched.scope.clone(), body });
-        self.out.extend(own.chain(row));
+        let elsewhere = told.elsewhere.into_iter().filter_map(|(part, body)| {
+            let scope = self.parts.get(part)?.scope.clone();
+            Some(Scoped { scope, body })
+        });
+        self.out.extend(own.chain(row).chain(elsewhere));
+        self.end(index);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
 
-use super::{RowContext, managed_by, needs_groups, row, version_of};
+use super::{RowContext, managed_by, needs_groups, row};
+use crate::integration::orchestrator::kubernetes::images::{self, version_of};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
@@ -54,7 +55,7 @@ fn set(name: &str, revision: &str, version: &str, ready: u32, desired: u32) -> R
         name: name.to_owned(),
         hash: String::new(),
         revision: Some(revision.to_owned()),
-        version: version.into(),
+        images: images::one(&format!("shop/checkout:{version}")),
         replicas: Replicas { ready, desired },
         created: Some(at(-60)),
         ends: None,
@@ -212,7 +213,12 @@ fn a_rolling_deployment_has_two_arms_by_its_replica_sets() {
         [set("c", "2", "v2", 1, 2), set("b", "1", "v1", 2, 2), set("a", "0", "v0", 1, 1), set("z", "9", "v9", 0, 0)];
     assert_eq!(
         arms(&row_of(&rolling, &groups)),
-        [("v1".into(), pods(3, 3), Some(Ppm(750_000))), ("v2".into(), pods(1, 4), Some(Ppm(250_000))),]
+        [
+            ("v1".into(), pods(2, 2), Some(Ppm(500_000))),
+            ("v2".into(), pods(1, 4), Some(Ppm(250_000))),
+            ("v0".into(), pods(1, 1), Some(Ppm(250_000))),
+        ],
+        "a third version that still has pods"
     );
     assert_eq!(arms(&row_of(&rolling, &[])), [("unknown".into(), pods(3, 3), None), ("v2".into(), pods(1, 4), None)]);
     assert_eq!(arms(&row_of(&deployment(&json!({})), &[])), [("v2".into(), pods(4, 4), Some(Ppm::ALL))]);

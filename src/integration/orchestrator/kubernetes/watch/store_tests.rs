@@ -95,7 +95,7 @@ fn sets_of_pods_are_wanted_in_flight_only() {
         name: name.into(),
         hash: String::new(),
         revision: Some(revision.into()),
-        version: version.into(),
+        images: images::one(&format!("x:{version}")),
         replicas: Replicas { ready: 1, desired: 1 },
         created: None,
         ends: None,
