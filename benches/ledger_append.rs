@@ -14,7 +14,14 @@ use std::time::{Duration, Instant};
 fn entry(number: usize) -> Entry {
     let why = "x".repeat(1500);
     let stage = StageRecord { stage: Stage::Failed { why }, at: Timestamp::UNIX_EPOCH };
-    Entry::Stage { receipt: format!("c-{number}").as_str().into(), stage, targets: Vec::new(), grade: None }
+    Entry::Stage {
+        receipt: format!("c-{number}").as_str().into(),
+        stage,
+        targets: Vec::new(),
+        grade: None,
+        created: None,
+        outcome: None,
+    }
 }
 
 fn bare(path: &std::path::Path) -> Connection {

@@ -85,7 +85,7 @@ impl State {
 
     /// The backends have answered.
     pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
-        let (mut notes, mut missed, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut notes, mut missed, mut told, mut created) = (Vec::new(), Vec::new(), Vec::new(), None);
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
         for (source, result) in results {
             match result {
@@ -93,6 +93,7 @@ impl State {
                     accepted = true;
                     notes.push((source, answer.note));
                     told.extend(answer.targets);
+                    created = created.or(answer.created);
                 }
                 Err(NotDone::Refused(refusal)) => {
                     missed.push(format!("{source}: {refusal}"));
@@ -111,6 +112,7 @@ impl State {
         following.doing = Doing::Following;
         following.notes = notes;
         following.told = told;
+        following.receipt.created = created;
         following.watched = now();
         following.missed.clone_from(&missed);
         match (unknown, accepted, refused) {

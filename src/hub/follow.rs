@@ -1,7 +1,9 @@
 //! Following each command to its effect, and a while beyond.
 
 use super::state::{Doing, Following, State, now};
+use super::submit::subject_run;
 use crate::control::grade;
+use crate::integration::orchestrator::Followed;
 use crate::model::{
     Action, ApprovalId, ApprovalState, CommandId, Direction, Hold, HoldTarget, MetricVerdict, Phase, Ppm, Proof,
     Rollout, Stage, Subject, Target, TargetResult, Verdict, Wait,
@@ -254,8 +256,10 @@ impl State {
         let command = &following.receipt.command;
         let recipients = self.recipients(command.action, &command.subject);
         let Some(orchestrator) = recipients.first() else { return following.receipt.stage().clone() };
+        let (created, before) = (following.receipt.created.as_ref(), following.before.as_ref());
         let current = self.row(&command.subject);
-        let stage = orchestrator.progress(command, following.before.as_ref(), current, now());
+        let ended = created.or_else(|| subject_run(&command.subject)).and_then(|run| self.board.deployment(run));
+        let stage = orchestrator.progress(&Followed { command, created, before, current, ended, now: now() });
         if rank(&stage) > rank(&Stage::Observed) {
             return stage;
         }

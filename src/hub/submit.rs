@@ -35,6 +35,8 @@ impl State {
             forecast: None,
             grade: None,
             targets: Vec::new(),
+            created: None,
+            outcome: None,
         };
         let reduces = self.reduces(&receipt.command);
         let run = subject_run(&receipt.command.subject).cloned();

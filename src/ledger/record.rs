@@ -1,7 +1,8 @@
 //! Records and the hash that chains them.
 
 use crate::model::{
-    Deployment, Evidence, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, SourceId, StageRecord, TargetResult,
+    Deployment, DeploymentOutcome, Evidence, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, Run, SourceId,
+    StageRecord, TargetResult,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,12 @@ pub enum Entry {
         targets: Vec<TargetResult>,
         /// Forecast against outcome, once final.
         grade: Option<crate::model::Grade>,
+        /// The run that it created, once its backend named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<Run>,
+        /// How the rollout that it is about ended, once that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outcome: Option<DeploymentOutcome>,
     },
     /// Something was judged.
     Evidence(Box<Evidence>),

@@ -1,6 +1,6 @@
 //! Receipts: accepted is not done. A receipt follows its command until the effect is seen.
 
-use super::{Actor, Command, Forecast, ReceiptId, Run};
+use super::{Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -150,6 +150,13 @@ pub struct Receipt {
     pub grade: Option<Grade>,
     /// For a scope: each target.
     pub targets: Vec<TargetResult>,
+    /// The run that the command created (a deploy, a restart, …), once its backend named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Run>,
+    /// How the rollout that it is about ended (the one it created, else the one it was asked for), once
+    /// that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<DeploymentOutcome>,
 }
 
 impl Receipt {

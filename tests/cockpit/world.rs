@@ -348,5 +348,7 @@ pub fn receipt(command: &Command, stages: &[Stage]) -> Receipt {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        created: None,
+        outcome: None,
     }
 }

@@ -4,7 +4,7 @@ use crate::process::until;
 use flightdeck::board::Board;
 use flightdeck::control::{Authorized, Policy, decide};
 use flightdeck::integration::orchestrator::exec::{Exec, ExecSettings};
-use flightdeck::integration::orchestrator::{NotDone, Orchestrator};
+use flightdeck::integration::orchestrator::{Followed, NotDone, Orchestrator};
 use flightdeck::model::*;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -35,6 +35,12 @@ struct Bench {
     updates: BoxStream<'static, Scoped>,
     board: Board,
     dir: tempfile::TempDir,
+}
+
+/// A command of which nothing is known but that it was accepted.
+fn followed(authorized: &Authorized) -> Followed<'_> {
+    let (command, now) = (authorized.command(), Timestamp::now());
+    Followed { command, created: None, before: None, current: None, ended: None, now }
 }
 
 fn source() -> SourceId {
@@ -146,7 +152,7 @@ for line in sys.stdin:
     bench.stale("exited with status 3: disk \u{fffd}[31mfull").await;
     bench.live().await;
     assert_eq!(bench.file("executed"), "x", "never sent again");
-    assert_eq!(bench.exec.progress(promote.command(), None, None, Timestamp::now()), Stage::Accepted);
+    assert_eq!(bench.exec.progress(&followed(&promote)), Stage::Accepted);
 }
 
 #[tokio::test]
@@ -308,7 +314,7 @@ sys.stdin.read()
     bench.live().await;
     let promote = bench.command("c-1", Action::Promote);
     bench.stale("effective needs a proof").await;
-    let stage = |bench: &Bench| bench.exec.progress(promote.command(), None, None, Timestamp::now());
+    let stage = |bench: &Bench| bench.exec.progress(&followed(&promote));
     assert_eq!(stage(&bench), Stage::Observed);
     bench.until("everything anew", |board| board.rollouts().all(|row| row.message == "seen")).await;
     assert_eq!(stage(&bench), Stage::Effective { proof: Proof { text: "all at 1.1".into() } });

@@ -49,6 +49,8 @@ async fn a_hub_takes_up_only_commands_at_its_own_sources() {
             forecast: None,
             grade: None,
             targets: Vec::new(),
+            created: None,
+            outcome: None,
         };
         Entry::Requested { receipt: Box::new(receipt), before: None, hub: None, sources: vec![source.into()] }
     };

@@ -8,7 +8,6 @@ use flightdeck::integration::orchestrator::*;
 use flightdeck::model::*;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
@@ -312,7 +311,8 @@ impl Orchestrator for World {
         Ok(Accepted { note: result?, ..Accepted::default() })
     }
 
-    fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, _: Timestamp) -> Stage {
+    fn progress(&self, followed: &Followed<'_>) -> Stage {
+        let Followed { command, before, current, .. } = *followed;
         let Some(current) = current else { return Stage::Accepted };
         let traffic = current.arms[1].traffic;
         let followed = traffic.actual == Some(traffic.desired);

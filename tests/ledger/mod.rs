@@ -21,12 +21,21 @@ fn requested(id: &str, action: Action) -> Entry {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        created: None,
+        outcome: None,
     };
     Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)), hub: None, sources: Vec::new() }
 }
 
 fn stage(id: &str, stage: Stage) -> Entry {
-    Entry::Stage { receipt: id.into(), stage: StageRecord { stage, at: at(2) }, targets: Vec::new(), grade: None }
+    Entry::Stage {
+        receipt: id.into(),
+        stage: StageRecord { stage, at: at(2) },
+        targets: Vec::new(),
+        grade: None,
+        created: None,
+        outcome: None,
+    }
 }
 
 fn effective() -> Stage {

@@ -4,7 +4,7 @@ use crate::process::{Scratch, exe, instances};
 use flightdeck::board::Board;
 use flightdeck::control::{Policy, decide};
 use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, StagedRelease, Stop};
-use flightdeck::integration::orchestrator::{EngineOrchestrator, NotDone, Orchestrator};
+use flightdeck::integration::orchestrator::{Accepted, EngineOrchestrator, Followed, NotDone, Orchestrator};
 use flightdeck::model::{Action, Actor, Command, CommandId, Instance, Phase, Rollout, Scoped, Stage, Subject, Version};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -109,27 +109,41 @@ impl Rig {
 
     /// As a hub does it: decided, executed, and followed to its effect.
     pub async fn submit(&mut self, action: Action, subject: Subject) -> Result<Command, NotDone> {
+        let command = self.command(action, subject);
+        self.send(command).await
+    }
+
+    fn command(&mut self, action: Action, subject: Subject) -> Command {
         let pin = match &subject {
             Subject::Run(_) => self.board.rollouts().next().map(|row| row.facts.pin(action)),
             _ => None,
         };
-        let command = Command { id: self.id(), action, subject, pin, reason: None };
-        self.send(command).await
+        Command { id: self.id(), action, subject, pin, reason: None }
     }
 
     pub async fn send(&mut self, command: Command) -> Result<Command, NotDone> {
-        let now = Timestamp::now();
-        let authorized = decide(&Policy::default(), &self.board, &alice(), &command, now).map_err(NotDone::Refused)?;
-        self.engine.execute(&authorized).await?;
+        self.carry_out(&command).await?;
         Ok(command)
+    }
+
+    async fn carry_out(&mut self, command: &Command) -> Result<Accepted, NotDone> {
+        let now = Timestamp::now();
+        let authorized = decide(&Policy::default(), &self.board, &alice(), command, now).map_err(NotDone::Refused)?;
+        self.engine.execute(&authorized).await
     }
 
     /// Executes something on the one rollout and waits until it is effective; gives the proof.
     pub async fn effective(&mut self, action: Action) -> String {
         let before = self.row().clone();
-        let command = self.submit(action, Subject::Run(before.run.clone())).await.unwrap();
+        let command = self.command(action, Subject::Run(before.run.clone()));
+        let created = self.carry_out(&command).await.unwrap().created;
         let port = EngineOrchestrator(self.engine.clone());
-        let stage = |board: &Board| port.progress(&command, Some(&before), board.rollouts().next(), Timestamp::now());
+        let stage = |board: &Board| {
+            let created = created.as_ref();
+            let ended = board.deployment(created.unwrap_or(&before.run));
+            let (before, current, now) = (Some(&before), board.rollouts().next(), Timestamp::now());
+            port.progress(&Followed { command: &command, created, before, current, ended, now })
+        };
         self.until(&format!("{} is final", action.name()), |board| stage(board).is_final()).await;
         match stage(&self.board) {
             Stage::Effective { proof } => proof.text,

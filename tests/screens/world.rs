@@ -293,6 +293,8 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
         forecast: None,
         grade: Some(Grade { as_forecast: true, text: "standing still within 1 s".into() }),
         targets: Vec::new(),
+        created: None,
+        outcome: None,
     }))
 }
 

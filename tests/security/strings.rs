@@ -97,6 +97,8 @@ fn told(text: &str) -> Vec<Entity> {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        created: None,
+        outcome: None,
     };
     let mut approval = crate::screens::world::approval(&run, "checkout", "production", "A-1");
     approval.service = text("checkout").as_str().into();

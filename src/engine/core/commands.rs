@@ -340,7 +340,7 @@ fn rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) 
     }
     let to = may_rollback(state, slot)?;
     roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("rolled back"), None));
-    turn.note = slot.run.as_ref().map(|run| run.revision.clone());
+    turn.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
     Ok(())
 }
 
@@ -359,7 +359,7 @@ pub(super) fn may_drill(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusa
 fn drill(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
     let to = may_drill(state, slot)?;
     roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("drill asked for"), Some(Drill::Back)));
-    turn.note = slot.run.as_ref().map(|run| run.revision.clone());
+    turn.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
     Ok(())
 }
 
@@ -388,7 +388,8 @@ fn retry(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> 
     let kind =
         if slot.run.as_ref().is_some_and(|run| run.kind == Kind::Restart) { Kind::Restart } else { Kind::Canary };
     let run = plan(state, slot, turn, kind, to, &ask.actor.name);
-    turn.note = Some(enqueue(state, slot, turn, run, &ask.because("retried")));
+    let revision = enqueue(state, slot, turn, run, &ask.because("retried"));
+    turn.created = Some(run_id(state, slot, &revision));
     Ok(())
 }
 
@@ -403,7 +404,8 @@ pub(super) fn may_restart(slot: &Slot) -> Result<ReleaseRef, Refusal> {
 fn restart(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
     let to = may_restart(slot)?;
     let run = plan(state, slot, turn, Kind::Restart, to, &ask.actor.name);
-    turn.note = Some(enqueue(state, slot, turn, run, &ask.because("restart asked for")));
+    let revision = enqueue(state, slot, turn, run, &ask.because("restart asked for"));
+    turn.created = Some(run_id(state, slot, &revision));
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::run::Kind;
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::ahead;
-use super::turn::{Turn, span, words};
+use super::turn::{Turn, run_id, span, words};
 use super::types::SlotKey;
 use crate::model::{EnvironmentName, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;
@@ -32,7 +32,8 @@ pub(super) fn deploy(
         let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
         let next = ahead(&run, 0);
         let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
-        turn.note = Some(enqueue(state, slot, turn, run, &text));
+        let revision = enqueue(state, slot, turn, run, &text);
+        turn.created = Some(run_id(state, slot, &revision));
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found("it is gone")))

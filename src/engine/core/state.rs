@@ -4,7 +4,7 @@ use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath,
+    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run,
     ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -85,6 +85,9 @@ pub struct Remembered {
     pub refused: Option<Refusal>,
     /// What was answered besides.
     pub note: Option<String>,
+    /// The run that it created.
+    #[serde(default)]
+    pub created: Option<Run>,
 }
 
 /// An approval and the step that asked for it.

@@ -15,7 +15,8 @@ const COMMANDS: usize = 512;
 pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     let decided = if let Input::Command { decided, .. } = input { *decided } else { now };
     let dt = elapsed(state, now);
-    let mut turn = Turn { now, decided, dt, effects: Vec::new(), changed: false, note: None, ended: Vec::new() };
+    let mut turn =
+        Turn { now, decided, dt, effects: Vec::new(), changed: false, note: None, created: None, ended: Vec::new() };
     pass_time(state, turn.dt);
     let touched = match take(state, &mut turn, input) {
         Ok(touched) => touched,
@@ -27,7 +28,8 @@ pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing) {
         turn.changed = true;
     }
-    Outcome { effects: turn.effects, changed: turn.changed, refused: None, note: turn.note, ended: turn.ended }
+    let Turn { effects, changed, note, created, ended, .. } = turn;
+    Outcome { effects, changed, refused: None, note, created, ended }
 }
 
 /// How much time counts: never negative, and a jump no more than one long tick.
@@ -131,11 +133,13 @@ fn command_once(
 ) -> Result<Touched, Refusal> {
     if let Some(before) = state.commands.iter().find(|before| before.id == command.id) {
         turn.note.clone_from(&before.note);
+        turn.created.clone_from(&before.created);
         return before.refused.clone().map_or(Ok(Touched::None), Err);
     }
     let result = commands::carry_out(state, turn, command, actor);
     let refused = result.as_ref().err().cloned();
-    state.commands.push_back(Remembered { id: command.id.clone(), refused, note: turn.note.clone() });
+    let (note, created) = (turn.note.clone(), turn.created.clone());
+    state.commands.push_back(Remembered { id: command.id.clone(), refused, note, created });
     if state.commands.len() > COMMANDS {
         state.commands.pop_front();
     }

@@ -25,6 +25,8 @@ pub(super) struct Turn {
     pub(super) changed: bool,
     /// What to answer besides yes.
     pub(super) note: Option<String>,
+    /// The run that a command created.
+    pub(super) created: Option<Run>,
     /// Rollouts that ended.
     pub(super) ended: Vec<Deployment>,
 }

@@ -2,8 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, ServiceName, Spec, StopSpec,
-    Version,
+    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, ServiceName, Spec,
+    StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -341,8 +341,10 @@ pub struct Outcome {
     pub changed: bool,
     /// For `Command`, `Apply` and the release inputs: why nothing was done.
     pub refused: Option<Refusal>,
-    /// For `Command`: what there is to answer besides yes, such as a hold's id or a run's revision.
+    /// For `Command`: what there is to answer besides yes, such as a hold's id.
     pub note: Option<String>,
+    /// For `Command`: the run that it created.
+    pub created: Option<Run>,
     /// Rollouts that ended, to be recorded with the new state; the core does not keep them.
     pub ended: Vec<Deployment>,
 }

@@ -221,7 +221,7 @@ impl EngineTask {
     /// it reduces exposure: then it happens all the same.
     async fn command(&mut self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
         let before = (direction != Direction::Reduces).then(|| (self.state.clone(), self.ended.len()));
-        let Outcome { effects, changed, refused, note, ended } = core::step(&mut self.state, &input, clock());
+        let Outcome { effects, changed, refused, note, created, ended } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
         self.ended.extend(ended.iter().cloned());
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
@@ -237,13 +237,13 @@ impl EngineTask {
             self.news.extend(ended);
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
-            return refused.map_or(Ok(Accepted { note: Some(note), ..Accepted::default() }), |refusal| {
-                Err(NotDone::Refused(refusal))
-            });
+            let accepted = Accepted { note: Some(note), created, ..Accepted::default() };
+            return refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)));
         }
         self.news.extend(ended);
         self.carry_out(effects);
-        refused.map_or(Ok(Accepted { note, ..Accepted::default() }), |refusal| Err(NotDone::Refused(refusal)))
+        let accepted = Accepted { note, created, ..Accepted::default() };
+        refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)))
     }
 
     /// Steps through events, journals once, carries out what follows.

@@ -1,13 +1,12 @@
 //! The built-in engine as an orchestrator.
 
 use super::progress::progress;
-use super::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
+use super::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
 use crate::control::Authorized;
 use crate::engine::runtime::Engine;
-use crate::model::{Action, Command, Detail, Rollout, Run, Scoped, Stage};
+use crate::model::{Action, Detail, Rollout, Run, Scoped, Stage};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 
 /// The built-in engine, behind the port.
 #[derive(Debug, Clone)]
@@ -30,14 +29,8 @@ impl Orchestrator for EngineOrchestrator {
         self.0.execute(authorized).await
     }
 
-    fn progress(
-        &self,
-        command: &Command,
-        before: Option<&Rollout>,
-        current: Option<&Rollout>,
-        _now: Timestamp,
-    ) -> Stage {
-        progress(command, before, current)
+    fn progress(&self, followed: &Followed<'_>) -> Stage {
+        progress(followed.command, followed.before, followed.current)
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {

@@ -10,7 +10,8 @@ pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
 use crate::model::{
-    Action, ActionSet, Command, Detail, Forecast, HoldTarget, Refusal, Rollout, Run, Scoped, SourceId, Stage,
+    Action, ActionSet, Command, Deployment, Detail, Forecast, HoldTarget, Refusal, Rollout, Run, Scoped, SourceId,
+    Stage,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -34,6 +35,27 @@ pub struct Accepted {
     pub note: Option<String>,
     /// For a scope: each target and how it fared, where the backend can say.
     pub targets: Vec<HoldTarget>,
+    /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
+    /// where the backend knows it by then. Its effect is looked for in this run and in no other.
+    pub created: Option<Run>,
+}
+
+/// A command that a backend accepted, and everything that is known of what came of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed<'a> {
+    /// What was asked.
+    pub command: &'a Command,
+    /// The run that it created, as [`Accepted`] named it.
+    pub created: Option<&'a Run>,
+    /// The row of its target when it was asked.
+    pub before: Option<&'a Rollout>,
+    /// The row of its target now.
+    pub current: Option<&'a Rollout>,
+    /// How the run that it is about (the one it created, else the one it was asked for) ended, where
+    /// the backend told: the row may show a later run by then.
+    pub ended: Option<&'a Deployment>,
+    /// The time.
+    pub now: Timestamp,
 }
 
 /// Why a command was not carried out.
@@ -76,9 +98,8 @@ pub trait Orchestrator: Send + Sync + 'static {
     fn watch(&self) -> BoxStream<'static, Scoped>;
     /// Carries out one command; tests the pin in the same step where the backend can.
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone>;
-    /// How far a command has come, given the row before it and the row now. Pure.
-    fn progress(&self, command: &Command, before: Option<&Rollout>, current: Option<&Rollout>, now: Timestamp)
-    -> Stage;
+    /// How far a command has come. Pure.
+    fn progress(&self, followed: &Followed<'_>) -> Stage;
     /// What an action would do to this row, where the backend's own way of doing it differs from what
     /// is said of every backend. Pure.
     fn forecast(&self, _action: Action, _row: &Rollout) -> Option<Forecast> {

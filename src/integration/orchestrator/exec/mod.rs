@@ -15,12 +15,11 @@ mod wire;
 
 pub use wire::EXEC_WIRE;
 
-use super::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
+use super::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
 use crate::control::Authorized;
-use crate::model::{Command, Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
+use crate::model::{Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 use shared::{Lost, Shared};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -150,7 +149,7 @@ impl Orchestrator for Exec {
         let urgent = command.action.direction() == Direction::Reduces;
         let line = |id| ToProgram::Execute { id, authorized, pinned }.line();
         match self.shared.ask(urgent, line).await {
-            Ok(Outcome::Accepted { note }) => Ok(Accepted { note, targets: Vec::new() }),
+            Ok(Outcome::Accepted { note }) => Ok(Accepted { note, ..Accepted::default() }),
             Ok(Outcome::Refused(refusal)) => Err(refusal.into()),
             Ok(Outcome::NotSent { why }) | Err(Lost::NotSent(why)) => Err(NotDone::NotSent { why }),
             Ok(Outcome::Unknown { why }) | Err(Lost::Unknown(why)) => Err(NotDone::Unknown { why }),
@@ -158,14 +157,8 @@ impl Orchestrator for Exec {
         }
     }
 
-    fn progress(
-        &self,
-        command: &Command,
-        _before: Option<&Rollout>,
-        _current: Option<&Rollout>,
-        _now: Timestamp,
-    ) -> Stage {
-        self.shared.reported(&command.id).unwrap_or(Stage::Accepted)
+    fn progress(&self, followed: &Followed<'_>) -> Stage {
+        self.shared.reported(&followed.command.id).unwrap_or(Stage::Accepted)
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {

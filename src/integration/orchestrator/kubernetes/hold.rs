@@ -189,12 +189,13 @@ async fn told(
         (_, false, _) => Err(NotDone::Unknown { why: format!("hold {id}: {} stand still; {rest}", held.len()) }),
         (0, _, true) => {
             let note = format!("nothing is in flight in {} any more", settings.source);
-            Ok(Accepted { note: Some(note), targets })
+            Ok(Accepted { note: Some(note), targets, ..Accepted::default() })
         }
         (0, _, false) => Err(Refusal::new(RefusalKind::NotApplicable, format!("nothing could be held: {rest}")).into()),
         (count, ..) => {
             let rest = if rest.is_empty() { String::new() } else { format!("; not held: {rest}") };
-            Ok(Accepted { note: Some(format!("hold {id} is in force: {count} stand still{rest}")), targets })
+            let note = Some(format!("hold {id} is in force: {count} stand still{rest}"));
+            Ok(Accepted { note, targets, ..Accepted::default() })
         }
     }
 }

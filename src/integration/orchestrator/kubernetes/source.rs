@@ -7,12 +7,11 @@ use super::row::{RowContext, needs_groups, row};
 use super::watch::{now, sets, watch};
 use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, Capabilities, InspectError, NotDone, Orchestrator};
-use crate::model::{Action, ActionSet, Command, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use crate::integration::orchestrator::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
+use crate::model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::{Sender, channel};
@@ -95,14 +94,8 @@ impl Orchestrator for Kubernetes {
         execute::execute(cluster.writer.clone(), &self.shared.settings, authorized, now()).await
     }
 
-    fn progress(
-        &self,
-        command: &Command,
-        before: Option<&Rollout>,
-        current: Option<&Rollout>,
-        _now: Timestamp,
-    ) -> Stage {
-        progress::progress(command, before, current)
+    fn progress(&self, followed: &Followed<'_>) -> Stage {
+        progress::progress(followed.command, followed.before, followed.current)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
