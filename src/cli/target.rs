@@ -334,3 +334,76 @@ fn nearest<'a>(word: &str, names: &'a BTreeSet<String>) -> Option<&'a str> {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn row(source: &str, kind: &str, namespace: &str, name: &str) -> Entity {
+        let row = serde_json::json!({
+            "run": {"target": {"source": source, "kind": kind, "namespace": namespace, "name": name, "uid": name}, "revision": "1"},
+            "service": format!("{namespace}/{name}"), "environment": "prod", "strategy": "rolling", "steps": [], "step": null,
+            "arms": [], "phase": "healthy", "waits": [], "message": "", "started": "2026-01-01T00:00:00Z",
+            "since": "2026-01-01T00:00:00Z", "author": null, "facts": {}, "offers": [],
+        });
+        Entity::Rollout(Arc::new(serde_json::from_value(row).unwrap()))
+    }
+
+    fn rows() -> Rows {
+        let entities = vec![
+            row("east", "Deployment", "shop", "basket"),
+            row("east", "Rollout", "shop", "basket"),
+            row("east", "Rollout", "shop", "cart"),
+            row("west", "Rollout", "shop", "cart"),
+            row("west", "Deployment", "shop", "cart"),
+        ];
+        Rows { entities }
+    }
+
+    fn meant(word: &str) -> String {
+        match rollout(&rows(), word) {
+            Ok(found) => format!("{} {}", found.run.target.source, found.run.target.kind),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_kind_tells_two_workloads_of_one_name_apart() {
+        for word in ["Rollout/shop/basket", "rollout/basket", "rollouts/shop/basket@prod", "ROLLOUT/basket@prod"] {
+            assert_eq!(meant(word), "east Rollout", "{word}");
+        }
+        for word in ["deployment/shop/basket", "east/Deployment/shop/basket", "Deployment/east/prod/shop/basket"] {
+            assert_eq!(meant(word), "east Deployment", "{word}");
+        }
+        assert_eq!(meant("west/deployment/shop/cart"), "west Deployment");
+        assert_eq!(meant("east/prod/shop/cart"), "east Rollout");
+    }
+
+    #[test]
+    fn what_a_refusal_proposes_means_one() {
+        let all = rows();
+        for word in ["shop/basket", "shop/basket@prod", "east/shop/basket", "shop/cart", "rollout/cart", "cart@prod"] {
+            let Err(failure) = rollout(&all, word) else { panic!("{word} means one") };
+            let todo = failure.todo.unwrap_or_default();
+            let (_, proposed) = todo.rsplit_once(": ").unwrap();
+            assert!(proposed.split(", ").all(|name| rollout(&all, name).is_ok()), "{word}: {todo}");
+        }
+    }
+
+    #[test]
+    fn a_list_shows_the_kind_only_where_names_clash() {
+        let all = rows();
+        let names = Names::of(&all);
+        let shown: Vec<_> = all.rollouts().map(|row| names.name(row)).collect();
+        let expected = [
+            "Deployment/shop/basket@prod",
+            "Rollout/shop/basket@prod",
+            "east/prod/shop/cart",
+            "Rollout/west/prod/shop/cart",
+            "Deployment/shop/cart@prod",
+        ];
+        assert_eq!(shown, expected);
+        assert!(all.rollouts().all(|row| rollout(&all, &names.name(row)).is_ok_and(|found| found.run == row.run)));
+    }
+}

@@ -247,6 +247,16 @@ impl Store {
         Ok(records)
     }
 
+    /// The newest records of what ended, oldest first; those that were spilled come as such.
+    pub fn ends(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records \
+                   WHERE kind = 'observed' OR (kind = 'spilled' AND json_extract(body, '$.data.kind') = 'observed') \
+                   ORDER BY seq DESC LIMIT ?1";
+        let mut records = self.select(sql, params![limit])?;
+        records.reverse();
+        Ok(records)
+    }
+
     /// Every record about one subject, oldest first.
     pub fn about(&self, subject: &str) -> Result<Vec<Record>, LedgerError> {
         let sql = "SELECT seq, at, kind, subject, body, hash FROM records WHERE subject = ?1 ORDER BY seq";

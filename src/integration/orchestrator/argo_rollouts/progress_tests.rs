@@ -1,8 +1,9 @@
 use super::*;
+use crate::integration::orchestrator::kubernetes::images;
 use crate::integration::orchestrator::kubernetes::progress::progress;
 use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::model::{Command, Replicas, Subject, Version};
+use crate::model::{Command, Replicas, Subject};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
 
-use super::{RowContext, managed_by, needs_groups, row};
+use super::{RowContext, has_groups, managed_by, needs_groups, row};
 use crate::integration::orchestrator::kubernetes::images::{self, version_of};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
@@ -224,6 +224,33 @@ fn a_rolling_deployment_has_two_arms_by_its_replica_sets() {
     assert_eq!(arms(&row_of(&deployment(&json!({})), &[])), [("v2".into(), pods(4, 4), Some(Ppm::ALL))]);
     let nothing = deployment(&json!({"spec": {"replicas": 0}, "status": null}));
     assert_eq!(arms(&row_of(&nothing, &[])), [("v2".into(), pods(0, 0), None)], "nobody serves");
+}
+
+#[test]
+fn what_is_described_runs_only_once_it_is_taken_up() {
+    let four = Replicas { ready: 4, desired: 4 };
+    let unseen =
+        deployment(&json!({"metadata": {"generation": 4, "annotations": {"deployment.kubernetes.io/revision": "1"}}}));
+    assert!(needs_groups(&unseen) && !has_groups(&unseen, &[]));
+    let groups = [set("b", "1", "v1", 4, 4)];
+    assert!(has_groups(&unseen, &groups));
+    assert_eq!(arms(&row_of(&unseen, &groups)), [("v1".into(), four, Some(Ppm::ALL))]);
+    assert_eq!(arms(&row_of(&unseen, &[])), [("unknown".into(), four, Some(Ppm::ALL))]);
+    let paused = json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}, "metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
+    assert_eq!(
+        arms(&row_of(&deployment(&paused), &groups)),
+        [("v1".into(), four, Some(Ppm::ALL))],
+        "it begins once it is resumed"
+    );
+    let sets = [set("checkout-a", "1", "v1", 0, 0)];
+    let unseen = stateful_set(
+        &json!({"metadata": {"generation": 4}, "status": {"currentRevision": "checkout-a", "updateRevision": "checkout-a"}}),
+    );
+    assert!(needs_groups(&unseen) && has_groups(&unseen, &sets) && !has_groups(&unseen, &[]));
+    assert_eq!(arms(&row_of(&unseen, &sets)), [("v1".into(), four, Some(Ppm::ALL))]);
+    let unseen = daemon_set(&json!({"metadata": {"generation": 4}}));
+    assert!(needs_groups(&unseen));
+    assert_eq!(arms(&row_of(&unseen, &sets))[0].0, "v1");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::super::plan::RESTARTED;
 use super::super::row::RESUME;
 use super::super::{ReplicaGroup, Workload};
 use crate::model::{
-    Arm, ArmRole, Deployment, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, Version,
+    Arm, ArmRole, Deployment, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, Run, Version,
     Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -67,6 +67,11 @@ fn waits(row: &Rollout) -> Option<Timestamp> {
 }
 
 impl Flight {
+    /// Which run.
+    pub fn run(&self) -> &Run {
+        &self.row.run
+    }
+
     /// Takes in a workload's row; gives the run that has ended by it. `before`: its row before.
     pub fn follow(
         flight: &mut Option<Box<Flight>>,
@@ -246,12 +251,13 @@ fn kind(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> Deployme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Ppm, Replicas, Run, Strategy, Target, Traffic, TrafficSource};
+    use crate::model::{Replicas, Strategy, Target, Traffic, TrafficSource};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
     }
 
+    /// A row that began at 10 and stands so since 20.
     fn row(revision: &str, phase: Phase, versions: &[(ArmRole, &str)]) -> Rollout {
         let target = Target {
             source: "east".into(),
@@ -284,22 +290,51 @@ mod tests {
             author: None,
             facts: crate::model::Facts::default(),
             offers: crate::model::ActionSet::EMPTY,
-            barred: std::sync::Arc::default(),
+            barred: Arc::default(),
             managed_by: None,
             way_back: None,
         }
     }
 
+    fn deployment(change: &serde_json::Value) -> Workload {
+        let mut object = serde_json::json!({
+            "metadata": {"name": "web", "managedFields": [
+                {"manager": "kubectl-set", "time": at(10).to_string(), "fieldsV1": {"f:spec": {"f:template": {}}}},
+                {"manager": "autoscaler", "time": at(25).to_string(), "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+            ]},
+            "spec": {},
+        });
+        json_patch::merge(&mut object, change);
+        Workload::Deployment(serde_json::from_value(object).unwrap())
+    }
+
+    fn plain() -> Workload {
+        deployment(&serde_json::json!({}))
+    }
+
+    /// Rows one after the other, one every ten seconds; the last one's end, if it is one.
+    fn story(workload: &Workload, rows: &[Rollout]) -> Option<Deployment> {
+        let (mut flight, mut before) = (None, None);
+        let mut ended = None;
+        for (second, row) in (1..).zip(rows) {
+            let row = Arc::new(row.clone());
+            ended = Flight::follow(&mut flight, before.as_deref(), &row, workload, &[], at(second * 10));
+            before = Some(row);
+        }
+        ended
+    }
+
+    const TWO: [(ArmRole, &str); 2] = [(ArmRole::Stable, "v1"), (ArmRole::Candidate, "v2")];
+
     #[test]
     fn a_run_ends_as_what_came_after_it_says() {
-        let two = [(ArmRole::Stable, "v1"), (ArmRole::Candidate, "v2")];
-        let old = row("2", Phase::Progressing, &two);
-        let how = |new: &Rollout| ended(&old, new, at(30)).map(|run| run.outcome);
+        let old = row("2", Phase::Progressing, &TWO);
+        let how = |new: &Rollout| story(&plain(), &[old.clone(), new.clone()]).map(|run| run.outcome);
         for (what, new, expected) in [
-            ("on its way", row("2", Phase::Paused, &two), None),
+            ("on its way", row("2", Phase::Paused, &TWO), None),
             ("done", row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]), Some(DeploymentOutcome::Succeeded)),
-            ("aborted", row("2", Phase::Aborted, &two), Some(DeploymentOutcome::Aborted)),
-            ("failed", row("2", Phase::Failed, &two), Some(DeploymentOutcome::Failed)),
+            ("aborted", row("2", Phase::Aborted, &TWO), Some(DeploymentOutcome::Aborted)),
+            ("failed", row("2", Phase::Failed, &TWO), Some(DeploymentOutcome::Failed)),
             ("settling", row("2", Phase::Progressing, &[(ArmRole::Stable, "v2")]), None),
             ("undone", row("3", Phase::Healthy, &[(ArmRole::Stable, "v1")]), Some(DeploymentOutcome::Aborted)),
             (
@@ -315,15 +350,12 @@ mod tests {
         ] {
             assert_eq!(how(&new), expected, "{what}");
         }
-        let run = ended(&old, &row("2", Phase::Healthy, &[]), at(30)).unwrap();
-        assert_eq!((run.from.unwrap().as_str(), run.to.as_str(), run.author.as_str()), ("v1", "v2", "unknown"));
-        assert_eq!((run.started, run.ended, run.cause.as_str()), (at(10), at(20), "why"));
         let by_hash = |revision: &str, stable: &str, candidate: &str| {
-            let mut row = row(revision, Phase::Progressing, &two);
+            let mut row = row(revision, Phase::Progressing, &TWO);
             row.facts = row.facts.with(Fact::Stable, stable).with(Fact::Candidate, candidate);
             row
         };
-        let how = |new| ended(&by_hash("2", "a", "b"), &new, at(30)).unwrap().outcome;
+        let how = |new| story(&plain(), &[by_hash("2", "a", "b"), new]).unwrap().outcome;
         assert_eq!(
             how(by_hash("3", "a", "a")),
             DeploymentOutcome::Aborted,
@@ -333,9 +365,90 @@ mod tests {
     }
 
     #[test]
+    fn its_record_is_what_was_seen_whatever_follows() {
+        let share = |percent: u32| {
+            let mut row = row("2", Phase::Paused, &TWO);
+            row.arms[1].traffic.actual = Some(Ppm::percent(percent));
+            row
+        };
+        let human = Wait::Human { what: "promotion".into(), who: None, since: at(15) };
+        let waiting = Rollout { waits: vec![human], step: Some(1), ..share(20) };
+        let on = Rollout { step: Some(2), ..share(50) };
+        // The next revision has another beginning, and its own sides.
+        let next = Rollout {
+            started: at(40),
+            ..row("3", Phase::Progressing, &[(ArmRole::Stable, "v1"), (ArmRole::Candidate, "v3")])
+        };
+        let run = story(&plain(), &[row("2", Phase::Progressing, &TWO), waiting.clone(), on.clone(), next]).unwrap();
+        assert_eq!((run.from.as_ref().unwrap().as_str(), run.to.as_str()), ("v1", "v2"));
+        assert_eq!((run.started, run.ended, run.cause.as_str()), (at(10), at(40), "replaced by revision 3"));
+        assert_eq!((run.author.as_deref(), run.writer.as_deref()), (None, Some("kubectl-set")));
+        assert_eq!((run.reached, run.waited), (Some(Ppm::percent(50)), Some(SignedDuration::from_secs(15))));
+        assert_eq!((run.steps, run.manual_steps), (Some(2), 1));
+        let done = row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]);
+        let cause = serde_json::json!({"metadata": {"annotations": {CHANGE_CAUSE: "new prices --token=hunter2"}}});
+        let run = story(&deployment(&cause), &[waiting.clone(), done.clone()]).unwrap();
+        assert_eq!((run.cause.as_str(), run.ended, run.reached), ("new prices --token=•••", at(20), Some(Ppm::ALL)));
+        let late = Rollout { started: at(-500), ..waiting };
+        let run = story(&plain(), &[late, done]).unwrap();
+        assert_eq!((run.waited, run.steps), (None, None), "it was not seen from its beginning");
+        assert_eq!(run.started, at(-500));
+    }
+
+    #[test]
+    fn an_abort_says_who_and_how_long_its_way_back_took() {
+        let aborted = Rollout { since: at(15), ..row("2", Phase::Aborted, &TWO) };
+        let by = |manager: &str| {
+            let change = serde_json::json!({"metadata": {"managedFields": [
+                {"manager": manager, "time": at(15).to_string(), "fieldsV1": {"f:status": {"f:abort": {}}}}]}});
+            story(&deployment(&change), &[row("2", Phase::Progressing, &TWO), aborted.clone()]).unwrap()
+        };
+        let run = by("kubectl-argo-rollouts");
+        assert_eq!(run.cause, "why; by kubectl-argo-rollouts (field manager)");
+        assert_eq!((run.rollback, run.ended), (Some(SignedDuration::from_secs(5)), at(20)));
+        assert_eq!((by(CONTROLLER).cause.as_str(), run.writer), ("why", None), "nothing is said of who brought it in");
+    }
+
+    #[test]
+    fn what_failed_may_still_arrive_and_is_told_once_each() {
+        let failed = row("2", Phase::Failed, &TWO);
+        let rows = [row("2", Phase::Progressing, &TWO), failed.clone(), failed];
+        assert!(story(&plain(), &rows).is_none(), "told before");
+        let [begun, failed, _] = rows;
+        let done = row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]);
+        assert_eq!(story(&plain(), &[begun, failed, done]).unwrap().outcome, DeploymentOutcome::Succeeded);
+    }
+
+    #[test]
     fn scaling_and_ill_pods_are_no_run() {
         assert!(!brings_in(&row("2", Phase::Progressing, &[(ArmRole::Stable, "v1")])));
-        assert!(!brings_in(&row("2", Phase::Aborted, &[(ArmRole::Stable, "v1"), (ArmRole::Candidate, "v2")])));
+        assert!(!brings_in(&row("2", Phase::Aborted, &TWO)));
         assert!(brings_in(&row("2", Phase::Initializing, &[(ArmRole::Candidate, "v1")])));
+        assert!(!brings_in(&row("0", Phase::Degraded, &[(ArmRole::Candidate, "v1")])), "never taken up");
+    }
+
+    #[test]
+    fn what_a_run_is_for_is_told_by_its_replica_sets() {
+        let group = |revision: &str, version: &str, created: i64| ReplicaGroup {
+            name: revision.into(),
+            hash: String::new(),
+            revision: Some(revision.into()),
+            images: super::super::super::images::one(&format!("web:{version}")),
+            replicas: Replicas::default(),
+            created: Some(at(created)),
+            ends: None,
+        };
+        let new = row("3", Phase::Progressing, &TWO);
+        let marked = |at: Timestamp| {
+            let annotations = serde_json::json!({RESTARTED: at.to_string()});
+            deployment(&serde_json::json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}))
+        };
+        let of = |workload: &Workload, groups: &[ReplicaGroup]| kind(&new, workload, groups);
+        assert_eq!(of(&plain(), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
+        assert_eq!(of(&plain(), &[group("2", "v2", 5), group("3", "v1", 1)]), DeploymentKind::Rollback);
+        let same = [group("2", "v1", 1), group("3", "v1", 10)];
+        assert_eq!(of(&marked(at(11)), &same), DeploymentKind::Restart);
+        assert_eq!(of(&marked(at(-900)), &same), DeploymentKind::Deploy, "it was restarted before");
+        assert_eq!(of(&marked(at(11)), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
     }
 }

@@ -151,8 +151,12 @@ impl Store {
         let same = before == after;
         place(&mut self.places, before.as_deref(), after.as_deref(), &mut told.own);
         if !same && owner.is_none() {
+            let was = kept.flight.as_ref().map(|flight| flight.run().clone());
             let ended = Flight::follow(&mut kept.flight, kept.row.as_deref(), &row, &item.workload, &kept.groups, now);
             told.own.extend(ended.map(|run| Body::Upsert(Entity::Deployment(Arc::new(run)))));
+            // What was aborted and is tried again has not ended.
+            let begun = kept.flight.as_ref().map(|flight| flight.run()).filter(|run| was.as_ref() != Some(run));
+            told.own.extend(begun.map(|run| Body::Remove(EntityRef::Deployment(run.clone()))));
         }
         if !same || self.listing.contains(&part) {
             told.row.extend(body(before.as_deref(), after.as_deref()));
