@@ -372,11 +372,10 @@ impl Board {
         };
         let mut kind = String::new();
         while let Some(next) = at(&kind, None, "").filter(|next| next.source == target.source) {
-            let same = |other: &&Target| {
+            let same = |other: &Target| {
                 other.kind == next.kind && other.namespace == target.namespace && other.name == target.name
             };
-            if next.kind != target.kind && at(&next.kind, target.namespace.clone(), &target.name).filter(same).is_some()
-            {
+            if next.kind != target.kind && at(&next.kind, target.namespace.clone(), &target.name).is_some_and(same) {
                 return true;
             }
             // The first of the kinds after it.
