@@ -46,7 +46,8 @@ use std::path::PathBuf;
 /// settings, on the current context of the kubeconfig.
 ///
 /// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
-/// policy or pin, 4 no server answers, 5 the effect was not seen in time.
+/// policy or pin, 4 no server answers, 5 the effect was not seen in time, 6 only a part could be seen
+/// or done.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -101,7 +102,7 @@ pub enum Command {
     Deploy(deploy::DeployArgs),
     /// Rehearse the way back: roll back and return, both measured.
     Drill(drill::DrillArgs),
-    /// Store, list and delete releases; or end a hold: `release H-3`.
+    /// Store, list and delete releases; or end a hold: `release H-7K3PQ2`.
     Release(release::ReleaseArgs),
     /// A verb on a rollout or an approval.
     #[command(flatten)]

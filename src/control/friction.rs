@@ -2,7 +2,7 @@
 
 use super::plan;
 use super::seen::Seen;
-use crate::model::{Action, Direction, Friction, Ppm, Rollout, Subject, Tier, Version};
+use crate::model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
 
 /// How many users an action could reach: share of traffic that changes × tier × number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,9 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
     let now = rollout.map_or(Ppm::ZERO, plan::share);
     let gap = |to: Ppm| Ppm(to.0.abs_diff(now.0));
     let share = match (action, rollout) {
-        (Action::Promote | Action::Approve | Action::Resume, Some(rollout)) => gap(plan::after_step(rollout).weight),
+        (Action::Promote | Action::Approve | Action::Resume | Action::LetThrough, Some(rollout)) => {
+            gap(plan::after_step(rollout).weight)
+        }
         (Action::PromoteFull, _) => gap(Ppm::ALL),
         (Action::Abort | Action::Reject, _) => gap(Ppm::ZERO),
         (Action::Retry | Action::Deploy, Some(rollout)) => plan::from_step(rollout, 0).weight,
@@ -100,9 +102,7 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
     };
     let targets = match subject {
         Subject::Scope { selector, .. } => seen.board.rollouts().filter(|rollout| selector.holds(rollout)).count(),
-        Subject::Hold { source, id } => {
-            seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|t| t.held).count())
-        }
+        Subject::Hold { source, id } => seen.holds(source.as_ref(), id).flat_map(Hold::held).count(),
         _ => 1,
     };
     Blast { share, tier, targets: u32::try_from(targets).unwrap_or(u32::MAX) }
@@ -114,6 +114,10 @@ pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> 
         // Never more, whatever the tier: whoever stops something must not be stopped.
         Direction::Reduces | Direction::Neutral if matches!(action, Action::Pause | Action::AddRelease) => {
             Friction::None
+        }
+        // It undoes what somebody decided in an incident: never by a key alone, and never without a reason.
+        Direction::Raises if action == Action::LetThrough => {
+            Friction::ChallengeAndReason(challenge(seen, action, subject))
         }
         Direction::Raises if large(action, blast(seen, action, subject)) => {
             Friction::Challenge(challenge(seen, action, subject))
@@ -141,7 +145,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
     let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
     match (subject, seen.rollout_of(subject)) {
         (Subject::Hold { source, id }, _) => {
-            let held = seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|target| target.held).count());
+            let held = seen.holds(source.as_ref(), id).flat_map(Hold::held).count();
             format!("release {id} of {held}")
         }
         (Subject::Deployment { service, environment, version, from, .. }, _) => match (version, from) {
@@ -167,6 +171,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
                     let back = before(seen, rollout).map_or_else(|| "-".to_owned(), |version| version.0);
                     format!("{service} {version}→{back}")
                 }
+                Action::LetThrough => format!("{service} past {}", rollout.held_by().map_or("-", HoldId::as_str)),
                 _ => format!("{service} {} {version}", action.name()),
             }
         }

@@ -298,3 +298,20 @@ fn the_first_row_is_selected_though_updates_never_pause() {
     desk.upsert(Entity::Note(note));
     assert_eq!(desk.selected(), Some("checkout"));
 }
+
+#[test]
+fn a_hold_that_was_undone_from_outside_stands_in_the_header_and_in_needs_you() {
+    use flightdeck::cockpit::app::header::header;
+    let mut desk = Desk::new();
+    let mut hold = hold("H-3");
+    desk.upsert(Entity::Hold(hold.clone()));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (1, 0));
+    let note = "it goes on: somebody resumed it from outside".to_owned();
+    hold.targets = vec![HoldTarget { run: run("checkout"), held: false, note, undone: true }];
+    desk.upsert(Entity::Hold(hold));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (0, 1));
+    let needs = flightdeck::board::rank(&desk.state.board, desk.state.now);
+    let entry = needs.iter().find(|entry| entry.word == "hold undone").expect("an entry");
+    assert_eq!(entry.name, "H-3");
+    assert!(entry.sentence.contains("somebody resumed it from outside; 0 still held"), "{}", entry.sentence);
+}

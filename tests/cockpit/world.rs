@@ -299,6 +299,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }
 }
 
@@ -334,7 +335,7 @@ pub fn hold(id: &str) -> Hold {
         owner: "bob".to_owned(),
         reason: Some("incident 12".to_owned()),
         since: start(),
-        targets: vec![HoldTarget { run: run("checkout"), held: true, note: String::new() }],
+        targets: vec![HoldTarget { run: run("checkout"), held: true, note: String::new(), undone: false }],
     }
 }
 
@@ -348,6 +349,7 @@ pub fn receipt(command: &Command, stages: &[Stage]) -> Receipt {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     }

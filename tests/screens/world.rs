@@ -169,6 +169,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }
 }
 
@@ -293,6 +294,7 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
         forecast: None,
         grade: Some(Grade { as_forecast: true, text: "standing still within 1 s".into() }),
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     }))
@@ -561,7 +563,7 @@ pub fn held(columns: u16, rows: u16) -> State {
         owner: "bob".into(),
         reason: Some("errors at the edge".into()),
         since: ago(240),
-        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into() }],
+        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into(), undone: false }],
     };
     let mut local = Hub::new(0, "local");
     local.upsert(&mut state, Entity::Hold(hold));

@@ -97,6 +97,7 @@ fn told(text: &str) -> Vec<Entity> {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     };

@@ -216,7 +216,7 @@ pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
             return Some("a name here holds characters that can't be seen".to_owned());
         }
         if let (true, Subject::Hold { source, id }) = (raises, &item.subject)
-            && state.board.hold(source, id).is_none()
+            && !state.board.holds().any(|hold| hold.id == *id && source.as_ref().is_none_or(|of| *of == hold.source))
         {
             return Some(format!("{id} was released meanwhile"));
         }
@@ -308,7 +308,16 @@ fn yes(state: &mut State, effects: &mut Vec<Effect>) {
     }
     // What raises exposure and was refused beforehand is left out; the dialog said so.
     let raises = dialog.direction == Direction::Raises;
-    let items: Vec<Item> = dialog.items.into_iter().filter(|item| !raises || item.problem().is_none()).collect();
+    // Where nothing can be held nothing is asked.
+    let unable = |item: &Item| item.refused.as_ref().is_some_and(|no| no.kind == RefusalKind::NotApplicable);
+    let left_out =
+        |item: &Item| (raises && item.problem().is_some()) || (dialog.action == Action::Hold && unable(item));
+    let items: Vec<Item> = dialog.items.iter().filter(|item| !left_out(item)).cloned().collect();
+    if items.is_empty() {
+        dialog.said = dialog.items.iter().find_map(Item::problem);
+        state.overlay = Some(Overlay::Dialog(dialog));
+        return;
+    }
     submit(state, dialog.action, &items, Some(reason.as_str()).filter(|reason| !reason.is_empty()), effects);
 }
 

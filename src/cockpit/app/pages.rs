@@ -144,6 +144,12 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
                     state.approvals.list.clear();
                 }
             }
+            Some(AttentionSubject::Hold(..)) => {
+                match rows::selected_rollout(state).map(|rollout| rollout.run.clone()) {
+                    Some(run) => open_run(state, run, effects),
+                    None => state.say(Tone::Plain, "what goes on there is not on the board"),
+                }
+            }
             Some(AttentionSubject::Source(scope)) => {
                 let key = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Reconnect));
                 state.say(Tone::Plain, format!("{}: its server keeps trying; {key} tries at once", scope.source));

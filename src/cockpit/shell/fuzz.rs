@@ -94,6 +94,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }))
 }
 

@@ -76,7 +76,7 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
         (Action::Retry | Action::Restart, Ordering::Greater) => new_run(current, None),
         (Action::Retry | Action::Restart | Action::Drill, _) => Stage::Accepted,
         // In line behind the one that the row shows: its own state is not in this row.
-        (Action::Pause | Action::Resume, Ordering::Less) => {
+        (Action::Pause | Action::Resume | Action::LetThrough, Ordering::Less) => {
             effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
         }
         (_, Ordering::Greater | Ordering::Less) => {
@@ -84,6 +84,17 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
         }
         (Action::Pause, Ordering::Equal) => paused(current),
         (Action::Resume, Ordering::Equal) => resumed(current),
+        (Action::LetThrough, Ordering::Equal) => match current.held_by() {
+            Some(_) => Stage::Accepted,
+            None => over(current).unwrap_or_else(|| {
+                effective(format!(
+                    "not held any more: {} {}; {}",
+                    current.phase.word(),
+                    place(current),
+                    shares(current)
+                ))
+            }),
+        },
         (Action::Promote | Action::PromoteFull, Ordering::Equal) => moved_on(action, before, current, pinned),
         (Action::Approve, Ordering::Equal) => approved(before, current, pinned),
         _ => Stage::Failed { why: format!("{} does not fit a rollout", action.name()) },

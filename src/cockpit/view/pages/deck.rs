@@ -138,7 +138,7 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
 
 fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, buf: &mut Buffer) {
     let scope = match entry.severity {
-        Severity::Failing => Scope::SeverityFailing,
+        Severity::Failing | Severity::Undone => Scope::SeverityFailing,
         Severity::Approval => Scope::SeverityApproval,
         Severity::Paused => Scope::SeverityPaused,
         Severity::Degraded => Scope::SeverityDegraded,

@@ -293,6 +293,7 @@ mod tests {
             barred: Arc::default(),
             managed_by: None,
             way_back: None,
+            in_flight: None,
         }
     }
 
