@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Annotation with a [`HoldMark`] as JSON on each workload that a hold stopped.
 pub const HOLD_ANNOTATION: &str = "flightdeck.dev/hold";
 
+/// The programs that carry out what workloads say.
+const CONTROLLERS: [&str; 2] = ["rollouts-controller", "kube-controller-manager"];
+
 /// Who holds a workload; any hub that reads it can show and release the hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldMark {
@@ -92,8 +95,11 @@ impl Workload {
     pub fn writer(&self, path: [&str; 2]) -> Option<(String, Timestamp)> {
         let entries = self.meta().managed_fields.iter().flatten();
         let wrote = entries.filter(|entry| {
+            let by = entry.manager.as_deref().unwrap_or_default();
             let fields = entry.fields_v1.as_ref();
-            fields.is_some_and(|fields| path.iter().try_fold(&fields.0, |at, key| at.get(key)).is_some())
+            // Controllers write objects back whole, and what they write follows from what somebody else did.
+            !CONTROLLERS.contains(&by)
+                && fields.is_some_and(|fields| path.iter().try_fold(&fields.0, |at, key| at.get(key)).is_some())
         });
         let newest = wrote.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
         Some((sanitize_line(newest.manager.as_deref()?), newest.time.as_ref()?.0))

@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 /// What people write there says why a revision came.
 const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
-/// Who writes the status of Rollouts by itself.
-const CONTROLLER: &str = "rollouts-controller";
 /// A run that began longer ago than this when it was seen first was not seen from its beginning.
 const BEGUN: SignedDuration = SignedDuration::from_mins(1);
 /// How far the moments that a restart writes down may be apart.
@@ -192,7 +190,7 @@ impl Flight {
             };
             let mut why = if new.message.is_empty() { otherwise.to_owned() } else { new.message.clone() };
             let by = workload.writer(["f:status", "f:abort"]).filter(|_| new.phase == Phase::Aborted);
-            if let Some((manager, _)) = by.filter(|(manager, _)| manager != CONTROLLER) {
+            if let Some((manager, _)) = by {
                 why = format!("{why}; by {manager} (field manager)");
             }
             return Some((outcome, why));
@@ -407,7 +405,11 @@ mod tests {
         let run = by("kubectl-argo-rollouts");
         assert_eq!(run.cause, "why; by kubectl-argo-rollouts (field manager)");
         assert_eq!((run.rollback, run.ended), (Some(SignedDuration::from_secs(5)), at(20)));
-        assert_eq!((by(CONTROLLER).cause.as_str(), run.writer), ("why", None), "nothing is said of who brought it in");
+        assert_eq!(
+            (by("rollouts-controller").cause.as_str(), run.writer),
+            ("why", None),
+            "nothing is said of who brought it in"
+        );
     }
 
     #[test]
