@@ -140,22 +140,32 @@ fn large(action: Action, blast: Blast) -> bool {
     }
 }
 
-/// What a person types: it names the target and what changes, so that it is another one each time.
+/// Columns of a name in a challenge. With two other words it has 40, and stands whole on a screen of 60.
+const NAME: usize = 18;
+/// Columns of each of the other words in a challenge.
+const WORD: usize = 10;
+
+/// What a person types: it names the target and what changes, so that it is another one each time. Long names
+/// are there by their end, which tells them apart; the dialog above it has them in full.
 fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
     let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
     match (subject, seen.rollout_of(subject)) {
         (Subject::Hold { source, id }, _) => {
             let held = seen.holds(source.as_ref(), id).flat_map(Hold::held).count();
-            format!("release {id} of {held}")
+            format!("release {} of {held}", end(id.as_str(), NAME))
         }
-        (Subject::Deployment { service, environment, version, from, .. }, _) => match (version, from) {
-            (Some(version), _) => format!("{service} {environment} {version}"),
-            (None, Some(from)) => format!("{service} {from}→{environment}"),
-            (None, None) => format!("{service} {environment}"),
-        },
+        (Subject::Deployment { service, environment, version, from, .. }, _) => {
+            let (service, environment) = (end(service.as_str(), NAME), end(environment.as_str(), WORD));
+            match (version, from) {
+                (Some(version), _) => format!("{service} {environment} {}", start(version.as_str(), WORD)),
+                (None, Some(from)) => format!("{service} {}→{environment}", end(from.as_str(), WORD)),
+                (None, None) => format!("{service} {environment}"),
+            }
+        }
         (_, Some(rollout)) => {
-            let (service, share) = (&rollout.service, plan::share(rollout));
+            let (service, share) = (end(rollout.service.as_str(), NAME), plan::share(rollout));
             let version = plan::version(rollout.candidate().or_else(|| rollout.stable()));
+            let version = start(version, WORD);
             match action {
                 Action::PromoteFull => format!("{service} {}", arrow(share, Ppm::ALL)),
                 Action::Promote | Action::Approve => {
@@ -169,16 +179,52 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
                 }
                 Action::Rollback => {
                     let back = before(seen, rollout).map_or_else(|| "-".to_owned(), |version| version.0);
-                    format!("{service} {version}→{back}")
+                    format!("{service} {version}→{}", start(&back, WORD))
                 }
                 Action::LetThrough => format!("{service} past {}", rollout.held_by().map_or("-", HoldId::as_str)),
                 _ => format!("{service} {} {version}", action.name()),
             }
         }
-        (Subject::Approval { id, .. }, None) => format!("{} {id}", action.name()),
-        (Subject::Run(run), None) => format!("{} {}", action.name(), run.target.name),
-        (Subject::Scope { selector, .. }, None) => format!("{} {selector}", action.name()),
-        (Subject::Release { service, version, .. }, None) => format!("{service} {version}"),
-        (Subject::Config { path, .. }, None) => format!("{} {path}", action.name()),
+        (Subject::Approval { id, .. }, None) => format!("{} {}", action.name(), end(id.as_str(), NAME)),
+        (Subject::Run(run), None) => format!("{} {}", action.name(), end(&run.target.name, NAME)),
+        (Subject::Scope { selector, .. }, None) => format!("{} {}", action.name(), end(&selector.to_string(), NAME)),
+        (Subject::Release { service, version, .. }, None) => {
+            format!("{} {}", end(service.as_str(), NAME), start(version.as_str(), WORD))
+        }
+        (Subject::Config { path, .. }, None) => format!("{} {}", action.name(), end(path, NAME)),
+    }
+}
+
+/// The end of a name that is too long, from a word's beginning where one is near.
+fn end(name: &str, most: usize) -> &str {
+    let cut = name.char_indices().rev().nth(most.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let tail = name.get(cut..).unwrap_or(name);
+    if cut == 0 {
+        return name;
+    }
+    let word = tail.find(['-', '_', '.', '/', ':']).map_or(0, |at| at + 1);
+    // Half of it has to stay: a word of two letters tells nothing apart.
+    tail.get(word..).filter(|rest| rest.chars().count() * 2 >= most).unwrap_or(tail)
+}
+
+/// The beginning of a version that is too long: digests and commits are told apart by it.
+fn start(version: &str, most: usize) -> &str {
+    let version = version.strip_prefix("sha256:").unwrap_or(version);
+    version.char_indices().nth(most).map_or(version, |(at, _)| version.get(..at).unwrap_or(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_names_its_target_in_few_columns() {
+        assert_eq!(end("checkout", NAME), "checkout");
+        assert_eq!(end("payments-gateway-eu-west-1", NAME), "gateway-eu-west-1");
+        assert_eq!(end("shop/payments-gateway-worker", NAME), "gateway-worker");
+        assert_eq!(end("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-b", NAME), "aaaaaaaaaaaaaaaa-b");
+        assert_eq!(end("\u{e9}".repeat(40).as_str(), NAME).chars().count(), NAME);
+        assert_eq!(start("1.10.0", WORD), "1.10.0");
+        assert_eq!(start("sha256:0123456789abcdef", WORD), "0123456789");
     }
 }

@@ -315,3 +315,36 @@ fn a_hold_that_was_undone_from_outside_stands_in_the_header_and_in_needs_you() {
     assert_eq!(entry.name, "H-3");
     assert!(entry.sentence.contains("somebody resumed it from outside; 0 still held"), "{}", entry.sentence);
 }
+
+#[test]
+fn a_filter_selects_what_fits_best_and_keys_act_there() {
+    let mut desk = Desk::empty();
+    for (name, phase) in [
+        ("api-gateway", Phase::Paused),
+        ("gateway", Phase::Progressing),
+        ("payments-gateway", Phase::Progressing),
+        ("search", Phase::Progressing),
+    ] {
+        desk.upsert(rollout(name, phase));
+    }
+    desk.look();
+    desk.select("search");
+    // Another panel has the focus, on a row that the filter leaves out.
+    desk.key("tab");
+    assert_eq!(desk.state.deck.panel, DeckPanel::Needs);
+    desk.key("/");
+    desk.type_text("gateway");
+    desk.key("enter");
+    assert_eq!(desk.shown(), ["gateway", "payments-gateway", "api-gateway"], "what it is, then by risk");
+    assert_eq!((desk.selected(), desk.state.deck.panel), (Some("gateway"), DeckPanel::Rollouts));
+    desk.keys("a y");
+    assert_eq!(desk.submitted()[0].1.subject, Subject::Run(run("gateway")));
+    // Letters in order are no match: nothing is selected, and no key acts.
+    desk.keys("/ ctrl-u");
+    desk.type_text("gtw");
+    desk.key("enter");
+    assert_eq!((desk.shown(), desk.selected()), (vec![], None));
+    desk.keys("a p z enter");
+    assert_eq!(desk.did(), []);
+    assert!(desk.state.dialog().is_none());
+}

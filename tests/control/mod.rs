@@ -299,6 +299,16 @@ fn a_challenge_names_the_target_and_changes_with_the_facts() {
     }
     // Leaving the analysis moves no traffic: its steps are named instead.
     assert_eq!(seen, ["checkout 25→50", "checkout step 4→5/5", "checkout 50→100"]);
+    // Long names are there by their end, so that it stands whole on a narrow screen.
+    one.service = "shop-eu-west-1/payments-gateway-worker".into();
+    one.arms[1].version = "sha256:0123456789abcdef0123456789abcdef".into();
+    let board = board([row(one.clone())]);
+    for (action, expected) in
+        [(Action::PromoteFull, "gateway-worker 50→100"), (Action::Restart, "gateway-worker restart 0123456789")]
+    {
+        let Friction::Challenge(text) = friction(&board, action, &run(&one)) else { panic!("no challenge") };
+        assert!(text == expected && text.chars().count() <= 40, "{text}");
+    }
     let challenge = Friction::Challenge("checkout 25→50".into());
     for (typed, good) in [
         ("checkout 25→50", true),
