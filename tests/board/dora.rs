@@ -139,7 +139,7 @@ fn what_nothing_recovered_yet_has_failed_without_a_time() {
 fn drills_restarts_and_what_never_reached_users_count_nowhere() {
     let mut drill = ended(0, "1.1", "1.1", Drill, Succeeded);
     drill.rollback = Some(SignedDuration::from_secs(3));
-    drill.steps = 5;
+    drill.steps = Some(5);
     let mut nobody = ended(20, "1.1", "1.2", Deploy, Aborted);
     nobody.reached = Some(Ppm::ZERO);
     let mut replaced = ended(30, "1.1", "1.3", Deploy, Superseded);
