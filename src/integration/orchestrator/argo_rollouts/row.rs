@@ -41,7 +41,6 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
     let message = [message]
         .into_iter()
         .chain(refused(&seen))
-        .chain(halted(&seen))
         .chain(nonsense)
         .chain(overloaded(&seen, &arms))
         .chain(unscaled(object, seen.status))
@@ -365,13 +364,6 @@ fn wanted_while_paused(seen: &Seen<'_>) -> Option<u32> {
     // The controller rounds up.
     let wanted = (u64::from(seen.desired()) * u64::from(share.0)).div_ceil(1_000_000);
     halted.then(|| u32::try_from(wanted).unwrap_or(u32::MAX))
-}
-
-/// That a pause keeps it from the size that it is to have.
-fn halted(seen: &Seen<'_>) -> Option<String> {
-    let (wanted, there) = (seen.desired(), count(seen.status.replicas));
-    let are = |pods: u32| if pods == 1 { "1 pod is".to_owned() } else { format!("{pods} pods are") };
-    is_scaling_halted(seen).then(|| format!("{} wanted and {there} there: being paused, it is not scaled", are(wanted)))
 }
 
 /// What its controller refused to bring in.

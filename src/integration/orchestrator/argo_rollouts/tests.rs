@@ -553,11 +553,11 @@ fn a_pause_that_keeps_it_from_its_size_is_said() {
         row_of(&canary(&paused), &groups())
     };
     assert_eq!(replicas(&of(true)), [(4, 6), (1, 2)], "20 % of eight, rounded up");
-    assert_eq!(of(true).message, "stands; 8 pods are wanted and 5 there: being paused, it is not scaled");
+    assert_eq!(of(true).message, "stands; not scaled while it is paused: 8 pods are wanted, 5 are there");
     assert_eq!((replicas(&of(false)), of(false).message.as_str()), (vec![(4, 4), (1, 1)], "stands"));
     let settled = json!({"spec": {"paused": true, "replicas": 8}, "status": {"stableRS": NEW, "updatedReplicas": 5}});
     let settled = row_of(&canary(&settled), &[]);
-    assert_eq!((replicas(&settled), settled.message.contains("8 pods are wanted and 5 there")), (vec![(5, 8)], true));
+    assert_eq!((replicas(&settled), settled.message.contains("8 pods are wanted, 5 are there")), (vec![(5, 8)], true));
 }
 
 #[test]

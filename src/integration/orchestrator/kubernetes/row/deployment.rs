@@ -89,7 +89,6 @@ pub(super) fn needs_groups(object: &Deployment) -> bool {
     status.replicas > status.updated_replicas
         || (!done_before(status) && count(status.updated_replicas) < desired(object))
         || is_behind(object)
-        || object.spec.paused
 }
 
 /// Has its controller yet to take up a change?

@@ -38,6 +38,14 @@ impl World {
         self.store.row(0, uid, groups.map(Ok), &Access::default(), Timestamp::UNIX_EPOCH)
     }
 
+    /// Takes in an object, and its sets of pods where its row waits for them.
+    fn whole(&mut self, item: Item) -> Told {
+        let uid = item.workload.meta().uid.clone().unwrap_or_default();
+        let told = self.take(item);
+        let sets = || vec![group("x", "1", "v1"), group("y", "2", "v2")];
+        if self.store.is_whole(0) { told } else { self.row(&uid, Some(sets())) }
+    }
+
     fn unread(&mut self, uid: &str, why: &str) -> Told {
         let why = Some(Err(why.to_owned()));
         self.store.row(0, uid, why, &Access::default(), Timestamp::UNIX_EPOCH)
@@ -257,20 +265,20 @@ fn targets(bodies: &[Body]) -> Vec<(String, bool, bool)> {
 fn a_hold_that_somebody_undid_from_outside_is_told_until_its_rollout_is_over() {
     let mut world = World::new();
     for name in ["a", "b", "c"] {
-        world.take(deployment(name, &held(true, &[])));
+        world.whole(deployment(name, &held(true, &[])));
     }
     // Resumed past its mark.
-    let told = world.take(deployment("a", &held(false, &[])));
+    let told = world.whole(deployment("a", &held(false, &[])));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), true, false), ("c".into(), true, false)]);
     // Its mark taken away, and resumed.
-    let told = world.take(deployment("b", &rolling()));
+    let told = world.whole(deployment("b", &rolling()));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), false, true), ("c".into(), true, false)]);
     // Over: nothing goes on any more that should not.
-    let told = world.take(deployment("b", &json!({})));
+    let told = world.whole(deployment("b", &json!({})));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("c".into(), true, false)]);
     // The last mark goes: the hold is released.
-    let mut mark_of_a = world.take(deployment("a", &json!({}))).own;
-    mark_of_a.extend(world.take(deployment("c", &rolling())).own);
+    let mut mark_of_a = world.whole(deployment("a", &json!({}))).own;
+    mark_of_a.extend(world.whole(deployment("c", &rolling())).own);
     assert!(words(&mark_of_a).contains(&"no hold H-1".to_owned()), "{:?}", words(&mark_of_a));
 }
 
@@ -278,10 +286,10 @@ fn a_hold_that_somebody_undid_from_outside_is_told_until_its_rollout_is_over() {
 fn what_was_let_through_is_not_taken_for_undone() {
     let mut world = World::new();
     for name in ["a", "b"] {
-        world.take(deployment(name, &held(true, &[])));
+        world.whole(deployment(name, &held(true, &[])));
     }
-    world.take(deployment("b", &held(true, &["a"])));
-    let told = world.take(deployment("a", &rolling()));
+    world.whole(deployment("b", &held(true, &["a"])));
+    let told = world.whole(deployment("a", &rolling()));
     assert_eq!(targets(&told.own), [("a".into(), false, false), ("b".into(), true, false)]);
 }
 
