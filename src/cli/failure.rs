@@ -19,6 +19,12 @@ pub enum Code {
     Unreachable = 4,
     /// The effect was not seen in time; it may still come.
     TimedOut = 5,
+    /// The rollout was aborted.
+    Aborted = 7,
+    /// Users were taken back to the version before.
+    RolledBack = 8,
+    /// It waits for a person, who has to do something first.
+    Waits = 9,
 }
 
 /// Why the program ends with a code other than 0.

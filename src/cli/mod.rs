@@ -27,6 +27,7 @@ mod serve;
 mod sources;
 mod status;
 mod target;
+mod wait;
 mod watch;
 
 pub use failure::{Code, Failure};
@@ -45,8 +46,9 @@ use std::path::PathBuf;
 /// Without a command it opens the cockpit on the local server and on what the settings name; without
 /// settings, on the current context of the kubeconfig.
 ///
-/// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
-/// policy or pin, 4 no server answers, 5 the effect was not seen in time.
+/// Exit codes: 0 done (with --wait: what was waited for was seen), 1 failed or superseded, 2 wrong usage,
+/// 3 refused by policy or pin, 4 no server answers, 5 not seen in time, 7 the rollout was aborted, 8 it was
+/// rolled back, 9 it waits for a person.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -108,6 +110,8 @@ pub enum Command {
     Act(act::Verb),
     /// Hold the line: pause every rollout in scope until it is released.
     Hold(hold::HoldArgs),
+    /// Wait until a rollout is where it should be, whoever moves it.
+    Wait(wait::WaitArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),
     /// Print every change as it happens.
@@ -226,6 +230,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Release(args) => block_on(context.with_links(async |links| release::run(context, links, &args).await)),
         Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
         Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),
+        Command::Wait(args) => block_on(context.with_links(async |links| wait::run(context, links, &args).await)),
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),

@@ -14,6 +14,7 @@ mod query;
 mod state;
 mod submit;
 mod task;
+mod undone;
 
 pub use feed::Subscription;
 pub use handle::{Hub, HubSettings};

@@ -2,6 +2,7 @@
 
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
+use crate::board::Board;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
     Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
@@ -219,7 +220,8 @@ fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deplo
         DeploymentOutcome::Superseded => action == Action::Deploy,
         DeploymentOutcome::Failed => false,
     };
-    let about = |subject: &Subject| match subject {
+    let about = |receipt: &Receipt| match &receipt.command.subject {
+        _ if receipt.created.is_some() => receipt.created.as_ref() == Some(&deployment.run),
         Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
         Subject::Deployment { source, service, environment, .. } => {
             *source == deployment.run.target.source
@@ -230,7 +232,7 @@ fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deplo
     };
     let sent = receipts.filter(|receipt| {
         fits(receipt.command.action)
-            && about(&receipt.command.subject)
+            && about(receipt)
             && matches!(
                 receipt.stage(),
                 Stage::Sent | Stage::Accepted | Stage::Observed | Stage::Effective { .. } | Stage::Unknown { .. }
@@ -245,11 +247,15 @@ pub(super) const fn is_observed(entity: &Entity) -> bool {
 }
 
 /// The target that a row is about: commands on it may have moved.
-pub(super) fn target_of(entity: &Entity) -> Option<&Target> {
+pub(super) fn target_of<'a>(entity: &'a Entity, board: &Board) -> Option<&'a Target> {
     match entity {
         Entity::Rollout(rollout) => Some(&rollout.run.target),
         Entity::Approval(approval) => Some(&approval.run.target),
-        // The record of an end moves nothing by itself: the row that shows it does.
+        // The record of an end moves nothing by itself: the row that shows it does, or has done so already.
+        Entity::Deployment(ended) => {
+            let row = board.rollout(&ended.run.target);
+            row.filter(|row| row.run != ended.run || !row.phase.in_flight()).map(|_| &ended.run.target)
+        }
         _ => None,
     }
 }

@@ -54,6 +54,8 @@ pub(super) struct Following {
     pub superseded: Option<String>,
     /// Since when this hub watches for its effect.
     pub watched: Timestamp,
+    /// Nothing that happens later undoes it any more.
+    pub settled: bool,
 }
 
 impl Following {
@@ -69,6 +71,7 @@ impl Following {
             missed: Vec::new(),
             superseded: None,
             watched: now(),
+            settled: false,
         }
     }
 

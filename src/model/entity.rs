@@ -299,6 +299,16 @@ pub struct Deployment {
     pub steps: u32,
 }
 
+impl Deployment {
+    /// Did it bring back what was there before the earlier one?
+    #[must_use]
+    pub fn takes_back(&self, earlier: &Deployment) -> bool {
+        let well = matches!(self.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack);
+        let back = earlier.from.as_ref() == Some(&self.to) && self.from.as_ref() == Some(&earlier.to);
+        well && back && !matches!(self.kind, DeploymentKind::Drill | DeploymentKind::Restart)
+    }
+}
+
 /// Where an instance stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]

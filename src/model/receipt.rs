@@ -1,6 +1,6 @@
 //! Receipts: accepted is not done. A receipt follows its command until the effect is seen.
 
-use super::{Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run};
+use super::{Action, Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run, Subject};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -164,5 +164,17 @@ impl Receipt {
     #[must_use]
     pub fn stage(&self) -> &Stage {
         self.stages.last().map_or(&Stage::Requested, |record| &record.stage)
+    }
+
+    /// The run that it is about: the one that it created, else the one that it was asked for.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        // These make a run of their own: what becomes of the one before says nothing of them.
+        let own = matches!(self.command.action, Action::Retry | Action::Restart | Action::Drill);
+        let asked = match &self.command.subject {
+            Subject::Run(run) | Subject::Approval { run, .. } if !own => Some(run),
+            _ => None,
+        };
+        self.created.as_ref().or(asked)
     }
 }

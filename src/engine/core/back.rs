@@ -64,6 +64,11 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
     if slot.active().is_some_and(RunState::exclusive) && slot.stable.is_some() && stable_ready == 0 && !late {
         return false;
     }
+    // An instance that has just become ready serves nobody before the proxy leads to it.
+    let reached = slot.stable.as_ref().is_some_and(|pool| slot.routing.acked_share(pool) == Ppm::ALL);
+    if stable_ready > 0 && !reached && !slot.removed {
+        return false;
+    }
     is_back(slot, turn);
     if slot.active().is_some_and(jobs::rehearses) {
         turn_around(state, slot, turn);

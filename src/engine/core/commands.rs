@@ -145,7 +145,12 @@ pub(super) fn in_flight(slot: &Slot, action: Action) -> Result<&RunState, Refusa
 fn moving(slot: &Slot, action: Action) -> Result<&RunState, Refusal> {
     let run = in_flight(slot, action)?;
     if run.rolling_back() {
-        return Err(no(format!("{} is on its way back to stable: {}", words(run), run.cause)));
+        let way = if slot.stable.is_some() {
+            "is on its way back to stable"
+        } else {
+            "is being taken down, nothing was there before it"
+        };
+        return Err(no(format!("{} {way}: {}", words(run), run.cause)));
     }
     Ok(run)
 }
@@ -322,7 +327,12 @@ fn abort(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> 
 pub(super) fn may_rollback(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
     let Some(run) = &slot.run else { return Err(not_found("there is no rollout")) };
     if !matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack)) {
-        return Err(no(format!("{} is {}: stable serves already", words(run), run.phase.word())));
+        let back = match slot.stable_pool() {
+            Some(pool) if pool.ready() > 0 => "stable serves already",
+            Some(_) => "stable is all there is, and no instance of it is ready",
+            None => "nothing was there before it",
+        };
+        return Err(no(format!("{} is {}: {back}", words(run), run.phase.word())));
     }
     let Some(to) = previous(slot).cloned() else {
         return Err(no(format!("there is no version before {} to roll back to", run.to.version)));

@@ -29,7 +29,7 @@ mod undo;
 
 pub use apply::diff;
 pub use deploy::soaking;
-pub use project::{detail, facts, project};
+pub use project::{detail, facts, project, row};
 pub use run::*;
 pub use state::*;
 pub use step::{pending, step};

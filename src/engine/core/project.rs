@@ -5,7 +5,10 @@ use super::rows::rollout;
 use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
-use crate::model::{Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Run, Service};
+use super::types::SlotKey;
+use crate::model::{
+    Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Rollout, Run, Service,
+};
 use jiff::Timestamp;
 
 /// What is true of a run now: what pins are made of.
@@ -43,14 +46,19 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     rows.extend(state.holds.iter().cloned().map(Entity::Hold));
     rows.extend(state.approvals.iter().map(|asked| Entity::Approval(Box::new(approval(state, asked)))));
     for slot in state.slots.values() {
-        if let Some(run) = slot.shown().filter(|_| !slot.removed) {
-            rows.push(Entity::Rollout(std::sync::Arc::new(rollout(state, slot, run, now))));
-        }
+        rows.extend(row(state, &slot.key, now).map(|row| Entity::Rollout(std::sync::Arc::new(row))));
         rows.extend(instances(state, slot).map(|of| Entity::Instance(Box::new(of))));
         rows.extend(slot.notes.iter().cloned().map(Entity::Note));
         rows.extend(slot.evidence.iter().cloned().map(|of| Entity::Evidence(Box::new(of))));
     }
     rows
+}
+
+/// The row of a service in an environment.
+#[must_use]
+pub fn row(state: &State, slot: &SlotKey, now: Timestamp) -> Option<Rollout> {
+    let slot = state.slots.get(slot).filter(|slot| !slot.removed)?;
+    Some(rollout(state, slot, slot.shown()?, now))
 }
 
 /// Everything about one run.

@@ -2,14 +2,14 @@
 
 use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
-use crate::engine::proxy::wire::Route;
+use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run,
     ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// The core's whole state. Serialises; the journal gives it a version.
@@ -352,9 +352,18 @@ pub struct Sent {
 }
 
 impl Sent {
+    fn pool(&self, pool: &str) -> Option<&PoolRoute> {
+        self.route.iter().flat_map(|route| &route.pools).find(|of| of.pool == pool)
+    }
+
+    /// The share that the route gives a pool.
     pub(super) fn weight(&self, pool: &str) -> Ppm {
-        let pools = self.route.iter().flat_map(|route| &route.pools);
-        pools.filter(|of| of.pool == pool).map(|of| of.weight).next().unwrap_or(Ppm::ZERO)
+        self.pool(pool).map_or(Ppm::ZERO, |of| of.weight)
+    }
+
+    /// The share that arrives at instances of a pool: without one, its weight serves nobody.
+    pub(super) fn share(&self, pool: &str) -> Ppm {
+        self.pool(pool).filter(|of| !of.endpoints.is_empty()).map_or(Ppm::ZERO, |of| of.weight)
     }
 }
 
@@ -373,8 +382,17 @@ impl Routing {
         self.sent.is_empty() && self.retry.is_none()
     }
 
-    pub(super) fn acked_weight(&self, pool: &str) -> Ppm {
-        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.weight(pool))
+    /// The share that arrives at instances of a pool, as the proxy acknowledged it.
+    pub(super) fn acked_share(&self, pool: &str) -> Ppm {
+        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.share(pool))
+    }
+
+    /// Does the proxy follow a route to exactly the serving instances of a pool?
+    pub(super) fn leads_to(&self, pool: &Pool) -> bool {
+        let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);
+        let routed: BTreeSet<&str> = endpoints.map(|endpoint| endpoint.instance.as_str()).collect();
+        let serving = pool.instances.values().filter(|instance| instance.serving());
+        routed == serving.map(|instance| instance.id.as_str()).collect()
     }
 }
 
@@ -464,7 +482,7 @@ impl Slot {
 
     /// The candidate's acknowledged share.
     pub(super) fn exposed(&self) -> Ppm {
-        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_weight(pool))
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_share(pool))
     }
 
     /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.
@@ -473,7 +491,7 @@ impl Slot {
     }
 
     /// All rollouts that are remembered, newest first.
-    pub(super) fn runs(&self) -> impl Iterator<Item = &RunState> {
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.queue.iter().rev().chain(&self.run).chain(self.history.iter().rev())
     }
 }

@@ -359,6 +359,7 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
 fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let full = replicas(state, slot);
     let settled = slot.routing.settled();
+    let routed = slot.stable_pool().is_some_and(|pool| slot.routing.leads_to(pool));
     let (Some(run), Some(id)) = (&mut slot.run, &slot.stable) else { return false };
     let exclusive = run.exclusive();
     let (Progress::Restarting { old }, Some(pool)) = (&mut run.progress, slot.pools.get_mut(id)) else { return false };
@@ -367,7 +368,8 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     turn.changed |= old.len() != before;
     let ready = pool.ready();
     if old.is_empty() {
-        if ready >= full && settled && pool.staying() == full {
+        // Who is new serves only once the proxy leads to it, and no more to who is old.
+        if ready >= full && settled && routed && pool.staying() == full {
             let version = run.to.version.clone();
             finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("every instance of {version} is new"));
             return true;

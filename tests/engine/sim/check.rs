@@ -15,6 +15,8 @@ pub struct Coverage {
     pub could_fail: BTreeMap<u32, u64>,
     pub met: BTreeMap<(&'static str, &'static str), u64>,
     pub ended: BTreeMap<String, u64>,
+    /// How often a command was effective, by action and strategy.
+    pub effective: BTreeMap<(&'static str, &'static str), u64>,
     pub inputs: u64,
 }
 
@@ -94,6 +96,9 @@ impl Coverage {
         }
         for (met, count) in other.met {
             *self.met.entry(met).or_default() += count;
+        }
+        for (how, count) in other.effective {
+            *self.effective.entry(how).or_default() += count;
         }
         for (how, count) in other.ended {
             *self.ended.entry(how).or_default() += count;

@@ -6,11 +6,13 @@
 //! engine::sim -- --nocapture` plays more, and prints what was met.
 
 mod check;
+mod effect;
 mod fake;
 mod rng;
 
 use crate::engine::world::{actor, address, environment, golden, key, placement, release, seconds, service};
 use check::{Checker, Coverage, step_kind};
+use effect::Effects;
 use fake::Fake;
 use flightdeck::engine::core::{Input, JobEvent, Outcome, PoolWindow, SlotKey, State, Watched, project, step};
 use flightdeck::model::*;
@@ -32,6 +34,7 @@ struct Sim {
     fake: Fake,
     now: Timestamp,
     checker: Checker,
+    effects: Effects,
     commands: u64,
     spec: Spec,
     trace: bool,
@@ -166,10 +169,10 @@ impl Sim {
         let spec = random_spec(&mut rng);
         let state = State::new("local".into());
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let checker = Checker::default();
+        let (checker, effects) = (Checker::default(), Effects::default());
         let to_crash = rng.below(120);
         let fake = Fake::default();
-        Sim { rng, state, journal: None, fake, now, checker, commands: 0, spec, trace, crashes: 0, to_crash }
+        Sim { rng, state, journal: None, fake, now, checker, effects, commands: 0, spec, trace, crashes: 0, to_crash }
     }
 
     fn set_up(&mut self, cover: &mut Coverage) {
@@ -220,6 +223,7 @@ impl Sim {
         }
         cover.inputs += 1;
         let half = self.half_way(input);
+        let before = Effects::before(&self.state, input, self.now);
         let outcome = step(&mut self.state, input, self.now);
         if self.trace {
             eprintln!("{} {input:?}\n    -> {outcome:?}", self.now);
@@ -241,6 +245,7 @@ impl Sim {
             self.fake.take(&effect.effect);
         }
         self.checker.after(&self.state, &self.fake, input, &outcome, cover);
+        self.effects.after(&self.state, input, before, &outcome, (self.now, cover));
         outcome
     }
 
@@ -544,6 +549,7 @@ impl Sim {
     fn faults(&mut self) -> Vec<String> {
         let mut faults = std::mem::take(&mut self.checker.faults);
         faults.append(&mut self.fake.faults);
+        faults.append(&mut self.effects.faults);
         faults
     }
 }
@@ -644,9 +650,20 @@ fn report(cover: &Coverage, seeds: u64) {
     for (how, count) in &cover.ended {
         println!("ended {how}: {count}");
     }
-    for invariant in 1..=11 {
+    for ((action, strategy), count) in &cover.effective {
+        println!("effective {action} {strategy}: {count}");
+    }
+    for invariant in 1..=12 {
         let count = cover.could_fail.get(&invariant).copied().unwrap_or(0);
         assert!(count > 0, "invariant {invariant} was never checked where it could fail");
+    }
+    for action in
+        ["deploy", "promote", "promote_full", "approve", "resume", "abort", "rollback", "retry", "restart", "drill"]
+    {
+        for strategy in ["recreate", "rolling", "blue_green", "canary"] {
+            let count = cover.effective.get(&(action, strategy)).copied().unwrap_or(0);
+            assert!(count > 0 || never(action, strategy), "{action} of {strategy} was never effective");
+        }
     }
     for step in [
         "set_weight",
@@ -669,4 +686,10 @@ fn report(cover: &Coverage, seeds: u64) {
             assert!(count > 0, "{step} never met {input}");
         }
     }
+}
+
+/// What a strategy's plan has no place for.
+fn never(action: &str, strategy: &str) -> bool {
+    // Recreate must end what serves first, which promote full does not skip.
+    (action, strategy) == ("promote_full", "recreate")
 }
