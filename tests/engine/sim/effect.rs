@@ -57,9 +57,8 @@ fn newest_instance(state: &State) -> u64 {
 /// The share that the proxy acknowledged for a pool, if an instance of it is ready and in that route.
 fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
     let (Some(pool), Some(acked)) = (pool, &slot.routing.acked) else { return Ppm::ZERO };
-    let ready = |id: &String| {
-        pool.instances.get(id).is_some_and(|instance| instance.stage == InstanceStage::Ready && !instance.leaving)
-    };
+    // One that is to leave still serves while it is in the route.
+    let ready = |id: &String| pool.instances.get(id).is_some_and(|instance| instance.stage == InstanceStage::Ready);
     let routed = acked.route.iter().flat_map(|route| &route.pools).find(|of| of.pool == pool.id);
     let serves = routed.filter(|of| of.endpoints.iter().any(|endpoint| ready(&endpoint.instance)));
     serves.map_or(Ppm::ZERO, |of| of.weight)
@@ -87,7 +86,7 @@ impl Effects {
         outcome: &Outcome,
         (now, cover): (Timestamp, &mut Coverage),
     ) {
-        self.note_served(state);
+        self.note_served(state, outcome);
         if let (Input::Command { command, .. }, None) = (input, &outcome.refused)
             && !self.pending.iter().any(|of| of.command.id == command.id)
             && let Some(slot) = slot_of(state, &command.subject)
@@ -134,8 +133,12 @@ impl Effects {
         self.faults.append(&mut faults);
     }
 
-    fn note_served(&mut self, state: &State) {
+    fn note_served(&mut self, state: &State, outcome: &Outcome) {
         for slot in state.slots.values() {
+            // One may end, and the next begin, within a step.
+            let target = slot.target(&state.source);
+            let all = share(slot, slot.stable_pool()) == Ppm::ALL;
+            self.served.extend(outcome.ended.iter().map(|of| &of.run).filter(|of| all && of.target == target).cloned());
             let Some(run) = &slot.run else { continue };
             // A rollback's target is the stable pool from its start; it brings nothing in.
             let pool = if slot.candidate.is_some() && run.kind != Kind::Rollback {
