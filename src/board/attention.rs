@@ -3,8 +3,8 @@
 use super::needs::{About, Needs};
 use super::{Board, Freshness};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, HoldId, MetricVerdict, Phase, Rollout, Run, Scope,
-    Wait,
+    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, Hold, HoldId, HoldTarget, MetricVerdict, Phase,
+    Rollout, Run, Scope, SourceId, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub enum AttentionSubject {
     Rollout(Run),
     /// An approval.
     Approval(ApprovalId),
+    /// A hold that somebody undid from outside.
+    Hold(SourceId, HoldId),
     /// A watch that is not live.
     Source(Scope),
 }
@@ -31,6 +33,8 @@ pub enum AttentionSubject {
 pub enum Severity {
     /// Users are hurt now, or it is being taken back.
     Failing,
+    /// It goes on although it was held: somebody undid that from outside.
+    Undone,
     /// Somebody's yes is missing.
     Approval,
     /// It stands still until a person lets it go on.
@@ -47,6 +51,7 @@ impl Severity {
     pub const fn glyph(self) -> &'static str {
         match self {
             Severity::Failing => "✗",
+            Severity::Undone => "▶",
             Severity::Approval => "?",
             Severity::Paused => "⏸",
             Severity::Degraded => "!",
@@ -90,6 +95,7 @@ pub fn describe(board: &Board, about: &About) -> Option<Attention> {
     match about {
         About::Rollout(rollout) => of_rollout(board, rollout),
         About::Approval(id) => board.approval(id).map(of_approval),
+        About::Hold(source, id) => board.hold(source, id).and_then(|hold| of_hold(board, hold)),
         About::Source(scope) => of_link(scope, &Freshness::of(board.link_of(scope))),
     }
 }
@@ -235,17 +241,10 @@ fn human(rollout: &Rollout) -> Option<(&str, Option<&str>, Timestamp)> {
     })
 }
 
-fn held_by(rollout: &Rollout) -> Option<&HoldId> {
-    rollout.waits.iter().find_map(|wait| match wait {
-        Wait::Hold(id) => Some(id),
-        _ => None,
-    })
-}
-
 /// Since when a pause lasts that only a person ends. `None`: it waits for an approval, which has an
 /// entry of its own, or goes on by itself.
 fn paused_since(rollout: &Rollout, asked: impl FnOnce() -> bool) -> Option<Timestamp> {
-    if held_by(rollout).is_some() {
+    if rollout.held_by().is_some() {
         return Some(rollout.since);
     }
     match human(rollout) {
@@ -261,7 +260,7 @@ fn paused(board: &Board, rollout: &Rollout) -> String {
         (Some(step), total) if total > 0 => format!(" at step {} of {total}", (step as usize + 1).min(total)),
         _ => String::new(),
     };
-    if let Some(id) = held_by(rollout) {
+    if let Some(id) = rollout.held_by() {
         let hold = board.hold(&rollout.run.target.source, id);
         return format!("held{at} by {id}{}", hold.map_or(String::new(), |hold| format!(" of {}", hold.owner)));
     }
@@ -310,6 +309,29 @@ fn of_approval(approval: &Approval) -> Attention {
         deadline: approval.expires,
         since: approval.requested,
     }
+}
+
+/// What goes on, and how somebody undid its hold.
+fn of_hold(board: &Board, hold: &Hold) -> Option<Attention> {
+    let undone: Vec<&HoldTarget> = hold.undone().collect();
+    let first = undone.first()?;
+    let name = |target: &HoldTarget| {
+        let row = board.rollout(&target.run.target);
+        row.map_or_else(|| target.run.target.to_string(), |row| format!("{} in {}", row.service, row.environment))
+    };
+    let goes_on: Vec<String> = undone.iter().map(|target| name(target)).collect();
+    let still = hold.held().count();
+    let environment = board.rollout(&first.run.target).map(|row| row.environment.clone());
+    Some(Attention {
+        subject: AttentionSubject::Hold(hold.source.clone(), hold.id.clone()),
+        name: hold.id.to_string(),
+        environment,
+        severity: Severity::Undone,
+        word: "hold undone",
+        sentence: format!("{}: {}; {still} still held; hold again or let it be", goes_on.join(", "), first.note),
+        deadline: None,
+        since: hold.since,
+    })
 }
 
 fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {

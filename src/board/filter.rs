@@ -1,9 +1,47 @@
 //! What a person types after `/`: several words, all of which must match.
 
 use crate::model::{Deployment, Rollout};
-use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
-use nucleo_matcher::{Config, Matcher, Utf32Str};
 use std::borrow::Borrow;
+use std::ops::Range;
+
+/// How well a plain word fits a text, the best first. Letters that are merely in order fit nothing: among
+/// hundreds of similar names they would match most of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fit {
+    /// It is the text.
+    #[default]
+    Whole,
+    /// The text begins with it.
+    Start,
+    /// A word of the text begins with it: `gateway` in `payments-gateway`.
+    Word,
+    /// It is somewhere in the text.
+    Inside,
+    /// It is the initials of words of the text: `pgw` for `payments-gateway-worker`.
+    Initials,
+}
+
+impl Fit {
+    /// Of a word, in lower case, in a text.
+    fn of(text: &str, word: &str) -> Option<Fit> {
+        let text = text.to_lowercase();
+        if text == word {
+            return Some(Fit::Whole);
+        }
+        if let Some(inside) = text.find(word) {
+            let before = |at: usize| text.get(..at).and_then(|before| before.chars().next_back());
+            let begins = |at: usize| before(at).is_none_or(|c| !c.is_alphanumeric());
+            return Some(match inside {
+                0 => Fit::Start,
+                _ if text.match_indices(word).any(|(at, _)| begins(at)) => Fit::Word,
+                _ => Fit::Inside,
+            });
+        }
+        let words = text.split(|c: char| !c.is_alphanumeric());
+        let initials: String = words.filter_map(|word| word.chars().next()).collect();
+        (word.chars().count() > 1 && initials.contains(word)).then_some(Fit::Initials)
+    }
+}
 
 /// A part of a rollout that `key:value` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +79,7 @@ impl Field {
 pub struct Term {
     /// `!`: the rollout must not match.
     not: bool,
-    /// `key:`; without one the word is looked for fuzzily in service, environment, version and source.
+    /// `key:`; without one the word is looked for in service, environment, version and source.
     field: Option<Field>,
     /// Lower case.
     text: String,
@@ -93,68 +131,64 @@ impl Filter {
         self.terms.is_empty()
     }
 
-    /// Does one rollout match? For many use [`Filter::select`], which prepares the matcher once.
+    /// Does one rollout match?
     #[must_use]
     pub fn matches(&self, rollout: &Rollout) -> bool {
-        self.prepare().matches(rollout)
+        self.fit(rollout).is_some()
+    }
+
+    /// How well its plain words fit a rollout: as well as the one that fits worst. `None`: it does not match.
+    #[must_use]
+    pub fn fit(&self, rollout: &Rollout) -> Option<Fit> {
+        self.fit_of(|| plain(rollout), |field, text| field_has(rollout, field, text))
+    }
+
+    /// How well its plain words fit a finished rollout; `outcome:` (or `phase:`) looks at how it ended and
+    /// at what it was for.
+    #[must_use]
+    pub fn fit_ended(&self, of: &Deployment) -> Option<Fit> {
+        self.fit_of(|| plain_ended(of), |field, text| ended_has(of, field, text))
     }
 
     /// Those that match, in the given order.
     pub fn select<R: Borrow<Rollout>>(&self, rollouts: impl Iterator<Item = R>) -> Vec<R> {
-        let mut prepared = self.prepare();
-        rollouts.filter(|rollout| prepared.matches(rollout.borrow())).collect()
+        rollouts.filter(|rollout| self.matches(rollout.borrow())).collect()
     }
 
-    /// The finished rollouts that match, in the given order; `outcome:` (or `phase:`) looks at how each
-    /// ended and at what it was for.
+    /// The finished rollouts that match, in the given order.
     pub fn select_ended<'d>(&self, ended: impl Iterator<Item = &'d Deployment>) -> Vec<&'d Deployment> {
-        let mut prepared = self.prepare();
-        ended.filter(|of| prepared.hits(|| plain_ended(of), |field, text| ended_has(of, field, text))).collect()
+        ended.filter(|of| self.fit_ended(of).is_some()).collect()
     }
 
-    fn prepare(&self) -> Prepared<'_> {
-        let terms = self.terms.iter().map(|term| {
-            let atom = term
-                .field
-                .is_none()
-                .then(|| Atom::new(&term.text, CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy, false));
-            (term, atom)
-        });
-        let terms: Vec<_> = terms.collect();
-        let fuzzy = terms.iter().any(|(_, atom)| atom.is_some());
-        Prepared { terms, matcher: fuzzy.then(|| Matcher::new(Config::DEFAULT)), buffer: Vec::new() }
-    }
-}
-
-/// A filter with its scratch space; the matcher is big, so it is made only where a word needs it.
-struct Prepared<'f> {
-    terms: Vec<(&'f Term, Option<Atom>)>,
-    matcher: Option<Matcher>,
-    buffer: Vec<char>,
-}
-
-impl Prepared<'_> {
-    fn matches(&mut self, rollout: &Rollout) -> bool {
-        self.hits(|| plain(rollout), |field, text| field_has(rollout, field, text))
+    /// Where in a text one of its plain words stands, as a range of bytes, so that it can be shown.
+    #[must_use]
+    pub fn found(&self, text: &str) -> Option<Range<usize>> {
+        // ASCII alone keeps the places of bytes.
+        let lower = text.to_ascii_lowercase();
+        let mut words = self.terms.iter().filter(|term| term.field.is_none() && !term.not);
+        words.find_map(|term| lower.find(&term.text).map(|at| at..at + term.text.len()))
     }
 
     /// `texts`: what a plain word is looked for in; `has`: does a field hold that text?
-    fn hits<'t, I: Iterator<Item = &'t str>>(
-        &mut self,
+    fn fit_of<'t, I: Iterator<Item = &'t str>>(
+        &self,
         texts: impl Fn() -> I,
         has: impl Fn(Field, &str) -> bool,
-    ) -> bool {
-        let Prepared { terms, matcher, buffer } = self;
-        terms.iter().all(|(term, atom)| {
-            let hit = match (atom, matcher.as_mut()) {
-                (Some(atom), Some(matcher)) => texts().any(|text| {
-                    buffer.clear();
-                    atom.score(Utf32Str::new(text, buffer), matcher).is_some()
-                }),
-                _ => term.field.is_some_and(|field| has(field, &term.text)),
+    ) -> Option<Fit> {
+        let mut worst = Fit::default();
+        for term in &self.terms {
+            let fit = match term.field {
+                Some(field) => has(field, &term.text).then_some(Fit::Whole),
+                None => texts().filter_map(|text| Fit::of(text, &term.text)).min(),
             };
-            hit != term.not
-        })
+            match (fit, term.not) {
+                (Some(fit), false) => worst = worst.max(fit),
+                // Leaving out goes by what stands there, never by a guess.
+                (None | Some(Fit::Initials), true) => {}
+                _ => return None,
+            }
+        }
+        Some(worst)
     }
 }
 

@@ -1,6 +1,8 @@
-//! A list of rollouts, kept in order while rows change: a change costs what finding its place costs.
+//! A list of rollouts, kept in order while rows change: a change costs what finding its place costs. What
+//! fits the words of its filter best comes first.
 
 use super::attention::{failing, fails, latest_judgements};
+use super::filter::Fit;
 use super::ordered::Ordered;
 use super::sort::{Key, Order, compare};
 use super::{Board, Filter};
@@ -51,6 +53,7 @@ pub struct List {
 
 #[derive(Debug, Clone)]
 struct Row {
+    fit: Fit,
     key: Key,
     rollout: Arc<Rollout>,
 }
@@ -60,12 +63,13 @@ impl List {
     #[must_use]
     pub fn of(board: &Board, wanted: Wanted) -> List {
         let latest = latest_judgements(board);
-        let matching = wanted.filter.select(board.shared_rollouts().filter(|rollout| wanted.has(rollout)).cloned());
-        let mut rows: Vec<Row> = matching
-            .into_iter()
-            .map(|rollout| {
+        let mut rows: Vec<Row> = board
+            .shared_rollouts()
+            .filter_map(|rollout| {
+                let fit = wanted.fit(rollout)?;
                 let failing = || latest.get(&rollout.run).is_some_and(|evidence| fails(evidence));
-                Row { key: Key::of(board, wanted.order, &rollout, failing), rollout }
+                let key = Key::of(board, wanted.order, rollout, failing);
+                Some(Row { fit, key, rollout: Arc::clone(rollout) })
             })
             .collect();
         rows.sort_by(|a, b| wanted.compare(a, b));
@@ -98,18 +102,17 @@ impl List {
     /// Where a target is.
     #[must_use]
     pub fn position(&self, board: &Board, target: &Target) -> Option<usize> {
-        let rollout = board.shared_rollout(target)?;
-        self.wanted.keeps(rollout).then(|| self.find(board, rollout)).flatten()
+        self.find(board, board.shared_rollout(target)?)
     }
 
     /// A row of the board changed. What else its place depends on is as before, or told by
     /// [`List::refresh`].
     pub fn change(&mut self, board: &Board, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollout>>) -> Moved {
-        let from = old.filter(|old| self.wanted.keeps(old)).and_then(|old| self.find(board, old));
+        let from = old.and_then(|old| self.find(board, old));
         if let Some(from) = from {
             self.rows.remove(from);
         }
-        let to = new.filter(|new| self.wanted.keeps(new)).map(|new| self.insert(board, new));
+        let to = new.and_then(|new| self.row(board, new)).map(|new| self.insert(new));
         Moved { from, to }
     }
 
@@ -119,8 +122,7 @@ impl List {
         self.change(board, Some(rollout), Some(rollout))
     }
 
-    fn insert(&mut self, board: &Board, rollout: &Arc<Rollout>) -> usize {
-        let row = self.row(board, rollout);
+    fn insert(&mut self, row: Row) -> usize {
         let at = self.rows.place(|other| self.wanted.compare(other, &row).is_lt());
         self.rows.insert(at, row);
         at
@@ -128,7 +130,7 @@ impl List {
 
     /// Looks where it should be; where its key has changed since it was put in, everywhere.
     fn find(&self, board: &Board, rollout: &Arc<Rollout>) -> Option<usize> {
-        let wanted = self.row(board, rollout);
+        let wanted = self.row(board, rollout)?;
         let is = |row: &Row| row.rollout.run.target == rollout.run.target;
         let at = self.rows.place(|other| self.wanted.compare(other, &wanted).is_lt());
         if self.rows.get(at).is_some_and(is) {
@@ -137,22 +139,23 @@ impl List {
         self.rows.from(0).position(is)
     }
 
-    fn row(&self, board: &Board, rollout: &Arc<Rollout>) -> Row {
+    /// Its row, if the list is to have one.
+    fn row(&self, board: &Board, rollout: &Arc<Rollout>) -> Option<Row> {
+        let fit = self.wanted.fit(rollout)?;
         let key = Key::of(board, self.wanted.order, rollout, || failing(board, &rollout.run));
-        Row { key, rollout: Arc::clone(rollout) }
+        Some(Row { fit, key, rollout: Arc::clone(rollout) })
     }
 }
 
 impl Wanted {
-    fn has(&self, rollout: &Rollout) -> bool {
-        !self.in_flight_only || !matches!(rollout.phase, Phase::Healthy | Phase::Superseded)
-    }
-
-    fn keeps(&self, rollout: &Rollout) -> bool {
-        self.has(rollout) && (self.filter.is_empty() || self.filter.matches(rollout))
+    /// How well a rollout fits; `None`: the list does not have it.
+    fn fit(&self, rollout: &Rollout) -> Option<Fit> {
+        let settled = matches!(rollout.phase, Phase::Healthy | Phase::Superseded);
+        if self.in_flight_only && settled { None } else { self.filter.fit(rollout) }
     }
 
     fn compare(&self, a: &Row, b: &Row) -> std::cmp::Ordering {
-        compare(self.order, self.reverse, (&a.key, &a.rollout), (&b.key, &b.rollout))
+        let by_order = || compare(self.order, self.reverse, (&a.key, &a.rollout), (&b.key, &b.rollout));
+        a.fit.cmp(&b.fit).then_with(by_order)
     }
 }

@@ -15,7 +15,7 @@ pub mod way_back;
 
 pub use attention::{Attention, AttentionSubject, Severity, describe, rank};
 pub use ended::{EndedOrder, ended};
-pub use filter::{Filter, Term};
+pub use filter::{Filter, Fit, Term};
 pub use freshness::{Freshness, freshness};
 pub use list::{List, Moved, Wanted};
 pub use needs::{About, Needs};

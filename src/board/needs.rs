@@ -8,7 +8,9 @@ use super::list::Moved;
 use super::ordered::Ordered;
 use super::sort::{exposure, tier};
 use super::{Board, Freshness};
-use crate::model::{Approval, ApprovalId, ApprovalState, Ppm, Rollout, Run, Scope, Target, Tier};
+use crate::model::{
+    Approval, ApprovalId, ApprovalState, Hold, HoldId, Ppm, Rollout, Run, Scope, SourceId, Target, Tier,
+};
 use jiff::Timestamp;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
@@ -21,6 +23,8 @@ pub enum About {
     Rollout(Arc<Rollout>),
     /// An approval.
     Approval(ApprovalId),
+    /// A hold that somebody undid from outside, in whole or in part.
+    Hold(SourceId, HoldId),
     /// A watch that is not live.
     Source(Scope),
 }
@@ -32,6 +36,7 @@ impl About {
         match self {
             About::Rollout(rollout) => AttentionSubject::Rollout(rollout.run.clone()),
             About::Approval(id) => AttentionSubject::Approval(id.clone()),
+            About::Hold(source, id) => AttentionSubject::Hold(source.clone(), id.clone()),
             About::Source(scope) => AttentionSubject::Source(scope.clone()),
         }
     }
@@ -40,6 +45,7 @@ impl About {
         match (self, subject) {
             (About::Rollout(rollout), AttentionSubject::Rollout(run)) => rollout.run == *run,
             (About::Approval(id), AttentionSubject::Approval(wanted)) => id == wanted,
+            (About::Hold(source, id), AttentionSubject::Hold(at, wanted)) => source == at && id == wanted,
             (About::Source(scope), AttentionSubject::Source(wanted)) => scope == wanted,
             _ => false,
         }
@@ -53,11 +59,13 @@ impl About {
         let kind = |about: &About| match about {
             About::Rollout(_) => 0,
             About::Approval(_) => 1,
-            About::Source(_) => 2,
+            About::Hold(..) => 2,
+            About::Source(_) => 3,
         };
         match (self, other) {
             (About::Rollout(a), About::Rollout(b)) => a.run.cmp(&b.run),
             (About::Approval(a), About::Approval(b)) => a.cmp(b),
+            (About::Hold(source, id), About::Hold(at, other)) => (source, id).cmp(&(at, other)),
             (About::Source(a), About::Source(b)) => a.cmp(b),
             (a, b) => kind(a).cmp(&kind(b)),
         }
@@ -100,6 +108,19 @@ impl Need {
         }
     }
 
+    /// What goes on although it was held.
+    fn hold(board: &Board, hold: &Hold) -> Option<Need> {
+        let rows: Vec<&Rollout> = hold.undone().filter_map(|target| board.rollout(&target.run.target)).collect();
+        hold.undone().next()?;
+        Some(Need {
+            severity: Severity::Undone,
+            tier: Reverse(rows.iter().map(|row| tier(board, row)).max().unwrap_or_default()),
+            share: Reverse(rows.iter().map(|row| exposure(row)).max().unwrap_or(Ppm::ZERO)),
+            since: hold.since,
+            about: About::Hold(hold.source.clone(), hold.id.clone()),
+        })
+    }
+
     fn source(scope: &Scope, freshness: &Freshness) -> Option<Need> {
         let since = match freshness {
             Freshness::Fresh | Freshness::Connecting => return None,
@@ -134,6 +155,7 @@ impl Needs {
             }
         }
         needs.extend(pending(board).map(|a| Need::approval(board, a, board.rollout(&a.run.target))));
+        needs.extend(board.holds().filter_map(|hold| Need::hold(board, hold)));
         needs.extend(board.links().filter_map(|(scope, link)| Need::source(scope, &Freshness::of(Some(link)))));
         needs.sort_by(Need::cmp);
         all.needs = Ordered::from_sorted(needs);
@@ -181,6 +203,7 @@ impl Needs {
                 let approval = board.approval(id).filter(|approval| approval.state == ApprovalState::Pending)?;
                 Need::approval(board, approval, board.rollout(&approval.run.target))
             }
+            AttentionSubject::Hold(source, id) => Need::hold(board, board.hold(source, id)?)?,
             AttentionSubject::Source(scope) => Need::source(scope, &Freshness::of(board.link_of(scope)))?,
         };
         self.find(&wanted, |about| about.is(subject))

@@ -192,12 +192,23 @@ pub(super) async fn perform(
 
 /// May it be done, and what would it do?
 pub(super) async fn prepare(link: &Link, action: Action, subject: Subject) -> Result<Prepared, Failure> {
-    let prepared = match link.query(Query::Prepare { action, subject }).await? {
-        Reply::Prepared(prepared) => *prepared,
-        other => return Err(super::unexpected(&other)),
-    };
-    match &prepared.decision {
-        Decision::Allow { .. } => Ok(prepared),
+    let prepared = ask(link, action, subject).await?;
+    allowed(&prepared.decision)?;
+    Ok(prepared)
+}
+
+/// The same, whether or not it may.
+pub(super) async fn ask(link: &Link, action: Action, subject: Subject) -> Result<Prepared, Failure> {
+    match link.query(Query::Prepare { action, subject }).await? {
+        Reply::Prepared(prepared) => Ok(*prepared),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+/// A no becomes a failure.
+pub(super) fn allowed(decision: &Decision) -> Result<(), Failure> {
+    match decision {
+        Decision::Allow { .. } => Ok(()),
         Decision::Refuse(refusal) => Err(refusal.clone().into()),
         Decision::Needs(kinds) => {
             Err(Failure::new(Code::Refused, format!("refused: evidence is missing: {}", kinds.join(", "))))
@@ -288,7 +299,8 @@ pub(super) fn object(subject: &Subject) -> String {
         Subject::Run(run) => run.to_string(),
         Subject::Approval { id, run } => format!("{id} of {run}"),
         Subject::Scope { selector, .. } => selector.to_string(),
-        Subject::Hold { source, id } => format!("{source}/{id}"),
+        Subject::Hold { source: Some(source), id } => format!("{source}/{id}"),
+        Subject::Hold { source: None, id } => id.to_string(),
         Subject::Deployment { source, service, environment, version, from } => {
             let what = version.as_ref().map(|version| format!(" {version}"));
             let from = from.as_ref().map(|from| format!(" from {from}"));

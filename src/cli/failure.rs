@@ -19,6 +19,8 @@ pub enum Code {
     Unreachable = 4,
     /// The effect was not seen in time; it may still come.
     TimedOut = 5,
+    /// Only a part could be seen or done; the rest is named.
+    Partial = 6,
     /// The rollout was aborted.
     Aborted = 7,
     /// Users were taken back to the version before.

@@ -119,7 +119,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
-        Kind::Holds => &["HOLD", "SCOPE", "OWNER", "SINCE", "TARGETS", "REASON"],
+        Kind::Holds => &["HOLD", "SOURCE", "SCOPE", "OWNER", "SINCE", "HELD", "REASON"],
         Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
         Kind::Dora => &[
             "OF",
@@ -342,13 +342,15 @@ fn release(row: &Release) -> Result<Row, Failure> {
 }
 
 fn hold(row: &Hold) -> Result<Row, Failure> {
-    let held = row.targets.iter().filter(|target| target.held).count();
+    let (held, undone) = (row.held().count(), row.undone().count());
+    let undone = if undone == 0 { String::new() } else { format!(", {undone} undone") };
     let cells = vec![
         row.id.to_string().into(),
+        row.source.to_string().into(),
         row.selector.to_string().into(),
         row.owner.as_str().into(),
         at(row.since).into(),
-        format!("{held}/{}", row.targets.len()).into(),
+        format!("{held}/{}{undone}", row.targets.len()).into(),
         row.reason.as_deref().unwrap_or("-").into(),
     ];
     Ok(Row { name: row.id.to_string(), json: value(row)?, cells })

@@ -47,8 +47,8 @@ use std::path::PathBuf;
 /// settings, on the current context of the kubeconfig.
 ///
 /// Exit codes: 0 done (with --wait: what was waited for was seen), 1 failed or superseded, 2 wrong usage,
-/// 3 refused by policy or pin, 4 no server answers, 5 not seen in time, 7 the rollout was aborted, 8 it was
-/// rolled back, 9 it waits for a person.
+/// 3 refused by policy or pin, 4 no server answers, 5 not seen in time, 6 only a part could be seen or
+/// done, 7 the rollout was aborted, 8 it was rolled back, 9 it waits for a person.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -103,7 +103,7 @@ pub enum Command {
     Deploy(deploy::DeployArgs),
     /// Rehearse the way back: roll back and return, both measured.
     Drill(drill::DrillArgs),
-    /// Store, list and delete releases; or end a hold: `release H-3`.
+    /// Store, list and delete releases; or end a hold: `release H-7K3PQ2`.
     Release(release::ReleaseArgs),
     /// A verb on a rollout or an approval.
     #[command(flatten)]

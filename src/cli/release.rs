@@ -5,7 +5,7 @@ use super::get::{self, GetArgs, Kind};
 use super::links::{Links, Need};
 use super::output::say;
 use super::target::Rows;
-use super::{Context, Failure, confirm, target, unexpected};
+use super::{Context, Failure, confirm, hold, target, unexpected};
 use crate::client::{Client, Link, NewRelease, fresh_id};
 use crate::model::{Action, Query, Reply, Subject};
 use clap::{Args, Subcommand};
@@ -22,8 +22,8 @@ pub struct ReleaseArgs {
     /// What to do with stored releases.
     #[command(subcommand)]
     pub command: Option<ReleaseCommand>,
-    /// The hold to end, such as H-3, or source/H-3 where several sources have it: only what it held
-    /// goes on.
+    /// The hold to end, such as H-7K3PQ2, wherever it is in force; source/H-7K3PQ2 ends it there alone. Only
+    /// what it held goes on.
     #[arg(value_name = "HOLD-ID", required = true)]
     pub hold: Option<String>,
     /// How it is confirmed and followed.
@@ -100,8 +100,8 @@ pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) ->
         }
         (None, Some(id)) => {
             context.may_change()?;
-            let subject = target::hold(&links.rows(Need::Named(id)).await?, id)?;
-            act::perform(context, links.of(subject.source())?, Action::Release, subject, None, &args.act).await
+            let named = target::hold(&links.rows(Need::Named(id)).await?, id)?;
+            hold::release(context, links, &named, &args.act).await
         }
         (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
     }

@@ -6,7 +6,9 @@ use super::output::{Cell, Format, Table, Tone, print};
 use super::target::{Rows, name};
 use super::{Code, Context, Failure, unexpected, watch};
 use crate::client::{ClientEvent, Link};
-use crate::model::{ApprovalState, Body, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line};
+use crate::model::{
+    ApprovalState, Body, Hold, HoldId, HoldTarget, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line,
+};
 use futures::StreamExt as _;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -60,10 +62,15 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         text.push('\n');
     }
     text += &context.output.columns(&environments(&rows));
-    for hold in rows.holds() {
-        let why = hold.reason.as_deref().unwrap_or("no reason given");
-        text +=
-            &context.output.paint(Tone::Warn, &sanitize_line(&format!("hold {} by {}: {why}", hold.id, hold.owner)));
+    for (id, of) in holds(&rows) {
+        let Some(first) = of.first() else { continue };
+        let (held, undone): (usize, usize) =
+            of.iter().fold((0, 0), |(held, undone), hold| (held + hold.held().count(), undone + hold.undone().count()));
+        let sources: Vec<_> = of.iter().map(|hold| hold.source.as_str()).collect();
+        let why = first.reason.as_deref().unwrap_or("no reason given");
+        let undone = if undone == 0 { String::new() } else { format!(", {undone} undone from outside") };
+        let words = format!("hold {id} by {} at {}, {held} held{undone}: {why}", first.owner, sources.join(", "));
+        text += &context.output.paint(Tone::Warn, &sanitize_line(&words));
         text.push('\n');
     }
     text += &part(
@@ -78,6 +85,15 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
     });
     text += &part(context, "In flight", told.collect());
     print(&text)
+}
+
+/// Holds by their id, over all sources that have it.
+fn holds(rows: &Rows) -> BTreeMap<&HoldId, Vec<&Hold>> {
+    let mut by_id: BTreeMap<&HoldId, Vec<&Hold>> = BTreeMap::new();
+    for hold in rows.holds() {
+        by_id.entry(&hold.id).or_default().push(hold);
+    }
+    by_id
 }
 
 fn part(context: &Context, head: &str, rows: Vec<Vec<Cell>>) -> String {
@@ -157,5 +173,9 @@ fn needs(rows: &Rows) -> Vec<(String, Tone, String)> {
         .filter(|row| row.phase == Phase::Paused && row.awaits_human())
         .filter(|row| !rows.approvals().any(|a| a.run == row.run && a.state == ApprovalState::Pending))
         .map(|row| (name(row), Tone::Warn, format!("paused since {}: {}", get::at(row.since), row.message)));
-    ill.chain(approvals).chain(paused).collect()
+    let undone = rows.holds().flat_map(|hold| {
+        let words = |target: &HoldTarget| format!("hold {} undone: {}", hold.id, target.note);
+        hold.undone().map(move |target| (target.run.target.to_string(), Tone::Bad, words(target)))
+    });
+    undone.chain(ill).chain(approvals).chain(paused).collect()
 }

@@ -2,8 +2,8 @@
 
 use super::Failure;
 use crate::model::{
-    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, Rollout, Selector, Service, ServiceName,
-    SourceId, Subject,
+    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName,
+    SourceId,
 };
 use std::collections::BTreeSet;
 
@@ -141,25 +141,29 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
     }
 }
 
-/// The hold that `H-3` means, or `source/H-3` where several sources have one of that id.
-pub fn hold(rows: &Rows, id: &str) -> Result<Subject, Failure> {
+/// What a person means by a hold: its id, and its source where they named one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldNamed {
+    /// Its id.
+    pub id: HoldId,
+    /// At these sources.
+    pub sources: Vec<SourceId>,
+}
+
+/// The hold that `H-3` means, wherever it is in force; `source/H-3`: there alone.
+pub fn hold(rows: &Rows, id: &str) -> Result<HoldNamed, Failure> {
     let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
-    let alike = |hold: &Hold| rows.holds().filter(|other| other.id == hold.id).count() > 1;
-    let name = |hold: &Hold| if alike(hold) { full(hold) } else { hold.id.to_string() };
     let found: Vec<_> = rows.holds().filter(|hold| hold.id.as_str() == id || full(hold) == id).collect();
-    match found.as_slice() {
-        [one] => Ok(Subject::Hold { source: one.source.clone(), id: one.id.clone() }),
-        [] => {
-            let ids: Vec<_> = rows.holds().map(|hold| format!("{} ({})", name(hold), hold.selector)).collect();
-            Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
-                "nothing is held".to_owned()
-            } else {
-                format!("in force: {}", list(ids))
-            }))
-        }
-        several => Err(Failure::usage(format!("{id:?} means several holds"))
-            .todo(format!("say which: {}", list(several.iter().map(|hold| full(hold)))))),
+    if let Some(first) = found.first() {
+        let sources = found.iter().map(|hold| hold.source.clone()).collect();
+        return Ok(HoldNamed { id: first.id.clone(), sources });
     }
+    let ids: BTreeSet<_> = rows.holds().map(|hold| format!("{} ({})", hold.id, hold.selector)).collect();
+    Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
+        "nothing is held".to_owned()
+    } else {
+        format!("in force: {}", list(ids))
+    }))
 }
 
 /// The service that `checkout` or `source/checkout` means, and its source: the one that runs it in

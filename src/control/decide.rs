@@ -83,7 +83,9 @@ pub(super) fn allowed(
             None if reduces && !freshness.is_fresh() => Ok(()),
             None => Err(not_found(format!("there is no approval {id}"))),
         },
-        Subject::Hold { source, id } if seen.hold(source, id).is_none() => Err(not_found(no_hold(seen, source, id))),
+        Subject::Hold { source, id } if seen.holds(source.as_ref(), id).next().is_none() => {
+            Err(not_found(no_hold(seen, source.as_ref(), id)))
+        }
         Subject::Deployment { .. } => deployment_possible(seen, subject),
         Subject::Release { source, service, version } if action == Action::RemoveRelease => {
             let stored = seen.board.release(source, service, version).map(|_| ());
@@ -97,11 +99,14 @@ fn not_found(why: String) -> Refusal {
     Refusal::new(RefusalKind::NotFound, why)
 }
 
-fn no_hold(seen: Seen<'_>, source: &SourceId, id: &HoldId) -> String {
-    let of_source = seen.board.holds().filter(|hold| hold.source == *source);
-    let ids: Vec<_> = of_source.map(|hold| hold.id.as_str()).collect();
+fn no_hold(seen: Seen<'_>, source: Option<&SourceId>, id: &HoldId) -> String {
+    let of_source = seen.board.holds().filter(|hold| source.is_none_or(|source| *source == hold.source));
+    let mut ids: Vec<_> = of_source.map(|hold| hold.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
     let known = if ids.is_empty() { "none is in force".to_owned() } else { format!("in force: {}", ids.join(", ")) };
-    format!("there is no hold {id} at {source}; {known}")
+    let place = source.map_or(String::new(), |source| format!(" at {source}"));
+    format!("there is no hold {id}{place}; {known}")
 }
 
 /// Is it the run that is meant, and does it take the action as it stands? Where the row may be

@@ -6,8 +6,8 @@ use super::seen::Seen;
 use super::way_back;
 use crate::board::Board;
 use crate::model::{
-    Action, Actor, Approval, Forecast, Grade, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
-    Subject, Verdict, Version,
+    Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
+    Subject, Verdict, Version, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -43,6 +43,7 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
             Action::Retry => retry(rollout),
             Action::Restart => restart(rollout),
             Action::Drill => way_back::drill(rollout),
+            Action::LetThrough => let_through(seen, rollout),
             _ => Forecast::default(),
         },
         (Subject::Scope { .. }, _) => hold(seen, subject),
@@ -284,18 +285,17 @@ fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
 
 fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
     let Subject::Hold { source, id } = subject else { return Forecast::default() };
-    let Some(hold) = seen.hold(source, id) else { return Forecast::default() };
-    let meant = hold.targets.iter().filter(|target| target.held);
-    let mut lines = vec![format!(
-        "{} held {}{}",
-        hold.owner,
-        hold.selector,
-        hold.reason.as_deref().map_or(String::new(), |why| format!(": {why}"))
-    )];
+    let holds: Vec<&Hold> = seen.holds(source.as_ref(), id).collect();
+    let Some(first) = holds.first() else { return Forecast::default() };
+    let why = first.reason.as_deref().map_or(String::new(), |why| format!(": {why}"));
+    let mut lines = vec![format!("{} held {}{why}", first.owner, first.selector)];
+    if holds.len() > 1 {
+        let sources: Vec<_> = holds.iter().map(|hold| hold.source.as_str()).collect();
+        lines.push(format!("it ends at {}", sources.join(", ")));
+    }
     let mut warnings = Vec::new();
-    for target in meant {
-        match seen.rollout(&target.run.target).filter(|rollout| rollout.run == target.run && rollout.phase.in_flight())
-        {
+    for target in holds.iter().flat_map(|hold| hold.held()) {
+        match seen.rollout(&target.run.target).filter(|rollout| rollout.run == target.run && rollout.in_flight()) {
             Some(rollout) => lines.push(format!(
                 "{} in {} goes on at {}",
                 rollout.service,
@@ -305,16 +305,36 @@ fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
             None => warnings.push(format!("{} has ended meanwhile", target.run)),
         }
     }
-    let others: Vec<_> = seen
-        .board
-        .holds()
-        .filter(|other| other.source == *source && other.id != *id)
-        .map(|other| other.id.as_str())
-        .collect();
+    let here = |other: &&Hold| source.as_ref().is_none_or(|source| other.source == *source) && other.id != *id;
+    let mut others: Vec<_> = seen.board.holds().filter(here).map(|other| other.id.as_str()).collect();
+    others.sort_unstable();
+    others.dedup();
     if !others.is_empty() {
         warnings.push(format!("still in force: {}", others.join(", ")));
     }
     Forecast { lines, warnings, takes: Some(SWITCH), ..Forecast::default() }
+}
+
+/// One goes on, the rest of its hold stays.
+fn let_through(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
+    let mut lines = vec![format!(
+        "{} in {} goes on at {}, {}",
+        rollout.service,
+        rollout.environment,
+        plan::share(rollout),
+        plan::position(rollout, rollout.step).unwrap_or_else(|| "where it stopped".to_owned())
+    )];
+    let by = rollout.waits.iter().filter_map(|wait| match wait {
+        Wait::Hold(id) => Some(id),
+        _ => None,
+    });
+    for id in by {
+        let others = seen.holds(None, id).flat_map(Hold::held).filter(|target| target.run != rollout.run).count();
+        let of = seen.holds(None, id).next().map_or(String::new(), |hold| format!(" of {}", hold.owner));
+        lines.push(format!("{id}{of} stays in force: {others} others stay held"));
+    }
+    lines.push(abort_line(rollout));
+    Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), ..Forecast::default() }
 }
 
 fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {

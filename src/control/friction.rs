@@ -2,7 +2,7 @@
 
 use super::plan;
 use super::seen::Seen;
-use crate::model::{Action, Direction, Friction, Ppm, Rollout, Subject, Tier, Version};
+use crate::model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
 
 /// How many users an action could reach: share of traffic that changes × tier × number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,9 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
     let now = rollout.map_or(Ppm::ZERO, plan::share);
     let gap = |to: Ppm| Ppm(to.0.abs_diff(now.0));
     let share = match (action, rollout) {
-        (Action::Promote | Action::Approve | Action::Resume, Some(rollout)) => gap(plan::after_step(rollout).weight),
+        (Action::Promote | Action::Approve | Action::Resume | Action::LetThrough, Some(rollout)) => {
+            gap(plan::after_step(rollout).weight)
+        }
         (Action::PromoteFull, _) => gap(Ppm::ALL),
         (Action::Abort | Action::Reject, _) => gap(Ppm::ZERO),
         (Action::Retry | Action::Deploy, Some(rollout)) => plan::from_step(rollout, 0).weight,
@@ -100,9 +102,7 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
     };
     let targets = match subject {
         Subject::Scope { selector, .. } => seen.board.rollouts().filter(|rollout| selector.holds(rollout)).count(),
-        Subject::Hold { source, id } => {
-            seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|t| t.held).count())
-        }
+        Subject::Hold { source, id } => seen.holds(source.as_ref(), id).flat_map(Hold::held).count(),
         _ => 1,
     };
     Blast { share, tier, targets: u32::try_from(targets).unwrap_or(u32::MAX) }
@@ -114,6 +114,10 @@ pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> 
         // Never more, whatever the tier: whoever stops something must not be stopped.
         Direction::Reduces | Direction::Neutral if matches!(action, Action::Pause | Action::AddRelease) => {
             Friction::None
+        }
+        // It undoes what somebody decided in an incident: never by a key alone, and never without a reason.
+        Direction::Raises if action == Action::LetThrough => {
+            Friction::ChallengeAndReason(challenge(seen, action, subject))
         }
         Direction::Raises if large(action, blast(seen, action, subject)) => {
             Friction::Challenge(challenge(seen, action, subject))
@@ -136,22 +140,32 @@ fn large(action: Action, blast: Blast) -> bool {
     }
 }
 
-/// What a person types: it names the target and what changes, so that it is another one each time.
+/// Columns of a name in a challenge. With two other words it has 40, and stands whole on a screen of 60.
+const NAME: usize = 18;
+/// Columns of each of the other words in a challenge.
+const WORD: usize = 10;
+
+/// What a person types: it names the target and what changes, so that it is another one each time. Long names
+/// are there by their end, which tells them apart; the dialog above it has them in full.
 fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
     let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
     match (subject, seen.rollout_of(subject)) {
         (Subject::Hold { source, id }, _) => {
-            let held = seen.hold(source, id).map_or(0, |hold| hold.targets.iter().filter(|target| target.held).count());
-            format!("release {id} of {held}")
+            let held = seen.holds(source.as_ref(), id).flat_map(Hold::held).count();
+            format!("release {} of {held}", end(id.as_str(), NAME))
         }
-        (Subject::Deployment { service, environment, version, from, .. }, _) => match (version, from) {
-            (Some(version), _) => format!("{service} {environment} {version}"),
-            (None, Some(from)) => format!("{service} {from}→{environment}"),
-            (None, None) => format!("{service} {environment}"),
-        },
+        (Subject::Deployment { service, environment, version, from, .. }, _) => {
+            let (service, environment) = (end(service.as_str(), NAME), end(environment.as_str(), WORD));
+            match (version, from) {
+                (Some(version), _) => format!("{service} {environment} {}", start(version.as_str(), WORD)),
+                (None, Some(from)) => format!("{service} {}→{environment}", end(from.as_str(), WORD)),
+                (None, None) => format!("{service} {environment}"),
+            }
+        }
         (_, Some(rollout)) => {
-            let (service, share) = (&rollout.service, plan::share(rollout));
+            let (service, share) = (end(rollout.service.as_str(), NAME), plan::share(rollout));
             let version = plan::version(rollout.candidate().or_else(|| rollout.stable()));
+            let version = start(version, WORD);
             match action {
                 Action::PromoteFull => format!("{service} {}", arrow(share, Ppm::ALL)),
                 Action::Promote | Action::Approve => {
@@ -165,15 +179,52 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
                 }
                 Action::Rollback => {
                     let back = before(seen, rollout).map_or_else(|| "-".to_owned(), |version| version.0);
-                    format!("{service} {version}→{back}")
+                    format!("{service} {version}→{}", start(&back, WORD))
                 }
+                Action::LetThrough => format!("{service} past {}", rollout.held_by().map_or("-", HoldId::as_str)),
                 _ => format!("{service} {} {version}", action.name()),
             }
         }
-        (Subject::Approval { id, .. }, None) => format!("{} {id}", action.name()),
-        (Subject::Run(run), None) => format!("{} {}", action.name(), run.target.name),
-        (Subject::Scope { selector, .. }, None) => format!("{} {selector}", action.name()),
-        (Subject::Release { service, version, .. }, None) => format!("{service} {version}"),
-        (Subject::Config { path, .. }, None) => format!("{} {path}", action.name()),
+        (Subject::Approval { id, .. }, None) => format!("{} {}", action.name(), end(id.as_str(), NAME)),
+        (Subject::Run(run), None) => format!("{} {}", action.name(), end(&run.target.name, NAME)),
+        (Subject::Scope { selector, .. }, None) => format!("{} {}", action.name(), end(&selector.to_string(), NAME)),
+        (Subject::Release { service, version, .. }, None) => {
+            format!("{} {}", end(service.as_str(), NAME), start(version.as_str(), WORD))
+        }
+        (Subject::Config { path, .. }, None) => format!("{} {}", action.name(), end(path, NAME)),
+    }
+}
+
+/// The end of a name that is too long, from a word's beginning where one is near.
+fn end(name: &str, most: usize) -> &str {
+    let cut = name.char_indices().rev().nth(most.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let tail = name.get(cut..).unwrap_or(name);
+    if cut == 0 {
+        return name;
+    }
+    let word = tail.find(['-', '_', '.', '/', ':']).map_or(0, |at| at + 1);
+    // Half of it has to stay: a word of two letters tells nothing apart.
+    tail.get(word..).filter(|rest| rest.chars().count() * 2 >= most).unwrap_or(tail)
+}
+
+/// The beginning of a version that is too long: digests and commits are told apart by it.
+fn start(version: &str, most: usize) -> &str {
+    let version = version.strip_prefix("sha256:").unwrap_or(version);
+    version.char_indices().nth(most).map_or(version, |(at, _)| version.get(..at).unwrap_or(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_names_its_target_in_few_columns() {
+        assert_eq!(end("checkout", NAME), "checkout");
+        assert_eq!(end("payments-gateway-eu-west-1", NAME), "gateway-eu-west-1");
+        assert_eq!(end("shop/payments-gateway-worker", NAME), "gateway-worker");
+        assert_eq!(end("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-b", NAME), "aaaaaaaaaaaaaaaa-b");
+        assert_eq!(end("\u{e9}".repeat(40).as_str(), NAME).chars().count(), NAME);
+        assert_eq!(start("1.10.0", WORD), "1.10.0");
+        assert_eq!(start("sha256:0123456789abcdef", WORD), "0123456789");
     }
 }

@@ -8,8 +8,11 @@ use crate::model::{Action, ApprovalState, Phase, Ppm, Rollout, Step, Wait};
 pub fn why_not(rollout: &Rollout, action: Action) -> String {
     let name = format!("{} in {}", rollout.service, rollout.environment);
     let serving = plan::version(rollout.stable().or_else(|| rollout.candidate()));
-    if let (Some(hold), Action::Promote | Action::PromoteFull | Action::Resume) = (held_by(rollout), action) {
-        return format!("{name} is held by {hold}: release that hold first");
+    if let (Some(hold), Action::Promote | Action::PromoteFull | Action::Resume) = (rollout.held_by(), action) {
+        return format!("{name} is held by {hold}: release that hold first, or let this one through");
+    }
+    if action == Action::LetThrough {
+        return format!("{name} is not held");
     }
     match rollout.phase {
         Phase::Healthy => match action {
@@ -83,13 +86,6 @@ fn going_back(rollout: &Rollout) -> String {
 
 fn not_offered(name: &str, rollout: &Rollout, action: Action) -> String {
     format!("its backend does not offer {} for {name} while it is {}", action.name(), rollout.phase.word())
-}
-
-fn held_by(rollout: &Rollout) -> Option<&crate::model::HoldId> {
-    rollout.waits.iter().find_map(|wait| match wait {
-        Wait::Hold(id) => Some(id),
-        _ => None,
-    })
 }
 
 fn asks_approval(rollout: &Rollout) -> bool {

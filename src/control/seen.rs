@@ -41,8 +41,9 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub fn hold(self, source: &SourceId, id: &HoldId) -> Option<&'a Hold> {
-        self.board.hold(source, id)
+    /// The holds of that id: at one source, or at each that has it.
+    pub fn holds(self, source: Option<&SourceId>, id: &HoldId) -> impl Iterator<Item = &'a Hold> {
+        self.board.holds().filter(move |hold| hold.id == *id && source.is_none_or(|source| *source == hold.source))
     }
 
     pub fn environment(self, rollout: &Rollout) -> Option<&'a Environment> {
@@ -55,9 +56,10 @@ impl<'a> Seen<'a> {
         match subject {
             Subject::Deployment { source, environment, .. } => of(source, environment).unwrap_or_default(),
             Subject::Hold { source, id } => {
-                let held = self.hold(source, id).into_iter().flat_map(|hold| &hold.targets);
+                let held = self.holds(source.as_ref(), id).flat_map(|hold| &hold.targets);
                 let rollouts = held.filter_map(|target| self.rollout(&target.run.target));
-                rollouts.filter_map(|rollout| of(source, &rollout.environment)).max().unwrap_or_default()
+                let tiers = rollouts.filter_map(|rollout| of(&rollout.run.target.source, &rollout.environment));
+                tiers.max().unwrap_or_default()
             }
             _ => self
                 .rollout_of(subject)
@@ -72,8 +74,12 @@ impl<'a> Seen<'a> {
             (None, Subject::Run(run) | Subject::Approval { run, .. }) => {
                 Freshness::of(Some(&self.board.link(&run.target.source)))
             }
-            (None, Subject::Hold { source, id }) if self.hold(source, id).is_some() => {
-                Freshness::of(Some(&self.board.link(source)))
+            // One source that is stale does not keep a hold in force at the others.
+            (None, Subject::Hold { source, id }) => {
+                let of = |hold: &Hold| Freshness::of(Some(&self.board.link(&hold.source)));
+                let known: Vec<Freshness> = self.holds(source.as_ref(), id).map(of).collect();
+                let fresh = known.is_empty() || known.iter().any(Freshness::is_fresh);
+                if fresh { Freshness::Fresh } else { known.into_iter().next().unwrap_or(Freshness::Fresh) }
             }
             (None, _) => Freshness::Fresh,
         }
@@ -91,6 +97,7 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         | Action::Rollback
         | Action::Retry
         | Action::Restart
+        | Action::LetThrough
         | Action::Drill => (matches!(subject, Subject::Run(_)), "a rollout"),
         Action::Approve | Action::Reject => (matches!(subject, Subject::Approval { .. }), "an approval"),
         Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
@@ -114,7 +121,7 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
     let mut texts = match subject {
         Subject::Run(run) | Subject::Approval { run, .. } => of_run(run),
         Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
-        Subject::Hold { source, id } => vec![source.as_str(), id.as_str()],
+        Subject::Hold { source, id } => source.iter().map(SourceId::as_str).chain([id.as_str()]).collect(),
         Subject::Deployment { source, service, environment, version, from } => {
             let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];
             texts.extend(version.as_ref().map(crate::model::Version::as_str));

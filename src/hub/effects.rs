@@ -1,9 +1,10 @@
 //! What the loop sets going: reads, executions, each in a task that it joins.
 
+use super::holds::{HeldThere, is_gone};
 use super::state::{Doing, Done, State, now};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, InspectError, NotDone, Orchestrator};
-use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage};
+use crate::integration::orchestrator::{Accepted, Holding, InspectError, NotDone, Orchestrator};
+use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -85,25 +86,35 @@ impl State {
 
     /// The backends have answered.
     pub fn was_executed(&mut self, id: &CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)>) {
-        let (mut notes, mut missed, mut told, mut created) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let Some(subject) = self.commands.get(id).map(|following| following.receipt.command.subject.clone()) else {
+            return;
+        };
+        let several = matches!(subject, Subject::Scope { .. } | Subject::Hold { .. });
+        let sources = if several { self.by_source(&subject, &results) } else { Vec::new() };
+        let (mut notes, mut missed, mut held, mut created) = (Vec::new(), Vec::new(), Vec::new(), None);
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
+        let elsewhere = results.iter().any(|(_, result)| result.is_ok());
         for (source, result) in results {
             match result {
                 Ok(answer) => {
                     accepted = true;
-                    notes.push((source, answer.note));
-                    told.extend(answer.targets);
-                    created = created.or(answer.created);
+                    missed.extend(answer.unseen.into_iter().map(|why| format!("{source}: {why}")));
+                    let Accepted { note, targets: told, holding, created: run, .. } = answer;
+                    created = created.or(run);
+                    held.push(HeldThere { source: source.clone(), holding, told });
+                    notes.push((source, note));
                 }
+                Err(_) if elsewhere && matches!(subject, Subject::Hold { .. }) && is_gone(&result) => {}
                 Err(NotDone::Refused(refusal)) => {
                     missed.push(format!("{source}: {refusal}"));
                     refused = Some(refusal);
                 }
                 Err(NotDone::NotSent { why }) => {
-                    missed.push(format!("{source}: it was not sent: {why}; nothing changed"));
+                    missed.push(format!("{source}: not reached: {why}; nothing changed there"));
                 }
                 Err(NotDone::Unknown { why }) => {
                     unknown = Some(format!("{source}: {why}"));
+                    held.push(HeldThere { source: source.clone(), holding: Holding::Unsaid, told: Vec::new() });
                     notes.push((source, None));
                 }
             }
@@ -111,7 +122,8 @@ impl State {
         let Some(following) = self.commands.get_mut(id) else { return };
         following.doing = Doing::Following;
         following.notes = notes;
-        following.told = told;
+        following.held = held;
+        following.receipt.sources = sources;
         following.receipt.created = created;
         following.watched = now();
         following.missed.clone_from(&missed);

@@ -3,10 +3,7 @@
 use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
-use crate::model::{
-    Action, ApprovalId, ApprovalState, CommandId, Hold, HoldTarget, Phase, Ppm, Proof, Rollout, Stage, Subject, Target,
-    TargetResult, Verdict, Wait,
-};
+use crate::model::{Action, ApprovalId, ApprovalState, CommandId, Proof, Rollout, Stage, Subject, Target, Verdict};
 use jiff::SignedDuration;
 
 /// A hold of at most so many targets is looked at with each change of one of them.
@@ -18,7 +15,9 @@ const fn patience(action: Action) -> SignedDuration {
         Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
         // Stable may have to grow first, and the candidate's instances finish their requests.
         Action::Abort | Action::Reject => SignedDuration::from_mins(5),
-        Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => SignedDuration::from_mins(2),
+        Action::LetThrough | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
+            SignedDuration::from_mins(2)
+        }
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
@@ -33,6 +32,7 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         Action::Promote
             | Action::PromoteFull
             | Action::Resume
+            | Action::LetThrough
             | Action::Approve
             | Action::Retry
             | Action::Restart
@@ -49,7 +49,12 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         // A backend may take a retry while the abort is still on its way.
         Action::Retry => forward || matches!(old, Action::Pause | Action::Deploy | Action::Abort | Action::Reject),
         Action::Release => old == Action::Hold,
-        Action::Restart | Action::Drill | Action::Apply | Action::AddRelease | Action::RemoveRelease => false,
+        Action::LetThrough
+        | Action::Restart
+        | Action::Drill
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease => false,
     }
 }
 
@@ -185,11 +190,7 @@ impl State {
         let subject = &following.receipt.command.subject;
         let (stage, targets) = match subject {
             Subject::Scope { .. } => self.hold_stage(following),
-            Subject::Hold { source, id } => {
-                let gone = self.board.hold(source, id).is_none();
-                let stage = if gone { effective(format!("hold {id} is no longer in force")) } else { Stage::Accepted };
-                (stage, Vec::new())
-            }
+            Subject::Hold { id, .. } => (self.release_stage(following, id), Vec::new()),
             _ => (self.progress(following), Vec::new()),
         };
         let Some(following) = self.commands.get_mut(id) else { return };
@@ -276,74 +277,6 @@ impl State {
         }
     }
 
-    /// A hold is effective when every target that it names stands still.
-    fn hold_stage(&self, following: &Following) -> (Stage, Vec<TargetResult>) {
-        let Subject::Scope { selector, .. } = &following.receipt.command.subject else {
-            return (Stage::Accepted, Vec::new());
-        };
-        let (mut holds, mut idle): (Vec<&Hold>, Vec<String>) = (Vec::new(), Vec::new());
-        for (source, note) in &following.notes {
-            // It says that there was nothing to hold.
-            if note.as_ref().is_some_and(|note| !note.split_whitespace().any(|word| word.starts_with("H-"))) {
-                idle.extend(note.clone());
-                continue;
-            }
-            let named =
-                |hold: &&Hold| note.as_ref().is_some_and(|note| note.split_whitespace().any(|w| w == hold.id.as_str()));
-            let alike = |hold: &&Hold| hold.selector == *selector && hold.owner == following.receipt.actor.name;
-            let of_source = || self.board.holds().filter(|hold| hold.source == *source);
-            let Some(hold) =
-                of_source().find(named).or_else(|| of_source().filter(alike).max_by_key(|hold| hold.since))
-            else {
-                return (Stage::Accepted, Vec::new());
-            };
-            holds.push(hold);
-        }
-        let targets = holds.iter().flat_map(|hold| hold.targets.iter().map(|target| self.held(hold, target)));
-        // Marks come one by one: what the backend told of is awaited, too.
-        let is_shown = |hold: &Hold, told: &HoldTarget| hold.targets.iter().any(|of| of.run.target == told.run.target);
-        let awaited = holds.iter().flat_map(|hold| {
-            let told = following.told.iter().filter(|told| told.run.target.source == hold.source);
-            told.filter(|told| !is_shown(hold, told)).map(|told| self.held(hold, told))
-        });
-        let targets: Vec<TargetResult> = targets.chain(awaited).collect();
-        let ids: Vec<_> = holds.iter().map(|hold| hold.id.as_str()).collect();
-        let ids = ids.join(", ");
-        let failed = targets.iter().filter(|target| matches!(target.stage, Stage::Failed { .. })).count();
-        let stage = if holds.is_empty() && !idle.is_empty() && following.missed.is_empty() {
-            effective(idle.join("; "))
-        } else if holds.is_empty() {
-            Stage::Accepted
-        } else if targets.iter().any(|target| !target.stage.is_final()) {
-            Stage::Observed
-        } else if failed > 0 || !following.missed.is_empty() {
-            let mut why = format!("hold {ids}: {failed} of {} rollouts could not be held", targets.len());
-            following.missed.iter().for_each(|missed| why = format!("{why}; {missed}"));
-            Stage::Failed { why }
-        } else {
-            effective(format!("hold {ids}: {} rollouts stand still", targets.len()))
-        };
-        (stage, targets)
-    }
-
-    fn held(&self, hold: &Hold, target: &HoldTarget) -> TargetResult {
-        let run = target.run.clone();
-        if !target.held {
-            return TargetResult { run, stage: Stage::Failed { why: target.note.clone() } };
-        }
-        let stage = match self.board.rollout(&run.target).filter(|rollout| rollout.run == run) {
-            Some(rollout) if rollout.waits.contains(&Wait::Hold(hold.id.clone())) || rollout.phase == Phase::Paused => {
-                let share =
-                    rollout.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired));
-                effective(format!("stands still at {share}"))
-            }
-            Some(rollout) if !rollout.phase.in_flight() => effective(format!("had ended: {}", rollout.phase.word())),
-            Some(_) => Stage::Observed,
-            None => effective("is gone".to_owned()),
-        };
-        TargetResult { run, stage }
-    }
-
     /// The effect was not seen in time.
     fn expire(&mut self, id: &CommandId) {
         let Some(following) = self.commands.get(id).filter(|following| following.doing == Doing::Following) else {
@@ -365,6 +298,6 @@ impl State {
     }
 }
 
-fn effective(text: String) -> Stage {
+pub(super) fn effective(text: String) -> Stage {
     Stage::Effective { proof: Proof { text } }
 }

@@ -9,6 +9,7 @@ mod effects;
 mod feed;
 mod follow;
 mod handle;
+mod holds;
 mod outside;
 mod query;
 mod state;

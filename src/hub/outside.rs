@@ -1,8 +1,10 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
+use super::holds::HeldThere;
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
 use crate::board::Board;
+use crate::integration::orchestrator::Holding;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
     Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
@@ -149,8 +151,11 @@ impl State {
         }
         let Known { receipt, before, sources, .. } = known;
         let stage = receipt.stage().clone();
+        let there =
+            |source: &SourceId| HeldThere { source: source.clone(), holding: Holding::Unsaid, told: Vec::new() };
+        let held = sources.iter().map(there).collect();
         let notes = sources.into_iter().map(|source| (source, None)).collect();
-        let mut following = Following { before, notes, ..Following::new(receipt, Doing::Following) };
+        let mut following = Following { before, notes, held, ..Following::new(receipt, Doing::Following) };
         if stage.is_final() {
             following.is_done();
         }

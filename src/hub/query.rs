@@ -7,7 +7,7 @@ use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Against, Ledger, export, verify_against};
 use crate::model::{
     Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind,
-    Reply, Rollout, Subject,
+    Reply, Rollout, Selector, Subject,
 };
 use tokio::sync::oneshot;
 
@@ -71,8 +71,10 @@ impl State {
                 if let Some(forecast) = self.own_forecast(action, self.row(&subject)) {
                     prepared.forecast.take_over(forecast);
                 }
-                if matches!(subject, Subject::Scope { .. }) {
-                    prepared.forecast.lines.extend(self.later(action, &subject));
+                if let Subject::Scope { selector, .. } = &subject {
+                    let (lines, warnings) = self.held_how(action, &subject, selector);
+                    prepared.forecast.lines.extend(lines);
+                    prepared.forecast.warnings.extend(warnings);
                 }
                 if let Some(refusal) = untaken {
                     prepared.decision = Decision::Refuse(refusal);
@@ -82,11 +84,26 @@ impl State {
         }
     }
 
-    /// What a hold does to rollouts that begin while it is in force, by the backends that take it.
-    fn later(&self, action: Action, subject: &Subject) -> Vec<String> {
+    /// What a hold does beyond stopping: to rollouts that begin while it is in force, by the backends that
+    /// take it; and what can't be held there, or is frozen with it.
+    fn held_how(&self, action: Action, subject: &Subject, selector: &Selector) -> (Vec<String>, Vec<String>) {
         let backends = self.recipients(action, subject);
         let said = backends.iter().map(|backend| backend.capabilities());
-        said.map(|said| format!("{}: {}", said.source, said.later)).collect()
+        let lines = said.map(|said| format!("{}: {}", said.source, said.later)).collect();
+        let (_, unable) = self.holders(selector);
+        let mut warnings: Vec<String> = Vec::new();
+        for (source, why) in unable {
+            let moves = self.board.rollouts().filter(|row| row.run.target.source == source && selector.holds(row));
+            let names: Vec<String> = moves.map(|row| format!("{} in {}", row.service, row.environment)).collect();
+            let goes_on = if names.is_empty() { String::new() } else { format!("; {} goes on", names.join(", ")) };
+            warnings.push(format!("{why}{goes_on}"));
+        }
+        for row in self.board.rollouts().filter(|row| selector.holds(row)) {
+            let bar = row.bar(Action::Hold).filter(|_| !warnings.iter().any(|known| known.contains("read-only")));
+            warnings.extend(bar.map(|why| format!("{} in {}: {why}: it goes on", row.service, row.environment)));
+            warnings.extend(self.own_forecast(action, Some(row)).into_iter().flat_map(|own| own.warnings));
+        }
+        (lines, warnings)
     }
 
     pub fn was_prepared(&self, asked: Preparing, live: Result<Box<Rollout>, Refusal>) {

@@ -2,13 +2,14 @@
 
 use super::feed::Feed;
 use super::handle::{Answer, HubSettings};
+use super::holds::HeldThere;
 use crate::board::Board;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError, Record};
 use crate::model::{
-    Action, Actor, Body, CommandId, Detail, Entity, HoldTarget, LinkState, Receipt, Refusal, RefusalKind, Reply,
-    Rollout, Scope, Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
+    Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +47,8 @@ pub(super) struct Following {
     pub waiters: Vec<Answer>,
     /// What each backend said to it.
     pub notes: Vec<(SourceId, Option<String>)>,
-    /// What each backend said of each target of a scope.
-    pub told: Vec<HoldTarget>,
+    /// What each backend put into force of a hold.
+    pub held: Vec<HeldThere>,
     /// Backends that did not take it, and why, where others did.
     pub missed: Vec<String>,
     /// A later command took its place before it was sent.
@@ -67,7 +68,7 @@ impl Following {
             authorized: None,
             waiters: Vec::new(),
             notes: Vec::new(),
-            told: Vec::new(),
+            held: Vec::new(),
             missed: Vec::new(),
             superseded: None,
             watched: now(),
@@ -78,7 +79,7 @@ impl Following {
     /// What only its being followed needed goes.
     pub fn is_done(&mut self) {
         self.doing = Doing::Done;
-        (self.before, self.authorized, self.told) = (None, None, Vec::new());
+        (self.before, self.authorized, self.held) = (None, None, Vec::new());
     }
 
     pub fn action(&self) -> Action {
@@ -185,14 +186,18 @@ impl State {
 
     /// The backends that a command goes to.
     pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Orchestrator>> {
+        // Only a hold and its release mean several backends at once.
+        match subject {
+            Subject::Scope { selector, .. } => return self.holders(selector).0,
+            Subject::Hold { source, id } => return self.releasers(source.as_ref(), id),
+            _ => {}
+        }
         let source = subject.source();
         let knows = |o: &&Arc<dyn Orchestrator>| {
             let capabilities = o.capabilities();
             capabilities.actions.contains(action) && source.is_none_or(|source| *source == capabilities.source)
         };
-        let all = self.orchestrators.iter().filter(knows).cloned();
-        // Only a hold means every backend at once.
-        if matches!(subject, Subject::Scope { .. }) { all.collect() } else { all.take(1).collect() }
+        self.orchestrators.iter().find(knows).cloned().into_iter().collect()
     }
 
     /// Why no backend here would take it, where none would.
@@ -201,6 +206,11 @@ impl State {
             return None;
         }
         let (name, none) = (action.name(), RefusalKind::NotApplicable);
+        if let Subject::Scope { selector, .. } = subject {
+            let why: Vec<String> = self.holders(selector).1.into_iter().map(|(_, why)| why).collect();
+            let why = if why.is_empty() { "there is no source here that it means".to_owned() } else { why.join("; ") };
+            return Some(Refusal::new(none, why));
+        }
         Some(match subject.source() {
             Some(source) => match self.orchestrator(source) {
                 Some(backend) => {

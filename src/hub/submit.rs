@@ -35,6 +35,7 @@ impl State {
             forecast: None,
             grade: None,
             targets: Vec::new(),
+            sources: Vec::new(),
             created: None,
             outcome: None,
         };

@@ -40,9 +40,13 @@ fn wanted(following: &Following) -> Wanted {
         Action::Rollback if following.receipt.created.is_none() => Wanted::Away,
         Action::Rollback | Action::Drill => Wanted::Back,
         Action::Abort | Action::Reject => Wanted::Away,
-        Action::Pause | Action::Hold | Action::Release | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
-            Wanted::Other
-        }
+        Action::Pause
+        | Action::Hold
+        | Action::Release
+        | Action::LetThrough
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease => Wanted::Other,
     }
 }
 

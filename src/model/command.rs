@@ -4,6 +4,7 @@ use super::{
     Action, ApprovalId, CommandId, EnvironmentName, HoldId, Phase, Pin, Rollout, Run, ServiceName, SourceId, Version,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// A role, such as a group of the operating system.
 pub type Role = String;
@@ -48,10 +49,16 @@ impl Selector {
             && self.service.as_ref().is_none_or(|service| *service == rollout.service)
     }
 
-    /// Does it mean this rollout, and is there something to hold?
+    /// Does it mean this rollout, and can that still move by itself? What goes back to stable is left alone.
     #[must_use]
     pub fn holds(&self, rollout: &Rollout) -> bool {
-        self.matches(rollout) && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
+        self.matches(rollout) && rollout.in_flight() && rollout.phase != Phase::RollingBack
+    }
+
+    /// Does it mean anything at this source?
+    #[must_use]
+    pub fn reaches(&self, source: &SourceId) -> bool {
+        self.source.as_ref().is_none_or(|of| of == source)
     }
 }
 
@@ -85,11 +92,15 @@ pub enum Subject {
         selector: Selector,
         /// Those that matched when the person confirmed; informative, a hold takes all that match.
         frozen: Vec<Run>,
+        /// What the hold is to be called, the same at every backend that it reaches; without it the
+        /// command's own id makes one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<HoldId>,
     },
-    /// One hold: release. Each backend counts its own, so that an id alone could mean two.
+    /// One hold: release.
     Hold {
-        /// Where it is in force.
-        source: SourceId,
+        /// Where; `None`: everywhere that it is in force.
+        source: Option<SourceId>,
         /// Which.
         id: HoldId,
     },
@@ -131,11 +142,28 @@ impl Subject {
         match self {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target.source),
             Subject::Scope { selector, .. } => selector.source.as_ref(),
-            Subject::Hold { source, .. } | Subject::Deployment { source, .. } | Subject::Release { source, .. } => {
-                Some(source)
-            }
+            Subject::Hold { source, .. } => source.as_ref(),
+            Subject::Deployment { source, .. } | Subject::Release { source, .. } => Some(source),
             Subject::Config { .. } => None,
         }
+    }
+}
+
+impl HoldId {
+    /// Six characters that no other hold has, made of what is unique about its command.
+    #[must_use]
+    pub fn of(seed: &str) -> HoldId {
+        const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+        let hash = Sha256::digest(seed.as_bytes());
+        let letter = |byte: &u8| LETTERS.get(usize::from(byte % 32)).map_or('0', |letter| char::from(*letter));
+        HoldId(format!("H-{}", hash.iter().take(6).map(letter).collect::<String>()))
+    }
+
+    /// Can it be typed and told from a word? An id comes from whoever asks.
+    #[must_use]
+    pub fn is_well_formed(&self) -> bool {
+        let letters = self.0.strip_prefix("H-").unwrap_or_default();
+        (1..=16).contains(&letters.len()) && letters.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 }
 

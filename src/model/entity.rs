@@ -171,6 +171,9 @@ pub struct HoldTarget {
     pub held: bool,
     /// In words.
     pub note: String,
+    /// It was held, and somebody let it go on from outside, not by a release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
 }
 
 /// "Stop the line."
@@ -190,6 +193,18 @@ pub struct Hold {
     pub since: Timestamp,
     /// What it did to each target.
     pub targets: Vec<HoldTarget>,
+}
+
+impl Hold {
+    /// What stands still by it.
+    pub fn held(&self) -> impl Iterator<Item = &HoldTarget> {
+        self.targets.iter().filter(|target| target.held)
+    }
+
+    /// What goes on although it was held, since somebody ended that from outside.
+    pub fn undone(&self) -> impl Iterator<Item = &HoldTarget> {
+        self.targets.iter().filter(|target| target.undone)
+    }
 }
 
 /// How a rollout ended.

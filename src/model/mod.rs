@@ -34,7 +34,7 @@ pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
-pub use receipt::{Grade, Proof, Receipt, Stage, StageRecord, TargetResult};
+pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{
     Arm, ArmRole, Barred, ManagedBy, Phase, Ppm, Replicas, Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
     WayBack,

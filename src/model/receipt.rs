@@ -1,6 +1,6 @@
 //! Receipts: accepted is not done. A receipt follows its command until the effect is seen.
 
-use super::{Action, Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run, Subject};
+use super::{Action, Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run, SourceId, Subject};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,15 @@ pub struct TargetResult {
     pub stage: Stage,
 }
 
+/// What became of a command at one of several sources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SourceResult {
+    /// Which.
+    pub source: SourceId,
+    /// How far; refused where it can't be done at all, and failed where it was not reached.
+    pub stage: Stage,
+}
+
 /// The life of one command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -150,6 +159,9 @@ pub struct Receipt {
     pub grade: Option<Grade>,
     /// For a scope: each target.
     pub targets: Vec<TargetResult>,
+    /// For a hold and its release: each source in scope, those too that it could not be asked of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceResult>,
     /// The run that the command created (a deploy, a restart, …), once its backend named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Run>,

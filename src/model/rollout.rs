@@ -334,6 +334,10 @@ pub struct Rollout {
     /// How a rollback would go, where the backend plans it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way_back: Option<Arc<WayBack>>,
+    /// Can it still change what users get by itself? A rollout past its progress deadline can, whatever
+    /// its phase is called. `None`: the backend does not say, and the phase tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<bool>,
 }
 
 /// Actions that are not ours to do.
@@ -381,6 +385,21 @@ impl Rollout {
     #[must_use]
     pub fn bar(&self, action: Action) -> Option<&str> {
         self.barred.iter().find(|barred| barred.actions.contains(action)).map(|barred| barred.why.as_str())
+    }
+
+    /// Can it still change what users get by itself?
+    #[must_use]
+    pub fn in_flight(&self) -> bool {
+        self.in_flight.unwrap_or(self.phase.in_flight())
+    }
+
+    /// The hold that keeps it still, if one does.
+    #[must_use]
+    pub fn held_by(&self) -> Option<&HoldId> {
+        self.waits.iter().find_map(|wait| match wait {
+            Wait::Hold(id) => Some(id),
+            _ => None,
+        })
     }
 
     /// Does it wait for a person?

@@ -4,7 +4,7 @@ mod dora;
 pub mod kit;
 
 use flightdeck::board::{
-    AttentionSubject, Board, Filter, Freshness, Order, Severity, compare_versions, freshness, rank, sort,
+    AttentionSubject, Board, Filter, Fit, Freshness, Order, Severity, compare_versions, freshness, rank, sort,
 };
 use flightdeck::model::*;
 use kit::*;
@@ -115,7 +115,8 @@ fn every_word_of_a_filter_must_match() {
     let cases: &[(&str, &[&str])] = &[
         ("", &["checkout", "payments", "search"]),
         ("pay", &["payments"]),
-        ("chkt", &["checkout"]),
+        // Letters that are merely in order are no match, initials are.
+        ("chkt", &[]),
         ("CHECK", &["checkout"]),
         ("env:prod", &["checkout"]),
         ("env:prod pay", &[]),
@@ -141,6 +142,21 @@ fn every_word_of_a_filter_must_match() {
             assert_eq!(filter.matches(rollout), expected.contains(&rollout.service.as_str()), "{text:?}");
         }
     }
+    let long = rollout("payments-gateway-worker", "production");
+    for (text, fit) in [
+        ("payments-gateway-worker", Some(Fit::Whole)),
+        ("pay", Some(Fit::Start)),
+        ("gate", Some(Fit::Word)),
+        ("way", Some(Fit::Inside)),
+        ("pgw", Some(Fit::Initials)),
+        ("gw pay", Some(Fit::Initials)),
+        ("pytw", None),
+        ("p !pgw", Some(Fit::Start)),
+        ("p !gateway", None),
+    ] {
+        assert_eq!(Filter::parse(text).fit(&long), fit, "{text:?}");
+    }
+    assert_eq!(Filter::parse("env:prod GATE").found("payments-gateway"), Some(9..13));
     assert_eq!(Filter::parse("colour:red env:prod").unknown_keys, ["colour"]);
     assert!(Filter::parse(" ").is_empty() && !Filter::parse("x").is_empty());
 }

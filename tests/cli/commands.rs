@@ -161,12 +161,23 @@ fn holds_are_released_by_their_id_alone() {
     let server = Server::start();
     server.with_canary();
     server.ok(&["hold", "production", "--reason", "fire", "--yes", "--wait"]);
-    assert_eq!(server.ok(&["get", "holds", "-o", "name"]), "H-1\n");
-    assert!(server.ok(&["status"]).contains("hold H-1 by "));
+    let id = server.ok(&["get", "holds", "-o", "name"]).trim().to_owned();
+    assert!(server.ok(&["status"]).contains(&format!("hold {id} by ")));
+    // The same once more is the same hold.
+    server.ok(&["hold", "production", "--yes", "--wait"]);
+    assert_eq!(server.ok(&["get", "holds", "-o", "name"]).trim(), id);
     let done = server.run_cli(&["release", "H-7", "--yes"]);
     assert_eq!(done.code, 2, "{done:?}");
-    assert!(done.err.contains("in force: H-1 (environment=production)"), "{}", done.err);
-    server.ok(&["release", "H-1", "--yes", "--wait"]);
+    assert!(done.err.contains(&format!("in force: {id} (environment=production)")), "{}", done.err);
+    // One is let through by its name, and only with a reason.
+    let without = server.run_cli(&["let-through", "shop", "--yes"]);
+    assert!(without.code == 2 && without.err.contains("--reason"), "{without:?}");
+    server.ok(&["let-through", "shop", "--reason", "the fix", "--yes", "--wait"]);
+    server.until("it goes on", |rollout| rollout.held_by().is_none() && rollout.in_flight());
+    assert_eq!(server.ok(&["get", "holds", "-o", "name"]).trim(), id, "its hold stays");
+    let again = server.run_cli(&["let-through", "shop", "--reason", "the fix", "--yes"]);
+    assert!(again.code == 3 && again.err.contains("is not held"), "{again:?}");
+    server.ok(&["release", &id, "--yes", "--wait"]);
     assert_eq!(server.ok(&["get", "holds", "-o", "name"]), "");
 }
 

@@ -301,7 +301,7 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
     for name in ["web", "store"] {
         anna.row(name, "in flight", |row| row.phase == Phase::Progressing).await;
     }
-    let scope = Subject::Scope { selector: Selector::default(), frozen: vec![] };
+    let scope = Subject::Scope { selector: Selector::default(), frozen: vec![], hold: None };
     let receipt = anna.submit(Action::Hold, scope.clone(), "hold").await.unwrap();
     let receipt = anna.end_of(&receipt).await;
     println!("{:#?}", receipt.targets);
@@ -328,7 +328,7 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
     // Abort works under it and takes only its own target along.
     bert.does(Action::Abort, "shop").await;
     assert_eq!(pods(&namespace).iter().find(|(version, _)| version == "1.1"), None);
-    let release = Subject::Hold { source: "test".into(), id: seen.id.clone() };
+    let release = Subject::Hold { source: Some("test".into()), id: seen.id.clone() };
     let receipt = bert.submit(Action::Release, release, "release").await.unwrap();
     let receipt = bert.end_of(&receipt).await;
     assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{}", story(&receipt));

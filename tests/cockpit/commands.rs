@@ -194,7 +194,7 @@ fn holding_the_line_names_its_scope_and_how_many_it_pauses() {
     assert_eq!(item.change.as_deref(), Some("pauses 2 rollouts, 1 of 3 stand already"));
     desk.key("y");
     let submitted = desk.submitted();
-    let Subject::Scope { selector, frozen } = &submitted[0].1.subject else { panic!("{submitted:?}") };
+    let Subject::Scope { selector, frozen, .. } = &submitted[0].1.subject else { panic!("{submitted:?}") };
     assert_eq!((selector, frozen.len(), submitted[0].1.action), (&Selector::default(), 3, Action::Hold));
     // With the filter on an environment: that one.
     desk.key("/");

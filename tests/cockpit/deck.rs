@@ -298,3 +298,53 @@ fn the_first_row_is_selected_though_updates_never_pause() {
     desk.upsert(Entity::Note(note));
     assert_eq!(desk.selected(), Some("checkout"));
 }
+
+#[test]
+fn a_hold_that_was_undone_from_outside_stands_in_the_header_and_in_needs_you() {
+    use flightdeck::cockpit::app::header::header;
+    let mut desk = Desk::new();
+    let mut hold = hold("H-3");
+    desk.upsert(Entity::Hold(hold.clone()));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (1, 0));
+    let note = "it goes on: somebody resumed it from outside".to_owned();
+    hold.targets = vec![HoldTarget { run: run("checkout"), held: false, note, undone: true }];
+    desk.upsert(Entity::Hold(hold));
+    assert_eq!((header(&desk.state).holds[0].held, header(&desk.state).holds[0].undone), (0, 1));
+    let needs = flightdeck::board::rank(&desk.state.board, desk.state.now);
+    let entry = needs.iter().find(|entry| entry.word == "hold undone").expect("an entry");
+    assert_eq!(entry.name, "H-3");
+    assert!(entry.sentence.contains("somebody resumed it from outside; 0 still held"), "{}", entry.sentence);
+}
+
+#[test]
+fn a_filter_selects_what_fits_best_and_keys_act_there() {
+    let mut desk = Desk::empty();
+    for (name, phase) in [
+        ("api-gateway", Phase::Paused),
+        ("gateway", Phase::Progressing),
+        ("payments-gateway", Phase::Progressing),
+        ("search", Phase::Progressing),
+    ] {
+        desk.upsert(rollout(name, phase));
+    }
+    desk.look();
+    desk.select("search");
+    // Another panel has the focus, on a row that the filter leaves out.
+    desk.key("tab");
+    assert_eq!(desk.state.deck.panel, DeckPanel::Needs);
+    desk.key("/");
+    desk.type_text("gateway");
+    desk.key("enter");
+    assert_eq!(desk.shown(), ["gateway", "payments-gateway", "api-gateway"], "what it is, then by risk");
+    assert_eq!((desk.selected(), desk.state.deck.panel), (Some("gateway"), DeckPanel::Rollouts));
+    desk.keys("a y");
+    assert_eq!(desk.submitted()[0].1.subject, Subject::Run(run("gateway")));
+    // Letters in order are no match: nothing is selected, and no key acts.
+    desk.keys("/ ctrl-u");
+    desk.type_text("gtw");
+    desk.key("enter");
+    assert_eq!((desk.shown(), desk.selected()), (vec![], None));
+    desk.keys("a p z enter");
+    assert_eq!(desk.did(), []);
+    assert!(desk.state.dialog().is_none());
+}

@@ -177,8 +177,11 @@ fn in_step(state: &State) {
     let deck = &state.deck;
     let settled = |row: &&Rollout| matches!(row.phase, Phase::Healthy | Phase::Superseded);
     let wanted = state.board.rollouts().filter(|row| !deck.in_flight_only || !settled(row));
-    let mut sorted = Filter::parse(&deck.filter).select(wanted);
+    let filter = Filter::parse(&deck.filter);
+    let mut sorted = filter.select(wanted);
     sort(&state.board, &mut sorted, deck.order, deck.reverse);
+    // What fits the words of the filter best comes first.
+    sorted.sort_by_key(|row| filter.fit(row));
     let sorted: Vec<_> = sorted.into_iter().map(|row| &row.run.target).collect();
     let list = rows::deck_list(state);
     assert_eq!(list.from(0).collect::<Vec<_>>(), sorted, "{:?}", deck.order);

@@ -57,9 +57,13 @@ impl Desk {
         desk
     }
 
+    /// As the shell does it: a confirmation that opened is drawn at once.
     pub fn send(&mut self, event: Event) {
         self.events.push((self.now, event.clone()));
         self.effects.extend(update(&mut self.state, event, self.now));
+        if self.state.dialog().is_some_and(|dialog| dialog.shown.is_none()) {
+            self.send(Event::Drawn);
+        }
     }
 
     pub fn connect(&mut self, id: usize, name: &str) {
@@ -108,8 +112,24 @@ impl Desk {
         self.body(0, "local", "", Body::Remove(key));
     }
 
+    /// A key of somebody who looks before pressing it.
     pub fn key(&mut self, key: &str) {
+        self.press(key, 300);
+    }
+
+    /// A key so many milliseconds after what came before, and nothing for a while behind it.
+    pub fn press(&mut self, key: &str, millis: i64) {
+        self.wait(millis);
         self.send(Event::Key(Key::from(key)));
+        if let Some(due) = self.state.typing.due() {
+            self.now = self.now.max(due);
+            self.send(Event::Wake);
+        }
+    }
+
+    /// Keys that one read of the terminal finds together.
+    pub fn burst(&mut self, keys: &str) {
+        self.send(Event::Burst(keys.split_whitespace().map(Key::from).collect()));
     }
 
     /// Keys with blanks between them.
@@ -120,7 +140,7 @@ impl Desk {
     /// Text, character by character.
     pub fn type_text(&mut self, text: &str) {
         for c in text.chars() {
-            self.key(if c == ' ' { "space".to_owned() } else { c.to_string() }.as_str());
+            self.press(if c == ' ' { "space".to_owned() } else { c.to_string() }.as_str(), 40);
         }
     }
 
@@ -299,6 +319,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }
 }
 
@@ -334,7 +355,7 @@ pub fn hold(id: &str) -> Hold {
         owner: "bob".to_owned(),
         reason: Some("incident 12".to_owned()),
         since: start(),
-        targets: vec![HoldTarget { run: run("checkout"), held: true, note: String::new() }],
+        targets: vec![HoldTarget { run: run("checkout"), held: true, note: String::new(), undone: false }],
     }
 }
 
@@ -348,6 +369,7 @@ pub fn receipt(command: &Command, stages: &[Stage]) -> Receipt {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     }

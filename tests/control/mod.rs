@@ -123,7 +123,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
         let vote = |action| command("c", action, subject.clone(), Some(asked.facts.pin(action)));
         assert_eq!(ask_as(&board, &vote(Action::Approve), &voter).unwrap_err(), RefusalKind::Stale);
         assert!(ask_as(&board, &vote(Action::Reject), &voter).is_ok());
-        let hold = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+        let hold = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
         assert!(ask(&board, &command("c", Action::Hold, hold, None)).is_ok());
     }
     // What the row does not offer any more may still be right on a stale row: the backend knows better.
@@ -282,7 +282,7 @@ fn friction_follows_the_direction_then_the_blast_radius() {
     };
     assert_eq!(friction(&board, Action::Deploy, &deploy("production")), challenge("checkout production 1.11.0"));
     assert_eq!(friction(&board, Action::Deploy, &deploy("staging")), Friction::Yes);
-    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     assert_eq!(friction(&board, Action::Hold, &scope), Friction::Yes);
 }
 
@@ -299,6 +299,16 @@ fn a_challenge_names_the_target_and_changes_with_the_facts() {
     }
     // Leaving the analysis moves no traffic: its steps are named instead.
     assert_eq!(seen, ["checkout 25→50", "checkout step 4→5/5", "checkout 50→100"]);
+    // Long names are there by their end, so that it stands whole on a narrow screen.
+    one.service = "shop-eu-west-1/payments-gateway-worker".into();
+    one.arms[1].version = "sha256:0123456789abcdef0123456789abcdef".into();
+    let board = board([row(one.clone())]);
+    for (action, expected) in
+        [(Action::PromoteFull, "gateway-worker 50→100"), (Action::Restart, "gateway-worker restart 0123456789")]
+    {
+        let Friction::Challenge(text) = friction(&board, action, &run(&one)) else { panic!("no challenge") };
+        assert!(text == expected && text.chars().count() <= 40, "{text}");
+    }
     let challenge = Friction::Challenge("checkout 25→50".into());
     for (typed, good) in [
         ("checkout 25→50", true),
@@ -584,21 +594,21 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
         reason: Some("errors".into()),
         since: at(1),
         targets: vec![
-            HoldTarget { run: a.run.clone(), held: true, note: String::new() },
-            HoldTarget { run: b.run.clone(), held: true, note: String::new() },
+            HoldTarget { run: a.run.clone(), held: true, note: String::new(), undone: false },
+            HoldTarget { run: b.run.clone(), held: true, note: String::new(), undone: false },
         ],
     };
     let board = board([row(a), row(b), Entity::Hold(hold)]);
-    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     let forecast = prepared(&board, Action::Hold, &scope).forecast;
     assert_eq!(forecast.lines[0], "1 rollout stands still: a in production");
-    let release = prepared(&board, Action::Release, &Subject::Hold { source: "local".into(), id: "H-3".into() });
+    let release = prepared(&board, Action::Release, &Subject::Hold { source: Some("local".into()), id: "H-3".into() });
     assert_eq!(release.decision, Decision::Allow { friction: Friction::Challenge("release H-3 of 2".into()) });
     assert_eq!(release.forecast.lines, ["bob held everything: errors", "a in production goes on at 25 %"]);
     assert_eq!(release.forecast.warnings, ["local/production/b#r-2 has ended meanwhile"]);
     let missing =
-        prepared(&board, Action::Release, &Subject::Hold { source: "local".into(), id: "H-9".into() }).decision;
-    let other = prepared(&board, Action::Release, &Subject::Hold { source: "prod-eu".into(), id: "H-3".into() });
+        prepared(&board, Action::Release, &Subject::Hold { source: Some("local".into()), id: "H-9".into() }).decision;
+    let other = prepared(&board, Action::Release, &Subject::Hold { source: Some("prod-eu".into()), id: "H-3".into() });
     let Decision::Refuse(elsewhere) = other.decision else { panic!("the H-3 of another source was taken for it") };
     assert_eq!(elsewhere.why, "there is no hold H-3 at prod-eu; none is in force");
     let Decision::Refuse(refusal) = missing else { panic!("{missing:?}") };
@@ -652,8 +662,8 @@ fn an_action_needs_the_subject_that_goes_with_it() {
     let subjects = [
         run(&one),
         Subject::Approval { id: "A-1".into(), run: one.run.clone() },
-        Subject::Scope { selector: Selector::default(), frozen: Vec::new() },
-        Subject::Hold { source: "local".into(), id: "H-1".into() },
+        Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None },
+        Subject::Hold { source: Some("local".into()), id: "H-1".into() },
         Subject::Deployment {
             source: "local".into(),
             service: "a".into(),

@@ -348,6 +348,45 @@ fn a_hold_stops_all_and_its_release_frees_only_what_it_held() {
 }
 
 #[test]
+fn one_is_let_through_with_a_reason_while_the_rest_stays_held() {
+    let mut story = at_ten();
+    let id = story.hold("eve");
+    story.deploy("staging", "1.2").unwrap();
+    let by = |story: &Story, environment: &str| story.row_of(environment).held_by().cloned();
+    assert_eq!((by(&story, "staging"), by(&story, "production")), (Some(id.clone()), Some(id.clone())));
+    assert!(story.row().offers.contains(Action::LetThrough));
+    let run = story.row().run;
+    let refused = story.command_as("ann", Action::LetThrough, Subject::Run(run.clone()), None).unwrap_err();
+    assert!(refused.why.contains("needs a reason"), "{refused}");
+    story.reason = Some("the fix".to_owned());
+    story.act(Action::LetThrough).unwrap();
+    assert_eq!((by(&story, "staging"), by(&story, "production")), (Some(id.clone()), None));
+    let hold = story.rows().into_iter().find_map(|row| if let Entity::Hold(hold) = row { Some(hold) } else { None });
+    let hold = hold.unwrap();
+    let notes: Vec<_> = hold.targets.iter().map(|target| (target.held, target.note.as_str())).collect();
+    assert!(notes.contains(&(true, "held")) && notes.contains(&(false, "let through by ann: the fix")), "{notes:?}");
+    assert!(story.act(Action::LetThrough).unwrap_err().why.contains("is not held"));
+    // Held once more, it stands still again; released, all of it goes on.
+    assert_eq!(story.hold("eve"), id);
+    assert_eq!(by(&story, "production"), Some(id.clone()));
+    story.release_hold(&id).unwrap();
+    assert_eq!((by(&story, "staging"), by(&story, "production")), (None, None));
+}
+
+#[test]
+fn a_hold_has_the_id_that_it_was_given_and_none_that_is_taken() {
+    let mut story = at_ten();
+    let given = |id: &str| Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: Some(id.into()) };
+    story.command_as("eve", Action::Hold, given("H-7K3PQ2"), None).unwrap();
+    assert_eq!(story.row().held_by(), Some(&HoldId::from("H-7K3PQ2")));
+    for id in ["H-7K3PQ2", "H-", "everything", "H-a b"] {
+        let refused = story.command_as("ann", Action::Hold, given(id), None).unwrap_err();
+        assert_eq!(refused.kind, RefusalKind::Invalid, "{id}: {refused}");
+    }
+    assert_eq!(story.state.holds.len(), 1);
+}
+
+#[test]
 fn a_hold_does_not_keep_users_from_going_back() {
     let mut story = at_ten();
     story.routes = false;

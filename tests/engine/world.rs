@@ -140,6 +140,8 @@ pub struct Story {
     /// The most instances of production that ran at once, and the fewest that served.
     pub most: usize,
     pub fewest: usize,
+    /// Why the next commands are asked for.
+    pub reason: Option<String>,
     commands: u64,
 }
 
@@ -160,6 +162,7 @@ impl Story {
             state: State::new("local".into()),
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             held_back: Vec::new(),
+            reason: None,
             routes: true,
             ready: true,
             proxy: BTreeMap::new(),
@@ -318,7 +321,7 @@ impl Story {
     ) -> Result<Outcome, Refusal> {
         self.commands += 1;
         let id = CommandId::from(format!("c-{}", self.commands));
-        let command = Command { id, action, subject, pin, reason: None };
+        let command = Command { id, action, subject, pin, reason: self.reason.clone() };
         let outcome = self.input(&Input::Command { command, actor: actor(who), decided: self.now });
         match outcome.refused {
             Some(refusal) => Err(refusal),
@@ -351,13 +354,13 @@ impl Story {
     }
 
     pub fn hold(&mut self, who: &str) -> HoldId {
-        let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+        let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
         let outcome = self.command_as(who, Action::Hold, subject, None).unwrap();
         HoldId::from(outcome.note.unwrap())
     }
 
     pub fn release_hold(&mut self, id: &HoldId) -> Result<Outcome, Refusal> {
-        self.command_as("bob", Action::Release, Subject::Hold { source: "local".into(), id: id.clone() }, None)
+        self.command_as("bob", Action::Release, Subject::Hold { source: Some("local".into()), id: id.clone() }, None)
     }
 
     pub fn rows(&self) -> Vec<Entity> {

@@ -1,6 +1,7 @@
 //! The hub over a backend in memory and a real ledger.
 
 mod feed;
+mod holds;
 mod races;
 mod shared;
 mod world;
@@ -9,6 +10,7 @@ use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
+use flightdeck::integration::orchestrator::Orchestrator;
 use flightdeck::ledger::{Kind, Ledger, Options, verify};
 use flightdeck::model::*;
 use rusqlite::Connection;
@@ -57,14 +59,27 @@ impl Bench {
     }
 
     async fn over(world: World, dir: Arc<TempDir>, busy: Duration, change: impl FnOnce(&mut HubSettings)) -> Bench {
+        Bench::beside(world, dir, busy, change, Vec::new()).await
+    }
+
+    /// With other sources beside the world's.
+    async fn beside(
+        world: World,
+        dir: Arc<TempDir>,
+        busy: Duration,
+        change: impl FnOnce(&mut HubSettings),
+        others: Vec<Arc<dyn Orchestrator>>,
+    ) -> Bench {
+        let rows = 1 + others.len();
         let policy = Policy { enforced: true, ..Policy::default() };
         let mut settings = HubSettings::new("hub".into(), policy, ledger(dir.path(), busy));
         change(&mut settings);
-        let (hub, task) = Hub::start(settings, vec![Arc::new(world.clone())]);
+        let (hub, task) =
+            Hub::start(settings, [vec![Arc::new(world.clone()) as Arc<dyn Orchestrator>], others].concat());
         let task = tokio::spawn(task.run());
         let bench = Bench { world, hub, task, dir };
         bench
-            .until("the backend's rows", |board| board.rollouts().count() == 1 && board.link(&source()).is_live())
+            .until("the backend's rows", |board| board.rollouts().count() == rows && board.link(&source()).is_live())
             .await;
         bench
     }
@@ -470,7 +485,7 @@ async fn who_asks_for_what_is_there_now_gets_nothing_that_is_over() {
 #[tokio::test]
 async fn a_hold_reports_each_target_and_names_its_id() {
     let bench = Bench::new().await;
-    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+    let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     bench.submit(command("c-1", Action::Hold, scope, None)).await.unwrap();
     let receipt = bench.stage("c-1", "effective").await;
     assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollouts stand still"));
@@ -514,7 +529,7 @@ async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
 #[tokio::test]
 async fn a_hold_is_confirmed_with_what_its_backend_does_to_rollouts_that_begin_later() {
     let bench = Bench::new().await;
-    let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new() };
+    let subject = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     let Reply::Prepared(hold) = bench.query(Query::Prepare { action: Action::Hold, subject }).await else {
         panic!("not prepared")
     };

@@ -49,6 +49,7 @@ async fn a_hub_takes_up_only_commands_at_its_own_sources() {
             forecast: None,
             grade: None,
             targets: Vec::new(),
+            sources: Vec::new(),
             created: None,
             outcome: None,
         };

@@ -242,6 +242,12 @@ impl Truth {
                 }
             }
             Action::Hold => note = Some(self.hold(command, who)),
+            Action::Release => {
+                for hold in std::mem::take(&mut self.holds) {
+                    self.send(&Body::Remove(EntityRef::Hold(source(), hold.id)));
+                }
+                (self.rollout.phase, self.rollout.waits) = (Phase::Progressing, Vec::new());
+            }
             _ => return no("not known here"),
         }
         self.moved();
@@ -255,22 +261,29 @@ impl Truth {
     }
 
     fn hold(&mut self, command: &Command, who: &Actor) -> String {
-        let Subject::Scope { selector, .. } = &command.subject else { panic!("a hold has a scope") };
+        let Subject::Scope { selector, hold, .. } = &command.subject else { panic!("a hold has a scope") };
+        let id = hold.clone().unwrap_or_else(|| "H-1".into());
         self.rollout.phase = Phase::Paused;
-        self.rollout.waits = vec![Wait::Hold("H-1".into())];
-        let targets = vec![HoldTarget { run: self.rollout.run.clone(), held: true, note: String::new() }];
+        self.rollout.waits = vec![Wait::Hold(id.clone())];
+        let targets =
+            vec![HoldTarget { run: self.rollout.run.clone(), held: true, note: String::new(), undone: false }];
         let (selector, owner) = (selector.clone(), who.name.clone());
-        let hold = Hold { id: "H-1".into(), source: source(), selector, owner, reason: None, since: at(9), targets };
+        let hold = Hold { id: id.clone(), source: source(), selector, owner, reason: None, since: at(9), targets };
         self.holds = vec![hold.clone()];
         self.send(&Body::Upsert(Entity::Hold(hold)));
-        "H-1".into()
+        id.0
     }
 }
 
 #[async_trait]
 impl Orchestrator for World {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { source: source(), actions: self.truth.lock().unwrap().knows, later: "new ones go on" }
+        Capabilities {
+            source: source(),
+            actions: self.truth.lock().unwrap().knows,
+            later: "new ones go on",
+            read_only: false,
+        }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

@@ -21,6 +21,7 @@ fn requested(id: &str, action: Action) -> Entry {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     };
@@ -291,7 +292,7 @@ async fn many_at_once_share_their_flushes_and_keep_their_order() {
 async fn commands_of_before_subjects_named_their_source_are_still_read() {
     let dir = TempDir::new().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
-    let subject = Subject::Hold { source: "local".into(), id: "H-3".into() };
+    let subject = Subject::Hold { source: Some("local".into()), id: "H-3".into() };
     let Entry::Requested { mut receipt, .. } = requested("c-1", Action::Release) else { panic!("it is requested") };
     receipt.command.subject = subject.clone();
     ledger.append(&Entry::Requested { receipt, before: None, hub: None, sources: Vec::new() }).await.unwrap();

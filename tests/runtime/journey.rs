@@ -209,13 +209,13 @@ async fn a_hold_pauses_what_is_in_flight_and_names_its_id() {
     rig.add_release("1.1").await;
     rig.deploy("1.1").await;
     rig.until("half of the traffic", |board| board.rollouts().all(|row| row.step == Some(1))).await;
-    let scope = Subject::Scope { selector: flightdeck::model::Selector::default(), frozen: Vec::new() };
+    let scope = Subject::Scope { selector: flightdeck::model::Selector::default(), frozen: Vec::new(), hold: None };
     rig.submit(Action::Hold, scope).await.unwrap();
     rig.until("the hold", |board| board.holds().count() == 1 && board.rollouts().all(|row| row.phase == Phase::Paused))
         .await;
     let hold = rig.board.holds().next().unwrap().clone();
     assert_eq!((hold.owner.as_str(), hold.targets.len()), ("alice", 1));
-    rig.submit(Action::Release, Subject::Hold { source: "local".into(), id: hold.id }).await.unwrap();
+    rig.submit(Action::Release, Subject::Hold { source: Some("local".into()), id: hold.id }).await.unwrap();
     rig.until("no hold", |board| {
         board.holds().count() == 0 && board.rollouts().all(|row| row.phase == Phase::Progressing)
     })

@@ -2,7 +2,7 @@
 //! revisions come with the answer.
 
 use crate::screens::world::*;
-use flightdeck::cockpit::app::{Effect, Event, State, update};
+use flightdeck::cockpit::app::{Effect, Event, State};
 use flightdeck::model::ArmRole::{Candidate, Stable};
 use flightdeck::model::*;
 use jiff::SignedDuration;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Presses a key and answers what it asks the server, if there is an answer.
 pub fn answer_with(state: &mut State, key: &str, answer: Option<&Reply>) {
-    for effect in update(state, Event::Key(key.into()), now()) {
+    for effect in effects_of(state, Event::Key(key.into())) {
         if let (Effect::Ask { token, .. }, Some(answer)) = (effect, answer) {
             tell(state, Event::Reply { token, reply: Ok(Box::new(answer.clone())) });
         }

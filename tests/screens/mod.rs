@@ -324,11 +324,24 @@ fn dialogs() {
 }
 
 #[test]
+fn a_challenge_is_never_cut() {
+    let longest = "a-name-of-eighteen 0123456789→0123456789";
+    for columns in [60, 80] {
+        let mut state = live(columns, 24);
+        ask(&mut state, "p", |query| prepared(query, Friction::Challenge(longest.into())));
+        later(&mut state);
+        assert!(screen(&state).contains(longest), "{columns} columns:\n{}", screen(&state));
+    }
+}
+
+#[test]
 fn notices() {
     every_size("notice_unavailable", after(live, "G u"));
     every_size("notice_sent", |columns, rows| {
         let mut state = live(columns, rows);
-        press(&mut state, "a y");
+        press(&mut state, "a");
+        later(&mut state);
+        drop(yes(&mut state));
         state
     });
 }

@@ -36,7 +36,14 @@ pub fn empty(columns: u16, rows: u16) -> State {
 }
 
 pub fn tell(state: &mut State, event: Event) {
-    drop(update(state, event, now()));
+    drop(effects_of(state, event));
+}
+
+/// The same with what the shell has to do then.
+pub fn effects_of(state: &mut State, event: Event) -> Vec<Effect> {
+    // Time stands still here: each key is one by itself all the same.
+    state.typing = flightdeck::cockpit::app::typing::Typing::default();
+    update(state, event, now())
 }
 
 pub fn press(state: &mut State, keys: &str) {
@@ -169,6 +176,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }
 }
 
@@ -293,6 +301,7 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
         forecast: None,
         grade: Some(Grade { as_forecast: true, text: "standing still within 1 s".into() }),
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     }))
@@ -561,7 +570,7 @@ pub fn held(columns: u16, rows: u16) -> State {
         owner: "bob".into(),
         reason: Some("errors at the edge".into()),
         since: ago(240),
-        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into() }],
+        targets: vec![HoldTarget { run: row.run.clone(), held: true, note: "paused at step 3".into(), undone: false }],
     };
     let mut local = Hub::new(0, "local");
     local.upsert(&mut state, Entity::Hold(hold));
@@ -572,7 +581,7 @@ pub fn held(columns: u16, rows: u16) -> State {
 
 /// Presses a key and answers what it asks the server.
 pub fn ask(state: &mut State, key: &str, answer: impl Fn(&Query) -> Reply) {
-    let effects = update(state, Event::Key(key.into()), now());
+    let effects = effects_of(state, Event::Key(key.into()));
     for effect in effects {
         if let Effect::Ask { token, query, .. } = effect {
             tell(state, Event::Reply { token, reply: Ok(Box::new(answer(&query))) });
@@ -580,10 +589,16 @@ pub fn ask(state: &mut State, key: &str, answer: impl Fn(&Query) -> Reply) {
     }
 }
 
+/// Says yes: it counts once it is clear that nothing follows it.
+pub fn yes(state: &mut State) -> Vec<Effect> {
+    drop(effects_of(state, Event::Key("y".into())));
+    update(state, Event::Wake, now() + SignedDuration::from_millis(20))
+}
+
 /// Long enough after a confirmation opened that it takes keys.
 pub fn later(state: &mut State) {
     if let Some(flightdeck::cockpit::app::state::Overlay::Dialog(dialog)) = &mut state.overlay {
-        dialog.opened = ago(2);
+        dialog.shown = Some(ago(2));
     }
 }
 
@@ -651,7 +666,7 @@ pub fn detail(state: &State) -> Detail {
 pub fn followed(columns: u16, rows: u16, lines: usize) -> State {
     let mut state = live(columns, rows);
     press(&mut state, "enter");
-    let effects = update(&mut state, Event::Key("l".into()), now());
+    let effects = effects_of(&mut state, Event::Key("l".into()));
     let token = effects.iter().find_map(|effect| match effect {
         Effect::Follow { token, .. } => Some(*token),
         _ => None,

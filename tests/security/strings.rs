@@ -1,8 +1,8 @@
 //! Strings that move a cursor, hide or overlay: what they may do on a screen or in output is nothing.
 //! Source of the list: what terminals obey (ECMA-48, xterm's ctlseqs) and what Unicode hides (UAX #9, #44).
 
-use crate::screens::world::{Hub, ago, ask, later, live, now, prepared, press, rollout, tell};
-use flightdeck::cockpit::app::{Effect, Event, State, update};
+use crate::screens::world::{Hub, ago, ask, effects_of, later, live, now, prepared, press, rollout, tell, yes};
+use flightdeck::cockpit::app::{Effect, Event, State};
 use flightdeck::cockpit::view::{self, Themes};
 use flightdeck::model::*;
 use jiff::tz::TimeZone;
@@ -97,6 +97,7 @@ fn told(text: &str) -> Vec<Entity> {
         forecast: None,
         grade: None,
         targets: Vec::new(),
+        sources: Vec::new(),
         created: None,
         outcome: None,
     };
@@ -150,7 +151,7 @@ fn scenes(before: &State, text: &str) -> Vec<(&'static str, State)> {
     ask(&mut abort, "a", |query| prepared(query, Friction::Yes));
     later(&mut abort);
     let mut output = after("enter");
-    let effects = update(&mut output, Event::Key("l".into()), now());
+    let effects = effects_of(&mut output, Event::Key("l".into()));
     let token = effects.iter().find_map(|effect| match effect {
         Effect::Follow { token, .. } => Some(*token),
         _ => None,
@@ -267,7 +268,7 @@ fn what_is_hidden_in_a_name_stops_a_confirmation_that_raises() {
         tell(&mut state, Event::Wake);
         ask(&mut state, "p", |query| prepared(query, Friction::Yes));
         later(&mut state);
-        let sent = update(&mut state, Event::Key("y".into()), now());
+        let sent = yes(&mut state);
         let sent = sent.iter().any(|effect| matches!(effect, Effect::Submit { .. }));
         assert_eq!(sent, !has_hidden(hostile), "{what}");
     }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for anything; named in the failure.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Between two keys.
+const PACE: Duration = Duration::from_millis(30);
 
 pub struct Term {
     pub parser: vt100::Parser,
@@ -18,6 +20,8 @@ pub struct Term {
     writer: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     bytes: Receiver<Vec<u8>>,
+    /// When something was typed last.
+    sent: Instant,
     _dir: tempfile::TempDir,
 }
 
@@ -69,7 +73,17 @@ impl Term {
             }
         });
         let parser = vt100::Parser::new(NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap(), 0);
-        Term { parser, output: Vec::new(), termios_before, master: pair.master, writer, child, bytes, _dir: dir }
+        Term {
+            parser,
+            output: Vec::new(),
+            termios_before,
+            master: pair.master,
+            writer,
+            child,
+            bytes,
+            sent: Instant::now(),
+            _dir: dir,
+        }
     }
 
     pub fn pid(&self) -> u32 {
@@ -91,8 +105,12 @@ impl Term {
         self.parser.screen().contents()
     }
 
+    /// Types, no sooner after what was typed before than a hand would: what comes faster is taken for a paste.
     pub fn send(&mut self, text: &str) {
+        let until = self.sent + PACE;
+        while Instant::now() < until && self.pump(until) {}
         self.send_bytes(text.as_bytes());
+        self.sent = Instant::now();
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {

@@ -7,9 +7,10 @@ use super::state::{DeckPanel, OwnProgress, Page, State};
 use super::{ConnectionId, ConnectionState};
 use crate::board::Freshness;
 use crate::model::{
-    Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, Phase, Rollout, Run, Selector, Subject, Verdict,
+    Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Rollout, Run, Selector, SourceId,
+    Subject, Verdict,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Can that be done now? `Err` says why not, in one line.
 pub fn availability(state: &State, bound: Bound) -> Result<(), String> {
@@ -242,24 +243,51 @@ pub(super) fn filtered_environments(state: &State) -> BTreeSet<EnvironmentName> 
 }
 
 /// What `H` means now: one item a server and environment. `environments` empty: everything.
-pub(super) fn hold_items(state: &State, environments: &BTreeSet<EnvironmentName>) -> Vec<Item> {
+pub(super) fn hold_items(state: &mut State, environments: &BTreeSet<EnvironmentName>) -> Vec<Item> {
+    // One id for all of it, so that one release ends all of it.
+    let token = state.token();
+    let fresh = HoldId::of(&format!("{}-{token}", state.settings.session));
+    let id = again(state, environments).unwrap_or(fresh);
+    let state = &*state;
     let mut items = Vec::new();
     for connection in (0..state.connections.len()).filter(|id| !state.unmissed(*id)) {
         if environments.is_empty() {
-            items.push(hold_item(state, connection, Selector::default()));
+            items.push(hold_item(state, connection, Selector::default(), &id));
         }
         for environment in environments {
             items.push(hold_item(
                 state,
                 connection,
                 Selector { environment: Some(environment.clone()), ..Selector::default() },
+                &environment_id(&id, environments.len(), environment),
             ));
         }
     }
     items
 }
 
-fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Item {
+/// Several environments are several holds.
+fn environment_id(id: &HoldId, count: usize, environment: &EnvironmentName) -> HoldId {
+    if count > 1 { HoldId::of(&format!("{id} {environment}")) } else { id.clone() }
+}
+
+/// One's own hold of the same scope is the same hold once more.
+fn again(state: &State, environments: &BTreeSet<EnvironmentName>) -> Option<HoldId> {
+    let selector = match environments.iter().collect::<Vec<_>>().as_slice() {
+        [] => Selector::default(),
+        [one] => Selector { environment: Some((*one).clone()), ..Selector::default() },
+        _ => return None,
+    };
+    let mine = state.connections.iter().filter_map(|connection| match &connection.state {
+        ConnectionState::Up { actor, .. } => Some(actor.name.as_str()),
+        _ => None,
+    });
+    let mine: BTreeSet<&str> = mine.collect();
+    let same = |hold: &&Hold| hold.selector == selector && mine.contains(hold.owner.as_str());
+    state.board.holds().find(same).map(|hold| hold.id.clone())
+}
+
+fn hold_item(state: &State, connection: ConnectionId, selector: Selector, id: &HoldId) -> Item {
     let mine = |rollout: &&Rollout| owner(state, &rollout.run) == Some(connection) && selector.holds(rollout);
     let frozen: Vec<Run> = state.board.rollouts().filter(mine).map(|rollout| rollout.run.clone()).collect();
     let moving = state.board.rollouts().filter(mine).filter(|rollout| rollout.phase != Phase::Paused).count();
@@ -277,7 +305,7 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Ite
     Item {
         target: format!("{selector} on {name}"),
         change: Some(format!("pauses {moving} rollouts{standing}{again}")),
-        subject: Subject::Scope { selector, frozen },
+        subject: Subject::Scope { selector, frozen, hold: Some(id.clone()) },
         connection,
         pin: None,
         freshness,
@@ -288,16 +316,30 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector) -> Ite
     }
 }
 
-/// A hold as something to release.
-pub(super) fn release_item(state: &State, hold: &Hold) -> Option<Item> {
-    let connection = *state.owners.get(&hold.source)?;
-    let count = hold.targets.iter().filter(|target| target.held).count();
-    let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+/// A hold as something to release, one item a server that has it; `source`: at that source alone.
+pub(super) fn release_items(state: &State, id: &HoldId, source: Option<&SourceId>) -> Vec<Item> {
+    let meant = |hold: &&Hold| hold.id == *id && source.is_none_or(|source| *source == hold.source);
+    let mut by_server: BTreeMap<ConnectionId, Vec<&Hold>> = BTreeMap::new();
+    for hold in state.board.holds().filter(meant) {
+        if let Some(connection) = state.owners.get(&hold.source) {
+            by_server.entry(*connection).or_default().push(hold);
+        }
+    }
+    by_server.into_iter().filter_map(|(connection, holds)| release_item(state, connection, &holds)).collect()
+}
+
+fn release_item(state: &State, connection: ConnectionId, holds: &[&Hold]) -> Option<Item> {
+    let first = holds.first()?;
+    let count: usize = holds.iter().map(|hold| hold.held().count()).sum();
+    let sources: Vec<&str> = holds.iter().map(|hold| hold.source.as_str()).collect();
+    let reason = first.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+    // Where one source has it, older servers understand it, too.
+    let source = if let [one] = holds { Some(one.source.clone()) } else { None };
     Some(Item {
-        subject: Subject::Hold { source: hold.source.clone(), id: hold.id.clone() },
+        subject: Subject::Hold { source, id: first.id.clone() },
         connection,
-        target: format!("{} of {} ({})", hold.id, hold.owner, hold.source),
-        change: Some(format!("{}, {count} rollouts held{reason}", hold.selector)),
+        target: format!("{} of {} ({})", first.id, first.owner, sources.join(", ")),
+        change: Some(format!("{}, {count} rollouts held{reason}", first.selector)),
         pin: None,
         freshness: state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh),
         prepared: None,

@@ -2,7 +2,8 @@
 
 use super::Effect;
 use super::actions::{
-    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, release_item, rollout_item,
+    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, release_items,
+    rollout_item,
 };
 use super::command::Bound;
 use super::confirm::start;
@@ -42,47 +43,60 @@ pub(super) fn hold(state: &mut State, environments: &BTreeSet<EnvironmentName>, 
     start(state, Action::Hold, items, effects);
 }
 
-/// What holds are called: their ids, with their sources where several sources have one of that id.
+/// Holds by the id that ends each, once over all sources that have it.
 pub(super) fn hold_names(state: &State) -> Vec<(String, &Hold)> {
-    let alike = |hold: &Hold| state.board.holds().filter(|other| other.id == hold.id).count() > 1;
-    let name = |hold: &Hold| if alike(hold) { format!("{}/{}", hold.source, hold.id) } else { hold.id.to_string() };
-    state.board.holds().map(|hold| (name(hold), hold)).collect()
+    let mut names: Vec<(String, &Hold)> = Vec::new();
+    for hold in state.board.holds() {
+        if !names.iter().any(|(name, _)| *name == hold.id.0) {
+            names.push((hold.id.to_string(), hold));
+        }
+    }
+    names
 }
 
 /// Begins the release of one hold; without a name of the only one.
 pub(super) fn release(state: &mut State, named: &str, effects: &mut Vec<Effect>) {
     match availability(state, Bound::Act(Action::Release)).and_then(|()| held(state, named)) {
-        Ok(item) => start(state, Action::Release, vec![item], effects),
+        Ok(items) => start(state, Action::Release, items, effects),
         Err(why) => state.say(Tone::Warn, why),
     }
 }
 
-fn held(state: &State, named: &str) -> Result<Item, String> {
+/// The hold of that id wherever it is in force; `source/H-3`: there alone.
+fn held(state: &State, named: &str) -> Result<Vec<Item>, String> {
     let in_force = hold_names(state);
     let known = in_force.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let full = |hold: &Hold| format!("{}/{}", hold.source, hold.id);
-    let meant = match in_force.as_slice() {
-        [only] if named.is_empty() => Some(only),
+    let full = |hold: &&Hold| format!("{}/{}", hold.source, hold.id) == named;
+    let (id, source) = match in_force.as_slice() {
+        [(_, only)] if named.is_empty() => (&only.id, None),
         _ if named.is_empty() => return Err(format!("release hold: which one? in force: {known}")),
-        all => all.iter().find(|(name, hold)| name == named || full(hold) == named),
+        all => match (all.iter().find(|(name, _)| name == named), state.board.holds().find(full)) {
+            (Some((_, hold)), _) => (&hold.id, None),
+            (None, Some(hold)) => (&hold.id, Some(&hold.source)),
+            (None, None) => return Err(format!("release hold: there is no hold {named}; in force: {known}")),
+        },
     };
-    let Some((name, hold)) = meant else {
-        return Err(format!("release hold: there is no hold {named}; in force: {known}"));
-    };
-    let item = release_item(state, hold).ok_or_else(|| format!("release hold: no server speaks for {name}"))?;
-    match item.freshness.problem(state.now) {
-        None => Ok(item),
-        Some(problem) => Err(format!("release hold: its server is {problem}")),
+    let items = release_items(state, id, source);
+    // Where it can't be released now the others still are.
+    match items.iter().map(|item| item.freshness.problem(state.now)).collect::<Option<Vec<_>>>() {
+        Some(problems) if items.is_empty() => {
+            Err(format!("release hold: no server speaks for {id}{}", problems.concat()))
+        }
+        Some(problems) => Err(format!("release hold: its server is {}", problems.join("; "))),
+        None => Ok(items),
     }
 }
 
 /// The targets of an action, frozen now.
-fn collect(state: &State, action: Action) -> Result<Vec<Item>, String> {
+fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
     let label = action.row().label;
     let no_server = || format!("{label}: no server speaks for it");
     match action {
-        Action::Hold => Ok(hold_items(state, &filtered_environments(state))),
-        Action::Release => Ok(vec![held(state, "")?]),
+        Action::Hold => {
+            let environments = filtered_environments(state);
+            Ok(hold_items(state, &environments))
+        }
+        Action::Release => held(state, ""),
         Action::Approve | Action::Reject => {
             let marks = visible_marks(state, action, state.approvals.marks.len())?;
             if !marks {

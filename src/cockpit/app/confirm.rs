@@ -2,18 +2,19 @@
 //! yes. Friction follows the direction of the action; what reduces exposure never waits for a server.
 
 use super::command::{Bound, UiCommand};
-use super::dialog::{Dialog, Field, Item, Opening, SETTLE};
+use super::dialog::{Dialog, Field, Item, SETTLE};
 use super::state::{Asked, Input, Overlay, OwnCommand, OwnProgress, State, Tone};
 use super::{ConnectionState, Effect, Key, Token};
 use crate::model::{
-    Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Query, Refusal, RefusalKind, Reply,
-    Run, Subject, has_hidden,
+    Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Prepared, Query, Refusal, RefusalKind,
+    Reply, Run, Subject, has_hidden,
 };
 
 /// One's own commands that are remembered.
 const REMEMBERED: usize = 200;
 
-/// Asks the servers what would happen, and opens what reduces exposure at once.
+/// Opens the confirmation, and asks the servers what would happen. From here on it takes all keys: whatever
+/// is typed while the answer is awaited must not act on the page below.
 pub(super) fn start(state: &mut State, action: Action, items: Vec<Item>, effects: &mut Vec<Effect>) {
     if items.is_empty() {
         return state.say(Tone::Warn, format!("{}: nothing is left of what was marked", action.row().label));
@@ -28,32 +29,16 @@ pub(super) fn start(state: &mut State, action: Action, items: Vec<Item>, effects
         let query = Query::Prepare { action, subject: of.subject.clone() };
         effects.push(Effect::Ask { connection: of.connection, token, query });
     }
-    if action.direction() == Direction::Reduces {
-        open(state, id, action, items, Friction::Yes);
-    } else {
-        state.say(Tone::Plain, format!("{}: asking the server…", title(action, &items)));
-        state.opening = Some(Opening { id, action, items });
-    }
-}
-
-fn open(state: &mut State, id: Token, action: Action, items: Vec<Item>, friction: Friction) {
-    let opened = state.now;
-    let direction = items
-        .iter()
-        .filter_map(|item| item.prepared.as_ref())
-        .map(|prepared| prepared.direction)
-        .find(|direction| *direction == Direction::Raises)
-        .unwrap_or_else(|| action.direction());
-    let field = field_of(&friction);
     state.notice = None;
     state.overlay = Some(Overlay::Dialog(Box::new(Dialog {
         id,
         action,
-        direction,
+        direction: action.direction(),
         items,
-        opened,
-        friction,
-        field,
+        shown: None,
+        // What reduces exposure never asks more; for the rest the server says it.
+        friction: Friction::Yes,
+        field: Field::Keys,
         challenge: Input::default(),
         reason: Input::default(),
         said: None,
@@ -77,30 +62,25 @@ pub(super) fn title(action: Action, items: &[Item]) -> String {
 
 /// The answer for one item of a confirmation.
 pub(super) fn answered(state: &mut State, dialog: Token, item: usize, reply: Result<Box<Reply>, String>) {
-    if let Some(mut opening) = state.opening.take_if(|opening| opening.id == dialog) {
-        if let Some(item) = opening.items.get_mut(item) {
-            take(item, reply);
-        }
-        let open = opening.items.iter().any(|item| !item.answered());
-        if open {
-            state.opening = Some(opening);
-        } else {
-            all_answered(state, opening);
-        }
-    } else if let Some(Overlay::Dialog(open)) = &mut state.overlay
-        && open.id == dialog
-    {
-        if let Some(item) = open.items.get_mut(item) {
-            take(item, reply);
-        }
-        harden(open, state.now);
-        state.visible_changed = true;
+    let Some(Overlay::Dialog(open)) = &mut state.overlay else { return };
+    if open.id != dialog {
+        return;
     }
+    let asking = open.is_asking();
+    if let Some(item) = open.items.get_mut(item) {
+        take(item, reply);
+    }
+    if asking && !open.is_asking() {
+        all_answered(open);
+    } else {
+        harden(open);
+    }
+    state.visible_changed = true;
 }
 
 /// A roll back that turns out to raise exposure asks as much as everything else that does.
 /// Aborting never asks more than a `y`.
-fn harden(dialog: &mut Dialog, now: jiff::Timestamp) {
+fn harden(dialog: &mut Dialog) {
     if dialog.action != Action::Rollback || dialog.direction == Direction::Raises {
         return;
     }
@@ -112,7 +92,7 @@ fn harden(dialog: &mut Dialog, now: jiff::Timestamp) {
             dialog.friction = if *friction == Friction::None { Friction::Yes } else { friction.clone() };
         }
         dialog.field = field_of(&dialog.friction);
-        dialog.opened = now;
+        dialog.shown = None;
         dialog.said = Some("the server says that this raises exposure: look again".to_owned());
     }
 }
@@ -142,31 +122,28 @@ fn take(item: &mut Item, reply: Result<Box<Reply>, String>) {
     }
 }
 
-/// Opens what raises exposure, now that the live objects were read.
-fn all_answered(state: &mut State, opening: Opening) {
-    let Opening { id, action, items } = opening;
-    let title = title(action, &items);
-    if state.overlay.is_some() {
-        let why = format!("{title}: not opened, since something else was opened meanwhile; press the key again");
-        return state.say(Tone::Warn, why);
+/// Asks what the servers want asked, now that the live objects were read.
+fn all_answered(dialog: &mut Dialog) {
+    let prepared = || dialog.items.iter().filter_map(|item| item.prepared.as_ref());
+    if prepared().any(|prepared| prepared.direction == Direction::Raises) {
+        dialog.direction = Direction::Raises;
     }
-    let possible = items.iter().filter(|item| item.problem().is_none()).count();
-    if possible == 0 {
-        let why = items.iter().find_map(Item::problem).unwrap_or_default();
-        return state.say(Tone::Bad, format!("{title}: {why}"));
-    }
-    let asked = |item: &Item| match item.prepared.as_ref().map(|prepared| &prepared.decision) {
-        Some(Decision::Allow { friction }) => Some(friction.clone()),
+    let asked = |prepared: &Prepared| match &prepared.decision {
+        Decision::Allow { friction } => Some(friction.clone()),
         _ => None,
     };
-    let friction = if items.len() == 1 {
-        items.iter().find_map(asked).unwrap_or(Friction::Yes)
+    let mut all = prepared().filter_map(asked);
+    dialog.friction = if dialog.items.len() == 1 {
+        all.next().unwrap_or(Friction::Yes)
     } else {
-        let text = format!("{} {possible}", action.name());
-        let reason = items.iter().filter_map(asked).any(|friction| matches!(friction, Friction::ChallengeAndReason(_)));
+        let possible = dialog.items.iter().filter(|item| item.problem().is_none()).count();
+        let text = format!("{} {possible}", dialog.action.name());
+        let reason = all.any(|friction| matches!(friction, Friction::ChallengeAndReason(_)));
         if reason { Friction::ChallengeAndReason(text) } else { Friction::Challenge(text) }
     };
-    open(state, id, action, items, friction);
+    dialog.field = field_of(&dialog.friction);
+    // It says something new: it has to be read first.
+    (dialog.shown, dialog.said) = (None, None);
 }
 
 /// Tells the open confirmation of a subject whose facts may have changed.
@@ -216,7 +193,7 @@ pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
             return Some("a name here holds characters that can't be seen".to_owned());
         }
         if let (true, Subject::Hold { source, id }) = (raises, &item.subject)
-            && state.board.hold(source, id).is_none()
+            && !state.board.holds().any(|hold| hold.id == *id && source.as_ref().is_none_or(|of| *of == hold.source))
         {
             return Some(format!("{id} was released meanwhile"));
         }
@@ -226,11 +203,30 @@ pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
     if raises && only { why } else { None }
 }
 
-/// Until when keys are ignored, while they are.
+/// Until when keys are ignored, while they are; one that was not drawn yet is counted from now.
 #[must_use]
 pub fn settles(dialog: &Dialog, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
-    let until = dialog.opened.saturating_add(SETTLE).ok()?;
-    (dialog.direction == Direction::Raises && now < until).then_some(until)
+    let until = dialog.shown.unwrap_or(now).saturating_add(SETTLE).ok()?;
+    (now < until).then_some(until)
+}
+
+/// Why a key is ignored now, whichever it is.
+pub(super) fn deaf(dialog: &Dialog, key: &Key, now: jiff::Timestamp) -> Option<String> {
+    if dialog.is_asking() {
+        return Some(format!("`{}` was ignored: the server is still asked what a yes would do", key.0));
+    }
+    settles(dialog, now)?;
+    let shown = dialog.shown.map_or(0, |shown| now.duration_since(shown).as_millis());
+    let enough = SETTLE.as_millis();
+    Some(format!("`{}` was ignored: it came {shown} ms after this was shown, and counts after {enough}", key.0))
+}
+
+/// What changed is on the screen: an open confirmation can be read from now on.
+pub(super) fn drawn(state: &mut State) {
+    let now = state.now;
+    if let Some(Overlay::Dialog(dialog)) = &mut state.overlay {
+        dialog.shown.get_or_insert(now);
+    }
 }
 
 /// A key in a confirmation.
@@ -242,9 +238,8 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
         return;
     }
     dialog.said = None;
-    if settles(dialog, now).is_some() {
-        let after = now.duration_since(dialog.opened).as_millis();
-        dialog.said = Some(format!("`{}` was ignored: it came {after} ms after this opened", key.0));
+    if let Some(why) = deaf(dialog, key, now) {
+        dialog.said = Some(why);
         return;
     }
     match (command, dialog.field) {
@@ -308,7 +303,16 @@ fn yes(state: &mut State, effects: &mut Vec<Effect>) {
     }
     // What raises exposure and was refused beforehand is left out; the dialog said so.
     let raises = dialog.direction == Direction::Raises;
-    let items: Vec<Item> = dialog.items.into_iter().filter(|item| !raises || item.problem().is_none()).collect();
+    // Where nothing can be held nothing is asked.
+    let unable = |item: &Item| item.refused.as_ref().is_some_and(|no| no.kind == RefusalKind::NotApplicable);
+    let left_out =
+        |item: &Item| (raises && item.problem().is_some()) || (dialog.action == Action::Hold && unable(item));
+    let items: Vec<Item> = dialog.items.iter().filter(|item| !left_out(item)).cloned().collect();
+    if items.is_empty() {
+        dialog.said = dialog.items.iter().find_map(Item::problem);
+        state.overlay = Some(Overlay::Dialog(dialog));
+        return;
+    }
     submit(state, dialog.action, &items, Some(reason.as_str()).filter(|reason| !reason.is_empty()), effects);
 }
 

@@ -6,21 +6,9 @@ use crate::board::Freshness;
 use crate::model::{Action, Direction, FactChange, Forecast, Friction, Pin, Prepared, Refusal, Subject};
 use jiff::{SignedDuration, Timestamp};
 
-/// A dialog that raises exposure ignores keys for so long after it opened: they were meant for
-/// what was there before.
+/// A confirmation ignores keys until it was on the screen for so long: they were meant for what was
+/// there before.
 pub const SETTLE: SignedDuration = SignedDuration::from_millis(300);
-
-/// A confirmation that opens once the server has read the live objects: everything that raises
-/// exposure. Its targets are frozen at the moment of the key press.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
-    /// Which; answers name it.
-    pub id: Token,
-    /// What.
-    pub action: Action,
-    /// To what, one for each marked row.
-    pub items: Vec<Item>,
-}
 
 /// One target of a confirmation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +56,10 @@ pub struct Dialog {
     pub action: Action,
     /// Which way it moves exposure.
     pub direction: Direction,
-    /// To what; never empty.
+    /// To what, frozen at the moment of the key press; never empty.
     pub items: Vec<Item>,
-    /// When it opened.
-    pub opened: Timestamp,
+    /// Since when what it asks is on the screen; `None`: it was not drawn yet.
+    pub shown: Option<Timestamp>,
     /// What it asks for.
     pub friction: Friction,
     /// Where typing goes.
@@ -85,6 +73,12 @@ pub struct Dialog {
 }
 
 impl Dialog {
+    /// Is its server still asked what a yes would do? What raises exposure waits for that.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        self.action.direction() != Direction::Reduces && self.items.iter().any(|item| !item.answered())
+    }
+
     /// The items' forecasts together, most important first.
     pub fn forecasts(&self) -> impl Iterator<Item = &Forecast> {
         self.items.iter().filter_map(|item| item.prepared.as_ref()).map(|prepared| &prepared.forecast)

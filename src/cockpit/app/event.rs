@@ -36,6 +36,9 @@ pub enum ConnectionState {
 pub enum Event {
     /// A key was pressed.
     Key(key::Key),
+    /// Keys that one read of the terminal found together: text that was pasted without brackets, keys that a
+    /// slow line held back, or a key held down.
+    Burst(Vec<key::Key>),
     /// Text was pasted (bracketed paste).
     Paste(String),
     /// A click at column and row.
@@ -59,6 +62,8 @@ pub enum Event {
     },
     /// A moment that was asked for with [`Effect::WakeAt`] has come.
     Wake,
+    /// What changed is on the screen now: a confirmation that opened can be read from here on.
+    Drawn,
     /// A connection changed.
     Connection {
         /// Which.

@@ -22,13 +22,24 @@ pub struct SourceItem {
     pub freshness: Freshness,
 }
 
+/// A hold in the header.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldItem<'a> {
+    /// As one of its sources tells it.
+    pub hold: &'a Hold,
+    /// So many stand still by it.
+    pub held: usize,
+    /// So many go on, since somebody undid it there from outside.
+    pub undone: usize,
+}
+
 /// The header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header<'a> {
     /// Sources in the order of their servers.
     pub sources: Vec<SourceItem>,
-    /// Holds in force.
-    pub holds: Vec<&'a Hold>,
+    /// Holds in force, each once over all sources that have it.
+    pub holds: Vec<HoldItem<'a>>,
     /// Who you are to the first server that is up.
     pub actor: Option<&'a str>,
     /// Is policy enforced on every server that is up?
@@ -48,11 +59,23 @@ pub fn header(state: &State) -> Header<'_> {
     };
     Header {
         sources: sources(state),
-        holds: state.board.holds().collect(),
+        holds: holds(state),
         actor: ups().next().map(|(actor, _)| actor.name.as_str()),
         enforced: ups().next().is_some() && ups().all(|(_, enforced)| enforced),
         read_only: state.settings.read_only,
     }
+}
+
+fn holds(state: &State) -> Vec<HoldItem<'_>> {
+    let mut items: Vec<HoldItem<'_>> = Vec::new();
+    for hold in state.board.holds() {
+        let (held, undone) = (hold.held().count(), hold.undone().count());
+        match items.iter_mut().find(|item| item.hold.id == hold.id) {
+            Some(item) => (item.held, item.undone) = (item.held + held, item.undone + undone),
+            None => items.push(HoldItem { hold, held, undone }),
+        }
+    }
+    items
 }
 
 /// Every source with its freshness.

@@ -8,6 +8,7 @@ use super::layout::layout;
 use super::motion::{Motion, motion};
 use super::state::{DeckPanel, Input, Over, Overlay, Page, Palette, RolloutPanel, State, Tone};
 use super::{Effect, Key, actions, begin, confirm, motion, pages, palette};
+use crate::model::Action;
 
 /// The sections of keymap.toml that hold on a page, the first ruling.
 #[must_use]
@@ -25,6 +26,94 @@ pub fn contexts(page: Page) -> &'static [Context] {
 /// Does the key write a character?
 fn types(key: &Key) -> bool {
     key.0 == "space" || key.0.chars().count() == 1
+}
+
+/// Is the key one that pasted text comes as?
+fn is_text(key: &Key) -> bool {
+    types(key) || matches!(key.0.as_str(), "enter" | "tab")
+}
+
+/// The cockpit's own command that a key means in these sections.
+fn command_of(state: &State, contexts: &[Context], key: &Key) -> Option<UiCommand> {
+    match state.settings.keymap.resolve(contexts, std::slice::from_ref(key)) {
+        Resolved::Bound(Bound::Ui(command)) => Some(command),
+        _ => None,
+    }
+}
+
+/// Does the key send a command or end the program, here and now? What can be typed by a paste has to come
+/// alone for that.
+pub(super) fn sends(state: &State, key: &Key) -> bool {
+    if !is_text(key) {
+        return false;
+    }
+    let ends = |command| matches!(command, Some(UiCommand::Quit | UiCommand::Suspend));
+    let global = || ends(command_of(state, &[Context::Global], key));
+    match &state.overlay {
+        _ if state.too_small() => global(),
+        None => {
+            let sequence: Vec<Key> = state.sequence.iter().chain([key]).cloned().collect();
+            match state.settings.keymap.resolve(contexts(state.page), &sequence) {
+                Resolved::Bound(Bound::Act(action)) => action == Action::Pause,
+                Resolved::Bound(Bound::Ui(command)) => ends(Some(command)),
+                _ => false,
+            }
+        }
+        Some(Overlay::Help { .. }) => global(),
+        Some(Overlay::Dialog(dialog)) => {
+            let yes = match dialog.field {
+                Field::Keys => command_of(state, &[Context::Dialog], key) == Some(UiCommand::Confirm),
+                _ => !types(key) && command_of(state, &[Context::Input], key) == Some(UiCommand::Accept),
+            };
+            let leaves = dialog.field == Field::Keys && global();
+            (yes && confirm::deaf(dialog, key, state.now).is_none()) || leaves
+        }
+        Some(Overlay::Filter { .. }) => false,
+        Some(Overlay::Palette(_)) => {
+            !types(key) && command_of(state, &[Context::Input], key) == Some(UiCommand::Accept)
+        }
+    }
+}
+
+/// A key of a burst: moves, edits a text, writes where text is asked for, leaves by a key that no text has.
+/// True if it did. `pasted`: it came as only text does that nobody types.
+pub(super) fn burst_key(state: &mut State, key: &Key, pasted: bool, effects: &mut Vec<Effect>) -> bool {
+    state.visible_changed = true;
+    let writes = match &state.overlay {
+        _ if state.too_small() => false,
+        None => return burst_on_page(state, key, effects),
+        Some(Overlay::Help { .. }) => command_of(state, &[Context::Global], key).and_then(motion::of).is_some(),
+        Some(Overlay::Dialog(dialog)) if confirm::deaf(dialog, key, state.now).is_some() => false,
+        // A challenge is typed, a reason may come from anywhere.
+        Some(Overlay::Dialog(dialog)) => match dialog.field {
+            Field::Keys => false,
+            Field::Challenge => types(key) && !pasted,
+            Field::Reason => types(key),
+        },
+        Some(Overlay::Filter { .. } | Overlay::Palette(_)) => types(key),
+    };
+    if writes || !is_text(key) {
+        self::key(state, key, effects);
+    }
+    writes || !is_text(key)
+}
+
+fn burst_on_page(state: &mut State, key: &Key, effects: &mut Vec<Effect>) -> bool {
+    state.sequence.push(key.clone());
+    let bound = match state.settings.keymap.resolve(contexts(state.page), &state.sequence) {
+        Resolved::Begun => return true,
+        Resolved::Bound(bound) => Some(bound),
+        Resolved::Nothing => None,
+    };
+    state.sequence.clear();
+    let moves = match bound {
+        Some(Bound::Ui(command)) => motion::of(command).is_some() || !is_text(key),
+        _ => false,
+    };
+    if let Some(bound) = bound.filter(|_| moves) {
+        run(state, bound, effects);
+    }
+    moves
 }
 
 /// A key was pressed.
@@ -146,6 +235,10 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         UiCommand::PreviousPanel => pages::panel(state, -1),
         UiCommand::Mark => pages::mark(state),
         UiCommand::Filter => {
+            // Keys act on what the filter shows, not on another panel beside it.
+            if state.page == Page::Deck {
+                state.deck.panel = DeckPanel::Rollouts;
+            }
             let before = pages::filter_of(state).map(|filter| filter.clone()).unwrap_or_default();
             state.overlay = Some(Overlay::Filter { input: Input::of(before.clone()), before });
         }

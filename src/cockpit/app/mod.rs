@@ -22,6 +22,7 @@ mod palette;
 pub mod rows;
 pub mod state;
 pub mod strip;
+pub mod typing;
 mod update;
 mod wake;
 pub mod way_back;

@@ -7,8 +7,8 @@ use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
 use super::{ConnectionState, Effect, history, live, rows};
-use crate::board::{About, AttentionSubject};
-use crate::model::{Approval, ApprovalState, Run};
+use crate::board::{About, AttentionSubject, Filter, Fit};
+use crate::model::{Approval, ApprovalId, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The filter of the page, where it has one.
@@ -29,20 +29,28 @@ pub(super) fn filter(state: &mut State, text: &str) {
     state.deck.list.clear();
     state.approvals.list.clear();
     state.ended.forget();
-    // A person who filters looks for something: what matches first is selected, unless what was
-    // selected matches too.
+    let parsed = Filter::parse(text);
+    if parsed.is_empty() {
+        return;
+    }
+    // A person who filters looks for something: what fits best is selected, and keys act there.
     match state.page {
-        Page::Deck if rows::deck_position(state).is_none() => {
+        Page::Deck => {
+            state.deck.panel = DeckPanel::Rollouts;
             state.deck.cursor = Cursor { key: rows::deck_list(state).get(0).cloned(), ..Cursor::default() };
         }
         Page::Approvals => {
-            let list = rows::approval_ids(state);
-            if state.approvals.cursor.position(list, |id| id).is_none() {
-                state.approvals.cursor = Cursor { key: list.first().cloned(), ..Cursor::default() };
-            }
+            let fit = |id: &&ApprovalId| {
+                let approval = state.board.approval(id)?;
+                parsed.fit(state.board.rollout(&approval.run.target)?)
+            };
+            let best = rows::approval_ids(state).iter().min_by_key(|id| fit(id).unwrap_or(Fit::Initials));
+            state.approvals.cursor = Cursor { key: best.cloned(), ..Cursor::default() };
         }
-        Page::History if history::position(state).is_none() => {
-            state.ended.cursor = Cursor { key: history::runs(state).first().cloned(), ..Cursor::default() };
+        Page::History => {
+            let fit = |run: &&Run| state.board.deployment(run).and_then(|of| parsed.fit_ended(of));
+            let best = history::runs(state).iter().min_by_key(|run| fit(run).unwrap_or(Fit::Initials));
+            state.ended.cursor = Cursor { key: best.cloned(), ..Cursor::default() };
         }
         _ => {}
     }
@@ -110,9 +118,6 @@ pub(super) fn descend(state: &mut State, page: Page, effects: &mut Vec<Effect>) 
 }
 
 pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
-    if state.opening.take().is_some() {
-        return state.say(Tone::Plain, "left; nothing was sent");
-    }
     if state.page == Page::History && state.ended.record.is_some() {
         state.ended.record = None;
     } else if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.over.is_some())
@@ -142,6 +147,12 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
                     // A filter hid it.
                     state.approvals.filter.clear();
                     state.approvals.list.clear();
+                }
+            }
+            Some(AttentionSubject::Hold(..)) => {
+                match rows::selected_rollout(state).map(|rollout| rollout.run.clone()) {
+                    Some(run) => open_run(state, run, effects),
+                    None => state.say(Tone::Plain, "what goes on there is not on the board"),
                 }
             }
             Some(AttentionSubject::Source(scope)) => {

@@ -361,6 +361,10 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
                 AttentionSubject::Approval(id) => {
                     state.board.approval(id).and_then(|approval| state.board.rollout(&approval.run.target))
                 }
+                AttentionSubject::Hold(source, id) => {
+                    let target = state.board.hold(source, id)?.undone().next()?;
+                    state.board.rollout(&target.run.target)
+                }
                 AttentionSubject::Source(_) => None,
             },
         },

@@ -1,10 +1,11 @@
 //! Everything that the cockpit knows. The view draws it and cannot change it; only
 //! [`super::update`] does.
 
-use super::dialog::{Dialog, Opening};
+use super::dialog::Dialog;
 use super::history::HistoryPage;
 use super::keymap::Keymap;
 use super::strip::Phases;
+use super::typing::Typing;
 use super::{ConnectionId, ConnectionState, Key, Token};
 use crate::board::{Board, List, Needs, Order};
 use crate::model::{
@@ -122,8 +123,8 @@ pub struct State {
     pub output: Option<OutputPage>,
     /// What lies over the page and takes the keys.
     pub overlay: Option<Overlay>,
-    /// A confirmation that opens once the server has read the live objects.
-    pub opening: Option<Opening>,
+    /// How the last keys came.
+    pub typing: Typing,
     /// What was typed into the palette before, oldest first.
     pub history: Vec<String>,
     /// One line that passes.
@@ -528,7 +529,7 @@ impl State {
             logs: LogsPage::default(),
             output: None,
             overlay: None,
-            opening: None,
+            typing: Typing::default(),
             history: Vec::new(),
             notice: None,
             commands: Vec::new(),

@@ -2,9 +2,10 @@
 
 use super::confirm;
 use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, Page, State, Tone};
+use super::typing::Typing;
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
-use super::{keys, lists, live, pages};
+use super::{keys, lists, live, pages, typing};
 use crate::board::Change;
 use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Stage};
 use jiff::{SignedDuration, Timestamp};
@@ -15,11 +16,18 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
     // A clock that was set back must not make ages negative or undo an ignored key.
     state.now = state.now.max(now);
     let mut effects = Vec::new();
+    if !matches!(event, Event::Key(_) | Event::Burst(_) | Event::Paste(_)) {
+        typing::alone(state, &mut effects);
+    }
     let told = matches!(event, Event::Update { .. });
-    let by_hand = matches!(event, Event::Key(_) | Event::Click { .. } | Event::Scroll { .. });
+    let by_hand = matches!(event, Event::Key(_) | Event::Burst(_) | Event::Click { .. } | Event::Scroll { .. });
     match event {
-        Event::Key(key) => keys::key(state, &key, &mut effects),
-        Event::Paste(text) => keys::paste(state, &text),
+        Event::Key(key) => typing::key(state, key, &mut effects),
+        Event::Burst(keys) => typing::burst(state, &keys, &mut effects),
+        Event::Paste(text) => {
+            typing::overtaken(state);
+            keys::paste(state, &text);
+        }
         Event::Click { column, row } => keys::click(state, column, row, &mut effects),
         Event::Scroll { lines } => keys::scroll(state, lines),
         Event::Resize { columns, rows } => {
@@ -30,6 +38,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
             state.visible_changed |= state.ticks.is_some_and(|at| at <= state.now);
             state.wake = None;
         }
+        Event::Drawn => confirm::drawn(state),
         Event::Connection { id, name, state: new } => connection(state, id, name, new),
         Event::Update { id, envelope } => envelope_of(state, id, &envelope),
         Event::Reply { token, reply } => answer(state, token, reply),
@@ -42,7 +51,11 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
             }
         }
         Event::LogRecords => state.visible_changed |= state.page == Page::Logs && state.logs.pages_back == 0,
-        Event::Resumed => state.visible_changed = true,
+        Event::Resumed => {
+            // Whoever continued it typed elsewhere meanwhile.
+            state.typing = Typing::default();
+            state.visible_changed = true;
+        }
         Event::Reloaded(text) => {
             state.say(Tone::Plain, text);
         }

@@ -18,12 +18,13 @@ pub fn next(state: &State) -> Option<Timestamp> {
     let now = state.now;
     let mut moments: Vec<Timestamp> = Vec::new();
     moments.extend(state.notice.as_ref().map(|notice| notice.until));
+    moments.extend(state.typing.due());
     if state.too_small() {
         return moments.into_iter().min();
     }
     moments.extend(sources(state).iter().filter_map(|source| stale(&source.freshness, now)));
     if let Some(dialog) = state.dialog() {
-        moments.extend(settles(dialog, now));
+        moments.extend(dialog.shown.and_then(|_| settles(dialog, now)));
         moments.extend(dialog.items.iter().filter_map(|item| stale(&item.freshness, now)));
     }
     match state.page {

@@ -1,22 +1,26 @@
-//! Any bytes into the keyboard's end: no panic, and no command that was not asked for.
+//! Any bytes into the keyboard's end, on every page: no panic, no command that was not confirmed on the screen,
+//! none on what can't be seen.
 //!
 //! `FLIGHTDECK_FUZZ_BYTES=10000000 cargo test --release --lib fuzz` feeds the whole number;
 //! `FLIGHTDECK_FUZZ_SEED` another run of them.
 
-use super::parse::{Parsed, Parser};
-use crate::cockpit::app::dialog::{Dialog, Field};
-use crate::cockpit::app::state::Overlay;
+use super::input::together;
+use super::parse::Parser;
+use crate::cockpit::app::dialog::{Dialog, Field, SETTLE};
+use crate::cockpit::app::rows;
+use crate::cockpit::app::state::{DeckPanel, Overlay, Page};
 use crate::cockpit::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
 use crate::cockpit::view::{self, Themes};
 use crate::model::{
-    Action, Actor, Arm, ArmRole, Body, Decision, Direction, Entity, Envelope, Facts, Forecast, Friction, LinkState,
-    Phase, Ppm, Prepared, Query, Replicas, Reply, Rollout, Run, Scope, Scoped, Strategy, Target, Traffic,
-    TrafficSource,
+    Action, Actor, Arm, ArmRole, Body, Command, Decision, Direction, Entity, Envelope, Facts, Forecast, Friction,
+    LinkState, Phase, Ppm, Prepared, Query, Replicas, Reply, Rollout, Run, Scope, Scoped, Strategy, Subject, Target,
+    Traffic, TrafficSource,
 };
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use std::collections::BTreeSet;
 
 /// How many bytes, where nothing else is said.
 const BYTES: u64 = 50_000;
@@ -33,7 +37,22 @@ struct Seen {
     paused: u64,
     confirmed: u64,
     dialogs: u64,
+    bursts: u64,
+    words: u64,
+    pages: BTreeSet<Page>,
 }
+
+/// What people write, by mistake, into the wrong window.
+const WORDS: [&str; 8] = [
+    "payments are down",
+    "ay",
+    "abort yes",
+    "please pay by yours",
+    ":abort\r",
+    "/pay\ra y",
+    "zy\ty\r",
+    "a note:\rplease pay by\ryours\r",
+];
 
 struct Desk {
     state: State,
@@ -94,6 +113,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }))
 }
 
@@ -122,9 +142,10 @@ impl Desk {
         let actor = Actor { name: "alice".to_owned(), uid: Some(1000), roles: vec!["sre".to_owned()] };
         let up = ConnectionState::Up { actor, enforced: true };
         update(&mut desk.state, Event::Connection { id: 0, name: "local".to_owned(), state: up }, desk.now);
-        let rows =
-            ["checkout", "payments", "search"].into_iter().zip([Phase::Progressing, Phase::Paused, Phase::Healthy]);
-        let rows = rows.map(|(name, phase)| Body::Upsert(row(name, phase)));
+        // More than a screen holds, and names that differ little.
+        let names = (0..60).map(|n| format!("{}-{n}", ["checkout", "payments", "search"][n % 3]));
+        let phases = [Phase::Progressing, Phase::Paused, Phase::Healthy].into_iter().cycle();
+        let rows = names.zip(phases).map(|(name, phase)| Body::Upsert(row(&name, phase)));
         let live = Body::Link(LinkState::Live { as_of: desk.now });
         for (seq, body) in [Body::SnapshotBegin].into_iter().chain(rows).chain([Body::SnapshotEnd, live]).enumerate() {
             let scoped = Scoped { scope: Scope { source: "local".into(), part: String::new() }, body };
@@ -163,12 +184,27 @@ impl Desk {
                 };
                 [b"\x1b[200~", text.as_slice(), b"\r\ny\r\x1b[201~"].concat()
             }
-            // Somebody who means it.
-            _ => match self.dialog().map(|dialog| &dialog.friction) {
-                Some(Friction::Challenge(text)) => [b"\x15", text.as_bytes(), b"\r"].concat(),
-                Some(_) => b"y".to_vec(),
-                None => b"\x1b1pab".to_vec(),
-            },
+            // Somebody who means it, key by key.
+            _ => {
+                self.means_it();
+                Vec::new()
+            }
+        }
+    }
+
+    fn means_it(&mut self) {
+        let keys = match self.dialog().map(|dialog| dialog.friction.clone()) {
+            Some(Friction::Challenge(text)) => format!("\x15{text}\r"),
+            Some(_) => "y".to_owned(),
+            None => ["1jp", "1a", "1z", "1kb", "1ja", "2", "4"][self.random.usize(..7)].to_owned(),
+        };
+        for key in keys.chars() {
+            self.pass(320);
+            let bytes = key.to_string();
+            self.parser.push(bytes.as_bytes());
+            self.seen.bytes += bytes.len() as u64;
+            self.taken();
+            self.pass(30);
         }
     }
 
@@ -181,18 +217,19 @@ impl Desk {
 
     fn event(&mut self, event: Event) {
         self.seen.events += 1;
+        self.seen.pages.insert(self.state.page);
         let before = self.dialog().cloned();
-        let key = match &event {
-            Event::Key(key) => Some(key.0.clone()),
-            // A click on a hint is its key.
-            Event::Click { .. } => Some("click".to_owned()),
+        let visible = self.visible();
+        match &event {
             Event::Paste(_) => {
                 self.seen.pastes += 1;
                 self.seen.pasted_over_dialogs += u64::from(before.is_some());
-                None
             }
-            _ => None,
-        };
+            Event::Burst(_) => self.seen.bursts += 1,
+            _ => {}
+        }
+        // A key that acts waits until nothing follows it: then it is the wake that lets it.
+        let by_hand = matches!(event, Event::Key(_) | Event::Click { .. } | Event::Wake);
         let pasted = matches!(event, Event::Paste(_));
         let effects = update(&mut self.state, event, self.now);
         if let (true, Some(before)) = (pasted, &before) {
@@ -201,7 +238,10 @@ impl Desk {
         }
         for effect in effects {
             match effect {
-                Effect::Submit { command, .. } => self.submitted(command.action, key.as_deref(), before.as_ref()),
+                Effect::Submit { command, .. } => {
+                    assert!(by_hand, "{:?} was sent by no key", command.action);
+                    self.submitted(&command, before.as_ref(), &visible);
+                }
                 Effect::Ask { token, query, .. } => {
                     let reply = self.answer(&query);
                     let more = update(&mut self.state, Event::Reply { token, reply }, self.now);
@@ -215,22 +255,53 @@ impl Desk {
         }
         let opened = before.is_none() && self.dialog().is_some();
         self.seen.dialogs += u64::from(opened);
+        if self.dialog().is_some_and(|dialog| dialog.shown.is_none()) {
+            self.draw();
+            update(&mut self.state, Event::Drawn, self.now);
+        }
     }
 
-    /// Only by a key, and but for a pause only by the one that the open confirmation asks for.
-    fn submitted(&mut self, action: Action, key: Option<&str>, before: Option<&Dialog>) {
-        let key = key.unwrap_or_else(|| panic!("{action:?} was sent by no key"));
+    /// The rollouts that a person sees selected or marked now.
+    fn visible(&self) -> Vec<Target> {
+        let state = &self.state;
+        let list = rows::deck(state);
+        match (state.page, state.deck.panel) {
+            (Page::Deck, DeckPanel::Rollouts) => {
+                let selected = list.selected.and_then(|at| list.rows.get(at)).map(|row| &row.rollout.run.target);
+                selected.into_iter().chain(&state.deck.marks).cloned().collect()
+            }
+            (Page::Deck, DeckPanel::Needs) => {
+                let needs = rows::needs(state);
+                let selected = needs.selected.and_then(|at| needs.rows.get(at)).is_some();
+                rows::selected_rollout(state)
+                    .filter(|_| selected)
+                    .map(|row| row.run.target.clone())
+                    .into_iter()
+                    .collect()
+            }
+            (Page::Rollout, _) => state.rollout.iter().map(|page| page.run.target.clone()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Only what was seen: a pause of what is selected, all else by the key that a confirmation asks for which
+    /// was on the screen for long enough.
+    fn submitted(&mut self, command: &Command, before: Option<&Dialog>, visible: &[Target]) {
+        let action = command.action;
         if action == Action::Pause {
+            let Subject::Run(run) = &command.subject else { panic!("{command:?}") };
+            assert!(visible.contains(&run.target), "{} was paused and is not to be seen", run.target.name);
             self.seen.paused += 1;
             return;
         }
-        let dialog = before.unwrap_or_else(|| panic!("{action:?} was sent by `{key}` without a confirmation"));
-        assert_eq!(dialog.action, action, "`{key}` sent something else than was asked");
-        match dialog.field {
-            Field::Keys => assert!(["y", "click"].contains(&key), "{action:?} by `{key}`"),
-            Field::Challenge | Field::Reason => assert!(["enter", "click"].contains(&key), "{action:?} by `{key}`"),
+        let dialog = before.unwrap_or_else(|| panic!("{action:?} was sent without a confirmation"));
+        assert_eq!(dialog.action, action, "something else was sent than was asked");
+        assert!(dialog.items.iter().any(|item| item.subject == command.subject), "{command:?}");
+        let shown = dialog.shown.unwrap_or_else(|| panic!("{action:?} was confirmed before it was drawn"));
+        assert!(self.now.duration_since(shown) >= SETTLE, "{action:?} was confirmed before it could be read");
+        if dialog.field != Field::Keys || !matches!(dialog.friction, Friction::Yes) {
+            assert!(dialog.friction.accepts(&dialog.challenge.text), "{action:?}: {:?}", dialog.challenge.text);
         }
-        assert!(dialog.friction.accepts(&dialog.challenge.text), "{action:?}: {:?} was typed", dialog.challenge.text);
         self.seen.confirmed += 1;
     }
 
@@ -256,16 +327,44 @@ impl Desk {
     fn feed(&mut self, bytes: &[u8]) {
         self.parser.push(bytes);
         self.seen.bytes += bytes.len() as u64;
-        while let Parsed::Event(event) = self.parser.next() {
-            self.event(event);
-        }
+        self.taken();
         if self.random.bool() {
             self.parser.give_up();
-            while let Parsed::Event(event) = self.parser.next() {
-                self.event(event);
+            self.taken();
+        }
+        let pause = [0, 1, 5, 20, 150, 400, 900];
+        let pause = self.random.choice(pause).unwrap_or(0);
+        self.pass(pause);
+    }
+
+    fn taken(&mut self) {
+        for event in together(&mut self.parser) {
+            self.event(event);
+        }
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.now += SignedDuration::from_millis(millis);
+        if self.state.wake.is_some_and(|at| at <= self.now) {
+            self.event(Event::Wake);
+        }
+    }
+
+    /// Somebody's words, at once or with so many milliseconds between their letters.
+    fn words(&mut self) {
+        self.seen.words += 1;
+        let words = self.random.choice(WORDS).unwrap_or("ay");
+        match self.random.u8(..3) {
+            0 => self.feed(words.as_bytes()),
+            pace => {
+                for byte in words.bytes() {
+                    self.parser.push(&[byte]);
+                    self.seen.bytes += 1;
+                    self.taken();
+                    self.pass(if pace == 1 { 1 } else { 130 });
+                }
             }
         }
-        self.now += SignedDuration::from_millis(self.random.i64(0..200));
     }
 
     fn draw(&mut self) {
@@ -281,6 +380,9 @@ fn no_bytes_send_a_command_that_was_not_confirmed() {
     let mut desk = Desk::new(start);
     let mut drawn = 0;
     while desk.seen.bytes < bytes {
+        if desk.random.u8(..) < 40 {
+            desk.words();
+        }
         let some = desk.some_bytes();
         desk.feed(&some);
         if desk.seen.events > drawn + FRAME {
@@ -292,4 +394,5 @@ fn no_bytes_send_a_command_that_was_not_confirmed() {
     println!("FLIGHTDECK_FUZZ_SEED={start}: {seen:?}");
     assert!(seen.pastes > 100 && seen.pasted_over_dialogs > 10, "{seen:?}");
     assert!(seen.paused > 0 && seen.dialogs > 10 && seen.confirmed > 5, "{seen:?}");
+    assert!(seen.bursts > 100 && seen.words > 10 && seen.pages.len() >= 5, "{seen:?}");
 }

@@ -6,8 +6,9 @@
 //! terminal itself: whatever is there is taken, and what can't be finished is dropped soon.
 
 use super::parse::{Parsed, Parser};
-use crate::cockpit::app::Event;
+use crate::cockpit::app::{Event, Key};
 use rustix::fs::{Mode, OFlags};
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
@@ -21,6 +22,8 @@ pub(super) struct Input {
     /// A terminal reads like a pipe: what is there, or "not yet".
     tty: Receiver,
     parser: Parser,
+    /// What was read and not yet given out.
+    events: VecDeque<Event>,
     /// When the last bytes came.
     read: Option<Instant>,
 }
@@ -33,7 +36,7 @@ impl Input {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let tty = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
         let tty = Receiver::from_owned_fd_unchecked(tty)?;
-        Ok(Input { tty, parser: Parser::default(), read: None })
+        Ok(Input { tty, parser: Parser::default(), events: VecDeque::new(), read: None })
     }
 
     /// Waits for the next event. Nothing is lost when the wait is given up.
@@ -47,6 +50,7 @@ impl Input {
                 ready = self.tty.readable() => ready?,
                 () = tokio::time::sleep_until(patience.unwrap_or_else(Instant::now)), if patience.is_some() => {
                     self.parser.give_up();
+                    self.take();
                 }
             }
         }
@@ -55,9 +59,8 @@ impl Input {
     /// An event that is there already.
     pub(super) fn ready(&mut self) -> io::Result<Option<Event>> {
         loop {
-            match self.parser.next() {
-                Parsed::Event(event) => return Ok(Some(event)),
-                Parsed::Nothing => {}
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
             }
             let mut bytes = [0; 4096];
             match self.tty.try_read(&mut bytes) {
@@ -65,6 +68,7 @@ impl Input {
                 Ok(count) => {
                     self.read = Some(Instant::now());
                     self.parser.push(bytes.get(..count).unwrap_or_default());
+                    self.take();
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(None),
@@ -76,6 +80,32 @@ impl Input {
                     _ => return Err(error),
                 },
             }
+        }
+    }
+
+    /// Takes from the parser what one read brought.
+    fn take(&mut self) {
+        self.events.extend(together(&mut self.parser));
+    }
+}
+
+/// What a parser has now; keys that stand beside each other are one burst: no hand presses two within a read.
+pub(super) fn together(parser: &mut Parser) -> Vec<Event> {
+    let (mut events, mut keys) = (Vec::new(), Vec::new());
+    loop {
+        let next = parser.next();
+        if let Parsed::Event(Event::Key(key)) = next {
+            keys.push(key);
+            continue;
+        }
+        match <[Key; 1]>::try_from(std::mem::take(&mut keys)) {
+            Ok([key]) => events.push(Event::Key(key)),
+            Err(keys) if keys.is_empty() => {}
+            Err(keys) => events.push(Event::Burst(keys)),
+        }
+        match next {
+            Parsed::Event(event) => events.push(event),
+            Parsed::Nothing => return events,
         }
     }
 }

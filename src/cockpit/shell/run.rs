@@ -237,7 +237,7 @@ impl Cockpit {
         for (id, name) in std::mem::take(&mut self.names).into_iter().enumerate() {
             self.apply(Event::Connection { id, name, state: ConnectionState::Connecting }).await?;
         }
-        self.draw()?;
+        self.draw().await?;
         #[cfg(debug_assertions)]
         assert!(std::env::var_os("FLIGHTDECK_PANIC_AFTER_FIRST_FRAME").is_none(), "asked to panic after a frame");
         while !self.quit {
@@ -245,7 +245,7 @@ impl Cockpit {
             let hurry = self.take_in(first).await?;
             let due = self.drawn.is_none_or(|at| at.elapsed() >= FRAME);
             if self.state.visible_changed && (hurry || due) && !self.quit {
-                self.draw()?;
+                self.draw().await?;
             }
         }
         self.flush_recording()
@@ -280,7 +280,7 @@ impl Cockpit {
                 Ok(Some(Event::Wake))
             }
             () = until(frame), if frame.is_some() => {
-                self.draw()?;
+                self.draw().await?;
                 Ok(None)
             }
         }
@@ -295,7 +295,12 @@ impl Cockpit {
         while let Some(event) = next.take() {
             hurry |= matches!(
                 event,
-                Event::Key(_) | Event::Paste(_) | Event::Click { .. } | Event::Resize { .. } | Event::Resumed
+                Event::Key(_)
+                    | Event::Burst(_)
+                    | Event::Paste(_)
+                    | Event::Click { .. }
+                    | Event::Resize { .. }
+                    | Event::Resumed
             );
             self.apply(event).await?;
             if self.quit || begun.elapsed() >= FRAME {
@@ -372,7 +377,7 @@ impl Cockpit {
         Ok(Event::Resumed)
     }
 
-    fn draw(&mut self) -> Result<(), ShellError> {
+    async fn draw(&mut self) -> Result<(), ShellError> {
         if let Some(size) = self.resized.take() {
             self.tty.resize(size).map_err(ShellError::Terminal)?;
         }
@@ -382,6 +387,9 @@ impl Cockpit {
         self.tty.screen.draw(|frame| view::draw(state, &zoned, theme, frame)).map_err(ShellError::Terminal)?;
         self.state.visible_changed = false;
         self.drawn = Some(instant());
+        if self.state.dialog().is_some_and(|dialog| dialog.shown.is_none()) {
+            self.apply(Event::Drawn).await?;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::{Ctx, Scope, format, rect};
 use crate::board::Freshness;
 use crate::cockpit::app::ConnectionState;
 use crate::cockpit::app::age::age;
-use crate::cockpit::app::header::{Header, SourceItem, header as about};
+use crate::cockpit::app::header::{Header, HoldItem, SourceItem, header as about};
 use crate::cockpit::app::hints::footer as footer_keys;
 use crate::cockpit::app::state::{Overlay, Tone};
 use ratatui::buffer::Buffer;
@@ -67,13 +67,19 @@ fn who(header: &Header<'_>) -> String {
 }
 
 fn holds(ctx: &Ctx<'_>, header: &Header<'_>) -> (String, Scope) {
-    match header.holds.as_slice() {
-        [] => ("no hold".to_owned(), Scope::Dim),
-        [hold] if ctx.layout.header.width >= 100 => {
-            (format!("⏸ {} by {}: {}", hold.id, hold.owner, hold.selector), Scope::Hold)
-        }
-        [hold] => (format!("⏸ hold {}", hold.id), Scope::Hold),
+    let wide = ctx.layout.header.width >= 100;
+    let undone: usize = header.holds.iter().map(|item| item.undone).sum();
+    let (text, scope) = match header.holds.as_slice() {
+        [] => return ("no hold".to_owned(), Scope::Dim),
+        [HoldItem { hold, .. }] if wide => (format!("⏸ {} by {}: {}", hold.id, hold.owner, hold.selector), Scope::Hold),
+        [HoldItem { hold, .. }] => (format!("⏸ hold {}", hold.id), Scope::Hold),
         holds => (format!("⏸ {} holds", holds.len()), Scope::Hold),
+    };
+    match undone {
+        0 => (text, scope),
+        // What goes on although it is held comes first, whatever else is clipped.
+        1 => (format!("▶ 1 goes on although held  {text}"), Scope::SeverityFailing),
+        more => (format!("▶ {more} go on although held  {text}"), Scope::SeverityFailing),
     }
 }
 

@@ -125,13 +125,13 @@ fn wrap((name, words, scope): Line, columns: u16) -> Vec<Line> {
 }
 
 /// Rows that the questions at the bottom take.
-const fn asked_rows(dialog: &Dialog, blocked: bool) -> u16 {
-    if blocked {
-        return 2;
+fn asked_rows(dialog: &Dialog, blocked: bool) -> u16 {
+    if blocked || dialog.is_asking() {
+        return 3;
     }
     match dialog.friction {
         Friction::None | Friction::Yes => 3,
-        Friction::Challenge(_) | Friction::ChallengeAndReason(_) => 4,
+        Friction::Challenge(_) | Friction::ChallengeAndReason(_) => 5,
     }
 }
 
@@ -140,7 +140,12 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
     if let Some(why) = blocked {
         Pen::new(buf, inner, row).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
         Pen::new(buf, inner, row + 1).put("Esc", key).put(" leaves; nothing was done", hint);
-        return;
+        return said(ctx, dialog, inner, row + 2, buf);
+    }
+    if dialog.is_asking() {
+        Pen::new(buf, inner, row).put("the server is asked what a yes would do", hint);
+        Pen::new(buf, inner, row + 1).put("Esc", key).put(" leave without doing anything", ctx.style(Scope::Text));
+        return said(ctx, dialog, inner, row + 2, buf);
     }
     let mut row = row;
     let challenge = match &dialog.friction {
@@ -149,13 +154,14 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
     };
     let needs_reason = matches!(dialog.friction, Friction::ChallengeAndReason(_));
     if let Some(text) = challenge {
-        let mut pen = Pen::new(buf, inner, row);
-        pen.cell("type", NAME, ctx.style(Scope::Column))
-            .put(text, ctx.style(Scope::DialogChallenge))
-            .skip(2)
-            .put("› ", hint);
+        // On rows of their own: what has to be typed exactly must never be cut.
+        Pen::new(buf, inner, row)
+            .cell("type", NAME, ctx.style(Scope::Column))
+            .put(text, ctx.style(Scope::DialogChallenge));
+        let mut pen = Pen::new(buf, inner, row + 1);
+        pen.cell("", NAME, ctx.style(Scope::Column)).put("› ", hint);
         field(ctx, &mut pen, &dialog.challenge, dialog.field == Field::Challenge);
-        row += 1;
+        row += 2;
     }
     let mut pen = Pen::new(buf, inner, row);
     pen.cell("reason", NAME, ctx.style(Scope::Column));
@@ -171,8 +177,13 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
     pen.put(yes, ctx.style(if ready { Scope::Key } else { Scope::KeyOff }));
     pen.put(&format!(" {}   ", dialog.action.row().label), ctx.style(Scope::Text));
     pen.put("Esc", key).put(" leave without doing anything", ctx.style(Scope::Text));
+    said(ctx, dialog, inner, row + 2, buf);
+}
+
+/// What it ignored, and why.
+fn said(ctx: &Ctx<'_>, dialog: &Dialog, inner: Rect, row: u16, buf: &mut Buffer) {
     if let Some(said) = &dialog.said {
-        Pen::new(buf, inner, row + 2).put(&format!("! {said}"), ctx.style(Scope::ToneWarn));
+        Pen::new(buf, inner, row).put(&format!("! {said}"), ctx.style(Scope::ToneWarn));
     }
 }
 

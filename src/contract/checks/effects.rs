@@ -121,7 +121,7 @@ pub(in crate::contract) async fn hold(bench: &mut Bench) -> Result<(), Stop> {
         environment: Some(before.environment.clone()),
         service: Some(before.service.clone()),
     };
-    let subject = Subject::Scope { selector: selector.clone(), frozen: vec![before.run.clone()] };
+    let subject = Subject::Scope { selector: selector.clone(), frozen: vec![before.run.clone()], hold: None };
     bench.carried_out(Bench::about(Action::Hold, subject, None)).await?;
     let target = before.run.target.clone();
     let holds = |bench: &Bench| bench.board.holds().find(|hold| hold.selector == selector).map(|hold| hold.id.clone());
@@ -130,7 +130,11 @@ pub(in crate::contract) async fn hold(bench: &mut Bench) -> Result<(), Stop> {
     let held = |bench: &Bench| bench.row(&target).is_some_and(|row| row.waits.contains(&Wait::Hold(id.clone())));
     bench.until("the row waits for the hold", held).await?;
     bench
-        .carried_out(Bench::about(Action::Release, Subject::Hold { source: bench.source(), id: id.clone() }, None))
+        .carried_out(Bench::about(
+            Action::Release,
+            Subject::Hold { source: Some(bench.source()), id: id.clone() },
+            None,
+        ))
         .await?;
     bench.until("the row goes on", |bench| !held(bench)).await
 }

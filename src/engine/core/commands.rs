@@ -2,7 +2,7 @@
 
 use super::approvals::on_approval;
 use super::deploy::deploy;
-use super::holds::{hold, release_hold};
+use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
 use super::pools::warm_pool;
 use super::project::facts_of;
@@ -14,8 +14,8 @@ use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
 use crate::model::{
-    Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, Pin, Refusal, RefusalKind,
-    ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
+    Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, HoldId, Pin, Refusal,
+    RefusalKind, ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
 };
 
 pub(super) type Done = Result<(), Refusal>;
@@ -51,7 +51,10 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
         (Subject::Run(run), _) => on_run(state, turn, &ask, run),
         (Subject::Approval { id, run }, Action::Approve) => on_approval(state, turn, &ask, id, run, Verdict::Approved),
         (Subject::Approval { id, run }, Action::Reject) => on_approval(state, turn, &ask, id, run, Verdict::Rejected),
-        (Subject::Scope { selector, .. }, Action::Hold) => hold(state, turn, &ask, selector),
+        (Subject::Scope { selector, hold: named, .. }, Action::Hold) => {
+            let id = named.clone().unwrap_or_else(|| HoldId::of(command.id.as_str()));
+            hold(state, turn, &ask, selector, id)
+        }
         (Subject::Hold { id, .. }, Action::Release) => release_hold(state, turn, &ask, id),
         (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
@@ -129,6 +132,11 @@ fn on_current(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>
         Action::Retry => retry(state, slot, turn, ask),
         Action::Restart => restart(state, slot, turn, ask),
         Action::Drill => drill(state, slot, turn, ask),
+        Action::LetThrough => {
+            moving(slot, Action::LetThrough)?;
+            let revision = slot.run.as_ref().map(|run| run.revision.clone()).unwrap_or_default();
+            let_through(state, slot, turn, ask, &revision)
+        }
         _ => Err(Refusal::new(RefusalKind::Invalid, format!("{} is not for a rollout", ask.action.name()))),
     }
 }
@@ -433,6 +441,7 @@ fn on_queued(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>,
             run.pauses.person.take().ok_or_else(|| no(format!("{name} is not paused; it waits in line")))?;
             "resumed in line"
         }
+        Action::LetThrough => return let_through(state, slot, turn, ask, &revision),
         Action::Abort | Action::Rollback => {
             if let Some(run) = slot.queue.remove(at) {
                 let why = ask.because("aborted in line");

@@ -1,43 +1,53 @@
-//! "Stop the line": holds and their release.
+//! "Stop the line": holds, what is let through, and their release.
 
 use super::commands::{Ask, Done, check_pin, no, not_found};
 use super::rollout::covers;
-use super::state::{Counters, Slot, State};
+use super::run::RunState;
+use super::state::{Slot, State};
 use super::step::with_all;
-use super::turn::{Turn, note, run_id};
-use crate::model::{Facts, Hold, HoldId, HoldTarget, Selector};
+use super::turn::{Turn, note, run_id, words};
+use crate::model::{Facts, Hold, HoldId, HoldTarget, Refusal, RefusalKind, Selector};
 
-pub(super) fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: &Selector) -> Done {
+pub(super) fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: &Selector, id: HoldId) -> Done {
     check_pin(ask, &Facts::default())?;
     if selector.source.as_ref().is_some_and(|source| *source != state.source) {
         return Err(no(format!("this is {}; {selector} is not here", state.source)));
     }
     let owner = ask.actor.name.clone();
-    if let Some(hold) = state.holds.iter().find(|hold| hold.owner == owner && hold.selector == *selector) {
-        turn.note = Some(hold.id.to_string());
-        return Ok(());
-    }
-    let id = HoldId::from(format!("H-{}", Counters::next(&mut state.counters.hold)));
-    let mut hold = Hold {
-        id: id.clone(),
-        source: state.source.clone(),
-        selector: selector.clone(),
-        owner,
-        reason: ask.reason.clone(),
-        since: turn.now,
-        targets: Vec::new(),
+    let known = state.holds.iter().position(|hold| hold.owner == owner && hold.selector == *selector);
+    let mut hold = match known {
+        // The same once more is the same hold: what was let through meanwhile is held again.
+        Some(at) => state.holds.remove(at),
+        None => new_hold(state, turn, ask, (owner, selector.clone(), id))?,
     };
-    let text = ask.because(&format!("held by {id}"));
+    let text = ask.because(&format!("held by {}", hold.id));
+    let mut left = Vec::new();
     with_all(state, |state, slot| {
         if covers(state, &hold, &slot.key) {
-            hold.targets.extend(hold_slot(state, slot, turn, &id, ask, &text));
+            left.extend(hold_slot(state, slot, turn, &hold.id, ask, &text));
         }
     });
+    hold.targets = left;
+    turn.note = Some(hold.id.to_string());
     state.holds.push(hold);
-    turn.note = Some(id.to_string());
     Ok(())
 }
 
+fn new_hold(
+    state: &State,
+    turn: &Turn,
+    ask: &Ask<'_>,
+    (owner, selector, id): (String, Selector, HoldId),
+) -> Result<Hold, Refusal> {
+    if !id.is_well_formed() || state.holds.iter().any(|hold| hold.id == id) {
+        let why = format!("a new hold can't be called {id}: that is taken, or no id; nothing was done");
+        return Err(Refusal::new(RefusalKind::Invalid, why));
+    }
+    let (source, reason, since) = (state.source.clone(), ask.reason.clone(), turn.now);
+    Ok(Hold { id, source, selector, owner, reason, since, targets: Vec::new() })
+}
+
+/// Holds the rollouts of a slot; gives those that it leaves alone.
 fn hold_slot(
     state: &mut State,
     slot: &mut Slot,
@@ -46,25 +56,41 @@ fn hold_slot(
     ask: &Ask<'_>,
     text: &str,
 ) -> Vec<HoldTarget> {
-    let mut targets = Vec::new();
+    let (mut left, mut held) = (Vec::new(), Vec::new());
     let runs = slot.run.iter_mut().filter(|run| run.active()).chain(&mut slot.queue);
-    let mut held = Vec::new();
     for run in runs {
-        let back = run.rolling_back();
-        if !back {
-            run.pauses.holds.insert(id.clone());
+        if run.rolling_back() {
+            left.push(run.revision.clone());
+        } else if run.pauses.holds.insert(id.clone()) {
             held.push(run.revision.clone());
         }
-        let note = if back { "on its way back to stable: not held" } else { "held" };
-        targets.push((run.revision.clone(), !back, note.to_owned()));
     }
     for revision in held {
         slot.generation += 1;
         note(state, slot, turn, &revision, &ask.actor.name, text);
     }
-    let target =
-        |(revision, held, note): (String, bool, String)| HoldTarget { run: run_id(state, slot, &revision), held, note };
-    targets.into_iter().map(target).collect()
+    left.iter().map(|revision| not_held(state, slot, revision, "on its way back to stable: not held")).collect()
+}
+
+fn not_held(state: &State, slot: &Slot, revision: &str, note: &str) -> HoldTarget {
+    HoldTarget { run: run_id(state, slot, revision), held: false, note: note.to_owned(), undone: false }
+}
+
+/// A hold with what stands still by it now, and what it left alone or let through.
+pub(super) fn held_now(state: &State, hold: &Hold) -> Hold {
+    let mut targets = Vec::new();
+    for slot in state.slots.values().filter(|slot| !slot.removed) {
+        let runs = slot.run.iter().filter(|run| run.active()).chain(&slot.queue);
+        for run in runs {
+            let id = run_id(state, slot, &run.revision);
+            if run.pauses.holds.contains(&hold.id) {
+                targets.push(HoldTarget { run: id, held: true, note: "held".to_owned(), undone: false });
+            } else if let Some(left) = hold.targets.iter().find(|left| left.run == id) {
+                targets.push(left.clone());
+            }
+        }
+    }
+    Hold { targets, ..hold.clone() }
 }
 
 pub(super) fn release_hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, id: &HoldId) -> Done {
@@ -82,5 +108,31 @@ pub(super) fn release_hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, id
             note(state, slot, turn, &revision, &ask.actor.name, &text);
         }
     });
+    Ok(())
+}
+
+/// May it go on although it is held?
+pub(super) fn may_let_through(run: &RunState) -> Done {
+    if run.pauses.holds.is_empty() { Err(no(format!("{} is not held", words(run)))) } else { Ok(()) }
+}
+
+/// One rollout goes on; what else its holds stopped stays where it is.
+pub(super) fn let_through(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>, revision: &str) -> Done {
+    if ask.reason.is_none() {
+        return Err(Refusal::new(RefusalKind::Invalid, "letting one through needs a reason; nothing was done"));
+    }
+    let mut runs = slot.run.iter_mut().chain(&mut slot.queue);
+    let Some(run) = runs.find(|run| run.revision == revision) else { return Err(not_found("it is gone")) };
+    may_let_through(run)?;
+    let ids = std::mem::take(&mut run.pauses.holds);
+    slot.generation += 1;
+    let target = not_held(state, slot, revision, &ask.because("let through"));
+    for hold in state.holds.iter_mut().filter(|hold| ids.contains(&hold.id)) {
+        hold.targets.retain(|of| of.run != target.run);
+        hold.targets.push(target.clone());
+    }
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let text = ask.because(&format!("let through {}", ids.join(", ")));
+    note(state, slot, turn, revision, &ask.actor.name, &text);
     Ok(())
 }

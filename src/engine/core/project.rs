@@ -1,5 +1,6 @@
 //! What people see: the whole state as rows.
 
+use super::holds::held_now;
 use super::pools::number;
 use super::rows::rollout;
 use super::run::RunState;
@@ -43,7 +44,7 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     rows.extend(environments(state).map(Entity::Environment));
     rows.extend(services(state).map(Entity::Service));
     rows.extend(state.releases.values().flat_map(|of| of.values()).cloned().map(Entity::Release));
-    rows.extend(state.holds.iter().cloned().map(Entity::Hold));
+    rows.extend(state.holds.iter().map(|hold| Entity::Hold(held_now(state, hold))));
     rows.extend(state.approvals.iter().map(|asked| Entity::Approval(Box::new(approval(state, asked)))));
     for slot in state.slots.values() {
         rows.extend(row(state, &slot.key, now).map(|row| Entity::Rollout(std::sync::Arc::new(row))));

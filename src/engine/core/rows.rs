@@ -5,6 +5,7 @@ use super::commands::{
     may_abort, may_drill, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback,
     pauses_in_words,
 };
+use super::holds::may_let_through;
 use super::pools::trouble;
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
@@ -44,6 +45,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         barred: Arc::default(),
         managed_by: None,
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
+        in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
     }
 }
 
@@ -101,6 +103,11 @@ fn actual(slot: &Slot, pool: &Pool) -> Option<Ppm> {
         return untold.then_some(Ppm::ZERO);
     };
     let share = acked.share(&pool.id);
+    // What was sent before it was taken back may be in force.
+    let withdrawn = routing.newest().is_some_and(|sent| sent.share(&pool.id) == Ppm::ZERO);
+    if share == Ppm::ZERO && withdrawn && routing.in_force().any(|sent| sent.share(&pool.id) > Ppm::ZERO) {
+        return None;
+    }
     // It still leads to instances that answer no more; a route without them is on its way.
     (share == Ppm::ZERO || pool.ready() > 0).then_some(share)
 }
@@ -310,6 +317,7 @@ fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
         offer(Action::Abort, true);
         offer(Action::Pause, run.pauses.person.is_none());
         offer(Action::Resume, run.pauses.person.is_some() && run.pauses.holds.is_empty());
+        offer(Action::LetThrough, may_let_through(run).is_ok());
         return offers;
     }
     if !is_current(slot, run) {
@@ -325,6 +333,7 @@ fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
     offer(Action::Retry, may_retry(state, slot).is_ok());
     offer(Action::Restart, may_restart(slot).is_ok());
     offer(Action::Drill, may_drill(state, slot).is_ok());
+    offer(Action::LetThrough, moving && may_let_through(run).is_ok());
     let asked = moving && is_pending_approval(state, slot, run).is_some();
     offer(Action::Approve, asked);
     offer(Action::Reject, asked);

@@ -54,8 +54,6 @@ pub struct Counters {
     pub pool: u64,
     /// Of instances.
     pub instance: u64,
-    /// Of holds.
-    pub hold: u64,
     /// Of approvals.
     pub approval: u64,
     /// Of notes.

@@ -16,8 +16,8 @@ use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
 use crate::engine::store::Store;
 use crate::failpoint;
-use crate::integration::orchestrator::{Accepted, NotDone};
-use crate::model::{CommandId, Deployment, Direction, Refusal, RefusalKind};
+use crate::integration::orchestrator::{Accepted, Holding, NotDone};
+use crate::model::{Action, CommandId, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -235,14 +235,16 @@ impl EngineTask {
                 return Err(NotDone::Refused(Refusal::new(RefusalKind::NotRecorded, why)));
             }
             self.news.extend(ended);
+            let holding = holding(&input, note.as_deref());
             let note = note.map(|note| note + "; ").unwrap_or_default();
             let note = format!("{note}done, but the journal can't be written: {why}");
-            let accepted = Accepted { note: Some(note), created, ..Accepted::default() };
+            let accepted = Accepted { note: Some(note), holding, created, ..Accepted::default() };
             return refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)));
         }
         self.news.extend(ended);
         self.carry_out(effects);
-        let accepted = Accepted { note, created, ..Accepted::default() };
+        let holding = holding(&input, note.as_deref());
+        let accepted = Accepted { note, holding, created, ..Accepted::default() };
         refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)))
     }
 
@@ -369,6 +371,12 @@ impl EngineTask {
         }
         Ok(())
     }
+}
+
+/// What the core answers to a hold is the id that it is in force by.
+fn holding(input: &Input, note: Option<&str>) -> Holding {
+    let is_hold = matches!(input, Input::Command { command, .. } if command.action == Action::Hold);
+    note.filter(|_| is_hold).map_or(Holding::Unsaid, |id| Holding::InForce(id.into()))
 }
 
 /// The task without which there is no traffic; its channel tells when it ended.

@@ -26,7 +26,7 @@ impl Orchestrator for EngineOrchestrator {
     fn capabilities(&self) -> Capabilities {
         let actions = Action::TABLE.iter().map(|row| row.action).collect();
         let later = "new rollouts wait until it is released by its id";
-        Capabilities { source: self.0.source().clone(), actions, later }
+        Capabilities { source: self.0.source().clone(), actions, later, read_only: false }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

@@ -10,8 +10,8 @@ pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
 use crate::model::{
-    Action, ActionSet, Command, Deployment, Detail, Forecast, HoldTarget, Refusal, Rollout, Run, Scoped, SourceId,
-    Stage,
+    Action, ActionSet, Command, Deployment, Detail, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
+    SourceId, Stage,
 };
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -26,6 +26,32 @@ pub struct Capabilities {
     pub actions: ActionSet,
     /// What a hold there does to rollouts that begin while it is in force, in words.
     pub later: &'static str,
+    /// Nothing may be changed through it, whatever it knows.
+    pub read_only: bool,
+}
+
+impl Capabilities {
+    /// Why nothing can be held or released there; nothing if it can.
+    #[must_use]
+    pub fn no_holds(&self) -> Option<String> {
+        match (self.read_only, self.actions.contains(Action::Hold)) {
+            (true, _) => Some(format!("{} is read-only: nothing can be held there", self.source)),
+            (false, false) => Some(format!("{} knows no hold", self.source)),
+            (false, true) => None,
+        }
+    }
+}
+
+/// What a backend says of a hold that it was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Holding {
+    /// Nothing: its rows tell.
+    #[default]
+    Unsaid,
+    /// Nothing moves there that could be held, and what begins later goes on.
+    Nothing,
+    /// It is in force, called so.
+    InForce(HoldId),
 }
 
 /// The backend said yes; the effect is still to be seen.
@@ -35,6 +61,10 @@ pub struct Accepted {
     pub note: Option<String>,
     /// For a scope: each target and how it fared, where the backend can say.
     pub targets: Vec<HoldTarget>,
+    /// For a hold: what came of it.
+    pub holding: Holding,
+    /// Parts of the scope that could not be looked at, and why, in words.
+    pub unseen: Vec<String>,
     /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
     /// where the backend knows it by then. Its effect is looked for in this run and in no other.
     pub created: Option<Run>,

@@ -173,7 +173,7 @@ fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> St
     match (action, order(current, run)) {
         (Action::Abort | Action::Reject | Action::Rollback, order) => taken_back(of, run, current, order),
         // In line behind the one that the row shows: its own state is not in this row.
-        (Action::Pause | Action::Resume, Ordering::Less) => {
+        (Action::Pause | Action::Resume | Action::LetThrough, Ordering::Less) => {
             effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
         }
         (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Greater) => match of.ended {
@@ -186,6 +186,17 @@ fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> St
         (_, Ordering::Greater | Ordering::Less) => took_its_place(current),
         (Action::Pause, Ordering::Equal) => paused(current),
         (Action::Resume, Ordering::Equal) => resumed(of, current),
+        (Action::LetThrough, Ordering::Equal) => match current.held_by() {
+            Some(_) => Stage::Accepted,
+            None => over(current).unwrap_or_else(|| {
+                effective(format!(
+                    "not held any more: {} {}; {}",
+                    current.phase.word(),
+                    place(current),
+                    shares(current)
+                ))
+            }),
+        },
         (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Equal) => {
             moved_on(action, of.step_before(run), current)
         }

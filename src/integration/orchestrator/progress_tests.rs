@@ -39,6 +39,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        in_flight: None,
     })
 }
 
@@ -507,7 +508,7 @@ fn deploy_is_effective_when_users_meet_the_version() {
 #[test]
 fn holds_are_effective_for_what_they_hold() {
     let command = Command {
-        subject: Subject::Scope { selector: Selector::default(), frozen: Vec::new() },
+        subject: Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None },
         ..on(Action::Hold, "")
     };
     let held = || at_pause().waits(Wait::Hold("H-1".into()));
@@ -521,8 +522,10 @@ fn holds_are_effective_for_what_they_hold() {
         ],
     );
     assert!(said(&command, None, None).starts_with("effective: nothing was in flight"));
-    let release =
-        Command { subject: Subject::Hold { source: "local".into(), id: "H-1".into() }, ..on(Action::Release, "") };
+    let release = Command {
+        subject: Subject::Hold { source: Some("local".into()), id: "H-1".into() },
+        ..on(Action::Release, "")
+    };
     check(&release, &held(), &[(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
 }
 

@@ -23,6 +23,13 @@ struct Pending {
     instances: u64,
 }
 
+/// What was there before a command.
+#[derive(Default)]
+pub struct Before {
+    row: Option<Rollout>,
+    instances: u64,
+}
+
 /// Commands that are not known to be effective yet.
 #[derive(Default)]
 pub struct Effects {
@@ -66,15 +73,17 @@ fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
 
 /// Does any route that may be in force lead to a pool?
 fn may_lead_to(slot: &Slot, pool: &Pool) -> bool {
-    let routes = slot.routing.acked.iter().filter_map(|sent| sent.route.as_ref());
-    routes.flat_map(|route| &route.pools).any(|of| of.pool == pool.id && of.weight > Ppm::ZERO)
+    let routes = slot.routing.acked.iter().chain(&slot.routing.sent).filter_map(|sent| sent.route.as_ref());
+    let mut pools = routes.flat_map(|route| &route.pools);
+    pools.any(|of| of.pool == pool.id && of.weight > Ppm::ZERO && !of.endpoints.is_empty())
 }
 
 impl Effects {
     /// The row before a command, if it is one to be followed.
-    pub fn before(state: &State, input: &Input, now: Timestamp) -> Option<Rollout> {
+    pub fn before(state: &State, input: &Input, now: Timestamp) -> Option<Before> {
         let Input::Command { command, .. } = input else { return None };
-        row(state, &slot_of(state, &command.subject)?, now)
+        let row = row(state, &slot_of(state, &command.subject)?, now);
+        Some(Before { row, instances: newest_instance(state) })
     }
 
     /// Takes in what a step did.
@@ -82,7 +91,7 @@ impl Effects {
         &mut self,
         state: &State,
         input: &Input,
-        before: Option<Rollout>,
+        before: Option<Before>,
         outcome: &Outcome,
         (now, cover): (Timestamp, &mut Coverage),
     ) {
@@ -91,7 +100,8 @@ impl Effects {
             && !self.pending.iter().any(|of| of.command.id == command.id)
             && let Some(slot) = slot_of(state, &command.subject)
         {
-            let (command, created, instances) = (command.clone(), outcome.created.clone(), newest_instance(state));
+            let (command, created) = (command.clone(), outcome.created.clone());
+            let Before { row: before, instances } = before.unwrap_or_default();
             self.pending.push(Pending { command, slot, created, before, ended: None, instances });
             if self.pending.len() > FOLLOWED {
                 self.pending.remove(0);
@@ -109,7 +119,7 @@ impl Effects {
         let served = &self.served;
         self.pending.retain(|of| {
             let current = row(state, &of.slot, now);
-            let stage = EngineOrchestrator::stage(&Followed {
+            let reached = EngineOrchestrator::stage(&Followed {
                 command: &of.command,
                 created: of.created.as_ref(),
                 before: of.before.as_ref(),
@@ -117,7 +127,7 @@ impl Effects {
                 ended: of.ended.as_ref(),
                 now,
             });
-            if let (Stage::Effective { proof }, Some(slot)) = (&stage, state.slots.get(&of.slot)) {
+            if let (Stage::Effective { proof }, Some(slot)) = (&reached, state.slots.get(&of.slot)) {
                 let about = of.created.as_ref().or_else(|| asked_for(&of.command));
                 let run = slot.runs().find(|run| about.is_some_and(|about| about.revision == run.revision));
                 let strategy = run.map_or("", |run| strategy(run.strategy));
@@ -128,7 +138,7 @@ impl Effects {
                     faults.push(format!("invariant 12: {}: {action} {why}, and is effective: {}", of.slot, proof.text));
                 }
             }
-            !stage.is_final()
+            !reached.is_final()
         });
         self.faults.append(&mut faults);
     }

@@ -389,12 +389,16 @@ impl Sim {
         if kind == 4 && self.state.holds.is_empty() && self.rng.percent(40) {
             let selector =
                 Selector { environment: self.rng.percent(50).then_some(slot.environment), ..Selector::default() };
-            return Some(self.command(Action::Hold, Subject::Scope { selector, frozen: Vec::new() }, None));
+            return Some(self.command(Action::Hold, Subject::Scope { selector, frozen: Vec::new(), hold: None }, None));
         }
         if kind < 9 {
             let holds: Vec<_> = self.state.holds.iter().map(|hold| hold.id.clone()).collect();
             if let Some(hold) = self.rng.pick(&holds).cloned() {
-                return Some(self.command(Action::Release, Subject::Hold { source: "local".into(), id: hold }, None));
+                return Some(self.command(
+                    Action::Release,
+                    Subject::Hold { source: Some("local".into()), id: hold },
+                    None,
+                ));
             }
         }
         let rows = project(&self.state, self.now);

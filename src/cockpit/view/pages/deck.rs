@@ -2,7 +2,7 @@
 
 use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
 use super::{empty, phase};
-use crate::board::{Attention, Severity};
+use crate::board::{Attention, Filter, Severity};
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows::{self, DeckRow};
 use crate::cockpit::app::state::DeckPanel;
@@ -17,6 +17,7 @@ use jiff::SignedDuration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use std::ops::Range;
 
 /// One column of a curve stands for so long.
 const BUCKET: SignedDuration = SignedDuration::from_secs(10);
@@ -138,7 +139,7 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
 
 fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, buf: &mut Buffer) {
     let scope = match entry.severity {
-        Severity::Failing => Scope::SeverityFailing,
+        Severity::Failing | Severity::Undone => Scope::SeverityFailing,
         Severity::Approval => Scope::SeverityApproval,
         Severity::Paused => Scope::SeverityPaused,
         Severity::Degraded => Scope::SeverityDegraded,
@@ -230,8 +231,14 @@ fn draw_row(
     };
     pen.cell(bar, 1, ctx.style(Scope::SelectionBar));
     pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
+    let filter = Filter::parse(&ctx.state.deck.filter);
     for sized in columns {
+        let from = pen.x();
         cell(ctx, &mut pen, row, *sized);
+        if matches!(sized.0, Column::Service | Column::Environment | Column::Version) && !filter.is_empty() {
+            let to = pen.x();
+            underline(&filter, pen.buf, area.y, from..to);
+        }
         pen.skip(1);
     }
     if !row.freshness.is_fresh() {
@@ -276,6 +283,23 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Step | Column::Rps => pen.right(&words, width, ctx.style(scope)),
         _ => pen.cell(&words, width, ctx.style(scope)),
     };
+}
+
+/// Shows what a filter's word found in what stands there.
+fn underline(filter: &Filter, buf: &mut Buffer, y: u16, columns: Range<u16>) {
+    let mut text = String::new();
+    let mut places = Vec::new();
+    for x in columns {
+        let Some(cell) = buf.cell((x, y)) else { continue };
+        places.push((text.len(), x));
+        text.push_str(cell.symbol());
+    }
+    let Some(found) = filter.found(&text) else { return };
+    for (_, x) in places.into_iter().filter(|(at, _)| found.contains(at)) {
+        if let Some(cell) = buf.cell_mut((x, y)) {
+            cell.set_style(Style::new().add_modifier(Modifier::UNDERLINED));
+        }
+    }
 }
 
 /// `1.9.0 → 1.10.0`. Where both do not fit, each gets its share of the room.

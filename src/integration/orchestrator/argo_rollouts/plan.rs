@@ -4,8 +4,8 @@
 use super::objects::ArgoRollout;
 use super::phase::is_observed;
 use crate::integration::orchestrator::kubernetes::plan::{
-    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, check_hold, refused, seconds, take_ephemeral, text,
-    words,
+    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, check_hold, let_through, refused, seconds,
+    take_ephemeral, text, words,
 };
 use crate::integration::orchestrator::kubernetes::{Workload, WorkloadKind};
 use crate::model::{Action, Refusal, sanitize_line};
@@ -67,6 +67,7 @@ pub fn plan(asked: &Asked<'_>, rollout: &ArgoRollout) -> Result<Plan, Refusal> {
         Action::Abort => abort(live, facts),
         Action::Retry => retry(live, facts),
         Action::Restart => restart(asked, rollout),
+        Action::LetThrough => let_through(live),
         Action::Rollback => undo(asked, rollout, facts),
         other => Err(refused(format!("{} is a Rollout, which knows no {}", live.place(), other.name()))),
     }

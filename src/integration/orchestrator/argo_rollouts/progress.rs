@@ -15,7 +15,7 @@ pub fn progress(seen: Seen<'_>) -> Stage {
         Action::Restart => restarted(seen),
         Action::Pause => paused(seen),
         Action::Resume if seen.paused() => Stage::Accepted,
-        Action::Resume => effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
+        Action::Resume | Action::LetThrough => effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
         _ if !same => superseded(format!("revision {} took its place", row.run.revision)),
         Action::Retry => retried(seen),
         Action::Promote => promoted(seen),

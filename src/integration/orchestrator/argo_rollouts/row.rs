@@ -38,6 +38,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         .into_iter()
         .chain(nonsense)
         .chain(overloaded(&seen, &arms))
+        .chain(unscaled(object, seen.status))
         .filter(|text| !text.is_empty())
         .collect::<Vec<_>>()
         .join("; ");
@@ -54,6 +55,8 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         facts: facts(&seen, plan.len()),
         steps: plan.into(),
         offers: offers(&seen, phase, &revision),
+        // Past its deadline it goes on trying, and pods that come up take users.
+        in_flight: phase.in_flight() || (in_flight(object) && phase != Phase::Aborted),
         revision,
     };
     assemble(context, workload, told)
@@ -273,6 +276,16 @@ fn overloaded(seen: &Seen<'_>, arms: &[Arm]) -> Option<String> {
     let of_pods = u64::from(ready) * 1_000_000;
     (u64::from(share.0) * u64::from(all) > 2 * of_pods && seen.two())
         .then(|| format!("{} has {share} of traffic on {ready} pods of {all}", arm.version))
+}
+
+/// A pause by hand or by a hold halts scaling as well.
+fn unscaled(object: &ArgoRollout, status: &RolloutStatus) -> Option<String> {
+    let wanted = object.spec.replicas.map_or(1, count);
+    let there = count(status.replicas);
+    // More than are wanted may be a candidate's beside a whole stable side.
+    let waits = there < wanted || (wanted == 0 && there > 0);
+    let pods = if wanted == 1 { "1 pod is".to_owned() } else { format!("{wanted} pods are") };
+    (object.spec.paused && waits).then(|| format!("not scaled while it is paused: {pods} wanted, {there} are there"))
 }
 
 /// Did everything go back to stable? By what users get, never by the controller's word alone: a

@@ -538,7 +538,7 @@ fn what_is_offered_follows_from_where_it_stands() {
         ("past its steps", canary(&json!({"status": {"currentStepIndex": 5}})), "promote-full pause abort rollback"),
         ("paused by hand", canary(&json!({"spec": {"paused": true}})), "promote-full resume abort rollback"),
         ("both", both(&paused_at, &json!({"spec": {"paused": true}})), "promote promote-full resume abort rollback"),
-        ("held", both(&paused_at, &marked), "abort rollback"),
+        ("held", both(&paused_at, &marked), "abort rollback let-through"),
         ("promoted in full", canary(&json!({"status": {"promoteFull": true}})), "pause abort rollback"),
         ("aborted", canary(&json!({"status": {"abort": true, "updatedReplicas": null}})), "rollback retry"),
         (
@@ -608,4 +608,30 @@ fn nonsense_makes_a_row_and_no_panic() {
     assert!(row.message.contains('\u{fffd}'), "{}", row.message);
     let empty: ArgoRollout = serde_json::from_value(json!({"metadata": {}, "spec": {}})).unwrap();
     assert_eq!(row_of(&empty, &[]).run.revision, "0");
+}
+
+#[test]
+fn a_hold_means_what_still_moves_whatever_its_phase_is_called() {
+    use crate::model::Selector;
+    let holds = |change: &Value| {
+        let row = row_of(&canary(change), &groups());
+        (row.phase, Selector::default().holds(&row))
+    };
+    let late = json!({"status": {"phase": "Degraded", "message": "ProgressDeadlineExceeded: late"}});
+    assert_eq!(holds(&late), (Phase::Degraded, true), "past its deadline it goes on trying");
+    let settled = json!({"status": {"phase": "Degraded", "stableRS": NEW, "updatedReplicas": 5}});
+    assert_eq!(holds(&settled), (Phase::Degraded, false), "what is missing is no rollout's");
+    let back = json!({"status": {"abort": true, "abortedAt": at(-5).to_string()}});
+    assert_eq!(holds(&back), (Phase::RollingBack, false), "what goes back is left alone");
+}
+
+#[test]
+fn a_pause_says_that_it_keeps_the_scaling_too() {
+    let paused = |replicas: u32| {
+        let change = json!({"spec": {"paused": true, "replicas": replicas}});
+        row_of(&canary(&change), &groups()).message
+    };
+    assert!(paused(8).contains("not scaled while it is paused: 8 pods are wanted, 5 are there"), "{}", paused(8));
+    assert!(paused(0).contains("0 pods are wanted, 5 are there"), "{}", paused(0));
+    assert!(!paused(5).contains("not scaled"), "{}", paused(5));
 }

@@ -132,6 +132,7 @@ impl Orchestrator for Exec {
             source: self.shared.settings.source.clone(),
             actions: self.shared.actions(),
             later: "whether it holds what begins later is up to the program",
+            read_only: self.shared.settings.read_only,
         }
     }
 

@@ -38,7 +38,15 @@ impl Right {
     fn actions(self) -> ActionSet {
         let actions: &[Action] = match (self.kind, self.subresource) {
             (WorkloadKind::Rollout, Some(_)) => &[Action::Promote, Action::PromoteFull, Action::Abort, Action::Retry],
-            _ => &[Action::Pause, Action::Resume, Action::Restart, Action::Rollback],
+            _ => &[
+                Action::Pause,
+                Action::Resume,
+                Action::Restart,
+                Action::Rollback,
+                Action::Hold,
+                Action::Release,
+                Action::LetThrough,
+            ],
         };
         actions.iter().copied().collect()
     }

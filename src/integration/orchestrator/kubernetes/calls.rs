@@ -81,7 +81,12 @@ impl Calls {
         params.label_selector = selector.map(str::to_owned);
         loop {
             let request = path(resource, namespace).list(&params).map_err(|error| not_sent(&error))?;
-            let mut page = self.ask(request).await.map_err(|failed| unread(failed, resource, "list", namespace))?;
+            let mut page = match self.ask(request).await {
+                Ok(page) => page,
+                // A kind that the cluster does not know has no objects.
+                Err(Failed::Status(status)) if status.code == 404 => return Ok(items),
+                Err(failed) => return Err(unread(failed, resource, "list", namespace)),
+            };
             if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
                 items.extend(found);
             }

@@ -34,8 +34,10 @@ pub async fn execute(
     }
     let calls = Calls::new(client, WITHIN);
     match &command.subject {
-        Subject::Run(run) => Executing { calls, settings, command, now }.on_run(run).await,
-        Subject::Scope { selector, .. } => hold::hold(&calls, settings, authorized, selector, now).await,
+        Subject::Run(run) => Executing { calls, settings, authorized, command, now }.on_run(run).await,
+        Subject::Scope { selector, hold: named, .. } => {
+            hold::hold(&calls, settings, authorized, (selector, named.as_ref()), now).await
+        }
         Subject::Hold { id, .. } => hold::release(&calls, settings, id).await,
         _ => {
             let why = format!("{} does not fit Kubernetes; nothing was done", command.action.name());
@@ -52,6 +54,7 @@ pub(super) fn facts(settings: &KubernetesSettings, live: &Live, now: Timestamp) 
 struct Executing<'a> {
     calls: Calls,
     settings: &'a KubernetesSettings,
+    authorized: &'a Authorized,
     command: &'a Command,
     now: Timestamp,
 }
@@ -91,6 +94,9 @@ impl Executing<'_> {
             };
             let plan = plan(&asked)?;
             let candidate = facts(self.settings, &live, self.now).0.get(&Fact::Candidate).cloned().unwrap_or_default();
+            if self.command.action == Action::LetThrough {
+                hold::tell_let_through(&self.calls, self.settings, &live, run, &self.because("let through")).await;
+            }
             let sent = self.calls.patch(&plan.request).await;
             let accepted = Accepted { note: plan.note.clone(), ..Accepted::default() };
             match sent {
@@ -114,6 +120,12 @@ impl Executing<'_> {
         }
         let why = format!("{}/{} kept changing ({stale}); nothing was done", place.namespace, place.name);
         Err(Refusal::new(RefusalKind::NotApplicable, sanitize_line(&why)).into())
+    }
+
+    /// `let through by alice: hotfix`.
+    fn because(&self, what: &str) -> String {
+        let because = self.command.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        sanitize_line(&format!("{what} by {}{because}", self.authorized.actor().name))
     }
 
     async fn read(&self, place: &Place, run: &Run) -> Result<Live, NotDone> {

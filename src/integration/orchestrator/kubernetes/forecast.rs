@@ -14,6 +14,11 @@ pub fn forecast(action: Action, row: &Rollout) -> Option<Forecast> {
         (Action::Promote, true) if row.strategy == Strategy::BlueGreen => switch(row),
         (Action::PromoteFull, true) => promote_full(row),
         (Action::Pause, true) => pause(row),
+        (Action::Hold, true) => Forecast { warnings: vec![unscaled(row)], ..Forecast::default() },
+        (Action::Hold, false) if matches!(row.run.target.kind.as_str(), "StatefulSet" | "DaemonSet") => Forecast {
+            warnings: vec![format!("{} is a {}, which can't be paused: it goes on", row.service, row.run.target.kind)],
+            ..Forecast::default()
+        },
         (Action::Abort, true) => abort(row),
         (Action::Retry, true) => retry(row),
         (Action::Restart, true) => restart(row, "evicted and made anew, no more at once than may be unavailable"),
@@ -148,6 +153,11 @@ fn promote_full(row: &Rollout) -> Forecast {
     Forecast { lines, warnings, step, ..Forecast::default() }
 }
 
+/// `spec.paused` halts the scaling of a Rollout, an autoscaler's included.
+fn unscaled(row: &Rollout) -> String {
+    format!("{} is not scaled while it stands still: what an autoscaler asks for waits, too", row.service)
+}
+
 fn pause(row: &Rollout) -> Forecast {
     let candidate = version(newest(row), "what comes next");
     let share = newest(row).and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
@@ -158,6 +168,7 @@ fn pause(row: &Rollout) -> Forecast {
         // spec.paused halts scaling, the one of a rollback included.
         warnings: vec![
             "while it is paused a failing analysis can't take the candidate's pods away; abort can".to_owned(),
+            unscaled(row),
         ],
         ..Forecast::default()
     }

@@ -47,6 +47,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         barred,
         managed_by: None,
         way_back: None,
+        in_flight: None,
     }
 }
 
@@ -127,4 +128,15 @@ fn what_owns_a_template_reverts_an_undo_and_the_place_to_revert_it_is_named() {
 fn what_is_the_same_everywhere_is_left_to_the_general_forecast() {
     assert_eq!(forecast(Action::Promote, &canary((4, 4), TrafficSource::Replicas)), None);
     assert_eq!(forecast(Action::Resume, &canary((4, 4), TrafficSource::Replicas)), None);
+}
+
+#[test]
+fn a_hold_or_pause_that_freezes_the_scaling_says_so() {
+    let row = canary((4, 4), TrafficSource::Replicas);
+    for action in [Action::Hold, Action::Pause] {
+        assert!(said(action, &row).contains("checkout is not scaled while it stands still"), "{action:?}");
+    }
+    let set = settled("StatefulSet", Strategy::Rolling);
+    assert!(said(Action::Hold, &set).contains("checkout is a StatefulSet, which can't be paused: it goes on"));
+    assert!(forecast(Action::Hold, &settled("Deployment", Strategy::Rolling)).is_none(), "it is scaled all the same");
 }

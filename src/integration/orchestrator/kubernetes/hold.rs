@@ -5,11 +5,10 @@ use super::plan::{Grip, Live, Resource, grip, let_go, rewrite};
 use super::row::{RowContext, row};
 use super::{HoldMark, KubernetesSettings, WorkloadKind};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, NotDone};
-use crate::model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Selector, sanitize_line};
+use crate::integration::orchestrator::{Accepted, Holding, NotDone};
+use crate::model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Run, Selector, sanitize_line};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 /// So many patches are on their way at once.
 const AT_ONCE: usize = 8;
@@ -56,14 +55,8 @@ async fn listed(calls: &Calls, settings: &KubernetesSettings, kinds: &[WorkloadK
     (found, failed)
 }
 
-/// Six characters that no other hold has: of who asks for what by which command.
-fn id_of(settings: &KubernetesSettings, authorized: &Authorized, selector: &Selector) -> HoldId {
-    const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let (command, actor) = (authorized.command(), authorized.actor());
-    let whole = format!("{}\n{}\n{}\n{selector}", settings.source, command.id, actor.name);
-    let hash = Sha256::digest(whole.as_bytes());
-    let letter = |byte: &u8| LETTERS.get(usize::from(byte % 32)).map_or('0', |letter| char::from(*letter));
-    HoldId(format!("H-{}", hash.iter().take(6).map(letter).collect::<String>()))
+fn not_held(run: &Run, note: String) -> HoldTarget {
+    HoldTarget { run: run.clone(), held: false, note, undone: false }
 }
 
 /// Stops and marks every workload in flight that the selector means.
@@ -71,19 +64,28 @@ pub(super) async fn hold(
     calls: &Calls,
     settings: &KubernetesSettings,
     authorized: &Authorized,
-    selector: &Selector,
+    (selector, named): (&Selector, Option<&HoldId>),
     now: Timestamp,
 ) -> Result<Accepted, NotDone> {
     let (found, failed) = listed(calls, settings, &WorkloadKind::ALL).await;
     let owner = authorized.actor().name.clone();
     let is_ours = |mark: &HoldMark| mark.owner == owner && mark.selector == *selector;
     let ours = found.iter().find_map(|live| live.held_by().filter(is_ours));
+    let id = match &ours {
+        Some(mark) => mark.id.clone(),
+        None => named.cloned().unwrap_or_else(|| HoldId::of(authorized.command().id.as_str())),
+    };
+    let taken = |mark: &HoldMark| mark.id == id && !is_ours(mark);
+    if !id.is_well_formed() || found.iter().any(|live| live.held_by().is_some_and(|mark| taken(&mark))) {
+        let why = format!("a new hold can't be called {id}: that is taken, or no id; nothing was done");
+        return Err(Refusal::new(RefusalKind::Invalid, sanitize_line(&why)).into());
+    }
     let meant = |live: Live| {
         let row = row_of(settings, &live, now);
         selector.holds(&row).then_some(Found { live, row })
     };
     let mut mark = HoldMark {
-        id: ours.as_ref().map_or_else(|| id_of(settings, authorized, selector), |mark| mark.id.clone()),
+        id: id.clone(),
         owner: owner.clone(),
         reason: authorized.command().reason.clone(),
         since: ours.as_ref().map_or(now, |mark| mark.since),
@@ -96,12 +98,12 @@ pub(super) async fn hold(
         return Err(error.clone());
     }
     if targets.is_empty() {
-        // A note without a hold's id: there is nothing to wait for.
         let note = format!("nothing is in flight in {} that could be held; what begins later goes on", settings.source);
-        return Ok(Accepted { note: Some(note), ..Accepted::default() });
+        let unseen = failed.iter().map(ToString::to_string).collect();
+        return Ok(Accepted { note: Some(note), holding: Holding::Nothing, unseen, ..Accepted::default() });
     }
     let unheld = |found: &Found| match grip(&found.live, &mark) {
-        Grip::Cannot(note) => Some(HoldTarget { run: found.row.run.clone(), held: false, note }),
+        Grip::Cannot(note) => Some(not_held(&found.row.run, note)),
         _ => None,
     };
     let known: Vec<HoldTarget> = targets.iter().filter_map(unheld).collect();
@@ -120,9 +122,9 @@ async fn stop(
     now: Timestamp,
 ) -> Fared {
     let run = found.row.run;
-    let not = |note: String| Fared::Not(HoldTarget { run: run.clone(), held: false, note });
+    let not = |note: String| Fared::Not(not_held(&run, note));
     let held = |live: Live| {
-        let target = HoldTarget { run: run.clone(), held: true, note: "held".to_owned() };
+        let target = HoldTarget { run: run.clone(), held: true, note: "held".to_owned(), undone: false };
         Fared::Held(Box::new((live, target)))
     };
     let kind = found.live.workload.kind();
@@ -173,8 +175,8 @@ async fn told(
         }
     }
     let words = |target: &HoldTarget| format!("{}: {}", target.run.target, target.note);
-    let mut rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).collect();
-    rest.extend(failed.iter().map(ToString::to_string));
+    let unseen: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).chain(unseen.iter().cloned()).collect();
     let rest = rest.join("; ");
     let targets: Vec<HoldTarget> = held.iter().map(|(_, target)| target).chain(&not).cloned().collect();
     if let (Some((live, _)), true) = (held.first(), not.iter().any(|target| !known.contains(target))) {
@@ -185,17 +187,32 @@ async fn told(
         }
     }
     let id = &mark.id;
-    match (held.len(), lost.is_empty(), rest.is_empty()) {
-        (_, false, _) => Err(NotDone::Unknown { why: format!("hold {id}: {} stand still; {rest}", held.len()) }),
-        (0, _, true) => {
-            let note = format!("nothing is in flight in {} any more", settings.source);
-            Ok(Accepted { note: Some(note), targets, ..Accepted::default() })
-        }
-        (0, _, false) => Err(Refusal::new(RefusalKind::NotApplicable, format!("nothing could be held: {rest}")).into()),
-        (count, ..) => {
-            let rest = if rest.is_empty() { String::new() } else { format!("; not held: {rest}") };
-            let note = Some(format!("hold {id} is in force: {count} stand still{rest}"));
-            Ok(Accepted { note, targets, ..Accepted::default() })
+    if !lost.is_empty() {
+        return Err(NotDone::Unknown { why: format!("hold {id}: {} stand still; {rest}", held.len()) });
+    }
+    let not_held = if rest.is_empty() { String::new() } else { format!("; not held: {rest}") };
+    let (holding, note) = match held.len() {
+        0 if rest.is_empty() => (Holding::Nothing, format!("nothing is in flight in {} any more", settings.source)),
+        0 => (Holding::Nothing, format!("nothing could be held in {}{not_held}", settings.source)),
+        count => (Holding::InForce(id.clone()), format!("hold {id} is in force: {count} stand still{not_held}")),
+    };
+    Ok(Accepted { note: Some(note), targets, holding, unseen, ..Accepted::default() })
+}
+
+/// Writes into another mark of the same hold that one workload goes on by somebody's decision, so that no
+/// hub takes it for undone from outside. Without another mark there is no hold left to say it.
+pub(super) async fn tell_let_through(calls: &Calls, settings: &KubernetesSettings, live: &Live, run: &Run, note: &str) {
+    let Some(held) = live.held_by() else { return };
+    let (found, _) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
+    let uid = live.workload.meta().uid.as_ref();
+    let others = found.iter().filter(|other| other.workload.meta().uid.as_ref() != uid);
+    for other in others {
+        let Some(mut mark) = other.held_by().filter(|mark| mark.id == held.id) else { continue };
+        mark.unheld.retain(|target| target.run.target != run.target);
+        mark.unheld.push(not_held(run, note.to_owned()));
+        let Some(request) = rewrite(other, &mark) else { continue };
+        if matches!(calls.patch(&request).await, Sent::Done(_)) {
+            return;
         }
     }
 }

@@ -15,6 +15,14 @@ pub fn progress(command: &Command, before: Option<&Rollout>, current: Option<&Ro
         return superseded(format!("{} was deleted and made anew", run.target));
     }
     let seen = Seen { command, run, before: before.filter(|before| before.run.target == run.target), row };
+    if command.action == Action::LetThrough {
+        if row.held_by().is_some() {
+            return Stage::Accepted;
+        }
+        if seen.paused() {
+            return effective(format!("no longer held; it stands still by a pause of its own; {}", pods(row)));
+        }
+    }
     if run.target.kind == "Rollout" { argo_rollouts::progress::progress(seen) } else { of_built_in(seen) }
 }
 
@@ -101,7 +109,9 @@ fn of_built_in(seen: Seen<'_>) -> Stage {
     match seen.command.action {
         Action::Pause if seen.paused() && row.phase == Phase::Paused => effective(format!("paused; {}", pods(row))),
         Action::Pause if seen.paused() => Stage::Observed,
-        Action::Resume if !seen.paused() => effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row))),
+        Action::Resume | Action::LetThrough if !seen.paused() => {
+            effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
+        }
         Action::Restart | Action::Rollback if moved => replaced(row),
         Action::Pause | Action::Resume | Action::Restart | Action::Rollback => Stage::Accepted,
         other => Stage::Failed { why: format!("{} does not fit a {}", other.name(), seen.run.target.kind) },

@@ -77,6 +77,8 @@ pub(in crate::integration::orchestrator) struct Told {
     pub revision: String,
     pub facts: Facts,
     pub offers: ActionSet,
+    /// Can it still change what users get by itself, whatever its phase is called?
+    pub in_flight: bool,
 }
 
 /// Puts a row together.
@@ -101,6 +103,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         // What a hold stopped goes on by releasing it, and by nothing else.
         let raises = |action: &Action| action.direction() != crate::model::Direction::Reduces;
         offers = offers.iter().filter(|action| !raises(action) && *action != Action::Pause).collect();
+        offers.insert(Action::LetThrough);
     }
     let facts = told.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, told.revision.clone());
     Rollout {
@@ -122,6 +125,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         barred: Arc::clone(context.barred),
         managed_by: managed_by(workload).map(Box::new),
         way_back: None,
+        in_flight: Some(told.in_flight),
     }
 }
 

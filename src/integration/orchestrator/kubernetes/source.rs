@@ -21,7 +21,7 @@ use tokio::time::timeout;
 const READ: Duration = Duration::from_secs(8);
 
 /// What a cluster can do at all.
-const ACTIONS: [Action; 10] = [
+const ACTIONS: [Action; 11] = [
     Action::Promote,
     Action::PromoteFull,
     Action::Pause,
@@ -32,6 +32,7 @@ const ACTIONS: [Action; 10] = [
     Action::Restart,
     Action::Hold,
     Action::Release,
+    Action::LetThrough,
 ];
 
 /// The cluster as it can be asked now, or the sentence why it can't.
@@ -82,7 +83,8 @@ impl Orchestrator for Kubernetes {
     fn capabilities(&self) -> Capabilities {
         let actions: ActionSet = ACTIONS.into_iter().collect();
         let later = "it does not hold what begins later: hold again then";
-        Capabilities { source: self.shared.settings.source.clone(), actions, later }
+        let settings = &self.shared.settings;
+        Capabilities { source: settings.source.clone(), actions, later, read_only: settings.read_only }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {

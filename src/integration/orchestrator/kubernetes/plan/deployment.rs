@@ -1,7 +1,7 @@
 //! Deployments. Source: kubectl's own rules for `rollout pause|resume|restart|undo`.
 
 use super::template::{Revisions, Side, words};
-use super::{Asked, HOLD_ANNOTATION, Live, Ops, Plan, check_hold, refused};
+use super::{Asked, HOLD_ANNOTATION, Live, Ops, Plan, check_hold, let_through, refused};
 use crate::model::{Action, Refusal};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -41,6 +41,7 @@ pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
         }
         Action::Restart => Ok(restart(live, asked.now)),
         Action::Rollback => undo(asked),
+        Action::LetThrough => let_through(live),
         Action::Abort => {
             Err(refused(format!("{place} is a Deployment, which knows no abort: roll back (b) undoes it")))
         }

@@ -1,9 +1,9 @@
 //! Holds: a workload stands still and says who asked for it.
 
-use super::{Live, Ops, Request, mark_path};
+use super::{Live, Ops, Plan, Request, mark_path, refused};
 use crate::integration::orchestrator::argo_rollouts;
 use crate::integration::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
-use crate::model::HoldId;
+use crate::model::{HoldId, Refusal};
 use serde_json::Value;
 
 /// What one workload gets of a hold.
@@ -64,6 +64,15 @@ pub fn let_go(live: &Live, id: &HoldId) -> Option<Request> {
         ops
     };
     Some(live.request(false, ops.body(), format!("release hold {id}")))
+}
+
+/// Lets one workload go on although it is held, whoever holds it.
+pub fn let_through(live: &Live) -> Result<Plan, Refusal> {
+    let request = live.held_by().and_then(|mark| let_go(live, &mark.id));
+    let request = request.ok_or_else(|| refused(format!("{} is not held", live.place())))?;
+    let still = live.workload.hold().is_some_and(|mark| mark.paused_before);
+    let note = still.then(|| "it stood still before it was held: resume it, too".to_owned());
+    Ok(Plan { request: Request { what: "let through a hold".to_owned(), ..request }, finish: false, note })
 }
 
 /// Replaces a mark that was just set.

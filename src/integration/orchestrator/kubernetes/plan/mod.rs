@@ -9,7 +9,7 @@ mod patch;
 mod sets;
 mod template;
 
-pub use hold::{Grip, grip, let_go, rewrite};
+pub use hold::{Grip, grip, let_go, let_through, rewrite};
 pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
 

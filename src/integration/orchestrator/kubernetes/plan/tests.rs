@@ -228,9 +228,25 @@ fn sets_can_t_be_held_and_a_mark_tells_of_them() {
     assert_eq!(grip(&live, &mark("H-1")), Grip::Cannot("a StatefulSet can't be paused: it goes on".into()));
     let target =
         Target { source: "s".into(), kind: "StatefulSet".into(), namespace: None, name: "db".into(), uid: "u".into() };
-    let unheld = vec![HoldTarget { run: Run { target, revision: "1".into() }, held: false, note: "no".into() }];
+    let unheld =
+        vec![HoldTarget { run: Run { target, revision: "1".into() }, held: false, note: "no".into(), undone: false }];
     let held = gripped(&deployment(), &mark("H-1"));
     let more = HoldMark { unheld: unheld.clone(), ..mark("H-1") };
     let told = after(&held, &rewrite(&parsed(&held), &more).unwrap().body);
     assert_eq!(parsed(&told).held_by().unwrap().unheld, unheld);
+}
+
+#[test]
+fn one_is_let_through_whoever_holds_it() {
+    let held = gripped(&deployment(), &mark("H-1"));
+    let plan = of_deployment(Action::LetThrough, &held, &[]).unwrap();
+    let free = after(&held, &plan.request.body);
+    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold(), plan.note), (json!(false), None, None));
+    let refused = of_deployment(Action::LetThrough, &deployment(), &[]).unwrap_err();
+    assert!(refused.why.contains("shop/web is not held"), "{refused}");
+    let mut paused = deployment();
+    paused["spec"]["paused"] = json!(true);
+    let still = gripped(&paused, &mark("H-1"));
+    let plan = of_deployment(Action::LetThrough, &still, &[]).unwrap();
+    assert!(plan.note.unwrap().contains("it stood still before"));
 }

@@ -54,6 +54,8 @@ pub(super) fn row(
         started: started(current, updated),
         since,
         offers: offers(object, &revision),
+        // Past its deadline it goes on trying, and pods that come up take users.
+        in_flight: phase.in_flight() || phase == Phase::Failed,
         revision,
         facts,
     };

@@ -48,6 +48,7 @@ pub(super) fn row(
         revision,
         facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
         offers: offers.into_iter().collect(),
+        in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };
     assemble(context, workload, told)
 }

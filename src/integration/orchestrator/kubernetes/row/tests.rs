@@ -265,7 +265,7 @@ fn a_held_deployment_waits_for_its_hold() {
     };
     let held = row_of(&marked(true), &[]);
     assert_eq!(held.waits, [Wait::Hold("H-1".into())]);
-    assert!(held.offers.iter().next().is_none());
+    assert!(held.offers.iter().eq([Action::LetThrough]));
     assert!(row_of(&marked(false), &[]).waits.is_empty(), "a mark on what goes on holds nothing");
     let garbled =
         deployment(&json!({"metadata": {"annotations": {"flightdeck.dev/hold": "{"}}, "spec": {"paused": true}}));
@@ -346,5 +346,30 @@ fn owners_are_known_by_their_labels() {
         let workload = deployment(&json!({"metadata": {"labels": labels, "annotations": annotations}}));
         let found = managed_by(&workload).map(|of| (of.tool, of.name));
         assert_eq!(found, expected.map(|(tool, name)| (tool.to_owned(), name.to_owned())), "{labels} {annotations}");
+    }
+}
+
+#[test]
+fn what_is_past_its_deadline_still_moves_and_can_be_held() {
+    use crate::model::Selector;
+    let progressing =
+        |reason: &str| json!([{"type": "Progressing", "status": "False", "reason": reason, "message": "m"}]);
+    let late = json!({"status": {"updatedReplicas": 1, "conditions": progressing("ProgressDeadlineExceeded")}});
+    for (name, workload, phase, held) in [
+        ("late", deployment(&late), Phase::Failed, true),
+        ("moving", deployment(&json!({"status": {"updatedReplicas": 1}})), Phase::Progressing, true),
+        ("settled", deployment(&json!({})), Phase::Healthy, false),
+        (
+            "pods missing of what was rolled out",
+            deployment(
+                &json!({"status": {"availableReplicas": 1, "conditions": progressing("NewReplicaSetAvailable")}}),
+            ),
+            Phase::Degraded,
+            false,
+        ),
+        ("a set", stateful_set(&json!({"status": {"updateRevision": "checkout-c"}})), Phase::Progressing, true),
+    ] {
+        let row = row_of(&workload, &[]);
+        assert_eq!((row.phase, Selector::default().holds(&row)), (phase, held), "{name}");
     }
 }

@@ -110,6 +110,7 @@ mod tests {
             barred: std::sync::Arc::default(),
             managed_by: None,
             way_back: None,
+            in_flight: None,
         }
     }
 

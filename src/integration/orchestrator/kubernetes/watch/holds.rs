@@ -2,7 +2,7 @@
 
 use super::super::Workload;
 use crate::model::{
-    Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Rollout, Run, SourceId, Target, Wait, sanitize_line,
+    Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Phase, Rollout, Run, SourceId, Target, sanitize_line,
 };
 use std::collections::BTreeMap;
 
@@ -18,6 +18,8 @@ struct Marks {
     /// What they have in common; its targets are those of the marks.
     hold: Hold,
     targets: BTreeMap<Target, Marked>,
+    /// What lost its mark while others kept theirs, and goes on.
+    undone: BTreeMap<Target, HoldTarget>,
 }
 
 /// What one mark says.
@@ -31,6 +33,7 @@ struct Marked {
 impl Marks {
     fn body(&self) -> Body {
         let mut targets: BTreeMap<&Target, &HoldTarget> = BTreeMap::new();
+        targets.extend(self.undone.iter());
         let unheld = self.targets.values().flat_map(|mark| &mark.unheld);
         targets.extend(unheld.map(|target| (&target.run.target, target)));
         // A mark of its own tells more than what another one said of it.
@@ -49,16 +52,20 @@ impl Holds {
     pub fn note(&mut self, workload: &Workload, row: &Rollout, bodies: &mut Vec<Body>) {
         let target = &row.run.target;
         let Some(mark) = workload.hold() else {
-            self.forget(target, bodies);
-            return;
+            return self.unmarked(row, bodies);
         };
         let id = HoldId(sanitize_line(mark.id.as_str()));
         if self.marked.get(target).is_some_and(|known| *known != id) {
             self.forget(target, bodies);
         }
-        let held = row.waits.iter().any(|wait| matches!(wait, Wait::Hold(of) if *of == id));
-        let note = if held { "held" } else { "marked, but it goes on: somebody resumed it" };
-        let own = HoldTarget { run: row.run.clone(), held, note: note.to_owned() };
+        let held = row.held_by() == Some(&id);
+        let goes_on = row.in_flight() && row.phase != Phase::RollingBack;
+        let note = match (held, goes_on) {
+            (true, _) => "held",
+            (false, true) => "it goes on: somebody resumed it from outside",
+            (false, false) => "it is over; its mark is a leftover",
+        };
+        let own = HoldTarget { run: row.run.clone(), held, note: note.to_owned(), undone: !held && goes_on };
         let unheld = mark.unheld.into_iter().map(|told| self.clean(told)).collect();
         let marked = Marked { own, unheld };
         let marks = self.by_id.entry(id.clone()).or_insert_with(|| Marks {
@@ -72,13 +79,46 @@ impl Holds {
                 targets: Vec::new(),
             },
             targets: BTreeMap::new(),
+            undone: BTreeMap::new(),
         });
-        if marks.targets.get(target) == Some(&marked) {
+        let again = marks.undone.remove(target).is_some();
+        if marks.targets.get(target) == Some(&marked) && !again {
             return;
         }
         marks.targets.insert(target.clone(), marked);
         bodies.push(marks.body());
         self.marked.insert(target.clone(), id);
+    }
+
+    /// A workload without a mark. If it had one, and its hold stands elsewhere, somebody took it away: a
+    /// release takes all of them, and one that is let through is said in those that stay.
+    fn unmarked(&mut self, row: &Rollout, bodies: &mut Vec<Body>) {
+        let target = &row.run.target;
+        let had = self.marked.get(target).cloned();
+        let goes_on = row.in_flight() && row.phase != Phase::RollingBack;
+        let known = |marks: &Marks| marks.undone.get(target).is_some_and(|of| of.run != row.run || !goes_on);
+        if let Some(marks) = self.by_id.values_mut().find(|marks| known(marks)) {
+            marks.undone.remove(target);
+            bodies.push(marks.body());
+        }
+        let Some(id) = had else { return };
+        let same =
+            self.by_id.get(&id).and_then(|marks| marks.targets.get(target)).is_some_and(|m| m.own.run == row.run);
+        let mut quiet = Vec::new();
+        self.forget(target, &mut quiet);
+        let let_through = |marks: &&mut Marks| {
+            let mut told = marks.targets.values().flat_map(|mark| &mark.unheld);
+            told.any(|told| told.run == row.run)
+        };
+        let others = self.by_id.get_mut(&id).filter(|_| same && goes_on);
+        if let Some(marks) = others.filter(|marks| !let_through(marks)) {
+            let note = "it goes on: somebody took its mark away from outside".to_owned();
+            let own = HoldTarget { run: row.run.clone(), held: false, note, undone: true };
+            marks.undone.insert(target.clone(), own);
+            bodies.push(marks.body());
+        } else {
+            bodies.extend(quiet);
+        }
     }
 
     /// What a mark says comes from outside, and another hub may call this source otherwise.
@@ -92,7 +132,7 @@ impl Holds {
             uid: sanitize_line(&target.uid),
         };
         let run = Run { target, revision: sanitize_line(&revision) };
-        HoldTarget { run, held: false, note: sanitize_line(&told.note) }
+        HoldTarget { run, held: false, note: sanitize_line(&told.note), undone: false }
     }
 
     /// The target is gone, or its mark is.

@@ -135,6 +135,64 @@ fn a_hold_is_what_its_marks_say() {
     assert_eq!(words(&world.store.remove(0, "b").own), ["no hold H-2", "no service b"]);
 }
 
+/// A rolling Deployment with the mark of a hold; `unheld` are uids that the mark tells as not held.
+fn held(paused: bool, unheld: &[&str]) -> Value {
+    let target = |uid: &&str| {
+        json!({"run": {"target": {"source": "x", "kind": "Deployment", "namespace": "shop", "name": uid, "uid": uid},
+            "revision": "2"}, "held": false, "note": "let through by ann: the fix"})
+    };
+    let unheld: Vec<Value> = unheld.iter().map(target).collect();
+    let mark = json!({"id": "H-1", "owner": "ann", "reason": null, "since": "2026-01-01T00:00:00Z", "selector": {},
+        "unheld": unheld});
+    let mut object = rolling();
+    json_patch::merge(
+        &mut object,
+        &json!({"metadata": {"annotations": {"flightdeck.dev/hold": mark.to_string()}}, "spec": {"paused": paused}}),
+    );
+    object
+}
+
+/// What the newest hold of these says of each target: its name, held, undone.
+fn targets(bodies: &[Body]) -> Vec<(String, bool, bool)> {
+    let newest = bodies.iter().rev().find_map(|body| match body {
+        Body::Upsert(Entity::Hold(hold)) => Some(hold.targets.clone()),
+        _ => None,
+    });
+    newest.into_iter().flatten().map(|target| (target.run.target.name, target.held, target.undone)).collect()
+}
+
+#[test]
+fn a_hold_that_somebody_undid_from_outside_is_told_until_its_rollout_is_over() {
+    let mut world = World::new();
+    for name in ["a", "b", "c"] {
+        world.take(deployment(name, &held(true, &[])));
+    }
+    // Resumed past its mark.
+    let told = world.take(deployment("a", &held(false, &[])));
+    assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), true, false), ("c".into(), true, false)]);
+    // Its mark taken away, and resumed.
+    let told = world.take(deployment("b", &rolling()));
+    assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), false, true), ("c".into(), true, false)]);
+    // Over: nothing goes on any more that should not.
+    let told = world.take(deployment("b", &json!({})));
+    assert_eq!(targets(&told.own), [("a".into(), false, true), ("c".into(), true, false)]);
+    // The last mark goes: the hold is released.
+    let mut mark_of_a = world.take(deployment("a", &json!({}))).own;
+    mark_of_a.extend(world.take(deployment("c", &rolling())).own);
+    assert!(words(&mark_of_a).contains(&"no hold H-1".to_owned()), "{:?}", words(&mark_of_a));
+}
+
+#[test]
+fn what_was_let_through_is_not_taken_for_undone() {
+    let mut world = World::new();
+    for name in ["a", "b"] {
+        world.take(deployment(name, &held(true, &[])));
+    }
+    world.take(deployment("b", &held(true, &["a"])));
+    let told = world.take(deployment("a", &rolling()));
+    assert_eq!(targets(&told.own), [("a".into(), false, false), ("b".into(), true, false)]);
+}
+
 #[test]
 fn rows_share_their_plans() {
     let mut plans = HashSet::new();
