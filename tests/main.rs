@@ -32,3 +32,4 @@ mod security;
 mod server;
 mod support;
 mod terminal;
+mod uncontrolled;

@@ -233,10 +233,11 @@ impl State {
         let command = &following.receipt.command;
         let recipients = self.recipients(command.action, &command.subject);
         let Some(orchestrator) = recipients.first() else { return following.receipt.stage().clone() };
-        let (created, before) = (following.receipt.created.as_ref(), following.before.as_ref());
+        let (created, left) = (following.receipt.created.as_ref(), following.receipt.left.as_ref());
+        let before = following.before.as_ref();
         let current = self.row(&command.subject);
         let ended = following.receipt.run().and_then(|run| self.board.deployment(run));
-        let stage = orchestrator.progress(&Followed { command, created, before, current, ended, now: now() });
+        let stage = orchestrator.progress(&Followed { command, created, left, before, current, ended, now: now() });
         if rank(&stage) > rank(&Stage::Observed) {
             return stage;
         }

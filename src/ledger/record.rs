@@ -1,7 +1,7 @@
 //! Records and the hash that chains them.
 
 use crate::model::{
-    Deployment, DeploymentOutcome, Evidence, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, Run, SourceId,
+    Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, Run, SourceId,
     StageRecord, TargetResult,
 };
 use jiff::Timestamp;
@@ -104,6 +104,9 @@ pub enum Entry {
         /// The run that it created, once its backend named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         created: Option<Run>,
+        /// The facts of its target as it left it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Facts>,
         /// How the rollout that it is about ended, once that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<DeploymentOutcome>,

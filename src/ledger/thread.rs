@@ -263,11 +263,12 @@ fn receipts(records: &[Record]) -> Vec<Known> {
             Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Some(Entry::Stage { receipt: id, stage, targets, grade, created, outcome }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
                     receipt.created = created.or(receipt.created.take());
+                    receipt.left = left.or(receipt.left.take());
                     receipt.outcome = outcome.or(receipt.outcome);
                     if !targets.is_empty() {
                         receipt.targets = targets;

@@ -14,6 +14,9 @@ struct Engine(Rig);
 
 const PAUSES: &str = "{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { pause = {} }";
 const TIMED: &str = r#"{ set_weight = 20 }, { pause = { duration = "1h" } }"#;
+/// Nobody says yes in time: it takes itself back.
+const DOOMED: &str =
+    r#"{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { approval = { count = 1, expires = "1s" } }"#;
 const APPROVAL: &str = "{ set_weight = 20 }, { approval = { count = 1 } }, { set_weight = 60 }";
 
 #[async_trait]
@@ -83,6 +86,10 @@ impl Fixture for Engine {
             Situation::Slow | Situation::Cut => {
                 return cannot("the engine answers in the hub's own process: there is no line to be slow or cut");
             }
+            Situation::Uncontrolled => {
+                return cannot("what carries commands out is the engine itself, which then takes none");
+            }
+            Situation::Doomed => self.canary(DOOMED).await,
             Situation::Stale | Situation::Interrupted => {
                 return cannot("the engine is watched in the hub's own process; a lost proxy is in tests/runtime");
             }

@@ -23,6 +23,7 @@ fn requested(id: &str, action: Action) -> Entry {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     };
     Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)), hub: None, sources: Vec::new() }
@@ -35,6 +36,7 @@ fn stage(id: &str, stage: Stage) -> Entry {
         targets: Vec::new(),
         grade: None,
         created: None,
+        left: None,
         outcome: None,
     }
 }
