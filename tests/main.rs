@@ -23,6 +23,7 @@ mod demo;
 mod engine;
 mod hub;
 mod ledger;
+mod migrations;
 mod process;
 mod proxy;
 mod recovery;

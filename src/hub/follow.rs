@@ -15,9 +15,12 @@ const fn patience(action: Action) -> SignedDuration {
         Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
         // Stable may have to grow first, and the candidate's instances finish their requests.
         Action::Abort | Action::Reject => SignedDuration::from_mins(5),
-        Action::LetThrough | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
-            SignedDuration::from_mins(2)
-        }
+        Action::LetThrough
+        | Action::Approve
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease
+        | Action::Migration => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
@@ -54,7 +57,8 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::Drill
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => false,
+        | Action::RemoveRelease
+        | Action::Migration => false,
     }
 }
 

@@ -26,7 +26,8 @@ pub use command::{Actor, Command, Role, Selector, Subject};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
-    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, MigrationRow, MigrationStanding,
+    MigrationWayBack, Note, Place, Release, Service, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};

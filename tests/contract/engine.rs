@@ -34,8 +34,10 @@ impl Engine {
     /// A healthy version, and the next one in its canary.
     async fn canary(&mut self, steps: &str) {
         let rig = &mut self.0;
-        rig.apply(1, steps, "keep_warm = \"1m\"").await;
+        // The first version needs nobody's yes.
+        rig.apply(1, PAUSES, "keep_warm = \"1m\"").await;
         rig.healthy("1.0").await;
+        rig.apply(1, steps, "keep_warm = \"1m\"").await;
         rig.add_release("1.1").await;
         rig.deploy("1.1").await;
         rig.until("its first weight", |board| board.rollouts().all(|row| row.step == Some(1))).await;

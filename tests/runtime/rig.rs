@@ -193,6 +193,7 @@ steps = [{steps}]
             commit: Some("3fe1c2a".into()),
             commit_at: None,
             expected_digest: expected.map(str::to_owned),
+            migrations: None,
         };
         self.engine.staged(&id, staged);
         id

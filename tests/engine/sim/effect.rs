@@ -131,11 +131,11 @@ impl Effects {
                 let about = of.created.as_ref().or_else(|| asked_for(&of.command));
                 let run = slot.runs().find(|run| about.is_some_and(|about| about.revision == run.revision));
                 let strategy = run.map_or("", |run| strategy(run.strategy));
-                *cover.could_fail.entry(12).or_default() += 1;
+                *cover.could_fail.entry(13).or_default() += 1;
                 *cover.effective.entry((of.command.action.name(), strategy)).or_default() += 1;
                 if let Some(why) = untrue(state, slot, of, current.as_ref(), served) {
                     let action = of.command.action.name();
-                    faults.push(format!("invariant 12: {}: {action} {why}, and is effective: {}", of.slot, proof.text));
+                    faults.push(format!("invariant 13: {}: {action} {why}, and is effective: {}", of.slot, proof.text));
                 }
             }
             !reached.is_final()
