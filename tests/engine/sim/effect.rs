@@ -1,4 +1,4 @@
-//! Invariant 12: a command that is effective has users where it wanted them. Each accepted command is
+//! Invariant 13: a command that is effective has users where it wanted them. Each accepted command is
 //! followed as a hub does it; when it is said to be effective, the routes and instances of the state must
 //! show it, not the row.
 
