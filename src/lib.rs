@@ -13,6 +13,7 @@ pub mod control;
 pub mod demo;
 pub mod engine;
 pub mod failpoint;
+pub mod files;
 pub mod hub;
 pub mod integration;
 pub mod ledger;

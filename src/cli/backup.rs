@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 mod archive;
@@ -204,7 +204,7 @@ fn spilled(path: &Path) -> io::Result<Vec<u8>> {
 /// Brings a backup back, whole or not at all.
 pub(super) async fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
     let data = args.data.clone().unwrap_or_else(|| context.paths.data.clone());
-    fs::create_dir_all(&data).map_err(failed("make", &data))?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed("make", &data))?;
     let mut entries = fs::read_dir(&data).map_err(failed("read", &data))?;
     if entries.next().is_some() {
         return Err(Failure::failed(format!("{} is not empty; nothing was restored", data.display()))

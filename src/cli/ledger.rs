@@ -104,7 +104,8 @@ fn read(file: &Path) -> Result<Witness, Failure> {
 /// Never over another file: a copy that is kept is what a later ledger is compared with.
 fn write(file: &Path, lines: &[String]) -> Result<(), Failure> {
     let write = || {
-        let mut out = std::io::BufWriter::new(std::fs::File::create_new(file)?);
+        let file = crate::files::options().write(true).create_new(true).open(file)?;
+        let mut out = std::io::BufWriter::new(file);
         for line in lines {
             writeln!(out, "{line}")?;
         }

@@ -6,6 +6,7 @@ use crate::config::{Paths, settings};
 use crate::control::Policy;
 use crate::demo;
 use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Settings, Stop};
+use crate::files;
 use crate::hub::{Hub, HubSettings, HubTask};
 use crate::integration::orchestrator::EngineOrchestrator;
 use crate::ledger::Ledger;
@@ -16,7 +17,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +59,8 @@ enum Ended {
     Demo(Result<(), demo::DemoError>),
     Hub,
     Socket,
+    /// Its thread panicked.
+    Failed(&'static str),
 }
 
 /// Why a server ends in order.
@@ -74,6 +79,8 @@ struct Server {
     engine_task: EngineTask,
     hub: Hub,
     hub_task: HubTask,
+    ledger: Ledger,
+    policy: Policy,
 }
 
 /// Runs a server until it is told to end.
@@ -83,16 +90,54 @@ pub(super) fn run(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
             .todo("set --data-dir or FLIGHTDECK_RUNTIME_DIR"));
     }
     trace();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    files::for_the_owner_alone();
+    let runtime = runtime("server", 2)?;
+    // Served beside all else, and after it where the machine is busy.
+    let watchers = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("watchers")
+        .worker_threads(1)
+        .max_blocking_threads(4)
+        .on_thread_start(yielding)
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(serve(context, args));
+    let outcome = runtime.block_on(serve(context, args, watchers.handle()));
     // Nothing of the server runs any more when the scratch directory goes.
-    drop(runtime);
+    drop((watchers, runtime));
     let removed = args.demo.as_deref().map_or(Ok(()), demo::remove);
     outcome.and(removed.map_err(|error| Failure::from_error(Code::Failed, &error)))
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, Failure> {
+    let built =
+        tokio::runtime::Builder::new_multi_thread().thread_name(name).worker_threads(threads).enable_all().build();
+    built.map_err(|error| Failure::failed(format!("cannot start: {error}")))
+}
+
+/// Lowers the priority of the calling thread, where the system has one for each thread.
+fn yielding() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+        tracing::debug!(%error, "could not lower the priority of a thread");
+    }
+}
+
+/// Runs a part on a thread and a runtime of its own, so that it waits for nothing but itself. Resolves with what
+/// it gave once nothing of it runs any more.
+fn apart<F>(name: &'static str, part: F) -> Result<impl Future<Output = Option<F::Output>> + use<F>, Failure>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let runtime = runtime(name, 1)?;
+    let (sender, ended) = oneshot::channel();
+    let run = move || {
+        let output = runtime.block_on(part);
+        drop(runtime);
+        drop(sender.send(output)); // whoever waited may have given up
+    };
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| Failure::failed(format!("cannot start the thread of the {name}: {error}")))?;
+    Ok(async move { ended.await.ok() })
 }
 
 /// What the server says goes to stderr: `FLIGHTDECK_LOG=debug`, or any filter of tracing.
@@ -105,23 +150,29 @@ fn trace() {
     }
 }
 
-async fn serve(context: &Context, args: &ServeArgs) -> Result<(), Failure> {
+async fn serve(context: &Context, args: &ServeArgs, watchers: &Handle) -> Result<(), Failure> {
     // Listened to before anything starts, so that an early signal ends in order too.
     let stop = told_to_stop(args.exit_on_stdin_eof || args.demo.is_some())?;
-    let server = open(context, args).await?;
-    let (engine, hub) = (server.engine.clone(), server.hub.clone());
+    let Server { bound, engine, engine_task, hub, hub_task, ledger, policy } = open(context, args).await?;
     let ending = CancellationToken::new();
     let mut parts = JoinSet::new();
-    parts.spawn(async move { Ended::Engine(server.engine_task.run().await) });
-    parts.spawn(async move {
-        server.hub_task.run().await;
-        Ended::Hub
-    });
-    let api = Api { hub: server.hub, engine: server.engine, ending: ending.clone() };
+    // The lease is renewed, and what reduces exposure is carried out, on these two threads alone: no request,
+    // however many there are, can make them late.
+    let (engine_ended, hub_ended) = (apart("engine", engine_task.run())?, apart("hub", hub_task.run())?);
+    parts.spawn(async move { engine_ended.await.map_or(Ended::Failed("the engine"), Ended::Engine) });
+    parts.spawn(async move { hub_ended.await.map_or(Ended::Failed("the hub"), |()| Ended::Hub) });
+    let api = Api {
+        hub: hub.clone(),
+        engine: engine.clone(),
+        ledger,
+        policy,
+        watchers: watchers.clone(),
+        ending: ending.clone(),
+    };
     let first = hub.clone();
     parts.spawn(async move {
         first_rows(first).await;
-        server::serve(server.bound, api).await;
+        server::serve(bound, api).await;
         Ended::Socket
     });
     let demo = args.demo.clone().map(|dir| {
@@ -183,6 +234,7 @@ async fn until_end(parts: &mut JoinSet<Ended>, stop: impl Future<Output = Why>) 
             Ok(Ended::Engine(Err(error))) => return Err(Failure::from_error(Code::Failed, &error)),
             Ok(Ended::Engine(Ok(()))) => "the engine",
             Ok(Ended::Hub) => "the hub",
+            Ok(Ended::Failed(part)) => return Err(Failure::failed(format!("{part} failed; see the log"))),
             Ok(Ended::Socket) => "the listener",
             Err(error) => return Err(Failure::failed(format!("a part of the server failed: {error}"))),
         };
@@ -198,6 +250,8 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let serve = settings::load(&context.paths, &flags)?.settings.serve;
     let access = serve.group.map_or(Access::Owner, Access::Group);
     reachable(&context.paths, &access)?;
+    // First of all: a second server is refused before it has changed anything.
+    let bound = server::bind(&context.paths.socket(), &access).await.map_err(|error| wrong(&error))?;
     let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
     let kept = serve.retention;
@@ -211,7 +265,6 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let (engine, engine_task) = Engine::open(Settings {
         source: SourceId::from(SOURCE),
         data: context.paths.data.clone(),
-        runtime: context.paths.runtime.clone(),
         exe,
         ports: serve.ports.0,
         lease: serve.lease,
@@ -225,10 +278,9 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         operators: serve.operators,
         admins: serve.admins,
     };
-    let bound = server::bind(&context.paths.socket(), &access).await.map_err(|error| wrong(&error))?;
-    let settings = HubSettings::new(SourceId::from(SOURCE), policy, ledger);
+    let settings = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
     let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineOrchestrator(engine.clone()))]);
-    Ok(Server { bound, engine, engine_task, hub, hub_task })
+    Ok(Server { bound, engine, engine_task, hub, hub_task, ledger, policy })
 }
 
 /// Where the ledger lies.

@@ -52,10 +52,14 @@ impl ConfigError {
     }
 }
 
+/// Longest word, in bytes, that is compared with others: comparing takes the product of two lengths.
+const COMPARED: usize = 100;
+
 /// The known word that looks most like an unknown one, if one does.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
+        .filter(|candidate| word.len().max(candidate.len()) <= COMPARED)
         .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))

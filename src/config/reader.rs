@@ -3,7 +3,7 @@
 use super::error::{ConfigError, Problem, nearest};
 use crate::model::sanitize_line;
 use jiff::SignedDuration;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use toml::Spanned;
@@ -12,28 +12,51 @@ use toml::de::{DeTable, DeValue};
 /// Longest duration that a configuration may name: one leap year.
 const LONGEST: SignedDuration = SignedDuration::from_hours(366 * 24);
 
+/// Problems that are told; the rest is only counted, so that a text that is wrong throughout costs no more
+/// than one that is wrong in a hundred places.
+const MOST_PROBLEMS: usize = 100;
+/// Entries of one table or list.
+const MOST_ENTRIES: usize = 1000;
+/// Characters of a key or a sentence in a problem.
+const MOST_WORDS: usize = 400;
+
 /// Collects what is wrong with one text.
 pub(super) struct Report<'d> {
     file: String,
     text: &'d str,
     problems: RefCell<Vec<Problem>>,
+    untold: Cell<usize>,
 }
 
 impl<'d> Report<'d> {
     pub(super) fn new(file: &Path, text: &'d str) -> Report<'d> {
-        Report { file: sanitize_line(&file.display().to_string()), text, problems: RefCell::default() }
+        Report {
+            file: sanitize_line(&file.display().to_string()),
+            text,
+            problems: RefCell::default(),
+            untold: Cell::new(0),
+        }
+    }
+
+    /// Is there so much wrong that nothing more is told?
+    fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= MOST_PROBLEMS
     }
 
     /// Notes one problem at a byte range of the text.
     pub(super) fn note(&self, span: &Range<usize>, key: &str, what: &str, suggestion: Option<String>) {
+        if self.is_full() {
+            self.untold.set(self.untold.get() + 1);
+            return;
+        }
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         self.problems.borrow_mut().push(Problem {
             file: self.file.clone(),
             place: Some((line, column)),
-            key: sanitize_line(key),
-            what: sanitize_line(what),
+            key: sanitize_line(short(key)),
+            what: sanitize_line(short(what)),
             suggestion: suggestion.map(|text| sanitize_line(&text)),
         });
     }
@@ -47,11 +70,20 @@ impl<'d> Report<'d> {
     pub(super) fn finish<T>(self, result: Option<T>) -> Result<T, ConfigError> {
         let mut problems = self.problems.into_inner();
         problems.sort_by(|a, b| (a.place, &a.key).cmp(&(b.place, &b.key)));
+        if self.untold.get() > 0 {
+            let what = format!("{} more problems are not listed", self.untold.get());
+            problems.push(Problem { file: self.file, place: None, key: String::new(), what, suggestion: None });
+        }
         match result {
             Some(result) if problems.is_empty() => Ok(result),
             _ => Err(ConfigError { problems }),
         }
     }
+}
+
+/// The beginning of what may be very long.
+fn short(text: &str) -> &str {
+    text.char_indices().nth(MOST_WORDS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// Parses; on a syntax error all of these are noted and nothing else is looked at.
@@ -198,7 +230,22 @@ impl<'d> Value<'d> {
             self.expected("a table", None);
             return None;
         };
+        self.few(entries.len())?;
         Some(Table { entries, span: self.key_span.clone(), path: self.path.clone(), report: self.report })
+    }
+
+    /// `None` (noted) if it has more entries than anybody writes by hand.
+    fn few(&self, entries: usize) -> Option<()> {
+        if entries > MOST_ENTRIES {
+            self.wrong(&format!("expected at most {MOST_ENTRIES} entries, found {entries}"), None);
+            return None;
+        }
+        Some(())
+    }
+
+    /// The known word that looks most like this one. Not looked for once nothing more is told.
+    pub(super) fn nearest<'a>(&self, word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+        if self.report.is_full() { None } else { nearest(word, known) }
     }
 
     /// Is it a table? Not noted if not.
@@ -222,6 +269,7 @@ impl<'d> Value<'d> {
             self.expected(expected, None);
             return None;
         }
+        self.few(self.node.as_array().map_or(0, |elements| elements.len()))?;
         Some(self.elements())
     }
 

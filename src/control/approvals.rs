@@ -19,7 +19,7 @@ pub fn may_vote(approval: &Approval, actor: &Actor, action: Action, now: Timesta
         );
     }
     let from = &approval.requirement.from;
-    let eligible = from.is_empty() || from.iter().any(|entry| *entry == actor.name || actor.roles.contains(entry));
+    let eligible = from.is_empty() || from.iter().any(|entry| actor.is(entry));
     let author = approval.author == actor.name;
     if action == Action::Reject {
         return if eligible || author {

@@ -9,16 +9,16 @@ pub struct Policy {
     pub enforced: bool,
     /// Nothing may be changed from here, not even to reduce exposure.
     pub read_only: bool,
-    /// Roles or names that may act; empty: everyone who reaches the hub.
+    /// Who may act, as [`Actor::is`] reads it; empty: everyone who reaches the hub.
     pub operators: Vec<String>,
-    /// Roles or names that may change configuration and remove releases; empty: all operators.
+    /// Who may change configuration and remove releases; empty: all operators.
     pub admins: Vec<String>,
 }
 
 /// Is the actor named in the list, by name or role? The program itself always is: nobody can log
 /// in under its names, since they hold a colon.
 fn named(list: &[String], actor: &Actor) -> bool {
-    is_system(actor) || list.iter().any(|entry| *entry == actor.name || actor.roles.contains(entry))
+    is_system(actor) || list.iter().any(|entry| actor.is(entry))
 }
 
 fn is_system(actor: &Actor) -> bool {
@@ -26,13 +26,19 @@ fn is_system(actor: &Actor) -> bool {
 }
 
 impl Policy {
+    /// Is it somebody who may do more than watch, if anybody here may?
+    #[must_use]
+    pub fn is_operator(&self, actor: &Actor) -> bool {
+        self.operators.is_empty() || named(&self.operators, actor)
+    }
+
     /// May they do this sort of thing at all? `Err` says who may.
     pub fn allows(&self, actor: &Actor, action: Action) -> Result<(), Refusal> {
         let denied = |why: String| Err(Refusal::new(RefusalKind::Denied, why));
         if self.read_only {
             return denied("this hub is read-only: nothing can be changed from here".to_owned());
         }
-        if !self.operators.is_empty() && !named(&self.operators, actor) {
+        if !self.is_operator(actor) {
             let list = self.operators.join(", ");
             return denied(format!("{} may not {}: only {list} may act here", actor.name, action.name()));
         }

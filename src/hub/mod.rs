@@ -12,6 +12,7 @@ mod handle;
 mod holds;
 mod outside;
 mod query;
+mod refusals;
 mod state;
 mod submit;
 mod task;

@@ -3,6 +3,7 @@
 use super::feed::Feed;
 use super::handle::{Answer, HubSettings};
 use super::holds::HeldThere;
+use super::refusals::Refusals;
 use crate::board::Board;
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
@@ -122,6 +123,8 @@ pub(super) struct State {
     /// Those of them that time or a change of a row may still move.
     pub live: BTreeSet<CommandId>,
     pub tasks: JoinSet<Done>,
+    /// Who was refused how often of late.
+    pub refusals: Refusals,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }

@@ -1,28 +1,31 @@
 //! From a submission to the backend's answer.
 
 use super::handle::Answer;
-use super::state::{Doing, Done, Following, State, now};
+use super::state::{Doing, Following, State, now};
 use crate::control::{decide, decide_live, direction, forecast};
-use crate::ledger::{Appended, Entry, LedgerError};
+use crate::ledger::LedgerError;
 use crate::model::{
     Actor, Command, CommandId, Direction, Receipt, ReceiptId, Refusal, RefusalKind, Rollout, Run, Stage, StageRecord,
-    Subject, has_hidden, sanitize_line,
+    Subject, sanitize_line,
 };
-
-/// Longest id of a command, and longest reason.
-const LONGEST: (usize, usize) = (128, 2000);
 
 impl State {
     /// Takes a command in. Reducing ones are decided on the row and sent at once; others read the
     /// live row first.
     pub fn submit(&mut self, actor: Actor, mut command: Command, answer: Answer) {
         command.reason = command.reason.map(|reason| sanitize_line(&reason));
-        if let Err(refusal) = well_formed(&command) {
+        if let Err(refusal) = command.bounded() {
             let _ = answer.send(Err(refusal)); // the asker may be gone
             return;
         }
         if let Some(known) = self.commands.get_mut(&command.id) {
             repeat(known, &actor, &command, answer);
+            return;
+        }
+        // Whoever may not act costs no backend a read.
+        if let Err(refusal) = self.settings.policy.allows(&actor, command.action) {
+            self.record_refusal(&actor, &command, &refusal);
+            let _ = answer.send(Err(refusal)); // the asker may be gone
             return;
         }
         let id = command.id.clone();
@@ -60,11 +63,11 @@ impl State {
     pub fn was_read(&mut self, id: &CommandId, result: Result<Box<Rollout>, Refusal>) {
         if let Some(by) = self.commands.get_mut(id).and_then(|following| following.superseded.take()) {
             let why = format!("{by} came first; nothing was done");
-            return self.refuse(id, Refusal::new(RefusalKind::NotApplicable, why));
+            return self.refuse(id, &Refusal::new(RefusalKind::NotApplicable, why));
         }
         match result {
             Ok(live) => self.decided(id, Some(&live)),
-            Err(refusal) => self.refuse(id, refusal),
+            Err(refusal) => self.refuse(id, &refusal),
         }
     }
 
@@ -72,7 +75,7 @@ impl State {
         let Some(following) = self.commands.get(id) else { return };
         let (actor, command) = (&following.receipt.actor, &following.receipt.command);
         if let Some(refusal) = self.untaken(command.action, &command.subject) {
-            return self.refuse(id, refusal);
+            return self.refuse(id, &refusal);
         }
         let (policy, board, at) = (&self.settings.policy, &self.board, now());
         let decision = match live {
@@ -81,7 +84,7 @@ impl State {
         };
         let authorized = match decision {
             Ok(authorized) => authorized,
-            Err(refusal) => return self.refuse(id, refusal),
+            Err(refusal) => return self.refuse(id, &refusal),
         };
         let row = live.or_else(|| self.row(&command.subject));
         let forecast = self
@@ -106,19 +109,12 @@ impl State {
     }
 
     /// Nothing was done. The refusal is recorded, and the id may be used again.
-    pub fn refuse(&mut self, id: &CommandId, refusal: Refusal) {
+    pub fn refuse(&mut self, id: &CommandId, refusal: &Refusal) {
         let Some(mut following) = self.commands.remove(id) else { return };
         for waiter in following.waiters.drain(..) {
             let _ = waiter.send(Err(refusal.clone())); // the asker may be gone
         }
-        let why = refusal.why.clone();
-        following.receipt.stages.push(StageRecord { stage: Stage::Refused { why }, at: now() });
-        let (receipt, ledger) = (Box::new(following.receipt), self.settings.ledger.clone());
-        self.tasks.spawn(async move {
-            // Not spilled: nothing was done, and asking in vain must not fill what is left of a disk.
-            let result = ledger.append(&Entry::Refused { receipt, refusal }).await;
-            Done::Written { result: result.map(|seq| Appended::Chained { seq }) }
-        });
+        self.record_refusal(&following.receipt.actor, &following.receipt.command, refusal);
     }
 
     /// The ledger has it, or not: without a durable record nothing that raises exposure is done.
@@ -139,7 +135,7 @@ impl State {
             Err(error) => {
                 self.ledger_fails(&error);
                 let why = format!("{error}; without a durable record nothing that raises exposure is done");
-                self.refuse(id, Refusal::new(RefusalKind::NotRecorded, why));
+                self.refuse(id, &Refusal::new(RefusalKind::NotRecorded, why));
             }
         }
     }
@@ -187,18 +183,6 @@ pub(super) fn subject_run(subject: &Subject) -> Option<&Run> {
         Subject::Run(run) | Subject::Approval { run, .. } => Some(run),
         _ => None,
     }
-}
-
-fn well_formed(command: &Command) -> Result<(), Refusal> {
-    let invalid = |why: String| Err(Refusal::new(RefusalKind::Invalid, why));
-    let id = command.id.as_str();
-    if id.is_empty() || id.len() > LONGEST.0 || has_hidden(id) {
-        return invalid(format!("a command's id is 1 to {} visible characters", LONGEST.0));
-    }
-    if command.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST.1) {
-        return invalid(format!("a reason has at most {} bytes", LONGEST.1));
-    }
-    Ok(())
 }
 
 /// Is it the same command? The hub fills in a pin that was left out.

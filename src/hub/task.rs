@@ -3,6 +3,7 @@
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
 use super::outside::{is_observed, target_of};
+use super::refusals::Refusals;
 use super::state::{Doing, Done, State, now};
 use crate::board::Board;
 use crate::integration::orchestrator::Orchestrator;
@@ -54,7 +55,8 @@ impl HubTask {
         let feed = Feed::new(settings.id.clone(), settings.epoch, settings.ring, settings.lag);
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
         let live = BTreeSet::new();
-        let state = State { settings, orchestrators, board, feed, commands, live, tasks, untrimmed: 0 };
+        let refusals = Refusals::default();
+        let state = State { settings, orchestrators, board, feed, commands, live, tasks, refusals, untrimmed: 0 };
         HubTask { state, urgent, ordinary }
     }
 
@@ -76,7 +78,7 @@ impl HubTask {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = state.is_waiting();
+            let waiting = state.is_waiting() || state.refusals.are_counted();
             tokio::select! {
                 biased;
                 request = urgent.recv() => match request {
@@ -92,7 +94,10 @@ impl HubTask {
                         },
                         Some(watched) = updates.recv() => state.watched(watched),
                         Some(request) = ordinary.recv() => state.serve(request),
-                        _ = ticks.tick(), if waiting => state.tick(),
+                        _ = ticks.tick(), if waiting => {
+                            state.record_sums();
+                            state.tick();
+                        }
                         // Everything but the urgent lane is closed or idle.
                         else => std::future::pending().await,
                     }
@@ -114,6 +119,7 @@ impl HubTask {
         }
         sources.shutdown().await;
         state.tasks.shutdown().await;
+        state.last_sums().await;
         drop(presence);
     }
 }

@@ -6,7 +6,7 @@ use super::merkle::{Frontier, Hash, leaf};
 use super::note::{NoteError, VerifyKey};
 use super::record::{Fields, GENESIS, hex};
 use super::signing::{has_tables, newest, public_key};
-use super::store::{LedgerError, database, number, sqlite};
+use super::store::{LedgerError, Store, database, number, sqlite};
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -37,23 +37,86 @@ struct Last {
 
 /// Reads the whole ledger of a folder: a line for each record, then its newest checkpoint, if it has one.
 pub fn export(dir: &Path) -> Result<Vec<String>, LedgerError> {
-    // Without SQLITE_OPEN_CREATE: a missing ledger is an error, not an empty one.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(database(dir), flags).map_err(sqlite("open"))?;
-    connection.execute_batch("PRAGMA query_only = 1; BEGIN;").map_err(sqlite("read"))?;
-    let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq";
-    let mut statement = connection.prepare(sql).map_err(sqlite("read"))?;
-    let mut rows = statement.query([]).map_err(sqlite("read"))?;
+    let mut export = Export::open(dir)?;
     let mut lines = Vec::new();
-    while let Some(row) = rows.next().map_err(sqlite("read"))? {
-        lines.push(line(row)?);
+    while let Some(part) = export.part(usize::MAX)? {
+        lines.extend(part);
     }
-    let checkpoint = if has_tables(&connection).map_err(sqlite("read"))? { newest(&connection)? } else { None };
-    if let (Some((size, note)), Some(key)) = (checkpoint, public_key(dir)?) {
-        let last = Last { checkpoint: note, key: key.to_string() };
-        let unwritable = |error: serde_json::Error| LedgerError::Unreadable { seq: size, why: error.to_string() };
-        lines.push(serde_json::to_string(&last).map_err(unwritable)?);
+    Ok(lines)
+}
+
+/// The same, part by part: whoever takes it slowly holds neither memory nor a view of the store, which would
+/// keep its log from being folded in.
+#[derive(Debug)]
+pub struct Export {
+    connection: Connection,
+    /// The last record that was given.
+    given: i64,
+    /// The last record of the export: what comes later is not part of it.
+    end: i64,
+    checkpoint: Option<String>,
+}
+
+impl Export {
+    /// What is there now. Blocks, as all of it does.
+    pub fn open(dir: &Path) -> Result<Export, LedgerError> {
+        // Without SQLITE_OPEN_CREATE: a missing ledger is an error, not an empty one.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(database(dir), flags).map_err(sqlite("open"))?;
+        // One view for both, so that the checkpoint is over records of the export.
+        connection.execute_batch("PRAGMA query_only = 1; BEGIN;").map_err(sqlite("read"))?;
+        let sql = "SELECT coalesce(max(seq), 0) FROM records";
+        let end = connection.query_row(sql, [], |row| row.get(0)).map_err(sqlite("read"))?;
+        let newest = if has_tables(&connection).map_err(sqlite("read"))? { newest(&connection)? } else { None };
+        connection.execute_batch("COMMIT;").map_err(sqlite("read"))?;
+        let checkpoint = match (newest, public_key(dir)?) {
+            (Some((size, note)), Some(key)) => {
+                let last = Last { checkpoint: note, key: key.to_string() };
+                let unwritable =
+                    |error: serde_json::Error| LedgerError::Unreadable { seq: size, why: error.to_string() };
+                Some(serde_json::to_string(&last).map_err(unwritable)?)
+            }
+            _ => None,
+        };
+        Ok(Export { connection, given: i64::MIN, end, checkpoint })
     }
+
+    /// The next lines, one at least and about so many bytes of them; `None`: that was all.
+    pub fn part(&mut self, bytes: usize) -> Result<Option<Vec<String>>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query([self.given, self.end]).map_err(sqlite("read"))?;
+        let (mut lines, mut size) = (Vec::new(), 0);
+        while size < bytes
+            && let Some(row) = rows.next().map_err(sqlite("read"))?
+        {
+            let line = line(row)?;
+            self.given = row.get(0).map_err(sqlite("read"))?;
+            size += line.len();
+            lines.push(line);
+        }
+        if lines.is_empty() {
+            lines.extend(self.checkpoint.take());
+        }
+        Ok(if lines.is_empty() { None } else { Some(lines) })
+    }
+}
+
+/// The newest records of a folder's ledger as JSON lines, oldest first; an error if they are more than so many
+/// bytes. On a view of its own: the ledger's thread goes on.
+pub fn newest_lines(dir: &Path, limit: u32, bytes: usize) -> Result<Vec<String>, LedgerError> {
+    let (mut lines, mut size) = (Vec::new(), 0);
+    let unreadable = |seq| move |error: serde_json::Error| LedgerError::Unreadable { seq, why: error.to_string() };
+    Store::reading(dir)?.newest(limit, |record| {
+        let line = serde_json::to_string(&record).map_err(unreadable(record.seq))?;
+        size += line.len();
+        if size > bytes {
+            return Err(LedgerError::TooMuch { fit: lines.len(), bytes });
+        }
+        lines.push(line);
+        Ok(())
+    })?;
+    lines.reverse();
     Ok(lines)
 }
 

@@ -33,11 +33,11 @@ mod store;
 mod thread;
 mod verify;
 
-pub use export::{Witness, WitnessError, export};
+pub use export::{Export, Witness, WitnessError, export, newest_lines};
 pub use note::NoteError;
 pub use presence::Presence;
 pub use record::{Entry, Kind, Record};
 pub use signing::Signed;
 pub use store::LedgerError;
 pub use thread::{Appended, Known, Ledger, Options};
-pub use verify::{Against, Broken, Tamper, Verified, verify, verify_against};
+pub use verify::{Against, Broken, Tamper, Verified, verify, verify_against, verify_until};

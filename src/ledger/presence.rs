@@ -1,6 +1,7 @@
 //! Which of the hubs that share a ledger still run: each keeps a lock as long as it lives.
 
 use super::store::{LedgerError, OpenLock};
+use crate::files;
 use crate::model::HubId;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
@@ -38,7 +39,7 @@ pub(super) fn appear(dir: &Path, hub: &HubId) -> Result<Presence, LedgerError> {
     let folder = folder(dir);
     // Nobody takes a sign away between its being made and its being locked.
     let _lock = OpenLock::take(dir)?;
-    std::fs::create_dir_all(&folder).map_err(io("make the folder of its hubs"))?;
+    files::folder(&folder).map_err(io("make the folder of its hubs"))?;
     for entry in std::fs::read_dir(&folder).map_err(io("read the folder of its hubs"))?.flatten() {
         let name = HubId(entry.file_name().to_string_lossy().into_owned());
         if !alive(dir, &name) {
@@ -47,7 +48,7 @@ pub(super) fn appear(dir: &Path, hub: &HubId) -> Result<Presence, LedgerError> {
     }
     let odd = || io("name a hub")(io::Error::from(io::ErrorKind::InvalidInput));
     let path = file(dir, hub).ok_or_else(odd)?;
-    let lock = File::create(&path).map_err(io("make a hub's sign"))?;
+    let lock = files::open(&path).map_err(io("make a hub's sign"))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| io("lock a hub's sign")(error.into()))?;
     Ok(Presence { _lock: lock, path })
 }

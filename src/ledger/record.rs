@@ -1,8 +1,8 @@
 //! Records and the hash that chains them.
 
 use crate::model::{
-    Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId, Refusal, Rollout, Run, SourceId,
-    StageRecord, TargetResult,
+    Action, Actor, Command, CommandId, Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId,
+    Refusal, RefusalKind, Rollout, Run, SourceId, StageRecord, TargetResult,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -84,12 +84,42 @@ pub enum Entry {
         #[serde(default)]
         sources: Vec<SourceId>,
     },
-    /// A command was refused before anything was done.
+    /// A command was refused before anything was done: as a whole, as it was recorded up to 0.1.
     Refused {
         /// What was asked, by whom.
         receipt: Box<Receipt>,
         /// Why not.
         refusal: Refusal,
+    },
+    /// A command was refused before anything was done: in brief, whatever was sent.
+    RefusedBriefly {
+        /// The command's id.
+        id: CommandId,
+        /// Who asked.
+        who: String,
+        /// Their user id, where it came over a socket.
+        uid: Option<u32>,
+        /// What for.
+        action: Action,
+        /// SHA-256 of the whole command as JSON, in hexadecimal.
+        digest: String,
+        /// Which sort of no.
+        kind: RefusalKind,
+        /// The beginning of the reason.
+        why: String,
+    },
+    /// More commands of one user were refused than are recorded one by one.
+    RefusedMore {
+        /// Who asked.
+        who: String,
+        /// Their user id, where it came over a socket.
+        uid: Option<u32>,
+        /// How many.
+        count: u64,
+        /// When the first of them was.
+        since: Timestamp,
+        /// When the last of them was.
+        until: Timestamp,
     },
     /// A command came a step further.
     Stage {
@@ -133,7 +163,26 @@ pub enum Entry {
     },
 }
 
+/// Characters of a refusal's reason that are recorded.
+const BRIEF: usize = 300;
+
 impl Entry {
+    /// A refusal whose record has at most 1 kB, whatever was asked for.
+    #[must_use]
+    pub fn refused(actor: &Actor, command: &Command, refusal: &Refusal) -> Entry {
+        // A command has no map with keys that are no text, so that it is always JSON.
+        let digest = hex(&Sha256::digest(serde_json::to_vec(command).unwrap_or_default()));
+        Entry::RefusedBriefly {
+            id: command.id.clone(),
+            who: actor.name.clone(),
+            uid: actor.uid,
+            action: command.action,
+            digest,
+            kind: refusal.kind,
+            why: refusal.why.chars().take(BRIEF).collect(),
+        }
+    }
+
     /// Reads a record's body, those of before subjects named their source included: then there was one
     /// backend, `local`.
     pub(super) fn read(mut body: serde_json::Value) -> serde_json::Result<Entry> {
@@ -157,7 +206,7 @@ impl Entry {
     pub const fn kind(&self) -> Kind {
         match self {
             Entry::Requested { .. } => Kind::Requested,
-            Entry::Refused { .. } => Kind::Refused,
+            Entry::Refused { .. } | Entry::RefusedBriefly { .. } | Entry::RefusedMore { .. } => Kind::Refused,
             Entry::Stage { .. } => Kind::Stage,
             Entry::Evidence(_) => Kind::Evidence,
             Entry::Observed { .. } => Kind::Observed,
@@ -171,6 +220,8 @@ impl Entry {
     pub(super) fn subject(&self) -> String {
         match self {
             Entry::Requested { receipt, .. } | Entry::Refused { receipt, .. } => receipt.id.0.clone(),
+            Entry::RefusedBriefly { id, .. } => id.0.clone(),
+            Entry::RefusedMore { who, since, .. } => format!("{who}@{since}"),
             Entry::Stage { receipt, .. } => receipt.0.clone(),
             Entry::Evidence(evidence) => format!("{}/{}@{}", evidence.run, evidence.id, evidence.at),
             Entry::Observed { deployment, .. } => end_of(deployment),

@@ -1,11 +1,13 @@
 //! Where urgent records go when the store can't be written: a file that already has its blocks.
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
+use super::store::LOCKED;
+use crate::files;
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 /// Room for some thousand records.
 const SIZE: u64 = 4 << 20;
@@ -36,6 +38,7 @@ pub(super) fn waiting(dir: &Path) -> io::Result<u64> {
 #[derive(Debug)]
 pub(super) struct Spill {
     file: File,
+    path: PathBuf,
     end: u64,
 }
 
@@ -54,10 +57,7 @@ impl Drop for SpillLock {
 
 impl Spill {
     pub fn open(path: &Path) -> io::Result<Spill> {
-        let flags = OFlags::CLOEXEC.bits();
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.custom_flags(i32::try_from(flags).unwrap_or(0)).open(path)?;
+        let file = files::open(path)?;
         if file.metadata()?.len() < SIZE {
             match fallocate(&file, FallocateFlags::empty(), 0, SIZE) {
                 Ok(()) => {}
@@ -71,7 +71,7 @@ impl Spill {
             }
             file.sync_all()?;
         }
-        let mut spill = Spill { file, end: 0 };
+        let mut spill = Spill { file, path: path.to_owned(), end: 0 };
         spill.end = spill.text()?.len() as u64;
         Ok(spill)
     }
@@ -92,7 +92,10 @@ impl Spill {
     /// Keeps other processes off the file until what this gives is dropped.
     pub fn lock(&self) -> io::Result<SpillLock> {
         let file = self.file.try_clone()?;
-        flock(&file, FlockOperation::LockExclusive)?;
+        files::lock(&file, &self.path, LOCKED).map_err(|error| match error {
+            files::LockError::Io { source, .. } => source,
+            held @ files::LockError::Held { .. } => io::Error::new(io::ErrorKind::TimedOut, held),
+        })?;
         Ok(SpillLock { file })
     }
 

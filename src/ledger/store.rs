@@ -5,15 +5,17 @@ use super::record::{Fields, GENESIS, Kind, Record, hex};
 use super::signing::{TABLES, newest};
 use super::spill::{Spill, Spilled};
 use crate::failpoint;
+use crate::files::{self, LockError, LockFile};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use rustix::fs::{FlockOperation, flock};
-use std::fs::File;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Version of the store's layout; a newer one is refused.
 pub(super) const LEDGER_VERSION: i64 = 1;
+
+/// How long another process may have the ledger locked; opening it takes milliseconds.
+pub(super) const LOCKED: Duration = Duration::from_secs(10);
 
 /// Pages of SQLite's log at which an append folds it into the file itself, which takes a hundred times as
 /// long. Before that, whoever signs a checkpoint does so: then nobody waits.
@@ -48,6 +50,9 @@ pub enum LedgerError {
         #[source]
         source: std::io::Error,
     },
+    /// Another process has it locked.
+    #[error("cannot use the ledger: {0}, for more than {secs} s", secs = LOCKED.as_secs())]
+    Locked(#[source] LockError),
     /// SQLite said no.
     #[error("cannot {step} the ledger: {source}")]
     Sqlite {
@@ -91,9 +96,29 @@ pub enum LedgerError {
     /// It could not be written; told to each whose record was in the batch.
     #[error("not recorded: {0}")]
     Unwritable(String),
+    /// More was asked for than one answer takes.
+    #[error(
+        "the newest {fit} records are {} MiB, and one answer takes no more: ask for fewer, or for an export",
+        bytes >> 20
+    )]
+    TooMuch {
+        /// How many are less.
+        fit: usize,
+        /// How much is taken.
+        bytes: usize,
+    },
     /// Its thread has ended.
     #[error("the ledger is closed")]
     Closed,
+}
+
+impl From<LockError> for LedgerError {
+    fn from(error: LockError) -> LedgerError {
+        match error {
+            LockError::Io { step, path, source } => LedgerError::Io { path, step, source },
+            held @ LockError::Held { .. } => LedgerError::Locked(held),
+        }
+    }
 }
 
 pub(super) fn sqlite(step: &'static str) -> impl FnOnce(rusqlite::Error) -> LedgerError {
@@ -122,19 +147,12 @@ pub(super) fn database(dir: &Path) -> PathBuf {
 
 /// Held by a process while it opens the store or says that it lives.
 pub(super) struct OpenLock {
-    _file: File,
+    _lock: LockFile,
 }
 
 impl OpenLock {
     pub fn take(dir: &Path) -> Result<OpenLock, LedgerError> {
-        let path = dir.join("ledger.lock");
-        let io = |step| {
-            let path = path.clone();
-            move |source| LedgerError::Io { path, step, source }
-        };
-        let file = File::create(&path).map_err(io("make its lock"))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|error| io("lock it")(error.into()))?;
-        Ok(OpenLock { _file: file })
+        Ok(OpenLock { _lock: LockFile::take(&dir.join("ledger.lock"), LOCKED)? })
     }
 }
 
@@ -142,7 +160,10 @@ impl Store {
     pub fn open(dir: &Path, busy: Duration) -> Result<Store, LedgerError> {
         // SQLite changes the journal's mode without waiting for other processes: one after the other.
         let opening = OpenLock::take(dir)?;
-        let mut connection = Connection::open(database(dir)).map_err(sqlite("open"))?;
+        // SQLite would make it with a wider mode; its log files take the mode of the database.
+        let path = database(dir);
+        files::open(&path).map_err(|source| LedgerError::Io { path: path.clone(), step: "make it", source })?;
+        let mut connection = Connection::open(path).map_err(sqlite("open"))?;
         connection.busy_timeout(busy).map_err(sqlite("open"))?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(sqlite("open"))?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite("open"))?;
@@ -163,6 +184,15 @@ impl Store {
         }
         connection.execute_batch(TABLES).map_err(sqlite("create"))?;
         drop(opening);
+        Ok(Store { connection })
+    }
+
+    /// One that exists, to read from.
+    pub fn reading(dir: &Path) -> Result<Store, LedgerError> {
+        // Without SQLITE_OPEN_CREATE: a missing ledger is an error, not an empty one.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(database(dir), flags).map_err(sqlite("open"))?;
+        connection.pragma_update(None, "query_only", true).map_err(sqlite("open"))?;
         Ok(Store { connection })
     }
 
@@ -241,10 +271,28 @@ impl Store {
 
     /// The newest records, oldest first.
     pub fn records(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
-        let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq DESC LIMIT ?1";
-        let mut records = self.select(sql, params![limit])?;
+        let mut records = Vec::new();
+        self.newest(limit, |record| {
+            records.push(record);
+            Ok(())
+        })?;
         records.reverse();
         Ok(records)
+    }
+
+    /// Gives the newest records, newest first, until an error.
+    pub fn newest(
+        &self,
+        limit: u32,
+        mut take: impl FnMut(Record) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq DESC LIMIT ?1";
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite("read"))?;
+        let mut rows = statement.query(params![limit]).map_err(sqlite("read"))?;
+        while let Some(row) = rows.next().map_err(sqlite("read"))? {
+            take(record(row)?)?;
+        }
+        Ok(())
     }
 
     /// Every record about one subject, oldest first.

@@ -26,6 +26,17 @@ impl Actor {
     pub fn system(name: &str) -> Actor {
         Actor { name: format!("system:{name}"), uid: None, roles: Vec::new() }
     }
+
+    /// Is the actor meant by this entry of a list: `user:NAME`, `group:NAME`, or a name of either?
+    #[must_use]
+    pub fn is(&self, entry: &str) -> bool {
+        let member = |group: &str| self.roles.iter().any(|role| role == group);
+        match entry.split_once(':') {
+            Some(("user", name)) => self.name == name,
+            Some(("group", name)) => member(name),
+            _ => self.name == entry || member(entry),
+        }
+    }
 }
 
 /// Which rollouts a scope means. All that are named must match; an empty selector means all.

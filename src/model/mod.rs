@@ -6,6 +6,7 @@
 
 mod action;
 mod approval;
+mod bounds;
 mod command;
 mod detail;
 mod entity;
@@ -22,6 +23,7 @@ mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
+pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, Subject};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{

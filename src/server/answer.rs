@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
+/// Characters of what is wrong with a body.
+const SAID: usize = 300;
+
 /// An answer that is an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -83,6 +86,9 @@ pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, Failure> {
 /// A body as JSON.
 pub(super) async fn json<T: serde::de::DeserializeOwned>(body: Body, most: usize) -> Result<T, Failure> {
     let bytes = read(body, most).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::invalid(format!("the body is not what is expected: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        // It may repeat what was sent.
+        let error: String = error.to_string().chars().take(SAID).collect();
+        Failure::invalid(format!("the body is not what is expected: {error}"))
+    })
 }

@@ -1,22 +1,18 @@
 //! Questions and commands.
 
-use super::Api;
 use super::answer::{Failure, json};
-use crate::config::services;
-use crate::model::{Actor, Command, LogLines, Query, Receipt, Refusal, RefusalKind, Reply, Subject};
+use super::peer::{Asker, Peer};
+use super::{Api, heavy};
+use crate::model::{Actor, Command, Query, Receipt, RefusalKind, Reply};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use std::path::Path;
 use std::time::Duration;
 
 /// Largest question or command: a configuration in JSON's clothes.
 const BODY: usize = 4 << 20;
-/// Largest configuration.
-const CONFIG: usize = 1 << 20;
-/// Most lines of output in one answer.
-const LINES: u32 = 10_000;
 /// A question that takes longer is answered with 503: the hub is busy.
 const QUERY_WITHIN: Duration = Duration::from_secs(15);
 /// A command that takes longer is answered with 504: its outcome is not known yet.
@@ -27,18 +23,22 @@ const HEALTH_WITHIN: Duration = Duration::from_secs(2);
 /// `POST /v1/query`.
 pub(super) async fn query(
     State(api): State<Api>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Asker>,
+    Extension(peer): Extension<Peer>,
     body: Body,
-) -> Result<Json<Reply>, Failure> {
+) -> Result<Response, Failure> {
     let query: Query = json(body, BODY).await?;
+    if let Err(refusal) = query.bounded() {
+        return Ok(Json(Reply::Refused(refusal)).into_response());
+    }
     let answer = async {
-        match query {
-            Query::Diff { text, path } => diff(&api, &text, &path).await,
-            Query::Logs { instance, lines } => tail(&api, instance, lines).await,
-            query => api.hub.query(actor, query).await,
-        }
+        let reply = match heavy::of(query) {
+            Ok(question) => return heavy::answer(&api, question, peer.share().heavy().await?).await,
+            Err(query) => api.hub.query(who.actor(), *query).await,
+        };
+        Ok(Json(reply).into_response())
     };
-    tokio::time::timeout(QUERY_WITHIN, answer).await.map(Json).map_err(|_| busy(QUERY_WITHIN))
+    tokio::time::timeout(QUERY_WITHIN, answer).await.unwrap_or_else(|_| Err(busy(QUERY_WITHIN)))
 }
 
 fn busy(waited: Duration) -> Failure {
@@ -46,53 +46,20 @@ fn busy(waited: Duration) -> Failure {
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, RefusalKind::Internal, why)
 }
 
-async fn diff(api: &Api, text: &str, path: &str) -> Reply {
-    let parsed = sized(text).and_then(|()| {
-        services::parse(text, Path::new(path)).map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string()))
-    });
-    match parsed {
-        Ok(spec) => Reply::Lines(LogLines { lines: api.engine.diff(spec).await }),
-        Err(refusal) => Reply::Refused(refusal),
-    }
-}
-
-fn sized(config: &str) -> Result<(), Refusal> {
-    if config.len() <= CONFIG {
-        return Ok(());
-    }
-    let why = format!("the configuration has {} bytes, at most {CONFIG} are taken", config.len());
-    Err(Refusal::new(RefusalKind::Invalid, why))
-}
-
-async fn tail(api: &Api, instance: String, lines: u32) -> Reply {
-    let (engine, name) = (api.engine.clone(), instance.clone());
-    let lines = usize::try_from(lines.min(LINES)).unwrap_or(usize::MAX);
-    match tokio::task::spawn_blocking(move || engine.tail(&name, lines)).await {
-        Ok(Some(lines)) => Reply::Lines(LogLines { lines }),
-        Ok(None) => Reply::Refused(super::logs::unknown(&instance)),
-        Err(error) => Reply::Refused(Refusal::new(RefusalKind::Internal, format!("the output can't be read: {error}"))),
-    }
-}
-
 /// `POST /v1/commands`.
 pub(super) async fn command(
     State(api): State<Api>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Asker>,
     body: Body,
 ) -> Result<Json<Receipt>, Failure> {
     let command: Command = json(body, BODY).await?;
-    if let Subject::Config { text, .. } = &command.subject {
-        sized(text)?;
-    }
+    command.bounded()?;
+    let actor = who.actor_for(command.action)?;
     submit(&api, actor, command).await
 }
 
 /// Gives a command to the hub.
 pub(super) async fn submit(api: &Api, actor: Actor, command: Command) -> Result<Json<Receipt>, Failure> {
-    let id = command.id.as_str();
-    if id.is_empty() || id.len() > 128 || id.chars().any(|c| !c.is_ascii_graphic()) {
-        return Err(Failure::invalid("a command's id has 1 to 128 visible ASCII characters"));
-    }
     match tokio::time::timeout(COMMAND_WITHIN, api.hub.submit(actor, command)).await {
         Ok(Ok(receipt)) => Ok(Json(receipt)),
         Ok(Err(refusal)) => Err(refusal.into()),

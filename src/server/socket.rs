@@ -1,10 +1,12 @@
 //! The socket: who may reach it, and that only one server has it.
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, chmodat, chown, flock};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use crate::files::{LockError, LockFile};
+use rustix::fs::{AtFlags, Gid, Mode, chmodat, chown};
+use std::fs::DirBuilder;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 
 /// Who may connect.
@@ -64,7 +66,7 @@ pub struct Bound {
     pub listener: UnixListener,
     path: PathBuf,
     /// Held for as long as the socket is ours.
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl Drop for Bound {
@@ -82,9 +84,12 @@ pub async fn bind(path: &Path, access: &Access) -> Result<Bound, SocketError> {
         Access::Group(name) => Some(group(name)?),
     };
     let folder = path.parent().unwrap_or(Path::new("/"));
-    prepare(folder, group)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("make", folder))?;
+    owned(folder)?;
     let lock = lock(path)?;
     remove_stale(path).await?;
+    // Not before it is known that no other server is there: the folder's mode says who reaches that one.
+    protect(folder, group)?;
     let listener = UnixListener::bind(path).map_err(failed("listen at", path))?;
     let mode = if group.is_some() { 0o660 } else { 0o600 };
     if let Some(gid) = group {
@@ -106,13 +111,17 @@ fn group(name: &str) -> Result<Gid, SocketError> {
     found.map(|group| Gid::from_raw(group.gid.as_raw())).ok_or_else(|| SocketError::NoGroup(name.to_owned()))
 }
 
-/// Makes the folder, or sets the mode of one that is ours.
-fn prepare(folder: &Path, group: Option<Gid>) -> Result<(), SocketError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed("make", folder))?;
+/// Is the folder ours?
+fn owned(folder: &Path) -> Result<(), SocketError> {
     let about = std::fs::metadata(folder).map_err(failed("look at", folder))?;
     if about.uid() != rustix::process::geteuid().as_raw() {
         return Err(SocketError::Foreign { path: folder.to_owned(), uid: about.uid() });
     }
+    Ok(())
+}
+
+/// Sets the folder's group and mode.
+fn protect(folder: &Path, group: Option<Gid>) -> Result<(), SocketError> {
     if let Some(gid) = group {
         chown(folder, None, Some(gid)).map_err(|error| failed("give the group access to", folder)(error.into()))?;
     }
@@ -121,25 +130,21 @@ fn prepare(folder: &Path, group: Option<Gid>) -> Result<(), SocketError> {
 }
 
 /// Two servers that start at once must not both take the other's socket for a stale one.
-fn lock(path: &Path) -> Result<File, SocketError> {
+fn lock(path: &Path) -> Result<LockFile, SocketError> {
     let name = path.with_extension("lock");
-    let mut options = OpenOptions::new();
-    let opened = options.create(true).truncate(false).read(true).write(true).open(&name);
-    let mut file = opened.map_err(failed("open", &name))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let owner = std::fs::read_to_string(&name).unwrap_or_default();
-            let owner = match owner.trim().parse::<u32>() {
-                Ok(pid) => format!(" (process {pid})"),
-                Err(_) => String::new(),
-            };
-            return Err(SocketError::Taken { path: path.to_owned(), owner });
+    // Earlier versions made it so that the socket's group could open it, and lock it for ever. Theirs is no
+    // proof that a server lives: that one answers at its socket.
+    match std::fs::symlink_metadata(&name) {
+        Ok(about) if about.mode() & 0o077 != 0 => {
+            std::fs::remove_file(&name).map_err(failed("replace", &name))?;
         }
-        Err(error) => return Err(failed("lock", &name)(error.into())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("look at", &name)(error)),
+        _ => {}
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed("write", &name))?;
-    Ok(file)
+    LockFile::take(&name, Duration::ZERO).map_err(|error| match error {
+        LockError::Held { holder, .. } => SocketError::Taken { path: path.to_owned(), owner: format!(" ({holder})") },
+        LockError::Io { step, path, source } => SocketError::Io { step, path, source },
+    })
 }
 
 async fn remove_stale(path: &Path) -> Result<(), SocketError> {

@@ -1,9 +1,12 @@
 //! `POST /v1/releases`: an artifact on its way into the store.
 
 use super::answer::Failure;
+use super::peer::Asker;
 use super::{Api, api};
 use crate::engine::runtime::StagedRelease;
-use crate::model::{Action, Actor, Command, CommandId, Decision, Query, Receipt, RefusalKind, Reply, Subject};
+use crate::model::{
+    Action, Command, CommandId, Decision, LONGEST_NAME, Query, Receipt, RefusalKind, Reply, Subject, bounded,
+};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as Parameters, State};
@@ -40,7 +43,7 @@ pub(super) struct Asked {
 /// Takes the bytes, then gives the hub the command that stores them.
 pub(super) async fn release(
     State(api): State<Api>,
-    Extension(actor): Extension<Actor>,
+    Extension(who): Extension<Asker>,
     asked: Result<Parameters<Asked>, QueryRejection>,
     body: Body,
 ) -> Result<Json<Receipt>, Failure> {
@@ -50,6 +53,11 @@ pub(super) async fn release(
     let id = CommandId(asked.id);
     let command =
         Command { id: id.clone(), action: Action::AddRelease, subject: subject.clone(), pin: None, reason: None };
+    command.bounded()?;
+    for (field, text) in [("commit", &asked.commit), ("digest", &asked.digest)] {
+        bounded(field, text.as_deref().unwrap_or_default(), LONGEST_NAME)?;
+    }
+    let actor = who.actor_for(Action::AddRelease)?;
     // Whoever may not, or has no use for it, need not send a gigabyte first.
     let prepare = Query::Prepare { action: Action::AddRelease, subject };
     match api.hub.query(actor.clone(), prepare).await {

@@ -15,7 +15,8 @@ const ANYTHING: &[&str] = &["*"];
 const PURE_ROOMS: &[&str] = &["model", "analysis", "board", "control", "engine/core", "engine/proxy/wire"];
 
 /// The pure rooms, and a crash on demand.
-const RECORDING: &[&str] = &["model", "analysis", "board", "control", "engine/core", "engine/proxy/wire", "failpoint"];
+const RECORDING: &[&str] =
+    &["model", "analysis", "board", "control", "engine/core", "engine/proxy/wire", "failpoint", "files"];
 
 /// The longest path that fits a file is its room.
 const ROOMS: &[Room] = &[
@@ -35,6 +36,7 @@ const ROOMS: &[Room] = &[
         why: "a step is replayed in simulation",
     },
     Room { path: "failpoint", may: &[], pure: false, why: "a crash on demand knows nobody" },
+    Room { path: "files", may: &["model"], pure: false, why: "modes and locks know nobody but harmless text" },
     Room { path: "engine/proxy/wire", may: &["model"], pure: true, why: "plain data between two processes" },
     Room {
         path: "engine",
@@ -49,6 +51,7 @@ const ROOMS: &[Room] = &[
             "config",
             "integration/orchestrator",
             "failpoint",
+            "files",
         ],
         pure: false,
         why: "the runtime carries out what its core says and knows no adapter",
@@ -97,6 +100,7 @@ const ROOMS: &[Room] = &[
             "engine",
             "engine/core",
             "config",
+            "files",
             "integration",
             "integration/orchestrator/engine",
         ],

@@ -177,6 +177,7 @@ fn policy_says_who_may_act() {
     let operators = Policy { operators: vec!["ops".into(), "carol".into()], ..Policy::default() };
     let admins = Policy { admins: vec!["root".into()], ..Policy::default() };
     let read_only = Policy { read_only: true, ..Policy::default() };
+    let exactly = Policy { operators: vec!["group:ops".into(), "user:carol".into()], ..Policy::default() };
     let may = |policy: &Policy, who: &Actor, command: &Command| decide(policy, &board, who, command, at(1)).is_ok();
     for (policy, name, roles, aborts, applies) in [
         (&Policy::default(), "alice", &[][..], true, true),
@@ -186,6 +187,10 @@ fn policy_says_who_may_act() {
         (&admins, "alice", &["ops"][..], true, false),
         (&admins, "root", &[][..], true, true),
         (&read_only, "root", &["ops"][..], false, false),
+        (&exactly, "alice", &["ops"][..], true, true),
+        (&exactly, "ops", &[][..], false, false),
+        (&exactly, "carol", &[][..], true, true),
+        (&exactly, "alice", &["carol"][..], false, false),
     ] {
         let who = actor(name, roles);
         assert_eq!(may(policy, &who, &abort), aborts, "{name} {roles:?} {policy:?}");

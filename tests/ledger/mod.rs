@@ -376,3 +376,18 @@ async fn a_hub_is_alive_as_long_as_it_keeps_its_sign() {
     assert!(!ledger.alive(&hub) && ledger.appear(&other).is_err());
     drop(second);
 }
+
+#[tokio::test]
+async fn its_files_are_the_owners_alone_without_a_server_too() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data/ledger");
+    let ledger = five(&folder).await;
+    let here = ledger.appear(&"hub-1".into());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&dir.path().join("data")), mode(&folder), mode(&folder.join("hubs"))), (0o700, 0o700, 0o700));
+    for file in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.lock", "ledger.spill", "hubs/hub-1"] {
+        assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
+    }
+    drop((here, ledger));
+}

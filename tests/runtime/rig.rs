@@ -40,7 +40,6 @@ pub fn settings(scratch: &Scratch, ports: RangeInclusive<u16>, lease: Duration) 
     Settings {
         source: "local".into(),
         data: scratch.path("data"),
-        runtime: scratch.path("run"),
         exe: exe().to_owned(),
         ports,
         lease,

@@ -2,3 +2,4 @@
 
 mod output;
 mod strings;
+mod watchers;

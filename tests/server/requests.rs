@@ -149,7 +149,7 @@ fn questions_are_answered_by_whoever_knows() {
     let Reply::Refused(refusal) = diff("[service".to_owned()) else { panic!() };
     assert!(refusal.why.starts_with("/x/flightdeck.toml:1:"), "{}", refusal.why);
     let Reply::Refused(refusal) = diff("#".repeat((1 << 20) + 1)) else { panic!() };
-    assert!(refusal.why.contains("at most 1048576"), "{}", refusal.why);
+    assert!(refusal.why.contains("config.text has 1048577 bytes, at most 1048576"), "{}", refusal.why);
     let instance = server.ok(&["get", "instances", "-o", "name"]);
     let logs = ask(Query::Logs { instance: instance.trim().to_owned(), lines: 5 });
     assert!(matches!(&logs, Reply::Lines(lines) if lines.lines[0].contains("listens on")), "{logs:?}");

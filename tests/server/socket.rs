@@ -68,9 +68,25 @@ fn a_dead_servers_socket_is_replaced_and_a_live_ones_is_not() {
 
 #[test]
 fn a_second_server_on_the_same_data_is_refused_by_name() {
-    let server = Server::start();
-    let second = server.run_cli(&["serve"]);
-    assert_eq!(second.code, 1, "{second:?}");
-    assert!(second.err.contains("belongs to another server: pid "), "{}", second.err);
+    let gid = rustix::process::getgid();
+    let group = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(gid.as_raw())).unwrap().unwrap().name;
+    let server = Server::start_with(&["--group", &group]);
+    let named = format!("pid {}, flightdeck serve", server.pid());
+    // On the same socket, with the same data or other: nothing of the first one's is changed, nothing is made.
+    let other = server.path().join("other");
+    for data in [server.path().join("data"), other.clone()] {
+        let second = program(server.path()).env("FLIGHTDECK_DATA_DIR", &data).arg("serve").output().unwrap();
+        let said = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        assert!(said.contains("already listening at") && said.contains(&named), "{said}");
+        assert_eq!((mode(&server.path().join("run")), mode(&server.socket())), (0o750, 0o660));
+    }
+    assert!(!other.exists());
+    // On a socket of its own, but with the same data.
+    let second =
+        program(server.path()).env("FLIGHTDECK_RUNTIME_DIR", server.path().join("run2")).arg("serve").output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("belongs to another server: ") && said.contains(&named), "{said}");
     block_on(server.client().healthy()).unwrap();
 }

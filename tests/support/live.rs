@@ -186,6 +186,11 @@ impl Server {
         self.dir.path()
     }
 
+    /// The server's own process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.path().join("run/server.sock")
     }

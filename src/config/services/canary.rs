@@ -2,10 +2,10 @@
 
 use super::hooks::{self, Named};
 use super::{MILLISECOND, SECOND, or};
-use crate::config::error::nearest;
 use crate::config::reader::{Value, quoted};
 use crate::model::{AnalysisTemplate, Metric, MetricLimit, Missing, Ppm, Step};
 use jiff::SignedDuration;
+use std::collections::BTreeSet;
 
 /// The kinds of steps, the first not everywhere.
 const STEPS: [&str; 5] = ["set_weight", "pause", "analysis", "approval", "hook"];
@@ -18,7 +18,7 @@ pub(super) struct Steps<'d> {
 }
 
 /// Reads a list of steps, with weights or without.
-pub(super) fn steps<'d>(value: &Value<'d>, analyses: &[&str], weights: bool) -> Option<Steps<'d>> {
+pub(super) fn steps<'d>(value: &Value<'d>, analyses: &BTreeSet<&str>, weights: bool) -> Option<Steps<'d>> {
     let mut hooks = Vec::new();
     let kinds = if weights { &STEPS[..] } else { STEPS.get(1..).unwrap_or_default() };
     let all: Vec<_> =
@@ -27,17 +27,17 @@ pub(super) fn steps<'d>(value: &Value<'d>, analyses: &[&str], weights: bool) -> 
 }
 
 /// A name of an analysis that the file has.
-pub(super) fn template(value: &Value<'_>, analyses: &[&str]) -> Option<String> {
+pub(super) fn template(value: &Value<'_>, analyses: &BTreeSet<&str>) -> Option<String> {
     let name = value.text("the name of an analysis")?;
-    let there = analyses.contains(&name);
+    let there = analyses.contains(name);
     if !there {
-        let meant = nearest(name, analyses.iter().copied()).map(quoted);
+        let meant = value.nearest(name, analyses.iter().copied()).map(quoted);
         value.expected("the name of an [analysis.…] of this file", meant);
     }
     there.then(|| name.to_owned())
 }
 
-fn step<'d>(value: &Value<'d>, kinds: &[&str], analyses: &[&str], hooks: &mut Vec<Named<'d>>) -> Option<Step> {
+fn step<'d>(value: &Value<'d>, kinds: &[&str], analyses: &BTreeSet<&str>, hooks: &mut Vec<Named<'d>>) -> Option<Step> {
     let table = value.table(kinds)?;
     let mut entries = table.entries().filter(|(name, _)| kinds.contains(name));
     let (Some((name, content)), None) = (entries.next(), entries.next()) else {
@@ -75,7 +75,7 @@ fn pause(value: &Value<'_>) -> Option<Step> {
     Some(Step::Pause { duration })
 }
 
-fn judge(value: &Value<'_>, analyses: &[&str]) -> Option<Step> {
+fn judge(value: &Value<'_>, analyses: &BTreeSet<&str>) -> Option<Step> {
     let table = value.table(&["use", "duration"])?;
     let name = table.need("use", "the name of an analysis").and_then(|value| template(&value, analyses));
     let duration = table.need("duration", "a duration such as \"2m\"").and_then(|value| value.duration(SECOND));

@@ -26,9 +26,17 @@ pub(super) fn around<'d>(value: &Value<'d>) -> Option<Vec<Named<'d>>> {
     all.into_iter().collect()
 }
 
+/// Migrations of one service: each of its placements gets them all.
+const MOST_MIGRATIONS: usize = 100;
+
 /// `[[service.X.migration]]`.
 pub(super) fn migrations<'d>(value: &Value<'d>) -> Option<Vec<Named<'d>>> {
-    let all: Vec<_> = value.list("a list of tables: [[service.NAME.migration]]")?.iter().map(migration).collect();
+    let all = value.list("a list of tables: [[service.NAME.migration]]")?;
+    if all.len() > MOST_MIGRATIONS {
+        value.wrong(&format!("expected at most {MOST_MIGRATIONS} migrations, found {}", all.len()), None);
+        return None;
+    }
+    let all: Vec<_> = all.iter().map(migration).collect();
     let all: Option<Vec<_>> = all.into_iter().collect();
     all.filter(|all| unique(all))
 }

@@ -18,7 +18,7 @@ use crate::model::{
 use jiff::SignedDuration;
 use placement::Listener;
 use relations::Relations;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -45,9 +45,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Spec, ConfigError> {
 
 /// What the parts of a file need to know of each other.
 struct Known<'d> {
-    environments: Vec<&'d str>,
-    services: Vec<&'d str>,
-    analyses: Vec<&'d str>,
+    environments: BTreeSet<&'d str>,
+    services: BTreeSet<&'d str>,
+    analyses: BTreeSet<&'d str>,
     folder: Option<&'d Path>,
 }
 
@@ -57,7 +57,7 @@ fn spec<'d>(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, path: &'
         |name| root.get(name).map_or(Some(Vec::new()), |value| Some(value.map()?.entries().collect::<Vec<_>>()));
     let (environments, services, analyses) = (section("environment"), section("service"), section("analysis"));
     let names = |section: &Option<Vec<(&'d str, Value<'d>)>>| {
-        section.iter().flatten().map(|(name, _)| *name).collect::<Vec<_>>()
+        section.iter().flatten().map(|(name, _)| *name).collect::<BTreeSet<_>>()
     };
     let known = Known {
         environments: names(&environments),
@@ -194,7 +194,7 @@ fn command(value: &Value<'_>, expected: &str, placeholders: &[&str]) -> Option<V
     for (word, text) in &words {
         for name in text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name) {
             // Braces that look like none of ours belong to the program.
-            if let Some(meant) = nearest(name, placeholders.iter().copied()).filter(|meant| *meant != name) {
+            if let Some(meant) = word.nearest(name, placeholders.iter().copied()).filter(|meant| *meant != name) {
                 word.wrong(&format!("unknown placeholder {{{name}}}"), Some(format!("{{{meant}}}")));
                 fine = false;
             }

@@ -2,7 +2,6 @@
 
 use super::hooks::{self, Named};
 use super::{Known, SECOND, or, strategy};
-use crate::config::error::nearest;
 use crate::config::reader::{Value, quoted};
 use crate::model::{Concurrency, EnvironmentName, Placement};
 use jiff::SignedDuration;
@@ -11,6 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Instances of one pool at most; a slip of the finger should not start ten thousand processes.
 const MOST_REPLICAS: u32 = 100;
+
+/// Addresses in one file: each is compared with each.
+const MOST_LISTENERS: usize = 1000;
 
 /// A listener, for the search for clashes.
 pub(super) struct Listener<'d> {
@@ -33,9 +35,9 @@ pub(super) fn placements<'d>(
     let all: Vec<_> = table
         .entries()
         .map(|(name, value)| {
-            let there = known.environments.contains(&name);
+            let there = known.environments.contains(name);
             if !there {
-                let meant = nearest(name, known.environments.iter().copied()).map(quoted);
+                let meant = value.nearest(name, known.environments.iter().copied()).map(quoted);
                 value.wrong_key(
                     &format!("expected an environment of this file, but there is no [environment.{name}]"),
                     meant,
@@ -109,6 +111,10 @@ pub(super) fn listen<'d>(value: Value<'d>, listeners: &mut Vec<Listener<'d>>) ->
         value.expected(expected, port.filter(|_| local).map(|port| format!("\"127.0.0.1:{port}\"")));
         return None;
     };
+    if listeners.len() >= MOST_LISTENERS {
+        value.wrong(&format!("expected at most {MOST_LISTENERS} addresses in one file"), None);
+        return None;
+    }
     listeners.push(Listener { value, address });
     Some(address)
 }

@@ -1,10 +1,12 @@
 //! What the parts of a file say of each other: which service needs which, where versions come from.
 
 use super::{Known, Table};
-use crate::config::error::nearest;
 use crate::config::reader::{Value, quoted};
 use crate::model::ServiceName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Services that services need, in one file: from each of them the others are searched for a cycle.
+const MOST_NEEDS: usize = 2000;
 
 /// Collected while the parts are read, checked when all of them are.
 #[derive(Default)]
@@ -12,15 +14,15 @@ pub(super) struct Relations<'d> {
     orders: BTreeMap<&'d str, u32>,
     promotions: Vec<(&'d str, &'d str, Value<'d>)>,
     needs: Vec<(&'d str, &'d str, Value<'d>)>,
-    runs_in: BTreeMap<&'d str, Vec<&'d str>>,
+    runs_in: BTreeMap<&'d str, BTreeSet<&'d str>>,
 }
 
 /// A name of a part of this file.
-pub(super) fn one_of<'d>(kind: &str, value: &Value<'d>, known: &[&'d str]) -> Option<&'d str> {
+pub(super) fn one_of<'d>(kind: &str, value: &Value<'d>, known: &BTreeSet<&'d str>) -> Option<&'d str> {
     let name = value.text(&format!("the name of a part of this file such as [{kind}.NAME]"))?;
-    let found = known.iter().find(|other| **other == name).copied();
+    let found = known.get(name).copied();
     if found.is_none() {
-        let meant = nearest(name, known.iter().copied()).map(quoted);
+        let meant = value.nearest(name, known.iter().copied()).map(quoted);
         value.expected(&format!("the name of a [{kind}.…] of this file"), meant);
     }
     found
@@ -47,6 +49,10 @@ impl<'d> Relations<'d> {
             .into_iter()
             .map(|value| {
                 let name = one_of("service", &value, &known.services)?;
+                if self.needs.len() >= MOST_NEEDS {
+                    value.wrong(&format!("expected services to need at most {MOST_NEEDS} others in one file"), None);
+                    return None;
+                }
                 self.needs.push((service, name, value));
                 Some(ServiceName::from(name))
             })
@@ -77,10 +83,15 @@ impl<'d> Relations<'d> {
                 );
             }
         }
+        let mut needs: BTreeMap<&str, Vec<&'d str>> = BTreeMap::new();
+        for (service, needed, _) in &self.needs {
+            needs.entry(service).or_default().push(needed);
+        }
+        let nowhere = BTreeSet::new();
         for (service, needed, value) in &self.needs {
-            self.check_cycle(service, needed, value);
-            let there = self.runs_in.get(needed).map(Vec::as_slice).unwrap_or_default();
-            for environment in self.runs_in.get(service).into_iter().flatten().filter(|name| !there.contains(name)) {
+            check_cycle(&needs, service, needed, value);
+            let there = self.runs_in.get(needed).unwrap_or(&nowhere);
+            for environment in self.runs_in.get(service).unwrap_or(&nowhere).difference(there) {
                 value.wrong(
                     &format!(
                         "expected a service that runs wherever {service} does, but {needed} is not in {environment}"
@@ -90,35 +101,35 @@ impl<'d> Relations<'d> {
             }
         }
     }
+}
 
-    /// Each cycle is told once, at its first service.
-    fn check_cycle(&self, service: &'d str, needed: &'d str, value: &Value<'d>) {
-        let Some(way) = self.way(needed, service) else { return };
-        if way.iter().all(|name| service <= *name) {
-            let cycle = format!("{service} → {}", way.join(" → "));
-            value.wrong(&format!("expected no service that needs {service} itself, found the cycle {cycle}"), None);
+/// Each cycle is told once, at its first service.
+fn check_cycle<'d>(needs: &BTreeMap<&str, Vec<&'d str>>, service: &'d str, needed: &'d str, value: &Value<'d>) {
+    let Some(way) = way(needs, needed, service) else { return };
+    if way.iter().all(|name| service <= *name) {
+        let cycle = format!("{service} → {}", way.join(" → "));
+        value.wrong(&format!("expected no service that needs {service} itself, found the cycle {cycle}"), None);
+    }
+}
+
+/// The shortest way from one service over what it needs to another, both included.
+fn way<'d>(needs: &BTreeMap<&str, Vec<&'d str>>, from: &'d str, to: &'d str) -> Option<Vec<&'d str>> {
+    // Each service that was reached, and from which.
+    let mut before: BTreeMap<&str, &str> = BTreeMap::from([(from, from)]);
+    let mut next = VecDeque::from([from]);
+    while let Some(at) = next.pop_front() {
+        if at == to {
+            let back = std::iter::successors(Some(at), |at| before.get(at).copied().filter(|_| *at != from));
+            let mut way: Vec<_> = back.collect();
+            way.reverse();
+            return Some(way);
+        }
+        for needed in needs.get(at).into_iter().flatten() {
+            if !before.contains_key(needed) {
+                before.insert(needed, at);
+                next.push_back(needed);
+            }
         }
     }
-
-    /// The shortest way from one service over what it needs to another, both included.
-    fn way(&self, from: &'d str, to: &'d str) -> Option<Vec<&'d str>> {
-        let mut ways = vec![vec![from]];
-        let mut seen = vec![from];
-        while !ways.is_empty() {
-            if let Some(found) = ways.iter().find(|way| way.last() == Some(&to)) {
-                return Some(found.clone());
-            }
-            let mut next = Vec::new();
-            for way in &ways {
-                for (_, needed, _) in self.needs.iter().filter(|(service, ..)| way.last() == Some(service)) {
-                    if !seen.contains(needed) {
-                        seen.push(needed);
-                        next.push(way.iter().copied().chain([*needed]).collect());
-                    }
-                }
-            }
-            ways = next;
-        }
-        None
-    }
+    None
 }

@@ -58,9 +58,9 @@ pub struct Serve {
     pub lease: Duration,
     /// Group whose members may use the socket; without one only the user that runs the server.
     pub group: Option<String>,
-    /// Names or groups that may change something; without any everyone who reaches the socket.
+    /// Who may change something: `user:NAME`, `group:NAME`, or a name of either; without any everyone who reaches the socket.
     pub operators: Vec<String>,
-    /// Names or groups that may change the configuration and delete releases; without any all operators.
+    /// Who may change the configuration and delete releases, written likewise; without any all operators.
     pub admins: Vec<String>,
     /// What is kept.
     pub retention: Retention,

@@ -273,7 +273,7 @@ fn maps<K: Ord + std::fmt::Display, V: PartialEq>(
 }
 
 /// By placement, what differs.
-fn service_changes(old: &Spec, new: &Spec) -> BTreeMap<SlotKey, Vec<String>> {
+fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<String>> {
     let mut changes = BTreeMap::new();
     let names = |spec: &Spec| -> Vec<SlotKey> {
         spec.services
@@ -286,13 +286,12 @@ fn service_changes(old: &Spec, new: &Spec) -> BTreeMap<SlotKey, Vec<String>> {
             .collect()
     };
     for key in names(old).into_iter().chain(names(new)) {
-        let of = |spec: &Spec| {
-            let service = spec.services.get(&key.service)?.clone();
-            let placement = service.placements.get(&key.environment)?.clone();
-            Some((service, placement))
+        let of = |spec: &'a Spec| {
+            let service = spec.services.get(&key.service)?;
+            Some((service, service.placements.get(&key.environment)?))
         };
         let lines = match (of(old), of(new)) {
-            (Some(old), Some(new)) => placement_changes(&old, &new),
+            (Some(old), Some(new)) => placement_changes(old, new),
             (None, Some((_, placement))) => {
                 vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
             }
@@ -304,7 +303,7 @@ fn service_changes(old: &Spec, new: &Spec) -> BTreeMap<SlotKey, Vec<String>> {
     changes
 }
 
-fn placement_changes(old: &(ServiceSpec, Placement), new: &(ServiceSpec, Placement)) -> Vec<String> {
+fn placement_changes(old: (&ServiceSpec, &Placement), new: (&ServiceSpec, &Placement)) -> Vec<String> {
     let mut lines = Vec::new();
     let mut differs = |what: &str, same: bool, note: &str| {
         if !same {
@@ -318,7 +317,7 @@ fn placement_changes(old: &(ServiceSpec, Placement), new: &(ServiceSpec, Placeme
     differs("health", old.0.health == new.0.health, later);
     differs("stop", old.0.stop == new.0.stop, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
-    let (old, new) = (&old.1, &new.1);
+    let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);
     differs("hooks", old.hooks == new.hooks, next);

@@ -7,7 +7,6 @@ mod commit;
 mod handover;
 mod keep;
 mod link;
-mod lock;
 mod open;
 mod proxied;
 mod publish;
@@ -16,14 +15,13 @@ mod task;
 mod windows;
 
 pub use keep::Retention;
-pub use lock::LockError;
 pub use open::{EngineError, Settings};
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
 use crate::config::services;
 use crate::control::Authorized;
-use crate::engine::core::Input;
+use crate::engine::core::{self, Input, State};
 use crate::engine::process::{log, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
@@ -72,8 +70,8 @@ pub(super) enum Ask {
     Watch(mpsc::Sender<publish::Batch>),
     /// All about one run.
     Inspect(Run, oneshot::Sender<Option<Detail>>),
-    /// What would change.
-    Diff(Box<Spec>, oneshot::Sender<Vec<String>>),
+    /// A copy of the core's state.
+    State(oneshot::Sender<Box<State>>),
     /// End.
     Shutdown(Stop, oneshot::Sender<()>),
 }
@@ -123,7 +121,11 @@ impl Engine {
     pub async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         let (command, actor) = (authorized.command(), authorized.actor());
         let input = match (command.action, &command.subject) {
-            (Action::Apply, Subject::Config { text, path }) => apply(text, path, actor)?,
+            (Action::Apply, Subject::Config { text, path }) => {
+                let (text, path, actor) = (text.clone(), path.clone(), actor.clone());
+                let read = tokio::task::spawn_blocking(move || apply(&text, &path, &actor)).await;
+                read.map_err(|error| NotDone::NotSent { why: error.to_string() })??
+            }
             (Action::AddRelease, Subject::Release { service, version, .. }) => {
                 self.add_release(command, service, version, actor).await?
             }
@@ -189,12 +191,16 @@ impl Engine {
         answered.await.map_err(|_| unreachable())?.ok_or_else(|| InspectError::NotFound(run.clone()))
     }
 
-    /// What applying a configuration would change, one line each; empty from an engine that ended.
-    pub async fn diff(&self, spec: Spec) -> Vec<String> {
+    /// What applying a configuration would change, one line each. Compared on a thread of its own: the loop
+    /// waits for no question.
+    pub async fn diff(&self, spec: Spec) -> Result<Vec<String>, Refusal> {
+        let failed = |why: String| Refusal::new(RefusalKind::Internal, why);
+        let ended = || failed("the engine has ended".into());
         let (answer, answered) = oneshot::channel();
-        // If it is not sent, `answered` ends too.
-        let _ = self.asks.send(Ask::Diff(Box::new(spec), answer)).await;
-        answered.await.unwrap_or_default()
+        self.asks.send(Ask::State(answer)).await.map_err(|_| ended())?;
+        let state = answered.await.map_err(|_| ended())?;
+        let compared = tokio::task::spawn_blocking(move || core::diff(&state, &spec)).await;
+        compared.map_err(|error| failed(format!("the configurations can't be compared: {error}")))
     }
 
     /// Where the artifact of a release is to be written before its command is submitted.

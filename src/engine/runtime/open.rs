@@ -3,7 +3,6 @@
 use super::commit::Spilled;
 use super::handover::ProxyHome;
 use super::keep::Retention;
-use super::lock::{Lock, LockError};
 use super::publish::{HISTORY, Publisher};
 use super::task::EngineTask;
 use super::windows::Counters;
@@ -13,11 +12,11 @@ use crate::engine::journal::{Journal, JournalError, Opened, Spill};
 use crate::engine::process::instance::Context;
 use crate::engine::process::room::Room;
 use crate::engine::store::{Store, StoreError};
+use crate::files::{self, LockError, LockFile};
 use crate::model::SourceId;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -35,8 +34,6 @@ pub struct Settings {
     pub source: SourceId,
     /// Journal, artifacts, instances; belongs to one engine at a time.
     pub data: PathBuf,
-    /// Not used for anything that must last; made if it is not there.
-    pub runtime: PathBuf,
     /// This program: shims and the proxy run it.
     pub exe: PathBuf,
     /// Where instances listen, on 127.0.0.1.
@@ -51,8 +48,13 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The data directory belongs to another one.
-    #[error(transparent)]
-    Lock(#[from] LockError),
+    #[error("{} belongs to another server: {holder}; stop that one, or use another data directory", path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// Who has it.
+        holder: String,
+    },
     /// The journal can't be used.
     #[error("the engine's journal can't be used")]
     Journal(#[from] JournalError),
@@ -92,13 +94,9 @@ impl Engine {
     /// Opens the data directory and reads the journal. Nothing is started, adopted or answered
     /// before [`EngineTask::run`] runs. Blocks for a few milliseconds.
     pub fn open(settings: Settings) -> Result<(Engine, EngineTask), EngineError> {
-        for dir in [&settings.data, &settings.runtime] {
-            let failed = |source| EngineError::Io { step: "make", path: dir.clone(), source };
-            fs::create_dir_all(dir).map_err(failed)?;
-            fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(failed)?;
-        }
         let data = &settings.data;
-        let lock = Lock::take(&data.join("lock"))?;
+        files::folder(data).map_err(|source| EngineError::Io { step: "make", path: data.clone(), source })?;
+        let lock = lock(&data.join("lock"))?;
         let (spill, spilled) = Spill::open(&data.join("engine-spill"))?;
         let Opened { journal, state, deployments } = Journal::open(&data.join("engine.db"), HISTORY)?;
         let state = match state {
@@ -178,6 +176,14 @@ fn clear(path: &Path) -> Result<(), EngineError> {
     let failed = |source| EngineError::Io { step: "clear", path: path.to_owned(), source };
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
-        _ => fs::create_dir_all(path).map_err(failed),
+        _ => files::folder(path).map_err(failed),
     }
+}
+
+/// One server for one data directory.
+fn lock(path: &Path) -> Result<LockFile, EngineError> {
+    LockFile::take(path, Duration::ZERO).map_err(|error| match error {
+        LockError::Held { path, holder } => EngineError::Held { path, holder },
+        LockError::Io { step, path, source } => EngineError::Io { step, path, source },
+    })
 }

@@ -5,7 +5,6 @@ use super::commit::{Spilled, Unrecorded};
 use super::handover::ProxyHome;
 use super::keep;
 use super::link::{self, LinkEvent, LinkOrder};
-use super::lock::Lock;
 use super::publish::Publisher;
 use super::takeover::Adopting;
 use super::windows::{Counters, PoolMetrics};
@@ -16,6 +15,7 @@ use crate::engine::process::instance::{Drain, Report};
 use crate::engine::process::room::Room;
 use crate::engine::store::Store;
 use crate::failpoint;
+use crate::files::LockFile;
 use crate::integration::orchestrator::{Accepted, Holding, NotDone};
 use crate::model::{Action, CommandId, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
@@ -76,7 +76,7 @@ pub struct EngineTask {
     pub(super) dirty: bool,
     pub(super) last_renew: Option<Instant>,
     pub(super) last_sweep: Option<Instant>,
-    pub(super) _lock: Lock,
+    pub(super) _lock: LockFile,
 }
 
 /// The loop's ends of the link to the proxy.
@@ -210,8 +210,8 @@ impl EngineTask {
             Ask::Inspect(run, answer) => {
                 let _ = answer.send(core::detail(&self.state, &run, clock())); // whoever asked may be gone
             }
-            Ask::Diff(spec, answer) => {
-                let _ = answer.send(core::diff(&self.state, &spec)); // whoever asked may be gone
+            Ask::State(answer) => {
+                let _ = answer.send(Box::new(self.state.clone())); // whoever asked may be gone
             }
             Ask::Shutdown(..) => {} // taken by `run`
         }

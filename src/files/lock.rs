@@ -1,0 +1,176 @@
+//! Locks of whole files: taken within a time, and whoever has one is named.
+
+use crate::model::sanitize_line;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Longest description of an owner, in bytes.
+const LONGEST: u64 = 200;
+
+/// Why a lock can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another one has it.
+    #[error("{} is locked by {holder}", path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// By whom: `pid 17, flightdeck serve`.
+        holder: String,
+    },
+    /// A step failed.
+    #[error("cannot {step} {}", path.display())]
+    Io {
+        /// Which.
+        step: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A lock file, which says who has it. Held until it is dropped, or the process ends however it does.
+#[derive(Debug)]
+pub struct LockFile {
+    _file: File,
+}
+
+impl LockFile {
+    /// Takes the lock, for which it waits so long at most. Blocks.
+    pub fn take(path: &Path, wait: Duration) -> Result<LockFile, LockError> {
+        let failed = |step| move |source| LockError::Io { step, path: path.to_owned(), source };
+        let mut file = super::open(path).map_err(failed("open"))?;
+        lock(&file, path, wait)?;
+        file.set_len(0).map_err(failed("write"))?;
+        file.rewind().map_err(failed("write"))?;
+        writeln!(file, "{}", described(std::process::id())).map_err(failed("write"))?;
+        Ok(LockFile { _file: file })
+    }
+}
+
+/// Locks a file that is open, until it is unlocked or closed. Waits so long at most; blocks.
+pub fn lock(file: &File, path: &Path, wait: Duration) -> Result<(), LockError> {
+    let tries = wait.as_millis() / PAUSE.as_millis();
+    for left in (0..=tries).rev() {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if left > 0 => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => break,
+            Err(error) => return Err(LockError::Io { step: "lock", path: path.to_owned(), source: error.into() }),
+        }
+    }
+    Err(LockError::Held { path: path.to_owned(), holder: holder(file) })
+}
+
+/// Who has the lock: as the kernel says where it does, else as the file says.
+fn holder(file: &File) -> String {
+    if let Some(pid) = locker(file) {
+        return described(pid);
+    }
+    let mut text = String::new();
+    let mut start = file;
+    // What can't be read says nothing.
+    let read = start.rewind().and_then(|()| start.take(LONGEST).read_to_string(&mut text));
+    let said = if read.is_ok() { sanitize_line(text.trim()) } else { String::new() };
+    if said.is_empty() { "another process".to_owned() } else { said }
+}
+
+/// The process that locked the file, by the kernel's list. Source: proc_locks(5).
+#[cfg(target_os = "linux")]
+fn locker(file: &File) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = file.metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
+    let inode = format!("{major:02x}:{minor:02x}:{}", about.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let ours = locks.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match words.as_slice() {
+            // Not those that only wait: `1: -> FLOCK …`.
+            [_, "FLOCK", _, _, pid, at, ..] if *at == inode => pid.parse::<u32>().ok(),
+            _ => None,
+        }
+    });
+    ours.filter(|pid| *pid != 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn locker(_: &File) -> Option<u32> {
+    None
+}
+
+/// `pid 17, flightdeck serve`.
+fn described(pid: u32) -> String {
+    let words: Vec<String> = if pid == std::process::id() {
+        std::env::args().take(2).collect()
+    } else {
+        let all = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words = all.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.take(2).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    };
+    let mut command = words.join(" ");
+    if let Some((folder, _)) = words.first().and_then(|program| program.rsplit_once('/')) {
+        command = command.split_off(folder.len() + 1);
+    }
+    let command: String = sanitize_line(&command).chars().take(100).collect();
+    if command.is_empty() { format!("pid {pid}") } else { format!("pid {pid}, {command}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_one_is_told_who_has_it_after_its_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = LockFile::take(&path, Duration::ZERO).unwrap();
+        for wait in [Duration::ZERO, PAUSE * 3] {
+            let error = LockFile::take(&path, wait).unwrap_err().to_string();
+            assert!(error.contains(&format!("is locked by pid {}, ", std::process::id())), "{error}");
+        }
+        drop(first);
+        LockFile::take(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn one_who_comes_within_the_wait_gets_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = LockFile::take(&path, Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| LockFile::take(&path, Duration::from_secs(30)));
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn it_is_the_kernel_that_names_the_holder_whatever_the_file_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::write(&path, "pid 1, somebody else\n").unwrap();
+        let mut other = std::process::Command::new("flock")
+            .arg(&path)
+            .args(["sh", "-c", "echo locked; read line"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 7];
+        other.stdout.take().unwrap().read_exact(&mut said).unwrap();
+        let error = LockFile::take(&path, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains(&format!("pid {}, flock ", other.id())), "{error}");
+        drop(other.stdin.take());
+        other.wait().unwrap();
+    }
+}

@@ -1,0 +1,233 @@
+//! How much a client may send: each name, text and list of a command or question, in one place.
+//!
+//! What is longer is refused with the name of the field and its bound, before anything is done with it.
+
+use super::{
+    Command, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName, SourceId, Subject,
+    Target, Version,
+};
+
+/// Longest name of anything, in bytes: DNS names have 253, contexts of clusters may be longer.
+pub const LONGEST_NAME: usize = 512;
+/// Longest id of a command.
+pub const LONGEST_ID: usize = 128;
+/// Longest reason.
+pub const LONGEST_REASON: usize = 2000;
+/// Longest value of one fact of a pin.
+pub const LONGEST_FACT: usize = 1024;
+/// Longest path of a file.
+pub const LONGEST_PATH: usize = 4096;
+/// Longest configuration: 1 MiB.
+pub const LONGEST_CONFIG: usize = 1 << 20;
+/// Most runs that a scope names.
+pub const MOST_RUNS: usize = 20_000;
+/// Longest signed checkpoint.
+const LONGEST_NOTE: usize = 16 << 10;
+
+/// Is the text short enough?
+pub fn bounded(field: &str, text: &str, most: usize) -> Result<(), Refusal> {
+    if text.len() <= most {
+        return Ok(());
+    }
+    let why = format!("{field} has {} bytes, at most {most} are taken; nothing was done", text.len());
+    Err(Refusal::new(RefusalKind::Invalid, why))
+}
+
+fn name(field: &str, text: &str) -> Result<(), Refusal> {
+    bounded(field, text, LONGEST_NAME)
+}
+
+fn optional(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal> {
+    text.map_or(Ok(()), |text| bounded(field, text, most))
+}
+
+fn run(run: &Run) -> Result<(), Refusal> {
+    let Run { target: Target { source, kind, namespace, name: target, uid }, revision } = run;
+    name("run.target.source", source.as_str())?;
+    name("run.target.kind", kind)?;
+    optional("run.target.namespace", namespace.as_deref(), LONGEST_NAME)?;
+    name("run.target.name", target)?;
+    name("run.target.uid", uid)?;
+    name("run.revision", revision)
+}
+
+impl Subject {
+    /// Is each of its names and texts short enough?
+    pub fn bounded(&self) -> Result<(), Refusal> {
+        match self {
+            Subject::Run(of) => run(of),
+            Subject::Approval { id, run: of } => name("approval.id", id.as_str()).and_then(|()| run(of)),
+            Subject::Scope { selector: Selector { source, environment, service }, frozen, hold } => {
+                optional("hold", hold.as_ref().map(HoldId::as_str), LONGEST_NAME)?;
+                optional("selector.source", source.as_ref().map(SourceId::as_str), LONGEST_NAME)?;
+                optional("selector.environment", environment.as_ref().map(EnvironmentName::as_str), LONGEST_NAME)?;
+                optional("selector.service", service.as_ref().map(ServiceName::as_str), LONGEST_NAME)?;
+                if frozen.len() > MOST_RUNS {
+                    let why =
+                        format!("frozen has {} runs, at most {MOST_RUNS} are taken; nothing was done", frozen.len());
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                frozen.iter().try_for_each(run)
+            }
+            Subject::Hold { source, id } => {
+                optional("hold.source", source.as_ref().map(SourceId::as_str), LONGEST_NAME)?;
+                name("hold.id", id.as_str())
+            }
+            Subject::Deployment { source, service, environment, version, from } => {
+                name("deployment.source", source.as_str())?;
+                name("deployment.service", service.as_str())?;
+                name("deployment.environment", environment.as_str())?;
+                optional("deployment.version", version.as_ref().map(Version::as_str), LONGEST_NAME)?;
+                optional("deployment.from", from.as_ref().map(EnvironmentName::as_str), LONGEST_NAME)
+            }
+            Subject::Release { source, service, version } => {
+                name("release.source", source.as_str())?;
+                name("release.service", service.as_str())?;
+                name("release.version", version.as_str())
+            }
+            Subject::Config { text, path } => config(text, path),
+        }
+    }
+}
+
+fn config(text: &str, path: &str) -> Result<(), Refusal> {
+    bounded("config.text", text, LONGEST_CONFIG).and_then(|()| bounded("config.path", path, LONGEST_PATH))
+}
+
+impl Command {
+    /// Is each of its names, texts and lists short enough, and its id a visible one?
+    pub fn bounded(&self) -> Result<(), Refusal> {
+        let Command { id, action: _, subject, pin, reason } = self;
+        let id = id.as_str();
+        if id.is_empty() || id.len() > LONGEST_ID || id.chars().any(|c| !c.is_ascii_graphic()) {
+            let why = format!("a command's id has 1 to {LONGEST_ID} visible ASCII characters");
+            return Err(Refusal::new(RefusalKind::Invalid, why));
+        }
+        optional("reason", reason.as_deref(), LONGEST_REASON)?;
+        if let Some(Pin { action: _, facts }) = pin {
+            // There is one value at most of each of the known facts.
+            for (fact, value) in facts {
+                bounded(&format!("pin.{}", fact.word()), value, LONGEST_FACT)?;
+            }
+        }
+        subject.bounded()
+    }
+}
+
+impl Query {
+    /// Is each of its names and texts short enough?
+    pub fn bounded(&self) -> Result<(), Refusal> {
+        match self {
+            Query::Prepare { action: _, subject } => subject.bounded(),
+            Query::Inspect { run: of } => run(of),
+            Query::Diff { text, path } => config(text, path),
+            Query::Logs { instance, lines: _ } => name("instance", instance),
+            Query::VerifyLedgerAgainst { witness, key } => {
+                optional("witness", witness.as_deref(), LONGEST_NOTE)?;
+                optional("key", key.as_deref(), LONGEST_NAME)
+            }
+            Query::Board
+            | Query::Current
+            | Query::WhoAmI
+            | Query::VerifyLedger
+            | Query::ExportLedger
+            | Query::LedgerKey
+            | Query::Ledger { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Action, CommandId, Fact};
+    use std::collections::BTreeMap;
+
+    fn target(part: usize, long: usize) -> Run {
+        let of = |at: usize| "x".repeat(if at == part { long } else { 1 });
+        let target = Target { source: of(0).into(), kind: of(1), namespace: Some(of(2)), name: of(3), uid: of(4) };
+        Run { target, revision: of(5) }
+    }
+
+    fn commands(part: usize, long: usize) -> Vec<(&'static str, Command)> {
+        let text = |at: usize| "x".repeat(if at == part { long } else { 1 });
+        let subjects = vec![
+            ("run", Subject::Run(target(part, long))),
+            ("approval", Subject::Approval { id: text(6).as_str().into(), run: target(part, long) }),
+            ("hold", Subject::Hold { source: Some(text(0).into()), id: HoldId(text(1)) }),
+            (
+                "selector",
+                Subject::Scope {
+                    selector: Selector {
+                        source: Some(text(0).into()),
+                        environment: Some(text(1).into()),
+                        service: Some(text(2).into()),
+                    },
+                    frozen: vec![target(part.wrapping_sub(3), long)],
+                    hold: Some(HoldId(text(9))),
+                },
+            ),
+            (
+                "deployment",
+                Subject::Deployment {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    version: Some(text(3).into()),
+                    from: Some(text(4).into()),
+                },
+            ),
+            ("release", Subject::Release { source: text(0).into(), service: text(1).into(), version: text(2).into() }),
+        ];
+        let command = |subject| Command {
+            id: CommandId("id".to_owned()),
+            action: Action::Hold,
+            subject,
+            pin: None,
+            reason: None,
+        };
+        subjects.into_iter().map(|(name, subject)| (name, command(subject))).collect()
+    }
+
+    /// How many names each subject has.
+    const NAMES: [(&str, usize); 6] =
+        [("run", 6), ("approval", 7), ("hold", 2), ("selector", 10), ("deployment", 5), ("release", 3)];
+
+    #[test]
+    fn each_name_of_each_subject_has_its_bound() {
+        for (subject, names) in NAMES {
+            for part in 0..names {
+                let of = |long| commands(part, long).into_iter().find(|(name, _)| *name == subject).unwrap().1;
+                assert_eq!(of(LONGEST_NAME).bounded(), Ok(()), "{subject} {part}");
+                let why = of(LONGEST_NAME + 1).bounded().unwrap_err().why;
+                assert!(why.contains("has 513 bytes, at most 512 are taken"), "{subject} {part}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_pins_and_lists_have_theirs() {
+        let plain = commands(99, 1).remove(0).1;
+        let pin = |long| Pin { action: Action::Hold, facts: BTreeMap::from([(Fact::Stable, "x".repeat(long))]) };
+        let scope =
+            |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
+        let config = |text: usize, path: usize| Subject::Config { text: "x".repeat(text), path: "x".repeat(path) };
+        for (command, why) in [
+            (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
+            (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),
+            (Command { pin: Some(pin(1024)), ..plain.clone() }, None),
+            (Command { pin: Some(pin(1025)), ..plain.clone() }, Some("pin.stable has 1025 bytes")),
+            (Command { subject: scope(MOST_RUNS), ..plain.clone() }, None),
+            (Command { subject: scope(MOST_RUNS + 1), ..plain.clone() }, Some("frozen has 20001 runs")),
+            (Command { subject: config(1 << 20, 4096), ..plain.clone() }, None),
+            (Command { subject: config((1 << 20) + 1, 1), ..plain.clone() }, Some("config.text has 1048577 bytes")),
+            (Command { subject: config(1, 4097), ..plain.clone() }, Some("config.path has 4097 bytes")),
+            (Command { id: CommandId("x".repeat(129)), ..plain.clone() }, Some("1 to 128 visible")),
+            (Command { id: CommandId(String::new()), ..plain.clone() }, Some("1 to 128 visible")),
+        ] {
+            let found = command.bounded().err().map(|refusal| refusal.why);
+            assert!(found.as_deref().unwrap_or_default().contains(why.unwrap_or_default()), "{found:?}, {why:?}");
+            assert_eq!(found.is_some(), why.is_some(), "{found:?}");
+        }
+    }
+}
