@@ -203,7 +203,7 @@ pub enum MetricVerdict {
     Pass,
     /// Over a limit.
     Fail,
-    /// Too little data to say.
+    /// Too little data to say, or what was seen may be chance.
     Missing,
 }
 

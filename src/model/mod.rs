@@ -44,8 +44,8 @@ pub use rollout::{
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
-    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Metric, MetricLimit, Migration,
-    Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
+    Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

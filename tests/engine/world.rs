@@ -32,7 +32,13 @@ pub fn limit(metric: Metric, max: f64) -> MetricLimit {
 }
 
 pub fn golden(missing: Missing) -> AnalysisTemplate {
-    AnalysisTemplate { limits: vec![limit(Metric::ErrorRate, 0.01)], min_requests: 50, missing, window: seconds(10) }
+    AnalysisTemplate {
+        limits: vec![limit(Metric::ErrorRate, 0.01)],
+        min_requests: 50,
+        missing,
+        window: seconds(10),
+        judge: Judge::Sequential,
+    }
 }
 
 pub fn canary_steps() -> Vec<Step> {

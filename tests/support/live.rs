@@ -145,6 +145,13 @@ impl Server {
         assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended in another way");
     }
 
+    /// Kills the server; its instances, its proxy and their shims go on.
+    pub fn crash(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// As when the machine loses its power: server, shims, instances and proxy are gone at once.
     pub fn kill_all(&mut self) {
         let mut child = self.child.take().unwrap();

@@ -8,7 +8,7 @@ use super::migrations;
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState, Watched};
+use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState};
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
@@ -227,7 +227,7 @@ fn clear_analysis(slot: &mut Slot) {
     if let Some(run) = &mut slot.run
         && run.pauses.analysis.take().is_some()
     {
-        run.watched = Watched::default();
+        run.watched.anew();
     }
 }
 

@@ -367,7 +367,7 @@ impl Sim {
         self.state =
             if text { serde_json::from_str(&serde_json::to_string(&journal).unwrap()).unwrap() } else { journal };
         for run in self.state.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
-            run.watched = Watched::default();
+            run.watched = Watched { sequential: run.watched.sequential.clone(), ..Watched::default() };
         }
         self.fake.restart(&self.state);
     }
