@@ -21,6 +21,12 @@ pub enum Code {
     TimedOut = 5,
     /// Only a part could be seen or done; the rest is named.
     Partial = 6,
+    /// The rollout was aborted.
+    Aborted = 7,
+    /// Users were taken back to the version before.
+    RolledBack = 8,
+    /// It waits for a person, who has to do something first.
+    Waits = 9,
 }
 
 /// Why the program ends with a code other than 0.

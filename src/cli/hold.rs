@@ -177,7 +177,7 @@ fn of_receipt(receipt: &Receipt) -> Result<(), Failure> {
     let some = receipt.targets.iter().any(|target| matches!(target.stage, Stage::Effective { .. } | Stage::Observed))
         || receipt.sources.iter().any(|of| matches!(of.stage, Stage::Accepted));
     let words = || format!("{}: {}", receipt.stage().word(), receipt.stage().detail().unwrap_or("not all of it"));
-    match act::outcome(receipt.stage()) {
+    match act::outcome(receipt) {
         Err(failure) if failure.code == Code::Failed && some => Err(Failure::new(Code::Partial, words())),
         Err(failure) => Err(failure),
         Ok(()) if goes_on || missed => Err(Failure::new(Code::Partial, words())),

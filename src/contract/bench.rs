@@ -1,5 +1,6 @@
 //! A real hub over one subject, and what a case needs to look at it.
 
+use super::checks::serves;
 use super::{Fixture, Situation, Stop};
 use crate::board::Board;
 use crate::control::Policy;
@@ -218,6 +219,12 @@ impl Bench {
         match receipt.stage() {
             Stage::Effective { proof } if !proof.text.trim().is_empty() => {}
             _ => return failed(format!("not effective with a proof: {}", told(&receipt))),
+        }
+        if let Subject::Run(run) = &receipt.command.subject
+            && let Some(row) = self.row(&run.target)
+            && let Err(why) = serves(receipt.command.action, row)
+        {
+            return failed(format!("{why}: {:?}; {}", row.arms, told(&receipt)));
         }
         let words: Vec<_> = receipt.stages.iter().map(|record| record.stage.word()).collect();
         let order = ["requested", "sent", "accepted", "unknown", "observed", "effective"];

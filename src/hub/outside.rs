@@ -3,6 +3,7 @@
 use super::holds::HeldThere;
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
+use crate::board::Board;
 use crate::integration::orchestrator::Holding;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
@@ -47,8 +48,8 @@ impl State {
     pub fn record_stage(&mut self, id: &CommandId) {
         let Some(receipt) = self.commands.get(id).map(|following| &following.receipt) else { return };
         let Some(stage) = receipt.stages.last().cloned() else { return };
-        let Receipt { id, targets, grade, created, outcome, .. } = receipt.clone();
-        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, outcome });
+        let Receipt { id, targets, grade, created, left, outcome, .. } = receipt.clone();
+        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome });
     }
 
     /// Records something that nothing waits for; where the store fails it is spilled.
@@ -308,13 +309,14 @@ fn asked_for<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'
         DeploymentOutcome::Superseded => action == Action::Deploy,
         DeploymentOutcome::Failed => false,
     };
-    let about = |subject: &Subject| match subject {
+    let about = |receipt: &Receipt| match &receipt.command.subject {
+        _ if receipt.created.as_ref() == Some(&deployment.run) => true,
         Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
+        _ if receipt.created.is_some() => false,
         subject => is_about(subject, deployment),
     };
     let all = receipts.iter().copied();
-    let sent =
-        all.filter(|receipt| fits(receipt.command.action) && about(&receipt.command.subject) && was_sent(receipt));
+    let sent = all.filter(|receipt| fits(receipt.command.action) && about(receipt) && was_sent(receipt));
     sent.max_by_key(|receipt| receipt.stages.first().map(|record| record.at))
 }
 
@@ -337,11 +339,15 @@ pub(super) const fn is_observed(entity: &Entity) -> bool {
 }
 
 /// The target that a row is about: commands on it may have moved.
-pub(super) fn target_of(entity: &Entity) -> Option<&Target> {
+pub(super) fn target_of<'a>(entity: &'a Entity, board: &Board) -> Option<&'a Target> {
     match entity {
         Entity::Rollout(rollout) => Some(&rollout.run.target),
         Entity::Approval(approval) => Some(&approval.run.target),
-        // The record of an end moves nothing by itself: the row that shows it does.
+        // The record of an end moves nothing by itself: the row that shows it does, or has done so already.
+        Entity::Deployment(ended) => {
+            let row = board.rollout(&ended.run.target);
+            row.filter(|row| row.run != ended.run || !row.phase.in_flight()).map(|_| &ended.run.target)
+        }
         _ => None,
     }
 }

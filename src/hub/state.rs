@@ -56,6 +56,8 @@ pub(super) struct Following {
     pub superseded: Option<String>,
     /// Since when this hub watches for its effect.
     pub watched: Timestamp,
+    /// Nothing that happens later undoes it any more.
+    pub settled: bool,
 }
 
 impl Following {
@@ -71,6 +73,7 @@ impl Following {
             missed: Vec::new(),
             superseded: None,
             watched: now(),
+            settled: false,
         }
     }
 

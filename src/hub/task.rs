@@ -212,7 +212,7 @@ impl State {
                 if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {
                     self.untrimmed += 1;
                 }
-                target_of(entity).cloned()
+                target_of(entity, &self.board).cloned()
             }
             Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
             _ => None,

@@ -85,6 +85,17 @@ impl Subject {
                 name("release.service", service.as_str())?;
                 name("release.version", version.as_str())
             }
+            Subject::Migrations { source, service, environment, names, applied: _ } => {
+                name("migration.source", source.as_str())?;
+                name("migration.service", service.as_str())?;
+                name("migration.environment", environment.as_str())?;
+                if names.len() > MOST_MIGRATIONS {
+                    let why =
+                        format!("names has {}, at most {MOST_MIGRATIONS} are taken; nothing was done", names.len());
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                names.iter().try_for_each(|of| name("migration.names", of))
+            }
             Subject::Config { text, path } => config(text, path),
         }
     }

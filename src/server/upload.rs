@@ -36,6 +36,8 @@ pub(super) struct Asked {
     commit: Option<String>,
     commit_at: Option<Timestamp>,
     digest: Option<String>,
+    /// Names with commas between them; empty: none.
+    migrations: Option<String>,
 }
 
 /// Takes the bytes, then gives the hub the command that stores them.
@@ -75,7 +77,13 @@ pub(super) async fn release(
     }
     let mut upload = Upload::create(&api.engine.stage_upload(&id)).await?;
     upload.fill(body).await?;
-    let staged = StagedRelease { commit: asked.commit, commit_at: asked.commit_at, expected_digest: asked.digest };
+    let names = |text: String| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let staged = StagedRelease {
+        commit: asked.commit,
+        commit_at: asked.commit_at,
+        expected_digest: asked.digest,
+        migrations: asked.migrations.map(names),
+    };
     api.engine.staged(&id, staged);
     let outcome = api::submit(&api, actor, command).await;
     // Where the outcome is not known yet, the store may be about to take the file.

@@ -6,3 +6,4 @@ mod drill;
 mod output;
 mod reference;
 mod sources;
+mod wait;

@@ -348,6 +348,85 @@ async fn an_effect_that_is_undone_is_reverted_with_its_cause() {
     assert_eq!(bench.stage("c-1", "reverted").await.stage().detail(), Some("golden: errors 4.1 %"));
 }
 
+/// A promote of the one rollout that is effective.
+async fn promoted() -> Bench {
+    let bench = Bench::new().await;
+    bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();
+    bench.stage("c-1", "effective").await;
+    bench
+}
+
+/// The record of how a run of the one rollout ended.
+fn end(bench: &Bench, revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) -> Body {
+    let mut of = ended(&bench.world.rollout(), outcome);
+    of.run.revision = revision.into();
+    (of.from, of.to, of.cause) = (Some(from.into()), to.into(), format!("why {revision} ended"));
+    Body::Upsert(Entity::Deployment(Arc::new(of)))
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_run_later_reverts_the_receipt_with_its_reason() {
+    for (phase, outcome) in [
+        (Phase::Failed, DeploymentOutcome::Failed),
+        (Phase::Aborted, DeploymentOutcome::Aborted),
+        (Phase::Superseded, DeploymentOutcome::Superseded),
+    ] {
+        let mut bench = promoted().await;
+        // Over a restart, too.
+        if phase == Phase::Failed {
+            bench = bench.crash().await;
+            bench.stage("c-1", "effective").await;
+        }
+        bench.world.change(|rollout| {
+            rollout.phase = phase;
+            rollout.message = "hook smoke failed".into();
+        });
+        let receipt = bench.stage("c-1", "reverted").await;
+        assert_eq!((receipt.stage().detail(), receipt.outcome), (Some("hook smoke failed"), Some(outcome)));
+    }
+    // Another run is shown: the record of its own end tells, whichever of the two comes first.
+    for record_first in [true, false] {
+        let bench = promoted().await;
+        let run = bench.world.rollout().run.revision;
+        let record = end(&bench, &run, ("1.0", "1.1"), DeploymentOutcome::Superseded);
+        if record_first {
+            bench.world.tell(&record);
+        }
+        bench.world.change(|rollout| rollout.run.revision = "later".into());
+        if !record_first {
+            bench.world.tell(&record);
+        }
+        let receipt = bench.stage("c-1", "reverted").await;
+        assert_eq!(receipt.stage().detail(), Some(format!("why {run} ended").as_str()));
+    }
+}
+
+#[tokio::test]
+async fn users_who_are_taken_back_later_revert_what_had_succeeded_and_a_newer_version_does_not() {
+    for (to, outcome, expected) in [
+        ("1.0", DeploymentOutcome::RolledBack, Some(DeploymentOutcome::RolledBack)),
+        ("1.2", DeploymentOutcome::Succeeded, None),
+    ] {
+        let bench = promoted().await;
+        let run = bench.world.rollout().run.revision;
+        bench.world.tell(&end(&bench, &run, ("1.0", "1.1"), DeploymentOutcome::Succeeded));
+        bench.world.change(|rollout| rollout.phase = Phase::Healthy);
+        bench.world.tell(&end(&bench, "later", ("1.1", to), outcome));
+        bench.world.change(|rollout| rollout.run.revision = "later".into());
+        if expected.is_some() {
+            let receipt = bench.stage("c-1", "reverted").await;
+            assert_eq!((receipt.stage().detail(), receipt.outcome), (Some("why later ended"), expected));
+            continue;
+        }
+        bench.turns().await;
+        // It stands, and for good: what happens to later runs is none of its own.
+        bench.world.change(|rollout| rollout.phase = Phase::Failed);
+        bench.turns().await;
+        let receipt = bench.stage("c-1", "effective").await;
+        assert_eq!(receipt.outcome, Some(DeploymentOutcome::Succeeded));
+    }
+}
+
 #[tokio::test]
 async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
     let bench = Bench::new().await;

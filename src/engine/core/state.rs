@@ -2,14 +2,14 @@
 
 use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
-use crate::engine::proxy::wire::Route;
+use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run,
     ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// The core's whole state. Serialises; the journal gives it a version.
@@ -41,6 +41,9 @@ pub struct State {
     /// Migrations of services that left the configuration, by `service@environment`: their data stays.
     #[serde(default)]
     pub migrated: BTreeMap<String, BTreeMap<String, Migrated>>,
+    /// It was restored from a backup that was made then, and no configuration was applied since.
+    #[serde(default)]
+    pub restored: Option<Timestamp>,
 }
 
 /// Counters of ids; none is used twice.
@@ -113,7 +116,7 @@ pub struct Slot {
     /// The pool that is kept up for a rollback.
     pub warm: Option<Warm>,
     /// What succeeded here, oldest first; the last one is stable.
-    pub lineage: Vec<ReleaseRef>,
+    pub lineage: Vec<Succeeded>,
     /// The rollout in flight, or the newest settled one.
     pub run: Option<RunState>,
     /// Rollouts that wait in line, oldest first.
@@ -146,15 +149,30 @@ pub struct Slot {
     pub timings: Timings,
 }
 
+/// A version that succeeded in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succeeded {
+    /// What.
+    #[serde(flatten)]
+    pub release: ReleaseRef,
+    /// The number of the rollout that brought it in ([`RunState::asked`]); `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
+}
+
 /// A migration of a slot's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migrated {
     /// As it was run; its way back is in there.
     pub hook: HookSpec,
-    /// With which release.
-    pub release: ReleaseRef,
-    /// By which rollout.
+    /// With which release; `None`: no rollout ran it, a person said that it is there.
+    pub release: Option<ReleaseRef>,
+    /// By which rollout, in its slot of then.
     pub revision: String,
+    /// The number of that rollout ([`RunState::asked`]), which no other has: its way back alone takes it back.
+    /// `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
     /// Its place in order, over all migrations of the slot.
     pub order: u64,
     /// When it came to stand so.
@@ -171,9 +189,14 @@ pub enum MigrationState {
     Running,
     /// Done; never run again.
     Applied,
-    /// It ended badly, and so did its way back, if it has one: a person must look.
+    /// It, or its way back, ended badly or was cut off: a person must look.
     Half {
         /// What happened.
+        why: String,
+    },
+    /// Whether it ran nobody knows: a person must say.
+    Unknown {
+        /// Why it is not known.
         why: String,
     },
 }
@@ -350,9 +373,18 @@ pub struct Sent {
 }
 
 impl Sent {
+    fn pool(&self, pool: &str) -> Option<&PoolRoute> {
+        self.route.iter().flat_map(|route| &route.pools).find(|of| of.pool == pool)
+    }
+
+    /// The share that the route gives a pool.
     pub(super) fn weight(&self, pool: &str) -> Ppm {
-        let pools = self.route.iter().flat_map(|route| &route.pools);
-        pools.filter(|of| of.pool == pool).map(|of| of.weight).next().unwrap_or(Ppm::ZERO)
+        self.pool(pool).map_or(Ppm::ZERO, |of| of.weight)
+    }
+
+    /// The share that arrives at instances of a pool: without one, its weight serves nobody.
+    pub(super) fn share(&self, pool: &str) -> Ppm {
+        self.pool(pool).filter(|of| !of.endpoints.is_empty()).map_or(Ppm::ZERO, |of| of.weight)
     }
 }
 
@@ -371,8 +403,17 @@ impl Routing {
         self.sent.is_empty() && self.retry.is_none()
     }
 
-    pub(super) fn acked_weight(&self, pool: &str) -> Ppm {
-        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.weight(pool))
+    /// The share that arrives at instances of a pool, as the proxy acknowledged it.
+    pub(super) fn acked_share(&self, pool: &str) -> Ppm {
+        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.share(pool))
+    }
+
+    /// Does the proxy follow a route to exactly the serving instances of a pool?
+    pub(super) fn leads_to(&self, pool: &Pool) -> bool {
+        let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);
+        let routed: BTreeSet<&str> = endpoints.map(|endpoint| endpoint.instance.as_str()).collect();
+        let serving = pool.instances.values().filter(|instance| instance.serving());
+        routed == serving.map(|instance| instance.id.as_str()).collect()
     }
 }
 
@@ -399,6 +440,7 @@ impl State {
             counters: Counters::default(),
             last: None,
             migrated: BTreeMap::new(),
+            restored: None,
         }
     }
 
@@ -462,7 +504,7 @@ impl Slot {
 
     /// The candidate's acknowledged share.
     pub(super) fn exposed(&self) -> Ppm {
-        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_weight(pool))
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_share(pool))
     }
 
     /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.
@@ -471,7 +513,7 @@ impl Slot {
     }
 
     /// All rollouts that are remembered, newest first.
-    pub(super) fn runs(&self) -> impl Iterator<Item = &RunState> {
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.queue.iter().rev().chain(&self.run).chain(self.history.iter().rev())
     }
 }

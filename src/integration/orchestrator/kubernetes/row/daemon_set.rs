@@ -1,10 +1,10 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, candidate_of, count, has_earlier, line, number, rolling, settled};
+use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, number, rolling, settled};
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -44,7 +44,7 @@ pub(super) fn row(
         started,
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };

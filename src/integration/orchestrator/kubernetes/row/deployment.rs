@@ -1,13 +1,13 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, arms_of, assemble, candidate_of, count, has_earlier, has_pods, line, number, resume, revision,
-    rolling, settled, time,
+    RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision, rolling,
+    settled, time,
 };
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, ActionSet, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -38,7 +38,7 @@ pub(super) fn row(
     } else if phase.in_flight() {
         waits.push(Wait::Health);
     }
-    let mut facts = Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template));
+    let mut facts = facts(&object.spec.template, &object.metadata, status.observed_generation);
     if object.spec.paused {
         facts = facts.with(Fact::Pause, "paused");
     }

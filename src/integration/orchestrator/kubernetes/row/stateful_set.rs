@@ -1,10 +1,10 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, candidate_of, count, line, rolling, settled, time};
+use super::{RowContext, Told, arms_of, assemble, count, facts, line, newest_before, rolling, settled, time};
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// After this its first pods should have been up.
@@ -44,7 +44,7 @@ pub(super) fn row(
         started: current.and_then(|group| group.created),
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };
@@ -73,8 +73,18 @@ pub(super) fn has_groups(object: &StatefulSet, groups: &[ReplicaGroup]) -> bool 
     has(&status.update_revision) && has(&status.current_revision)
 }
 
+/// Do pods of two templates exist? An undo on the way makes both revisions the same at once, while pods of
+/// the one that was left still serve; one whose pods are deleted by hand never makes them the same.
 fn in_flight(object: &StatefulSet) -> bool {
-    object.status.as_ref().is_some_and(|status| status.update_revision != status.current_revision)
+    object.status.as_ref().is_some_and(|status| {
+        status.replicas > status.updated_replicas
+            || (status.update_revision != status.current_revision && !all_by_hand(object, status))
+    })
+}
+
+/// Updated by deletion, and every pod was.
+fn all_by_hand(object: &StatefulSet, status: &StatefulSetStatus) -> bool {
+    object.spec.update_strategy.kind == "OnDelete" && count(status.updated_replicas) >= desired(object)
 }
 
 fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (Phase, String) {
@@ -105,7 +115,7 @@ fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (P
         let text = format!("partitioned rollout complete: {updated} of {desired} pods have the new template");
         return (Phase::Healthy, text);
     }
-    if two {
+    if two || updated < desired {
         return (moving, format!("{updated} of {desired} pods have the new template"));
     }
     (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
@@ -124,5 +134,11 @@ fn arms(workload: &Workload, object: &StatefulSet, status: &StatefulSetStatus, g
     let candidate =
         Replicas { ready: ready.saturating_sub(old).min(updated), desired: desired(object) - partition(object) };
     let stable = Replicas { ready: ready.saturating_sub(candidate.ready), desired: old };
-    rolling((of(&status.current_revision), stable), (Some(images), candidate), &[], ready == all)
+    // An undo makes both revisions the same at once, while pods of the one that was left still serve.
+    let before = if status.current_revision == status.update_revision {
+        newest_before(groups, Some(&status.update_revision)).map(|group| &group.images)
+    } else {
+        of(&status.current_revision)
+    };
+    rolling((before, stable), (Some(images), candidate), &[], ready == all)
 }
