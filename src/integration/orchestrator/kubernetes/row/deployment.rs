@@ -142,9 +142,11 @@ fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>
     let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
     let (all, updated, available) =
         (count(status.replicas), count(status.updated_replicas), count(status.available_replicas));
-    // Until its controller has taken a change up, the description is not what runs: its ReplicaSet is.
-    let behind = status.observed_generation > 0 && is_behind(object);
-    let images = current.map(|group| &group.images).or_else(|| (!behind).then_some(&template));
+    // Until its controller has taken a change up, or begins what came in while it was paused, the description
+    // is not what runs: its ReplicaSet is.
+    let waits = is_behind(object) || (object.spec.paused && updated == 0);
+    let described = (!waits || status.observed_generation == 0).then_some(&template);
+    let images = current.map(|group| &group.images).filter(|_| waits).or(described);
     let mut others: Vec<&ReplicaGroup> = groups.iter().filter(|group| has_pods(group)).collect();
     others.retain(|group| current.is_none_or(|current| current.name != group.name));
     let old = all.saturating_sub(updated);
