@@ -161,7 +161,7 @@ fn good_ones(rng: &mut Rng, rollouts: usize) {
                         (0..of).filter_map(|_| rolled_back(rng, &template, candidate, stable, seconds)).collect();
                     let soon = ends.iter().filter(|(second, _)| *second <= TEN_MINUTES).count();
                     let late = if seconds == TWO_HOURS { share(ends.len(), of) } else { format!("(of {of})") };
-                    line += &format!("  {judge:?} {} {late}", share(soon, of));
+                    line = format!("{line}  {judge:?} {} {late}", share(soon, of));
                 }
                 println!("{line}");
             }
@@ -202,7 +202,7 @@ fn bad_ones(rng: &mut Rng, rollouts: usize) {
                 ends.sort_unstable();
                 let median = (ends.len() * 2 > of).then(|| ends.get(of / 2)).flatten();
                 let median = median.map_or("-".to_owned(), |(seconds, requests)| format!("{seconds} s {requests}"));
-                line += &format!("  {judge:?} {} {median:14}", share(ends.len(), of));
+                line = format!("{line}  {judge:?} {} {median:14}", share(ends.len(), of));
             }
             println!("{line}");
         }

@@ -46,7 +46,7 @@ async fn a_set_is_restarted_and_undone_only_once_its_controller_is_back() {
         };
         deck.row(name, "1.1 everywhere", new).await;
     }
-    for action in [Action::Restart, Action::Rollback] {
+    for action in [Action::Rollback, Action::Restart] {
         control("kill", "kube-controller-manager");
         let mut sent = Vec::new();
         for name in ["store", "agent"] {

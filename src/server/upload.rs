@@ -23,6 +23,8 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Largest artifact: 1 GiB.
 const ARTIFACT: u64 = 1 << 30;
+/// Longest list of the migrations that a release brings.
+const LONGEST_MIGRATIONS: usize = 16 << 10;
 /// A peer that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -57,6 +59,7 @@ pub(super) async fn release(
     for (field, text) in [("commit", &asked.commit), ("digest", &asked.digest)] {
         bounded(field, text.as_deref().unwrap_or_default(), LONGEST_NAME)?;
     }
+    bounded("migrations", asked.migrations.as_deref().unwrap_or_default(), LONGEST_MIGRATIONS)?;
     let actor = who.actor_for(Action::AddRelease)?;
     // Whoever may not, or has no use for it, need not send a gigabyte first.
     let prepare = Query::Prepare { action: Action::AddRelease, subject };

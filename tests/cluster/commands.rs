@@ -290,10 +290,9 @@ async fn a_stateful_set_on_its_way_is_back_when_every_pod_is() {
     let deck = Deck::new(&namespace, "operator", "anna").await;
     namespace.apply(&stateful_set("store", "1.0"));
     deck.at("store", Phase::Healthy).await;
-    // The first pod of it takes three seconds; the undo comes after that one, before the next is done.
+    // Each of its pods takes three seconds: the undo comes in between.
     namespace.set_version("statefulset/store", "slow");
-    let half = |row: &Rollout| row.phase == Phase::Progressing && row.message.starts_with("1 of 2 pods have");
-    deck.row("store", "one pod of two", half).await;
+    deck.row("store", "pods of two templates", |row| row.phase == Phase::Progressing && row.arms.len() == 2).await;
     let proof = deck.does(Action::Rollback, "store").await;
     assert!(proof.contains("stable 1.0: 2 of 2 pods ready"), "{proof}");
     let pods = namespace.get("pods");

@@ -150,7 +150,7 @@ for line in sys.stdin:  # its end is ours: flightdeck is gone
             time.sleep(4)
         if mood != "cut":
             say("reply", {"id": data["id"], "outcome": outcome})
-        if platform.get("doomed") and outcome["type"] == "accepted":
+        if platform and platform.get("doomed") and outcome["type"] == "accepted":
             change(phase="aborted", weight=0)  # what it brought fails by itself
     elif kind in ("read", "inspect"):
         away = {"type": "unreachable", "data": {"why": "the platform does not answer"}} if mood == "stale" else None

@@ -109,7 +109,7 @@ fn actual(slot: &Slot, pool: &Pool) -> Option<Ppm> {
         return None;
     }
     // It still leads to instances that answer no more; a route without them is on its way.
-    (share == Ppm::ZERO || pool.ready() > 0).then_some(share)
+    (share == Ppm::ZERO || routing.reaches(pool)).then_some(share)
 }
 
 /// Neither stable nor what is brought in, and instances of it are still there: kept up for a way back, or

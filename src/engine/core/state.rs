@@ -408,6 +408,12 @@ impl Routing {
         self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.share(pool))
     }
 
+    /// Does the proxy follow a route to an instance of a pool that serves?
+    pub(super) fn reaches(&self, pool: &Pool) -> bool {
+        let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);
+        endpoints.filter_map(|endpoint| pool.instances.get(&endpoint.instance)).any(InstanceRecord::serving)
+    }
+
     /// Does the proxy follow a route to exactly the serving instances of a pool?
     pub(super) fn leads_to(&self, pool: &Pool) -> bool {
         let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);

@@ -122,6 +122,7 @@ impl Effects {
             let reached = EngineOrchestrator::stage(&Followed {
                 command: &of.command,
                 created: of.created.as_ref(),
+                left: None,
                 before: of.before.as_ref(),
                 current: current.as_ref(),
                 ended: of.ended.as_ref(),

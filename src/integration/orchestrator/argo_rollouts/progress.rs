@@ -88,6 +88,7 @@ fn undone(seen: Seen<'_>) -> Stage {
     match seen.template() {
         Template::Before => Stage::Accepted,
         Template::Other => replaced(row),
+        Template::Unknown => Stage::Observed,
         Template::Ours if seen.unobserved() => Stage::Observed,
         Template::Ours if finished(seen) && all_at_stable(row) => {
             effective(format!("revision {} serves; {}", row.run.revision, served(row)))

@@ -48,6 +48,8 @@ pub enum Template {
     Ours,
     /// Somebody else's.
     Other,
+    /// A new one, and nobody can tell whose.
+    Unknown,
 }
 
 impl<'a> Seen<'a> {
@@ -82,17 +84,26 @@ impl<'a> Seen<'a> {
         self.now(Fact::Unobserved).is_some()
     }
 
-    /// Whose template is it, for a command that sets one? Where the answer was lost, with what the
-    /// command left, any new one is taken for its own.
+    /// Whose template is it, for a command that sets one? Where the answer was lost, and what the command
+    /// left with it, an undo on the way goes to stable, and a restart leaves the images as they were.
     #[must_use]
     pub fn template(self) -> Template {
-        let (now, left) = (self.now(Fact::Candidate), self.followed.left.and_then(|left| left.0.get(&Fact::Candidate)));
-        match left.map(String::as_str) {
+        let left = self.followed.left.and_then(|left| left.0.get(&Fact::Candidate)).map(String::as_str);
+        let (then, now, stable) = (self.then(Fact::Candidate), self.now(Fact::Candidate), self.then(Fact::Stable));
+        let back = stable.filter(|stable| self.action() == Action::Rollback && Some(*stable) != then);
+        match left.or(back) {
             Some(left) if now == Some(left) => Template::Ours,
-            _ if now == self.then(Fact::Candidate) => Template::Before,
+            _ if now == then => Template::Before,
             Some(_) => Template::Other,
-            None => Template::Ours,
+            None if self.action() == Action::Restart && self.same_versions() => Template::Ours,
+            None => Template::Unknown,
         }
+    }
+
+    /// Does the newest template bring the version that was the newest one before?
+    fn same_versions(self) -> bool {
+        let newest = |row: &'a Rollout| row.arms.last().map(|arm| &arm.version);
+        self.before.is_some_and(|before| newest(before) == newest(self.row))
     }
 }
 
@@ -169,6 +180,7 @@ fn of_built_in(seen: Seen<'_>) -> Stage {
         Action::Restart | Action::Rollback => match seen.template() {
             Template::Before => Stage::Accepted,
             Template::Other => replaced(row),
+            Template::Unknown => Stage::Observed,
             Template::Ours => everywhere(seen),
         },
         other => Stage::Failed { why: format!("{} does not fit a {}", other.name(), seen.run.target.kind) },

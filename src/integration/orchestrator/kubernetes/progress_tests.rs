@@ -242,6 +242,19 @@ fn a_deployment_is_paused_and_goes_on_when_its_controller_says_so() {
 }
 
 #[test]
+fn where_the_answer_was_lost_nobody_s_version_is_taken_for_the_command_s() {
+    let before = seen("Deployment", &json!({}));
+    let none = Facts::default();
+    let stage = |action, template: &Value| {
+        let now = seen("Deployment", &at(template, true, &json!({})));
+        stage_left(action, &none, Some(&before), &before, Some(&now)).word()
+    };
+    assert_eq!(stage(Action::Restart, &restarted()), "effective", "its images are the same");
+    assert_eq!(stage(Action::Restart, &template("2.0")), "observed");
+    assert_eq!(stage(Action::Rollback, &template("2.0")), "observed");
+}
+
+#[test]
 fn a_workload_that_is_gone_or_another_supersedes() {
     let before = seen("Deployment", &json!({}));
     let anew = seen("Deployment", &json!({"metadata": {"uid": "u2"}}));
