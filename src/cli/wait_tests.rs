@@ -55,7 +55,8 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -65,9 +66,9 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 
