@@ -45,6 +45,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         managed_by: None,
         way_back: None,
         in_flight: None,
+        listening: None,
     }
 }
 
@@ -84,7 +85,7 @@ fn board(row: Option<Rollout>, records: &[Deployment], link: LinkState) -> Board
 }
 
 fn live() -> LinkState {
-    LinkState::Live { as_of: Timestamp::UNIX_EPOCH }
+    LinkState::live(Timestamp::UNIX_EPOCH)
 }
 
 /// `there: …`, `7: …`, or what else is seen.

@@ -391,7 +391,7 @@ impl Source {
         let Some(watched) = self.parts.get(index) else { return };
         let scope = watched.scope.clone();
         match heard {
-            Heard::Begin => self.begin(index),
+            Heard::Begin => self.begin_list(index),
             Heard::Objects(items) => {
                 for item in items {
                     let wants = self.store.take(index, item);
@@ -416,7 +416,7 @@ impl Source {
             Heard::Live => self.live(index),
             Heard::Absent => {
                 // Complete, and empty.
-                self.begin(index);
+                self.begin_list(index);
                 self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
@@ -436,7 +436,7 @@ impl Source {
         }
     }
 
-    fn begin(&mut self, index: usize) {
+    fn begin_list(&mut self, index: usize) {
         self.store.begin(index);
         if let Some(watched) = self.parts.get_mut(index) {
             (watched.ending, watched.live) = (false, false);
