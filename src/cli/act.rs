@@ -91,7 +91,8 @@ pub struct Verb {
     pub args: VerbArgs,
 }
 
-const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once";
+const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once; with \
+    a kind before it where two kinds have one name, such as Rollout/shop/basket";
 const APPROVAL_HELP: &str = "The approval's id, or the TARGET of the rollout that waits";
 
 impl Subcommand for Verb {

@@ -11,7 +11,6 @@ use crate::model::{
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -157,17 +156,11 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
         _ => {}
     }
     let mut list = Vec::new();
-    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
-    rows.rollouts().for_each(|row| *alike.entry(target::name(row)).or_default() += 1);
-    // What two sources have under one name is told apart by its source.
-    let names = |row: &Rollout| match target::name(row) {
-        name if alike.get(&name).is_some_and(|count| *count > 1) => target::full_name(row),
-        name => name,
-    };
+    let names = target::Names::of(rows);
     for entity in &rows.entities {
         let row = match (args.kind, entity) {
             (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => {
-                rollout(row, names(row))?
+                rollout(row, names.name(row))?
             }
             (Kind::Approvals, Entity::Approval(row)) if of(args, &row.service.0, &row.environment.0) => approval(row)?,
             (Kind::Services, Entity::Service(row)) if of_service(args, &row.name.0) => service(row)?,
@@ -206,7 +199,7 @@ fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
         wanted == name
             || match entity {
                 Entity::Deployment(_) => true,
-                Entity::Rollout(rollout) => *wanted == target::full_name(rollout) || *wanted == rollout.service.0,
+                Entity::Rollout(rollout) => target::means(wanted, rollout),
                 _ => false,
             }
     })

@@ -45,6 +45,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         managed_by: None,
         way_back: None,
         in_flight: None,
+        listening: None,
     }
 }
 
@@ -55,7 +56,8 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -65,9 +67,9 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 

@@ -281,7 +281,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Traffic => return traffic(ctx, pen, rollout, width),
         Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
-        Column::Service => (rollout.service.0.clone(), Scope::Strong),
+        Column::Service => (ctx.state.board.service_name(rollout), Scope::Strong),
         Column::Environment => (rollout.environment.0.clone(), Scope::Text),
         Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),

@@ -7,6 +7,7 @@ pub mod execute;
 mod explain;
 pub mod forecast;
 mod hold;
+pub mod images;
 mod inspect;
 pub mod kubeconfig;
 mod login;

@@ -3,6 +3,7 @@
 mod ended;
 mod groups;
 mod holds;
+mod owners;
 mod part;
 mod places;
 mod pulse;
@@ -60,6 +61,10 @@ struct Watched {
     link: LinkState,
     /// It was complete once.
     known: bool,
+    /// Its list was read, and its end is told once every row of it is.
+    ending: bool,
+    /// That it is followed is told after that, too.
+    live: bool,
 }
 
 /// Something that was asked beside the watches.
@@ -73,6 +78,8 @@ enum Found {
         bars: Result<Bars, String>,
     },
     Groups(groups::Fetched),
+    /// It is time to read again what could not be read.
+    Again(usize, String),
     /// It is time to connect anew.
     Renew,
 }
@@ -248,7 +255,16 @@ impl Source {
             }
             Found::Groups(fetched) => {
                 for (part, uid, groups) in self.fetches.done(fetched) {
+                    if groups.is_err() {
+                        let again = Found::Again(part, uid.clone());
+                        self.asked.push(sleep(LONGEST).map(|()| again).boxed());
+                    }
                     self.row_of(part, &uid, Some(groups));
+                }
+            }
+            Found::Again(part, uid) => {
+                if let (Some(want), Some(watched)) = (self.store.unread(part, &uid), self.parts.get(part)) {
+                    self.fetches.want(part, watched.part.kind, want);
                 }
             }
         }
@@ -285,7 +301,8 @@ impl Source {
             self.tasks.spawn(follow(part.clone(), connections, life, self.sender.clone()));
             let scope = Scope { source: settings.source.clone(), part: part.place.name() };
             self.out.push_back(Scoped { scope: scope.clone(), body: Body::Link(LinkState::Connecting) });
-            self.parts.push(Watched { scope, part, link: LinkState::Connecting, known: false });
+            let (known, ending, live) = (false, false, false);
+            self.parts.push(Watched { scope, part, link: LinkState::Connecting, known, ending, live });
         }
     }
 
@@ -373,12 +390,8 @@ impl Source {
     fn heard(&mut self, index: usize, heard: Heard) {
         let Some(watched) = self.parts.get(index) else { return };
         let scope = watched.scope.clone();
-        let tell = |body| Scoped { scope: scope.clone(), body };
         match heard {
-            Heard::Begin => {
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
-            }
+            Heard::Begin => self.begin_list(index),
             Heard::Objects(items) => {
                 for item in items {
                     let wants = self.store.take(index, item);
@@ -400,11 +413,10 @@ impl Source {
             Heard::Complete => self.complete(index),
             // Of before the server fell silent: the part says so again.
             Heard::Live if !self.life.borrow().alive => {}
-            Heard::Live => self.link(index, LinkState::live(now())),
+            Heard::Live => self.live(index),
             Heard::Absent => {
                 // Complete, and empty.
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
+                self.begin_list(index);
                 self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
@@ -424,12 +436,44 @@ impl Source {
         }
     }
 
+    fn begin_list(&mut self, index: usize) {
+        self.store.begin(index);
+        if let Some(watched) = self.parts.get_mut(index) {
+            (watched.ending, watched.live) = (false, false);
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotBegin });
+        }
+    }
+
     fn complete(&mut self, index: usize) {
         for told in self.store.complete(index) {
             self.told(index, told);
         }
-        if let Some(watched) = self.parts.get(index) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.ending = true;
+        }
+        self.end(index);
+    }
+
+    fn live(&mut self, index: usize) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.live = true;
+        }
+        self.end(index);
+    }
+
+    /// Tells the end of a list, and that a part is live, once every row of it is told: whoever waits for that
+    /// has all of them, complete.
+    fn end(&mut self, index: usize) {
+        let Some(watched) = self.parts.get_mut(index) else { return };
+        if !(watched.ending || watched.live) || !self.store.is_whole(index) {
+            return;
+        }
+        if std::mem::take(&mut watched.ending) {
+            self.store.end(index);
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
+        }
+        if std::mem::take(&mut watched.live) {
+            self.link(index, LinkState::live(now()));
         }
     }
 
@@ -446,6 +490,7 @@ impl Source {
     fn link(&mut self, index: usize, link: LinkState) {
         let Some(watched) = self.parts.get_mut(index) else { return };
         watched.known |= link.is_complete();
+        watched.live = false;
         if watched.link != link {
             watched.link = link.clone();
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });
@@ -453,7 +498,7 @@ impl Source {
     }
 
     /// Tells the row of an object as it is now, and what follows from it.
-    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Vec<super::ReplicaGroup>>) {
+    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Result<Vec<super::ReplicaGroup>, String>>) {
         let told = self.store.row(index, uid, groups, &self.access, now());
         self.told(index, told);
     }
@@ -466,7 +511,12 @@ impl Source {
         // A service is there before its rollouts, and history before what came after it.
         let own = told.own.into_iter().map(|body| Scoped { scope: self.own.clone(), body });
         let row = told.row.into_iter().map(|body| Scoped { scope: watched.scope.clone(), body });
-        self.out.extend(own.chain(row));
+        let elsewhere = told.elsewhere.into_iter().filter_map(|(part, body)| {
+            let scope = self.parts.get(part)?.scope.clone();
+            Some(Scoped { scope, body })
+        });
+        self.out.extend(own.chain(row).chain(elsewhere));
+        self.end(index);
     }
 }
 
