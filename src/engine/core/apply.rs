@@ -145,7 +145,7 @@ fn running(slot: &Slot) -> String {
     let words = pools.map(|pool| {
         let (count, version) = (pool.instances.len(), &pool.release.version);
         let instances = if count == 1 { "instance" } else { "instances" };
-        format!("{count} {instances} of {version}, {} of its traffic", slot.routing.acked_weight(&pool.id))
+        format!("{count} {instances} of {version}, {} of its traffic", slot.routing.acked_share(&pool.id))
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
