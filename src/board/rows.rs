@@ -14,15 +14,6 @@ const HISTORY: usize = 2000;
 /// Finished receipts kept before the oldest are dropped: the ledger has all.
 const RECEIPTS: usize = 500;
 
-/// A watch and its health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkRow {
-    /// Which watch.
-    pub scope: Scope,
-    /// How it is.
-    pub state: LinkState,
-}
-
 /// All rows of one or more hubs. Rows belong to the scope that last told of them.
 #[derive(Debug, Clone, Default)]
 pub struct Board {

@@ -155,6 +155,7 @@ pub(super) async fn run(context: &Context, links: &Links, verb: &Verb) -> Result
         }
         _ => Subject::Run(target::rollout(&rows, &verb.object)?.run.clone()),
     };
+    rows.say_unseen();
     perform(context, links.of(subject.source())?, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
 }
 

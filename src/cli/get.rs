@@ -88,12 +88,18 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     let mut list = list(&rows, args, now())?;
     list.truncate(args.limit.unwrap_or(usize::MAX));
     if let (Some(name), true) = (&args.name, list.is_empty()) {
-        return Err(nothing(&rows, args, name));
+        return Err(rows.absent(&format!("{name:?}"), nothing(&rows, args, name)));
     }
     let names: Vec<_> = list.iter().map(|row| row.name.clone()).collect();
     let json: Vec<_> = list.iter().map(|row| &row.json).collect();
     let table = Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
-    context.output.data(&json, &table, &names)
+    if rows.sight.unseen.is_empty() {
+        context.output.data(&json, &table, &names)?;
+    } else {
+        // No list of rows alone, or what could not be seen would read as what is not there.
+        context.output.data(&json!({ "rows": json, "unseen": rows.sight.unseen }), &table, &names)?;
+    }
+    rows.whole()
 }
 
 fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {

@@ -1,9 +1,10 @@
 //! From what a person types to what is meant.
 
 use super::Failure;
+use crate::board::Sight;
 use crate::model::{
     Approval, Deployment, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName,
-    SourceId,
+    SourceId, Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Rows {
     /// By target, as the server told them.
     pub entities: Vec<Entity>,
+    /// The health of all watches that tell them.
+    pub watches: Vec<Watch>,
+    /// What of it could be seen.
+    pub sight: Sight,
 }
 
 macro_rules! rows {
@@ -150,11 +155,14 @@ pub fn rollout<'a>(rows: &'a Rows, target: &str) -> Result<&'a Rollout, Failure>
             let names: BTreeSet<_> = rows.rollouts().map(|rollout| known.name(rollout)).collect();
             let failure = Failure::usage(format!("there is no rollout {target:?}"));
             let near = nearest(target, &names).map(str::to_owned);
-            Err(match (near, names.is_empty()) {
-                (_, true) => failure.todo("there are none yet: `flightdeck deploy` starts one"),
-                (Some(near), _) => failure.todo(format!("did you mean {near}? there are: {}", list(names))),
-                (None, _) => failure.todo(format!("there are: {}", list(names))),
-            })
+            Err(rows.absent(
+                &format!("rollout {target:?}"),
+                match (near, names.is_empty()) {
+                    (_, true) => failure.todo("there are none yet: `flightdeck deploy` starts one"),
+                    (Some(near), _) => failure.todo(format!("did you mean {near}? there are: {}", list(names))),
+                    (None, _) => failure.todo(format!("there are: {}", list(names))),
+                },
+            ))
         }
         several => {
             // What is proposed means one, or it would be refused again.
@@ -180,11 +188,12 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
         [] => {
             let ids: Vec<_> = pending().map(|a| format!("{} ({}@{})", a.id, a.service, a.environment)).collect();
             let failure = Failure::usage(format!("there is no approval {id:?}"));
-            Err(failure.todo(if ids.is_empty() {
+            let todo = if ids.is_empty() {
                 "nothing waits for approval".to_owned()
             } else {
                 format!("waiting: {}", list(ids))
-            }))
+            };
+            Err(rows.absent(&format!("approval {id:?}"), failure.todo(todo)))
         }
         several => {
             let ids = several.iter().map(|a| format!("{} ({}@{})", a.id, a.service, a.environment));
@@ -211,11 +220,9 @@ pub fn hold(rows: &Rows, id: &str) -> Result<HoldNamed, Failure> {
         return Ok(HoldNamed { id: first.id.clone(), sources });
     }
     let ids: BTreeSet<_> = rows.holds().map(|hold| format!("{} ({})", hold.id, hold.selector)).collect();
-    Err(Failure::usage(format!("there is no hold {id:?}")).todo(if ids.is_empty() {
-        "nothing is held".to_owned()
-    } else {
-        format!("in force: {}", list(ids))
-    }))
+    let todo = if ids.is_empty() { "nothing is held".to_owned() } else { format!("in force: {}", list(ids)) };
+    let absent = Failure::usage(format!("there is no hold {id:?}")).todo(todo);
+    Err(rows.absent(&format!("hold {id:?}"), absent))
 }
 
 /// The service that `checkout` or `source/checkout` means, and its source: the one that runs it in
@@ -238,11 +245,13 @@ pub fn service(rows: &Rows, word: &str, environment: Option<&str>) -> Result<(So
         [(source, name)] => Ok(((*source).clone(), (*name).clone())),
         [] => {
             let known: BTreeSet<_> = rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect();
-            Err(Failure::usage(format!("there is no service {word:?}")).todo(if known.is_empty() {
+            let todo = if known.is_empty() {
                 "there are none yet: `flightdeck apply` brings them in".to_owned()
             } else {
                 format!("there are: {}", list(known))
-            }))
+            };
+            let absent = Failure::usage(format!("there is no service {word:?}")).todo(todo);
+            Err(rows.absent(&format!("service {word:?}"), absent))
         }
         several => Err(Failure::usage(format!("{word:?} means several services"))
             .todo(format!("say which: {}", list(several.iter().map(full))))),
@@ -270,7 +279,8 @@ pub fn selector(rows: &Rows, words: &[String]) -> Result<Selector, Failure> {
         Some(wanted) if !names.iter().any(|name| name == wanted) => {
             names.sort();
             names.dedup();
-            Err(Failure::usage(format!("there is no {what} {wanted:?}")).todo(format!("there are: {}", list(names))))
+            let absent = Failure::usage(format!("there is no {what} {wanted:?}"));
+            Err(rows.absent(&format!("{what} {wanted:?}"), absent.todo(format!("there are: {}", list(names)))))
         }
         _ => Ok(()),
     };
@@ -319,8 +329,9 @@ fn bare(rows: &Rows, word: &str, selector: &mut Selector) -> Result<(), Failure>
                 list(rows.known_environments().into_iter().map(|(_, name)| name.to_string()).collect::<BTreeSet<_>>());
             let services =
                 list(rows.known_services().into_iter().map(|(_, name)| name.to_string()).collect::<BTreeSet<_>>());
-            return Err(Failure::usage(format!("{word:?} is neither an environment nor a service"))
-                .todo(format!("environments: {environments}; services: {services}; or `everything`")));
+            let absent = Failure::usage(format!("{word:?} is neither an environment nor a service"));
+            let todo = format!("environments: {environments}; services: {services}; or `everything`");
+            return Err(rows.absent(&format!("{word:?}"), absent.todo(todo)));
         }
     }
     Ok(())

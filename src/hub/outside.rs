@@ -71,7 +71,7 @@ impl State {
         if let Some(LinkState::Stale { since, .. }) = self.board.link_of(&self.own()) {
             self.look_for_spilled(Some(*since));
         }
-        self.tell_link(LinkState::Live { as_of: now() });
+        self.tell_link(LinkState::live(now()));
     }
 
     /// What came into the chain late is said, since then or since the ledger was opened.
@@ -105,7 +105,7 @@ impl State {
             Some(LinkState::Stale { since, .. }) => *since,
             _ => now(),
         };
-        self.tell_link(LinkState::Stale { since, why });
+        self.tell_link(LinkState::stale(since, why));
     }
 
     /// Looks a command up that was recorded before this hub started.

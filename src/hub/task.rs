@@ -184,7 +184,7 @@ impl State {
                     scopes.push(Scope { source, part: String::new() });
                 }
                 for scope in scopes {
-                    let state = LinkState::Stale { since: now(), why: "its watch has ended".to_owned() };
+                    let state = LinkState::stale(now(), "its watch has ended".to_owned());
                     self.tell(Scoped { scope, body: Body::Link(state) });
                 }
             }

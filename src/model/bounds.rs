@@ -145,6 +145,7 @@ impl Query {
             | Query::VerifyLedger
             | Query::ExportLedger
             | Query::LedgerKey
+            | Query::Watches
             | Query::Ledger { .. } => Ok(()),
         }
     }

@@ -48,4 +48,6 @@ pub use spec::{
     Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
-pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};
+pub use update::{
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+};

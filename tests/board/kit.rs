@@ -181,7 +181,7 @@ pub fn apply(board: &mut Board, body: Body) -> bool {
 /// A live board with three environments and these rows.
 pub fn board(rows: impl IntoIterator<Item = Entity>) -> Board {
     let mut board = Board::default();
-    apply(&mut board, Body::Link(LinkState::Live { as_of: at(0) }));
+    apply(&mut board, Body::Link(LinkState::live(at(0))));
     for (name, order, tier) in
         [("dev", 1, Tier::Low), ("staging", 2, Tier::Standard), ("production", 3, Tier::Critical)]
     {

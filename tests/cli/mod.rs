@@ -6,4 +6,5 @@ mod drill;
 mod output;
 mod reference;
 mod sources;
+mod unseen;
 mod wait;

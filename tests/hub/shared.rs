@@ -199,7 +199,7 @@ async fn a_link_to_a_hub_in_this_process_makes_the_calls_of_a_client() {
     let _ = task.await;
     let lost = async {
         loop {
-            if let Some(ClientEvent::Lost(why)) = events.next().await {
+            if let Some(ClientEvent::Lost { why, .. }) = events.next().await {
                 return why;
             }
         }

@@ -9,6 +9,8 @@ pub mod forecast;
 mod hold;
 pub mod images;
 mod inspect;
+pub mod kubeconfig;
+mod login;
 pub mod objects;
 pub mod plan;
 pub mod progress;

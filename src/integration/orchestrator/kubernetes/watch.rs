@@ -6,10 +6,11 @@ mod holds;
 mod owners;
 mod part;
 mod places;
+mod pulse;
 mod store;
 
 use super::access::{Access, Bars, everywhere, within};
-use super::client::{Cluster, ConnectError, connect};
+use super::client::{Cluster, ConnectError, connect, doing};
 use super::requests::Place;
 use super::{KubernetesSettings, Shared, WorkloadKind};
 use crate::model::{Body, LinkState, Scope, Scoped};
@@ -20,13 +21,14 @@ use groups::Fetches;
 pub(super) use groups::sets;
 use jiff::Timestamp;
 use part::{Heard, Part, follow};
+use pulse::{Beat, Life, pulse};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Told};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pages and events that may wait for the loop; then the watches wait. Few: a page holds hundreds of objects.
 const WAITING: usize = 4;
@@ -34,6 +36,8 @@ const WAITING: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(30);
+/// A connection that is not there after so long says what it waits for.
+const SLOW: Duration = Duration::from_secs(14);
 /// Namespaces whose permissions are asked about at once.
 const ASKED: usize = 4;
 
@@ -59,11 +63,15 @@ struct Watched {
     ending: bool,
     /// That it is followed is told after that, too.
     live: bool,
+    /// It was complete once.
+    known: bool,
 }
 
 /// Something that was asked beside the watches.
 enum Found {
     Connection(Result<Cluster, ConnectError>),
+    /// It takes its time: what it waits for, and itself.
+    Slow(String, BoxFuture<'static, Result<Cluster, ConnectError>>),
     Access(Arc<Cluster>, Result<Access, String>),
     Namespace {
         namespace: String,
@@ -79,9 +87,20 @@ enum Found {
 struct Source {
     shared: Arc<Shared>,
     own: Scope,
+    /// What was last said of the whole.
+    link: LinkState,
+    /// There was a connection once.
+    known: bool,
+    /// Begun with the first connection: only then it is known where to look.
     parts: Vec<Watched>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    sender: part::Sender,
     heard: mpsc::Receiver<(usize, Heard)>,
+    beats: mpsc::Receiver<Beat>,
+    /// Does the server answer at all?
+    life: channel::Sender<Life>,
+    /// When the last word came from it.
+    last: (Instant, Timestamp),
     asked: FuturesUnordered<BoxFuture<'static, Found>>,
     connecting: bool,
     failed: u32,
@@ -96,41 +115,32 @@ struct Source {
 
 impl Source {
     fn new(shared: &Arc<Shared>) -> Source {
-        let settings = &shared.settings;
-        let source = settings.source.clone();
-        let scope = |part: String| Scope { source: source.clone(), part };
-        let (sender, heard) = mpsc::channel(WAITING);
+        let settings = shared.settings();
+        let own = Scope { source: settings.source.clone(), part: String::new() };
+        let ((sender, heard), (beat, beats)) = (mpsc::channel(WAITING), mpsc::channel(1));
         let mut tasks = JoinSet::new();
-        let parts: Vec<Watched> = parts(settings)
-            .into_iter()
-            .map(|part| {
-                tasks.spawn(follow(part.clone(), shared.connection.subscribe(), sender.clone()));
-                Watched {
-                    scope: scope(part.place.name()),
-                    part,
-                    link: LinkState::Connecting,
-                    ending: false,
-                    live: false,
-                }
-            })
-            .collect();
-        let own = scope(String::new());
-        let begin = parts.iter().map(|part| part.scope.clone()).chain([own.clone()]);
-        let out = begin.map(|scope| Scoped { scope, body: Body::Link(LinkState::Connecting) }).collect();
+        tasks.spawn(pulse(shared.connection.subscribe(), beat));
+        let link = LinkState::Connecting;
         let mut source = Source {
+            out: VecDeque::from([Scoped { scope: own.clone(), body: Body::Link(link.clone()) }]),
             own,
-            parts,
-            _tasks: tasks,
+            link,
+            known: false,
+            parts: Vec::new(),
+            tasks,
+            sender,
             heard,
+            beats,
+            life: channel::channel(Life { alive: true, silences: 0 }).0,
+            last: (Instant::now(), now()),
             asked: FuturesUnordered::new(),
             connecting: false,
             failed: 0,
             access: Access::default(),
             open: VecDeque::new(),
             asking: BTreeSet::new(),
-            store: Store::new(settings),
+            store: Store::new(&settings),
             fetches: Fetches::default(),
-            out,
             shared: Arc::clone(shared),
         };
         source.connect_after(Duration::ZERO);
@@ -143,7 +153,13 @@ impl Source {
                 return Some((scoped, self));
             }
             tokio::select! {
-                Some((part, heard)) = self.heard.recv() => self.heard(part, heard),
+                Some((part, heard)) = self.heard.recv() => {
+                    if heard.is_word() {
+                        self.last = (Instant::now(), now());
+                    }
+                    self.heard(part, heard);
+                }
+                Some(beat) = self.beats.recv() => self.beat(beat),
                 Some(found) = self.asked.next(), if !self.asked.is_empty() => self.found(found),
                 // The parts never end before this does.
                 else => return None,
@@ -159,7 +175,13 @@ impl Source {
         let shared = Arc::clone(&self.shared);
         let connecting = async move {
             sleep(pause).await;
-            Found::Connection(connect(&shared.settings).await)
+            let (doing, told) = doing();
+            let settings = shared.settings();
+            let mut connecting = async move { connect(&settings, &doing).await }.boxed();
+            match timeout(SLOW, &mut connecting).await {
+                Ok(outcome) => Found::Connection(outcome),
+                Err(_) => Found::Slow(told.borrow().clone(), connecting),
+            }
         };
         self.asked.push(connecting.boxed());
     }
@@ -197,6 +219,13 @@ impl Source {
                 self.failed = self.failed.saturating_add(1);
                 self.disconnected(error.to_string());
                 self.connect_after(pause.mul_f64(0.75 + fastrand::f64() / 2.0));
+            }
+            Found::Slow(why, connecting) => {
+                // One that is renewed is still good.
+                if self.shared.cluster().is_err() {
+                    self.own_stale(why);
+                }
+                self.asked.push(connecting.map(Found::Connection).boxed());
             }
             Found::Renew => self.connect_after(Duration::ZERO),
             Found::Access(cluster, Ok(access)) => {
@@ -249,16 +278,86 @@ impl Source {
             // Credentials that end at once are not asked for in a circle.
             self.asked.push(sleep(wait.max(LONGEST)).map(|()| Found::Renew).boxed());
         }
+        self.last = (Instant::now(), now());
+        self.life.send_modify(|life| life.alive = true);
+        if !self.known {
+            self.known = true;
+            self.begin(cluster.only.as_deref());
+        }
         drop(self.shared.connection.send_replace(Ok(Arc::clone(&cluster))));
-        self.tell(Body::Link(LinkState::Live { as_of: now() }));
+        self.own_live(&cluster);
         self.ask_access(cluster, Duration::ZERO);
+    }
+
+    /// Begins the watches, of that namespace alone where no other may be looked at.
+    fn begin(&mut self, only: Option<&str>) {
+        if let Some(namespace) = only {
+            self.shared.narrow(namespace);
+        }
+        let settings = self.shared.settings();
+        self.store = Store::new(&settings);
+        for part in parts(&settings) {
+            let (connections, life) = (self.shared.connection.subscribe(), self.life.subscribe());
+            self.tasks.spawn(follow(part.clone(), connections, life, self.sender.clone()));
+            let scope = Scope { source: settings.source.clone(), part: part.place.name() };
+            self.out.push_back(Scoped { scope: scope.clone(), body: Body::Link(LinkState::Connecting) });
+            let link = LinkState::Connecting;
+            self.parts.push(Watched { scope, part, link, ending: false, live: false, known: false });
+        }
+    }
+
+    fn own_live(&mut self, cluster: &Cluster) {
+        let only = cluster.only.as_ref().map(|namespace| format!("namespace {namespace}"));
+        self.own_link(LinkState::Live { as_of: now(), only });
+    }
+
+    fn own_stale(&mut self, why: String) {
+        let since = match &self.link {
+            LinkState::Stale { since, .. } => *since,
+            _ => self.last.1,
+        };
+        self.own_link(LinkState::Stale { since, why, never: !self.known });
+    }
+
+    fn own_link(&mut self, link: LinkState) {
+        if self.link != link {
+            self.link = link.clone();
+            self.tell(Body::Link(link));
+        }
+    }
+
+    /// The server answers, or it does not: then all that it told may be old.
+    fn beat(&mut self, beat: Beat) {
+        let Life { alive, .. } = *self.life.borrow();
+        match beat {
+            Beat::Heard => {
+                self.last = (Instant::now(), now());
+                if !alive {
+                    // Each part says itself when it has caught up.
+                    self.life.send_modify(|life| life.alive = true);
+                    if let Ok(cluster) = self.shared.cluster() {
+                        self.own_live(&cluster);
+                    }
+                }
+            }
+            Beat::Silent { asked, why } if self.last.0 < asked => {
+                if alive {
+                    self.life.send_modify(|life| *life = Life { alive: false, silences: life.silences + 1 });
+                }
+                self.own_stale(why.clone());
+                for index in 0..self.parts.len() {
+                    self.stale(index, why.clone(), Some(self.last.1));
+                }
+            }
+            Beat::Silent { .. } => {}
+        }
     }
 
     fn ask_access(&mut self, cluster: Arc<Cluster>, pause: Duration) {
         let shared = Arc::clone(&self.shared);
         let ask = async move {
             sleep(pause).await;
-            let access = everywhere(&cluster.reader, &shared.settings).await;
+            let access = everywhere(&cluster.reader, &shared.settings()).await;
             Found::Access(cluster, access)
         };
         self.asked.push(ask.boxed());
@@ -266,7 +365,7 @@ impl Source {
 
     fn disconnected(&mut self, why: String) {
         drop(self.shared.connection.send_replace(Err(why.clone())));
-        self.tell(Body::Link(LinkState::Stale { since: now(), why }));
+        self.own_stale(why);
     }
 
     /// For reads beside the watch.
@@ -292,7 +391,7 @@ impl Source {
         let Some(watched) = self.parts.get(index) else { return };
         let scope = watched.scope.clone();
         match heard {
-            Heard::Begin => self.begin(index),
+            Heard::Begin => self.begin_list(index),
             Heard::Objects(items) => {
                 for item in items {
                     let wants = self.store.take(index, item);
@@ -312,10 +411,12 @@ impl Source {
                 }
             }
             Heard::Complete => self.complete(index),
+            // Of before the server fell silent: the part says so again.
+            Heard::Live if !self.life.borrow().alive => {}
             Heard::Live => self.live(index),
             Heard::Absent => {
                 // Complete, and empty.
-                self.begin(index);
+                self.begin_list(index);
                 self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
@@ -323,9 +424,9 @@ impl Source {
                 let resource = scope.part.clone();
                 self.link(index, LinkState::Denied { verb: verb.to_owned(), resource });
             }
-            Heard::Stale(why) => self.stale(index, why),
+            Heard::Stale { why, heard } => self.stale(index, why, heard),
             Heard::Unauthorized(cluster, why) => {
-                self.stale(index, why.clone());
+                self.stale(index, why.clone(), None);
                 // Other parts may have said so before.
                 if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
                     self.disconnected(why);
@@ -335,7 +436,7 @@ impl Source {
         }
     }
 
-    fn begin(&mut self, index: usize) {
+    fn begin_list(&mut self, index: usize) {
         self.store.begin(index);
         if let Some(watched) = self.parts.get_mut(index) {
             (watched.ending, watched.live) = (false, false);
@@ -372,21 +473,24 @@ impl Source {
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
         }
         if std::mem::take(&mut watched.live) {
-            self.link(index, LinkState::Live { as_of: now() });
+            self.link(index, LinkState::live(now()));
         }
     }
 
-    fn stale(&mut self, index: usize, why: String) {
-        let since = match self.parts.get(index).map(|watched| &watched.link) {
-            Some(LinkState::Stale { since, .. }) => *since,
-            _ => now(),
+    fn stale(&mut self, index: usize, why: String, heard: Option<Timestamp>) {
+        let Some(watched) = self.parts.get(index) else { return };
+        let since = match &watched.link {
+            LinkState::Stale { since, .. } => *since,
+            _ => heard.unwrap_or_else(now),
         };
-        self.link(index, LinkState::Stale { since, why });
+        let never = !watched.known;
+        self.link(index, LinkState::Stale { since, why, never });
     }
 
     fn link(&mut self, index: usize, link: LinkState) {
         let Some(watched) = self.parts.get_mut(index) else { return };
         watched.live = false;
+        watched.known |= link.is_complete();
         if watched.link != link {
             watched.link = link.clone();
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });
