@@ -7,6 +7,7 @@ mod filter;
 mod freshness;
 mod held;
 mod list;
+pub mod migrations;
 mod needs;
 mod ordered;
 mod rows;

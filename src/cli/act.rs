@@ -74,7 +74,8 @@ const fn kind(action: Action) -> Kind {
         | Action::Deploy
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => Kind::Own,
+        | Action::RemoveRelease
+        | Action::Migration => Kind::Own,
         _ => Kind::Rollout,
     }
 }
@@ -307,6 +308,11 @@ pub(super) fn object(subject: &Subject) -> String {
             format!("{source}: {service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
         }
         Subject::Release { source, service, version } => format!("{source}: {service} {version}"),
+        Subject::Migrations { source, service, environment, names, applied } => {
+            let stands = if *applied { "applied" } else { "not applied" };
+            let names = if names.is_empty() { "all".to_owned() } else { names.join(", ") };
+            format!("{source}: {service}@{environment}: {names} {stands}")
+        }
         Subject::Config { path, .. } => path.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
-use super::{Context, Failure, act, history};
+use super::{Context, Failure, act, history, migration};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
     Service,
@@ -32,6 +32,8 @@ pub enum Kind {
     Holds,
     /// Running copies of versions; `logs` shows what they wrote.
     Instances,
+    /// Migrations of services' data, and where each stands.
+    Migrations,
     /// Finished rollouts, newest first.
     Deployments,
     /// The figures of software delivery (DORA) of each service in each environment.
@@ -119,6 +121,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
+        Kind::Migrations => &["MIGRATION", "OF", "STATE", "RUN WITH", "A WAY BACK"],
         Kind::Holds => &["HOLD", "SOURCE", "SCOPE", "OWNER", "SINCE", "HELD", "REASON"],
         Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
         Kind::Dora => &[
@@ -142,8 +145,10 @@ fn now() -> Timestamp {
 }
 
 fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure> {
-    if args.kind == Kind::Dora {
-        return history::dora(rows, args, now);
+    match args.kind {
+        Kind::Dora => return history::dora(rows, args, now),
+        Kind::Migrations => return migration::rows(rows, args),
+        _ => {}
     }
     let mut list = Vec::new();
     let mut alike: BTreeMap<String, usize> = BTreeMap::new();
@@ -182,7 +187,7 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
     Ok(list.into_iter().filter(|(_, named, _)| *named).map(|(_, _, row)| row).collect())
 }
 
-fn of(args: &GetArgs, service: &str, environment: &str) -> bool {
+pub(super) fn of(args: &GetArgs, service: &str, environment: &str) -> bool {
     of_service(args, service) && args.environment.as_ref().is_none_or(|wanted| wanted == environment)
 }
 

@@ -20,6 +20,7 @@ mod hold;
 mod ledger;
 mod links;
 mod logs;
+mod migration;
 mod output;
 pub mod reference;
 mod release;
@@ -112,6 +113,8 @@ pub enum Command {
     Hold(hold::HoldArgs),
     /// Wait until a rollout is where it should be, whoever moves it.
     Wait(wait::WaitArgs),
+    /// Say of migrations that their data is there, or that it is not; runs none.
+    Migration(migration::MigrationArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),
     /// Print every change as it happens.
@@ -231,11 +234,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
         Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),
         Command::Wait(args) => block_on(context.with_links(async |links| wait::run(context, links, &args).await)),
+        Command::Migration(args) => {
+            block_on(context.with_links(async |links| migration::run(context, links, &args).await))
+        }
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
         Command::Backup(args) => block_on(backup::backup(context, &args)),
-        Command::Restore(args) => backup::restore(context, &args),
+        Command::Restore(args) => block_on(backup::restore(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),
         Command::Contract(args) => block_on(contract::run(context, &args)),
         Command::Config(args) => config::run(context, &args),

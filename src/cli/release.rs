@@ -78,6 +78,13 @@ pub struct AddArgs {
     /// The digest that it must have, sha256:…, such as the builder printed.
     #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
+    /// A migration that it brings; can be given several times. Left out, those that are configured when it
+    /// first succeeds.
+    #[arg(long, value_name = "NAME", conflicts_with = "no_migrations")]
+    pub migration: Vec<String>,
+    /// It brings none, such as a fix for an older version.
+    #[arg(long)]
+    pub no_migrations: bool,
     /// How it is confirmed and followed.
     #[command(flatten)]
     pub act: ActArgs,
@@ -136,6 +143,7 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
         commit: args.commit.clone(),
         commit_at: args.commit_at,
         digest: Some(digest.clone()),
+        migrations: (args.no_migrations || !args.migration.is_empty()).then(|| args.migration.clone()),
         artifact: args.artifact.clone(),
     };
     say(&format!("storing {} as {} {}, {digest}", args.artifact.display(), args.service, args.version));

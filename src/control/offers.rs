@@ -59,6 +59,10 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
             Action::Restart => format!("{name} has a rollout in flight: restart when it has ended"),
             _ => not_offered(&name, rollout, action),
         },
+        // What is wrong with it is why.
+        Phase::Degraded | Phase::Unknown if !rollout.message.is_empty() => {
+            format!("{}: {}", not_offered(&name, rollout, action), rollout.message)
+        }
         Phase::Degraded | Phase::Unknown => not_offered(&name, rollout, action),
     }
 }

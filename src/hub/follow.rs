@@ -15,9 +15,12 @@ const fn patience(action: Action) -> SignedDuration {
         Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
         // Stable may have to grow first, and the candidate's instances finish their requests.
         Action::Abort | Action::Reject => SignedDuration::from_mins(5),
-        Action::LetThrough | Action::Approve | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
-            SignedDuration::from_mins(2)
-        }
+        Action::LetThrough
+        | Action::Approve
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease
+        | Action::Migration => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
@@ -54,7 +57,8 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::Drill
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => false,
+        | Action::RemoveRelease
+        | Action::Migration => false,
     }
 }
 
@@ -233,10 +237,11 @@ impl State {
         let command = &following.receipt.command;
         let recipients = self.recipients(command.action, &command.subject);
         let Some(orchestrator) = recipients.first() else { return following.receipt.stage().clone() };
-        let (created, before) = (following.receipt.created.as_ref(), following.before.as_ref());
+        let (created, left) = (following.receipt.created.as_ref(), following.receipt.left.as_ref());
+        let before = following.before.as_ref();
         let current = self.row(&command.subject);
         let ended = following.receipt.run().and_then(|run| self.board.deployment(run));
-        let stage = orchestrator.progress(&Followed { command, created, before, current, ended, now: now() });
+        let stage = orchestrator.progress(&Followed { command, created, left, before, current, ended, now: now() });
         if rank(&stage) > rank(&Stage::Observed) {
             return stage;
         }

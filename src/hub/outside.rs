@@ -45,8 +45,8 @@ impl State {
     pub fn record_stage(&mut self, id: &CommandId) {
         let Some(receipt) = self.commands.get(id).map(|following| &following.receipt) else { return };
         let Some(stage) = receipt.stages.last().cloned() else { return };
-        let Receipt { id, targets, grade, created, outcome, .. } = receipt.clone();
-        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, outcome });
+        let Receipt { id, targets, grade, created, left, outcome, .. } = receipt.clone();
+        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome });
     }
 
     /// Records something that nothing waits for; where the store fails it is spilled.

@@ -46,7 +46,8 @@ fn wanted(following: &Following) -> Wanted {
         | Action::LetThrough
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => Wanted::Other,
+        | Action::RemoveRelease
+        | Action::Migration => Wanted::Other,
     }
 }
 

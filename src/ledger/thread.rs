@@ -120,8 +120,11 @@ impl Ledger {
         let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
-        if !spill.is_empty() {
-            store.merge(&mut spill, &now())?;
+        // What can't come in now, since the disk is still full, comes in with the next record.
+        if !spill.is_empty()
+            && let Err(error) = store.merge(&mut spill, &now())
+        {
+            tracing::error!(%error, "what was spilled can't be brought into the ledger yet");
         }
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
@@ -263,11 +266,12 @@ fn receipts(records: &[Record]) -> Vec<Known> {
             Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Some(Entry::Stage { receipt: id, stage, targets, grade, created, outcome }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
                     receipt.created = created.or(receipt.created.take());
+                    receipt.left = left.or(receipt.left.take());
                     receipt.outcome = outcome.or(receipt.outcome);
                     if !targets.is_empty() {
                         receipt.targets = targets;
@@ -422,6 +426,23 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
     Ok(records)
 }
 
+/// Appends drafts. What was urgent was done without waiting for its record: where the id of such a command was
+/// used before, it is recorded all the same, as one that came another way.
+fn chain(
+    store: &mut Store,
+    drafts: &[&Draft],
+    batch: &[Waiting],
+) -> Result<Vec<Result<u64, LedgerError>>, LedgerError> {
+    let mut answers = store.append(drafts)?;
+    for (answer, (draft, urgent, _)) in answers.iter_mut().zip(batch) {
+        if *urgent && draft.kind == Kind::Requested && matches!(answer, Err(LedgerError::Duplicate(_))) {
+            let again = Draft::spilled(line(draft, "a command with its id is recorded already"), &now());
+            *answer = store.append(&[&again]).and_then(|mut one| one.pop().unwrap_or(Err(LedgerError::Closed)));
+        }
+    }
+    Ok(answers)
+}
+
 /// How many records came into the chain.
 fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
     if batch.is_empty() {
@@ -430,7 +451,7 @@ fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
     let drafts: Vec<&Draft> = batch.iter().map(|(draft, ..)| draft).collect();
     // What was spilled comes before what is new, so that a command's records keep their order.
     let merged = if spill.is_empty() { Ok(0) } else { store.merge(spill, &now()) };
-    match merged.and_then(|merged| Ok((merged, store.append(&drafts)?))) {
+    match merged.and_then(|merged| Ok((merged, chain(store, &drafts, &batch)?))) {
         Ok((merged, answers)) => {
             let written = merged + answers.iter().filter(|answer| answer.is_ok()).count();
             for ((_, _, answer), result) in batch.into_iter().zip(answers) {
@@ -451,17 +472,21 @@ fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
 }
 
 fn spill_one(spill: &mut Spill, draft: &Draft, why: &str) -> Result<Appended, LedgerError> {
-    let line = Spilled {
+    let io = |source| LedgerError::Io { path: "ledger.spill".into(), step: "spill a record", source };
+    spill.push(&line(draft, why)).map_err(io)?;
+    Ok(Appended::Spilled)
+}
+
+/// A record as one that did not come into the chain the usual way, and why.
+fn line(draft: &Draft, why: &str) -> Spilled {
+    Spilled {
         at: draft.at.clone(),
         kind: draft.kind.word().to_owned(),
         subject: draft.subject.clone(),
         finished: draft.finished,
         body: draft.body.clone(),
         why: why.to_owned(),
-    };
-    let io = |source| LedgerError::Io { path: "ledger.spill".into(), step: "spill a record", source };
-    spill.push(&line).map_err(io)?;
-    Ok(Appended::Spilled)
+    }
 }
 
 /// One failed batch answers several askers; SQLite's errors can't be cloned.

@@ -21,6 +21,8 @@ pub const LONGEST_PATH: usize = 4096;
 pub const LONGEST_CONFIG: usize = 1 << 20;
 /// Most runs that a scope names.
 pub const MOST_RUNS: usize = 20_000;
+/// Most migrations that a person says something of at once.
+pub const MOST_MIGRATIONS: usize = 1000;
 /// Longest signed checkpoint.
 const LONGEST_NOTE: usize = 16 << 10;
 
@@ -84,6 +86,17 @@ impl Subject {
                 name("release.source", source.as_str())?;
                 name("release.service", service.as_str())?;
                 name("release.version", version.as_str())
+            }
+            Subject::Migrations { source, service, environment, names, applied: _ } => {
+                name("migrations.source", source.as_str())?;
+                name("migrations.service", service.as_str())?;
+                name("migrations.environment", environment.as_str())?;
+                if names.len() > MOST_MIGRATIONS {
+                    let (found, most) = (names.len(), MOST_MIGRATIONS);
+                    let why = format!("migrations has {found} names, at most {most} are taken; nothing was done");
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                names.iter().try_for_each(|one| name("migrations.names", one))
             }
             Subject::Config { text, path } => config(text, path),
         }
@@ -178,6 +191,16 @@ mod tests {
                 },
             ),
             ("release", Subject::Release { source: text(0).into(), service: text(1).into(), version: text(2).into() }),
+            (
+                "migrations",
+                Subject::Migrations {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    names: vec![text(9), text(3)],
+                    applied: true,
+                },
+            ),
         ];
         let command = |subject| Command {
             id: CommandId("id".to_owned()),
@@ -190,8 +213,15 @@ mod tests {
     }
 
     /// How many names each subject has.
-    const NAMES: [(&str, usize); 6] =
-        [("run", 6), ("approval", 7), ("hold", 2), ("selector", 10), ("deployment", 5), ("release", 3)];
+    const NAMES: [(&str, usize); 7] = [
+        ("run", 6),
+        ("approval", 7),
+        ("hold", 2),
+        ("selector", 10),
+        ("deployment", 5),
+        ("release", 3),
+        ("migrations", 4),
+    ];
 
     #[test]
     fn each_name_of_each_subject_has_its_bound() {

@@ -137,6 +137,19 @@ pub enum Subject {
         /// Which.
         version: Version,
     },
+    /// What a person says of migrations of a service's data.
+    Migrations {
+        /// At which backend.
+        source: SourceId,
+        /// Of which service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// Which, by name; none named: all that are configured.
+        names: Vec<String>,
+        /// Their data is there; else nothing of it is.
+        applied: bool,
+    },
     /// A configuration of services: apply.
     Config {
         /// The text of `flightdeck.toml`.
@@ -154,7 +167,9 @@ impl Subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target.source),
             Subject::Scope { selector, .. } => selector.source.as_ref(),
             Subject::Hold { source, .. } => source.as_ref(),
-            Subject::Deployment { source, .. } | Subject::Release { source, .. } => Some(source),
+            Subject::Deployment { source, .. }
+            | Subject::Release { source, .. }
+            | Subject::Migrations { source, .. } => Some(source),
             Subject::Config { .. } => None,
         }
     }

@@ -28,7 +28,8 @@ pub use command::{Actor, Command, Role, Selector, Subject};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
-    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, MigrationRow, MigrationStanding,
+    MigrationWayBack, Note, Place, Release, Service, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
@@ -43,8 +44,8 @@ pub use rollout::{
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
-    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Metric, MetricLimit, Migration,
-    Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
+    Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};

@@ -2,7 +2,7 @@
 //!
 //! Who asks is what the kernel says of the peer; a request can't name its own actor. Every request
 //! is answered, also when the hub is busy, and garbage ends one request and nothing else. What one user can have
-//! under way has bounds ([`limits`]), and those who may only watch are served on a thread of their own.
+//! under way has bounds (`limits`), and those who may only watch are served on a thread of their own.
 
 mod answer;
 mod api;

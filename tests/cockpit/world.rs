@@ -371,6 +371,7 @@ pub fn receipt(command: &Command, stages: &[Stage]) -> Receipt {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     }
 }

@@ -14,6 +14,9 @@ struct Engine(Rig);
 
 const PAUSES: &str = "{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { pause = {} }";
 const TIMED: &str = r#"{ set_weight = 20 }, { pause = { duration = "1h" } }"#;
+/// Nobody says yes in time: it takes itself back.
+const DOOMED: &str =
+    r#"{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { approval = { count = 1, expires = "1s" } }"#;
 const APPROVAL: &str = "{ set_weight = 20 }, { approval = { count = 1 } }, { set_weight = 60 }";
 
 #[async_trait]
@@ -31,8 +34,10 @@ impl Engine {
     /// A healthy version, and the next one in its canary.
     async fn canary(&mut self, steps: &str) {
         let rig = &mut self.0;
-        rig.apply(1, steps, "keep_warm = \"1m\"").await;
+        // The first version needs nobody's yes.
+        rig.apply(1, PAUSES, "keep_warm = \"1m\"").await;
         rig.healthy("1.0").await;
+        rig.apply(1, steps, "keep_warm = \"1m\"").await;
         rig.add_release("1.1").await;
         rig.deploy("1.1").await;
         rig.until("its first weight", |board| board.rollouts().all(|row| row.step == Some(1))).await;
@@ -83,6 +88,10 @@ impl Fixture for Engine {
             Situation::Slow | Situation::Cut => {
                 return cannot("the engine answers in the hub's own process: there is no line to be slow or cut");
             }
+            Situation::Uncontrolled => {
+                return cannot("what carries commands out is the engine itself, which then takes none");
+            }
+            Situation::Doomed => self.canary(DOOMED).await,
             Situation::Stale | Situation::Interrupted => {
                 return cannot("the engine is watched in the hub's own process; a lost proxy is in tests/runtime");
             }

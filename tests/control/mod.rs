@@ -1,5 +1,7 @@
 //! Decisions, friction and forecasts: given, command, now → decision.
 
+mod data;
+
 use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare, why_not};
@@ -627,6 +629,7 @@ fn a_deployment_must_name_what_exists() {
             source: source(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+            places: Vec::new(),
         })
     };
     let release = Entity::Release(Release {
@@ -638,6 +641,7 @@ fn a_deployment_must_name_what_exists() {
         commit_at: None,
         author: "dora".into(),
         added: at(0),
+        migrations: None,
     });
     let board = board([service("checkout", &["dev", "staging"]), release]);
     let deploy = |service: &str, environment: &str, version: Option<&str>, from: Option<&str>| {
@@ -677,6 +681,13 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             from: None,
         },
         Subject::Release { source: "local".into(), service: "a".into(), version: "1".into() },
+        Subject::Migrations {
+            source: "local".into(),
+            service: "a".into(),
+            environment: "b".into(),
+            names: Vec::new(),
+            applied: true,
+        },
         Subject::Config { text: String::new(), path: String::new() },
     ];
     for row in Action::TABLE {

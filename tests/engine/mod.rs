@@ -1,6 +1,7 @@
 //! The core's rules by tables and by simulation.
 
 mod hooks;
+mod migrations;
 mod sim;
 mod strategies;
 mod tables;

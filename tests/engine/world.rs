@@ -32,7 +32,13 @@ pub fn limit(metric: Metric, max: f64) -> MetricLimit {
 }
 
 pub fn golden(missing: Missing) -> AnalysisTemplate {
-    AnalysisTemplate { limits: vec![limit(Metric::ErrorRate, 0.01)], min_requests: 50, missing, window: seconds(10) }
+    AnalysisTemplate {
+        limits: vec![limit(Metric::ErrorRate, 0.01)],
+        min_requests: 50,
+        missing,
+        window: seconds(10),
+        judge: Judge::Sequential,
+    }
 }
 
 pub fn canary_steps() -> Vec<Step> {
@@ -111,6 +117,7 @@ pub fn release(service: &str, version: &str) -> Release {
         commit_at: None,
         author: "ann".to_owned(),
         added: Timestamp::UNIX_EPOCH,
+        migrations: None,
     }
 }
 
@@ -189,6 +196,7 @@ impl Story {
         let mut story = Story::new(spec);
         for environment in ["staging", "production"] {
             story.deploy(environment, "1.0").unwrap();
+            story.agree();
         }
         assert_eq!(story.row().phase, Phase::Healthy);
         story
@@ -337,6 +345,18 @@ impl Story {
     pub fn act(&mut self, action: Action) -> Result<Outcome, Refusal> {
         let run = self.row().run;
         self.command_as("bob", action, Subject::Run(run), None)
+    }
+
+    /// Two people say yes to whatever asks for it.
+    fn agree(&mut self) {
+        let asked = self.state.approvals.iter().map(|asked| asked.approval.clone());
+        let pending: Vec<_> = asked.filter(|of| of.state == ApprovalState::Pending).collect();
+        for approval in pending {
+            for who in ["bob", "eve"].into_iter().take(approval.requirement.count as usize) {
+                let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
+                self.command_as(who, Action::Approve, subject, None).unwrap();
+            }
+        }
     }
 
     pub fn vote(&mut self, who: &str, action: Action) -> Result<Outcome, Refusal> {

@@ -51,6 +51,7 @@ async fn a_hub_takes_up_only_commands_at_its_own_sources() {
             targets: Vec::new(),
             sources: Vec::new(),
             created: None,
+            left: None,
             outcome: None,
         };
         Entry::Requested { receipt: Box::new(receipt), before: None, hub: None, sources: vec![source.into()] }

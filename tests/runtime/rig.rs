@@ -141,7 +141,7 @@ impl Rig {
             let created = created.as_ref();
             let ended = board.deployment(created.unwrap_or(&before.run));
             let (before, current, now) = (Some(&before), board.rollouts().next(), Timestamp::now());
-            port.progress(&Followed { command: &command, created, before, current, ended, now })
+            port.progress(&Followed { command: &command, created, left: None, before, current, ended, now })
         };
         self.until(&format!("{} is final", action.name()), |board| stage(board).is_final()).await;
         match stage(&self.board) {
@@ -192,6 +192,7 @@ steps = [{steps}]
             commit: Some("3fe1c2a".into()),
             commit_at: None,
             expected_digest: expected.map(str::to_owned),
+            migrations: None,
         };
         self.engine.staged(&id, staged);
         id

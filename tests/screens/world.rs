@@ -303,6 +303,7 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     }))
 }

@@ -99,6 +99,7 @@ fn told(text: &str) -> Vec<Entity> {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     };
     let mut approval = crate::screens::world::approval(&run, "checkout", "production", "A-1");

@@ -93,6 +93,7 @@ fn an_artifact_with_another_digest_is_refused_and_not_kept() {
         commit: Some("abc".to_owned()),
         commit_at: None,
         digest: digest.map(str::to_owned),
+        migrations: None,
         artifact: server.artifact("3.0").into(),
     };
     let client: Client = server.client();
@@ -167,7 +168,7 @@ fn metrics_count_requests_by_version_and_role() {
         format!("flightdeck_request_duration_seconds_count{labels}}} 5\n"),
         "flightdeck_rollouts{phase=\"healthy\"} 1\n".to_owned(),
         "flightdeck_proxy_up 1\n".to_owned(),
-        "flightdeck_receipts{stage=\"effective\"} 4\n".to_owned(),
+        "flightdeck_receipts{stage=\"effective\"} 5\n".to_owned(),
     ] {
         assert!(page.contains(&line), "{line} is not in {page}");
     }

@@ -38,7 +38,7 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             None => Err("release hold: there is no hold".to_owned()),
             Some(_) => Ok(()),
         },
-        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
+        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease | Action::Migration => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
         }
         _ => {

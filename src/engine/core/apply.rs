@@ -1,6 +1,7 @@
 //! Configuration and releases: put into force whole, or refused whole.
 
 use super::commands::no;
+use super::migrations;
 use super::pools::retire;
 use super::rollout::previous;
 use super::state::{Counters, Slot, State};
@@ -22,6 +23,7 @@ pub(super) fn apply(
     check(spec)?;
     let gone = removed(state, spec);
     check_removals(state, spec, &gone)?;
+    migrations::close_lists(state);
     let changes = service_changes(&state.spec, spec);
     let text = |key: &SlotKey| changes.get(key).filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "));
     // What is taken down keeps its configuration until it is down.
@@ -50,6 +52,8 @@ pub(super) fn apply(
             }
         }
     }
+    migrations::unknown(state);
+    state.restored = None;
     Ok(())
 }
 
@@ -164,9 +168,28 @@ pub(super) fn release_added(state: &mut State, release: &Release) -> Result<(), 
     if release.artifacts.is_empty() {
         return Err(invalid(&format!("{} {} has no artifact", release.service, release.version)));
     }
+    if let Some(name) = release.migrations.iter().flatten().find(|name| !is_name(name)) {
+        return Err(invalid(&format!("{name:?} is no name of a migration")));
+    }
     if let Some(known) = state.release(&release.service, &release.version) {
         if digest(known) == digest(release) {
-            return Ok(());
+            // What it brings may be said later, not otherwise.
+            return match (&known.migrations, &release.migrations) {
+                (Some(before), Some(now)) if before != now => Err(no(format!(
+                    "{} {} is stored already and brings {}; a version never changes, give it another one",
+                    release.service,
+                    release.version,
+                    if before.is_empty() { "no migration".to_owned() } else { before.join(", ") }
+                ))),
+                (None, Some(_)) => {
+                    let of_service = state.releases.get_mut(&release.service);
+                    if let Some(known) = of_service.and_then(|of| of.get_mut(&release.version)) {
+                        known.migrations.clone_from(&release.migrations);
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
         }
         return Err(no(format!(
             "{} {} is stored already with other content ({}); a version never changes, give it another one",
@@ -178,6 +201,12 @@ pub(super) fn release_added(state: &mut State, release: &Release) -> Result<(), 
     let of_service = state.releases.entry(release.service.clone()).or_default();
     of_service.insert(release.version.clone(), release.clone());
     Ok(())
+}
+
+/// As a configuration names them.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    !name.is_empty() && name.len() <= 63 && name.chars().all(plain)
 }
 
 /// Forgets a release that nothing needs.

@@ -4,10 +4,11 @@ use super::approvals::on_approval;
 use super::deploy::deploy;
 use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
+use super::migrations;
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState, Watched};
+use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState};
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
@@ -59,6 +60,10 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
         (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             deploy(state, turn, &ask, &key, version.as_ref(), from.as_ref())
+        }
+        (Subject::Migrations { service, environment, names, applied, .. }, Action::Migration) => {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            migrations::settle(state, turn, &ask, &key, names, *applied)
         }
         (_, action) => Err(Refusal::new(
             RefusalKind::Invalid,
@@ -222,7 +227,7 @@ fn clear_analysis(slot: &mut Slot) {
     if let Some(run) = &mut slot.run
         && run.pauses.analysis.take().is_some()
     {
-        run.watched = Watched::default();
+        run.watched.anew();
     }
 }
 
@@ -403,6 +408,7 @@ pub(super) fn may_retry(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusa
 
 fn retry(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
     let to = may_retry(state, slot)?;
+    migrations::can_be_run(state, slot, &to)?;
     let kind =
         if slot.run.as_ref().is_some_and(|run| run.kind == Kind::Restart) { Kind::Restart } else { Kind::Canary };
     let run = plan(state, slot, turn, kind, to, &ask.actor.name);

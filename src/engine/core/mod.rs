@@ -13,6 +13,7 @@ mod deploy;
 mod holds;
 mod jobs;
 mod judge;
+mod migrations;
 mod pools;
 mod project;
 mod queue;
@@ -29,6 +30,7 @@ mod undo;
 
 pub use apply::diff;
 pub use deploy::soaking;
+pub use migrations::restored;
 pub use project::{detail, facts, project, row};
 pub use run::*;
 pub use state::*;

@@ -1,14 +1,17 @@
 //! What people see: the whole state as rows.
 
 use super::holds::held_now;
+use super::migrations;
 use super::pools::number;
+use super::rollout::first_steps;
 use super::rows::rollout;
 use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
 use super::types::SlotKey;
 use crate::model::{
-    Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Rollout, Run, Service,
+    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Place, Placement,
+    Rollout, Run, Service, ServiceName,
 };
 use jiff::Timestamp;
 
@@ -97,7 +100,18 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         environments: of.placements.keys().cloned().collect(),
+        places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
     })
+}
+
+fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of: &Placement) -> Option<Place> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
+    let (steps, left_out) = match slot.stable {
+        Some(_) => (of.steps.clone(), Vec::new()),
+        None => first_steps(&of.steps, &of.hooks),
+    };
+    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot) })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {

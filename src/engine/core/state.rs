@@ -41,6 +41,9 @@ pub struct State {
     /// Migrations of services that left the configuration, by `service@environment`: their data stays.
     #[serde(default)]
     pub migrated: BTreeMap<String, BTreeMap<String, Migrated>>,
+    /// It was restored from a backup that was made then, and no configuration was applied since.
+    #[serde(default)]
+    pub restored: Option<Timestamp>,
 }
 
 /// Counters of ids; none is used twice.
@@ -113,7 +116,7 @@ pub struct Slot {
     /// The pool that is kept up for a rollback.
     pub warm: Option<Warm>,
     /// What succeeded here, oldest first; the last one is stable.
-    pub lineage: Vec<ReleaseRef>,
+    pub lineage: Vec<Succeeded>,
     /// The rollout in flight, or the newest settled one.
     pub run: Option<RunState>,
     /// Rollouts that wait in line, oldest first.
@@ -146,15 +149,30 @@ pub struct Slot {
     pub timings: Timings,
 }
 
+/// A version that succeeded in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succeeded {
+    /// What.
+    #[serde(flatten)]
+    pub release: ReleaseRef,
+    /// The number of the rollout that brought it in ([`RunState::asked`]); `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
+}
+
 /// A migration of a slot's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migrated {
     /// As it was run; its way back is in there.
     pub hook: HookSpec,
-    /// With which release.
-    pub release: ReleaseRef,
-    /// By which rollout.
+    /// With which release; `None`: no rollout ran it, a person said that it is there.
+    pub release: Option<ReleaseRef>,
+    /// By which rollout, in its slot of then.
     pub revision: String,
+    /// The number of that rollout ([`RunState::asked`]), which no other has: its way back alone takes it back.
+    /// `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
     /// Its place in order, over all migrations of the slot.
     pub order: u64,
     /// When it came to stand so.
@@ -171,9 +189,14 @@ pub enum MigrationState {
     Running,
     /// Done; never run again.
     Applied,
-    /// It ended badly, and so did its way back, if it has one: a person must look.
+    /// It, or its way back, ended badly or was cut off: a person must look.
     Half {
         /// What happened.
+        why: String,
+    },
+    /// Whether it ran nobody knows: a person must say.
+    Unknown {
+        /// Why it is not known.
         why: String,
     },
 }
@@ -423,6 +446,7 @@ impl State {
             counters: Counters::default(),
             last: None,
             migrated: BTreeMap::new(),
+            restored: None,
         }
     }
 

@@ -406,8 +406,7 @@ pub(super) fn tick(state: &State, slot: &mut Slot, dt: SignedDuration) {
         *elapsed = elapsed.saturating_add(dt);
         return;
     }
-    let human = matches!(run.current_step(), Some(Step::Pause { duration: None } | Step::Approval { .. }));
-    if human && ready || !run.pauses.none() {
+    if waits_for_people(run) && ready || !run.pauses.none() {
         run.tally.waited = run.tally.waited.saturating_add(dt);
     }
     if exposed {
@@ -437,14 +436,15 @@ pub(super) fn phase(slot: &Slot, run: &RunState, replicas: u32) -> Phase {
             let weak = current && slot.stable_pool().is_some_and(|pool| pool.ready() < replicas);
             if phase == Phase::Healthy && weak { Phase::Degraded } else { phase }
         }
-        _ if !run.pauses.none() => Phase::Paused,
+        _ if !run.pauses.none() || waits_for_people(run) => Phase::Paused,
         Progress::Promoting | Progress::Steps if run.kind == Kind::First => Phase::Initializing,
-        Progress::Steps => match run.current_step() {
-            Some(Step::Pause { duration: None } | Step::Approval { .. }) => Phase::Paused,
-            _ => Phase::Progressing,
-        },
-        Progress::Promoting | Progress::Restarting { .. } => Phase::Progressing,
+        Progress::Steps | Progress::Promoting | Progress::Restarting { .. } => Phase::Progressing,
     }
+}
+
+/// Is it at a step that only people end?
+fn waits_for_people(run: &RunState) -> bool {
+    matches!(run.current_step(), Some(Step::Pause { duration: None } | Step::Approval { .. }))
 }
 
 /// Notices that a phase changed.

@@ -53,6 +53,8 @@ pub struct StagedRelease {
     pub commit_at: Option<Timestamp>,
     /// `sha256:…` as the person expects it; another one is refused.
     pub expected_digest: Option<String>,
+    /// Names of the migrations that it brings, where told.
+    pub migrations: Option<Vec<String>>,
 }
 
 /// A request to the loop.
@@ -177,6 +179,7 @@ impl Engine {
             commit_at: staged.commit_at,
             author: actor.name.clone(),
             added: clock(),
+            migrations: staged.migrations,
         }))
     }
 

@@ -10,7 +10,7 @@ pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
 use crate::model::{
-    Action, ActionSet, Command, Deployment, Detail, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
+    Action, ActionSet, Command, Deployment, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
     SourceId, Stage,
 };
 use async_trait::async_trait;
@@ -68,6 +68,9 @@ pub struct Accepted {
     /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
     /// where the backend knows it by then. Its effect is looked for in this run and in no other.
     pub created: Option<Run>,
+    /// The facts of its target as the command left it, where the backend answers with them. A platform
+    /// that names a new revision only later is known by these.
+    pub left: Facts,
 }
 
 /// A command that a backend accepted, and everything that is known of what came of it.
@@ -77,6 +80,8 @@ pub struct Followed<'a> {
     pub command: &'a Command,
     /// The run that it created, as [`Accepted`] named it.
     pub created: Option<&'a Run>,
+    /// The facts of its target as it left it, as [`Accepted`] has them.
+    pub left: Option<&'a Facts>,
     /// The row of its target when it was asked.
     pub before: Option<&'a Rollout>,
     /// The row of its target now.

@@ -33,6 +33,9 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         (Subject::Release { service, version, .. }, Action::RemoveRelease) => {
             effective(format!("{service} {version} is not offered any more"))
         }
+        (Subject::Migrations { environment, .. }, Action::Migration) => {
+            effective(format!("journalled for {environment}; nothing was run"))
+        }
         _ => Stage::Failed { why: format!("{} does not fit its subject", of.command.action.name()) },
     }
 }

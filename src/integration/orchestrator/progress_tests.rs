@@ -145,6 +145,7 @@ fn told(command: &Command, known: Known<'_>, before: Option<&Row>, now: Option<&
     let stage = progress(&Followed {
         command,
         created: created.as_ref(),
+        left: None,
         before: before.map(|row| &row.0),
         current: now.map(|row| &row.0),
         ended: ended.as_ref(),

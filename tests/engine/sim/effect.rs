@@ -1,4 +1,4 @@
-//! Invariant 12: a command that is effective has users where it wanted them. Each accepted command is
+//! Invariant 13: a command that is effective has users where it wanted them. Each accepted command is
 //! followed as a hub does it; when it is said to be effective, the routes and instances of the state must
 //! show it, not the row.
 
@@ -122,6 +122,7 @@ impl Effects {
             let reached = EngineOrchestrator::stage(&Followed {
                 command: &of.command,
                 created: of.created.as_ref(),
+                left: None,
                 before: of.before.as_ref(),
                 current: current.as_ref(),
                 ended: of.ended.as_ref(),
@@ -131,11 +132,11 @@ impl Effects {
                 let about = of.created.as_ref().or_else(|| asked_for(&of.command));
                 let run = slot.runs().find(|run| about.is_some_and(|about| about.revision == run.revision));
                 let strategy = run.map_or("", |run| strategy(run.strategy));
-                *cover.could_fail.entry(12).or_default() += 1;
+                *cover.could_fail.entry(13).or_default() += 1;
                 *cover.effective.entry((of.command.action.name(), strategy)).or_default() += 1;
                 if let Some(why) = untrue(state, slot, of, current.as_ref(), served) {
                     let action = of.command.action.name();
-                    faults.push(format!("invariant 12: {}: {action} {why}, and is effective: {}", of.slot, proof.text));
+                    faults.push(format!("invariant 13: {}: {action} {why}, and is effective: {}", of.slot, proof.text));
                 }
             }
             !reached.is_final()

@@ -1,7 +1,7 @@
 //! A Rollout as a row: arms, waits, what could be done to it.
 
 use super::objects::{AnalysisRunStatus, ArgoRollout, Canary, PauseCondition, RolloutStatus};
-use super::phase::{ArgoPhase, phase};
+use super::phase::{ArgoPhase, is_observed, is_workload_observed, phase};
 use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
 use crate::integration::orchestrator::kubernetes::row::{
@@ -163,11 +163,24 @@ fn facts(seen: &Seen<'_>, steps: usize) -> Facts {
     if let Some(window) = window.filter(|window| *window > 0) {
         facts = facts.with(Fact::Window, window.to_string());
     }
+    if is_waited_for(seen) {
+        facts = facts.with(Fact::Unobserved, seen.object.metadata.generation.unwrap_or(0).to_string());
+    }
     let by_hand = seen.object.spec.paused.then(|| "paused".to_owned());
     let condition = seen.status.pause_conditions.first();
     let condition = condition.map(|of| format!("{}@{}", line(&of.reason), of.start_time.0));
     let pause: Vec<String> = by_hand.into_iter().chain(condition).collect();
     if pause.is_empty() { facts } else { facts.with(Fact::Pause, pause.join("+")) }
+}
+
+/// Has its controller yet to take up something that it was told? Commands write into the status, too: to
+/// an abort, a retry and a promotion past a pause it answers in fields beside.
+fn is_waited_for(seen: &Seen<'_>) -> bool {
+    let status = seen.status;
+    !is_observed(seen.object, status)
+        || !is_workload_observed(seen.object, status)
+        || seen.aborted() != status.aborted_at.is_some()
+        || (status.controller_pause && status.pause_conditions.is_empty())
 }
 
 fn started(seen: &Seen<'_>) -> Option<Timestamp> {
@@ -235,6 +248,9 @@ fn two_sides(seen: &Seen<'_>, theirs: Side, mine: Side) -> Vec<Arm> {
     };
     let role = if switched { ArmRole::Candidate } else { ArmRole::Preview };
     let (of_stable, of_current) = (traffic(seen.stable()), traffic(seen.current()));
+    // A preview may be smaller; what users meet is to have all its pods.
+    let wanted = if switched { mine.replicas.desired.max(seen.desired()) } else { mine.replicas.desired };
+    let mine = Side { replicas: Replicas { desired: wanted, ..mine.replicas }, ..mine };
     vec![theirs.arm(ArmRole::Stable, of_stable), mine.arm(role, of_current)]
 }
 

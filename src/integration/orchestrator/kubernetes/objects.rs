@@ -4,7 +4,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Object;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// A pod template, as far as a version can be read from it.
@@ -13,6 +16,18 @@ use std::collections::BTreeMap;
 pub struct PodTemplate {
     /// Its containers' images.
     pub spec: PodTemplateSpec,
+    /// Ten characters that differ when anything in it does, where whoever reads it asks for them.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+/// A template with the digest of all of it, what is dropped here included.
+fn with_digest<'de, D: Deserializer<'de>>(from: D) -> Result<PodTemplate, D::Error> {
+    let whole = Value::deserialize(from)?;
+    let digest = Sha256::digest(whole.to_string().as_bytes());
+    let first = digest.iter().take(5).fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let template: PodTemplate = serde_json::from_value(whole).map_err(D::Error::custom)?;
+    Ok(PodTemplate { digest: format!("{first:010x}"), ..template })
 }
 
 /// See [`PodTemplate`].
@@ -65,6 +80,7 @@ pub struct DeploymentSpec {
     /// How it replaces pods.
     pub strategy: UpdateStrategy,
     /// What it runs.
+    #[serde(deserialize_with = "with_digest")]
     pub template: PodTemplate,
 }
 
@@ -125,6 +141,7 @@ pub struct SetSpec {
     /// How it replaces pods.
     pub update_strategy: UpdateStrategy,
     /// What it runs.
+    #[serde(deserialize_with = "with_digest")]
     pub template: PodTemplate,
 }
 

@@ -15,8 +15,7 @@ use crate::model::{
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use kube::core::ObjectMeta;
 use std::sync::Arc;
 
 /// The name of a [`Wait::Human`] that ends when somebody resumes; the same for every backend.
@@ -207,22 +206,12 @@ pub fn digest_of_template(template: &PodTemplate) -> Option<String> {
     Some(line(digest))
 }
 
-/// Ten characters that differ when the images of a template do.
-#[must_use]
-pub fn candidate_of(template: &PodTemplate) -> String {
-    let mut hash = Sha256::new();
-    for container in &template.spec.containers {
-        hash.update(container.name.as_bytes());
-        hash.update(b"=");
-        hash.update(container.image.as_bytes());
-        hash.update(b"\n");
-    }
-    let mut text = String::with_capacity(10);
-    for byte in hash.finalize().iter().take(5) {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// What every built-in kind's pins are made of: all of its template, and whether its controller has taken
+/// up the newest change. `observed` is the generation that its status is about.
+fn facts(template: &PodTemplate, meta: &ObjectMeta, observed: i64) -> Facts {
+    let facts = Facts::default().with(Fact::Candidate, template.digest.clone());
+    let generation = meta.generation.unwrap_or(0);
+    if generation > observed { facts.with(Fact::Unobserved, generation.to_string()) } else { facts }
 }
 
 /// A count of pods; a negative one is nonsense and means none.

@@ -97,7 +97,7 @@ impl Orchestrator for Kubernetes {
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress::progress(followed.command, followed.before, followed.current)
+        progress::progress(followed)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {

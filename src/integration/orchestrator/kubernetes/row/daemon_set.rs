@@ -1,12 +1,12 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, has_earlier, line, rolling, settled,
+    RowContext, Told, assemble, count, digest_of_template, facts, has_earlier, line, rolling, settled,
     version_of_template,
 };
 use crate::integration::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
 use jiff::Timestamp;
 
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -46,7 +46,7 @@ pub(super) fn row(
         started,
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };

@@ -1,14 +1,12 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, has_earlier, line, resume, revision, rolling,
+    RowContext, Told, assemble, count, digest_of_template, facts, has_earlier, line, resume, revision, rolling,
     settled, time, together, version_of_template,
 };
 use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{
-    Action, ActionSet, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait,
-};
+use crate::model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
 use jiff::Timestamp;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -39,7 +37,7 @@ pub(super) fn row(
     } else if phase.in_flight() {
         waits.push(Wait::Health);
     }
-    let mut facts = Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template));
+    let mut facts = facts(&object.spec.template, &object.metadata, status.observed_generation);
     if object.spec.paused {
         facts = facts.with(Fact::Pause, "paused");
     }

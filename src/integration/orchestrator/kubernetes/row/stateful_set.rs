@@ -1,12 +1,12 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, line, rolling, settled, time,
+    RowContext, Told, assemble, count, digest_of_template, facts, line, newest_before, rolling, settled, time,
     version_of_template,
 };
 use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// After this its first pods should have been up.
@@ -46,7 +46,7 @@ pub(super) fn row(
         started: current.and_then(|group| group.created),
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };
@@ -63,8 +63,18 @@ fn partition(object: &StatefulSet) -> u32 {
     of.map_or(0, count).min(desired(object))
 }
 
+/// Do pods of two templates exist? An undo on the way makes both revisions the same at once, while pods of
+/// the one that was left still serve; one whose pods are deleted by hand never makes them the same.
 pub(super) fn in_flight(object: &StatefulSet) -> bool {
-    object.status.as_ref().is_some_and(|status| status.update_revision != status.current_revision)
+    object.status.as_ref().is_some_and(|status| {
+        status.replicas > status.updated_replicas
+            || (status.update_revision != status.current_revision && !all_by_hand(object, status))
+    })
+}
+
+/// Updated by deletion, and every pod was.
+fn all_by_hand(object: &StatefulSet, status: &StatefulSetStatus) -> bool {
+    object.spec.update_strategy.kind == "OnDelete" && count(status.updated_replicas) >= desired(object)
 }
 
 fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (Phase, String) {
@@ -95,7 +105,7 @@ fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (P
         let text = format!("partitioned rollout complete: {updated} of {desired} pods have the new template");
         return (Phase::Healthy, text);
     }
-    if two {
+    if two || updated < desired {
         return (moving, format!("{updated} of {desired} pods have the new template"));
     }
     (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
@@ -113,7 +123,11 @@ fn arms(object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup
     let candidate =
         Replicas { ready: ready.saturating_sub(old).min(updated), desired: desired(object) - partition(object) };
     let stable = Replicas { ready: ready.saturating_sub(candidate.ready), desired: old };
-    let before = groups.iter().find(|group| group.name == status.current_revision);
+    let before = if status.current_revision == status.update_revision {
+        newest_before(groups, Some(&status.update_revision))
+    } else {
+        groups.iter().find(|group| group.name == status.current_revision)
+    };
     let before = before.map_or_else(|| Version("unknown".to_owned()), |group| group.version.clone());
     rolling((before, stable), (version, digest, candidate), known)
 }

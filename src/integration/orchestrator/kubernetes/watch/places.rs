@@ -61,6 +61,7 @@ impl Places {
             source: self.settings.source.clone(),
             name: name.clone(),
             environments,
+            places: Vec::new(),
         }))
     }
 }
