@@ -62,6 +62,6 @@ fn an_address_that_another_program_has_fails_the_apply_and_is_told_until_it_is_f
     assert!(ill.out.contains("shop in production is not listening"), "{ill:?}");
     drop(taken);
     eventually("it can be listened on", || server.run_cli(&["doctor"]).out.contains("none is taken"));
-    server.ok(&["deploy", "shop", "1.0", "--to", "production", "--yes", "--wait"]);
+    server.first("1.0");
     server.ok(&["apply", &file, "--yes", "--wait"]);
 }

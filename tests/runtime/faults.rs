@@ -169,7 +169,7 @@ async fn a_newer_journal_and_another_engine_s_are_refused() {
     db.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(db);
     let error = std::error::Error::source(&open("local").unwrap_err()).unwrap().to_string();
-    assert!(error.contains("is of version 3") && error.contains("use the newer program"), "{error}");
+    assert!(error.contains("is of version 99") && error.contains("use the newer program"), "{error}");
 }
 
 #[tokio::test]
