@@ -93,6 +93,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }

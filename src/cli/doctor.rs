@@ -6,7 +6,7 @@ use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
-use crate::model::{Query, Reply};
+use crate::model::{Entity, Listening, Query, Reply};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     checks.push(server);
     checks.extend(others(context).await);
     if up {
-        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await]);
+        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await, addresses(&client).await]);
     }
     checks.extend(sources);
     checks.extend(terminal());
@@ -205,6 +205,33 @@ async fn proxy(client: &Client) -> Check {
             None => warn("proxy", "the server says nothing of it", todo),
         },
     }
+}
+
+/// Every service's address is listened on, or free for its first version.
+async fn addresses(client: &Client) -> Check {
+    let todo =
+        "end the program that has the address, or give the service another one; it is tried again until it works";
+    let rows = match client.query(Query::Current).await {
+        Ok(Reply::Board(rows)) => rows,
+        Ok(other) => return fail("addresses", super::unexpected(&other).what, "are both of the same version?"),
+        Err(error) => return fail("addresses", error.in_full(), "are both of the same version?"),
+    };
+    let services = rows.iter().filter_map(|row| if let Entity::Service(service) = row { Some(service) } else { None });
+    let all: Vec<_> = services.flat_map(|service| service.addresses.iter().map(move |of| (service, of))).collect();
+    let silent: Vec<String> = all
+        .iter()
+        .filter_map(|(service, of)| match &of.listening {
+            Listening::Refused { why } => {
+                Some(format!("{} in {} is not listening: {why}", service.name, of.environment))
+            }
+            _ => None,
+        })
+        .collect();
+    if silent.is_empty() {
+        let open = all.iter().filter(|(_, of)| of.listening == Listening::Open).count();
+        return ok("addresses", format!("{open} of {} are listened on, none is taken", all.len()));
+    }
+    fail("addresses", silent.join("; "), todo)
 }
 
 fn terminal() -> Vec<Check> {

@@ -187,7 +187,7 @@ fn of_receipt(receipt: &Receipt) -> Result<(), Failure> {
     match act::outcome(receipt) {
         Err(failure) if failure.code == Code::Failed && some => Err(Failure::new(Code::Partial, words())),
         Err(failure) => Err(failure),
-        Ok(()) if goes_on || missed => Err(Failure::new(Code::Partial, words())),
+        Ok(()) if goes_on || missed => Err(Failure::new(Code::Partial, "a part of it goes on, as named above")),
         Ok(()) => Ok(()),
     }
 }

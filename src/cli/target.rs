@@ -373,7 +373,7 @@ mod tests {
             row("west", "Rollout", "shop", "cart"),
             row("west", "Deployment", "shop", "cart"),
         ];
-        Rows { entities }
+        Rows { entities, ..Rows::default() }
     }
 
     fn meant(word: &str) -> String {

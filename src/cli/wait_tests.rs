@@ -45,6 +45,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         managed_by: None,
         way_back: None,
         in_flight: None,
+        listening: None,
     }
 }
 

@@ -17,9 +17,40 @@ pub struct Service {
     pub name: ServiceName,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
+    /// Where its users reach it, where the source routes them itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<ServiceAddress>,
     /// What is known of each of them beyond its rollouts, where the source knows it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<Place>,
+}
+
+/// Where users reach a service in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAddress {
+    /// Which environment.
+    pub environment: EnvironmentName,
+    /// `127.0.0.1:8080`.
+    pub address: String,
+    /// Is it listened on?
+    pub listening: Listening,
+}
+
+/// Whether an address is listened on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Listening {
+    /// The proxy acknowledged it.
+    Open,
+    /// Nothing is to be reached there yet, and the address is free.
+    Closed,
+    /// The proxy was told and has not acknowledged it yet.
+    Pending,
+    /// It can't be listened on.
+    Refused {
+        /// Why, such as `in use by another program`.
+        why: String,
+    },
 }
 
 impl Service {

@@ -35,6 +35,12 @@ pub enum Query {
         /// Its path, for messages and relative paths.
         path: String,
     },
+    /// The configurations that were put into force, newest first, without their texts; of one revision the
+    /// text, too. Answered by [`Reply::Configs`].
+    Configs {
+        /// Which; `None`: all that are kept.
+        revision: Option<u64>,
+    },
     /// The last lines of an instance's output.
     Logs {
         /// Which instance.
@@ -240,6 +246,8 @@ pub enum Reply {
         /// Is policy enforced here (a server), or only advisory (one's own process)?
         enforced: bool,
     },
+    /// To `Configs`.
+    Configs(Vec<super::ConfigRevision>),
     /// To `Logs`, `Diff`, and all that is asked of the ledger.
     Lines(LogLines),
     /// A question that can't be answered.

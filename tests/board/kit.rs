@@ -77,6 +77,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
         offers: [
             Action::Promote,

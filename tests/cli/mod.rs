@@ -1,5 +1,6 @@
 //! The command line as scripts and people use it: the real binary, mostly against a real server.
 
+mod apply;
 mod commands;
 mod confirm;
 mod drill;

@@ -319,6 +319,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }

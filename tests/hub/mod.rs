@@ -488,7 +488,7 @@ async fn a_hold_reports_each_target_and_names_its_id() {
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     bench.submit(command("c-1", Action::Hold, scope, None)).await.unwrap();
     let receipt = bench.stage("c-1", "effective").await;
-    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollouts stand still"));
+    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollout stands still"));
     assert_eq!(receipt.targets.len(), 1);
     assert_eq!(receipt.targets[0].run, bench.world.rollout().run);
     assert_eq!(receipt.targets[0].stage.detail(), Some("stands still at 25 %"));

@@ -176,6 +176,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }

@@ -113,6 +113,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }))
 }

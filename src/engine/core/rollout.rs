@@ -347,9 +347,14 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     role(slot, &new, ArmRole::Stable);
     migrations::succeeded(state, slot);
     if let Some(release) = slot.stable_pool().map(|pool| pool.release.clone()) {
+        // What is put back as it ran goes on counting: nothing else is known here and not the newest.
+        let back = slot.lineage.last().is_some_and(|last| last.release == release);
+        let known = slot.served.iter().find(|(of, _)| back && *of == release).map(|(_, served)| *served);
         slot.served.retain(|(of, _)| *of != release);
-        slot.served.push((release.clone(), SignedDuration::ZERO));
-        slot.lineage.push(Succeeded { release, number: slot.run.as_ref().map(|run| run.asked) });
+        slot.served.push((release.clone(), known.unwrap_or(SignedDuration::ZERO)));
+        if !back {
+            slot.lineage.push(Succeeded { release, number: slot.run.as_ref().map(|run| run.asked) });
+        }
         if slot.lineage.len() > LINEAGE {
             slot.lineage.remove(0);
         }

@@ -151,10 +151,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         let journal = Journal::open(&path, 10).unwrap().journal;
-        journal.commit("1".into(), vec![ended(1, 100), ended(2, 200)]).await.unwrap();
+        journal.commit("1".into(), vec![ended(1, 100), ended(2, 200)], None).await.unwrap();
         // The answer to that one was lost, say: the next commit has them too.
-        journal.commit("2".into(), vec![ended(1, 100), ended(2, 200), ended(3, 300)]).await.unwrap();
-        journal.commit("3".into(), (4..=6).map(|n| ended(n, 400)).collect()).await.unwrap();
+        journal.commit("2".into(), vec![ended(1, 100), ended(2, 200), ended(3, 300)], None).await.unwrap();
+        journal.commit("3".into(), (4..=6).map(|n| ended(n, 400)).collect(), None).await.unwrap();
         drop(journal);
         let opened = Journal::open(&path, 4).unwrap();
         assert_eq!(revisions(&opened), ["r-3", "r-4", "r-5", "r-6"], "the newest, oldest first");

@@ -184,6 +184,7 @@ mod tests {
             source: "local".into(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+            addresses: Vec::new(),
             places: Vec::new(),
         })
     }

@@ -63,8 +63,8 @@ pub struct Accepted {
     pub targets: Vec<HoldTarget>,
     /// For a hold: what came of it.
     pub holding: Holding,
-    /// Parts of the scope that could not be looked at, and why, in words.
-    pub unseen: Vec<String>,
+    /// What of it was not done, or could not be looked at, and why, in words.
+    pub lacking: Vec<String>,
     /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
     /// where the backend knows it by then. Its effect is looked for in this run and in no other.
     pub created: Option<Run>,

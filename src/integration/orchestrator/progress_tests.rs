@@ -39,6 +39,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     })
 }

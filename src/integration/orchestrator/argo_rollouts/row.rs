@@ -6,8 +6,8 @@ use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::row::{
-    RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, resume, revision,
-    settled, time,
+    PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, resume,
+    revision, settled, time,
 };
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use crate::model::{
@@ -464,7 +464,7 @@ fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {
         ArgoPhase::Progressing => Phase::Progressing,
     };
     let message = if phase == Phase::Paused && seen.object.spec.paused && message.is_empty() {
-        "paused by somebody".to_owned()
+        PAUSED.to_owned()
     } else {
         message
     };

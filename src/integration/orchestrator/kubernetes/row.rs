@@ -22,6 +22,9 @@ use std::sync::Arc;
 /// The name of a [`Wait::Human`] that ends when somebody resumes; the same for every backend.
 pub const RESUME: &str = "resume";
 
+/// What a row says of a pause whose author no object names.
+pub(in crate::integration::orchestrator) const PAUSED: &str = "paused by somebody";
+
 /// What a row depends on beside its objects.
 #[derive(Debug, Clone, Copy)]
 pub struct RowContext<'a> {
@@ -112,7 +115,14 @@ pub(in crate::integration::orchestrator) fn assemble(
     {
         *wait = Wait::Hold(line(hold.id.as_str()).into());
     }
+    let mut message = told.message;
     let mut offers = told.offers;
+    if let Some(hold) = held.as_ref().filter(|_| waits.iter().any(|wait| matches!(wait, Wait::Hold(_)))) {
+        // Who it is stands in the mark; a pause alone does not say.
+        let rest = message.strip_prefix(PAUSED).unwrap_or(&message).trim_start_matches("; ").to_owned();
+        let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
+        message = format!("held by {} of {}{rest}", hold.id, hold.owner);
+    }
     if waits.iter().any(|wait| matches!(wait, Wait::Hold(_))) {
         // What a hold stopped goes on by releasing it, and by nothing else.
         let raises = |action: &Action| action.direction() != crate::model::Direction::Reduces;
@@ -130,7 +140,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         arms: told.arms,
         phase: told.phase,
         waits,
-        message: line(&told.message),
+        message: line(&message),
         started,
         since: told.since.unwrap_or(started).max(started),
         author: None,
@@ -139,6 +149,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         barred: Arc::clone(context.barred),
         managed_by: managed_by(workload).map(Box::new),
         way_back: None,
+        listening: None,
         in_flight: Some(told.in_flight),
     }
 }

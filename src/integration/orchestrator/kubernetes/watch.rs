@@ -59,12 +59,12 @@ struct Watched {
     scope: Scope,
     part: Part,
     link: LinkState,
+    /// It was complete once.
+    known: bool,
     /// Its list was read, and its end is told once every row of it is.
     ending: bool,
     /// That it is followed is told after that, too.
     live: bool,
-    /// It was complete once.
-    known: bool,
 }
 
 /// Something that was asked beside the watches.
@@ -301,8 +301,8 @@ impl Source {
             self.tasks.spawn(follow(part.clone(), connections, life, self.sender.clone()));
             let scope = Scope { source: settings.source.clone(), part: part.place.name() };
             self.out.push_back(Scoped { scope: scope.clone(), body: Body::Link(LinkState::Connecting) });
-            let link = LinkState::Connecting;
-            self.parts.push(Watched { scope, part, link, ending: false, live: false, known: false });
+            let (known, ending, live) = (false, false, false);
+            self.parts.push(Watched { scope, part, link: LinkState::Connecting, known, ending, live });
         }
     }
 
@@ -489,8 +489,8 @@ impl Source {
 
     fn link(&mut self, index: usize, link: LinkState) {
         let Some(watched) = self.parts.get_mut(index) else { return };
-        watched.live = false;
         watched.known |= link.is_complete();
+        watched.live = false;
         if watched.link != link {
             watched.link = link.clone();
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });

@@ -1,8 +1,8 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision, rolling,
-    settled, time,
+    PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision,
+    rolling, settled, time,
 };
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
@@ -108,7 +108,7 @@ fn phase(object: &Deployment, status: &DeploymentStatus, revision: &str) -> (Pha
     let moving = if revision == "1" && !done_before(status) { Phase::Initializing } else { Phase::Progressing };
     // kubectl ignores it, yet nothing goes on.
     if object.spec.paused {
-        return (Phase::Paused, "paused by somebody".to_owned());
+        return (Phase::Paused, PAUSED.to_owned());
     }
     if is_behind(object) {
         return (moving, "waiting for its change to be observed".to_owned());

@@ -299,6 +299,7 @@ fn a_held_deployment_waits_for_its_hold() {
     let held = row_of(&marked(true), &[]);
     assert_eq!(held.waits, [Wait::Hold("H-1".into())]);
     assert!(held.offers.iter().eq([Action::LetThrough]));
+    assert_eq!(held.message, "held by H-1 of ann");
     assert!(row_of(&marked(false), &[]).waits.is_empty(), "a mark on what goes on holds nothing");
     let garbled =
         deployment(&json!({"metadata": {"annotations": {"flightdeck.dev/hold": "{"}}, "spec": {"paused": true}}));

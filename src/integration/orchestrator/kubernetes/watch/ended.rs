@@ -291,6 +291,7 @@ mod tests {
             barred: Arc::default(),
             managed_by: None,
             way_back: None,
+            listening: None,
             in_flight: None,
         }
     }
