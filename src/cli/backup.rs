@@ -263,7 +263,7 @@ async fn unsure(journal: &Path, made: Timestamp) -> Result<usize, Failure> {
     let mut state: State = serde_json::from_str(&state).map_err(unreadable)?;
     restored(&mut state, made);
     let text = serde_json::to_string(&state).map_err(unreadable)?;
-    open.commit(text, Vec::new()).await.map_err(failed)?;
+    open.commit(text, Vec::new(), None).await.map_err(failed)?;
     let all = state.slots.values().flat_map(|slot| slot.migrations.values());
     Ok(all.filter(|of| of.state != MigrationState::Applied).count())
 }

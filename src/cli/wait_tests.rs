@@ -45,6 +45,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         managed_by: None,
         way_back: None,
         in_flight: None,
+        listening: None,
     }
 }
 
@@ -55,7 +56,8 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -65,9 +67,9 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 
@@ -83,7 +85,7 @@ fn board(row: Option<Rollout>, records: &[Deployment], link: LinkState) -> Board
 }
 
 fn live() -> LinkState {
-    LinkState::Live { as_of: Timestamp::UNIX_EPOCH }
+    LinkState::live(Timestamp::UNIX_EPOCH)
 }
 
 /// `there: …`, `7: …`, or what else is seen.
@@ -151,7 +153,7 @@ fn the_record_of_an_end_counts_and_so_does_a_way_back_after_it() {
 
 #[test]
 fn what_cannot_be_seen_is_neither_there_nor_over() {
-    let stale = LinkState::Stale { since: Timestamp::UNIX_EPOCH, why: "connection refused".into() };
+    let stale = LinkState::stale(Timestamp::UNIX_EPOCH, "connection refused".into());
     let ended = Some(row("r-2", Phase::Healthy, 0, 0));
     assert_eq!(said(&board(ended.clone(), &[], stale), WaitFor::Finished), "not yet");
     let denied = LinkState::Denied { verb: "watch".into(), resource: "rollouts".into() };

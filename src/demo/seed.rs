@@ -57,7 +57,7 @@ fn new_id() -> CommandId {
 
 async fn apply(plan: &Plan, hub: &Hub) -> Result<(), DemoError> {
     let text = tokio::fs::read_to_string(&plan.config).await.map_err(failed("read", &plan.config))?;
-    let subject = Subject::Config { text, path: plan.config.display().to_string() };
+    let subject = Subject::Config { text, path: plan.config.display().to_string(), remove: Vec::new() };
     submit(hub, new_id(), Action::Apply, subject, "apply its configuration").await
 }
 

@@ -99,7 +99,7 @@ impl State {
             match result {
                 Ok(answer) => {
                     accepted = true;
-                    missed.extend(answer.unseen.into_iter().map(|why| format!("{source}: {why}")));
+                    missed.extend(answer.lacking.into_iter().map(|why| format!("{source}: {why}")));
                     let Accepted { note, targets: told, holding, created: run, left: facts, .. } = answer;
                     created = created.or(run);
                     left = left.or(Some(facts).filter(|facts| !facts.0.is_empty()));

@@ -3,7 +3,9 @@
 use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
-use crate::model::{Action, ApprovalId, ApprovalState, CommandId, Proof, Rollout, Stage, Subject, Target, Verdict};
+use crate::model::{
+    Action, ApprovalId, ApprovalState, CommandId, Listening, Proof, Rollout, SourceId, Stage, Subject, Target, Verdict,
+};
 use jiff::SignedDuration;
 
 /// A hold of at most so many targets is looked at with each change of one of them.
@@ -260,11 +262,30 @@ impl State {
                     _ => stage,
                 }
             }
-            (Subject::Config { .. }, _) if !following.notes.is_empty() => {
-                let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
-                effective(if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") })
-            }
+            (Subject::Config { .. }, _) => self.config_stage(following),
             _ => stage,
+        }
+    }
+
+    /// A configuration is effective when each of its addresses is as it should be.
+    fn config_stage(&self, following: &Following) -> Stage {
+        let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
+        let in_force = if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") };
+        let of = |source: &SourceId| following.notes.iter().any(|(asked, _)| asked == source);
+        let mut wrong = following.missed.clone();
+        let mut pending = false;
+        for service in self.board.services().filter(|service| of(&service.source)) {
+            for address in &service.addresses {
+                pending |= address.listening == Listening::Pending;
+                if let (Listening::Refused { why }, true) = (&address.listening, following.missed.is_empty()) {
+                    wrong.push(format!("{} in {} does not listen: {why}", service.name, address.environment));
+                }
+            }
+        }
+        match (wrong.is_empty(), pending) {
+            (false, _) => Stage::Failed { why: format!("{in_force}, but {}", wrong.join("; ")) },
+            (true, true) => Stage::Observed,
+            (true, false) => effective(in_force),
         }
     }
 

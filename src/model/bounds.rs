@@ -21,6 +21,8 @@ pub const LONGEST_PATH: usize = 4096;
 pub const LONGEST_CONFIG: usize = 1 << 20;
 /// Most runs that a scope names.
 pub const MOST_RUNS: usize = 20_000;
+/// Most services that a configuration names to be removed.
+const MOST_REMOVED: usize = 1000;
 /// Most migrations that a person says something of at once.
 pub const MOST_MIGRATIONS: usize = 1000;
 /// Longest signed checkpoint.
@@ -98,7 +100,18 @@ impl Subject {
                 }
                 names.iter().try_for_each(|one| name("migrations.names", one))
             }
-            Subject::Config { text, path } => config(text, path),
+            Subject::Config { text, path, remove } => {
+                config(text, path)?;
+                if remove.len() > MOST_REMOVED {
+                    let why = format!("remove has {} names, at most {MOST_REMOVED} are taken", remove.len());
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                remove.iter().try_for_each(|place| {
+                    name("remove.service", place.service.as_str())?;
+                    let environment = place.environment.as_ref().map(EnvironmentName::as_str);
+                    optional("remove.environment", environment, LONGEST_NAME)
+                })
+            }
         }
     }
 }
@@ -145,6 +158,8 @@ impl Query {
             | Query::VerifyLedger
             | Query::ExportLedger
             | Query::LedgerKey
+            | Query::Watches
+            | Query::Configs { .. }
             | Query::Ledger { .. } => Ok(()),
         }
     }
@@ -241,7 +256,11 @@ mod tests {
         let pin = |long| Pin { action: Action::Hold, facts: BTreeMap::from([(Fact::Stable, "x".repeat(long))]) };
         let scope =
             |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
-        let config = |text: usize, path: usize| Subject::Config { text: "x".repeat(text), path: "x".repeat(path) };
+        let config = |text: usize, path: usize| Subject::Config {
+            text: "x".repeat(text),
+            path: "x".repeat(path),
+            remove: Vec::new(),
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),

@@ -78,7 +78,7 @@ impl Fixture for Engine {
                 self.0.until("aborted", aborted).await;
                 let path = self.0.scratch.dir.path().join("flightdeck.toml").display().to_string();
                 let text = "[environment.dev]\norder = 1\n".to_owned();
-                self.0.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();
+                self.0.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
                 self.0.until("the service is gone", |board| board.rollouts().next().is_none()).await;
                 return Ok(target);
             }

@@ -27,6 +27,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
         source: source(),
         name: "checkout".into(),
         environments: vec!["production".into()],
+        addresses: Vec::new(),
         places: vec![place],
     });
     let release = |(version, brings): &(&str, Option<&[&str]>)| {

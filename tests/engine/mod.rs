@@ -1,5 +1,6 @@
 //! The core's rules by tables and by simulation.
 
+mod config;
 mod hooks;
 mod migrations;
 mod sim;

@@ -2,8 +2,8 @@
 //! tell a story with.
 
 use flightdeck::engine::core::{
-    Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress, Slot,
-    SlotKey, State, project, step,
+    Apply, Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress,
+    Slot, SlotKey, State, project, step,
 };
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::*;
@@ -203,8 +203,14 @@ impl Story {
     }
 
     pub fn apply(&mut self, spec: Spec) -> Result<(), Refusal> {
-        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:c".to_owned(), actor: actor("ann") };
-        self.input(&input).refused.map_or(Ok(()), Err)
+        let gone = self.state.slots.keys().filter(|key| !has(&spec, key));
+        let remove = gone.map(|key| ServicePlace::of(&key.to_string())).collect();
+        self.apply_with(spec, remove)
+    }
+
+    /// With what is named to be removed.
+    pub fn apply_with(&mut self, spec: Spec, remove: Vec<ServicePlace>) -> Result<(), Refusal> {
+        self.input(&applied(spec, remove)).refused.map_or(Ok(()), Err)
     }
 
     pub fn input(&mut self, input: &Input) -> Outcome {
@@ -427,4 +433,16 @@ impl Story {
             .map(|of| of.id.clone())
             .collect()
     }
+}
+
+/// Is it configured there?
+pub fn has(spec: &Spec, key: &SlotKey) -> bool {
+    spec.services.get(&key.service).is_some_and(|of| of.placements.contains_key(&key.environment))
+}
+
+/// A configuration to put into force.
+pub fn applied(spec: Spec, remove: Vec<ServicePlace>) -> Input {
+    let (text, path) = ("# as in the test".to_owned(), "/x/flightdeck.toml".to_owned());
+    let (digest, actor, reason) = ("sha256:c".to_owned(), actor("ann"), None);
+    Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove }))
 }

@@ -490,7 +490,7 @@ async fn a_hold_reports_each_target_and_names_its_id() {
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     bench.submit(command("c-1", Action::Hold, scope, None)).await.unwrap();
     let receipt = bench.stage("c-1", "effective").await;
-    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollouts stand still"));
+    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollout stands still"));
     assert_eq!(receipt.targets.len(), 1);
     assert_eq!(receipt.targets[0].run, bench.world.rollout().run);
     assert_eq!(receipt.targets[0].stage.detail(), Some("stands still at 25 %"));
@@ -514,7 +514,7 @@ async fn one_of_two_votes_is_effective_once_it_is_counted() {
 #[tokio::test]
 async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
     let bench = Bench::new().await;
-    bench.world.tell(&Body::Link(LinkState::Stale { since: at(0), why: "connection refused".into() }));
+    bench.world.tell(&Body::Link(LinkState::stale(at(0), "connection refused".into())));
     bench.until("the watch to be stale", |board| !board.link(&source()).is_live()).await;
     let refusal = bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Stale);

@@ -154,7 +154,7 @@ impl Rig {
     pub async fn apply(&mut self, replicas: u32, steps: &str, rest: &str) {
         let text = self.config(replicas, steps, rest);
         let path = self.scratch.dir.path().join("flightdeck.toml").display().to_string();
-        self.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();
+        self.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
         self.until("the service", |board| board.services().next().is_some()).await;
     }
 

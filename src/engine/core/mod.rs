@@ -28,7 +28,7 @@ mod turn;
 mod types;
 mod undo;
 
-pub use apply::diff;
+pub use apply::{diff, why_not_apply};
 pub use deploy::soaking;
 pub use migrations::restored;
 pub use project::{detail, facts, project, row};

@@ -11,7 +11,7 @@ use super::turn::{run_id, words};
 use super::types::SlotKey;
 use crate::model::{
     Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Place, Placement,
-    Rollout, Run, Service, ServiceName,
+    Rollout, Run, Service, ServiceAddress, ServiceName,
 };
 use jiff::Timestamp;
 
@@ -100,8 +100,21 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         environments: of.placements.keys().cloned().collect(),
+        addresses: of.placements.iter().filter_map(|(environment, of)| address(state, name, environment, of)).collect(),
         places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
     })
+}
+
+fn address(
+    state: &State,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+    of: &Placement,
+) -> Option<ServiceAddress> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
+    let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
+    Some(ServiceAddress { environment: environment.clone(), address, listening })
 }
 
 fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of: &Placement) -> Option<Place> {

@@ -174,7 +174,8 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         environment: slot.key.environment.clone(),
         from: run.from.as_ref().map(|from| from.version.clone()),
         to: run.to.version.clone(),
-        author: run.author.clone(),
+        author: Some(run.author.clone()),
+        writer: None,
         started: run.started,
         ended: turn.now,
         outcome,
@@ -190,9 +191,9 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         // What comes back by a rollback has all traffic in the end.
         reached: Some(if outcome == DeploymentOutcome::RolledBack { Ppm::ALL } else { run.tally.reached }),
         rollback: run.tally.back_took,
-        waited: run.tally.waited,
+        waited: Some(run.tally.waited),
         manual_steps: run.tally.manual,
-        steps: run.tally.steps,
+        steps: Some(run.tally.steps),
     });
 }
 
@@ -346,9 +347,14 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     role(slot, &new, ArmRole::Stable);
     migrations::succeeded(state, slot);
     if let Some(release) = slot.stable_pool().map(|pool| pool.release.clone()) {
+        // What is put back as it ran goes on counting: nothing else is known here and not the newest.
+        let back = slot.lineage.last().is_some_and(|last| last.release == release);
+        let known = slot.served.iter().find(|(of, _)| back && *of == release).map(|(_, served)| *served);
         slot.served.retain(|(of, _)| *of != release);
-        slot.served.push((release.clone(), SignedDuration::ZERO));
-        slot.lineage.push(Succeeded { release, number: slot.run.as_ref().map(|run| run.asked) });
+        slot.served.push((release.clone(), known.unwrap_or(SignedDuration::ZERO)));
+        if !back {
+            slot.lineage.push(Succeeded { release, number: slot.run.as_ref().map(|run| run.asked) });
+        }
         if slot.lineage.len() > LINEAGE {
             slot.lineage.remove(0);
         }

@@ -229,8 +229,13 @@ pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, previ
     let why = sanitize_line(why);
     let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
     let routing = if preview { &mut slot.preview } else { &mut slot.routing };
-    let Some(at) = routing.sent.iter().position(|sent| sent.version == version) else { return };
-    routing.sent.remove(at);
+    // A proxy that came back may not get the address again that it had: the route in force is so no more.
+    let lost = routing.acked.take_if(|acked| acked.version == version && acked.route.is_some()).is_some();
+    match routing.sent.iter().position(|sent| sent.version == version) {
+        Some(at) => drop(routing.sent.remove(at)),
+        None if lost => {}
+        None => return,
+    }
     state
         .pending
         .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, other)| of != listener || other != version));
@@ -238,11 +243,14 @@ pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, previ
         return;
     }
     routing.refusals = routing.refusals.saturating_add(1);
-    routing.refused = Some(why.clone());
+    // Tried again every second: said once.
+    let new = routing.refused.replace(why.clone()).as_ref() != Some(&why);
     routing.retry = Some(RETRY);
     let often = routing.refusals >= REFUSALS;
     let what = if preview { "the preview's route" } else { "route" };
-    note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+    if new {
+        note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+    }
     let needs_it = |run: &RunState| preview || run.weight > Ppm::ZERO;
     let failing = slot.active().is_some_and(|run| !run.rolling_back() && needs_it(run));
     if failing && often {

@@ -45,6 +45,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         barred: Arc::default(),
         managed_by: None,
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
+        listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
     }
 }
@@ -205,6 +206,9 @@ fn message(state: &State, slot: &Slot, run: &RunState) -> String {
 }
 
 fn ended(slot: &Slot, run: &RunState) -> String {
+    if let Some(why) = slot.routing.refused.as_ref().filter(|_| is_current(slot, run)) {
+        return format!("not listening: {why}; {}", run.cause);
+    }
     let stable = slot.stable_pool().filter(|_| is_current(slot, run));
     match stable.filter(|pool| pool.ready() < pool.desired) {
         Some(pool) => {

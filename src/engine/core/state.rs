@@ -4,8 +4,8 @@ use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run,
-    ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal, Release, ReleaseRef,
+    RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -41,9 +41,27 @@ pub struct State {
     /// Migrations of services that left the configuration, by `service@environment`: their data stays.
     #[serde(default)]
     pub migrated: BTreeMap<String, BTreeMap<String, Migrated>>,
+    /// What ran in places that left the configuration, by `service@environment`: put back, they run it again.
+    #[serde(default)]
+    pub removed: BTreeMap<String, Removed>,
     /// It was restored from a backup that was made then, and no configuration was applied since.
     #[serde(default)]
     pub restored: Option<Timestamp>,
+}
+
+/// What is remembered of a place that left the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What served when it was removed.
+    pub release: Option<ReleaseRef>,
+    /// What succeeded there, oldest first.
+    pub lineage: Vec<Succeeded>,
+    /// For how long each of that served.
+    pub served: Vec<(ReleaseRef, SignedDuration)>,
+    /// How long things took there.
+    pub timings: Timings,
+    /// Its rollouts go on being counted from here.
+    pub revision: u64,
 }
 
 /// Counters of ids; none is used twice.
@@ -66,6 +84,9 @@ pub struct Counters {
     /// Of runs of hooks.
     #[serde(default)]
     pub job: u64,
+    /// Of configurations put into force.
+    #[serde(default)]
+    pub config: u64,
     /// Of rollouts that were asked for, over all slots: the order of the waiting line.
     pub asked: u64,
 }
@@ -147,6 +168,9 @@ pub struct Slot {
     /// How long things took here.
     #[serde(default)]
     pub timings: Timings,
+    /// Why its address can't be listened on, where nothing is routed to it yet.
+    #[serde(default)]
+    pub taken: Option<String>,
 }
 
 /// A version that succeeded in a slot.
@@ -398,6 +422,11 @@ impl Routing {
         self.sent.last().or(self.acked.as_ref())
     }
 
+    /// The route that was told last, if one is to be followed.
+    pub fn newest_route(&self) -> Option<&Route> {
+        self.newest()?.route.as_ref()
+    }
+
     /// Nothing is under way to the proxy.
     pub(super) fn settled(&self) -> bool {
         self.sent.is_empty() && self.retry.is_none()
@@ -446,6 +475,7 @@ impl State {
             counters: Counters::default(),
             last: None,
             migrated: BTreeMap::new(),
+            removed: BTreeMap::new(),
             restored: None,
         }
     }
@@ -479,6 +509,26 @@ impl Slot {
             migrations: BTreeMap::new(),
             served: Vec::new(),
             timings: Timings::default(),
+            taken: None,
+        }
+    }
+
+    /// Is anything of it up, or to come up?
+    pub(super) fn is_up(&self) -> bool {
+        self.pools.values().any(|pool| !pool.retired && (pool.desired > 0 || !pool.instances.is_empty()))
+    }
+
+    /// Whether its users' address is listened on.
+    pub fn listening(&self, listen: SocketAddr) -> Listening {
+        let routing = &self.routing;
+        let open = routing.acked.as_ref().and_then(|sent| sent.route.as_ref()).map(|route| route.listen);
+        let settled = routing.settled();
+        let why = routing.refused.as_ref().or(self.taken.as_ref().filter(|_| settled && open.is_none()));
+        match (why, open) {
+            (Some(why), _) => Listening::Refused { why: why.clone() },
+            (None, Some(at)) if settled && at == listen => Listening::Open,
+            (None, None) if settled => Listening::Closed,
+            (None, _) => Listening::Pending,
         }
     }
 

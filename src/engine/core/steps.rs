@@ -433,7 +433,8 @@ pub(super) fn phase(slot: &Slot, run: &RunState, replicas: u32) -> Phase {
         Progress::RollingBack { .. } => Phase::RollingBack,
         Progress::Ended(outcome) => {
             let phase = super::rollout::ended_phase(*outcome);
-            let weak = current && slot.stable_pool().is_some_and(|pool| pool.ready() < replicas);
+            let weak = current
+                && (slot.routing.refused.is_some() || slot.stable_pool().is_some_and(|pool| pool.ready() < replicas));
             if phase == Phase::Healthy && weak { Phase::Degraded } else { phase }
         }
         _ if !run.pauses.none() || waits_for_people(run) => Phase::Paused,

@@ -63,8 +63,8 @@ pub struct Accepted {
     pub targets: Vec<HoldTarget>,
     /// For a hold: what came of it.
     pub holding: Holding,
-    /// Parts of the scope that could not be looked at, and why, in words.
-    pub unseen: Vec<String>,
+    /// What of it was not done, or could not be looked at, and why, in words.
+    pub lacking: Vec<String>,
     /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
     /// where the backend knows it by then. Its effect is looked for in this run and in no other.
     pub created: Option<Run>,
@@ -135,6 +135,10 @@ pub trait Orchestrator: Send + Sync + 'static {
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone>;
     /// How far a command has come. Pure.
     fn progress(&self, followed: &Followed<'_>) -> Stage;
+    /// Does its watch tell, after a start, what had ended before? Of others the ledger tells it.
+    fn keeps_history(&self) -> bool {
+        false
+    }
     /// What an action would do to this row, where the backend's own way of doing it differs from what
     /// is said of every backend. Pure.
     fn forecast(&self, _action: Action, _row: &Rollout) -> Option<Forecast> {

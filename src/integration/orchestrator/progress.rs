@@ -26,7 +26,8 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         },
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, of.current),
         (Subject::Hold { id, .. }, Action::Release) => release(id, of.current),
-        (Subject::Config { .. }, Action::Apply) => effective("the configuration is journalled and in force"),
+        // Its addresses tell whether it is in force: the hub looks at them.
+        (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }

@@ -39,6 +39,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     })
 }
@@ -110,7 +111,8 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         environment: "production".into(),
         from: Some("1.0".into()),
         to: "1.1".into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -120,9 +122,9 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 

@@ -10,7 +10,9 @@ mod effect;
 mod fake;
 mod rng;
 
-use crate::engine::world::{actor, address, environment, golden, key, placement, release, seconds, service};
+use crate::engine::world::{
+    actor, address, applied, environment, golden, has, key, placement, release, seconds, service,
+};
 use check::{Checker, Coverage, step_kind};
 use effect::Effects;
 use fake::Fake;
@@ -194,8 +196,7 @@ impl Sim {
     }
 
     fn set_up(&mut self, cover: &mut Coverage) {
-        let input =
-            Input::Apply { spec: Box::new(self.spec.clone()), digest: "sha256:c".to_owned(), actor: actor("ann") };
+        let input = applied(self.spec.clone(), Vec::new());
         self.input(&input, cover);
         for service in ["shop", "cart"] {
             for version in ["1.0", "1.1", "1.2", "1.3", "1.4"] {
@@ -548,7 +549,9 @@ impl Sim {
         if self.rng.percent(30) {
             spec.services.remove(&ServiceName::from("cart"));
         }
-        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:d".to_owned(), actor: actor("ann") };
+        let gone = self.state.slots.keys().filter(|key| !has(&spec, key));
+        let remove = gone.map(|key| ServicePlace::of(&key.to_string())).collect();
+        let input = applied(spec, remove);
         self.input(&input, cover);
         let service: ServiceName = "shop".into();
         let version: Version = "1.2".into();
@@ -633,7 +636,8 @@ fn input_kind(input: &Input) -> &'static str {
     use flightdeck::engine::core::InstanceEvent as E;
     match input {
         Input::Command { command, .. } => command.action.name(),
-        Input::Apply { .. } => "apply",
+        Input::Apply(_) => "apply",
+        Input::Tried { .. } => "tried",
         Input::ReleaseAdded(_) => "release added",
         Input::ReleaseRemoved { .. } => "release removed",
         Input::Instance { event, .. } => match event {

@@ -47,6 +47,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         barred,
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }

@@ -61,6 +61,7 @@ impl Places {
             source: self.settings.source.clone(),
             name: name.clone(),
             environments,
+            addresses: Vec::new(),
             places: Vec::new(),
         }))
     }
