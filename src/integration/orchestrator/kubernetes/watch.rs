@@ -301,8 +301,8 @@ impl Source {
             self.tasks.spawn(follow(part.clone(), connections, life, self.sender.clone()));
             let scope = Scope { source: settings.source.clone(), part: part.place.name() };
             self.out.push_back(Scoped { scope: scope.clone(), body: Body::Link(LinkState::Connecting) });
-            let (known, ending, live) = (false, false, false);
-            self.parts.push(Watched { scope, part, link: LinkState::Connecting, known, ending, live });
+            let link = LinkState::Connecting;
+            self.parts.push(Watched { scope, part, link, known: false, ending: false, live: false });
         }
     }
 

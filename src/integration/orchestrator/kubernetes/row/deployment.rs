@@ -25,7 +25,7 @@ pub(super) fn row(
     let progressing = condition(status, "Progressing");
     let updated = progressing.and_then(|of| time(of.last_update_time.as_ref()));
     let changed = progressing.and_then(|of| time(of.last_transition_time.as_ref()));
-    let current = groups.iter().find(|group| group.revision.as_deref() == Some(revision.as_str()));
+    let current = current(groups, &revision);
     let since = match phase {
         // The condition's transition is the moment of pausing while it says so.
         Phase::Paused => progressing.filter(|of| of.reason == "DeploymentPaused").and(updated),
@@ -59,6 +59,15 @@ pub(super) fn row(
         facts,
     };
     assemble(context, workload, told)
+}
+
+/// The ReplicaSet of its newest template: that of its revision, or a newer one, which is made a moment before
+/// the Deployment says so.
+fn current<'a>(groups: &'a [ReplicaGroup], revision: &str) -> Option<&'a ReplicaGroup> {
+    let own = revision.parse::<u64>().unwrap_or(0);
+    let newer = groups.iter().filter(|group| has_pods(group) && number(group).is_some_and(|number| number > own));
+    let named = || groups.iter().find(|group| group.revision.as_deref() == Some(revision));
+    newer.max_by_key(|group| number(group)).or_else(named)
 }
 
 /// When its newest template came in: its ReplicaSet was made then, unless an undo took an older one up

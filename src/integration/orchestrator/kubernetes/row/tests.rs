@@ -236,6 +236,9 @@ fn what_is_described_runs_only_once_it_is_taken_up() {
     assert!(has_groups(&unseen, &groups));
     assert_eq!(arms(&row_of(&unseen, &groups)), [("v1".into(), four, Some(Ppm::ALL))]);
     assert_eq!(arms(&row_of(&unseen, &[])), [("unknown".into(), four, Some(Ppm::ALL))]);
+    let both = [set("b", "1", "v1", 3, 3), set("c", "2", "v2", 1, 1)];
+    let sides = arms(&row_of(&unseen, &both));
+    assert_eq!((sides[0].0.as_str(), sides[1].0.as_str()), ("v1", "v2"), "its new set is made before it says so");
     let paused = json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}, "metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
     assert_eq!(
         arms(&row_of(&deployment(&paused), &groups)),

@@ -42,6 +42,8 @@ pub(super) struct Flight {
     waited: SignedDuration,
     /// Waits for a person that ended by its going on.
     manual: u32,
+    /// The last step that it was seen at: a way back begins anew.
+    step: Option<u32>,
     /// It was told as failed, and may still succeed.
     failed: bool,
 }
@@ -50,6 +52,14 @@ pub(super) struct Flight {
 /// controller has taken a workload up there is no revision that could be one.
 fn brings_in(row: &Rollout) -> bool {
     (row.phase.in_flight() || row.phase == Phase::Degraded) && brought_in(row).is_some() && row.run.revision != "0"
+}
+
+/// Has a newer ReplicaSet been made than the Deployment says that it is at? Its controller names the revision
+/// a moment after it has made it: until then the row is called by the one before.
+fn is_named_late(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> bool {
+    let number = |revision: &str| revision.parse::<u64>().unwrap_or(0);
+    let newest = groups.iter().filter_map(|group| group.revision.as_deref()).map(number).max();
+    matches!(workload, Workload::Deployment(_)) && newest.is_some_and(|newest| newest > number(&row.run.revision))
 }
 
 fn brought_in(row: &Rollout) -> Option<&Arm> {
@@ -89,7 +99,7 @@ impl Flight {
                 None => over = flight.take(),
             }
         }
-        if brings_in(row) {
+        if brings_in(row) && !is_named_late(row, workload, groups) {
             if let Some(flight) = flight.as_mut().filter(|flight| flight.row.run == row.run) {
                 flight.see(row, now);
             } else {
@@ -119,6 +129,7 @@ impl Flight {
             waits: waits(row),
             waited: SignedDuration::ZERO,
             manual: 0,
+            step: row.step,
             failed: false,
             row: Arc::clone(row),
         }
@@ -128,9 +139,10 @@ impl Flight {
         self.reached = self.reached.max(brought_in(row).and_then(|arm| arm.traffic.actual));
         let waits = waits(row);
         if waits.is_none() || row.step > self.row.step {
-            self.stop_waiting(row.step > self.row.step, now);
+            self.stop_waiting(row.phase != Phase::RollingBack, now);
         }
         self.waits = self.waits.or(waits);
+        self.step = self.step.max(row.step);
         self.row = Arc::clone(row);
     }
 
@@ -155,7 +167,7 @@ impl Flight {
         let ended = if told { new.since.min(now) } else { now };
         let aborted = outcome == DeploymentOutcome::Aborted && old.run == new.run && new.since > self.started;
         let back = now.duration_since(new.since);
-        let steps = if succeeded { u32::try_from(old.steps.len()).ok() } else { old.step.or(Some(0)) };
+        let steps = if succeeded { u32::try_from(old.steps.len()).ok() } else { self.step.or(Some(0)) };
         Some(Deployment {
             run: old.run.clone(),
             service: old.service.clone(),
@@ -411,6 +423,41 @@ mod tests {
             ("why", None),
             "nothing is said of who brought it in"
         );
+    }
+
+    #[test]
+    fn steps_are_those_that_it_had_come_to_whatever_its_way_back_says() {
+        let human = Wait::Human { what: "promotion".into(), who: None, since: at(15) };
+        let at_step = |step| Rollout { step: Some(step), ..row("2", Phase::Paused, &TWO) };
+        let waiting = Rollout { waits: vec![human], ..at_step(1) };
+        // The pause ends a moment before the step does.
+        let on = at_step(1);
+        let back = Rollout { step: Some(0), phase: Phase::RollingBack, ..at_step(0) };
+        let aborted = row("2", Phase::Aborted, &TWO);
+        let run = story(&plain(), &[waiting.clone(), on, at_step(3), back.clone(), aborted.clone()]).unwrap();
+        assert_eq!((run.steps, run.manual_steps), (Some(3), 1));
+        let run = story(&plain(), &[waiting, back, aborted]).unwrap();
+        assert_eq!((run.steps, run.manual_steps), (Some(1), 0), "an abort is no step");
+    }
+
+    #[test]
+    fn a_revision_that_is_named_late_is_no_run_of_the_one_before() {
+        let set = |revision: &str| ReplicaGroup {
+            name: revision.into(),
+            hash: String::new(),
+            revision: Some(revision.into()),
+            images: super::super::super::images::one("web:v1"),
+            replicas: Replicas { ready: 1, desired: 1 },
+            created: None,
+            ends: None,
+        };
+        let mut flight = None;
+        let late = Arc::new(row("1", Phase::Progressing, &TWO));
+        let sets = [set("1"), set("2")];
+        assert!(Flight::follow(&mut flight, None, &late, &plain(), &sets, at(20)).is_none() && flight.is_none());
+        let named = Arc::new(row("2", Phase::Progressing, &TWO));
+        assert!(Flight::follow(&mut flight, Some(&late), &named, &plain(), &sets, at(21)).is_none());
+        assert_eq!(flight.unwrap().run().revision, "2");
     }
 
     #[test]
