@@ -11,6 +11,7 @@ pub mod migrations;
 mod needs;
 mod ordered;
 mod rows;
+mod sight;
 mod sort;
 pub mod way_back;
 
@@ -20,5 +21,6 @@ pub use filter::{Filter, Fit, Term};
 pub use freshness::{Freshness, freshness};
 pub use list::{List, Moved, Wanted};
 pub use needs::{About, Needs};
-pub use rows::{Board, Change, LinkRow};
+pub use rows::{Board, Change};
+pub use sight::{Sight, Unseen};
 pub use sort::{Order, compare_versions, sort};

@@ -91,7 +91,8 @@ pub struct Verb {
     pub args: VerbArgs,
 }
 
-const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once";
+const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once; with \
+    a kind before it where two kinds have one name, such as Rollout/shop/basket";
 const APPROVAL_HELP: &str = "The approval's id, or the TARGET of the rollout that waits";
 
 impl Subcommand for Verb {
@@ -154,6 +155,7 @@ pub(super) async fn run(context: &Context, links: &Links, verb: &Verb) -> Result
         }
         _ => Subject::Run(target::rollout(&rows, &verb.object)?.run.clone()),
     };
+    rows.say_unseen();
     perform(context, links.of(subject.source())?, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
 }
 

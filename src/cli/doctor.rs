@@ -55,6 +55,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let server = server(&client, own).await;
     let up = server.verdict == Verdict::Ok;
     checks.push(server);
+    checks.extend(others(context).await);
     if up {
         checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await, addresses(&client).await]);
     }
@@ -127,6 +128,24 @@ fn socket(path: &Path) -> Check {
         }
         Ok(about) => ok("socket", format!("{shown}, mode {:o}", about.permissions().mode() & 0o777)),
     }
+}
+
+/// The other servers of the settings.
+async fn others(context: &Context) -> Vec<Check> {
+    let Ok(loaded) = settings::load(&context.paths, &[]) else { return Vec::new() };
+    let servers = if context.globals.server.is_some() { Vec::new() } else { loaded.settings.servers };
+    let each = servers.into_iter().map(|of| async move {
+        let name = format!("server {}", of.name);
+        let todo = "is it running, and is its `url` in config.toml right?";
+        match super::socket_of(&of.url).and_then(|socket| Ok(Client::unix(&socket)?)) {
+            Err(failure) => fail(&name, failure.what, todo),
+            Ok(client) => match client.healthy().await {
+                Ok(()) => ok(&name, format!("{} answers", of.url)),
+                Err(error) => fail(&name, error.in_full(), todo),
+            },
+        }
+    });
+    futures::future::join_all(each).await
 }
 
 /// With sources of one's own nobody needs a server.

@@ -104,7 +104,7 @@ async fn drills(link: &Link, run: &Run) -> Result<Vec<Deployment>, Failure> {
         Reply::Board(entities) => entities,
         other => return Err(unexpected(&other)),
     };
-    let rows = Rows { entities };
+    let rows = Rows { entities, ..Rows::default() };
     let of_it = |of: &&Deployment| of.kind == DeploymentKind::Drill && of.run.target == run.target;
     Ok(rows.deployments().filter(of_it).cloned().collect())
 }

@@ -15,7 +15,7 @@ pub enum Code {
     Usage = 2,
     /// Refused by policy, by a pin, or since it does not apply; nothing changed.
     Refused = 3,
-    /// No server answers.
+    /// Nothing could be seen: no server answers, no source can be reached, or none may be read.
     Unreachable = 4,
     /// The effect was not seen in time; it may still come.
     TimedOut = 5,

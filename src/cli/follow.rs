@@ -25,7 +25,7 @@ impl Follower {
         let mut events = link.events();
         match events.next().await {
             Some(ClientEvent::Connected) => Ok(Follower { events, board: Board::default(), whole: false, lost: None }),
-            Some(ClientEvent::Lost(why)) => Err(Failure::new(Code::Unreachable, why)),
+            Some(ClientEvent::Lost { why, .. }) => Err(Failure::new(Code::Unreachable, why)),
             _ => Err(Failure::new(Code::Unreachable, "the server told nothing")),
         }
     }
@@ -41,7 +41,7 @@ impl Follower {
                     return Some(Some(*receipt));
                 }
             }
-            ClientEvent::Lost(why) => {
+            ClientEvent::Lost { why, .. } => {
                 say(&format!("connection lost ({why}); trying again"));
                 self.lost = Some(why);
             }

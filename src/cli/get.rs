@@ -11,7 +11,6 @@ use crate::model::{
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,12 +88,18 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     let mut list = list(&rows, args, now())?;
     list.truncate(args.limit.unwrap_or(usize::MAX));
     if let (Some(name), true) = (&args.name, list.is_empty()) {
-        return Err(nothing(&rows, args, name));
+        return Err(rows.absent(&format!("{name:?}"), nothing(&rows, args, name)));
     }
     let names: Vec<_> = list.iter().map(|row| row.name.clone()).collect();
     let json: Vec<_> = list.iter().map(|row| &row.json).collect();
     let table = Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
-    context.output.data(&json, &table, &names)
+    if rows.sight.unseen.is_empty() {
+        context.output.data(&json, &table, &names)?;
+    } else {
+        // No list of rows alone, or what could not be seen would read as what is not there.
+        context.output.data(&json!({ "rows": json, "unseen": rows.sight.unseen }), &table, &names)?;
+    }
+    rows.whole()
 }
 
 fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
@@ -151,17 +156,11 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
         _ => {}
     }
     let mut list = Vec::new();
-    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
-    rows.rollouts().for_each(|row| *alike.entry(target::name(row)).or_default() += 1);
-    // What two sources have under one name is told apart by its source.
-    let names = |row: &Rollout| match target::name(row) {
-        name if alike.get(&name).is_some_and(|count| *count > 1) => target::full_name(row),
-        name => name,
-    };
+    let names = target::Names::of(rows);
     for entity in &rows.entities {
         let row = match (args.kind, entity) {
             (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => {
-                rollout(row, names(row))?
+                rollout(row, names.name(row))?
             }
             (Kind::Approvals, Entity::Approval(row)) if of(args, &row.service.0, &row.environment.0) => approval(row)?,
             (Kind::Services, Entity::Service(row)) if of_service(args, &row.name.0) => service(row)?,
@@ -200,7 +199,7 @@ fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
         wanted == name
             || match entity {
                 Entity::Deployment(_) => true,
-                Entity::Rollout(rollout) => *wanted == target::full_name(rollout) || *wanted == rollout.service.0,
+                Entity::Rollout(rollout) => target::means(wanted, rollout),
                 _ => false,
             }
     })

@@ -25,6 +25,7 @@ mod output;
 pub mod reference;
 mod release;
 mod serve;
+mod sight;
 mod sources;
 mod status;
 mod target;
@@ -48,8 +49,9 @@ use std::path::PathBuf;
 /// settings, on the current context of the kubeconfig.
 ///
 /// Exit codes: 0 done (with --wait: what was waited for was seen), 1 failed or superseded, 2 wrong usage,
-/// 3 refused by policy or pin, 4 no server answers, 5 not seen in time, 6 only a part could be seen or
-/// done, 7 the rollout was aborted, 8 it was rolled back, 9 it waits for a person.
+/// 3 refused by policy or pin, 4 nothing could be seen (no server answers, no source can be reached or
+/// read), 5 not seen in time, 6 only a part could be seen or done (the rest is named), 7 the rollout was
+/// aborted, 8 it was rolled back, 9 it waits for a person.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -262,11 +264,17 @@ fn demonstrate(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
+/// How long the end waits for reads that nobody needs any more.
+const LEFT: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// One short conversation needs one thread.
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
-        .block_on(task)
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(task);
+    // A file on a mount that hangs must not hold up the end: nothing that is asked for is left there.
+    runtime.shutdown_timeout(LEFT);
+    outcome
 }

@@ -107,8 +107,10 @@ pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) ->
         }
         (None, Some(id)) => {
             context.may_change()?;
-            let named = target::hold(&links.rows(Need::Named(id)).await?, id)?;
-            hold::release(context, links, &named, &args.act).await
+            let rows = links.rows(Need::Named(id)).await?;
+            let named = target::hold(&rows, id)?;
+            // It may be in force where nothing could be seen.
+            hold::release(context, links, &named, &args.act).await.and_then(|()| rows.whole())
         }
         (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
     }
@@ -119,7 +121,7 @@ async fn store(context: &Context) -> Result<(Client, Link, Rows), Failure> {
     let client = context.client()?;
     let link = Link::Server(client.clone());
     match link.query(Query::Board).await? {
-        Reply::Board(entities) => Ok((client, link, Rows { entities })),
+        Reply::Board(entities) => Ok((client, link, Rows { entities, ..Rows::default() })),
         other => Err(unexpected(&other)),
     }
 }

@@ -100,28 +100,13 @@ struct Told {
 /// Waits.
 pub(super) async fn run(context: &Context, links: &Links, args: &WaitArgs) -> Result<(), Failure> {
     let rows = links.rows(Need::Named(&args.target)).await?;
-    let found = match target::rollout(&rows, &args.target) {
-        Ok(found) => found,
-        Err(failure) => return Err(unseen(links, failure).await?),
-    };
+    let found = target::rollout(&rows, &args.target)?;
     let (run, name) = (found.run.clone(), full_name(found));
     let link = links.of(Some(&run.target.source))?;
     let patience = Patience::new(args.timeout, END);
     let seen = until(link, &run, patience, |board| look(board, &run, args.state)).await?;
     let table = Table { heads: &["ROLLOUT", "SEEN"], rows: vec![vec![name.as_str().into(), seen.as_str().into()]] };
     context.output.data(&Told { run: run.clone(), seen }, &table, &[name])
-}
-
-/// That there is no such rollout is known only where everything can be seen.
-async fn unseen(links: &Links, failure: Failure) -> Result<Failure, Failure> {
-    let ill = links.ill().await?;
-    if ill.is_empty() {
-        return Ok(failure);
-    }
-    let parts: Vec<_> =
-        ill.iter().map(|(scope, state)| format!("{} {}", scope.source, super::watch::link(state))).collect();
-    let what = format!("it is not known whether there is such a rollout: {}", sanitize_line(&parts.join("; ")));
-    Ok(Failure::new(Code::Unreachable, what))
 }
 
 /// Waits for the end of a run that a command is about.

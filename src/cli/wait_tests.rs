@@ -46,6 +46,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        listening: None,
     }
 }
 
@@ -56,7 +57,8 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -66,9 +68,9 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 
@@ -84,7 +86,7 @@ fn board(row: Option<Rollout>, records: &[Deployment], link: LinkState) -> Board
 }
 
 fn live() -> LinkState {
-    LinkState::Live { as_of: Timestamp::UNIX_EPOCH }
+    LinkState::live(Timestamp::UNIX_EPOCH)
 }
 
 /// `there: …`, `7: …`, or what else is seen.
@@ -152,7 +154,7 @@ fn the_record_of_an_end_counts_and_so_does_a_way_back_after_it() {
 
 #[test]
 fn what_cannot_be_seen_is_neither_there_nor_over() {
-    let stale = LinkState::Stale { since: Timestamp::UNIX_EPOCH, why: "connection refused".into() };
+    let stale = LinkState::stale(Timestamp::UNIX_EPOCH, "connection refused".into());
     let ended = Some(row("r-2", Phase::Healthy, 0, 0));
     assert_eq!(said(&board(ended.clone(), &[], stale), WaitFor::Finished), "not yet");
     let denied = LinkState::Denied { verb: "watch".into(), resource: "rollouts".into() };

@@ -420,9 +420,9 @@ mod tests {
         assert_eq!(take(GNULongName, 4096, 10, b""), Ok(()));
         assert_eq!(take(XHeader, 18, 10, b"18 comment=a word\n"), Ok(()));
         for (kind, each, times, text, why) in [
-            (GNULongName, 1 << 30, 1, &b""[..], "a name has more than 4096 bytes"),
+            (GNULongName, 4 << 20, 1, &b""[..], "a name has more than 4096 bytes"),
             (GNULongLink, 5000, 1, b"", "a name has more than 4096 bytes"),
-            (XHeader, 1 << 30, 1, b"", "a name has more than 65536 bytes"),
+            (XHeader, 4 << 20, 1, b"", "a name has more than 65536 bytes"),
             (XGlobalHeader, 65_537, 1, b"", "a name has more than 65536 bytes"),
             (GNULongName, 4096, 4097, b"", "or all have more than 16777216"),
             (XHeader, 12, 1, b"12 size=999\n", "says its size twice"),

@@ -108,6 +108,7 @@ pub(super) enum Done {
     Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
     Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
     Written { result: Result<Appended, LedgerError> },
+    Ended { result: Result<Appended, LedgerError>, told: Option<Box<Scoped>> },
     Spilled { result: Result<Vec<Record>, LedgerError> },
     Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
     Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },

@@ -281,6 +281,16 @@ impl Store {
         Ok(records)
     }
 
+    /// The newest records of what ended, oldest first; those that were spilled come as such.
+    pub fn ends(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records \
+                   WHERE kind = 'observed' OR (kind = 'spilled' AND json_extract(body, '$.data.kind') = 'observed') \
+                   ORDER BY seq DESC LIMIT ?1";
+        let mut records = self.select(sql, params![limit])?;
+        records.reverse();
+        Ok(records)
+    }
+
     /// Gives the newest records, newest first, until an error.
     pub fn newest(
         &self,

@@ -6,7 +6,7 @@ use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
 use crate::model::{Deployment, HubId, Receipt, Rollout, SourceId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -67,6 +67,7 @@ enum Read {
     About(String),
     Since(String),
     SpilledSince(String),
+    Ends(u32),
 }
 
 /// A command as the ledger knows it.
@@ -204,8 +205,18 @@ impl Ledger {
     /// first: kind, moment and reason are in each record's body.
     pub async fn spilled(&self, since: Option<Timestamp>) -> Result<Vec<Record>, LedgerError> {
         // Stamps as text sort by the second.
-        let since = since.unwrap_or(self.shared.opened) - jiff::SignedDuration::from_secs(1);
+        let since = since.unwrap_or(self.shared.opened) - SignedDuration::from_secs(1);
         self.read(Read::SpilledSince(since.to_string())).await
+    }
+
+    /// The newest rollouts that ended, oldest first.
+    pub async fn ends(&self, limit: u32) -> Result<Vec<Arc<Deployment>>, LedgerError> {
+        let records = self.read(Read::Ends(limit)).await?;
+        let end = |record: &Record| match record.entry()? {
+            Entry::Observed { deployment, .. } => Some(deployment),
+            _ => None,
+        };
+        Ok(records.iter().filter_map(end).map(from_before).collect())
     }
 
     /// One command, if it was ever recorded.
@@ -256,6 +267,16 @@ fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
     let unreadable = |error: serde_json::Error| LedgerError::Unreadable { seq: 0, why: error.to_string() };
     let body = serde_json::to_string(entry).map_err(unreadable)?;
     Ok(Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body })
+}
+
+/// An end as it was recorded. Before records could leave out what was not known, nothing stood for it.
+fn from_before(mut end: Arc<Deployment>) -> Arc<Deployment> {
+    let nobody = end.author.is_none() && end.writer.is_none();
+    if nobody && (end.waited, end.steps) == (Some(SignedDuration::ZERO), Some(0)) {
+        let end = Arc::make_mut(&mut end);
+        (end.waited, end.steps) = (None, None);
+    }
+    end
 }
 
 /// Puts receipts together from their records.
@@ -415,6 +436,7 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
         Read::Newest(limit) => return store.records(*limit),
         Read::About(id) => return store.about(id),
         Read::SpilledSince(at) => return store.spilled_since(at),
+        Read::Ends(limit) => return store.ends(*limit),
         Read::Unfinished => store.commands(true, u32::MAX)?,
         Read::Commands(limit) => store.commands(false, *limit)?,
         Read::Since(at) => store.asked_since(at)?,

@@ -158,6 +158,7 @@ impl Query {
             | Query::VerifyLedger
             | Query::ExportLedger
             | Query::LedgerKey
+            | Query::Watches
             | Query::Configs { .. }
             | Query::Ledger { .. } => Ok(()),
         }

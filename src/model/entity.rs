@@ -405,8 +405,12 @@ pub struct Deployment {
     pub from: Option<Version>,
     /// What was brought in.
     pub to: Version,
-    /// Who asked.
-    pub author: String,
+    /// Who asked; `None`: it is not recorded.
+    #[serde(default, deserialize_with = "author")]
+    pub author: Option<String>,
+    /// The program that changed the description, where the backend names that instead: `kubectl-set`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
@@ -430,15 +434,23 @@ pub struct Deployment {
     /// From the decision to go back until all traffic was back.
     #[serde(default)]
     pub rollback: Option<SignedDuration>,
-    /// How long it waited for people.
+    /// How long it waited for people; `None`: it is not recorded.
     #[serde(default)]
-    pub waited: SignedDuration,
+    pub waited: Option<SignedDuration>,
     /// Promotions, approvals and other steps that a person did.
     #[serde(default)]
     pub manual_steps: u32,
-    /// Steps that it went through, those included.
+    /// Steps that it went through, those included; `None`: it is not recorded.
     #[serde(default)]
-    pub steps: u32,
+    pub steps: Option<u32>,
+}
+
+/// What is shown where something about an end was not recorded.
+pub const NOT_RECORDED: &str = "not recorded";
+
+/// Earlier records said so in a word.
+fn author<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|author| author != "unknown"))
 }
 
 impl Deployment {
@@ -581,6 +593,16 @@ impl Entity {
 }
 
 impl Deployment {
+    /// Who asked, as far as it is recorded, in words.
+    #[must_use]
+    pub fn who(&self) -> std::borrow::Cow<'_, str> {
+        match (&self.author, &self.writer) {
+            (Some(author), _) => author.into(),
+            (None, Some(writer)) => format!("{writer} (field manager)").into(),
+            (None, None) => NOT_RECORDED.into(),
+        }
+    }
+
     /// The phase that its rollout ended in.
     #[must_use]
     pub const fn phase(&self) -> Phase {

@@ -31,7 +31,7 @@ pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision}
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
     Evidence, Hold, HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRow,
-    MigrationStanding, MigrationWayBack, Note, Place, Release, Service, ServiceAddress, Tier,
+    MigrationStanding, MigrationWayBack, NOT_RECORDED, Note, Place, Release, Service, ServiceAddress, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
@@ -50,4 +50,6 @@ pub use spec::{
     Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
-pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};
+pub use update::{
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+};

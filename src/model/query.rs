@@ -24,6 +24,8 @@ pub enum Query {
     Board,
     /// Those of what is not over: no finished rollouts, notes, evidence or finished receipts.
     Current,
+    /// All watches and their health: what the rows can't say, since what was not seen has none.
+    Watches,
     /// Who am I to you?
     WhoAmI,
     /// What would applying this configuration change? Answered by [`Reply::Lines`].
@@ -235,6 +237,8 @@ pub enum Reply {
     Detail(Box<Detail>),
     /// To `Board` and `Current`.
     Board(Vec<Entity>),
+    /// To `Watches`.
+    Watches(Vec<super::Watch>),
     /// To `WhoAmI`.
     WhoAmI {
         /// Who.

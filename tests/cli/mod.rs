@@ -7,4 +7,5 @@ mod drill;
 mod output;
 mod reference;
 mod sources;
+mod unseen;
 mod wait;

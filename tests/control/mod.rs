@@ -111,7 +111,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
     let asked = approval(&one);
     let mut board = board([row(one.clone()), Entity::Approval(Box::new(asked.clone()))]);
     for link in [
-        LinkState::Stale { since: at(59), why: "connection refused".into() },
+        LinkState::stale(at(59), "connection refused".into()),
         LinkState::Connecting,
         LinkState::Denied { verb: "list".into(), resource: "rollouts".into() },
     ] {
@@ -133,7 +133,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
     done.offers = ActionSet::EMPTY;
     apply(&mut board, Body::Upsert(row(done.clone())));
     assert!(ask(&board, &command("c", Action::Abort, run(&done), None)).is_ok());
-    apply(&mut board, Body::Link(LinkState::Live { as_of: at(99) }));
+    apply(&mut board, Body::Link(LinkState::live(at(99))));
     assert_eq!(ask(&board, &command("c", Action::Abort, run(&done), None)).unwrap_err(), NotApplicable);
 }
 

@@ -42,7 +42,7 @@ impl Orchestrator for Beside {
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
         let scope = Scope { source: self.name.into(), part: String::new() };
-        let live = LinkState::Live { as_of: at(0) };
+        let live = LinkState::live(at(0));
         let row = Body::Upsert(Entity::Rollout(Arc::new(self.rollout())));
         let told = [Body::SnapshotBegin, row, Body::SnapshotEnd, Body::Link(live)];
         let told = told.map(|body| Scoped { scope: scope.clone(), body });

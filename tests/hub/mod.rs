@@ -512,7 +512,7 @@ async fn one_of_two_votes_is_effective_once_it_is_counted() {
 #[tokio::test]
 async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
     let bench = Bench::new().await;
-    bench.world.tell(&Body::Link(LinkState::Stale { since: at(0), why: "connection refused".into() }));
+    bench.world.tell(&Body::Link(LinkState::stale(at(0), "connection refused".into())));
     bench.until("the watch to be stale", |board| !board.link(&source()).is_live()).await;
     let refusal = bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Stale);

@@ -73,13 +73,48 @@ fn a_client_reconnects_and_tells_of_it() {
     let mut lost = false;
     loop {
         match next() {
-            Some(ClientEvent::Lost(_)) => lost = true,
+            Some(ClientEvent::Lost { .. }) => lost = true,
             Some(ClientEvent::Envelope(envelope)) if envelope.epoch != epoch => break,
             Some(_) => {}
             None => panic!("the stream never ends"),
         }
     }
     assert!(lost);
+}
+
+/// Nothing closes when a process is frozen: only its silence tells.
+#[test]
+fn a_frozen_server_is_lost_within_five_seconds_and_found_again() {
+    let server = Server::start();
+    let client = server.client();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut events = client.events();
+    let mut until = |wanted: fn(&ClientEvent) -> bool| {
+        let begun = std::time::Instant::now();
+        let event = runtime.block_on(async {
+            let wait = async {
+                loop {
+                    match events.next().await {
+                        Some(event) if wanted(&event) => return event,
+                        Some(_) => {}
+                        None => panic!("the stream never ends"),
+                    }
+                }
+            };
+            tokio::time::timeout(crate::support::live::DEADLINE, wait).await.expect("waiting for an event")
+        });
+        (event, begun.elapsed())
+    };
+    until(|event| matches!(event, ClientEvent::Envelope(envelope) if envelope.seq > 0));
+    server.signal(rustix::process::Signal::STOP);
+    let (lost, after) = until(|event| matches!(event, ClientEvent::Lost { .. }));
+    server.signal(rustix::process::Signal::CONT);
+    let ClientEvent::Lost { why, heard: Some(heard) } = lost else { panic!("{lost:?}") };
+    assert!(after < std::time::Duration::from_secs(5), "after {after:?}");
+    assert_eq!(why, "the server says nothing any more");
+    // The last word may be from a moment before it was frozen.
+    assert!(heard + std::time::Duration::from_millis(100) >= after, "heard {heard:?} ago, frozen {after:?} ago");
+    until(|event| matches!(event, ClientEvent::Connected));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub fn program(dir: &Path) -> Command {
         command.env(format!("FLIGHTDECK_{name}_DIR"), dir.join(folder));
     }
     // Nobody's cluster is touched.
-    command.env("KUBECONFIG", dir.join("no-kubeconfig"));
+    command.env("HOME", dir).env_remove("KUBECONFIG");
     command.env_remove("FLIGHTDECK_SERVER").env_remove("NOTIFY_SOCKET").env("LANG", "C.UTF-8");
     command.current_dir(dir).stdin(Stdio::null());
     command
@@ -187,6 +187,12 @@ impl Server {
                 serde_json::from_str(&self.ok(&["get", "receipts", id, "-o", "json"])).unwrap();
             receipts.iter().all(|receipt| receipt.stage().is_final())
         });
+    }
+
+    /// Freezes it, or lets it go on.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub fn path(&self) -> &Path {

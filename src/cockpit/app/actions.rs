@@ -94,7 +94,7 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
         return Err(format!(
             "{}: not possible while {} is {}",
             action.row().label,
-            rollout.service,
+            state.board.service_name(rollout),
             rollout.phase.word()
         ));
     }
@@ -199,7 +199,12 @@ pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> 
     Some(Item {
         subject: Subject::Run(rollout.run.clone()),
         connection: owner(state, &rollout.run)?,
-        target: format!("{} in {} ({})", rollout.service, rollout.environment, rollout.run.target.source),
+        target: format!(
+            "{} in {} ({})",
+            state.board.service_name(rollout),
+            rollout.environment,
+            rollout.run.target.source
+        ),
         change,
         pin: Some(rollout.facts.pin(action)),
         freshness: rows::freshness(state, rollout),

@@ -174,7 +174,8 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         environment: slot.key.environment.clone(),
         from: run.from.as_ref().map(|from| from.version.clone()),
         to: run.to.version.clone(),
-        author: run.author.clone(),
+        author: Some(run.author.clone()),
+        writer: None,
         started: run.started,
         ended: turn.now,
         outcome,
@@ -190,9 +191,9 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         // What comes back by a rollback has all traffic in the end.
         reached: Some(if outcome == DeploymentOutcome::RolledBack { Ppm::ALL } else { run.tally.reached }),
         rollback: run.tally.back_took,
-        waited: run.tally.waited,
+        waited: Some(run.tally.waited),
         manual_steps: run.tally.manual,
-        steps: run.tally.steps,
+        steps: Some(run.tally.steps),
     });
 }
 

@@ -118,7 +118,8 @@ pub(crate) mod kit {
             environment: "production".into(),
             from: None,
             to: "1.0".into(),
-            author: "ann".into(),
+            author: Some("ann".into()),
+            writer: None,
             started: Timestamp::UNIX_EPOCH,
             ended: Timestamp::from_second(at).unwrap(),
             outcome: DeploymentOutcome::Succeeded,
@@ -128,9 +129,9 @@ pub(crate) mod kit {
             commit_at: None,
             reached: None,
             rollback: None,
-            waited: SignedDuration::ZERO,
+            waited: Some(SignedDuration::ZERO),
             manual_steps: 0,
-            steps: 0,
+            steps: Some(0),
         }
     }
 }
@@ -191,6 +192,9 @@ mod tests {
         assert_eq!(opened.state.as_ref(), Some(&state));
         records[1].kind = DeploymentKind::Rollback;
         records[2].kind = DeploymentKind::Restart;
+        for record in &mut records {
+            (record.waited, record.steps) = (None, None);
+        }
         assert_eq!(opened.deployments, records);
         drop(opened);
         assert_eq!(revisions(&Journal::open(&path, 10).unwrap()), ["r-1", "r-2", "r-3"], "migrated once");

@@ -19,7 +19,7 @@ impl EngineTask {
             LinkEvent::Up { routes, lapsed } => self.reconcile(&routes, lapsed).await,
             LinkEvent::Down { why } => {
                 self.up = false;
-                self.publisher.proxy(LinkState::Stale { since: clock(), why });
+                self.publisher.proxy(LinkState::stale(clock(), why));
             }
             LinkEvent::Acked { listener, version } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
@@ -39,7 +39,7 @@ impl EngineTask {
     /// The proxy is there (again): leases that lapsed first, then every route that is not in force.
     pub(super) async fn reconcile(&mut self, in_force: &[(String, u64)], lapsed: Vec<Lapse>) {
         self.up = true;
-        self.publisher.proxy(LinkState::Live { as_of: clock() });
+        self.publisher.proxy(LinkState::live(clock()));
         self.lapsed(lapsed).await;
         let mut orders = Vec::new();
         let listeners =

@@ -69,7 +69,7 @@ impl Publisher {
         all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
         all.extend(self.history.iter().cloned().map(Entity::Deployment).map(Body::Upsert).map(scoped));
         all.push(scoped(Body::SnapshotEnd));
-        all.push(scoped(Body::Link(LinkState::Live { as_of: self.since })));
+        all.push(scoped(Body::Link(LinkState::live(self.since))));
         all.push(self.proxy_link());
         watcher.behind = watcher.batches.try_send(all.into()).is_err();
     }

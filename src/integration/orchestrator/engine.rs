@@ -33,6 +33,11 @@ impl Orchestrator for EngineOrchestrator {
         self.0.watch()
     }
 
+    /// Its journal does.
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         self.0.execute(authorized).await
     }

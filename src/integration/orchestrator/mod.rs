@@ -135,6 +135,10 @@ pub trait Orchestrator: Send + Sync + 'static {
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone>;
     /// How far a command has come. Pure.
     fn progress(&self, followed: &Followed<'_>) -> Stage;
+    /// Does its watch tell, after a start, what had ended before? Of others the ledger tells it.
+    fn keeps_history(&self) -> bool {
+        false
+    }
     /// What an action would do to this row, where the backend's own way of doing it differs from what
     /// is said of every backend. Pure.
     fn forecast(&self, _action: Action, _row: &Rollout) -> Option<Forecast> {

@@ -111,7 +111,8 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         environment: "production".into(),
         from: Some("1.0".into()),
         to: "1.1".into(),
-        author: "alice".into(),
+        author: Some("alice".into()),
+        writer: None,
         started: Timestamp::UNIX_EPOCH,
         ended: Timestamp::UNIX_EPOCH,
         outcome,
@@ -121,9 +122,9 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 

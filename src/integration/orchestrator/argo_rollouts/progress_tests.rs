@@ -1,9 +1,10 @@
 use super::*;
 use crate::integration::orchestrator::Followed;
+use crate::integration::orchestrator::kubernetes::images;
 use crate::integration::orchestrator::kubernetes::progress::progress;
 use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::model::{Command, Facts, Replicas, Subject, Version};
+use crate::model::{Command, Facts, Replicas, Subject};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ fn group(hash: &str, tag: &str, (ready, desired): Pods) -> ReplicaGroup {
         name: format!("checkout-{hash}"),
         hash: hash.to_owned(),
         revision: None,
-        version: Version(tag.to_owned()),
+        images: images::one(&format!("shop:{tag}")),
         replicas: Replicas { ready, desired },
         created: None,
         ends: None,

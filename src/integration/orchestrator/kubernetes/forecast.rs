@@ -45,7 +45,7 @@ fn version(arm: Option<&Arm>, else_words: &str) -> String {
 
 /// The side that is being brought in, behind whatever address.
 fn newest(row: &Rollout) -> Option<&Arm> {
-    row.arms.iter().find(|arm| arm.role != ArmRole::Stable)
+    row.arms.iter().find(|arm| matches!(arm.role, ArmRole::Candidate | ArmRole::Preview))
 }
 
 fn pods(arm: &Arm) -> String {

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodTemplate {
+    /// Its annotations.
+    pub metadata: TemplateMeta,
     /// Its containers' images.
     pub spec: PodTemplateSpec,
     /// Ten characters that differ when anything in it does, where whoever reads it asks for them.
@@ -31,11 +33,28 @@ fn with_digest<'de, D: Deserializer<'de>>(from: D) -> Result<PodTemplate, D::Err
 }
 
 /// See [`PodTemplate`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateMeta {
+    /// One may name the main container, another the moment of a restart.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Some writers say null where there is nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+/// See [`PodTemplate`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodTemplateSpec {
-    /// In order; the first is the one that gives the version.
+    /// In order.
     pub containers: Vec<Container>,
+    /// Those that run before them.
+    #[serde(deserialize_with = "or_default")]
+    pub init_containers: Vec<Container>,
 }
 
 /// One container.
@@ -213,8 +232,3 @@ pub struct ReplicaSetStatus {
 
 /// `apps/v1` ReplicaSet.
 pub type ReplicaSet = Object<ReplicaSetSpec, ReplicaSetStatus>;
-
-/// The container images of a template, in order; the version that people see comes from the first.
-pub fn images(template: &PodTemplate) -> BTreeMap<&str, &str> {
-    template.spec.containers.iter().map(|container| (container.name.as_str(), container.image.as_str())).collect()
-}

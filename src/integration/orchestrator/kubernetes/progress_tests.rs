@@ -1,6 +1,6 @@
 use super::*;
 use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
 use crate::model::{Command, Facts, Replicas};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn group(name: &str, revision: &str, tag: &str) -> ReplicaGroup {
         name: name.to_owned(),
         hash: String::new(),
         revision: Some(revision.to_owned()),
-        version: tag.into(),
+        images: images::one(&format!("shop:{tag}")),
         replicas: Replicas::default(),
         created: None,
         ends: None,

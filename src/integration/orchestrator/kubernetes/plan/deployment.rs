@@ -11,7 +11,7 @@ const HASH: &str = "pod-template-hash";
 /// A ReplicaSet's number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// What kubectl restarts by.
-pub(super) const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+pub const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// Annotations that are the Deployment's own whatever revision it runs.
 const OWN: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",

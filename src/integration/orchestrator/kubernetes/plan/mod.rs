@@ -9,6 +9,7 @@ mod patch;
 mod sets;
 mod template;
 
+pub use deployment::RESTARTED;
 pub use hold::{Grip, grip, let_go, let_through, rewrite};
 pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
