@@ -44,7 +44,6 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
-        listening: None,
         in_flight: None,
         listening: None,
     }
