@@ -7,6 +7,11 @@ use crate::board::Board;
 use crate::client::{ClientEvent, Link};
 use crate::model::{Body, Entity, Receipt, Stage, sanitize_line};
 use futures::stream::{BoxStream, StreamExt as _};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So long a row may show a wait whose command is just about to be told effective.
+const MOMENT: Duration = Duration::from_secs(2);
 
 /// Reads the stream of updates.
 pub(super) struct Follower {
@@ -69,7 +74,7 @@ impl Follower {
     /// do something first is not waited for, unless it was said how long.
     pub(super) async fn until_final(&mut self, mut receipt: Receipt, patience: Patience) -> Result<Receipt, Failure> {
         let deadline = patience.deadline();
-        let mut said = None;
+        let (mut said, mut waiting) = (None, None);
         loop {
             let stage = receipt.stage();
             if said.as_ref() != Some(stage) {
@@ -83,16 +88,23 @@ impl Follower {
             // Before it is observed the row may still show a wait that the command ends.
             let run = receipt.run().filter(|_| *stage == Stage::Observed);
             let waits = run.and_then(|run| wait::person(&self.board, run));
-            if let Some(waits) = waits.clone().filter(|_| !patience.with_people) {
+            // A row comes before the receipt that it moves: who waits for a person does so for a moment.
+            let since =
+                waits.as_ref().filter(|_| !patience.with_people).map(|_| *waiting.get_or_insert_with(Instant::now));
+            let sure = since.map(|since| since + MOMENT);
+            if let Some(waits) = waits.clone().filter(|_| sure.is_some_and(|sure| Instant::now() >= sure)) {
                 return Err(waits);
             }
-            match tokio::time::timeout_at(deadline, self.hear()).await {
+            waiting = since;
+            let next = sure.map_or(deadline, |sure| sure.min(deadline));
+            match tokio::time::timeout_at(next, self.hear()).await {
                 // The answer may have overtaken what the stream still tells.
                 Ok(Some(Some(newer))) if newer.id == receipt.id && newer.stages.len() >= receipt.stages.len() => {
                     receipt = newer;
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return Err(Failure::new(Code::Unreachable, "the server ended before the effect was seen")),
+                Err(_) if next < deadline => {}
                 Err(_) => return Err(waits.unwrap_or_else(|| self.late(&receipt, patience))),
             }
         }

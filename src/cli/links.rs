@@ -157,6 +157,10 @@ impl Links {
             links.local = local.sources;
         }
         if links.each.is_empty() {
+            // One server that is not there is the whole story, and says what to do.
+            if let [Unseen { state: LinkState::Stale { why, .. }, .. }] = links.away.as_slice() {
+                return Err(Failure::new(Code::Unreachable, why.clone()));
+            }
             return Err(sight::failure(&links.away, Code::Unreachable, "there is nothing to talk to"));
         }
         Ok(links)

@@ -79,6 +79,12 @@ impl State {
         let Some(record) = following.receipt.stages.last() else { return };
         let later = match record.stage {
             Stage::Effective { .. } => self.became(following),
+            // How its run ends is still to be told.
+            Stage::Reverted { .. } | Stage::Superseded { .. } | Stage::Failed { .. }
+                if following.receipt.run().is_some() && self.outcome(following).is_none() =>
+            {
+                Later::Stands
+            }
             _ => Later::Settled,
         };
         let known = self.outcome(following);
@@ -87,8 +93,8 @@ impl State {
         following.receipt.outcome = known.or(following.receipt.outcome);
         match later {
             Later::Undone { by, outcome } => {
-                following.settled = true;
                 following.receipt.outcome = outcome.or(following.receipt.outcome);
+                following.settled = following.receipt.outcome.is_some();
                 self.push(id, Stage::Reverted { by });
                 return;
             }

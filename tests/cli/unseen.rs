@@ -99,6 +99,7 @@ fn a_kubeconfig_that_is_not_there_is_named() {
     let doctor = with(dir.path(), &gone, &["doctor"]);
     assert!(doctor.code == 1 && doctor.out.contains(&words), "{doctor:?}");
     let server = Server::start();
+    server.with_canary();
     let beside = with(server.path(), &gone, &["get", "services"]);
     assert!(beside.code == 6 && beside.err.contains(&words), "{beside:?}");
 }

@@ -337,6 +337,8 @@ async fn an_effect_that_is_undone_is_reverted_with_its_cause() {
     let receipt = bench.stage("c-1", "reverted").await;
     assert_eq!(receipt.stage().detail(), Some("abort by bob"));
     bench.stage("c-2", "effective").await;
+    let aborted = |receipt: &Receipt| receipt.outcome == Some(DeploymentOutcome::Aborted);
+    bench.until("how its run ended", |board| board.receipt(&"c-1".into()).is_some_and(aborted)).await;
 
     let bench = Bench::new().await;
     bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();

@@ -1,7 +1,6 @@
 use super::*;
-use crate::integration::orchestrator::Followed;
 use crate::integration::orchestrator::kubernetes::images;
-use crate::integration::orchestrator::kubernetes::progress::progress;
+use crate::integration::orchestrator::kubernetes::progress::{Followed, progress};
 use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::model::{Command, Facts, Replicas, Subject};

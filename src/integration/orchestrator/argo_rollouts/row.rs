@@ -167,7 +167,7 @@ impl Seen<'_> {
     /// What the newest template that its controller has taken up runs.
     fn images_of_current(&self) -> Option<&Images> {
         let described = || self.template.as_ref().filter(|_| is_taken_up(self.object) || self.current().is_empty());
-        self.group(self.current()).map(|group| &group.images).or_else(described)
+        described().or_else(|| self.group(self.current()).map(|group| &group.images))
     }
 
     /// Pods of neither of the two templates that its status names.

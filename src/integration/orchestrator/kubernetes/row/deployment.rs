@@ -150,7 +150,8 @@ fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>
     let mut others: Vec<&ReplicaGroup> = groups.iter().filter(|group| has_pods(group)).collect();
     others.retain(|group| current.is_none_or(|current| current.name != group.name));
     let old = all.saturating_sub(updated);
-    let alone = if groups.is_empty() { old == 0 } else { others.is_empty() && current.is_some() };
+    let counted = old == 0 && (updated > 0 || groups.is_empty());
+    let alone = others.is_empty() && (current.is_some() || counted);
     if alone {
         return arms_of(vec![settled(images, available, desired(object), TrafficSource::Replicas)]);
     }
