@@ -364,7 +364,7 @@ fn one_is_let_through_with_a_reason_while_the_rest_stays_held() {
     let hold = story.rows().into_iter().find_map(|row| if let Entity::Hold(hold) = row { Some(hold) } else { None });
     let hold = hold.unwrap();
     let notes: Vec<_> = hold.targets.iter().map(|target| (target.held, target.note.as_str())).collect();
-    assert!(notes.contains(&(true, "held")) && notes.contains(&(false, "let through by ann: the fix")), "{notes:?}");
+    assert!(notes.contains(&(true, "held")) && notes.contains(&(false, "let through by bob: the fix")), "{notes:?}");
     assert!(story.act(Action::LetThrough).unwrap_err().why.contains("is not held"));
     // Held once more, it stands still again; released, all of it goes on.
     assert_eq!(story.hold("eve"), id);
