@@ -93,6 +93,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }
@@ -112,7 +113,7 @@ fn environments() -> impl Iterator<Item = Scoped> {
 /// A whole list, as a watch tells it.
 fn snapshot() -> Vec<Scoped> {
     let told = |body| Scoped { scope: scope(), body };
-    let live = Body::Link(LinkState::Live { as_of: at(0) });
+    let live = Body::Link(LinkState::live(at(0)));
     [told(Body::SnapshotBegin)]
         .into_iter()
         .chain(environments())

@@ -20,6 +20,7 @@ fn entry(number: usize) -> Entry {
         targets: Vec::new(),
         grade: None,
         created: None,
+        left: None,
         outcome: None,
     }
 }

@@ -48,7 +48,7 @@ class Rig:
         os.mkdir(f"{d}/data"); self.mounted = fault == "disk"
         if self.mounted: subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "faults", f"{d}/data"], check=True)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("FLIGHTDECK_")}
-        self.env.update({f"FLIGHTDECK_{k}_DIR": f"{d}/{v}" for k, v in (("CONFIG", "config"), ("DATA", "data"), ("STATE", "state"), ("RUNTIME", "run"))}, KUBECONFIG=f"{d}/none")
+        self.env.update({f"FLIGHTDECK_{k}_DIR": f"{d}/{v}" for k, v in (("CONFIG", "config"), ("DATA", "data"), ("STATE", "state"), ("RUNTIME", "run"))}, HOME=d, KUBECONFIG="")
         self.serve_env = dict(self.env)
         if fault.startswith("clock"):
             self.clock("+0")

@@ -338,6 +338,7 @@ fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {
     let (word, sentence, since) = match freshness {
         Freshness::Fresh | Freshness::Connecting => return None,
         Freshness::Stale { since, why } => ("stale", format!("what is shown may be old: {why}"), *since),
+        Freshness::Never { since, why } => ("never reached", format!("nothing of it was ever seen: {why}"), *since),
         Freshness::Denied { verb, resource } => ("denied", format!("you lack {verb} on {resource}"), NEVER),
     };
     let name = if scope.part.is_empty() { scope.source.0.clone() } else { format!("{} {}", scope.source, scope.part) };

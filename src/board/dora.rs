@@ -118,8 +118,10 @@ pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Windo
     let n = counted.len() as u64;
     let share = |count: usize| Figure { value: (n > 0).then(|| count as f64 / n as f64), n };
     let days = window.length().as_secs_f64() / 86_400.0;
-    let steps: u64 = counted.iter().map(|of| u64::from(of.deployment.steps)).sum();
-    let manual: u64 = counted.iter().map(|of| u64::from(of.deployment.manual_steps.min(of.deployment.steps))).sum();
+    let recorded = |of: &Deployment| of.steps.unwrap_or(0);
+    let steps: u64 = counted.iter().map(|of| u64::from(recorded(of.deployment))).sum();
+    let by_hand = |of: &Deployment| of.manual_steps.min(recorded(of));
+    let manual: u64 = counted.iter().map(|of| u64::from(by_hand(of.deployment))).sum();
     Dora {
         lead_time: spread(counted.iter().filter_map(|of| lead_time(of.deployment)).collect()),
         frequency: Figure { value: (n > 0 && days > 0.0).then(|| n as f64 / days), n },

@@ -226,7 +226,7 @@ fn ended_has(of: &Deployment, field: Field, text: &str) -> bool {
         Field::Environment => has(of.environment.as_str()),
         Field::Source => has(of.run.target.source.as_str()),
         Field::Version => has(of.to.as_str()) || of.from.as_ref().is_some_and(|from| has(from.as_str())),
-        Field::Author => has(&of.author),
+        Field::Author => has(&of.who()),
         Field::Phase => {
             let text = text.replace(['-', '_'], " ");
             of.outcome.word().contains(&text) || of.kind.word().contains(&text)

@@ -13,9 +13,16 @@ pub enum Freshness {
     Connecting,
     /// It may be old.
     Stale {
-        /// Since when.
+        /// When the last word was heard.
         since: Timestamp,
         /// Why.
+        why: String,
+    },
+    /// Nothing was ever heard of it.
+    Never {
+        /// Since when it is tried.
+        since: Timestamp,
+        /// Why not.
         why: String,
     },
     /// Its watch is not allowed.
@@ -34,7 +41,8 @@ impl Freshness {
         match link {
             Some(LinkState::Live { .. } | LinkState::Absent { .. }) => Freshness::Fresh,
             None | Some(LinkState::Connecting) => Freshness::Connecting,
-            Some(LinkState::Stale { since, why }) => Freshness::Stale { since: *since, why: why.clone() },
+            Some(LinkState::Stale { since, why, never: true }) => Freshness::Never { since: *since, why: why.clone() },
+            Some(LinkState::Stale { since, why, never: false }) => Freshness::Stale { since: *since, why: why.clone() },
             Some(LinkState::Denied { verb, resource }) => {
                 Freshness::Denied { verb: verb.clone(), resource: resource.clone() }
             }
@@ -50,12 +58,12 @@ impl Freshness {
     /// Why not, such as `stale for 41 s: connection refused`; `None` when fresh.
     #[must_use]
     pub fn problem(&self, now: Timestamp) -> Option<String> {
+        let seconds = |since: &Timestamp| now.duration_since(*since).as_secs().max(0);
         match self {
             Freshness::Fresh => None,
             Freshness::Connecting => Some("not connected yet".to_owned()),
-            Freshness::Stale { since, why } => {
-                Some(format!("stale for {} s: {why}", now.duration_since(*since).as_secs().max(0)))
-            }
+            Freshness::Stale { since, why } => Some(format!("stale for {} s: {why}", seconds(since))),
+            Freshness::Never { since, why } => Some(format!("never reached, tried for {} s: {why}", seconds(since))),
             Freshness::Denied { verb, resource } => Some(format!("not readable: you lack {verb} on {resource}")),
         }
     }

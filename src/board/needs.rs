@@ -124,7 +124,7 @@ impl Need {
     fn source(scope: &Scope, freshness: &Freshness) -> Option<Need> {
         let since = match freshness {
             Freshness::Fresh | Freshness::Connecting => return None,
-            Freshness::Stale { since, .. } => *since,
+            Freshness::Stale { since, .. } | Freshness::Never { since, .. } => *since,
             Freshness::Denied { .. } => NEVER,
         };
         let (tier, share) = (Reverse(Tier::Low), Reverse(Ppm::ZERO));
@@ -156,7 +156,11 @@ impl Needs {
         }
         needs.extend(pending(board).map(|a| Need::approval(board, a, board.rollout(&a.run.target))));
         needs.extend(board.holds().filter_map(|hold| Need::hold(board, hold)));
-        needs.extend(board.links().filter_map(|(scope, link)| Need::source(scope, &Freshness::of(Some(link)))));
+        // Of a source that is lost as a whole its parts say nothing more.
+        let whole = |scope: &Scope| Scope { source: scope.source.clone(), part: String::new() };
+        let lost = |scope: &Scope| board.link_of(&whole(scope)).is_some_and(|link| !link.is_complete());
+        let said = board.links().filter(|(scope, _)| scope.part.is_empty() || !lost(scope));
+        needs.extend(said.filter_map(|(scope, link)| Need::source(scope, &Freshness::of(Some(link)))));
         needs.sort_by(Need::cmp);
         all.needs = Ordered::from_sorted(needs);
         all

@@ -14,15 +14,6 @@ const HISTORY: usize = 2000;
 /// Finished receipts kept before the oldest are dropped: the ledger has all.
 const RECEIPTS: usize = 500;
 
-/// A watch and its health.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkRow {
-    /// Which watch.
-    pub scope: Scope,
-    /// How it is.
-    pub state: LinkState,
-}
-
 /// All rows of one or more hubs. Rows belong to the scope that last told of them.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
@@ -360,6 +351,38 @@ impl Board {
             rollout.run.target.source == *source && rollout.service == *service && rollout.environment == *environment
         };
         self.rollouts().find(fits)
+    }
+
+    /// Has another workload of its source its name, as a Rollout and a Deployment may? Then people need its
+    /// kind to tell it from that.
+    pub fn has_namesake(&self, target: &Target) -> bool {
+        let at = |kind: &str, namespace: Option<String>, name: &str| {
+            let (source, kind, name) = (target.source.clone(), kind.to_owned(), name.to_owned());
+            let first = Target { source, kind, namespace, name, uid: String::new() };
+            self.rollouts.range(first..).map(|held| &held.rollout.run.target).next()
+        };
+        let mut kind = String::new();
+        while let Some(next) = at(&kind, None, "").filter(|next| next.source == target.source) {
+            let same = |other: &Target| {
+                other.kind == next.kind && other.namespace == target.namespace && other.name == target.name
+            };
+            if next.kind != target.kind && at(&next.kind, target.namespace.clone(), &target.name).is_some_and(same) {
+                return true;
+            }
+            // The first of the kinds after it.
+            kind = format!("{}\0", next.kind);
+        }
+        false
+    }
+
+    /// A rollout's service, behind its kind where that is what tells it apart.
+    pub fn service_name(&self, rollout: &Rollout) -> String {
+        let target = &rollout.run.target;
+        if self.has_namesake(target) {
+            format!("{}/{}", target.kind, rollout.service)
+        } else {
+            rollout.service.0.clone()
+        }
     }
 
     /// Is there no row at all?

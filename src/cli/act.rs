@@ -4,10 +4,13 @@
 use super::confirm::{self, Confirmed};
 use super::links::{Links, Need};
 use super::output::{Cell, Table, say};
+use super::wait::{self, Patience};
 use super::{Code, Context, Failure, follow, target};
 use crate::client::{Link, SubmitError, fresh_id};
-use crate::model::{Action, Command, Decision, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject};
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand};
+use crate::model::{
+    Action, Command, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject,
+};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 /// How a change is confirmed and followed.
@@ -19,12 +22,23 @@ pub struct ActArgs {
     /// Go on without asking. Scripts need it: without a terminal nothing is asked, it is refused.
     #[arg(short, long)]
     pub yes: bool,
-    /// Wait until the effect is seen, or it is known that it won't come.
-    #[arg(short, long)]
-    pub wait: bool,
-    /// How long to wait, such as 90s or 5m.
-    #[arg(long, value_name = "DURATION", default_value = "5m", requires = "wait")]
-    pub timeout: SignedDuration,
+    /// Wait until the effect is seen, or it is known that it won't come; or for the rollout's end.
+    #[arg(short, long, value_enum, value_name = "UNTIL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "effect")]
+    pub wait: Option<Until>,
+    /// How long to wait, such as 90s or 5m, for a person as well. Without it 5m for an effect, 1h for an
+    /// end, and not at all for a person: the exit code is 9 then.
+    #[arg(long, value_name = "DURATION", requires = "wait")]
+    pub timeout: Option<SignedDuration>,
+}
+
+/// The end that is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// The command's effect: for a deploy, users at the first step's share.
+    Effect,
+    /// The rollout's end, which is what a pipeline wants.
+    Finished,
 }
 
 /// Options of a verb on a rollout or an approval.
@@ -60,7 +74,8 @@ const fn kind(action: Action) -> Kind {
         | Action::Deploy
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => Kind::Own,
+        | Action::RemoveRelease
+        | Action::Migration => Kind::Own,
         _ => Kind::Rollout,
     }
 }
@@ -76,7 +91,8 @@ pub struct Verb {
     pub args: VerbArgs,
 }
 
-const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once";
+const TARGET_HELP: &str = "service@environment, source/environment/service, or service where it runs only once; with \
+    a kind before it where two kinds have one name, such as Rollout/shop/basket";
 const APPROVAL_HELP: &str = "The approval's id, or the TARGET of the rollout that waits";
 
 impl Subcommand for Verb {
@@ -139,6 +155,7 @@ pub(super) async fn run(context: &Context, links: &Links, verb: &Verb) -> Result
         }
         _ => Subject::Run(target::rollout(&rows, &verb.object)?.run.clone()),
     };
+    rows.say_unseen();
     perform(context, links.of(subject.source())?, verb.action, subject, verb.args.pin.clone(), &verb.args.act).await
 }
 
@@ -212,7 +229,11 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let receipt = followed(link, id, args, submission).await?;
     context.output.data(&receipt, &table(std::slice::from_ref(&receipt)), &[receipt.id.to_string()])?;
-    outcome(receipt.stage())
+    // A run that is on its way back has not ended: its end says more than that the effect won't come.
+    match receipt.run().filter(|_| args.wait == Some(Until::Finished)) {
+        Some(run) => wait::finished(link, run, receipt.command.action, Patience::of(args)).await,
+        None => outcome(&receipt),
+    }
 }
 
 /// Sends, and follows where that was asked for.
@@ -223,29 +244,37 @@ pub(super) async fn followed(
     submission: impl Future<Output = Result<Receipt, SubmitError>>,
 ) -> Result<Receipt, Failure> {
     // Followed from before it is sent, so that no stage can pass unseen.
-    let mut follower = if args.wait { Some(follow::Follower::open(link).await?) } else { None };
+    let mut follower = match args.wait {
+        Some(_) => Some(follow::Follower::open(link).await?),
+        None => None,
+    };
     let mut receipt = match submission.await {
         Ok(receipt) => receipt,
         Err(SubmitError::Unknown(why)) if follower.is_some() => {
             say(&format!("the answer was lost ({why}); watching whether it was carried out"));
             match &mut follower {
-                Some(follower) => follower.any(id, args.timeout).await?,
+                Some(follower) => follower.any(id, Patience::of(args)).await?,
                 None => return Err(SubmitError::Unknown(why).into()),
             }
         }
         Err(error) => return Err(error.into()),
     };
     if let Some(follower) = &mut follower {
-        receipt = follower.until_final(receipt, args.timeout).await?;
+        receipt = follower.until_final(receipt, Patience::of(args)).await?;
     }
     Ok(receipt)
 }
 
-/// What a stage means for the exit code.
-pub(super) fn outcome(stage: &Stage) -> Result<(), Failure> {
+/// What a receipt's last stage means for the exit code.
+pub(super) fn outcome(receipt: &Receipt) -> Result<(), Failure> {
+    let stage = receipt.stage();
     let code = match stage {
         Stage::Refused { .. } => Code::Refused,
-        Stage::Failed { .. } | Stage::Superseded { .. } | Stage::Reverted { .. } => Code::Failed,
+        Stage::Failed { .. } | Stage::Superseded { .. } | Stage::Reverted { .. } => match receipt.outcome {
+            Some(DeploymentOutcome::Aborted) => Code::Aborted,
+            Some(DeploymentOutcome::RolledBack) => Code::RolledBack,
+            _ => Code::Failed,
+        },
         Stage::TimedOut { .. } => Code::TimedOut,
         _ => return Ok(()),
     };
@@ -281,6 +310,11 @@ pub(super) fn object(subject: &Subject) -> String {
             format!("{source}: {service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())
         }
         Subject::Release { source, service, version } => format!("{source}: {service} {version}"),
+        Subject::Migrations { source, service, environment, names, applied } => {
+            let stands = if *applied { "applied" } else { "not applied" };
+            let names = if names.is_empty() { "all".to_owned() } else { names.join(", ") };
+            format!("{source}: {service}@{environment}: {names} {stands}")
+        }
         Subject::Config { path, .. } => path.clone(),
     }
 }

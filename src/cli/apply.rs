@@ -1,20 +1,27 @@
 //! `apply` and `diff`: a service configuration goes to the server whole.
 
 use super::act::{self, ActArgs};
-use super::output::{print_lines, say};
-use super::{Context, Failure, unexpected};
-use crate::client::Link;
+use super::output::{Cell, Format, Table, print_lines, say};
+use super::{Context, Failure, get, unexpected};
+use crate::client::{Client, Link};
 use crate::config::services;
-use crate::model::{Action, Query, Reply, Subject, sanitize_line};
+use crate::model::{Action, ConfigRevision, Query, Reply, ServicePlace, Subject, sanitize_line};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Options of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The configuration.
-    #[arg(value_name = "FILE", default_value = "flightdeck.toml")]
-    pub file: PathBuf,
+    /// The configuration; without it flightdeck.toml.
+    #[arg(value_name = "FILE", conflicts_with = "revision")]
+    pub file: Option<PathBuf>,
+    /// Put a configuration of before into force again; `flightdeck config history` lists them.
+    #[arg(long, value_name = "N")]
+    pub revision: Option<u64>,
+    /// What runs and is to be ended by leaving it out of the configuration, such as checkout or
+    /// checkout@production; can be given several times. Nothing that runs is ended without its name.
+    #[arg(long, value_name = "NAME")]
+    pub remove: Vec<String>,
     /// How it is confirmed and followed.
     #[command(flatten)]
     pub act: ActArgs,
@@ -31,9 +38,60 @@ pub struct DiffArgs {
 /// Puts a configuration into force.
 pub(super) async fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failure> {
     context.may_change()?;
-    let (text, path) = read(&args.file)?;
-    let link = Link::Server(context.client()?);
-    act::perform(context, &link, Action::Apply, Subject::Config { text, path }, None, &args.act).await
+    let client = context.client()?;
+    let (text, path) = match args.revision {
+        Some(revision) => before(&client, revision).await?,
+        None => read(args.file.as_deref().unwrap_or(Path::new("flightdeck.toml")))?,
+    };
+    let remove = args.remove.iter().map(|name| ServicePlace::of(name)).collect();
+    let link = Link::Server(client);
+    act::perform(context, &link, Action::Apply, Subject::Config { text, path, remove }, None, &args.act).await
+}
+
+/// The text of a configuration of before, and where it lay.
+async fn before(client: &Client, revision: u64) -> Result<(String, String), Failure> {
+    let config = revision_of(client, revision).await?;
+    let text = config.text.ok_or_else(|| Failure::failed(format!("the server gave no text of revision {revision}")))?;
+    Ok((text, config.path))
+}
+
+async fn revision_of(client: &Client, revision: u64) -> Result<ConfigRevision, Failure> {
+    match client.query(Query::Configs { revision: Some(revision) }).await? {
+        Reply::Configs(mut configs) => configs.pop().ok_or_else(|| {
+            Failure::usage(format!("there is no revision {revision}")).todo("see `flightdeck config history`")
+        }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `config history`: the configurations that were in force, or the text of one.
+pub(super) async fn history(context: &Context, revision: Option<u64>) -> Result<(), Failure> {
+    let client = context.client()?;
+    if let Some(revision) = revision {
+        let config = revision_of(&client, revision).await?;
+        let text = config.text.clone().unwrap_or_default();
+        return match context.output.format {
+            Format::Json | Format::Yaml => context.output.document(&serde_json::to_value(&config).unwrap_or_default()),
+            Format::Table | Format::Name => print_lines(&text.lines().map(sanitize_line).collect::<Vec<_>>()),
+        };
+    }
+    let configs = match client.query(Query::Configs { revision: None }).await? {
+        Reply::Configs(configs) => configs,
+        other => return Err(unexpected(&other)),
+    };
+    let rows = configs.iter().map(|config| {
+        vec![
+            Cell::from(config.revision.to_string()),
+            get::at(config.at).into(),
+            config.by.as_str().into(),
+            config.digest.chars().take(19).collect::<String>().into(),
+            config.path.as_str().into(),
+            config.reason.as_deref().unwrap_or("-").into(),
+        ]
+    });
+    let table = Table { heads: &["REVISION", "AT", "BY", "DIGEST", "FILE", "REASON"], rows: rows.collect() };
+    let names: Vec<_> = configs.iter().map(|config| config.revision.to_string()).collect();
+    context.output.data(&configs, &table, &names)
 }
 
 /// Shows what that would change.

@@ -7,6 +7,8 @@
 use super::output::say;
 use super::serve::ledger_dir;
 use super::{Code, Context, Failure};
+use crate::engine::core::{MigrationState, State, restored};
+use crate::engine::journal::{Journal, JournalError, Opened};
 use crate::ledger::{self, Ledger};
 use archive::{Archive, Sink};
 use clap::Args;
@@ -200,7 +202,7 @@ fn spilled(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Brings a backup back, whole or not at all.
-pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
+pub(super) async fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failure> {
     let data = args.data.clone().unwrap_or_else(|| context.paths.data.clone());
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&data).map_err(failed("make", &data))?;
     let mut entries = fs::read_dir(&data).map_err(failed("read", &data))?;
@@ -222,6 +224,7 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failu
                 .todo("an older backup may hold; --anyway restores this one as it is"));
         }
     };
+    let asks = unsure(&scratch.path().join(DATABASES[0]), manifest.made).await?;
     for entry in fs::read_dir(scratch.path()).map_err(failed("read", scratch.path()))? {
         let entry = entry.map_err(failed("read", scratch.path()))?;
         let to = data.join(entry.file_name());
@@ -240,8 +243,29 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<(), Failu
             data.join(SETTINGS).display()
         ));
     }
+    if asks > 0 {
+        say(&format!(
+            "whether {asks} migrations ran since then is not known: none is begun or taken back before a person has \
+             said so; `flightdeck get migrations` lists them, `flightdeck migration --help` says how"
+        ));
+    }
     say("`flightdeck serve` starts again what ran; secrets are read from their own files, which no backup holds");
     Ok(())
+}
+
+/// Notes in the journal that nobody knows what was done to data since the backup was made; gives how many
+/// migrations a person must say something of.
+async fn unsure(journal: &Path, made: Timestamp) -> Result<usize, Failure> {
+    let failed = |error: JournalError| Failure::from_error(Code::Failed, &error);
+    let Opened { journal: open, state, .. } = Journal::open(journal, 0).map_err(failed)?;
+    let Some(state) = state else { return Ok(0) };
+    let unreadable = |error: serde_json::Error| Failure::failed(format!("the engine's state can't be read: {error}"));
+    let mut state: State = serde_json::from_str(&state).map_err(unreadable)?;
+    restored(&mut state, made);
+    let text = serde_json::to_string(&state).map_err(unreadable)?;
+    open.commit(text, Vec::new(), None).await.map_err(failed)?;
+    let all = state.slots.values().flat_map(|slot| slot.migrations.values());
+    Ok(all.filter(|of| of.state != MigrationState::Applied).count())
 }
 
 /// Everything that the manifest names is there as it says, and nothing else.

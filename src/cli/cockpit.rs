@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
 
 fn args(context: &Context) -> Result<ShellArgs, Failure> {
     let settings = settings::load(&context.paths, &[])?.settings;
-    let sources::Sources { planned, found } = sources::find(context)?;
+    let sources::Sources { planned, found, .. } = sources::find(context)?;
     let watched = planned.iter().map(|planned| (planned.source().clone(), planned.looks_at())).collect();
     let mut links = vec![("local".to_owned(), Link::Server(context.client()?))];
     if context.globals.server.is_none() {

@@ -40,6 +40,13 @@ pub enum ConfigCommand {
     Path,
     /// Print the JSON schema of config.toml.
     Schema,
+    /// List the service configurations (flightdeck.toml) that the server had in force; `apply --revision`
+    /// puts one into force again.
+    History {
+        /// Print the text of this one.
+        #[arg(value_name = "REVISION")]
+        revision: Option<u64>,
+    },
 }
 
 /// Carries it out.
@@ -62,6 +69,7 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
         }
         ConfigCommand::Show => show(context),
         ConfigCommand::Path => path(context),
+        ConfigCommand::History { revision } => super::block_on(super::apply::history(context, *revision)),
         ConfigCommand::Schema => context.output.document(&settings::schema()),
     }
 }

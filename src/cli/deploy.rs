@@ -31,6 +31,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &DeployArgs) -> 
     context.may_change()?;
     let rows = links.rows(Need::Named(&args.service)).await?;
     let (source, service) = target::service(&rows, &args.service, Some(&args.to))?;
+    rows.say_unseen();
     let subject = Subject::Deployment {
         source,
         service,

@@ -6,7 +6,7 @@ use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
-use crate::model::{Query, Reply};
+use crate::model::{Entity, Listening, Query, Reply};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -55,8 +55,9 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let server = server(&client, own).await;
     let up = server.verdict == Verdict::Ok;
     checks.push(server);
+    checks.extend(others(context).await);
     if up {
-        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await]);
+        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await, addresses(&client).await]);
     }
     checks.extend(sources);
     checks.extend(terminal());
@@ -129,6 +130,24 @@ fn socket(path: &Path) -> Check {
     }
 }
 
+/// The other servers of the settings.
+async fn others(context: &Context) -> Vec<Check> {
+    let Ok(loaded) = settings::load(&context.paths, &[]) else { return Vec::new() };
+    let servers = if context.globals.server.is_some() { Vec::new() } else { loaded.settings.servers };
+    let each = servers.into_iter().map(|of| async move {
+        let name = format!("server {}", of.name);
+        let todo = "is it running, and is its `url` in config.toml right?";
+        match super::socket_of(&of.url).and_then(|socket| Ok(Client::unix(&socket)?)) {
+            Err(failure) => fail(&name, failure.what, todo),
+            Ok(client) => match client.healthy().await {
+                Ok(()) => ok(&name, format!("{} answers", of.url)),
+                Err(error) => fail(&name, error.in_full(), todo),
+            },
+        }
+    });
+    futures::future::join_all(each).await
+}
+
 /// With sources of one's own nobody needs a server.
 async fn server(client: &Client, own: bool) -> Check {
     if let Err(error) = client.healthy().await {
@@ -186,6 +205,33 @@ async fn proxy(client: &Client) -> Check {
             None => warn("proxy", "the server says nothing of it", todo),
         },
     }
+}
+
+/// Every service's address is listened on, or free for its first version.
+async fn addresses(client: &Client) -> Check {
+    let todo =
+        "end the program that has the address, or give the service another one; it is tried again until it works";
+    let rows = match client.query(Query::Current).await {
+        Ok(Reply::Board(rows)) => rows,
+        Ok(other) => return fail("addresses", super::unexpected(&other).what, "are both of the same version?"),
+        Err(error) => return fail("addresses", error.in_full(), "are both of the same version?"),
+    };
+    let services = rows.iter().filter_map(|row| if let Entity::Service(service) = row { Some(service) } else { None });
+    let all: Vec<_> = services.flat_map(|service| service.addresses.iter().map(move |of| (service, of))).collect();
+    let silent: Vec<String> = all
+        .iter()
+        .filter_map(|(service, of)| match &of.listening {
+            Listening::Refused { why } => {
+                Some(format!("{} in {} is not listening: {why}", service.name, of.environment))
+            }
+            _ => None,
+        })
+        .collect();
+    if silent.is_empty() {
+        let open = all.iter().filter(|(_, of)| of.listening == Listening::Open).count();
+        return ok("addresses", format!("{open} of {} are listened on, none is taken", all.len()));
+    }
+    fail("addresses", silent.join("; "), todo)
 }
 
 fn terminal() -> Vec<Check> {

@@ -1,6 +1,6 @@
 //! `drill`: rehearses the way back in an environment whose users can bear it, and measures it.
 
-use super::act::{self, ActArgs};
+use super::act::{self, ActArgs, Until};
 use super::links::{Links, Need};
 use super::output::{Table, say};
 use super::target::Rows;
@@ -70,14 +70,15 @@ pub(super) async fn run(context: &Context, links: &Links, args: &DrillArgs) -> R
         // Who is asked sees it there.
         prepared.forecast.lines.iter().chain(&prepared.forecast.warnings).for_each(|line| say(line));
     }
-    let act = ActArgs { reason: args.reason.clone(), yes: args.yes, wait: true, timeout: args.timeout };
+    let (wait, timeout) = (Some(Until::Effect), Some(args.timeout));
+    let act = ActArgs { reason: args.reason.clone(), yes: args.yes, wait, timeout };
     let confirmed = confirm::confirm(&prepared, &act)?;
     let command =
         Command { id: fresh_id(), action: Action::Drill, subject, pin: confirmed.pin, reason: confirmed.reason };
     let before: BTreeSet<Run> = drills(link, &run).await?.into_iter().map(|of| of.run).collect();
     let id = command.id.clone();
     let receipt = act::followed(link, &id.0, &act, link.submit(command)).await?;
-    act::outcome(receipt.stage())?;
+    act::outcome(&receipt)?;
     let drill = drills(link, &run).await?.into_iter().find(|of| !before.contains(&of.run));
     let Some((drill, rollback)) = drill.and_then(|of| of.rollback.map(|took| (of, took))) else {
         return Err(Failure::failed("the drill has ended, but no time to roll back was recorded"));
@@ -103,7 +104,7 @@ async fn drills(link: &Link, run: &Run) -> Result<Vec<Deployment>, Failure> {
         Reply::Board(entities) => entities,
         other => return Err(unexpected(&other)),
     };
-    let rows = Rows { entities };
+    let rows = Rows { entities, ..Rows::default() };
     let of_it = |of: &&Deployment| of.kind == DeploymentKind::Drill && of.run.target == run.target;
     Ok(rows.deployments().filter(of_it).cloned().collect())
 }

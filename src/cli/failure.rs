@@ -15,12 +15,18 @@ pub enum Code {
     Usage = 2,
     /// Refused by policy, by a pin, or since it does not apply; nothing changed.
     Refused = 3,
-    /// No server answers.
+    /// Nothing could be seen: no server answers, no source can be reached, or none may be read.
     Unreachable = 4,
     /// The effect was not seen in time; it may still come.
     TimedOut = 5,
     /// Only a part could be seen or done; the rest is named.
     Partial = 6,
+    /// The rollout was aborted.
+    Aborted = 7,
+    /// Users were taken back to the version before.
+    RolledBack = 8,
+    /// It waits for a person, who has to do something first.
+    Waits = 9,
 }
 
 /// Why the program ends with a code other than 0.

@@ -1,17 +1,27 @@
-//! Following a command to its effect.
+//! Following a command to its effect, and what a board says meanwhile.
 
 use super::output::say;
+use super::wait::{self, Patience};
 use super::{Code, Failure};
+use crate::board::Board;
 use crate::client::{ClientEvent, Link};
-use crate::model::{Body, Entity, Receipt, sanitize_line};
+use crate::model::{Body, Entity, Receipt, Stage, sanitize_line};
 use futures::stream::{BoxStream, StreamExt as _};
-use jiff::SignedDuration;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Reads receipts from the stream of updates.
+/// So long a row may show a wait whose command is just about to be told effective.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Reads the stream of updates.
 pub(super) struct Follower {
     events: BoxStream<'static, ClientEvent>,
+    /// What was told so far.
+    pub board: Board,
+    /// Has a snapshot been told to its end?
+    pub whole: bool,
+    /// Why nothing is told now.
+    pub lost: Option<String>,
 }
 
 impl Follower {
@@ -19,42 +29,52 @@ impl Follower {
     pub(super) async fn open(link: &Link) -> Result<Follower, Failure> {
         let mut events = link.events();
         match events.next().await {
-            Some(ClientEvent::Connected) => Ok(Follower { events }),
-            Some(ClientEvent::Lost(why)) => Err(Failure::new(Code::Unreachable, why)),
+            Some(ClientEvent::Connected) => Ok(Follower { events, board: Board::default(), whole: false, lost: None }),
+            Some(ClientEvent::Lost { why, .. }) => Err(Failure::new(Code::Unreachable, why)),
             _ => Err(Failure::new(Code::Unreachable, "the server told nothing")),
         }
     }
 
-    async fn next(&mut self, id: &str) -> Option<Receipt> {
+    /// Takes in what comes next; a receipt is handed on. `None`: nothing will come any more.
+    pub(super) async fn hear(&mut self) -> Option<Option<Receipt>> {
+        match self.events.next().await? {
+            ClientEvent::Envelope(envelope) => {
+                // Only the last envelope of a snapshot has a sequence: before it the board is half.
+                self.whole |= envelope.seq > 0;
+                self.board.apply(&envelope.scoped);
+                if let Body::Upsert(Entity::Receipt(receipt)) = envelope.scoped.body {
+                    return Some(Some(*receipt));
+                }
+            }
+            ClientEvent::Lost { why, .. } => {
+                say(&format!("connection lost ({why}); trying again"));
+                self.lost = Some(why);
+            }
+            ClientEvent::Connected => self.lost = None,
+        }
+        Some(None)
+    }
+
+    /// The first word of that receipt.
+    pub(super) async fn any(&mut self, id: &str, patience: Patience) -> Result<Receipt, Failure> {
+        let deadline = patience.deadline();
         loop {
-            match self.events.next().await? {
-                ClientEvent::Envelope(envelope) => match envelope.scoped.body {
-                    Body::Upsert(Entity::Receipt(receipt)) if receipt.id.as_str() == id => return Some(*receipt),
-                    _ => {}
-                },
-                ClientEvent::Lost(why) => say(&format!("connection lost ({why}); trying again")),
-                ClientEvent::Connected => {}
+            match tokio::time::timeout_at(deadline, self.hear()).await {
+                Ok(Some(Some(receipt))) if receipt.id.as_str() == id => return Ok(receipt),
+                Ok(Some(_)) => {}
+                _ => {
+                    let what = format!("nothing was seen of {id} within {:#}", patience.within);
+                    return Err(Failure::new(Code::TimedOut, what));
+                }
             }
         }
     }
 
-    /// The first word of that receipt.
-    pub(super) async fn any(&mut self, id: &str, within: SignedDuration) -> Result<Receipt, Failure> {
-        let deadline = deadline(within);
-        match tokio::time::timeout_at(deadline, self.next(id)).await {
-            Ok(Some(receipt)) => Ok(receipt),
-            _ => Err(Failure::new(Code::TimedOut, format!("nothing was seen of {id} within {within:#}"))),
-        }
-    }
-
-    /// Follows a receipt to its last stage, saying each.
-    pub(super) async fn until_final(
-        &mut self,
-        mut receipt: Receipt,
-        within: SignedDuration,
-    ) -> Result<Receipt, Failure> {
-        let deadline = deadline(within);
-        let mut said = None;
+    /// Follows a receipt to its last stage, saying each. A rollout that has come to where a person must
+    /// do something first is not waited for, unless it was said how long.
+    pub(super) async fn until_final(&mut self, mut receipt: Receipt, patience: Patience) -> Result<Receipt, Failure> {
+        let deadline = patience.deadline();
+        let (mut said, mut waiting) = (None, None);
         loop {
             let stage = receipt.stage();
             if said.as_ref() != Some(stage) {
@@ -65,22 +85,37 @@ impl Follower {
                 return Ok(receipt);
             }
             said = Some(stage.clone());
-            let id = receipt.id.to_string();
-            receipt = match tokio::time::timeout_at(deadline, self.next(&id)).await {
+            // Before it is observed the row may still show a wait that the command ends.
+            let run = receipt.run().filter(|_| *stage == Stage::Observed);
+            let waits = run.and_then(|run| wait::person(&self.board, run));
+            // A row comes before the receipt that it moves: who waits for a person does so for a moment.
+            let since =
+                waits.as_ref().filter(|_| !patience.with_people).map(|_| *waiting.get_or_insert_with(Instant::now));
+            let sure = since.map(|since| since + MOMENT);
+            if let Some(waits) = waits.clone().filter(|_| sure.is_some_and(|sure| Instant::now() >= sure)) {
+                return Err(waits);
+            }
+            waiting = since;
+            let next = sure.map_or(deadline, |sure| sure.min(deadline));
+            match tokio::time::timeout_at(next, self.hear()).await {
                 // The answer may have overtaken what the stream still tells.
-                Ok(Some(older)) if older.stages.len() < receipt.stages.len() => receipt,
-                Ok(Some(receipt)) => receipt,
-                Ok(None) => return Err(Failure::new(Code::Unreachable, "the server ended before the effect was seen")),
-                Err(_) => {
-                    let last = receipt.stage().word();
-                    let what = format!("the effect was not seen within {within:#}; last: {last}. It may still come");
-                    return Err(Failure::new(Code::TimedOut, what).todo(format!("see `flightdeck get receipts {id}`")));
+                Ok(Some(Some(newer))) if newer.id == receipt.id && newer.stages.len() >= receipt.stages.len() => {
+                    receipt = newer;
                 }
-            };
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(Failure::new(Code::Unreachable, "the server ended before the effect was seen")),
+                Err(_) if next < deadline => {}
+                Err(_) => return Err(waits.unwrap_or_else(|| self.late(&receipt, patience))),
+            }
         }
     }
-}
 
-fn deadline(within: SignedDuration) -> Instant {
-    Instant::now() + Duration::try_from(within).unwrap_or(Duration::ZERO)
+    fn late(&self, receipt: &Receipt, patience: Patience) -> Failure {
+        let (id, stage) = (&receipt.id, receipt.stage().word());
+        let code = if self.lost.is_some() { Code::Unreachable } else { Code::TimedOut };
+        let away = self.lost.as_ref().map_or(String::new(), |why| format!("; the server can't be reached: {why}"));
+        let what =
+            format!("the effect was not seen within {:#}; last: {stage}{away}. It may still come", patience.within);
+        Failure::new(code, what).todo(format!("see `flightdeck get receipts {id}`"))
+    }
 }

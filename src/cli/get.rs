@@ -3,7 +3,7 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
-use super::{Context, Failure, act, history};
+use super::{Context, Failure, act, history, migration};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
     Service,
@@ -11,7 +11,6 @@ use crate::model::{
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,6 +31,8 @@ pub enum Kind {
     Holds,
     /// Running copies of versions; `logs` shows what they wrote.
     Instances,
+    /// Migrations of services' data, and where each stands.
+    Migrations,
     /// Finished rollouts, newest first.
     Deployments,
     /// The figures of software delivery (DORA) of each service in each environment.
@@ -87,12 +88,18 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     let mut list = list(&rows, args, now())?;
     list.truncate(args.limit.unwrap_or(usize::MAX));
     if let (Some(name), true) = (&args.name, list.is_empty()) {
-        return Err(nothing(&rows, args, name));
+        return Err(rows.absent(&format!("{name:?}"), nothing(&rows, args, name)));
     }
     let names: Vec<_> = list.iter().map(|row| row.name.clone()).collect();
     let json: Vec<_> = list.iter().map(|row| &row.json).collect();
     let table = Table { heads: heads(args.kind), rows: list.iter().map(|row| row.cells.clone()).collect() };
-    context.output.data(&json, &table, &names)
+    if rows.sight.unseen.is_empty() {
+        context.output.data(&json, &table, &names)?;
+    } else {
+        // No list of rows alone, or what could not be seen would read as what is not there.
+        context.output.data(&json!({ "rows": json, "unseen": rows.sight.unseen }), &table, &names)?;
+    }
+    rows.whole()
 }
 
 fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
@@ -119,6 +126,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
+        Kind::Migrations => &["MIGRATION", "OF", "STATE", "RUN WITH", "A WAY BACK"],
         Kind::Holds => &["HOLD", "SOURCE", "SCOPE", "OWNER", "SINCE", "HELD", "REASON"],
         Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
         Kind::Dora => &[
@@ -142,21 +150,17 @@ fn now() -> Timestamp {
 }
 
 fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure> {
-    if args.kind == Kind::Dora {
-        return history::dora(rows, args, now);
+    match args.kind {
+        Kind::Dora => return history::dora(rows, args, now),
+        Kind::Migrations => return migration::rows(rows, args),
+        _ => {}
     }
     let mut list = Vec::new();
-    let mut alike: BTreeMap<String, usize> = BTreeMap::new();
-    rows.rollouts().for_each(|row| *alike.entry(target::name(row)).or_default() += 1);
-    // What two sources have under one name is told apart by its source.
-    let names = |row: &Rollout| match target::name(row) {
-        name if alike.get(&name).is_some_and(|count| *count > 1) => target::full_name(row),
-        name => name,
-    };
+    let names = target::Names::of(rows);
     for entity in &rows.entities {
         let row = match (args.kind, entity) {
             (Kind::Rollouts, Entity::Rollout(row)) if of(args, &row.service.0, &row.environment.0) => {
-                rollout(row, names(row))?
+                rollout(row, names.name(row))?
             }
             (Kind::Approvals, Entity::Approval(row)) if of(args, &row.service.0, &row.environment.0) => approval(row)?,
             (Kind::Services, Entity::Service(row)) if of_service(args, &row.name.0) => service(row)?,
@@ -182,7 +186,7 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
     Ok(list.into_iter().filter(|(_, named, _)| *named).map(|(_, _, row)| row).collect())
 }
 
-fn of(args: &GetArgs, service: &str, environment: &str) -> bool {
+pub(super) fn of(args: &GetArgs, service: &str, environment: &str) -> bool {
     of_service(args, service) && args.environment.as_ref().is_none_or(|wanted| wanted == environment)
 }
 
@@ -195,7 +199,7 @@ fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
         wanted == name
             || match entity {
                 Entity::Deployment(_) => true,
-                Entity::Rollout(rollout) => *wanted == target::full_name(rollout) || *wanted == rollout.service.0,
+                Entity::Rollout(rollout) => target::means(wanted, rollout),
                 _ => false,
             }
     })

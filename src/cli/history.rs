@@ -40,7 +40,7 @@ pub(super) fn deployment(row: &Deployment) -> Result<Row, Failure> {
         Cell { text: row.outcome.word().to_owned(), tone: tone(row.outcome) },
         span(row.ended.duration_since(row.started)).into(),
         row.rollback.map_or_else(|| "-".to_owned(), span).into(),
-        row.author.as_str().into(),
+        row.who().as_ref().into(),
         row.cause.as_str().into(),
     ];
     Ok(Row { name: row.run.to_string(), json: value(row)?, cells })

@@ -37,6 +37,11 @@ pub(super) async fn run(context: &Context, links: &Links, args: &HoldArgs) -> Re
     let selector = target::selector(&rows, &args.scope)?;
     let frozen: Vec<_> =
         rows.rollouts().filter(|rollout| selector.holds(rollout)).map(|rollout| rollout.run.clone()).collect();
+    let whole = rows.whole_at(selector.source.as_ref());
+    if whole.as_ref().is_err_and(|failure| failure.code == Code::Unreachable) {
+        // Nothing is known that could be held.
+        return whole;
+    }
     let meant = match &selector.source {
         Some(source) => vec![links.of(Some(source))?],
         // Every hub there is: what one of them can't hold must not keep the others from it.
@@ -51,7 +56,9 @@ pub(super) async fn run(context: &Context, links: &Links, args: &HoldArgs) -> Re
         let subject = Subject::Scope { selector: selector.clone(), frozen: frozen.clone(), hold: Some(id.clone()) };
         (link, subject)
     });
-    over_hubs(context, Action::Hold, subjects.collect(), &args.act).await
+    let held = over_hubs(context, Action::Hold, subjects.collect(), &args.act).await;
+    // What could not be seen was not held, whatever the rest says.
+    worse(held, whole)
 }
 
 /// The id of one's own hold of the same scope: the same once more is the same hold.
@@ -177,10 +184,10 @@ fn of_receipt(receipt: &Receipt) -> Result<(), Failure> {
     let some = receipt.targets.iter().any(|target| matches!(target.stage, Stage::Effective { .. } | Stage::Observed))
         || receipt.sources.iter().any(|of| matches!(of.stage, Stage::Accepted));
     let words = || format!("{}: {}", receipt.stage().word(), receipt.stage().detail().unwrap_or("not all of it"));
-    match act::outcome(receipt.stage()) {
+    match act::outcome(receipt) {
         Err(failure) if failure.code == Code::Failed && some => Err(Failure::new(Code::Partial, words())),
         Err(failure) => Err(failure),
-        Ok(()) if goes_on || missed => Err(Failure::new(Code::Partial, words())),
+        Ok(()) if goes_on || missed => Err(Failure::new(Code::Partial, "a part of it goes on, as named above")),
         Ok(()) => Ok(()),
     }
 }

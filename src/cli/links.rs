@@ -1,24 +1,32 @@
-//! The hubs that a command talks to: the local server, and one in this process over what it looks at itself.
+//! The hubs that a command talks to: the local server, those of the settings, and one in this process over
+//! what it looks at itself.
 
 use super::output::say;
 use super::target::Rows;
-use super::{Code, Context, Failure, serve, sources, unexpected};
-use crate::board::Board;
-use crate::client::{ClientError, ClientEvent, Link};
+use super::{Code, Context, Failure, serve, sight, sources};
+use crate::board::{Board, Sight, Unseen};
+use crate::client::{Client, ClientError, ClientEvent, Link};
+use crate::config::settings;
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, HubTask};
 use crate::ledger::Ledger;
-use crate::model::{LinkState, Query, RefusalKind, Reply, Scope, SourceId};
+use crate::model::{Entity, LinkState, Query, RefusalKind, Reply, Scope, SourceId, Watch};
 use crate::server::actor_of;
 use futures::StreamExt as _;
+use futures::future::join_all;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+/// What the server of this machine, or of `--server`, is called where others are.
+const LOCAL_SERVER: &str = "local";
 /// The scope of the rows that a hub in one's own process makes itself.
 const OWN: &str = "own";
 /// How long a command waits for what it needs to know.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
+/// How long a server may take to say what it looks at.
+const JOINED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A hub in this process that does not run yet.
 pub(super) struct Local {
@@ -55,38 +63,132 @@ pub(super) enum Need<'a> {
     Named(&'a str),
 }
 
+impl Need<'_> {
+    /// Can what is needed be at that source? A name without its source may be at any.
+    fn may_be_at(self, source: &str, known: impl Fn(&str) -> bool) -> bool {
+        match self {
+            Need::Named(word) => match word.split_once('/') {
+                Some((first, _)) if known(first) => first == source,
+                _ => true,
+            },
+            Need::All => true,
+        }
+    }
+}
+
 /// The hubs.
 pub(super) struct Links {
-    /// The server, where there is one; then the hub of this process.
+    /// Servers, then the hub of this process.
     pub each: Vec<Link>,
+    /// Which of them each source belongs to: the first that tells of it.
+    owners: Vec<(SourceId, usize)>,
+    /// What could not even be joined.
+    away: Vec<Unseen>,
     local: Vec<SourceId>,
     tasks: JoinSet<()>,
+}
+
+/// Servers to join: what each is called, and its client. The local one comes first.
+fn servers(context: &Context) -> Result<Vec<(String, Client)>, Failure> {
+    let told = context.globals.server.is_some();
+    if !told && !context.globals.context.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut servers = vec![(LOCAL_SERVER.to_owned(), context.client()?)];
+    if !told {
+        for server in settings::load(&context.paths, &[])?.settings.servers {
+            servers.push((server.name, Client::unix(&super::socket_of(&server.url)?)?));
+        }
+    }
+    Ok(servers)
+}
+
+/// All watches of a hub.
+async fn watches(link: &Link) -> Result<Vec<Watch>, ClientError> {
+    match link.query(Query::Watches).await {
+        Ok(Reply::Watches(watches)) => Ok(watches),
+        // A server of before that question: it answers, and has its engine alone.
+        Err(ClientError::Refused(refusal)) if refusal.kind == RefusalKind::Invalid => Ok(Vec::new()),
+        Ok(Reply::Refused(refusal)) => Err(ClientError::Refused(refusal)),
+        Ok(_) => Err(ClientError::Silent),
+        Err(error) => Err(error),
+    }
+}
+
+/// The watches of a hub and its rows. The watches first: what is missing in the rows is said then, and
+/// what has come since does no harm.
+async fn told_by(link: &Link, query: &Query) -> Result<(Vec<Watch>, Vec<Entity>), ClientError> {
+    let watches = watches(link).await?;
+    let reply = match link.query(query.clone()).await {
+        // A server that still is of before that question: its whole board answers it, too.
+        Err(ClientError::Refused(refusal)) if refusal.kind == RefusalKind::Invalid => link.query(Query::Board).await?,
+        reply => reply?,
+    };
+    match reply {
+        Reply::Board(rows) => Ok((watches, rows)),
+        Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+        _ => Err(ClientError::Silent),
+    }
 }
 
 impl Links {
     /// Joins what there is. Without sources of one's own there must be a server.
     pub(super) async fn open(context: &Context) -> Result<Links, Failure> {
-        let server = context.client()?;
-        let found = sources::find(context)?;
-        let local = local(context, found.planned)?;
-        let mut links = Links { each: Vec::new(), local: Vec::new(), tasks: JoinSet::new() };
-        let only_contexts = !context.globals.context.is_empty() && context.globals.server.is_none();
-        match local {
-            None => links.each.push(Link::Server(server)),
-            Some(local) => {
-                if !only_contexts {
-                    match server.healthy().await {
-                        Ok(()) => links.each.push(Link::Server(server)),
-                        Err(ClientError::NoServer { .. }) if context.globals.server.is_none() => {}
-                        Err(error) => say(&format!("the local server is left out: {}", error.in_full())),
-                    }
-                }
-                links.tasks.spawn(local.task.run());
-                links.each.push(local.link);
-                links.local = local.sources;
+        let sources::Sources { planned, unseen, .. } = sources::find(context)?;
+        let local = local(context, planned)?;
+        let servers = servers(context)?;
+        let others = local.is_some() || servers.len() > 1;
+        let joining = servers.into_iter().map(|(name, client)| async move {
+            let link = Link::Server(client);
+            let told = timeout(JOINED_WITHIN, watches(&link)).await.unwrap_or(Err(ClientError::Silent));
+            (name, link, told)
+        });
+        let away = unseen.into_iter().map(|why| Unseen::never("kubeconfig", now(), why)).collect();
+        let mut links = Links { each: Vec::new(), owners: Vec::new(), away, local: Vec::new(), tasks: JoinSet::new() };
+        for (index, (name, link, told)) in join_all(joining).await.into_iter().enumerate() {
+            match told {
+                Ok(told) => links.join(link, told.into_iter().map(|watch| watch.scope.source)),
+                // Nobody misses a local server that was never started.
+                Err(ClientError::NoServer { .. }) if index == 0 && others && context.globals.server.is_none() => {}
+                Err(error) => links.away.push(Unseen::never(name, now(), error.in_full())),
             }
         }
+        if let Some(local) = local {
+            links.tasks.spawn(local.task.run());
+            links.join(local.link, local.sources.iter().cloned());
+            links.local = local.sources;
+        }
+        if links.each.is_empty() {
+            // One server that is not there is the whole story, and says what to do. One of the settings is named.
+            if let [Unseen { source, state: LinkState::Stale { why, .. }, .. }] = links.away.as_slice()
+                && source == LOCAL_SERVER
+            {
+                return Err(Failure::new(Code::Unreachable, why.clone()));
+            }
+            return Err(sight::failure(&links.away, Code::Unreachable, "there is nothing to talk to"));
+        }
         Ok(links)
+    }
+
+    fn join(&mut self, link: Link, sources: impl Iterator<Item = SourceId>) {
+        let index = self.each.len();
+        for source in sources.collect::<BTreeSet<_>>() {
+            match self.owner(&source) {
+                None => self.owners.push((source, index)),
+                // The hub's own part is of every source of that name.
+                Some(owner) if owner == index => {}
+                Some(_) => {
+                    let why =
+                        format!("{} tells of it too, and another does already: its rows are left out", link.place());
+                    self.away.push(Unseen::never(source.0, now(), why));
+                }
+            }
+        }
+        self.each.push(link);
+    }
+
+    fn owner(&self, source: &SourceId) -> Option<usize> {
+        self.owners.iter().find(|(known, _)| known == source).map(|(_, index)| *index)
     }
 
     /// What is there now at all of them, once what is needed is known; else as it is after a while.
@@ -101,35 +203,31 @@ impl Links {
 
     async fn ask(&self, need: Need<'_>, query: Query) -> Result<Rows, Failure> {
         self.settle(need).await?;
-        let mut entities = Vec::new();
-        for link in &self.each {
-            let reply = match link.query(query.clone()).await {
-                // A server that still is of before that question: its whole board answers it, too.
-                Err(ClientError::Refused(refusal)) if refusal.kind == RefusalKind::Invalid => {
-                    link.query(Query::Board).await?
+        let (mut rows, mut lost) = (Rows::default(), self.away.clone());
+        for (index, link) in self.each.iter().enumerate() {
+            let owned = |source: &SourceId| self.owner(source).is_none_or(|owner| owner == index);
+            match told_by(link, &query).await {
+                Ok((watches, told)) => {
+                    rows.watches.extend(watches.into_iter().filter(|watch| owned(&watch.scope.source)));
+                    rows.entities.extend(told.into_iter().filter(|row| source_of(row).is_none_or(owned)));
                 }
-                reply => reply?,
-            };
-            match reply {
-                Reply::Board(rows) => entities.extend(rows),
-                other => return Err(unexpected(&other)),
+                Err(error) if self.each.len() > 1 => lost.push(Unseen::never(link.place(), now(), error.in_full())),
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(Rows { entities })
+        rows.sight = Sight::of(rows.watches.iter().map(|watch| (&watch.scope, &watch.state)));
+        rows.sight.unseen.extend(lost);
+        let known = |word: &str| self.owners.iter().any(|(source, _)| source.as_str() == word);
+        rows.sight.unseen.retain(|unseen| need.may_be_at(&unseen.source, known));
+        Ok(rows)
     }
 
     /// Waits until the sources of this process have told their rows or why they can't.
     async fn settle(&self, need: Need<'_>) -> Result<(), Failure> {
         let Some(local) = self.each.iter().find(|link| link.server().is_none()) else { return Ok(()) };
-        let named = |source: &&SourceId| match need {
-            Need::Named(word) => word.split_once('/').is_some_and(|(first, _)| first == source.as_str()),
-            Need::All => false,
-        };
-        // A name without its source may be at any of them.
-        let mut missing: BTreeSet<SourceId> = self.local.iter().filter(named).cloned().collect();
-        if missing.is_empty() {
-            missing = self.local.iter().cloned().collect();
-        }
+        let known = |word: &str| self.local.iter().any(|source| source.as_str() == word);
+        let needed = |source: &&SourceId| need.may_be_at(source.as_str(), known);
+        let mut missing: BTreeSet<SourceId> = self.local.iter().filter(needed).cloned().collect();
         let mut board = Board::default();
         let waiting = async {
             let mut events = local.events();
@@ -142,7 +240,7 @@ impl Links {
                             missing.retain(|source| !told(&board, source));
                         }
                     }
-                    ClientEvent::Lost(why) => return Err(Failure::failed(why)),
+                    ClientEvent::Lost { why, .. } => return Err(Failure::failed(why)),
                     ClientEvent::Connected => {}
                 }
                 if missing.is_empty() {
@@ -151,12 +249,8 @@ impl Links {
             }
             Ok(())
         };
-        if let Ok(outcome) = tokio::time::timeout(KNOWN_WITHIN, waiting).await {
-            return outcome;
-        }
-        let silent: Vec<_> = missing.iter().map(SourceId::as_str).collect();
-        say(&format!("went on without {}: no word from it for {} s", silent.join(", "), KNOWN_WITHIN.as_secs()));
-        Ok(())
+        // What has not said a word by then is still connecting, and is said to be.
+        timeout(KNOWN_WITHIN, waiting).await.unwrap_or(Ok(()))
     }
 
     /// The hub that speaks for a source; without one, the only hub or the server.
@@ -164,18 +258,17 @@ impl Links {
         let here = |source: &SourceId| self.local.contains(source);
         let found = match source {
             Some(source) if here(source) => self.each.iter().find(|link| link.server().is_none()),
+            Some(source) if self.owner(source).is_some() => self.owner(source).and_then(|index| self.each.get(index)),
             _ => self.each.iter().find(|link| link.server().is_some()),
         };
         found.or(self.each.first()).ok_or_else(|| Failure::new(Code::Unreachable, "there is nothing to talk to"))
     }
 
-    /// Watches of all hubs whose rows may be old.
-    pub(super) async fn ill(&self) -> Result<Vec<(Scope, LinkState)>, Failure> {
-        let mut all = Vec::new();
-        for link in &self.each {
-            all.extend(super::status::ill_watches(link).await?);
+    /// Says what could not even be joined, for commands that go on without it.
+    pub(super) fn say_away(&self) {
+        for line in sight::sentences(&self.away) {
+            say(&line);
         }
-        Ok(all)
     }
 
     /// Ends the hub of this process: what it is carrying out is heard out, its ledger flushed.
@@ -183,6 +276,28 @@ impl Links {
         let Links { each, mut tasks, .. } = self;
         drop(each);
         while tasks.join_next().await.is_some() {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command line is a shell: it has the clock")]
+pub(super) fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Whose row it is; receipts are their hub's.
+fn source_of(row: &Entity) -> Option<&SourceId> {
+    match row {
+        Entity::Service(row) => Some(&row.source),
+        Entity::Environment(row) => Some(&row.source),
+        Entity::Release(row) => Some(&row.source),
+        Entity::Rollout(row) => Some(&row.run.target.source),
+        Entity::Approval(row) => Some(&row.run.target.source),
+        Entity::Evidence(row) => Some(&row.run.target.source),
+        Entity::Hold(row) => Some(&row.source),
+        Entity::Deployment(row) => Some(&row.run.target.source),
+        Entity::Instance(row) => Some(&row.target.source),
+        Entity::Note(row) => Some(&row.run.target.source),
+        Entity::Receipt(_) => None,
     }
 }
 

@@ -20,13 +20,16 @@ mod hold;
 mod ledger;
 mod links;
 mod logs;
+mod migration;
 mod output;
 pub mod reference;
 mod release;
 mod serve;
+mod sight;
 mod sources;
 mod status;
 mod target;
+mod wait;
 mod watch;
 
 pub use failure::{Code, Failure};
@@ -45,9 +48,10 @@ use std::path::PathBuf;
 /// Without a command it opens the cockpit on the local server and on what the settings name; without
 /// settings, on the current context of the kubeconfig.
 ///
-/// Exit codes: 0 done (with --wait: seen to be effective), 1 failed, 2 wrong usage, 3 refused by
-/// policy or pin, 4 no server answers, 5 the effect was not seen in time, 6 only a part could be seen
-/// or done.
+/// Exit codes: 0 done (with --wait: what was waited for was seen), 1 failed or superseded, 2 wrong usage,
+/// 3 refused by policy or pin, 4 nothing could be seen (no server answers, no source can be reached or
+/// read), 5 not seen in time, 6 only a part could be seen or done (the rest is named), 7 the rollout was
+/// aborted, 8 it was rolled back, 9 it waits for a person.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {
@@ -109,6 +113,10 @@ pub enum Command {
     Act(act::Verb),
     /// Hold the line: pause every rollout in scope until it is released.
     Hold(hold::HoldArgs),
+    /// Wait until a rollout is where it should be, whoever moves it.
+    Wait(wait::WaitArgs),
+    /// Say of migrations that their data is there, or that it is not; runs none.
+    Migration(migration::MigrationArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),
     /// Print every change as it happens.
@@ -227,11 +235,15 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Release(args) => block_on(context.with_links(async |links| release::run(context, links, &args).await)),
         Command::Act(verb) => block_on(context.with_links(async |links| act::run(context, links, &verb).await)),
         Command::Hold(args) => block_on(context.with_links(async |links| hold::run(context, links, &args).await)),
+        Command::Wait(args) => block_on(context.with_links(async |links| wait::run(context, links, &args).await)),
+        Command::Migration(args) => {
+            block_on(context.with_links(async |links| migration::run(context, links, &args).await))
+        }
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
         Command::Backup(args) => block_on(backup::backup(context, &args)),
-        Command::Restore(args) => backup::restore(context, &args),
+        Command::Restore(args) => block_on(backup::restore(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),
         Command::Contract(args) => block_on(contract::run(context, &args)),
         Command::Config(args) => config::run(context, &args),
@@ -252,11 +264,17 @@ fn demonstrate(args: &DemoArgs) -> Result<(), Failure> {
     }
 }
 
+/// How long the end waits for reads that nobody needs any more.
+const LEFT: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// One short conversation needs one thread.
 fn block_on<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?
-        .block_on(task)
+        .map_err(|error| Failure::failed(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(task);
+    // A file on a mount that hangs must not hold up the end: nothing that is asked for is left there.
+    runtime.shutdown_timeout(LEFT);
+    outcome
 }

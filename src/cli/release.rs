@@ -78,6 +78,13 @@ pub struct AddArgs {
     /// The digest that it must have, sha256:…, such as the builder printed.
     #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
+    /// A migration that it brings; can be given several times. Left out, those that are configured when it
+    /// first succeeds.
+    #[arg(long, value_name = "NAME", conflicts_with = "no_migrations")]
+    pub migration: Vec<String>,
+    /// It brings none, such as a fix for an older version.
+    #[arg(long)]
+    pub no_migrations: bool,
     /// How it is confirmed and followed.
     #[command(flatten)]
     pub act: ActArgs,
@@ -100,8 +107,10 @@ pub(super) async fn run(context: &Context, links: &Links, args: &ReleaseArgs) ->
         }
         (None, Some(id)) => {
             context.may_change()?;
-            let named = target::hold(&links.rows(Need::Named(id)).await?, id)?;
-            hold::release(context, links, &named, &args.act).await
+            let rows = links.rows(Need::Named(id)).await?;
+            let named = target::hold(&rows, id)?;
+            // It may be in force where nothing could be seen.
+            hold::release(context, links, &named, &args.act).await.and_then(|()| rows.whole())
         }
         (None, None) => Err(Failure::usage("nothing to release").todo("name a hold, or say add, list or rm")),
     }
@@ -112,7 +121,7 @@ async fn store(context: &Context) -> Result<(Client, Link, Rows), Failure> {
     let client = context.client()?;
     let link = Link::Server(client.clone());
     match link.query(Query::Board).await? {
-        Reply::Board(entities) => Ok((client, link, Rows { entities })),
+        Reply::Board(entities) => Ok((client, link, Rows { entities, ..Rows::default() })),
         other => Err(unexpected(&other)),
     }
 }
@@ -136,6 +145,7 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
         commit: args.commit.clone(),
         commit_at: args.commit_at,
         digest: Some(digest.clone()),
+        migrations: (args.no_migrations || !args.migration.is_empty()).then(|| args.migration.clone()),
         artifact: args.artifact.clone(),
     };
     say(&format!("storing {} as {} {}, {digest}", args.artifact.display(), args.service, args.version));

@@ -5,11 +5,10 @@ use crate::cockpit::app::Found;
 use crate::config::settings::{self, Source, SourceKind};
 use crate::integration::orchestrator::Orchestrator;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings};
+use crate::integration::orchestrator::kubernetes::kubeconfig::{KubeconfigError, Places};
 use crate::integration::orchestrator::kubernetes::{EnvironmentRule, Kubernetes, KubernetesSettings, WorkloadKind};
 use crate::model::{SourceId, sanitize_line};
-use kube::config::Kubeconfig;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How to make one source.
@@ -28,6 +27,8 @@ pub(super) struct Sources {
     pub planned: Vec<Planned>,
     /// For the page that has nothing else to show.
     pub found: Vec<Found>,
+    /// Why a kubeconfig that somebody named, or that is there, can't be used.
+    pub unseen: Option<String>,
 }
 
 impl Planned {
@@ -88,7 +89,7 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
     if context.globals.server.is_some() {
         return Ok(Sources::default());
     }
-    if planned.is_empty() { Ok(current()) } else { Ok(Sources { planned, found: Vec::new() }) }
+    if planned.is_empty() { Ok(current()) } else { Ok(Sources { planned, ..Sources::default() }) }
 }
 
 fn from_settings(name: &str, source: &Source) -> Result<Planned, Failure> {
@@ -142,13 +143,14 @@ fn named(wanted: &[String], planned: &[Planned]) -> Result<Sources, Failure> {
 }
 
 fn of_context(name: &str) -> Result<Planned, Failure> {
-    let read = Kubeconfig::read().map_err(|error| {
-        Failure::usage(format!("--context {name}: {}", said(&error))).todo(format!("looked at {}", looked_at()))
-    })?;
+    let places = Places::of_environment();
+    let read = places
+        .read()
+        .map_err(|error| Failure::usage(format!("--context {name}: {error}")).todo(format!("looked at {places}")))?;
     let names: Vec<_> = read.contexts.iter().map(|context| context.name.clone()).collect();
     if !names.iter().any(|known| known == name) {
         let known = names.iter().map(|name| sanitize_line(name)).collect::<Vec<_>>().join(", ");
-        let what = format!("there is no context {name:?} in {}", looked_at());
+        let what = format!("there is no context {name:?} in {places}");
         return Err(Failure::usage(what).todo(format!("there are: {known}")));
     }
     Ok(context_source(name))
@@ -161,42 +163,30 @@ fn context_source(name: &str) -> Planned {
 
 /// The current context of the kubeconfig, where there is one.
 fn current() -> Sources {
-    let what = format!("kubeconfig {}", looked_at());
+    let places = Places::of_environment();
+    let what = format!("kubeconfig {places}");
     let found = |came: String, good| vec![Found { what: what.clone(), came, good }];
-    if !places().iter().any(|path| path.exists()) {
-        return Sources { planned: Vec::new(), found: found("not there".to_owned(), false) };
+    let told = matches!(places, Places::Told(_));
+    if !told && !places.files().iter().any(|path| path.exists()) {
+        return Sources { found: found("not there".to_owned(), false), ..Sources::default() };
     }
-    let read = match Kubeconfig::read() {
+    let read = match places.read() {
         Ok(read) => read,
-        Err(error) => return Sources { planned: Vec::new(), found: found(said(&error), false) },
+        Err(error) => {
+            let came = match &error {
+                KubeconfigError::Gone(_) => "not there".to_owned(),
+                _ => error.to_string(),
+            };
+            return Sources { found: found(came, false), unseen: Some(error.to_string()), ..Sources::default() };
+        }
     };
     let names: Vec<_> = read.contexts.iter().map(|context| sanitize_line(&context.name)).collect();
     let contexts = if names.is_empty() { "no context".to_owned() } else { format!("contexts {}", names.join(", ")) };
     if let Some(current) = read.current_context.filter(|current| !current.is_empty()) {
         let came = format!("{contexts}; current: {}", sanitize_line(&current));
-        Sources { planned: vec![context_source(&current)], found: found(came, true) }
+        Sources { planned: vec![context_source(&current)], found: found(came, true), unseen: None }
     } else {
         let came = format!("{contexts}; none is the current one: flightdeck --context NAME");
-        Sources { planned: Vec::new(), found: found(came, false) }
+        Sources { found: found(came, false), ..Sources::default() }
     }
-}
-
-/// An error with its innermost cause, harmless for a terminal.
-fn said(error: &dyn std::error::Error) -> String {
-    sanitize_line(&Failure::from_error(super::Code::Usage, error).what)
-}
-
-/// Where kubectl would look, too.
-fn places() -> Vec<PathBuf> {
-    if let Some(told) = std::env::var_os("KUBECONFIG").filter(|told| !told.is_empty()) {
-        std::env::split_paths(&told).filter(|path| !path.as_os_str().is_empty()).collect()
-    } else {
-        let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().join(".kube").join("config"));
-        home.into_iter().collect()
-    }
-}
-
-fn looked_at() -> String {
-    let paths: Vec<_> = places().iter().map(|path| sanitize_line(&path.display().to_string())).collect();
-    if paths.is_empty() { "~/.kube/config".to_owned() } else { paths.join(", ") }
 }

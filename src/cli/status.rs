@@ -4,18 +4,13 @@ use super::get::{self, step, traffic, versions};
 use super::links::{Links, Need};
 use super::output::{Cell, Format, Table, Tone, print};
 use super::target::{Rows, name};
-use super::{Code, Context, Failure, unexpected, watch};
-use crate::client::{ClientEvent, Link};
+use super::{Context, Failure, unexpected, watch};
+use crate::client::Link;
 use crate::model::{
-    ApprovalState, Body, Hold, HoldId, HoldTarget, LinkState, Phase, Query, Reply, Rollout, Scope, sanitize_line,
+    ApprovalState, Hold, HoldId, HoldTarget, LinkState, Phase, Query, Reply, Rollout, Watch, sanitize_line,
 };
-use futures::StreamExt as _;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// How long a server may take to tell all its rows.
-const SNAPSHOT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Prints it.
 pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure> {
@@ -27,27 +22,33 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         }
     }
     let rows = links.rows(Need::All).await?;
-    let ill = links.ill().await?;
+    let ill = rows.watches.iter().filter(|watch| !matches!(watch.state, LinkState::Live { only: None, .. }));
+    let ill: Vec<&Watch> = ill.collect();
     let rollouts: Vec<_> = rows.rollouts().collect();
     let needs = needs(&rows);
     let flying: Vec<_> = rollouts.iter().copied().filter(|rollout| rollout.phase.in_flight()).collect();
     match context.output.format {
-        Format::Name => return super::output::print_lines(&flying.iter().map(|r| name(r)).collect::<Vec<_>>()),
+        Format::Name => {
+            super::output::print_lines(&flying.iter().map(|r| name(r)).collect::<Vec<_>>())?;
+            return rows.whole();
+        }
         Format::Json | Format::Yaml => {
             let first = hubs.first();
-            return context.output.document(&json!({
+            context.output.document(&json!({
                 "server": links.each.iter().find_map(Link::server).map(|client| client.socket().display().to_string()),
                 "actor": first.map(|(_, actor, _)| actor),
                 "enforced": hubs.iter().all(|(.., enforced)| *enforced),
                 "hubs": hubs.iter().map(|(place, actor, enforced)| {
                     json!({ "place": place, "actor": actor, "enforced": enforced })
                 }).collect::<Vec<_>>(),
-                "not_live": ill.iter().map(|(scope, state)| json!({ "scope": scope, "state": state })).collect::<Vec<_>>(),
+                "unseen": rows.sight.unseen,
+                "not_live": ill,
                 "holds": rows.holds().collect::<Vec<_>>(),
                 "environments": rows.environments().collect::<Vec<_>>(),
                 "needs_you": needs.iter().map(|need| json!({ "object": need.0, "why": need.2 })).collect::<Vec<_>>(),
                 "in_flight": flying,
-            }));
+            }))?;
+            return rows.whole();
         }
         Format::Table => {}
     }
@@ -56,7 +57,7 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         let policy = if *enforced { "policy enforced" } else { "policy advisory" };
         text += &[actor.name.as_str(), " at ", place, ", ", policy, "\n"].concat();
     }
-    for (scope, state) in &ill {
+    for Watch { scope, state } in &ill {
         let what = sanitize_line(format!("{} {}", scope.source, scope.part).trim_end());
         text += &context.output.paint(Tone::Warn, &format!("{what} {}", sanitize_line(&watch::link(state))));
         text.push('\n');
@@ -73,9 +74,10 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         text += &context.output.paint(Tone::Warn, &sanitize_line(&words));
         text.push('\n');
     }
+    let whole = rows.sight.unseen.is_empty();
     text += &part(
         context,
-        "Needs you",
+        ("Needs you", whole),
         needs.into_iter().map(|(object, tone, why)| vec![object.into(), Cell { text: why, tone }]).collect(),
     );
     let told = flying.iter().map(|row| {
@@ -83,8 +85,9 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
         let (step, traffic) = (format!("step {}", step(row)), format!("traffic {}", traffic(row)));
         vec![name(row).into(), versions(row).into(), step.into(), traffic.into(), phase, row.message.as_str().into()]
     });
-    text += &part(context, "In flight", told.collect());
-    print(&text)
+    text += &part(context, ("In flight", whole), told.collect());
+    print(&text)?;
+    rows.whole()
 }
 
 /// Holds by their id, over all sources that have it.
@@ -96,9 +99,9 @@ fn holds(rows: &Rows) -> BTreeMap<&HoldId, Vec<&Hold>> {
     by_id
 }
 
-fn part(context: &Context, head: &str, rows: Vec<Vec<Cell>>) -> String {
+fn part(context: &Context, (head, whole): (&str, bool), rows: Vec<Vec<Cell>>) -> String {
     if rows.is_empty() {
-        return format!("{head}: nothing\n");
+        return format!("{head}: nothing{}\n", if whole { "" } else { " that could be seen" });
     }
     let columns = context.output.columns(&Table { heads: &[], rows });
     columns.lines().fold(format!("{head}:\n"), |text, line| text + "  " + line + "\n")
@@ -127,33 +130,6 @@ fn environments(rows: &Rows) -> Table {
         ]
     });
     Table { heads: &[], rows: rows.collect() }
-}
-
-/// Watches whose rows may be old, from the snapshot that every subscriber gets.
-pub(super) async fn ill_watches(link: &Link) -> Result<Vec<(Scope, LinkState)>, Failure> {
-    let mut events = link.events();
-    let mut links = BTreeMap::new();
-    let read = async {
-        while let Some(event) = events.next().await {
-            match event {
-                ClientEvent::Connected => {}
-                ClientEvent::Lost(why) => return Err(Failure::new(Code::Unreachable, why)),
-                ClientEvent::Envelope(envelope) => {
-                    if let Body::Link(state) = envelope.scoped.body {
-                        links.insert(envelope.scoped.scope, state);
-                    }
-                    // All of a snapshot but its last update has sequence 0.
-                    if envelope.seq > 0 {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
-    };
-    let late = |_| Failure::new(Code::Unreachable, "the server does not tell its rows in time");
-    tokio::time::timeout(SNAPSHOT_WITHIN, read).await.map_err(late)??;
-    Ok(links.into_iter().filter(|(_, state)| !matches!(state, LinkState::Live { .. })).collect())
 }
 
 /// What waits for a person, worst first: object, tone, why.

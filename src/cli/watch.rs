@@ -1,13 +1,15 @@
 //! `watch`: every change as a line.
 
 use super::get::{at, step, traffic, versions};
-use super::links::Links;
+use super::links::{self, Links};
 use super::output::{Format, print_lines, say};
 use super::{Context, Failure, act, target};
-use crate::client::{ClientEvent, Link};
+use crate::board::Unseen;
+use crate::client::ClientEvent;
 use crate::model::{Body, Entity, Envelope, LinkState, sanitize_line};
 use clap::Args;
 use futures::StreamExt as _;
+use serde_json::json;
 
 /// Options of `watch`.
 #[derive(Debug, Args)]
@@ -19,15 +21,22 @@ pub struct WatchArgs {
 
 /// Prints until it is ended. `-o json`: one update a line.
 pub(super) async fn run(context: &Context, links: &Links, args: &WatchArgs) -> Result<(), Failure> {
-    // Without any server at all there is nothing to wait for.
-    for client in links.each.iter().filter_map(Link::server) {
-        client.healthy().await?;
-    }
-    let mut events = futures::stream::select_all(links.each.iter().map(Link::events));
-    while let Some(event) = events.next().await {
+    links.say_away();
+    let mut events = futures::stream::select_all(links.each.iter().map(|link| {
+        let place = link.place();
+        link.events().map(move |event| (place.clone(), event))
+    }));
+    while let Some((place, event)) = events.next().await {
         match event {
             ClientEvent::Connected => {}
-            ClientEvent::Lost(why) => say(&format!("connection lost ({why}); trying again")),
+            ClientEvent::Lost { why, heard } => {
+                say(&format!("{place}: connection lost ({why}); trying again"));
+                if context.output.format == Format::Json {
+                    let since = links::now().checked_sub(heard.unwrap_or_default()).unwrap_or_default();
+                    let lost = Unseen { source: place, part: String::new(), state: LinkState::stale(since, why) };
+                    print_lines(&[json!({ "unseen": lost }).to_string()])?;
+                }
+            }
             ClientEvent::Envelope(envelope) => {
                 let samples = matches!(envelope.scoped.body, Body::Samples(_));
                 if samples && !args.samples {
@@ -96,9 +105,11 @@ fn words(entity: &Entity) -> Option<String> {
 pub(super) fn link(state: &LinkState) -> String {
     match state {
         LinkState::Connecting => "connecting".to_owned(),
-        LinkState::Live { .. } => "live".to_owned(),
+        LinkState::Live { only: Some(only), .. } => format!("live, only {only}"),
+        LinkState::Live { only: None, .. } => "live".to_owned(),
         LinkState::Absent { why } => format!("empty: {why}"),
-        LinkState::Stale { since, why } => format!("stale since {}: {why}", at(*since)),
+        LinkState::Stale { since, why, never: true } => format!("never reached, tried since {}: {why}", at(*since)),
+        LinkState::Stale { since, why, never: false } => format!("stale since {}: {why}", at(*since)),
         LinkState::Denied { verb, resource } => format!("denied: {verb} on {resource}"),
     }
 }

@@ -4,6 +4,7 @@ use super::{Client, ClientError, ClientEvent, SubmitError};
 use crate::hub::{Hub, Subscription};
 use crate::model::{Actor, Command, Query, Receipt, Reply};
 use futures::stream::{self, BoxStream, StreamExt as _};
+use std::time::Duration;
 
 /// How to reach a hub. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -113,6 +114,6 @@ impl Follow {
 
     fn ended(&mut self) -> ClientEvent {
         self.at = At::Ended;
-        ClientEvent::Lost("the hub in this process has ended".to_owned())
+        ClientEvent::Lost { why: "the hub in this process has ended".to_owned(), heard: Some(Duration::ZERO) }
     }
 }

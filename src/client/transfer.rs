@@ -36,6 +36,8 @@ pub struct NewRelease {
     pub commit_at: Option<Timestamp>,
     /// `sha256:…` that the artifact must have.
     pub digest: Option<String>,
+    /// Names of the migrations that it brings; `None`: not told.
+    pub migrations: Option<Vec<String>>,
     /// The file to upload: a gzipped tar.
     pub artifact: PathBuf,
 }
@@ -45,6 +47,7 @@ impl Client {
     pub async fn add_release(&self, release: &NewRelease) -> Result<Receipt, SubmitError> {
         let file = open(&release.artifact).await.map_err(|error| SubmitError::NotSent(error.in_full()))?;
         let commit_at = release.commit_at.map(|at| at.to_string());
+        let migrations = release.migrations.as_ref().map(|names| names.join(","));
         let mut query = vec![
             ("id", release.id.as_str()),
             ("service", release.service.as_str()),
@@ -53,6 +56,7 @@ impl Client {
         query.extend(release.commit.as_deref().map(|commit| ("commit", commit)));
         query.extend(commit_at.as_deref().map(|at| ("commit_at", at)));
         query.extend(release.digest.as_deref().map(|digest| ("digest", digest)));
+        query.extend(migrations.as_deref().map(|names| ("migrations", names)));
         let request = self.http.post(url("/v1/releases")).query(&query);
         let request = request.body(Body::wrap_stream(ReaderStream::with_capacity(file, 64 << 10)));
         self.receipt(request.send().await).await

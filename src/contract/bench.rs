@@ -1,5 +1,6 @@
 //! A real hub over one subject, and what a case needs to look at it.
 
+use super::checks::serves;
 use super::{Fixture, Situation, Stop};
 use crate::board::Board;
 use crate::control::Policy;
@@ -218,6 +219,16 @@ impl Bench {
         match receipt.stage() {
             Stage::Effective { proof } if !proof.text.trim().is_empty() => {}
             _ => return failed(format!("not effective with a proof: {}", told(&receipt))),
+        }
+        if let Subject::Run(run) = &receipt.command.subject
+            && let Some(row) = self.row(&run.target)
+            && serves(receipt.command.action, row).is_err()
+        {
+            // A stage may be told ahead of the row that shows it: then the backend has that row by now.
+            let row = self.read(row).await?;
+            if let Err(why) = serves(receipt.command.action, &row) {
+                return failed(format!("{why}: {:?}; {}", row.arms, told(&receipt)));
+            }
         }
         let words: Vec<_> = receipt.stages.iter().map(|record| record.stage.word()).collect();
         let order = ["requested", "sent", "accepted", "unknown", "observed", "effective"];

@@ -38,6 +38,15 @@ pub enum Case {
     Repeated,
     /// While the platform can't be watched only what reduces exposure is let through.
     Stale,
+    /// No action says that it was taken while the platform can't be reached, and nothing is answered as
+    /// if it were not there.
+    Lost,
+    /// An action that nothing carries out is never effective; once something does, it is.
+    NoController(Action, Situation),
+    /// Somebody else's version comes before the action could have its effect: it never has one.
+    Superseded(Action, Situation),
+    /// What was effective, and fails by itself afterwards, does not stay so.
+    FailedAfterwards,
 }
 
 impl Case {
@@ -70,6 +79,20 @@ impl Case {
         Case::Cut,
         Case::Repeated,
         Case::Stale,
+        Case::Lost,
+        Case::NoController(Action::Promote, Situation::Paused),
+        Case::NoController(Action::PromoteFull, Situation::Paused),
+        Case::NoController(Action::Pause, Situation::InFlight),
+        Case::NoController(Action::Resume, Situation::InFlight),
+        Case::NoController(Action::Abort, Situation::Paused),
+        Case::NoController(Action::Rollback, Situation::Settled),
+        Case::NoController(Action::Rollback, Situation::InFlight),
+        Case::NoController(Action::Retry, Situation::Aborted),
+        Case::NoController(Action::Restart, Situation::Settled),
+        Case::Superseded(Action::Promote, Situation::Paused),
+        Case::Superseded(Action::Rollback, Situation::Settled),
+        Case::Superseded(Action::Restart, Situation::Settled),
+        Case::FailedAfterwards,
     ];
 
     /// Its name in tables.
@@ -92,6 +115,13 @@ impl Case {
             Case::Cut => "cut mid-request".to_owned(),
             Case::Repeated => "same command twice".to_owned(),
             Case::Stale => "stale".to_owned(),
+            Case::Lost => "the platform is lost".to_owned(),
+            Case::NoController(action, Situation::InFlight) => format!("no controller: {} while moving", action.name()),
+            Case::NoController(action, situation) => {
+                format!("no controller: {} when {}", action.name(), situation.word())
+            }
+            Case::Superseded(action, _) => format!("superseded by another: {}", action.name()),
+            Case::FailedAfterwards => "failed afterwards".to_owned(),
         }
     }
 }
@@ -119,5 +149,9 @@ pub(super) async fn run(case: Case, bench: &mut Bench) -> Result<(), Stop> {
         Case::Cut => checks::cut(bench).await,
         Case::Repeated => checks::repeated(bench).await,
         Case::Stale => checks::stale(bench).await,
+        Case::Lost => checks::lost(bench).await,
+        Case::NoController(action, situation) => checks::no_controller(bench, action, situation).await,
+        Case::Superseded(action, situation) => checks::superseded(bench, action, situation).await,
+        Case::FailedAfterwards => checks::failed_afterwards(bench).await,
     }
 }

@@ -21,7 +21,7 @@ use bench::Bench;
 use futures::StreamExt as _;
 use std::sync::Arc;
 
-/// What a case asks for. The first five begin anew; the others change what is there.
+/// What a case asks for. The first six begin anew; the others change what is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Situation {
     /// A rollout with a version before stands at a pause that a person must end; another such pause
@@ -35,6 +35,8 @@ pub enum Situation {
     Aborted,
     /// A rollout waits for the approval of anybody.
     Approval,
+    /// As paused, and what a promotion brings fails by itself soon after its effect.
+    Doomed,
     /// Somebody else changes it, such as by bringing in another version: its facts change.
     Changed,
     /// The workload is deleted.
@@ -45,11 +47,13 @@ pub enum Situation {
     Slow,
     /// The next command is carried out and its answer is lost.
     Cut,
+    /// Commands are taken and changes are told, but whatever carries them out has died, until restored.
+    Uncontrolled,
     /// The platform can't be watched or reached, until restored.
     Stale,
     /// The watch is cut and another version comes in meanwhile.
     Interrupted,
-    /// Slowness, cuts, staleness and interruptions are over.
+    /// Slowness, cuts, staleness, interruptions and the lack of a controller are over.
     Restored,
 }
 
@@ -63,11 +67,13 @@ impl Situation {
             Situation::Settled => "settled",
             Situation::Aborted => "aborted",
             Situation::Approval => "approval",
+            Situation::Doomed => "doomed",
             Situation::Changed => "changed",
             Situation::Deleted => "deleted",
             Situation::Denied => "denied",
             Situation::Slow => "slow",
             Situation::Cut => "cut",
+            Situation::Uncontrolled => "uncontrolled",
             Situation::Stale => "stale",
             Situation::Interrupted => "interrupted",
             Situation::Restored => "restored",

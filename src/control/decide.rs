@@ -7,8 +7,8 @@ use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
 use crate::board::Board;
 use crate::model::{
-    Action, Actor, Command, Direction, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout, SourceId,
-    Subject, Tier, has_hidden,
+    Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout,
+    Service, ServiceName, SourceId, Subject, Tier, has_hidden,
 };
 use jiff::Timestamp;
 
@@ -87,6 +87,9 @@ pub(super) fn allowed(
             Err(not_found(no_hold(seen, source.as_ref(), id)))
         }
         Subject::Deployment { .. } => deployment_possible(seen, subject),
+        Subject::Migrations { source, service, environment, .. } => {
+            runs_in(seen, source, service, environment).map(|_| ())
+        }
         Subject::Release { source, service, version } if action == Action::RemoveRelease => {
             let stored = seen.board.release(source, service, version).map(|_| ());
             stored.ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))
@@ -136,15 +139,7 @@ fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: boo
 
 fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal> {
     let Subject::Deployment { source, service, environment, version, from } = subject else { return Ok(()) };
-    let services = || seen.board.services().filter(|known| known.source == *source);
-    let Some(known) = services().find(|known| known.name == *service) else {
-        let names: Vec<_> = services().map(|service| service.name.as_str()).collect();
-        return Err(not_found(format!("there is no service {service}; known: {}", list(&names))));
-    };
-    if !known.environments.contains(environment) {
-        let names: Vec<_> = known.environments.iter().map(crate::model::EnvironmentName::as_str).collect();
-        return Err(not_found(format!("{service} does not run in {environment}; it runs in {}", list(&names))));
-    }
+    let known = runs_in(seen, source, service, environment)?;
     match (version, from) {
         (None, None) => Err(Refusal::new(
             RefusalKind::Invalid,
@@ -165,6 +160,25 @@ fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal>
         }
         (None, Some(_)) => Ok(()),
     }
+}
+
+/// The service, if it is configured to run there.
+fn runs_in<'a>(
+    seen: Seen<'a>,
+    source: &SourceId,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+) -> Result<&'a Service, Refusal> {
+    let services = || seen.board.services().filter(|known| known.source == *source);
+    let Some(known) = services().find(|known| known.name == *service) else {
+        let names: Vec<_> = services().map(|service| service.name.as_str()).collect();
+        return Err(not_found(format!("there is no service {service}; known: {}", list(&names))));
+    };
+    if !known.environments.contains(environment) {
+        let names: Vec<_> = known.environments.iter().map(EnvironmentName::as_str).collect();
+        return Err(not_found(format!("{service} does not run in {environment}; it runs in {}", list(&names))));
+    }
+    Ok(known)
 }
 
 fn list(names: &[&str]) -> String {

@@ -1,5 +1,6 @@
 //! What a yes does next, said beforehand, and how the outcome compares.
 
+use super::data::{self, Deploys};
 use super::friction::before;
 use super::plan::{self, Ahead};
 use super::seen::Seen;
@@ -30,13 +31,13 @@ pub fn forecast(
 pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Forecast {
     match (subject, seen.rollout_of(subject)) {
         (Subject::Run(_) | Subject::Approval { .. }, Some(rollout)) => match action {
-            Action::Promote => promote(rollout),
-            Action::Resume => resume(rollout),
+            Action::Promote => with_word(data::word_on(seen, rollout, true), promote(rollout)),
+            Action::Resume => with_word(data::word_on(seen, rollout, false), resume(rollout)),
             Action::PromoteFull => promote_full(rollout),
             Action::Approve => approve(seen, actor, subject, rollout),
             Action::Abort | Action::Reject => match &rollout.way_back {
                 Some(way) => way_back::abort(way, abort(rollout)),
-                None => abort(rollout),
+                None => nothing_before(seen, rollout),
             },
             Action::Pause => pause(rollout),
             Action::Rollback => rollback(seen, rollout),
@@ -49,6 +50,7 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
         (Subject::Scope { .. }, _) => hold(seen, subject),
         (Subject::Hold { .. }, _) => release(seen, subject),
         (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
+        (Subject::Migrations { .. }, _) => data::settle(seen, subject),
         (Subject::Config { path, .. }, _) => Forecast {
             lines: vec![format!("{path} is put into force as a whole or refused as a whole")],
             ..Forecast::default()
@@ -193,6 +195,21 @@ fn abort(rollout: &Rollout) -> Forecast {
     Forecast { lines, warnings: warnings.into_iter().collect(), takes, ..Forecast::default() }
 }
 
+/// An abort whose way the backend does not plan: often since there is no version to return to.
+fn nothing_before(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
+    let mut forecast = abort(rollout);
+    forecast.warnings.extend(data::no_way_back(seen, rollout));
+    forecast
+}
+
+/// What going on says beside what it does comes first.
+fn with_word(word: Option<String>, mut forecast: Forecast) -> Forecast {
+    if let Some(word) = word {
+        forecast.lines.insert(0, word);
+    }
+    forecast
+}
+
 fn pause(rollout: &Rollout) -> Forecast {
     let (_, candidate) = sides(rollout);
     let at = plan::position(rollout, rollout.step).map_or(String::new(), |position| format!(" at {position}"));
@@ -209,7 +226,7 @@ fn rollback(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
         return way_back::rollback(way, in_flight.then(|| abort(rollout)));
     }
     if in_flight {
-        return Forecast { path: Some(RollbackPath::Warm), ..abort(rollout) };
+        return Forecast { path: Some(RollbackPath::Warm), ..nothing_before(seen, rollout) };
     }
     let Some(version) = before(seen, rollout) else {
         return Forecast {
@@ -360,18 +377,21 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forec
         let stable = plan::version(rollout.stable());
         warnings.push(format!("nothing serves from the end of {stable} until {what} is ready: {how_long}"));
     }
-    if let Some(rollout) = current {
-        if let Some(first) = rollout.steps.first() {
-            lines.push(format!("begins with {}", plan::words(first)));
+    let deploys = Deploys::of(seen, source, service, environment, version.as_ref(), from.as_ref());
+    let (steps, known) = match (deploys.steps(), current) {
+        (Some(steps), _) => (steps, "ahead"),
+        (None, current) => {
+            (current.map(|rollout| rollout.steps.to_vec()).unwrap_or_default(), "ahead, as configured for the last one")
         }
-        let gates = plan::gates_after(rollout, None);
-        if !gates.is_empty() {
-            lines.push(format!("ahead, as configured for the last one: {}", gates.join(", ")));
-        }
-        if rollout.phase.in_flight() {
-            let busy = format!("{} is in flight there ({})", plan::version(rollout.candidate()), rollout.phase.word());
-            warnings.push(format!("{busy}: it is replaced or waited for, as configured"));
-        }
+    };
+    lines.extend(steps.first().map(|first| format!("begins with {}", plan::words(first))));
+    let gates = plan::gates(&steps);
+    if !gates.is_empty() {
+        lines.push(format!("{known}: {}", gates.join(", ")));
+    }
+    if let Some(rollout) = current.filter(|rollout| rollout.phase.in_flight()) {
+        let busy = format!("{} is in flight there ({})", plan::version(rollout.candidate()), rollout.phase.word());
+        warnings.push(format!("{busy}: it is replaced or waited for, as configured"));
     }
     let holds = seen.board.holds().filter(|hold| {
         hold.source == *source
@@ -381,7 +401,9 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forec
     warnings.extend(
         holds.map(|hold| format!("hold {} of {} is in force: it waits until that is released", hold.id, hold.owner)),
     );
-    Forecast { lines, warnings, step: Some(0), ..Forecast::default() }
+    let mut forecast = Forecast { lines, warnings, step: Some(0), ..Forecast::default() };
+    deploys.tell(&mut forecast, &what, &format!("{service}@{environment}"));
+    forecast
 }
 
 /// How the outcome compares with what was said, given the row once the command was effective.

@@ -191,6 +191,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
         (Subject::Release { service, version, .. }, None) => {
             format!("{} {}", end(service.as_str(), NAME), start(version.as_str(), WORD))
         }
+        (Subject::Migrations { service, .. }, None) => format!("{} {}", action.name(), end(service.as_str(), NAME)),
         (Subject::Config { path, .. }, None) => format!("{} {}", action.name(), end(path, NAME)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod authorized;
+mod data;
 mod decide;
 mod forecast;
 mod friction;

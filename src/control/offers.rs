@@ -1,13 +1,13 @@
 //! Why an action does not go with a rollout as it stands.
 
 use super::plan;
-use crate::model::{Action, ApprovalState, Phase, Rollout, Step, Wait};
+use crate::model::{Action, ApprovalState, Phase, Ppm, Rollout, Step, Wait};
 
 /// A sentence that says why the rollout does not take the action now, and what does help.
 #[must_use]
 pub fn why_not(rollout: &Rollout, action: Action) -> String {
     let name = format!("{} in {}", rollout.service, rollout.environment);
-    let stable = plan::version(rollout.stable().or_else(|| rollout.candidate()));
+    let serving = plan::version(rollout.stable().or_else(|| rollout.candidate()));
     if let (Some(hold), Action::Promote | Action::PromoteFull | Action::Resume) = (rollout.held_by(), action) {
         return format!("{name} is held by {hold}: release that hold first, or let this one through");
     }
@@ -18,10 +18,10 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
         Phase::Healthy => match action {
             Action::Abort | Action::Pause | Action::Resume | Action::Promote | Action::PromoteFull => {
                 let instead = if action == Action::Abort { "; roll back returns to the version before" } else { "" };
-                format!("{name} has no rollout in flight: {stable} serves{instead}")
+                format!("{name} has no rollout in flight: {serving} serves{instead}")
             }
-            Action::Retry => format!("{name} did not fail: {stable} serves"),
-            Action::Rollback | Action::Drill => format!("{name} has no version before {stable} to return to"),
+            Action::Retry => format!("{name} did not fail: {serving} serves"),
+            Action::Rollback | Action::Drill => format!("{name} has no version before {serving} to return to"),
             _ => not_offered(&name, rollout, action),
         },
         Phase::Aborted | Phase::Failed => match action {
@@ -29,14 +29,14 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
                 format!("{name} {}: retry starts it again from its first step", rollout.phase.word())
             }
             Action::Abort | Action::Rollback | Action::Pause => {
-                format!("{name} {} already: stable {stable} has the traffic", rollout.phase.word())
+                format!("{name} {} already: {}", rollout.phase.word(), what_users_get(rollout))
             }
             _ => not_offered(&name, rollout, action),
         },
         Phase::Superseded => format!("{name}: this rollout was replaced by a newer one"),
         Phase::RollingBack => match action {
-            Action::Abort | Action::Rollback => format!("{name} is on its way back to {stable} already"),
-            _ => format!("{name} is on its way back to {stable}: wait until it has ended"),
+            Action::Abort | Action::Rollback => format!("{name} {} already", going_back(rollout)),
+            _ => format!("{name} {}: wait until it has ended", going_back(rollout)),
         },
         Phase::Queued => match action {
             Action::Promote | Action::Resume | Action::PromoteFull => {
@@ -59,7 +59,32 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
             Action::Restart => format!("{name} has a rollout in flight: restart when it has ended"),
             _ => not_offered(&name, rollout, action),
         },
+        // What is wrong with it is why.
+        Phase::Degraded | Phase::Unknown if !rollout.message.is_empty() => {
+            format!("{}: {}", not_offered(&name, rollout, action), rollout.message)
+        }
         Phase::Degraded | Phase::Unknown => not_offered(&name, rollout, action),
+    }
+}
+
+/// What is left to users after a rollout that did not succeed.
+fn what_users_get(rollout: &Rollout) -> String {
+    let Some(stable) = rollout.stable() else {
+        return "nothing was there before it, and nothing serves".to_owned();
+    };
+    let version = &stable.version;
+    match stable.traffic.actual {
+        Some(Ppm::ALL) => format!("stable {version} has the traffic"),
+        Some(Ppm::ZERO) => format!("stable {version} is what is left, and nothing of it serves"),
+        Some(share) => format!("stable {version} has {share} of the traffic"),
+        None => format!("stable {version} is what is left; its share is not known"),
+    }
+}
+
+fn going_back(rollout: &Rollout) -> String {
+    match rollout.stable() {
+        Some(stable) => format!("is on its way back to {}", stable.version),
+        None => "is being taken down (nothing was there before it)".to_owned(),
     }
 }
 

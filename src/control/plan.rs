@@ -46,10 +46,15 @@ pub(super) fn from_step(rollout: &Rollout, first: u32) -> Ahead {
 /// The steps after an index that can stop a rollout, in words.
 pub(super) fn gates_after(rollout: &Rollout, index: Option<u32>) -> Vec<String> {
     let skip = index.map_or(0, |index| index as usize + 1);
+    gates(rollout.steps.get(skip..).unwrap_or_default())
+}
+
+/// The steps that can stop a rollout, in words.
+pub(super) fn gates(steps: &[Step]) -> Vec<String> {
     let moves = |step: &&Step| {
         matches!(step, Step::SetWeight(_) | Step::SetScale(_) | Step::Preview | Step::Batch { .. } | Step::TakeDown)
     };
-    rollout.steps.iter().skip(skip).filter(|step| !moves(step)).map(words).collect()
+    steps.iter().filter(|step| !moves(step)).map(words).collect()
 }
 
 /// A step in words, such as `analysis golden for 2m`.

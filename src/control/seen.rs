@@ -2,8 +2,8 @@
 
 use crate::board::{Board, Freshness, freshness};
 use crate::model::{
-    Action, Approval, Environment, EnvironmentName, Hold, HoldId, Refusal, RefusalKind, Rollout, Run, ServiceName,
-    SourceId, Subject, Target, Tier,
+    Action, Approval, Environment, EnvironmentName, Hold, HoldId, Place, Refusal, RefusalKind, Rollout, Run,
+    ServiceName, SourceId, Subject, Target, Tier,
 };
 use jiff::Timestamp;
 
@@ -25,7 +25,8 @@ impl<'a> Seen<'a> {
     pub fn rollout_of(self, subject: &Subject) -> Option<&'a Rollout> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
-            Subject::Deployment { source, service, environment, .. } => self.place(source, service, environment),
+            Subject::Deployment { source, service, environment, .. }
+            | Subject::Migrations { source, service, environment, .. } => self.place(source, service, environment),
             Subject::Scope { .. } | Subject::Hold { .. } | Subject::Release { .. } | Subject::Config { .. } => None,
         }
     }
@@ -50,11 +51,24 @@ impl<'a> Seen<'a> {
         self.board.environment(&rollout.run.target.source, &rollout.environment)
     }
 
+    /// What is known of a service in an environment beyond its rollouts.
+    pub fn data(self, source: &SourceId, service: &ServiceName, environment: &EnvironmentName) -> Option<&'a Place> {
+        let mut services = self.board.services().filter(|known| known.source == *source);
+        services.find(|known| known.name == *service)?.place(environment)
+    }
+
+    /// The same for where a rollout happens.
+    pub fn data_of(self, rollout: &Rollout) -> Option<&'a Place> {
+        self.data(&rollout.run.target.source, &rollout.service, &rollout.environment)
+    }
+
     /// How much care the subject's environment asks for; the highest of a scope.
     pub fn tier(self, subject: &Subject) -> Tier {
         let of = |source: &SourceId, name: &EnvironmentName| self.board.environment(source, name).map(|e| e.tier);
         match subject {
-            Subject::Deployment { source, environment, .. } => of(source, environment).unwrap_or_default(),
+            Subject::Deployment { source, environment, .. } | Subject::Migrations { source, environment, .. } => {
+                of(source, environment).unwrap_or_default()
+            }
             Subject::Hold { source, id } => {
                 let held = self.holds(source.as_ref(), id).flat_map(|hold| &hold.targets);
                 let rollouts = held.filter_map(|target| self.rollout(&target.run.target));
@@ -103,6 +117,7 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
         Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),
         Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
+        Action::Migration => (matches!(subject, Subject::Migrations { .. }), "a service's migrations"),
         Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
         Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
     };
@@ -127,6 +142,10 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
             texts.extend(version.as_ref().map(crate::model::Version::as_str));
             texts.extend(from.as_ref().map(EnvironmentName::as_str));
             texts
+        }
+        Subject::Migrations { source, service, environment, names, .. } => {
+            let names = names.iter().map(String::as_str);
+            [source.as_str(), service.as_str(), environment.as_str()].into_iter().chain(names).collect()
         }
         Subject::Release { source, service, version } => vec![source.as_str(), service.as_str(), version.as_str()],
     };

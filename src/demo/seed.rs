@@ -5,7 +5,9 @@ use super::plan::{Deployed, Plan, Seeded, Users, failed};
 use super::{DemoError, PLAN, process};
 use crate::engine::runtime::{Engine, StagedRelease};
 use crate::hub::Hub;
-use crate::model::{Action, Actor, Body, Command, CommandId, Entity, Envelope, Phase, Subject};
+use crate::model::{
+    Action, Actor, Approval, ApprovalState, Body, Command, CommandId, Entity, Envelope, Phase, RefusalKind, Subject,
+};
 use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command as Program};
@@ -55,7 +57,7 @@ fn new_id() -> CommandId {
 
 async fn apply(plan: &Plan, hub: &Hub) -> Result<(), DemoError> {
     let text = tokio::fs::read_to_string(&plan.config).await.map_err(failed("read", &plan.config))?;
-    let subject = Subject::Config { text, path: plan.config.display().to_string() };
+    let subject = Subject::Config { text, path: plan.config.display().to_string(), remove: Vec::new() };
     submit(hub, new_id(), Action::Apply, subject, "apply its configuration").await
 }
 
@@ -63,7 +65,8 @@ async fn add(release: &Seeded, hub: &Hub, engine: &Engine) -> Result<(), DemoErr
     let id = new_id();
     let upload = engine.stage_upload(&id);
     tokio::fs::copy(&release.artifact, &upload).await.map_err(failed("copy an artifact to", &upload))?;
-    engine.staged(&id, StagedRelease { commit: Some(release.commit.clone()), commit_at: None, expected_digest: None });
+    let commit = Some(release.commit.clone());
+    engine.staged(&id, StagedRelease { commit, commit_at: None, expected_digest: None, migrations: None });
     let (source, service, version) = (engine.source().clone(), release.service.clone(), release.version.clone());
     let subject = Subject::Release { source, service, version };
     submit(hub, id, Action::AddRelease, subject, &format!("store {} {}", release.service, release.version)).await
@@ -87,6 +90,10 @@ async fn all_healthy(deployed: &[Deployed], hub: &Hub) -> Result<(), DemoError> 
         let mut updates = hub.subscribe(None).await.ok_or_else(ended)?;
         // A subscriber that fell behind starts over with a snapshot.
         while let Some(envelope) = updates.next().await {
+            if let Body::Upsert(Entity::Approval(asked)) = &envelope.scoped.body {
+                agree(asked, hub).await?;
+                continue;
+            }
             let Some((phase, is)) = rollout(&envelope) else { continue };
             if phase == Phase::Failed
                 && let Some(failed) = missing.iter().find(|one| is(one))
@@ -101,6 +108,22 @@ async fn all_healthy(deployed: &[Deployed], hub: &Hub) -> Result<(), DemoError> 
         }
     }
     Ok(())
+}
+
+/// A colleague says yes to a first version; what came between is told anew, and asked then.
+async fn agree(asked: &Approval, hub: &Hub) -> Result<(), DemoError> {
+    if asked.state != ApprovalState::Pending {
+        return Ok(());
+    }
+    let subject = Subject::Approval { id: asked.id.clone(), run: asked.run.clone() };
+    let (action, pin) = (Action::Approve, Some(asked.facts.pin(Action::Approve)));
+    let command = Command { id: new_id(), action, subject, pin, reason: Some("the first version".to_owned()) };
+    match hub.submit(Actor::system("colleague"), command).await {
+        Err(refusal) if !matches!(refusal.kind, RefusalKind::PinChanged | RefusalKind::NotApplicable) => {
+            Err(DemoError::Seed { step: format!("approve {}", asked.id), why: refusal.why })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The phase of a row that was told, and whether it is about a deployment.

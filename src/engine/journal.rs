@@ -2,12 +2,13 @@
 //! out, and the history of finished rollouts, each in a row of its own. SQLite in WAL mode with
 //! synchronous=FULL, on a thread of its own.
 
+mod configs;
 mod history;
 #[cfg(test)]
 pub(crate) use history::kit;
 
 use crate::failpoint;
-use crate::model::Deployment;
+use crate::model::{ConfigRevision, Deployment};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{File, OpenOptions};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Version of what is stored; older is migrated, newer refused.
-pub const JOURNAL_VERSION: u32 = 2;
+pub const JOURNAL_VERSION: u32 = 3;
 /// Pages of SQLite's log that are folded into the file once nothing was asked for a while: within a commit
 /// that would take a hundred times as long as the commit.
 const LONG_LOG: usize = 500;
@@ -45,6 +46,17 @@ pub enum JournalError {
     /// A finished rollout in it can't be read or written.
     #[error("cannot {step} a finished rollout in the journal {path}")]
     Deployment {
+        /// Which step.
+        step: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A configuration of before can't be read or written.
+    #[error("cannot {step} a configuration in the journal {path}")]
+    Config {
         /// Which step.
         step: &'static str,
         /// Which file.
@@ -81,8 +93,15 @@ pub enum JournalError {
 
 /// What its thread is asked for.
 enum Order {
-    /// A new state, and the rollouts that ended with it.
-    Commit { state: String, ended: Vec<Deployment>, done: oneshot::Sender<Result<(), JournalError>> },
+    /// A new state, the rollouts that ended with it, and the configuration that came into force with it.
+    Commit {
+        state: String,
+        ended: Vec<Deployment>,
+        config: Option<Box<ConfigRevision>>,
+        done: oneshot::Sender<Result<(), JournalError>>,
+    },
+    /// The configurations that were in force; of one revision its text, too.
+    Configs { revision: Option<u64>, answer: oneshot::Sender<Result<Vec<ConfigRevision>, JournalError>> },
     /// Keep no more finished rollouts than this, and none that ended before.
     Forget { keep: u64, before: Timestamp },
 }
@@ -135,6 +154,9 @@ impl Journal {
         if version < 2 {
             history::with_history(&mut connection, path)?;
         }
+        if version < 3 {
+            configs::with_configs(&connection, path)?;
+        }
         let state = connection
             .query_row("SELECT state FROM journal", [], |row| row.get(0))
             .optional()
@@ -152,11 +174,23 @@ impl Journal {
     /// Stores a new state and the rollouts that ended with it, in one transaction. It is on disk when
     /// this gives `Ok`. A rollout that was stored already, by a commit whose answer was lost, is
     /// stored once.
-    pub async fn commit(&self, state: String, ended: Vec<Deployment>) -> Result<(), JournalError> {
+    pub async fn commit(
+        &self,
+        state: String,
+        ended: Vec<Deployment>,
+        config: Option<Box<ConfigRevision>>,
+    ) -> Result<(), JournalError> {
         let (done, answer) = oneshot::channel();
         let orders = self.orders.as_ref().ok_or(JournalError::Gone)?;
-        orders.send(Order::Commit { state, ended, done }).map_err(|_| JournalError::Gone)?;
+        orders.send(Order::Commit { state, ended, config, done }).map_err(|_| JournalError::Gone)?;
         answer.await.map_err(|_| JournalError::Gone)?
+    }
+
+    /// Has the configurations answered that were in force, newest first; of one revision with its text.
+    pub fn configs(&self, revision: Option<u64>, answer: oneshot::Sender<Result<Vec<ConfigRevision>, JournalError>>) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(Order::Configs { revision, answer }); // whoever asks sees that nothing is answered
+        }
     }
 
     /// Removes finished rollouts beyond the newest so many, and those that ended before a time.
@@ -196,12 +230,15 @@ fn work(connection: &mut Connection, path: &Path, orders: &mpsc::Receiver<Order>
             Err(RecvTimeoutError::Disconnected) => return,
         };
         match order {
-            Order::Commit { state, ended, done } => {
+            Order::Commit { state, ended, config, done } => {
                 failpoint::pass("journal-before-commit");
                 log += state.len() / 4096 + 4;
-                let result = write(connection, path, &state, &ended);
+                let result = write(connection, path, &state, (&ended, config.as_deref()));
                 failpoint::pass("journal-after-commit");
                 let _ = done.send(result); // whoever asked may be gone
+            }
+            Order::Configs { revision, answer } => {
+                let _ = answer.send(configs::read(connection, path, revision)); // whoever asked may be gone
             }
             Order::Forget { keep, before } => {
                 if let Err(error) = history::forget(connection, keep, before) {
@@ -219,7 +256,12 @@ fn fold(connection: &Connection) {
     }
 }
 
-fn write(connection: &mut Connection, path: &Path, state: &str, ended: &[Deployment]) -> Result<(), JournalError> {
+fn write(
+    connection: &mut Connection,
+    path: &Path,
+    state: &str,
+    (ended, config): (&[Deployment], Option<&ConfigRevision>),
+) -> Result<(), JournalError> {
     let failed = |source| JournalError::Sqlite { step: "write", path: path.to_owned(), source };
     let transaction = connection.transaction().map_err(failed)?;
     transaction
@@ -229,6 +271,9 @@ fn write(connection: &mut Connection, path: &Path, state: &str, ended: &[Deploym
         )
         .map_err(failed)?;
     history::insert(&transaction, path, ended)?;
+    if let Some(config) = config {
+        configs::insert(&transaction, path, config)?;
+    }
     transaction.commit().map_err(failed)
 }
 
@@ -309,7 +354,7 @@ mod tests {
         let opened = Journal::open(&path, 10).unwrap();
         assert_eq!((opened.state, opened.deployments), (None, Vec::new()));
         for state in ["1", "2"] {
-            opened.journal.commit(state.into(), Vec::new()).await.unwrap();
+            opened.journal.commit(state.into(), Vec::new(), None).await.unwrap();
         }
         drop(opened.journal);
         let opened = Journal::open(&path, 10).unwrap();
@@ -326,7 +371,7 @@ mod tests {
         let path = dir.path().join("journal.db");
         let journal = Journal::open(&path, 10).unwrap().journal;
         for n in 0..20 {
-            journal.commit((n % 10).to_string().repeat(300_000), Vec::new()).await.unwrap();
+            journal.commit((n % 10).to_string().repeat(300_000), Vec::new(), None).await.unwrap();
         }
         let size = || std::fs::metadata(&path).unwrap().len();
         assert!(size() < 100_000, "{} bytes in the file", size());

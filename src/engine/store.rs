@@ -17,6 +17,12 @@ pub const MAX_PACKED: u64 = 1 << 30;
 pub const MAX_UNPACKED: u64 = 4 << 30;
 /// Most entries of an artifact.
 const MAX_ENTRIES: u64 = 100_000;
+/// Longest name that a header of its own carries: no path may be longer.
+const MAX_NAME: u64 = 4096;
+/// Most bytes of attributes before an entry.
+const MAX_ATTRIBUTES: u64 = 64 << 10;
+/// Most bytes of both, in all.
+const MAX_NAMES: u64 = 16 << 20;
 
 /// Why an artifact can't be stored or used.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +147,7 @@ impl Store {
                 return Err(StoreError::Digest { expected: expected.to_owned(), found: digest });
             }
         }
+        bounded(&file)?;
         each_entry(&file, |_, _| Ok(()))?;
         file.set_permissions(Permissions::from_mode(0o400)).map_err(failed("protect", upload))?;
         file.sync_all().map_err(failed("sync", upload))?;
@@ -191,12 +198,13 @@ impl Store {
 
 type Entry<'a> = tar::Entry<'a, Box<dyn Read>>;
 
-/// Calls `visit` with each entry of the archive, after having found it harmless.
-fn each_entry(
-    file: &File,
-    mut visit: impl FnMut(&mut Entry<'_>, &str) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let malformed = |error: io::Error| StoreError::Unsafe(format!("not a tar archive, or a broken one: {error}"));
+#[expect(clippy::needless_pass_by_value, reason = "an error as it comes")]
+fn malformed(error: io::Error) -> StoreError {
+    StoreError::Unsafe(format!("not a tar archive, or a broken one: {error}"))
+}
+
+/// The archive in a file, unpacked if it is packed, and cut off where it is larger than any may be.
+fn archive(file: &File) -> Result<tar::Archive<Box<dyn Read>>, StoreError> {
     let mut start = [0; 2];
     let mut reader = BufReader::new(file.try_clone().map_err(malformed)?);
     reader.rewind().map_err(malformed)?;
@@ -208,8 +216,48 @@ fn each_entry(
         Box::new(reader)
     };
     // Headers and padding come on top of the content.
-    let bounded: Box<dyn Read> = Box::new(plain.take(MAX_UNPACKED + MAX_ENTRIES * 1024));
-    let mut archive = tar::Archive::new(bounded);
+    Ok(tar::Archive::new(Box::new(plain.take(MAX_UNPACKED + MAX_ENTRIES * 1024))))
+}
+
+/// Refuses what is too much by its headers alone. Names and attributes that have a header of their own are read
+/// into memory whole as soon as somebody asks for the entry behind them, and so are the maps of sparse files: a
+/// few kilobytes can unpack to gigabytes of them.
+fn bounded(file: &File) -> Result<(), StoreError> {
+    let refused = |why: String| Err(StoreError::Unsafe(why));
+    let (mut count, mut names) = (0, 0_u64);
+    for entry in archive(file)?.entries().map_err(malformed)?.raw(true) {
+        let mut entry = entry.map_err(malformed)?;
+        let (kind, size) = (entry.header().entry_type(), entry.size());
+        count += 1;
+        let longest = match kind {
+            EntryType::GNULongName | EntryType::GNULongLink => MAX_NAME,
+            EntryType::XHeader | EntryType::XGlobalHeader => MAX_ATTRIBUTES,
+            EntryType::GNUSparse => return refused("it has a sparse file".into()),
+            _ => continue,
+        };
+        names = names.saturating_add(size);
+        // Each entry may have one of each.
+        if size > longest || names > MAX_NAMES || count > 4 * MAX_ENTRIES {
+            return refused(format!("a name has more than {longest} bytes, or all have more than {MAX_NAMES}"));
+        }
+        if longest == MAX_ATTRIBUTES {
+            let mut attributes = Vec::new();
+            entry.read_to_end(&mut attributes).map_err(malformed)?;
+            // With two sizes others would find other entries here than we have just looked at.
+            if memchr::memmem::find(&attributes, b" size=").is_some() {
+                return refused("an entry says its size twice".into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Calls `visit` with each entry of the archive, after having found it harmless.
+fn each_entry(
+    file: &File,
+    mut visit: impl FnMut(&mut Entry<'_>, &str) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut archive = archive(file)?;
     archive.set_preserve_permissions(false);
     archive.set_preserve_mtime(false);
     let (mut links, mut count, mut size) = (BTreeSet::new(), 0, 0_u64);
@@ -339,6 +387,50 @@ mod tests {
             assert!(!upload.exists());
         }
         assert_eq!(fs::read_dir(dir.path().join("store")).unwrap().count(), 0);
+    }
+
+    /// A header with so many bytes behind it.
+    fn entry(builder: &mut tar::Builder<impl Write>, kind: EntryType, bytes: impl Read, size: u64) {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("x").unwrap();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, bytes).unwrap();
+    }
+
+    #[test]
+    fn names_and_attributes_are_bounded_before_they_are_in_memory() {
+        use EntryType::{GNULongLink, GNULongName, GNUSparse, Regular, XGlobalHeader, XHeader};
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let take = |kind, each: u64, times: u64, text: &[u8]| {
+            let upload = dir.path().join("upload");
+            let packed = flate2::write::GzEncoder::new(File::create(&upload).unwrap(), flate2::Compression::fast());
+            let mut builder = tar::Builder::new(packed);
+            for _ in 0..times {
+                let rest = each - text.len() as u64;
+                entry(&mut builder, kind, text.chain(io::repeat(b'a').take(rest)), each);
+                entry(&mut builder, Regular, io::empty(), 0);
+            }
+            builder.into_inner().unwrap().finish().unwrap();
+            store.take(&upload, None).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(take(GNULongName, 4096, 10, b""), Ok(()));
+        assert_eq!(take(XHeader, 18, 10, b"18 comment=a word\n"), Ok(()));
+        for (kind, each, times, text, why) in [
+            (GNULongName, 4 << 20, 1, &b""[..], "a name has more than 4096 bytes"),
+            (GNULongLink, 5000, 1, b"", "a name has more than 4096 bytes"),
+            (XHeader, 4 << 20, 1, b"", "a name has more than 65536 bytes"),
+            (XGlobalHeader, 65_537, 1, b"", "a name has more than 65536 bytes"),
+            (GNULongName, 4096, 4097, b"", "or all have more than 16777216"),
+            (XHeader, 12, 1, b"12 size=999\n", "says its size twice"),
+            (GNUSparse, 0, 1, b"", "a sparse file"),
+        ] {
+            let refused = take(kind, each, times, text).unwrap_err();
+            assert!(refused.contains(why), "{kind:?} of {each}: {refused}");
+        }
     }
 
     #[test]

@@ -91,16 +91,18 @@ impl State {
         };
         let several = matches!(subject, Subject::Scope { .. } | Subject::Hold { .. });
         let sources = if several { self.by_source(&subject, &results) } else { Vec::new() };
-        let (mut notes, mut missed, mut held, mut created) = (Vec::new(), Vec::new(), Vec::new(), None);
+        let (mut notes, mut missed, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut created, mut left) = (None, None);
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
         let elsewhere = results.iter().any(|(_, result)| result.is_ok());
         for (source, result) in results {
             match result {
                 Ok(answer) => {
                     accepted = true;
-                    missed.extend(answer.unseen.into_iter().map(|why| format!("{source}: {why}")));
-                    let Accepted { note, targets: told, holding, created: run, .. } = answer;
+                    missed.extend(answer.lacking.into_iter().map(|why| format!("{source}: {why}")));
+                    let Accepted { note, targets: told, holding, created: run, left: facts, .. } = answer;
                     created = created.or(run);
+                    left = left.or(Some(facts).filter(|facts| !facts.0.is_empty()));
                     held.push(HeldThere { source: source.clone(), holding, told });
                     notes.push((source, note));
                 }
@@ -125,6 +127,7 @@ impl State {
         following.held = held;
         following.receipt.sources = sources;
         following.receipt.created = created;
+        following.receipt.left = left;
         following.watched = now();
         following.missed.clone_from(&missed);
         match (unknown, accepted, refused) {

@@ -1,17 +1,12 @@
 //! Following each command to its effect, and a while beyond.
 
 use super::state::{Doing, Following, State, now};
-use super::submit::subject_run;
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
 use crate::model::{
-    Action, ApprovalId, ApprovalState, CommandId, Direction, MetricVerdict, Phase, Ppm, Proof, Rollout, Stage, Subject,
-    Target, Verdict,
+    Action, ApprovalId, ApprovalState, CommandId, Listening, Proof, Rollout, SourceId, Stage, Subject, Target, Verdict,
 };
-use jiff::{SignedDuration, Timestamp};
-
-/// How long an effect is watched for being undone.
-const SIGHT: SignedDuration = SignedDuration::from_mins(10);
+use jiff::SignedDuration;
 
 /// A hold of at most so many targets is looked at with each change of one of them.
 const AT_ONCE: usize = 64;
@@ -22,14 +17,14 @@ const fn patience(action: Action) -> SignedDuration {
         Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
         // Stable may have to grow first, and the candidate's instances finish their requests.
         Action::Abort | Action::Reject => SignedDuration::from_mins(5),
-        Action::Resume
-        | Action::LetThrough
+        Action::LetThrough
         | Action::Approve
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => SignedDuration::from_mins(2),
+        | Action::RemoveRelease
+        | Action::Migration => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
-        Action::Promote | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
+        Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
         Action::PromoteFull | Action::Restart | Action::Rollback | Action::Drill => SignedDuration::from_mins(20),
     }
@@ -64,12 +59,13 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::Drill
         | Action::Apply
         | Action::AddRelease
-        | Action::RemoveRelease => false,
+        | Action::RemoveRelease
+        | Action::Migration => false,
     }
 }
 
 /// How far a stage is; only progress is told.
-const fn rank(stage: &Stage) -> u8 {
+pub(super) const fn rank(stage: &Stage) -> u8 {
     match stage {
         Stage::Requested => 0,
         Stage::Sent => 1,
@@ -79,32 +75,10 @@ const fn rank(stage: &Stage) -> u8 {
     }
 }
 
-/// What shows that the effect of an action was undone, where a row can show it.
-fn undoing(action: Action) -> Option<fn(&Rollout) -> bool> {
-    match action {
-        Action::Promote | Action::PromoteFull | Action::Approve => {
-            Some(|rollout| matches!(rollout.phase, Phase::RollingBack | Phase::Aborted))
-        }
-        Action::Abort | Action::Reject => Some(|rollout| {
-            let exposed = rollout.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
-            exposed > Ppm::ZERO && rollout.phase.in_flight() && rollout.phase != Phase::RollingBack
-        }),
-        _ => None,
-    }
-}
-
-impl Following {
-    /// Can no row change what is known of it any more?
-    fn is_settled(&self, now: Timestamp) -> bool {
-        let seen = |at: Timestamp| now.duration_since(at) <= SIGHT;
-        let watched = undoing(self.action()).is_some()
-            && self
-                .receipt
-                .stages
-                .last()
-                .is_some_and(|last| matches!(last.stage, Stage::Effective { .. }) && seen(last.at));
-        self.doing == Doing::Done && !watched
-    }
+/// The end of the run that a command created tells what became of it, by whatever command, and a later
+/// one in line behind it changes nothing.
+fn ends_by_itself(new: &Following, old: &Following) -> bool {
+    old.receipt.created.is_some() && !matches!(new.receipt.command.subject, Subject::Scope { .. })
 }
 
 impl State {
@@ -132,6 +106,7 @@ impl State {
                     && old.asked() <= asked
                     && contrary(new.action(), old.action())
                     && self.meets(new, old)
+                    && !ends_by_itself(new, old)
             })
             .map(|(id, _)| id.clone())
             .collect();
@@ -154,6 +129,7 @@ impl State {
                 && contrary(new.action(), old.action())
                 && matches!(new.receipt.stage(), Stage::Accepted | Stage::Observed | Stage::Effective { .. })
                 && self.meets(new, old)
+                && !ends_by_itself(new, old)
         });
         let by = newer.map(|(_, new)| format!("{} by {}", new.action().name(), new.receipt.actor.name)).next();
         let Some(by) = by else { return };
@@ -166,8 +142,8 @@ impl State {
 
     /// Something about a target changed: looks at every command that is about it.
     pub fn touch(&mut self, target: &Target) {
-        let (commands, now) = (&self.commands, now());
-        self.live.retain(|id| commands.get(id).is_some_and(|following| !following.is_settled(now)));
+        let commands = &self.commands;
+        self.live.retain(|id| commands.get(id).is_some_and(|of| of.doing != Doing::Done || !of.settled));
         let all = self.live.iter().filter_map(|id| Some((id, self.commands.get(id)?)));
         let concerned = all.filter(|(_, following)| self.concerns(following, target));
         let ids: Vec<(CommandId, Doing)> = concerned.map(|(id, following)| (id.clone(), following.doing)).collect();
@@ -228,10 +204,12 @@ impl State {
             following.receipt.targets = targets;
             self.tell_receipt(id);
         }
+        let outcome = self.commands.get(id).and_then(|following| self.outcome(following));
         let Some(following) = self.commands.get_mut(id) else { return };
         if rank(&stage) <= rank(following.receipt.stage()) {
             return;
         }
+        following.receipt.outcome = outcome.or(following.receipt.outcome);
         let was_unknown = matches!(following.receipt.stage(), Stage::Unknown { .. });
         if stage.is_final() {
             let subject = following.receipt.command.subject.clone();
@@ -261,10 +239,11 @@ impl State {
         let command = &following.receipt.command;
         let recipients = self.recipients(command.action, &command.subject);
         let Some(orchestrator) = recipients.first() else { return following.receipt.stage().clone() };
-        let (created, before) = (following.receipt.created.as_ref(), following.before.as_ref());
+        let (created, left) = (following.receipt.created.as_ref(), following.receipt.left.as_ref());
+        let before = following.before.as_ref();
         let current = self.row(&command.subject);
-        let ended = created.or_else(|| subject_run(&command.subject)).and_then(|run| self.board.deployment(run));
-        let stage = orchestrator.progress(&Followed { command, created, before, current, ended, now: now() });
+        let ended = following.receipt.run().and_then(|run| self.board.deployment(run));
+        let stage = orchestrator.progress(&Followed { command, created, left, before, current, ended, now: now() });
         if rank(&stage) > rank(&Stage::Observed) {
             return stage;
         }
@@ -283,11 +262,30 @@ impl State {
                     _ => stage,
                 }
             }
-            (Subject::Config { .. }, _) if !following.notes.is_empty() => {
-                let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
-                effective(if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") })
-            }
+            (Subject::Config { .. }, _) => self.config_stage(following),
             _ => stage,
+        }
+    }
+
+    /// A configuration is effective when each of its addresses is as it should be.
+    fn config_stage(&self, following: &Following) -> Stage {
+        let notes: Vec<_> = following.notes.iter().filter_map(|(_, note)| note.clone()).collect();
+        let in_force = if notes.is_empty() { "in force as a whole".to_owned() } else { notes.join("; ") };
+        let of = |source: &SourceId| following.notes.iter().any(|(asked, _)| asked == source);
+        let mut wrong = following.missed.clone();
+        let mut pending = false;
+        for service in self.board.services().filter(|service| of(&service.source)) {
+            for address in &service.addresses {
+                pending |= address.listening == Listening::Pending;
+                if let (Listening::Refused { why }, true) = (&address.listening, following.missed.is_empty()) {
+                    wrong.push(format!("{} in {} does not listen: {why}", service.name, address.environment));
+                }
+            }
+        }
+        match (wrong.is_empty(), pending) {
+            (false, _) => Stage::Failed { why: format!("{in_force}, but {}", wrong.join("; ")) },
+            (true, true) => Stage::Observed,
+            (true, false) => effective(in_force),
         }
     }
 
@@ -323,44 +321,6 @@ impl State {
         );
         self.push(id, Stage::TimedOut { last });
         self.finish(id);
-    }
-
-    /// Was the effect undone within sight?
-    fn look_back(&mut self, id: &CommandId) {
-        let Some(following) = self.commands.get(id) else { return };
-        let Some(record) = following.receipt.stages.last() else { return };
-        if !matches!(record.stage, Stage::Effective { .. }) || now().duration_since(record.at) > SIGHT {
-            return;
-        }
-        let (Subject::Run(run) | Subject::Approval { run, .. }) = &following.receipt.command.subject else { return };
-        let Some(rollout) = self.board.rollout(&run.target).filter(|rollout| rollout.run == *run) else { return };
-        if undoing(following.action()).is_some_and(|undone| undone(rollout)) {
-            let by = self.undone_by(following, rollout, record.at);
-            self.push(id, Stage::Reverted { by });
-        }
-    }
-
-    /// Who undid it: a later command of this hub, the judgement on the run, or somebody else.
-    fn undone_by(&self, following: &Following, rollout: &Rollout, since: Timestamp) -> String {
-        let raised = following.action().direction() == Direction::Raises;
-        let later = self.commands.values().filter(|other| {
-            let opposite = (other.action().direction() == Direction::Raises) != raised;
-            opposite
-                && other.asked() >= following.asked()
-                && self.meets(other, following)
-                && other.receipt.id != following.receipt.id
-        });
-        let sent = later.filter(|other| rank(other.receipt.stage()) >= rank(&Stage::Sent));
-        if let Some(other) = sent.max_by_key(|other| other.asked()) {
-            return format!("{} by {}", other.action().name(), other.receipt.actor.name);
-        }
-        let judged = self.board.evidence().filter(|evidence| evidence.run == rollout.run && evidence.at >= since);
-        let failing = judged.filter(|e| e.analysis.as_ref().is_some_and(|a| a.verdict == MetricVerdict::Fail));
-        match failing.max_by_key(|evidence| evidence.at) {
-            Some(evidence) => evidence.summary.clone(),
-            None if rollout.message.is_empty() => format!("somebody outside: it is {}", rollout.phase.word()),
-            None => rollout.message.clone(),
-        }
     }
 }
 

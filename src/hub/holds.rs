@@ -81,9 +81,12 @@ impl State {
             let told = || there.told.iter();
             match self.hold_of(following, selector, there) {
                 Some(hold) => {
-                    targets.extend(hold.targets.iter().map(|target| self.held(&hold.id, target)));
-                    // Marks come one by one: what the backend told of is awaited, too.
-                    let shown = |told: &&HoldTarget| hold.targets.iter().any(|of| of.run.target == told.run.target);
+                    // Marks come one by one, and may still tell of before: what the backend says that it held is
+                    // awaited.
+                    let newer = |of: &&HoldTarget| told().any(|told| told.held && !of.held && told.run == of.run);
+                    let known: Vec<&HoldTarget> = hold.targets.iter().filter(|of| !newer(of)).collect();
+                    let shown = |told: &&HoldTarget| known.iter().any(|of| of.run.target == told.run.target);
+                    targets.extend(known.iter().map(|target| self.held(&hold.id, target)));
                     targets.extend(told().filter(|told| !shown(told)).map(|target| self.held(&hold.id, target)));
                     if !ids.contains(&hold.id) {
                         ids.push(hold.id.clone());
@@ -117,10 +120,8 @@ impl State {
         let unable = unable.iter().filter(|(source, _)| sources.iter().any(|of| of.source == *source));
         let rows = unable.flat_map(|(source, why)| {
             let there = move |row: &&Rollout| row.run.target.source == *source && selector.holds(row);
-            let refused = move |row: &Rollout| TargetResult {
-                run: row.run.clone(),
-                stage: Stage::Refused { why: format!("not held: {why}") },
-            };
+            let refused =
+                move |row: &Rollout| TargetResult { run: row.run.clone(), stage: Stage::Refused { why: why.clone() } };
             self.board.rollouts().filter(there).map(refused)
         });
         rows.collect()
@@ -189,9 +190,10 @@ fn words_of(
     idle: &[&str],
 ) -> String {
     let still = targets.iter().filter(|target| matches!(target.stage, Stage::Effective { .. })).count();
+    let still = if still == 1 { "1 rollout stands".to_owned() } else { format!("{still} rollouts stand") };
     let names: Vec<&str> = ids.iter().map(HoldId::as_str).collect();
     let mut words = match (names.is_empty(), idle.is_empty()) {
-        (false, _) => format!("hold {}: {still} rollouts stand still", names.join(", ")),
+        (false, _) => format!("hold {}: {still} still", names.join(", ")),
         (true, false) => format!("nothing is in flight at {} that could be held", idle.join(", ")),
         (true, true) => "nothing is held".to_owned(),
     };

@@ -16,6 +16,7 @@ mod refusals;
 mod state;
 mod submit;
 mod task;
+mod undone;
 
 pub use feed::Subscription;
 pub use handle::{Hub, HubSettings};

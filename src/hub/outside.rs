@@ -3,17 +3,21 @@
 use super::holds::HeldThere;
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
+use crate::board::Board;
 use crate::integration::orchestrator::Holding;
 use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
 use crate::model::{
     Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
-    ReceiptId, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
+    Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// A rollout that ended longer ago is told again by its backend, not ended just now.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
+/// The newest ends that a hub has from the start: the ledger has all.
+const ENDS: u32 = 1000;
 /// How far the clocks of two machines may be apart.
 const SLACK: SignedDuration = SignedDuration::from_mins(5);
 
@@ -44,8 +48,8 @@ impl State {
     pub fn record_stage(&mut self, id: &CommandId) {
         let Some(receipt) = self.commands.get(id).map(|following| &following.receipt) else { return };
         let Some(stage) = receipt.stages.last().cloned() else { return };
-        let Receipt { id, targets, grade, created, outcome, .. } = receipt.clone();
-        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, outcome });
+        let Receipt { id, targets, grade, created, left, outcome, .. } = receipt.clone();
+        self.write(&Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome });
     }
 
     /// Records something that nothing waits for; where the store fails it is spilled.
@@ -67,7 +71,7 @@ impl State {
         if let Some(LinkState::Stale { since, .. }) = self.board.link_of(&self.own()) {
             self.look_for_spilled(Some(*since));
         }
-        self.tell_link(LinkState::Live { as_of: now() });
+        self.tell_link(LinkState::live(now()));
     }
 
     /// What came into the chain late is said, since then or since the ledger was opened.
@@ -101,7 +105,7 @@ impl State {
             Some(LinkState::Stale { since, .. }) => *since,
             _ => now(),
         };
-        self.tell_link(LinkState::Stale { since, why });
+        self.tell_link(LinkState::stale(since, why));
     }
 
     /// Looks a command up that was recorded before this hub started.
@@ -136,6 +140,9 @@ impl State {
                 self.look_for_spilled(None);
                 for known in receipts {
                     self.remember(known);
+                }
+                if let Err(error) = self.restore_ends().await {
+                    self.ledger_fails(&error);
                 }
             }
             Err(error) => self.ledger_fails(&error),
@@ -180,29 +187,63 @@ impl State {
     }
 
     /// Records what a backend tells of by itself: what [`is_observed`].
-    pub fn observe(&mut self, entity: &Entity) {
+    pub fn observe(&mut self, scope: &Scope, entity: &Entity) {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
             Entity::Hold(hold) => self.write(&Entry::Hold(hold.clone())),
-            Entity::Deployment(deployment) => self.ended(deployment),
+            Entity::Deployment(deployment) => self.ended(scope, deployment),
             _ => {}
         }
     }
 
     /// Records the end of a rollout. Where no command of this hub asked for it, another hub that
     /// shares the ledger may have: what one's own colleague on the next screen did is no outside change.
-    fn ended(&mut self, deployment: &Arc<Deployment>) {
-        let own = self.commands.values().map(|following| &following.receipt);
-        let own = asked_for(own, deployment);
+    fn ended(&mut self, scope: &Scope, deployment: &Arc<Deployment>) {
+        let own: Vec<Receipt> = self.about(deployment).cloned().collect();
+        let asked = asked_for(&own.iter().collect::<Vec<_>>(), deployment);
         let evidence = self.against(deployment).cloned().map(Box::new);
-        let of_late = own.is_none() && now().duration_since(deployment.ended) < LATE;
+        let of_late = asked.is_none() && now().duration_since(deployment.ended) < LATE;
         let since = deployment.started.checked_sub(SLACK).ok().filter(|_| of_late);
-        let deployment = Arc::clone(deployment);
+        let told = self.joined(deployment);
+        let (deployment, scope) = (Arc::clone(deployment), scope.clone());
+        let (sender, known) = oneshot::channel();
         let written = self.settings.ledger.append_end(&Arc::clone(&deployment), since, move |known| {
-            let receipt = own.or_else(|| asked_for(known.iter().map(|known| &known.receipt), &deployment));
+            let all: Vec<&Receipt> = own.iter().chain(known.iter().map(|known| &known.receipt)).collect();
+            let receipt = asked_for(&all, &deployment).map(|receipt| receipt.id.clone());
+            let deployment = joined(&all, &deployment);
+            let _ = sender.send(Arc::clone(&deployment)); // the hub may have ended
             Entry::Observed { deployment, receipt, evidence }
         });
-        self.tasks.spawn(async move { Done::Written { result: written.await } });
+        self.tasks.spawn(async move {
+            let result = written.await;
+            // What another hub's command tells of it.
+            let more = known.await.ok().filter(|known| *known != told);
+            let told = more.map(|known| Scoped { scope, body: Body::Upsert(Entity::Deployment(known)) });
+            Done::Ended { result, told: told.map(Box::new) }
+        });
+    }
+
+    /// This hub's commands on the target of a finished rollout.
+    fn about(&self, deployment: &Deployment) -> impl Iterator<Item = &Receipt> {
+        let all = self.commands.values().map(|following| &following.receipt);
+        all.filter(|receipt| is_about(&receipt.command.subject, deployment))
+    }
+
+    /// A finished rollout with what this hub's commands tell of it.
+    pub fn joined(&self, deployment: &Arc<Deployment>) -> Arc<Deployment> {
+        joined(&self.about(deployment).collect::<Vec<_>>(), deployment)
+    }
+
+    /// Brings back the newest ends at those sources that don't tell them again themselves.
+    async fn restore_ends(&mut self) -> Result<(), LedgerError> {
+        let scope = self.own();
+        for deployment in self.settings.ledger.ends(ENDS).await? {
+            let source = self.orchestrator(&deployment.run.target.source);
+            if source.is_some_and(|source| !source.keeps_history()) {
+                self.tell(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::Deployment(deployment)) });
+            }
+        }
+        Ok(())
     }
 
     /// The last judgement that failed the run.
@@ -213,10 +254,54 @@ impl State {
     }
 }
 
+/// A finished rollout, with who began and who ended it where commands tell that. A backend that knows its
+/// people has said it all.
+fn joined(receipts: &[&Receipt], deployment: &Arc<Deployment>) -> Arc<Deployment> {
+    if deployment.author.is_some() {
+        return Arc::clone(deployment);
+    }
+    let made = made(receipts, deployment);
+    let ended = asked_for(receipts, deployment).filter(|ended| made.is_none_or(|made| made.id != ended.id));
+    let mut joined = Deployment { author: made.map(|made| made.actor.name.clone()), ..(**deployment).clone() };
+    let words = made.into_iter().chain(ended).map(|receipt| {
+        let reason = receipt.command.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        format!("{} by {}{reason}", receipt.command.action.name(), receipt.actor.name)
+    });
+    joined.cause = words.chain([deployment.cause.clone()]).collect::<Vec<_>>().join("; ");
+    Arc::new(joined)
+}
+
+/// The command that began the rollout: the one whose backend named the run as its own, else the last that
+/// makes a new revision of the one before and was asked for when the run began.
+fn made<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'a Receipt> {
+    let all = || receipts.iter().copied();
+    let named = all().find(|receipt| receipt.created.as_ref() == Some(&deployment.run));
+    let near = |receipt: &&Receipt| {
+        let asked = receipt.stages.first().map(|record| record.at);
+        let makes = matches!(receipt.command.action, Action::Rollback | Action::Restart);
+        let of_another = matches!(&receipt.command.subject, Subject::Run(run) if run.target == deployment.run.target
+            && run.revision != deployment.run.revision);
+        makes
+            && of_another
+            && receipt.created.is_none()
+            && was_sent(receipt)
+            && asked.is_some_and(|asked| deployment.started.duration_since(asked).abs() < SLACK)
+    };
+    named.or_else(|| all().filter(near).max_by_key(|receipt| receipt.stages.first().map(|record| record.at)))
+}
+
+/// Did it reach its backend, as far as is known?
+fn was_sent(receipt: &Receipt) -> bool {
+    matches!(
+        receipt.stage(),
+        Stage::Sent | Stage::Accepted | Stage::Observed | Stage::Effective { .. } | Stage::Unknown { .. }
+    )
+}
+
 /// The command that ended the rollout so, if one did.
-fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deployment) -> Option<ReceiptId> {
+fn asked_for<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'a Receipt> {
     let fits = |action: Action| match deployment.outcome {
-        DeploymentOutcome::Aborted => matches!(action, Action::Abort | Action::Reject),
+        DeploymentOutcome::Aborted => matches!(action, Action::Abort | Action::Reject | Action::Rollback),
         DeploymentOutcome::RolledBack => matches!(action, Action::Rollback | Action::Abort),
         DeploymentOutcome::Succeeded => {
             matches!(action, Action::Promote | Action::PromoteFull | Action::Approve | Action::Deploy)
@@ -224,24 +309,28 @@ fn asked_for<'a>(receipts: impl Iterator<Item = &'a Receipt>, deployment: &Deplo
         DeploymentOutcome::Superseded => action == Action::Deploy,
         DeploymentOutcome::Failed => false,
     };
-    let about = |subject: &Subject| match subject {
+    let about = |receipt: &Receipt| match &receipt.command.subject {
+        _ if receipt.created.as_ref() == Some(&deployment.run) => true,
         Subject::Run(run) | Subject::Approval { run, .. } => *run == deployment.run,
+        _ if receipt.created.is_some() => false,
+        subject => is_about(subject, deployment),
+    };
+    let all = receipts.iter().copied();
+    let sent = all.filter(|receipt| fits(receipt.command.action) && about(receipt) && was_sent(receipt));
+    sent.max_by_key(|receipt| receipt.stages.first().map(|record| record.at))
+}
+
+/// Is a command about the target of a finished rollout?
+fn is_about(subject: &Subject, deployment: &Deployment) -> bool {
+    match subject {
+        Subject::Run(run) | Subject::Approval { run, .. } => run.target == deployment.run.target,
         Subject::Deployment { source, service, environment, .. } => {
             *source == deployment.run.target.source
                 && *service == deployment.service
                 && *environment == deployment.environment
         }
         _ => false,
-    };
-    let sent = receipts.filter(|receipt| {
-        fits(receipt.command.action)
-            && about(&receipt.command.subject)
-            && matches!(
-                receipt.stage(),
-                Stage::Sent | Stage::Accepted | Stage::Observed | Stage::Effective { .. } | Stage::Unknown { .. }
-            )
-    });
-    sent.max_by_key(|receipt| receipt.stages.first().map(|record| record.at)).map(|receipt| receipt.id.clone())
+    }
 }
 
 /// Is a new row of that sort recorded?
@@ -250,11 +339,15 @@ pub(super) const fn is_observed(entity: &Entity) -> bool {
 }
 
 /// The target that a row is about: commands on it may have moved.
-pub(super) fn target_of(entity: &Entity) -> Option<&Target> {
+pub(super) fn target_of<'a>(entity: &'a Entity, board: &Board) -> Option<&'a Target> {
     match entity {
         Entity::Rollout(rollout) => Some(&rollout.run.target),
         Entity::Approval(approval) => Some(&approval.run.target),
-        // The record of an end moves nothing by itself: the row that shows it does.
+        // The record of an end moves nothing by itself: the row that shows it does, or has done so already.
+        Entity::Deployment(ended) => {
+            let row = board.rollout(&ended.run.target);
+            row.filter(|row| row.run != ended.run || !row.phase.in_flight()).map(|_| &ended.run.target)
+        }
         _ => None,
     }
 }

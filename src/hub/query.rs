@@ -7,7 +7,7 @@ use crate::control::{direction, prepare, prepare_live};
 use crate::ledger::{Against, Ledger, export, verify_against};
 use crate::model::{
     Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind,
-    Reply, Rollout, Selector, Subject,
+    Reply, Rollout, Selector, Subject, Watch,
 };
 use tokio::sync::oneshot;
 
@@ -26,6 +26,10 @@ impl State {
                 let rows = self.board.entities().map(|(_, entity)| entity);
                 Reply::Board(rows.filter(|entity| !is_over(entity)).collect())
             }
+            Query::Watches => {
+                let all = self.board.links().map(|(scope, state)| (scope.clone(), state.clone()));
+                Reply::Watches(all.map(|(scope, state)| Watch { scope, state }).collect())
+            }
             Query::WhoAmI => Reply::WhoAmI { actor, enforced: self.settings.policy.enforced },
             Query::VerifyLedger => return self.aside(answer, |ledger| verified(ledger, Against::default())),
             Query::VerifyLedgerAgainst { witness, key } => {
@@ -34,7 +38,7 @@ impl State {
             Query::ExportLedger => return self.aside(answer, exported),
             Query::LedgerKey => return self.aside(answer, public_key),
             Query::Ledger { limit } => return self.aside(answer, move |ledger| records(ledger, limit)),
-            Query::Diff { .. } | Query::Logs { .. } => Reply::Refused(Refusal::new(
+            Query::Diff { .. } | Query::Logs { .. } | Query::Configs { .. } => Reply::Refused(Refusal::new(
                 RefusalKind::NotApplicable,
                 "configurations and outputs of instances are known to the server that hosts the engine",
             )),

@@ -56,6 +56,8 @@ pub(super) struct Following {
     pub superseded: Option<String>,
     /// Since when this hub watches for its effect.
     pub watched: Timestamp,
+    /// Nothing that happens later undoes it any more.
+    pub settled: bool,
 }
 
 impl Following {
@@ -71,6 +73,7 @@ impl Following {
             missed: Vec::new(),
             superseded: None,
             watched: now(),
+            settled: false,
         }
     }
 
@@ -105,6 +108,7 @@ pub(super) enum Done {
     Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
     Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
     Written { result: Result<Appended, LedgerError> },
+    Ended { result: Result<Appended, LedgerError>, told: Option<Box<Scoped>> },
     Spilled { result: Result<Vec<Record>, LedgerError> },
     Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
     Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },

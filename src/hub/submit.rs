@@ -40,6 +40,7 @@ impl State {
             targets: Vec::new(),
             sources: Vec::new(),
             created: None,
+            left: None,
             outcome: None,
         };
         let reduces = self.reduces(&receipt.command);

@@ -159,6 +159,12 @@ impl State {
             Done::Found { id, result } => self.was_found(&id, result),
             Done::Executed { id, results } => self.was_executed(&id, results),
             Done::Written { result } => self.was_written(result),
+            Done::Ended { result, told } => {
+                self.was_written(result);
+                if let Some(told) = told {
+                    self.tell(*told);
+                }
+            }
             Done::Spilled { result } => self.were_spilled(result),
             Done::Prepared { asked, live } => self.was_prepared(*asked, live),
             Done::Inspected { result, answer } => {
@@ -178,24 +184,35 @@ impl State {
                     scopes.push(Scope { source, part: String::new() });
                 }
                 for scope in scopes {
-                    let state = LinkState::Stale { since: now(), why: "its watch has ended".to_owned() };
+                    let state = LinkState::stale(now(), "its watch has ended".to_owned());
                     self.tell(Scoped { scope, body: Body::Link(state) });
                 }
             }
         }
     }
 
+    /// Is it not known here? A rollout that was aborted, retried, and ended again has ended twice.
+    fn is_new(&self, entity: &Entity) -> bool {
+        match entity {
+            Entity::Deployment(new) => {
+                let known = self.board.deployment(&new.run);
+                known.is_none_or(|known| (known.ended, known.outcome) != (new.ended, new.outcome))
+            }
+            entity => self.board.scope(&entity.key()).is_none(),
+        }
+    }
+
     /// Applies what a source tells, records what must be, and looks at the commands concerned.
-    fn told(&mut self, scoped: Scoped) {
+    fn told(&mut self, mut scoped: Scoped) {
         let target = match &scoped.body {
             Body::Upsert(entity) => {
-                if is_observed(entity) && self.board.scope(&entity.key()).is_none() {
-                    self.observe(entity);
+                if is_observed(entity) && self.is_new(entity) {
+                    self.observe(&scoped.scope, entity);
                 }
                 if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {
                     self.untrimmed += 1;
                 }
-                target_of(entity).cloned()
+                target_of(entity, &self.board).cloned()
             }
             Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
             _ => None,
@@ -206,6 +223,9 @@ impl State {
             Body::Upsert(Entity::Hold(_) | Entity::Release(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
+        if let Body::Upsert(Entity::Deployment(deployment)) = &mut scoped.body {
+            *deployment = self.joined(deployment);
+        }
         self.tell(scoped);
         if let Some(target) = target {
             self.touch(&target);

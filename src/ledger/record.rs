@@ -1,17 +1,21 @@
 //! Records and the hash that chains them.
 
 use crate::model::{
-    Action, Actor, Command, CommandId, Deployment, DeploymentOutcome, Evidence, Hold, HubId, Receipt, ReceiptId,
+    Action, Actor, Command, CommandId, Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId,
     Refusal, RefusalKind, Rollout, Run, SourceId, StageRecord, TargetResult,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The hash before the first record.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
+
+/// Kind of a spilled line that can't be read.
+pub(super) const UNREADABLE: &str = "unreadable";
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,6 +138,9 @@ pub enum Entry {
         /// The run that it created, once its backend named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         created: Option<Run>,
+        /// The facts of its target as it left it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Facts>,
         /// How the rollout that it is about ended, once that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         outcome: Option<DeploymentOutcome>,
@@ -233,6 +240,29 @@ impl Entry {
     }
 }
 
+/// The same of a record as it is stored: no hash covers the column that says so, but it follows from the body,
+/// which one does.
+pub(super) fn is_last(kind: &str, body: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        data: Data<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        stage: Option<StageRecord>,
+        #[serde(borrow)]
+        entry: Option<&'a RawValue>,
+    }
+    let data = |body| serde_json::from_str::<Body<'_>>(body).ok().map(|body: Body<'_>| body.data);
+    let stage = match kind {
+        "stage" => data(body).and_then(|data| data.stage),
+        "spilled" => data(body).and_then(|data| data.entry).and_then(|entry| data(entry.get())?.stage),
+        _ => None,
+    };
+    stage.is_some_and(|stage| stage.stage.is_final())
+}
+
 /// What makes an end the same one, however often it is told.
 pub(super) fn end_of(deployment: &Deployment) -> String {
     format!("{}@{}", deployment.run, deployment.ended)
@@ -271,12 +301,14 @@ impl Record {
     pub fn spilled(&self) -> Option<String> {
         let text = |key: &str| self.body.get("data")?.get(key)?.as_str();
         let (at, kind, why) = (text("at")?, text("kind")?, text("why")?);
-        (self.kind == Kind::Spilled).then(|| {
-            format!(
+        let told = match kind {
+            UNREADABLE => format!("{why}; it is record {} now", self.seq),
+            kind => format!(
                 "its record ({kind}) was kept in the spill file from {at} on ({why}); it is record {} now",
                 self.seq
-            )
-        })
+            ),
+        };
+        (self.kind == Kind::Spilled).then_some(told)
     }
 }
 

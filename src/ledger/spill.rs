@@ -1,5 +1,6 @@
 //! Where urgent records go when the store can't be written: a file that already has its blocks.
 
+use super::record::Entry;
 use super::store::LOCKED;
 use crate::files;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
@@ -11,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Room for some thousand records.
 const SIZE: u64 = 4 << 20;
+
+/// More than that is not read: nobody but this program has business in the file.
+const LONGEST: u64 = 16 * SIZE;
 
 /// One line of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,14 +28,60 @@ pub(super) struct Spilled {
     pub why: String,
 }
 
+/// What stands in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A record as it was spilled.
+    Record(Box<Spilled>),
+    /// Torn by a crash, or not by this program.
+    Unreadable {
+        /// The line, as far as it is text.
+        text: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Line {
+    fn read(bytes: &[u8]) -> Line {
+        let record = || -> Result<Spilled, String> {
+            let mut spilled: Spilled = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+            let body = serde_json::from_str(&spilled.body).map_err(|error| format!("its body: {error}"))?;
+            let entry = Entry::read(body).map_err(|error| format!("its body: {error}"))?;
+            if (spilled.kind.as_str(), &spilled.subject) != (entry.kind().word(), &entry.subject()) {
+                return Err("its body is of another record than it says".to_owned());
+            }
+            spilled.finished = entry.is_final();
+            Ok(spilled)
+        };
+        match record() {
+            Ok(spilled) => Line::Record(Box::new(spilled)),
+            Err(why) => Line::Unreadable { text: String::from_utf8_lossy(bytes).into_owned(), why },
+        }
+    }
+}
+
 /// How many records wait in a ledger's spill file.
 pub(super) fn waiting(dir: &Path) -> io::Result<u64> {
-    let mut bytes = Vec::new();
     match File::open(dir.join("ledger.spill")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        file => file?.read_to_end(&mut bytes)?,
-    };
-    Ok(bytes.iter().take_while(|byte| **byte != 0).filter(|byte| **byte == b'\n').count() as u64)
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        file => Ok(lines(&text(&file?)?).count() as u64),
+    }
+}
+
+/// What is in the file up to the zeros that were set aside.
+fn text(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    io::Seek::rewind(&mut &*file)?;
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    // A crash can leave zeros before what was written behind them.
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes.truncate(end);
+    Ok(bytes)
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').filter(|line| line.iter().any(|byte| *byte != 0))
 }
 
 /// JSON lines from the start of a preallocated file; the rest of it is zeros.
@@ -72,17 +122,8 @@ impl Spill {
             file.sync_all()?;
         }
         let mut spill = Spill { file, path: path.to_owned(), end: 0 };
-        spill.end = spill.text()?.len() as u64;
+        spill.end = text(&spill.file)?.len() as u64;
         Ok(spill)
-    }
-
-    fn text(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        io::Seek::rewind(&mut self.file)?;
-        self.file.read_to_end(&mut bytes)?;
-        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        bytes.truncate(end);
-        Ok(bytes)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -101,24 +142,25 @@ impl Spill {
 
     /// Durable when it returns.
     pub fn push(&mut self, spilled: &Spilled) -> io::Result<()> {
-        let mut line = serde_json::to_vec(spilled)?;
-        line.push(b'\n');
         let _lock = self.lock()?;
         // Another process may have added to it, or have emptied it.
-        self.end = self.text()?.len() as u64;
+        let before = text(&self.file)?;
+        self.end = before.len() as u64;
+        // A line that a crash cut short must not become a part of this one.
+        let mut line = if before.last().is_none_or(|byte| *byte == b'\n') { Vec::new() } else { vec![b'\n'] };
+        serde_json::to_writer(&mut line, spilled)?;
+        line.push(b'\n');
         self.file.write_all_at(&line, self.end)?;
         self.file.sync_data()?;
         self.end += line.len() as u64;
         Ok(())
     }
 
-    /// All records; a last line that a crash cut short is told apart and dropped.
-    pub fn lines(&mut self) -> io::Result<Vec<Spilled>> {
-        let text = self.text()?;
+    /// All lines.
+    pub fn lines(&mut self) -> io::Result<Vec<Line>> {
+        let text = text(&self.file)?;
         self.end = text.len() as u64;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let lines = text.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).map_err(io::Error::from)).collect()
+        Ok(lines(&text).map(Line::read).collect())
     }
 
     /// Forgets all records, once they are in the chain.

@@ -1,13 +1,14 @@
 //! The chain in SQLite.
 
 use super::note::NoteError;
-use super::record::{Fields, GENESIS, Kind, Record, hex};
+use super::record::{Fields, GENESIS, Kind, Record, UNREADABLE, hex};
 use super::signing::{TABLES, newest};
-use super::spill::{Spill, Spilled};
+use super::spill::{Line, Spill, Spilled};
 use crate::failpoint;
 use crate::files::{self, LockError, LockFile};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -244,7 +245,7 @@ impl Store {
         // Two processes that merged at once would both bring in the same records.
         let _lock = spill.lock().map_err(read)?;
         let lines = spill.lines().map_err(read)?;
-        let drafts: Vec<Draft> = lines.iter().map(|line| merged(line, now)).collect();
+        let drafts: Vec<Draft> = lines.into_iter().map(|line| merged(line, now)).collect();
         // A crash between the commit and the clearing of the file leaves lines that are in already.
         let mut fresh = Vec::new();
         for draft in &drafts {
@@ -276,6 +277,16 @@ impl Store {
             records.push(record);
             Ok(())
         })?;
+        records.reverse();
+        Ok(records)
+    }
+
+    /// The newest records of what ended, oldest first; those that were spilled come as such.
+    pub fn ends(&self, limit: u32) -> Result<Vec<Record>, LedgerError> {
+        let sql = "SELECT seq, at, kind, subject, body, hash FROM records \
+                   WHERE kind = 'observed' OR (kind = 'spilled' AND json_extract(body, '$.data.kind') = 'observed') \
+                   ORDER BY seq DESC LIMIT ?1";
+        let mut records = self.select(sql, params![limit])?;
         records.reverse();
         Ok(records)
     }
@@ -402,18 +413,40 @@ fn insert(
     }
 }
 
-fn merged(line: &Spilled, now: &str) -> Draft {
-    let entry = serde_json::from_str(&line.body).unwrap_or_else(|_| serde_json::Value::String(line.body.clone()));
-    let body = serde_json::json!({
-        "type": "spilled",
-        "data": { "kind": line.kind, "at": line.at, "why": line.why, "entry": entry },
-    });
-    Draft {
-        at: now.to_owned(),
-        kind: Kind::Spilled,
-        subject: line.subject.clone(),
-        finished: line.finished,
-        body: body.to_string(),
+impl Draft {
+    /// What did not come into the chain the usual way, as a record that says so.
+    pub fn spilled(line: Spilled, now: &str) -> Draft {
+        let Spilled { at, kind, subject, finished, body, why } = line;
+        let entry = serde_json::from_str(&body).unwrap_or(serde_json::Value::String(body));
+        Draft::late(subject, finished, (&kind, &at, &why), &entry, now)
+    }
+
+    /// A line of the spill file that can't be read: it stops nothing, and is kept as it is.
+    fn unreadable(text: String, why: &str, now: &str) -> Draft {
+        tracing::error!(%why, "a line of the ledger's spill file can't be read; it is kept in the ledger");
+        let subject = format!("spill-{}", hex(&Sha256::digest(&text)));
+        let why = format!("a line of the spill file that can't be read: {why}");
+        Draft::late(subject, false, (UNREADABLE, "", &why), &serde_json::Value::String(text), now)
+    }
+
+    fn late(
+        subject: String,
+        finished: bool,
+        (kind, at, why): (&str, &str, &str),
+        entry: &serde_json::Value,
+        now: &str,
+    ) -> Draft {
+        let data = serde_json::json!({ "kind": kind, "at": at, "why": why, "entry": entry });
+        let body = serde_json::json!({ "type": "spilled", "data": data }).to_string();
+        Draft { at: now.to_owned(), kind: Kind::Spilled, subject, finished, body }
+    }
+}
+
+/// A line of the spill file as a record of the chain.
+fn merged(line: Line, now: &str) -> Draft {
+    match line {
+        Line::Record(line) => Draft::spilled(*line, now),
+        Line::Unreadable { text, why } => Draft::unreadable(text, &why, now),
     }
 }
 

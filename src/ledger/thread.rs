@@ -6,7 +6,7 @@ use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
 use crate::model::{Deployment, HubId, Receipt, Rollout, SourceId};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -67,6 +67,7 @@ enum Read {
     About(String),
     Since(String),
     SpilledSince(String),
+    Ends(u32),
 }
 
 /// A command as the ledger knows it.
@@ -120,8 +121,11 @@ impl Ledger {
         let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;
-        if !spill.is_empty() {
-            store.merge(&mut spill, &now())?;
+        // What can't come in now, since the disk is still full, comes in with the next record.
+        if !spill.is_empty()
+            && let Err(error) = store.merge(&mut spill, &now())
+        {
+            tracing::error!(%error, "what was spilled can't be brought into the ledger yet");
         }
         let (requests, inbox) = mpsc::channel();
         let thread = std::thread::Builder::new().name("ledger".to_owned());
@@ -201,8 +205,18 @@ impl Ledger {
     /// first: kind, moment and reason are in each record's body.
     pub async fn spilled(&self, since: Option<Timestamp>) -> Result<Vec<Record>, LedgerError> {
         // Stamps as text sort by the second.
-        let since = since.unwrap_or(self.shared.opened) - jiff::SignedDuration::from_secs(1);
+        let since = since.unwrap_or(self.shared.opened) - SignedDuration::from_secs(1);
         self.read(Read::SpilledSince(since.to_string())).await
+    }
+
+    /// The newest rollouts that ended, oldest first.
+    pub async fn ends(&self, limit: u32) -> Result<Vec<Arc<Deployment>>, LedgerError> {
+        let records = self.read(Read::Ends(limit)).await?;
+        let end = |record: &Record| match record.entry()? {
+            Entry::Observed { deployment, .. } => Some(deployment),
+            _ => None,
+        };
+        Ok(records.iter().filter_map(end).map(from_before).collect())
     }
 
     /// One command, if it was ever recorded.
@@ -255,6 +269,16 @@ fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
     Ok(Draft { at: now(), kind: entry.kind(), subject: entry.subject(), finished: entry.is_final(), body })
 }
 
+/// An end as it was recorded. Before records could leave out what was not known, nothing stood for it.
+fn from_before(mut end: Arc<Deployment>) -> Arc<Deployment> {
+    let nobody = end.author.is_none() && end.writer.is_none();
+    if nobody && (end.waited, end.steps) == (Some(SignedDuration::ZERO), Some(0)) {
+        let end = Arc::make_mut(&mut end);
+        (end.waited, end.steps) = (None, None);
+    }
+    end
+}
+
 /// Puts receipts together from their records.
 fn receipts(records: &[Record]) -> Vec<Known> {
     let mut found: Vec<Known> = Vec::new();
@@ -263,11 +287,12 @@ fn receipts(records: &[Record]) -> Vec<Known> {
             Some(Entry::Requested { receipt, before, hub, sources }) => {
                 found.push(Known { receipt: *receipt, before: before.map(|before| *before), hub, sources });
             }
-            Some(Entry::Stage { receipt: id, stage, targets, grade, created, outcome }) => {
+            Some(Entry::Stage { receipt: id, stage, targets, grade, created, left, outcome }) => {
                 if let Some(Known { receipt, .. }) = found.iter_mut().rev().find(|known| known.receipt.id == id) {
                     receipt.stages.push(stage);
                     receipt.grade = grade.or(receipt.grade.take());
                     receipt.created = created.or(receipt.created.take());
+                    receipt.left = left.or(receipt.left.take());
                     receipt.outcome = outcome.or(receipt.outcome);
                     if !targets.is_empty() {
                         receipt.targets = targets;
@@ -411,6 +436,7 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
         Read::Newest(limit) => return store.records(*limit),
         Read::About(id) => return store.about(id),
         Read::SpilledSince(at) => return store.spilled_since(at),
+        Read::Ends(limit) => return store.ends(*limit),
         Read::Unfinished => store.commands(true, u32::MAX)?,
         Read::Commands(limit) => store.commands(false, *limit)?,
         Read::Since(at) => store.asked_since(at)?,
@@ -422,6 +448,23 @@ fn read(store: &Store, what: &Read) -> Result<Vec<Record>, LedgerError> {
     Ok(records)
 }
 
+/// Appends drafts. What was urgent was done without waiting for its record: where the id of such a command was
+/// used before, it is recorded all the same, as one that came another way.
+fn chain(
+    store: &mut Store,
+    drafts: &[&Draft],
+    batch: &[Waiting],
+) -> Result<Vec<Result<u64, LedgerError>>, LedgerError> {
+    let mut answers = store.append(drafts)?;
+    for (answer, (draft, urgent, _)) in answers.iter_mut().zip(batch) {
+        if *urgent && draft.kind == Kind::Requested && matches!(answer, Err(LedgerError::Duplicate(_))) {
+            let again = Draft::spilled(line(draft, "a command with its id is recorded already"), &now());
+            *answer = store.append(&[&again]).and_then(|mut one| one.pop().unwrap_or(Err(LedgerError::Closed)));
+        }
+    }
+    Ok(answers)
+}
+
 /// How many records came into the chain.
 fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
     if batch.is_empty() {
@@ -430,7 +473,7 @@ fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
     let drafts: Vec<&Draft> = batch.iter().map(|(draft, ..)| draft).collect();
     // What was spilled comes before what is new, so that a command's records keep their order.
     let merged = if spill.is_empty() { Ok(0) } else { store.merge(spill, &now()) };
-    match merged.and_then(|merged| Ok((merged, store.append(&drafts)?))) {
+    match merged.and_then(|merged| Ok((merged, chain(store, &drafts, &batch)?))) {
         Ok((merged, answers)) => {
             let written = merged + answers.iter().filter(|answer| answer.is_ok()).count();
             for ((_, _, answer), result) in batch.into_iter().zip(answers) {
@@ -451,17 +494,21 @@ fn write(store: &mut Store, spill: &mut Spill, batch: Vec<Waiting>) -> usize {
 }
 
 fn spill_one(spill: &mut Spill, draft: &Draft, why: &str) -> Result<Appended, LedgerError> {
-    let line = Spilled {
+    let io = |source| LedgerError::Io { path: "ledger.spill".into(), step: "spill a record", source };
+    spill.push(&line(draft, why)).map_err(io)?;
+    Ok(Appended::Spilled)
+}
+
+/// A record as one that did not come into the chain the usual way, and why.
+fn line(draft: &Draft, why: &str) -> Spilled {
+    Spilled {
         at: draft.at.clone(),
         kind: draft.kind.word().to_owned(),
         subject: draft.subject.clone(),
         finished: draft.finished,
         body: draft.body.clone(),
         why: why.to_owned(),
-    };
-    let io = |source| LedgerError::Io { path: "ledger.spill".into(), step: "spill a record", source };
-    spill.push(&line).map_err(io)?;
-    Ok(Appended::Spilled)
+    }
 }
 
 /// One failed batch answers several askers; SQLite's errors can't be cloned.

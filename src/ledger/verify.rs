@@ -3,7 +3,7 @@
 use super::checkpoint::Checkpoint;
 use super::merkle::{Frontier, Hash, leaf};
 use super::note::{NoteError, VerifyKey};
-use super::record::{Fields, GENESIS, Kind, hex};
+use super::record::{Fields, GENESIS, Kind, hex, is_last};
 use super::signing::{has_tables, public_key};
 use super::spill::waiting;
 use super::store::{LEDGER_VERSION, database, number, read_head};
@@ -216,7 +216,7 @@ fn walk(
         }
     };
     note_root(&frontier);
-    let sql = "SELECT seq, at, kind, subject, body, hash FROM records ORDER BY seq";
+    let sql = "SELECT seq, at, kind, subject, body, hash, finished FROM records ORDER BY seq";
     let mut statement = connection.prepare(sql).map_err(unreadable(0))?;
     let mut rows = statement.query([]).map_err(unreadable(0))?;
     while let Some(row) = rows.next().map_err(unreadable(frontier.size()))? {
@@ -235,6 +235,10 @@ fn walk(
         if row.get_ref(5).map_err(unreadable(count))?.as_bytes() != Ok(&hash[..]) {
             let why = "its hash does not follow from its content and the record before: it was changed, \
                        or the one before is another";
+            return Err(broken(seq, Tamper::Changed, why));
+        }
+        if row.get::<_, bool>(6).map_err(unreadable(count))? != is_last(fields.kind, fields.body) {
+            let why = "whether more comes about its subject does not follow from its content: it was changed";
             return Err(broken(seq, Tamper::Changed, why));
         }
         spilled += u64::from(fields.kind == Kind::Spilled.word());

@@ -80,6 +80,7 @@ actions! {
     Apply "apply" "apply" None, Raises, "Put a new service configuration into force.";
     AddRelease "release-add" "add release" None, Neutral, "Store an artifact as a release.";
     RemoveRelease "release-rm" "remove release" None, Neutral, "Delete a stored release that nothing runs or needs.";
+    Migration "migration" "settle migrations" None, Neutral, "Say of migrations that their data is there, or that it is not; runs none.";
 }
 
 impl Action {

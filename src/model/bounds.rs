@@ -21,6 +21,10 @@ pub const LONGEST_PATH: usize = 4096;
 pub const LONGEST_CONFIG: usize = 1 << 20;
 /// Most runs that a scope names.
 pub const MOST_RUNS: usize = 20_000;
+/// Most services that a configuration names to be removed.
+const MOST_REMOVED: usize = 1000;
+/// Most migrations that a person says something of at once.
+pub const MOST_MIGRATIONS: usize = 1000;
 /// Longest signed checkpoint.
 const LONGEST_NOTE: usize = 16 << 10;
 
@@ -85,7 +89,29 @@ impl Subject {
                 name("release.service", service.as_str())?;
                 name("release.version", version.as_str())
             }
-            Subject::Config { text, path } => config(text, path),
+            Subject::Migrations { source, service, environment, names, applied: _ } => {
+                name("migrations.source", source.as_str())?;
+                name("migrations.service", service.as_str())?;
+                name("migrations.environment", environment.as_str())?;
+                if names.len() > MOST_MIGRATIONS {
+                    let (found, most) = (names.len(), MOST_MIGRATIONS);
+                    let why = format!("migrations has {found} names, at most {most} are taken; nothing was done");
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                names.iter().try_for_each(|one| name("migrations.names", one))
+            }
+            Subject::Config { text, path, remove } => {
+                config(text, path)?;
+                if remove.len() > MOST_REMOVED {
+                    let why = format!("remove has {} names, at most {MOST_REMOVED} are taken", remove.len());
+                    return Err(Refusal::new(RefusalKind::Invalid, why));
+                }
+                remove.iter().try_for_each(|place| {
+                    name("remove.service", place.service.as_str())?;
+                    let environment = place.environment.as_ref().map(EnvironmentName::as_str);
+                    optional("remove.environment", environment, LONGEST_NAME)
+                })
+            }
         }
     }
 }
@@ -132,6 +158,8 @@ impl Query {
             | Query::VerifyLedger
             | Query::ExportLedger
             | Query::LedgerKey
+            | Query::Watches
+            | Query::Configs { .. }
             | Query::Ledger { .. } => Ok(()),
         }
     }
@@ -178,6 +206,16 @@ mod tests {
                 },
             ),
             ("release", Subject::Release { source: text(0).into(), service: text(1).into(), version: text(2).into() }),
+            (
+                "migrations",
+                Subject::Migrations {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    names: vec![text(9), text(3)],
+                    applied: true,
+                },
+            ),
         ];
         let command = |subject| Command {
             id: CommandId("id".to_owned()),
@@ -190,8 +228,15 @@ mod tests {
     }
 
     /// How many names each subject has.
-    const NAMES: [(&str, usize); 6] =
-        [("run", 6), ("approval", 7), ("hold", 2), ("selector", 10), ("deployment", 5), ("release", 3)];
+    const NAMES: [(&str, usize); 7] = [
+        ("run", 6),
+        ("approval", 7),
+        ("hold", 2),
+        ("selector", 10),
+        ("deployment", 5),
+        ("release", 3),
+        ("migrations", 4),
+    ];
 
     #[test]
     fn each_name_of_each_subject_has_its_bound() {
@@ -211,7 +256,11 @@ mod tests {
         let pin = |long| Pin { action: Action::Hold, facts: BTreeMap::from([(Fact::Stable, "x".repeat(long))]) };
         let scope =
             |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
-        let config = |text: usize, path: usize| Subject::Config { text: "x".repeat(text), path: "x".repeat(path) };
+        let config = |text: usize, path: usize| Subject::Config {
+            text: "x".repeat(text),
+            path: "x".repeat(path),
+            remove: Vec::new(),
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),

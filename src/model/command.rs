@@ -84,6 +84,44 @@ impl std::fmt::Display for Selector {
     }
 }
 
+/// A service as a person names it: everywhere, or in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServicePlace {
+    /// Which.
+    pub service: ServiceName,
+    /// Where; `None`: wherever it is configured.
+    pub environment: Option<EnvironmentName>,
+}
+
+impl ServicePlace {
+    /// Of `checkout` or `checkout@production`.
+    #[must_use]
+    pub fn of(text: &str) -> ServicePlace {
+        match text.split_once('@') {
+            Some((service, environment)) => {
+                ServicePlace { service: service.into(), environment: Some(environment.into()) }
+            }
+            None => ServicePlace { service: text.into(), environment: None },
+        }
+    }
+
+    /// Does it mean this one?
+    #[must_use]
+    pub fn means(&self, service: &ServiceName, environment: &EnvironmentName) -> bool {
+        self.service == *service && self.environment.as_ref().is_none_or(|of| of == environment)
+    }
+}
+
+impl std::fmt::Display for ServicePlace {
+    /// `checkout@production`, or `checkout`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.environment {
+            Some(environment) => write!(f, "{}@{environment}", self.service),
+            None => write!(f, "{}", self.service),
+        }
+    }
+}
+
 /// What a command is about; it carries the command's arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -137,12 +175,28 @@ pub enum Subject {
         /// Which.
         version: Version,
     },
+    /// What a person says of migrations of a service's data.
+    Migrations {
+        /// At which backend.
+        source: SourceId,
+        /// Of which service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// Which, by name; none named: all that are configured.
+        names: Vec<String>,
+        /// Their data is there; else nothing of it is.
+        applied: bool,
+    },
     /// A configuration of services: apply.
     Config {
         /// The text of `flightdeck.toml`.
         text: String,
         /// Where the person has it, for messages; also the base of relative paths.
         path: String,
+        /// What runs and is to be ended by leaving it out, each by its name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remove: Vec<ServicePlace>,
     },
 }
 
@@ -154,7 +208,9 @@ impl Subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target.source),
             Subject::Scope { selector, .. } => selector.source.as_ref(),
             Subject::Hold { source, .. } => source.as_ref(),
-            Subject::Deployment { source, .. } | Subject::Release { source, .. } => Some(source),
+            Subject::Deployment { source, .. }
+            | Subject::Release { source, .. }
+            | Subject::Migrations { source, .. } => Some(source),
             Subject::Config { .. } => None,
         }
     }

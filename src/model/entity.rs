@@ -2,7 +2,7 @@
 
 use super::{
     Approval, ApprovalId, ArmRole, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId, Rollout, Run, Selector,
-    ServiceName, SourceId, Target, Version,
+    ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,121 @@ pub struct Service {
     pub name: ServiceName,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
+    /// Where its users reach it, where the source routes them itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<ServiceAddress>,
+    /// What is known of each of them beyond its rollouts, where the source knows it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
+}
+
+/// Where users reach a service in one environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceAddress {
+    /// Which environment.
+    pub environment: EnvironmentName,
+    /// `127.0.0.1:8080`.
+    pub address: String,
+    /// Is it listened on?
+    pub listening: Listening,
+}
+
+/// Whether an address is listened on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Listening {
+    /// The proxy acknowledged it.
+    Open,
+    /// Nothing is to be reached there yet, and the address is free.
+    Closed,
+    /// The proxy was told and has not acknowledged it yet.
+    Pending,
+    /// It can't be listened on.
+    Refused {
+        /// Why, such as `in use by another program`.
+        why: String,
+    },
+}
+
+impl Service {
+    /// What is known of it in an environment.
+    #[must_use]
+    pub fn place(&self, environment: &EnvironmentName) -> Option<&Place> {
+        self.places.iter().find(|place| place.environment == *environment)
+    }
+}
+
+/// A service in an environment: what its next rollout goes through, and the data behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Where.
+    pub environment: EnvironmentName,
+    /// The next rollout's steps, as configured now, whatever its version brings.
+    pub steps: Arc<[Step]>,
+    /// Steps that are left out of those since nothing serves here yet: there is nobody to compare with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Step>,
+    /// Migrations of its data, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<MigrationRow>,
+}
+
+impl Place {
+    /// The migration of that name.
+    #[must_use]
+    pub fn migration(&self, name: &str) -> Option<&MigrationRow> {
+        self.migrations.iter().find(|migration| migration.name == name)
+    }
+}
+
+/// A migration of a service's data in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MigrationRow {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: MigrationStanding,
+    /// The version that it was run with; `None`: not run by flightdeck.
+    pub version: Option<Version>,
+    /// What a way back from what is there now would do with it: from the rollout in flight, else from stable.
+    pub way_back: MigrationWayBack,
+}
+
+/// Where a migration stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum MigrationStanding {
+    /// Never run here, or taken back.
+    NotApplied,
+    /// It runs, or its way back does.
+    Running,
+    /// Its data is there.
+    Applied,
+    /// It ended badly: how far it came a person must look.
+    HalfWay {
+        /// What happened.
+        why: String,
+    },
+    /// Whether it ran nobody knows: a person must say.
+    Unknown {
+        /// Why it is not known.
+        why: String,
+    },
+}
+
+/// What a way back does with a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum MigrationWayBack {
+    /// Nothing: none of it is there.
+    Nothing,
+    /// It is taken back.
+    TakenBack,
+    /// It stays as it is.
+    Stays {
+        /// Why.
+        why: String,
+    },
 }
 
 /// How much care an environment asks for.
@@ -78,6 +193,18 @@ pub struct Release {
     pub author: String,
     /// When.
     pub added: Timestamp,
+    /// Migrations that it brings, by name: as told when it was stored, else those that it first succeeded
+    /// with; `None`: neither yet, and it brings those that are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<Vec<String>>,
+}
+
+impl Release {
+    /// Does it bring that migration, if it is configured?
+    #[must_use]
+    pub fn brings(&self, migration: &str) -> bool {
+        self.migrations.as_ref().is_none_or(|names| names.iter().any(|name| name == migration))
+    }
 }
 
 /// One limit of an analysis, judged.
@@ -107,7 +234,7 @@ pub enum MetricVerdict {
     Pass,
     /// Over a limit.
     Fail,
-    /// Too little data to say.
+    /// Too little data to say, or what was seen may be chance.
     Missing,
 }
 
@@ -278,8 +405,12 @@ pub struct Deployment {
     pub from: Option<Version>,
     /// What was brought in.
     pub to: Version,
-    /// Who asked.
-    pub author: String,
+    /// Who asked; `None`: it is not recorded.
+    #[serde(default, deserialize_with = "author")]
+    pub author: Option<String>,
+    /// The program that changed the description, where the backend names that instead: `kubectl-set`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
     /// When it began.
     pub started: Timestamp,
     /// When it ended.
@@ -303,15 +434,33 @@ pub struct Deployment {
     /// From the decision to go back until all traffic was back.
     #[serde(default)]
     pub rollback: Option<SignedDuration>,
-    /// How long it waited for people.
+    /// How long it waited for people; `None`: it is not recorded.
     #[serde(default)]
-    pub waited: SignedDuration,
+    pub waited: Option<SignedDuration>,
     /// Promotions, approvals and other steps that a person did.
     #[serde(default)]
     pub manual_steps: u32,
-    /// Steps that it went through, those included.
+    /// Steps that it went through, those included; `None`: it is not recorded.
     #[serde(default)]
-    pub steps: u32,
+    pub steps: Option<u32>,
+}
+
+/// What is shown where something about an end was not recorded.
+pub const NOT_RECORDED: &str = "not recorded";
+
+/// Earlier records said so in a word.
+fn author<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.filter(|author| author != "unknown"))
+}
+
+impl Deployment {
+    /// Did it bring back what was there before the earlier one?
+    #[must_use]
+    pub fn takes_back(&self, earlier: &Deployment) -> bool {
+        let well = matches!(self.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack);
+        let back = earlier.from.as_ref() == Some(&self.to) && self.from.as_ref() == Some(&earlier.to);
+        well && back && !matches!(self.kind, DeploymentKind::Drill | DeploymentKind::Restart)
+    }
 }
 
 /// Where an instance stands.
@@ -444,6 +593,16 @@ impl Entity {
 }
 
 impl Deployment {
+    /// Who asked, as far as it is recorded, in words.
+    #[must_use]
+    pub fn who(&self) -> std::borrow::Cow<'_, str> {
+        match (&self.author, &self.writer) {
+            (Some(author), _) => author.into(),
+            (None, Some(writer)) => format!("{writer} (field manager)").into(),
+            (None, None) => NOT_RECORDED.into(),
+        }
+    }
+
     /// The phase that its rollout ended in.
     #[must_use]
     pub const fn phase(&self) -> Phase {

@@ -35,10 +35,13 @@ pub enum Fact {
     Restart,
     /// Revisions within which the backend takes going back for a promotion in full. No pin binds it.
     Window,
+    /// There while its controller has yet to take up the newest change: the generation of what it is told,
+    /// as far as that is counted. Until then what its status says is about the time before. No pin binds it.
+    Unobserved,
 }
 
 impl Fact {
-    const ALL: [Fact; 11] = [
+    const ALL: [Fact; 12] = [
         Fact::Workload,
         Fact::Revision,
         Fact::Step,
@@ -50,6 +53,7 @@ impl Fact {
         Fact::Pause,
         Fact::Restart,
         Fact::Window,
+        Fact::Unobserved,
     ];
 
     /// The word used in tokens and refusals.
@@ -67,6 +71,7 @@ impl Fact {
             Fact::Pause => "pause",
             Fact::Restart => "restart",
             Fact::Window => "window",
+            Fact::Unobserved => "unobserved",
         }
     }
 
@@ -78,7 +83,7 @@ impl Fact {
     /// binds only who is meant, so that a moving step never voids an abort.
     #[must_use]
     pub const fn counts_for(self, action: Action) -> bool {
-        if matches!(self, Fact::Restart | Fact::Window) {
+        if matches!(self, Fact::Restart | Fact::Window | Fact::Unobserved) {
             return false;
         }
         match action.direction() {

@@ -74,26 +74,43 @@ impl Histogram {
         self.0.values().sum()
     }
 
+    /// How many values of at least so many microseconds, by the buckets that hold no smaller one.
+    #[must_use]
+    pub fn count_from(&self, micros: u32) -> u64 {
+        let bucket = bucket_of(micros);
+        let whole = if bucket_floor(bucket) < micros { bucket + 1 } else { bucket };
+        self.0.range(whole..).map(|(_, count)| count).sum()
+    }
+
     /// The q-quantile (0.0 to 1.0) in microseconds: the middle of its bucket. `None` when empty.
     #[must_use]
+    pub fn quantile(&self, q: f64) -> Option<u32> {
+        let bucket = self.bucket_at(q)?;
+        let (low, high) = (bucket_floor(bucket), bucket_floor(bucket + 1));
+        Some(low + high.saturating_sub(low + 1) / 2)
+    }
+
+    /// The smallest value, in microseconds, of the bucket that the q-quantile is in. `None` when empty.
+    #[must_use]
+    pub fn quantile_floor(&self, q: f64) -> Option<u32> {
+        self.bucket_at(q).map(bucket_floor)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss,
         reason = "a rank is between 1 and the count"
     )]
-    pub fn quantile(&self, q: f64) -> Option<u32> {
+    fn bucket_at(&self, q: f64) -> Option<u16> {
         let total = self.count();
         let rank = ((q * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0;
-        for (bucket, count) in &self.0 {
+        let reaches = |(bucket, count): (&u16, &u64)| {
             seen += count;
-            if seen >= rank {
-                let (low, high) = (bucket_floor(*bucket), bucket_floor(bucket + 1));
-                return Some(low + high.saturating_sub(low + 1) / 2);
-            }
-        }
-        None
+            (seen >= rank).then_some(*bucket)
+        };
+        self.0.iter().find_map(reaches)
     }
 }
 

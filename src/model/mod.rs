@@ -8,6 +8,7 @@ mod action;
 mod approval;
 mod bounds;
 mod command;
+mod config;
 mod detail;
 mod entity;
 mod facts;
@@ -24,11 +25,13 @@ mod update;
 pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
-pub use command::{Actor, Command, Role, Selector, Subject};
+pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
+pub use config::ConfigRevision;
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
-    Evidence, Hold, HoldTarget, Instance, InstanceState, MetricResult, MetricVerdict, Note, Release, Service, Tier,
+    Evidence, Hold, HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRow,
+    MigrationStanding, MigrationWayBack, NOT_RECORDED, Note, Place, Release, Service, ServiceAddress, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
@@ -43,8 +46,10 @@ pub use rollout::{
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use spec::{
-    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Metric, MetricLimit, Migration,
-    Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
+    Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
-pub use update::{Body, Envelope, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION};
+pub use update::{
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+};

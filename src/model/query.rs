@@ -24,6 +24,8 @@ pub enum Query {
     Board,
     /// Those of what is not over: no finished rollouts, notes, evidence or finished receipts.
     Current,
+    /// All watches and their health: what the rows can't say, since what was not seen has none.
+    Watches,
     /// Who am I to you?
     WhoAmI,
     /// What would applying this configuration change? Answered by [`Reply::Lines`].
@@ -32,6 +34,12 @@ pub enum Query {
         text: String,
         /// Its path, for messages and relative paths.
         path: String,
+    },
+    /// The configurations that were put into force, newest first, without their texts; of one revision the
+    /// text, too. Answered by [`Reply::Configs`].
+    Configs {
+        /// Which; `None`: all that are kept.
+        revision: Option<u64>,
     },
     /// The last lines of an instance's output.
     Logs {
@@ -229,6 +237,8 @@ pub enum Reply {
     Detail(Box<Detail>),
     /// To `Board` and `Current`.
     Board(Vec<Entity>),
+    /// To `Watches`.
+    Watches(Vec<super::Watch>),
     /// To `WhoAmI`.
     WhoAmI {
         /// Who.
@@ -236,6 +246,8 @@ pub enum Reply {
         /// Is policy enforced here (a server), or only advisory (one's own process)?
         enforced: bool,
     },
+    /// To `Configs`.
+    Configs(Vec<super::ConfigRevision>),
     /// To `Logs`, `Diff`, and all that is asked of the ledger.
     Lines(LogLines),
     /// A question that can't be answered.

@@ -1,6 +1,6 @@
 //! Receipts: accepted is not done. A receipt follows its command until the effect is seen.
 
-use super::{Actor, Command, DeploymentOutcome, Forecast, ReceiptId, Run, SourceId};
+use super::{Action, Actor, Command, DeploymentOutcome, Facts, Forecast, ReceiptId, Run, SourceId, Subject};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +165,9 @@ pub struct Receipt {
     /// The run that the command created (a deploy, a restart, …), once its backend named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<Run>,
+    /// The facts of its target as the command left it, once its backend answered with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Facts>,
     /// How the rollout that it is about ended (the one it created, else the one it was asked for), once
     /// that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,5 +179,17 @@ impl Receipt {
     #[must_use]
     pub fn stage(&self) -> &Stage {
         self.stages.last().map_or(&Stage::Requested, |record| &record.stage)
+    }
+
+    /// The run that it is about: the one that it created, else the one that it was asked for.
+    #[must_use]
+    pub fn run(&self) -> Option<&Run> {
+        // These make a run of their own: what becomes of the one before says nothing of them.
+        let own = matches!(self.command.action, Action::Retry | Action::Restart | Action::Drill);
+        let asked = match &self.command.subject {
+            Subject::Run(run) | Subject::Approval { run, .. } if !own => Some(run),
+            _ => None,
+        };
+        self.created.as_ref().or(asked)
     }
 }

@@ -1,6 +1,6 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
-use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, RollbackPath, Run, ServiceName, Version};
+use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run, ServiceName, Version};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -334,6 +334,9 @@ pub struct Rollout {
     /// How a rollback would go, where the backend plans it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way_back: Option<Arc<WayBack>>,
+    /// Whether its users' address is listened on, where the backend routes them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<Listening>,
     /// Can it still change what users get by itself? A rollout past its progress deadline can, whatever
     /// its phase is called. `None`: the backend does not say, and the phase tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -200,12 +200,26 @@ pub enum StickyKey {
 pub struct AnalysisTemplate {
     /// Each limit.
     pub limits: Vec<MetricLimit>,
-    /// Fewer requests at the candidate in the span are too few to judge.
+    /// Fewer requests at the candidate in the span are too few to pass it.
     pub min_requests: u64,
     /// What too little data means.
     pub missing: Missing,
     /// Length of the sliding span of a background analysis.
     pub window: SignedDuration,
+    /// By which rule.
+    #[serde(default)]
+    pub judge: Judge,
+}
+
+/// How a candidate's numbers are held against their limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judge {
+    /// It fails what is beyond a limit and not by chance, however often it is looked at.
+    #[default]
+    Sequential,
+    /// It fails what is beyond a limit.
+    Threshold,
 }
 
 /// What too little data means. Never a pass.

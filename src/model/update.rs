@@ -10,6 +10,10 @@ pub const WIRE_VERSION: u32 = 2;
 /// The HTTP header that carries it.
 pub const WIRE_HEADER: &str = "flightdeck-wire";
 
+/// The HTTP header in which a stream of updates says after how many seconds of quiet it says at least
+/// that it is there. Servers that don't send it do so each 15 s.
+pub const HEARTBEAT_HEADER: &str = "flightdeck-heartbeat";
+
 /// One watch: the unit of freshness.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Scope {
@@ -29,13 +33,19 @@ pub enum LinkState {
     Live {
         /// Complete since.
         as_of: Timestamp,
+        /// All that is looked at, such as `namespace shop`, where more was asked for than is allowed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<String>,
     },
     /// What is shown may be old.
     Stale {
-        /// Since when.
+        /// When the last word was heard; where none ever was, since when it is tried.
         since: Timestamp,
         /// Why.
         why: String,
+        /// Nothing was ever heard of it: there are no rows that could be old.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        never: bool,
     },
     /// What is watched does not exist there: complete, and empty.
     Absent {
@@ -49,6 +59,35 @@ pub enum LinkState {
         /// On what.
         resource: String,
     },
+}
+
+/// A watch and its health.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Watch {
+    /// Which watch.
+    pub scope: Scope,
+    /// How it is.
+    pub state: LinkState,
+}
+
+impl LinkState {
+    /// Complete and followed, all that was asked for.
+    #[must_use]
+    pub const fn live(as_of: Timestamp) -> LinkState {
+        LinkState::Live { as_of, only: None }
+    }
+
+    /// It was live and is lost.
+    #[must_use]
+    pub const fn stale(since: Timestamp, why: String) -> LinkState {
+        LinkState::Stale { since, why, never: false }
+    }
+
+    /// Does what is told of it equal what is there?
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        matches!(self, LinkState::Live { .. } | LinkState::Absent { .. })
+    }
 }
 
 /// What one update says.

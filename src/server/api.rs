@@ -1,14 +1,19 @@
 //! Questions and commands.
 
 use super::answer::{Failure, json};
+use super::limits::{Kept, Place};
 use super::peer::{Asker, Peer};
 use super::{Api, heavy};
-use crate::model::{Actor, Command, Query, Receipt, RefusalKind, Reply};
+use crate::config::services;
+use crate::model::{
+    Action, Actor, Command, Decision, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Subject,
+};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use std::path::Path;
 use std::time::Duration;
 
 /// Largest question or command: a configuration in JSON's clothes.
@@ -32,6 +37,13 @@ pub(super) async fn query(
         return Ok(Json(Reply::Refused(refusal)).into_response());
     }
     let answer = async {
+        let query = match query {
+            Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } } => {
+                let place = peer.share().heavy().await?;
+                return prepare_apply(&api, who.actor(), (text, path), remove, place).await;
+            }
+            query => query,
+        };
         let reply = match heavy::of(query) {
             Ok(question) => return heavy::answer(&api, question, peer.share().heavy().await?).await,
             Err(query) => api.hub.query(who.actor(), *query).await,
@@ -44,6 +56,37 @@ pub(super) async fn query(
 fn busy(waited: Duration) -> Failure {
     let why = format!("the hub did not answer within {} s; try again", waited.as_secs());
     Failure::new(StatusCode::SERVICE_UNAVAILABLE, RefusalKind::Internal, why)
+}
+
+/// What is to be confirmed of a configuration: what it changes, and what it would end that runs.
+async fn prepare_apply(
+    api: &Api,
+    actor: Actor,
+    (text, path): (String, String),
+    remove: Vec<ServicePlace>,
+    place: Place,
+) -> Result<Response, Failure> {
+    let internal = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Internal, error.to_string());
+    let config = (text.clone(), path.clone());
+    let read = tokio::task::spawn_blocking(move || services::parse(&config.0, Path::new(&config.1))).await;
+    let spec = read
+        .map_err(|error| internal(&error))?
+        .map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string()))?;
+    let changes = api.engine.diff(spec, remove.clone()).await?;
+    let query = Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } };
+    let mut reply = api.hub.query(actor, query).await;
+    if let Reply::Prepared(prepared) = &mut reply {
+        let (removed, rest): (Vec<_>, Vec<_>) = changes.lines.into_iter().partition(|line| line.starts_with("- "));
+        if removed.is_empty() && rest.is_empty() {
+            prepared.forecast.lines.push("nothing would change".to_owned());
+        }
+        prepared.forecast.lines.extend(rest);
+        prepared.forecast.warnings.extend(removed);
+        if let (Some(refusal), Decision::Allow { .. }) = (changes.refused, &prepared.decision) {
+            prepared.decision = Decision::Refuse(refusal);
+        }
+    }
+    Ok(Json(reply).into_response().map(|body| Body::new(Kept::new(body, place))))
 }
 
 /// `POST /v1/commands`.

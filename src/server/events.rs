@@ -3,10 +3,10 @@
 use super::Api;
 use super::answer::Failure;
 use crate::hub::Subscription;
-use crate::model::{Envelope, RefusalKind};
+use crate::model::{Envelope, HEARTBEAT_HEADER, RefusalKind};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{FutureExt as _, stream};
@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A comment each so often tells both sides that the other is there.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Seconds of quiet after which a comment tells both sides that the other is there: short, since a
+/// screen must not look live for long when the server is frozen.
+const HEARTBEAT: u16 = 1;
 /// Updates that are there already travel together, up to about this size.
 const BATCH: usize = 64 << 10;
 /// How long the hub may take to take a subscriber.
@@ -37,7 +38,8 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap) -> Result
         return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, RefusalKind::Internal, why));
     };
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Body::from_stream(body(subscription, api.ending))).into_response())
+    let heartbeat = [(HEARTBEAT_HEADER, HeaderValue::from(HEARTBEAT))];
+    Ok((headers, heartbeat, Body::from_stream(body(subscription, api.ending))).into_response())
 }
 
 fn position(id: &str) -> Option<(u64, u64)> {
@@ -54,7 +56,7 @@ fn body(
     let rest = stream::unfold((subscription, ending), |(mut subscription, ending)| async move {
         let told = tokio::select! {
             () = ending.cancelled() => return None,
-            told = tokio::time::timeout(KEEP_ALIVE, subscription.next()) => told,
+            told = tokio::time::timeout(Duration::from_secs(HEARTBEAT.into()), subscription.next()) => told,
         };
         let chunk = match told {
             // It fell behind or the hub ended: the client comes again with its last id.

@@ -29,6 +29,7 @@ const PART: usize = 128 << 10;
 pub(super) enum Heavy {
     Diff { text: String, path: String },
     Logs { instance: String, lines: u32 },
+    Configs { revision: Option<u64> },
     Verify(Against),
     Export,
     Records { limit: u32 },
@@ -39,6 +40,7 @@ pub(super) fn of(query: Query) -> Result<Heavy, Box<Query>> {
     Ok(match query {
         Query::Diff { text, path } => Heavy::Diff { text, path },
         Query::Logs { instance, lines } => Heavy::Logs { instance, lines },
+        Query::Configs { revision } => Heavy::Configs { revision },
         Query::VerifyLedger => Heavy::Verify(Against::default()),
         Query::VerifyLedgerAgainst { witness, key } => Heavy::Verify(Against { witness, key }),
         Query::ExportLedger => Heavy::Export,
@@ -52,6 +54,11 @@ pub(super) fn of(query: Query) -> Result<Heavy, Box<Query>> {
 pub(super) async fn answer(api: &Api, question: Heavy, place: Place) -> Result<Response, Failure> {
     let (lines, place) = match question {
         Heavy::Export => return export(&api.ledger, place).await,
+        Heavy::Configs { revision } => {
+            let configs = api.engine.configs(revision).await.map_err(|error| internal(&error))?;
+            let answer = Json(Reply::Configs(configs)).into_response();
+            return Ok(answer.map(|body| Body::new(Kept::new(body, place))));
+        }
         Heavy::Diff { text, path } => diff(&api.engine, text, path, place).await?,
         Heavy::Logs { instance, lines } => tail(&api.engine, instance, lines, place).await?,
         Heavy::Verify(against) => verify(&api.ledger, against, place).await?,
@@ -78,7 +85,7 @@ async fn aside<T: Send + 'static>(
 async fn diff(engine: &Engine, text: String, path: String, place: Place) -> Result<(Lines, Place), Refusal> {
     let (read, place) = aside(place, move || services::parse(&text, Path::new(&path))).await?;
     let lines = match read {
-        Ok(spec) => engine.diff(spec).await,
+        Ok(spec) => engine.diff(spec, Vec::new()).await.map(|changes| changes.lines),
         Err(error) => Err(Refusal::new(RefusalKind::Invalid, error.to_string())),
     };
     Ok((lines, place))

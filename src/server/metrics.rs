@@ -3,7 +3,7 @@
 use super::Api;
 use super::answer::Failure;
 use super::text::Page;
-use crate::board::Board;
+use crate::board::{Board, PROXY_PART};
 use crate::engine::runtime::PoolMetrics;
 use crate::model::{Actor, ArmRole, Histogram, LinkState, Query, RefusalKind, Reply, WIRE_VERSION, bucket_floor};
 use axum::extract::State;
@@ -179,7 +179,7 @@ fn rows(page: &mut Page, board: &Board, engine: &crate::model::SourceId) {
         let live = u8::from(matches!(state, LinkState::Live { .. }));
         page.sample("flightdeck_source_up", &[("source", scope.source.as_str()), ("part", &scope.part)], live);
     }
-    let proxy = board.links().find(|(scope, _)| scope.source == *engine && scope.part == "proxy");
+    let proxy = board.links().find(|(scope, _)| scope.source == *engine && scope.part == PROXY_PART);
     if let Some((_, state)) = proxy {
         page.family("flightdeck_proxy_up", "gauge", "Has the engine a connection to its proxy (1)?");
         page.sample("flightdeck_proxy_up", &[], u8::from(matches!(state, LinkState::Live { .. })));

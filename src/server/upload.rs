@@ -23,6 +23,8 @@ use tokio::io::AsyncWriteExt as _;
 
 /// Largest artifact: 1 GiB.
 const ARTIFACT: u64 = 1 << 30;
+/// Longest list of the migrations that a release brings.
+const LONGEST_MIGRATIONS: usize = 16 << 10;
 /// A peer that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -36,6 +38,8 @@ pub(super) struct Asked {
     commit: Option<String>,
     commit_at: Option<Timestamp>,
     digest: Option<String>,
+    /// Names with commas between them; empty: none.
+    migrations: Option<String>,
 }
 
 /// Takes the bytes, then gives the hub the command that stores them.
@@ -55,6 +59,7 @@ pub(super) async fn release(
     for (field, text) in [("commit", &asked.commit), ("digest", &asked.digest)] {
         bounded(field, text.as_deref().unwrap_or_default(), LONGEST_NAME)?;
     }
+    bounded("migrations", asked.migrations.as_deref().unwrap_or_default(), LONGEST_MIGRATIONS)?;
     let actor = who.actor_for(Action::AddRelease)?;
     // Whoever may not, or has no use for it, need not send a gigabyte first.
     let prepare = Query::Prepare { action: Action::AddRelease, subject };
@@ -75,7 +80,13 @@ pub(super) async fn release(
     }
     let mut upload = Upload::create(&api.engine.stage_upload(&id)).await?;
     upload.fill(body).await?;
-    let staged = StagedRelease { commit: asked.commit, commit_at: asked.commit_at, expected_digest: asked.digest };
+    let names = |text: String| text.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let staged = StagedRelease {
+        commit: asked.commit,
+        commit_at: asked.commit_at,
+        expected_digest: asked.digest,
+        migrations: asked.migrations.map(names),
+    };
     api.engine.staged(&id, staged);
     let outcome = api::submit(&api, actor, command).await;
     // Where the outcome is not known yet, the store may be about to take the file.

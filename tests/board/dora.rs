@@ -139,7 +139,7 @@ fn what_nothing_recovered_yet_has_failed_without_a_time() {
 fn drills_restarts_and_what_never_reached_users_count_nowhere() {
     let mut drill = ended(0, "1.1", "1.1", Drill, Succeeded);
     drill.rollback = Some(SignedDuration::from_secs(3));
-    drill.steps = 5;
+    drill.steps = Some(5);
     let mut nobody = ended(20, "1.1", "1.2", Deploy, Aborted);
     nobody.reached = Some(Ppm::ZERO);
     let mut replaced = ended(30, "1.1", "1.3", Deploy, Superseded);
@@ -164,8 +164,8 @@ fn where_a_record_does_not_tell_whether_users_met_it_that_is_said() {
 #[test]
 fn steps_by_hand_are_a_share_of_all_steps() {
     let mut records = [ended(0, "1.0", "1.1", Deploy, Succeeded), ended(10, "1.1", "1.2", Deploy, Succeeded)];
-    (records[0].steps, records[0].manual_steps) = (6, 3);
-    (records[1].steps, records[1].manual_steps) = (2, 1);
+    (records[0].steps, records[0].manual_steps) = (Some(6), 3);
+    (records[1].steps, records[1].manual_steps) = (Some(2), 1);
     assert_eq!(of(&records).manual, figure(0.5, 8));
 }
 

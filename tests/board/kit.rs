@@ -77,6 +77,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
         offers: [
             Action::Promote,
@@ -157,7 +158,8 @@ pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
         environment: rollout.environment.clone(),
         from: Some("1.9.0".into()),
         to: "1.10.0".into(),
-        author: "dora".into(),
+        author: Some("dora".into()),
+        writer: None,
         started: at(0),
         ended: at(60),
         outcome,
@@ -167,9 +169,9 @@ pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
         commit_at: None,
         reached: None,
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 
@@ -180,7 +182,7 @@ pub fn apply(board: &mut Board, body: Body) -> bool {
 /// A live board with three environments and these rows.
 pub fn board(rows: impl IntoIterator<Item = Entity>) -> Board {
     let mut board = Board::default();
-    apply(&mut board, Body::Link(LinkState::Live { as_of: at(0) }));
+    apply(&mut board, Body::Link(LinkState::live(at(0))));
     for (name, order, tier) in
         [("dev", 1, Tier::Low), ("staging", 2, Tier::Standard), ("production", 3, Tier::Critical)]
     {

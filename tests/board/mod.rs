@@ -39,7 +39,7 @@ fn the_most_dangerous_needs_a_person_first() {
     apply(&mut board, Body::Upsert(Entity::Approval(Box::new(asked))));
     let stale = Scope { source: "prod-us".into(), part: String::new() };
     let why = "connection refused".to_owned();
-    board.apply(&Scoped { scope: stale.clone(), body: Body::Link(LinkState::Stale { since: at(59), why }) });
+    board.apply(&Scoped { scope: stale.clone(), body: Body::Link(LinkState::stale(at(59), why)) });
 
     let entries = rank(&board, at(100));
     assert_eq!(
@@ -235,8 +235,8 @@ fn a_row_is_as_fresh_as_the_watch_that_told_of_it() {
     let mut board = Board::default();
     board.apply(&Scoped { scope: good.clone(), body: Body::Upsert(row(one.clone())) });
     assert_eq!(freshness(&board, &one), Freshness::Connecting);
-    board.apply(&Scoped { scope: good, body: Body::Link(LinkState::Live { as_of: at(0) }) });
-    let stale = LinkState::Stale { since: at(0), why: "cut".into() };
+    board.apply(&Scoped { scope: good, body: Body::Link(LinkState::live(at(0))) });
+    let stale = LinkState::stale(at(0), "cut".into());
     board.apply(&Scoped { scope: bad.clone(), body: Body::Link(stale) });
     assert_eq!(freshness(&board, &one), Freshness::Fresh, "another watch of the source is stale, not this one");
     board.apply(&Scoped { scope: bad, body: Body::Upsert(row(rollout("checkout", "production"))) });

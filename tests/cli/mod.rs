@@ -1,8 +1,11 @@
 //! The command line as scripts and people use it: the real binary, mostly against a real server.
 
+mod apply;
 mod commands;
 mod confirm;
 mod drill;
 mod output;
 mod reference;
 mod sources;
+mod unseen;
+mod wait;

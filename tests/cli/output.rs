@@ -55,7 +55,7 @@ fn finished_rollouts_are_listed_newest_first_and_add_up_to_figures() {
     let releases: serde_json::Value = serde_json::from_str(&server.ok(&["get", "releases", "-o", "json"])).unwrap();
     let release = releases.as_array().unwrap().iter().find(|row| row["version"] == "2.5").unwrap();
     assert_eq!(release["commit_at"], "2026-01-02T02:04:05Z");
-    server.ok(&["deploy", "shop", "1.0", "--to", "production", "--yes", "--wait"]);
+    server.first("1.0");
     server.ok(&["restart", "shop", "--yes", "--wait"]);
     let names = |args: &[&str]| server.ok(&[&["get", "deployments", "-o", "json"][..], args].concat());
     let read = |args: &[&str]| -> Vec<serde_json::Value> { serde_json::from_str(&names(args)).unwrap() };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A source that is a program: one rollout, paused at its first step, anew with each start. The
 /// example finds it where the contract suite leaves one.
-fn shop(dir: &Path, name: &str) -> String {
+pub fn shop(dir: &Path, name: &str) -> String {
     let platform = r#"{"uid": "u-1", "revision": 2, "generation": 1, "stable": "1.0", "before": "0.9", "new": "1.1",
         "phase": "paused", "step": 1, "weight": 250000, "by": null, "since": "2026-01-01T00:00:00Z"}"#;
     fs::write(dir.join("platform.json"), platform).unwrap();
@@ -22,7 +22,7 @@ fn shop(dir: &Path, name: &str) -> String {
     format!("[sources.{name}]\nkind = \"exec\"\ncommand = [{:?}]\n", program.display().to_string())
 }
 
-fn configured(dir: &Path, text: &str) {
+pub fn configured(dir: &Path, text: &str) {
     fs::create_dir_all(dir.join("config")).unwrap();
     fs::write(dir.join("config/config.toml"), text).unwrap();
 }

@@ -178,7 +178,7 @@ async fn an_abort_right_after_promote_full_holds_which_the_official_one_does_not
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/cluster/cluster"]
-async fn an_undo_goes_back_to_stable_in_flight_and_by_a_canary_when_done() {
+async fn an_undo_goes_back_to_stable_in_flight_and_in_full_when_done() {
     let namespace = Namespace::new("undo");
     let deck = Deck::new(&namespace, "operator", "anna").await;
     standing(&namespace, &deck, &steps()).await;
@@ -190,12 +190,148 @@ async fn an_undo_goes_back_to_stable_in_flight_and_by_a_canary_when_done() {
     deck.row("shop", "its first pause", |row| row.phase == Phase::Paused).await;
     deck.does(Action::PromoteFull, "shop").await;
     let proof = deck.does(Action::Rollback, "shop").await;
-    assert!(proof.starts_with("the version before comes by its steps"), "{proof}");
-    deck.row("shop", "its first pause", |row| row.phase == Phase::Paused && row.step == Some(1)).await;
-    deck.does(Action::PromoteFull, "shop").await;
-    assert_eq!(pods(&namespace), [("1.0".to_owned(), 5)]);
+    assert!(proof.contains("stable 1.0: 5 of 5 pods ready, 100 % of traffic"), "{proof}");
+    assert_eq!(pods(&namespace), [("1.0".to_owned(), 5)], "1.1, which was given up on its way, is passed over");
     changed(&namespace);
     says(&namespace, "Healthy").await;
+    // 1.0 was taken up again: what served before it can't be told, so the newest other one only begins.
+    let row = deck.at("shop", Phase::Healthy).await;
+    let receipt = deck.send(Action::Rollback, &row, "on").await.unwrap();
+    deck.row("shop", "its first pause", |row| row.phase == Phase::Paused && row.step == Some(1)).await;
+    let at_pause = receipt_of(&deck, &receipt).await;
+    assert_eq!(at_pause.stage(), &Stage::Observed, "a fifth of the way: {}", story(&at_pause));
+    deck.does(Action::PromoteFull, "shop").await;
+    let receipt = deck.end_of(&receipt).await;
+    assert!(matches!(receipt.stage(), Stage::Effective { .. } | Stage::Superseded { .. }), "{}", story(&receipt));
+}
+
+/// The receipt as the hub has it now.
+async fn receipt_of(deck: &Deck, receipt: &Receipt) -> Receipt {
+    let all = deck.board().await.into_iter().filter_map(|entity| match entity {
+        Entity::Receipt(of) if of.id == receipt.id => Some(*of),
+        _ => None,
+    });
+    all.last().expect("its receipt")
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_rollback_of_a_blue_green_is_effective_once_its_service_selects_the_version_before() {
+    let namespace = Namespace::new("bank-back");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    for mut object in blue_green("bank", "1.0") {
+        if object["kind"] == "Rollout" {
+            object["spec"]["strategy"]["blueGreen"]["previewReplicaCount"] = json!(1);
+        }
+        namespace.apply(&object);
+    }
+    deck.at("bank", Phase::Healthy).await;
+    namespace.set_version("rollout/bank", "slow");
+    deck.at("bank", Phase::Paused).await;
+    let proof = deck.does(Action::Promote, "bank").await;
+    assert!(proof.contains("slow: 2 of 2 pods ready, 100 % of traffic"), "{proof}");
+    deck.at("bank", Phase::Healthy).await;
+    let proof = deck.does(Action::Rollback, "bank").await;
+    assert!(proof.contains("stable 1.0: 2 of 2 pods ready, 100 % of traffic"), "{proof}");
+    let status = namespace.get("rollout/bank")["status"].clone();
+    let service = namespace.get("service/bank-active");
+    let selected = &service["spec"]["selector"]["rollouts-pod-template-hash"];
+    assert_eq!((selected, &status["stableRS"]), (&status["currentPodHash"], &status["currentPodHash"]));
+    assert_eq!(version(&namespace, "rollout/bank"), "1.0");
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn at_no_replicas_an_abort_ends_and_a_promotion_is_refused() {
+    let namespace = Namespace::new("zero");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    standing(&namespace, &deck, &steps()).await;
+    namespace.kubectl(&["scale", "rollout/shop", "--replicas=0"]);
+    let empty = |row: &Rollout| row.arms.iter().all(|arm| arm.replicas.ready == 0 && arm.traffic.actual.is_none());
+    let row = deck.row("shop", "nobody served", empty).await;
+    let refused = deck.send(Action::Promote, &row, "p").await.expect_err("nobody would be served");
+    assert!(refused.why.contains("wants no pods"), "{refused}");
+    let proof = deck.does(Action::Abort, "shop").await;
+    assert!(proof.contains("nobody is served") && !proof.contains("100 %"), "{proof}");
+    namespace.kubectl(&["scale", "rollout/shop", "--replicas=4"]);
+    until("stable alone", async || (pods(&namespace) == [("1.0".to_owned(), 4)]).then_some(())).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_set_that_a_partition_or_a_person_keeps_back_is_not_called_done() {
+    let namespace = Namespace::new("kept-back");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    namespace.apply(&stateful_set("store", "1.0"));
+    deck.at("store", Phase::Healthy).await;
+    let patch = json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 1}}}});
+    namespace.kubectl(&["patch", "statefulset/store", "--type=merge", "--patch", &patch.to_string()]);
+    let receipt = deck.act(Action::Restart, "store").await;
+    let Stage::Failed { why } = receipt.stage() else { panic!("one pod of two: {}", story(&receipt)) };
+    assert!(why.contains("1 of 2 pods have the new template"), "{why}");
+
+    namespace.apply(&stateful_set("vault", "1.0"));
+    deck.at("vault", Phase::Healthy).await;
+    let patch = json!([{"op": "replace", "path": "/spec/updateStrategy", "value": {"type": "OnDelete"}}]);
+    namespace.kubectl(&["patch", "statefulset/vault", "--type=json", "--patch", &patch.to_string()]);
+    let row = deck.row("vault", "offered", |row| row.offers.contains(Action::Restart)).await;
+    let receipt = deck.send(Action::Restart, &row, "by-hand").await.unwrap();
+    deck.row("vault", "to wait for a person", Rollout::awaits_human).await;
+    assert_eq!(receipt_of(&deck, &receipt).await.stage(), &Stage::Observed);
+    namespace.kubectl(&["delete", "pods", "--selector=app=vault"]);
+    let receipt = deck.end_of(&receipt).await;
+    assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{}", story(&receipt));
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_stateful_set_on_its_way_is_back_when_every_pod_is() {
+    let namespace = Namespace::new("store-back");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    namespace.apply(&stateful_set("store", "1.0"));
+    deck.at("store", Phase::Healthy).await;
+    // Each of its pods takes three seconds: the undo comes in between.
+    namespace.set_version("statefulset/store", "slow");
+    deck.row("store", "pods of two templates", |row| row.phase == Phase::Progressing && row.arms.len() == 2).await;
+    let proof = deck.does(Action::Rollback, "store").await;
+    assert!(proof.contains("stable 1.0: 2 of 2 pods ready"), "{proof}");
+    let pods = namespace.get("pods");
+    let images: Vec<_> =
+        pods["items"].as_array().unwrap().iter().map(|pod| &pod["spec"]["containers"][0]["image"]).collect();
+    assert!(images.iter().all(|image| image.as_str().unwrap().ends_with(":1.0")), "{images:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn what_its_controller_refused_takes_nothing_and_says_why() {
+    let namespace = Namespace::new("refused");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    namespace.apply(&canary("shop", "1.0", &steps()));
+    deck.at("shop", Phase::Healthy).await;
+    let gone = json!([
+        {"op": "add", "path": "/spec/strategy/canary/steps/-", "value": {"analysis": {"templates": [{"templateName": "gone"}]}}},
+        {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": super::image("1.1")},
+    ]);
+    namespace.kubectl(&["patch", "rollout/shop", "--type=json", "--patch", &gone.to_string()]);
+    let row = deck.row("shop", "to be refused", |row| row.message.contains("gone")).await;
+    for action in [Action::Restart, Action::Pause] {
+        let refused = deck.send(action, &row, action.name()).await.expect_err("it is refused");
+        assert!(refused.why.contains("gone"), "{}: {refused}", action.name());
+    }
+    assert!(namespace.changes_by("operator").is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn the_way_back_of_a_deployment_that_exceeded_its_deadline_is_not_failed_by_it() {
+    let namespace = Namespace::new("deadline");
+    let deck = Deck::new(&namespace, "operator", "anna").await;
+    namespace.apply(&deployment("web", "1.0"));
+    deck.at("web", Phase::Healthy).await;
+    namespace.set_version("deployment/web", "never");
+    deck.at("web", Phase::Failed).await;
+    let proof = deck.does(Action::Rollback, "web").await;
+    assert!(proof.contains("stable 1.0: 3 of 3 pods ready, 100 % of traffic"), "{proof}");
 }
 
 #[tokio::test]

@@ -21,7 +21,11 @@ impl Seen {
     async fn of(namespace: &Namespace, user: &str) -> Seen {
         drop(rustls::crypto::ring::default_provider().install_default());
         let settings = namespace.settings(user);
-        Seen { cluster: clusters::connect(&settings).await.expect("connected"), settings, barred: Arc::default() }
+        Seen {
+            cluster: clusters::connect(&settings, &clusters::doing().0).await.expect("connected"),
+            settings,
+            barred: Arc::default(),
+        }
     }
 
     fn context(&self) -> RowContext<'_> {

@@ -49,6 +49,14 @@ pub async fn client(user: &str) -> Client {
     Client::try_from(config).expect("a client")
 }
 
+/// Has `tests/cluster/cluster` do that to one process of the cluster: `kill` or `start`.
+pub fn control(what: &str, process: &str) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/cluster");
+    let folder = dir();
+    let done = output(&script, &[what, folder.to_str().expect("a path"), process], None);
+    assert!(done.status.success(), "{what} {process}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
 fn output(program: &Path, words: &[&str], stdin: Option<&Value>) -> Output {
     use std::io::Write as _;
     use std::process::Stdio;

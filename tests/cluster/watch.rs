@@ -282,6 +282,69 @@ async fn after_every_fault_the_board_equals_the_server() {
     }
 }
 
+/// A frozen server closes nothing, and a watch may be quiet for a minute.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn a_silent_server_is_stale_within_five_seconds_since_its_last_word() {
+    let namespace = Namespace::new("watch-silent");
+    namespace.apply(&deployment("web", "1"));
+    let proxy = Proxy::start("operator").await;
+    let mut watching = Watching::new(proxy.before(namespace.settings("operator")));
+    watching.row("web", "healthy", |row| row.phase == Phase::Healthy).await;
+    watching.live().await;
+    let (begun, frozen) = (Instant::now(), jiff::Timestamp::now());
+    proxy.fails(Fault::HalfOpen);
+    for part in ["", "deployments", "rollouts", "statefulsets", "daemonsets"] {
+        let link = watching.link(part, "stale", is_stale).await;
+        let LinkState::Stale { since, never, .. } = link else { panic!("{link:?}") };
+        assert!(!never && since <= frozen + jiff::SignedDuration::from_millis(500), "{part}: since {since}, {frozen}");
+    }
+    let after = begun.elapsed();
+    assert!(after < Duration::from_millis(5500), "said after {after:?}");
+    namespace.set_version("deployment/web", "2");
+    let begun = Instant::now();
+    proxy.fails(Fault::None);
+    watching.live().await;
+    println!("silent: stale after {after:?}, live again after {:?}", begun.elapsed());
+    watching.row("web", "as it is", |row| row.arms.iter().any(|arm| arm.version.as_str() == "2")).await;
+}
+
+/// Who may do everything in one namespace and list nothing elsewhere sees the one of the context.
+#[tokio::test]
+#[ignore = "needs the test cluster: tests/cluster/cluster"]
+async fn with_rights_in_one_namespace_the_contexts_own_is_watched() {
+    let (namespace, other) = (Namespace::new("watch-own"), Namespace::new("watch-other"));
+    for namespace in [&namespace, &other] {
+        namespace.apply(&deployment("web", "1"));
+    }
+    namespace.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "team"},
+        "rules": [{"apiGroups": ["apps", "argoproj.io", ""], "resources": ["*"], "verbs": ["get", "list", "watch", "patch"]}],
+    }));
+    namespace.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "team"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "team"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody"}],
+    }));
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("kubeconfig");
+    let text = std::fs::read_to_string(super::kubeconfig("nobody")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["contexts"][0]["context"]["namespace"] = namespace.name.clone().into();
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let mut settings = KubernetesSettings::new(SourceId::from("test"));
+    settings.kubeconfig = Some(kubeconfig);
+    let mut watching = Watching::new(settings);
+    let row = watching.row("web", "healthy", |row| row.phase == Phase::Healthy).await;
+    assert_eq!(row.run.target.namespace.as_deref(), Some(namespace.name.as_str()));
+    watching.live().await;
+    let sight = flightdeck::board::Sight::of(watching.board.links());
+    assert!(sight.unseen.is_empty(), "{:?}", sight.unseen);
+    assert_eq!(sight.only, [(SourceId::from("test"), format!("namespace {}", namespace.name))]);
+    assert_eq!(watching.board.rollouts().count(), 1, "the other namespace is not looked at");
+    assert_eq!(watching.source.read(&row.run).await.unwrap().service, row.service);
+}
+
 /// The other form of 410: the stream begins well, and its first event says that it can't.
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/cluster/cluster"]

@@ -36,7 +36,7 @@ fn a_key_that_cannot_act_is_dimmed_and_says_why() {
         Case {
             given: |desk| {
                 desk.select("payments");
-                desk.connection(0, "local", ConnectionState::Down { why: "gone".to_owned() });
+                desk.connection(0, "local", ConnectionState::Down { why: "gone".to_owned(), heard: None });
                 desk.wait(3_000);
                 desk.send(Event::Wake);
             },

@@ -6,7 +6,7 @@ use flightdeck::cockpit::app::{ConnectionState, Effect, Event, confirm};
 use flightdeck::model::*;
 
 fn down() -> ConnectionState {
-    ConnectionState::Down { why: "connection refused".to_owned() }
+    ConnectionState::Down { why: "connection refused".to_owned(), heard: None }
 }
 
 #[test]

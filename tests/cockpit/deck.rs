@@ -207,7 +207,8 @@ fn what_needs_you_has_a_cursor_of_its_own_and_opens_what_it_is_about() {
     desk.upsert(Entity::Approval(Box::new(approval("A-1", "checkout"))));
     desk.key("tab");
     assert_eq!(desk.state.deck.panel, DeckPanel::Needs);
-    let words: Vec<_> = rows::needs(&desk.state).rows.iter().map(|entry| (entry.name.clone(), entry.word)).collect();
+    let words: Vec<_> =
+        rows::needs(&desk.state).rows.iter().map(|row| (row.entry.name.clone(), row.entry.word)).collect();
     assert_eq!(words, [("checkout".to_owned(), "approval"), ("payments".to_owned(), "paused")]);
     desk.keys("g g enter");
     assert_eq!(desk.state.page, Page::Approvals);

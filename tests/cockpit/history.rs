@@ -16,7 +16,8 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
         environment: "production".into(),
         from: Some("1.0.0".into()),
         to: format!("1.{revision}.0").as_str().into(),
-        author: "bob".to_owned(),
+        author: Some("bob".to_owned()),
+        writer: None,
         started: at - SignedDuration::from_mins(10 + i64::from(revision)),
         ended: at,
         outcome,
@@ -26,9 +27,9 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
         commit_at: None,
         reached: Some(Ppm::ALL),
         rollback: None,
-        waited: SignedDuration::ZERO,
+        waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
-        steps: 0,
+        steps: Some(0),
     }
 }
 

@@ -153,11 +153,7 @@ impl Desk {
             }
             Act::PlaceGone(place) => self.remove(EntityRef::Environment("local".into(), PLACES[*place].into())),
             Act::Link { part: of, live } => {
-                let state = if *live {
-                    LinkState::Live { as_of: start() }
-                } else {
-                    LinkState::Stale { since: start(), why: "cut".to_owned() }
-                };
+                let state = if *live { LinkState::live(start()) } else { LinkState::stale(start(), "cut".to_owned()) };
                 self.body(0, "local", &part(of), Body::Link(state));
             }
             Act::ListBegins(of) => self.body(0, "local", &part(of), Body::SnapshotBegin),

@@ -320,7 +320,7 @@ fn it_is_asked_again_when_the_row_changes_and_while_it_moves() {
 fn a_lost_server_is_asked_when_it_is_back() {
     let mut desk = Desk::new();
     desk.select("checkout");
-    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
     desk.keys("enter");
     assert!(desk.asked().is_empty());
     desk.connect(0, "local");
@@ -411,7 +411,7 @@ fn the_header_says_how_fresh_each_source_is() {
     };
     assert_eq!(fresh(&desk), [("local".to_owned(), Freshness::Fresh), ("prod-us".to_owned(), Freshness::Connecting)]);
     let since = desk.now;
-    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
     desk.wait(5000);
     desk.connection(0, "local", ConnectionState::Connecting);
     let stale = Freshness::Stale { since, why: "connecting again".to_owned() };
@@ -419,14 +419,40 @@ fn the_header_says_how_fresh_each_source_is() {
     desk.connect(0, "local");
     assert_eq!(fresh(&desk)[0].1, Freshness::Fresh);
     // Samples and the hub's own rows are no watches.
-    desk.body(0, "hub", "hub", Body::Link(LinkState::Live { as_of: start() }));
+    desk.body(0, "hub", "hub", Body::Link(LinkState::live(start())));
     desk.body(0, "local", "samples", Body::Samples(Vec::new()));
     assert_eq!(fresh(&desk).len(), 2);
     assert_eq!(fresh(&desk)[0].1, Freshness::Fresh);
-    desk.body(0, "hub", "hub", Body::Link(LinkState::Stale { since: start(), why: "ledger full".to_owned() }));
+    desk.body(0, "hub", "hub", Body::Link(LinkState::stale(start(), "ledger full".to_owned())));
     assert_eq!(fresh(&desk).len(), 3, "a hub that is not well is shown");
     let header = header::header(&desk.state);
     assert_eq!((header.actor, header.enforced, header.read_only), (Some("alice"), true, false));
+}
+
+#[test]
+fn ages_count_from_the_last_word_and_what_never_answered_is_said_so() {
+    let mut desk = Desk::new();
+    let heard = desk.now;
+    desk.wait(4000);
+    let down = |heard| ConnectionState::Down { why: "silent".to_owned(), heard };
+    desk.connection(0, "local", down(Some(heard)));
+    let stale = |since| Freshness::Stale { since, why: "silent".to_owned() };
+    assert_eq!(header::sources(&desk.state)[0].freshness, stale(heard), "not since it was noticed");
+    let tried = desk.now;
+    desk.connection(1, "prod-us", ConnectionState::Connecting);
+    desk.wait(4000);
+    desk.connection(1, "prod-us", down(None));
+    assert_eq!(header::sources(&desk.state)[1].freshness, Freshness::Never { since: tried, why: "silent".to_owned() });
+    assert_eq!(header::sources(&desk.state)[0].freshness, stale(heard), "and so it stays");
+}
+
+#[test]
+fn what_needs_you_is_marked_where_it_may_be_old() {
+    let mut desk = Desk::new();
+    assert!(rows::needs(&desk.state).rows.iter().all(|row| row.freshness.is_fresh()));
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
+    let rows = rows::needs(&desk.state).rows;
+    assert!(!rows.is_empty() && rows.iter().all(|row| !row.freshness.is_fresh()), "{rows:?}");
 }
 
 #[test]
@@ -434,7 +460,7 @@ fn reconnecting_tries_what_is_lost() {
     let mut desk = Desk::new();
     desk.key("ctrl-r");
     assert_eq!((desk.did(), desk.notice()), (Vec::new(), "reconnect: every server is connected"));
-    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
     desk.key("ctrl-r");
     assert_eq!((desk.did(), desk.notice()), (vec![Effect::Reconnect { connection: 0 }], "trying local"));
 }

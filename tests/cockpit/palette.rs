@@ -166,7 +166,7 @@ fn pages_themes_filters_connections_and_quitting() {
     assert_eq!((desk.state.page, desk.shown()), (Page::Deck, vec!["payments"]));
     enter(&mut desk, "reconnect loca");
     assert_eq!(desk.notice(), "reconnect: no server is called loca; did you mean local?");
-    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned() });
+    desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
     enter(&mut desk, "reconnect loca");
     assert_eq!(desk.notice(), "reconnect: no server is called loca; did you mean local?");
     desk.effects.clear();

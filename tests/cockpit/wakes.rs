@@ -102,7 +102,11 @@ fn a_stale_source_ticks_and_so_does_a_lost_server() {
     desk.live(0, "local");
     quiet(&mut desk);
     assert_eq!(next(&desk), None);
-    desk.connection(0, "local", flightdeck::cockpit::app::ConnectionState::Down { why: "reset".to_owned() });
+    desk.connection(
+        0,
+        "local",
+        flightdeck::cockpit::app::ConnectionState::Down { why: "reset".to_owned(), heard: None },
+    );
     quiet(&mut desk);
     assert_eq!(next(&desk), Some(1000));
 }

@@ -90,12 +90,12 @@ impl Desk {
 
     pub fn live(&mut self, id: usize, source: &str) {
         let as_of = self.now;
-        self.body(id, source, "", Body::Link(LinkState::Live { as_of }));
+        self.body(id, source, "", Body::Link(LinkState::live(as_of)));
     }
 
     pub fn stale(&mut self, source: &str, why: &str) {
         let since = self.now;
-        self.body(0, source, "", Body::Link(LinkState::Stale { since, why: why.to_owned() }));
+        self.body(0, source, "", Body::Link(LinkState::stale(since, why.to_owned())));
     }
 
     /// Lets the time pass until rows that came were looked at.
@@ -319,6 +319,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }
@@ -371,6 +372,7 @@ pub fn receipt(command: &Command, stages: &[Stage]) -> Receipt {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use flightdeck::board::Board;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
 use flightdeck::integration::orchestrator::{EngineOrchestrator, Orchestrator};
-use flightdeck::model::{Action, Phase, Subject, Target};
+use flightdeck::model::{Action, Phase, ServicePlace, Subject, Target};
 use std::sync::Arc;
 
 pub struct EngineBackend;
@@ -14,6 +14,9 @@ struct Engine(Rig);
 
 const PAUSES: &str = "{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { pause = {} }";
 const TIMED: &str = r#"{ set_weight = 20 }, { pause = { duration = "1h" } }"#;
+/// Nobody says yes in time: it takes itself back.
+const DOOMED: &str =
+    r#"{ set_weight = 20 }, { pause = {} }, { set_weight = 60 }, { approval = { count = 1, expires = "1s" } }"#;
 const APPROVAL: &str = "{ set_weight = 20 }, { approval = { count = 1 } }, { set_weight = 60 }";
 
 #[async_trait]
@@ -31,8 +34,10 @@ impl Engine {
     /// A healthy version, and the next one in its canary.
     async fn canary(&mut self, steps: &str) {
         let rig = &mut self.0;
-        rig.apply(1, steps, "keep_warm = \"1m\"").await;
+        // The first version needs nobody's yes.
+        rig.apply(1, PAUSES, "keep_warm = \"1m\"").await;
         rig.healthy("1.0").await;
+        rig.apply(1, steps, "keep_warm = \"1m\"").await;
         rig.add_release("1.1").await;
         rig.deploy("1.1").await;
         rig.until("its first weight", |board| board.rollouts().all(|row| row.step == Some(1))).await;
@@ -72,8 +77,9 @@ impl Fixture for Engine {
                 let aborted = |board: &Board| board.rollouts().all(|row| row.phase == Phase::Aborted);
                 self.0.until("aborted", aborted).await;
                 let path = self.0.scratch.dir.path().join("flightdeck.toml").display().to_string();
+                let remove = vec![ServicePlace::of("shop@dev")];
                 let text = "[environment.dev]\norder = 1\n".to_owned();
-                self.0.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();
+                self.0.submit(Action::Apply, Subject::Config { text, path, remove }).await.unwrap();
                 self.0.until("the service is gone", |board| board.rollouts().next().is_none()).await;
                 return Ok(target);
             }
@@ -83,6 +89,10 @@ impl Fixture for Engine {
             Situation::Slow | Situation::Cut => {
                 return cannot("the engine answers in the hub's own process: there is no line to be slow or cut");
             }
+            Situation::Uncontrolled => {
+                return cannot("what carries commands out is the engine itself, which then takes none");
+            }
+            Situation::Doomed => self.canary(DOOMED).await,
             Situation::Stale | Situation::Interrupted => {
                 return cannot("the engine is watched in the hub's own process; a lost proxy is in tests/runtime");
             }

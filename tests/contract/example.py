@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A backend for flightdeck in about 100 lines: docs/exec.md says what the lines mean.
+"""A backend for flightdeck in some 160 lines: docs/exec.md says what the lines mean.
 
 Its platform is one rollout in a dictionary; a real one asks its own API instead. It supports
 `flightdeck contract tests/contract/example.py`, which brings it into one situation after the other.
@@ -11,7 +11,7 @@ STEPS = [{"type": "set_weight", "data": 250000}, {"type": "pause", "data": {"dur
          {"type": "set_weight", "data": 500000}, {"type": "pause", "data": {"duration": None}}]
 WORD = {"promote": "promoted", "promote-full": "promoted in full", "rollback": "rolled back", "retry": "begun anew"}
 now = lambda: datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
-platform, mood, scratch, source = None, None, None, None
+platform, mood, scratch, source, pending = None, None, None, None, []
 
 
 def say(kind, data):
@@ -90,10 +90,17 @@ def answer(command, actor, pinned):
         return refuse("pin_changed", "it changed since you looked: " + ", ".join(m["fact"] for m in moved), moved)
     if command["action"] not in current["offers"]:
         return refuse("not_applicable", f"shop is {platform['phase']}: it does not take {command['action']}")
+    pending.append((command, actor))
+    if mood != "uncontrolled":
+        work()
+    return {"type": "accepted", "data": {}}
+
+
+def work():
+    command, actor = pending.pop()
     carry_out(command["action"], actor["name"])
     proof = f"{WORD.get(command['action'], command['action'])}: {platform['phase']}, {platform['weight'] / 10000:g} % at the new one"
     say("stage", {"command": command["id"], "stage": {"type": "effective", "data": {"proof": {"text": proof}}}})
-    return {"type": "accepted", "data": {}}
 
 
 def situation(name):
@@ -101,21 +108,26 @@ def situation(name):
     global platform, mood
     fresh = {"uid": f"u-{time.time_ns()}", "revision": 2, "generation": 1, "stable": "1.0", "before": "0.9", "new": "1.1",
              "phase": "paused", "step": 1, "weight": 250000, "by": None, "since": now()}
-    bases = {"paused": {}, "in_flight": {"phase": "progressing", "step": 0}, "aborted": {"phase": "aborted", "weight": 0},
+    bases = {"paused": {}, "doomed": {"doomed": True}, "in_flight": {"phase": "progressing", "step": 0}, "aborted": {"phase": "aborted", "weight": 0},
              "settled": {"phase": "healthy", "stable": "1.1", "before": "1.0", "step": 4, "weight": 0}}
     if name in bases:
         platform = {**fresh, **bases[name]}
         snapshot()
     elif name == "changed":
+        while pending:
+            late = {"type": "superseded", "data": {"by": "1.2 came before it was carried out"}}
+            say("stage", {"command": pending.pop()[0]["id"], "stage": late})
         change(revision=platform["revision"] + 1, new="1.2")
     elif name == "deleted":
         gone, platform = target(), None
         say("update", {"type": "remove", "data": {"type": "rollout", "data": gone}})
         return {"type": "ready", "data": {"target": gone}}
-    elif name in ("denied", "slow", "cut", "stale", "interrupted", "restored"):
+    elif name in ("denied", "slow", "cut", "stale", "interrupted", "uncontrolled", "restored"):
         mood = name  # slow and cut act on the next command, interrupted when this is answered
         stale = {"type": "stale", "data": {"since": now(), "why": "the platform does not answer"}}
         say("update", {"type": "link", "data": stale if name == "stale" else {"type": "live", "data": {"as_of": now()}}})
+        while pending and name == "restored":
+            work()
     else:
         return {"type": "cannot", "data": {"why": f"the example has no {name}"}}
     return {"type": "ready", "data": {"target": target()}}
@@ -138,11 +150,14 @@ for line in sys.stdin:  # its end is ours: flightdeck is gone
             time.sleep(4)
         if mood != "cut":
             say("reply", {"id": data["id"], "outcome": outcome})
+        if platform and platform.get("doomed") and outcome["type"] == "accepted":
+            change(phase="aborted", weight=0)  # what it brought fails by itself
     elif kind in ("read", "inspect"):
+        away = {"type": "unreachable", "data": {"why": "the platform does not answer"}} if mood == "stale" else None
         known = platform and platform["uid"] == data["run"]["target"]["uid"]
         found = {"type": "rollout", "data": row()} if known and kind == "read" else None
         found = found or ({"type": "detail", "data": {"rollout": row(), "raw": platform}} if known else {"type": "not_found"})
-        say("reply", {"id": data["id"], "outcome": found})
+        say("reply", {"id": data["id"], "outcome": away or found})
     elif kind == "contract":
         say("reply", {"id": data["id"], "outcome": situation(data["situation"])})
         if mood == "interrupted" and scratch:

@@ -2,7 +2,7 @@
 //! "behind our back" is done by kubectl and the official plugin, past the proxy.
 
 use crate::cluster::proxy::{Fault, Proxy};
-use crate::cluster::{Namespace, blue_green, canary, deployment};
+use crate::cluster::{Namespace, blue_green, canary, control, deployment};
 use crate::process::until;
 use async_trait::async_trait;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
@@ -21,12 +21,30 @@ pub enum Sort {
     Deployment,
 }
 
+/// The same while nothing else uses the cluster: then its controllers may be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alone(pub Sort);
+
+/// How a workload loses its controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// The controller of Argo Rollouts is told that it is another one's.
+    Label,
+    /// The process is killed, and started again.
+    Kill,
+}
+
 struct Workload {
     sort: Sort,
+    loss: Loss,
+    uncontrolled: bool,
     namespace: Namespace,
     proxy: Proxy,
     kubernetes: Arc<Kubernetes>,
 }
+
+/// The controller leaves alone what another one of that name is to carry out.
+const OTHERS: &str = "argo-rollouts.argoproj.io/controller-instance-id";
 
 /// Longer than the suite's hub waits.
 const LATE: Duration = Duration::from_secs(4);
@@ -43,14 +61,77 @@ impl Backend for Sort {
     }
 
     async fn open(&self) -> Result<Box<dyn Fixture>, Stop> {
-        let namespace = Namespace::new("contract");
-        let proxy = Proxy::start("operator").await;
-        let kubernetes = Arc::new(Kubernetes::new(proxy.before(namespace.settings("operator"))));
-        Ok(Box::new(Workload { sort: *self, namespace, proxy, kubernetes }))
+        Ok(Box::new(Workload::new(*self, Loss::Label).await))
+    }
+}
+
+#[async_trait]
+impl Backend for Alone {
+    fn name(&self) -> String {
+        format!("{}, processes killed", self.0.name())
+    }
+
+    async fn open(&self) -> Result<Box<dyn Fixture>, Stop> {
+        Ok(Box::new(Workload::new(self.0, Loss::Kill).await))
     }
 }
 
 impl Workload {
+    async fn new(sort: Sort, loss: Loss) -> Workload {
+        let namespace = Namespace::new("contract");
+        let proxy = Proxy::start("operator").await;
+        let kubernetes = Arc::new(Kubernetes::new(proxy.before(namespace.settings("operator"))));
+        Workload { sort, loss, uncontrolled: false, namespace, proxy, kubernetes }
+    }
+
+    fn controller(&self) -> &'static str {
+        if self.sort == Sort::Deployment { "kube-controller-manager" } else { "rollouts-controller" }
+    }
+
+    fn loses_controller(&mut self) -> Result<(), Stop> {
+        match (self.loss, self.sort) {
+            (Loss::Kill, _) => control("kill", self.controller()),
+            (Loss::Label, Sort::Deployment) => {
+                let why = "one controller serves all Deployments: what happens without it is tried alone";
+                return Err(Stop::NotApplicable(why.to_owned()));
+            }
+            (Loss::Label, _) => drop(self.namespace.kubectl(&["label", self.what(), &format!("{OTHERS}=nobody")])),
+        }
+        self.uncontrolled = true;
+        Ok(())
+    }
+
+    fn is_controlled_again(&mut self) {
+        if std::mem::take(&mut self.uncontrolled) {
+            match self.loss {
+                Loss::Kill => control("start", self.controller()),
+                Loss::Label => drop(self.namespace.kubectl(&["label", self.what(), &format!("{OTHERS}-")])),
+            }
+        }
+    }
+
+    /// What a promotion brings is judged by an analysis that can only fail.
+    async fn doomed(&self) {
+        let metric = json!({"name": "unreachable", "count": 1, "failureLimit": 0, "consecutiveErrorLimit": 0,
+            "provider": {"web": {"url": "http://127.0.0.1:1/", "timeoutSeconds": 1, "jsonPath": "{$}"}}});
+        self.namespace.apply(&json!({"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate",
+            "metadata": {"name": "doomed"}, "spec": {"metrics": [metric]}}));
+        let analysis = json!({"templates": [{"templateName": "doomed"}]});
+        if self.sort == Sort::Canary {
+            let steps = json!([{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"analysis": analysis}]);
+            self.namespace.apply(&canary("shop", "1.0", &steps));
+        } else {
+            for mut object in blue_green("shop", "1.0") {
+                if object["kind"] == "Rollout" {
+                    object["spec"]["strategy"]["blueGreen"]["postPromotionAnalysis"] = analysis.clone();
+                }
+                self.namespace.apply(&object);
+            }
+        }
+        self.until("version 1.0 is up", |object| up(self.sort, object)).await;
+        self.next().await;
+    }
+
     fn what(&self) -> &'static str {
         if self.sort == Sort::Deployment { "deployment/shop" } else { "rollout/shop" }
     }
@@ -121,7 +202,9 @@ impl Workload {
     async fn changed(&self) {
         // Not its revision: a paused Deployment begins none, yet what a resume would bring is another.
         self.namespace.set_version(self.what(), "1.2");
-        self.until("the change is observed", observed).await;
+        if !self.uncontrolled {
+            self.until("the change is observed", observed).await;
+        }
     }
 
     fn target(&self) -> Target {
@@ -192,6 +275,8 @@ impl Fixture for Workload {
                 return Ok(target);
             }
             Situation::Denied => self.proxy.fails(Fault::Readonly),
+            Situation::Doomed => self.doomed().await,
+            Situation::Uncontrolled => self.loses_controller()?,
             Situation::Slow => self.proxy.fails(Fault::LateAnswer(LATE)),
             Situation::Cut => self.proxy.fails(Fault::CutAnswer),
             Situation::Stale => self.proxy.fails(Fault::Drop),
@@ -200,7 +285,10 @@ impl Fixture for Workload {
                 self.changed().await;
                 self.proxy.fails(Fault::None);
             }
-            Situation::Restored => self.proxy.fails(Fault::None),
+            Situation::Restored => {
+                self.proxy.fails(Fault::None);
+                self.is_controlled_again();
+            }
         }
         Ok(self.target())
     }
@@ -211,7 +299,9 @@ impl Fixture for Workload {
             .then(|| format!("a Deployment has no {}: it goes on by itself, and undo takes it back", action.name()))
     }
 
-    async fn close(self: Box<Self>) -> Result<(), Stop> {
+    async fn close(mut self: Box<Self>) -> Result<(), Stop> {
+        // Also after a case that failed: others need the controller.
+        self.is_controlled_again();
         Ok(())
     }
 }

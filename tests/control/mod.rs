@@ -1,5 +1,7 @@
 //! Decisions, friction and forecasts: given, command, now → decision.
 
+mod data;
+
 use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare, why_not};
@@ -109,7 +111,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
     let asked = approval(&one);
     let mut board = board([row(one.clone()), Entity::Approval(Box::new(asked.clone()))]);
     for link in [
-        LinkState::Stale { since: at(59), why: "connection refused".into() },
+        LinkState::stale(at(59), "connection refused".into()),
         LinkState::Connecting,
         LinkState::Denied { verb: "list".into(), resource: "rollouts".into() },
     ] {
@@ -131,7 +133,7 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
     done.offers = ActionSet::EMPTY;
     apply(&mut board, Body::Upsert(row(done.clone())));
     assert!(ask(&board, &command("c", Action::Abort, run(&done), None)).is_ok());
-    apply(&mut board, Body::Link(LinkState::Live { as_of: at(99) }));
+    apply(&mut board, Body::Link(LinkState::live(at(99))));
     assert_eq!(ask(&board, &command("c", Action::Abort, run(&done), None)).unwrap_err(), NotApplicable);
 }
 
@@ -170,7 +172,7 @@ fn policy_says_who_may_act() {
     let one = rollout("checkout", "production");
     let board = board([row(one.clone())]);
     let abort = pinned(&one, Action::Abort);
-    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into() };
+    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into(), remove: Vec::new() };
     let put = command("c", Action::Apply, config, None);
     let operators = Policy { operators: vec!["ops".into(), "carol".into()], ..Policy::default() };
     let admins = Policy { admins: vec!["root".into()], ..Policy::default() };
@@ -627,6 +629,8 @@ fn a_deployment_must_name_what_exists() {
             source: source(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+            addresses: Vec::new(),
+            places: Vec::new(),
         })
     };
     let release = Entity::Release(Release {
@@ -638,6 +642,7 @@ fn a_deployment_must_name_what_exists() {
         commit_at: None,
         author: "dora".into(),
         added: at(0),
+        migrations: None,
     });
     let board = board([service("checkout", &["dev", "staging"]), release]);
     let deploy = |service: &str, environment: &str, version: Option<&str>, from: Option<&str>| {
@@ -677,7 +682,14 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             from: None,
         },
         Subject::Release { source: "local".into(), service: "a".into(), version: "1".into() },
-        Subject::Config { text: String::new(), path: String::new() },
+        Subject::Migrations {
+            source: "local".into(),
+            service: "a".into(),
+            environment: "b".into(),
+            names: Vec::new(),
+            applied: true,
+        },
+        Subject::Config { text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {
         let fitting = subjects.iter().filter(|subject| {

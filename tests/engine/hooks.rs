@@ -5,7 +5,7 @@ use super::world::*;
 use flightdeck::engine::core::{JobEnd, MigrationState};
 use flightdeck::model::*;
 
-fn hook(name: &str, on: HookOn) -> HookSpec {
+pub fn hook(name: &str, on: HookOn) -> HookSpec {
     HookSpec {
         name: name.to_owned(),
         run: vec!["run".to_owned()],
@@ -19,13 +19,13 @@ fn hook(name: &str, on: HookOn) -> HookSpec {
     }
 }
 
-fn migration(name: &str, back: bool) -> HookSpec {
+pub fn migration(name: &str, back: bool) -> HookSpec {
     let back = if back { vec!["back".to_owned()] } else { Vec::new() };
     HookSpec { migration: Some(Migration { back }), ..hook(name, HookOn::Before) }
 }
 
 /// Before, the plan, after: as a preset puts them.
-fn with(hooks: &[HookSpec]) -> Spec {
+pub fn with(hooks: &[HookSpec]) -> Spec {
     let named = |on: HookOn| {
         let of = hooks.iter().filter(move |hook| hook.on == on);
         of.map(|hook| Step::Hook { name: hook.name.clone() }).collect::<Vec<_>>()
@@ -194,22 +194,25 @@ fn a_settled_version_is_rolled_back_with_its_migrations() {
 }
 
 #[test]
-fn a_migration_that_failed_is_taken_back_or_stands_half_way_until_a_person_has_looked() {
-    let mut story = Story::serving(spec(&[]));
-    story.apply(with(&[migration("m-1", true)])).unwrap();
-    story.ends.insert("m-1".to_owned(), vec![JobEnd::Exited(1)]);
-    story.deploy("production", "1.1").unwrap();
-    assert_eq!((story.row().phase, story.slot().migrations.len()), (Phase::Failed, 0), "taken back");
-
-    for (answer, runs) in [(Action::Promote, 1), (Action::Resume, 2)] {
+fn a_migration_that_failed_stands_half_way_until_a_person_has_looked_and_is_not_taken_back() {
+    // How it ended → what it says.
+    let ends = [
+        (JobEnd::Exited(1), "exit status 1"),
+        (JobEnd::Killed(9), "killed by signal 9"),
+        (JobEnd::TimedOut, "longer than 5 s"),
+        (JobEnd::Lost, "nobody knows"),
+    ];
+    for ((end, words), (answer, runs)) in ends.into_iter().zip([(Action::Promote, 1), (Action::Resume, 2)].repeat(2)) {
         let mut story = Story::serving(spec(&[]));
-        story.apply(with(&[migration("m-1", false)])).unwrap();
+        story.apply(with(&[migration("m-1", true)])).unwrap();
         story.ran.clear();
-        story.ends.insert("m-1".to_owned(), vec![JobEnd::Lost]);
+        story.ends.insert("m-1".to_owned(), vec![end.clone()]);
         story.deploy("production", "1.1").unwrap();
-        assert_eq!(story.row().phase, Phase::Failed, "{}", story.row().message);
+        let row = story.row();
+        assert_eq!((row.phase, story.ran.as_slice()), (Phase::Failed, ["m-1 run 1.1".to_owned()].as_slice()));
+        assert!(row.message.contains("failed half way") && row.message.contains(words), "{}", row.message);
         let half = story.slot().migrations["m-1"].state.clone();
-        assert!(matches!(&half, MigrationState::Half { .. }), "{half:?}");
+        assert!(matches!(&half, MigrationState::Half { .. }), "{end:?}: {half:?}");
         story.act(Action::Retry).unwrap();
         let row = story.row();
         assert_eq!((row.phase, story.ran.len()), (Phase::Paused, 1), "it is not run over itself: {}", row.message);
@@ -221,16 +224,43 @@ fn a_migration_that_failed_is_taken_back_or_stands_half_way_until_a_person_has_l
 }
 
 #[test]
-fn an_abort_while_a_migration_runs_ends_it_first_and_then_takes_it_back() {
+fn one_that_could_not_be_started_has_done_nothing() {
+    let mut story = Story::serving(spec(&[]));
+    story.apply(with(&[migration("m-1", true)])).unwrap();
+    story.ends.insert("m-1".to_owned(), vec![JobEnd::NotStarted("no such command".to_owned())]);
+    story.deploy("production", "1.1").unwrap();
+    assert!(story.slot().migrations.is_empty(), "{}", story.row().message);
+    story.act(Action::Retry).unwrap();
+    assert_eq!(story.slot().migrations["m-1"].state, MigrationState::Applied, "it is simply run");
+}
+
+#[test]
+fn an_abort_while_a_migration_runs_ends_it_and_leaves_it_half_way() {
+    let mut story = Story::serving(spec(&[]));
+    story.apply(with(&[migration("m-1", true), migration("m-2", true)])).unwrap();
+    story.hanging.insert("m-2".to_owned());
+    story.deploy("production", "1.1").unwrap();
+    assert!(story.row().way_back.unwrap().cannot_undo.iter().any(|what| what.contains("m-2: it runs")));
+    story.ran.clear();
+    story.act(Action::Abort).unwrap();
+    assert_eq!((story.ran.as_slice(), story.row().phase), (["m-1 back 1.1".to_owned()].as_slice(), Phase::Aborted));
+    let message = story.row().message;
+    assert!(message.contains("m-2 is cut off half way") && message.contains("m-1 is taken back"), "{message}");
+    assert_eq!(story.slot().migrations.keys().collect::<Vec<_>>(), ["m-2"]);
+}
+
+#[test]
+fn one_that_had_ended_while_the_rollout_stood_still_is_taken_back_with_it() {
     let mut story = Story::serving(spec(&[]));
     story.apply(with(&[migration("m-1", true)])).unwrap();
     story.hanging.insert("m-1".to_owned());
     story.deploy("production", "1.1").unwrap();
-    story.ran.clear();
+    story.act(Action::Pause).unwrap();
+    story.end_hook("m-1", JobEnd::Exited(0));
     story.hanging.clear();
     story.act(Action::Abort).unwrap();
-    assert_eq!((story.ran.as_slice(), story.row().phase), (["m-1 back 1.1".to_owned()].as_slice(), Phase::Aborted));
-    assert!(story.slot().migrations.is_empty());
+    assert_eq!(story.ran, ["m-1 run 1.1", "m-1 back 1.1"]);
+    assert!(story.slot().migrations.is_empty(), "{}", story.row().message);
 }
 
 #[test]

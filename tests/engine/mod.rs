@@ -1,6 +1,8 @@
 //! The core's rules by tables and by simulation.
 
+mod config;
 mod hooks;
+mod migrations;
 mod sim;
 mod strategies;
 mod tables;

@@ -59,7 +59,7 @@ fn a_preview_that_cannot_be_opened_fails_the_rollout_and_users_notice_nothing() 
         let slot = key("shop", "production");
         let version = story.slot().preview.version;
         let why = "127.0.0.1:20099 is in use by another program".to_owned();
-        let refused = Input::RouteRefused { slot, preview: true, version, why };
+        let refused = Input::RouteRefused { slot, preview: true, version, newer: None, why };
         story.input(&refused);
         story.pass(2);
     }

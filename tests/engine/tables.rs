@@ -456,8 +456,12 @@ fn a_no_or_no_answer_aborts_and_a_newer_rollout_replaces_the_request() {
 }
 
 fn analysed(steps: &[Step], background: bool, missing: Missing) -> Story {
+    analysed_by(golden(missing), steps, background)
+}
+
+fn analysed_by(template: AnalysisTemplate, steps: &[Step], background: bool) -> Story {
     let mut spec = spec(steps);
-    spec.analyses.insert("golden".to_owned(), golden(missing));
+    spec.analyses.insert("golden".to_owned(), template);
     let placement = spec.services.get_mut(&"shop".into()).unwrap().placements.get_mut(&"production".into()).unwrap();
     placement.background_analysis = background.then(|| "golden".to_owned());
     let mut story = Story::serving(spec);
@@ -528,6 +532,46 @@ fn a_background_analysis_rolls_back_even_what_a_person_paused_and_pauses_without
 }
 
 #[test]
+fn a_ratio_beyond_its_limit_fails_by_the_plain_rule_and_not_while_it_may_be_chance() {
+    for (judge, phase) in [(Judge::Sequential, Phase::Paused), (Judge::Threshold, Phase::Aborted)] {
+        let mut story = analysed_by(AnalysisTemplate { judge, ..golden(Missing::Pause) }, &canary_steps(), true);
+        // 1.5 % of 2,400 requests, with a limit of 1 %.
+        story.pass_with(12, 200, 3);
+        assert_eq!(story.row().phase, phase, "{judge:?}: {}", story.row().message);
+    }
+    // At its end an analysis step says that it can't tell, and asks.
+    let steps = [
+        Step::SetWeight(Ppm::percent(10)),
+        Step::Analysis { name: "golden".to_owned(), duration: seconds(10) },
+        Step::Pause { duration: None },
+    ];
+    let mut story = analysed(&steps, false, Missing::Pause);
+    story.pass_with(12, 200, 3);
+    let row = story.row();
+    assert_eq!((row.phase, row.step), (Phase::Paused, Some(1)));
+    assert!(row.message.contains("inconclusive") && row.message.contains("can be by chance"), "{}", row.message);
+}
+
+#[test]
+fn what_speaks_against_a_candidate_survives_a_restart() {
+    let mut story = analysed(&canary_steps(), true, Missing::Pause);
+    let mut seconds = [0; 2];
+    for (restarts, seconds) in [false, true].into_iter().zip(&mut seconds) {
+        story = analysed(&canary_steps(), true, Missing::Pause);
+        while story.row().phase != Phase::Aborted {
+            *seconds += 1;
+            story.pass_with(1, 50, 2);
+            if restarts {
+                let text = serde_json::to_string(&story.state).unwrap();
+                story.state = serde_json::from_str(&text).unwrap();
+            }
+        }
+    }
+    assert_eq!(seconds[0], seconds[1]);
+    assert!(story.row().message.contains("errors 4 % against 0.1 % at stable, limit 1 %"), "{}", story.row().message);
+}
+
+#[test]
 fn a_candidate_that_does_not_come_up_fails_with_its_reason() {
     let cases: [(&str, InstanceEvent, i64, &str); 3] = [
         ("health", InstanceEvent::Unhealthy { why: "connection refused".to_owned() }, 61, "connection refused"),
@@ -561,7 +605,13 @@ fn a_first_version_on_a_port_in_use_fails_with_that_reason() {
     for _ in 0..3 {
         let version = story.slot().routing.version;
         let why = "127.0.0.1:20002: address in use".to_owned();
-        story.input(&Input::RouteRefused { slot: key("shop", "production"), preview: false, version, why });
+        story.input(&Input::RouteRefused {
+            slot: key("shop", "production"),
+            preview: false,
+            version,
+            newer: None,
+            why,
+        });
         story.pass(2);
     }
     story.routes = true;
@@ -678,6 +728,21 @@ fn a_configuration_is_put_into_force_whole_or_refused_whole() {
     assert!(story.state.pending.is_empty(), "{:?}", story.state.pending);
 }
 
+/// A state as it was written before what analyses have seen was kept.
+fn before_sequential(text: &str) -> State {
+    fn strip(value: &mut serde_json::Value) {
+        if let serde_json::Value::Object(fields) = value {
+            fields.remove("watched");
+            fields.remove("sequential");
+            fields.remove("judge");
+            fields.values_mut().for_each(strip);
+        }
+    }
+    let mut state = serde_json::from_str(text).unwrap();
+    strip(&mut state);
+    serde_json::from_value(state).unwrap()
+}
+
 #[test]
 fn what_was_not_answered_is_carried_out_again_after_a_crash() {
     let mut story = at_ten();
@@ -688,9 +753,10 @@ fn what_was_not_answered_is_carried_out_again_after_a_crash() {
     let restored: State = serde_json::from_str(&text).unwrap();
     let mut expected = story.state.clone();
     for slot in expected.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
-        slot.watched = Watched::default();
+        slot.watched = Watched { sequential: slot.watched.sequential.clone(), ..Watched::default() };
     }
     assert_eq!(restored, expected);
+    assert_eq!(before_sequential(&text), expected, "a journal that knows nothing of sequential judgements");
     let again: Vec<_> = flightdeck::engine::core::pending(&restored).cloned().collect();
     assert_eq!(again.len(), 1);
     assert!(matches!(&again[0].effect, Effect::Route { route, .. } if route.version == story.slot().routing.version));

@@ -2,8 +2,8 @@
 //! tell a story with.
 
 use flightdeck::engine::core::{
-    Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress, Slot,
-    SlotKey, State, project, step,
+    Apply, Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress,
+    Slot, SlotKey, State, project, step,
 };
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::*;
@@ -32,7 +32,13 @@ pub fn limit(metric: Metric, max: f64) -> MetricLimit {
 }
 
 pub fn golden(missing: Missing) -> AnalysisTemplate {
-    AnalysisTemplate { limits: vec![limit(Metric::ErrorRate, 0.01)], min_requests: 50, missing, window: seconds(10) }
+    AnalysisTemplate {
+        limits: vec![limit(Metric::ErrorRate, 0.01)],
+        min_requests: 50,
+        missing,
+        window: seconds(10),
+        judge: Judge::Sequential,
+    }
 }
 
 pub fn canary_steps() -> Vec<Step> {
@@ -111,6 +117,7 @@ pub fn release(service: &str, version: &str) -> Release {
         commit_at: None,
         author: "ann".to_owned(),
         added: Timestamp::UNIX_EPOCH,
+        migrations: None,
     }
 }
 
@@ -189,14 +196,21 @@ impl Story {
         let mut story = Story::new(spec);
         for environment in ["staging", "production"] {
             story.deploy(environment, "1.0").unwrap();
+            story.agree();
         }
         assert_eq!(story.row().phase, Phase::Healthy);
         story
     }
 
     pub fn apply(&mut self, spec: Spec) -> Result<(), Refusal> {
-        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:c".to_owned(), actor: actor("ann") };
-        self.input(&input).refused.map_or(Ok(()), Err)
+        let gone = self.state.slots.keys().filter(|key| !has(&spec, key));
+        let remove = gone.map(|key| ServicePlace::of(&key.to_string())).collect();
+        self.apply_with(spec, remove)
+    }
+
+    /// With what is named to be removed.
+    pub fn apply_with(&mut self, spec: Spec, remove: Vec<ServicePlace>) -> Result<(), Refusal> {
+        self.input(&applied(spec, remove)).refused.map_or(Ok(()), Err)
     }
 
     pub fn input(&mut self, input: &Input) -> Outcome {
@@ -339,6 +353,18 @@ impl Story {
         self.command_as("bob", action, Subject::Run(run), None)
     }
 
+    /// Two people say yes to whatever asks for it.
+    fn agree(&mut self) {
+        let asked = self.state.approvals.iter().map(|asked| asked.approval.clone());
+        let pending: Vec<_> = asked.filter(|of| of.state == ApprovalState::Pending).collect();
+        for approval in pending {
+            for who in ["bob", "eve"].into_iter().take(approval.requirement.count as usize) {
+                let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
+                self.command_as(who, Action::Approve, subject, None).unwrap();
+            }
+        }
+    }
+
     pub fn vote(&mut self, who: &str, action: Action) -> Result<Outcome, Refusal> {
         let approval = self.approval();
         let subject = Subject::Approval { id: approval.id, run: approval.run };
@@ -407,4 +433,16 @@ impl Story {
             .map(|of| of.id.clone())
             .collect()
     }
+}
+
+/// Is it configured there?
+pub fn has(spec: &Spec, key: &SlotKey) -> bool {
+    spec.services.get(&key.service).is_some_and(|of| of.placements.contains_key(&key.environment))
+}
+
+/// A configuration to put into force.
+pub fn applied(spec: Spec, remove: Vec<ServicePlace>) -> Input {
+    let (text, path) = ("# as in the test".to_owned(), "/x/flightdeck.toml".to_owned());
+    let (digest, actor, reason) = ("sha256:c".to_owned(), actor("ann"), None);
+    Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove }))
 }

@@ -42,7 +42,7 @@ impl Orchestrator for Beside {
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
         let scope = Scope { source: self.name.into(), part: String::new() };
-        let live = LinkState::Live { as_of: at(0) };
+        let live = LinkState::live(at(0));
         let row = Body::Upsert(Entity::Rollout(Arc::new(self.rollout())));
         let told = [Body::SnapshotBegin, row, Body::SnapshotEnd, Body::Link(live)];
         let told = told.map(|body| Scoped { scope: scope.clone(), body });
@@ -100,7 +100,7 @@ async fn a_hold_that_held_all_is_effective_beside_a_read_only_source_which_is_na
     let (words, sources, targets) = held(&bench, "effective").await;
     assert_eq!(
         words,
-        "hold H-ABC123: 1 rollouts stand still; not held: west/production/west: not held: west is read-only: \
+        "hold H-ABC123: 1 rollout stands still; not held: west/production/west: west is read-only: \
          nothing can be held there"
     );
     assert_eq!(sources, ["local accepted", "west refused"]);
@@ -115,7 +115,7 @@ async fn a_hold_names_the_source_that_it_did_not_reach_and_what_could_not_be_pau
     let bench = bench(&[("west", Takes::Away), ("east", Takes::Unpausable)]).await;
     let (words, sources, targets) = held(&bench, "failed").await;
     for named in [
-        "1 rollouts stand still",
+        "1 rollout stands still",
         "east/production/east: a StatefulSet can't be paused",
         "west: not reached: connection refused",
     ] {

@@ -337,6 +337,8 @@ async fn an_effect_that_is_undone_is_reverted_with_its_cause() {
     let receipt = bench.stage("c-1", "reverted").await;
     assert_eq!(receipt.stage().detail(), Some("abort by bob"));
     bench.stage("c-2", "effective").await;
+    let aborted = |receipt: &Receipt| receipt.outcome == Some(DeploymentOutcome::Aborted);
+    bench.until("how its run ended", |board| board.receipt(&"c-1".into()).is_some_and(aborted)).await;
 
     let bench = Bench::new().await;
     bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();
@@ -346,6 +348,85 @@ async fn an_effect_that_is_undone_is_reverted_with_its_cause() {
         rollout.message = "golden: errors 4.1 %".into();
     });
     assert_eq!(bench.stage("c-1", "reverted").await.stage().detail(), Some("golden: errors 4.1 %"));
+}
+
+/// A promote of the one rollout that is effective.
+async fn promoted() -> Bench {
+    let bench = Bench::new().await;
+    bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();
+    bench.stage("c-1", "effective").await;
+    bench
+}
+
+/// The record of how a run of the one rollout ended.
+fn end(bench: &Bench, revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) -> Body {
+    let mut of = ended(&bench.world.rollout(), outcome);
+    of.run.revision = revision.into();
+    (of.from, of.to, of.cause) = (Some(from.into()), to.into(), format!("why {revision} ended"));
+    Body::Upsert(Entity::Deployment(Arc::new(of)))
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_run_later_reverts_the_receipt_with_its_reason() {
+    for (phase, outcome) in [
+        (Phase::Failed, DeploymentOutcome::Failed),
+        (Phase::Aborted, DeploymentOutcome::Aborted),
+        (Phase::Superseded, DeploymentOutcome::Superseded),
+    ] {
+        let mut bench = promoted().await;
+        // Over a restart, too.
+        if phase == Phase::Failed {
+            bench = bench.crash().await;
+            bench.stage("c-1", "effective").await;
+        }
+        bench.world.change(|rollout| {
+            rollout.phase = phase;
+            rollout.message = "hook smoke failed".into();
+        });
+        let receipt = bench.stage("c-1", "reverted").await;
+        assert_eq!((receipt.stage().detail(), receipt.outcome), (Some("hook smoke failed"), Some(outcome)));
+    }
+    // Another run is shown: the record of its own end tells, whichever of the two comes first.
+    for record_first in [true, false] {
+        let bench = promoted().await;
+        let run = bench.world.rollout().run.revision;
+        let record = end(&bench, &run, ("1.0", "1.1"), DeploymentOutcome::Superseded);
+        if record_first {
+            bench.world.tell(&record);
+        }
+        bench.world.change(|rollout| rollout.run.revision = "later".into());
+        if !record_first {
+            bench.world.tell(&record);
+        }
+        let receipt = bench.stage("c-1", "reverted").await;
+        assert_eq!(receipt.stage().detail(), Some(format!("why {run} ended").as_str()));
+    }
+}
+
+#[tokio::test]
+async fn users_who_are_taken_back_later_revert_what_had_succeeded_and_a_newer_version_does_not() {
+    for (to, outcome, expected) in [
+        ("1.0", DeploymentOutcome::RolledBack, Some(DeploymentOutcome::RolledBack)),
+        ("1.2", DeploymentOutcome::Succeeded, None),
+    ] {
+        let bench = promoted().await;
+        let run = bench.world.rollout().run.revision;
+        bench.world.tell(&end(&bench, &run, ("1.0", "1.1"), DeploymentOutcome::Succeeded));
+        bench.world.change(|rollout| rollout.phase = Phase::Healthy);
+        bench.world.tell(&end(&bench, "later", ("1.1", to), outcome));
+        bench.world.change(|rollout| rollout.run.revision = "later".into());
+        if expected.is_some() {
+            let receipt = bench.stage("c-1", "reverted").await;
+            assert_eq!((receipt.stage().detail(), receipt.outcome), (Some("why later ended"), expected));
+            continue;
+        }
+        bench.turns().await;
+        // It stands, and for good: what happens to later runs is none of its own.
+        bench.world.change(|rollout| rollout.phase = Phase::Failed);
+        bench.turns().await;
+        let receipt = bench.stage("c-1", "effective").await;
+        assert_eq!(receipt.outcome, Some(DeploymentOutcome::Succeeded));
+    }
 }
 
 #[tokio::test]
@@ -409,7 +490,7 @@ async fn a_hold_reports_each_target_and_names_its_id() {
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     bench.submit(command("c-1", Action::Hold, scope, None)).await.unwrap();
     let receipt = bench.stage("c-1", "effective").await;
-    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollouts stand still"));
+    assert_eq!(receipt.stage().detail(), Some("hold H-1: 1 rollout stands still"));
     assert_eq!(receipt.targets.len(), 1);
     assert_eq!(receipt.targets[0].run, bench.world.rollout().run);
     assert_eq!(receipt.targets[0].stage.detail(), Some("stands still at 25 %"));
@@ -433,7 +514,7 @@ async fn one_of_two_votes_is_effective_once_it_is_counted() {
 #[tokio::test]
 async fn a_stale_watch_refuses_to_raise_and_still_aborts() {
     let bench = Bench::new().await;
-    bench.world.tell(&Body::Link(LinkState::Stale { since: at(0), why: "connection refused".into() }));
+    bench.world.tell(&Body::Link(LinkState::stale(at(0), "connection refused".into())));
     bench.until("the watch to be stale", |board| !board.link(&source()).is_live()).await;
     let refusal = bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::Stale);

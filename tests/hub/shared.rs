@@ -51,6 +51,7 @@ async fn a_hub_takes_up_only_commands_at_its_own_sources() {
             targets: Vec::new(),
             sources: Vec::new(),
             created: None,
+            left: None,
             outcome: None,
         };
         Entry::Requested { receipt: Box::new(receipt), before: None, hub: None, sources: vec![source.into()] }
@@ -93,6 +94,49 @@ async fn what_another_hub_did_is_no_outside_change() {
     };
     let record = timeout(PATIENCE, observed).await.expect("the end in the ledger");
     assert_eq!(record.body["data"]["receipt"], "c-1");
+}
+
+#[tokio::test]
+async fn an_end_says_who_began_and_who_ended_it_also_after_a_start() {
+    let bench = Bench::new().await;
+    bench.submit(bench.world.command("c-1", Action::Rollback)).await.unwrap();
+    bench.stage("c-1", "effective").await;
+    let (rollout, now) = (bench.world.rollout(), jiff::Timestamp::now());
+    let undone = Deployment {
+        author: None,
+        writer: Some("kubectl-set".into()),
+        cause: "undone by revision 3".into(),
+        started: now,
+        ended: now,
+        ..ended(&rollout, DeploymentOutcome::Aborted)
+    };
+    let run = Run { revision: "3".into(), ..rollout.run.clone() };
+    let back =
+        Deployment { run: run.clone(), outcome: DeploymentOutcome::Succeeded, cause: "up".into(), ..undone.clone() };
+    for end in [undone.clone(), back] {
+        bench.world.tell(&Body::Upsert(Entity::Deployment(Arc::new(end))));
+    }
+    let told = |board: &Board| {
+        let words = |run: &Run| board.deployment(run).map(|of| format!("{}, {}", of.who(), of.cause));
+        [words(&rollout.run), words(&run)].map(Option::unwrap_or_default)
+    };
+    let expected = [
+        "kubectl-set (field manager), rollback by alice; undone by revision 3".to_owned(),
+        "alice, rollback by alice; up".to_owned(),
+    ];
+    let board = bench.until("both ends", |board| board.deployments().count() == 2).await;
+    assert_eq!(told(&board), expected);
+    let bench = bench.crash().await;
+    let board = bench.until("both ends from the ledger", |board| board.deployments().count() == 2).await;
+    assert_eq!(told(&board), expected);
+    // It is tried again, and ends another way: that is recorded, too.
+    let later = now + jiff::SignedDuration::from_secs(9);
+    let again = Deployment { outcome: DeploymentOutcome::Succeeded, ended: later, ..undone };
+    bench.world.tell(&Body::Upsert(Entity::Deployment(Arc::new(again))));
+    let all = |board: &Board| board.deployments().all(|of| of.outcome == DeploymentOutcome::Succeeded);
+    bench.until("another end", all).await;
+    let records = bench.records().await;
+    assert_eq!(records.iter().filter(|record| record.kind == Kind::Observed).count(), 3);
 }
 
 #[tokio::test]
@@ -155,7 +199,7 @@ async fn a_link_to_a_hub_in_this_process_makes_the_calls_of_a_client() {
     let _ = task.await;
     let lost = async {
         loop {
-            if let Some(ClientEvent::Lost(why)) = events.next().await {
+            if let Some(ClientEvent::Lost { why, .. }) = events.next().await {
                 return why;
             }
         }

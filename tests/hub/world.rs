@@ -295,7 +295,7 @@ impl Orchestrator for World {
             Entity::Approval(Box::new(truth.approval.clone())),
         ];
         let rows = rows.into_iter().chain(truth.holds.iter().cloned().map(Entity::Hold)).map(Body::Upsert);
-        let live = Body::Link(LinkState::Live { as_of: at(0) });
+        let live = Body::Link(LinkState::live(at(0)));
         for body in [Body::SnapshotBegin].into_iter().chain(rows).chain([Body::SnapshotEnd, live]) {
             sender.send(Scoped { scope: scope(), body }).unwrap();
         }

@@ -300,3 +300,17 @@ async fn many_records_are_signed_while_others_are_written() {
     let verified = verify(dir.path()).unwrap();
     assert_eq!((verified.count, verified.signed), (2000, 2000));
 }
+
+#[tokio::test]
+async fn that_nothing_more_comes_follows_from_what_is_hashed() {
+    for (finished, of) in [(1, "requested"), (0, "stage")] {
+        let dir = TempDir::new().unwrap();
+        let ledger = signed(dir.path(), 4).await;
+        ledger.append(&stage("c-3", effective())).await.unwrap();
+        drop(ledger);
+        assert!(verify(dir.path()).is_ok());
+        sql(dir.path(), &format!("UPDATE records SET finished = {finished} WHERE kind = '{of}' AND seq > 3"));
+        let (tamper, seq) = caught(verify(dir.path()));
+        assert_eq!((tamper, seq), (Tamper::Changed, if of == "stage" { 5 } else { 4 }));
+    }
+}

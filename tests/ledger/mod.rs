@@ -23,6 +23,7 @@ fn requested(id: &str, action: Action) -> Entry {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     };
     Entry::Requested { receipt: Box::new(receipt), before: Some(Box::new(one)), hub: None, sources: Vec::new() }
@@ -35,6 +36,7 @@ fn stage(id: &str, stage: Stage) -> Entry {
         targets: Vec::new(),
         grade: None,
         created: None,
+        left: None,
         outcome: None,
     }
 }
@@ -260,7 +262,81 @@ async fn what_was_spilled_before_a_crash_is_merged_once_at_the_next_start() {
     let ledger = Ledger::open(dir.path()).unwrap();
     let unfinished = ledger.unfinished().await.unwrap();
     assert!(unfinished.iter().any(|known| known.receipt.id.as_str() == "c-5"), "it is followed on");
-    assert_eq!(verify(dir.path()).unwrap().count, 6, "nothing is merged twice");
+    assert_eq!(verify(dir.path()).unwrap().count, 7, "nothing is merged twice, and the rest of a line is kept");
+}
+
+/// Puts a line behind what is in a spill file, as a crash or somebody's editor does.
+fn put_in_spill(dir: &Path, line: &[u8]) {
+    let path = dir.join("ledger.spill");
+    let mut bytes = fs::read(&path).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    bytes[end..end + line.len()].copy_from_slice(line);
+    fs::write(&path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_torn_or_forged_line_of_the_spill_file_stops_nothing_and_is_kept() {
+    let real = |id: &str| {
+        let body = serde_json::to_string(&requested(id, Action::Abort)).unwrap();
+        serde_json::json!({
+            "at": "2026-01-01T00:00:00Z", "kind": "requested", "subject": id, "finished": true, "body": body, "why": "x",
+        })
+    };
+    let changed = |key: &str, value: &str| {
+        let mut line = real("c-7");
+        line[key] = value.into();
+        format!("{line}\n").into_bytes()
+    };
+    for (what, line) in [
+        ("torn", b"{\"at\":\"2".to_vec()),
+        ("torn behind a hole", b"\0\0\0\0abc\n".to_vec()),
+        ("no text", b"\xff\xfe\n".to_vec()),
+        ("of another command", changed("subject", "c-1")),
+        ("of another kind", changed("kind", "stage")),
+        ("of no kind", changed("kind", "evil")),
+        ("without an entry", changed("body", "{}")),
+    ] {
+        let dir = TempDir::new().unwrap();
+        drop(five(dir.path()).await);
+        put_in_spill(dir.path(), &line);
+        let ledger = Ledger::open_with(dir.path(), impatient()).unwrap();
+        let kept = ledger.records(1).await.unwrap().remove(0);
+        assert_eq!((kept.kind, kept.body["data"]["kind"].as_str()), (Kind::Spilled, Some("unreadable")), "{what}");
+        assert!(kept.spilled().unwrap().contains("can't be read"), "{what}: {:?}", kept.spilled());
+        assert_eq!(ledger.append(&requested("c-6", Action::Promote)).await.unwrap(), 7, "{what}");
+        assert_eq!(verify(dir.path()).unwrap().spilled, 1, "{what}");
+        // While a server runs, the next record must not be swallowed by the line before it.
+        put_in_spill(dir.path(), &line);
+        {
+            let _locked = lock(dir.path());
+            assert_eq!(ledger.append_urgent(&requested("c-8", Action::Abort)).await.unwrap(), Appended::Spilled);
+        }
+        assert!(ledger.append(&requested("c-9", Action::Promote)).await.is_ok(), "{what}");
+        assert!(ledger.receipt("c-8").await.unwrap().is_some(), "{what}");
+        verify(dir.path()).unwrap();
+    }
+    // One that says that nothing more comes is believed by its content alone.
+    let dir = TempDir::new().unwrap();
+    drop(five(dir.path()).await);
+    put_in_spill(dir.path(), format!("{}\n", real("c-7")).as_bytes());
+    let ledger = Ledger::open(dir.path()).unwrap();
+    assert!(ledger.unfinished().await.unwrap().iter().any(|known| known.receipt.id.as_str() == "c-7"));
+    verify(dir.path()).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_done_under_an_id_that_was_used_before_is_recorded_all_the_same() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    ledger.append(&requested("c-1", Action::Promote)).await.unwrap();
+    let again = ledger.append(&requested("c-1", Action::Promote)).await;
+    assert!(matches!(again, Err(LedgerError::Duplicate(_))), "it is not done: {again:?}");
+    let done = ledger.append_urgent(&requested("c-1", Action::Abort)).await.unwrap();
+    assert_eq!(done, Appended::Chained { seq: 2 });
+    let kept = ledger.records(1).await.unwrap().remove(0);
+    assert!(matches!(kept.entry(), Some(Entry::Requested { receipt, .. }) if receipt.command.action == Action::Abort));
+    assert!(kept.spilled().unwrap().contains("its id is recorded already"));
+    verify(dir.path()).unwrap();
 }
 
 #[tokio::test]

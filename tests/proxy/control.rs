@@ -76,10 +76,10 @@ fn garbage_is_answered_and_disturbs_nobody() {
     garbage.send_line("{\"id\":42,\"body\":{\"type\":\"explode\"}}");
     let answer = garbage.receive();
     assert_eq!(answer.id, 42);
-    assert!(matches!(&answer.body, Response::Refused { why } if why.contains("unknown variant")), "{answer:?}");
+    assert!(matches!(&answer.body, Response::Refused { why, .. } if why.contains("unknown variant")), "{answer:?}");
     garbage.send_line("\u{1b}[2J not json");
     let answer = garbage.receive();
-    assert!(matches!(&answer.body, Response::Refused { why } if why.contains("not a request")), "{answer:?}");
+    assert!(matches!(&answer.body, Response::Refused { why, .. } if why.contains("not a request")), "{answer:?}");
     garbage.send_line(&"x".repeat(5 << 20));
     assert!(matches!(garbage.receive().body, Response::Refused { .. }));
     garbage.hello();
@@ -94,7 +94,7 @@ fn the_last_to_say_hello_rules() {
     let mut second = another(&proxy);
     assert!(matches!(second.call(Request::Renew { ttl_ms: 1 }), Response::Refused { .. }), "no Hello yet");
     let newer = second.call(Request::Hello { wire: PROXY_WIRE + 1 });
-    assert!(matches!(&newer, Response::Refused { why } if why.contains("wire 1, the asker 2")), "{newer:?}");
+    assert!(matches!(&newer, Response::Refused { why, .. } if why.contains("wire 1, the asker 2")), "{newer:?}");
     proxy.control.renew(1);
     second.hello();
     second.renew(1);

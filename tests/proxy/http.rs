@@ -45,6 +45,29 @@ fn head_lines(client: &mut Client) -> Vec<String> {
 }
 
 #[test]
+fn bytes_before_the_protocol_changed_are_refused_and_never_reach_the_instance() {
+    // A frame of a WebSocket, a request, and the beginning of one.
+    for early in ["\u{1}\u{5}hello", "GET /hidden HTTP/1.1\r\nhost: t\r\n\r\n", "G"] {
+        let mut stage = Stage::set();
+        let mut user = Client::connect(stage.listen);
+        let upgrade = "GET /ws HTTP/1.1\r\nhost: t\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        user.write(&format!("{upgrade}{early}"));
+        let mut instance = stage.accept();
+        head_lines(&mut instance);
+        instance.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+        let answer = user.answer();
+        assert_eq!((answer.status, answer.header("connection")), (400, "close"), "{early:?}");
+        assert!(answer.body.contains("bytes came before the answer"), "{early:?}");
+        assert!(user.closed(), "{early:?}");
+        let mut got = Vec::new();
+        // A connection that is reset has brought nothing either.
+        let _ended = instance.0.read_to_end(&mut got);
+        assert_eq!(got, b"", "{early:?}");
+        assert_eq!(stage.proxy.pool("stable").failures, 0, "it is no fault of the instance");
+    }
+}
+
+#[test]
 fn a_websocket_is_a_tunnel_that_counts_as_in_flight() {
     let mut stage = Stage::set();
     let mut user = Client::connect(stage.listen);

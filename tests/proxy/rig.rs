@@ -151,7 +151,7 @@ impl Proxy {
 
     pub fn refused(&mut self, request: Request) -> String {
         match self.control.call(request) {
-            Response::Refused { why } => why,
+            Response::Refused { why, .. } => why,
             other => panic!("not refused: {other:?}"),
         }
     }

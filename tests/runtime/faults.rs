@@ -39,8 +39,10 @@ async fn an_artifact_with_another_digest_is_refused_before_anything_starts() {
 async fn a_malformed_configuration_is_refused_whole() {
     let mut rig = Rig::new();
     let text = rig.config(1, "", "replicsa = 3");
-    let (kind, why) =
-        refusal(rig.submit(Action::Apply, Subject::Config { text, path: "/x/flightdeck.toml".into() }).await);
+    let (kind, why) = refusal(
+        rig.submit(Action::Apply, Subject::Config { text, path: "/x/flightdeck.toml".into(), remove: Vec::new() })
+            .await,
+    );
     assert!(kind == RefusalKind::Invalid && why.contains("/x/flightdeck.toml:") && why.contains("replicsa"), "{why}");
     assert_eq!(rig.board.services().count(), 0);
     rig.finish().await;
@@ -53,7 +55,7 @@ async fn fails_with(change: impl Fn(String) -> String, words: &[&str]) {
     rig.healthy("1.0").await;
     let text = change(rig.config(1, "", "progress_deadline = \"2s\""));
     let path = rig.scratch.dir.path().join("flightdeck.toml").display().to_string();
-    rig.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();
+    rig.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
     rig.add_release("1.1").await;
     rig.deploy("1.1").await;
     rig.until("failed", |board| board.rollouts().all(|row| row.phase == Phase::Failed)).await;
@@ -164,10 +166,10 @@ async fn a_newer_journal_and_another_engine_s_are_refused() {
     let error = open("other").unwrap_err().to_string();
     assert!(error.contains("belongs to the engine local, not to other"), "{error}");
     let db = rusqlite::Connection::open(scratch.path("data").join("engine.db")).unwrap();
-    db.execute_batch("PRAGMA user_version = 3").unwrap();
+    db.execute_batch("PRAGMA user_version = 99").unwrap();
     drop(db);
     let error = std::error::Error::source(&open("local").unwrap_err()).unwrap().to_string();
-    assert!(error.contains("is of version 3") && error.contains("use the newer program"), "{error}");
+    assert!(error.contains("is of version 99") && error.contains("use the newer program"), "{error}");
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl Rig {
             let created = created.as_ref();
             let ended = board.deployment(created.unwrap_or(&before.run));
             let (before, current, now) = (Some(&before), board.rollouts().next(), Timestamp::now());
-            port.progress(&Followed { command: &command, created, before, current, ended, now })
+            port.progress(&Followed { command: &command, created, left: None, before, current, ended, now })
         };
         self.until(&format!("{} is final", action.name()), |board| stage(board).is_final()).await;
         match stage(&self.board) {
@@ -154,7 +154,7 @@ impl Rig {
     pub async fn apply(&mut self, replicas: u32, steps: &str, rest: &str) {
         let text = self.config(replicas, steps, rest);
         let path = self.scratch.dir.path().join("flightdeck.toml").display().to_string();
-        self.submit(Action::Apply, Subject::Config { text, path }).await.unwrap();
+        self.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
         self.until("the service", |board| board.services().next().is_some()).await;
     }
 
@@ -192,6 +192,7 @@ steps = [{steps}]
             commit: Some("3fe1c2a".into()),
             commit_at: None,
             expected_digest: expected.map(str::to_owned),
+            migrations: None,
         };
         self.engine.staged(&id, staged);
         id

@@ -22,7 +22,8 @@ fn ended(
         environment: "production".into(),
         from: Some(versions.0.into()),
         to: versions.1.into(),
-        author: "bob".into(),
+        author: Some("bob".into()),
+        writer: None,
         started: ago(hours * 3600 + 754),
         ended: ago(hours * 3600),
         outcome: how.1,
@@ -44,9 +45,9 @@ fn ended(
             _ => 25,
         })),
         rollback: matches!(how.1, Aborted | RolledBack).then_some(SignedDuration::from_millis(3400)),
-        waited: SignedDuration::from_secs(610),
+        waited: Some(SignedDuration::from_secs(610)),
         manual_steps: 2,
-        steps: 6,
+        steps: Some(6),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn connect(state: &mut State, id: usize, name: &str, up: bool) {
     let new = if up {
         ConnectionState::Up { actor, enforced: true }
     } else {
-        ConnectionState::Down { why: "connection refused".into() }
+        ConnectionState::Down { why: "connection refused".into(), heard: None }
     };
     tell(state, Event::Connection { id, name: name.into(), state: new });
 }
@@ -102,7 +102,7 @@ impl Hub {
             self.upsert(state, entity);
         }
         self.send(state, Body::SnapshotEnd);
-        self.send(state, Body::Link(LinkState::Live { as_of: now() }));
+        self.send(state, Body::Link(LinkState::live(now())));
         tell(state, Event::Wake);
     }
 }
@@ -176,6 +176,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         barred: Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }
@@ -303,6 +304,7 @@ fn receipt(run: &Run, id: &str, action: Action, stages: Vec<(i64, Stage)>) -> En
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     }))
 }
@@ -536,9 +538,9 @@ pub fn contexts(columns: u16, rows: u16) -> State {
     for source in ["prod-eu", "prod-us", "stage"] {
         let row = rollout(source, "checkout", source, "1.9.0", "1.10.0", 25);
         let link = match source {
-            "prod-eu" => LinkState::Live { as_of: now() },
+            "prod-eu" => LinkState::live(now()),
             "prod-us" => LinkState::Denied { verb: "list".into(), resource: "rollouts in shop".into() },
-            _ => LinkState::Stale { since: ago(41), why: "connection refused".into() },
+            _ => LinkState::stale(ago(41), "connection refused".into()),
         };
         let mut bodies = vec![Body::SnapshotBegin];
         if source != "prod-us" {

@@ -99,6 +99,7 @@ fn told(text: &str) -> Vec<Entity> {
         targets: Vec::new(),
         sources: Vec::new(),
         created: None,
+        left: None,
         outcome: None,
     };
     let mut approval = crate::screens::world::approval(&run, "checkout", "production", "A-1");
@@ -161,7 +162,7 @@ fn scenes(before: &State, text: &str) -> Vec<(&'static str, State)> {
     }
     let mut denied = world();
     let mut hub = Hub::again(0, "local", 20_000);
-    hub.send(&mut denied, Body::Link(LinkState::Stale { since: ago(9), why: format!("why {text}") }));
+    hub.send(&mut denied, Body::Link(LinkState::stale(ago(9), format!("why {text}"))));
     tell(&mut denied, Event::Wake);
     let mut said = world();
     tell(&mut said, Event::Reloaded(format!("said {text}")));

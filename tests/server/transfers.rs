@@ -73,13 +73,48 @@ fn a_client_reconnects_and_tells_of_it() {
     let mut lost = false;
     loop {
         match next() {
-            Some(ClientEvent::Lost(_)) => lost = true,
+            Some(ClientEvent::Lost { .. }) => lost = true,
             Some(ClientEvent::Envelope(envelope)) if envelope.epoch != epoch => break,
             Some(_) => {}
             None => panic!("the stream never ends"),
         }
     }
     assert!(lost);
+}
+
+/// Nothing closes when a process is frozen: only its silence tells.
+#[test]
+fn a_frozen_server_is_lost_within_five_seconds_and_found_again() {
+    let server = Server::start();
+    let client = server.client();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut events = client.events();
+    let mut until = |wanted: fn(&ClientEvent) -> bool| {
+        let begun = std::time::Instant::now();
+        let event = runtime.block_on(async {
+            let wait = async {
+                loop {
+                    match events.next().await {
+                        Some(event) if wanted(&event) => return event,
+                        Some(_) => {}
+                        None => panic!("the stream never ends"),
+                    }
+                }
+            };
+            tokio::time::timeout(crate::support::live::DEADLINE, wait).await.expect("waiting for an event")
+        });
+        (event, begun.elapsed())
+    };
+    until(|event| matches!(event, ClientEvent::Envelope(envelope) if envelope.seq > 0));
+    server.signal(rustix::process::Signal::STOP);
+    let (lost, after) = until(|event| matches!(event, ClientEvent::Lost { .. }));
+    server.signal(rustix::process::Signal::CONT);
+    let ClientEvent::Lost { why, heard: Some(heard) } = lost else { panic!("{lost:?}") };
+    assert!(after < std::time::Duration::from_secs(5), "after {after:?}");
+    assert_eq!(why, "the server says nothing any more");
+    // The last word may be from a moment before it was frozen.
+    assert!(heard + std::time::Duration::from_millis(100) >= after, "heard {heard:?} ago, frozen {after:?} ago");
+    until(|event| matches!(event, ClientEvent::Connected));
 }
 
 #[test]
@@ -93,6 +128,7 @@ fn an_artifact_with_another_digest_is_refused_and_not_kept() {
         commit: Some("abc".to_owned()),
         commit_at: None,
         digest: digest.map(str::to_owned),
+        migrations: None,
         artifact: server.artifact("3.0").into(),
     };
     let client: Client = server.client();
@@ -167,7 +203,7 @@ fn metrics_count_requests_by_version_and_role() {
         format!("flightdeck_request_duration_seconds_count{labels}}} 5\n"),
         "flightdeck_rollouts{phase=\"healthy\"} 1\n".to_owned(),
         "flightdeck_proxy_up 1\n".to_owned(),
-        "flightdeck_receipts{stage=\"effective\"} 4\n".to_owned(),
+        "flightdeck_receipts{stage=\"effective\"} 5\n".to_owned(),
     ] {
         assert!(page.contains(&line), "{line} is not in {page}");
     }

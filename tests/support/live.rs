@@ -1,7 +1,7 @@
 //! A real server with real processes in a scratch directory of its own.
 
 use flightdeck::client::Client;
-use flightdeck::model::{Phase, Query, Reply, Rollout};
+use flightdeck::model::{Action, Phase, Query, Reply, Rollout};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub fn program(dir: &Path) -> Command {
         command.env(format!("FLIGHTDECK_{name}_DIR"), dir.join(folder));
     }
     // Nobody's cluster is touched.
-    command.env("KUBECONFIG", dir.join("no-kubeconfig"));
+    command.env("HOME", dir).env_remove("KUBECONFIG");
     command.env_remove("FLIGHTDECK_SERVER").env_remove("NOTIFY_SOCKET").env("LANG", "C.UTF-8");
     command.current_dir(dir).stdin(Stdio::null());
     command
@@ -145,6 +145,13 @@ impl Server {
         assert_eq!(child.wait().unwrap().signal(), Some(9), "it ended in another way");
     }
 
+    /// Kills the server; its instances, its proxy and their shims go on.
+    pub fn crash(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// As when the machine loses its power: server, shims, instances and proxy are gone at once.
     pub fn kill_all(&mut self) {
         let mut child = self.child.take().unwrap();
@@ -180,6 +187,12 @@ impl Server {
                 serde_json::from_str(&self.ok(&["get", "receipts", id, "-o", "json"])).unwrap();
             receipts.iter().all(|receipt| receipt.stage().is_final())
         });
+    }
+
+    /// Freezes it, or lets it go on.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     pub fn path(&self) -> &Path {
@@ -254,7 +267,24 @@ steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pa
     /// Brings 1.0 into service.
     pub fn with_stable(&self) {
         self.prepare();
-        self.ok(&["deploy", "shop", "1.0", "--to", "production", "--yes", "--wait"]);
+        self.first("1.0");
+    }
+
+    /// Brings a first version into service, with the yes that its plan asks for before anybody gets it.
+    pub fn first(&self, version: &str) {
+        self.ok(&["deploy", "shop", version, "--to", "production", "--yes"]);
+        let waits =
+            |board: &Rollout| board.environment.as_str() == "production" && board.offers.contains(Action::Approve);
+        self.until_one("its approval is asked for", waits);
+        self.ok(&["approve", "shop@production", "--yes"]);
+        let serves =
+            |rollout: &Rollout| rollout.environment.as_str() == "production" && rollout.phase == Phase::Healthy;
+        self.until_one("it serves", serves);
+        eventually("its commands have come to their ends", || {
+            let receipts = self.ok(&["get", "receipts", "-o", "json"]);
+            let receipts: Vec<flightdeck::model::Receipt> = serde_json::from_str(&receipts).unwrap();
+            receipts.iter().all(|receipt| receipt.stage().is_final())
+        });
     }
 
     /// The same, and 2.0 in flight, waiting at 10 % for a person.
@@ -282,12 +312,22 @@ steps = [{{ set_weight = 10 }}, {{ pause = {{}} }}, {{ set_weight = 50 }}, {{ pa
 
     /// The one rollout.
     pub fn rollout(&self) -> Option<Rollout> {
+        self.rollouts().into_iter().next()
+    }
+
+    fn rollouts(&self) -> Vec<Rollout> {
         let reply = block_on(self.client().query(Query::Board)).unwrap();
         let Reply::Board(rows) = reply else { panic!("{reply:?}") };
-        rows.into_iter().find_map(|row| match row {
+        let rollouts = rows.into_iter().filter_map(|row| match row {
             flightdeck::model::Entity::Rollout(rollout) => Some(std::sync::Arc::unwrap_or_clone(rollout)),
             _ => None,
-        })
+        });
+        rollouts.collect()
+    }
+
+    /// Waits until one of the rollouts is so.
+    fn until_one(&self, what: &str, is: impl Fn(&Rollout) -> bool) {
+        eventually(what, || self.rollouts().iter().any(&is));
     }
 
     /// Waits until the one rollout is so.

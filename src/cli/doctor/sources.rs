@@ -5,7 +5,7 @@ use crate::cli::Context;
 use crate::cli::sources::{Planned, Sources, find};
 use crate::integration::orchestrator::Orchestrator as _;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings};
-use crate::integration::orchestrator::kubernetes::client::connect;
+use crate::integration::orchestrator::kubernetes::client::{connect, doing};
 use crate::integration::orchestrator::kubernetes::{ConnectError, KubernetesSettings, lacking};
 use crate::model::{Action, Body, LinkState};
 use futures::StreamExt as _;
@@ -14,10 +14,12 @@ use tokio::time::timeout;
 
 /// How long a program may take to tell its first complete list.
 const HELLO: Duration = Duration::from_secs(10);
+/// How long a login and the first answer of a cluster may take.
+const CONNECTED: Duration = Duration::from_secs(20);
 
 /// Checks each, and says whether there is any.
 pub(super) async fn check(context: &Context) -> (bool, Vec<Check>) {
-    let Sources { planned, found } = match find(context) {
+    let Sources { planned, found, unseen } = match find(context) {
         Ok(sources) => sources,
         Err(failure) => {
             let todo = failure.todo.unwrap_or_else(|| "mend `--context` or the file".to_owned());
@@ -27,9 +29,12 @@ pub(super) async fn check(context: &Context) -> (bool, Vec<Check>) {
     let mut checks: Vec<Check> = found
         .into_iter()
         .filter(|found| !found.good)
-        .map(|found| match found.came.as_str() {
-            "not there" => ok("kubeconfig", format!("{} is not there; only a cluster needs one", found.what)),
-            came => warn("kubeconfig", format!("{}: {came}", found.what), "`kubectl config get-contexts` lists them"),
+        .map(|found| match (&unseen, found.came.as_str()) {
+            (Some(why), _) => fail("kubeconfig", why, "unset KUBECONFIG, or mend what it names"),
+            (None, "not there") => ok("kubeconfig", format!("{} is not there; only a cluster needs one", found.what)),
+            (None, came) => {
+                warn("kubeconfig", format!("{}: {came}", found.what), "`kubectl config get-contexts` lists them")
+            }
         })
         .collect();
     for one in &planned {
@@ -43,9 +48,14 @@ pub(super) async fn check(context: &Context) -> (bool, Vec<Check>) {
 }
 
 async fn cluster(name: &str, settings: &KubernetesSettings) -> Check {
-    let cluster = match connect(settings).await {
-        Ok(cluster) => cluster,
-        Err(error) => {
+    let (doing, at) = doing();
+    let cluster = match timeout(CONNECTED, connect(settings, &doing)).await {
+        Ok(Ok(cluster)) => cluster,
+        Err(_) => {
+            let what = format!("no connection within {} s: {}", CONNECTED.as_secs(), *at.borrow());
+            return fail(name, what, "does `kubectl auth whoami` in that context answer?");
+        }
+        Ok(Err(error)) => {
             let todo = match &error {
                 ConnectError::Kubeconfig(_) | ConnectError::Context(_) => "`kubectl config get-contexts` lists them",
                 ConnectError::Unusable { .. } => "log in in your shell first; flightdeck never asks",
@@ -54,8 +64,13 @@ async fn cluster(name: &str, settings: &KubernetesSettings) -> Check {
             return fail(name, error.to_string(), todo);
         }
     };
-    let who = format!("context {} answers; you are {}", cluster.context, cluster.identity);
-    let lacking = match lacking(&cluster, settings).await {
+    let mut who = format!("context {} answers; you are {}", cluster.context, cluster.identity);
+    let mut settings = settings.clone();
+    if let Some(namespace) = &cluster.only {
+        who = format!("{who}, only namespace {namespace} is looked at, since you may not list all namespaces,");
+        settings.namespaces = vec![namespace.clone()];
+    }
+    let lacking = match lacking(&cluster, &settings).await {
         Ok(lacking) => lacking,
         Err(why) => return warn(name, format!("{who}; what you may do is not known: {why}"), "try again"),
     };
@@ -70,7 +85,8 @@ async fn cluster(name: &str, settings: &KubernetesSettings) -> Check {
         (false, _) => fail(
             name,
             lack,
-            "have the role of config/kubernetes/reader.yaml bound to you, or narrow `namespaces` or `kinds` of the source",
+            "have the role of config/kubernetes/reader.yaml bound to you, or narrow the source: \
+             `namespaces = [\"NAME\"]`, `kinds = [\"rollouts\"]` in its table [sources.NAME] of config.toml",
         ),
     }
 }

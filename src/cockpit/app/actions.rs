@@ -38,7 +38,7 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             None => Err("release hold: there is no hold".to_owned()),
             Some(_) => Ok(()),
         },
-        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease => {
+        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease | Action::Migration => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
         }
         _ => {
@@ -94,7 +94,7 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
         return Err(format!(
             "{}: not possible while {} is {}",
             action.row().label,
-            rollout.service,
+            state.board.service_name(rollout),
             rollout.phase.word()
         ));
     }
@@ -199,7 +199,12 @@ pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> 
     Some(Item {
         subject: Subject::Run(rollout.run.clone()),
         connection: owner(state, &rollout.run)?,
-        target: format!("{} in {} ({})", rollout.service, rollout.environment, rollout.run.target.source),
+        target: format!(
+            "{} in {} ({})",
+            state.board.service_name(rollout),
+            rollout.environment,
+            rollout.run.target.source
+        ),
         change,
         pin: Some(rollout.facts.pin(action)),
         freshness: rows::freshness(state, rollout),

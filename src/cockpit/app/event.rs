@@ -27,6 +27,9 @@ pub enum ConnectionState {
     Down {
         /// Why.
         why: String,
+        /// When the last word was heard from it, where one was.
+        #[serde(default)]
+        heard: Option<Timestamp>,
     },
 }
 

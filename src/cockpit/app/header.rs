@@ -20,6 +20,8 @@ pub struct SourceItem {
     pub connection: ConnectionId,
     /// The worst of its watches.
     pub freshness: Freshness,
+    /// All that is looked at, such as `namespace shop`, where more was asked for than is allowed.
+    pub only: Option<String>,
 }
 
 /// A hold in the header.
@@ -97,15 +99,23 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
         }
         if worst.is_empty() {
             let freshness = lost.unwrap_or(Freshness::Connecting);
-            items.push(SourceItem { name: connection.name.clone(), connection: id, freshness });
+            items.push(SourceItem { name: connection.name.clone(), connection: id, freshness, only: None });
         }
         items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
             name: name.to_owned(),
             connection: id,
             freshness: freshness.unwrap_or(Freshness::Connecting),
+            only: only(state, name),
         }));
     }
     items
+}
+
+fn only(state: &State, source: &str) -> Option<String> {
+    match state.board.link_of(&Scope { source: source.into(), part: String::new() }) {
+        Some(LinkState::Live { only, .. }) => only.clone(),
+        _ => None,
+    }
 }
 
 fn shown(state: &State, connection: ConnectionId, scope: &Scope) -> bool {
@@ -118,6 +128,7 @@ const fn rank(freshness: &Freshness) -> u8 {
         Freshness::Fresh => 0,
         Freshness::Connecting => 1,
         Freshness::Denied { .. } => 2,
-        Freshness::Stale { .. } => 3,
+        Freshness::Never { .. } => 3,
+        Freshness::Stale { .. } => 4,
     }
 }

@@ -6,7 +6,9 @@ use super::rows::{self, Window, scrolled};
 use super::state::{Cursor, Memo, State};
 use crate::board::dora::{self, DAYS, Dora};
 use crate::board::{EndedOrder, Filter, Freshness, ended};
-use crate::model::{Deployment, EnvironmentName, Evidence, MetricResult, Note, Run, ServiceName, SourceId};
+use crate::model::{
+    Deployment, EnvironmentName, Evidence, MetricResult, NOT_RECORDED, Note, Run, ServiceName, SourceId,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -153,22 +155,25 @@ pub enum RecordLine<'a> {
 pub fn record(state: &State) -> Vec<RecordLine<'_>> {
     use RecordLine as L;
     let Some(of) = selected(state) else { return Vec::new() };
-    let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "not known".to_owned());
-    let manual = format!("{} of {} steps were done by a person", of.manual_steps, of.steps);
+    let or_not = |text: Option<String>| text.unwrap_or_else(|| NOT_RECORDED.to_owned());
+    let by_hand = of.steps.map(|steps| match steps {
+        0 => "it had no steps".to_owned(),
+        steps => format!("{} of {steps} steps were done by a person", of.manual_steps),
+    });
     let mut lines = vec![
         L::Text("what", format!("{} {}", of.kind.word(), of.outcome.word())),
         L::Text("because", of.cause.clone()),
         L::Text("run", of.run.to_string()),
         L::Text("from", of.from.as_ref().map_or("nothing served".to_owned(), ToString::to_string)),
         L::Text("to", of.to.to_string()),
-        L::Text("digest", or_unknown(of.digest.clone())),
-        L::Text("by", of.author.clone()),
+        L::Text("digest", or_not(of.digest.clone())),
+        L::Text("by", of.who().into_owned()),
         L::At("began", of.started),
         L::At("ended", of.ended),
         L::Took("took", Some(of.ended.duration_since(of.started))),
-        L::Took("for people", Some(of.waited)),
-        L::Text("by hand", if of.steps == 0 { "it had no steps".to_owned() } else { manual }),
-        L::Text("users", of.reached.map_or_else(|| or_unknown(None), |share| format!("up to {share} met it"))),
+        L::Took("for people", of.waited),
+        L::Text("by hand", or_not(by_hand)),
+        L::Text("users", or_not(of.reached.map(|share| format!("up to {share} met it")))),
         L::Took("rollback", of.rollback),
         L::Took("lead time", of.commit_at.map(|commit| of.ended.duration_since(commit))),
     ];

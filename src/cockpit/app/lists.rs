@@ -67,6 +67,11 @@ fn other(state: &mut State, body: &Body) -> bool {
             state.approvals.list.clear();
             state.unlooked = true;
         }
+        // What goes on although it is held needs somebody.
+        Body::Upsert(Entity::Hold(_)) | Body::Remove(EntityRef::Hold(..)) => {
+            state.attention.clear();
+            state.unlooked = true;
+        }
         Body::Remove(EntityRef::Environment(..) | EntityRef::Evidence(..) | EntityRef::Approval(_)) => {
             state.forget_lists();
         }

@@ -40,6 +40,15 @@ pub struct DeckRow<'a> {
     pub own: Option<&'a OwnCommand>,
 }
 
+/// An entry of "Needs you".
+#[derive(Debug, Clone, PartialEq)]
+pub struct NeedRow {
+    /// What it says.
+    pub entry: Attention,
+    /// Can what it is about be believed?
+    pub freshness: Freshness,
+}
+
 /// A row of the Approvals page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApprovalRow<'a> {
@@ -128,10 +137,12 @@ pub(super) fn lost(connection: &Connection) -> Option<Freshness> {
         ConnectionState::Connecting if known => {
             Some(Freshness::Stale { since: connection.since, why: "connecting again".to_owned() })
         }
-        // What never told anything is not stale, it is not there: no age to count.
         ConnectionState::Connecting => Some(Freshness::Connecting),
-        ConnectionState::Down { .. } if !known => Some(Freshness::Connecting),
-        ConnectionState::Down { why } => Some(Freshness::Stale { since: connection.since, why: why.clone() }),
+        // What never told anything has no rows that could be old.
+        ConnectionState::Down { why, .. } if !known => {
+            Some(Freshness::Never { since: connection.since, why: why.clone() })
+        }
+        ConnectionState::Down { why, .. } => Some(Freshness::Stale { since: connection.since, why: why.clone() }),
     }
 }
 
@@ -170,16 +181,38 @@ pub fn deck(state: &State) -> Window<DeckRow<'_>> {
 
 /// The entries of "Needs you" on the screen.
 #[must_use]
-pub fn needs(state: &State) -> Window<Attention> {
+pub fn needs(state: &State) -> Window<NeedRow> {
     let list = attention(state);
     let (top, height) = needs_view(state);
     let shown = list.from(top).take(height);
     Window {
-        rows: shown.filter_map(|about| board::describe(&state.board, about)).collect(),
+        rows: shown
+            .filter_map(|about| {
+                let freshness = need_freshness(state, &about.subject());
+                Some(NeedRow { entry: board::describe(&state.board, about)?, freshness })
+            })
+            .collect(),
         top,
         selected: needs_position(state).map(|at| at - top),
         matching: list.len(),
         total: list.len(),
+    }
+}
+
+/// How fresh what an entry is about is; one about a source says itself how that is.
+fn need_freshness(state: &State, subject: &AttentionSubject) -> Freshness {
+    match subject {
+        AttentionSubject::Rollout(run) => {
+            state.board.rollout(&run.target).map_or(Freshness::Fresh, |rollout| freshness(state, rollout))
+        }
+        AttentionSubject::Approval(id) => {
+            state.board.approval(id).map_or(Freshness::Fresh, |approval| approval_freshness(state, approval))
+        }
+        AttentionSubject::Hold(source, _) => {
+            let connection = state.owners.get(source).and_then(|id| state.connections.get(*id));
+            connection.and_then(lost).unwrap_or_else(|| Freshness::of(Some(&state.board.link(source))))
+        }
+        AttentionSubject::Source(_) => Freshness::Fresh,
     }
 }
 

@@ -120,7 +120,10 @@ fn connection(state: &mut State, id: ConnectionId, name: String, new: Connection
     let up = |state: &ConnectionState| matches!(state, ConnectionState::Up { .. });
     // While it is tried again and again, what it told is stale since it was lost.
     if up(&connection.state) || up(&new) || connection.name.is_empty() {
-        connection.since = now;
+        connection.since = match &new {
+            ConnectionState::Down { heard: Some(heard), .. } => (*heard).min(now),
+            _ => now,
+        };
     }
     connection.name = name;
     connection.state = new;

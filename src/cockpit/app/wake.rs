@@ -22,15 +22,21 @@ pub fn next(state: &State) -> Option<Timestamp> {
     if state.too_small() {
         return moments.into_iter().min();
     }
-    moments.extend(sources(state).iter().filter_map(|source| stale(&source.freshness, now)));
+    moments.extend(sources(state).iter().filter_map(|source| match &source.freshness {
+        // Only its age in the header ticks: there are no rows.
+        Freshness::Never { since, .. } => Some(age_changes(*since, now)),
+        freshness => stale(freshness, now),
+    }));
     if let Some(dialog) = state.dialog() {
         moments.extend(dialog.shown.and_then(|_| settles(dialog, now)));
         moments.extend(dialog.items.iter().filter_map(|item| stale(&item.freshness, now)));
     }
     match state.page {
         Page::Deck => {
-            for entry in rows::needs(state).rows {
-                moments.extend(entry.deadline.and_then(|at| countdown_changes(at, now)));
+            for rows::NeedRow { entry, freshness } in rows::needs(state).rows {
+                // Nobody knows whether what may be old still goes on by itself.
+                let deadline = entry.deadline.filter(|_| freshness.is_fresh());
+                moments.extend(deadline.and_then(|at| countdown_changes(at, now)));
                 // A source's age ticks with the header; what is denied has none.
                 if entry.severity != Severity::Stale {
                     moments.push(age_changes(entry.since, now));
@@ -62,7 +68,7 @@ pub fn next(state: &State) -> Option<Timestamp> {
 /// Rows and refusals say `stale for 131 s`, so this ticks each second.
 fn stale(freshness: &Freshness, now: Timestamp) -> Option<Timestamp> {
     match freshness {
-        Freshness::Stale { since, .. } => {
+        Freshness::Stale { since, .. } | Freshness::Never { since, .. } => {
             let seconds = now.duration_since(*since).as_secs().max(0);
             since.saturating_add(SignedDuration::from_secs(seconds + 1)).ok()
         }

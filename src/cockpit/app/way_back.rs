@@ -2,8 +2,9 @@
 
 use super::rows;
 use super::state::State;
+use crate::board::migrations;
 use crate::board::way_back::{Objective, estimate, objective, objective_words, path};
-use crate::model::WayBack;
+use crate::model::{MigrationRow, MigrationWayBack, Rollout, Step, WayBack};
 
 /// A line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +17,33 @@ pub struct PlanLine {
     pub warns: bool,
 }
 
-/// The plan, as its backend knows it; without one there are no lines.
+/// The plan, as its backend knows it, and where the data stands; without either there are no lines.
 #[must_use]
 pub fn plan(state: &State) -> Vec<PlanLine> {
-    rows::opened(state).and_then(|rollout| rollout.way_back.as_deref()).map(lines).unwrap_or_default()
+    let Some(rollout) = rows::opened(state) else { return Vec::new() };
+    let mut all = rollout.way_back.as_deref().map(lines).unwrap_or_default();
+    all.extend(data(state, rollout));
+    all
+}
+
+/// The migrations that this rollout or what it is about has to do with.
+fn data(state: &State, rollout: &Rollout) -> Vec<PlanLine> {
+    let mut services = state.board.services().filter(|service| service.source == rollout.run.target.source);
+    let service = services.find(|service| service.name == rollout.service);
+    let Some(place) = service.and_then(|service| service.place(&rollout.environment)) else { return Vec::new() };
+    let step = |row: &MigrationRow| rollout.steps.iter().any(|step| *step == Step::Hook { name: row.name.clone() });
+    let arm = |row: &MigrationRow| rollout.arms.iter().any(|arm| Some(&arm.version) == row.version.as_ref());
+    let meant = place.migrations.iter().filter(|row| step(row) || arm(row) || migrations::asks(row));
+    let line = |row: &MigrationRow| {
+        let run_with = row.version.as_ref().map(|version| format!(", run with {version}")).unwrap_or_default();
+        let back = match row.way_back {
+            MigrationWayBack::Nothing => String::new(),
+            _ => format!("; a way back {}", migrations::way_back(row)),
+        };
+        let text = format!("{}: {}{run_with}{back}", row.name, migrations::standing(row));
+        PlanLine { name: "data", text, warns: migrations::asks(row) }
+    };
+    meant.map(line).collect()
 }
 
 fn lines(way: &WayBack) -> Vec<PlanLine> {

@@ -4,7 +4,9 @@ use crate::client::{ClientEvent, Link};
 use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
 use crate::model::{Query, Reply};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
@@ -36,12 +38,18 @@ pub(super) async fn follow(id: ConnectionId, name: String, link: Link, again: Ar
                     tell(&events, &mut told, id, &name, state).await
                 }
                 Some(ClientEvent::Envelope(envelope)) => events.send(Event::Update { id, envelope }).await.is_ok(),
-                Some(ClientEvent::Lost(why)) => {
-                    let down = ConnectionState::Down { why: why.clone() };
-                    match &told {
-                        Some(ConnectionState::Up { .. }) => tracing::warn!(server = %name, "connection lost: {why}"),
-                        told if told.as_ref() != Some(&down) => tracing::warn!(server = %name, "not connected: {why}"),
-                        _ => {}
+                Some(ClientEvent::Lost { why, heard }) => {
+                    let was_up = matches!(told, Some(ConnectionState::Up { .. }));
+                    let heard = match &told {
+                        // While it is tried again and again the last word stays where it was.
+                        Some(ConnectionState::Down { heard, .. }) => *heard,
+                        _ => heard.and_then(ago),
+                    };
+                    let down = ConnectionState::Down { why: why.clone(), heard };
+                    if was_up {
+                        tracing::warn!(server = %name, "connection lost: {why}");
+                    } else if told.as_ref() != Some(&down) {
+                        tracing::warn!(server = %name, "not connected: {why}");
                     }
                     tell(&events, &mut told, id, &name, down).await
                 }
@@ -73,8 +81,17 @@ async fn tell(
 async fn introduce(link: &Link) -> ConnectionState {
     match link.query(Query::WhoAmI).await {
         Ok(Reply::WhoAmI { actor, enforced }) => ConnectionState::Up { actor, enforced },
-        Ok(Reply::Refused(refusal)) => ConnectionState::Down { why: refusal.why },
-        Ok(_) => ConnectionState::Down { why: "the server did not say who we are to it".to_owned() },
-        Err(error) => ConnectionState::Down { why: error.in_full() },
+        Ok(Reply::Refused(refusal)) => down(refusal.why),
+        Ok(_) => down("the server did not say who we are to it".to_owned()),
+        Err(error) => down(error.in_full()),
     }
+}
+
+const fn down(why: String) -> ConnectionState {
+    ConnectionState::Down { why, heard: None }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the shell has the clock")]
+fn ago(time: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(time).ok()
 }

@@ -113,6 +113,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         barred: std::sync::Arc::default(),
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }))
 }
@@ -146,7 +147,7 @@ impl Desk {
         let names = (0..60).map(|n| format!("{}-{n}", ["checkout", "payments", "search"][n % 3]));
         let phases = [Phase::Progressing, Phase::Paused, Phase::Healthy].into_iter().cycle();
         let rows = names.zip(phases).map(|(name, phase)| Body::Upsert(row(&name, phase)));
-        let live = Body::Link(LinkState::Live { as_of: desk.now });
+        let live = Body::Link(LinkState::live(desk.now));
         for (seq, body) in [Body::SnapshotBegin].into_iter().chain(rows).chain([Body::SnapshotEnd, live]).enumerate() {
             let scoped = Scoped { scope: Scope { source: "local".into(), part: String::new() }, body };
             let envelope = Envelope { hub: "hub".into(), epoch: 1, seq: seq as u64 + 1, at: desk.now, scoped };

@@ -29,6 +29,8 @@ use tracing::level_filters::LevelFilter;
 const FRAME: Duration = Duration::from_millis(16);
 /// Events that may wait; a server that tells more waits itself.
 const CHANNEL: usize = 8192;
+/// How long the end waits for reads that nobody needs any more.
+const LEFT: Duration = Duration::from_millis(200);
 /// How long a stop by SIGTSTP may take to come; nobody stops a process group without a shell.
 const STOPS_WITHIN: Duration = Duration::from_millis(100);
 
@@ -99,7 +101,7 @@ pub fn run(args: ShellArgs) -> Result<(), ShellError> {
     // The screen has this thread to itself: whatever the hubs have to do goes to the other one.
     let mut threads = tokio::runtime::Builder::new_multi_thread();
     let runtime = threads.worker_threads(1).enable_all().build().map_err(ShellError::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let mut cockpit = Cockpit::open(args)?;
         let outcome = cockpit.run().await;
         let Cockpit { mut tty, effects, mut hub, .. } = cockpit;
@@ -108,7 +110,10 @@ pub fn run(args: ShellArgs) -> Result<(), ShellError> {
         effects.end().await;
         while hub.join_next().await.is_some() {}
         outcome.and(given_back)
-    })
+    });
+    // A file on a mount that hangs must not hold up the end: nothing that is asked for is left there.
+    runtime.shutdown_timeout(LEFT);
+    outcome
 }
 
 /// Is told to end when its guardian is killed: nobody would hold the terminal then.

@@ -4,7 +4,6 @@ use super::widgets::input;
 use super::widgets::pen::Pen;
 use super::{Ctx, Scope, format, rect};
 use crate::board::Freshness;
-use crate::cockpit::app::ConnectionState;
 use crate::cockpit::app::age::age;
 use crate::cockpit::app::header::{Header, HoldItem, SourceItem, header as about};
 use crate::cockpit::app::hints::footer as footer_keys;
@@ -37,24 +36,24 @@ pub(super) fn header(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// `local ●`, `prod-us ◌ stale 41 s: connection refused`.
 fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scope) {
     match &source.freshness {
-        Freshness::Fresh => (format!("{} ●", source.name), Scope::LinkLive),
-        Freshness::Connecting if down(ctx, source) => (format!("{} ✗ not there", source.name), Scope::LinkStale),
+        Freshness::Fresh => match &source.only {
+            Some(only) => (format!("{} ● only {only}", source.name), Scope::LinkLive),
+            None => (format!("{} ●", source.name), Scope::LinkLive),
+        },
         Freshness::Connecting => (format!("{} ◌ connecting", source.name), Scope::LinkConnecting),
         Freshness::Stale { since, why } => {
             let why = if full { format!(": {why}") } else { String::new() };
             (format!("{} ◌ stale {}{why}", source.name, age(*since, ctx.now)), Scope::LinkStale)
+        }
+        Freshness::Never { since, why } => {
+            let why = if full { format!(": {why}") } else { String::new() };
+            (format!("{} ✗ never reached, {}{why}", source.name, age(*since, ctx.now)), Scope::LinkStale)
         }
         Freshness::Denied { verb, resource } => {
             let what = if full { format!(": no {verb} on {resource}") } else { String::new() };
             (format!("{} ⊘ denied{what}", source.name), Scope::LinkDenied)
         }
     }
-}
-
-/// Is its server known to be away, though it is tried again and again?
-fn down(ctx: &Ctx<'_>, source: &SourceItem) -> bool {
-    let connection = ctx.state.connections.get(source.connection);
-    connection.is_some_and(|connection| matches!(connection.state, ConnectionState::Down { .. }))
 }
 
 fn who(header: &Header<'_>) -> String {

@@ -84,6 +84,12 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
+/// A number with three digits behind the point at most, and none that say nothing: `4.1`, `1.004`.
+pub(super) fn precise(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Milliseconds without unit, up to four characters: `3.4`, `210`, `12k`.
 pub(super) fn millis(value: f64) -> String {
     match value {

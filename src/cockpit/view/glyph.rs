@@ -36,7 +36,7 @@ pub(super) const fn verdict(verdict: MetricVerdict) -> (&'static str, &'static s
     match verdict {
         MetricVerdict::Pass => ("✓", "passes"),
         MetricVerdict::Fail => ("✗", "fails"),
-        MetricVerdict::Missing => ("?", "too little data"),
+        MetricVerdict::Missing => ("?", "inconclusive"),
     }
 }
 

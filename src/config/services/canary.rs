@@ -3,7 +3,7 @@
 use super::hooks::{self, Named};
 use super::{MILLISECOND, SECOND, or};
 use crate::config::reader::{Value, quoted};
-use crate::model::{AnalysisTemplate, Metric, MetricLimit, Missing, Ppm, Step};
+use crate::model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, Step};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -100,7 +100,7 @@ const METRICS: [(&str, Metric); 4] = [
 ];
 
 pub(super) fn analysis(value: &Value<'_>) -> Option<AnalysisTemplate> {
-    let mut keys = vec!["min_requests", "missing", "window"];
+    let mut keys = vec!["min_requests", "missing", "window", "judge"];
     keys.extend(METRICS.map(|(key, _)| key));
     let table = value.table(&keys)?;
     let limits: Vec<_> =
@@ -116,11 +116,15 @@ pub(super) fn analysis(value: &Value<'_>) -> Option<AnalysisTemplate> {
         value.word(&[("pause", Missing::Pause), ("fail", Missing::Fail)])
     });
     let window = or(&table, "window", SignedDuration::from_mins(1), |value| value.duration(SECOND));
+    let judge = or(&table, "judge", Judge::default(), |value| {
+        value.word(&[("sequential", Judge::Sequential), ("threshold", Judge::Threshold)])
+    });
     Some(AnalysisTemplate {
         limits: limits?,
         min_requests: u64::from(min_requests?),
         missing: missing?,
         window: window?,
+        judge: judge?,
     })
 }
 

@@ -27,7 +27,7 @@ pub struct Settings {
     pub mouse: bool,
     /// File with your keys; without it `keymap.toml` beside this one.
     pub keymap: Option<PathBuf>,
-    /// Servers that the cockpit joins besides the local one: `[[servers]]` tables with `name` and `url`.
+    /// Servers that cockpit and command line join besides the local one: `[[servers]]` tables with `name` and `url`.
     pub servers: Vec<Server>,
     /// How `flightdeck serve` runs.
     pub serve: Serve,

@@ -1,5 +1,6 @@
 //! What is seen, and what a command does.
 
+use super::offering;
 use crate::contract::bench::{Bench, check, failed};
 use crate::contract::{Situation, Stop};
 use crate::model::{Action, ApprovalState, Fact, LinkState, Phase, Ppm, Rollout, Selector, Subject, Wait};
@@ -44,18 +45,19 @@ pub(in crate::contract) async fn effect(bench: &mut Bench, action: Action, situa
     if let Some(why) = bench.lacks(action) {
         return Err(Stop::NotApplicable(why));
     }
-    let before = bench.bring(situation).await?;
     match action {
-        Action::Approve | Action::Reject => return vote(bench, action, &before).await,
-        Action::Deploy => return deploy(bench, &before).await,
-        Action::Resume => {
-            bench.carried_out(Bench::command(Action::Pause, &before)).await?;
+        Action::Approve | Action::Reject => {
+            let before = bench.bring(situation).await?;
+            return vote(bench, action, &before).await;
+        }
+        Action::Deploy => {
+            let before = bench.bring(situation).await?;
+            return deploy(bench, &before).await;
         }
         _ => {}
     }
+    let before = offering(bench, action, situation).await?;
     let target = before.run.target.clone();
-    bench.until("the row offers it", |bench| bench.row(&target).is_some_and(|row| row.offers.contains(action))).await?;
-    let before = bench.found(&target)?;
     let receipt = bench.carried_out(Bench::command(action, &before)).await?;
     let what = format!("the row shows the effect of {}: {:?}", action.name(), receipt.stage().detail());
     bench.until(&what, |bench| bench.row(&target).is_some_and(|row| came(action, &before, row))).await

@@ -1,10 +1,12 @@
 //! How each case is checked.
 
 mod effects;
+mod evidence;
 mod faults;
 mod refusals;
 
 pub(super) use effects::{effect, hold, reconnect, watch};
+pub(super) use evidence::{failed_afterwards, lost, no_controller, serves, superseded};
 pub(super) use faults::{cut, repeated, slow, stale};
 pub(super) use refusals::{bad_pin, denied, gone, not_found, not_offered, pin_changed, pin_changed_at_backend};
 
@@ -28,6 +30,20 @@ fn reducing(bench: &Bench) -> Result<(Situation, Action), Stop> {
     ];
     let found = known.into_iter().find(|(_, action)| bench.lacks(*action).is_none());
     found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that reduces exposure".to_owned()))
+}
+
+/// The row in a situation, once it offers the action.
+async fn offering(bench: &mut Bench, action: Action, situation: Situation) -> Result<Rollout, Stop> {
+    if let Some(why) = bench.lacks(action) {
+        return Err(Stop::NotApplicable(why));
+    }
+    let before = bench.bring(situation).await?;
+    if action == Action::Resume {
+        bench.carried_out(Bench::command(Action::Pause, &before)).await?;
+    }
+    let target = before.run.target.clone();
+    bench.until("the row offers it", |bench| bench.row(&target).is_some_and(|row| row.offers.contains(action))).await?;
+    bench.found(&target)
 }
 
 /// Nothing was done to it: its facts are what they were.

@@ -1,27 +1,27 @@
 //! Configuration and releases: put into force whole, or refused whole.
 
 use super::commands::no;
+use super::migrations;
 use super::pools::retire;
-use super::rollout::previous;
-use super::state::{Counters, Slot, State};
+use super::rollout::{enqueue, plan, previous};
+use super::run::Kind;
+use super::state::{Counters, Removed, Slot, State};
 use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
-use super::types::SlotKey;
-use crate::model::{Actor, Placement, Refusal, RefusalKind, Release, ServiceName, ServiceSpec, Spec, Step, Version};
+use super::types::{Apply, SlotKey};
+use crate::model::{
+    Actor, Placement, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace, ServiceSpec, Spec, Step,
+    Version,
+};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Puts a configuration into force.
-pub(super) fn apply(
-    state: &mut State,
-    turn: &mut Turn,
-    spec: &Spec,
-    digest: &str,
-    actor: &Actor,
-) -> Result<(), Refusal> {
-    check(spec)?;
-    let gone = removed(state, spec);
-    check_removals(state, spec, &gone)?;
+pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
+    let (spec, actor) = (&wanted.spec, &wanted.actor);
+    let gone = may_apply(state, spec, &wanted.remove)?;
+    migrations::close_lists(state);
     let changes = service_changes(&state.spec, spec);
     let text = |key: &SlotKey| changes.get(key).filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "));
     // What is taken down keeps its configuration until it is down.
@@ -35,22 +35,120 @@ pub(super) fn apply(
         }
     });
     state.spec = next;
-    state.config = Some(digest.to_owned());
+    state.config = Some(wanted.digest.clone());
+    let revision = Counters::next(&mut state.counters.config);
     for key in gone {
-        with(state, &key, |_, slot| take_down(slot));
+        let removed = with(state, &key, |_, slot| {
+            let removed = Removed::of(slot);
+            take_down(slot);
+            removed
+        });
+        state.removed.extend(removed.map(|removed| (key.to_string(), removed)));
     }
     for (service, of) in &spec.services {
         for environment in of.placements.keys() {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             if !state.slots.contains_key(&key) {
-                let number = Counters::next(&mut state.counters.slot);
-                let mut slot = Box::new(Slot::new(key.clone(), number));
-                slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
-                state.slots.insert(key, slot);
+                add(state, turn, &key, actor);
             }
         }
     }
+    migrations::unknown(state);
+    state.restored = None;
+    turn.note = Some(format!("in force as revision {revision}"));
     Ok(())
+}
+
+/// Brings a place in. What was there before is not forgotten, and what served comes up again.
+fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
+    let number = Counters::next(&mut state.counters.slot);
+    let mut slot = Box::new(Slot::new(key.clone(), number));
+    slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
+    let before = state.removed.remove(&key.to_string());
+    let release = before.as_ref().and_then(|before| returns(state, &key.service, before));
+    if let Some(Removed { lineage, served, timings, revision, .. }) = before {
+        (slot.lineage, slot.served, slot.timings, slot.revision) = (lineage, served, timings, revision);
+    }
+    state.slots.insert(key.clone(), slot);
+    let Some(to) = release else { return };
+    with(state, key, |state, slot| {
+        let mut run = plan(state, slot, turn, Kind::First, to.clone(), &actor.name);
+        // It went through its steps when it came here, and its hooks have run.
+        run.steps = Arc::from(Vec::new());
+        let text = format!("put back by {}: {} comes up again, as it ran", actor.name, to.version);
+        enqueue(state, slot, turn, run, &text);
+    });
+}
+
+/// What comes up again when a place is put back: what served there, as long as it is stored.
+fn returns(state: &State, service: &ServiceName, before: &Removed) -> Option<ReleaseRef> {
+    let release = before.release.as_ref()?;
+    let stored = state.release(service, &release.version)?.artifacts.first()?;
+    (stored.digest == release.digest).then(|| release.clone())
+}
+
+impl Removed {
+    fn of(slot: &Slot) -> Removed {
+        Removed {
+            release: slot.stable_pool().map(|pool| pool.release.clone()),
+            lineage: slot.lineage.clone(),
+            served: slot.served.clone(),
+            timings: slot.timings.clone(),
+            revision: slot.revision,
+        }
+    }
+}
+
+/// May it be put into force? Gives what leaves the configuration with it.
+fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<SlotKey>, Refusal> {
+    check(spec)?;
+    let gone = removed(state, spec);
+    check_removals(state, spec, &gone)?;
+    check_named(state, &gone, remove)?;
+    Ok(gone)
+}
+
+/// Why a configuration would be refused as it stands; nothing if it would be taken.
+#[must_use]
+pub fn why_not_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Option<Refusal> {
+    may_apply(state, spec, remove).err()
+}
+
+/// What runs ends by its name only: a file that lost a part must not take production down.
+fn check_named(state: &State, gone: &[SlotKey], remove: &[ServicePlace]) -> Result<(), Refusal> {
+    let means = |place: &ServicePlace, key: &SlotKey| place.means(&key.service, &key.environment);
+    if let Some(place) = remove.iter().find(|place| !gone.iter().any(|key| means(place, key))) {
+        let why = format!("{place} is asked to be removed, but it would not leave the configuration by this");
+        return Err(invalid(&why));
+    }
+    let up = gone.iter().filter_map(|key| state.slots.get(key)).filter(|slot| slot.is_up());
+    let unnamed: Vec<&Slot> =
+        up.map(|slot| &**slot).filter(|slot| !remove.iter().any(|place| means(place, &slot.key))).collect();
+    if unnamed.is_empty() {
+        return Ok(());
+    }
+    let runs: Vec<String> = unnamed
+        .iter()
+        .map(|slot| format!("{} in {} ({})", slot.key.service, slot.key.environment, running(slot)))
+        .collect();
+    let flags: Vec<String> = unnamed.iter().map(|slot| format!("--remove {}", slot.key)).collect();
+    Err(no(format!(
+        "it would end what runs: {}. If that is meant, say so by name: {}; nothing was applied",
+        runs.join(", "),
+        flags.join(" ")
+    )))
+}
+
+/// `3 instances of 1.9.0, 100 % of its traffic`.
+fn running(slot: &Slot) -> String {
+    let pools = slot.pools.values().filter(|pool| !pool.retired && !pool.instances.is_empty());
+    let words = pools.map(|pool| {
+        let (count, version) = (pool.instances.len(), &pool.release.version);
+        let instances = if count == 1 { "instance" } else { "instances" };
+        format!("{count} {instances} of {version}, {} of its traffic", slot.routing.acked_share(&pool.id))
+    });
+    let words: Vec<String> = words.collect();
+    if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
 }
 
 fn invalid(why: &str) -> Refusal {
@@ -164,9 +262,28 @@ pub(super) fn release_added(state: &mut State, release: &Release) -> Result<(), 
     if release.artifacts.is_empty() {
         return Err(invalid(&format!("{} {} has no artifact", release.service, release.version)));
     }
+    if let Some(name) = release.migrations.iter().flatten().find(|name| !is_name(name)) {
+        return Err(invalid(&format!("{name:?} is no name of a migration")));
+    }
     if let Some(known) = state.release(&release.service, &release.version) {
         if digest(known) == digest(release) {
-            return Ok(());
+            // What it brings may be said later, not otherwise.
+            return match (&known.migrations, &release.migrations) {
+                (Some(before), Some(now)) if before != now => Err(no(format!(
+                    "{} {} is stored already and brings {}; a version never changes, give it another one",
+                    release.service,
+                    release.version,
+                    if before.is_empty() { "no migration".to_owned() } else { before.join(", ") }
+                ))),
+                (None, Some(_)) => {
+                    let of_service = state.releases.get_mut(&release.service);
+                    if let Some(known) = of_service.and_then(|of| of.get_mut(&release.version)) {
+                        known.migrations.clone_from(&release.migrations);
+                    }
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
         }
         return Err(no(format!(
             "{} {} is stored already with other content ({}); a version never changes, give it another one",
@@ -178,6 +295,12 @@ pub(super) fn release_added(state: &mut State, release: &Release) -> Result<(), 
     let of_service = state.releases.entry(release.service.clone()).or_default();
     of_service.insert(release.version.clone(), release.clone());
     Ok(())
+}
+
+/// As a configuration names them.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    !name.is_empty() && name.len() <= 63 && name.chars().all(plain)
 }
 
 /// Forgets a release that nothing needs.
@@ -211,7 +334,7 @@ pub fn diff(state: &State, spec: &Spec) -> Vec<String> {
     maps(&mut lines, "environment", &old.environments, &spec.environments);
     maps(&mut lines, "analysis", &old.analyses, &spec.analyses);
     for name in old.services.keys().filter(|name| !spec.services.contains_key(*name)) {
-        lines.push(format!("- service {name}: taken down everywhere"));
+        lines.push(format!("- service {name}: removed everywhere"));
     }
     for name in spec.services.keys().filter(|name| !old.services.contains_key(*name)) {
         lines.push(format!("+ service {name}"));
@@ -223,10 +346,25 @@ pub fn diff(state: &State, spec: &Spec) -> Vec<String> {
             _ => "~",
         };
         if !changes.is_empty() {
-            lines.push(format!("{sign} {} in {}: {}", key.service, key.environment, changes.join(", ")));
+            let besides = besides(state, &key, sign);
+            lines.push(format!("{sign} {} in {}: {}{besides}", key.service, key.environment, changes.join(", ")));
         }
     }
     lines
+}
+
+/// What ends with a place that is removed, and what comes up again with one that is put back.
+fn besides(state: &State, key: &SlotKey, sign: &str) -> String {
+    let slot = state.slots.get(key).filter(|slot| sign == "-" && slot.is_up());
+    let before = state.removed.get(&key.to_string()).filter(|_| sign == "+");
+    match (slot, before.and_then(|before| before.release.as_ref().map(|release| (before, release)))) {
+        (Some(slot), _) => format!("; it runs: {}", running(slot)),
+        (None, Some((before, release))) if returns(state, &key.service, before).is_some() => {
+            format!("; {} comes up again, as it ran when it was removed", release.version)
+        }
+        (None, Some((_, release))) => format!("; {} ran there, and is not stored any more", release.version),
+        (None, None) => String::new(),
+    }
 }
 
 fn maps<K: Ord + std::fmt::Display, V: PartialEq>(
@@ -266,7 +404,7 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
             (None, Some((_, placement))) => {
                 vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
             }
-            (Some(_), None) => vec!["taken down".to_owned()],
+            (Some(_), None) => vec!["removed".to_owned()],
             (None, None) => Vec::new(),
         };
         changes.insert(key, lines);

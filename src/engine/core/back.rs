@@ -43,7 +43,8 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
         run.weight = weight;
         turn.changed = true;
     }
-    if kind == Kind::Rollback {
+    // Once data is on its way back, what is left could do without it no more: there is no giving up.
+    if kind == Kind::Rollback && run.undo.is_none() {
         let lost = slot.stable_pool().and_then(hopeless).map(ToOwned::to_owned);
         if stable_ready == 0 && (late || lost.is_some()) {
             let why = lost.or_else(|| slot.stable_pool().and_then(trouble)).unwrap_or("it never was ready".to_owned());
@@ -62,6 +63,11 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
     }
     // Where one version ends before the other starts, traffic is back once stable serves.
     if slot.active().is_some_and(RunState::exclusive) && slot.stable.is_some() && stable_ready == 0 && !late {
+        return false;
+    }
+    // An instance that has just become ready serves nobody before the proxy leads to it.
+    let reached = slot.stable.as_ref().is_some_and(|pool| slot.routing.acked_share(pool) == Ppm::ALL);
+    if stable_ready > 0 && !reached && !slot.removed {
         return false;
     }
     is_back(slot, turn);
@@ -227,9 +233,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     let hooks = run.hooks.iter().filter(|hook| hook.on == crate::model::HookOn::Rollback);
     steps.extend(hooks.map(|hook| format!("hook {} runs", hook.name)));
     let as_rollback = RunState { kind: if flying { run.kind } else { Kind::Rollback }, ..run.clone() };
-    steps.extend(
-        undo::undoes(slot, &as_rollback, &left).into_iter().map(|name| format!("migration {name} is taken back")),
-    );
+    steps.extend(undo::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));
     steps.push(format!("{} ends", left.version));
     let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
     Some(WayBack {

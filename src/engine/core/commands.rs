@@ -4,10 +4,11 @@ use super::approvals::on_approval;
 use super::deploy::deploy;
 use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
+use super::migrations;
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState, Watched};
+use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState};
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
@@ -59,6 +60,10 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
         (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             deploy(state, turn, &ask, &key, version.as_ref(), from.as_ref())
+        }
+        (Subject::Migrations { service, environment, names, applied, .. }, Action::Migration) => {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            migrations::settle(state, turn, &ask, &key, names, *applied)
         }
         (_, action) => Err(Refusal::new(
             RefusalKind::Invalid,
@@ -153,7 +158,12 @@ pub(super) fn in_flight(slot: &Slot, action: Action) -> Result<&RunState, Refusa
 fn moving(slot: &Slot, action: Action) -> Result<&RunState, Refusal> {
     let run = in_flight(slot, action)?;
     if run.rolling_back() {
-        return Err(no(format!("{} is on its way back to stable: {}", words(run), run.cause)));
+        let way = if slot.stable.is_some() {
+            "is on its way back to stable"
+        } else {
+            "is being taken down, nothing was there before it"
+        };
+        return Err(no(format!("{} {way}: {}", words(run), run.cause)));
     }
     Ok(run)
 }
@@ -217,7 +227,7 @@ fn clear_analysis(slot: &mut Slot) {
     if let Some(run) = &mut slot.run
         && run.pauses.analysis.take().is_some()
     {
-        run.watched = Watched::default();
+        run.watched.anew();
     }
 }
 
@@ -330,7 +340,12 @@ fn abort(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> 
 pub(super) fn may_rollback(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
     let Some(run) = &slot.run else { return Err(not_found("there is no rollout")) };
     if !matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack)) {
-        return Err(no(format!("{} is {}: stable serves already", words(run), run.phase.word())));
+        let back = match slot.stable_pool() {
+            Some(pool) if pool.ready() > 0 => "stable serves already",
+            Some(_) => "stable is all there is, and no instance of it is ready",
+            None => "nothing was there before it",
+        };
+        return Err(no(format!("{} is {}: {back}", words(run), run.phase.word())));
     }
     let Some(to) = previous(slot).cloned() else {
         return Err(no(format!("there is no version before {} to roll back to", run.to.version)));
@@ -393,6 +408,7 @@ pub(super) fn may_retry(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusa
 
 fn retry(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
     let to = may_retry(state, slot)?;
+    migrations::can_be_run(state, slot, &to)?;
     let kind =
         if slot.run.as_ref().is_some_and(|run| run.kind == Kind::Restart) { Kind::Restart } else { Kind::Canary };
     let run = plan(state, slot, turn, kind, to, &ask.actor.name);

@@ -1,6 +1,7 @@
 //! Asking for a new rollout.
 
 use super::commands::{Ask, Done, check_pin, no, not_found};
+use super::migrations;
 use super::project::facts_of;
 use super::rollout::{enqueue, placement, plan};
 use super::run::Kind;
@@ -29,6 +30,7 @@ pub(super) fn deploy(
     promoted(state, key, &to)?;
     let done = with(state, key, |state, slot| {
         not_there_yet(slot, &to)?;
+        migrations::can_be_run(state, slot, &to)?;
         let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
         let next = ahead(&run, 0);
         let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
@@ -51,6 +53,7 @@ fn to_deploy(
         Some(from) => {
             let key = SlotKey { service: service.clone(), environment: from.clone() };
             let succeeded = state.slots.get(&key).and_then(|slot| slot.lineage.last());
+            let succeeded = succeeded.map(|of| &of.release);
             Some(succeeded.ok_or_else(|| no(format!("nothing of {service} has succeeded in {from} yet")))?)
         }
     };
@@ -95,9 +98,10 @@ fn promoted(state: &State, key: &SlotKey, to: &ReleaseRef) -> Done {
         return Ok(());
     }
     let takes = format!("{} takes only what succeeded in {from}", key.environment);
-    let slot = state.slots.get(&below).filter(|slot| slot.lineage.contains(to));
+    let slot = state.slots.get(&below).filter(|slot| slot.lineage.iter().any(|of| of.release == *to));
     let Some(slot) = slot else {
-        let other = state.slots.get(&below).and_then(|slot| slot.lineage.iter().find(|of| of.version == to.version));
+        let mut succeeded = state.slots.get(&below).into_iter().flat_map(|slot| &slot.lineage).map(|of| &of.release);
+        let other = succeeded.find(|of| of.version == to.version);
         return Err(no(match other {
             Some(other) => format!("{takes}: there {} was {}, not {}", to.version, other.digest, to.digest),
             None => format!("{takes}: {} did not, or was rolled back; deploy it there first", to.version),

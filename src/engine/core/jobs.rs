@@ -1,8 +1,9 @@
 //! Hooks: programs around a rollout. Each run of one has an id of its own and is begun at most once,
 //! whatever crashes; what its end means for the rollout and for the data is decided here.
 
-use super::rollout::{Back, begin_rollback, placement};
-use super::run::{Drill, Job, JobStage, Kind, Pause, RunState};
+use super::migrations;
+use super::rollout::{Back, begin_rollback};
+use super::run::{Drill, Job, JobStage, Pause, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
@@ -30,16 +31,18 @@ pub(super) enum Verdict {
 
 pub(super) fn judge(hook: &HookSpec, job: &Job, how: &JobEnd) -> Verdict {
     let more = job.attempt < hook.retries;
+    // A migration that did something is not begun over itself.
+    let harmless = hook.migration.is_none();
     match how {
         JobEnd::Exited(0) => Verdict::Passed,
-        JobEnd::Exited(code) if more && hook.transient.contains(code) => Verdict::Again,
+        JobEnd::Exited(code) if more && harmless && hook.transient.contains(code) => Verdict::Again,
         JobEnd::Exited(code) => Verdict::Failed(format!("exit status {code}")),
         JobEnd::Killed(signal) => Verdict::Failed(format!("killed by signal {signal}")),
         JobEnd::TimedOut => Verdict::Failed(format!("it took longer than {}", span(hook.timeout))),
         JobEnd::NotStarted(_) if more => Verdict::Again,
         JobEnd::NotStarted(why) => Verdict::Failed(why.clone()),
         // That was not its fault: once more, where a second run does no harm.
-        JobEnd::Lost if hook.migration.is_none() && job.attempt <= hook.retries => Verdict::Again,
+        JobEnd::Lost if harmless && job.attempt <= hook.retries => Verdict::Again,
         JobEnd::Lost => {
             Verdict::Failed("it was cut off when its shim or the machine died; how far it came nobody knows".to_owned())
         }
@@ -97,16 +100,17 @@ pub(super) fn begin(
     Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: turn.now })
 }
 
-/// Whatever of it runs is ended, and its files go.
-fn end_job(state: &mut State, turn: &mut Turn, id: &str) {
+/// Whatever of it runs is ended, and its files go. False: it was never begun.
+fn end_job(state: &mut State, turn: &mut Turn, id: &str) -> bool {
     state.pending.retain(|numbered| numbered.effect.job() != Some(id));
     // Decided in this very step: then it is never begun.
     let begun = turn.effects.len();
     turn.effects.retain(|numbered| numbered.effect.job() != Some(id));
     if turn.effects.len() < begun {
-        return;
+        return false;
     }
     emit(state, turn, Effect::EndJob { job: id.to_owned() });
+    true
 }
 
 /// Takes the end of a run into the state; what follows is decided where the rollout moves.
@@ -152,11 +156,19 @@ pub(super) fn step(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &s
                     return Says::Passed;
                 }
                 Some(Migrated { state: MigrationState::Half { why }, .. }) => {
-                    let why = why.clone();
-                    return ask_person(state, slot, turn, name, &why);
+                    return ask_person(state, slot, turn, &format!("migration {name} stands half way ({why})"));
+                }
+                Some(Migrated { state: MigrationState::Unknown { why }, .. }) => {
+                    return ask_person(
+                        state,
+                        slot,
+                        turn,
+                        &format!("whether migration {name} ran is not known ({why})"),
+                    );
                 }
                 Some(Migrated { state: MigrationState::Running, .. }) => {
-                    return ask_person(state, slot, turn, name, "it was begun before, and its end is not known");
+                    let what = format!("migration {name} stands half way (it was begun before, and has no known end)");
+                    return ask_person(state, slot, turn, &what);
                 }
                 None => remember(state, slot, turn, &hook, &to, MigrationState::Running),
             }
@@ -188,10 +200,28 @@ pub(super) fn step(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &s
             }
             Verdict::Failed(why) => {
                 forget_job(slot);
-                fail(state, slot, turn, format!("hook {name}: {why}"))
+                let why = if hook.migration.is_some() {
+                    failed_migration(slot, turn, name, how, &why)
+                } else {
+                    format!("hook {name}: {why}")
+                };
+                fail(state, slot, turn, why)
             }
         },
     }
+}
+
+/// What it did before it failed nobody knows: it is not run again, and not taken back.
+fn failed_migration(slot: &mut Slot, turn: &mut Turn, name: &str, how: &JobEnd, why: &str) -> String {
+    turn.changed = true;
+    if matches!(how, JobEnd::NotStarted(_)) {
+        slot.migrations.remove(name);
+        return format!("migration {name} could not be started: {why}; its data is as before");
+    }
+    if let Some(migrated) = slot.migrations.get_mut(name) {
+        (migrated.state, migrated.at) = (MigrationState::Half { why: why.to_owned() }, turn.now);
+    }
+    format!("migration {name} failed half way: {why}; look at its data")
 }
 
 /// It is what the rollout waits for now.
@@ -226,10 +256,9 @@ fn fail(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: String) -> Say
     Says::Acted
 }
 
-fn ask_person(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &str, why: &str) -> Says {
+fn ask_person(state: &mut State, slot: &mut Slot, turn: &mut Turn, what: &str) -> Says {
     let why = format!(
-        "migration {name} stands half way ({why}): put the data right, then promote if it is applied, \
-         or resume to run it again"
+        "{what}: look at the data and put it right, then promote if it is applied, or resume if it is not, to run it"
     );
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
@@ -247,12 +276,20 @@ fn remember(
     release: &ReleaseRef,
     to: MigrationState,
 ) {
-    let revision = slot.run.as_ref().map(|run| run.revision.clone()).unwrap_or_default();
+    let (revision, number) = slot.run.as_ref().map(|run| (run.revision.clone(), run.asked)).unzip();
     let order = match slot.migrations.get(&hook.name) {
         Some(known) => known.order,
         None => Counters::next(&mut state.counters.job),
     };
-    let migrated = Migrated { hook: hook.clone(), release: release.clone(), revision, order, at: turn.now, state: to };
+    let migrated = Migrated {
+        hook: hook.clone(),
+        release: Some(release.clone()),
+        revision: revision.unwrap_or_default(),
+        number,
+        order,
+        at: turn.now,
+        state: to,
+    };
     slot.migrations.insert(hook.name.clone(), migrated);
     turn.changed = true;
 }
@@ -318,17 +355,19 @@ pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool
     false
 }
 
-/// What runs for the rollout in flight is ended. A migration that is cut off so stays `Running`: the
-/// way back decides.
-pub(super) fn cancel(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
-    let Some(run) = &mut slot.run else { return };
+/// What runs for the rollout in flight is ended. Gives a sentence where that leaves a migration half way.
+pub(super) fn cancel(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> Option<String> {
+    let run = slot.run.as_mut()?;
     let watches = std::mem::take(&mut run.watches).into_values().filter_map(|watch| watch.job);
-    let job = run.job.take();
+    let mut job = run.job.take();
     run.cut_off = job.as_ref().filter(|job| job.stage == JobStage::Running).map(|job| job.id.clone());
-    let jobs: Vec<Job> = job.into_iter().chain(watches).collect();
-    for job in jobs.iter().filter(|job| job.stage == JobStage::Running) {
-        end_job(state, turn, &job.id);
+    let mut watches: Vec<Job> = watches.collect();
+    for job in job.iter_mut().chain(&mut watches).filter(|job| job.stage == JobStage::Running) {
+        if !end_job(state, turn, &job.id) {
+            job.stage = JobStage::Ended(JobEnd::NotStarted("its rollout went back first".to_owned()));
+        }
     }
+    job.and_then(|job| migrations::cut_off(slot, turn, &job))
 }
 
 /// Time passes for hooks that wait to be run again.
@@ -356,14 +395,6 @@ pub(super) fn migration_ahead(slot: &Slot, run: &RunState) -> Option<String> {
         }
         _ => None,
     })
-}
-
-/// The hooks that a rollout takes along, as configured now.
-pub(super) fn configured(state: &State, slot: &Slot, kind: Kind) -> std::sync::Arc<[HookSpec]> {
-    match (kind, placement(state, &slot.key)) {
-        (Kind::Restart, _) | (_, None) => std::sync::Arc::default(),
-        (_, Some(placement)) => placement.hooks.clone(),
-    }
 }
 
 /// Is it a rehearsal on its way there?

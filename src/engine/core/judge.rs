@@ -1,12 +1,12 @@
 //! Analyses: numbers in, judgements out. Missing data pauses or fails, it never passes.
 
 use super::rollout::{Back, begin_rollback};
-use super::run::{Pause, Watched};
+use super::run::{Pause, RunState, Watched};
 use super::state::{Slot, State};
 use super::turn::{Turn, evidence, note_run};
 use super::types::PoolWindow;
-use crate::analysis::{Totals, clearly_fails, judge, summary};
-use crate::model::{AnalysisReport, DeploymentOutcome, MetricVerdict, Missing, Ppm, Step};
+use crate::analysis::{Span, Totals, Verdict, Window, summary, threshold};
+use crate::model::{AnalysisReport, DeploymentOutcome, Judge, MetricVerdict, Missing, Ppm, Step};
 use jiff::SignedDuration;
 
 const WHO: &str = "system:analysis";
@@ -25,7 +25,7 @@ pub(super) enum StepSays {
 pub(super) fn window(slot: &mut Slot, pools: &[PoolWindow]) {
     let find = |id: &Option<String>| pools.iter().find(|window| Some(&window.pool) == id.as_ref());
     let (candidate, stable) = (find(&slot.candidate), find(&slot.stable));
-    let exposed = slot.exposed() > Ppm::ZERO;
+    let share = slot.exposed();
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
     let totals = |window: Option<&PoolWindow>| {
         let mut totals = Totals::default();
@@ -35,12 +35,21 @@ pub(super) fn window(slot: &mut Slot, pools: &[PoolWindow]) {
         totals
     };
     let (candidate, stable) = (totals(candidate), totals(stable));
-    if matches!(run.current_step(), Some(Step::Analysis { .. })) {
+    let seen = Window { share, candidate: &candidate, stable: &stable };
+    if let Some(Step::Analysis { name, .. }) = run.current_step().cloned() {
         run.measured.candidate.add(candidate.requests, candidate.errors, &candidate.latency);
         run.measured.stable.add(stable.requests, stable.errors, &stable.latency);
+        if let Some(template) = run.templates.get(&name).filter(|template| template.judge == Judge::Sequential) {
+            run.measured.sequential.observe(template, seen);
+        }
     }
     run.watched.fresh = true;
-    if exposed && run.background.is_some() {
+    if share > Ppm::ZERO
+        && let Some(template) = run.background.as_ref().and_then(|name| run.templates.get(name))
+    {
+        if template.judge == Judge::Sequential {
+            run.watched.sequential.observe(template, seen);
+        }
         run.watched.windows.push_back((run.watched.exposed, candidate, stable));
     }
 }
@@ -60,14 +69,34 @@ pub(super) fn step(
         pause(state, slot, turn, &format!("there is no analysis {name:?} any more"));
         return StepSays::Acted;
     };
-    let (missing, measured) = (template.missing, &run.measured);
+    let measured = &run.measured;
+    let span = Span { from, to: now, candidate: &measured.candidate, stable: &measured.stable };
     let over = run.elapsed >= duration;
-    let sure = || clearly_fails(template, &measured.candidate, &measured.stable);
-    if !(over || sure()) {
-        return StepSays::Wait;
+    let judged = match template.judge {
+        Judge::Threshold if over || threshold::clearly_fails(template, &span) => {
+            Some(threshold::judge(template, name, &span))
+        }
+        Judge::Threshold => None,
+        Judge::Sequential => match measured.sequential.verdict(template, analyses(run), &span, over) {
+            Verdict::Continue => None,
+            Verdict::Pass | Verdict::Fail | Verdict::Inconclusive => {
+                Some(measured.sequential.report(template, name, analyses(run), &span))
+            }
+        },
+    };
+    match judged {
+        None => StepSays::Wait,
+        Some(report) => {
+            let missing = Lacking { what: template.missing, of: template.min_requests };
+            act(state, slot, turn, report, missing, "analysis")
+        }
     }
-    let report = judge(template, name, &measured.candidate, &measured.stable, from, now);
-    act(state, slot, turn, report, missing, "analysis")
+}
+
+/// Analyses that may fail a rollout: the chance of failing a good one is shared among them.
+fn analyses(run: &RunState) -> usize {
+    let steps = run.steps.iter().filter(|step| matches!(step, Step::Analysis { .. })).count();
+    steps + usize::from(run.background.is_some())
 }
 
 /// The background analysis. True if it acted.
@@ -80,32 +109,41 @@ pub(super) fn background(state: &mut State, slot: &mut Slot, turn: &mut Turn) ->
         run.watched = Watched::default();
         return false;
     }
+    let analyses = analyses(run);
     let Some(template) = run.templates.get(&name) else { return false };
-    let (span, missing) = (template.window, template.missing);
-    let full = run.watched.exposed >= span;
+    let full = run.watched.exposed >= template.window;
     if !run.watched.fresh && !full {
         return false;
     }
-    let oldest = run.watched.exposed.saturating_sub(span);
-    while run.watched.windows.front().is_some_and(|(at, ..)| *at <= oldest && full) {
-        run.watched.windows.pop_front();
-    }
-    let (mut candidate, mut stable) = (Totals::default(), Totals::default());
-    for (_, of_candidate, of_stable) in &run.watched.windows {
-        candidate.add(of_candidate.requests, of_candidate.errors, &of_candidate.latency);
-        stable.add(of_stable.requests, of_stable.errors, &of_stable.latency);
-    }
-    run.watched.fresh = false;
-    let measured = run.watched.exposed.min(span);
+    let (candidate, stable) = run.watched.sums(template.window);
+    let measured = run.watched.exposed.min(template.window);
     let from = now.checked_sub(measured).unwrap_or(now);
-    let report = judge(template, &name, &candidate, &stable, from, now);
-    let acts = match report.verdict {
-        MetricVerdict::Fail => full || clearly_fails(template, &candidate, &stable),
-        // A pause for want of data stands already.
-        MetricVerdict::Missing => full && run.pauses.analysis.is_none(),
-        MetricVerdict::Pass => false,
+    let span = Span { from, to: now, candidate: &candidate, stable: &stable };
+    let failed = match template.judge {
+        Judge::Threshold => (threshold::fails(template, &span) && full || threshold::clearly_fails(template, &span))
+            .then(|| threshold::judge(template, &name, &span)),
+        Judge::Sequential => {
+            let sequential = &run.watched.sequential;
+            let verdict = sequential.verdict(template, analyses, &span, false);
+            (verdict == Verdict::Fail).then(|| sequential.report(template, &name, analyses, &span))
+        }
     };
-    acts && matches!(act(state, slot, turn, report, missing, "background analysis"), StepSays::Acted)
+    // A pause for want of data stands already.
+    let lacking = || full && run.pauses.analysis.is_none() && span.lacks_data(template);
+    let Some(report) = failed.or_else(|| lacking().then(|| threshold::judge(template, &name, &span))) else {
+        return false;
+    };
+    let missing = Lacking { what: template.missing, of: template.min_requests };
+    matches!(act(state, slot, turn, report, missing, "background analysis"), StepSays::Acted)
+}
+
+/// What a template says of too little data.
+#[derive(Clone, Copy)]
+struct Lacking {
+    /// What that means.
+    what: Missing,
+    /// Fewer requests are too few.
+    of: u64,
 }
 
 /// Writes a judgement down and does what follows from it.
@@ -114,22 +152,23 @@ fn act(
     slot: &mut Slot,
     turn: &mut Turn,
     report: AnalysisReport,
-    missing: Missing,
+    missing: Lacking,
     what: &str,
 ) -> StepSays {
     let (verdict, said) = (report.verdict, format!("{what} {}: {}", report.template, summary(&report)));
     let word = match verdict {
         MetricVerdict::Pass => "passed",
         MetricVerdict::Fail => "failed",
-        MetricVerdict::Missing => "no data",
+        MetricVerdict::Missing if report.candidate_requests < missing.of => "no data",
+        MetricVerdict::Missing => "inconclusive",
     };
     evidence(state, slot, turn, report, &format!("{word}: {said}"));
-    match (verdict, missing) {
+    match (verdict, missing.what) {
         (MetricVerdict::Pass, _) => {
             note_run(state, slot, turn, WHO, format!("passed: {said}"));
             return StepSays::Passed;
         }
-        (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, turn, &format!("no data: {said}")),
+        (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, turn, &format!("{word}: {said}")),
         (MetricVerdict::Fail, _) | (MetricVerdict::Missing, Missing::Fail) => {
             let back = Back::new(DeploymentOutcome::Aborted, format!("{word}: {said}"));
             begin_rollback(state, slot, turn, WHO, back);

@@ -1,12 +1,18 @@
 //! What people see: the whole state as rows.
 
 use super::holds::held_now;
+use super::migrations;
 use super::pools::number;
+use super::rollout::first_steps;
 use super::rows::rollout;
 use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
-use crate::model::{Approval, Detail, Entity, Environment, Fact, Facts, Instance, InstanceState, Run, Service};
+use super::types::SlotKey;
+use crate::model::{
+    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Place, Placement,
+    Rollout, Run, Service, ServiceAddress, ServiceName,
+};
 use jiff::Timestamp;
 
 /// What is true of a run now: what pins are made of.
@@ -44,14 +50,19 @@ pub fn project(state: &State, now: Timestamp) -> Vec<Entity> {
     rows.extend(state.holds.iter().map(|hold| Entity::Hold(held_now(state, hold))));
     rows.extend(state.approvals.iter().map(|asked| Entity::Approval(Box::new(approval(state, asked)))));
     for slot in state.slots.values() {
-        if let Some(run) = slot.shown().filter(|_| !slot.removed) {
-            rows.push(Entity::Rollout(std::sync::Arc::new(rollout(state, slot, run, now))));
-        }
+        rows.extend(row(state, &slot.key, now).map(|row| Entity::Rollout(std::sync::Arc::new(row))));
         rows.extend(instances(state, slot).map(|of| Entity::Instance(Box::new(of))));
         rows.extend(slot.notes.iter().cloned().map(Entity::Note));
         rows.extend(slot.evidence.iter().cloned().map(|of| Entity::Evidence(Box::new(of))));
     }
     rows
+}
+
+/// The row of a service in an environment.
+#[must_use]
+pub fn row(state: &State, slot: &SlotKey, now: Timestamp) -> Option<Rollout> {
+    let slot = state.slots.get(slot).filter(|slot| !slot.removed)?;
+    Some(rollout(state, slot, slot.shown()?, now))
 }
 
 /// Everything about one run.
@@ -89,7 +100,31 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         environments: of.placements.keys().cloned().collect(),
+        addresses: of.placements.iter().filter_map(|(environment, of)| address(state, name, environment, of)).collect(),
+        places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
     })
+}
+
+fn address(
+    state: &State,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+    of: &Placement,
+) -> Option<ServiceAddress> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
+    let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
+    Some(ServiceAddress { environment: environment.clone(), address, listening })
+}
+
+fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of: &Placement) -> Option<Place> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
+    let (steps, left_out) = match slot.stable {
+        Some(_) => (of.steps.clone(), Vec::new()),
+        None => first_steps(&of.steps, &of.hooks),
+    };
+    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot) })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {

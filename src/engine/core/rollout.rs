@@ -2,13 +2,13 @@
 
 use super::pools::{new_pool, retire, stepped, warm_pool};
 use super::run::{Drill, Kind, Measured, Pauses, Progress, RunState, Tally, Watched};
-use super::state::{Counters, Slot, State, Warm};
+use super::state::{Counters, Slot, State, Succeeded, Warm};
 use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
-use super::{back, jobs};
+use super::{back, jobs, migrations};
 use crate::model::{
-    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, Phase,
-    Placement, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
+    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec,
+    Phase, Placement, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -55,7 +55,8 @@ pub(super) fn plan(
     let placement = placement(state, &slot.key);
     let strategy = placement.map_or(Strategy::Canary, |placement| placement.strategy);
     let none: Arc<[Step]> = Arc::from(Vec::new());
-    let steps = placement.filter(|_| stepped(kind)).map_or(none, |placement| placement.steps.clone());
+    let hooks = migrations::hooks(state, &slot.key, kind, &to);
+    let steps = placement.filter(|_| stepped(kind)).map_or(none, |of| migrations::steps(&of.steps, &hooks));
     let background = placement.filter(|_| stepped(kind)).and_then(|placement| placement.background_analysis.clone());
     let named = steps.iter().filter_map(|step| match step {
         Step::Analysis { name, .. } => Some(name),
@@ -88,7 +89,7 @@ pub(super) fn plan(
         cause: String::new(),
         watched: Watched::default(),
         strategy,
-        hooks: jobs::configured(state, slot, kind),
+        hooks,
         job: None,
         cut_off: None,
         watches: BTreeMap::new(),
@@ -173,7 +174,8 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         environment: slot.key.environment.clone(),
         from: run.from.as_ref().map(|from| from.version.clone()),
         to: run.to.version.clone(),
-        author: run.author.clone(),
+        author: Some(run.author.clone()),
+        writer: None,
         started: run.started,
         ended: turn.now,
         outcome,
@@ -189,9 +191,9 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         // What comes back by a rollback has all traffic in the end.
         reached: Some(if outcome == DeploymentOutcome::RolledBack { Ppm::ALL } else { run.tally.reached }),
         rollback: run.tally.back_took,
-        waited: run.tally.waited,
+        waited: Some(run.tally.waited),
         manual_steps: run.tally.manual,
-        steps: run.tally.steps,
+        steps: Some(run.tally.steps),
     });
 }
 
@@ -216,10 +218,16 @@ fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> St
     slot.candidate = Some(new_pool(state, slot, ArmRole::Candidate, run.to.clone()));
     let Some(from) = run.from.as_ref().filter(|_| slot.stable.is_some()) else {
         run.kind = Kind::First;
-        run.steps = first_steps(run);
+        let (steps, left_out) = first_steps(&run.steps, &run.hooks);
+        run.steps = steps;
         run.background = None;
         run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
-        return format!("brings up {}, the first version here", run.to.version);
+        let left_out = match left_out.len() {
+            0 => String::new(),
+            1 => "; a step is left out, since there is nothing to compare with yet".to_owned(),
+            n => format!("; {n} steps are left out, since there is nothing to compare with yet"),
+        };
+        return format!("brings up {}, the first version here{left_out}", run.to.version);
     };
     run.kind = Kind::Canary;
     run.tally = Tally::default();
@@ -227,16 +235,30 @@ fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> St
     format!("starts from {} to {}", from.version, run.to.version)
 }
 
-/// There is nobody to compare with, or to protect: of the plan, the hooks are left.
-fn first_steps(run: &RunState) -> Arc<[Step]> {
+/// The plan of a version before which nothing served, and the steps of a whole one that it leaves out: there
+/// is nobody to compare with. Hooks, the preview and approvals stay; whatever stood in the plan with a share
+/// of the traffic, users get it only once everybody has agreed.
+pub(super) fn first_steps(plan: &[Step], hooks: &[HookSpec]) -> (Arc<[Step]>, Vec<Step>) {
     let on = |step: &Step| match step {
-        Step::Hook { name } => run.hooks.iter().find(|hook| hook.name == *name).map(|hook| hook.on),
+        Step::Hook { name } => hooks.iter().find(|hook| hook.name == *name).map(|hook| hook.on),
         _ => None,
     };
-    let (before, after): (Vec<_>, Vec<_>) =
-        run.steps.iter().filter(|step| on(step).is_some()).cloned().partition(|step| on(step) == Some(HookOn::Before));
-    let up = if after.is_empty() { None } else { Some([Step::SetScale(Ppm::ALL), Step::SetWeight(Ppm::ALL)]) };
-    before.into_iter().chain(up.into_iter().flatten()).chain(after).collect()
+    let (before, rest): (Vec<_>, Vec<_>) = plan.iter().cloned().partition(|step| on(step) == Some(HookOn::Before));
+    let users = rest.iter().position(|step| matches!(step, Step::SetWeight(_) | Step::Batch { .. }));
+    let (unseen, seen) = rest.split_at(users.unwrap_or(rest.len()));
+    let is_approval = |step: &&Step| matches!(step, Step::Approval { .. });
+    let stays = |step: &&Step| matches!(step, Step::Hook { .. } | Step::Preview) || is_approval(step);
+    let gates = unseen.iter().filter(stays).chain(seen.iter().filter(is_approval));
+    let gates: Vec<_> = gates.cloned().collect();
+    let after: Vec<_> = seen.iter().filter(|step| stays(step) && !is_approval(step)).cloned().collect();
+    let up = (!gates.is_empty() || !after.is_empty()).then_some((Step::SetScale(Ppm::ALL), Step::SetWeight(Ppm::ALL)));
+    let (scale, switch) = up.unzip();
+    let steps = before.into_iter().chain(scale).chain(gates).chain(switch).chain(after).collect();
+    let compares = |step: &&Step| match step {
+        Step::SetWeight(weight) => *weight < Ppm::ALL,
+        step => matches!(step, Step::Pause { .. } | Step::Analysis { .. }),
+    };
+    (steps, rest.iter().filter(compares).cloned().collect())
 }
 
 /// Sends all traffic to stable that it can carry, and ends the rollout once the candidate has none.
@@ -246,18 +268,19 @@ pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn
         return;
     }
     slot.generation += 1;
-    jobs::cancel(state, slot, turn);
+    let cut_off = jobs::cancel(state, slot, turn);
     let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| back::path(state, slot, &to));
     let Some(run) = &mut slot.run else { return };
     run.tally.back_since = Some(turn.decided);
     run.tally.back_path = path;
-    let mut said = back.why.clone();
+    let why = cut_off.map_or_else(|| back.why.clone(), |cut_off| format!("{}; {cut_off}", back.why));
+    let mut said = why.clone();
     if let Some(pause) = run.pauses.person.as_ref().filter(|pause| pause.who != who) {
         said = format!("{said}; this ends the pause by {}", pause.who);
     }
     run.pauses = Pauses::default();
     run.weight = run.weight.min(exposed);
-    run.cause.clone_from(&back.why);
+    run.cause = why;
     run.progress = Progress::RollingBack { outcome: back.outcome, elapsed: SignedDuration::ZERO };
     let revision = run.revision.clone();
     let by = back.superseded_by.unwrap_or_else(|| format!("{revision} ended: {}", back.why));
@@ -322,15 +345,21 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         }
     }
     role(slot, &new, ArmRole::Stable);
+    migrations::succeeded(state, slot);
     if let Some(release) = slot.stable_pool().map(|pool| pool.release.clone()) {
+        // What is put back as it ran goes on counting: nothing else is known here and not the newest.
+        let back = slot.lineage.last().is_some_and(|last| last.release == release);
+        let known = slot.served.iter().find(|(of, _)| back && *of == release).map(|(_, served)| *served);
         slot.served.retain(|(of, _)| *of != release);
-        slot.served.push((release.clone(), SignedDuration::ZERO));
-        slot.lineage.push(release);
+        slot.served.push((release.clone(), known.unwrap_or(SignedDuration::ZERO)));
+        if !back {
+            slot.lineage.push(Succeeded { release, number: slot.run.as_ref().map(|run| run.asked) });
+        }
         if slot.lineage.len() > LINEAGE {
             slot.lineage.remove(0);
         }
         let lineage = &slot.lineage;
-        slot.served.retain(|(of, _)| lineage.contains(of));
+        slot.served.retain(|(of, _)| lineage.iter().any(|succeeded| succeeded.release == *of));
     }
     let version = slot.stable_pool().map_or(String::new(), |pool| pool.release.version.to_string());
     finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("all traffic is at {version}{kept}"));
@@ -344,7 +373,7 @@ pub(super) fn role(slot: &mut Slot, pool: &str, role: ArmRole) {
 
 /// Where a rollback would go.
 pub(super) fn previous(slot: &Slot) -> Option<&ReleaseRef> {
-    slot.lineage.len().checked_sub(2).and_then(|at| slot.lineage.get(at))
+    slot.lineage.len().checked_sub(2).and_then(|at| slot.lineage.get(at)).map(|of| &of.release)
 }
 
 /// Returns from the stable version to the one before: that is stable from now on, and what is left

@@ -224,25 +224,45 @@ fn count(slot: &mut Slot, turn: &mut Turn) {
     }
 }
 
-/// The proxy could not follow a route: it is tried again, then the rollout fails.
-pub(super) fn refused(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview: bool, version: u64, why: &str) {
+/// The proxy could not follow a route: it is tried again, then the rollout fails. `newer`: it follows that one,
+/// which was carried out and lost by the journal.
+pub(super) fn refused(
+    state: &mut State,
+    slot: &mut Slot,
+    turn: &mut Turn,
+    preview: bool,
+    (version, newer): (u64, Option<u64>),
+    why: &str,
+) {
     let why = sanitize_line(why);
     let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
     let routing = if preview { &mut slot.preview } else { &mut slot.routing };
-    let Some(at) = routing.sent.iter().position(|sent| sent.version == version) else { return };
-    routing.sent.remove(at);
+    let in_force = routing.acked.as_ref().is_some_and(|acked| acked.version == version && acked.route.is_some());
+    match routing.sent.iter().position(|sent| sent.version == version) {
+        Some(at) => drop(routing.sent.remove(at)),
+        None if in_force => {}
+        None => return,
+    }
+    if in_force && newer.is_none() {
+        // A proxy that came back may not get the address again that it had: nothing is in force there.
+        routing.acked = None;
+    }
     state
         .pending
         .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, other)| of != listener || other != version));
     if version < routing.version {
         return;
     }
+    routing.version = routing.version.max(newer.unwrap_or(0));
     routing.refusals = routing.refusals.saturating_add(1);
-    routing.refused = Some(why.clone());
+    // Tried again every second: said once.
+    let new = routing.refused.replace(why.clone()).as_ref() != Some(&why);
     routing.retry = Some(RETRY);
     let often = routing.refusals >= REFUSALS;
     let what = if preview { "the preview's route" } else { "route" };
-    note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+    if new {
+        note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+    }
     let needs_it = |run: &RunState| preview || run.weight > Ppm::ZERO;
     let failing = slot.active().is_some_and(|run| !run.rolling_back() && needs_it(run));
     if failing && often {

@@ -14,6 +14,7 @@ use super::run::{JobStage, Kind, Progress, RunState};
 use super::state::{Pool, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
+use super::types::PoolId;
 use crate::model::{
     Action, ActionSet, Arm, ArmRole, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource,
     Wait, sanitize_line,
@@ -44,6 +45,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         barred: Arc::default(),
         managed_by: None,
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
+        listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
     }
 }
@@ -58,32 +60,69 @@ fn arms(slot: &Slot, run: &RunState) -> Vec<Arm> {
     let flying = run.active() && is_current(slot, run);
     if let Some(pool) = slot.candidate_pool().filter(|_| flying) {
         arms.push(arm(slot, pool, ArmRole::Candidate));
+        arms.extend(others(slot, None));
         return arms;
     }
     // In line or ended without success: what would be, or was, brought in has nothing.
     let serves = slot.stable_pool().is_some_and(|pool| pool.release == run.to);
-    if !serves && !matches!(run.kind, Kind::Restart | Kind::Rollback) {
-        arms.push(Arm {
+    let shown = if serves || matches!(run.kind, Kind::Restart | Kind::Rollback) {
+        None
+    } else {
+        // What is left of it, if it has ended just now.
+        let left = slot.pools.values().find(|pool| pool.retired && pool.release == run.to);
+        let none = || Arm {
             role: ArmRole::Candidate,
             version: run.to.version.clone(),
             digest: Some(run.to.digest.clone()),
             replicas: Replicas::default(),
             traffic: traffic(Ppm::ZERO, Some(Ppm::ZERO)),
-        });
-    }
+        };
+        arms.push(left.map_or_else(none, |pool| arm(slot, pool, ArmRole::Candidate)));
+        left.map(|pool| pool.id.clone())
+    };
+    arms.extend(others(slot, shown.as_ref()));
     arms
 }
 
 fn arm(slot: &Slot, pool: &Pool, role: ArmRole) -> Arm {
-    let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.weight(&pool.id));
-    let actual = slot.routing.acked.as_ref().map(|sent| sent.weight(&pool.id));
+    let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.share(&pool.id));
     Arm {
         role,
         version: pool.release.version.clone(),
         digest: Some(pool.release.digest.clone()),
         replicas: Replicas { ready: pool.ready(), desired: pool.desired },
-        traffic: traffic(desired, actual),
+        traffic: traffic(desired, actual(slot, pool)),
     }
+}
+
+/// The share that arrives at the pool, as far as the proxy acknowledged it; `None`: nobody knows.
+fn actual(slot: &Slot, pool: &Pool) -> Option<Ppm> {
+    let routing = &slot.routing;
+    let Some(acked) = &routing.acked else {
+        // The proxy was never told of it, or it is not known whether it took what it was told.
+        let untold = routing.sent.is_empty() && routing.refusals == 0;
+        return untold.then_some(Ppm::ZERO);
+    };
+    let share = acked.share(&pool.id);
+    // What was sent before it was taken back may be in force.
+    let withdrawn = routing.newest().is_some_and(|sent| sent.share(&pool.id) == Ppm::ZERO);
+    if share == Ppm::ZERO && withdrawn && routing.in_force().any(|sent| sent.share(&pool.id) > Ppm::ZERO) {
+        return None;
+    }
+    // It still leads to instances that answer no more; a route without them is on its way.
+    (share == Ppm::ZERO || routing.reaches(pool)).then_some(share)
+}
+
+/// Neither stable nor what is brought in, and instances of it are still there: kept up for a way back, or
+/// ending.
+fn others(slot: &Slot, shown: Option<&PoolId>) -> impl Iterator<Item = Arm> {
+    let named = [slot.stable.clone(), slot.candidate.clone(), shown.cloned()];
+    let others =
+        slot.pools.values().filter(move |pool| !named.contains(&Some(pool.id.clone())) && !pool.instances.is_empty());
+    others.map(|pool| {
+        let name = if pool.retired { "ending" } else { "previous" };
+        arm(slot, pool, ArmRole::Cohort(name.to_owned()))
+    })
 }
 
 const fn traffic(desired: Ppm, actual: Option<Ppm>) -> Traffic {
@@ -167,6 +206,9 @@ fn message(state: &State, slot: &Slot, run: &RunState) -> String {
 }
 
 fn ended(slot: &Slot, run: &RunState) -> String {
+    if let Some(why) = slot.routing.refused.as_ref().filter(|_| is_current(slot, run)) {
+        return format!("not listening: {why}; {}", run.cause);
+    }
     let stable = slot.stable_pool().filter(|_| is_current(slot, run));
     match stable.filter(|pool| pool.ready() < pool.desired) {
         Some(pool) => {

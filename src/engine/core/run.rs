@@ -1,7 +1,7 @@
 //! One rollout: what it brings in, how far it is, who stopped it, and what it counts.
 
 use super::types::{InstanceId, JobEnd, JobId};
-use crate::analysis::Totals;
+use crate::analysis::{Sequential, Totals};
 use crate::model::{
     AnalysisTemplate, DeploymentOutcome, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
 };
@@ -125,8 +125,8 @@ pub struct RunState {
     pub pauses: Pauses,
     /// Why it stands as it does, where there is more to say than its step: a rollback's or an end's reason.
     pub cause: String,
-    /// Background numbers; never journalled: after a restart the span begins anew.
-    #[serde(skip)]
+    /// What the background analysis has seen.
+    #[serde(default)]
     pub watched: Watched,
     /// How it is brought in, as configured when it was asked for.
     #[serde(default = "canary")]
@@ -248,17 +248,48 @@ pub struct Measured {
     pub candidate: Totals,
     /// Stable's.
     pub stable: Totals,
+    /// What is known for and against the candidate.
+    #[serde(default)]
+    pub sequential: Sequential,
 }
 
-/// The sliding span of a background analysis.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What a background analysis has seen. Its sliding span is not journalled: after a restart it begins anew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watched {
     /// How long the candidate has had traffic.
+    #[serde(skip)]
     pub exposed: SignedDuration,
     /// Windows by the `exposed` at their end.
+    #[serde(skip)]
     pub windows: VecDeque<(SignedDuration, Totals, Totals)>,
     /// New numbers since the last judgement.
+    #[serde(skip)]
     pub fresh: bool,
+    /// What is known for and against the candidate since it has had traffic.
+    #[serde(default)]
+    pub sequential: Sequential,
+}
+
+impl Watched {
+    /// What both arms did in the span, as of now; what is older is forgotten.
+    pub(super) fn sums(&mut self, span: SignedDuration) -> (Totals, Totals) {
+        let oldest = self.exposed.saturating_sub(span);
+        while self.exposed >= span && self.windows.front().is_some_and(|(at, ..)| *at <= oldest) {
+            self.windows.pop_front();
+        }
+        self.fresh = false;
+        let (mut candidate, mut stable) = (Totals::default(), Totals::default());
+        for (_, of_candidate, of_stable) in &self.windows {
+            candidate.add(of_candidate.requests, of_candidate.errors, &of_candidate.latency);
+            stable.add(of_stable.requests, of_stable.errors, &of_stable.latency);
+        }
+        (candidate, stable)
+    }
+
+    /// Its sliding span begins anew.
+    pub(super) fn anew(&mut self) {
+        *self = Watched { sequential: std::mem::take(&mut self.sequential), ..Watched::default() };
+    }
 }
 
 impl RunState {

@@ -2,14 +2,14 @@
 
 use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
-use crate::engine::proxy::wire::Route;
+use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run,
-    ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal, Release, ReleaseRef,
+    RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 /// The core's whole state. Serialises; the journal gives it a version.
@@ -41,6 +41,27 @@ pub struct State {
     /// Migrations of services that left the configuration, by `service@environment`: their data stays.
     #[serde(default)]
     pub migrated: BTreeMap<String, BTreeMap<String, Migrated>>,
+    /// What ran in places that left the configuration, by `service@environment`: put back, they run it again.
+    #[serde(default)]
+    pub removed: BTreeMap<String, Removed>,
+    /// It was restored from a backup that was made then, and no configuration was applied since.
+    #[serde(default)]
+    pub restored: Option<Timestamp>,
+}
+
+/// What is remembered of a place that left the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// What served when it was removed.
+    pub release: Option<ReleaseRef>,
+    /// What succeeded there, oldest first.
+    pub lineage: Vec<Succeeded>,
+    /// For how long each of that served.
+    pub served: Vec<(ReleaseRef, SignedDuration)>,
+    /// How long things took there.
+    pub timings: Timings,
+    /// Its rollouts go on being counted from here.
+    pub revision: u64,
 }
 
 /// Counters of ids; none is used twice.
@@ -63,6 +84,9 @@ pub struct Counters {
     /// Of runs of hooks.
     #[serde(default)]
     pub job: u64,
+    /// Of configurations put into force.
+    #[serde(default)]
+    pub config: u64,
     /// Of rollouts that were asked for, over all slots: the order of the waiting line.
     pub asked: u64,
 }
@@ -113,7 +137,7 @@ pub struct Slot {
     /// The pool that is kept up for a rollback.
     pub warm: Option<Warm>,
     /// What succeeded here, oldest first; the last one is stable.
-    pub lineage: Vec<ReleaseRef>,
+    pub lineage: Vec<Succeeded>,
     /// The rollout in flight, or the newest settled one.
     pub run: Option<RunState>,
     /// Rollouts that wait in line, oldest first.
@@ -144,6 +168,20 @@ pub struct Slot {
     /// How long things took here.
     #[serde(default)]
     pub timings: Timings,
+    /// Why its address can't be listened on, where nothing is routed to it yet.
+    #[serde(default)]
+    pub taken: Option<String>,
+}
+
+/// A version that succeeded in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Succeeded {
+    /// What.
+    #[serde(flatten)]
+    pub release: ReleaseRef,
+    /// The number of the rollout that brought it in ([`RunState::asked`]); `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
 }
 
 /// A migration of a slot's data.
@@ -151,10 +189,14 @@ pub struct Slot {
 pub struct Migrated {
     /// As it was run; its way back is in there.
     pub hook: HookSpec,
-    /// With which release.
-    pub release: ReleaseRef,
-    /// By which rollout.
+    /// With which release; `None`: no rollout ran it, a person said that it is there.
+    pub release: Option<ReleaseRef>,
+    /// By which rollout, in its slot of then.
     pub revision: String,
+    /// The number of that rollout ([`RunState::asked`]), which no other has: its way back alone takes it back.
+    /// `None`: not recorded.
+    #[serde(default)]
+    pub number: Option<u64>,
     /// Its place in order, over all migrations of the slot.
     pub order: u64,
     /// When it came to stand so.
@@ -171,9 +213,14 @@ pub enum MigrationState {
     Running,
     /// Done; never run again.
     Applied,
-    /// It ended badly, and so did its way back, if it has one: a person must look.
+    /// It, or its way back, ended badly or was cut off: a person must look.
     Half {
         /// What happened.
+        why: String,
+    },
+    /// Whether it ran nobody knows: a person must say.
+    Unknown {
+        /// Why it is not known.
         why: String,
     },
 }
@@ -350,9 +397,18 @@ pub struct Sent {
 }
 
 impl Sent {
+    fn pool(&self, pool: &str) -> Option<&PoolRoute> {
+        self.route.iter().flat_map(|route| &route.pools).find(|of| of.pool == pool)
+    }
+
+    /// The share that the route gives a pool.
     pub(super) fn weight(&self, pool: &str) -> Ppm {
-        let pools = self.route.iter().flat_map(|route| &route.pools);
-        pools.filter(|of| of.pool == pool).map(|of| of.weight).next().unwrap_or(Ppm::ZERO)
+        self.pool(pool).map_or(Ppm::ZERO, |of| of.weight)
+    }
+
+    /// The share that arrives at instances of a pool: without one, its weight serves nobody.
+    pub(super) fn share(&self, pool: &str) -> Ppm {
+        self.pool(pool).filter(|of| !of.endpoints.is_empty()).map_or(Ppm::ZERO, |of| of.weight)
     }
 }
 
@@ -366,13 +422,33 @@ impl Routing {
         self.sent.last().or(self.acked.as_ref())
     }
 
+    /// The route that was told last, if one is to be followed.
+    pub fn newest_route(&self) -> Option<&Route> {
+        self.newest()?.route.as_ref()
+    }
+
     /// Nothing is under way to the proxy.
     pub(super) fn settled(&self) -> bool {
         self.sent.is_empty() && self.retry.is_none()
     }
 
-    pub(super) fn acked_weight(&self, pool: &str) -> Ppm {
-        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.weight(pool))
+    /// The share that arrives at instances of a pool, as the proxy acknowledged it.
+    pub(super) fn acked_share(&self, pool: &str) -> Ppm {
+        self.acked.as_ref().map_or(Ppm::ZERO, |sent| sent.share(pool))
+    }
+
+    /// Does the proxy follow a route to an instance of a pool that serves?
+    pub(super) fn reaches(&self, pool: &Pool) -> bool {
+        let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);
+        endpoints.filter_map(|endpoint| pool.instances.get(&endpoint.instance)).any(InstanceRecord::serving)
+    }
+
+    /// Does the proxy follow a route to exactly the serving instances of a pool?
+    pub(super) fn leads_to(&self, pool: &Pool) -> bool {
+        let endpoints = self.acked.iter().filter_map(|sent| sent.pool(&pool.id)).flat_map(|of| &of.endpoints);
+        let routed: BTreeSet<&str> = endpoints.map(|endpoint| endpoint.instance.as_str()).collect();
+        let serving = pool.instances.values().filter(|instance| instance.serving());
+        routed == serving.map(|instance| instance.id.as_str()).collect()
     }
 }
 
@@ -399,6 +475,8 @@ impl State {
             counters: Counters::default(),
             last: None,
             migrated: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            restored: None,
         }
     }
 
@@ -431,6 +509,26 @@ impl Slot {
             migrations: BTreeMap::new(),
             served: Vec::new(),
             timings: Timings::default(),
+            taken: None,
+        }
+    }
+
+    /// Is anything of it up, or to come up?
+    pub(super) fn is_up(&self) -> bool {
+        self.pools.values().any(|pool| !pool.retired && (pool.desired > 0 || !pool.instances.is_empty()))
+    }
+
+    /// Whether its users' address is listened on.
+    pub fn listening(&self, listen: SocketAddr) -> Listening {
+        let routing = &self.routing;
+        let open = routing.acked.as_ref().and_then(|sent| sent.route.as_ref()).map(|route| route.listen);
+        let settled = routing.settled();
+        let why = routing.refused.as_ref().or(self.taken.as_ref().filter(|_| settled && open.is_none()));
+        match (why, open) {
+            (Some(why), _) => Listening::Refused { why: why.clone() },
+            (None, Some(at)) if settled && at == listen => Listening::Open,
+            (None, None) if settled => Listening::Closed,
+            (None, _) => Listening::Pending,
         }
     }
 
@@ -462,7 +560,7 @@ impl Slot {
 
     /// The candidate's acknowledged share.
     pub(super) fn exposed(&self) -> Ppm {
-        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_weight(pool))
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_share(pool))
     }
 
     /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.
@@ -471,7 +569,7 @@ impl Slot {
     }
 
     /// All rollouts that are remembered, newest first.
-    pub(super) fn runs(&self) -> impl Iterator<Item = &RunState> {
+    pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.queue.iter().rev().chain(&self.run).chain(self.history.iter().rev())
     }
 }

@@ -5,7 +5,7 @@ use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
 use super::{apply, commands, jobs, judge, pools, route, steps};
-use crate::model::Refusal;
+use crate::model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Commands remembered, so that one that is sent twice is carried out once.
@@ -51,6 +51,7 @@ fn pass_time(state: &mut State, dt: SignedDuration) {
             warm.elapsed = warm.elapsed.saturating_add(dt);
         }
         if slot.active().is_none()
+            && slot.stable.is_some()
             && let Some((_, served)) = slot.served.last_mut()
         {
             *served = served.saturating_add(dt);
@@ -68,7 +69,7 @@ pub(super) enum Touched {
 fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Refusal> {
     match input {
         Input::Command { command, actor, .. } => return command_once(state, turn, command, actor),
-        Input::Apply { spec, digest, actor } => apply::apply(state, turn, spec, digest, actor)?,
+        Input::Apply(wanted) => apply::apply(state, turn, wanted)?,
         Input::ReleaseAdded(release) => {
             apply::release_added(state, release)?;
             return Ok(Touched::None);
@@ -92,9 +93,13 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             with(state, slot, |state, slot| route::acked(state, slot, turn, *preview, *version));
             return Ok(Touched::One(slot.clone()));
         }
-        Input::RouteRefused { slot, preview, version, why } => {
-            with(state, slot, |state, slot| route::refused(state, slot, turn, *preview, *version, why));
+        Input::RouteRefused { slot, preview, version, newer, why } => {
+            with(state, slot, |state, slot| route::refused(state, slot, turn, *preview, (*version, *newer), why));
             return Ok(Touched::One(slot.clone()));
+        }
+        Input::Tried { slot, why } => {
+            with(state, slot, |_, slot| slot.taken = why.as_ref().map(|why| sanitize_line(why)));
+            return Ok(Touched::None);
         }
         Input::LeaseLapsed { slot, version, at } => {
             with(state, slot, |state, slot| route::lapsed(state, slot, turn, *version, *at));

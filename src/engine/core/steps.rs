@@ -359,6 +359,7 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
 fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let full = replicas(state, slot);
     let settled = slot.routing.settled();
+    let routed = slot.stable_pool().is_some_and(|pool| slot.routing.leads_to(pool));
     let (Some(run), Some(id)) = (&mut slot.run, &slot.stable) else { return false };
     let exclusive = run.exclusive();
     let (Progress::Restarting { old }, Some(pool)) = (&mut run.progress, slot.pools.get_mut(id)) else { return false };
@@ -367,7 +368,8 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     turn.changed |= old.len() != before;
     let ready = pool.ready();
     if old.is_empty() {
-        if ready >= full && settled && pool.staying() == full {
+        // Who is new serves only once the proxy leads to it, and no more to who is old.
+        if ready >= full && settled && routed && pool.staying() == full {
             let version = run.to.version.clone();
             finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("every instance of {version} is new"));
             return true;
@@ -404,8 +406,7 @@ pub(super) fn tick(state: &State, slot: &mut Slot, dt: SignedDuration) {
         *elapsed = elapsed.saturating_add(dt);
         return;
     }
-    let human = matches!(run.current_step(), Some(Step::Pause { duration: None } | Step::Approval { .. }));
-    if human && ready || !run.pauses.none() {
+    if waits_for_people(run) && ready || !run.pauses.none() {
         run.tally.waited = run.tally.waited.saturating_add(dt);
     }
     if exposed {
@@ -432,17 +433,19 @@ pub(super) fn phase(slot: &Slot, run: &RunState, replicas: u32) -> Phase {
         Progress::RollingBack { .. } => Phase::RollingBack,
         Progress::Ended(outcome) => {
             let phase = super::rollout::ended_phase(*outcome);
-            let weak = current && slot.stable_pool().is_some_and(|pool| pool.ready() < replicas);
+            let weak = current
+                && (slot.routing.refused.is_some() || slot.stable_pool().is_some_and(|pool| pool.ready() < replicas));
             if phase == Phase::Healthy && weak { Phase::Degraded } else { phase }
         }
-        _ if !run.pauses.none() => Phase::Paused,
+        _ if !run.pauses.none() || waits_for_people(run) => Phase::Paused,
         Progress::Promoting | Progress::Steps if run.kind == Kind::First => Phase::Initializing,
-        Progress::Steps => match run.current_step() {
-            Some(Step::Pause { duration: None } | Step::Approval { .. }) => Phase::Paused,
-            _ => Phase::Progressing,
-        },
-        Progress::Promoting | Progress::Restarting { .. } => Phase::Progressing,
+        Progress::Steps | Progress::Promoting | Progress::Restarting { .. } => Phase::Progressing,
     }
+}
+
+/// Is it at a step that only people end?
+fn waits_for_people(run: &RunState) -> bool {
+    matches!(run.current_step(), Some(Step::Pause { duration: None } | Step::Approval { .. }))
 }
 
 /// Notices that a phase changed.

@@ -2,8 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, ServiceName, Spec,
-    StopSpec, Version,
+    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, ServiceName,
+    ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -67,14 +67,7 @@ pub enum Input {
         decided: Timestamp,
     },
     /// A checked configuration, to be put into force whole.
-    Apply {
-        /// What.
-        spec: Box<Spec>,
-        /// `sha256:…` of its text.
-        digest: String,
-        /// Who.
-        actor: Actor,
-    },
+    Apply(Box<Apply>),
     /// An artifact was stored and verified.
     ReleaseAdded(Release),
     /// A stored release is to be forgotten. Refused while anything runs, is warm or is queued on it.
@@ -116,6 +109,9 @@ pub enum Input {
         preview: bool,
         /// Which version of its route.
         version: u64,
+        /// The version that is in force and newer, where that is why.
+        #[serde(default)]
+        newer: Option<u64>,
         /// Why.
         why: String,
     },
@@ -137,10 +133,36 @@ pub enum Input {
         /// Length of the window in milliseconds.
         window_ms: u32,
     },
+    /// An address that nothing is routed to yet was tried.
+    Tried {
+        /// Which slot's.
+        slot: SlotKey,
+        /// Why it can't be listened on; `None`: it can.
+        why: Option<String>,
+    },
     /// No numbers could be had (the proxy is away).
     WindowMissing,
     /// Time passed. At least one a second while anything is in flight.
     Tick,
+}
+
+/// A configuration to put into force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Apply {
+    /// Checked by the reader.
+    pub spec: Spec,
+    /// What it was read from, for the history.
+    pub text: String,
+    /// Where that lies.
+    pub path: String,
+    /// `sha256:…` of the text.
+    pub digest: String,
+    /// Who.
+    pub actor: Actor,
+    /// Why.
+    pub reason: Option<String>,
+    /// What runs and may be ended by it.
+    pub remove: Vec<ServicePlace>,
 }
 
 /// What a pool did in one window.

@@ -2,11 +2,12 @@
 //! migrations, newest first.
 
 use super::jobs::{Verdict, WHO, again, begin, forget_job, judge, started};
+use super::migrations::{applied_by, of_way_back, stays};
 use super::run::{JobStage, Kind, RunState, Undo};
-use super::state::{Migrated, MigrationState, Slot, State};
+use super::state::{MigrationState, Slot, State};
 use super::turn::{Turn, note_run};
-use super::types::Effect;
-use crate::model::{HookOn, ReleaseRef};
+use super::types::{Effect, JobEnd};
+use crate::model::{HookOn, HookSpec, ReleaseRef};
 use std::collections::VecDeque;
 
 /// What there is to run.
@@ -21,35 +22,46 @@ fn undo_list(slot: &Slot, run: &RunState) -> VecDeque<Undo> {
     let Some(left) = left else { return VecDeque::new() };
     let hooks = run.hooks.iter().filter(|hook| hook.on == HookOn::Rollback);
     let hooks = hooks.map(|hook| Undo { hook: hook.clone(), release: left.clone(), back: false });
-    let mut done: Vec<&Migrated> = slot.migrations.values().filter(|of| is_undone(of, run, &left)).collect();
-    done.sort_by_key(|of| std::cmp::Reverse(of.order));
-    let migrations = done.into_iter().map(|of| Undo { hook: of.hook.clone(), release: of.release.clone(), back: true });
+    let migrations = of_way_back(slot, run).into_iter().filter(|of| of.state == MigrationState::Applied);
+    let undo =
+        |hook: &HookSpec, release: &ReleaseRef| Undo { hook: hook.clone(), release: release.clone(), back: true };
+    let migrations = migrations.filter_map(|of| of.release.as_ref().map(|release| undo(&of.hook, release)));
     hooks.chain(migrations).collect()
-}
-
-fn is_undone(of: &Migrated, run: &RunState, left: &ReleaseRef) -> bool {
-    let theirs = if run.kind == Kind::Rollback { of.release == *left } else { of.revision == run.revision };
-    theirs && !matches!(of.state, MigrationState::Half { .. })
 }
 
 /// What a rollback from `left` leaves as it is, each with its reason.
 pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
-    let migrations = slot.migrations.values().filter(|of| is_undone(of, run, left)).filter_map(|of| {
-        let back = of.hook.migration.as_ref().is_some_and(|migration| !migration.back.is_empty());
-        let why = of.hook.irreversible.clone().or((!back).then(|| "it has no way back".to_owned()))?;
-        Some(format!("migration {}: {why}", of.hook.name))
-    });
+    let line = |name: &str, why: &str| format!("migration {name}: {why}");
+    let own = of_way_back(slot, run).into_iter().filter_map(|of| Some(line(&of.hook.name, &stays(of)?)));
+    let nobodys = slot.migrations.values().filter(|of| of.number.is_none() && of.release.as_ref() == Some(left));
+    let nobodys = nobodys.map(|of| line(&of.hook.name, "which rollout ran it is not recorded"));
     let hooks = run.hooks.iter().filter(|hook| hook.migration.is_none());
     let hooks = hooks.filter_map(|hook| Some(format!("{}: {}", hook.name, hook.irreversible.as_ref()?)));
-    migrations.chain(hooks).collect()
+    own.chain(nobodys).chain(hooks).collect()
 }
 
 /// Migrations that a rollback takes back, newest first.
-pub(super) fn undoes(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
-    let back = |of: &&Migrated| of.hook.migration.as_ref().is_some_and(|migration| !migration.back.is_empty());
-    let mut done: Vec<_> = slot.migrations.values().filter(|of| is_undone(of, run, left)).filter(back).collect();
-    done.sort_by_key(|of| std::cmp::Reverse(of.order));
-    done.iter().map(|of| of.hook.name.clone()).collect()
+pub(super) fn undoes(slot: &Slot, run: &RunState) -> Vec<String> {
+    let taken = of_way_back(slot, run).into_iter().filter(|of| stays(of).is_none());
+    taken.map(|of| of.hook.name.clone()).collect()
+}
+
+/// What this rollout applied stays where there is no version to return to that could do without it.
+fn nowhere(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(run) = slot.run.as_ref().filter(|run| run.kind == Kind::First) else { return };
+    let names: Vec<_> = applied_by(slot, run).map(|of| of.hook.name.as_str()).collect();
+    if !names.is_empty() {
+        let text = format!("not taken back, since there is no version to return to: migration {}", names.join(", "));
+        tell(state, slot, turn, text);
+    }
+}
+
+/// Says it in the rollout's notes, and where it says why it ended.
+fn tell(state: &mut State, slot: &mut Slot, turn: &mut Turn, text: String) {
+    if let Some(run) = &mut slot.run {
+        run.cause = format!("{}; {text}", run.cause);
+    }
+    note_run(state, slot, turn, WHO, text);
 }
 
 /// Runs what the way back has to run, one after the other. True once nothing is left. Traffic is
@@ -64,6 +76,7 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
         let Some(list) = run.undo.clone() else {
             let list = undo_list(slot, run);
             turn.changed |= !list.is_empty();
+            nowhere(state, slot, turn);
             if let Some(run) = &mut slot.run {
                 run.undo = Some(list);
             }
@@ -72,7 +85,7 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
         let Some(first) = list.front().cloned() else { return true };
         let Some(job) = run.job.clone() else {
             if first.back && first.hook.migration.as_ref().is_none_or(|migration| migration.back.is_empty()) {
-                stays(state, slot, turn, &first);
+                without_a_way_back(state, slot, turn, &first);
                 continue;
             }
             if first.back {
@@ -95,25 +108,21 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
             JobStage::Ended(how) => match judge(&first.hook, &job, how) {
                 Verdict::Again => again(slot, turn, &first.hook),
                 Verdict::Passed => undone(state, slot, turn, &first, None),
-                Verdict::Failed(why) => undone(state, slot, turn, &first, Some(&why)),
+                Verdict::Failed(why) => undone(state, slot, turn, &first, Some((how, &why))),
             },
         }
     }
 }
 
 /// A migration without a way back: what is done is done.
-fn stays(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo) {
-    let name = undo.hook.name.clone();
-    let cut_off = slot.migrations.get(&name).is_some_and(|of| of.state == MigrationState::Running);
-    if cut_off {
-        let why = "it did not end well and has no way back".to_owned();
-        mark(slot, turn, &name, MigrationState::Half { why });
-    }
-    note_run(state, slot, turn, WHO, format!("migration {name} is not taken back: it has no way back"));
+fn without_a_way_back(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo) {
+    let name = &undo.hook.name;
+    let why = undo.hook.irreversible.as_deref().unwrap_or("it has no way back");
+    tell(state, slot, turn, format!("migration {name} is not taken back: {why}"));
     next_undo(slot, turn);
 }
 
-fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<&str>) {
+fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<(&JobEnd, &str)>) {
     let name = undo.hook.name.clone();
     let text = match (failed, undo.back) {
         (None, true) => {
@@ -121,16 +130,21 @@ fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, fail
             format!("migration {name} is taken back")
         }
         (None, false) => format!("{name} passed"),
-        (Some(why), true) => {
-            mark(slot, turn, &name, MigrationState::Half { why: format!("its way back: {why}") });
-            format!("migration {name} could not be taken back: {why}")
+        (Some((JobEnd::NotStarted(_), why)), true) => {
+            mark(slot, turn, &name, MigrationState::Applied);
+            format!("migration {name} is not taken back, its way back could not be started: {why}")
         }
-        (Some(why), false) => format!("{name} failed on the way back: {why}"),
+        (Some((_, why)), true) => {
+            mark(slot, turn, &name, MigrationState::Half { why: format!("its way back: {why}") });
+            format!("migration {name} could not be taken back and stands half way: {why}")
+        }
+        (Some((_, why)), false) => format!("{name} failed on the way back: {why}"),
     };
-    if let Some(run) = slot.run.as_mut().filter(|_| failed.is_some()) {
-        run.cause = format!("{}; {text}", run.cause);
+    if failed.is_some() || undo.back {
+        tell(state, slot, turn, text);
+    } else {
+        note_run(state, slot, turn, WHO, text);
     }
-    note_run(state, slot, turn, WHO, text);
     forget_job(slot);
     next_undo(slot, turn);
 }

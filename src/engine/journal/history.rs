@@ -118,7 +118,8 @@ pub(crate) mod kit {
             environment: "production".into(),
             from: None,
             to: "1.0".into(),
-            author: "ann".into(),
+            author: Some("ann".into()),
+            writer: None,
             started: Timestamp::UNIX_EPOCH,
             ended: Timestamp::from_second(at).unwrap(),
             outcome: DeploymentOutcome::Succeeded,
@@ -128,9 +129,9 @@ pub(crate) mod kit {
             commit_at: None,
             reached: None,
             rollback: None,
-            waited: SignedDuration::ZERO,
+            waited: Some(SignedDuration::ZERO),
             manual_steps: 0,
-            steps: 0,
+            steps: Some(0),
         }
     }
 }
@@ -150,10 +151,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         let journal = Journal::open(&path, 10).unwrap().journal;
-        journal.commit("1".into(), vec![ended(1, 100), ended(2, 200)]).await.unwrap();
+        journal.commit("1".into(), vec![ended(1, 100), ended(2, 200)], None).await.unwrap();
         // The answer to that one was lost, say: the next commit has them too.
-        journal.commit("2".into(), vec![ended(1, 100), ended(2, 200), ended(3, 300)]).await.unwrap();
-        journal.commit("3".into(), (4..=6).map(|n| ended(n, 400)).collect()).await.unwrap();
+        journal.commit("2".into(), vec![ended(1, 100), ended(2, 200), ended(3, 300)], None).await.unwrap();
+        journal.commit("3".into(), (4..=6).map(|n| ended(n, 400)).collect(), None).await.unwrap();
         drop(journal);
         let opened = Journal::open(&path, 4).unwrap();
         assert_eq!(revisions(&opened), ["r-3", "r-4", "r-5", "r-6"], "the newest, oldest first");
@@ -191,6 +192,9 @@ mod tests {
         assert_eq!(opened.state.as_ref(), Some(&state));
         records[1].kind = DeploymentKind::Rollback;
         records[2].kind = DeploymentKind::Restart;
+        for record in &mut records {
+            (record.waited, record.steps) = (None, None);
+        }
         assert_eq!(opened.deployments, records);
         drop(opened);
         assert_eq!(revisions(&Journal::open(&path, 10).unwrap()), ["r-1", "r-2", "r-3"], "migrated once");

@@ -157,6 +157,10 @@ async fn sleep_until(deadline_ms: Option<u64>) {
     tokio::time::sleep(Duration::from_millis(left)).await;
 }
 
+fn refused(why: impl AsRef<str>) -> Response {
+    Response::Refused { why: sanitize_line(why.as_ref()), newer: None }
+}
+
 impl Control {
     async fn obey(&mut self, session: u64, id: u64, request: Request, answer: &Answer) -> Verdict {
         if let Request::Hello { wire } = request {
@@ -164,13 +168,13 @@ impl Control {
         }
         if self.ruler != Some(session) && request != Request::Stats {
             let why = "another connection said Hello since, or this one never did".to_owned();
-            return Verdict::Answer(Response::Refused { why });
+            return Verdict::Answer(refused(why));
         }
         match request {
             Request::Hello { wire } => Verdict::Answer(self.hello(session, wire)),
             Request::SetRoute(route) => Verdict::Answer(match self.set_route(route).await {
                 Ok((listener, version)) => Response::Acked { listener, version },
-                Err(why) => Response::Refused { why: sanitize_line(&why) },
+                Err(refusal) => refusal,
             }),
             Request::RemoveRoute { listener } => {
                 self.remove_route(&listener).await;
@@ -192,7 +196,7 @@ impl Control {
     fn hello(&mut self, session: u64, wire: u32) -> Response {
         if wire > PROXY_WIRE {
             let why = format!("this proxy speaks wire {PROXY_WIRE}, the asker {wire}: restart the proxy to upgrade it");
-            return Response::Refused { why };
+            return refused(why);
         }
         self.ruler = Some(session);
         Response::Hello {
@@ -204,8 +208,8 @@ impl Control {
         }
     }
 
-    async fn set_route(&mut self, route: Route) -> Result<(String, u64), String> {
-        check(&route)?;
+    async fn set_route(&mut self, route: Route) -> Result<(String, u64), Response> {
+        check(&route).map_err(refused)?;
         let acked = (route.listener.clone(), route.version);
         if let Some(current) = self.in_force.get(&route.listener) {
             let version = current.route.version;
@@ -213,11 +217,12 @@ impl Control {
                 return Ok(acked);
             }
             if route.version <= version {
-                return Err(format!("route {} of {} is stale: {version} is in force", route.version, route.listener));
+                let why = format!("route {} of {} is stale: {version} is in force", route.version, route.listener);
+                return Err(Response::Refused { why: sanitize_line(&why), newer: Some(version) });
             }
         }
         let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
-        self.follow(route, lease).await.map_err(|(address, error)| refusal(address, &error))?;
+        self.follow(route, lease).await.map_err(|(address, error)| refused(refusal(address, &error)))?;
         self.save().await;
         Ok(acked)
     }
@@ -295,7 +300,7 @@ impl Control {
         });
         if let Some((instance, listener)) = routed {
             let why = format!("{instance} still stands in the route of {listener}: it would never be quiet");
-            return Verdict::Answer(Response::Refused { why: sanitize_line(&why) });
+            return Verdict::Answer(refused(why));
         }
         let instances = self.registry.instances(ids);
         for instance in &instances {

@@ -9,6 +9,7 @@ use super::{Limits, clock, headers, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::uri::Authority;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
@@ -90,7 +91,8 @@ fn prepare(listener: &Listener, user: &HeaderValue, mut request: Request<Incomin
     if request.method() == Method::CONNECT {
         return Err(Own::Bad("CONNECT is not served here"));
     }
-    if let Some(why) = headers::bad_host(request.version(), request.headers()) {
+    let authority = request.uri().authority().map(Authority::as_str);
+    if let Some(why) = headers::bad_host(request.version(), request.headers(), authority) {
         return Err(Own::Bad(why));
     }
     let place = listener.routing.load().place(request.headers(), fastrand::u32(..1_000_000));
@@ -333,6 +335,10 @@ fn receive(
             flight.failed();
             return Err(Own::Reset);
         };
+        // They were read as a request, and the instance would take them for something else.
+        if user.is_ahead() {
+            return Err(Own::Bad("bytes came before the answer to a request that changes the protocol"));
+        }
         let instance_side = hyper::upgrade::on(&mut response);
         user.begin_tunnel();
         instance.answered();

@@ -45,22 +45,34 @@ pub struct Framing {
     /// A line of which only the beginning came.
     partial: Vec<u8>,
     longest: usize,
+    /// Requests of which at least a byte came.
+    begun: u64,
+    /// Of those, read to their end.
+    ended: u64,
 }
 
 impl Framing {
     /// At the beginning of a connection; no line may be longer.
     pub fn new(longest: usize) -> Self {
-        Self { state: State::Start, said: Said::default(), partial: Vec::new(), longest }
+        Self { state: State::Start, said: Said::default(), partial: Vec::new(), longest, begun: 0, ended: 0 }
+    }
+
+    /// Requests of which at least a byte came.
+    pub const fn begun(&self) -> u64 {
+        self.begun
     }
 
     /// Reads on.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), Bad> {
         let mut rest = bytes;
         while !rest.is_empty() {
+            self.begun = self.ended + 1;
+            let inside = self.state != State::Start;
             rest = match self.state {
                 State::Body(left) | State::ChunkData(left) => self.skip(rest, left),
                 _ => self.line(rest).map_err(|(left, why)| Bad { at: bytes.len().saturating_sub(left), why })?,
             };
+            self.ended += u64::from(inside && self.state == State::Start);
         }
         Ok(())
     }
@@ -257,7 +269,7 @@ mod tests {
             for bytes in all.as_bytes().chunks(piece) {
                 assert_eq!(framing.read(bytes), Ok(()), "pieces of {piece}");
             }
-            assert_eq!(framing.state, State::Start, "pieces of {piece}");
+            assert_eq!((framing.state, framing.begun()), (State::Start, GOOD.len() as u64), "pieces of {piece}");
         }
     }
 

@@ -5,6 +5,7 @@ use hyper::header::{
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Uri, Version};
+use std::net::Ipv6Addr;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -73,14 +74,42 @@ pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
-/// Why a request's `Host` can't be trusted to mean one host (RFC 9112, section 3.2).
-pub fn bad_host(version: Version, headers: &HeaderMap) -> Option<&'static str> {
+/// Why a request's `Host`, or the authority of its absolute target, can't be trusted to mean one host
+/// (RFC 9112, sections 3.2 and 3.2.2).
+pub fn bad_host(version: Version, headers: &HeaderMap, authority: Option<&str>) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => Some("a request needs a Host header"),
-        (Some(_), Some(_)) => Some("a request has one Host header"),
-        _ => None,
+        (None, _) if version == Version::HTTP_11 => return Some("a request needs a Host header"),
+        (Some(_), Some(_)) => return Some("a request has one Host header"),
+        (Some(host), None) if !is_host(host.as_bytes()) => return Some("the Host header is no host"),
+        _ => {}
     }
+    authority.filter(|of| !is_host(of.as_bytes())).map(|_| "the request's target names no host")
+}
+
+/// A name or an address, with a port or without: what DNS and RFC 3986, section 3.2.2, agree on. Nothing that
+/// separates (`,`, `@`, `/`) and nothing that is encoded, which two servers could read differently.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let (address, after) = rest.split_at(end);
+            let is_address = std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+            if !is_address {
+                return false;
+            }
+            (address, after.get(1..).unwrap_or_default())
+        }
+        _ => value.split_at(value.iter().position(|byte| *byte == b':').unwrap_or(value.len())),
+    };
+    let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(byte);
+    let digits = match port {
+        [] => return !host.is_empty() && host.iter().all(in_name),
+        [b':', digits @ ..] => digits,
+        _ => return false,
+    };
+    let is_port = std::str::from_utf8(digits).is_ok_and(|text| text.parse::<u16>().is_ok());
+    !host.is_empty() && host.iter().all(in_name) && digits.iter().all(u8::is_ascii_digit) && is_port
 }
 
 /// Makes a user's headers those that an instance gets. `user` is the user's address; `authority` is
@@ -203,10 +232,21 @@ mod tests {
 
     #[test]
     fn a_request_has_one_host() {
-        assert!(bad_host(Version::HTTP_11, &map(&[])).is_some());
-        assert!(bad_host(Version::HTTP_11, &map(&[("host", "a"), ("host", "a")])).is_some());
-        assert!(bad_host(Version::HTTP_11, &map(&[("host", "a")])).is_none());
-        assert!(bad_host(Version::HTTP_10, &map(&[])).is_none());
+        let bad = |version, headers: &[(&'static str, &str)], authority| bad_host(version, &map(headers), authority);
+        assert!(bad(Version::HTTP_11, &[], None).is_some());
+        assert!(bad(Version::HTTP_11, &[("host", "a"), ("host", "a")], None).is_some());
+        assert!(bad(Version::HTTP_10, &[], None).is_none());
+        for good in ["a", "shop.example:8080", "127.0.0.1:80", "[::1]", "[2001:db8::1]:443", "a_b-c.d~e"] {
+            assert_eq!(bad(Version::HTTP_11, &[("host", good)], None), None, "{good}");
+            assert_eq!(bad(Version::HTTP_11, &[("host", "a")], Some(good)), None, "{good}");
+        }
+        for garbage in [
+            "", "a b", "a,b", "a/b", "me@a", "a?b", "a#b", "a%41", "a:b", "a:", "a:1:2", "a:70000", "a:+1", ":80",
+            "[::1", "[a]", "[::1]x", "::1", "<a>", "a\\b",
+        ] {
+            assert!(bad(Version::HTTP_11, &[("host", garbage)], None).is_some(), "{garbage}");
+            assert!(bad(Version::HTTP_11, &[("host", "a")], Some(garbage)).is_some(), "{garbage}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -55,6 +55,10 @@ pub struct User {
     closing: Arc<AtomicBool>,
     /// Speaks another protocol from here on.
     tunnel: AtomicBool,
+    /// Requests of which at least a byte came.
+    begun: AtomicU64,
+    /// Of those, given to whoever answers.
+    taken: AtomicU64,
     /// The connection's share of the bound; a tunnel keeps it.
     _slot: Option<OwnedSemaphorePermit>,
     _share: Share,
@@ -64,6 +68,16 @@ impl User {
     /// Is every answer to say that its connection closes?
     pub fn leaving(&self) -> bool {
         self.closing.load(Relaxed)
+    }
+
+    /// So many requests have begun to come.
+    pub fn has_begun(&self, requests: u64) {
+        self.begun.store(requests, Relaxed);
+    }
+
+    /// Did anything come behind the request that is being answered?
+    pub fn is_ahead(&self) -> bool {
+        self.begun.load(Relaxed) > self.taken.load(Relaxed)
     }
 
     /// What follows is no HTTP/1.1.
@@ -88,13 +102,17 @@ struct Share {
 }
 
 impl Share {
-    /// `None` when the address has as many as it may.
-    fn take(counts: &Counts, address: IpAddr, bound: usize) -> Option<Self> {
+    /// `None` when the address has as many as it may: so many at most, and never more than three times what is
+    /// free. Alone it gets three quarters, as behind a reverse proxy, from which all users come; and however
+    /// many addresses take what they can, something is left for the next one.
+    fn take(counts: &Counts, address: IpAddr, bound: usize, free: usize) -> Option<Self> {
         let mut by_address = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = by_address.entry(address).or_default();
-        let free = *count < bound;
-        *count += usize::from(free);
-        free.then(|| Self { address, counts: Arc::clone(counts) })
+        let count = by_address.get(&address).copied().unwrap_or_default();
+        if count >= bound.min(free.saturating_mul(3)) {
+            return None;
+        }
+        by_address.insert(address, count + 1);
+        Some(Self { address, counts: Arc::clone(counts) })
     }
 }
 
@@ -176,12 +194,22 @@ async fn accept(
         let address = HeaderValue::try_from(peer.ip().to_canonical().to_string())
             .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         let ip = peer.ip().to_canonical();
-        let Some(share) = Share::take(&counts, ip, listener.limits.per_address) else {
+        // The slot of this one is taken already.
+        let free = slots.available_permits() + 1;
+        let Some(share) = Share::take(&counts, ip, listener.limits.per_address, free) else {
             tracing::debug!(listener = listener.name, %ip, "too many connections of one address");
             return;
         };
         let closing = Arc::clone(&closing);
-        let user = Arc::new(User { address, closing, tunnel: AtomicBool::new(false), _slot: slot, _share: share });
+        let user = Arc::new(User {
+            address,
+            closing,
+            tunnel: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            _slot: slot,
+            _share: share,
+        });
         connections.spawn(serve(Arc::clone(&listener), stream, user, stage.clone()));
     };
     loop {
@@ -218,6 +246,7 @@ async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut 
     let limits = listener.limits;
     let stream = Strict::new(stream, Arc::clone(&user), limits.head_bytes);
     let service = service_fn(move |request| {
+        user.taken.fetch_add(1, Relaxed);
         let answer = forward::answer(Arc::clone(&listener), Arc::clone(&user), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
@@ -241,5 +270,37 @@ async fn serve(listener: Arc<Listener>, stream: TcpStream, user: Arc<User>, mut 
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a user's connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_alone_gets_three_quarters_and_many_leave_something() {
+        for (addresses, most, least_left) in [(1, 3072, 1024), (2, 1757, 580), (10, 400, 120)] {
+            let counts = Counts::default();
+            let mut taken = Vec::new();
+            // In turns, as long as anybody gets one.
+            loop {
+                let before = taken.len();
+                for address in 0..addresses {
+                    let address = IpAddr::from([10, 0, 0, address]);
+                    taken.extend(Share::take(&counts, address, 4096, 4096 - taken.len()));
+                }
+                if taken.len() == before {
+                    break;
+                }
+            }
+            let each = counts.lock().unwrap().values().copied().max().unwrap();
+            let left = 4096 - taken.len();
+            assert!(each <= most && left >= least_left, "{addresses} addresses: {each} each, {left} left");
+            assert!(addresses > 1 || each == most, "{each}");
+            assert!(Share::take(&counts, IpAddr::from([10, 0, 1, 0]), 4096, left).is_some());
+        }
+        let counts = Counts::default();
+        let two: Vec<_> = (0..3).filter_map(|_| Share::take(&counts, IpAddr::from([10, 0, 0, 1]), 2, 4096)).collect();
+        assert_eq!(two.len(), 2, "a bound of its own counts as well");
     }
 }

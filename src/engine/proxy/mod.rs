@@ -63,8 +63,9 @@ pub struct ProxyArgs {
     /// Connections from users for each listener; more wait in the kernel's queue.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections: usize,
-    /// Of those, for each address; more are closed at once.
-    #[arg(long, default_value_t = 2_048)]
+    /// Of those, for each address, besides that none may have more than three times what is left free; more are
+    /// closed at once.
+    #[arg(long, default_value_t = 4_096)]
     pub max_connections_per_address: usize,
     /// Longest request or answer head in bytes; at least 8192.
     #[arg(long, default_value_t = 65_536)]

@@ -64,7 +64,7 @@ async fn converse(session: u64, stream: UnixStream, events: &mpsc::Sender<Event>
                 },
                 Some(Err(error)) => {
                     let why = format!("the line can't be read: {error}");
-                    sink.send(encode(&Numbered { id: 0, body: Response::Refused { why } })).await?;
+                    sink.send(encode(&Numbered { id: 0, body: Response::Refused { why, newer: None } })).await?;
                     if !matches!(error, LinesCodecError::MaxLineLengthExceeded) {
                         return Err(error);
                     }
@@ -85,7 +85,7 @@ fn parse(line: &str) -> Result<Numbered<Request>, Numbered<Response>> {
     serde_json::from_str(line).map_err(|error| {
         let id = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| value.get("id")?.as_u64());
         let why = sanitize_line(&format!("this is not a request: {error}"));
-        Numbered { id: id.unwrap_or(0), body: Response::Refused { why } }
+        Numbered { id: id.unwrap_or(0), body: Response::Refused { why, newer: None } }
     })
 }
 

@@ -42,7 +42,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
             return Poll::Ready(Ok(()));
         }
         let read = buffer.filled().get(before..).unwrap_or_default();
-        if let Err(bad) = this.framing.read(read) {
+        let taken = this.framing.read(read);
+        this.user.has_begun(this.framing.begun());
+        if let Err(bad) = taken {
             tracing::debug!(why = bad.why, "a request is refused");
             buffer.set_filled(before + bad.at);
             put(this.refusal.insert(REFUSAL), buffer);

@@ -155,6 +155,9 @@ pub enum Response {
     Refused {
         /// A sentence.
         why: String,
+        /// The version of that route which is in force and newer, where that is why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        newer: Option<u64>,
     },
 }
 

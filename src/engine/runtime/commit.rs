@@ -56,7 +56,7 @@ impl EngineTask {
         let lowering = lowering(effects);
         let mut spilled = false;
         let result = {
-            let mut commit = std::pin::pin!(self.journal.commit(text, self.ended.clone()));
+            let mut commit = std::pin::pin!(self.journal.commit(text, self.ended.clone(), self.config.clone()));
             let mut result = timeout(PATIENCE, &mut commit).await;
             if !matches!(result, Ok(Ok(()))) && !lowering.is_empty() {
                 for (_, route) in &lowering {
@@ -73,6 +73,7 @@ impl EngineTask {
         let unrecorded = match result {
             Ok(Ok(())) => {
                 self.ended.clear();
+                self.config = None;
                 self.recorded(spilled);
                 return Ok(());
             }

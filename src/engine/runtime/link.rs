@@ -75,6 +75,8 @@ pub enum LinkEvent {
         listener: String,
         /// As asked.
         version: u64,
+        /// The version that is in force and newer, where that is why.
+        newer: Option<u64>,
         /// Why.
         why: String,
     },
@@ -329,12 +331,12 @@ fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent
         (Asked::Route(listener, version), Response::Acked { .. } | Response::Done) => {
             LinkEvent::Acked { listener, version }
         }
-        (Asked::Route(listener, version), Response::Refused { why }) => {
-            LinkEvent::Refused { listener, version, why: crate::model::sanitize_line(&why) }
+        (Asked::Route(listener, version), Response::Refused { why, newer }) => {
+            LinkEvent::Refused { listener, version, newer, why: crate::model::sanitize_line(&why) }
         }
         (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats(stats),
         (Asked::Drain(done, until), Response::Drained { .. }) => return retired.after(done, until),
-        (_, Response::Refused { why }) => return tracing::warn!(%why, "the proxy refused a request"),
+        (_, Response::Refused { why, .. }) => return tracing::warn!(%why, "the proxy refused a request"),
         _ => return,
     };
     let _ = events.send(event); // the loop may be ending

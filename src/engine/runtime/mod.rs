@@ -21,18 +21,20 @@ pub use windows::PoolMetrics;
 
 use crate::config::services;
 use crate::control::Authorized;
-use crate::engine::core::{self, Input, State};
+use crate::engine::core::{self, Apply, Input, State};
+use crate::engine::journal::JournalError;
 use crate::engine::process::{log, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
 use crate::model::{
-    Action, Actor, Command, CommandId, Detail, Direction, Refusal, RefusalKind, Release, Run, Scoped, ServiceName,
-    SourceId, Spec, Subject, Version, sanitize_line,
+    Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, Refusal, RefusalKind, Release, Run, Scoped,
+    ServiceName, ServicePlace, SourceId, Spec, Subject, Version, sanitize_line,
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What becomes of the instances when the engine ends.
@@ -53,6 +55,8 @@ pub struct StagedRelease {
     pub commit_at: Option<Timestamp>,
     /// `sha256:…` as the person expects it; another one is refused.
     pub expected_digest: Option<String>,
+    /// Names of the migrations that it brings, where told.
+    pub migrations: Option<Vec<String>>,
 }
 
 /// A request to the loop.
@@ -70,8 +74,31 @@ pub(super) enum Ask {
     Inspect(Run, oneshot::Sender<Option<Detail>>),
     /// A copy of the core's state.
     State(oneshot::Sender<Box<State>>),
+    /// The configurations that were in force; of one revision its text, too.
+    Configs(Option<u64>, oneshot::Sender<Result<Vec<ConfigRevision>, JournalError>>),
+    /// Addresses that are not listened on as they should be.
+    Listening(oneshot::Sender<Vec<Silent>>),
     /// End.
     Shutdown(Stop, oneshot::Sender<()>),
+}
+
+/// What applying a configuration would come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What would change, a line each; empty: nothing.
+    pub lines: Vec<String>,
+    /// Why it would be refused.
+    pub refused: Option<Refusal>,
+}
+
+/// An address that is not listened on as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Silent {
+    /// `shop in production`.
+    place: String,
+    address: String,
+    /// Why; `None`: the proxy has yet to say.
+    why: Option<String>,
 }
 
 /// A handle on a running engine.
@@ -91,6 +118,24 @@ pub struct Engine {
 pub(super) fn clock() -> Timestamp {
     Timestamp::now()
 }
+
+impl Silent {
+    fn in_words(self) -> String {
+        let Silent { place, address, why } = self;
+        match why {
+            Some(why) => format!("{place} does not listen on {address}: {why}"),
+            None => format!(
+                "{place} does not listen on {address} yet: the proxy did not acknowledge it within {} s",
+                ACKNOWLEDGED.as_secs()
+            ),
+        }
+    }
+}
+
+/// So long the proxy has to acknowledge the routes of a new configuration.
+const ACKNOWLEDGED: Duration = Duration::from_secs(10);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 fn gone() -> NotDone {
     NotDone::NotSent { why: "the engine has ended".into() }
@@ -119,10 +164,13 @@ impl Engine {
     pub async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         let (command, actor) = (authorized.command(), authorized.actor());
         let input = match (command.action, &command.subject) {
-            (Action::Apply, Subject::Config { text, path }) => {
-                let (text, path, actor) = (text.clone(), path.clone(), actor.clone());
-                let read = tokio::task::spawn_blocking(move || apply(&text, &path, &actor)).await;
-                read.map_err(|error| NotDone::NotSent { why: error.to_string() })??
+            (Action::Apply, Subject::Config { text, path, remove }) => {
+                let (config, actor) = ((text.clone(), path.clone()), actor.clone());
+                let (reason, remove) = (command.reason.clone(), remove.clone());
+                let read = tokio::task::spawn_blocking(move || apply(config, actor, reason, remove)).await;
+                let input = read.map_err(|error| NotDone::NotSent { why: error.to_string() })??;
+                let accepted = self.input(input, Direction::Raises).await?;
+                return Ok(Accepted { lacking: self.not_listening().await, ..accepted });
             }
             (Action::AddRelease, Subject::Release { service, version, .. }) => {
                 self.add_release(command, service, version, actor).await?
@@ -177,6 +225,7 @@ impl Engine {
             commit_at: staged.commit_at,
             author: actor.name.clone(),
             added: clock(),
+            migrations: staged.migrations,
         }))
     }
 
@@ -188,16 +237,47 @@ impl Engine {
         answered.await.map_err(|_| unreachable())?.ok_or_else(|| InspectError::NotFound(run.clone()))
     }
 
-    /// What applying a configuration would change, one line each. Compared on a thread of its own: the loop
-    /// waits for no question.
-    pub async fn diff(&self, spec: Spec) -> Result<Vec<String>, Refusal> {
+    /// What applying a configuration would change, and whether it would be refused. Compared on a thread of its
+    /// own: the loop waits for no question.
+    pub async fn diff(&self, spec: Spec, remove: Vec<ServicePlace>) -> Result<Changes, Refusal> {
         let failed = |why: String| Refusal::new(RefusalKind::Internal, why);
         let ended = || failed("the engine has ended".into());
         let (answer, answered) = oneshot::channel();
         self.asks.send(Ask::State(answer)).await.map_err(|_| ended())?;
         let state = answered.await.map_err(|_| ended())?;
-        let compared = tokio::task::spawn_blocking(move || core::diff(&state, &spec)).await;
-        compared.map_err(|error| failed(format!("the configurations can't be compared: {error}")))
+        let compared = tokio::task::spawn_blocking(move || Changes {
+            lines: core::diff(&state, &spec),
+            refused: core::why_not_apply(&state, &spec, &remove),
+        });
+        compared.await.map_err(|error| failed(format!("the configurations can't be compared: {error}")))
+    }
+
+    /// The configurations that were put into force, newest first; of one revision with its text.
+    ///
+    /// # Errors
+    /// The journal can't be read, or the engine has ended.
+    pub async fn configs(&self, revision: Option<u64>) -> Result<Vec<ConfigRevision>, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask::Configs(revision, answer)).await.map_err(|_| JournalError::Gone)?;
+        answered.await.map_err(|_| JournalError::Gone)?
+    }
+
+    /// What does not listen as configured once the proxy has answered, each in words. A configuration is in
+    /// force only as far as its addresses are.
+    async fn not_listening(&self) -> Vec<String> {
+        let deadline = tokio::time::Instant::now() + ACKNOWLEDGED;
+        loop {
+            let (answer, answered) = oneshot::channel();
+            if self.urgent.send(Ask::Listening(answer)).is_err() {
+                return Vec::new(); // an engine that ended says so in its own answers
+            }
+            let silent = answered.await.unwrap_or_default();
+            let waits = silent.iter().any(|of| of.why.is_none());
+            if !waits || tokio::time::Instant::now() >= deadline {
+                return silent.into_iter().map(Silent::in_words).collect();
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Where the artifact of a release is to be written before its command is submitted.
@@ -244,8 +324,13 @@ impl Engine {
     }
 }
 
-fn apply(text: &str, path: &str, actor: &Actor) -> Result<Input, NotDone> {
-    let spec = services::parse(text, Path::new(path)).map_err(|error| invalid(error.to_string()))?;
+fn apply(
+    (text, path): (String, String),
+    actor: Actor,
+    reason: Option<String>,
+    remove: Vec<ServicePlace>,
+) -> Result<Input, NotDone> {
+    let spec = services::parse(&text, Path::new(&path)).map_err(|error| invalid(error.to_string()))?;
     let digest = digest_of(text.as_bytes()).map_err(|error| NotDone::NotSent { why: error.to_string() })?;
-    Ok(Input::Apply { spec: Box::new(spec), digest, actor: actor.clone() })
+    Ok(Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove })))
 }

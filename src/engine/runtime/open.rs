@@ -146,6 +146,7 @@ impl Engine {
             state,
             journal,
             ended: Vec::new(),
+            config: None,
             news: Vec::new(),
             spill: Some(spill),
             spilled,

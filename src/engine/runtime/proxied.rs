@@ -1,13 +1,16 @@
 //! What the proxy says, and what it must know when it comes back.
 
+use super::Silent;
 use super::clock;
 use super::link::{LinkEvent, LinkOrder};
 use super::task::EngineTask;
 use super::windows;
-use crate::engine::core::{Input, Sent, SlotKey};
+use crate::engine::core::{Input, Sent, Slot, SlotKey};
 use crate::engine::proxy::wire::{Lapse, Route, Stats};
-use crate::model::LinkState;
+use crate::model::{LinkState, Listening};
 use jiff::SignedDuration;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use tokio::time::Instant;
 
 impl EngineTask {
@@ -16,16 +19,17 @@ impl EngineTask {
             LinkEvent::Up { routes, lapsed } => self.reconcile(&routes, lapsed).await,
             LinkEvent::Down { why } => {
                 self.up = false;
-                self.publisher.proxy(LinkState::Stale { since: clock(), why });
+                self.publisher.proxy(LinkState::stale(clock(), why));
             }
             LinkEvent::Acked { listener, version } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
                     self.feed(vec![Input::RouteAcked { slot, preview, version }]).await;
                 }
             }
-            LinkEvent::Refused { listener, version, why } => {
+            LinkEvent::Refused { listener, version, newer, why } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
-                    self.feed(vec![Input::RouteRefused { slot, preview, version, why }]).await;
+                    self.warn_of_refusal(&slot, preview, &why);
+                    self.feed(vec![Input::RouteRefused { slot, preview, version, newer, why }]).await;
                 }
             }
             LinkEvent::Stats(stats) => self.counted(stats).await,
@@ -35,7 +39,7 @@ impl EngineTask {
     /// The proxy is there (again): leases that lapsed first, then every route that is not in force.
     pub(super) async fn reconcile(&mut self, in_force: &[(String, u64)], lapsed: Vec<Lapse>) {
         self.up = true;
-        self.publisher.proxy(LinkState::Live { as_of: clock() });
+        self.publisher.proxy(LinkState::live(clock()));
         self.lapsed(lapsed).await;
         let mut orders = Vec::new();
         let listeners =
@@ -68,6 +72,58 @@ impl EngineTask {
         if self.leased() {
             self.renew();
         }
+        self.try_addresses().await;
+    }
+
+    /// A route is tried again every second: the log has it once, until something else is wrong.
+    fn warn_of_refusal(&self, slot: &SlotKey, preview: bool, why: &str) {
+        let routing = self.state.slots.get(slot).map(|of| if preview { &of.preview } else { &of.routing });
+        if routing.is_some_and(|routing| routing.refused.as_deref() != Some(why)) {
+            tracing::error!(%slot, preview, why, "not listening: users can't reach it there; tried again until it works");
+        }
+    }
+
+    /// Tries the addresses that nothing is routed to yet: a service that is deployed later would not be
+    /// reached there. Those that are routed tell by the proxy's answer.
+    pub(super) async fn try_addresses(&mut self) {
+        let held: BTreeSet<SocketAddr> = self.state.slots.values().flat_map(|slot| listens(slot)).collect();
+        let mut found = Vec::new();
+        for (key, slot) in self.state.slots.iter().filter(|(_, slot)| !slot.removed) {
+            let placement =
+                self.state.spec.services.get(&key.service).and_then(|of| of.placements.get(&key.environment));
+            let Some(listen) = placement.map(|placement| placement.listen) else { continue };
+            let routed = slot.routing.newest_route().is_some();
+            let why = if routed || held.contains(&listen) { None } else { why_not_bound(listen) };
+            if why != slot.taken {
+                if let Some(why) = &why {
+                    tracing::error!(slot = %key, why, "not listening: users would not reach it there");
+                } else {
+                    tracing::info!(slot = %key, %listen, "its address can be listened on again");
+                }
+                found.push(Input::Tried { slot: key.clone(), why });
+            }
+        }
+        if !found.is_empty() {
+            self.feed(found).await;
+        }
+    }
+
+    /// Addresses of the configuration that are not listened on as they should be.
+    pub(super) fn silent(&self) -> Vec<Silent> {
+        let services = self.state.spec.services.iter();
+        let placed =
+            services.flat_map(|(name, of)| of.placements.iter().map(move |(environment, of)| (name, environment, of)));
+        let silent = placed.filter_map(|(service, environment, of)| {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            let slot = self.state.slots.get(&key).filter(|slot| !slot.removed)?;
+            let why = match slot.listening(of.listen) {
+                Listening::Open | Listening::Closed => return None,
+                Listening::Pending => None,
+                Listening::Refused { why } => Some(why),
+            };
+            Some(Silent { place: format!("{service} in {environment}"), address: of.listen.to_string(), why })
+        });
+        silent.collect()
     }
 
     pub(super) async fn lapsed(&mut self, lapsed: Vec<Lapse>) {
@@ -118,6 +174,24 @@ impl EngineTask {
         if !inputs.is_empty() {
             self.feed(inputs).await;
         }
+    }
+}
+
+/// Addresses that the proxy listens on for a slot, or is about to.
+fn listens(slot: &Slot) -> Vec<SocketAddr> {
+    let routings = [&slot.routing, &slot.preview].into_iter();
+    let sent = routings.flat_map(|routing| routing.acked.iter().chain(&routing.sent));
+    sent.filter_map(|sent| sent.route.as_ref()).map(|route| route.listen).collect()
+}
+
+/// Why an address can't be listened on now.
+fn why_not_bound(listen: SocketAddr) -> Option<String> {
+    match std::net::TcpListener::bind(listen) {
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            Some(format!("{listen} is in use by another program"))
+        }
+        Err(error) => Some(format!("listening on {listen} failed: {error}")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
+use crate::board::PROXY_PART;
 use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
@@ -69,13 +70,13 @@ impl Publisher {
         all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
         all.extend(self.history.iter().cloned().map(Entity::Deployment).map(Body::Upsert).map(scoped));
         all.push(scoped(Body::SnapshotEnd));
-        all.push(scoped(Body::Link(LinkState::Live { as_of: self.since })));
+        all.push(scoped(Body::Link(LinkState::live(self.since))));
         all.push(self.proxy_link());
         watcher.behind = watcher.batches.try_send(all.into()).is_err();
     }
 
     fn proxy_link(&self) -> Scoped {
-        let scope = Scope { source: self.source.clone(), part: "proxy".into() };
+        let scope = Scope { source: self.source.clone(), part: PROXY_PART.to_owned() };
         Scoped { scope, body: Body::Link(self.proxy.clone()) }
     }
 
@@ -184,6 +185,8 @@ mod tests {
             source: "local".into(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
+            addresses: Vec::new(),
+            places: Vec::new(),
         })
     }
 

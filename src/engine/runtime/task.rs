@@ -17,7 +17,7 @@ use crate::engine::store::Store;
 use crate::failpoint;
 use crate::files::LockFile;
 use crate::integration::orchestrator::{Accepted, Holding, NotDone};
-use crate::model::{Action, CommandId, Deployment, Direction, Refusal, RefusalKind};
+use crate::model::{Action, CommandId, ConfigRevision, Deployment, Direction, Refusal, RefusalKind};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -49,6 +49,8 @@ pub struct EngineTask {
     pub(super) journal: Journal,
     /// Finished rollouts that the journal does not have yet.
     pub(super) ended: Vec<Deployment>,
+    /// The configuration that came into force and is not in the journal yet.
+    pub(super) config: Option<Box<ConfigRevision>>,
     /// Finished rollouts that were not told yet.
     pub(super) news: Vec<Deployment>,
     /// Taken while a line is being written.
@@ -210,6 +212,10 @@ impl EngineTask {
             Ask::Inspect(run, answer) => {
                 let _ = answer.send(core::detail(&self.state, &run, clock())); // whoever asked may be gone
             }
+            Ask::Configs(revision, answer) => self.journal.configs(revision, answer),
+            Ask::Listening(answer) => {
+                let _ = answer.send(self.silent()); // whoever asked may be gone
+            }
             Ask::State(answer) => {
                 let _ = answer.send(Box::new(self.state.clone())); // whoever asked may be gone
             }
@@ -224,10 +230,13 @@ impl EngineTask {
         let Outcome { effects, changed, refused, note, created, ended } = core::step(&mut self.state, &input, clock());
         self.dirty = true;
         self.ended.extend(ended.iter().cloned());
+        self.config = config_of(&input, &self.state).filter(|_| refused.is_none());
+        let applied = self.config.is_some();
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
             if let Some((before, ended_before)) = before {
                 self.state = before;
                 self.ended.truncate(ended_before);
+                self.config = None;
                 if !certain {
                     return Err(NotDone::Unknown { why });
                 }
@@ -243,6 +252,9 @@ impl EngineTask {
         }
         self.news.extend(ended);
         self.carry_out(effects);
+        if applied {
+            self.try_addresses().await;
+        }
         let holding = holding(&input, note.as_deref());
         let accepted = Accepted { note, holding, created, ..Accepted::default() };
         refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)))
@@ -306,6 +318,9 @@ impl EngineTask {
             if self.leased() && due {
                 self.renew();
             }
+        }
+        if self.state.slots.values().any(|slot| slot.taken.is_some()) {
+            self.try_addresses().await;
         }
         if self.last_sweep.is_none_or(|last| last.elapsed() >= SWEEP) {
             self.last_sweep = Some(Instant::now());
@@ -371,6 +386,20 @@ impl EngineTask {
         }
         Ok(())
     }
+}
+
+/// What the history keeps of a configuration that just came into force.
+fn config_of(input: &Input, state: &State) -> Option<Box<ConfigRevision>> {
+    let Input::Apply(applied) = input else { return None };
+    Some(Box::new(ConfigRevision {
+        revision: state.counters.config,
+        at: clock(),
+        by: applied.actor.name.clone(),
+        reason: applied.reason.clone(),
+        path: applied.path.clone(),
+        digest: applied.digest.clone(),
+        text: Some(applied.text.clone()),
+    }))
 }
 
 /// What the core answers to a hold is the id that it is in force by.

@@ -12,6 +12,14 @@ use futures::stream::BoxStream;
 #[derive(Debug, Clone)]
 pub struct EngineOrchestrator(pub Engine);
 
+impl EngineOrchestrator {
+    /// How far a command has come: what [`Orchestrator::progress`] says, for whoever has no engine at hand.
+    #[must_use]
+    pub fn stage(followed: &Followed<'_>) -> Stage {
+        progress(followed)
+    }
+}
+
 #[async_trait]
 impl Orchestrator for EngineOrchestrator {
     /// It knows every action.
@@ -25,12 +33,17 @@ impl Orchestrator for EngineOrchestrator {
         self.0.watch()
     }
 
+    /// Its journal does.
+    fn keeps_history(&self) -> bool {
+        true
+    }
+
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         self.0.execute(authorized).await
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress(followed.command, followed.before, followed.current)
+        EngineOrchestrator::stage(followed)
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {

@@ -10,7 +10,7 @@ pub use engine::EngineOrchestrator;
 
 use crate::control::Authorized;
 use crate::model::{
-    Action, ActionSet, Command, Deployment, Detail, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
+    Action, ActionSet, Command, Deployment, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
     SourceId, Stage,
 };
 use async_trait::async_trait;
@@ -63,11 +63,14 @@ pub struct Accepted {
     pub targets: Vec<HoldTarget>,
     /// For a hold: what came of it.
     pub holding: Holding,
-    /// Parts of the scope that could not be looked at, and why, in words.
-    pub unseen: Vec<String>,
+    /// What of it was not done, or could not be looked at, and why, in words.
+    pub lacking: Vec<String>,
     /// The run that the command created (a deploy, a retry, a restart, a rollback to the version before),
     /// where the backend knows it by then. Its effect is looked for in this run and in no other.
     pub created: Option<Run>,
+    /// The facts of its target as the command left it, where the backend answers with them. A platform
+    /// that names a new revision only later is known by these.
+    pub left: Facts,
 }
 
 /// A command that a backend accepted, and everything that is known of what came of it.
@@ -77,6 +80,8 @@ pub struct Followed<'a> {
     pub command: &'a Command,
     /// The run that it created, as [`Accepted`] named it.
     pub created: Option<&'a Run>,
+    /// The facts of its target as it left it, as [`Accepted`] has them.
+    pub left: Option<&'a Facts>,
     /// The row of its target when it was asked.
     pub before: Option<&'a Rollout>,
     /// The row of its target now.
@@ -130,6 +135,10 @@ pub trait Orchestrator: Send + Sync + 'static {
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone>;
     /// How far a command has come. Pure.
     fn progress(&self, followed: &Followed<'_>) -> Stage;
+    /// Does its watch tell, after a start, what had ended before? Of others the ledger tells it.
+    fn keeps_history(&self) -> bool {
+        false
+    }
     /// What an action would do to this row, where the backend's own way of doing it differs from what
     /// is said of every backend. Pure.
     fn forecast(&self, _action: Action, _row: &Rollout) -> Option<Forecast> {

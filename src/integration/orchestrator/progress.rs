@@ -1,31 +1,43 @@
-//! How far a command has come at the built-in engine, from the row before it and the row now.
+//! How far a command has come at the built-in engine, from its run, the row before it and the row now.
 //!
-//! A command is effective when the proxy acknowledged the traffic that it asked for, or when there
-//! is nothing left that it could change; never because it was accepted.
+//! A command is effective when users are where it wanted them: the proxy acknowledged a share of the run
+//! that the command is bound to, and an instance of it is ready. That it was accepted, a step's number or
+//! a phase alone never is.
 
+mod row;
+
+use super::Followed;
 use crate::model::{
-    Action, Arm, Command, Fact, HoldId, Phase, Ppm, Proof, Rollout, Run, Selector, Stage, Step, Subject, Version, Wait,
+    Action, Deployment, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, Run, Selector, Stage, Subject, Wait,
+};
+use row::{
+    all_at_stable, first_share, in_force, is_held_by_person, place, serves, serves_all, settled, shares, version,
 };
 use std::cmp::Ordering;
 
 /// The stage of a command that was accepted. Pure.
-pub(super) fn progress(command: &Command, before: Option<&Rollout>, current: Option<&Rollout>) -> Stage {
-    match (&command.subject, command.action) {
-        (Subject::Run(run) | Subject::Approval { run, .. }, action) => match current {
-            Some(current) => of_run(action, run, before, current, command),
-            None => superseded("the service is gone from the configuration"),
+pub(super) fn progress(of: &Followed<'_>) -> Stage {
+    match (&of.command.subject, of.command.action) {
+        (_, Action::Deploy | Action::Retry | Action::Restart | Action::Drill) => of_created(of),
+        (Subject::Run(_), Action::Rollback) if of.created.is_some() || !of.was_in_flight() => of_created(of),
+        (Subject::Run(run) | Subject::Approval { run, .. }, action) => match of.current {
+            Some(current) => of_run(of, action, run, current),
+            None => gone(),
         },
-        (Subject::Deployment { version, .. }, Action::Deploy) => deploy(version.as_ref(), before, current),
-        (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, current),
-        (Subject::Hold { id, .. }, Action::Release) => release(id, current),
-        (Subject::Config { .. }, Action::Apply) => effective("the configuration is journalled and in force"),
+        (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, of.current),
+        (Subject::Hold { id, .. }, Action::Release) => release(id, of.current),
+        // Its addresses tell whether it is in force: the hub looks at them.
+        (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }
         (Subject::Release { service, version, .. }, Action::RemoveRelease) => {
             effective(format!("{service} {version} is not offered any more"))
         }
-        _ => Stage::Failed { why: format!("{} does not fit its subject", command.action.name()) },
+        (Subject::Migrations { environment, .. }, Action::Migration) => {
+            effective(format!("journalled for {environment}; nothing was run"))
+        }
+        _ => Stage::Failed { why: format!("{} does not fit its subject", of.command.action.name()) },
     }
 }
 
@@ -35,6 +47,10 @@ fn effective(text: impl Into<String>) -> Stage {
 
 fn superseded(by: impl Into<String>) -> Stage {
     Stage::Superseded { by: by.into() }
+}
+
+fn gone() -> Stage {
+    superseded("the service is gone from the configuration")
 }
 
 /// The running number of a revision, `r-N`.
@@ -50,40 +66,133 @@ fn order(row: &Rollout, run: &Run) -> Ordering {
     number(&row.run.revision).cmp(&number(&run.revision))
 }
 
-/// The step that the person saw, for when the row before the command is not known any more.
-fn pinned_step(command: &Command) -> Option<u32> {
-    command.pin.as_ref()?.facts.get(&Fact::Step)?.parse().ok()
+impl<'a> Followed<'a> {
+    /// A fact as it was when the command was asked: as pinned, else as the row had it.
+    fn then(&self, fact: Fact) -> Option<&'a str> {
+        let pinned = self.command.pin.as_ref().and_then(|pin| pin.facts.get(&fact));
+        pinned.or_else(|| self.before?.facts.0.get(&fact)).map(String::as_str)
+    }
+
+    /// The run that the command created. Where the engine's word of it was lost: the run that the row
+    /// shows, if that came after what was there and brings in what was asked for.
+    fn bound(&self) -> Option<&'a Run> {
+        if self.created.is_some() {
+            return self.created;
+        }
+        let row = self.current?;
+        let wanted = match (&self.command.subject, self.command.action) {
+            (Subject::Deployment { version, .. }, _) => {
+                version.as_ref().is_none_or(|version| row.arms.iter().any(|arm| arm.version == *version))
+            }
+            (_, Action::Retry) => is_of(row, self.then(Fact::Candidate)),
+            (_, Action::Restart) => is_of(row, self.then(Fact::Stable)),
+            _ => true,
+        };
+        let last = match &self.command.subject {
+            Subject::Run(run) => Some(run),
+            _ => self.before.map(|before| &before.run),
+        };
+        let newer = last.is_none_or(|last| order(row, last) == Ordering::Greater);
+        (wanted && newer).then_some(&row.run)
+    }
+
+    /// Was the run in flight when the command was asked? Then a rollback takes it back, else it makes a run.
+    fn was_in_flight(&self) -> bool {
+        match self.before {
+            Some(before) => before.phase.in_flight(),
+            None => self.ended.is_none_or(|ended| ended.outcome != DeploymentOutcome::Succeeded),
+        }
+    }
+
+    /// Has the engine counted a change of the run since the command was asked?
+    fn is_newer(&self, row: &Rollout) -> bool {
+        let count = |text: &str| text.parse::<u64>().ok();
+        let now = row.facts.0.get(&Fact::Generation).and_then(|now| count(now));
+        match (self.then(Fact::Generation).and_then(count), now) {
+            (Some(then), Some(now)) => now > then,
+            _ => true,
+        }
+    }
+
+    /// The step at which the run stood: of the row before, else the one that the person saw.
+    fn step_before(&self, run: &Run) -> Option<u32> {
+        match self.before.filter(|before| before.run == *run) {
+            Some(before) => before.step,
+            None => self.command.pin.as_ref()?.facts.get(&Fact::Step)?.parse().ok(),
+        }
+    }
 }
 
-fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout, command: &Command) -> Stage {
-    let pinned = pinned_step(command);
-    let pinned_stable = command.pin.as_ref().and_then(|pin| pin.facts.get(&Fact::Stable));
+/// Does the row's run bring in that digest?
+fn is_of(row: &Rollout, digest: Option<&str>) -> bool {
+    digest.is_none_or(|digest| row.facts.0.get(&Fact::Candidate).is_none_or(|of| of == digest))
+}
+
+/// A command that created a run: that one counts, whatever else the row shows.
+fn of_created(of: &Followed<'_>) -> Stage {
+    let Some(row) = of.current else {
+        // The first row of a service may still be on its way.
+        return if of.before.is_some() { gone() } else { Stage::Accepted };
+    };
+    let asked_at = match &of.command.subject {
+        Subject::Run(run) => Some(&run.target),
+        _ => of.created.map(|run| &run.target),
+    };
+    if asked_at.is_some_and(|target| *target != row.run.target) {
+        return superseded("the service was removed and configured anew");
+    }
+    let Some(run) = of.bound() else { return Stage::Accepted };
+    match (order(row, run), of.command.action) {
+        // In line behind the one that the row shows.
+        (Ordering::Less, _) => Stage::Accepted,
+        (Ordering::Greater, _) => of.ended.map_or_else(|| took_its_place(row), |ended| ended_before(ended, row)),
+        (Ordering::Equal, Action::Restart) => replaced(row),
+        (Ordering::Equal, Action::Rollback) => rolled_back(of.before, row),
+        (Ordering::Equal, Action::Drill) => drilled(of, row),
+        (Ordering::Equal, _) => brought_in(row),
+    }
+}
+
+fn took_its_place(row: &Rollout) -> Stage {
+    superseded(format!("{} of {} took its place", row.run.revision, row.service))
+}
+
+/// The run has ended and a later one is shown: what the engine recorded of its end counts. It ends well
+/// only once the proxy acknowledged where the users are.
+fn ended_before(ended: &Deployment, row: &Rollout) -> Stage {
+    let (run, cause, next) = (&ended.run.revision, &ended.cause, &row.run.revision);
+    match ended.outcome {
+        DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack => {
+            effective(format!("{run} ended well: {cause}; {next} came after it"))
+        }
+        DeploymentOutcome::Superseded => superseded(cause),
+        DeploymentOutcome::Aborted | DeploymentOutcome::Failed => Stage::Failed { why: format!("{run}: {cause}") },
+    }
+}
+
+fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> Stage {
     if current.run.target != run.target {
         return superseded("the service was removed and configured anew");
     }
-    let before = before.filter(|before| before.run == *run);
     match (action, order(current, run)) {
-        (Action::Abort | Action::Reject, order) => taken_back(run, current, order),
-        (Action::Rollback, Ordering::Greater) => rolled_back(before, current),
-        (Action::Rollback, order) => {
-            if before.is_some_and(|before| before == current) {
-                Stage::Accepted
-            } else {
-                taken_back(run, current, order)
-            }
-        }
-        (Action::Drill, Ordering::Greater) => drilled(before, current, pinned_stable),
-        (Action::Retry | Action::Restart, Ordering::Greater) => new_run(current, None),
-        (Action::Retry | Action::Restart | Action::Drill, _) => Stage::Accepted,
+        (Action::Abort | Action::Reject | Action::Rollback, order) => taken_back(of, run, current, order),
         // In line behind the one that the row shows: its own state is not in this row.
-        (Action::Pause | Action::Resume | Action::LetThrough, Ordering::Less) => {
-            effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
-        }
-        (_, Ordering::Greater | Ordering::Less) => {
-            superseded(format!("{} of {} took its place", current.run.revision, current.service))
-        }
+        (Action::Pause | Action::Resume | Action::LetThrough, Ordering::Less) => match of.ended {
+            Some(ended) => superseded(&ended.cause),
+            None => {
+                effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
+            }
+        },
+        (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Greater) => match of.ended {
+            Some(ended) => match ended_before(ended, current) {
+                Stage::Failed { why } => superseded(why),
+                stage => stage,
+            },
+            None => took_its_place(current),
+        },
+        (_, Ordering::Greater | Ordering::Less) => took_its_place(current),
         (Action::Pause, Ordering::Equal) => paused(current),
-        (Action::Resume, Ordering::Equal) => resumed(current),
+        (Action::Resume, Ordering::Equal) => resumed(of, current),
         (Action::LetThrough, Ordering::Equal) => match current.held_by() {
             Some(_) => Stage::Accepted,
             None => over(current).unwrap_or_else(|| {
@@ -95,44 +204,10 @@ fn of_run(action: Action, run: &Run, before: Option<&Rollout>, current: &Rollout
                 ))
             }),
         },
-        (Action::Promote | Action::PromoteFull, Ordering::Equal) => moved_on(action, before, current, pinned),
-        (Action::Approve, Ordering::Equal) => approved(before, current, pinned),
+        (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Equal) => {
+            moved_on(action, of.step_before(run), current)
+        }
         _ => Stage::Failed { why: format!("{} does not fit a rollout", action.name()) },
-    }
-}
-
-/// The arms whose acknowledged share is what was asked for last.
-fn settled(row: &Rollout) -> bool {
-    row.arms.iter().all(|arm| arm.traffic.actual == Some(arm.traffic.desired) || unused(arm))
-}
-
-/// No route was ever acknowledged, and none is asked for.
-fn unused(arm: &Arm) -> bool {
-    arm.traffic.actual.is_none() && arm.traffic.desired == Ppm::ZERO
-}
-
-fn shares(row: &Rollout) -> String {
-    let share = |arm: &Arm| {
-        let share = arm.traffic.actual.map_or("an unknown share".to_owned(), |share| share.to_string());
-        format!("{} has {share}", arm.version)
-    };
-    let arms: Vec<_> = row.arms.iter().map(share).collect();
-    if arms.is_empty() {
-        "nothing has traffic".to_owned()
-    } else {
-        format!("{}, acknowledged by the proxy", arms.join(", "))
-    }
-}
-
-fn is_held_by_person(row: &Rollout) -> bool {
-    row.waits.iter().any(|wait| matches!(wait, Wait::Human { what, .. } if what == "resume"))
-}
-
-fn place(row: &Rollout) -> String {
-    match row.step {
-        Some(step) if (step as usize) < row.steps.len() => format!("at step {} of {}", step + 1, row.steps.len()),
-        Some(_) => "past its last step".to_owned(),
-        None => "without steps".to_owned(),
     }
 }
 
@@ -156,45 +231,29 @@ fn paused(row: &Rollout) -> Stage {
     if settled(row) { effective(format!("paused {}; {}", place(row), shares(row))) } else { Stage::Observed }
 }
 
-fn resumed(row: &Rollout) -> Stage {
+/// It goes on, and users are where its step wants them.
+fn resumed(of: &Followed<'_>, row: &Rollout) -> Stage {
     if let Some(over) = over(row) {
         return over;
     }
-    if is_held_by_person(row) {
+    if is_held_by_person(row) || !of.is_newer(row) {
         return Stage::Accepted;
     }
-    effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row)))
+    let restarts =
+        row.steps.is_empty() && row.candidate().is_none() && settled(row) && row.stable().is_some_and(serves);
+    if serves_all(row) || in_force(row) || restarts {
+        return effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row)));
+    }
+    Stage::Observed
 }
 
-/// The share that the plan asks for at the row's step: that of the last weight up to there.
-fn planned(row: &Rollout) -> Option<Ppm> {
-    let done = row.steps.len().min(row.step? as usize + 1);
-    row.steps.get(..done)?.iter().rev().find_map(|step| match step {
-        Step::SetWeight(weight) => Some(*weight),
-        _ => None,
-    })
-}
-
-/// Does the candidate have the share of the row's step?
-fn in_force(row: &Rollout) -> bool {
-    let finished = row.step.is_none_or(|step| step as usize >= row.steps.len());
-    let has = row.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
-    !finished && settled(row) && has == planned(row).unwrap_or(Ppm::ZERO)
-}
-
-fn serves_all(row: &Rollout) -> bool {
-    matches!(row.phase, Phase::Healthy | Phase::Degraded)
-        && row.stable().is_some_and(|stable| stable.traffic.actual == Some(Ppm::ALL))
-}
-
-fn moved_on(action: Action, before: Option<&Rollout>, row: &Rollout, pinned: Option<u32>) -> Stage {
+fn moved_on(action: Action, earlier: Option<u32>, row: &Rollout) -> Stage {
     if serves_all(row) {
         return effective(format!("finished: {}", shares(row)));
     }
     if let Some(over) = over(row) {
         return over;
     }
-    let earlier = before.map_or(pinned, |before| before.step);
     let advanced = earlier.is_some() && row.step > earlier;
     match (action, advanced) {
         (_, false) => Stage::Accepted,
@@ -205,46 +264,28 @@ fn moved_on(action: Action, before: Option<&Rollout>, row: &Rollout, pinned: Opt
     }
 }
 
-fn approved(before: Option<&Rollout>, row: &Rollout, pinned: Option<u32>) -> Stage {
-    let votes = |row: &Rollout| row.message.split_once("waits for approval").and_then(|(_, rest)| yes(rest));
-    if let (Some(before), Some(now)) = (before, votes(row))
-        && before.step == row.step
-    {
-        let earlier = votes(before).map_or(0, |(yes, _)| yes);
-        if now.0 > earlier && now.0 < now.1 {
-            return effective(format!("one yes of {} needed is counted: {} so far", now.1, now.0));
-        }
-    }
-    moved_on(Action::Approve, before, row, pinned)
-}
-
-/// `… (1 of 2)…` → 1, 2.
-fn yes(text: &str) -> Option<(u32, u32)> {
-    let (_, rest) = text.split_once('(')?;
-    let (inside, _) = rest.split_once(')')?;
-    let (yes, count) = inside.split_once(" of ")?;
-    Some((yes.parse().ok()?, count.parse().ok()?))
-}
-
-/// All traffic is where it was before the run, as far as anything serves.
-fn all_at_stable(row: &Rollout) -> bool {
-    let none = |arm: &Arm| arm.traffic.actual.is_none_or(|share| share == Ppm::ZERO);
-    match row.stable() {
-        Some(stable) => {
-            stable.traffic.actual == Some(Ppm::ALL)
-                && row.candidate().is_none_or(|arm| arm.traffic.actual == Some(Ppm::ZERO))
-        }
-        None => row.candidate().is_none_or(none),
-    }
-}
-
-fn taken_back(run: &Run, row: &Rollout, order: Ordering) -> Stage {
+fn taken_back(of: &Followed<'_>, run: &Run, row: &Rollout, order: Ordering) -> Stage {
     match order {
-        // One begins only after the one before has ended and the proxy acknowledged it.
-        Ordering::Greater => {
-            effective(format!("{} has ended, {} came after it; {}", run.revision, row.run.revision, shares(row)))
-        }
-        Ordering::Less => effective(format!("{} was in line and never had traffic", run.revision)),
+        Ordering::Greater | Ordering::Less => match of.ended.map(|ended| (ended.outcome, &ended.cause)) {
+            // It may be in line, or has just ended and its record is on its way.
+            None if order == Ordering::Less => Stage::Accepted,
+            None => Stage::Observed,
+            Some((DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack, cause)) => {
+                Stage::Failed { why: format!("it had finished: {cause}") }
+            }
+            Some((_, cause)) if order == Ordering::Less => {
+                effective(format!("{} was in line and never had traffic: {cause}", run.revision))
+            }
+            // The next one is in line: what is shown is still what this one left, stable that is down included.
+            Some(_) if row.phase == Phase::Queued && !all_at_stable(row) => Stage::Observed,
+            // One begins only after the one before has ended and the proxy acknowledged it.
+            Some((_, cause)) => effective(format!(
+                "{} has ended ({cause}), {} came after it; {}",
+                run.revision,
+                row.run.revision,
+                shares(row)
+            )),
+        },
         Ordering::Equal => match row.phase {
             Phase::RollingBack | Phase::Aborted | Phase::Failed | Phase::Superseded if all_at_stable(row) => {
                 effective(format!("{}: {}", row.phase.word(), shares(row)))
@@ -256,7 +297,7 @@ fn taken_back(run: &Run, row: &Rollout, order: Ordering) -> Stage {
     }
 }
 
-/// From a settled rollout: a new run whose stable arm is the version before.
+/// The run of a rollback: its stable arm is the version before.
 fn rolled_back(before: Option<&Rollout>, row: &Rollout) -> Stage {
     let left = before.and_then(Rollout::stable).map(|arm| &arm.version);
     let back = row.stable().is_some_and(|stable| Some(&stable.version) != left);
@@ -265,15 +306,16 @@ fn rolled_back(before: Option<&Rollout>, row: &Rollout) -> Stage {
             effective(format!("back at {}: {}", version(row), shares(row)))
         }
         Phase::Failed | Phase::Aborted => Stage::Failed { why: row.message.clone() },
-        Phase::RollingBack => Stage::Observed,
-        _ => superseded(format!("{} came after it", row.run.revision)),
+        Phase::Superseded => superseded(row.message.clone()),
+        _ => Stage::Observed,
     }
 }
 
-/// There and back again: a new run that goes back to the version before, and has ended once the one
-/// that it began with has all traffic again.
-fn drilled(before: Option<&Rollout>, row: &Rollout, pinned: Option<&String>) -> Stage {
-    let began = before.and_then(Rollout::stable).map(|arm| &arm.version);
+/// There and back again: a run that goes back to the version before, and has ended once the one that it
+/// began with has all traffic again.
+fn drilled(of: &Followed<'_>, row: &Rollout) -> Stage {
+    let pinned = of.command.pin.as_ref().and_then(|pin| pin.facts.get(&Fact::Stable));
+    let began = of.before.and_then(Rollout::stable).map(|arm| &arm.version);
     let by_version = began.map(|version| row.stable().is_some_and(|arm| arm.version == *version));
     let by_digest = pinned.map(|digest| row.facts.0.get(&Fact::Stable) == Some(digest));
     match row.phase {
@@ -287,38 +329,40 @@ fn drilled(before: Option<&Rollout>, row: &Rollout, pinned: Option<&String>) -> 
     }
 }
 
-fn version(row: &Rollout) -> String {
-    row.stable().map_or("nothing".to_owned(), |arm| arm.version.to_string())
+/// How a run that brings something in ended badly, once it has ended; on its way back it has not.
+fn failed(row: &Rollout) -> Option<Stage> {
+    match row.phase {
+        Phase::Failed | Phase::Aborted => {
+            Some(Stage::Failed { why: format!("it is {}: {}", row.phase.word(), row.message) })
+        }
+        Phase::Superseded => Some(superseded(row.message.clone())),
+        _ => None,
+    }
 }
 
-/// A run that a command asked for: effective once users meet it, or it is done.
-fn new_run(row: &Rollout, wanted: Option<&Version>) -> Stage {
-    let is_it = |arm: &Arm| wanted.is_none_or(|version| arm.version == *version);
-    if serves_all(row) && row.stable().is_some_and(is_it) {
+/// A new version: effective once users meet it with the first share of its plan.
+fn brought_in(row: &Rollout) -> Stage {
+    if serves_all(row) {
         return effective(format!("{}: {}", row.message, shares(row)));
     }
-    match row.phase {
-        Phase::Failed | Phase::Aborted | Phase::Superseded | Phase::RollingBack => {
-            Stage::Failed { why: format!("it is {}: {}", row.phase.word(), row.message) }
+    if let Some(failed) = failed(row) {
+        return failed;
+    }
+    let share = row.candidate().filter(|arm| serves(arm)).and_then(|arm| arm.traffic.actual);
+    match share {
+        Some(share) if row.phase != Phase::RollingBack && share >= first_share(row) => {
+            effective(format!("in flight {}: {}", place(row), shares(row)))
         }
-        Phase::Queued => Stage::Observed,
-        _ => {
-            let candidate = row.candidate().filter(|arm| is_it(arm));
-            let meets = candidate.is_some_and(|arm| arm.traffic.actual.is_some_and(|share| share > Ppm::ZERO));
-            if meets || (candidate.is_some() && row.step.is_some_and(|step| step > 0)) {
-                effective(format!("in flight {}: {}", place(row), shares(row)))
-            } else {
-                Stage::Observed
-            }
-        }
+        _ => Stage::Observed,
     }
 }
 
-fn deploy(version: Option<&Version>, before: Option<&Rollout>, current: Option<&Rollout>) -> Stage {
-    let Some(row) = current else { return Stage::Accepted };
-    let newer = before.is_none_or(|before| order(row, &before.run) == Ordering::Greater);
-    let named = row.arms.iter().any(|arm| version.is_none_or(|version| arm.version == *version));
-    if newer && named { new_run(row, version) } else { Stage::Accepted }
+/// A restart: effective once every instance is new, and they serve.
+fn replaced(row: &Rollout) -> Stage {
+    if serves_all(row) {
+        return effective(format!("{}: {}", row.message, shares(row)));
+    }
+    failed(row).unwrap_or(Stage::Observed)
 }
 
 fn hold(selector: &Selector, current: Option<&Rollout>) -> Stage {

@@ -2,10 +2,10 @@
 
 use super::fake::Fake;
 use flightdeck::engine::core::{
-    Effect, Input, Kind, LONGEST_TICK, Outcome, Pool, Progress, RunState, Slot, SlotKey, State,
+    Effect, Input, Kind, LONGEST_TICK, MigrationState, Outcome, Pool, Progress, RunState, Slot, SlotKey, State,
 };
 use flightdeck::engine::proxy::wire::Route;
-use flightdeck::model::{Action, DeploymentOutcome, Ppm, Step, Strategy, Subject};
+use flightdeck::model::{Action, DeploymentKind, DeploymentOutcome, Ppm, Step, Strategy, Subject};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ pub struct Coverage {
     pub could_fail: BTreeMap<u32, u64>,
     pub met: BTreeMap<(&'static str, &'static str), u64>,
     pub ended: BTreeMap<String, u64>,
+    /// How often a command was effective, by action and strategy.
+    pub effective: BTreeMap<(&'static str, &'static str), u64>,
     pub inputs: u64,
 }
 
@@ -40,6 +42,12 @@ pub struct Checker {
     /// Pools of rollouts that ended without success: they never get traffic again.
     dead: BTreeSet<String>,
     seen: BTreeMap<SlotKey, Option<String>>,
+    /// Each rollout's number, by workload and revision.
+    numbers: BTreeMap<(String, String), u64>,
+    /// The rollouts that brought in what served, by workload, oldest first; the last one's version is stable.
+    succeeded: BTreeMap<String, Vec<u64>>,
+    /// The rollout that ran a migration last.
+    ran: BTreeMap<(SlotKey, String), u64>,
     pub faults: Vec<String>,
 }
 
@@ -95,6 +103,9 @@ impl Coverage {
         for (met, count) in other.met {
             *self.met.entry(met).or_default() += count;
         }
+        for (how, count) in other.effective {
+            *self.effective.entry(how).or_default() += count;
+        }
         for (how, count) in other.ended {
             *self.ended.entry(how).or_default() += count;
         }
@@ -106,6 +117,12 @@ impl Checker {
         if !holds {
             self.faults.push(format!("invariant {invariant}: {}", why()));
         }
+    }
+
+    /// What comes now is another story of the same world: what was seen until now says nothing of it.
+    pub fn forget(&mut self) {
+        let faults = std::mem::take(&mut self.faults);
+        *self = Checker { faults, ..Checker::default() };
     }
 
     pub fn look(&mut self, state: &State) {
@@ -122,8 +139,9 @@ impl Checker {
             };
             let previous = slot.lineage.len().checked_sub(2).and_then(|at| slot.lineage.get(at));
             let warm = slot.warm.as_ref().and_then(|warm| slot.pools.get(&warm.pool));
-            let warm_full =
-                warm.is_some_and(|pool| Some(&pool.release) == previous && pool.ready() >= replicas(state, key));
+            let warm_full = warm.is_some_and(|pool| {
+                Some(&pool.release) == previous.map(|of| &of.release) && pool.ready() >= replicas(state, key)
+            });
             let acked = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
             let before = Before {
                 revision: run.revision.clone(),
@@ -145,6 +163,7 @@ impl Checker {
     }
 
     pub fn after(&mut self, state: &State, fake: &Fake, input: &Input, outcome: &Outcome, cover: &mut Coverage) {
+        self.rollouts(state, outcome);
         for effect in &outcome.effects {
             self.effect(state, &effect.effect, cover);
         }
@@ -160,6 +179,49 @@ impl Checker {
         self.check(outcome.changed || outcome.effects.is_empty(), 5, || {
             "effects of a state that is not journalled".to_owned()
         });
+    }
+
+    /// Which rollouts there are, and what those that ended did to the line of what served.
+    fn rollouts(&mut self, state: &State, outcome: &Outcome) {
+        for slot in state.slots.values() {
+            for run in slot.run.iter().chain(&slot.queue).chain(&slot.history) {
+                self.numbers.insert((slot.uid.clone(), run.revision.clone()), run.asked);
+            }
+        }
+        for ended in &outcome.ended {
+            let line = self.succeeded.entry(ended.run.target.uid.clone()).or_default();
+            match (ended.kind, ended.outcome) {
+                (DeploymentKind::Deploy, DeploymentOutcome::Succeeded) => {
+                    let number = self.numbers.get(&(ended.run.target.uid.clone(), ended.run.revision.clone()));
+                    line.push(*number.expect("it was in the state before"));
+                }
+                (DeploymentKind::Rollback, DeploymentOutcome::RolledBack) => {
+                    line.pop();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A migration is taken back by the rollout that ran it, or with the version that this rollout brought
+    /// in, and never without one to return to.
+    fn migration(&mut self, slot: &Slot, run: &RunState, hook: &str, back: bool) {
+        let data = (slot.key.clone(), hook.to_owned());
+        if !back {
+            self.ran.insert(data, run.asked);
+            return;
+        }
+        // Kept: a way back that could not be started is tried again. That it is not run twice the data tells.
+        let ran = self.ran.get(&data).copied();
+        let line = self.succeeded.get(&slot.uid).map(Vec::as_slice).unwrap_or_default();
+        let own = match run.kind {
+            Kind::Rollback => line.len() > 1 && line.last().copied() == ran,
+            Kind::Canary => slot.stable.is_some() && ran == Some(run.asked),
+            Kind::First | Kind::Restart => false,
+        };
+        let why =
+            || format!("{}: {hook} was run by {ran:?} and is taken back by {:?} {}", slot.key, run.kind, run.asked);
+        self.check(own && ran.is_some(), 12, why);
     }
 
     fn effect(&mut self, state: &State, effect: &Effect, cover: &mut Coverage) {
@@ -199,6 +261,17 @@ impl Checker {
                     run.iter().filter_map(|run| run.job.as_ref()).chain(watched).any(|job| job.id == launch.job);
                 *cover.could_fail.entry(5).or_default() += 1;
                 self.check(known, 5, || format!("{} is run and not written down", launch.job));
+                if let (Some(slot), true) = (state.slots.get(&launch.slot), launch.hook.starts_with("migration")) {
+                    *cover.could_fail.entry(12).or_default() += 1;
+                    let noted = slot.migrations.get(&launch.hook).map(|of| &of.state);
+                    self.check(noted == Some(&MigrationState::Running), 12, || {
+                        format!("{} begins, and the record says {noted:?}", launch.hook)
+                    });
+                    let back = launch.run.first().is_some_and(|word| word == "back");
+                    if let Some(run) = run {
+                        self.migration(slot, run, &launch.hook, back);
+                    }
+                }
             }
             Effect::Unroute { .. } | Effect::EndJob { .. } => {}
         }

@@ -63,6 +63,8 @@ pub struct Fake {
     begun: BTreeSet<JobId>,
     /// Migrations whose data is there.
     data: BTreeSet<(SlotKey, String)>,
+    /// Migrations that were cut off, or failed: nobody has looked at their data yet.
+    half: BTreeSet<(SlotKey, String)>,
     job_lines: BTreeMap<JobId, JobLine>,
     routes: Vec<(SlotKey, bool, u64, Option<Route>)>,
     answers: Vec<Input>,
@@ -156,7 +158,9 @@ impl Fake {
         match line.work.pop_front() {
             Some(JobWork::Run(launch)) => self.run_hook(&id, *launch, rng),
             Some(JobWork::End) => {
-                self.hooks.remove(&id);
+                if let Some(hook) = self.hooks.remove(&id).filter(|hook| hook.ended.is_none()) {
+                    self.left_half_way(&hook.launch);
+                }
                 self.job_lines.get_mut(&id)?.tells.push_back(JobEvent::Gone);
             }
             None => {
@@ -178,9 +182,12 @@ impl Fake {
     fn end_hook(&mut self, id: &str, how: JobEnd) {
         let Some(hook) = self.hooks.get_mut(id).filter(|hook| hook.ended.is_none()) else { return };
         hook.ended = Some(how.clone());
-        let data = (hook.launch.slot.clone(), hook.launch.hook.clone());
-        if how == JobEnd::Exited(0) && hook.launch.hook.starts_with("migration") {
-            if hook.launch.run.first().is_some_and(|word| word == "back") {
+        let launch = hook.launch.clone();
+        let data = (launch.slot.clone(), launch.hook.clone());
+        if how != JobEnd::Exited(0) {
+            self.left_half_way(&launch);
+        } else if launch.hook.starts_with("migration") {
+            if launch.run.first().is_some_and(|word| word == "back") {
                 self.data.remove(&data);
             } else {
                 self.data.insert(data);
@@ -213,8 +220,12 @@ impl Fake {
         let migration = launch.hook.starts_with("migration");
         let data = (launch.slot.clone(), launch.hook.clone());
         let back = launch.run.first().is_some_and(|word| word == "back");
-        if migration && !back && self.data.contains(&data) {
-            self.faults.push(format!("invariant 5: {} is run though its data is there", launch.hook));
+        if migration && back != self.data.contains(&data) {
+            let (what, there) = if back { ("taken back", "not there") } else { ("run", "there") };
+            self.faults.push(format!("invariant 12: {} is {what} though its data is {there}", launch.hook));
+        }
+        if migration && self.half.contains(&data) {
+            self.faults.push(format!("invariant 12: {} is begun half way", launch.hook));
         }
         let same = |hook: &&Hook| hook.ended.is_none() && hook.launch.slot == launch.slot;
         if migration && self.hooks.values().filter(same).any(|hook| hook.launch.hook == launch.hook) {
@@ -223,8 +234,16 @@ impl Fake {
         self.hooks.insert(id.to_owned(), Hook { launch, ended: None });
     }
 
+    /// How far it came nobody knows.
+    fn left_half_way(&mut self, launch: &JobLaunch) {
+        if launch.hook.starts_with("migration") {
+            self.half.insert((launch.slot.clone(), launch.hook.clone()));
+        }
+    }
+
     /// A person has brought a migration's data to where they say it is.
     pub fn put_right(&mut self, data: (SlotKey, String), applied: bool) {
+        self.half.remove(&data);
         if applied {
             self.data.insert(data);
         } else {
@@ -242,7 +261,31 @@ impl Fake {
         self.processes.clear();
         for hook in self.hooks.values_mut().filter(|hook| hook.ended.is_none()) {
             hook.ended = Some(JobEnd::Lost);
+            if hook.launch.hook.starts_with("migration") {
+                self.half.insert((hook.launch.slot.clone(), hook.launch.hook.clone()));
+            }
         }
+    }
+
+    /// A machine where nothing is left but the data, which is as it was last; the proxy is told what the
+    /// restored state says.
+    pub fn new_machine(&mut self, state: &State) {
+        self.reboot();
+        self.hooks.clear();
+        self.begun.clear();
+        self.answers.clear();
+        self.proxy.clear();
+        self.previews.clear();
+        for slot in state.slots.values() {
+            let told = [(&slot.routing, &mut self.proxy), (&slot.preview, &mut self.previews)];
+            for (routing, listeners) in told {
+                if let Some(acked) = &routing.acked {
+                    let listener = Listener { version: acked.version, route: acked.route.clone() };
+                    listeners.insert(slot.key.clone(), listener);
+                }
+            }
+        }
+        self.restart(state);
     }
 
     fn instance(&mut self, id: &str, rng: &mut Rng) -> Option<Input> {
@@ -312,13 +355,13 @@ impl Fake {
         let now = listeners.get(&slot).map_or(0, |of| of.version);
         let same = listeners.get(&slot).is_some_and(|of| of.version == version && of.route == route);
         if version <= now && !same {
-            let why = "a newer route is in force".to_owned();
-            self.answers.push(Input::RouteRefused { slot, preview, version, why });
+            let (why, newer) = ("a newer route is in force".to_owned(), Some(now));
+            self.answers.push(Input::RouteRefused { slot, preview, version, newer, why });
             return;
         }
         if !same && !self.healed && rng.percent(2) {
             let why = "address in use".to_owned();
-            self.answers.push(Input::RouteRefused { slot, preview, version, why });
+            self.answers.push(Input::RouteRefused { slot, preview, version, newer: None, why });
             return;
         }
         listeners.insert(slot.clone(), Listener { version, route });

@@ -6,13 +6,19 @@
 //! engine::sim -- --nocapture` plays more, and prints what was met.
 
 mod check;
+mod effect;
 mod fake;
 mod rng;
 
-use crate::engine::world::{actor, address, environment, golden, key, placement, release, seconds, service};
+use crate::engine::world::{
+    actor, address, applied, environment, golden, has, key, placement, release, seconds, service,
+};
 use check::{Checker, Coverage, step_kind};
+use effect::Effects;
 use fake::Fake;
-use flightdeck::engine::core::{Input, JobEvent, Outcome, PoolWindow, SlotKey, State, Watched, project, step};
+use flightdeck::engine::core::{
+    Input, JobEvent, Outcome, PoolWindow, SlotKey, State, Watched, project, restored, step,
+};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use rng::Rng;
@@ -29,9 +35,12 @@ struct Sim {
     state: State,
     /// As last journalled.
     journal: Option<State>,
+    /// As last backed up.
+    backup: Option<State>,
     fake: Fake,
     now: Timestamp,
     checker: Checker,
+    effects: Effects,
     commands: u64,
     spec: Spec,
     trace: bool,
@@ -166,15 +175,28 @@ impl Sim {
         let spec = random_spec(&mut rng);
         let state = State::new("local".into());
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let checker = Checker::default();
+        let (checker, effects) = (Checker::default(), Effects::default());
         let to_crash = rng.below(120);
         let fake = Fake::default();
-        Sim { rng, state, journal: None, fake, now, checker, commands: 0, spec, trace, crashes: 0, to_crash }
+        Sim {
+            rng,
+            state,
+            journal: None,
+            backup: None,
+            fake,
+            now,
+            checker,
+            effects,
+            commands: 0,
+            spec,
+            trace,
+            crashes: 0,
+            to_crash,
+        }
     }
 
     fn set_up(&mut self, cover: &mut Coverage) {
-        let input =
-            Input::Apply { spec: Box::new(self.spec.clone()), digest: "sha256:c".to_owned(), actor: actor("ann") };
+        let input = applied(self.spec.clone(), Vec::new());
         self.input(&input, cover);
         for service in ["shop", "cart"] {
             for version in ["1.0", "1.1", "1.2", "1.3", "1.4"] {
@@ -186,10 +208,28 @@ impl Sim {
             self.input(&input, cover);
         }
         // Most stories begin with a version that serves; the others with none.
-        if self.rng.percent(85) {
+        if self.rng.percent(92) {
             self.fake.healed = true;
             self.drain(cover);
+            self.agree(cover);
+            self.drain(cover);
             self.fake.healed = false;
+        }
+    }
+
+    /// Everybody says yes to what waits for it.
+    fn agree(&mut self, cover: &mut Coverage) {
+        while let Some(asked) = self.state.approvals.iter().find(|of| of.approval.state == ApprovalState::Pending) {
+            let (id, run) = (asked.approval.id.clone(), asked.approval.run.clone());
+            for who in ["ann", "bob", "eve"] {
+                let subject = Subject::Approval { id: id.clone(), run: run.clone() };
+                let mut input = self.command(Action::Approve, subject, None);
+                if let Input::Command { actor: by, .. } = &mut input {
+                    *by = actor(who);
+                }
+                self.input(&input, cover);
+            }
+            self.drain(cover);
         }
     }
 
@@ -219,7 +259,8 @@ impl Sim {
             *cover.met.entry((step_kind(slot), input_kind(input))).or_default() += 1;
         }
         cover.inputs += 1;
-        let half = self.half_way(input);
+        let half = self.told_of(input);
+        let before = Effects::before(&self.state, input, self.now);
         let outcome = step(&mut self.state, input, self.now);
         if self.trace {
             eprintln!("{} {input:?}\n    -> {outcome:?}", self.now);
@@ -228,8 +269,10 @@ impl Sim {
                 eprintln!("    {} {run:?} stable {:?} candidate {:?}", slot.key, slot.stable, slot.candidate);
             }
         }
-        if let (Some((data, applied)), None) = (half, &outcome.refused) {
-            self.fake.put_right(data, applied);
+        if let ((data, applied), None) = (half, &outcome.refused) {
+            for data in data {
+                self.fake.put_right(data, applied);
+            }
         }
         if let Some(before) = stale {
             self.nothing_changed(&before, &outcome);
@@ -241,11 +284,22 @@ impl Sim {
             self.fake.take(&effect.effect);
         }
         self.checker.after(&self.state, &self.fake, input, &outcome, cover);
+        self.effects.after(&self.state, input, before, &outcome, (self.now, cover));
         outcome
     }
 
-    /// A person says of a migration that stands half way that it is applied, or to be run again: they
-    /// have put its data right.
+    /// A person says of migrations that they are applied, or not: they have put the data right.
+    fn told_of(&self, input: &Input) -> (Vec<(SlotKey, String)>, bool) {
+        if let Input::Command { command: Command { subject, .. }, .. } = input
+            && let Subject::Migrations { service, environment, names, applied, .. } = subject
+        {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            return (names.iter().map(|name| (key.clone(), name.clone())).collect(), *applied);
+        }
+        self.half_way(input).map_or_else(Default::default, |(data, applied)| (vec![data], applied))
+    }
+
+    /// The same where a rollout waits for it.
     fn half_way(&self, input: &Input) -> Option<((SlotKey, String), bool)> {
         let Input::Command { command: Command { action, subject: Subject::Run(run), .. }, .. } = input else {
             return None;
@@ -314,9 +368,20 @@ impl Sim {
         self.state =
             if text { serde_json::from_str(&serde_json::to_string(&journal).unwrap()).unwrap() } else { journal };
         for run in self.state.slots.values_mut().filter_map(|slot| slot.run.as_mut()) {
-            run.watched = Watched::default();
+            run.watched = Watched { sequential: run.watched.sequential.clone(), ..Watched::default() };
         }
         self.fake.restart(&self.state);
+    }
+
+    /// All that is left is a backup, and the data as it is now.
+    fn restore(&mut self) {
+        let Some(backup) = self.backup.take() else { return };
+        self.state = backup;
+        restored(&mut self.state, self.now);
+        self.journal = None;
+        self.fake.new_machine(&self.state);
+        self.checker.forget();
+        self.effects.forget();
     }
 
     fn one(&mut self, cover: &mut Coverage) {
@@ -341,14 +406,18 @@ impl Sim {
                     self.input(&input, cover);
                 }
             }
-            93..=94 => self.fake.fail_one(&mut self.rng),
+            93 => self.fake.fail_one(&mut self.rng),
             95 => {
                 let jump = [3600, -3600, 40, -2][self.rng.below(4)];
                 self.now += seconds(jump);
                 self.input(&Input::Tick, cover);
             }
-            96 => self.fake.lapse(self.now),
+            94 | 96 => self.fake.lapse(self.now),
             97 if self.to_crash == 0 => self.crash(),
+            97 if self.rng.percent(10) => match self.backup {
+                None => self.backup = Some(self.state.clone()),
+                Some(_) => self.restore(),
+            },
             98 => {
                 self.input(&Input::WindowMissing, cover);
             }
@@ -381,6 +450,15 @@ impl Sim {
             let version = ["1.0", "1.1", "1.2", "1.3", "1.4"][self.rng.below(5)];
             return Some(self.deploy(&slot.service, &slot.environment, version));
         }
+        if kind == 5 && self.rng.percent(40) {
+            let slot = &self.state.slots[&slot];
+            let step = slot.run.iter().flat_map(|run| run.hooks.iter()).find(|hook| hook.migration.is_some());
+            let name = slot.migrations.keys().next().or(step.map(|hook| &hook.name))?.clone();
+            let (service, environment) = (slot.key.service.clone(), slot.key.environment.clone());
+            let (names, applied) = (vec![name], self.rng.percent(50));
+            let subject = Subject::Migrations { source: "local".into(), service, environment, names, applied };
+            return Some(self.command(Action::Migration, subject, None));
+        }
         if kind == 4 && self.state.holds.is_empty() && self.rng.percent(40) {
             let selector =
                 Selector { environment: self.rng.percent(50).then_some(slot.environment), ..Selector::default() };
@@ -406,7 +484,7 @@ impl Sim {
                 })
                 .collect();
             if let Some(approval) = self.rng.pick(&approvals) {
-                let action = if self.rng.percent(85) { Action::Approve } else { Action::Reject };
+                let action = if self.rng.percent(70) { Action::Approve } else { Action::Reject };
                 let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
                 return Some(self.pinned(action, subject, &approval.facts));
             }
@@ -472,7 +550,9 @@ impl Sim {
         if self.rng.percent(30) {
             spec.services.remove(&ServiceName::from("cart"));
         }
-        let input = Input::Apply { spec: Box::new(spec), digest: "sha256:d".to_owned(), actor: actor("ann") };
+        let gone = self.state.slots.keys().filter(|key| !has(&spec, key));
+        let remove = gone.map(|key| ServicePlace::of(&key.to_string())).collect();
+        let input = applied(spec, remove);
         self.input(&input, cover);
         let service: ServiceName = "shop".into();
         let version: Version = "1.2".into();
@@ -548,6 +628,7 @@ impl Sim {
     fn faults(&mut self) -> Vec<String> {
         let mut faults = std::mem::take(&mut self.checker.faults);
         faults.append(&mut self.fake.faults);
+        faults.append(&mut self.effects.faults);
         faults
     }
 }
@@ -556,7 +637,8 @@ fn input_kind(input: &Input) -> &'static str {
     use flightdeck::engine::core::InstanceEvent as E;
     match input {
         Input::Command { command, .. } => command.action.name(),
-        Input::Apply { .. } => "apply",
+        Input::Apply(_) => "apply",
+        Input::Tried { .. } => "tried",
         Input::ReleaseAdded(_) => "release added",
         Input::ReleaseRemoved { .. } => "release removed",
         Input::Instance { event, .. } => match event {
@@ -648,9 +730,22 @@ fn report(cover: &Coverage, seeds: u64) {
     for (how, count) in &cover.ended {
         println!("ended {how}: {count}");
     }
-    for invariant in 1..=11 {
+    for ((action, strategy), count) in &cover.effective {
+        println!("effective {action} {strategy}: {count}");
+    }
+    for invariant in 1..=13 {
         let count = cover.could_fail.get(&invariant).copied().unwrap_or(0);
         assert!(count > 0, "invariant {invariant} was never checked where it could fail");
+    }
+    for action in
+        ["deploy", "promote", "promote-full", "approve", "resume", "abort", "rollback", "retry", "restart", "drill"]
+    {
+        for strategy in ["recreate", "rolling", "blue_green", "canary"] {
+            let count = cover.effective.get(&(action, strategy)).copied().unwrap_or(0);
+            // Only canary and blue/green have approvals in their plan.
+            let none = action == "approve" && matches!(strategy, "recreate" | "rolling");
+            assert!(count > 0 || none, "{action} of {strategy} was never effective");
+        }
     }
     for step in [
         "set_weight",

@@ -4,7 +4,8 @@ use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::board::{Attention, Filter, Severity};
 use crate::cockpit::app::age::{age, countdown};
-use crate::cockpit::app::rows::{self, DeckRow};
+use crate::cockpit::app::header::sources;
+use crate::cockpit::app::rows::{self, DeckRow, NeedRow};
 use crate::cockpit::app::state::DeckPanel;
 use crate::cockpit::app::strip;
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
@@ -129,7 +130,15 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
     let left = if window.matching == 0 { "Needs you".to_owned() } else { format!("Needs you ({})", window.matching) };
     edge(buf, frame, area.y - 1, first, &Title { left, right, focus }, ctx.theme);
     if window.rows.is_empty() {
-        Pen::new(buf, area, 0).skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
+        let unseen: Vec<_> = sources(ctx.state).into_iter().filter(|source| !source.freshness.is_fresh()).collect();
+        let mut pen = Pen::new(buf, area, 0);
+        if unseen.is_empty() {
+            pen.skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
+        } else {
+            let names: Vec<_> = unseen.iter().map(|source| source.name.as_str()).collect();
+            let text = format!("? nothing that could be seen needs you; not seen now: {}", names.join(", "));
+            pen.skip(1).put(&text, ctx.style(Scope::LinkStale));
+        }
     }
     for (y, entry) in (0..area.height).zip(&window.rows) {
         let selected = focus && window.selected == Some(usize::from(y));
@@ -137,8 +146,11 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
     }
 }
 
-fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, buf: &mut Buffer) {
+fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &mut Buffer) {
+    let NeedRow { entry, freshness } = row;
+    let old = !freshness.is_fresh();
     let scope = match entry.severity {
+        _ if old => Scope::LinkStale,
         Severity::Failing | Severity::Undone => Scope::SeverityFailing,
         Severity::Approval => Scope::SeverityApproval,
         Severity::Paused => Scope::SeverityPaused,
@@ -152,26 +164,30 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, entry: &Attention, selected: bool, bu
     let wide = |column| names.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
     let mut pen = Pen::new(buf, area, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
-    let when = when(ctx, entry);
+    let when = when(ctx, entry, old);
     pen.tail(&format!("  {when} "), ctx.style(Scope::Dim));
-    pen.cell(entry.severity.glyph(), 2, ctx.style(scope));
-    pen.cell(&entry.name, wide(Column::Service).max(12) - 1, ctx.style(Scope::Strong)).skip(1);
+    let (name, text) = if old { (Scope::Dim, Scope::Dim) } else { (Scope::Strong, Scope::Text) };
+    pen.cell(if old { "◌" } else { entry.severity.glyph() }, 2, ctx.style(scope));
+    pen.cell(&entry.name, wide(Column::Service).max(12) - 1, ctx.style(name)).skip(1);
     let environment = entry.environment.as_ref().map_or("", |environment| environment.as_str());
-    pen.cell(environment, wide(Column::Environment), ctx.style(Scope::Text)).skip(1);
+    pen.cell(environment, wide(Column::Environment), ctx.style(text)).skip(1);
+    if old {
+        pen.put("may be old: ", ctx.style(scope));
+    }
     // Never by glyph and colour alone: the word stands there unless the sentence has it.
     if !entry.sentence.contains(entry.word) {
         pen.put(entry.word, ctx.style(scope)).put(": ", ctx.style(Scope::Dim));
     }
-    pen.put(&entry.sentence, ctx.style(Scope::Text));
+    pen.put(&entry.sentence, ctx.style(text));
 }
 
-/// How long already, and what happens by itself and when.
-fn when(ctx: &Ctx<'_>, entry: &Attention) -> String {
+/// How long already, and what happens by itself and when, where that is known to be so still.
+fn when(ctx: &Ctx<'_>, entry: &Attention, old: bool) -> String {
     // A watch that is not allowed never was: there is no age to tell.
     if entry.severity == Severity::Stale && entry.since >= ctx.now {
         return String::new();
     }
-    let coming = entry.deadline.map(|at| {
+    let coming = entry.deadline.filter(|_| !old).map(|at| {
         let left = countdown(at, ctx.now);
         match entry.severity {
             Severity::Approval => format!("lapses in {left}"),
@@ -265,7 +281,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Traffic => return traffic(ctx, pen, rollout, width),
         Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
-        Column::Service => (rollout.service.0.clone(), Scope::Strong),
+        Column::Service => (ctx.state.board.service_name(rollout), Scope::Strong),
         Column::Environment => (rollout.environment.0.clone(), Scope::Text),
         Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),

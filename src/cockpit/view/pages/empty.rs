@@ -7,7 +7,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Nothing was ever told by any server, and none is up. Logs can be read all the same.
 pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
@@ -52,7 +52,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer
         let (glyph, why, scope) = match &connection.state {
             ConnectionState::Connecting => ("◌", "connecting", Scope::LinkConnecting),
             ConnectionState::Up { .. } => ("●", "up", Scope::LinkLive),
-            ConnectionState::Down { why } => ("✗", why.as_str(), Scope::LinkStale),
+            ConnectionState::Down { why, .. } => ("✗", why.as_str(), Scope::LinkStale),
         };
         let mut pen = Pen::new(buf, at, row);
         pen.skip(2).put(glyph, ctx.style(scope)).skip(1).put(&connection.name, ctx.style(Scope::Strong));
@@ -74,15 +74,18 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer
 /// answers, how to give it something to run.
 pub(super) fn no_rollouts(state: &State) -> Vec<String> {
     let fresh = sources(state).into_iter().filter(|source| source.freshness.is_fresh());
-    let fresh: BTreeSet<String> = fresh.map(|source| source.name).collect();
+    let fresh: BTreeMap<String, Option<String>> = fresh.map(|source| (source.name, source.only)).collect();
     let watched = &state.settings.watched;
     let mut lines: Vec<String> = watched
         .iter()
-        .filter(|(source, _)| fresh.contains(source.as_str()))
-        .map(|(source, at)| format!("{source} has nothing to show; looked at: {at}."))
+        .filter_map(|(source, at)| Some((source, at, fresh.get(source.as_str())?)))
+        .map(|(source, at, only)| match only {
+            Some(only) => format!("{source} has nothing to show; looked at: {only} alone, of {at}."),
+            None => format!("{source} has nothing to show; looked at: {at}."),
+        })
         .collect();
     let ours = |name: &String| watched.iter().any(|(source, _)| source.as_str() == name);
-    if watched.is_empty() || fresh.iter().any(|name| !ours(name)) {
+    if watched.is_empty() || fresh.keys().any(|name| !ours(name)) {
         let apply = "No service is known yet: `flightdeck apply flightdeck.toml` tells the server what to run.";
         lines.push(apply.to_owned());
     }

@@ -6,7 +6,7 @@ use crate::cockpit::app::history::{self, RecordLine};
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome};
+use crate::model::{Deployment, DeploymentKind, DeploymentOutcome, NOT_RECORDED};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -194,7 +194,7 @@ fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &Deployment, selected: bool, lis
     cell(&mut pen, widths.took, |pen, width| pen.right(&took, width, dim));
     let back = of.rollback.map_or_else(|| "-".to_owned(), span);
     cell(&mut pen, widths.rollback, |pen, width| pen.right(&back, width, dim));
-    cell(&mut pen, widths.author, |pen, width| pen.cell(&of.author, width, dim));
+    cell(&mut pen, widths.author, |pen, width| pen.cell(&of.who(), width, dim));
     pen.put(&of.cause, text);
 }
 
@@ -230,7 +230,7 @@ fn record_line(
             (*name, at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(), Scope::Text)
         }
         RecordLine::Took(name, Some(took)) => (*name, span(*took), Scope::Text),
-        RecordLine::Took(name, None) => (*name, "not known".to_owned(), Scope::Dim),
+        RecordLine::Took(name, None) => (*name, NOT_RECORDED.to_owned(), Scope::Dim),
         RecordLine::Note(note) => {
             let who = note.who.strip_prefix("system:").unwrap_or(&note.who);
             ("events", format!("{}  {who}  {}", format::clock(note.at, ctx.zone), note.text), Scope::Text)

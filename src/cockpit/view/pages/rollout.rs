@@ -42,7 +42,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// The summary, where the page has room for it.
 pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.summary {
-        let title = Title { left: name(rollout), right: rollout.run.target.source.0.clone(), focus: false };
+        let title = Title { left: name(ctx, rollout), right: rollout.run.target.source.0.clone(), focus: false };
         edge(buf, frame, area.y - 1, at, &title, ctx.theme);
         summary(ctx, rollout, rect(area), buf);
     }
@@ -69,8 +69,8 @@ pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: 
     }
 }
 
-fn name(rollout: &Rollout) -> String {
-    format!("{} in {}", rollout.service, rollout.environment)
+fn name(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
+    format!("{} in {}", ctx.state.board.service_name(rollout), rollout.environment)
 }
 
 fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {

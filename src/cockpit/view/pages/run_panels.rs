@@ -192,8 +192,12 @@ fn judgement(ctx: &Ctx<'_>, evidence: &Evidence, area: Rect, row: u16, buf: &mut
     pen.put(&evidence.summary, ctx.style(Scope::Text));
     let mut next = row + 1;
     for metric in evidence.analysis.iter().flat_map(|report| &report.metrics) {
+        let fails = metric.verdict == MetricVerdict::Fail;
         let value = |value: Option<f64>| match value {
             None => "-".to_owned(),
+            // What is beyond its limit must not be rounded to it.
+            Some(value) if fails && metric.unit == "ratio" => format!("{} %", format::precise(value * 100.0)),
+            Some(value) if fails => format!("{} {}", format::precise(value), metric.unit),
             Some(value) if metric.unit == "ratio" => format!("{} %", format::percent(value)),
             Some(value) => format!("{} {}", format::millis(value), metric.unit),
         };

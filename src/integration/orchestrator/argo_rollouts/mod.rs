@@ -12,6 +12,6 @@ mod tests;
 mod weights;
 
 pub use phase::{ArgoPhase, phase};
-pub use row::{in_flight, row};
+pub use row::{has_groups, in_flight, is_invalid, needs_groups, row};
 pub use steps::{PauseSpan, pause_of, steps};
 pub use weights::{Share, share};

@@ -67,7 +67,7 @@ pub(super) fn is_observed(rollout: &ArgoRollout, status: &RolloutStatus) -> bool
     observed.is_none_or(|observed| observed >= rollout.metadata.generation.unwrap_or(0))
 }
 
-fn is_workload_observed(rollout: &ArgoRollout, status: &RolloutStatus) -> bool {
+pub(super) fn is_workload_observed(rollout: &ArgoRollout, status: &RolloutStatus) -> bool {
     if rollout.spec.workload_ref.is_none() {
         return true;
     }

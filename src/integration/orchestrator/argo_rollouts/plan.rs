@@ -4,7 +4,7 @@
 use super::objects::ArgoRollout;
 use super::phase::is_observed;
 use crate::integration::orchestrator::kubernetes::plan::{
-    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, check_hold, let_through, refused, seconds,
+    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, Target, check_hold, let_through, refused, seconds,
     take_ephemeral, text, words,
 };
 use crate::integration::orchestrator::kubernetes::{Workload, WorkloadKind};
@@ -14,6 +14,8 @@ use crate::model::{Action, Refusal, sanitize_line};
 pub const HASH: &str = "rollouts-pod-template-hash";
 /// A ReplicaSet's number.
 pub const REVISION: &str = "rollout.argoproj.io/revision";
+/// The numbers that a ReplicaSet had before it was taken up again.
+const HISTORY: &str = "rollout.argoproj.io/revision-history";
 /// What the controller put into pods for a while.
 const EPHEMERAL: &str = "rollout.argoproj.io/ephemeral-metadata";
 
@@ -59,6 +61,16 @@ impl Facts<'_> {
 /// What to send, or why nothing is sent.
 pub fn plan(asked: &Asked<'_>, rollout: &ArgoRollout) -> Result<Plan, Refusal> {
     let (live, facts) = (asked.live, Facts::of(rollout));
+    if let Some(why) = refused_spec(rollout) {
+        return Err(refused(format!(
+            "the controller of {} carries nothing out until its description is mended: {why}",
+            live.place()
+        )));
+    }
+    let brings = matches!(asked.action, Action::Promote | Action::PromoteFull | Action::Retry | Action::Restart);
+    if brings && rollout.spec.replicas == Some(0) {
+        return Err(refused(format!("{} wants no pods: nothing would serve; scale it up first", live.place())));
+    }
     match asked.action {
         Action::Promote => promote(live, rollout, facts),
         Action::PromoteFull => promote_full(live, facts),
@@ -73,11 +85,53 @@ pub fn plan(asked: &Asked<'_>, rollout: &ArgoRollout) -> Result<Plan, Refusal> {
     }
 }
 
-/// What is left to do once a command's first part went through, by the object as it is now: where
-/// `spec.paused` still stands, it must go, or nothing of the command takes effect. `candidate` is the
-/// template that the command was about.
+/// Why the controller refuses the description as it stands; nothing if it takes it.
+fn refused_spec(rollout: &ArgoRollout) -> Option<String> {
+    let status = rollout.status.as_ref()?;
+    let invalid = status.conditions.iter().find(|of| of.kind == "InvalidSpec" && of.status == "True")?;
+    is_observed(rollout, status).then(|| sanitize_line(&invalid.message))
+}
+
+/// What is left of a command whose first part went through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// This.
+    Send(Request),
+    /// Something, once its controller has taken up the first part.
+    NotYet,
+}
+
+/// What is left to do once a command's first part went through, by the object as it is now. `candidate`
+/// is the template that the command was about, `target` the one that it goes back to by a full promotion.
+///
+/// Where `spec.paused` still stands it must go, or nothing of the command takes effect.
 #[must_use]
-pub fn finish(action: Action, live: &Live, candidate: &str) -> Option<Request> {
+pub fn rest(action: Action, live: &Live, candidate: &str, target: Option<&str>) -> Rest {
+    let request = match target {
+        Some(target) => return all_the_way(live, candidate, target),
+        None => unpause(action, live, candidate),
+    };
+    request.map_or(Rest::Nothing, Rest::Send)
+}
+
+/// A revision that users had before is promoted in full as soon as its controller works on it: by the
+/// steps of a plan most users would stay on what is left behind, at the first pause for ever.
+fn all_the_way(live: &Live, left: &str, target: &str) -> Rest {
+    let Workload::Rollout(rollout) = &live.workload else { return Rest::Nothing };
+    let facts = Facts::of(rollout);
+    match facts.candidate {
+        candidate if candidate == left && facts.stable == left => Rest::NotYet,
+        // Aborted, or promoted by somebody else in between: theirs is newer.
+        candidate if candidate != target || !facts.in_flight() || facts.aborted || facts.full || facts.paused => {
+            Rest::Nothing
+        }
+        _ => Rest::Send(one(live, true, as_seen(live).set("/status/promoteFull", true), "promote full").request),
+    }
+}
+
+fn unpause(action: Action, live: &Live, candidate: &str) -> Option<Request> {
     let Workload::Rollout(rollout) = &live.workload else { return None };
     let facts = Facts::of(rollout);
     let ops = Ops::on(&live.raw).test("/spec/paused", true);
@@ -106,7 +160,7 @@ fn one(live: &Live, status: bool, ops: Ops<'_>, what: impl Into<String>) -> Plan
     let mut request = live.request(status, body.clone(), what);
     // Old installations have no status subresource: there the main resource takes the same.
     request.fallback = status.then_some(body);
-    Plan { request, finish: false, note: None }
+    Plan { request, finish: false, target: None, note: None }
 }
 
 /// Everything that a promotion was decided on.
@@ -255,8 +309,8 @@ fn abort(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
         return Err(refused(format!("{place} brings in its first version: there is none to return to")));
     }
     if facts.aborted {
-        return match finish(Action::Abort, live, facts.candidate) {
-            Some(request) => Ok(Plan { request, finish: false, note: None }),
+        return match unpause(Action::Abort, live, facts.candidate) {
+            Some(request) => Ok(Plan { request, finish: false, target: None, note: None }),
             None => Err(refused(format!("{place} is aborted already"))),
         };
     }
@@ -315,17 +369,27 @@ fn undo(asked: &Asked<'_>, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Pl
             "{place} is paused, so that the version before could not come back: resume it first"
         )));
     }
+    let before = (!back_to_stable).then(|| before(&revisions, facts.candidate)).flatten();
     let target = if back_to_stable {
-        let stable = revisions.0.iter().find(|side| side.label(HASH) == facts.stable);
+        let stable = revisions.0.iter().find(|side| side.label(HASH) == facts.stable).copied();
         stable.ok_or_else(|| refused(format!("the ReplicaSet of stable {} is gone", sanitize_line(facts.stable))))?
     } else {
-        let before = revisions.0.iter().find(|side| side.label(HASH) != facts.candidate && side.number > 0);
-        before.ok_or_else(|| refused(revisions.none_left(&place, &live.raw)))?
+        before.map(Before::side).ok_or_else(|| refused(revisions.none_left(&place, &live.raw)))?
     };
     let template =
-        template(*target).ok_or_else(|| refused(format!("revision {} of {place} has no template", target.number)))?;
-    let how = if back_to_stable { "stable, so that no steps are taken" } else { "by the steps of its plan" };
-    let note = format!("back to {}: {how}", words(*target, &template));
+        template(target).ok_or_else(|| refused(format!("revision {} of {place} has no template", target.number)))?;
+    let steps = facts.step.is_some() || rollout.spec.strategy.blue_green.is_some();
+    let through = steps && matches!(before, Some(Before::Served(_)));
+    let how = match (back_to_stable, steps, through) {
+        (true, ..) => "stable, so that no steps are taken",
+        (false, true, true) => "promoted in full as soon as its controller works on it, since it served before",
+        (false, true, false) => {
+            "this begins by the steps of its plan, since nothing shows that it served everybody before; \
+             promote full lets it through"
+        }
+        (false, false, _) => "pod by pod",
+    };
+    let note = format!("back to {}: {how}", words(target, &template));
     let request = if rollout.spec.workload_ref.is_some() {
         of_reference(asked, rollout, template, &note)?
     } else {
@@ -339,7 +403,46 @@ fn undo(asked: &Asked<'_>, rollout: &ArgoRollout, facts: Facts<'_>) -> Result<Pl
         let ops = if facts.paused { live.without_mark(ops).set("/spec/paused", false) } else { ops };
         live.request(false, ops.body(), note.clone())
     };
-    Ok(Plan { request, finish: facts.paused, note: Some(note) })
+    let hash = target.label(HASH).to_owned();
+    Ok(Plan { request, finish: facts.paused || through, target: Some(Target { hash, through }), note: Some(note) })
+}
+
+/// Where a settled Rollout goes back to.
+#[derive(Debug, Clone, Copy)]
+enum Before<'a> {
+    /// Users had it before the one that they have now.
+    Served(Side<'a>),
+    /// The newest other revision. It may have been given up on its way.
+    Newest(Side<'a>),
+}
+
+impl<'a> Before<'a> {
+    fn side(self) -> Side<'a> {
+        match self {
+            Before::Served(side) | Before::Newest(side) => side,
+        }
+    }
+}
+
+/// The revision before the one of that hash.
+///
+/// No object says which revisions were ever stable. But stable has pods all the time: where only one other
+/// ReplicaSet still had pods when the current one was made, that was stable then. And the first of all
+/// became stable at once. A current one that was taken up again is older than its last coming, which tells
+/// nothing.
+fn before<'a>(revisions: &Revisions<'a>, current: &str) -> Option<Before<'a>> {
+    let others = || revisions.0.iter().filter(|side| side.label(HASH) != current && side.number > 0).copied();
+    let newest = others().next()?;
+    let now = revisions.0.iter().find(|side| side.label(HASH) == current);
+    let came = now.filter(|side| side.annotation(HISTORY).is_empty()).and_then(|side| side.created());
+    let with_pods: Vec<_> =
+        came.map(|came| others().filter(|side| side.had_pods_since(came)).collect()).unwrap_or_default();
+    let first = newest.number == 1 || newest.annotation(HISTORY).split(',').any(|number| number == "1");
+    Some(match with_pods.as_slice() {
+        [stable] => Before::Served(*stable),
+        _ if first => Before::Served(newest),
+        _ => Before::Newest(newest),
+    })
 }
 
 /// A ReplicaSet's template as its Rollout wrote it. The official plugin leaves in what the controller

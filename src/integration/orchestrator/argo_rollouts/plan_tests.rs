@@ -28,6 +28,18 @@ fn template(tag: &str) -> Value {
         "spec": {"containers": [{"name": "app", "image": format!("registry.test/shop:{tag}")}]}})
 }
 
+/// The same, made at that hour, and with its last pods gone at the other one.
+fn aged(mut set: Value, made: u32, gone: Option<u32>) -> Value {
+    set["metadata"]["creationTimestamp"] = json!(format!("2026-11-21T{made:02}:00:00Z"));
+    match gone {
+        Some(hour) => {
+            set["metadata"]["managedFields"] = json!([{"manager": "kube-controller-manager", "subresource": "status", "time": format!("2026-11-21T{hour:02}:00:00Z")}]);
+        }
+        None => set["spec"]["replicas"] = json!(5),
+    }
+    set
+}
+
 fn replica_set(hash: &str, revision: &str, tag: &str) -> Value {
     let mut template = template(tag);
     template["metadata"]["labels"][HASH] = json!(hash);
@@ -164,12 +176,12 @@ fn a_promotion_at_a_pause_and_paused_by_hand_unpauses_afterwards() {
     assert_eq!(object["spec"]["paused"], true, "a status patch can't change the spec");
     let both = after(&raw, plan.request.fallback.as_ref().unwrap()).unwrap();
     assert_eq!((both["spec"]["paused"].clone(), both["status"].get("pauseConditions")), (json!(false), None));
-    let rest = finish(Action::Promote, &live(&object), "new").unwrap();
+    let rest = unpause(Action::Promote, &live(&object), "new").unwrap();
     assert!(!rest.status);
     assert_eq!(after(&object, &rest.body).unwrap()["spec"]["paused"], false);
     let aborted = with(&[("/spec/paused", json!(true)), ("/status/abort", json!(true))]);
-    assert_eq!(finish(Action::Promote, &live(&aborted), "new"), None, "an abort came between");
-    assert_eq!(finish(Action::Promote, &live(&object), "newer"), None, "another version came between");
+    assert_eq!(unpause(Action::Promote, &live(&aborted), "new"), None, "an abort came between");
+    assert_eq!(unpause(Action::Promote, &live(&object), "newer"), None, "another version came between");
     let only = with(&[("/spec/paused", json!(true)), ("/status/pauseConditions", Value::Null)]);
     assert!(why(Action::Promote, &only).contains("resume lets it go on"));
 }
@@ -247,26 +259,30 @@ fn issue_3756_an_abort_of_a_paused_rollout_is_the_status_first_and_then_the_end_
     let raw = with(&[("/spec/paused", json!(true))]);
     let (plan, aborted) = done(Action::Abort, &raw);
     assert!(plan.request.status && plan.finish);
-    let rest = finish(Action::Abort, &live(&aborted), "new").unwrap();
+    let rest = unpause(Action::Abort, &live(&aborted), "new").unwrap();
     let free = after(&aborted, &rest.body).unwrap();
     assert!(!rest.status && free["spec"]["paused"] == false && free["status"]["abort"] == true);
     // Paused between the read and the patch: it is asked for all the same.
     assert!(done(Action::Abort, &canary()).0.finish);
-    assert_eq!(finish(Action::Abort, &live(&free), "new"), None, "once is enough");
+    assert_eq!(unpause(Action::Abort, &live(&free), "new"), None, "once is enough");
     // A retry came between: unpausing would let the candidate go on.
-    assert_eq!(finish(Action::Abort, &live(&raw), "new"), None);
+    assert_eq!(unpause(Action::Abort, &live(&raw), "new"), None);
     // An undo came between: what is paused now keeps the candidate's pods, and only stable is left to come.
     let undone = with(&[
         ("/spec/paused", json!(true)),
         ("/status/currentPodHash", json!("old")),
         ("/status/abort", json!(false)),
     ]);
-    let rest = finish(Action::Abort, &live(&undone), "new").unwrap();
+    let rest = unpause(Action::Abort, &live(&undone), "new").unwrap();
     assert_eq!(after(&undone, &rest.body).unwrap()["spec"]["paused"], false);
-    let rest = Plan { request: rest, finish: false, note: None };
+    let rest = Plan { request: rest, finish: false, target: None, note: None };
     assert!(!holds(&rest, &undone, "/spec/template", template("2.0")), "what comes then stays paused");
     let other = with(&[("/spec/paused", json!(true)), ("/status/currentPodHash", json!("newer"))]);
-    assert_eq!(finish(Action::Abort, &live(&other), "new"), None, "another version came: its pause is not the abort's");
+    assert_eq!(
+        unpause(Action::Abort, &live(&other), "new"),
+        None,
+        "another version came: its pause is not the abort's"
+    );
     // What an earlier abort left paused is completed by another one.
     let (second, free) = done(Action::Abort, &aborted);
     assert!(!second.request.status && free["spec"]["paused"] == false);
@@ -280,7 +296,7 @@ fn an_abort_takes_a_hold_s_mark_with_it() {
         ("/metadata/annotations", json!({"flightdeck.dev/hold": mark.to_string(), "other": "kept"})),
     ]);
     let (_, aborted) = done(Action::Abort, &raw);
-    let rest = finish(Action::Abort, &live(&aborted), "new").unwrap();
+    let rest = unpause(Action::Abort, &live(&aborted), "new").unwrap();
     let free = after(&aborted, &rest.body).unwrap();
     assert_eq!(free["metadata"]["annotations"], json!({"other": "kept"}));
 }
@@ -290,7 +306,7 @@ fn issue_4265_promote_full_of_what_was_paused_by_hand_ends_that_pause_too() {
     let raw = with(&[("/spec/paused", json!(true)), ("/status/pauseConditions", Value::Null)]);
     let (plan, object) = done(Action::PromoteFull, &raw);
     assert!(plan.finish && object["status"]["promoteFull"] == true);
-    let rest = finish(Action::PromoteFull, &live(&object), "new").unwrap();
+    let rest = unpause(Action::PromoteFull, &live(&object), "new").unwrap();
     assert_eq!(after(&object, &rest.body).unwrap()["spec"]["paused"], false);
 }
 
@@ -335,8 +351,105 @@ fn undo_in_flight_returns_to_stable_and_settled_to_the_revision_before() {
     let settled = with(&[("/status/stableRS", json!("new")), ("/status/pauseConditions", Value::Null)]);
     let (plan, object) = done(Action::Rollback, &settled);
     assert_eq!(object["spec"]["template"], template("1.9"));
-    assert!(plan.note.unwrap().ends_with("by the steps of its plan"));
+    assert!(plan.note.unwrap().contains("begins by the steps of its plan, since nothing shows that it served"));
+    assert!(!plan.finish);
     assert!(!holds(&ask(Action::Rollback, &settled).unwrap(), &settled, "/spec/template", template("2.0")));
+}
+
+#[test]
+fn a_settled_undo_goes_to_what_users_had_before_and_is_promoted_in_full() {
+    let settled = with(&[("/status/stableRS", json!("new")), ("/status/pauseConditions", Value::Null)]);
+    let ask = |history: &[Value]| {
+        let now = "2026-11-21T12:00:00Z".parse().unwrap();
+        let asked = Asked { action: Action::Rollback, live: &live(&settled), history, reference: None, now };
+        let plan = planned(&asked).unwrap();
+        let image =
+            after(&settled, &plan.request.body).unwrap()["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+        (image, plan.target.unwrap(), plan.note.unwrap())
+    };
+    // 1.9-given-up was aborted before 1.10 was made; 1.8 served until then.
+    let served = aged(replica_set("older", "1", "1.8"), 8, Some(11));
+    let given_up = aged(replica_set("old", "2", "1.9"), 9, Some(9));
+    let current = aged(replica_set("new", "3", "1.10"), 10, None);
+    let (image, target, note) = ask(&[served.clone(), given_up.clone(), current.clone()]);
+    assert_eq!((image, target), (json!("registry.test/shop:1.8"), Target { hash: "older".into(), through: true }));
+    assert!(note.contains("back to revision 1 (shop:1.8): promoted in full"), "{note}");
+    // Both had pods when 1.10 came: one of them was on its way, and nobody can tell which.
+    let on_its_way = aged(replica_set("old", "2", "1.9"), 9, Some(11));
+    let (image, target, note) = ask(&[served.clone(), on_its_way, current.clone()]);
+    assert_eq!((image, target.through), (json!("registry.test/shop:1.9"), false));
+    assert!(note.contains("promote full lets it through"), "{note}");
+    // The current one was there before: its age tells nothing, and the first one served for sure.
+    let mut again = current.clone();
+    again["metadata"]["annotations"][HISTORY] = json!("2");
+    assert!(!ask(&[served.clone(), given_up, again.clone()]).1.through);
+    assert!(ask(&[served, again]).1.through);
+}
+
+#[test]
+fn the_second_part_of_an_undo_waits_for_its_controller_and_stops_for_whatever_came_between() {
+    let at = |current: &str, stable: &str, more: &[(&str, Value)]| {
+        let mut all = vec![
+            ("/status/currentPodHash", json!(current)),
+            ("/status/stableRS", json!(stable)),
+            ("/status/pauseConditions", Value::Null),
+        ];
+        all.extend_from_slice(more);
+        with(&all)
+    };
+    let rest = |raw: &Value| rest(Action::Rollback, &live(raw), "new", Some("old"));
+    assert_eq!(rest(&at("new", "new", &[])), Rest::NotYet);
+    let begun = at("old", "new", &[]);
+    let Rest::Send(request) = rest(&begun) else { panic!("a full promotion") };
+    assert!(request.status);
+    assert_eq!(after(&begun, &request.body).unwrap()["status"]["promoteFull"], true);
+    let plan = Plan { request, finish: false, target: None, note: None };
+    assert!(!holds(&plan, &begun, "/status/currentPodHash", json!("newer")), "only what was seen");
+    assert!(!holds(&plan, &begun, "/status/abort", json!(true)), "an abort came between");
+    for (what, raw) in [
+        ("done", at("old", "old", &[])),
+        ("somebody's version", at("newer", "new", &[])),
+        ("aborted", at("old", "new", &[("/status/abort", json!(true))])),
+        ("promoted in full already", at("old", "new", &[("/status/promoteFull", json!(true))])),
+        ("paused by somebody, whose pause it is", at("old", "new", &[("/spec/paused", json!(true))])),
+    ] {
+        assert_eq!(rest(&raw), Rest::Nothing, "{what}");
+    }
+}
+
+#[test]
+fn what_its_controller_refused_takes_nothing_until_it_is_mended() {
+    let refused = json!([{"type": "InvalidSpec", "status": "True", "reason": "InvalidSpec",
+        "message": "AnalysisTemplate 'gone' not found"}]);
+    let invalid = with(&[("/status/conditions", refused.clone())]);
+    for action in [
+        Action::Promote,
+        Action::PromoteFull,
+        Action::Abort,
+        Action::Rollback,
+        Action::Retry,
+        Action::Restart,
+        Action::Pause,
+        Action::Resume,
+    ] {
+        let why = why(action, &invalid);
+        assert!(
+            why.contains("until its description is mended: AnalysisTemplate 'gone' not found"),
+            "{action:?}: {why}"
+        );
+    }
+    // Of an older description: what is there now may be mended.
+    let older = with(&[("/status/conditions", refused), ("/metadata/generation", json!(4))]);
+    assert!(ask(Action::Abort, &older).is_ok());
+}
+
+#[test]
+fn where_no_pods_are_wanted_only_what_goes_back_is_sent() {
+    let none = with(&[("/spec/replicas", json!(0))]);
+    for action in [Action::Promote, Action::PromoteFull, Action::Restart] {
+        assert!(why(action, &none).contains("wants no pods: nothing would serve"), "{action:?}");
+    }
+    assert!(ask(Action::Abort, &none).is_ok() && ask(Action::Rollback, &none).is_ok());
 }
 
 #[test]

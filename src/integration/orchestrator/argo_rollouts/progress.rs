@@ -1,22 +1,26 @@
 //! How far a command about a Rollout has come.
+//!
+//! Commands write into the status, too. What counts is what only the controller writes there: the hash of
+//! the template that it works on, of stable and of the active service, steps beyond the one that was
+//! written, weights, and pods.
 
-use crate::integration::orchestrator::kubernetes::progress::{Seen, effective, pods, ready, superseded};
-use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Rollout, Stage, Step, Strategy, TrafficSource};
+use crate::integration::orchestrator::kubernetes::progress::{
+    Seen, Template, effective, pods, ready, replaced, superseded, wants_none,
+};
+use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Rollout, Stage, Step, Strategy, TrafficSource, Wait};
 
 /// The stage of a command about a Rollout that was accepted.
 #[must_use]
 pub fn progress(seen: Seen<'_>) -> Stage {
-    let row = seen.row;
     // Until its newest template is seen, the status tells of the one before.
     let same = seen.then(Fact::Candidate) == seen.now(Fact::Candidate);
-    match seen.command.action {
+    match seen.action() {
         Action::Abort => aborted(seen, same),
-        Action::Rollback => undone(seen, same),
-        Action::Restart => restarted(seen),
+        Action::Rollback => undone(seen),
         Action::Pause => paused(seen),
-        Action::Resume if seen.paused() => Stage::Accepted,
-        Action::Resume | Action::LetThrough => effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
-        _ if !same => superseded(format!("revision {} took its place", row.run.revision)),
+        _ if !same => replaced(seen.row),
+        Action::Resume | Action::LetThrough => resumed(seen),
+        Action::Restart => restarted(seen),
         Action::Retry => retried(seen),
         Action::Promote => promoted(seen),
         Action::PromoteFull => promoted_in_full(seen),
@@ -41,7 +45,7 @@ fn all_at_stable(row: &Rollout) -> bool {
     let settled = row.phase == Phase::Healthy || row.arms.len() > 1;
     let stable = row.stable();
     settled
-        && stable.is_some_and(|stable| ready(stable) && (stable.replicas.ready > 0 || stable.replicas.desired == 0))
+        && stable.is_some_and(|stable| ready(stable) && (stable.replicas.ready > 0 || wants_none(row)))
         && others.into_iter().all(gone)
 }
 
@@ -53,17 +57,23 @@ fn place(row: &Rollout) -> String {
     }
 }
 
+/// The pods, and that nobody is served where none are wanted.
+fn served(row: &Rollout) -> String {
+    let none = if wants_none(row) { "; no pods are wanted now, so that nobody is served" } else { "" };
+    format!("{}{none}", pods(row))
+}
+
 fn aborted(seen: Seen<'_>, same: bool) -> Stage {
     let row = seen.row;
     match (same, finished(seen)) {
         (true, true) => Stage::Failed { why: format!("it had finished before: {}", pods(row)) },
-        (false, true) if all_at_stable(row) => {
-            effective(format!("revision {} serves; {}", row.run.revision, pods(row)))
+        (false, true) if !seen.unobserved() && all_at_stable(row) => {
+            effective(format!("revision {} serves; {}", row.run.revision, served(row)))
         }
         (false, true) => Stage::Observed,
-        (false, false) => superseded(format!("revision {} took its place", row.run.revision)),
+        (false, false) => replaced(row),
         (true, false) => match row.phase {
-            Phase::Aborted if all_at_stable(row) => effective(format!("aborted; {}", pods(row))),
+            Phase::Aborted if all_at_stable(row) => effective(format!("aborted; {}", served(row))),
             // The status alone says it: while it is paused by hand its pods stay.
             Phase::Aborted | Phase::RollingBack => Stage::Observed,
             _ => Stage::Accepted,
@@ -71,38 +81,37 @@ fn aborted(seen: Seen<'_>, same: bool) -> Stage {
     }
 }
 
-fn undone(seen: Seen<'_>, same: bool) -> Stage {
+/// Back where the template says that it goes: only once it is stable and serves everybody. On its way by
+/// the steps of a plan most users are still on what is left behind.
+fn undone(seen: Seen<'_>) -> Stage {
     let row = seen.row;
-    if same {
-        // Its controller has yet to see the template.
-        return Stage::Accepted;
-    }
-    let left =
-        seen.before.is_some_and(|before| before.facts.0.get(&Fact::Candidate) != before.facts.0.get(&Fact::Stable));
-    if finished(seen) {
-        return if all_at_stable(row) {
-            effective(format!("revision {} serves; {}", row.run.revision, pods(row)))
-        } else {
-            Stage::Observed
-        };
-    }
-    match row.phase {
-        Phase::Aborted | Phase::Failed | Phase::RollingBack => {
-            Stage::Failed { why: format!("the version before is {}: {}", row.phase.word(), row.message) }
+    match seen.template() {
+        Template::Before => Stage::Accepted,
+        Template::Other => replaced(row),
+        Template::Unknown => Stage::Observed,
+        Template::Ours if seen.unobserved() => Stage::Observed,
+        Template::Ours if finished(seen) && all_at_stable(row) => {
+            effective(format!("revision {} serves; {}", row.run.revision, served(row)))
         }
-        // Back to stable ends in the case above; another template than that is somebody else's.
-        _ if left => superseded(format!("revision {} took its place", row.run.revision)),
-        _ => begun(row, "the version before comes by its steps: "),
+        Template::Ours if finished(seen) => Stage::Observed,
+        Template::Ours => match row.phase {
+            Phase::Aborted | Phase::Failed | Phase::RollingBack => {
+                Stage::Failed { why: format!("the version before is {}: {}", row.phase.word(), row.message) }
+            }
+            _ => Stage::Observed,
+        },
     }
 }
 
-/// A rollout that a command asked for: effective once users meet it.
-fn begun(row: &Rollout, what: &str) -> Stage {
-    let met = |arm: &Arm| arm.replicas.ready > 0 && arm.traffic.actual.is_none_or(|share| share > Ppm::ZERO);
+/// A rollout that a retry began anew: effective once users meet it, or, with two sides and a switch, once
+/// its preview stands.
+fn begun(row: &Rollout) -> Stage {
     let candidate = row.arms.iter().find(|arm| arm.role != ArmRole::Stable);
-    let preview = candidate.is_some_and(|arm| row.strategy == Strategy::BlueGreen && arm.replicas.ready > 0);
-    if preview || candidate.is_some_and(met) || row.step.is_some_and(|step| step > 0) {
-        effective(format!("{what}{}; {}", place(row), pods(row)))
+    let preview = row.strategy == Strategy::BlueGreen
+        && candidate.is_some_and(|arm| arm.replicas.ready > 0 && ready(arm) && arm.traffic.actual.is_some());
+    let met = candidate.is_some_and(|arm| arm.traffic.actual.is_some_and(|share| share > Ppm::ZERO));
+    if preview || (met && in_force(row)) {
+        effective(format!("started again: {}; {}", place(row), pods(row)))
     } else {
         Stage::Observed
     }
@@ -111,8 +120,9 @@ fn begun(row: &Rollout, what: &str) -> Stage {
 fn restarted(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     let before = seen.before.and_then(|before| before.facts.0.get(&Fact::Restart)).map(String::as_str);
+    let all = row.arms.iter().all(ready) && row.stable().is_some_and(|arm| arm.replicas.ready > 0);
     match seen.now(Fact::Restart).filter(|at| Some(*at) != before) {
-        Some(at) if !at.ends_with(" pending") && row.arms.iter().all(ready) => {
+        Some(at) if !at.ends_with(" pending") && !seen.unobserved() && all => {
             effective(format!("every pod is newer than {at}; {}", pods(row)))
         }
         Some(_) => Stage::Observed,
@@ -123,10 +133,22 @@ fn restarted(seen: Seen<'_>) -> Stage {
 fn paused(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     match row.phase {
-        Phase::Paused if seen.paused() => effective(format!("paused {}; {}", place(row), pods(row))),
+        Phase::Paused if seen.paused() && !seen.unobserved() => {
+            effective(format!("paused {}; {}", place(row), pods(row)))
+        }
         Phase::Aborted | Phase::RollingBack => superseded(format!("it is {}: {}", row.phase.word(), row.message)),
         _ if seen.paused() => Stage::Observed,
         _ => Stage::Accepted,
+    }
+}
+
+fn resumed(seen: Seen<'_>) -> Stage {
+    let row = seen.row;
+    match (seen.paused(), taken_back(row)) {
+        (true, _) => Stage::Accepted,
+        (false, Some(stage)) => stage,
+        (false, None) if seen.unobserved() => Stage::Observed,
+        (false, None) => effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
     }
 }
 
@@ -138,20 +160,50 @@ fn taken_back(row: &Rollout) -> Option<Stage> {
 
 fn retried(seen: Seen<'_>) -> Stage {
     let row = seen.row;
-    if finished(seen) {
-        return effective(format!("finished; {}", pods(row)));
+    if let Some(stage) = done(seen) {
+        return stage;
     }
+    let again = seen.before.is_some_and(|before| before.phase == Phase::Aborted && before.since != row.since);
     match row.phase {
+        Phase::Aborted if again => Stage::Failed { why: format!("it was aborted again: {}", row.message) },
         Phase::Aborted | Phase::RollingBack | Phase::Degraded | Phase::Failed => Stage::Accepted,
-        _ => begun(row, "started again: "),
+        _ if seen.unobserved() => Stage::Observed,
+        _ => begun(row),
     }
 }
 
 /// All of its traffic at the candidate, which is stable now.
 fn done(seen: Seen<'_>) -> Option<Stage> {
     finished(seen).then(|| {
-        if all_at_stable(seen.row) { effective(format!("finished; {}", pods(seen.row))) } else { Stage::Observed }
+        if !seen.unobserved() && all_at_stable(seen.row) && !wants_none(seen.row) {
+            effective(format!("finished; {}", pods(seen.row)))
+        } else {
+            Stage::Observed
+        }
     })
+}
+
+/// A pause of its plan's own, by what and since when.
+fn own_pause(pause: Option<&str>) -> Option<&str> {
+    pause?.split('+').find(|part| part.contains('@'))
+}
+
+/// The step that the promotion itself wrote into the status: past an analysis or whatever else runs, the
+/// next one; past a pause none, there it is the controller that goes on.
+fn written(seen: Seen<'_>) -> Option<u32> {
+    let then = seen.then(Fact::Step)?.parse::<u32>().ok()?;
+    let pause = own_pause(seen.then(Fact::Pause));
+    let by_controller = pause.is_some_and(|pause| !pause.starts_with("Inconclusive"));
+    Some(if by_controller { then } else { then + 1 })
+}
+
+/// Does the controller work on the step, by a pause or an analysis that it has begun since?
+fn begun_since(seen: Seen<'_>) -> bool {
+    let pause = own_pause(seen.now(Fact::Pause));
+    let analysis = |wait: &Wait| matches!(wait, Wait::Analysis { .. });
+    let before = seen.before.map(|row| row.waits.as_slice());
+    let another = |wait: &Wait| analysis(wait) && before.is_some_and(|before| !before.contains(wait));
+    (pause.is_some() && pause != own_pause(seen.then(Fact::Pause))) || seen.row.waits.iter().any(another)
 }
 
 fn promoted(seen: Seen<'_>) -> Stage {
@@ -163,13 +215,18 @@ fn promoted(seen: Seen<'_>) -> Stage {
         return switched(seen);
     }
     let then = seen.then(Fact::Step).and_then(|step| step.parse::<u32>().ok());
-    let advanced = then.is_some() && row.step > then;
+    let moved = row.step.is_some() && row.step > then;
+    let advanced = match (row.step, written(seen)) {
+        (Some(now), Some(written)) => now > written || (now == written && moved && begun_since(seen)),
+        _ => false,
+    };
     let unpaused = seen.then(Fact::Pause).is_some() && seen.now(Fact::Pause) != seen.then(Fact::Pause);
-    match (advanced, in_force(row)) {
-        (true, true) => effective(format!("{}; {}", place(row), pods(row))),
-        (true, false) => Stage::Observed,
-        (false, _) if unpaused => Stage::Observed,
-        (false, _) => Stage::Accepted,
+    if advanced && !seen.unobserved() && in_force(row) {
+        effective(format!("{}; {}", place(row), pods(row)))
+    } else if moved || unpaused {
+        Stage::Observed
+    } else {
+        Stage::Accepted
     }
 }
 
@@ -178,9 +235,10 @@ fn promoted(seen: Seen<'_>) -> Stage {
 fn in_force(row: &Rollout) -> bool {
     let step = row.step.and_then(|step| row.steps.get(step as usize));
     let left = step.is_some_and(|step| !matches!(step, Step::SetWeight(_)));
-    let arrived = |arm: &Arm| match arm.traffic.how {
-        TrafficSource::Replicas => ready(arm),
-        _ => ready(arm) && arm.traffic.actual == Some(arm.traffic.desired),
+    let arrived = |arm: &Arm| {
+        let met = arm.replicas.ready > 0 && arm.traffic.actual.is_some_and(|share| share > Ppm::ZERO);
+        let exact = arm.traffic.how == TrafficSource::Replicas || arm.traffic.actual == Some(arm.traffic.desired);
+        ready(arm) && exact && (met || arm.traffic.desired == Ppm::ZERO)
     };
     left && row.candidate().is_some_and(arrived)
 }
@@ -189,7 +247,8 @@ fn in_force(row: &Rollout) -> bool {
 fn switched(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     let candidate = row.arms.iter().find(|arm| arm.role != ArmRole::Stable);
-    if candidate.is_some_and(|arm| arm.traffic.actual == Some(Ppm::ALL) && ready(arm)) {
+    let all = |arm: &Arm| arm.traffic.actual == Some(Ppm::ALL) && arm.replicas.ready > 0 && ready(arm);
+    if candidate.is_some_and(all) {
         return effective(format!("the active service selects it; {}", pods(row)));
     }
     if seen.now(Fact::Pause) == seen.then(Fact::Pause) { Stage::Accepted } else { Stage::Observed }

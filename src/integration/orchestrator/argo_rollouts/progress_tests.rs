@@ -1,8 +1,9 @@
 use super::*;
-use crate::integration::orchestrator::kubernetes::progress::progress;
+use crate::integration::orchestrator::kubernetes::images;
+use crate::integration::orchestrator::kubernetes::progress::{Followed, progress};
 use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::model::{Command, Replicas, Subject, Version};
+use crate::model::{Command, Facts, Replicas, Subject};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ fn group(hash: &str, tag: &str, (ready, desired): Pods) -> ReplicaGroup {
         name: format!("checkout-{hash}"),
         hash: hash.to_owned(),
         revision: None,
-        version: Version(tag.to_owned()),
+        images: images::one(&format!("shop:{tag}")),
         replicas: Replicas { ready, desired },
         created: None,
         ends: None,
@@ -55,6 +56,9 @@ fn aborted() -> Value {
 }
 
 fn stage(action: Action, before: &Rollout, now: &Rollout) -> Stage {
+    // An undo leaves the template of stable.
+    let left =
+        if action == Action::Rollback { Facts::default().with(Fact::Candidate, "old") } else { Facts::default() };
     let command = Command {
         id: "c1".into(),
         action,
@@ -62,7 +66,9 @@ fn stage(action: Action, before: &Rollout, now: &Rollout) -> Stage {
         pin: Some(before.facts.pin(action)),
         reason: None,
     };
-    progress(&command, Some(before), Some(now))
+    let left = Some(&left).filter(|left| !left.0.is_empty());
+    let (command, before, current, at) = (&command, Some(before), Some(now), jiff::Timestamp::UNIX_EPOCH);
+    progress(&Followed { command, created: None, left, before, current, ended: None, now: at })
 }
 
 /// Each row in turn, and the word and words of the stage that it makes.
@@ -241,10 +247,17 @@ fn a_pause_is_effective_when_its_controller_stands_still_and_a_resume_when_it_go
             ("going back", seen(&aborted(), (5, 5), (0, 0)), "superseded", "it is aborted"),
         ],
     );
+    let on = |generation: u32| seen(&json!({"metadata": {"generation": generation}}), (4, 4), (0, 1));
     follows(
         Action::Resume,
         &standing,
-        &[("nothing yet", standing.clone(), "accepted", ""), ("on", before, "effective", "progressing at step 1 of 4")],
+        &[
+            ("nothing yet", standing.clone(), "accepted", ""),
+            ("no controller", on(4), "observed", ""),
+            ("on", on(3), "effective", "progressing at step 1 of 4"),
+            ("aborted instead", seen(&aborted(), (5, 5), (0, 0)), "superseded", "it is aborted"),
+            ("somebody's version", seen(&json!({"status": {"currentPodHash": "x"}}), (4, 4), (0, 1)), "superseded", ""),
+        ],
     );
 }
 
@@ -258,9 +271,24 @@ fn a_retry_is_effective_when_users_meet_the_candidate_again() {
         &[
             ("nothing yet", before.clone(), "accepted", ""),
             ("begun", seen(&going, (5, 5), (0, 1)), "observed", ""),
-            ("met", seen(&going, (4, 4), (1, 1)), "effective", "started again: at step 1 of 4"),
+            ("its first weight is not in force", seen(&going, (4, 4), (1, 1)), "observed", ""),
+            ("met", seen(&at_pause(1), (4, 4), (1, 1)), "effective", "started again: at step 2 of 4"),
         ],
     );
+    // An abort that was never carried out: nothing of the retry shows in what still stands there.
+    let never = merged(&at_pause(1), &json!({"status": {"abort": true}}));
+    let before = seen(&never, (4, 4), (1, 1));
+    let stays = merged(&at_pause(1), &json!({"status": {"abort": false, "abortedAt": PAUSES}}));
+    let late = merged(&aborted(), &json!({"status": {"abortedAt": "2026-11-21T11:30:00Z"}}));
+    follows(
+        Action::Retry,
+        &seen(&aborted(), (5, 5), (0, 0)),
+        &[
+            ("the controller has yet to forget the abort", seen(&stays, (4, 4), (1, 1)), "observed", ""),
+            ("aborted again", seen(&late, (5, 5), (0, 0)), "failed", "it was aborted again"),
+        ],
+    );
+    assert_eq!(stage(Action::Retry, &before, &before), Stage::Accepted);
 }
 
 #[test]
@@ -280,22 +308,102 @@ fn an_undo_in_flight_is_effective_when_only_stable_has_pods() {
 }
 
 #[test]
-fn an_undo_of_what_was_done_begins_a_canary_and_says_so() {
-    let before = seen(&json!({"status": {"phase": "Healthy", "currentPodHash": "old"}}), (5, 5), (0, 0));
+fn an_undo_of_what_was_done_is_effective_when_the_version_before_serves_everybody() {
+    let before =
+        seen(&json!({"status": {"phase": "Healthy", "currentPodHash": "new", "stableRS": "new"}}), (0, 0), (5, 5));
+    let given_up = merged(&aborted(), &json!({"status": {"updatedReplicas": 0}}));
+    let back = |change: &Value, old, new| {
+        seen(&merged(&json!({"status": {"currentPodHash": "old", "stableRS": "new"}}), change), old, new)
+    };
     follows(
         Action::Rollback,
         &before,
         &[
-            ("begun", seen(&json!({}), (5, 5), (0, 1)), "observed", ""),
+            ("nothing yet", before.clone(), "accepted", ""),
+            ("begun", back(&json!({}), (0, 1), (5, 5)), "observed", ""),
+            ("a fifth of the way, at a pause", back(&at_pause(1), (1, 1), (4, 4)), "observed", ""),
             (
-                "met",
-                seen(&at_pause(1), (4, 4), (1, 1)),
-                "effective",
-                "the version before comes by its steps: at step 2 of 4",
+                "stable, and the bad one's pods end",
+                back(&json!({"status": {"stableRS": "old"}}), (5, 5), (1, 0)),
+                "observed",
+                "",
             ),
-            ("failed", seen(&aborted(), (5, 5), (0, 0)), "failed", "the version before is aborted"),
+            (
+                "everybody",
+                back(&json!({"status": {"phase": "Healthy", "stableRS": "old"}}), (5, 5), (0, 0)),
+                "effective",
+                "serves; stable 1.10: 5 of 5 pods ready, 100 % of traffic",
+            ),
+            ("failed", back(&given_up, (0, 0), (5, 5)), "failed", "the version before is aborted"),
+            (
+                "somebody's",
+                seen(&json!({"status": {"currentPodHash": "x", "stableRS": "new"}}), (0, 1), (5, 5)),
+                "superseded",
+                "",
+            ),
         ],
     );
+    let plan = json!({"spec": {"strategy": {"canary": null, "blueGreen": {"activeService": "a"}}},
+        "status": {"currentStepIndex": null}});
+    let bad_serves =
+        merged(&plan, &json!({"status": {"blueGreen": {"activeSelector": "new", "previewSelector": "old"}}}));
+    follows(
+        Action::Rollback,
+        &before,
+        &[("the active service is at the bad one", back(&bad_serves, (5, 5), (5, 5)), "observed", "")],
+    );
+}
+
+#[test]
+fn a_step_that_the_promotion_wrote_itself_is_no_evidence() {
+    let running = json!({"spec": {"strategy": {"canary": {"steps": [{"setWeight": 20}, {"analysis": {"templates": []}},
+        {"pause": {}}, {"setWeight": 60}, {"pause": {}}]}}}});
+    let at = |more: &Value| merged(&running, &json!({"status": more}));
+    let judged =
+        json!({"currentStepIndex": 1, "canary": {"currentStepAnalysisRunStatus": {"name": "a", "status": "Running"}}});
+    let before = seen(&at(&judged), (4, 4), (1, 1));
+    let pauses = json!({"phase": "Paused", "currentStepIndex": 2, "controllerPause": true,
+        "pauseConditions": [{"reason": "CanaryPauseStep", "startTime": PAUSES}]});
+    follows(
+        Action::Promote,
+        &before,
+        &[
+            ("no controller", seen(&at(&json!({"currentStepIndex": 2})), (4, 4), (1, 1)), "observed", ""),
+            ("it has begun the pause", seen(&at(&pauses), (4, 4), (1, 1)), "effective", "at step 3 of 5"),
+        ],
+    );
+}
+
+#[test]
+fn a_promotion_to_a_preview_that_is_smaller_waits_for_all_its_pods() {
+    let plan = json!({"spec": {"strategy": {"canary": null, "blueGreen": {"activeService": "a"}}},
+        "status": {"currentStepIndex": null}});
+    let side = |active: &str, more: &Value| {
+        let selectors = json!({"status": {"blueGreen": {"activeSelector": active, "previewSelector": "new"}}});
+        merged(&merged(&plan, &selectors), more)
+    };
+    let pause = json!({"status": {"phase": "Paused", "controllerPause": true,
+        "pauseConditions": [{"reason": "BlueGreenPause", "startTime": PAUSES}]}});
+    let before = seen(&side("old", &pause), (5, 5), (1, 1));
+    follows(
+        Action::Promote,
+        &before,
+        &[
+            ("it grows", seen(&side("old", &json!({})), (5, 5), (2, 5)), "observed", ""),
+            ("its ReplicaSet was read before it grew", seen(&side("new", &json!({})), (5, 5), (1, 1)), "observed", ""),
+            ("switched", seen(&side("new", &json!({})), (5, 5), (5, 5)), "effective", "5 of 5"),
+        ],
+    );
+}
+
+#[test]
+fn at_no_replicas_an_abort_ends_and_says_that_nobody_is_served() {
+    let none = |more: &Value| merged(&json!({"spec": {"replicas": 0}, "status": {"availableReplicas": 0}}), more);
+    let before = seen(&none(&at_pause(1)), (0, 0), (0, 0));
+    let gone = none(&merged(&aborted(), &json!({"status": {"replicas": 0}})));
+    follows(Action::Abort, &before, &[("aborted", seen(&gone, (0, 0), (0, 0)), "effective", "nobody is served")]);
+    let done = none(&json!({"status": {"phase": "Healthy", "stableRS": "new"}}));
+    follows(Action::Promote, &before, &[("all steps passed", seen(&done, (0, 0), (0, 0)), "observed", "")]);
 }
 
 #[test]
@@ -309,6 +417,12 @@ fn a_restart_is_effective_when_every_pod_is_newer() {
             ("nothing yet", before.clone(), "accepted", ""),
             ("under way", seen(&healthy(&json!(PAUSES), &Value::Null), (4, 5), (0, 0)), "observed", ""),
             ("all new", seen(&healthy(&json!(PAUSES), &json!(PAUSES)), (5, 5), (0, 0)), "effective", "newer than"),
+            (
+                "somebody's version, which ends the restart",
+                seen(&json!({"spec": {"restartAt": PAUSES}, "status": {"restartedAt": PAUSES}}), (5, 5), (0, 0)),
+                "superseded",
+                "took its place",
+            ),
         ],
     );
 }

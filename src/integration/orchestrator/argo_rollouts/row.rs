@@ -1,17 +1,17 @@
 //! A Rollout as a row: arms, waits, what could be done to it.
 
 use super::objects::{AnalysisRunStatus, ArgoRollout, Canary, PauseCondition, RolloutStatus};
-use super::phase::{ArgoPhase, phase};
+use super::phase::{ArgoPhase, is_observed, is_workload_observed, phase};
 use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
+use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::row::{
-    RowContext, Told, assemble, count, digest_of_template, has_earlier, line, resume, revision, settled, time,
-    version_of_template,
+    PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, resume,
+    revision, settled, time,
 };
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Fact, Facts, Phase, Ppm, Replicas, Rollout, Strategy, Traffic, TrafficSource,
-    Version, Wait,
+    Action, ActionSet, Arm, ArmRole, Fact, Facts, Phase, Ppm, Replicas, Rollout, Strategy, Traffic, TrafficSource, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -22,13 +22,17 @@ struct Seen<'a> {
     object: &'a ArgoRollout,
     status: &'a RolloutStatus,
     groups: &'a [ReplicaGroup],
+    /// What its own template describes; `None` where another workload does.
+    template: Option<Images>,
 }
 
 /// The row of a Rollout; see [`crate::integration::orchestrator::kubernetes::row::row`].
 #[must_use]
 pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
     let none = RolloutStatus::default();
-    let seen = Seen { object, status: object.status.as_ref().unwrap_or(&none), groups };
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let template = object.spec.template.as_ref().map(|template| Images::of(template, name));
+    let seen = Seen { object, status: object.status.as_ref().unwrap_or(&none), groups, template };
     let revision = revision(workload, REVISION);
     let plan = object.spec.strategy.canary.as_ref().map(steps).unwrap_or_default();
     let step = step(&seen, plan.len());
@@ -36,6 +40,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
     let (phase, message) = model_phase(&seen, &arms);
     let message = [message]
         .into_iter()
+        .chain(refused(&seen))
         .chain(nonsense)
         .chain(overloaded(&seen, &arms))
         .chain(unscaled(object, seen.status))
@@ -79,6 +84,41 @@ pub fn in_flight(object: &ArgoRollout) -> bool {
     !current.is_empty() && status.stable_rs.as_deref().unwrap_or_default() != current
 }
 
+/// Its controller refuses its description, and takes nothing of it up until it is mended.
+#[must_use]
+pub fn is_invalid(object: &ArgoRollout) -> bool {
+    let conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.kind == "InvalidSpec" && condition.status != "False")
+}
+
+/// Does its controller follow its description as it is now?
+fn is_taken_up(object: &ArgoRollout) -> bool {
+    object.status.as_ref().is_some_and(|status| is_observed(object, status)) && !is_invalid(object)
+}
+
+/// Can the row be told only with its ReplicaSets? Where its description is not what runs: in flight, without
+/// a template of its own, while a change is not taken up, and while old pods are still to go.
+#[must_use]
+pub fn needs_groups(object: &ArgoRollout) -> bool {
+    let old = |status: &RolloutStatus| count(status.replicas) > count(status.updated_replicas);
+    let routed = object.spec.strategy.canary.as_ref().is_none_or(|canary| canary.traffic_routing.is_some());
+    in_flight(object)
+        || object.spec.template.is_none()
+        || (object.status.is_some() && !is_taken_up(object))
+        || (!routed && object.status.as_ref().is_some_and(old))
+}
+
+/// Are the ReplicaSets of both templates that its status names among these?
+#[must_use]
+pub fn has_groups(object: &ArgoRollout, groups: &[ReplicaGroup]) -> bool {
+    let Some(status) = &object.status else { return true };
+    let has = |hash: &Option<String>| {
+        let hash = hash.as_deref().unwrap_or_default();
+        hash.is_empty() || groups.iter().any(|group| group.hash == hash)
+    };
+    has(&status.current_pod_hash) && has(&status.stable_rs)
+}
+
 impl Seen<'_> {
     fn current(&self) -> &str {
         self.status.current_pod_hash.as_deref().unwrap_or_default()
@@ -118,23 +158,28 @@ impl Seen<'_> {
         self.object.spec.replicas.map_or(1, count)
     }
 
-    fn version_of_current(&self) -> Version {
-        match (&self.object.spec.template, self.group(self.current())) {
-            (Some(template), _) => version_of_template(template),
-            (None, Some(group)) => group.version.clone(),
-            // A referenced workload's: its hash is all that is known of it.
-            (None, None) => unnamed(self.current()),
-        }
+    /// The share of that many ready pods behind one load balancer.
+    fn by_pods(&self, pods: u32) -> Option<Ppm> {
+        let all = self.groups.iter().fold(0_u32, |sum, group| sum.saturating_add(group.replicas.ready));
+        part(pods, all)
+    }
+
+    /// What the newest template that its controller has taken up runs.
+    fn images_of_current(&self) -> Option<&Images> {
+        let described = || self.template.as_ref().filter(|_| is_taken_up(self.object) || self.current().is_empty());
+        described().or_else(|| self.group(self.current()).map(|group| &group.images))
+    }
+
+    /// Pods of neither of the two templates that its status names.
+    fn others(&self) -> impl Iterator<Item = &ReplicaGroup> {
+        let (current, stable) = (self.current(), self.stable());
+        self.groups.iter().filter(move |group| has_pods(group) && group.hash != current && group.hash != stable)
     }
 
     fn condition(&self, kind: &str) -> Option<Timestamp> {
         let condition = self.status.conditions.iter().find(|condition| condition.kind == kind)?;
         time(condition.last_transition_time.as_ref())
     }
-}
-
-fn unnamed(hash: &str) -> Version {
-    Version(if hash.is_empty() { "unknown".to_owned() } else { line(hash) })
 }
 
 fn step(seen: &Seen<'_>, steps: usize) -> Option<u32> {
@@ -163,11 +208,24 @@ fn facts(seen: &Seen<'_>, steps: usize) -> Facts {
     if let Some(window) = window.filter(|window| *window > 0) {
         facts = facts.with(Fact::Window, window.to_string());
     }
+    if is_waited_for(seen) {
+        facts = facts.with(Fact::Unobserved, seen.object.metadata.generation.unwrap_or(0).to_string());
+    }
     let by_hand = seen.object.spec.paused.then(|| "paused".to_owned());
     let condition = seen.status.pause_conditions.first();
     let condition = condition.map(|of| format!("{}@{}", line(&of.reason), of.start_time.0));
     let pause: Vec<String> = by_hand.into_iter().chain(condition).collect();
     if pause.is_empty() { facts } else { facts.with(Fact::Pause, pause.join("+")) }
+}
+
+/// Has its controller yet to take up something that it was told? Commands write into the status, too: to
+/// an abort, a retry and a promotion past a pause it answers in fields beside.
+fn is_waited_for(seen: &Seen<'_>) -> bool {
+    let status = seen.status;
+    !is_observed(seen.object, status)
+        || !is_workload_observed(seen.object, status)
+        || seen.aborted() != status.aborted_at.is_some()
+        || (status.controller_pause && status.pause_conditions.is_empty())
 }
 
 fn started(seen: &Seen<'_>) -> Option<Timestamp> {
@@ -190,42 +248,72 @@ fn since(seen: &Seen<'_>, phase: Phase) -> Option<Timestamp> {
 
 /// Every side, stable first, and what is wrong with the weights if they can't be.
 fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
-    let digest = seen.object.spec.template.as_ref().and_then(digest_of_template);
-    let version = seen.version_of_current();
     let (available, desired) = (count(seen.status.available_replicas), seen.desired());
-    if !in_flight(seen.object) {
-        let routed = seen.canary().is_some_and(|canary| canary.traffic_routing.is_some());
-        let how = if routed { TrafficSource::Declared } else { TrafficSource::Replicas };
-        return (vec![settled(version, digest, available, desired, how)], None);
+    if seen.current().is_empty() {
+        // Nothing was ever taken up, so nothing is stable.
+        let traffic = Traffic { desired: Ppm::ALL, actual: None, how: TrafficSource::Replicas };
+        let replicas = Replicas { ready: available, desired };
+        let side = Side { role: ArmRole::Candidate, images: seen.images_of_current(), replicas, traffic };
+        return (arms_of(vec![side]), None);
     }
-    let mine = Side { version, digest, replicas: replicas(seen, seen.current()) };
+    if !in_flight(seen.object) {
+        return (arms_of(at_rest(seen, available, desired)), None);
+    }
+    let mine = Pods { images: seen.images_of_current(), replicas: replicas(seen, seen.current()) };
     if !seen.two() {
         // The first version ever: it has what is ready.
         let actual = (mine.replicas.ready > 0).then_some(Ppm::ALL);
         let traffic = Traffic { desired: Ppm::ALL, actual, how: TrafficSource::Replicas };
-        return (vec![mine.arm(ArmRole::Candidate, traffic)], None);
+        return (arms_of(vec![mine.side(ArmRole::Candidate, traffic)]), None);
     }
-    let version = seen.group(seen.stable()).map_or_else(|| unnamed(seen.stable()), |group| group.version.clone());
-    let mut theirs = Side { version, digest: None, replicas: replicas(seen, seen.stable()) };
+    let images = seen.group(seen.stable()).map(|group| &group.images);
+    let mut theirs = Pods { images, replicas: replicas(seen, seen.stable()) };
     if seen.aborted() {
         // It is to carry everything again, and pods that its ReplicaSet is about to end don't count.
         let staying = theirs.replicas.ready.min(theirs.replicas.desired);
         theirs.replicas = Replicas { ready: staying, desired };
     }
-    match seen.canary() {
+    let mut mine = mine;
+    if let Some(wanted) = wanted_while_paused(seen) {
+        theirs.replicas.desired = desired.saturating_sub(wanted);
+        mine.replicas.desired = wanted;
+    }
+    let (sides, nonsense) = match seen.canary() {
         Some(canary) if !seen.is_blue_green() => {
             let share = weights::share(seen.object, canary, seen.groups);
             let traffic = |desired, actual| Traffic { desired, actual, how: share.how };
-            let stable = theirs.arm(ArmRole::Stable, traffic(share.desired.rest(), share.stable));
-            let candidate = mine.arm(ArmRole::Candidate, traffic(share.desired, share.actual));
-            (vec![stable, candidate], share.nonsense)
+            let stable = theirs.side(ArmRole::Stable, traffic(share.desired.rest(), share.stable));
+            let candidate = mine.side(ArmRole::Candidate, traffic(share.desired, share.actual));
+            // A router knows two sides only.
+            let of_others =
+                |pods: u32| if canary.traffic_routing.is_some() { Some(Ppm::ZERO) } else { seen.by_pods(pods) };
+            let others = seen.others().map(|group| older(group, traffic(Ppm::ZERO, of_others(group.replicas.ready))));
+            ([stable, candidate].into_iter().chain(others).collect(), share.nonsense)
         }
         _ => (two_sides(seen, theirs, mine), None),
-    }
+    };
+    (arms_of(sides), nonsense)
 }
 
-/// The active side has everything, the other nothing.
-fn two_sides(seen: &Seen<'_>, theirs: Side, mine: Side) -> Vec<Arm> {
+/// One template, and pods of older ones that are still to go: without a router users meet those too.
+fn at_rest<'a>(seen: &'a Seen<'_>, available: u32, desired: u32) -> Vec<Side<'a>> {
+    let routed = seen.canary().is_some_and(|canary| canary.traffic_routing.is_some());
+    let how = if routed { TrafficSource::Declared } else { TrafficSource::Replicas };
+    let current = seen.group(seen.current());
+    let others: Vec<&ReplicaGroup> = seen.others().filter(|_| !routed && !seen.is_blue_green()).collect();
+    let Some(current) = current.filter(|_| !others.is_empty()) else {
+        return vec![settled(seen.images_of_current(), available, desired, how)];
+    };
+    let traffic = |desired, pods| Traffic { desired, actual: seen.by_pods(pods), how };
+    let replicas = Replicas { desired, ..current.replicas };
+    let mine = Pods { images: Some(&current.images), replicas };
+    let stable = mine.side(ArmRole::Stable, traffic(Ppm::ALL, current.replicas.ready));
+    let others = others.into_iter().map(|group| older(group, traffic(Ppm::ZERO, group.replicas.ready)));
+    [stable].into_iter().chain(others).collect()
+}
+
+/// The active side has everything, the others nothing.
+fn two_sides<'a>(seen: &'a Seen<'_>, theirs: Pods<'a>, mine: Pods<'a>) -> Vec<Side<'a>> {
     let switched = seen.is_active(seen.current());
     let known = seen.status.blue_green.active_selector.as_deref().is_some_and(|hash| !hash.is_empty());
     let traffic = |hash: &str| {
@@ -235,18 +323,22 @@ fn two_sides(seen: &Seen<'_>, theirs: Side, mine: Side) -> Vec<Arm> {
     };
     let role = if switched { ArmRole::Candidate } else { ArmRole::Preview };
     let (of_stable, of_current) = (traffic(seen.stable()), traffic(seen.current()));
-    vec![theirs.arm(ArmRole::Stable, of_stable), mine.arm(role, of_current)]
+    // A preview may be smaller; what users meet is to have all its pods.
+    let wanted = if switched { mine.replicas.desired.max(seen.desired()) } else { mine.replicas.desired };
+    let mine = Pods { replicas: Replicas { desired: wanted, ..mine.replicas }, ..mine };
+    let others = seen.others().map(|group| older(group, traffic(&group.hash)));
+    [theirs.side(ArmRole::Stable, of_stable), mine.side(role, of_current)].into_iter().chain(others).collect()
 }
 
-struct Side {
-    version: Version,
-    digest: Option<String>,
+/// The pods of one template.
+struct Pods<'a> {
+    images: Option<&'a Images>,
     replicas: Replicas,
 }
 
-impl Side {
-    fn arm(self, role: ArmRole, traffic: Traffic) -> Arm {
-        Arm { role, version: self.version, digest: self.digest, replicas: self.replicas, traffic }
+impl<'a> Pods<'a> {
+    fn side(self, role: ArmRole, traffic: Traffic) -> Side<'a> {
+        Side { role, images: self.images, replicas: self.replicas, traffic }
     }
 }
 
@@ -266,6 +358,35 @@ fn replicas(seen: &Seen<'_>, hash: &str) -> Replicas {
     } else {
         Replicas { ready: available.saturating_sub(mine).min(old), desired: old }
     }
+}
+
+/// Is it scaled to another size than its ReplicaSets are, and paused so that it does not get there?
+fn is_scaling_halted(seen: &Seen<'_>) -> bool {
+    let told = seen.groups.iter().fold(0_u32, |sum, group| sum.saturating_add(group.replicas.desired));
+    let there = if seen.groups.is_empty() { count(seen.status.replicas) } else { told };
+    let plain = seen.canary().is_some_and(|canary| canary.traffic_routing.is_none());
+    // With a router or two full sides there may be more pods than are wanted, and rightly so.
+    let short = if plain { there != seen.desired() } else { there < seen.desired() };
+    seen.object.spec.paused && !seen.current().is_empty() && !seen.aborted() && short
+}
+
+/// How many pods of the newest template a paused canary would have if it went on: its controller keeps
+/// both ReplicaSets as they are while `spec.paused` stands.
+fn wanted_while_paused(seen: &Seen<'_>) -> Option<u32> {
+    let canary = seen.canary().filter(|canary| canary.traffic_routing.is_none())?;
+    let scaled_by_hand = canary.steps.iter().any(|step| step.set_canary_scale.is_some());
+    let halted = is_scaling_halted(seen) && !scaled_by_hand;
+    let share = weights::share(seen.object, canary, seen.groups).desired;
+    // The controller rounds up.
+    let wanted = (u64::from(seen.desired()) * u64::from(share.0)).div_ceil(1_000_000);
+    halted.then(|| u32::try_from(wanted).unwrap_or(u32::MAX))
+}
+
+/// What its controller refused to bring in.
+fn refused(seen: &Seen<'_>) -> Option<String> {
+    let described = seen.template.as_ref().filter(|_| is_invalid(seen.object))?;
+    let running = seen.group(seen.current()).map(|group| &group.images);
+    (running != Some(described)).then(|| format!("{} was not taken up", described.version()))
 }
 
 /// More than twice the share of traffic that its pods are a share of all.
@@ -333,15 +454,17 @@ fn model_phase(seen: &Seen<'_>, arms: &[Arm]) -> (Phase, String) {
     }
     let message = if seen.aborted() { format!("aborted with nothing in flight: {message}") } else { message };
     let phase = match told {
+        // Where nothing is wanted nothing is missing; its steps are still to be taken.
+        ArgoPhase::Healthy if seen.two() => Phase::Progressing,
         ArgoPhase::Healthy => Phase::Healthy,
         ArgoPhase::Paused => Phase::Paused,
         ArgoPhase::Degraded => Phase::Degraded,
         ArgoPhase::Unknown => Phase::Unknown,
-        ArgoPhase::Progressing if in_flight(seen.object) && !seen.two() => Phase::Initializing,
+        ArgoPhase::Progressing if seen.stable().is_empty() => Phase::Initializing,
         ArgoPhase::Progressing => Phase::Progressing,
     };
     let message = if phase == Phase::Paused && seen.object.spec.paused && message.is_empty() {
-        "paused by somebody".to_owned()
+        PAUSED.to_owned()
     } else {
         message
     };
@@ -423,7 +546,8 @@ fn pause_wait(seen: &Seen<'_>, pause: &PauseCondition) -> Wait {
 fn offers(seen: &Seen<'_>, phase: Phase, revision: &str) -> ActionSet {
     let paused = seen.object.spec.paused;
     let (two, aborted) = (seen.two(), seen.aborted());
-    let goes_on = in_flight(seen.object) && !aborted;
+    // A controller that refuses the description does nothing with it.
+    let goes_on = in_flight(seen.object) && !aborted && !is_invalid(seen.object);
     let full = seen.status.promote_full == Some(true);
     let waits = !seen.status.pause_conditions.is_empty();
     let has_step = seen.canary().is_some_and(|canary| weights::current(canary, seen.status).is_some());
@@ -436,10 +560,10 @@ fn offers(seen: &Seen<'_>, phase: Phase, revision: &str) -> ActionSet {
         (Action::Pause, !paused && !aborted),
         // An abort that a pause keeps from moving is completed by abort, which ends the pause too.
         (Action::Resume, paused),
-        (Action::Abort, two && (!aborted || halted)),
+        (Action::Abort, two && (!aborted || halted) && !is_invalid(seen.object)),
         (Action::Rollback, two || has_earlier(revision)),
         (Action::Retry, aborted),
-        (Action::Restart, !in_flight(seen.object) && !paused && !aborted),
+        (Action::Restart, !in_flight(seen.object) && !paused && !aborted && !is_invalid(seen.object)),
     ];
     may.into_iter().filter_map(|(action, may)| may.then_some(action)).collect()
 }

@@ -1,9 +1,9 @@
 //! Each line of what the official tools and the controller's sources say, as a table.
 
 use super::objects::ArgoRollout;
-use super::{ArgoPhase, phase, row};
+use super::{ArgoPhase, has_groups, needs_groups, phase, row};
 use crate::integration::orchestrator::kubernetes::row::RowContext;
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
 use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn group(hash: &str, version: &str, ready: u32, desired: u32) -> ReplicaGroup {
         name: format!("checkout-{hash}"),
         hash: hash.to_owned(),
         revision: None,
-        version: version.into(),
+        images: images::one(&format!("shop/checkout:{version}")),
         replicas: Replicas { ready, desired },
         created: Some(at(-100)),
         ends: None,
@@ -493,8 +493,8 @@ fn arms_are_told_apart_by_hash() {
     let row = row_of(&canary(&json!({})), &[]);
     assert_eq!(
         roles(&row),
-        [(ArmRole::Stable, OLD.into(), pods(4, 4), None), (ArmRole::Candidate, "v2".into(), pods(1, 1), None),],
-        "before its ReplicaSets are read"
+        [(ArmRole::Stable, "unknown".into(), pods(4, 4), None), (ArmRole::Candidate, "v2".into(), pods(1, 1), None),],
+        "where its ReplicaSets can't be read"
     );
     let settled = row_of(&canary(&json!({"status": {"stableRS": NEW, "currentStepIndex": 5}})), &[]);
     assert_eq!(roles(&settled), [(ArmRole::Stable, "v2".into(), pods(5, 5), Some(Ppm::ALL))]);
@@ -512,8 +512,88 @@ fn arms_are_told_apart_by_hash() {
         ]
     );
     let switched = row_of(&blue_green(&json!({"status": {"blueGreen": {"activeSelector": NEW}}})), &groups());
-    assert_eq!(roles(&switched)[1], (ArmRole::Candidate, "v2".into(), pods(1, 1), Some(Ppm::ALL)));
+    let users = (ArmRole::Candidate, "v2".into(), pods(1, 5), Some(Ppm::ALL));
+    assert_eq!(roles(&switched)[1], users, "a preview may be smaller, what users meet may not");
     assert_eq!(switched.strategy, Strategy::BlueGreen);
+}
+
+#[test]
+fn what_its_controller_refused_or_has_yet_to_see_does_not_run() {
+    let sides = |row: &Rollout| -> Vec<(ArmRole, String, Replicas, Option<Ppm>)> {
+        let arm = |arm: &Arm| (arm.role.clone(), arm.version.to_string(), arm.replicas, arm.traffic.actual);
+        row.arms.iter().map(arm).collect()
+    };
+    let five = Replicas { ready: 5, desired: 5 };
+    let old = vec![group(OLD, "v1", 5, 5)];
+    let serves_old = vec![(ArmRole::Stable, "v1".to_owned(), five, Some(Ppm::ALL))];
+    let invalid = json!({"status": {"currentPodHash": OLD, "phase": "Degraded", "message": "InvalidSpec: no template gone",
+        "conditions": [{"type": "InvalidSpec", "status": "True"}], "updatedReplicas": 5}});
+    let refused = canary(&invalid);
+    assert!(needs_groups(&refused) && has_groups(&refused, &old) && !has_groups(&refused, &[]));
+    let row = row_of(&refused, &old);
+    assert_eq!((sides(&row), row.phase), (serves_old.clone(), Phase::Degraded));
+    assert_eq!(row.message, "InvalidSpec: no template gone; v2 was not taken up");
+    assert_eq!(names(&row).join(" "), "pause rollback");
+    let unseen =
+        canary(&json!({"metadata": {"generation": 5}, "status": {"currentPodHash": OLD, "updatedReplicas": 5}}));
+    let row = row_of(&unseen, &old);
+    assert_eq!((sides(&row), row.phase), (serves_old, Phase::Progressing));
+    let born = both(&json!({"status": null}), &json!({}));
+    let nothing = vec![(ArmRole::Candidate, "v2".to_owned(), Replicas { ready: 0, desired: 5 }, None)];
+    assert_eq!(sides(&row_of(&born, &[])), nothing, "nothing that never served is stable");
+    assert_eq!(row_of(&born, &[]).phase, Phase::Initializing);
+}
+
+#[test]
+fn a_pause_that_keeps_it_from_its_size_is_said() {
+    let replicas =
+        |row: &Rollout| row.arms.iter().map(|arm| (arm.replicas.ready, arm.replicas.desired)).collect::<Vec<_>>();
+    let of = |paused: bool| {
+        let paused =
+            json!({"spec": {"paused": paused, "replicas": 8}, "status": {"phase": "Paused", "message": "stands"}});
+        row_of(&canary(&paused), &groups())
+    };
+    assert_eq!(replicas(&of(true)), [(4, 6), (1, 2)], "20 % of eight, rounded up");
+    assert_eq!(of(true).message, "stands; not scaled while it is paused: 8 pods are wanted, 5 are there");
+    assert_eq!((replicas(&of(false)), of(false).message.as_str()), (vec![(4, 4), (1, 1)], "stands"));
+    let settled = json!({"spec": {"paused": true, "replicas": 8}, "status": {"stableRS": NEW, "updatedReplicas": 5}});
+    let settled = row_of(&canary(&settled), &[]);
+    assert_eq!((replicas(&settled), settled.message.contains("8 pods are wanted, 5 are there")), (vec![(5, 8)], true));
+}
+
+#[test]
+fn of_no_pods_nothing_has_a_share_and_nothing_is_healthy() {
+    let object = canary(&json!({"spec": {"replicas": 0}, "status": {"phase": "Healthy", "replicas": null,
+        "updatedReplicas": null, "readyReplicas": null, "availableReplicas": null}}));
+    let row = row_of(&object, &[group(OLD, "v1", 0, 0), group(NEW, "v2", 0, 0)]);
+    assert_eq!(shares(&row), (Ppm::percent(20), None, None));
+    assert_eq!(row.phase, Phase::Progressing);
+}
+
+#[test]
+fn a_third_version_that_still_has_pods_has_an_arm() {
+    let third = ReplicaGroup { revision: Some("1".into()), ..group("older", "v0", 2, 0) };
+    let told = |row: &Rollout| -> Vec<(ArmRole, String, u32, Option<Ppm>)> {
+        let arm = |arm: &Arm| (arm.role.clone(), arm.version.to_string(), arm.replicas.ready, arm.traffic.actual);
+        row.arms.iter().map(arm).collect()
+    };
+    let name = || ArmRole::Cohort("revision 1".to_owned());
+    let groups = [group(OLD, "v1", 5, 4), group(NEW, "v2", 1, 1), third];
+    let share = |ppm| Some(Ppm(ppm));
+    assert_eq!(
+        told(&row_of(&canary(&json!({})), &groups)),
+        [
+            (ArmRole::Stable, "v1".into(), 5, share(625_000)),
+            (ArmRole::Candidate, "v2".into(), 1, share(125_000)),
+            (name(), "v0".into(), 2, share(250_000)),
+        ]
+    );
+    let blue_green = row_of(&blue_green(&json!({})), &groups);
+    assert_eq!(told(&blue_green)[2], (name(), "v0".into(), 2, Some(Ppm::ZERO)), "its service selects another");
+    let settled = canary(&json!({"status": {"stableRS": NEW, "replicas": 7, "updatedReplicas": 5}}));
+    assert!(needs_groups(&settled));
+    let settled = row_of(&settled, &[group(NEW, "v2", 6, 6), groups[2].clone()]);
+    assert_eq!(told(&settled)[1], (name(), "v0".into(), 2, share(250_000)));
 }
 
 #[test]
@@ -523,7 +603,7 @@ fn a_version_that_another_workload_says_comes_from_its_replica_sets() {
     );
     let version = |groups: &[ReplicaGroup]| row_of(&referenced, groups).stable().unwrap().version.clone();
     assert_eq!(version(&groups()), Version("v2".into()));
-    assert_eq!(version(&[]), Version(NEW.into()), "its hash is all that is known");
+    assert_eq!(version(&[]), Version("unknown".into()), "a hash is no version");
 }
 
 #[test]

@@ -79,15 +79,20 @@ pub fn share(rollout: &ArgoRollout, canary: &Canary, groups: &[ReplicaGroup]) ->
     Share { desired, actual, stable, how, nonsense: None }
 }
 
-/// By available pods, of the canary and of all others.
+/// By available pods, of the canary and of stable, out of those of every template.
 fn by_pods(status: &RolloutStatus, groups: &[ReplicaGroup]) -> Option<(Ppm, Ppm)> {
     let hash = status.current_pod_hash.as_deref()?;
     if status.stable_rs.as_deref() == Some(hash) {
         return (status.available_replicas > 0).then_some((Ppm::ALL, Ppm::ZERO));
     }
-    let (mine, others): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.hash == hash);
-    let ready = |groups: &[&ReplicaGroup]| groups.iter().fold(0_u32, |sum, one| sum.saturating_add(one.replicas.ready));
-    let (mine, others) = (ready(&mine), ready(&others));
-    let actual = part(mine, mine.saturating_add(others))?;
-    Some((actual, actual.rest()))
+    let sum = |of: &dyn Fn(&ReplicaGroup) -> bool| {
+        let ready = groups.iter().filter(|group| of(group)).map(|group| group.replicas.ready);
+        ready.fold(0_u32, u32::saturating_add)
+    };
+    let (mine, all) = (sum(&|group| group.hash == hash), sum(&|_| true));
+    let stable = sum(&|group| Some(group.hash.as_str()) == status.stable_rs.as_deref());
+    let older = all.saturating_sub(mine).saturating_sub(stable);
+    let actual = part(mine, all)?;
+    // Of two sides one is what the other leaves, to the last millionth.
+    Some((actual, if older == 0 { actual.rest() } else { part(stable, all)? }))
 }

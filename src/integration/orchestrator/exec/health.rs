@@ -58,9 +58,9 @@ impl Health {
     /// What the link says; `None`: as before.
     pub fn link(&self, now: Timestamp) -> Option<LinkState> {
         match (&self.flaw, &self.platform) {
-            (Some((since, why)), _) => Some(LinkState::Stale { since: *since, why: why.clone() }),
+            (Some((since, why)), _) => Some(LinkState::stale(*since, why.clone())),
             (None, Some(platform)) => Some(platform.clone()),
-            (None, None) => self.complete.then_some(LinkState::Live { as_of: now }),
+            (None, None) => self.complete.then_some(LinkState::live(now)),
         }
     }
 }
@@ -80,17 +80,17 @@ mod tests {
         health.told(&Body::SnapshotEnd);
         assert_eq!(
             health.link(at(2)),
-            Some(LinkState::Stale { since: at(1), why: "line 2: no JSON".into() }),
+            Some(LinkState::stale(at(1), "line 2: no JSON".into())),
             "a list with a hole is no list"
         );
         assert!(health.wants_snapshot());
         health.told(&Body::SnapshotBegin);
         health.told(&Body::SnapshotEnd);
-        assert_eq!(health.link(at(3)), Some(LinkState::Live { as_of: at(3) }));
+        assert_eq!(health.link(at(3)), Some(LinkState::live(at(3))));
         let denied = LinkState::Denied { verb: "list".into(), resource: "apps".into() };
         health.told(&Body::Link(denied.clone()));
         assert_eq!(health.link(at(4)), Some(denied));
-        health.told(&Body::Link(LinkState::Live { as_of: at(0) }));
-        assert_eq!(health.link(at(5)), Some(LinkState::Live { as_of: at(5) }));
+        health.told(&Body::Link(LinkState::live(at(0))));
+        assert_eq!(health.link(at(5)), Some(LinkState::live(at(5))));
     }
 }

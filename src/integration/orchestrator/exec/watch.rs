@@ -50,7 +50,7 @@ async fn keep(shared: Arc<Shared>, updates: mpsc::Sender<Scoped>) {
         return;
     }
     let mut pause = FIRST;
-    let mut stale_since = None;
+    let (mut stale_since, mut never) = (None, true);
     loop {
         let life = shared.next();
         let end = match Program::start(&shared.settings.command) {
@@ -64,11 +64,11 @@ async fn keep(shared: Arc<Shared>, updates: mpsc::Sender<Scoped>) {
             return;
         }
         if end.complete {
-            (pause, stale_since) = (FIRST, None);
+            (pause, stale_since, never) = (FIRST, None, false);
         }
         tracing::warn!(source = %shared.settings.source, why = end.why, ?pause, "the program ended; it is started again");
         let since = *stale_since.get_or_insert_with(now);
-        if updates.send(link(LinkState::Stale { since, why: end.why })).await.is_err() {
+        if updates.send(link(LinkState::Stale { since, why: end.why, never })).await.is_err() {
             return;
         }
         tokio::select! {

@@ -63,6 +63,24 @@ fn bars(missing: &[Right], namespace: Option<&str>) -> BTreeMap<WorkloadKind, Ar
     bars.into_iter().map(|(kind, bars)| (kind, bars.into())).collect()
 }
 
+/// The namespace of the context, where it is all that can be looked at: none is named in the settings, no
+/// kind may be listed everywhere, and one may be listed there. What can't be found out is as before: the
+/// watches say what is wrong.
+pub(super) async fn only_namespace(client: &Client, settings: &KubernetesSettings, context: &str) -> Option<String> {
+    if !settings.namespaces.is_empty() {
+        return None;
+    }
+    let may = async |namespace: Option<&str>| {
+        let each = settings
+            .kinds
+            .iter()
+            .map(|kind| allowed(client, attributes("list", kind.group(), kind.resource(), None, namespace)));
+        futures::future::try_join_all(each).await.map(|each| each.into_iter().any(|allowed| allowed))
+    };
+    let only = may(None).await == Ok(false) && may(Some(context)).await == Ok(true);
+    only.then(|| context.to_owned())
+}
+
 /// Everything, where nothing may be changed through this source at all.
 fn read_only(settings: &KubernetesSettings) -> Arc<[Barred]> {
     let actions = Action::TABLE.iter().map(|row| row.action).collect();

@@ -1,22 +1,23 @@
 //! A connection to one cluster: from settings to a client that knows who it is.
 
-use super::KubernetesSettings;
+use super::access::only_namespace;
 use super::explain::sentence;
+use super::login::login;
 use super::proxy::goes_direct;
+use super::{KubernetesSettings, kubeconfig};
 use crate::model::sanitize_line;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{Api, PostParams};
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 /// How long anything that is asked once may take, in seconds.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long a login command of the kubeconfig may take: it may ask a server of its own.
-const LOGIN: Duration = Duration::from_mins(1);
 /// How long before its credentials end a client is made anew.
 const BEFORE_END: SignedDuration = SignedDuration::from_mins(1);
 /// Contexts that a sentence names at most.
@@ -31,8 +32,9 @@ pub struct Cluster {
     pub writer: Client,
     /// Who the cluster says we are.
     pub identity: String,
-    /// The context's own namespace.
-    pub namespace: String,
+    /// The context's own namespace, if that is all that may be looked at: no other is named in the
+    /// settings, and listing all of them is not allowed.
+    pub only: Option<String>,
     /// The context's name.
     pub context: String,
 }
@@ -66,16 +68,24 @@ pub enum ConnectError {
     Server(String),
 }
 
-/// Reads the kubeconfig, logs in and asks the cluster who we are.
-pub async fn connect(settings: &KubernetesSettings) -> Result<Cluster, ConnectError> {
+/// What connecting waits for, in words; told while it waits.
+pub type Doing = watch::Sender<String>;
+
+/// A place where connecting says what it waits for.
+#[must_use]
+pub fn doing() -> (Doing, watch::Receiver<String>) {
+    watch::channel("its kubeconfig has not been read yet".to_owned())
+}
+
+/// Reads the kubeconfig, logs in and asks the cluster who we are. Dropped, it ends what it started.
+pub async fn connect(settings: &KubernetesSettings, doing: &Doing) -> Result<Cluster, ConnectError> {
     // Made by the program at its start; a hub that is tested alone has nobody who did.
     drop(rustls::crypto::ring::default_provider().install_default());
     let path = settings.kubeconfig.clone();
-    let read = move || path.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
-    let kubeconfig = spawn_blocking(read)
+    let kubeconfig = spawn_blocking(move || kubeconfig::read(path.as_deref()))
         .await
         .map_err(|error| ConnectError::Kubeconfig(error.to_string()))?
-        .map_err(|error| ConnectError::Kubeconfig(why_unreadable(&error)))?;
+        .map_err(|error| ConnectError::Kubeconfig(error.to_string()))?;
     let context = context_of(&kubeconfig, settings.context.as_deref())?;
     let unusable = |why: String| ConnectError::Unusable { context: context.clone(), why: sanitize_line(&why) };
     let own_proxy = proxy_of(&kubeconfig, &context);
@@ -84,13 +94,18 @@ pub async fn connect(settings: &KubernetesSettings) -> Result<Cluster, ConnectEr
         Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(error.to_string()))?;
     prepare(&mut config, own_proxy.as_deref()).map_err(&unusable)?;
     let namespace = sanitize_line(&config.default_namespace);
-    let client = timeout(LOGIN, spawn_blocking(move || Client::try_from(config)))
+    let until = login(&mut config.auth_info, doing).await.map_err(&unusable)?;
+    doing.send_replace("the API server has not answered yet".to_owned());
+    // The provider of an old kubeconfig may run a command of its own.
+    let client = timeout(ANSWER, spawn_blocking(move || Client::try_from(config)))
         .await
-        .map_err(|_| unusable(format!("its login command did not end within {} s", LOGIN.as_secs())))?
+        .map_err(|_| unusable(format!("its auth-provider did not answer within {} s", ANSWER.as_secs())))?
         .map_err(|error| unusable(error.to_string()))?
         .map_err(|error| unusable(sentence(&error)))?;
+    let client = if until.is_some() { client.with_valid_until(until) } else { client };
     let identity = identity(&client).await?;
-    Ok(Cluster { reader: client.clone(), writer: client, identity, namespace, context })
+    let only = only_namespace(&client, settings, &namespace).await;
+    Ok(Cluster { reader: client.clone(), writer: client, identity, only, context })
 }
 
 impl Cluster {
@@ -98,14 +113,6 @@ impl Cluster {
     pub(super) fn renew_at(&self) -> Option<Timestamp> {
         self.reader.valid_until().as_ref().and_then(|end| end.checked_sub(BEFORE_END).ok())
     }
-}
-
-fn why_unreadable(error: &KubeconfigError) -> String {
-    sanitize_line(&match error {
-        KubeconfigError::ReadConfig(error, path) => format!("{}: {error}", path.display()),
-        KubeconfigError::FindPath => "neither KUBECONFIG nor a home folder names one".to_owned(),
-        other => other.to_string(),
-    })
 }
 
 /// The context that is meant, if there is one of that name.
@@ -141,10 +148,6 @@ fn proxy_of(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
 
 /// What kube leaves to its users.
 fn prepare(config: &mut Config, own_proxy: Option<&str>) -> Result<(), String> {
-    // A plugin that asks questions would write over the screen and eat its keys.
-    if let Some(exec) = config.auth_info.exec.as_mut() {
-        exec.interactive_mode = Some(ExecInteractiveMode::Never);
-    }
     // It would send changes again whose answer said 429, 503 or 504. The watch has pauses of its own.
     config.default_retry = false;
     config.connect_timeout = Some(ANSWER);
@@ -212,7 +215,7 @@ users: [{name: me, user: {exec: {command: /bin/false, interactiveMode: Always, a
     }
 
     #[tokio::test]
-    async fn a_config_never_asks_never_retries_and_keeps_its_own_proxy() {
+    async fn a_config_never_retries_and_keeps_its_own_proxy() {
         let of = async |context: &str| {
             let options = KubeConfigOptions { context: Some(context.into()), ..KubeConfigOptions::default() };
             Config::from_custom_kubeconfig(kubeconfig(TWO), &options).await.unwrap()
@@ -220,7 +223,6 @@ users: [{name: me, user: {exec: {command: /bin/false, interactiveMode: Always, a
         let mut config = of("east").await;
         let own = proxy_of(&kubeconfig(TWO), "east");
         prepare(&mut config, own.as_deref()).unwrap();
-        assert_eq!(config.auth_info.exec.as_ref().unwrap().interactive_mode, Some(ExecInteractiveMode::Never));
         assert!(!config.default_retry);
         assert_eq!(config.proxy_url.unwrap().to_string(), "http://proxy.test:3128/");
         assert_eq!(proxy_of(&kubeconfig(TWO), "west"), None);
@@ -233,16 +235,16 @@ users: [{name: me, user: {exec: {command: /bin/false, interactiveMode: Always, a
         let dir = tempfile::tempdir().unwrap();
         let mut settings = KubernetesSettings::new("east".into());
         settings.kubeconfig = Some(dir.path().join("none"));
-        let said = connect(&settings).await.unwrap_err().to_string();
+        let said = connect(&settings, &doing().0).await.unwrap_err().to_string();
         assert!(said.starts_with("no kubeconfig: ") && said.contains("No such file"), "{said}");
         let path = dir.path().join("two");
         std::fs::write(&path, TWO).unwrap();
         settings.kubeconfig = Some(path.clone());
         settings.context = Some("west".into());
-        let said = connect(&settings).await.unwrap_err().to_string();
+        let said = connect(&settings, &doing().0).await.unwrap_err().to_string();
         assert!(said.starts_with("context west can't be used: its login command /bin/false failed"), "{said}");
         std::fs::write(&path, "{").unwrap();
-        let said = connect(&settings).await.unwrap_err().to_string();
+        let said = connect(&settings, &doing().0).await.unwrap_err().to_string();
         assert!(said.starts_with("no kubeconfig: "), "{said}");
     }
 }

@@ -1,17 +1,18 @@
 //! Carries out one command: read, compare with the pin, plan, patch with tests.
 
 use super::calls::{Calls, Sent};
-use super::plan::{Asked, Live, Resource, needs, plan};
+use super::plan::{Asked, Live, Plan, Resource, needs, plan};
 use super::row::{RowContext, row};
 use super::{KubernetesSettings, WorkloadKind, hold};
 use crate::control::Authorized;
-use crate::integration::orchestrator::argo_rollouts;
+use crate::integration::orchestrator::argo_rollouts::plan::{Rest, rest};
 use crate::integration::orchestrator::{Accepted, NotDone};
 use crate::model::{Action, Command, Fact, FactChange, Facts, Refusal, RefusalKind, Run, Subject, sanitize_line};
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A hub waits a little longer than this for an answer. An abort is three requests; each may be slow.
 const WITHIN: Duration = Duration::from_secs(43);
@@ -19,6 +20,8 @@ const WITHIN: Duration = Duration::from_secs(43);
 const AGAIN: u32 = 5;
 /// Between two tries of what must not be left undone.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a controller may take until it works on the template of an undo.
+const TAKEN_UP: Duration = Duration::from_secs(15);
 
 /// Carries out a command. `client` must not repeat requests by itself.
 pub async fn execute(
@@ -97,22 +100,19 @@ impl Executing<'_> {
             if self.command.action == Action::LetThrough {
                 hold::tell_let_through(&self.calls, self.settings, &live, run, &self.because("let through")).await;
             }
-            let sent = self.calls.patch(&plan.request).await;
-            let accepted = Accepted { note: plan.note.clone(), ..Accepted::default() };
-            match sent {
-                Sent::Done(_) if !plan.finish => return Ok(accepted),
+            match self.calls.patch(&plan.request).await {
                 Sent::Done(answer) => {
                     let same = plan.request.resource == Resource::Workload(kind);
                     let answer = if same { Live::parse(kind, answer).ok() } else { None };
-                    self.finish(run, &place, answer, &candidate).await?;
-                    return Ok(accepted);
+                    let left = self.left(answer.as_ref(), &plan);
+                    let more = self.finish(run, &place, answer, &candidate, &plan).await?;
+                    let note = plan.note.into_iter().chain(more).reduce(|note, more| format!("{note}; {more}"));
+                    return Ok(Accepted { note, left, ..Accepted::default() });
                 }
                 Sent::Stale(why) => stale = why,
                 Sent::NotDone(unknown @ NotDone::Unknown { .. }) => {
-                    if plan.finish {
-                        // It may have arrived: what must follow it must follow then.
-                        self.finish(run, &place, None, &candidate).await?;
-                    }
+                    // It may have arrived: what must follow it must follow then.
+                    self.finish(run, &place, None, &candidate, &plan).await?;
                     return Err(unknown);
                 }
                 Sent::NotDone(other) => return Err(other),
@@ -152,22 +152,45 @@ impl Executing<'_> {
         Ok(())
     }
 
+    /// What the answer says of the workload as the command left it.
+    fn left(&self, answer: Option<&Live>, plan: &Plan) -> Facts {
+        let facts = answer.map(|live| facts(self.settings, live, self.now)).unwrap_or_default();
+        match &plan.target {
+            // Its status tells of the template before until its controller has looked.
+            Some(target) => facts.with(Fact::Candidate, sanitize_line(&target.hash)),
+            None => facts,
+        }
+    }
+
     async fn history(&self, of: Option<Resource>, place: &Place, live: &Live) -> Result<Vec<Value>, NotDone> {
         let Some(resource) = of else { return Ok(Vec::new()) };
         let uid = live.workload.meta().uid.clone().unwrap_or_default();
         self.calls.owned(resource, &place.namespace, &uid, live.raw.pointer("/spec/selector")).await
     }
 
-    /// Carries out what is left of a command whose first part went through. Tried until the time is
-    /// up: an abort of a paused rollout leaves its users on the candidate until it is done.
-    async fn finish(&self, run: &Run, place: &Place, mut known: Option<Live>, candidate: &str) -> Result<(), NotDone> {
+    /// Carries out what is left of a command whose first part went through, and says what could not be.
+    /// Tried until the time is up: an abort of a paused rollout leaves its users on the candidate until it
+    /// is done.
+    async fn finish(
+        &self,
+        run: &Run,
+        place: &Place,
+        mut known: Option<Live>,
+        candidate: &str,
+        plan: &Plan,
+    ) -> Result<Option<String>, NotDone> {
+        if !plan.finish {
+            return Ok(None);
+        }
+        let target = plan.target.as_ref().filter(|target| target.through).map(|target| target.hash.as_str());
+        let taken_up_by = Instant::now() + TAKEN_UP;
         let mut why = "there was no time left".to_owned();
         while self.calls.has_time() {
             let live = match known.take() {
                 Some(live) => live,
                 None => match self.read(place, run).await {
                     Ok(live) => live,
-                    Err(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Ok(()),
+                    Err(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Ok(None),
                     Err(error) => {
                         why = error.to_string();
                         tokio::time::sleep(PAUSE).await;
@@ -175,12 +198,21 @@ impl Executing<'_> {
                     }
                 },
             };
-            let Some(request) = argo_rollouts::plan::finish(self.command.action, &live, candidate) else {
-                return Ok(());
+            let request = match rest(self.command.action, &live, candidate, target) {
+                Rest::Nothing => return Ok(None),
+                Rest::Send(request) => request,
+                Rest::NotYet if Instant::now() < taken_up_by => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                Rest::NotYet => return Ok(Some(by_steps("its controller has yet to take it up"))),
             };
             match self.calls.patch(&request).await {
-                Sent::Done(_) => return Ok(()),
+                Sent::Done(_) => return Ok(None),
                 Sent::Stale(words) => why = words,
+                Sent::NotDone(NotDone::Refused(refusal)) if request.status && target.is_some() => {
+                    return Ok(Some(by_steps(&refusal.why)));
+                }
                 Sent::NotDone(NotDone::Refused(refusal)) => {
                     why = refusal.why;
                     break;
@@ -195,13 +227,20 @@ impl Executing<'_> {
     }
 }
 
+/// A way back that is not promoted in full.
+fn by_steps(why: &str) -> String {
+    format!("it begins by the steps of its plan, and others stay where they are until promote full ({why})")
+}
+
 fn half_done(action: Action, why: &str) -> String {
     match action {
         Action::Abort => format!(
             "it is aborted, but it is still paused, and until it is not the candidate keeps its pods: abort again ({why})"
         ),
         Action::Rollback => {
-            format!("its template went back, but it is still paused, so that nothing moves: resume it ({why})")
+            format!(
+                "its template went back, but it may stand still or go by its steps alone: resume or promote it ({why})"
+            )
         }
         _ => format!("it is promoted, but it is still paused, so that nothing moves: resume it ({why})"),
     }

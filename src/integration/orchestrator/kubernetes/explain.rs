@@ -11,7 +11,7 @@ const WORDS: usize = 200;
 pub fn sentence(error: &kube::Error) -> String {
     let text = match error {
         kube::Error::Api(status) => match status.code {
-            401 => "the API server refuses these credentials: log in again".to_owned(),
+            401 => "the API server refuses these credentials (401 Unauthorized): log in again".to_owned(),
             _ if status.reason == "Failed to parse error data" => {
                 format!("the server answers {}, but not as an API server does: {}", status.code, page(&status.message))
             }
@@ -32,38 +32,13 @@ pub fn sentence(error: &kube::Error) -> String {
 
 fn of_login(error: &AuthError) -> String {
     match error {
-        // Its own words show the command's environment, where secrets are.
-        AuthError::AuthExecRun { cmd, out } => {
-            let errors = String::from_utf8_lossy(&out.stderr);
-            let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        // Its own words show the whole command and all that it wrote, where secrets may be.
+        AuthError::AuthExecRun { out, .. } => {
             let how = out.status.code().map_or("by a signal".to_owned(), |code| format!("with {code}"));
-            let said = if last.is_empty() { String::new() } else { format!(": {}", some(last)) };
-            format!("its login command {} failed {how}{said}", program(cmd))
+            format!("the command of its auth-provider failed {how}")
         }
-        AuthError::AuthExecStart(error) => format!("its login command can't be started: {error}"),
-        AuthError::AuthExecParse(_) => "its login command answers what no credentials are".to_owned(),
         other => format!("login failed: {}", some(&other.to_string())),
     }
-}
-
-/// The program of a command as Rust writes it for debugging: `KEY="value" "program" "argument"`.
-fn program(command: &str) -> String {
-    let mut quoted = false;
-    let mut start = 0;
-    let mut words = Vec::new();
-    for (at, c) in command.char_indices() {
-        match c {
-            '"' => quoted = !quoted,
-            ' ' if !quoted => {
-                words.push(command.get(start..at).unwrap_or_default());
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    words.push(command.get(start..).unwrap_or_default());
-    let first = words.into_iter().find(|word| word.starts_with('"')).unwrap_or_default();
-    first.trim_matches('"').to_owned()
 }
 
 /// The innermost cause: the outer ones only say that a request failed.
@@ -126,7 +101,10 @@ mod tests {
             kube::Error::Api(Status::failure(message, reason).with_code(code).boxed())
         };
         for (error, expected) in [
-            (api(401, "Unauthorized", "Unauthorized"), "the API server refuses these credentials: log in again"),
+            (
+                api(401, "Unauthorized", "Unauthorized"),
+                "the API server refuses these credentials (401 Unauthorized): log in again",
+            ),
             (
                 api(500, "etcd\nis \u{1b}[2J ill", "InternalError"),
                 "the API server answers 500: etcd is \u{fffd}[2J ill",
@@ -150,15 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_login_tells_its_last_words_and_no_secret() {
+    fn a_failed_provider_tells_no_secret() {
         let output = std::process::Output {
             status: std::process::ExitStatus::from_raw(256),
             stdout: b"token".to_vec(),
-            stderr: b"warning\nsession expired, run sso login\n\n".to_vec(),
+            stderr: b"token".to_vec(),
         };
-        let cmd = r#"SECRET="a b" "/usr/bin/sso" "token""#.to_owned();
-        let error = kube::Error::Auth(AuthError::AuthExecRun { cmd, out: Box::new(output) });
-        assert_eq!(sentence(&error), "its login command /usr/bin/sso failed with 1: session expired, run sso login");
+        let error = kube::Error::Auth(AuthError::AuthExecRun { cmd: "get token".into(), out: Box::new(output) });
+        assert_eq!(sentence(&error), "the command of its auth-provider failed with 1");
         assert!(is_unauthorized(&error));
     }
 }

@@ -45,7 +45,7 @@ fn version(arm: Option<&Arm>, else_words: &str) -> String {
 
 /// The side that is being brought in, behind whatever address.
 fn newest(row: &Rollout) -> Option<&Arm> {
-    row.arms.iter().find(|arm| arm.role != ArmRole::Stable)
+    row.arms.iter().find(|arm| matches!(arm.role, ArmRole::Candidate | ArmRole::Preview))
 }
 
 fn pods(arm: &Arm) -> String {
@@ -208,18 +208,25 @@ fn undo(row: &Rollout) -> Forecast {
     }
     let mut lines = match (row.strategy, row.steps.len()) {
         (Strategy::BlueGreen, _) => {
-            vec![format!("the revision before comes up beside {current} and is switched to as its plan says")]
+            vec![format!(
+                "the version that served before comes up beside {current} and gets all traffic in one switch once \
+                 its pods are ready; pauses and analyses are skipped"
+            )]
         }
         (_, 0) => vec![format!("pods of {current} are replaced by those of the revision before")],
-        (_, steps) => vec![
-            format!("the revision before begins as a canary: {current} serves until its {steps} steps are done"),
-            "promote full skips them".to_owned(),
-        ],
+        (_, steps) => vec![format!(
+            "the version that served before gets all traffic as soon as its pods are ready: the {steps} steps are \
+             skipped, analyses with them"
+        )],
     };
     if let Some(window) = row.facts.0.get(&Fact::Window) {
         lines.push(format!("rollbackWindow {window}: within it all steps are skipped"));
     }
-    Forecast { lines, path: Some(RollbackPath::Start), ..Forecast::default() }
+    let unknown = "where nothing shows which version served before, the newest other one only begins by its steps, \
+                   and promote full lets it through: the answer says so";
+    let by_steps = !row.steps.is_empty() || row.strategy == Strategy::BlueGreen;
+    let warnings = by_steps.then(|| unknown.to_owned()).into_iter().collect();
+    Forecast { lines, warnings, path: Some(RollbackPath::Start), ..Forecast::default() }
 }
 
 fn undo_of_built_in(row: &Rollout) -> Forecast {

@@ -47,6 +47,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         barred,
         managed_by: None,
         way_back: None,
+        listening: None,
         in_flight: None,
     }
 }
@@ -66,10 +67,11 @@ fn said(action: Action, row: &Rollout) -> String {
 }
 
 #[test]
-fn an_undo_says_that_a_settled_rollout_begins_a_canary_and_one_in_flight_does_not() {
+fn an_undo_says_that_a_settled_rollout_is_promoted_in_full_and_one_in_flight_takes_no_steps() {
     let row = settled("Rollout", Strategy::Canary);
     let text = said(Action::Rollback, &row);
-    assert!(text.contains("begins as a canary: 1.10 serves until its 2 steps are done"), "{text}");
+    assert!(text.contains("gets all traffic as soon as its pods are ready: the 2 steps are skipped"), "{text}");
+    assert!(text.contains("only begins by its steps, and promote full lets it through"), "{text}");
     let windowed = Rollout { facts: Facts::default().with(Fact::Window, "3"), ..row };
     assert!(said(Action::Rollback, &windowed).contains("within it all steps are skipped"));
     let text = said(Action::Rollback, &canary((4, 4), TrafficSource::Replicas));

@@ -99,8 +99,8 @@ pub(super) async fn hold(
     }
     if targets.is_empty() {
         let note = format!("nothing is in flight in {} that could be held; what begins later goes on", settings.source);
-        let unseen = failed.iter().map(ToString::to_string).collect();
-        return Ok(Accepted { note: Some(note), holding: Holding::Nothing, unseen, ..Accepted::default() });
+        let lacking = failed.iter().map(ToString::to_string).collect();
+        return Ok(Accepted { note: Some(note), holding: Holding::Nothing, lacking, ..Accepted::default() });
     }
     let unheld = |found: &Found| match grip(&found.live, &mark) {
         Grip::Cannot(note) => Some(not_held(&found.row.run, note)),
@@ -175,8 +175,8 @@ async fn told(
         }
     }
     let words = |target: &HoldTarget| format!("{}: {}", target.run.target, target.note);
-    let unseen: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    let rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).chain(unseen.iter().cloned()).collect();
+    let lacking: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let rest: Vec<String> = not.iter().map(words).chain(lost.iter().cloned()).chain(lacking.iter().cloned()).collect();
     let rest = rest.join("; ");
     let targets: Vec<HoldTarget> = held.iter().map(|(_, target)| target).chain(&not).cloned().collect();
     if let (Some((live, _)), true) = (held.first(), not.iter().any(|target| !known.contains(target))) {
@@ -196,7 +196,7 @@ async fn told(
         0 => (Holding::Nothing, format!("nothing could be held in {}{not_held}", settings.source)),
         count => (Holding::InForce(id.clone()), format!("hold {id} is in force: {count} stand still{not_held}")),
     };
-    Ok(Accepted { note: Some(note), targets, holding, unseen, ..Accepted::default() })
+    Ok(Accepted { note: Some(note), targets, holding, lacking, ..Accepted::default() })
 }
 
 /// Writes into another mark of the same hold that one workload goes on by somebody's decision, so that no

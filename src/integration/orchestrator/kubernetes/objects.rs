@@ -4,23 +4,57 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Object;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// A pod template, as far as a version can be read from it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodTemplate {
+    /// Its annotations.
+    pub metadata: TemplateMeta,
     /// Its containers' images.
     pub spec: PodTemplateSpec,
+    /// Ten characters that differ when anything in it does, where whoever reads it asks for them.
+    #[serde(skip)]
+    pub digest: String,
+}
+
+/// A template with the digest of all of it, what is dropped here included.
+fn with_digest<'de, D: Deserializer<'de>>(from: D) -> Result<PodTemplate, D::Error> {
+    let whole = Value::deserialize(from)?;
+    let digest = Sha256::digest(whole.to_string().as_bytes());
+    let first = digest.iter().take(5).fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let template: PodTemplate = serde_json::from_value(whole).map_err(D::Error::custom)?;
+    Ok(PodTemplate { digest: format!("{first:010x}"), ..template })
+}
+
+/// See [`PodTemplate`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TemplateMeta {
+    /// One may name the main container, another the moment of a restart.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Some writers say null where there is nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// See [`PodTemplate`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct PodTemplateSpec {
-    /// In order; the first is the one that gives the version.
+    /// In order.
     pub containers: Vec<Container>,
+    /// Those that run before them.
+    #[serde(deserialize_with = "or_default")]
+    pub init_containers: Vec<Container>,
 }
 
 /// One container.
@@ -65,6 +99,7 @@ pub struct DeploymentSpec {
     /// How it replaces pods.
     pub strategy: UpdateStrategy,
     /// What it runs.
+    #[serde(deserialize_with = "with_digest")]
     pub template: PodTemplate,
 }
 
@@ -125,6 +160,7 @@ pub struct SetSpec {
     /// How it replaces pods.
     pub update_strategy: UpdateStrategy,
     /// What it runs.
+    #[serde(deserialize_with = "with_digest")]
     pub template: PodTemplate,
 }
 
@@ -196,8 +232,3 @@ pub struct ReplicaSetStatus {
 
 /// `apps/v1` ReplicaSet.
 pub type ReplicaSet = Object<ReplicaSetSpec, ReplicaSetStatus>;
-
-/// The container images of a template, in order; the version that people see comes from the first.
-pub fn images(template: &PodTemplate) -> BTreeMap<&str, &str> {
-    template.spec.containers.iter().map(|container| (container.name.as_str(), container.image.as_str())).collect()
-}

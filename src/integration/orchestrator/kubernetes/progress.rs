@@ -1,21 +1,23 @@
-//! How far a command has come, from the row before it and the row now. Pure.
+//! How far a command has come, from the row before it, the facts that it left and the row now. Pure.
 //!
-//! Effective only when pods, weights or selectors moved: a status that says so is not enough.
+//! Effective only when pods, weights or selectors of the template that the command left moved, or its
+//! controller took the change up: a field that our own patch wrote is no evidence.
 
+pub use crate::integration::orchestrator::Followed;
 use crate::integration::orchestrator::argo_rollouts;
-use crate::model::{Action, Arm, ArmRole, Command, Fact, Phase, Proof, Rollout, Run, Stage, Subject, TrafficSource};
+use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
 
 /// The stage of a command that was accepted. Holds and their release are told by the hub, which sees
 /// every target.
 #[must_use]
-pub fn progress(command: &Command, before: Option<&Rollout>, current: Option<&Rollout>) -> Stage {
-    let Subject::Run(run) = &command.subject else { return Stage::Accepted };
-    let Some(row) = current else { return superseded(format!("{} was deleted", run.target)) };
+pub fn progress(followed: &Followed<'_>) -> Stage {
+    let Subject::Run(run) = &followed.command.subject else { return Stage::Accepted };
+    let Some(row) = followed.current else { return superseded(format!("{} was deleted", run.target)) };
     if row.run.target != run.target {
         return superseded(format!("{} was deleted and made anew", run.target));
     }
-    let seen = Seen { command, run, before: before.filter(|before| before.run.target == run.target), row };
-    if command.action == Action::LetThrough {
+    let seen = Seen { followed, run, before: followed.before.filter(|before| before.run.target == run.target), row };
+    if followed.command.action == Action::LetThrough {
         if row.held_by().is_some() {
             return Stage::Accepted;
         }
@@ -29,8 +31,7 @@ pub fn progress(command: &Command, before: Option<&Rollout>, current: Option<&Ro
 /// A command and the rows around it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
-    /// What was asked.
-    pub command: &'a Command,
+    followed: &'a Followed<'a>,
     /// Of which run.
     pub run: &'a Run,
     /// Its row when it was asked.
@@ -39,11 +40,30 @@ pub struct Seen<'a> {
     pub row: &'a Rollout,
 }
 
+/// Whose template a workload has now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// The one from before the command: the change has not come through yet.
+    Before,
+    /// The one that the command left there.
+    Ours,
+    /// Somebody else's.
+    Other,
+    /// A new one, and nobody can tell whose.
+    Unknown,
+}
+
 impl<'a> Seen<'a> {
+    /// What was asked.
+    #[must_use]
+    pub fn action(self) -> Action {
+        self.followed.command.action
+    }
+
     /// A fact as it was when the command was asked: as pinned, else as the row had it.
     #[must_use]
     pub fn then(self, fact: Fact) -> Option<&'a str> {
-        let pinned = self.command.pin.as_ref().and_then(|pin| pin.facts.get(&fact));
+        let pinned = self.followed.command.pin.as_ref().and_then(|pin| pin.facts.get(&fact));
         pinned.or_else(|| self.before?.facts.0.get(&fact)).map(String::as_str)
     }
 
@@ -57,6 +77,34 @@ impl<'a> Seen<'a> {
     #[must_use]
     pub fn paused(self) -> bool {
         self.now(Fact::Pause).is_some_and(|pause| pause.split('+').any(|part| part == "paused"))
+    }
+
+    /// Has its controller yet to take up the newest change?
+    #[must_use]
+    pub fn unobserved(self) -> bool {
+        self.now(Fact::Unobserved).is_some()
+    }
+
+    /// Whose template is it, for a command that sets one? Where the answer was lost, and what the command
+    /// left with it, an undo on the way goes to stable, and a restart leaves the images as they were.
+    #[must_use]
+    pub fn template(self) -> Template {
+        let left = self.followed.left.and_then(|left| left.0.get(&Fact::Candidate)).map(String::as_str);
+        let (then, now, stable) = (self.then(Fact::Candidate), self.now(Fact::Candidate), self.then(Fact::Stable));
+        let back = stable.filter(|stable| self.action() == Action::Rollback && Some(*stable) != then);
+        match left.or(back) {
+            Some(left) if now == Some(left) => Template::Ours,
+            _ if now == then => Template::Before,
+            Some(_) => Template::Other,
+            None if self.action() == Action::Restart && self.same_versions() => Template::Ours,
+            None => Template::Unknown,
+        }
+    }
+
+    /// Does the newest template bring the version that was the newest one before?
+    fn same_versions(self) -> bool {
+        let newest = |row: &'a Rollout| row.arms.last().map(|arm| &arm.version);
+        self.before.is_some_and(|before| newest(before) == newest(self.row))
     }
 }
 
@@ -103,28 +151,62 @@ pub fn ready(arm: &Arm) -> bool {
     arm.replicas.ready >= arm.replicas.desired
 }
 
+/// It runs no pods and is to run none: nobody is served, whatever its template says.
+#[must_use]
+pub fn wants_none(row: &Rollout) -> bool {
+    !row.arms.is_empty() && row.arms.iter().all(|arm| arm.replicas.desired == 0 && arm.replicas.ready == 0)
+}
+
+/// Are all pods of one version, and ready?
+fn one_version(row: &Rollout) -> bool {
+    matches!(row.arms.as_slice(), [arm] if arm.replicas.ready > 0 && ready(arm) && arm.traffic.actual == Some(Ppm::ALL))
+}
+
+/// Another template took the place of the one that the command was about.
+#[must_use]
+pub fn replaced(row: &Rollout) -> Stage {
+    superseded(format!("revision {} took its place", row.run.revision))
+}
+
 fn of_built_in(seen: Seen<'_>) -> Stage {
     let row = seen.row;
-    let moved = row.run.revision != seen.run.revision;
-    match seen.command.action {
-        Action::Pause if seen.paused() && row.phase == Phase::Paused => effective(format!("paused; {}", pods(row))),
-        Action::Pause if seen.paused() => Stage::Observed,
-        Action::Resume | Action::LetThrough if !seen.paused() => {
+    match seen.action() {
+        Action::Pause if !seen.paused() => Stage::Accepted,
+        Action::Resume | Action::LetThrough if seen.paused() => Stage::Accepted,
+        Action::Pause | Action::Resume | Action::LetThrough if seen.unobserved() => Stage::Observed,
+        Action::Pause => effective(format!("paused; {}", pods(row))),
+        Action::Resume | Action::LetThrough => {
             effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
         }
-        Action::Restart | Action::Rollback if moved => replaced(row),
-        Action::Pause | Action::Resume | Action::Restart | Action::Rollback => Stage::Accepted,
+        Action::Restart | Action::Rollback => match seen.template() {
+            Template::Before => Stage::Accepted,
+            Template::Other => replaced(row),
+            Template::Unknown => Stage::Observed,
+            Template::Ours => everywhere(seen),
+        },
         other => Stage::Failed { why: format!("{} does not fit a {}", other.name(), seen.run.target.kind) },
     }
 }
 
-/// Every pod runs the new revision.
-fn replaced(row: &Rollout) -> Stage {
+/// Does every pod run the template that the command left?
+fn everywhere(seen: Seen<'_>) -> Stage {
+    let (row, revision) = (seen.row, &seen.row.run.revision);
+    if seen.unobserved() {
+        return Stage::Observed;
+    }
     match row.phase {
-        Phase::Healthy if row.arms.iter().all(ready) => {
-            effective(format!("revision {} everywhere; {}", row.run.revision, pods(row)))
+        Phase::Healthy if one_version(row) => effective(format!("revision {revision} everywhere; {}", pods(row))),
+        Phase::Healthy if wants_none(row) => effective(format!(
+            "its controller has taken up revision {revision}, which comes once pods are wanted again; none are now, so that nobody is served"
+        )),
+        // A partition keeps the others where they are: it goes no further by itself.
+        Phase::Healthy if row.arms.len() > 1 => Stage::Failed { why: format!("{}; {}", row.message, pods(row)) },
+        // It may be the failure of the revision before, which stands until the new one moves.
+        Phase::Failed
+            if seen.before.is_some_and(|before| before.phase != Phase::Failed || before.since != row.since) =>
+        {
+            Stage::Failed { why: format!("revision {revision}: {}", row.message) }
         }
-        Phase::Failed => Stage::Failed { why: format!("revision {}: {}", row.run.revision, row.message) },
         _ => Stage::Observed,
     }
 }

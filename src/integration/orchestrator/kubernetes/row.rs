@@ -6,21 +6,24 @@ mod stateful_set;
 #[cfg(test)]
 mod tests;
 
+use super::images::{Images, unknown, versions};
 use super::objects::PodTemplate;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::integration::orchestrator::argo_rollouts;
 use crate::model::{
     Action, ActionSet, Arm, ArmRole, Barred, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, Rollout, Run, Strategy,
-    Target, Traffic, TrafficSource, Version, Wait, sanitize_line,
+    Target, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+use kube::core::ObjectMeta;
 use std::sync::Arc;
 
 /// The name of a [`Wait::Human`] that ends when somebody resumes; the same for every backend.
 pub const RESUME: &str = "resume";
+
+/// What a row says of a pause whose author no object names.
+pub(in crate::integration::orchestrator) const PAUSED: &str = "paused by somebody";
 
 /// What a row depends on beside its objects.
 #[derive(Debug, Clone, Copy)]
@@ -50,11 +53,25 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, groups: &[ReplicaGroup
 #[must_use]
 pub fn needs_groups(workload: &Workload) -> bool {
     match workload {
-        // Without a template of its own only a ReplicaSet says what it runs.
-        Workload::Rollout(object) => argo_rollouts::in_flight(object) || object.spec.template.is_none(),
-        Workload::Deployment(object) => deployment::in_flight(object),
-        Workload::StatefulSet(object) => stateful_set::in_flight(object),
-        Workload::DaemonSet(object) => daemon_set::in_flight(object),
+        Workload::Rollout(object) => argo_rollouts::needs_groups(object),
+        Workload::Deployment(object) => deployment::needs_groups(object),
+        Workload::StatefulSet(object) => stateful_set::needs_groups(object),
+        Workload::DaemonSet(object) => daemon_set::needs_groups(object),
+    }
+}
+
+/// Is every set of pods that the row tells of among these? A row without one of them would give no
+/// version, or pods to the wrong side.
+#[must_use]
+pub fn has_groups(workload: &Workload, groups: &[ReplicaGroup]) -> bool {
+    match workload {
+        Workload::Rollout(object) => argo_rollouts::has_groups(object, groups),
+        Workload::Deployment(_) => {
+            let revision = revision(workload, deployment::REVISION);
+            groups.iter().any(|group| group.revision.as_deref() == Some(revision.as_str()))
+        }
+        Workload::StatefulSet(object) => stateful_set::has_groups(object, groups),
+        Workload::DaemonSet(_) => !groups.is_empty(),
     }
 }
 
@@ -98,7 +115,14 @@ pub(in crate::integration::orchestrator) fn assemble(
     {
         *wait = Wait::Hold(line(hold.id.as_str()).into());
     }
+    let mut message = told.message;
     let mut offers = told.offers;
+    if let Some(hold) = held.as_ref().filter(|_| waits.iter().any(|wait| matches!(wait, Wait::Hold(_)))) {
+        // Who it is stands in the mark; a pause alone does not say.
+        let rest = message.strip_prefix(PAUSED).unwrap_or(&message).trim_start_matches("; ").to_owned();
+        let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
+        message = format!("held by {} of {}{rest}", hold.id, hold.owner);
+    }
     if waits.iter().any(|wait| matches!(wait, Wait::Hold(_))) {
         // What a hold stopped goes on by releasing it, and by nothing else.
         let raises = |action: &Action| action.direction() != crate::model::Direction::Reduces;
@@ -116,7 +140,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         arms: told.arms,
         phase: told.phase,
         waits,
-        message: line(&told.message),
+        message: line(&message),
         started,
         since: told.since.unwrap_or(started).max(started),
         author: None,
@@ -125,6 +149,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         barred: Arc::clone(context.barred),
         managed_by: managed_by(workload).map(Box::new),
         way_back: None,
+        listening: None,
         in_flight: Some(told.in_flight),
     }
 }
@@ -170,59 +195,12 @@ pub fn managed_by(workload: &Workload) -> Option<ManagedBy> {
     Some(owner("Helm", "release", &place(annotation("meta.helm.sh/release-namespace"), release)))
 }
 
-/// What people call an image: its tag, else twelve characters of its digest.
-#[must_use]
-pub fn version_of(image: &str) -> Version {
-    let (name, digest) = match image.split_once('@') {
-        Some((name, digest)) => (name, Some(digest)),
-        None => (image, None),
-    };
-    // A colon before the last slash belongs to a registry's port.
-    let base = name.rsplit('/').next().unwrap_or(name);
-    let text = match (base.split_once(':'), digest) {
-        (Some((_, tag)), _) if !tag.is_empty() => tag.to_owned(),
-        (_, Some(digest)) => short_digest(digest),
-        _ if image.trim().is_empty() => "unknown".to_owned(),
-        _ => "latest".to_owned(),
-    };
-    Version(line(&text))
-}
-
-fn short_digest(digest: &str) -> String {
-    let (algorithm, hex) = digest.split_once(':').unwrap_or(("", digest));
-    let short: String = hex.chars().take(12).collect();
-    if algorithm.is_empty() { short } else { format!("{algorithm}:{short}") }
-}
-
-/// The version that a template brings: that of its first container.
-#[must_use]
-pub fn version_of_template(template: &PodTemplate) -> Version {
-    version_of(template.spec.containers.first().map_or("", |container| container.image.as_str()))
-}
-
-/// The digest that a template's first image is pinned to, where it is.
-#[must_use]
-pub fn digest_of_template(template: &PodTemplate) -> Option<String> {
-    let (_, digest) = template.spec.containers.first()?.image.split_once('@')?;
-    Some(line(digest))
-}
-
-/// Ten characters that differ when the images of a template do.
-#[must_use]
-pub fn candidate_of(template: &PodTemplate) -> String {
-    let mut hash = Sha256::new();
-    for container in &template.spec.containers {
-        hash.update(container.name.as_bytes());
-        hash.update(b"=");
-        hash.update(container.image.as_bytes());
-        hash.update(b"\n");
-    }
-    let mut text = String::with_capacity(10);
-    for byte in hash.finalize().iter().take(5) {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+/// What every built-in kind's pins are made of: all of its template, and whether its controller has taken
+/// up the newest change. `observed` is the generation that its status is about.
+fn facts(template: &PodTemplate, meta: &ObjectMeta, observed: i64) -> Facts {
+    let facts = Facts::default().with(Fact::Candidate, template.digest.clone());
+    let generation = meta.generation.unwrap_or(0);
+    if generation > observed { facts.with(Fact::Unobserved, generation.to_string()) } else { facts }
 }
 
 /// A count of pods; a negative one is nonsense and means none.
@@ -258,57 +236,78 @@ pub(in crate::integration::orchestrator) fn has_earlier(revision: &str) -> bool 
     revision.parse::<u64>().is_ok_and(|number| number > 1)
 }
 
+/// One side of a workload, before it is called by what differs from the others.
+pub(in crate::integration::orchestrator) struct Side<'a> {
+    pub role: ArmRole,
+    /// What it runs, where that is known.
+    pub images: Option<&'a Images>,
+    pub replicas: Replicas,
+    pub traffic: Traffic,
+}
+
+/// The arms of all sides. Their versions are what differs between them.
+pub(in crate::integration::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
+    let known: Vec<&Images> = sides.iter().filter_map(|side| side.images).collect();
+    let mut names = versions(&known).into_iter();
+    let arm = |side: Side<'_>| Arm {
+        role: side.role,
+        version: side.images.and_then(|_| names.next()).unwrap_or_else(unknown),
+        digest: side.images.and_then(Images::digest),
+        replicas: side.replicas,
+        traffic: side.traffic,
+    };
+    sides.into_iter().map(arm).collect()
+}
+
+/// A further template that still has pods: neither stable nor what is being brought in.
+pub(in crate::integration::orchestrator) fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
+    let name = group.revision.as_deref().map_or_else(|| "old".to_owned(), |revision| format!("revision {revision}"));
+    Side { role: ArmRole::Cohort(name), images: Some(&group.images), replicas: group.replicas, traffic }
+}
+
+/// Has it pods, or is it to have some?
+pub(in crate::integration::orchestrator) const fn has_pods(group: &ReplicaGroup) -> bool {
+    group.replicas.ready > 0 || group.replicas.desired > 0
+}
+
 /// The only arm of a settled workload.
 pub(in crate::integration::orchestrator) fn settled(
-    version: Version,
-    digest: Option<String>,
+    images: Option<&Images>,
     ready: u32,
     desired: u32,
     how: TrafficSource,
-) -> Arm {
+) -> Side<'_> {
     // Nothing serves where nothing is ready.
     let actual = (ready > 0).then_some(Ppm::ALL);
     let traffic = Traffic { desired: Ppm::ALL, actual, how };
-    Arm { role: ArmRole::Stable, version, digest, replicas: Replicas { ready, desired }, traffic }
+    Side { role: ArmRole::Stable, images, replicas: Replicas { ready, desired }, traffic }
 }
 
-/// Pods of two templates behind one load balancer, stable first.
-fn rolling(stable: (Version, Replicas), candidate: (Version, Option<String>, Replicas), known: bool) -> Vec<Arm> {
-    let whole = stable.1.ready.saturating_add(candidate.2.ready);
-    let share = |ready| if known { part(ready, whole) } else { None };
-    vec![
-        Arm {
-            role: ArmRole::Stable,
-            version: stable.0,
-            digest: None,
-            replicas: stable.1,
-            traffic: by_replicas(Ppm::ZERO, share(stable.1.ready)),
-        },
-        Arm {
-            role: ArmRole::Candidate,
-            version: candidate.0,
-            digest: candidate.1,
-            replicas: candidate.2,
-            traffic: by_replicas(Ppm::ALL, share(candidate.2.ready)),
-        },
-    ]
-}
-
-/// Sums the pods of several sets; the version is that of the largest, newest first among equals.
-fn together<'a>(groups: impl Iterator<Item = &'a ReplicaGroup>) -> Option<(Version, Replicas)> {
-    let groups: Vec<&ReplicaGroup> = groups.collect();
-    let size = |group: &&&ReplicaGroup| {
-        let number = group.revision.as_deref().and_then(|text| text.parse::<u64>().ok());
-        (group.replicas.desired.max(group.replicas.ready), number)
+/// Pods of several templates behind one load balancer, stable first. `known`: each one's ready pods are.
+fn rolling(
+    stable: (Option<&Images>, Replicas),
+    candidate: (Option<&Images>, Replicas),
+    others: &[&ReplicaGroup],
+    known: bool,
+) -> Vec<Arm> {
+    let others_ready = others.iter().fold(0_u32, |sum, group| sum.saturating_add(group.replicas.ready));
+    let whole = stable.1.ready.saturating_add(candidate.1.ready).saturating_add(others_ready);
+    let share = |desired, ready| by_replicas(desired, if known { part(ready, whole) } else { None });
+    let side = |role, (images, replicas): (_, Replicas), desired| {
+        let traffic = share(desired, replicas.ready);
+        Side { role, images, replicas, traffic }
     };
-    let largest = groups.iter().max_by_key(size)?;
-    let sum =
-        |of: fn(&Replicas) -> u32| groups.iter().fold(0_u32, |sum, group| sum.saturating_add(of(&group.replicas)));
-    Some((largest.version.clone(), Replicas { ready: sum(|of| of.ready), desired: sum(|of| of.desired) }))
+    let mut sides = vec![side(ArmRole::Stable, stable, Ppm::ZERO), side(ArmRole::Candidate, candidate, Ppm::ALL)];
+    sides.extend(others.iter().map(|group| older(group, share(Ppm::ZERO, group.replicas.ready))));
+    arms_of(sides)
+}
+
+/// A revision's number.
+fn number(group: &ReplicaGroup) -> Option<u64> {
+    group.revision.as_deref().and_then(|text| text.parse::<u64>().ok())
 }
 
 /// The newest set beside that one.
 fn newest_before<'a>(groups: &'a [ReplicaGroup], current: Option<&str>) -> Option<&'a ReplicaGroup> {
-    let others = groups.iter().filter(|group| Some(group.name.as_str()) != current);
-    others.max_by_key(|group| group.revision.as_deref().and_then(|text| text.parse::<u64>().ok()))
+    groups.iter().filter(|group| Some(group.name.as_str()) != current).max_by_key(|group| number(group))
 }

@@ -40,7 +40,9 @@ pub(in crate::integration::orchestrator::kubernetes) type Connection = Result<Ar
 
 /// What the watch keeps up to date for commands and reads.
 pub(in crate::integration::orchestrator::kubernetes) struct Shared {
-    pub settings: KubernetesSettings,
+    /// As they are in force: without namespaces of their own, that of the context once it is known to be
+    /// all that may be looked at.
+    settings: ArcSwap<KubernetesSettings>,
     pub connection: Sender<Connection>,
     /// What is known of our rights.
     pub access: ArcSwap<Access>,
@@ -51,6 +53,17 @@ impl Shared {
     pub fn cluster(&self) -> Connection {
         self.connection.borrow().clone()
     }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<KubernetesSettings> {
+        self.settings.load_full()
+    }
+
+    /// Only this namespace is looked at from now on.
+    pub fn narrow(&self, namespace: &str) {
+        let namespaces = vec![namespace.to_owned()];
+        self.settings.store(Arc::new(KubernetesSettings { namespaces, ..(*self.settings()).clone() }));
+    }
 }
 
 /// One context of a kubeconfig, with all its kinds of workloads.
@@ -60,7 +73,7 @@ pub struct Kubernetes {
 
 impl std::fmt::Debug for Kubernetes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kubernetes").field("settings", &self.shared.settings).finish_non_exhaustive()
+        f.debug_struct("Kubernetes").field("settings", &self.shared.settings()).finish_non_exhaustive()
     }
 }
 
@@ -69,6 +82,7 @@ impl Kubernetes {
     #[must_use]
     pub fn new(settings: KubernetesSettings) -> Kubernetes {
         let (connection, _) = channel(Err("not connected yet".to_owned()));
+        let settings = ArcSwap::from_pointee(settings);
         Kubernetes { shared: Arc::new(Shared { settings, connection, access: ArcSwap::default() }) }
     }
 
@@ -83,7 +97,7 @@ impl Orchestrator for Kubernetes {
     fn capabilities(&self) -> Capabilities {
         let actions: ActionSet = ACTIONS.into_iter().collect();
         let later = "it does not hold what begins later: hold again then";
-        let settings = &self.shared.settings;
+        let settings = self.shared.settings();
         Capabilities { source: settings.source.clone(), actions, later, read_only: settings.read_only }
     }
 
@@ -93,11 +107,11 @@ impl Orchestrator for Kubernetes {
 
     async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         let cluster = self.cluster().map_err(|why| NotDone::NotSent { why })?;
-        execute::execute(cluster.writer.clone(), &self.shared.settings, authorized, now()).await
+        execute::execute(cluster.writer.clone(), &self.shared.settings(), authorized, now()).await
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress::progress(followed.command, followed.before, followed.current)
+        progress::progress(followed)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
@@ -115,7 +129,8 @@ impl Orchestrator for Kubernetes {
         let (kind, access) =
             (kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?, self.shared.access.load());
         let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
-        let context = RowContext { settings: &self.shared.settings, barred, now: now() };
+        let settings = self.shared.settings();
+        let context = RowContext { settings: &settings, barred, now: now() };
         inspect(&cluster, &context, run).await
     }
 }
@@ -128,7 +143,7 @@ fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Roll
     let access = shared.access.load();
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
     let barred = access.bars(workload.kind(), namespace);
-    row(&RowContext { settings: &shared.settings, barred, now: now() }, workload, groups)
+    row(&RowContext { settings: &shared.settings(), barred, now: now() }, workload, groups)
 }
 
 /// The row of a run's workload as the API server has it now.

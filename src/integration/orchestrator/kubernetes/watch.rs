@@ -3,12 +3,14 @@
 mod ended;
 mod groups;
 mod holds;
+mod owners;
 mod part;
 mod places;
+mod pulse;
 mod store;
 
 use super::access::{Access, Bars, everywhere, within};
-use super::client::{Cluster, ConnectError, connect};
+use super::client::{Cluster, ConnectError, connect, doing};
 use super::requests::Place;
 use super::{KubernetesSettings, Shared, WorkloadKind};
 use crate::model::{Body, LinkState, Scope, Scoped};
@@ -19,13 +21,14 @@ use groups::Fetches;
 pub(super) use groups::sets;
 use jiff::Timestamp;
 use part::{Heard, Part, follow};
+use pulse::{Beat, Life, pulse};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, Told};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pages and events that may wait for the loop; then the watches wait. Few: a page holds hundreds of objects.
 const WAITING: usize = 4;
@@ -33,6 +36,8 @@ const WAITING: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest.
 const LONGEST: Duration = Duration::from_secs(30);
+/// A connection that is not there after so long says what it waits for.
+const SLOW: Duration = Duration::from_secs(14);
 /// Namespaces whose permissions are asked about at once.
 const ASKED: usize = 4;
 
@@ -54,17 +59,27 @@ struct Watched {
     scope: Scope,
     part: Part,
     link: LinkState,
+    /// It was complete once.
+    known: bool,
+    /// Its list was read, and its end is told once every row of it is.
+    ending: bool,
+    /// That it is followed is told after that, too.
+    live: bool,
 }
 
 /// Something that was asked beside the watches.
 enum Found {
     Connection(Result<Cluster, ConnectError>),
+    /// It takes its time: what it waits for, and itself.
+    Slow(String, BoxFuture<'static, Result<Cluster, ConnectError>>),
     Access(Arc<Cluster>, Result<Access, String>),
     Namespace {
         namespace: String,
         bars: Result<Bars, String>,
     },
     Groups(groups::Fetched),
+    /// It is time to read again what could not be read.
+    Again(usize, String),
     /// It is time to connect anew.
     Renew,
 }
@@ -72,9 +87,20 @@ enum Found {
 struct Source {
     shared: Arc<Shared>,
     own: Scope,
+    /// What was last said of the whole.
+    link: LinkState,
+    /// There was a connection once.
+    known: bool,
+    /// Begun with the first connection: only then it is known where to look.
     parts: Vec<Watched>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    sender: part::Sender,
     heard: mpsc::Receiver<(usize, Heard)>,
+    beats: mpsc::Receiver<Beat>,
+    /// Does the server answer at all?
+    life: channel::Sender<Life>,
+    /// When the last word came from it.
+    last: (Instant, Timestamp),
     asked: FuturesUnordered<BoxFuture<'static, Found>>,
     connecting: bool,
     failed: u32,
@@ -89,35 +115,32 @@ struct Source {
 
 impl Source {
     fn new(shared: &Arc<Shared>) -> Source {
-        let settings = &shared.settings;
-        let source = settings.source.clone();
-        let scope = |part: String| Scope { source: source.clone(), part };
-        let (sender, heard) = mpsc::channel(WAITING);
+        let settings = shared.settings();
+        let own = Scope { source: settings.source.clone(), part: String::new() };
+        let ((sender, heard), (beat, beats)) = (mpsc::channel(WAITING), mpsc::channel(1));
         let mut tasks = JoinSet::new();
-        let parts: Vec<Watched> = parts(settings)
-            .into_iter()
-            .map(|part| {
-                tasks.spawn(follow(part.clone(), shared.connection.subscribe(), sender.clone()));
-                Watched { scope: scope(part.place.name()), part, link: LinkState::Connecting }
-            })
-            .collect();
-        let own = scope(String::new());
-        let begin = parts.iter().map(|part| part.scope.clone()).chain([own.clone()]);
-        let out = begin.map(|scope| Scoped { scope, body: Body::Link(LinkState::Connecting) }).collect();
+        tasks.spawn(pulse(shared.connection.subscribe(), beat));
+        let link = LinkState::Connecting;
         let mut source = Source {
+            out: VecDeque::from([Scoped { scope: own.clone(), body: Body::Link(link.clone()) }]),
             own,
-            parts,
-            _tasks: tasks,
+            link,
+            known: false,
+            parts: Vec::new(),
+            tasks,
+            sender,
             heard,
+            beats,
+            life: channel::channel(Life { alive: true, silences: 0 }).0,
+            last: (Instant::now(), now()),
             asked: FuturesUnordered::new(),
             connecting: false,
             failed: 0,
             access: Access::default(),
             open: VecDeque::new(),
             asking: BTreeSet::new(),
-            store: Store::new(settings),
+            store: Store::new(&settings),
             fetches: Fetches::default(),
-            out,
             shared: Arc::clone(shared),
         };
         source.connect_after(Duration::ZERO);
@@ -130,7 +153,13 @@ impl Source {
                 return Some((scoped, self));
             }
             tokio::select! {
-                Some((part, heard)) = self.heard.recv() => self.heard(part, heard),
+                Some((part, heard)) = self.heard.recv() => {
+                    if heard.is_word() {
+                        self.last = (Instant::now(), now());
+                    }
+                    self.heard(part, heard);
+                }
+                Some(beat) = self.beats.recv() => self.beat(beat),
                 Some(found) = self.asked.next(), if !self.asked.is_empty() => self.found(found),
                 // The parts never end before this does.
                 else => return None,
@@ -146,7 +175,13 @@ impl Source {
         let shared = Arc::clone(&self.shared);
         let connecting = async move {
             sleep(pause).await;
-            Found::Connection(connect(&shared.settings).await)
+            let (doing, told) = doing();
+            let settings = shared.settings();
+            let mut connecting = async move { connect(&settings, &doing).await }.boxed();
+            match timeout(SLOW, &mut connecting).await {
+                Ok(outcome) => Found::Connection(outcome),
+                Err(_) => Found::Slow(told.borrow().clone(), connecting),
+            }
         };
         self.asked.push(connecting.boxed());
     }
@@ -185,6 +220,13 @@ impl Source {
                 self.disconnected(error.to_string());
                 self.connect_after(pause.mul_f64(0.75 + fastrand::f64() / 2.0));
             }
+            Found::Slow(why, connecting) => {
+                // One that is renewed is still good.
+                if self.shared.cluster().is_err() {
+                    self.own_stale(why);
+                }
+                self.asked.push(connecting.map(Found::Connection).boxed());
+            }
             Found::Renew => self.connect_after(Duration::ZERO),
             Found::Access(cluster, Ok(access)) => {
                 if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
@@ -213,7 +255,16 @@ impl Source {
             }
             Found::Groups(fetched) => {
                 for (part, uid, groups) in self.fetches.done(fetched) {
+                    if groups.is_err() {
+                        let again = Found::Again(part, uid.clone());
+                        self.asked.push(sleep(LONGEST).map(|()| again).boxed());
+                    }
                     self.row_of(part, &uid, Some(groups));
+                }
+            }
+            Found::Again(part, uid) => {
+                if let (Some(want), Some(watched)) = (self.store.unread(part, &uid), self.parts.get(part)) {
+                    self.fetches.want(part, watched.part.kind, want);
                 }
             }
         }
@@ -227,16 +278,86 @@ impl Source {
             // Credentials that end at once are not asked for in a circle.
             self.asked.push(sleep(wait.max(LONGEST)).map(|()| Found::Renew).boxed());
         }
+        self.last = (Instant::now(), now());
+        self.life.send_modify(|life| life.alive = true);
+        if !self.known {
+            self.known = true;
+            self.begin(cluster.only.as_deref());
+        }
         drop(self.shared.connection.send_replace(Ok(Arc::clone(&cluster))));
-        self.tell(Body::Link(LinkState::Live { as_of: now() }));
+        self.own_live(&cluster);
         self.ask_access(cluster, Duration::ZERO);
+    }
+
+    /// Begins the watches, of that namespace alone where no other may be looked at.
+    fn begin(&mut self, only: Option<&str>) {
+        if let Some(namespace) = only {
+            self.shared.narrow(namespace);
+        }
+        let settings = self.shared.settings();
+        self.store = Store::new(&settings);
+        for part in parts(&settings) {
+            let (connections, life) = (self.shared.connection.subscribe(), self.life.subscribe());
+            self.tasks.spawn(follow(part.clone(), connections, life, self.sender.clone()));
+            let scope = Scope { source: settings.source.clone(), part: part.place.name() };
+            self.out.push_back(Scoped { scope: scope.clone(), body: Body::Link(LinkState::Connecting) });
+            let link = LinkState::Connecting;
+            self.parts.push(Watched { scope, part, link, known: false, ending: false, live: false });
+        }
+    }
+
+    fn own_live(&mut self, cluster: &Cluster) {
+        let only = cluster.only.as_ref().map(|namespace| format!("namespace {namespace}"));
+        self.own_link(LinkState::Live { as_of: now(), only });
+    }
+
+    fn own_stale(&mut self, why: String) {
+        let since = match &self.link {
+            LinkState::Stale { since, .. } => *since,
+            _ => self.last.1,
+        };
+        self.own_link(LinkState::Stale { since, why, never: !self.known });
+    }
+
+    fn own_link(&mut self, link: LinkState) {
+        if self.link != link {
+            self.link = link.clone();
+            self.tell(Body::Link(link));
+        }
+    }
+
+    /// The server answers, or it does not: then all that it told may be old.
+    fn beat(&mut self, beat: Beat) {
+        let Life { alive, .. } = *self.life.borrow();
+        match beat {
+            Beat::Heard => {
+                self.last = (Instant::now(), now());
+                if !alive {
+                    // Each part says itself when it has caught up.
+                    self.life.send_modify(|life| life.alive = true);
+                    if let Ok(cluster) = self.shared.cluster() {
+                        self.own_live(&cluster);
+                    }
+                }
+            }
+            Beat::Silent { asked, why } if self.last.0 < asked => {
+                if alive {
+                    self.life.send_modify(|life| *life = Life { alive: false, silences: life.silences + 1 });
+                }
+                self.own_stale(why.clone());
+                for index in 0..self.parts.len() {
+                    self.stale(index, why.clone(), Some(self.last.1));
+                }
+            }
+            Beat::Silent { .. } => {}
+        }
     }
 
     fn ask_access(&mut self, cluster: Arc<Cluster>, pause: Duration) {
         let shared = Arc::clone(&self.shared);
         let ask = async move {
             sleep(pause).await;
-            let access = everywhere(&cluster.reader, &shared.settings).await;
+            let access = everywhere(&cluster.reader, &shared.settings()).await;
             Found::Access(cluster, access)
         };
         self.asked.push(ask.boxed());
@@ -244,7 +365,7 @@ impl Source {
 
     fn disconnected(&mut self, why: String) {
         drop(self.shared.connection.send_replace(Err(why.clone())));
-        self.tell(Body::Link(LinkState::Stale { since: now(), why }));
+        self.own_stale(why);
     }
 
     /// For reads beside the watch.
@@ -269,12 +390,8 @@ impl Source {
     fn heard(&mut self, index: usize, heard: Heard) {
         let Some(watched) = self.parts.get(index) else { return };
         let scope = watched.scope.clone();
-        let tell = |body| Scoped { scope: scope.clone(), body };
         match heard {
-            Heard::Begin => {
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
-            }
+            Heard::Begin => self.begin_list(index),
             Heard::Objects(items) => {
                 for item in items {
                     let wants = self.store.take(index, item);
@@ -294,11 +411,12 @@ impl Source {
                 }
             }
             Heard::Complete => self.complete(index),
-            Heard::Live => self.link(index, LinkState::Live { as_of: now() }),
+            // Of before the server fell silent: the part says so again.
+            Heard::Live if !self.life.borrow().alive => {}
+            Heard::Live => self.live(index),
             Heard::Absent => {
                 // Complete, and empty.
-                self.store.begin(index);
-                self.out.push_back(tell(Body::SnapshotBegin));
+                self.begin_list(index);
                 self.complete(index);
                 self.link(index, absent(&self.parts, index));
             }
@@ -306,9 +424,9 @@ impl Source {
                 let resource = scope.part.clone();
                 self.link(index, LinkState::Denied { verb: verb.to_owned(), resource });
             }
-            Heard::Stale(why) => self.stale(index, why),
+            Heard::Stale { why, heard } => self.stale(index, why, heard),
             Heard::Unauthorized(cluster, why) => {
-                self.stale(index, why.clone());
+                self.stale(index, why.clone(), None);
                 // Other parts may have said so before.
                 if self.shared.cluster().is_ok_and(|current| Arc::ptr_eq(&current, &cluster)) {
                     self.disconnected(why);
@@ -318,25 +436,61 @@ impl Source {
         }
     }
 
+    fn begin_list(&mut self, index: usize) {
+        self.store.begin(index);
+        if let Some(watched) = self.parts.get_mut(index) {
+            (watched.ending, watched.live) = (false, false);
+            self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotBegin });
+        }
+    }
+
     fn complete(&mut self, index: usize) {
         for told in self.store.complete(index) {
             self.told(index, told);
         }
-        if let Some(watched) = self.parts.get(index) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.ending = true;
+        }
+        self.end(index);
+    }
+
+    fn live(&mut self, index: usize) {
+        if let Some(watched) = self.parts.get_mut(index) {
+            watched.live = true;
+        }
+        self.end(index);
+    }
+
+    /// Tells the end of a list, and that a part is live, once every row of it is told: whoever waits for that
+    /// has all of them, complete.
+    fn end(&mut self, index: usize) {
+        let Some(watched) = self.parts.get_mut(index) else { return };
+        if !(watched.ending || watched.live) || !self.store.is_whole(index) {
+            return;
+        }
+        if std::mem::take(&mut watched.ending) {
+            self.store.end(index);
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::SnapshotEnd });
+        }
+        if std::mem::take(&mut watched.live) {
+            self.link(index, LinkState::live(now()));
         }
     }
 
-    fn stale(&mut self, index: usize, why: String) {
-        let since = match self.parts.get(index).map(|watched| &watched.link) {
-            Some(LinkState::Stale { since, .. }) => *since,
-            _ => now(),
+    fn stale(&mut self, index: usize, why: String, heard: Option<Timestamp>) {
+        let Some(watched) = self.parts.get(index) else { return };
+        let since = match &watched.link {
+            LinkState::Stale { since, .. } => *since,
+            _ => heard.unwrap_or_else(now),
         };
-        self.link(index, LinkState::Stale { since, why });
+        let never = !watched.known;
+        self.link(index, LinkState::Stale { since, why, never });
     }
 
     fn link(&mut self, index: usize, link: LinkState) {
         let Some(watched) = self.parts.get_mut(index) else { return };
+        watched.known |= link.is_complete();
+        watched.live = false;
         if watched.link != link {
             watched.link = link.clone();
             self.out.push_back(Scoped { scope: watched.scope.clone(), body: Body::Link(link) });
@@ -344,7 +498,7 @@ impl Source {
     }
 
     /// Tells the row of an object as it is now, and what follows from it.
-    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Vec<super::ReplicaGroup>>) {
+    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Result<Vec<super::ReplicaGroup>, String>>) {
         let told = self.store.row(index, uid, groups, &self.access, now());
         self.told(index, told);
     }
@@ -357,7 +511,12 @@ impl Source {
         // A service is there before its rollouts, and history before what came after it.
         let own = told.own.into_iter().map(|body| Scoped { scope: self.own.clone(), body });
         let row = told.row.into_iter().map(|body| Scoped { scope: watched.scope.clone(), body });
-        self.out.extend(own.chain(row));
+        let elsewhere = told.elsewhere.into_iter().filter_map(|(part, body)| {
+            let scope = self.parts.get(part)?.scope.clone();
+            Some(Scoped { scope, body })
+        });
+        self.out.extend(own.chain(row).chain(elsewhere));
+        self.end(index);
     }
 }
 

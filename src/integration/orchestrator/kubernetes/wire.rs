@@ -1,16 +1,17 @@
 //! Objects as they come over the wire, parsed one by one: one bad object never spoils a page.
 //!
-//! kube's own guard keeps a second copy of every object while it parses, and its objects keep
-//! `managedFields`, which is often most of one.
+//! kube's own guard keeps a second copy of every object while it parses, and its objects keep all of
+//! `managedFields`, which is often most of one: here only who wrote what rows tell of is kept.
 
+use super::images::Images;
 use super::objects::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
-use super::row::{count, line, version_of_template};
+use super::row::{count, line};
 use super::{ReplicaGroup, Workload, WorkloadKind};
-use crate::model::{Replicas, Version};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use crate::model::Replicas;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, OwnerReference, Time};
 use kube::core::{Object, ObjectMeta};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -33,6 +34,57 @@ pub(super) struct Meta {
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
     owner_references: Option<Vec<OwnerReference>>,
+    managed_fields: Option<Vec<Writer>>,
+}
+
+/// Who wrote which fields, and when, as far as rows tell of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Writer {
+    manager: Option<String>,
+    time: Option<Time>,
+    fields_v1: Option<Fields>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    #[serde(rename = "f:spec")]
+    spec: Option<SpecFields>,
+    #[serde(rename = "f:status")]
+    status: Option<StatusFields>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SpecFields {
+    #[serde(rename = "f:template")]
+    template: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusFields {
+    #[serde(rename = "f:abort")]
+    abort: Option<IgnoredAny>,
+}
+
+impl Writer {
+    fn into_entry(self) -> Option<ManagedFieldsEntry> {
+        let fields = self.fields_v1?;
+        let template = fields.spec.is_some_and(|spec| spec.template.is_some());
+        let abort = fields.status.is_some_and(|status| status.abort.is_some());
+        let mut kept = serde_json::Map::new();
+        if template {
+            kept.insert("f:spec".to_owned(), serde_json::json!({"f:template": {}}));
+        }
+        if abort {
+            kept.insert("f:status".to_owned(), serde_json::json!({"f:abort": {}}));
+        }
+        let fields_v1 = (!kept.is_empty()).then(|| FieldsV1(kept.into()))?;
+        let (manager, time) = (self.manager, self.time);
+        Some(ManagedFieldsEntry { manager, time, fields_v1: Some(fields_v1), ..ManagedFieldsEntry::default() })
+    }
 }
 
 impl Meta {
@@ -50,6 +102,7 @@ impl Meta {
             labels: self.labels,
             annotations: self.annotations,
             owner_references: self.owner_references,
+            managed_fields: self.managed_fields.map(|all| all.into_iter().filter_map(Writer::into_entry).collect()),
             ..ObjectMeta::default()
         }
     }
@@ -157,8 +210,8 @@ pub(super) fn group(kind: WorkloadKind, text: &str) -> Option<(String, ReplicaGr
     }
 }
 
-fn controller(owners: Option<&Vec<OwnerReference>>) -> Option<String> {
-    owners?.iter().find(|owner| owner.controller == Some(true)).map(|owner| line(&owner.uid))
+fn controller(owners: Option<&Vec<OwnerReference>>) -> Option<&OwnerReference> {
+    owners?.iter().find(|owner| owner.controller == Some(true))
 }
 
 fn of_replica_set(kind: WorkloadKind, set: ReplicaSet) -> Option<(String, ReplicaGroup)> {
@@ -176,12 +229,12 @@ fn of_replica_set(kind: WorkloadKind, set: ReplicaSet) -> Option<(String, Replic
         name: line(metadata.name.as_deref().unwrap_or_default()),
         hash: find(metadata.labels.as_ref(), label).unwrap_or_default(),
         revision: find(metadata.annotations.as_ref(), revision),
-        version: version_of_template(&template),
+        images: Images::of(&template, &owner.name),
         replicas: Replicas { ready: count(available_replicas), desired: replicas.map_or(1, count) },
         created: metadata.creation_timestamp.map(|time| time.0),
         ends: find(metadata.annotations.as_ref(), DEADLINE).and_then(|text| text.parse().ok()),
     };
-    Some((owner, group))
+    Some((line(&owner.uid), group))
 }
 
 #[derive(Default, Deserialize)]
@@ -210,15 +263,14 @@ fn of_revision(text: &str) -> Option<(String, ReplicaGroup)> {
     let Revision { metadata, number, data } = serde_json::from_str(text).ok()?;
     let owner = controller(metadata.owner_references.as_ref())?;
     let name = line(metadata.name.as_deref().unwrap_or_default());
-    let version: Version = version_of_template(&data.spec.template);
     let group = ReplicaGroup {
         hash: name.clone(),
         name,
         revision: Some(number.to_string()),
-        version,
+        images: Images::of(&data.spec.template, &owner.name),
         replicas: Replicas::default(),
         created: metadata.creation_timestamp.map(|time| time.0),
         ends: None,
     };
-    Some((owner, group))
+    Some((line(&owner.uid), group))
 }

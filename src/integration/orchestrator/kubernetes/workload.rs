@@ -1,15 +1,19 @@
 //! One workload of any kind, and what is known of the sets of pods behind it.
 
 use super::WorkloadKind;
-use super::objects::{DaemonSet, Deployment, StatefulSet};
+use super::images::Images;
+use super::objects::{DaemonSet, Deployment, PodTemplate, StatefulSet};
 use crate::integration::orchestrator::argo_rollouts::objects::ArgoRollout;
-use crate::model::{HoldId, HoldTarget, Replicas, Selector, Version};
+use crate::model::{HoldId, HoldTarget, Replicas, Selector, sanitize_line};
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
 /// Annotation with a [`HoldMark`] as JSON on each workload that a hold stopped.
 pub const HOLD_ANNOTATION: &str = "flightdeck.dev/hold";
+
+/// The programs that carry out what workloads say.
+const CONTROLLERS: [&str; 2] = ["rollouts-controller", "kube-controller-manager"];
 
 /// Who holds a workload; any hub that reads it can show and release the hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +72,43 @@ impl Workload {
         }
     }
 
+    /// Its own template; `None` where another workload has it.
+    #[must_use]
+    pub fn template(&self) -> Option<&PodTemplate> {
+        match self {
+            Workload::Rollout(object) => object.spec.template.as_ref(),
+            Workload::Deployment(object) => Some(&object.spec.template),
+            Workload::StatefulSet(object) => Some(&object.spec.template),
+            Workload::DaemonSet(object) => Some(&object.spec.template),
+        }
+    }
+
     /// An annotation's value.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.meta().annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Who wrote a field last and when, by the object's `managedFields`: the name of a program, such as
+    /// `kubectl-set`, never that of a person. `path` is written as there: `["f:spec", "f:template"]`.
+    #[must_use]
+    pub fn writer(&self, path: [&str; 2]) -> Option<(String, Timestamp)> {
+        let entries = self.meta().managed_fields.iter().flatten();
+        let wrote = entries.filter(|entry| {
+            let by = entry.manager.as_deref().unwrap_or_default();
+            let fields = entry.fields_v1.as_ref();
+            // Controllers write objects back whole, and what they write follows from what somebody else did.
+            !CONTROLLERS.contains(&by)
+                && fields.is_some_and(|fields| path.iter().try_fold(&fields.0, |at, key| at.get(key)).is_some())
+        });
+        let newest = wrote.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+        Some((sanitize_line(newest.manager.as_deref()?), newest.time.as_ref()?.0))
+    }
+
+    /// Who brought in the template that it has now, and when; see [`Self::writer`].
+    #[must_use]
+    pub fn template_writer(&self) -> Option<(String, Timestamp)> {
+        self.writer(["f:spec", "f:template"])
     }
 
     /// Who holds it, where its annotation can be read.
@@ -91,7 +128,7 @@ pub struct ReplicaGroup {
     /// Its revision annotation.
     pub revision: Option<String>,
     /// What it runs.
-    pub version: Version,
+    pub images: Images,
     /// Its pods.
     pub replicas: Replicas,
     /// When it was made.

@@ -1,10 +1,11 @@
 //! Sets of pods of one template and the revisions that a workload can go back to.
 
 use super::diff::{bare, templates};
-use super::json::{annotation, at, count, label, line, name, text, time, version};
+use super::json::{annotation, at, count, images, label, line, name, text, time};
 use super::mask::Masker;
 use crate::integration::orchestrator::kubernetes::WorkloadKind;
-use crate::model::{ArmRole, Group, Replicas, Revision, sanitize_line};
+use crate::integration::orchestrator::kubernetes::images::{Images, unknown, versions};
+use crate::model::{ArmRole, Group, Replicas, Revision, Version, sanitize_line};
 use serde_json::Value;
 use std::cmp::Reverse;
 
@@ -22,6 +23,8 @@ pub(super) struct Set<'v> {
     pub(super) revision: Option<u64>,
     /// Its template, without what controllers added.
     pub(super) template: Value,
+    /// What it is called beside the others.
+    pub(super) version: Version,
     /// Which side runs it.
     pub(super) role: Option<ArmRole>,
     /// The one that the workload asks for.
@@ -32,6 +35,11 @@ pub(super) struct Set<'v> {
 pub(super) fn sets<'v>(kind: WorkloadKind, workload: &Value, objects: &'v [Value]) -> Vec<Set<'v>> {
     let mut sets: Vec<Set<'v>> = objects.iter().map(|object| set(kind, object)).collect();
     sets.sort_by_key(|set| (Reverse(set.revision), name(set.object)));
+    let images: Vec<Images> = sets.iter().map(|set| images(&set.template, name(workload))).collect();
+    let oldest_first: Vec<&Images> = images.iter().rev().collect();
+    for (set, version) in sets.iter_mut().rev().zip(versions(&oldest_first)) {
+        set.version = version;
+    }
     match kind {
         WorkloadKind::Rollout => rollout_roles(workload, &mut sets),
         WorkloadKind::Deployment => deployment_roles(workload, &mut sets),
@@ -62,7 +70,7 @@ fn set(kind: WorkloadKind, object: &Value) -> Set<'_> {
             bare(at(object, "/data/spec/template")),
         ),
     };
-    Set { object, hash: hash.to_owned(), revision, template, role: None, current: false }
+    Set { object, hash: hash.to_owned(), revision, template, version: unknown(), role: None, current: false }
 }
 
 /// What the controller adds to pods of a side only while they are on it.
@@ -162,7 +170,7 @@ pub(super) fn groups(sets: &[Set<'_>], counted: &dyn Fn(&Set<'_>) -> Option<Repl
         .map(|set| Group {
             name: line(set.object, "/metadata/name"),
             role: set.role.clone(),
-            version: version(&set.template),
+            version: set.version.clone(),
             revision: set.revision.map(|revision| revision.to_string()),
             replicas: replicas(set, counted),
             ends: annotation(set.object, "scale-down-deadline").and_then(|text| text.parse().ok()),
@@ -180,7 +188,7 @@ pub(super) fn revisions(workload: &Value, sets: &[Set<'_>]) -> Vec<Revision> {
         .take(MAX_REVISIONS)
         .map(|set| Revision {
             revision: set.revision.map_or_else(|| line(set.object, "/metadata/name"), |revision| revision.to_string()),
-            version: version(&set.template),
+            version: set.version.clone(),
             at: time(set.object, "/metadata/creationTimestamp"),
             // Often a whole command line.
             cause: annotation(set.object, "kubernetes.io/change-cause")

@@ -1,6 +1,6 @@
 //! Reading fields of objects of any kind.
 
-use crate::integration::orchestrator::kubernetes::row::version_of;
+use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::model::{Version, sanitize_line};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -62,7 +62,12 @@ pub(super) fn owned(object: &Value, uid: &str) -> bool {
         .any(|owner| owner.get("controller") == Some(&Value::Bool(true)) && text(owner, "/uid") == uid)
 }
 
-/// The version of a template's first container.
-pub(super) fn version(template: &Value) -> Version {
-    version_of(text(template, "/spec/containers/0/image"))
+/// The images of a template of the workload of that name.
+pub(super) fn images(template: &Value, workload: &str) -> Images {
+    Images::of(&serde_json::from_value(template.clone()).unwrap_or_default(), workload)
+}
+
+/// What a template of that workload is called by itself.
+pub(super) fn version(template: &Value, workload: &str) -> Version {
+    images(template, workload).version()
 }

@@ -45,6 +45,11 @@ pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> 
     Ok(detail)
 }
 
+/// A text that may be a whole command line, without what smells of a secret.
+pub(super) fn masked(text: &str) -> String {
+    mask::Masker::default().text(text)
+}
+
 /// The command line that shows a pod's output.
 fn kubectl_logs(context: &str, kubeconfig: Option<&Path>, id: &str) -> Option<String> {
     let (namespace, pod) = id.split_once('/')?;
@@ -168,7 +173,11 @@ impl Read {
         notes.sort_by_key(|note| note.at);
         let workload =
             parsed(kind, self.object.clone()).map_err(|error| InspectError::Unreachable(error.to_string()))?;
-        let rollout = row(context, &workload, &sets.iter().map(|set| replica_group(set, &counted)).collect::<Vec<_>>());
+        let rollout = row(
+            context,
+            &workload,
+            &sets.iter().map(|set| replica_group(set, &run.target.name, &counted)).collect::<Vec<_>>(),
+        );
         if rollout.run.revision != run.revision {
             return Err(InspectError::NotFound(run.clone()));
         }
@@ -198,12 +207,12 @@ fn parsed(kind: WorkloadKind, object: Value) -> Result<Workload, serde_json::Err
     })
 }
 
-fn replica_group(set: &Set<'_>, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> ReplicaGroup {
+fn replica_group(set: &Set<'_>, workload: &str, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> ReplicaGroup {
     ReplicaGroup {
         name: name(set.object).to_owned(),
         hash: set.hash.clone(),
         revision: set.revision.map(|revision| revision.to_string()),
-        version: json::version(&set.template),
+        images: json::images(&set.template, workload),
         replicas: history::replicas(set, counted),
         created: time(set.object, "/metadata/creationTimestamp"),
         ends: annotation(set.object, "scale-down-deadline").and_then(|text| text.parse::<Timestamp>().ok()),

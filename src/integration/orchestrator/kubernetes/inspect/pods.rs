@@ -46,7 +46,8 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
         id: format!("{}/{}", line(pod, "/metadata/namespace"), line(pod, "/metadata/name")),
         target: target.clone(),
         role,
-        version: version(pod),
+        // A pod may have containers that were put into it.
+        version: set.map_or_else(|| version(pod, &target.name), |set| set.version.clone()),
         state: state(pod),
         pid: None,
         address: Some(line(pod, "/status/podIP")).filter(|address| !address.is_empty()),

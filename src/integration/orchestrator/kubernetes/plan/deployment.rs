@@ -11,7 +11,7 @@ const HASH: &str = "pod-template-hash";
 /// A ReplicaSet's number.
 const REVISION: &str = "deployment.kubernetes.io/revision";
 /// What kubectl restarts by.
-pub(super) const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
+pub const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// Annotations that are the Deployment's own whatever revision it runs.
 const OWN: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -39,6 +39,7 @@ pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
         Action::Restart if live.paused() => {
             Err(refused(format!("{place} is paused: a restart would wait; resume it first")))
         }
+        Action::Restart if live.raw.pointer("/spec/replicas") == Some(&Value::from(0)) => Err(no_pods(&place)),
         Action::Restart => Ok(restart(live, asked.now)),
         Action::Rollback => undo(asked),
         Action::LetThrough => let_through(live),
@@ -57,13 +58,23 @@ fn paused(live: &Live, paused: bool, what: &str) -> Plan {
     let ops = Ops::unchanged(&live.raw).set("/spec/paused", paused);
     // A mark on what was resumed by other means holds nothing any more.
     let ops = if paused { ops } else { live.without_mark(ops) };
-    Plan { request: live.request(false, ops.body(), what), finish: false, note: None }
+    Plan { request: live.request(false, ops.body(), what), finish: false, target: None, note: None }
+}
+
+/// There is nothing to restart.
+pub(super) fn no_pods(place: &str) -> Refusal {
+    refused(format!("{place} wants no pods: there is nothing to restart"))
 }
 
 pub(super) fn restart(live: &Live, now: Timestamp) -> Plan {
     let at = super::seconds(now);
     let ops = Ops::unchanged(&live.raw).annotate("/spec/template/metadata", RESTARTED, &at);
-    Plan { request: live.request(false, ops.body(), format!("restart at {at}")), finish: false, note: None }
+    Plan {
+        request: live.request(false, ops.body(), format!("restart at {at}")),
+        finish: false,
+        target: None,
+        note: None,
+    }
 }
 
 /// What it runs now, and what it returns to: while it is in flight the revision that still serves,
@@ -101,7 +112,7 @@ fn undo(asked: &Asked<'_>) -> Result<Plan, Refusal> {
         .set("/metadata/annotations", annotations(&live.raw, target.raw));
     let from = current.map_or(String::new(), |current| format!(" from revision {}", current.number));
     let note = format!("back to {back}{from}");
-    Ok(Plan { request: live.request(false, ops.body(), note.clone()), finish: false, note: Some(note) })
+    Ok(Plan { request: live.request(false, ops.body(), note.clone()), finish: false, target: None, note: Some(note) })
 }
 
 /// The Deployment's own ones, and all others as that revision had them. A hold's mark is copied to

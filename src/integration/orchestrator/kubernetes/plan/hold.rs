@@ -72,7 +72,12 @@ pub fn let_through(live: &Live) -> Result<Plan, Refusal> {
     let request = request.ok_or_else(|| refused(format!("{} is not held", live.place())))?;
     let still = live.workload.hold().is_some_and(|mark| mark.paused_before);
     let note = still.then(|| "it stood still before it was held: resume it, too".to_owned());
-    Ok(Plan { request: Request { what: "let through a hold".to_owned(), ..request }, finish: false, note })
+    Ok(Plan {
+        request: Request { what: "let through a hold".to_owned(), ..request },
+        finish: false,
+        target: None,
+        note,
+    })
 }
 
 /// Replaces a mark that was just set.

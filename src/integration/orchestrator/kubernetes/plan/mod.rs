@@ -9,6 +9,7 @@ mod patch;
 mod sets;
 mod template;
 
+pub use deployment::RESTARTED;
 pub use hold::{Grip, grip, let_go, let_through, rewrite};
 pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
@@ -99,10 +100,21 @@ pub struct Request {
 pub struct Plan {
     /// What is sent first, and for most commands only.
     pub request: Request,
-    /// Is [`argo_rollouts::plan::finish`] asked afterwards for what is left to do?
+    /// Is [`argo_rollouts::plan::rest`] asked afterwards for what is left to do?
     pub finish: bool,
+    /// The template that it goes back to, where the workload's status names it only later.
+    pub target: Option<Target>,
     /// What to say of it besides that it was accepted.
     pub note: Option<String>,
+}
+
+/// Where an undo goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The hash of its template, as a Rollout's status will name it.
+    pub hash: String,
+    /// Is it promoted in full once its controller works on it?
+    pub through: bool,
 }
 
 /// A workload as it was read: pruned, and as it stands at the server.

@@ -1,6 +1,6 @@
 //! StatefulSets and DaemonSets: restart and undo; nothing of theirs can be paused.
 
-use super::deployment::restart;
+use super::deployment::{no_pods, restart};
 use super::template::{Revisions, image, text};
 use super::{Asked, Body, Plan, Workload, refused};
 use crate::model::{Action, Refusal};
@@ -10,6 +10,7 @@ pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
     let place = asked.live.place();
     let kind = asked.live.workload.kind().name();
     match asked.action {
+        Action::Restart if wants_none(asked) => Err(no_pods(&place)),
         Action::Restart => {
             let plan = restart(asked.live, asked.now);
             Ok(Plan { note: on_delete(asked).or(plan.note), ..plan })
@@ -20,6 +21,13 @@ pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
         }
         Action::Abort => Err(refused(format!("{place} is a {kind}, which knows no abort: roll back (b) undoes it"))),
         other => Err(refused(format!("{place} is a {kind}, which knows no {}", other.name()))),
+    }
+}
+
+fn wants_none(asked: &Asked<'_>) -> bool {
+    match &asked.live.workload {
+        Workload::DaemonSet(set) => set.status.as_ref().is_some_and(|status| status.desired_number_scheduled == 0),
+        _ => asked.live.raw.pointer("/spec/replicas") == Some(&Value::from(0)),
     }
 }
 
@@ -56,7 +64,12 @@ fn undo(asked: &Asked<'_>) -> Result<Plan, Refusal> {
     let note = format!("back to revision {}{image}", target.number);
     let body = with_version(data, text(&live.raw, "/metadata/resourceVersion"));
     let says = on_delete(asked).map_or(note.clone(), |more| format!("{note}; {more}"));
-    Ok(Plan { request: live.request(false, Body::Strategic(body), note), finish: false, note: Some(says) })
+    Ok(Plan {
+        request: live.request(false, Body::Strategic(body), note),
+        finish: false,
+        target: None,
+        note: Some(says),
+    })
 }
 
 /// The resource version makes a stale patch a conflict instead of a success.

@@ -1,6 +1,7 @@
 //! Revisions of a workload and the templates in them.
 
 use crate::model::sanitize_line;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 /// One revision: a ReplicaSet or a ControllerRevision.
@@ -29,6 +30,29 @@ impl<'a> Side<'a> {
     #[must_use]
     pub fn ready(self) -> u64 {
         self.raw.pointer("/status/readyReplicas").and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// An annotation of it.
+    #[must_use]
+    pub fn annotation(self, key: &str) -> &'a str {
+        self.raw.pointer("/metadata/annotations").and_then(|all| all.get(key)?.as_str()).unwrap_or_default()
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn created(self) -> Option<Timestamp> {
+        text(self.raw, "/metadata/creationTimestamp").parse().ok()
+    }
+
+    /// Did it have pods at that time or since? Its status is written with each change of its pods, the
+    /// last time when none was left.
+    #[must_use]
+    pub fn had_pods_since(self, at: Timestamp) -> bool {
+        let count = |path: &str| self.raw.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+        let written = self.raw.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+        let status = written.filter(|entry| text(entry, "/subresource") == "status");
+        let last = status.filter_map(|entry| text(entry, "/time").parse::<Timestamp>().ok()).max();
+        count("/spec/replicas") > 0 || count("/status/replicas") > 0 || last.is_some_and(|last| last >= at)
     }
 
     /// A ReplicaSet's template without the label that its controller put there.

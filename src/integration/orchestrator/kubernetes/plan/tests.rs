@@ -76,7 +76,7 @@ fn a_deployment_is_paused_resumed_and_restarted() {
     let on = after(&paused, &of_deployment(Action::Resume, &paused, &[]).unwrap().request.body);
     assert_eq!(on["spec"]["paused"], false);
     let restarted = after(&deployment(), &of_deployment(Action::Restart, &deployment(), &[]).unwrap().request.body);
-    let wanted = json!({"labels": {"app": "web"}, "annotations": {deployment::RESTARTED: "2026-11-21T12:00:00Z"}});
+    let wanted = json!({"labels": {"app": "web"}, "annotations": {RESTARTED: "2026-11-21T12:00:00Z"}});
     assert_eq!(restarted["spec"]["template"]["metadata"], wanted);
     let mut bare = deployment();
     bare["spec"]["template"].as_object_mut().unwrap().remove("metadata");

@@ -1,12 +1,10 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, has_earlier, line, rolling, settled,
-    version_of_template,
-};
+use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, number, rolling, settled};
+use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -39,14 +37,14 @@ pub(super) fn row(
         strategy: Strategy::Rolling,
         steps: [].into(),
         step: None,
-        arms: arms(object, status, groups),
+        arms: arms(workload, object, status, groups),
         phase,
         waits,
         message,
         started,
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };
@@ -54,10 +52,21 @@ pub(super) fn row(
 }
 
 fn newest(groups: &[ReplicaGroup]) -> Option<&ReplicaGroup> {
-    groups.iter().max_by_key(|group| group.revision.as_deref().and_then(|text| text.parse::<u64>().ok()))
+    groups.iter().max_by_key(|group| number(group))
 }
 
-pub(super) fn in_flight(object: &DaemonSet) -> bool {
+/// Has its controller yet to take up a change?
+fn is_behind(object: &DaemonSet) -> bool {
+    let observed = object.status.as_ref().map_or(0, |status| status.observed_generation);
+    object.metadata.generation.unwrap_or(0) > observed
+}
+
+/// Also while a change is not taken up: until then the description is not what runs.
+pub(super) fn needs_groups(object: &DaemonSet) -> bool {
+    in_flight(object) || (object.status.is_some() && is_behind(object))
+}
+
+fn in_flight(object: &DaemonSet) -> bool {
     object.status.as_ref().is_some_and(|status| status.updated_number_scheduled < status.desired_number_scheduled)
 }
 
@@ -68,7 +77,7 @@ fn phase(object: &DaemonSet, status: &DaemonSetStatus, revision: &str) -> (Phase
         count(status.number_available),
     );
     let moving = if revision == "1" { Phase::Initializing } else { Phase::Progressing };
-    if object.metadata.generation.unwrap_or(0) > status.observed_generation {
+    if is_behind(object) {
         return (moving, "waiting for its change to be observed".to_owned());
     }
     if updated < desired {
@@ -85,23 +94,24 @@ fn phase(object: &DaemonSet, status: &DaemonSetStatus, revision: &str) -> (Phase
     (Phase::Healthy, format!("{available} of {desired} nodes have it available"))
 }
 
-fn arms(object: &DaemonSet, status: &DaemonSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
-    let (version, digest) = (version_of_template(&object.spec.template), digest_of_template(&object.spec.template));
+fn arms(workload: &Workload, object: &DaemonSet, status: &DaemonSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
+    let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
+    let newest = newest(groups);
+    let taken_up = newest.filter(|_| is_behind(object)).map(|group| &group.images);
+    let images = taken_up.unwrap_or(&template);
     let (desired, updated, available) = (
         count(status.desired_number_scheduled),
         count(status.updated_number_scheduled),
         count(status.number_available),
     );
     if !in_flight(object) {
-        return vec![settled(version, digest, available, desired, TrafficSource::Replicas)];
+        return arms_of(vec![settled(Some(images), available, desired, TrafficSource::Replicas)]);
     }
     let old = desired.saturating_sub(updated);
     // Which of the available pods are the updated ones is told only once all are available.
     let known = available == desired;
     let candidate = Replicas { ready: available.saturating_sub(old).min(updated), desired };
     let stable = Replicas { ready: available.saturating_sub(candidate.ready), desired: old };
-    let newest = newest(groups).map(|group| group.name.as_str());
-    let before = super::newest_before(groups, newest);
-    let before = before.map_or_else(|| Version("unknown".to_owned()), |group| group.version.clone());
-    rolling((before, stable), (version, digest, candidate), known)
+    let before = super::newest_before(groups, newest.map(|group| group.name.as_str())).map(|group| &group.images);
+    rolling((before, stable), (Some(images), candidate), &[], known)
 }

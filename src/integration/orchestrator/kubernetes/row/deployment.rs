@@ -1,17 +1,16 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, has_earlier, line, resume, revision, rolling,
-    settled, time, together, version_of_template,
+    PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision,
+    rolling, settled, time,
 };
+use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{
-    Action, ActionSet, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait,
-};
+use crate::model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
-const REVISION: &str = "deployment.kubernetes.io/revision";
+pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 
 pub(super) fn row(
     context: &RowContext<'_>,
@@ -26,7 +25,7 @@ pub(super) fn row(
     let progressing = condition(status, "Progressing");
     let updated = progressing.and_then(|of| time(of.last_update_time.as_ref()));
     let changed = progressing.and_then(|of| time(of.last_transition_time.as_ref()));
-    let current = groups.iter().find(|group| group.revision.as_deref() == Some(revision.as_str()));
+    let current = current(groups, &revision);
     let since = match phase {
         // The condition's transition is the moment of pausing while it says so.
         Phase::Paused => progressing.filter(|of| of.reason == "DeploymentPaused").and(updated),
@@ -39,7 +38,7 @@ pub(super) fn row(
     } else if phase.in_flight() {
         waits.push(Wait::Health);
     }
-    let mut facts = Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template));
+    let mut facts = facts(&object.spec.template, &object.metadata, status.observed_generation);
     if object.spec.paused {
         facts = facts.with(Fact::Pause, "paused");
     }
@@ -47,11 +46,11 @@ pub(super) fn row(
         strategy: if object.spec.strategy.kind == "Recreate" { Strategy::Recreate } else { Strategy::Rolling },
         steps: [].into(),
         step: None,
-        arms: arms(object, status, current, groups),
+        arms: arms(workload, object, current, groups),
         phase,
         waits,
         message,
-        started: started(current, updated),
+        started: started(workload, current, groups, updated),
         since,
         offers: offers(object, &revision),
         // Past its deadline it goes on trying, and pods that come up take users.
@@ -62,9 +61,27 @@ pub(super) fn row(
     assemble(context, workload, told)
 }
 
-/// A ReplicaSet that an undo took up again is older than its rollout: then the condition tells more.
-fn started(current: Option<&ReplicaGroup>, updated: Option<Timestamp>) -> Option<Timestamp> {
-    current.and_then(|group| group.created).or(updated)
+/// The ReplicaSet of its newest template: that of its revision, or a newer one, which is made a moment before
+/// the Deployment says so.
+fn current<'a>(groups: &'a [ReplicaGroup], revision: &str) -> Option<&'a ReplicaGroup> {
+    let own = revision.parse::<u64>().unwrap_or(0);
+    let newer = groups.iter().filter(|group| has_pods(group) && number(group).is_some_and(|number| number > own));
+    let named = || groups.iter().find(|group| group.revision.as_deref() == Some(revision));
+    newer.max_by_key(|group| number(group)).or_else(named)
+}
+
+/// When its newest template came in: its ReplicaSet was made then, unless an undo took an older one up
+/// again; then whoever wrote the template did so, else its condition tells how far it is.
+fn started(
+    workload: &Workload,
+    current: Option<&ReplicaGroup>,
+    groups: &[ReplicaGroup],
+    updated: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let made = current.and_then(|group| group.created);
+    let newest = groups.iter().filter_map(|group| group.created).max();
+    let written = || workload.template_writer().map(|(_, at)| at);
+    made.filter(|made| Some(*made) == newest).or_else(written).or(made).or(updated)
 }
 
 fn condition<'a>(status: &'a DeploymentStatus, kind: &str) -> Option<&'a Condition> {
@@ -76,12 +93,17 @@ fn desired(object: &Deployment) -> u32 {
 }
 
 /// Do pods of two templates exist, or may they any moment?
-pub(super) fn in_flight(object: &Deployment) -> bool {
+pub(super) fn needs_groups(object: &Deployment) -> bool {
     let Some(status) = &object.status else { return false };
     status.replicas > status.updated_replicas
         || (!done_before(status) && count(status.updated_replicas) < desired(object))
-        || object.metadata.generation.unwrap_or(0) > status.observed_generation
-        || object.spec.paused
+        || is_behind(object)
+}
+
+/// Has its controller yet to take up a change?
+fn is_behind(object: &Deployment) -> bool {
+    let observed = object.status.as_ref().map_or(0, |status| status.observed_generation);
+    object.metadata.generation.unwrap_or(0) > observed
 }
 
 /// The newest template was once fully rolled out.
@@ -95,9 +117,9 @@ fn phase(object: &Deployment, status: &DeploymentStatus, revision: &str) -> (Pha
     let moving = if revision == "1" && !done_before(status) { Phase::Initializing } else { Phase::Progressing };
     // kubectl ignores it, yet nothing goes on.
     if object.spec.paused {
-        return (Phase::Paused, "paused by somebody".to_owned());
+        return (Phase::Paused, PAUSED.to_owned());
     }
-    if object.metadata.generation.unwrap_or(0) > status.observed_generation {
+    if is_behind(object) {
         return (moving, "waiting for its change to be observed".to_owned());
     }
     if let Some(stuck) = condition(status, "Progressing").filter(|of| of.reason == "ProgressDeadlineExceeded") {
@@ -123,29 +145,36 @@ fn failure(status: &DeploymentStatus) -> String {
     failed.map_or(String::new(), |of| format!("; pods can't be made: {}", line(&of.message)))
 }
 
-fn arms(
-    object: &Deployment,
-    status: &DeploymentStatus,
-    current: Option<&ReplicaGroup>,
-    groups: &[ReplicaGroup],
-) -> Vec<Arm> {
-    let (version, digest) = (version_of_template(&object.spec.template), digest_of_template(&object.spec.template));
+fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>, groups: &[ReplicaGroup]) -> Vec<Arm> {
+    let none = DeploymentStatus::default();
+    let status = object.status.as_ref().unwrap_or(&none);
+    let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
     let (all, updated, available) =
         (count(status.replicas), count(status.updated_replicas), count(status.available_replicas));
-    let others = groups.iter().filter(|group| current.is_none_or(|current| current.name != group.name));
-    let others = together(others.filter(|group| group.replicas.desired > 0 || group.replicas.ready > 0));
+    // Until its controller has taken a change up, or begins what came in while it was paused, the description
+    // is not what runs: its ReplicaSet is.
+    let waits = is_behind(object) || (object.spec.paused && updated == 0);
+    let described = (!waits || status.observed_generation == 0).then_some(&template);
+    let images = current.map(|group| &group.images).filter(|_| waits).or(described);
+    let mut others: Vec<&ReplicaGroup> = groups.iter().filter(|group| has_pods(group)).collect();
+    others.retain(|group| current.is_none_or(|current| current.name != group.name));
     let old = all.saturating_sub(updated);
-    if old == 0 && others.is_none() && (updated > 0 || groups.is_empty() || current.is_some()) {
-        return vec![settled(version, digest, available, desired(object), TrafficSource::Replicas)];
+    let counted = old == 0 && (updated > 0 || groups.is_empty());
+    let alone = others.is_empty() && (current.is_some() || counted);
+    if alone {
+        return arms_of(vec![settled(images, available, desired(object), TrafficSource::Replicas)]);
     }
-    // Until its ReplicaSets are read, the fewest of the new ones that can be available: all old ones are.
+    // Where its ReplicaSets can't be read: the fewest of the new ones that can be available, all old ones are.
     let least = Replicas { ready: available.saturating_sub(old).min(updated), desired: desired(object) };
     let candidate = current.map_or(least, |group| Replicas { desired: desired(object), ..group.replicas });
-    let known = !groups.is_empty();
-    let stable = others.unwrap_or_else(|| {
-        (Version("unknown".to_owned()), Replicas { ready: available.saturating_sub(candidate.ready), desired: old })
-    });
-    rolling(stable, (version, digest, candidate), known)
+    // Most users are with the largest one.
+    others.sort_by_key(|group| std::cmp::Reverse((group.replicas.desired.max(group.replicas.ready), number(group))));
+    let rest = || Replicas { ready: available.saturating_sub(candidate.ready), desired: old };
+    let (stable, others) = others.split_first().map_or_else(
+        || ((None, rest()), &[][..]),
+        |(stable, others)| ((Some(&stable.images), stable.replicas), others),
+    );
+    rolling(stable, (images, candidate), others, !groups.is_empty())
 }
 
 fn offers(object: &Deployment, revision: &str) -> ActionSet {

@@ -1,12 +1,10 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{
-    RowContext, Told, assemble, candidate_of, count, digest_of_template, line, rolling, settled, time,
-    version_of_template,
-};
+use super::{RowContext, Told, arms_of, assemble, count, facts, line, newest_before, rolling, settled, time};
+use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Fact, Facts, Phase, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// After this its first pods should have been up.
@@ -39,14 +37,14 @@ pub(super) fn row(
         strategy: Strategy::Rolling,
         steps: [].into(),
         step: None,
-        arms: arms(object, status, groups),
+        arms: arms(workload, object, status, groups),
         phase,
         waits,
         message,
         started: current.and_then(|group| group.created),
         since: None,
         revision,
-        facts: Facts::default().with(Fact::Candidate, candidate_of(&object.spec.template)),
+        facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
     };
@@ -63,8 +61,30 @@ fn partition(object: &StatefulSet) -> u32 {
     of.map_or(0, count).min(desired(object))
 }
 
-pub(super) fn in_flight(object: &StatefulSet) -> bool {
-    object.status.as_ref().is_some_and(|status| status.update_revision != status.current_revision)
+/// Also while a change is not taken up: until then the description is not what runs.
+pub(super) fn needs_groups(object: &StatefulSet) -> bool {
+    let behind = |status: &StatefulSetStatus| object.metadata.generation.unwrap_or(0) > status.observed_generation;
+    in_flight(object) || object.status.as_ref().is_some_and(behind)
+}
+
+pub(super) fn has_groups(object: &StatefulSet, groups: &[ReplicaGroup]) -> bool {
+    let Some(status) = &object.status else { return true };
+    let has = |name: &String| name.is_empty() || groups.iter().any(|group| group.name == *name);
+    has(&status.update_revision) && has(&status.current_revision)
+}
+
+/// Do pods of two templates exist? An undo on the way makes both revisions the same at once, while pods of
+/// the one that was left still serve; one whose pods are deleted by hand never makes them the same.
+fn in_flight(object: &StatefulSet) -> bool {
+    object.status.as_ref().is_some_and(|status| {
+        status.replicas > status.updated_replicas
+            || (status.update_revision != status.current_revision && !all_by_hand(object, status))
+    })
+}
+
+/// Updated by deletion, and every pod was.
+fn all_by_hand(object: &StatefulSet, status: &StatefulSetStatus) -> bool {
+    object.spec.update_strategy.kind == "OnDelete" && count(status.updated_replicas) >= desired(object)
 }
 
 fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (Phase, String) {
@@ -95,25 +115,30 @@ fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (P
         let text = format!("partitioned rollout complete: {updated} of {desired} pods have the new template");
         return (Phase::Healthy, text);
     }
-    if two {
+    if two || updated < desired {
         return (moving, format!("{updated} of {desired} pods have the new template"));
     }
     (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
 }
 
-fn arms(object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
-    let (version, digest) = (version_of_template(&object.spec.template), digest_of_template(&object.spec.template));
+fn arms(workload: &Workload, object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
+    let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
+    let of = |revision: &str| groups.iter().find(|group| group.name == revision).map(|group| &group.images);
+    let images = of(&status.update_revision).unwrap_or(&template);
     let (ready, updated, all) = (count(status.ready_replicas), count(status.updated_replicas), count(status.replicas));
     if !in_flight(object) {
-        return vec![settled(version, digest, ready, desired(object), TrafficSource::Replicas)];
+        return arms_of(vec![settled(Some(images), ready, desired(object), TrafficSource::Replicas)]);
     }
     // Which of the ready pods are the updated ones is not told: shares are known once all are ready.
     let old = all.saturating_sub(updated);
-    let known = ready == all;
     let candidate =
         Replicas { ready: ready.saturating_sub(old).min(updated), desired: desired(object) - partition(object) };
     let stable = Replicas { ready: ready.saturating_sub(candidate.ready), desired: old };
-    let before = groups.iter().find(|group| group.name == status.current_revision);
-    let before = before.map_or_else(|| Version("unknown".to_owned()), |group| group.version.clone());
-    rolling((before, stable), (version, digest, candidate), known)
+    // An undo makes both revisions the same at once, while pods of the one that was left still serve.
+    let before = if status.current_revision == status.update_revision {
+        newest_before(groups, Some(&status.update_revision)).map(|group| &group.images)
+    } else {
+        of(&status.current_revision)
+    };
+    rolling((before, stable), (Some(images), candidate), &[], ready == all)
 }

@@ -1,6 +1,7 @@
 //! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
 
-use super::{RowContext, managed_by, needs_groups, row, version_of};
+use super::{RowContext, has_groups, managed_by, needs_groups, row};
+use crate::integration::orchestrator::kubernetes::images::{self, version_of};
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
@@ -54,7 +55,7 @@ fn set(name: &str, revision: &str, version: &str, ready: u32, desired: u32) -> R
         name: name.to_owned(),
         hash: String::new(),
         revision: Some(revision.to_owned()),
-        version: version.into(),
+        images: images::one(&format!("shop/checkout:{version}")),
         replicas: Replicas { ready, desired },
         created: Some(at(-60)),
         ends: None,
@@ -212,12 +213,47 @@ fn a_rolling_deployment_has_two_arms_by_its_replica_sets() {
         [set("c", "2", "v2", 1, 2), set("b", "1", "v1", 2, 2), set("a", "0", "v0", 1, 1), set("z", "9", "v9", 0, 0)];
     assert_eq!(
         arms(&row_of(&rolling, &groups)),
-        [("v1".into(), pods(3, 3), Some(Ppm(750_000))), ("v2".into(), pods(1, 4), Some(Ppm(250_000))),]
+        [
+            ("v1".into(), pods(2, 2), Some(Ppm(500_000))),
+            ("v2".into(), pods(1, 4), Some(Ppm(250_000))),
+            ("v0".into(), pods(1, 1), Some(Ppm(250_000))),
+        ],
+        "a third version that still has pods"
     );
     assert_eq!(arms(&row_of(&rolling, &[])), [("unknown".into(), pods(3, 3), None), ("v2".into(), pods(1, 4), None)]);
     assert_eq!(arms(&row_of(&deployment(&json!({})), &[])), [("v2".into(), pods(4, 4), Some(Ppm::ALL))]);
     let nothing = deployment(&json!({"spec": {"replicas": 0}, "status": null}));
     assert_eq!(arms(&row_of(&nothing, &[])), [("v2".into(), pods(0, 0), None)], "nobody serves");
+}
+
+#[test]
+fn what_is_described_runs_only_once_it_is_taken_up() {
+    let four = Replicas { ready: 4, desired: 4 };
+    let unseen =
+        deployment(&json!({"metadata": {"generation": 4, "annotations": {"deployment.kubernetes.io/revision": "1"}}}));
+    assert!(needs_groups(&unseen) && !has_groups(&unseen, &[]));
+    let groups = [set("b", "1", "v1", 4, 4)];
+    assert!(has_groups(&unseen, &groups));
+    assert_eq!(arms(&row_of(&unseen, &groups)), [("v1".into(), four, Some(Ppm::ALL))]);
+    assert_eq!(arms(&row_of(&unseen, &[])), [("unknown".into(), four, Some(Ppm::ALL))]);
+    let both = [set("b", "1", "v1", 3, 3), set("c", "2", "v2", 1, 1)];
+    let sides = arms(&row_of(&unseen, &both));
+    assert_eq!((sides[0].0.as_str(), sides[1].0.as_str()), ("v1", "v2"), "its new set is made before it says so");
+    let paused = json!({"spec": {"paused": true}, "status": {"updatedReplicas": 0}, "metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
+    assert_eq!(
+        arms(&row_of(&deployment(&paused), &groups)),
+        [("v1".into(), four, Some(Ppm::ALL))],
+        "it begins once it is resumed"
+    );
+    let sets = [set("checkout-a", "1", "v1", 0, 0)];
+    let unseen = stateful_set(
+        &json!({"metadata": {"generation": 4}, "status": {"currentRevision": "checkout-a", "updateRevision": "checkout-a"}}),
+    );
+    assert!(needs_groups(&unseen) && has_groups(&unseen, &sets) && !has_groups(&unseen, &[]));
+    assert_eq!(arms(&row_of(&unseen, &sets)), [("v1".into(), four, Some(Ppm::ALL))]);
+    let unseen = daemon_set(&json!({"metadata": {"generation": 4}}));
+    assert!(needs_groups(&unseen));
+    assert_eq!(arms(&row_of(&unseen, &sets))[0].0, "v1");
 }
 
 #[test]
@@ -266,6 +302,7 @@ fn a_held_deployment_waits_for_its_hold() {
     let held = row_of(&marked(true), &[]);
     assert_eq!(held.waits, [Wait::Hold("H-1".into())]);
     assert!(held.offers.iter().eq([Action::LetThrough]));
+    assert_eq!(held.message, "held by H-1 of ann");
     assert!(row_of(&marked(false), &[]).waits.is_empty(), "a mark on what goes on holds nothing");
     let garbled =
         deployment(&json!({"metadata": {"annotations": {"flightdeck.dev/hold": "{"}}, "spec": {"paused": true}}));

@@ -62,7 +62,7 @@ pub(super) struct Fetch {
 /// What came of it.
 pub(super) struct Fetched {
     keys: Vec<Key>,
-    result: Result<BTreeMap<String, Vec<ReplicaGroup>>, Failure>,
+    result: Result<BTreeMap<String, Vec<ReplicaGroup>>, String>,
 }
 
 impl Fetches {
@@ -102,26 +102,21 @@ impl Fetches {
         Some(Fetch { place: Place::of_groups(kind, &want.namespace), kind, selector, keys })
     }
 
-    /// Takes in a list: part, uid and sets of each workload that it was for.
-    pub fn done(&mut self, fetched: Fetched) -> Vec<(usize, String, Vec<ReplicaGroup>)> {
+    /// Takes in a list: part, uid and sets of each workload that it was for, or why they can't be read.
+    pub fn done(&mut self, fetched: Fetched) -> Vec<(usize, String, Result<Vec<ReplicaGroup>, String>)> {
         self.lists = self.lists.saturating_sub(1);
         for key in &fetched.keys {
             self.running.remove(key);
         }
-        match fetched.result {
-            Ok(mut groups) => {
-                let of = |(part, uid): Key| {
-                    let groups = groups.remove(&uid).unwrap_or_default();
-                    (part, uid, groups)
-                };
-                fetched.keys.into_iter().map(of).collect()
-            }
-            // Without them the rows say less; the next change of each object asks again.
-            Err(failure) => {
-                tracing::debug!(?failure, "sets of pods can't be read");
-                Vec::new()
-            }
-        }
+        let mut result = fetched.result;
+        let of = |(part, uid): Key| {
+            let groups = match &mut result {
+                Ok(groups) => Ok(groups.remove(&uid).unwrap_or_default()),
+                Err(why) => Err(why.clone()),
+            };
+            (part, uid, groups)
+        };
+        fetched.keys.into_iter().map(of).collect()
     }
 }
 
@@ -129,7 +124,13 @@ impl Fetch {
     pub async fn run(self, client: &Client) -> Fetched {
         let wanted: BTreeSet<&str> = self.keys.iter().map(|(_, uid)| uid.as_str()).collect();
         let result = list(client, &self.place, self.kind, self.selector.as_deref(), &wanted).await;
-        Fetched { keys: self.keys, result }
+        let words = |failure| match failure {
+            Failure::Forbidden => format!("you lack list on {}", self.place.name()),
+            Failure::Absent => format!("there are no {}", self.place.name()),
+            Failure::Expired => "the list was too old before it was read".to_owned(),
+            Failure::Unauthorized(why) | Failure::Other(why) => why,
+        };
+        Fetched { keys: self.keys, result: result.map_err(words) }
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         fetches
     }
 
-    fn done(fetches: &mut Fetches, fetch: Fetch) -> Vec<(usize, String, Vec<ReplicaGroup>)> {
+    fn done(fetches: &mut Fetches, fetch: Fetch) -> Vec<(usize, String, Result<Vec<ReplicaGroup>, String>)> {
         fetches.done(Fetched { keys: fetch.keys, result: Ok(BTreeMap::new()) })
     }
 
@@ -199,7 +200,7 @@ mod tests {
         fetches.want(0, WorkloadKind::Deployment, want("u0"));
         fetches.want(0, WorkloadKind::Deployment, want("u0"));
         let first = running.remove(0);
-        assert_eq!(done(&mut fetches, first), [(0, "u0".to_owned(), Vec::new())]);
+        assert_eq!(done(&mut fetches, first), [(0, "u0".to_owned(), Ok(Vec::new()))]);
         assert_eq!(fetches.next().unwrap().keys, [(0, "u4".to_owned())]);
         for fetch in running {
             done(&mut fetches, fetch);
@@ -220,11 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_list_is_given_up_until_the_next_change() {
+    fn a_failed_list_is_told_with_its_reason_and_read_again_with_the_next_change() {
         let mut fetches = waiting(1);
         let fetch = fetches.next().unwrap();
-        let failed = Fetched { keys: fetch.keys, result: Err(Failure::Forbidden) };
-        assert!(fetches.done(failed).is_empty() && fetches.next().is_none());
+        let failed = Fetched { keys: fetch.keys, result: Err("you lack list".to_owned()) };
+        assert_eq!(fetches.done(failed), [(0, "u0".to_owned(), Err("you lack list".to_owned()))]);
+        assert!(fetches.next().is_none());
         fetches.want(0, WorkloadKind::Deployment, want("u0"));
         assert!(fetches.next().is_some());
     }

@@ -4,6 +4,9 @@ use super::super::client::Cluster;
 use super::super::requests::{Failure, PAGE, Place, page, watch};
 use super::super::wire::{Bare, Item, Line, Page, PageMeta, Skimmed, item};
 use super::super::{Connection, WorkloadKind};
+use super::now;
+use super::pulse::Life;
+use jiff::Timestamp;
 use kube::core::Status;
 use std::pin::pin;
 use std::sync::Arc;
@@ -40,10 +43,17 @@ pub(super) enum Heard {
     Absent,
     /// Not allowed.
     Denied { verb: &'static str },
-    /// Out of date.
-    Stale(String),
+    /// Out of date since the last word, where there was one.
+    Stale { why: String, heard: Option<Timestamp> },
     /// The credentials of that connection are refused.
     Unauthorized(Arc<Cluster>, String),
+}
+
+impl Heard {
+    /// Does it show that the server is there?
+    pub const fn is_word(&self) -> bool {
+        !matches!(self, Heard::Begin | Heard::Stale { .. })
+    }
 }
 
 /// What is watched.
@@ -71,11 +81,27 @@ impl From<Over> for Ended {
     }
 }
 
-/// Follows a part on whatever connection there is, until nobody listens any more.
-pub(super) async fn follow(part: Part, connections: channel::Receiver<Connection>, sender: Sender) {
-    let mut following = Following { part, connections, sender, version: None, failed: 0, live: false };
+/// Follows a part on whatever connection there is, until nobody listens any more. While the server is
+/// silent nothing is asked of it; the source says so for all parts.
+pub(super) async fn follow(
+    part: Part,
+    connections: channel::Receiver<Connection>,
+    mut life: channel::Receiver<Life>,
+    sender: Sender,
+) {
+    let lives = life.clone();
+    let mut following =
+        Following { part, connections, life: lives, sender, version: None, failed: 0, live: false, heard: None };
     while let Some(cluster) = following.connected().await {
-        match following.run(&cluster).await {
+        let Ok(Life { silences, .. }) = life.wait_for(|life| life.alive).await.map(|life| *life) else { return };
+        let ended = tokio::select! {
+            ended = following.run(&cluster) => ended,
+            _ = life.wait_for(|life| life.silences != silences) => {
+                following.live = false;
+                continue;
+            }
+        };
+        match ended {
             Ended::Over => return,
             Ended::Failed { failure, verb } => {
                 if following.failed(&cluster, failure, verb).await.is_err() {
@@ -89,12 +115,16 @@ pub(super) async fn follow(part: Part, connections: channel::Receiver<Connection
 struct Following {
     part: Part,
     connections: channel::Receiver<Connection>,
+    /// Whether the server is there.
+    life: channel::Receiver<Life>,
     sender: Sender,
     /// Where a watch goes on; none: list first.
     version: Option<String>,
     /// Failures in a row.
     failed: u32,
     live: bool,
+    /// When the last word came.
+    heard: Option<Timestamp>,
 }
 
 impl Following {
@@ -151,8 +181,10 @@ impl Following {
             text = following.map_err(failed)?;
         };
         let none = || failed(Failure::Other("the list has no version to follow it from".to_owned()));
-        self.version = Some(version.ok_or_else(none)?);
+        let version = version.ok_or_else(none)?;
         self.tell(Heard::Complete).await?;
+        // Not before all of it was told: this may be cut off at each wait.
+        self.version = Some(version);
         Ok(())
     }
 
@@ -182,17 +214,19 @@ impl Following {
                 };
                 next
             };
-            let Some(text) = next.map_err(failed)? else {
+            let next = next.map_err(failed)?;
+            self.heard = Some(now());
+            let Some(text) = next else {
                 self.failed = 0;
                 self.is_live().await?;
                 return Ok(());
             };
             let changes = read_lines(self.part.kind, &text).map_err(failed)?;
-            if let Some(version) = changes.version {
-                self.version = Some(version);
-            }
             for heard in changes.heard {
                 self.tell(heard).await?;
+            }
+            if let Some(version) = changes.version {
+                self.version = Some(version);
             }
             if let Some(failure) = changes.failure {
                 return Err(failed(failure));
@@ -203,8 +237,8 @@ impl Following {
 
     async fn is_live(&mut self) -> Result<(), Over> {
         if !self.live {
-            self.live = true;
             self.tell(Heard::Live).await?;
+            (self.live, self.heard) = (true, Some(now()));
         }
         Ok(())
     }
@@ -217,7 +251,7 @@ impl Following {
         let heard = match failure {
             Failure::Expired => {
                 self.version = None;
-                Heard::Stale("what it was followed from is too old: it is read anew".to_owned())
+                self.stale("what it was followed from is too old: it is read anew".to_owned())
             }
             Failure::Forbidden => {
                 // Without watch it is read again from time to time.
@@ -231,18 +265,28 @@ impl Following {
                 Heard::Absent
             }
             Failure::Unauthorized(why) => Heard::Unauthorized(Arc::clone(cluster), why),
-            Failure::Other(why) => Heard::Stale(why),
+            Failure::Other(why) => self.stale(why),
         };
         self.tell(heard).await?;
         // Not all at the same moment.
         let pause = pause.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.connections.mark_unchanged();
+        let silences = self.life.borrow().silences;
+        let is_back = self.life.wait_for(|life| life.alive && life.silences != silences);
         tokio::select! {
             () = sleep(pause) => {}
+            // It was silent meanwhile and is back.
+            _ = is_back => {}
             // A new connection is tried at once.
             _ = self.connections.changed() => {}
         }
         Ok(())
+    }
+}
+
+impl Following {
+    const fn stale(&self, why: String) -> Heard {
+        Heard::Stale { why, heard: self.heard }
     }
 }
 

@@ -61,6 +61,8 @@ impl Places {
             source: self.settings.source.clone(),
             name: name.clone(),
             environments,
+            addresses: Vec::new(),
+            places: Vec::new(),
         }))
     }
 }

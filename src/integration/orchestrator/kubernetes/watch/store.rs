@@ -2,12 +2,13 @@
 //! is the object itself; settled ones are their row.
 
 use super::super::access::Access;
-use super::super::row::{RowContext, needs_groups, row};
+use super::super::row::{RowContext, has_groups, needs_groups, row};
 use super::super::wire::Item;
 use super::super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind};
-use super::ended::{brings_in, ended};
+use super::ended::Flight;
 use super::groups::Want;
 use super::holds::Holds;
+use super::owners::{self, Named, Owners};
 use super::places::Places;
 use crate::model::{ActionSet, Body, Entity, EntityRef, Phase, Rollout, Step, sanitize_line};
 use jiff::Timestamp;
@@ -15,14 +16,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// What is kept of an object.
+#[derive(Default)]
 struct Kept {
-    /// As it was last told.
+    /// As it was last made.
     row: Option<Arc<Rollout>>,
     /// Kept while its row depends on more than the object.
     item: Option<Box<Item>>,
     groups: Vec<ReplicaGroup>,
+    /// Why its sets of pods could not be read when they were asked for last.
+    unread: Option<String>,
     /// The run that is in flight, as it was last seen bringing another version in.
-    flight: Option<Arc<Rollout>>,
+    flight: Option<Box<Flight>>,
     /// Seen in the list that is being read.
     seen: bool,
 }
@@ -38,6 +42,8 @@ pub(super) struct Wants {
 pub(super) struct Told {
     /// For the part's scope.
     pub row: Vec<Body>,
+    /// For the scopes of other parts.
+    pub elsewhere: Vec<(usize, Body)>,
     /// For the source's own scope.
     pub own: Vec<Body>,
     /// Its sets of pods are to be read.
@@ -51,6 +57,11 @@ pub(super) struct Store {
     plans: HashSet<Arc<[Step]>>,
     holds: Holds,
     places: Places,
+    owners: Owners,
+    /// Rows that are told once their sets of pods are read.
+    withheld: BTreeSet<(usize, String)>,
+    /// Parts whose list is being read: all rows of it are told, unchanged ones too.
+    listing: BTreeSet<usize>,
 }
 
 impl Store {
@@ -61,11 +72,20 @@ impl Store {
             settings: settings.clone(),
             parts: BTreeMap::new(),
             plans: HashSet::new(),
+            owners: Owners::default(),
+            withheld: BTreeSet::new(),
+            listing: BTreeSet::new(),
         }
+    }
+
+    /// Is every row of a part told that it has an object of?
+    pub fn is_whole(&self, part: usize) -> bool {
+        self.withheld.range((part, String::new())..).next().is_none_or(|(of, _)| *of != part)
     }
 
     /// A list of all objects begins.
     pub fn begin(&mut self, part: usize) {
+        self.listing.insert(part);
         for kept in self.parts.entry(part).or_default().values_mut() {
             kept.seen = false;
         }
@@ -76,24 +96,19 @@ impl Store {
         let meta = item.workload.meta();
         let uid = meta.uid.clone().unwrap_or_default();
         let namespace = meta.namespace.clone();
-        let kept = self.parts.entry(part).or_default().entry(uid.clone()).or_insert_with(|| Kept {
-            row: None,
-            item: None,
-            groups: Vec::new(),
-            flight: None,
-            seen: true,
-        });
+        let kept = self.parts.entry(part).or_default().entry(uid.clone()).or_default();
         kept.seen = true;
         kept.item = Some(Box::new(item));
         Wants { uid, namespace }
     }
 
-    /// Makes the row of an object that was just taken in, or of which sets of pods were just read.
+    /// Makes the row of an object that was just taken in, or of which sets of pods were just read or could
+    /// not be. A row that nobody could understand without its sets waits for them.
     pub fn row(
         &mut self,
         part: usize,
         uid: &str,
-        groups: Option<Vec<ReplicaGroup>>,
+        groups: Option<Result<Vec<ReplicaGroup>, String>>,
         access: &Access,
         now: Timestamp,
     ) -> Told {
@@ -102,49 +117,96 @@ impl Store {
         // Settled in the meantime: nothing to tell.
         let Some(item) = kept.item.take() else { return told };
         let fetched = groups.is_some();
-        if let Some(groups) = groups {
-            kept.groups = groups;
+        match groups {
+            Some(Ok(groups)) => (kept.groups, kept.unread) = (groups, None),
+            Some(Err(why)) => kept.unread = Some(why),
+            None => {}
         }
         let needs = item.problem.is_none() && needs_groups(&item.workload);
+        if needs && !fetched {
+            told.want = Want::of(uid, &item.workload);
+        }
+        let lacks = needs && !has_groups(&item.workload, &kept.groups);
+        if lacks && kept.unread.is_none() && told.want.is_some() {
+            kept.item = Some(item);
+            self.withheld.insert((part, uid.to_owned()));
+            return told;
+        }
+        self.withheld.remove(&(part, uid.to_owned()));
         let mut row = make(&self.settings, access, &item, if needs { &kept.groups } else { &[] }, now);
+        if let Some(why) = kept.unread.as_ref().filter(|_| lacks) {
+            let gap = format!("its sets of pods can't be read: {why}");
+            row.message = if row.message.is_empty() { gap } else { format!("{}; {gap}", row.message) };
+        }
         share(&mut self.plans, &mut row);
-        let row = match &kept.row {
+        let row = Arc::new(match &kept.row {
             Some(old) => go_on(row, old),
             None => row,
-        };
+        });
         self.holds.note(&item.workload, &row, &mut told.own);
-        if kept.row.as_deref() != Some(&row) {
-            let row = Arc::new(row);
-            if kept.row.is_none() {
-                self.places.add(&row, &mut told.own);
-            }
-            if let Some(run) = kept.flight.as_ref().and_then(|flight| ended(flight, &row, now)) {
-                kept.flight = None;
-                told.own.push(Body::Upsert(Entity::Deployment(Arc::new(run))));
-            }
-            if brings_in(&row) {
-                kept.flight = Some(Arc::clone(&row));
-            }
-            kept.row = Some(Arc::clone(&row));
-            told.row.push(Body::Upsert(Entity::Rollout(row)));
+        let changed = self.owners.note(uid, &item.workload);
+        let owner = self.owners.of(&row.run.target);
+        let before = kept.row.as_ref().and_then(|row| owners::told(row, owner));
+        let after = owners::told(&row, owner);
+        let same = before == after;
+        place(&mut self.places, before.as_deref(), after.as_deref(), &mut told.own);
+        if !same && owner.is_none() {
+            let was = kept.flight.as_ref().map(|flight| flight.run().clone());
+            let ended = Flight::follow(&mut kept.flight, kept.row.as_deref(), &row, &item.workload, &kept.groups, now);
+            told.own.extend(ended.map(|run| Body::Upsert(Entity::Deployment(Arc::new(run)))));
+            // What was aborted and is tried again has not ended.
+            let begun = kept.flight.as_ref().map(|flight| flight.run()).filter(|run| was.as_ref() != Some(run));
+            told.own.extend(begun.map(|run| Body::Remove(EntityRef::Deployment(run.clone()))));
         }
+        if !same || self.listing.contains(&part) {
+            told.row.extend(body(before.as_deref(), after.as_deref()));
+        }
+        drop((before, after));
+        kept.row = Some(row);
         if needs {
-            told.want = (!fetched).then(|| Want::of(uid, &item.workload)).flatten();
             kept.item = Some(item);
         } else {
-            kept.groups = Vec::new();
+            (kept.groups, kept.unread) = (Vec::new(), None);
         }
+        self.reown(changed, &mut told);
         told
+    }
+
+    /// Deployments whose owner is another now are told, or not any more.
+    fn reown(&mut self, changed: Vec<(Named, Option<String>)>, told: &mut Told) {
+        for (named, owner_before) in changed {
+            let owner = self.owners.of_named(&named);
+            let is = |row: &&Arc<Rollout>| {
+                let target = &row.run.target;
+                target.kind == "Deployment"
+                    && target.name == named.1
+                    && target.namespace.as_deref().unwrap_or_default() == named.0
+            };
+            let rows = self.parts.iter().flat_map(|(part, kept)| kept.values().map(move |kept| (*part, kept)));
+            for (part, row) in rows.filter_map(|(part, kept)| Some((part, kept.row.as_ref().filter(is)?))) {
+                let before = owners::told(row, owner_before.as_deref());
+                let after = owners::told(row, owner);
+                if before != after {
+                    place(&mut self.places, before.as_deref(), after.as_deref(), &mut told.own);
+                    told.elsewhere.extend(body(before.as_deref(), after.as_deref()).map(|body| (part, body)));
+                }
+            }
+        }
     }
 
     /// Forgets an object; what is to be told of it.
     pub fn remove(&mut self, part: usize, uid: &str) -> Told {
         let mut told = Told::default();
+        self.withheld.remove(&(part, uid.to_owned()));
+        let changed = self.owners.forget(uid);
         let kept = self.parts.get_mut(&part).and_then(|kept| kept.remove(uid));
-        let Some(row) = kept.and_then(|kept| kept.row) else { return told };
-        self.holds.forget(&row.run.target, &mut told.own);
-        self.places.remove(&row, &mut told.own);
-        told.row.push(Body::Remove(EntityRef::Rollout(row.run.target.clone())));
+        if let Some(row) = kept.and_then(|kept| kept.row) {
+            self.holds.forget(&row.run.target, &mut told.own);
+            let before = owners::told(&row, self.owners.of(&row.run.target));
+            place(&mut self.places, before.as_deref(), None, &mut told.own);
+            told.row.extend(body(before.as_deref(), None));
+        }
+        self.reown(changed, &mut told);
         told
     }
 
@@ -153,6 +215,17 @@ impl Store {
         let kept = self.parts.entry(part).or_default();
         let gone: Vec<String> = kept.iter().filter(|(_, kept)| !kept.seen).map(|(uid, _)| uid.clone()).collect();
         gone.iter().map(|uid| self.remove(part, uid)).collect()
+    }
+
+    /// What to read again of an object whose sets of pods could not be read.
+    pub fn unread(&self, part: usize, uid: &str) -> Option<Want> {
+        let kept = self.parts.get(&part)?.get(uid).filter(|kept| kept.unread.is_some())?;
+        Want::of(uid, &kept.item.as_ref()?.workload)
+    }
+
+    /// The list of a part was told to its end.
+    pub fn end(&mut self, part: usize) {
+        self.listing.remove(&part);
     }
 
     /// Every namespace with a row.
@@ -171,11 +244,30 @@ impl Store {
                 let bars = access.bars(kind, place);
                 if namespace.is_none_or(|namespace| namespace == place) && row.barred != *bars {
                     *row = Arc::new(Rollout { barred: Arc::clone(bars), ..(**row).clone() });
-                    changed.push((*part, Entity::Rollout(Arc::clone(row))));
+                    let told = owners::told(row, self.owners.of(&row.run.target));
+                    changed.extend(told.map(|row| (*part, Entity::Rollout(row.into_owned()))));
                 }
             }
         }
         changed
+    }
+}
+
+/// A workload has a row, or has none any more.
+fn place(places: &mut Places, before: Option<&Arc<Rollout>>, after: Option<&Arc<Rollout>>, bodies: &mut Vec<Body>) {
+    match (before, after) {
+        (None, Some(row)) => places.add(row, bodies),
+        (Some(row), None) => places.remove(row, bodies),
+        _ => {}
+    }
+}
+
+/// What is to be told of a row.
+fn body(before: Option<&Arc<Rollout>>, after: Option<&Arc<Rollout>>) -> Option<Body> {
+    match (before, after) {
+        (_, Some(row)) => Some(Body::Upsert(Entity::Rollout(Arc::clone(row)))),
+        (Some(row), None) => Some(Body::Remove(EntityRef::Rollout(row.run.target.clone()))),
+        (None, None) => None,
     }
 }
 

@@ -1,3 +1,4 @@
+use super::super::super::images;
 use super::super::super::wire::item;
 use super::*;
 use crate::model::{HoldTarget, Replicas};
@@ -34,8 +35,52 @@ impl World {
     }
 
     fn row(&mut self, uid: &str, groups: Option<Vec<ReplicaGroup>>) -> Told {
-        self.store.row(0, uid, groups, &Access::default(), Timestamp::UNIX_EPOCH)
+        self.store.row(0, uid, groups.map(Ok), &Access::default(), Timestamp::UNIX_EPOCH)
     }
+
+    /// Takes in an object, and its sets of pods where its row waits for them.
+    fn whole(&mut self, item: Item) -> Told {
+        let uid = item.workload.meta().uid.clone().unwrap_or_default();
+        let told = self.take(item);
+        let sets = || vec![group("x", "1", "v1"), group("y", "2", "v2")];
+        if self.store.is_whole(0) { told } else { self.row(&uid, Some(sets())) }
+    }
+
+    fn unread(&mut self, uid: &str, why: &str) -> Told {
+        let why = Some(Err(why.to_owned()));
+        self.store.row(0, uid, why, &Access::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    /// A Rollout of the part beside.
+    fn rollout(&mut self, change: &Value) -> Told {
+        let mut object = json!({
+            "metadata": {"name": "r", "namespace": "shop", "uid": "r", "generation": 1},
+            "spec": {"replicas": 1, "workloadRef": {"kind": "Deployment", "name": "a"}, "strategy": {"canary": {}}},
+            "status": {"observedGeneration": "1", "currentPodHash": "h", "stableRS": "h",
+                "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+        });
+        json_patch::merge(&mut object, change);
+        let wants = self.store.take(1, item(WorkloadKind::Rollout, &object.to_string()).unwrap());
+        let own = vec![group("r-h", "1", "v2")];
+        self.store.row(1, &wants.uid, Some(Ok(own)), &Access::default(), Timestamp::UNIX_EPOCH)
+    }
+}
+
+fn group(name: &str, revision: &str, version: &str) -> ReplicaGroup {
+    ReplicaGroup {
+        name: name.into(),
+        hash: name.rsplit('-').next().unwrap_or_default().into(),
+        revision: Some(revision.into()),
+        images: images::one(&format!("x:{version}")),
+        replicas: Replicas { ready: 1, desired: 1 },
+        created: None,
+        ends: None,
+    }
+}
+
+fn row_in(told: &Told) -> Arc<Rollout> {
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
+    Arc::clone(row)
 }
 
 fn words(bodies: &[Body]) -> Vec<String> {
@@ -86,25 +131,80 @@ fn a_list_tells_what_is_new_and_what_is_gone() {
 }
 
 #[test]
-fn sets_of_pods_are_wanted_in_flight_only() {
+fn a_row_in_flight_waits_for_its_sets_of_pods() {
     let mut world = World::new();
     assert!(world.take(deployment("a", &json!({}))).want.is_none());
     let told = world.take(deployment("a", &rolling()));
-    assert!(told.want.is_some());
-    let group = |name: &str, revision: &str, version: &str| ReplicaGroup {
-        name: name.into(),
-        hash: String::new(),
-        revision: Some(revision.into()),
-        version: version.into(),
-        replicas: Replicas { ready: 1, desired: 1 },
-        created: None,
-        ends: None,
-    };
+    assert!(told.want.is_some() && told.row.is_empty() && !world.store.is_whole(0), "it would give no version");
+    assert!(world.store.is_whole(1) && world.store.is_whole(7));
     let told = world.row("a", Some(vec![group("x", "1", "v1"), group("y", "2", "v2")]));
-    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
-    assert_eq!((row.stable().unwrap().version.as_str(), told.want), ("v1", None), "read once for each change");
+    assert_eq!(
+        (row_in(&told).stable().unwrap().version.as_str(), told.want),
+        ("v1", None),
+        "read once for each change"
+    );
+    assert!(world.store.is_whole(0));
+    let more =
+        world.take(deployment("a", &json!({"status": {"replicas": 3, "updatedReplicas": 2, "availableReplicas": 3}})));
+    assert_eq!(row_in(&more).stable().unwrap().version.as_str(), "v1", "what is known need not be waited for");
+    assert!(more.want.is_some(), "and it is read again");
     assert_eq!(words(&world.take(deployment("a", &json!({}))).own), ["2 Succeeded"]);
     assert!(world.row("a", Some(Vec::new())).row.is_empty(), "what comes late changes nothing");
+}
+
+#[test]
+fn a_row_whose_sets_of_pods_cannot_be_read_says_so() {
+    let mut world = World::new();
+    assert!(world.take(deployment("a", &rolling())).row.is_empty());
+    let row = row_in(&world.unread("a", "you lack list on replicasets in shop"));
+    assert_eq!(row.stable().unwrap().version.as_str(), "unknown");
+    assert!(
+        row.message.ends_with("; its sets of pods can't be read: you lack list on replicasets in shop"),
+        "{}",
+        row.message
+    );
+    assert!(world.store.is_whole(0) && world.store.unread(0, "a").is_some());
+    assert!(world.take(deployment("a", &json!({}))).want.is_none());
+    assert!(world.store.unread(0, "a").is_none());
+}
+
+#[test]
+fn a_list_that_is_read_again_tells_what_did_not_change() {
+    let mut world = World::new();
+    world.take(deployment("a", &json!({})));
+    world.store.begin(0);
+    assert_eq!(
+        words(&world.take(deployment("a", &json!({}))).row),
+        ["a healthy"],
+        "boards drop what a list does not tell"
+    );
+    world.store.complete(0);
+    world.store.end(0);
+    assert!(world.take(deployment("a", &json!({}))).row.is_empty());
+}
+
+#[test]
+fn a_deployment_that_a_rollout_owns_is_no_row_unless_it_has_pods_of_its_own() {
+    let nothing = json!({"spec": {"replicas": 0}, "status": {"replicas": 0, "updatedReplicas": 0, "readyReplicas": 0, "availableReplicas": 0}});
+    let mut world = World::new();
+    assert_eq!(words(&world.take(deployment("a", &nothing)).row), ["a healthy"]);
+    let told = world.rollout(&json!({}));
+    assert_eq!(words(&told.row), ["r healthy"]);
+    let elsewhere: Vec<Body> = told.elsewhere.iter().map(|(_, body)| body.clone()).collect();
+    assert_eq!(
+        (words(&elsewhere), words(&told.own)),
+        (vec!["no a".into()], vec!["service r".into(), "no service a".into()])
+    );
+    assert!(world.take(deployment("a", &nothing)).row.is_empty(), "nor does it come back");
+    let row = row_in(&world.take(deployment("a", &json!({}))));
+    assert!(row.offers.iter().next().is_none(), "who acts on it acts on its owner");
+    assert!(row.message.ends_with("; Rollout r takes its template from here and is what to act on"), "{}", row.message);
+    assert_eq!(words(&world.take(deployment("a", &nothing)).row), ["no a"]);
+    let told = world.store.remove(1, "r");
+    assert_eq!(told.elsewhere.iter().map(|(part, _)| *part).collect::<Vec<_>>(), [0]);
+    let other = world.rollout(&json!({"spec": {"workloadRef": {"name": "b"}}}));
+    assert!(other.elsewhere.is_empty());
+    assert_eq!(words(&world.take(deployment("b", &nothing)).row), Vec::<String>::new(), "named before it was seen");
 }
 
 #[test]
@@ -165,20 +265,20 @@ fn targets(bodies: &[Body]) -> Vec<(String, bool, bool)> {
 fn a_hold_that_somebody_undid_from_outside_is_told_until_its_rollout_is_over() {
     let mut world = World::new();
     for name in ["a", "b", "c"] {
-        world.take(deployment(name, &held(true, &[])));
+        world.whole(deployment(name, &held(true, &[])));
     }
     // Resumed past its mark.
-    let told = world.take(deployment("a", &held(false, &[])));
+    let told = world.whole(deployment("a", &held(false, &[])));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), true, false), ("c".into(), true, false)]);
     // Its mark taken away, and resumed.
-    let told = world.take(deployment("b", &rolling()));
+    let told = world.whole(deployment("b", &rolling()));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("b".into(), false, true), ("c".into(), true, false)]);
     // Over: nothing goes on any more that should not.
-    let told = world.take(deployment("b", &json!({})));
+    let told = world.whole(deployment("b", &json!({})));
     assert_eq!(targets(&told.own), [("a".into(), false, true), ("c".into(), true, false)]);
     // The last mark goes: the hold is released.
-    let mut mark_of_a = world.take(deployment("a", &json!({}))).own;
-    mark_of_a.extend(world.take(deployment("c", &rolling())).own);
+    let mut mark_of_a = world.whole(deployment("a", &json!({}))).own;
+    mark_of_a.extend(world.whole(deployment("c", &rolling())).own);
     assert!(words(&mark_of_a).contains(&"no hold H-1".to_owned()), "{:?}", words(&mark_of_a));
 }
 
@@ -186,10 +286,10 @@ fn a_hold_that_somebody_undid_from_outside_is_told_until_its_rollout_is_over() {
 fn what_was_let_through_is_not_taken_for_undone() {
     let mut world = World::new();
     for name in ["a", "b"] {
-        world.take(deployment(name, &held(true, &[])));
+        world.whole(deployment(name, &held(true, &[])));
     }
-    world.take(deployment("b", &held(true, &["a"])));
-    let told = world.take(deployment("a", &rolling()));
+    world.whole(deployment("b", &held(true, &["a"])));
+    let told = world.whole(deployment("a", &rolling()));
     assert_eq!(targets(&told.own), [("a".into(), false, false), ("b".into(), true, false)]);
 }
 
