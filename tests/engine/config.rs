@@ -116,11 +116,11 @@ fn an_address_that_was_lost_is_not_listening_until_it_is_listened_on_again() {
 #[test]
 fn an_address_that_is_taken_before_anything_runs_there_is_told() {
     let mut story = Story::new(spec(&canary_steps()));
-    let why = Some("127.0.0.1:20002 is in use by another program".to_owned());
+    let why = "127.0.0.1:20002 is in use by another program".to_owned();
     let slot = key("shop", "production");
     assert_eq!(story.slot().listening(address(2)), Listening::Closed);
-    story.input(&Input::Tried { slot: slot.clone(), why: why.clone() });
-    assert_eq!(story.slot().listening(address(2)), Listening::Refused { why: why.unwrap() });
+    story.input(&Input::Tried { slot: slot.clone(), why: Some(why.clone()) });
+    assert_eq!(story.slot().listening(address(2)), Listening::Refused { why });
     story.input(&Input::Tried { slot, why: None });
     assert_eq!(story.slot().listening(address(2)), Listening::Closed);
 }

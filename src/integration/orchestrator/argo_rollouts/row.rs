@@ -331,6 +331,7 @@ fn two_sides<'a>(seen: &'a Seen<'_>, theirs: Pods<'a>, mine: Pods<'a>) -> Vec<Si
 }
 
 /// The pods of one template.
+#[derive(Clone, Copy)]
 struct Pods<'a> {
     images: Option<&'a Images>,
     replicas: Replicas,
