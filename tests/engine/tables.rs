@@ -619,6 +619,22 @@ fn a_first_version_on_a_port_in_use_fails_with_that_reason() {
     let row = story.row();
     assert_eq!(row.phase, Phase::Failed);
     assert!(row.message.contains("address in use"), "{}", row.message);
+    let listening = story.slot().listening(address(2));
+    assert!(matches!(&listening, Listening::Refused { why } if why.contains("address in use")), "{listening:?}");
+}
+
+#[test]
+fn a_route_that_the_journal_lost_is_overtaken_and_ends_nothing_that_may_be_in_it() {
+    let mut story = Story::serving(spec(&[]));
+    let (slot, before) = (key("shop", "production"), story.slot());
+    let version = before.routing.acked.as_ref().unwrap().version;
+    story.routes = false;
+    let why = "route 2 of shop@production is stale".to_owned();
+    story.input(&Input::RouteRefused { slot, preview: false, version, newer: Some(version + 5), why });
+    story.pass(2);
+    let after = story.slot();
+    assert_eq!(after.routing.acked, before.routing.acked, "its instances may get requests");
+    assert_eq!(after.routing.sent.iter().map(|sent| sent.version).collect::<Vec<_>>(), [version + 6]);
 }
 
 #[test]

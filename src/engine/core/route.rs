@@ -200,6 +200,9 @@ pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview
         keep(&mut slot.timings.switch, turn.now.duration_since(sent));
     }
     if !preview {
+        if slot.routing.acked.as_ref().is_some_and(|sent| sent.route.is_some()) {
+            slot.taken = None;
+        }
         count(slot, turn);
     }
 }
@@ -255,10 +258,13 @@ pub(super) fn refused(
     }
     routing.version = routing.version.max(newer.unwrap_or(0));
     routing.refusals = routing.refusals.saturating_add(1);
+    // Known as well once nothing is routed there any more: from then on it is tried.
+    let taken = (!preview && newer.is_none()).then(|| why.clone());
     // Tried again every second: said once.
     let new = routing.refused.replace(why.clone()).as_ref() != Some(&why);
     routing.retry = Some(RETRY);
     let often = routing.refusals >= REFUSALS;
+    slot.taken = taken.or(slot.taken.take());
     let what = if preview { "the preview's route" } else { "route" };
     if new {
         note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));

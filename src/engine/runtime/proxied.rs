@@ -92,8 +92,10 @@ impl EngineTask {
             let placement =
                 self.state.spec.services.get(&key.service).and_then(|of| of.placements.get(&key.environment));
             let Some(listen) = placement.map(|placement| placement.listen) else { continue };
-            let routed = slot.routing.newest_route().is_some();
-            let why = if routed || held.contains(&listen) { None } else { why_not_bound(listen) };
+            if slot.routing.newest_route().is_some() || held.contains(&listen) {
+                continue;
+            }
+            let why = why_not_bound(listen);
             if why != slot.taken {
                 if let Some(why) = &why {
                     tracing::error!(slot = %key, why, "not listening: users would not reach it there");
