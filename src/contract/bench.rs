@@ -1,7 +1,7 @@
 //! A real hub over one subject, and what a case needs to look at it.
 
 use super::checks::serves;
-use super::{Fixture, Situation, Stop};
+use super::{Case, Fixture, Situation, Stop};
 use crate::board::Board;
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, Subscription};
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// How long board and backend may differ before both are looked at again.
 const MOMENT: Duration = Duration::from_millis(100);
-/// How long the hub waits for a backend's answer; a slow one takes longer.
+/// How long the hub waits for the answer of a backend that is slow, which takes longer.
 const ANSWER: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) struct Bench {
@@ -48,13 +48,15 @@ pub(super) fn now() -> Timestamp {
 }
 
 impl Bench {
-    pub async fn new(fixture: Box<dyn Fixture>) -> Result<Bench, Stop> {
+    pub async fn new(fixture: Box<dyn Fixture>, case: Case) -> Result<Bench, Stop> {
         let wrong = |step: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("cannot {step}: {error}"));
         let dir = tempfile::tempdir().map_err(|error| wrong("make the ledger's folder", &error))?;
         let ledger = Ledger::open(dir.path()).map_err(|error| wrong("open the ledger", &error))?;
         let policy = Policy { enforced: true, ..Policy::default() };
-        let settings =
-            HubSettings { answer: ANSWER, lag: 1 << 16, ..HubSettings::new("contract".into(), policy, ledger) };
+        let mut settings = HubSettings { lag: 1 << 16, ..HubSettings::new("contract".into(), policy, ledger) };
+        if case == Case::Slow {
+            settings.answer = ANSWER;
+        }
         let orchestrator = fixture.orchestrator();
         let (hub, hub_task) = Hub::start(settings, vec![Arc::clone(&orchestrator)]);
         let mut task = JoinSet::new();

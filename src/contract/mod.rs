@@ -128,7 +128,7 @@ async fn outcome(backend: &dyn Backend, case: Case) -> Outcome {
         Ok(fixture) => fixture,
         Err(stop) => return stop.into(),
     };
-    let mut bench = match Bench::new(fixture).await {
+    let mut bench = match Bench::new(fixture, case).await {
         Ok(bench) => bench,
         Err(stop) => return stop.into(),
     };
