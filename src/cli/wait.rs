@@ -232,24 +232,13 @@ fn look(board: &Board, run: &Run, state: WaitFor) -> Seen {
     if row.run != *run {
         return Seen::Unrecorded;
     }
-    match (outcome_of(row.phase), state) {
+    match (row.phase.outcome(), state) {
         (Some(outcome), _) => over(outcome, &row.message, state),
         (None, WaitFor::Effect) => met(row),
         (None, WaitFor::Paused) if row.phase == Phase::Paused => {
             Seen::There(format!("it stands still: {}", row.message))
         }
         (None, _) => Seen::NotYet,
-    }
-}
-
-/// What a row that has ended says of how.
-const fn outcome_of(phase: Phase) -> Option<DeploymentOutcome> {
-    match phase {
-        Phase::Healthy => Some(DeploymentOutcome::Succeeded),
-        Phase::Aborted => Some(DeploymentOutcome::Aborted),
-        Phase::Failed => Some(DeploymentOutcome::Failed),
-        Phase::Superseded => Some(DeploymentOutcome::Superseded),
-        _ => None,
     }
 }
 
@@ -297,7 +286,7 @@ fn healthy(row: &Rollout) -> Seen {
             Seen::There(format!("{version}: {} of {} ready", replicas.ready, replicas.desired))
         }
         (Phase::Aborted | Phase::Failed | Phase::Superseded, _) => {
-            outcome_of(row.phase).map_or(Seen::NotYet, |outcome| over(outcome, &row.message, WaitFor::Healthy))
+            row.phase.outcome().map_or(Seen::NotYet, |outcome| over(outcome, &row.message, WaitFor::Healthy))
         }
         _ => Seen::NotYet,
     }

@@ -51,24 +51,13 @@ fn wanted(following: &Following) -> Wanted {
     }
 }
 
-/// How a row that has ended says that it did; `None`: it has not.
-const fn outcome_of(phase: Phase) -> Option<DeploymentOutcome> {
-    match phase {
-        Phase::Aborted => Some(DeploymentOutcome::Aborted),
-        Phase::Failed => Some(DeploymentOutcome::Failed),
-        Phase::Superseded => Some(DeploymentOutcome::Superseded),
-        Phase::Healthy => Some(DeploymentOutcome::Succeeded),
-        _ => None,
-    }
-}
-
 impl State {
     /// How the run of a command ended, as the record of its end or its row says.
     pub fn outcome(&self, following: &Following) -> Option<DeploymentOutcome> {
         let run = following.receipt.run()?;
         let row = || self.board.rollout(&run.target).filter(|row| row.run == *run);
         let recorded = self.board.deployment(run).map(|record| record.outcome);
-        let outcome = recorded.or_else(|| outcome_of(row()?.phase));
+        let outcome = recorded.or_else(|| row()?.phase.outcome());
         // What is taken away from had ended well before, or has yet to show that it is taken away from.
         outcome.filter(|of| *of != DeploymentOutcome::Succeeded || wanted(following) != Wanted::Away)
     }
@@ -124,7 +113,7 @@ impl State {
             Wanted::Other => false,
         };
         if undone {
-            Later::Undone { by: self.undone_by(following, row), outcome: outcome_of(row.phase) }
+            Later::Undone { by: self.undone_by(following, row), outcome: row.phase.outcome() }
         } else {
             Later::Stands
         }

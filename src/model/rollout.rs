@@ -1,6 +1,9 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
-use super::{Action, ActionSet, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run, ServiceName, Version};
+use super::{
+    Action, ActionSet, DeploymentOutcome, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run, ServiceName,
+    Version,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -145,6 +148,18 @@ impl Phase {
     #[must_use]
     pub const fn in_flight(self) -> bool {
         matches!(self, Phase::Initializing | Phase::Queued | Phase::Progressing | Phase::Paused | Phase::RollingBack)
+    }
+
+    /// How a rollout ended that stands there; `None`: it has not, as far as the phase tells.
+    #[must_use]
+    pub const fn outcome(self) -> Option<DeploymentOutcome> {
+        match self {
+            Phase::Healthy => Some(DeploymentOutcome::Succeeded),
+            Phase::Aborted => Some(DeploymentOutcome::Aborted),
+            Phase::Failed => Some(DeploymentOutcome::Failed),
+            Phase::Superseded => Some(DeploymentOutcome::Superseded),
+            _ => None,
+        }
     }
 
     /// The word that stands on screens.
