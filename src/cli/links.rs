@@ -17,7 +17,7 @@ use futures::future::join_all;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// What the server of this machine, or of `--server`, is called where others are.
 const LOCAL_SERVER: &str = "local";
@@ -25,8 +25,10 @@ const LOCAL_SERVER: &str = "local";
 const OWN: &str = "own";
 /// How long a command waits for what it needs to know.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
-/// How long a server may take to say what it looks at.
+/// How long a server may take to say what it looks at, and to begin to see it.
 const JOINED_WITHIN: Duration = Duration::from_secs(5);
+/// Between two questions whether it does.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A hub in this process that does not run yet.
 pub(super) struct Local {
@@ -113,6 +115,17 @@ async fn watches(link: &Link) -> Result<Vec<Watch>, ClientError> {
         Ok(_) => Err(ClientError::Silent),
         Err(error) => Err(error),
     }
+}
+
+/// Waits until no watch of a hub that is needed is still connecting, or for a while: a server that has just been
+/// started does not know yet what it is asked for.
+async fn connected(link: &Link, needed: impl Fn(&SourceId) -> bool) -> Result<(), ClientError> {
+    let until = Instant::now() + JOINED_WITHIN;
+    let connecting = |watch: &Watch| watch.state == LinkState::Connecting && needed(&watch.scope.source);
+    while watches(link).await?.iter().any(connecting) && Instant::now() < until {
+        sleep(AGAIN).await;
+    }
+    Ok(())
 }
 
 /// The watches of a hub and its rows. The watches first: what is missing in the rows is said then, and
@@ -204,9 +217,17 @@ impl Links {
     async fn ask(&self, need: Need<'_>, query: Query) -> Result<Rows, Failure> {
         self.settle(need).await?;
         let (mut rows, mut lost) = (Rows::default(), self.away.clone());
+        let known = |word: &str| self.owners.iter().any(|(source, _)| source.as_str() == word);
+        let needed = |source: &SourceId| need.may_be_at(source.as_str(), known);
         for (index, link) in self.each.iter().enumerate() {
             let owned = |source: &SourceId| self.owner(source).is_none_or(|owner| owner == index);
-            match told_by(link, &query).await {
+            let told = async {
+                if link.server().is_some() {
+                    connected(link, needed).await?;
+                }
+                told_by(link, &query).await
+            };
+            match told.await {
                 Ok((watches, told)) => {
                     rows.watches.extend(watches.into_iter().filter(|watch| owned(&watch.scope.source)));
                     rows.entities.extend(told.into_iter().filter(|row| source_of(row).is_none_or(owned)));
@@ -217,7 +238,6 @@ impl Links {
         }
         rows.sight = Sight::of(rows.watches.iter().map(|watch| (&watch.scope, &watch.state)));
         rows.sight.unseen.extend(lost);
-        let known = |word: &str| self.owners.iter().any(|(source, _)| source.as_str() == word);
         rows.sight.unseen.retain(|unseen| need.may_be_at(&unseen.source, known));
         Ok(rows)
     }

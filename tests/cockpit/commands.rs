@@ -125,6 +125,25 @@ fn a_command_is_shown_from_requested_to_effective() {
 }
 
 #[test]
+fn a_command_stays_on_the_footer_until_its_end_is_known() {
+    let mut desk = Desk::new();
+    let said = |desk: &Desk| hints::under_way(&desk.state, desk.state.now);
+    let keys = |desk: &Desk| hints::footer(&desk.state).len();
+    let all = keys(&desk);
+    desk.select("checkout");
+    desk.key("z");
+    let (token, command) = desk.submitted().remove(0);
+    desk.outcome(token, Submitted::Taken(Box::new(receipt(&command, &[Stage::Requested, Stage::Sent]))));
+    desk.wait(12_000);
+    desk.send(Event::Wake);
+    assert_eq!((desk.notice(), said(&desk).as_deref()), ("", Some("pause sent 12 s")));
+    assert!(keys(&desk) < all, "it takes room from the keys");
+    let effective = Stage::Effective { proof: Proof { text: "it stands".to_owned() } };
+    desk.upsert(Entity::Receipt(Box::new(receipt(&command, &[Stage::Requested, Stage::Sent, effective]))));
+    assert_eq!((said(&desk), keys(&desk)), (None, all));
+}
+
+#[test]
 fn what_was_refused_not_sent_or_lost_is_said_and_never_sent_again() {
     let refusal = Refusal::new(RefusalKind::PinChanged, "it changed since you looked");
     for (outcome, word, notice) in [

@@ -92,6 +92,28 @@ fn a_cursor_whose_row_is_gone_acts_on_nothing() {
 }
 
 #[test]
+fn the_first_row_is_that_of_all_sources_once_each_has_told() {
+    for early in [false, true] {
+        let mut desk = Desk::empty();
+        desk.body(0, "east", "", Body::Link(LinkState::Connecting));
+        desk.upsert(rollout("search", Phase::Healthy));
+        desk.look();
+        assert_eq!(desk.selected(), Some("search"));
+        // Whoever has pressed a key has seen what is selected.
+        if early {
+            desk.key("s");
+        }
+        desk.upsert(rollout("payments", Phase::RollingBack));
+        desk.look();
+        assert_eq!(desk.selected(), Some(if early { "search" } else { "payments" }));
+        desk.live(0, "east");
+        desk.upsert(rollout("checkout", Phase::RollingBack));
+        desk.look();
+        assert_eq!(desk.selected(), Some(if early { "search" } else { "payments" }), "from here on it stays");
+    }
+}
+
+#[test]
 fn the_first_row_is_selected_once_and_not_again() {
     let mut desk = Desk::empty();
     assert_eq!(desk.selected(), None);

@@ -2,10 +2,12 @@
 //! key is written twice.
 
 use super::actions::availability;
+use super::age::{age, age_changes};
 use super::command::{Bound, UiCommand};
 use super::keys::contexts;
-use super::state::{Page, State};
+use super::state::{OwnCommand, OwnProgress, Page, State};
 use crate::model::Action;
+use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 /// A key on the footer.
@@ -96,6 +98,31 @@ const fn wanted(page: Page) -> &'static [Bound] {
 /// On every footer, whatever else has room: without them the rest can't be found.
 const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Quit)];
 
+/// One's own commands whose end nobody knows yet.
+fn on_their_way(state: &State) -> impl DoubleEndedIterator<Item = &OwnCommand> {
+    state.commands.iter().filter(|own| match &own.progress {
+        OwnProgress::Sending | OwnProgress::Unknown(_) => true,
+        OwnProgress::Receipt(receipt) => !receipt.stage().is_final(),
+        OwnProgress::Refused(_) | OwnProgress::NotSent(_) => false,
+    })
+}
+
+/// What the footer says of them until it is known: `abort sent 12 s`.
+#[must_use]
+pub fn under_way(state: &State, now: Timestamp) -> Option<String> {
+    let own = on_their_way(state).next_back()?;
+    let newest = format!("{} {} {}", own.action.row().label, own.progress.word(), age(own.sent, now));
+    match on_their_way(state).count() {
+        1 => Some(newest),
+        n => Some(format!("{newest}, {} more", n - 1)),
+    }
+}
+
+/// When [`under_way`] changes next.
+pub(super) fn under_way_changes(state: &State) -> Option<Timestamp> {
+    on_their_way(state).next_back().map(|own| age_changes(own.sent, state.now))
+}
+
 /// The keys on the footer, as many as fit.
 #[must_use]
 pub fn footer(state: &State) -> Vec<Hint> {
@@ -107,7 +134,8 @@ pub fn footer(state: &State) -> Vec<Hint> {
         Some(Hint { x: 0, width, key, label: bound.label(), bound: *bound, available })
     };
     let always: Vec<Hint> = ALWAYS.iter().filter_map(hint).collect();
-    let mut free = state.columns.saturating_sub(1);
+    let taken = under_way(state, state.now).map_or(0, |text| text.width() + 4);
+    let mut free = state.columns.saturating_sub(1 + u16::try_from(taken).unwrap_or(u16::MAX));
     for hint in &always {
         free = free.saturating_sub(hint.width + 2);
     }

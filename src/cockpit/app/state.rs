@@ -147,6 +147,8 @@ pub struct State {
     pub(super) untrimmed: u32,
     /// Rows changed since what ticks was last looked at.
     pub(super) unlooked: bool,
+    /// Since a person did something, or every source has told its rows, cursors stay where they are.
+    pub(super) cursors_stay: bool,
     /// What needs a person; computed when asked for, kept in step with rows, dropped when all of it changes.
     pub(super) attention: Memo<Needs>,
     /// How many rollouts of each phase every environment has; as above.
@@ -541,6 +543,7 @@ impl State {
             ticks: None,
             untrimmed: 0,
             unlooked: false,
+            cursors_stay: false,
             attention: Memo::default(),
             phases: Memo::default(),
         }

@@ -7,7 +7,7 @@ use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
 use super::{keys, lists, live, pages, typing};
 use crate::board::Change;
-use crate::model::{Body, Entity, EntityRef, Envelope, Receipt, Reply, Stage};
+use crate::model::{Body, Entity, EntityRef, Envelope, LinkState, Receipt, Reply, Stage};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -71,7 +71,13 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
     }
     // In a list that is still being told the first row of now is none to stay at.
     if by_hand || !state.board.is_listing() {
+        if !state.cursors_stay && !by_hand {
+            // Sources come one after the other: the first row of the first of them is not the first of all.
+            state.deck.cursor.key = None;
+            state.deck.needs.key = None;
+        }
         pages::select_first(state);
+        state.cursors_stay |= by_hand || (state.deck.cursor.key.is_some() && !is_beginning(state));
     }
     live::keep_up(state, &mut effects);
     if told && state.unlooked && matches!(state.page, Page::Deck | Page::Approvals) {
@@ -82,6 +88,12 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
         wake_at(state, state.ticks, &mut effects);
     }
     effects
+}
+
+/// Has some source not told yet what it has, or why it can't?
+fn is_beginning(state: &State) -> bool {
+    state.connections.iter().any(|connection| connection.state == ConnectionState::Connecting)
+        || state.board.links().any(|(_, link)| *link == LinkState::Connecting)
 }
 
 /// After so long what ticks is looked at again when rows changed.

@@ -4,6 +4,7 @@
 use super::age::{age_changes, clock, clock_changes, countdown_changes, waits_change};
 use super::confirm::settles;
 use super::header::sources;
+use super::hints::under_way_changes;
 use super::layout::layout;
 use super::live;
 use super::rows;
@@ -19,6 +20,7 @@ pub fn next(state: &State) -> Option<Timestamp> {
     let mut moments: Vec<Timestamp> = Vec::new();
     moments.extend(state.notice.as_ref().map(|notice| notice.until));
     moments.extend(state.typing.due());
+    moments.extend(under_way_changes(state));
     if state.too_small() {
         return moments.into_iter().min();
     }

@@ -6,7 +6,7 @@ use super::{Ctx, Scope, format, rect};
 use crate::board::Freshness;
 use crate::cockpit::app::age::age;
 use crate::cockpit::app::header::{Header, HoldItem, SourceItem, header as about};
-use crate::cockpit::app::hints::footer as footer_keys;
+use crate::cockpit::app::hints::{footer as footer_keys, under_way};
 use crate::cockpit::app::state::{Overlay, Tone};
 use ratatui::buffer::Buffer;
 
@@ -102,6 +102,9 @@ pub(super) fn footer(ctx: &Ctx<'_>, buf: &mut Buffer) {
         return;
     }
     let from = pen.x();
+    if let Some(text) = under_way(ctx.state, ctx.now) {
+        pen.tail(&format!("▸ {text} "), ctx.style(Scope::ToneWarn));
+    }
     for hint in footer_keys(ctx.state) {
         pen.skip((from + hint.x).saturating_sub(pen.x()));
         let (key, words) = if hint.available { (Scope::Key, Scope::Text) } else { (Scope::KeyOff, Scope::KeyOff) };

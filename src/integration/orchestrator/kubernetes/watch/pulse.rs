@@ -46,7 +46,7 @@ pub(super) async fn pulse(mut connections: channel::Receiver<Connection>, sender
         let beat = match timeout(PATIENCE, ask(&cluster.reader)).await {
             Ok(Ok(())) => Beat::Heard,
             Ok(Err(why)) => Beat::Silent { asked, why },
-            Err(_) => Beat::Silent { asked, why: format!("nothing was heard for {} s", PATIENCE.as_secs()) },
+            Err(_) => Beat::Silent { asked, why: format!("no answer within {} s", PATIENCE.as_secs()) },
         };
         pause = if matches!(beat, Beat::Heard) { EACH } else { AGAIN };
         if sender.send(beat).await.is_err() {
