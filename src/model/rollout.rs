@@ -187,7 +187,7 @@ impl Phase {
 pub enum Wait {
     /// A person: an approval, a manual pause or an indefinite pause step.
     Human {
-        /// In words, such as `promotion past a pause step`.
+        /// In words, such as `promote to 50 % of traffic`.
         what: String,
         /// Who caused the wait or who may end it, where known.
         who: Option<String>,

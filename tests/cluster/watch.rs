@@ -116,7 +116,7 @@ async fn every_kind_is_told_and_followed() {
         })
         .await;
     assert_eq!((row.stable().unwrap().version.as_str(), row.candidate().unwrap().version.as_str()), ("1.0", "2.0"));
-    assert!(matches!(row.waits.as_slice(), [Wait::Human { what, .. }] if what == "promotion past a pause step"));
+    assert!(matches!(row.waits.as_slice(), [Wait::Human { what, .. }] if what == "promote to all traffic"));
     assert_eq!(row.offers.iter().map(Action::name).collect::<Vec<_>>(), PAUSED);
     assert_eq!(watching.source.read(&row.run).await.unwrap(), row, "a live read says the same");
 

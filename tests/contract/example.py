@@ -33,7 +33,7 @@ def row():
     offers = {"paused": ["promote", "promote-full", "abort", "rollback"], "aborted": ["retry"],
               "progressing": ["promote-full", "pause", "abort", "rollback"], "healthy": ["rollback", "restart"]}[p["phase"]]
     offers = offers + (["resume"] if p["by"] else [])
-    waits = [{"type": "human", "data": {"what": "resume" if p["by"] else "promotion past a pause step",
+    waits = [{"type": "human", "data": {"what": "resume" if p["by"] else "promote to 50 % of traffic",
               "who": p["by"], "since": p["since"]}}] if p["phase"] == "paused" else []
     return {"run": {"target": target(), "revision": str(p["revision"])}, "service": "shop", "environment": "dev",
             "strategy": "canary", "steps": STEPS, "step": p["step"], "arms": arms, "phase": p["phase"], "waits": waits,

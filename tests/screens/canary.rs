@@ -30,8 +30,8 @@ pub fn canary(columns: u16, rows: u16, change: &impl Fn(&mut Rollout)) -> State 
     ]
     .into();
     row.phase = Phase::Paused;
-    row.waits = vec![Wait::Human { what: "promotion past a pause step".into(), who: None, since: ago(600) }];
-    row.message = "CanaryPauseStep".into();
+    row.waits = vec![Wait::Human { what: "promote to 50 % of traffic".into(), who: None, since: ago(600) }];
+    row.message = "its plan pauses here".into();
     change(&mut row);
     Hub::new(0, "prod").snapshot(&mut state, vec![Entity::Rollout(Arc::new(row))]);
     state

@@ -55,6 +55,8 @@ pub struct Layout {
 
 /// Rows that the summary of a rollout takes.
 const SUMMARY: u16 = 6;
+/// The most telling of them, where there is no room for all.
+const SHORT: u16 = 2;
 /// Fewest rows of charts that show anything.
 const CHARTS: u16 = 6;
 
@@ -73,25 +75,32 @@ pub fn layout(state: &State) -> Layout {
                 layout.environments = Some(free.boxed(1));
             }
             let wanted = u16::try_from(rows::attention(state).len()).unwrap_or(u16::MAX);
-            layout.needs = Some(free.boxed(wanted.clamp(1, (state.rows / 4).max(1))));
+            layout.needs = Some(free.boxed(wanted.clamp(1, (state.rows / 5).max(1))));
             free.border();
             layout.heading = Some(free.take(1));
-            // Room below the last row shows more of the selected one.
+            // Which row is selected, and what is the matter with it, is always there; room below the last row
+            // shows more.
             let rows = match rows::deck_list(state).len() {
                 0 => u16::MAX,
                 rows => u16::try_from(rows).unwrap_or(u16::MAX),
             };
             let spare = free.left().saturating_sub(1).saturating_sub(rows);
-            let summary = spare > SUMMARY;
+            let least = match state.rows {
+                _ if rows == u16::MAX => 0,
+                36.. => SUMMARY,
+                24.. => SHORT,
+                _ => 0,
+            };
+            let summary = if spare > SUMMARY { SUMMARY } else { least };
             let fits = |rows: &u16| spare > SUMMARY + 1 + rows;
             // Where nothing has metrics one row says so.
-            let none = rows::selected_rollout(state).is_some() && !measured(state);
+            let none = rows::selected_rollout(state).is_some() && !state.measured;
             let heights = if none { [1, 1] } else { [(state.rows / 4).max(CHARTS), CHARTS] };
             let charts = heights.into_iter().find(fits);
-            if summary {
-                let below = SUMMARY + 1 + charts.map_or(0, |charts| charts + 1);
+            if summary > 0 {
+                let below = summary + 1 + charts.map_or(0, |charts| charts + 1);
                 layout.list = free.take(free.left().saturating_sub(1 + below));
-                layout.summary = Some(free.boxed(SUMMARY));
+                layout.summary = Some(free.boxed(summary));
                 layout.charts = charts.map(|charts| free.boxed(charts));
             } else {
                 layout.list = free.rest();
@@ -131,11 +140,6 @@ pub fn layout(state: &State) -> Layout {
         }
     }
     layout
-}
-
-/// Does any source tell numbers?
-fn measured(state: &State) -> bool {
-    state.owners.keys().any(|source| state.board.measures(source))
 }
 
 /// Over the panels of an opened rollout: the whole of it.

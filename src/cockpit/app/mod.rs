@@ -26,6 +26,7 @@ pub mod typing;
 mod update;
 mod wake;
 pub mod way_back;
+pub mod widest;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;

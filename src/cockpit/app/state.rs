@@ -6,6 +6,7 @@ use super::history::HistoryPage;
 use super::keymap::Keymap;
 use super::strip::Phases;
 use super::typing::Typing;
+use super::widest::Widest;
 use super::{ConnectionId, ConnectionState, Key, Token};
 use crate::board::{Board, List, Needs, Order};
 use crate::model::{
@@ -129,6 +130,8 @@ pub struct State {
     pub history: Vec<String>,
     /// One line that passes.
     pub notice: Option<Notice>,
+    /// Some source tells numbers, or has told some.
+    pub measured: bool,
     /// One's own commands, oldest first.
     pub commands: Vec<OwnCommand>,
     /// Questions without an answer yet.
@@ -248,6 +251,8 @@ pub struct DeckPage {
     pub reverse: bool,
     /// Leave out what is settled and healthy.
     pub in_flight_only: bool,
+    /// What the columns have had to hold.
+    pub widest: Widest,
     /// The list, in order; computed when asked for, kept in step with rows, dropped when all of it changes.
     pub(super) list: Memo<List>,
 }
@@ -534,6 +539,7 @@ impl State {
             typing: Typing::default(),
             history: Vec::new(),
             notice: None,
+            measured: false,
             commands: Vec::new(),
             asked: BTreeMap::new(),
             next_token: 1,

@@ -178,6 +178,10 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         }
     }
     state.visible_changed |= seen;
+    if !state.measured && matches!(body, Body::Samples(_) | Body::Upsert(Entity::Instance(_))) {
+        state.measured = state.board.measures(&envelope.scoped.scope.source);
+        state.visible_changed |= state.measured;
+    }
     match body {
         Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
         // Something came into the record late: said while it is news.
@@ -188,6 +192,8 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
             state.say(Tone::Warn, text);
         }
         Body::Upsert(Entity::Rollout(row)) => {
+            let name = state.board.service_name(row);
+            state.visible_changed |= state.deck.widest.note(&name, row);
             if let Some(page) = state.rollout.as_mut().filter(|page| page.run == row.run) {
                 page.live.changed = true;
             }

@@ -32,6 +32,34 @@ pub(super) fn clip(text: &str, columns: u16) -> String {
     out
 }
 
+/// A name as `namespace/name` in so many columns. What stands before it is shortened first, and a name keeps its
+/// end as well as its beginning: names that belong together differ there.
+pub(super) fn name(text: &str, columns: u16) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let Some((place, name)) = text.rsplit_once('/') else { return middle(text, columns) };
+    match columns.checked_sub(width(name).saturating_add(1)) {
+        Some(room) if room > 1 => format!("{}/{name}", middle(place, room)),
+        _ if width(name) <= columns => name.to_owned(),
+        _ => middle(name, columns),
+    }
+}
+
+/// The beginning and the end of a text.
+fn middle(text: &str, columns: u16) -> String {
+    let end = columns.saturating_sub(1) / 2;
+    let mut tail = String::new();
+    for c in text.chars().rev() {
+        if usize::from(end) < tail.width() + c.width().unwrap_or(0) {
+            break;
+        }
+        tail.insert(0, c);
+    }
+    let head = columns.saturating_sub(width(&tail));
+    format!("{}{tail}", clip(text, head))
+}
+
 /// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.
 pub(super) fn exact(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);

@@ -156,7 +156,7 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
     };
     match run.current_step() {
         Some(Step::Pause { duration: None }) => {
-            waits.push(human("promotion past a pause step".to_owned(), None, run.since));
+            waits.push(human(format!("promote to {}", ahead(run, run.step + 1)), None, run.since));
         }
         Some(Step::Pause { duration: Some(duration) }) => {
             waits.extend(left(*duration).filter(|_| run.pauses.none()).map(|at| Wait::Until { at }));

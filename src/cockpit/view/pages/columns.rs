@@ -1,8 +1,9 @@
-//! Which columns the Deck's list has, and how wide they are.
+//! Which columns the Deck's list has, and how wide they are: as wide as what stands in them, within bounds.
 //!
-//! Too narrow for all of them, they go in this order: requests per second, p95, the curve of
-//! errors, half of the bar, the step, errors, traffic, version. With room to spare come, in this
-//! order: since when, replicas, author, cause.
+//! Columns of numbers that no source tells are not there. Too narrow for all of them, columns shrink and go in
+//! the order of `LESS`. Spare room goes to names first, then since when, replicas, author and cause come.
+
+use crate::cockpit::app::widest::Widest;
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,73 +34,94 @@ pub(in crate::cockpit::view) const NUMBERS: u16 = 8;
 /// Columns of a share beside its bar: ` 100 %`.
 pub(in crate::cockpit::view) const SHARE: u16 = 6;
 
-const ALL: [Sized; 9] = [
-    (Column::Service, 12),
-    (Column::Environment, 10),
-    (Column::Version, 14),
-    (Column::Step, 4),
-    (Column::Traffic, 8 + SHARE),
-    (Column::Errors, 9 + NUMBERS),
-    (Column::P95, 9 + NUMBERS),
-    (Column::Rps, 4),
-    (Column::Phase, 15),
-];
+/// A name gets so much before numbers get what they want.
+const NAME: u16 = 20;
 
 /// What is given up where there is less room: a column and the width that is left of it.
-const LESS: [(Column, u16); 10] = [
+const LESS: [(Column, u16); 15] = [
     (Column::Rps, 0),
+    (Column::P95, NUMBERS),
+    (Column::Service, 14),
     (Column::P95, 0),
-    (Column::Errors, NUMBERS),
-    (Column::Traffic, 5 + SHARE),
+    (Column::Traffic, 4 + SHARE),
     (Column::Step, 0),
+    (Column::Errors, 5 + NUMBERS),
+    (Column::Service, 12),
+    (Column::Traffic, SHARE),
+    (Column::Errors, NUMBERS),
     (Column::Errors, 0),
     (Column::Traffic, 0),
     (Column::Version, 0),
-    (Column::Service, 10),
     (Column::Environment, 7),
+    (Column::Service, 10),
 ];
 
 /// What comes with more room.
 const MORE: [Sized; 4] = [(Column::Since, 6), (Column::Replicas, 9), (Column::Author, 10), (Column::Cause, 20)];
 
-/// What grows with still more room: a column, by how much at most.
-const GROW: [(Column, u16); 5] =
-    [(Column::Service, 8), (Column::Version, 2), (Column::Errors, 4), (Column::P95, 4), (Column::Author, 4)];
+/// What the columns have to hold.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cockpit::view) struct Content {
+    pub widest: Widest,
+    /// Does any source tell numbers of traffic?
+    pub measured: bool,
+}
+
+fn all(content: Content) -> Vec<Sized> {
+    let Widest { service, environment, version } = content.widest;
+    let numbers = |width| if content.measured { width } else { 0 };
+    let columns = [
+        (Column::Service, service.clamp(8, NAME)),
+        (Column::Environment, environment.clamp(3, 11)),
+        (Column::Version, version.clamp(7, 14)),
+        (Column::Step, 4),
+        (Column::Traffic, 8 + SHARE),
+        (Column::Errors, numbers(9 + NUMBERS)),
+        (Column::P95, numbers(9 + NUMBERS)),
+        (Column::Rps, numbers(4)),
+        (Column::Phase, 15),
+    ];
+    columns.into_iter().filter(|(_, width)| *width > 0).collect()
+}
 
 /// The columns for a list of that width.
-pub(in crate::cockpit::view) fn plan(width: u16) -> Vec<Sized> {
-    let mut columns = ALL.to_vec();
+pub(in crate::cockpit::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
+    let mut columns = all(content);
     for (column, left) in LESS {
         if needs(&columns) <= width {
             break;
         }
-        for sized in &mut columns {
-            if sized.0 == column {
-                sized.1 = left;
-            }
+        for sized in columns.iter_mut().filter(|sized| sized.0 == column) {
+            sized.1 = sized.1.min(left);
         }
         columns.retain(|sized| sized.1 > 0);
     }
+    let Widest { service, environment, version } = content.widest;
+    grow(&mut columns, width, [(Column::Service, service.min(36)), (Column::Environment, environment.min(16))]);
+    grow(&mut columns, width, [(Column::Version, version.min(24)), (Column::Errors, 9 + NUMBERS)]);
     for sized in MORE {
         if needs(&columns) + sized.1 + GAP > width {
             break;
         }
         columns.push(sized);
     }
-    let mut spare = width.saturating_sub(needs(&columns));
-    let growing = GROW.into_iter().chain([(Column::Cause, u16::MAX), (Column::Service, 8)]);
-    for (column, most) in growing {
+    grow(&mut columns, width, [(Column::Service, service), (Column::Errors, 13 + NUMBERS)]);
+    grow(&mut columns, width, [(Column::P95, 13 + NUMBERS), (Column::Author, 14)]);
+    grow(&mut columns, width, [(Column::Cause, u16::MAX)]);
+    columns
+}
+
+/// Gives columns that are there more room, as far as there is some, up to a width.
+fn grow<const N: usize>(columns: &mut [Sized], width: u16, wanted: [Sized; N]) {
+    for (column, most) in wanted {
+        let spare = width.saturating_sub(needs(columns));
         if let Some(sized) = columns.iter_mut().find(|sized| sized.0 == column) {
+            let more = most.saturating_sub(sized.1).min(spare);
             // Curves come in pairs of one width.
-            let more = match column {
-                Column::Errors | Column::P95 => most.min(spare) / 2 * 2,
-                _ => most.min(spare),
-            };
-            sized.1 += more;
-            spare -= more;
+            let pairs = matches!(column, Column::Errors | Column::P95) && sized.1 > NUMBERS;
+            sized.1 += if pairs { more / 2 * 2 } else { more };
         }
     }
-    columns
 }
 
 fn needs(columns: &[Sized]) -> u16 {
@@ -111,19 +133,29 @@ fn needs(columns: &[Sized]) -> u16 {
 mod tests {
     use super::*;
 
+    const fn content(service: u16, measured: bool) -> Content {
+        Content { widest: Widest { service, environment: 10, version: 14 }, measured }
+    }
+
+    fn width_of(columns: &[Sized], column: Column) -> u16 {
+        columns.iter().find(|sized| sized.0 == column).map_or(0, |sized| sized.1)
+    }
+
     #[test]
-    fn every_width_is_filled_and_never_overrun() {
+    fn no_width_is_overrun_and_the_phase_is_always_there() {
         for width in 38..400 {
-            let columns = plan(width);
-            assert!(needs(&columns) <= width, "{width}: {columns:?}");
-            assert!(columns.iter().any(|(column, _)| *column == Column::Phase), "{width}");
+            for content in [content(8, true), content(70, true), content(8, false), content(70, false)] {
+                let columns = plan(width, content);
+                assert!(needs(&columns) <= width, "{width}: {columns:?}");
+                assert!(columns.iter().any(|(column, _)| *column == Column::Phase), "{width}");
+            }
         }
     }
 
     #[test]
     fn columns_go_and_come_in_the_stated_order() {
         use Column as C;
-        let names = |width| plan(width).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
+        let names = |width| plan(width, content(8, true)).into_iter().map(|(column, _)| column).collect::<Vec<_>>();
         assert_eq!(
             names(118),
             [C::Service, C::Environment, C::Version, C::Step, C::Traffic, C::Errors, C::P95, C::Rps, C::Phase]
@@ -131,5 +163,19 @@ mod tests {
         assert_eq!(names(78), [C::Service, C::Environment, C::Version, C::Traffic, C::Errors, C::Phase]);
         assert_eq!(names(38), [C::Service, C::Environment, C::Phase]);
         assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Cause]);
+        // At 80 columns there is a curve of errors, however long names are.
+        for service in [8, 12, 40] {
+            assert_eq!(width_of(&plan(78, content(service, true)), C::Errors), 5 + NUMBERS, "{service}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_nobody_tells_give_their_room_to_names() {
+        for (width, service, shown) in [(78, 40, 27), (118, 40, 36), (118, 8, 8), (198, 70, 70)] {
+            let columns = plan(width, content(service, false));
+            assert_eq!(width_of(&columns, Column::Service), shown, "{width}: {columns:?}");
+            assert_eq!(width_of(&columns, Column::Errors), 0);
+        }
+        assert!(width_of(&plan(118, content(40, false)), Column::Replicas) > 0);
     }
 }

@@ -1,6 +1,6 @@
 //! The Deck: environments, what needs a person, all rollouts.
 
-use super::columns::{Column, LEAD, NUMBERS, SHARE, Sized, plan};
+use super::columns::{Column, Content, LEAD, NUMBERS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::board::{Attention, Filter, Severity};
 use crate::cockpit::app::age::{age, countdown};
@@ -45,7 +45,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let window = rows::deck(ctx.state);
     let heading = layout.heading.map_or(list, rect);
     edge(buf, frame, heading.y - 1, first, &list_title(ctx, window.matching, window.total), ctx.theme);
-    let columns = plan(list.width);
+    let columns = plan(list.width, content(ctx));
     if layout.heading.is_some() {
         names(ctx, heading, &columns, buf);
     }
@@ -85,6 +85,10 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
             }
         }
     }
+}
+
+fn content(ctx: &Ctx<'_>) -> Content {
+    Content { widest: ctx.state.deck.widest, measured: ctx.state.measured }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
@@ -160,7 +164,7 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     if selected {
         buf.set_style(Rect { y: area.y + y, height: 1, ..area }, ctx.style(Scope::Selection));
     }
-    let names = plan(area.width);
+    let names = plan(area.width, content(ctx));
     let wide = |column| names.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
     let mut pen = Pen::new(buf, area, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
@@ -168,9 +172,13 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     pen.tail(&format!("  {when} "), ctx.style(Scope::Dim));
     let (name, text) = if old { (Scope::Dim, Scope::Dim) } else { (Scope::Strong, Scope::Text) };
     pen.cell(if old { "◌" } else { entry.severity.glyph() }, 2, ctx.style(scope));
-    pen.cell(&entry.name, wide(Column::Service).max(12) - 1, ctx.style(name)).skip(1);
-    let environment = entry.environment.as_ref().map_or("", |environment| environment.as_str());
-    pen.cell(environment, wide(Column::Environment), ctx.style(text)).skip(1);
+    let (service, environment) = (wide(Column::Service), wide(Column::Environment));
+    // A source has no environment: its name may be as wide as both.
+    let room = entry.environment.as_ref().map_or(service + 1 + environment, |_| service);
+    pen.cell(&format::name(&entry.name, room), room, ctx.style(name)).skip(1);
+    if let Some(name) = &entry.environment {
+        pen.cell(name.as_str(), environment, ctx.style(text)).skip(1);
+    }
     if old {
         pen.put("may be old: ", ctx.style(scope));
     }
@@ -212,9 +220,11 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Environment => pen.cell(if *width < 11 { "env" } else { "environment" }, *width, style),
             Column::Version => pen.cell("version", *width, style),
             Column::Step => pen.right("step", *width, style),
+            Column::Traffic if *width <= SHARE => pen.right("share", *width, style),
             Column::Traffic => pen.cell("traffic", *width, style),
             Column::Errors if *width > NUMBERS => {
-                pen.cell("errors %", width - NUMBERS, style).right("c/s", NUMBERS, style)
+                let words = if width - NUMBERS < 8 { "err %" } else { "errors %" };
+                pen.cell(words, width - NUMBERS, style).right("c/s", NUMBERS, style)
             }
             Column::Errors => pen.right("err% c/s", *width, style),
             Column::P95 => pen.cell("p95 ms", width - NUMBERS, style).right("c/s", NUMBERS, style),
@@ -281,7 +291,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Traffic => return traffic(ctx, pen, rollout, width),
         Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
-        Column::Service => (ctx.state.board.service_name(rollout), Scope::Strong),
+        Column::Service => (format::name(&ctx.state.board.service_name(rollout), width), Scope::Strong),
         Column::Environment => (rollout.environment.0.clone(), Scope::Text),
         Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),
@@ -350,7 +360,9 @@ fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
         return;
     };
     let columns = width - SHARE;
-    bar::traffic(pen, arm.traffic, columns, Scope::ArmCandidate, ctx.theme);
+    if columns > 0 {
+        bar::traffic(pen, arm.traffic, columns, Scope::ArmCandidate, ctx.theme);
+    }
     let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
     let style = if arm.traffic.actual.is_some() { Scope::Text } else { Scope::Dim };
     pen.right(&whole(share), SHARE, ctx.style(style));

@@ -13,7 +13,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{Metric, Pair};
 use crate::cockpit::view::widgets::{bar, track};
 use crate::cockpit::view::{Ctx, Scope, format, rect};
-use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, TrafficSource, Wait};
+use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, Target, TrafficSource, Wait};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -42,7 +42,8 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// The summary, where the page has room for it.
 pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.summary {
-        let title = Title { left: name(ctx, rollout), right: rollout.run.target.source.0.clone(), focus: false };
+        let Target { source, kind, .. } = &rollout.run.target;
+        let title = Title { left: name(ctx, rollout), right: format!("{kind} at {source}"), focus: false };
         edge(buf, frame, area.y - 1, at, &title, ctx.theme);
         summary(ctx, rollout, rect(area), buf);
     }
@@ -84,7 +85,12 @@ fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {
 }
 
 fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
+    // Where there is no room for all, what it is and why it is so come first.
+    const FIRST: [u16; 6] = [0, 4, 2, 3, 1, 5];
+    let mut shown: Vec<u16> = FIRST.into_iter().take(usize::from(area.height)).collect();
+    shown.sort_unstable();
     let row = |buf: &mut Buffer, row: u16, name: &str, draw: &dyn Fn(&mut Pen<'_>)| {
+        let Some(row) = shown.iter().position(|of| *of == row).and_then(|at| u16::try_from(at).ok()) else { return };
         let mut pen = Pen::new(buf, area, row);
         pen.skip(1).cell(name, NAME, ctx.style(Scope::Column));
         draw(&mut pen);

@@ -38,7 +38,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
     let step = step(&seen, plan.len());
     let (arms, nonsense) = arms(&seen);
     let (phase, message) = model_phase(&seen, &arms);
-    let message = [message]
+    let message = [plainly(message)]
         .into_iter()
         .chain(refused(&seen))
         .chain(nonsense)
@@ -514,6 +514,15 @@ fn is_running(run: &AnalysisRunStatus) -> bool {
     matches!(run.status.as_str(), "Running" | "Pending" | "")
 }
 
+/// What a controller calls a pause that stands in its plan says nothing to people.
+fn plainly(message: String) -> String {
+    match message.as_str() {
+        "CanaryPauseStep" => "its plan pauses here".to_owned(),
+        "BlueGreenPause" => "its plan waits before it switches".to_owned(),
+        _ => message,
+    }
+}
+
 /// Who or what ends a pause.
 fn pause_wait(seen: &Seen<'_>, pause: &PauseCondition) -> Wait {
     let since = pause.start_time.0;
@@ -524,18 +533,23 @@ fn pause_wait(seen: &Seen<'_>, pause: &PauseCondition) -> Wait {
     match pause.reason.as_str() {
         "CanaryPauseStep" => {
             let canary = seen.canary();
-            let step = canary.and_then(|of| of.steps.get(weights::current(of, seen.status)?));
+            let at = canary.and_then(|of| weights::current(of, seen.status));
+            let step = canary.and_then(|of| of.steps.get(at?));
+            let ahead = canary.zip(at).and_then(|(of, at)| of.steps.get(at + 1..));
+            let weight = ahead.into_iter().flatten().find_map(|step| step.set_weight);
+            let promote =
+                weight.map_or("promote to all traffic".to_owned(), |of| format!("promote to {of} % of traffic"));
             match step.and_then(|step| step.pause.as_ref()).map(pause_of) {
-                Some(PauseSpan::For(span)) => after(span, "promotion past a pause step"),
+                Some(PauseSpan::For(span)) => after(span, &promote),
                 Some(PauseSpan::Unreadable(text)) => human(&format!("promotion: its pause of {text} is no duration")),
-                Some(PauseSpan::Endless) | None => human("promotion past a pause step"),
+                Some(PauseSpan::Endless) | None => human(&promote),
             }
         }
         "BlueGreenPause" => {
             let plan = seen.object.spec.strategy.blue_green.as_ref();
             let by_hand = plan.is_none_or(|plan| plan.auto_promotion_enabled == Some(false));
             let seconds = plan.and_then(|plan| plan.auto_promotion_seconds).unwrap_or(0);
-            let what = "promotion to the active service";
+            let what = "promote to all traffic";
             if by_hand { human(what) } else { after(SignedDuration::from_secs(i64::from(seconds)), what) }
         }
         "InconclusiveAnalysisRun" => human("a decision: its analysis is inconclusive"),

@@ -266,9 +266,9 @@ fn a_human_is_awaited_by_some_pauses_and_the_clock_by_others() {
         }))
     };
     for (what, object, expected) in [
-        ("a pause without end", step(1, "CanaryPauseStep"), human("promotion past a pause step")),
+        ("a pause without end", step(1, "CanaryPauseStep"), human("promote to 50 % of traffic")),
         ("a pause of a minute", step(3, "CanaryPauseStep"), until(30)),
-        ("a pause whose step is gone", step(9, "CanaryPauseStep"), human("promotion past a pause step")),
+        ("a pause whose step is gone", step(9, "CanaryPauseStep"), human("promote to all traffic")),
         (
             "an inconclusive analysis",
             step(3, "InconclusiveAnalysisRun"),
@@ -280,7 +280,7 @@ fn a_human_is_awaited_by_some_pauses_and_the_clock_by_others() {
             human("a decision: its experiment is inconclusive"),
         ),
         ("something new", step(3, "Siesta"), human("an end of Siesta")),
-        ("blue/green by hand", bg(json!(false), json!(60)), human("promotion to the active service")),
+        ("blue/green by hand", bg(json!(false), json!(60)), human("promote to all traffic")),
         ("blue/green by the clock", bg(json!(true), json!(60)), until(30)),
         ("blue/green by the clock, unsaid", bg(Value::Null, json!(60)), until(30)),
         ("blue/green without a clock", bg(Value::Null, Value::Null), until(-30)),

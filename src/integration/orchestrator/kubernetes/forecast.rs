@@ -97,7 +97,10 @@ fn short(row: &Rollout) -> Option<String> {
 fn abort(row: &Rollout) -> Forecast {
     let candidate = version(newest(row), "the candidate");
     let mut lines = vec![match row.stable() {
-        Some(stable) => format!("all traffic goes back to {}; {candidate} is scaled down", pods(stable)),
+        Some(Arm { version, replicas, .. }) => format!(
+            "all traffic goes back to {version} ({} of {} pods ready); {candidate} is scaled down",
+            replicas.ready, replicas.desired
+        ),
         None => format!("{candidate} is scaled down"),
     }];
     lines.push(format!(
