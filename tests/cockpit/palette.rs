@@ -22,7 +22,7 @@ fn it_completes_what_is_typed() {
     desk.key(":");
     desk.type_text("prom");
     assert_eq!(texts(&desk), ["promote", "promote full"]);
-    desk.key("down");
+    assert_eq!(desk.palette().selected, Some(0), "the first one that fits is what Enter runs");
     desk.key("down");
     assert_eq!(desk.palette().selected, Some(1));
     desk.key("tab");
@@ -31,6 +31,19 @@ fn it_completes_what_is_typed() {
     let asked = desk.asked();
     let subject = Subject::Run(run("checkout"));
     assert_eq!(asked[0].1, Query::Prepare { action: Action::PromoteFull, subject });
+}
+
+#[test]
+fn enter_runs_what_is_highlighted_and_never_a_guess() {
+    let mut desk = Desk::new();
+    desk.upsert(Entity::Hold(hold("H-1")));
+    desk.select("checkout");
+    for (typed, begins) in [("rel", true), ("release", true), ("prom", true), ("pmt", false)] {
+        enter(&mut desk, typed);
+        let refused = desk.notice().starts_with("there is no command");
+        assert_eq!(refused, !begins, "{typed}: {}", desk.notice());
+        desk.keys("esc esc");
+    }
 }
 
 #[test]
@@ -76,7 +89,7 @@ fn a_hold_is_released_by_its_id() {
     desk.type_text("rel");
     assert_eq!(texts(&desk), ["release hold H-3", "release hold H-4"]);
     assert_eq!(desk.palette().completions[0].help, "everything by bob: incident 12");
-    desk.keys("down down enter");
+    desk.keys("down enter");
     let asked = desk.asked();
     assert_eq!(
         asked[0].1,

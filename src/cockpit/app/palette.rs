@@ -126,11 +126,13 @@ pub(super) fn complete(state: &State, palette: &mut Palette) {
         .collect();
     found.sort_by_key(|(rank, _)| *rank);
     // Letters in order are a guess, worth something only where nothing fits better.
-    if found.first().is_some_and(|(rank, _)| *rank < LETTERS) {
+    let fits = found.first().is_some_and(|(rank, _)| *rank < LETTERS);
+    if fits {
         found.retain(|(rank, _)| *rank < LETTERS);
     }
     palette.completions = found.into_iter().map(|(_, completion)| completion).take(OFFERED).collect();
-    palette.selected = None;
+    // What is no command yet means the first that it is the beginning of; a guess is never run by itself.
+    palette.selected = (fits && !plain.is_empty() && parse(&typed).is_none()).then_some(0);
 }
 
 /// The rank of a candidate that has the typed letters in order and no more.
