@@ -36,6 +36,18 @@ fn the_first_screen_says_what_was_looked_for_and_offers_a_start() {
 }
 
 #[test]
+fn the_terminal_may_be_somebody_else_s() {
+    let mut term = Term::of_another_user(80, 24);
+    term.wait_for("Nothing found");
+    term.send("?");
+    term.wait_for("Keys of this page");
+    term.send("q");
+    term.send("q");
+    assert_eq!(term.exit(), 0);
+    assert_given_back(&term);
+}
+
+#[test]
 fn too_small_a_terminal_says_so_and_works_again_when_it_grows() {
     let mut term = Term::cockpit(80, 24, &[]);
     term.wait_for("Nothing found");

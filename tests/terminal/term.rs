@@ -1,8 +1,11 @@
 //! A pseudo-terminal with a program on it and a screen that understands what it writes.
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,23 @@ impl Term {
         Term::start(columns, rows, command)
     }
 
+    /// The cockpit as under su: on a terminal whose device is somebody else's.
+    pub fn of_another_user(columns: u16, rows: u16) -> Term {
+        let program = env!("CARGO_BIN_EXE_flightdeck");
+        if !rustix::process::getuid().is_root() {
+            return Term::start_on(columns, rows, CommandBuilder::new(program), |_, device| {
+                std::fs::set_permissions(device, Permissions::from_mode(0)).unwrap();
+            });
+        }
+        // Root may open everything, so it becomes nobody, who may read neither the build nor the folder.
+        let mut command = CommandBuilder::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "./flightdeck"]);
+        Term::start_on(columns, rows, command, |dir, _| {
+            std::fs::set_permissions(dir, Permissions::from_mode(0o777)).unwrap();
+            std::fs::copy(program, dir.join("flightdeck")).unwrap();
+        })
+    }
+
     /// An interactive shell with job control.
     pub fn shell(columns: u16, rows: u16) -> Term {
         let mut command = CommandBuilder::new("bash");
@@ -49,7 +69,12 @@ impl Term {
         Term::start(columns, rows, command)
     }
 
-    fn start(columns: u16, rows: u16, mut command: CommandBuilder) -> Term {
+    fn start(columns: u16, rows: u16, command: CommandBuilder) -> Term {
+        Term::start_on(columns, rows, command, |_, _| {})
+    }
+
+    /// `prepare` is given the folder of its own and the terminal's device.
+    fn start_on(columns: u16, rows: u16, mut command: CommandBuilder, prepare: impl FnOnce(&Path, &Path)) -> Term {
         let dir = tempfile::tempdir().unwrap();
         for part in ["CONFIG", "DATA", "STATE", "RUNTIME"] {
             command.env(format!("FLIGHTDECK_{part}_DIR"), dir.path().join(part.to_lowercase()));
@@ -58,6 +83,7 @@ impl Term {
         command.cwd(dir.path());
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let termios_before = termios(&*pair.master);
+        prepare(dir.path(), &pair.master.tty_name().expect("its device has a name"));
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().unwrap();

@@ -8,7 +8,9 @@
 use super::parse::{Parsed, Parser};
 use crate::cockpit::app::{Event, Key};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::io;
 use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
@@ -32,9 +34,15 @@ impl Input {
     /// Opens the terminal anew, so that not to wait for it is no business of whoever shares standard
     /// input with us.
     pub(super) fn open() -> io::Result<Input> {
-        let name = rustix::termios::ttyname(io::stdin(), Vec::new())?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let tty = rustix::fs::open(name.as_c_str(), flags, Mode::empty())?;
+        let open = |name: &CStr| rustix::fs::open(name, flags, Mode::empty());
+        let name = rustix::termios::ttyname(io::stdin(), Vec::new())?;
+        // Under su, runuser and sudo the device is somebody else's; as its own controlling terminal a process may
+        // open it all the same.
+        let tty = open(&name).or_else(|error| match error {
+            Errno::ACCESS | Errno::PERM => open(c"/dev/tty"),
+            other => Err(other),
+        })?;
         let tty = Receiver::from_owned_fd_unchecked(tty)?;
         Ok(Input { tty, parser: Parser::default(), events: VecDeque::new(), read: None })
     }
@@ -74,7 +82,7 @@ impl Input {
                     io::ErrorKind::WouldBlock => return Ok(None),
                     io::ErrorKind::Interrupted => {}
                     // What a terminal answers when its other end was closed.
-                    _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                    _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
                         return Ok(Some(Event::Terminate));
                     }
                     _ => return Err(error),
