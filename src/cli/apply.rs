@@ -2,7 +2,7 @@
 
 use super::act::{self, ActArgs};
 use super::output::{Cell, Format, Table, print_lines, say};
-use super::{Context, Failure, get, unexpected};
+use super::{Code, Context, Failure, get, unexpected};
 use crate::client::{Client, Link};
 use crate::config::services;
 use crate::model::{Action, ConfigRevision, Query, Reply, ServicePlace, Subject, sanitize_line};
@@ -33,6 +33,9 @@ pub struct DiffArgs {
     /// The configuration.
     #[arg(value_name = "FILE", default_value = "flightdeck.toml")]
     pub file: PathBuf,
+    /// End with 10 where something would change, and with 0 where nothing would.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 /// Puts a configuration into force.
@@ -102,7 +105,10 @@ pub(super) async fn diff(context: &Context, args: &DiffArgs) -> Result<(), Failu
             say("nothing would change");
             Ok(())
         }
-        Reply::Lines(lines) => print_lines(&lines.lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>()),
+        Reply::Lines(lines) => {
+            print_lines(&lines.lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())?;
+            if args.exit_code { Err(Failure::new(Code::Differs, "")) } else { Ok(()) }
+        }
         other => Err(unexpected(&other)),
     }
 }

@@ -27,6 +27,8 @@ pub enum Code {
     RolledBack = 8,
     /// It waits for a person, who has to do something first.
     Waits = 9,
+    /// A comparison that was asked for it found differences.
+    Differs = 10,
 }
 
 /// Why the program ends with a code other than 0.

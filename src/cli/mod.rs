@@ -51,7 +51,8 @@ use std::path::PathBuf;
 /// Exit codes: 0 done (with --wait: what was waited for was seen), 1 failed or superseded, 2 wrong usage,
 /// 3 refused by policy or pin, 4 nothing could be seen (no server answers, no source can be reached or
 /// read), 5 not seen in time, 6 only a part could be seen or done (the rest is named), 7 the rollout was
-/// aborted, 8 it was rolled back, 9 it waits for a person.
+/// aborted, 8 it was rolled back, 9 it waits for a person,
+/// 10 `diff --exit-code` found a difference.
 #[derive(Debug, Parser)]
 #[command(name = "flightdeck", version, disable_help_subcommand = true)]
 pub struct Cli {

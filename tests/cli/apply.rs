@@ -24,6 +24,8 @@ fn an_emptied_file_ends_nothing_without_its_name_and_what_was_removed_comes_back
     assert_eq!(server.rollout().unwrap().phase, Phase::Healthy);
     let diff = server.ok(&["diff", &file]);
     assert!(diff.contains("- shop in production: removed; it runs: ") && diff.contains("of its traffic"), "{diff}");
+    let differs = server.run_cli(&["diff", &file, "--exit-code"]);
+    assert_eq!((differs.code, differs.out.as_str()), (10, diff.as_str()), "{differs:?}");
     let wrong = server.run_cli(&["apply", &file, "--yes", "--remove", "shop@production", "--remove", "cart"]);
     assert!(wrong.code == 2 && wrong.err.contains("cart is asked to be removed"), "{wrong:?}");
 
