@@ -30,7 +30,7 @@ pub(super) fn overrides(table: &Table<'_>, known: &Known<'_>) -> Option<Override
 }
 
 /// Notes what is wrong with a service as a whole in one of its environments. `table` is the service's.
-pub(super) fn check(name: &str, table: &Table<'_>, service: &ServiceSpec, known: &Known<'_>) {
+pub(super) fn check<'d>(name: &str, table: &Table<'d>, service: &ServiceSpec, known: &Known<'d>) {
     let places = table.get("in").and_then(|value| value.map());
     let service_name = ServiceName::from(name);
     let (mut deaf, mut asked) = (false, BTreeSet::new());
@@ -50,14 +50,12 @@ pub(super) fn check(name: &str, table: &Table<'_>, service: &ServiceSpec, known:
             }
         }
         for (variable, reference) in &program.secrets {
-            let of = |table: &Table<'_>| -> Option<()> { table.get("secrets")?.map()?.get(variable).map(|_| ()) };
-            let here = place.as_ref().is_some_and(|place| of(place).is_some());
-            if !here && !asked.insert((variable.clone(), reference.clone())) {
+            let of = |table: &Table<'d>| table.get("secrets")?.map()?.get(variable);
+            let own = place.as_ref().and_then(of);
+            if own.is_none() && !asked.insert((variable.clone(), reference.clone())) {
                 continue;
             }
-            let holder = if here { place.as_ref() } else { Some(table) };
-            let value = holder.and_then(|table| table.get("secrets")?.map()?.get(variable));
-            if let (Some(value), Some(machine)) = (value, known.machine)
+            if let (Some(value), Some(machine)) = (own.or_else(|| of(table)), known.machine)
                 && let Err(why) = machine.secret(reference)
             {
                 value.wrong(&why, None);
