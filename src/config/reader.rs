@@ -309,12 +309,6 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// Texts.
-    pub(super) fn texts(&self, expected: &str) -> Option<Vec<&'d str>> {
-        let each: Vec<_> = self.list(expected)?.iter().map(|value| value.text("text")).collect();
-        each.into_iter().collect()
-    }
-
     /// One of these words.
     pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
         let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();

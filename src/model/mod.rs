@@ -18,6 +18,7 @@ mod query;
 mod receipt;
 mod rollout;
 mod samples;
+mod secret;
 mod spec;
 mod text;
 mod update;
@@ -45,9 +46,10 @@ pub use rollout::{
     WayBack,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
+pub use secret::{NoSecretRef, SecretRef};
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
-    Migration, Missing, Placement, ServiceSpec, Spec, StickyKey, StopSpec,
+    Migration, Missing, Overrides, Placement, Program, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{

@@ -1,6 +1,6 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{EnvironmentName, ServiceName, Step, Strategy, Tier};
+use super::{EnvironmentName, SecretRef, ServiceName, Step, Strategy, Tier};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,13 +40,13 @@ pub struct EnvironmentSpec {
 /// A service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
-    /// Program and arguments, inside the unpacked artifact; `{port}`, `{instance}`, `{version}`
-    /// and `{environment}` are filled in.
+    /// Program and arguments, inside the unpacked artifact; `{port}`, `{instance}`, `{version}`,
+    /// `{environment}` and `{service}` are filled in.
     pub run: Vec<String>,
     /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// Variable → `file:PATH`; absolute by the time it is in here. Read at each start.
-    pub secrets: BTreeMap<String, String>,
+    /// Variable → where it is read at each start; paths are absolute by the time they are in here.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// How readiness is checked.
     pub health: HealthSpec,
     /// How an instance is ended.
@@ -56,6 +56,66 @@ pub struct ServiceSpec {
     pub depends_on: Vec<ServiceName>,
     /// Where it runs.
     pub placements: BTreeMap<EnvironmentName, Placement>,
+}
+
+/// What an environment says of a service otherwise than the service does everywhere. `Default` says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Overrides {
+    /// In the place of the service's.
+    pub run: Option<Vec<String>>,
+    /// Beside the service's; of two of one name these count, whether it is a secret there or not.
+    pub env: BTreeMap<String, String>,
+    /// Beside the service's; of two of one name these count, whether it is a secret there or not.
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// In the place of the service's.
+    pub health: Option<HealthSpec>,
+    /// In the place of the service's.
+    pub stop: Option<StopSpec>,
+}
+
+/// How instances of a service are run in one environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Program and arguments, with placeholders.
+    pub run: Vec<String>,
+    /// Environment variables, with placeholders. No name is among the secrets too.
+    pub env: BTreeMap<String, String>,
+    /// Variable → where it is read, placeholders filled in.
+    pub secrets: BTreeMap<String, SecretRef>,
+    /// How readiness is checked.
+    pub health: HealthSpec,
+    /// How an instance is ended.
+    pub stop: StopSpec,
+}
+
+impl Spec {
+    /// How instances of a service are run in an environment; `None` if it is not there.
+    #[must_use]
+    pub fn program(&self, service: &ServiceName, environment: &EnvironmentName) -> Option<Program> {
+        self.services.get(service)?.program(service, environment)
+    }
+}
+
+impl ServiceSpec {
+    /// How its instances are run in an environment; `None` if it is not there. `name` is its own.
+    #[must_use]
+    pub fn program(&self, name: &ServiceName, environment: &EnvironmentName) -> Option<Program> {
+        let own = &self.placements.get(environment)?.overrides;
+        let (mut env, mut secrets) = (self.env.clone(), self.secrets.clone());
+        // A variable may be a plain one in one environment and a secret in another.
+        env.retain(|variable, _| !own.secrets.contains_key(variable));
+        secrets.retain(|variable, _| !own.env.contains_key(variable));
+        env.extend(own.env.clone());
+        secrets.extend(own.secrets.clone());
+        Some(Program {
+            run: own.run.as_ref().unwrap_or(&self.run).clone(),
+            env,
+            secrets: secrets.into_iter().map(|(variable, from)| (variable, from.at(name, environment))).collect(),
+            health: own.health.as_ref().unwrap_or(&self.health).clone(),
+            stop: own.stop.as_ref().unwrap_or(&self.stop).clone(),
+        })
+    }
 }
 
 /// How readiness is checked: `GET path` answers 2xx.
@@ -125,6 +185,9 @@ pub struct Placement {
     /// Objective for the time to roll back.
     #[serde(default)]
     pub rto: Option<SignedDuration>,
+    /// What is otherwise here than in the service's other environments.
+    #[serde(default)]
+    pub overrides: Overrides,
 }
 
 /// What was written before there were others.
@@ -158,7 +221,7 @@ pub struct HookSpec {
     /// Unique in its placement.
     pub name: String,
     /// Program and arguments, inside the unpacked artifact of the candidate; `{version}`,
-    /// `{environment}`, `{listen}` and `{preview}` are filled in.
+    /// `{environment}`, `{service}`, `{listen}` and `{preview}` are filled in.
     pub run: Vec<String>,
     /// When.
     pub on: HookOn,

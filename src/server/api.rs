@@ -5,6 +5,7 @@ use super::limits::{Kept, Place};
 use super::peer::{Asker, Peer};
 use super::{Api, heavy};
 use crate::config::services;
+use crate::engine::runtime::ThisMachine;
 use crate::model::{
     Action, Actor, Command, Decision, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Subject,
 };
@@ -68,6 +69,7 @@ async fn prepare_apply(
 ) -> Result<Response, Failure> {
     let internal = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Internal, error.to_string());
     let config = (text.clone(), path.clone());
+    let again = config.clone();
     let read = tokio::task::spawn_blocking(move || services::parse(&config.0, Path::new(&config.1))).await;
     let spec = read
         .map_err(|error| internal(&error))?
@@ -84,6 +86,13 @@ async fn prepare_apply(
         prepared.forecast.warnings.extend(removed);
         if let (Some(refusal), Decision::Allow { .. }) = (changes.refused, &prepared.decision) {
             prepared.decision = Decision::Refuse(refusal);
+        }
+        // What the server can read is told to those only who may apply.
+        if matches!(prepared.decision, Decision::Allow { .. }) {
+            let check = move || services::parse_for(&again.0, Path::new(&again.1), &ThisMachine);
+            if let Err(error) = tokio::task::spawn_blocking(check).await.map_err(|error| internal(&error))? {
+                prepared.decision = Decision::Refuse(Refusal::new(RefusalKind::Invalid, error.to_string()));
+            }
         }
     }
     Ok(Json(reply).into_response().map(|body| Body::new(Kept::new(body, place))))

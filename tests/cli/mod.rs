@@ -4,6 +4,7 @@ mod apply;
 mod commands;
 mod confirm;
 mod drill;
+mod environments;
 mod output;
 mod reference;
 mod sources;

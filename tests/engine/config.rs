@@ -124,3 +124,90 @@ fn an_address_that_is_taken_before_anything_runs_there_is_told() {
     story.input(&Input::Tried { slot, why: None });
     assert_eq!(story.slot().listening(address(2)), Listening::Closed);
 }
+
+fn texts(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn secrets(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, SecretRef> {
+    pairs.iter().map(|(name, from)| ((*name).to_owned(), from.parse().unwrap())).collect()
+}
+
+/// A shop that is another one in production, with a hook there.
+fn unlike() -> Spec {
+    let mut spec = super::hooks::with(&[super::hooks::hook("ask", HookOn::Before)]);
+    let shop = spec.services.get_mut(&"shop".into()).unwrap();
+    shop.env = texts(&[("LOG", "info"), ("DB", "sqlite")]);
+    shop.secrets = secrets(&[("KEY", "file:/s/{environment}/{service}")]);
+    let health = HealthSpec { path: "/ready".into(), ..shop.health.clone() };
+    shop.placements.get_mut(&"production".into()).unwrap().overrides = Overrides {
+        run: Some(vec!["bin/other".into()]),
+        env: texts(&[("LOG", "warn")]),
+        secrets: secrets(&[("DB", "env:DB_{environment}")]),
+        health: Some(health),
+        stop: Some(StopSpec { signal: "INT".into(), grace: seconds(3) }),
+    };
+    spec
+}
+
+#[test]
+fn what_is_started_is_what_its_environment_says() {
+    let mut story = Story::serving(unlike());
+    let of = |story: &Story, environment: &str| {
+        let mut launches = story.launches.iter().rev();
+        launches.find(|launch| launch.slot.environment.as_str() == environment).unwrap().clone()
+    };
+    let staging = of(&story, "staging");
+    assert_eq!((staging.run, staging.env), (vec!["bin/app".into()], texts(&[("DB", "sqlite"), ("LOG", "info")])));
+    assert_eq!(staging.secrets, secrets(&[("KEY", "file:/s/staging/shop")]));
+    assert_eq!((staging.health.path.as_str(), staging.stop.signal.as_str()), ("/healthz", "TERM"));
+    let production = of(&story, "production");
+    assert_eq!((production.run, production.env), (vec!["bin/other".into()], texts(&[("LOG", "warn")])));
+    assert_eq!(production.secrets, secrets(&[("DB", "env:DB_production"), ("KEY", "file:/s/production/shop")]));
+    assert_eq!((production.health.path.as_str(), production.stop.signal.as_str()), ("/ready", "INT"));
+    assert!(story.slot().pools.values().flat_map(|pool| pool.instances.values()).all(|of| of.stop.signal == "INT"));
+
+    story.deploy("production", "1.1").unwrap();
+    let hook = story.jobs_run.last().unwrap();
+    assert_eq!((hook.env["LOG"].as_str(), hook.env.get("DB")), ("warn", None));
+    assert_eq!(hook.secrets, secrets(&[("DB", "env:DB_production"), ("KEY", "file:/s/production/shop")]));
+}
+
+#[test]
+fn a_change_in_one_environment_is_one_of_that_environment() {
+    let mut story = Story::serving(unlike());
+    let mut next = unlike();
+    let shop = next.services.get_mut(&"shop".into()).unwrap();
+    let production = &mut shop.placements.get_mut(&"production".into()).unwrap().overrides;
+    production.env = texts(&[("LOG", "error")]);
+    production.stop = None;
+    let later = "(for instances started from now on)";
+    let expected = format!("~ shop in production: env changed {later}, stop changed {later}");
+    assert_eq!(diff(&story.state, &next), [expected]);
+    // What is overridden changes nothing where it is.
+    let shop = next.services.get_mut(&"shop".into()).unwrap();
+    shop.env = texts(&[("LOG", "debug"), ("DB", "sqlite")]);
+    let lines = diff(&story.state, &next);
+    assert!(lines.iter().any(|line| *line == format!("~ shop in staging: env changed {later}")), "{lines:?}");
+    story.apply(next).unwrap();
+    story.deploy("production", "1.1").unwrap();
+    story.pass(3);
+    let launch = story.launches.last().unwrap();
+    assert_eq!(
+        (launch.version.as_str(), launch.env["LOG"].as_str(), launch.stop.signal.as_str()),
+        ("1.1", "error", "TERM")
+    );
+}
+
+#[test]
+fn what_was_written_before_environments_differed_is_read() {
+    let mut spec = spec(&canary_steps());
+    spec.services.get_mut(&"shop".into()).unwrap().secrets = secrets(&[("KEY", "file:/s/key")]);
+    let mut old = serde_json::to_value(&spec).unwrap();
+    let shop = &mut old["services"]["shop"];
+    assert_eq!(shop["secrets"]["KEY"], "file:/s/key", "as it always was");
+    for environment in ["staging", "production"] {
+        assert!(shop["placements"][environment].as_object_mut().unwrap().remove("overrides").is_some());
+    }
+    assert_eq!(serde_json::from_value::<Spec>(old).unwrap(), spec);
+}

@@ -2,8 +2,8 @@
 //! tell a story with.
 
 use flightdeck::engine::core::{
-    Apply, Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, Numbered, Outcome, PoolWindow, Progress,
-    Slot, SlotKey, State, project, step,
+    Apply, Effect, Input, InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, JobLaunch, Launch, Numbered, Outcome,
+    PoolWindow, Progress, Slot, SlotKey, State, project, step,
 };
 use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::*;
@@ -64,6 +64,7 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
         sticky: None,
         hooks: std::sync::Arc::default(),
         rto: None,
+        overrides: Overrides::default(),
     }
 }
 
@@ -135,6 +136,9 @@ pub struct Story {
     pub proxy: BTreeMap<String, Route>,
     pub running: BTreeSet<InstanceId>,
     pub started: Vec<InstanceId>,
+    /// With what instances and hooks were started, oldest first.
+    pub launches: Vec<Launch>,
+    pub jobs_run: Vec<JobLaunch>,
     /// Rollouts that ended, oldest first.
     pub ended: Vec<Deployment>,
     /// How the next runs of a hook end; without an entry they succeed.
@@ -175,6 +179,8 @@ impl Story {
             proxy: BTreeMap::new(),
             running: BTreeSet::new(),
             started: Vec::new(),
+            launches: Vec::new(),
+            jobs_run: Vec::new(),
             ended: Vec::new(),
             ends: BTreeMap::new(),
             hanging: BTreeSet::new(),
@@ -246,6 +252,7 @@ impl Story {
                 let id = launch.instance.clone();
                 self.running.insert(id.clone());
                 self.started.push(id.clone());
+                self.launches.push((**launch).clone());
                 let number = id.rsplit('-').next().unwrap().parse::<u64>().unwrap();
                 self.event(&id, InstanceEvent::Started { pid: 7, address: address(number) });
                 if self.ready {
@@ -271,6 +278,7 @@ impl Story {
                 self.input(&Input::RouteAcked { slot: slot.clone(), preview: *preview, version: *version });
             }
             Effect::Run(launch) => {
+                self.jobs_run.push((**launch).clone());
                 self.ran.push(format!("{} {} {}", launch.hook, launch.run.join(" "), launch.version));
                 self.jobs.insert(launch.hook.clone(), launch.job.clone());
                 if !self.hanging.contains(&launch.hook) {

@@ -8,7 +8,7 @@ use flightdeck::engine::process::instance::{Context, Drain, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::process::{Identity, log};
 use flightdeck::engine::store::Store;
-use flightdeck::model::{HealthSpec, StopSpec};
+use flightdeck::model::{HealthSpec, SecretRef, StopSpec};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -214,10 +214,18 @@ async fn what_can_t_start_says_why_and_whether_trying_again_helps() {
     assert!(why.contains("is not stored") && permanent, "{why}");
 
     let mut launch = rig.launch("i-3", &[]);
-    launch.secrets = BTreeMap::from([("TOKEN".into(), "file:/nowhere/token".into())]);
+    launch.secrets = BTreeMap::from([("TOKEN".into(), SecretRef::File("/nowhere/token".into()))]);
     rig.room.start(launch);
     let (why, permanent) = rig.start_failed().await;
     assert!(why.contains("TOKEN") && why.contains("/nowhere/token") && permanent, "{why}");
+
+    let mut launch = rig.launch("i-5", &[]);
+    let say_and_fail = ["sh", "-c", "echo opensesame; echo opensesame >&2; exit 3"].map(String::from).to_vec();
+    launch.secrets = BTreeMap::from([("TOKEN".into(), SecretRef::Command(say_and_fail))]);
+    rig.room.start(launch);
+    let (why, permanent) = rig.start_failed().await;
+    assert!(why.starts_with("cannot read the secret TOKEN: ") && why.contains("exit status: 3"), "{why}");
+    assert!(!why.contains("opensesame") && !permanent, "{why}");
 
     rig.room.start(Launch { instance: "../i-4".into(), ..rig.launch("", &[]) });
     assert!(rig.start_failed().await.1);
@@ -296,9 +304,9 @@ async fn one_that_listens_nowhere_becomes_unhealthy_and_one_that_answers_never_t
 async fn a_secret_reaches_the_process_and_no_file() {
     let mut rig = rig();
     let path = rig.scratch.dir.path().join("secret");
-    std::fs::write(&path, "opensesame-4711\n").unwrap();
+    super::secret(&path, "opensesame-4711\n");
     let mut launch = rig.launch("i-1", &[]);
-    launch.secrets = BTreeMap::from([("TOKEN".into(), format!("file:{}", path.display()))]);
+    launch.secrets = BTreeMap::from([("TOKEN".into(), SecretRef::File(path.display().to_string()))]);
     launch.env = BTreeMap::from([("WHO".into(), "{instance} of {environment}".into())]);
     rig.room.start(launch);
     let process = rig.started().await;

@@ -9,6 +9,7 @@ use flightdeck::engine::process::identity::with_environment;
 use flightdeck::engine::process::instance::{Context, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::store::Store;
+use flightdeck::model::SecretRef;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -314,7 +315,7 @@ async fn only_what_never_began_is_started_by_the_next_server() {
 async fn what_can_t_start_says_so_and_has_done_nothing() {
     let mut rig = Rig::new("");
     let whole = rig.launch(Duration::from_secs(9));
-    let secrets = BTreeMap::from([("TOKEN".into(), "file:/nowhere/token".into())]);
+    let secrets = BTreeMap::from([("TOKEN".into(), SecretRef::File("/nowhere/token".into()))]);
     for (launch, expected) in [
         (JobLaunch { run: vec!["bin/missing".into()], ..whole.clone() }, "no such command: bin/missing"),
         (JobLaunch { digest: format!("sha256:{}", "0".repeat(64)), ..whole.clone() }, "is not stored"),
@@ -335,12 +336,12 @@ async fn secrets_reach_the_hook_and_neither_its_log_nor_what_is_told() {
     let mut rig =
         Rig::new("printf 'it is %s' open; sleep 0.05; echo sesame-4711; echo \"$KEY\"; printf 'unended %s' \"$TOKEN\"");
     let (token, key) = (rig.file("token"), rig.file("key"));
-    std::fs::write(&token, "opensesame-4711\n").unwrap();
-    std::fs::write(&key, "-----BEGIN\nabcdefgh\n-----END\n").unwrap();
+    super::secret(&token, "opensesame-4711\n");
+    super::secret(&key, "-----BEGIN\nabcdefgh\n-----END\n");
     let mut launch = rig.launch(Duration::from_secs(9));
     launch.secrets = BTreeMap::from([
-        ("TOKEN".into(), format!("file:{}", token.display())),
-        ("KEY".into(), format!("file:{}", key.display())),
+        ("TOKEN".into(), SecretRef::File(token.display().to_string())),
+        ("KEY".into(), SecretRef::Command(vec!["cat".into(), key.display().to_string()])),
     ]);
     rig.room.run(launch);
     let (how, output) = rig.ended().await;

@@ -18,7 +18,8 @@ fn server() -> Server {
 fn configurations_that_are_wrong_throughout_cost_no_more_than_others() {
     let unknown = |count: usize| (0..count).map(|n| format!("k{n} = 1\n")).collect::<Vec<_>>().concat();
     let services = |count: usize, of: &dyn Fn(usize) -> String| {
-        let service = |n| format!("[service.s{n}]\nrun = [\"a\"]\nhealth = {{ path = \"/\" }}\n{}\n", of(n));
+        let service =
+            |n| format!("[service.s{n}]\nrun = [\"a\", \"{{port}}\"]\nhealth = {{ path = \"/\" }}\n{}\n", of(n));
         (0..count).map(service).collect::<Vec<_>>().concat()
     };
     let placed = |n: usize| format!("[service.s{n}.in.p]\nlisten = \"127.0.0.{}:{}\"", n % 250, 2000 + n / 250);

@@ -1,7 +1,7 @@
 //! The steps of a plan and the limits that it is judged by.
 
 use super::hooks::{self, Named};
-use super::{MILLISECOND, SECOND, or};
+use super::{Known, MILLISECOND, SECOND, or};
 use crate::config::reader::{Value, quoted};
 use crate::model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, Step};
 use jiff::SignedDuration;
@@ -18,12 +18,36 @@ pub(super) struct Steps<'d> {
 }
 
 /// Reads a list of steps, with weights or without.
-pub(super) fn steps<'d>(value: &Value<'d>, analyses: &BTreeSet<&str>, weights: bool) -> Option<Steps<'d>> {
+pub(super) fn steps<'d>(value: &Value<'d>, known: &Known<'d>, weights: bool) -> Option<Steps<'d>> {
     let mut hooks = Vec::new();
     let kinds = if weights { &STEPS[..] } else { STEPS.get(1..).unwrap_or_default() };
-    let all: Vec<_> =
-        value.list("a list of steps")?.iter().map(|value| step(value, kinds, analyses, &mut hooks)).collect();
-    Some(Steps { steps: all.into_iter().collect::<Option<_>>()?, hooks })
+    let values = value.list("a list of steps")?;
+    let all: Vec<_> = values.iter().map(|value| step(value, kinds, known, &mut hooks)).collect();
+    let steps: Vec<Step> = all.into_iter().collect::<Option<_>>()?;
+    weights_grow(&values, &steps)?;
+    Some(Steps { steps, hooks })
+}
+
+/// `None` (noted) if a weight is lower than one before: a plan goes forward, and a rollback is how traffic is
+/// taken away.
+fn weights_grow(values: &[Value<'_>], steps: &[Step]) -> Option<()> {
+    let mut highest: Option<(Ppm, &str)> = None;
+    let mut fine = true;
+    for (value, step) in values.iter().zip(steps) {
+        let Step::SetWeight(weight) = step else { continue };
+        match highest {
+            Some((before, path)) if *weight < before => {
+                let expected =
+                    format!("a weight of at least {before}, as in {path}: traffic is taken back by a rollback");
+                if let Some(value) = value.map().and_then(|step| step.get("set_weight")) {
+                    value.expected(&expected, None);
+                }
+                fine = false;
+            }
+            _ => highest = Some((*weight, &value.path)),
+        }
+    }
+    fine.then_some(())
 }
 
 /// A name of an analysis that the file has.
@@ -37,7 +61,7 @@ pub(super) fn template(value: &Value<'_>, analyses: &BTreeSet<&str>) -> Option<S
     there.then(|| name.to_owned())
 }
 
-fn step<'d>(value: &Value<'d>, kinds: &[&str], analyses: &BTreeSet<&str>, hooks: &mut Vec<Named<'d>>) -> Option<Step> {
+fn step<'d>(value: &Value<'d>, kinds: &[&str], known: &Known<'d>, hooks: &mut Vec<Named<'d>>) -> Option<Step> {
     let table = value.table(kinds)?;
     let mut entries = table.entries().filter(|(name, _)| kinds.contains(name));
     let (Some((name, content)), None) = (entries.next(), entries.next()) else {
@@ -48,14 +72,14 @@ fn step<'d>(value: &Value<'d>, kinds: &[&str], analyses: &BTreeSet<&str>, hooks:
     match name {
         "set_weight" => weight(&content),
         "pause" => pause(&content),
-        "analysis" => judge(&content, analyses),
+        "analysis" => judge(&content, &known.analyses),
         "hook" => {
             let hook = hooks::inline(&content)?;
             let name = hook.spec.name.clone();
             hooks.push(hook);
             Some(Step::Hook { name })
         }
-        _ => approval(&content),
+        _ => approval(&content, known),
     }
 }
 
@@ -82,13 +106,25 @@ fn judge(value: &Value<'_>, analyses: &BTreeSet<&str>) -> Option<Step> {
     Some(Step::Analysis { name: name?, duration: duration? })
 }
 
-fn approval(value: &Value<'_>) -> Option<Step> {
+fn approval(value: &Value<'_>, known: &Known<'_>) -> Option<Step> {
     let table = value.table(&["from", "count", "expires"])?;
-    let from = or(&table, "from", Vec::new(), |value| value.texts("a list of roles or names"));
+    let from = or(&table, "from", Vec::new(), |value| {
+        let all: Vec<_> = value.list("a list of roles or names")?.iter().map(|value| approver(value, known)).collect();
+        all.into_iter().collect()
+    });
     let count = or(&table, "count", 1, |value| value.count(1..=100));
     let expires = or(&table, "expires", None, |value| value.duration(SECOND).map(Some));
-    let from = from?.into_iter().map(str::to_owned).collect();
-    Some(Step::Approval { count: count?, from, expires: expires? })
+    Some(Step::Approval { count: count?, from: from?, expires: expires? })
+}
+
+/// One whose yes counts: a name or a role, which is a group of the server's machine.
+fn approver(value: &Value<'_>, known: &Known<'_>) -> Option<String> {
+    let name = value.text("text")?;
+    if let Some(Err(why)) = known.machine.map(|machine| machine.approver(name)) {
+        value.wrong(&why, None);
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// Each metric with its key.

@@ -1,12 +1,13 @@
 //! Programs around a rollout: hooks and migrations.
 
-use super::{MILLISECOND, NAME, command, is_name, or};
+use super::program::command;
+use super::{MILLISECOND, NAME, is_name, or};
 use crate::config::reader::{Table, Value};
 use crate::model::{HookOn, HookSpec, Migration};
 use jiff::SignedDuration;
 
 /// What a hook's command line may contain.
-const PLACEHOLDERS: [&str; 4] = ["version", "environment", "listen", "preview"];
+const PLACEHOLDERS: [&str; 6] = ["version", "environment", "service", "listen", "preview", "flightdeck"];
 /// What only an instance's may.
 const INSTANCES: [&str; 2] = ["port", "instance"];
 /// "Temporary failure" of sysexits.h.

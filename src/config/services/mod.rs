@@ -3,6 +3,7 @@
 mod canary;
 mod hooks;
 mod placement;
+mod program;
 mod relations;
 mod strategy;
 #[cfg(test)]
@@ -10,10 +11,10 @@ mod strategy_tests;
 #[cfg(test)]
 mod tests;
 
-use super::error::{ConfigError, nearest};
-use super::reader::{Report, Table, Value, alternatives, document, quoted};
+use super::error::ConfigError;
+use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, EnvironmentName, EnvironmentSpec, HealthSpec, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
+    AnalysisTemplate, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -23,10 +24,6 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::DeTable;
 
-/// What an instance's command line may contain.
-const PLACEHOLDERS: [&str; 4] = ["port", "instance", "version", "environment"];
-/// How an instance may be told to end.
-const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
 const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -38,8 +35,36 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// # Errors
 /// Everything that is wrong: syntax errors alone, else all the rest at once.
 pub fn parse(text: &str, path: &Path) -> Result<Spec, ConfigError> {
+    read(text, path, None)
+}
+
+/// The same for the machine that is to run it, which is asked about what the file refers to there.
+///
+/// # Errors
+/// As [`parse`], and what that machine does not have. Only somebody who may apply is to get them: they tell of
+/// files that the server can see.
+pub fn parse_for(text: &str, path: &Path, machine: &dyn Machine) -> Result<Spec, ConfigError> {
+    read(text, path, Some(machine))
+}
+
+/// What only the machine that runs the services knows.
+pub trait Machine {
+    /// Can a secret be read there? Placeholders are filled in.
+    ///
+    /// # Errors
+    /// Why not, as a sentence without the secret.
+    fn secret(&self, reference: &SecretRef) -> Result<(), String>;
+
+    /// Is there a person or a group of that name, whose yes could count?
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    fn approver(&self, name: &str) -> Result<(), String>;
+}
+
+fn read(text: &str, path: &Path, machine: Option<&dyn Machine>) -> Result<Spec, ConfigError> {
     let report = Report::new(path, text);
-    let spec = document(text, &report).and_then(|document| spec(&document, &report, path));
+    let spec = document(text, &report).and_then(|document| spec(&document, &report, path, machine));
     report.finish(spec)
 }
 
@@ -49,9 +74,15 @@ struct Known<'d> {
     services: BTreeSet<&'d str>,
     analyses: BTreeSet<&'d str>,
     folder: Option<&'d Path>,
+    machine: Option<&'d dyn Machine>,
 }
 
-fn spec<'d>(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, path: &'d Path) -> Option<Spec> {
+fn spec<'d>(
+    document: &'d Spanned<DeTable<'d>>,
+    report: &'d Report<'d>,
+    path: &'d Path,
+    machine: Option<&'d dyn Machine>,
+) -> Option<Spec> {
     let root = Table::root(document, report, &["environment", "service", "analysis"]);
     let section =
         |name| root.get(name).map_or(Some(Vec::new()), |value| Some(value.map()?.entries().collect::<Vec<_>>()));
@@ -64,6 +95,7 @@ fn spec<'d>(document: &'d Spanned<DeTable<'d>>, report: &'d Report<'d>, path: &'
         services: names(&services),
         analyses: names(&analyses),
         folder: path.parent().filter(|_| path.is_absolute()),
+        machine,
     };
     let mut relations = Relations::default();
     let environments = each(environments?, |name, value| environment(name, &value, &known, &mut relations));
@@ -156,14 +188,11 @@ fn service<'d>(
     listeners: &mut Vec<Listener<'d>>,
     relations: &mut Relations<'d>,
 ) -> Option<ServiceSpec> {
-    let table = value.table(&["run", "env", "secrets", "health", "stop", "depends_on", "migration", "in"])?;
-    let expected = "a list of texts such as [\"bin/app\", \"--port\", \"{port}\"]";
-    let run = table.need("run", expected).and_then(|value| command(&value, expected, &PLACEHOLDERS));
-    let env = or(&table, "env", BTreeMap::new(), |value| variables(&value));
-    let secrets = or(&table, "secrets", BTreeMap::new(), |value| secrets(&value, &table, known));
-    let health = table.need("health", "a table such as { path = \"/healthz\" }").and_then(|value| health(&value));
-    let default = StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) };
-    let stop = or(&table, "stop", default, |value| stop(&value));
+    let keys: Vec<_> = program::KEYS.into_iter().chain(["depends_on", "migration", "in"]).collect();
+    let table = value.table(&keys)?;
+    table.need("run", program::RUN);
+    table.need("health", program::HEALTH);
+    let own = program::overrides(&table, known);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
     let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
@@ -171,118 +200,16 @@ fn service<'d>(
         placement::placements(&value, known, migrations.as_deref().unwrap_or_default(), listeners)
     });
     migrations?;
-    Some(ServiceSpec {
-        run: run?,
-        env: env?,
-        secrets: secrets?,
-        health: health?,
-        stop: stop?,
-        depends_on: depends_on?,
-        placements: placements?,
-    })
-}
-
-fn command(value: &Value<'_>, expected: &str, placeholders: &[&str]) -> Option<Vec<String>> {
-    let words: Option<Vec<_>> =
-        value.list(expected)?.iter().map(|word| word.text("text").map(|text| (word.clone(), text))).collect();
-    let words = words?;
-    if words.first().is_none_or(|(_, program)| program.is_empty()) {
-        value.wrong("expected a program as the first element, found none", None);
-        return None;
-    }
-    let mut fine = true;
-    for (word, text) in &words {
-        for name in text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name) {
-            // Braces that look like none of ours belong to the program.
-            if let Some(meant) = word.nearest(name, placeholders.iter().copied()).filter(|meant| *meant != name) {
-                word.wrong(&format!("unknown placeholder {{{name}}}"), Some(format!("{{{meant}}}")));
-                fine = false;
-            }
-        }
-    }
-    fine.then(|| words.into_iter().map(|(_, text)| text.to_owned()).collect())
-}
-
-/// Reads a table of environment variables.
-fn variables(value: &Value<'_>) -> Option<BTreeMap<String, String>> {
-    let all: Vec<_> = value
-        .map()?
-        .entries()
-        .map(|(name, value)| {
-            let named = !name.is_empty() && !name.contains(['=', '\0']);
-            if !named {
-                value.wrong_key("expected the name of an environment variable, without \"=\"", None);
-            }
-            value
-                .text("text, as environment variables are")
-                .filter(|_| named)
-                .map(|text| (name.to_owned(), text.to_owned()))
-        })
-        .collect();
-    all.into_iter().collect()
-}
-
-fn secrets(value: &Value<'_>, service: &Table<'_>, known: &Known<'_>) -> Option<BTreeMap<String, String>> {
-    variables(value)?;
-    let plain = service.get("env").and_then(|env| env.map());
-    let all: Vec<_> = value
-        .map()?
-        .entries()
-        .map(|(name, value)| {
-            if plain.as_ref().is_some_and(|plain| plain.get(name).is_some()) {
-                value.wrong_key("is in \"env\" already; expected each variable in one of the two", None);
-                return None;
-            }
-            let text = value.text("\"file:PATH\"")?;
-            let Some(file) = text.strip_prefix("file:").filter(|file| !file.is_empty()) else {
-                // The text may be the secret itself: it is not repeated.
-                value.wrong("expected \"file:PATH\", found something else; a secret never stands in this file", None);
-                return None;
-            };
-            let Some(file) = absolute(known.folder, Path::new(file)) else {
-                value.wrong("expected an absolute path, since it is not known where this file lies", None);
-                return None;
-            };
-            Some((name.to_owned(), format!("file:{}", file.display())))
-        })
-        .collect();
-    all.into_iter().collect()
-}
-
-fn absolute(folder: Option<&Path>, file: &Path) -> Option<std::path::PathBuf> {
-    if file.is_absolute() { Some(file.to_owned()) } else { folder.map(|folder| folder.join(file)) }
-}
-
-fn health(value: &Value<'_>) -> Option<HealthSpec> {
-    let table = value.table(&["path", "interval", "healthy", "unhealthy", "timeout"])?;
-    let path = table.need("path", "a path such as \"/healthz\"").and_then(|value| {
-        let expected = "a path that starts with \"/\" and has no spaces";
-        let path = value.text(expected)?;
-        let fine = path.starts_with('/') && path.is_ascii() && !path.contains([' ', '#']);
-        if !fine {
-            let meant = format!("/{}", path.trim_start_matches('/'));
-            value.expected(expected, (!path.starts_with('/') && !path.contains("://")).then(|| quoted(&meant)));
-        }
-        fine.then(|| path.to_owned())
-    });
-    let interval = or(&table, "interval", SECOND, |value| value.duration(SignedDuration::from_millis(10)));
-    let timeout = or(&table, "timeout", SECOND, |value| value.duration(MILLISECOND));
-    let healthy = or(&table, "healthy", 2, |value| value.count(1..=1000));
-    let unhealthy = or(&table, "unhealthy", 3, |value| value.count(1..=1000));
-    Some(HealthSpec { path: path?, interval: interval?, healthy: healthy?, unhealthy: unhealthy?, timeout: timeout? })
-}
-
-fn stop(value: &Value<'_>) -> Option<StopSpec> {
-    let table = value.table(&["signal", "grace"])?;
-    let signal = or(&table, "signal", "TERM", |value| {
-        let text = value.text(&alternatives(&SIGNALS))?;
-        let short = text.to_uppercase();
-        let short = short.strip_prefix("SIG").unwrap_or(&short);
-        if !SIGNALS.contains(&text) {
-            value.expected(&alternatives(&SIGNALS), nearest(short, SIGNALS).map(quoted));
-        }
-        SIGNALS.into_iter().find(|signal| *signal == text)
-    });
-    let grace = or(&table, "grace", SignedDuration::from_secs(10), |value| value.duration(SignedDuration::ZERO));
-    Some(StopSpec { signal: signal?.to_owned(), grace: grace? })
+    let (own, depends_on, placements) = (own?, depends_on?, placements?);
+    let service = ServiceSpec {
+        run: own.run?,
+        env: own.env,
+        secrets: own.secrets,
+        health: own.health?,
+        stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
+        depends_on,
+        placements,
+    };
+    program::check(name, &table, &service, known);
+    Some(service)
 }

@@ -1,7 +1,7 @@
 //! A service in an environment.
 
 use super::hooks::{self, Named};
-use super::{Known, SECOND, or, strategy};
+use super::{Known, SECOND, or, program, strategy};
 use crate::config::reader::{Value, quoted};
 use crate::model::{Concurrency, EnvironmentName, Placement};
 use jiff::SignedDuration;
@@ -51,13 +51,18 @@ pub(super) fn placements<'d>(
     all.into_iter().collect()
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 16] = [
     "listen",
     "replicas",
     "progress_deadline",
     "keep_warm",
     "concurrency",
     "rto",
+    "run",
+    "env",
+    "secrets",
+    "health",
+    "stop",
     "hooks",
     "canary",
     "blue_green",
@@ -82,6 +87,7 @@ fn placement<'d>(
     });
     let rto = or(&table, "rto", None, |value| value.duration(SECOND).map(Some));
     let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value));
+    let overrides = program::overrides(&table, known);
     let plan = strategy::plan(&table, known, replicas.unwrap_or(1), listeners);
     let (around, plan) = (around?, plan?);
     let hooks = hooks::all(migrations, around, plan.hooks)?;
@@ -98,6 +104,7 @@ fn placement<'d>(
         sticky: plan.sticky,
         hooks: hooks.into(),
         rto: rto?,
+        overrides: overrides?,
     })
 }
 

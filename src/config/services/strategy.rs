@@ -134,7 +134,7 @@ impl<'d> Plan<'d> {
 
 fn canary<'d>(value: &Value<'d>, known: &Known<'d>) -> Option<Plan<'d>> {
     let table = value.table(&["steps", "background_analysis", "sticky"])?;
-    let steps = or(&table, "steps", Steps::default(), |value| canary::steps(&value, &known.analyses, true));
+    let steps = or(&table, "steps", Steps::default(), |value| canary::steps(&value, known, true));
     let background =
         or(&table, "background_analysis", None, |value| canary::template(&value, &known.analyses).map(Some));
     let sticky = or(&table, "sticky", None, |value| sticky(&value).map(Some));
@@ -165,7 +165,7 @@ fn sticky(value: &Value<'_>) -> Option<StickyKey> {
 fn blue_green<'d>(value: &Value<'d>, known: &Known<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<Plan<'d>> {
     let table = value.table(&["preview", "checks"])?;
     let preview = or(&table, "preview", None, |value| listen(value, listeners).map(Some));
-    let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, &known.analyses, false));
+    let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, known, false));
     let (preview, Steps { steps: checks, hooks }) = (preview?, checks?);
     Some(Plan { hooks, preview, ..Plan::of(Preset::BlueGreen { preview: preview.is_some(), checks }) })
 }

@@ -6,7 +6,7 @@ const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it.
 const SMALL: &str = r#"[environment.production]
 [service.shop]
-run = ["bin/shop"]
+run = ["bin/shop", "{port}"]
 health = { path = "/healthz" }
 [service.shop.in.production]
 listen = "127.0.0.1:8080"
@@ -136,7 +136,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         ),
         (
             "bluegreen = {}",
-            "flightdeck.toml:8:1: service.shop.in.production.bluegreen: unknown key, expected \"listen\", \"replicas\", \"progress_deadline\", \"keep_warm\", \"concurrency\", \"rto\", \"hooks\", \"canary\", \"blue_green\", \"rolling\" or \"recreate\"; did you mean \"blue_green\"?",
+            "flightdeck.toml:8:1: service.shop.in.production.bluegreen: unknown key, expected \"listen\", \"replicas\", \"progress_deadline\", \"keep_warm\", \"concurrency\", \"rto\", \"run\", \"env\", \"secrets\", \"health\", \"stop\", \"hooks\", \"canary\", \"blue_green\", \"rolling\" or \"recreate\"; did you mean \"blue_green\"?",
         ),
         (
             "recreate = { pause = \"1s\" }",
@@ -248,7 +248,10 @@ fn services(names: &[(&str, &str, &[&str])]) -> String {
     let mut text = "[environment.staging]\n[environment.production]\n".to_owned();
     let mut port = 8000;
     for (name, needs, environments) in names {
-        let _ = write!(text, "[service.{name}]\nrun = [\"x\"]\nhealth = {{ path = \"/\" }}\ndepends_on = [{needs}]\n");
+        let _ = write!(
+            text,
+            "[service.{name}]\nrun = [\"x\", \"{{port}}\"]\nhealth = {{ path = \"/\" }}\ndepends_on = [{needs}]\n"
+        );
         for environment in *environments {
             port += 1;
             let _ = write!(text, "[service.{name}.in.{environment}]\nlisten = \"127.0.0.1:{port}\"\n");

@@ -5,7 +5,7 @@ const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
 const SMALL: &str = r#"[environment.production]
 [service.shop]
-run = ["bin/shop"]
+run = ["bin/shop", "{port}"]
 health = { path = "/healthz" }
 [service.shop.in.production]
 listen = "127.0.0.1:8080"
@@ -25,7 +25,7 @@ fn the_example_says_what_it_means() {
     let checkout = &spec.services[&ServiceName::from("checkout")];
     assert_eq!(checkout.run, ["bin/checkout", "--port", "{port}"]);
     assert_eq!(checkout.env["LOG"], "info");
-    assert_eq!(checkout.secrets["DB_URL"], "file:/srv/shop/secrets/db");
+    assert_eq!(checkout.secrets["DB_URL"], SecretRef::File("/srv/shop/secrets/{environment}/db".into()));
     assert_eq!((checkout.health.healthy, checkout.health.unhealthy), (2, 3));
     assert_eq!(checkout.health.timeout, SignedDuration::from_millis(500));
     let placement = &checkout.placements[&EnvironmentName::from("production")];
@@ -71,12 +71,12 @@ fn what_is_left_out_has_a_default() {
 
 #[test]
 fn a_pause_without_duration_waits_for_a_person_and_weights_may_be_fractions() {
-    let text = format!("{SMALL}canary.steps = [{{ set_weight = 0.5 }}, {{ pause = {{}} }}, {{ set_weight = 0 }}]");
+    let text = format!("{SMALL}canary.steps = [{{ set_weight = 0 }}, {{ pause = {{}} }}, {{ set_weight = 0.5 }}]");
     let spec = parse(&text, Path::new("flightdeck.toml")).unwrap();
     let placement = &spec.services[&ServiceName::from("shop")].placements[&EnvironmentName::from("production")];
     assert_eq!(
         *placement.steps,
-        [Step::SetWeight(Ppm(5000)), Step::Pause { duration: None }, Step::SetWeight(Ppm::ZERO)]
+        [Step::SetWeight(Ppm::ZERO), Step::Pause { duration: None }, Step::SetWeight(Ppm(5000))]
     );
 }
 
@@ -93,19 +93,69 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
-            "run = [\"bin/shop\"]",
+            "run = [\"bin/shop\", \"{port}\"]",
             "run = []",
             "flightdeck.toml:3:7: service.shop.run: expected a program as the first element, found none",
         ),
         (
-            "run = [\"bin/shop\"]",
+            "run = [\"bin/shop\", \"{port}\"]",
             "run = \"bin/shop\"",
             r#"flightdeck.toml:3:7: service.shop.run: expected a list of texts such as ["bin/app", "--port", "{port}"], found "bin/shop""#,
         ),
         (
-            "[\"bin/shop\"]",
+            "[\"bin/shop\", \"{port}\"]",
             "[\"bin/shop\", \"--port={prot}\"]",
             "flightdeck.toml:3:20: service.shop.run[1]: unknown placeholder {prot}; did you mean {port}?",
+        ),
+        (
+            "\"{port}\"]",
+            "\"{por_number}\", \"{port}\"]",
+            "flightdeck.toml:3:20: service.shop.run[1]: unknown placeholder {por_number}, expected one of {port}, {instance}, {version}, {environment}, {service}, {flightdeck}",
+        ),
+        (
+            "\"{port}\"]",
+            "\"${PORT}\", \"%{http_code}\", \"{{go}}\", \"{Other}\"]",
+            "flightdeck.toml:3:7: service.shop.run: expected {port} among these, or in a variable such as env = { PORT = \"{port}\" }: an instance in production would not know where to listen",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nrun = [\"bin/other\"]\n",
+            "flightdeck.toml:7:7: service.shop.in.production.run: expected {port} among these, or in a variable such as env = { PORT = \"{port}\" }: an instance in production would not know where to listen",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nenv = { AT = \"{enviroment}\" }",
+            "flightdeck.toml:5:14: service.shop.env.AT: unknown placeholder {enviroment}; did you mean {environment}?",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nsecrets = { KEY = \"file:/{version}/k\" }",
+            "flightdeck.toml:5:19: service.shop.secrets.KEY: unknown placeholder {version}, expected one of {environment}, {service}",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nsecrets = { KEY = \"command:bin/key\" }",
+            "flightdeck.toml:5:19: service.shop.secrets.KEY: expected an absolute path, since it is not known where this file lies",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nsecrets = { KEY = \"hunter2\" }\n",
+            "flightdeck.toml:7:19: service.shop.in.production.secrets.KEY: expected \"file:PATH\", \"env:NAME\" or \"command:PROGRAM ARGS\", found something else; a secret never stands in this file",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nenv = { KEY = \"1\" }\nsecrets = { KEY = \"env:KEY\" }\n",
+            "flightdeck.toml:8:13: service.shop.in.production.secrets.KEY: is in \"env\" already; expected each variable in one of the two",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nhealth = { pat = \"/\" }\n",
+            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ncanary.steps = [{ set_weight = 50 }, { pause = {} }, { set_weight = 5 }]",
+            "flightdeck.toml:7:69: service.shop.in.production.canary.steps[2].set_weight: expected a weight of at least 50 %, as in service.shop.in.production.canary.steps[0]: traffic is taken back by a rollback, found the integer 5",
         ),
         (
             "\"/healthz\"",
@@ -135,7 +185,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             health,
             "health = { path = \"/\" }\nsecrets = { KEY = \"hunter2\" }",
-            "flightdeck.toml:5:19: service.shop.secrets.KEY: expected \"file:PATH\", found something else; a secret never stands in this file",
+            "flightdeck.toml:5:19: service.shop.secrets.KEY: expected \"file:PATH\", \"env:NAME\" or \"command:PROGRAM ARGS\", found something else; a secret never stands in this file",
         ),
         (
             health,
@@ -293,5 +343,86 @@ fn messages_are_harmless_for_a_terminal() {
     assert!(
         !error.chars().any(|c| c != '\n' && crate::model::has_hidden(&c.to_string()) && c != '\u{fffd}'),
         "{error:?}"
+    );
+}
+
+/// Without its placements' own words: run, env, secrets of the shop in two environments.
+const BOTH: &str = r#"[environment.staging]
+[environment.production]
+[service.shop]
+run = ["bin/shop", "{port}"]
+env = { LOG = "info", DB = "sqlite" }
+secrets = { KEY = "file:secrets/{environment}/{service}", TOKEN = "env:TOKEN" }
+health = { path = "/healthz" }
+[service.shop.in.staging]
+listen = "127.0.0.1:8081"
+env = { TOKEN = "none" }
+[service.shop.in.production]
+listen = "127.0.0.1:8080"
+run = ["bin/shop"]
+env = { LOG = "warn", PORT = "{port}" }
+secrets = { DB = 'command:["bin/vault", "read", "shop db"]', KEY = "command:pass {service}" }
+health = { path = "/ready", unhealthy = 9 }
+stop = { signal = "INT" }
+"#;
+
+#[test]
+fn an_environment_has_the_last_word() {
+    let spec = parse(BOTH, Path::new("/srv/flightdeck.toml")).unwrap();
+    let program = |environment: &str| spec.program(&"shop".into(), &environment.into()).unwrap();
+    let texts = |map: BTreeMap<String, String>| map.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
+    let secrets =
+        |map: BTreeMap<String, SecretRef>| map.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
+    let staging = program("staging");
+    assert_eq!(staging.run, ["bin/shop", "{port}"]);
+    assert_eq!(texts(staging.env), ["DB=sqlite", "LOG=info", "TOKEN=none"]);
+    assert_eq!(secrets(staging.secrets), ["KEY=file:/srv/secrets/staging/shop"], "no TOKEN: it is plain here");
+    assert_eq!((staging.health.path.as_str(), staging.stop.signal.as_str()), ("/healthz", "TERM"));
+    let production = program("production");
+    assert_eq!(production.run, ["bin/shop"]);
+    assert_eq!(texts(production.env), ["LOG=warn", "PORT={port}"], "no DB: it is a secret here");
+    assert_eq!(
+        secrets(production.secrets),
+        [r#"DB=command:["/srv/bin/vault","read","shop db"]"#, r#"KEY=command:["pass","shop"]"#, "TOKEN=env:TOKEN"]
+    );
+    assert_eq!((production.health.path.as_str(), production.health.unhealthy), ("/ready", 9));
+    assert_eq!(production.health.healthy, 2, "its own health is a whole one: the service's says nothing of it");
+    assert_eq!(production.stop.signal, "INT");
+    assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
+}
+
+/// Has some files and the group `sre`.
+struct Elsewhere;
+
+impl Machine for Elsewhere {
+    fn secret(&self, reference: &SecretRef) -> Result<(), String> {
+        let there = reference.to_string().contains("production");
+        if there { Ok(()) } else { Err(format!("there is no {reference}")) }
+    }
+
+    fn approver(&self, name: &str) -> Result<(), String> {
+        if name == "sre" { Ok(()) } else { Err(format!("there is no {name}")) }
+    }
+}
+
+#[test]
+fn the_machine_that_runs_it_is_asked_about_each_place_once() {
+    let text = BOTH.replace("TOKEN = \"env:TOKEN\"", "TOKEN = \"env:TOKEN_{environment}\", ALL = \"env:ALL\"")
+        + "canary.steps = [{ approval = { from = [\"sre\", \"srf\"] } }]\n";
+    parse(&text, Path::new("/srv/flightdeck.toml")).unwrap();
+    let error = parse_for(&text, Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err().to_string();
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        ["/srv/flightdeck.toml:18:47: service.shop.in.production.canary.steps[0].approval.from[1]: there is no srf"]
+    );
+    let error = parse_for(&text.replace("srf", "sre"), Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err();
+    assert_eq!(
+        error.to_string().lines().collect::<Vec<_>>(),
+        [
+            "/srv/flightdeck.toml:6:19: service.shop.secrets.KEY: there is no file:/srv/secrets/staging/shop",
+            "/srv/flightdeck.toml:6:100: service.shop.secrets.ALL: there is no env:ALL",
+            r#"/srv/flightdeck.toml:15:18: service.shop.in.production.secrets.DB: there is no command:["/srv/bin/vault","read","shop db"]"#,
+            r#"/srv/flightdeck.toml:15:68: service.shop.in.production.secrets.KEY: there is no command:["pass","shop"]"#,
+        ]
     );
 }

@@ -10,8 +10,8 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use crate::model::{
-    Actor, Placement, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace, ServiceSpec, Spec, Step,
-    Version,
+    Actor, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace, ServiceSpec, Spec,
+    Step, Version,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -397,11 +397,12 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
     for key in names(old).into_iter().chain(names(new)) {
         let of = |spec: &'a Spec| {
             let service = spec.services.get(&key.service)?;
-            Some((service, service.placements.get(&key.environment)?))
+            let placement = service.placements.get(&key.environment)?;
+            Some((service, placement, service.program(&key.service, &key.environment)?))
         };
         let lines = match (of(old), of(new)) {
-            (Some(old), Some(new)) => placement_changes(old, new),
-            (None, Some((_, placement))) => {
+            (Some(old), Some(new)) => placement_changes(&old, &new),
+            (None, Some((_, placement, _))) => {
                 vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
             }
             (Some(_), None) => vec!["removed".to_owned()],
@@ -412,7 +413,10 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
     changes
 }
 
-fn placement_changes(old: (&ServiceSpec, &Placement), new: (&ServiceSpec, &Placement)) -> Vec<String> {
+/// A service in an environment, and how its instances are run there.
+type Placed<'a> = (&'a ServiceSpec, &'a Placement, Program);
+
+fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut differs = |what: &str, same: bool, note: &str| {
         if !same {
@@ -420,11 +424,11 @@ fn placement_changes(old: (&ServiceSpec, &Placement), new: (&ServiceSpec, &Place
         }
     };
     let later = " (for instances started from now on)";
-    differs("run", old.0.run == new.0.run, later);
-    differs("env", old.0.env == new.0.env, later);
-    differs("secrets", old.0.secrets == new.0.secrets, later);
-    differs("health", old.0.health == new.0.health, later);
-    differs("stop", old.0.stop == new.0.stop, later);
+    differs("run", old.2.run == new.2.run, later);
+    differs("env", old.2.env == new.2.env, later);
+    differs("secrets", old.2.secrets == new.2.secrets, later);
+    differs("health", old.2.health == new.2.health, later);
+    differs("stop", old.2.stop == new.2.stop, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";

@@ -63,11 +63,11 @@ pub(super) fn begin(
     back: bool,
     attempt: u32,
 ) -> Option<Job> {
-    let service = state.spec.services.get(&slot.key.service)?;
-    let placement = service.placements.get(&slot.key.environment)?;
+    let placement = state.spec.services.get(&slot.key.service)?.placements.get(&slot.key.environment)?;
+    let program = state.spec.program(&slot.key.service, &slot.key.environment)?;
     let (listen, preview) = (placement.listen, placement.preview);
     let from = slot.stable_pool().map(|pool| pool.release.version.0.clone()).unwrap_or_default();
-    let mut env = service.env.clone();
+    let mut env = program.env;
     env.extend(
         [
             ("HOOK", hook.name.clone()),
@@ -81,7 +81,6 @@ pub(super) fn begin(
         .map(|(name, value)| (format!("FLIGHTDECK_{name}"), value)),
     );
     let way_back = hook.migration.as_ref().filter(|_| back).map(|migration| migration.back.clone());
-    let secrets = service.secrets.clone();
     let id = format!("job-{}", Counters::next(&mut state.counters.job));
     let launch = JobLaunch {
         job: id.clone(),
@@ -91,7 +90,7 @@ pub(super) fn begin(
         digest: release.digest.clone(),
         run: way_back.unwrap_or_else(|| hook.run.clone()),
         env,
-        secrets,
+        secrets: program.secrets,
         listen,
         preview,
         timeout: hook.timeout,

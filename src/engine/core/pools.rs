@@ -287,8 +287,7 @@ fn batch_size(slot: &Slot, run: &RunState, done: &[Step], replicas: u32) -> u32 
 }
 
 fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool) {
-    let Some(service) = state.spec.services.get(&key.service) else { return };
-    let stop = service.stop.clone();
+    let Some(program) = state.spec.program(&key.service, &key.environment) else { return };
     let id = format!("{}-{}-{}", key.service, key.environment, Counters::next(&mut state.counters.instance));
     let mut instance = InstanceRecord {
         id: id.clone(),
@@ -302,7 +301,7 @@ fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool)
         started: None,
         error: None,
         hopeless: None,
-        stop,
+        stop: program.stop,
         asked: None,
     };
     start(state, turn, key, &pool.id, &pool.release, &mut instance);
@@ -317,22 +316,22 @@ fn start(
     release: &ReleaseRef,
     instance: &mut InstanceRecord,
 ) {
-    let Some(service) = state.spec.services.get(&key.service) else { return };
+    let Some(program) = state.spec.program(&key.service, &key.environment) else { return };
     instance.stage = InstanceStage::Starting;
     instance.ready_since = None;
     instance.asked = Some(turn.now);
-    instance.stop = service.stop.clone();
+    instance.stop = program.stop.clone();
     let launch = Launch {
         instance: instance.id.clone(),
         slot: key.clone(),
         pool: pool.to_owned(),
         version: release.version.clone(),
         digest: release.digest.clone(),
-        run: service.run.clone(),
-        env: service.env.clone(),
-        secrets: service.secrets.clone(),
-        health: service.health.clone(),
-        stop: service.stop.clone(),
+        run: program.run,
+        env: program.env,
+        secrets: program.secrets,
+        health: program.health,
+        stop: program.stop,
         attempt: instance.attempt,
     };
     state.pending.retain(|numbered| !is_start_of(&numbered.effect, &instance.id));

@@ -2,7 +2,7 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, ServiceName,
+    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, SecretRef, ServiceName,
     ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -259,11 +259,11 @@ pub struct JobLaunch {
     pub digest: String,
     /// Program and arguments with placeholders.
     pub run: Vec<String>,
-    /// Variables of the service, and `FLIGHTDECK_HOOK`, `FLIGHTDECK_VERSION`, `FLIGHTDECK_FROM`,
+    /// Variables of the service in its environment, and `FLIGHTDECK_HOOK`, `FLIGHTDECK_VERSION`, `FLIGHTDECK_FROM`,
     /// `FLIGHTDECK_SERVICE`, `FLIGHTDECK_ENVIRONMENT`, `FLIGHTDECK_LISTEN`, `FLIGHTDECK_PREVIEW`.
     pub env: BTreeMap<String, String>,
-    /// Variable → `file:PATH`.
-    pub secrets: BTreeMap<String, String>,
+    /// Variable → where it is read.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// `{listen}`.
     pub listen: SocketAddr,
     /// `{preview}`, else empty.
@@ -289,8 +289,8 @@ pub struct Launch {
     pub run: Vec<String>,
     /// Variables.
     pub env: BTreeMap<String, String>,
-    /// Variable → `file:PATH`.
-    pub secrets: BTreeMap<String, String>,
+    /// Variable → where it is read.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// How it is checked.
     pub health: HealthSpec,
     /// How it is ended.

@@ -3,8 +3,8 @@
 use super::client::{self, ShimClient};
 use super::health::{Health, Verdict};
 use super::launch::{ROOT_DIR, StartError, address, prepare};
-use super::log;
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, Status};
+use super::{log, secrets};
 use crate::engine::core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use crate::engine::store::Store;
 use crate::failpoint;
@@ -187,17 +187,17 @@ impl Instance {
         let record = Record { wire: SHIM_WIRE, launch, port };
         let text = serde_json::to_vec(&record).map_err(|error| StartError::permanent(error.to_string()))?;
         tokio::fs::write(self.dir.join(RECORD_FILE), text).await.map_err(passing)?;
-        let health = record.launch.health.clone();
+        let (health, secrets) = (record.launch.health.clone(), record.launch.secrets.clone());
         let (context, dir) = (self.context.clone(), self.dir.clone());
         let permit = self.context.unpacking.acquire().await;
-        let prepared = tokio::task::spawn_blocking(move || {
+        let spec = tokio::task::spawn_blocking(move || {
             prepare(&record.launch, &dir, record.port, &context.store, &context.exe)
         })
         .await
         .map_err(|error| StartError::passing(format!("cannot prepare the start: {error}")))??;
         drop(permit);
-        let status =
-            client::launch(&self.context.exe, &self.dir, &prepared.spec, &prepared.secrets).await.map_err(passing)?;
+        let secrets = secrets::read(&secrets).await?;
+        let status = client::launch(&self.context.exe, &self.dir, &spec, &secrets).await.map_err(passing)?;
         if let Some(why) = status.failed {
             let _ = client::ask(&self.dir, &Request::Forget).await; // it has nothing to say any more
             return Err(StartError::permanent(format!("cannot run the command: {why}")));

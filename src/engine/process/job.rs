@@ -7,10 +7,11 @@
 use super::client::{self, ShimClient};
 use super::instance::{Context, Report};
 use super::launch::prepare_job;
-use super::log;
-use super::wire::{BEGUN_FILE, LOG_DIR, Request, SHIM_WIRE, Status};
+use super::wire::{BEGUN_FILE, LOG_DIR, Request, SHIM_WIRE, ShimSpec, Status};
+use super::{log, secrets};
 use crate::engine::core::{JobEnd, JobEvent, JobId, JobLaunch};
 use crate::model::sanitize_line;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,8 +121,8 @@ impl Job {
 
     async fn start(&self, launch: JobLaunch) -> Result<(ShimClient, Status), JobEnd> {
         let not_started = |why: String| JobEnd::NotStarted(sanitize_line(&why));
-        let prepared = self.prepare(launch).await.map_err(not_started)?;
-        match client::launch(&self.context.exe, &self.dir, &prepared.spec, &prepared.secrets).await {
+        let (spec, secrets) = self.prepare(launch).await.map_err(not_started)?;
+        match client::launch(&self.context.exe, &self.dir, &spec, &secrets).await {
             Ok(Status { failed: Some(why), .. }) => Err(not_started(format!("cannot run the command: {why}"))),
             Ok(_) => match self.connect().await {
                 Ok((shim, status)) if status.runs() => Ok((shim, status)),
@@ -135,18 +136,21 @@ impl Job {
         }
     }
 
-    async fn prepare(&self, launch: JobLaunch) -> Result<super::launch::Prepared, String> {
+    async fn prepare(&self, launch: JobLaunch) -> Result<(ShimSpec, BTreeMap<String, String>), String> {
         let noted = async {
             tokio::fs::create_dir_all(&self.dir).await?;
             tokio::fs::write(self.dir.join(JOB_FILE), serde_json::to_vec(&launch)?).await
         };
         noted.await.map_err(|error: io::Error| format!("cannot note the hook: {error}"))?;
-        let (context, dir) = (self.context.clone(), self.dir.clone());
+        let (context, dir, references) = (self.context.clone(), self.dir.clone(), launch.secrets.clone());
         let permit = self.context.unpacking.acquire().await;
         let prepare = move || prepare_job(&launch, &dir, &context.store, &context.exe);
         let prepared = tokio::task::spawn_blocking(prepare).await;
         drop(permit);
-        prepared.map_err(|error| format!("cannot prepare the start: {error}"))?.map_err(|error| error.why)
+        let spec = prepared.map_err(|error| format!("cannot prepare the start: {error}"))?;
+        let spec = spec.map_err(|error| error.why)?;
+        let secrets = secrets::read(&references).await.map_err(|error| error.why)?;
+        Ok((spec, secrets))
     }
 
     async fn connect(&self) -> io::Result<(ShimClient, Status)> {

@@ -1,4 +1,4 @@
-//! From a [`Launch`] to what a shim runs: artifact, program, arguments, variables, secrets, port.
+//! From a [`Launch`] to what a shim runs: artifact, program, arguments, variables, port.
 
 use super::LogLimits;
 use super::wire::{SHIM_WIRE, ShimSpec};
@@ -37,15 +37,6 @@ impl StartError {
     }
 }
 
-/// What a shim gets, and over its standard input.
-#[derive(Debug)]
-pub struct Prepared {
-    /// On disk.
-    pub spec: ShimSpec,
-    /// Never on disk.
-    pub secrets: BTreeMap<String, String>,
-}
-
 /// What is to run, of an instance or of a hook.
 struct Wanted<'a> {
     id: &'a str,
@@ -53,22 +44,21 @@ struct Wanted<'a> {
     digest: &'a str,
     run: &'a [String],
     env: &'a BTreeMap<String, String>,
-    secrets: &'a BTreeMap<String, String>,
     once: bool,
 }
 
-/// Verifies and unpacks the artifact, finds the program, fills in the placeholders, reads the
-/// secrets. Blocks.
-pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path) -> Result<Prepared, StartError> {
-    let Launch { instance: id, attempt, digest, run, env, secrets, .. } = launch;
-    let wanted = Wanted { id, attempt: *attempt, digest, run, env, secrets, once: false };
+/// Verifies and unpacks the artifact, finds the program, fills in the placeholders: what a shim gets beside the
+/// secrets, which are never on disk. Blocks.
+pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
+    let Launch { instance: id, attempt, digest, run, env, .. } = launch;
+    let wanted = Wanted { id, attempt: *attempt, digest, run, env, once: false };
     prepared(&wanted, dir, store, |name| of_instance(name, launch, port, exe))
 }
 
 /// The same for a hook. Blocks.
-pub fn prepare_job(launch: &JobLaunch, dir: &Path, store: &Store, exe: &Path) -> Result<Prepared, StartError> {
-    let JobLaunch { job: id, digest, run, env, secrets, .. } = launch;
-    let wanted = Wanted { id, attempt: 0, digest, run, env, secrets, once: true };
+pub fn prepare_job(launch: &JobLaunch, dir: &Path, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
+    let JobLaunch { job: id, digest, run, env, .. } = launch;
+    let wanted = Wanted { id, attempt: 0, digest, run, env, once: true };
     prepared(&wanted, dir, store, |name| of_job(name, launch, exe))
 }
 
@@ -77,7 +67,7 @@ fn prepared(
     dir: &Path,
     store: &Store,
     named: impl Fn(&str) -> Option<String>,
-) -> Result<Prepared, StartError> {
+) -> Result<ShimSpec, StartError> {
     let root = dir.join(ROOT_DIR);
     let passing = |step: &str| {
         let step = step.to_owned();
@@ -96,12 +86,7 @@ fn prepared(
     let mut words = wanted.run.iter().map(|word| fill(word, &named));
     let program = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
     let program = program_path(&program, &root)?;
-    let secrets = wanted
-        .secrets
-        .iter()
-        .map(|(name, from)| Ok((name.clone(), secret(name, from)?)))
-        .collect::<Result<_, StartError>>()?;
-    let spec = ShimSpec {
+    Ok(ShimSpec {
         wire: SHIM_WIRE,
         instance: wanted.id.to_owned(),
         attempt: wanted.attempt,
@@ -112,8 +97,7 @@ fn prepared(
         log: LogLimits::default(),
         keep: false,
         once: wanted.once,
-    };
-    Ok(Prepared { spec, secrets })
+    })
 }
 
 fn of_instance(name: &str, launch: &Launch, port: u16, exe: &Path) -> Option<String> {
@@ -122,6 +106,7 @@ fn of_instance(name: &str, launch: &Launch, port: u16, exe: &Path) -> Option<Str
         "instance" => launch.instance.clone(),
         "version" => launch.version.0.clone(),
         "environment" => launch.slot.environment.0.clone(),
+        "service" => launch.slot.service.0.clone(),
         "flightdeck" => exe.display().to_string(),
         _ => return None,
     })
@@ -131,6 +116,7 @@ fn of_job(name: &str, launch: &JobLaunch, exe: &Path) -> Option<String> {
     Some(match name {
         "version" => launch.version.0.clone(),
         "environment" => launch.slot.environment.0.clone(),
+        "service" => launch.slot.service.0.clone(),
         "listen" => launch.listen.to_string(),
         "preview" => launch.preview.map(|address| address.to_string()).unwrap_or_default(),
         "flightdeck" => exe.display().to_string(),
@@ -170,19 +156,6 @@ fn program_path(program: &str, root: &Path) -> Result<PathBuf, StartError> {
     }
     // As written, since programs look at their own name.
     Ok(path)
-}
-
-fn secret(name: &str, from: &str) -> Result<String, StartError> {
-    let path = from
-        .strip_prefix("file:")
-        .ok_or_else(|| StartError::permanent(format!("the secret {name} is {from:?}, expected file:PATH")))?;
-    let text = fs::read_to_string(path)
-        .map_err(|error| StartError::permanent(format!("cannot read the secret {name} from {path}: {error}")))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    if text.contains('\0') {
-        return Err(StartError::permanent(format!("the secret {name} from {path} holds a zero byte")));
-    }
-    Ok(text.to_owned())
 }
 
 /// A free port of the range: not in use by a live instance, and bindable now. Begins behind the one
@@ -235,6 +208,7 @@ mod tests {
             ("--port={port}", "--port=8100"),
             ("{instance}", "i-{port}"),
             ("{version}@{environment}", "1.2@dev"),
+            ("{service}", "shop"),
             ("{flightdeck}", "/opt/flightdeck"),
             ("{\"json\": {port}}", "{\"json\": 8100}"),
             ("{unknown} {", "{unknown} {"),
@@ -259,11 +233,11 @@ mod tests {
             preview: Some(([127, 0, 0, 1], 81).into()),
             timeout: SignedDuration::from_secs(1),
         };
-        let text = "{version} {environment} {listen} {preview} {flightdeck} {port}";
+        let text = "{version} {environment} {service} {listen} {preview} {flightdeck} {port}";
         let filled = |launch: &JobLaunch| fill(text, |name| of_job(name, launch, Path::new("/fd")));
-        assert_eq!(filled(&launch), "1.2 dev 127.0.0.1:80 127.0.0.1:81 /fd {port}");
+        assert_eq!(filled(&launch), "1.2 dev shop 127.0.0.1:80 127.0.0.1:81 /fd {port}");
         launch.preview = None;
-        assert_eq!(filled(&launch), "1.2 dev 127.0.0.1:80  /fd {port}");
+        assert_eq!(filled(&launch), "1.2 dev shop 127.0.0.1:80  /fd {port}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod launch;
 pub mod log;
 pub mod mask;
 pub mod room;
+pub mod secrets;
 pub mod shim;
 pub mod wire;
 

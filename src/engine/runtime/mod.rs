@@ -7,6 +7,7 @@ mod commit;
 mod handover;
 mod keep;
 mod link;
+mod machine;
 mod open;
 mod proxied;
 mod publish;
@@ -15,6 +16,7 @@ mod task;
 mod windows;
 
 pub use keep::Retention;
+pub use machine::ThisMachine;
 pub use open::{EngineError, Settings};
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
@@ -330,7 +332,8 @@ fn apply(
     reason: Option<String>,
     remove: Vec<ServicePlace>,
 ) -> Result<Input, NotDone> {
-    let spec = services::parse(&text, Path::new(&path)).map_err(|error| invalid(error.to_string()))?;
+    let spec =
+        services::parse_for(&text, Path::new(&path), &ThisMachine).map_err(|error| invalid(error.to_string()))?;
     let digest = digest_of(text.as_bytes()).map_err(|error| NotDone::NotSent { why: error.to_string() })?;
     Ok(Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove })))
 }
