@@ -6,7 +6,7 @@ use flightdeck::board::provenance::{self, Recorded};
 use flightdeck::board::{Failing, Health};
 use flightdeck::cockpit::app::dialog::{Field, ReasonFor};
 use flightdeck::cockpit::app::superseded::{Cause, cause};
-use flightdeck::cockpit::app::{Event, confirm, rows};
+use flightdeck::cockpit::app::{Event, Page, confirm, rows};
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -74,9 +74,12 @@ fn what_raises_exposure_shows_candidate_against_stable_and_what_is_unknown() {
     assert_eq!((seen.candidate, seen.stable, seen.as_of, seen.failing), (None, None, None, None));
     assert_eq!(seen.unknown, [Unknown::NoMetrics, Unknown::NotJudged], "nothing is good that was not seen");
 
+    // Whatever page lies below.
+    desk.state.page = Page::Logs;
     desk.state.visible_changed = false;
     numbers(&mut desk, "checkout", Some((40, 0)), None);
     assert!(desk.state.visible_changed, "numbers change what is on the screen");
+    desk.state.page = Page::Deck;
     assert_eq!(health(&desk).unwrap().unknown, [Unknown::FewRequests, Unknown::StableIdle, Unknown::NotJudged]);
 
     desk.wait(1000);
