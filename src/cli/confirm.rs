@@ -67,8 +67,8 @@ fn show(prepared: &Prepared, object: &str) {
     for line in &prepared.forecast.lines {
         say(&format!("  {}", sanitize_line(line)));
     }
-    for warning in &prepared.forecast.warnings {
-        say(&format!("  ! {}", sanitize_line(warning)));
+    for warning in prepared.forecast.all_warnings() {
+        say(&format!("  ! {}", sanitize_line(&warning)));
     }
     if let Some(pin) = &prepared.pin {
         let facts: Vec<_> =

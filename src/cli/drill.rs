@@ -68,7 +68,8 @@ pub(super) async fn run(context: &Context, links: &Links, args: &DrillArgs) -> R
     let prepared = act::prepare(link, Action::Drill, subject.clone()).await?;
     if args.yes {
         // Who is asked sees it there.
-        prepared.forecast.lines.iter().chain(&prepared.forecast.warnings).for_each(|line| say(line));
+        prepared.forecast.lines.iter().for_each(|line| say(line));
+        prepared.forecast.all_warnings().for_each(|warning| say(&warning));
     }
     let (wait, timeout) = (Some(Until::Effect), Some(args.timeout));
     let act = ActArgs { reason: args.reason.clone(), yes: args.yes, wait, timeout };

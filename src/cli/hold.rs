@@ -172,6 +172,7 @@ fn agree(parts: &[Part<'_>], args: &ActArgs) -> Result<Confirmed, Failure> {
     for part in parts.iter().skip(1) {
         all.forecast.lines.extend(part.prepared.forecast.lines.iter().cloned());
         all.forecast.warnings.extend(part.prepared.forecast.warnings.iter().cloned());
+        all.forecast.stale = all.forecast.stale.or_else(|| part.prepared.forecast.stale.clone());
     }
     confirm::confirm(&all, args)
 }

@@ -43,9 +43,7 @@ fn prepare_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, action: Action, 
     };
     let direction = direction_of(seen, action, subject);
     let mut forecast = forecast_of(seen, actor, action, subject);
-    if let Some(problem) = seen.freshness(subject).problem(seen.now) {
-        forecast.warnings.push(format!("what is shown may be old: {problem}"));
-    }
+    forecast.stale = seen.freshness(subject).problem(seen.now);
     if direction == Direction::Reduces && identities(seen, subject).into_iter().any(has_hidden) {
         forecast.warnings.push("its name holds characters that can't be seen: look twice".to_owned());
     }

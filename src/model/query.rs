@@ -187,19 +187,24 @@ pub struct Forecast {
     pub takes: Option<SignedDuration>,
     /// For a rollback.
     pub path: Option<RollbackPath>,
+    /// Why what it was made from may be old, such as `stale for 41 s: connection refused`; `None`: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
 }
 
 impl Forecast {
+    /// All that there is to be warned of in words, that it may be old included.
+    pub fn all_warnings(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+        let stale = self.stale.iter().map(|why| format!("what is shown may be old: {why}").into());
+        self.warnings.iter().map(|warning| warning.as_str().into()).chain(stale)
+    }
+
     /// Takes over what a backend says of its own way, and keeps the warnings that are known besides.
     pub fn take_over(&mut self, own: Forecast) {
-        let warnings = std::mem::take(&mut self.warnings);
-        *self = own;
-        // The general warnings tell of age and hidden characters, whatever the backend says.
-        self.warnings.extend(
-            warnings
-                .into_iter()
-                .filter(|warning| warning.starts_with("what is shown") || warning.starts_with("its name")),
-        );
+        let (warnings, stale) = (std::mem::take(&mut self.warnings), self.stale.take());
+        *self = Forecast { stale, ..own };
+        // The general warning tells of hidden characters, whatever the backend says.
+        self.warnings.extend(warnings.into_iter().filter(|warning| warning.starts_with("its name")));
     }
 }
 

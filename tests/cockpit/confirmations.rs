@@ -279,7 +279,7 @@ fn a_pinned_fact_that_changes_disables_yes_until_it_is_opened_again() {
     desk.upsert(Entity::Rollout(std::sync::Arc::new(moved)));
     assert!(desk.state.visible_changed);
     let why = confirm::blocked(&desk.state, desk.dialog()).unwrap();
-    assert_eq!(why, "step was 1, is 2; leave with Esc and open it again");
+    assert_eq!(why, "step was 1, is 2; ctrl-r opens it as it is now");
     desk.key("y");
     assert!(desk.submitted().is_empty());
     assert_eq!(desk.said(), why);

@@ -3,6 +3,7 @@
 mod approvals;
 mod commands;
 mod confirmations;
+mod decisions;
 mod deck;
 mod history;
 mod keymap;

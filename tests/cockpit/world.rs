@@ -200,6 +200,7 @@ impl Desk {
                 step: None,
                 takes: None,
                 path: None,
+                stale: None,
             },
         }
     }

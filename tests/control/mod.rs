@@ -138,6 +138,25 @@ fn a_stale_source_takes_only_what_reduces_exposure() {
 }
 
 #[test]
+fn a_forecast_says_apart_that_it_may_be_old() {
+    let one = rollout("checkout", "production");
+    let mut board = board([row(one.clone())]);
+    let who = actor("alice", &[]);
+    let forecast =
+        |board: &Board| prepare(&Policy::default(), board, &who, Action::Abort, &run(&one), at(100)).forecast;
+    apply(&mut board, Body::Link(LinkState::live(at(99))));
+    assert_eq!(forecast(&board).stale, None);
+    apply(&mut board, Body::Link(LinkState::stale(at(59), "connection refused".into())));
+    let mut said = forecast(&board);
+    assert_eq!(said.stale.as_deref(), Some("stale for 41 s: connection refused"));
+    assert!(!said.warnings.iter().any(|warning| warning.contains("stale")), "{said:?}");
+    let words = |said: &Forecast| said.all_warnings().any(|line| line.starts_with("what is shown may be old: stale"));
+    assert!(words(&said), "in words it is one of the warnings: {said:?}");
+    said.take_over(Forecast::default());
+    assert!(words(&said), "whatever the backend says of its own way");
+}
+
+#[test]
 fn the_live_row_decides_where_it_was_read() {
     let seen = rollout("checkout", "production");
     let mut live = seen.clone();

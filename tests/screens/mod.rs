@@ -1,6 +1,7 @@
 //! Every page at every size: what a person sees, as text.
 
 mod canary;
+mod decision;
 mod history;
 pub mod world;
 
@@ -321,6 +322,79 @@ fn dialogs() {
         state
     });
     every_size("dialog_hold", after(live, "H"));
+}
+
+#[test]
+fn the_moment_of_decision() {
+    let promote = |errors, verdict| {
+        move |columns, rows| {
+            let mut state = decision::weighed(columns, rows, errors, verdict);
+            ask(&mut state, "p", |query| prepared(query, Friction::Challenge("checkout 5→50".into())));
+            later(&mut state);
+            state
+        }
+    };
+    every_size("dialog_promote_failing", promote(180, MetricVerdict::Fail));
+    every_size("dialog_promote_healthy", promote(0, MetricVerdict::Pass));
+    let approvals = |errors, verdict| {
+        move |columns, rows| {
+            let mut state = decision::weighed(columns, rows, errors, verdict);
+            press(&mut state, "2");
+            state
+        }
+    };
+    every_size("approvals_failing", approvals(180, MetricVerdict::Fail));
+    every_size("approvals_healthy", approvals(0, MetricVerdict::Pass));
+}
+
+#[test]
+fn what_may_be_old_is_said_once() {
+    let mut state = lost(80, 24);
+    ask(&mut state, "a", |query| {
+        let Reply::Prepared(mut answer) = prepared(query, Friction::Yes) else { panic!("{query:?}") };
+        answer.forecast.stale = Some("stale for 75 s: connection refused".into());
+        Reply::Prepared(answer)
+    });
+    let shown = screen(&state);
+    let (dialog, _) = shown.split_once("reduces exposure").expect("the end of the dialog");
+    assert_eq!(dialog.matches("stale for 75 s: connection refused").count(), 1, "{shown}");
+    assert!(shown.contains("bound to  as seen 11:58:45"), "{shown}");
+    // What only the server finds old is said all the same.
+    let mut state = live(120, 36);
+    ask(&mut state, "a", |query| {
+        let Reply::Prepared(mut answer) = prepared(query, Friction::Yes) else { panic!("{query:?}") };
+        answer.forecast.stale = Some("stale for 9 s: connection reset".into());
+        Reply::Prepared(answer)
+    });
+    assert!(screen(&state).contains("seen      ◌ stale for 9 s: connection reset"), "{}", screen(&state));
+}
+
+#[test]
+fn a_failing_candidate_is_red_in_every_theme() {
+    for theme in ["dark", "light"] {
+        let styles = |state: &State, line: &str| {
+            let buffer = buffer(state, theme, true);
+            let cells = (0..buffer.area.height).flat_map(|y| (0..buffer.area.width).map(move |x| (x, y)));
+            let text = text(&buffer);
+            let row = text.lines().position(|shown| shown.contains(line)).unwrap_or_else(|| panic!("{line}: {text}"));
+            let style = |word: &str| {
+                let at = text.lines().nth(row).unwrap().split(word).next().unwrap().chars().count();
+                cells.clone().nth(row * usize::from(buffer.area.width) + at).map(|cell| buffer[cell].fg).unwrap()
+            };
+            style(line)
+        };
+        let open = |errors, verdict| {
+            let mut state = decision::weighed(120, 36, errors, verdict);
+            ask(&mut state, "p", |query| prepared(query, Friction::Yes));
+            state
+        };
+        let (failing, healthy) = (open(180, MetricVerdict::Fail), open(0, MetricVerdict::Pass));
+        let theme = Themes::new(&[], true).unwrap().get(theme).unwrap().clone();
+        let red = theme.style(view::Scope::SeverityFailing).fg.unwrap();
+        assert_eq!(styles(&failing, "errors 18 % against 0.5 %, p95"), red);
+        assert_eq!(styles(&failing, "✗ slo fails: errors 18 % against 0.5 % at stable, limit 1 % (at"), red);
+        assert_ne!(styles(&healthy, "errors 0.0 % against 0.5 %, p95"), red);
+    }
 }
 
 #[test]

@@ -640,6 +640,7 @@ pub fn prepared(query: &Query, friction: Friction) -> Reply {
             step: Some(4),
             takes: Some(if reduces { SignedDuration::from_millis(11) } else { SignedDuration::from_secs(2) }),
             path: None,
+            stale: None,
         },
     }))
 }

@@ -4,12 +4,14 @@ use super::command::{Bound, UiCommand};
 use super::dialog::Item;
 use super::rows;
 use super::state::{DeckPanel, OwnProgress, Page, State};
+use super::superseded;
 use super::{ConnectionId, ConnectionState};
 use crate::board::Freshness;
 use crate::model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Rollout, Run, Selector, SourceId,
     Subject, Verdict,
 };
+use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Can that be done now? `Err` says why not, in one line.
@@ -185,6 +187,14 @@ pub fn owner(state: &State, run: &Run) -> Option<ConnectionId> {
     state.owners.get(&run.target.source).copied()
 }
 
+/// As of when a row is what it was: now, or since nothing was heard of it.
+fn seen(state: &State, freshness: &Freshness) -> Timestamp {
+    match freshness {
+        Freshness::Stale { since, .. } => *since,
+        _ => state.now,
+    }
+}
+
 /// A rollout as a target of an action.
 pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> Option<Item> {
     let versions = match (rollout.stable(), rollout.candidate()) {
@@ -207,6 +217,8 @@ pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> 
         ),
         change,
         pin: Some(rollout.facts.pin(action)),
+        seen: seen(state, &rows::freshness(state, rollout)),
+        heard: superseded::heard(state, &rollout.run),
         freshness: rows::freshness(state, rollout),
         prepared: None,
         refused: None,
@@ -224,6 +236,8 @@ pub(super) fn approval_item(state: &State, action: Action, approval: &Approval) 
         target: format!("{} in {} ({})", approval.service, approval.environment, approval.run.target.source),
         change: Some(format!("{from} → {}; {}", approval.to.version, approval.what)),
         pin: Some(approval.facts.pin(action)),
+        seen: seen(state, &rows::approval_freshness(state, approval)),
+        heard: superseded::heard(state, &approval.run),
         freshness: rows::approval_freshness(state, approval),
         prepared: None,
         refused: None,
@@ -313,6 +327,8 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector, id: &H
         subject: Subject::Scope { selector, frozen, hold: Some(id.clone()) },
         connection,
         pin: None,
+        seen: seen(state, &freshness),
+        heard: None,
         freshness,
         prepared: None,
         refused: None,
@@ -340,13 +356,16 @@ fn release_item(state: &State, connection: ConnectionId, holds: &[&Hold]) -> Opt
     let reason = first.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
     // Where one source has it, older servers understand it, too.
     let source = if let [one] = holds { Some(one.source.clone()) } else { None };
+    let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
     Some(Item {
         subject: Subject::Hold { source, id: first.id.clone() },
         connection,
         target: format!("{} of {} ({})", first.id, first.owner, sources.join(", ")),
         change: Some(format!("{}, {count} rollouts held{reason}", first.selector)),
         pin: None,
-        freshness: state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh),
+        seen: seen(state, &freshness),
+        heard: None,
+        freshness,
         prepared: None,
         refused: None,
         unasked: None,

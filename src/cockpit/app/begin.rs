@@ -10,7 +10,7 @@ use super::confirm::start;
 use super::dialog::Item;
 use super::rows;
 use super::state::{DeckPanel, Page, State, Tone};
-use crate::model::{Action, EnvironmentName, Hold};
+use crate::model::{Action, EnvironmentName, Hold, Subject};
 use std::collections::BTreeSet;
 
 /// Begins an action on what is selected or marked.
@@ -128,6 +128,25 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
                 })
                 .collect()
         }
+    }
+}
+
+/// What a confirmation is about, as it is now. `Err`: it can't be done to that any more, and why.
+pub(super) fn anew(state: &State, action: Action, item: &Item) -> Result<Item, String> {
+    let gone = || format!("{}: it is gone", action.row().label);
+    match &item.subject {
+        Subject::Run(run) => {
+            let rollout = state.board.rollout(&run.target).ok_or_else(gone)?;
+            on_rollout(state, action, rollout)?;
+            rollout_item(state, action, rollout).ok_or_else(gone)
+        }
+        Subject::Approval { id, .. } => {
+            let approval = state.board.approval(id).ok_or_else(gone)?;
+            on_approval(state, action, approval)?;
+            approval_item(state, action, approval).ok_or_else(gone)
+        }
+        // Nothing else has a pin that could change.
+        _ => Ok(item.clone()),
     }
 }
 

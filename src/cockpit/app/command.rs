@@ -81,6 +81,7 @@ commands! {
     Confirm "confirm" "yes" "Do it, where no text is asked for.";
     Accept "accept" "accept" "Take what is typed.";
     Cancel "cancel" "cancel" "Leave without doing anything.";
+    Reopen "reopen" "open anew" "Open a confirmation anew whose row has changed, on the row as it is now.";
     Complete "complete" "complete" "Take the next completion.";
     CompleteBack "complete-back" "complete back" "Take the completion before.";
     Earlier "earlier" "earlier" "The entry before in completions or history.";

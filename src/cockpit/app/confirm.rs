@@ -2,13 +2,16 @@
 //! yes. Friction follows the direction of the action; what reduces exposure never waits for a server.
 
 use super::command::{Bound, UiCommand};
-use super::dialog::{Dialog, Field, Item, SETTLE};
+use super::dialog::{Dialog, Field, Item, ReasonFor, SETTLE};
+use super::input::LONGEST;
 use super::state::{Asked, Input, Overlay, OwnCommand, OwnProgress, State, Tone};
-use super::{ConnectionState, Effect, Key, Token};
+use super::{ConnectionState, Effect, Key, Token, begin, rows, superseded};
+use crate::board::Health;
 use crate::model::{
     Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Prepared, Query, Refusal, RefusalKind,
     Reply, Run, Subject, has_hidden,
 };
+use jiff::Timestamp;
 
 /// One's own commands that are remembered.
 const REMEMBERED: usize = 200;
@@ -62,13 +65,19 @@ pub(super) fn title(action: Action, items: &[Item]) -> String {
 
 /// The answer for one item of a confirmation.
 pub(super) fn answered(state: &mut State, dialog: Token, item: usize, reply: Result<Box<Reply>, String>) {
+    let now = state.now;
+    let run = state.dialog().and_then(|open| open.items.get(item)).and_then(Item::run);
+    let heard = run.and_then(|run| superseded::heard(state, run));
     let Some(Overlay::Dialog(open)) = &mut state.overlay else { return };
     if open.id != dialog {
         return;
     }
     let asking = open.is_asking();
     if let Some(item) = open.items.get_mut(item) {
-        take(item, reply);
+        take(item, reply, now);
+        if !item.binds_row() {
+            item.heard = item.heard.max(heard);
+        }
     }
     if asking && !open.is_asking() {
         all_answered(open);
@@ -97,7 +106,7 @@ fn harden(dialog: &mut Dialog) {
     }
 }
 
-fn take(item: &mut Item, reply: Result<Box<Reply>, String>) {
+fn take(item: &mut Item, reply: Result<Box<Reply>, String>, now: Timestamp) {
     match reply.map(|reply| *reply) {
         Ok(Reply::Prepared(prepared)) => {
             match &prepared.decision {
@@ -113,6 +122,9 @@ fn take(item: &mut Item, reply: Result<Box<Reply>, String>) {
                 if row.action.direction() == Direction::Reduces {
                     item.changes = row.changes(&Facts(live.facts.clone()));
                 }
+            }
+            if item.freshness.is_fresh() && prepared.forecast.stale.is_none() && !item.binds_row() {
+                item.seen = now;
             }
             item.prepared = Some(*prepared);
         }
@@ -181,8 +193,8 @@ fn older(pin: &Pin, current: &Facts) -> bool {
 pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
     let raises = dialog.direction == Direction::Raises;
     for item in &dialog.items {
-        if let Some(change) = item.changes.first() {
-            return Some(format!("{change}; leave with Esc and open it again"));
+        if let Some(why) = superseded::words(state, item) {
+            return Some(why);
         }
         let connection = state.connections.get(item.connection);
         let down = connection.filter(|connection| !matches!(connection.state, ConnectionState::Up { .. }));
@@ -203,15 +215,39 @@ pub fn blocked(state: &State, dialog: &Dialog) -> Option<String> {
     if raises && only { why } else { None }
 }
 
+/// How the candidate does that a yes to this item gives more of the traffic; `None`: it is about no such.
+#[must_use]
+pub fn health(state: &State, dialog: &Dialog, item: &Item) -> Option<Health> {
+    if dialog.direction != Direction::Raises || !dialog.raises_candidate() {
+        return None;
+    }
+    rows::health(state, item.run()?)
+}
+
+/// Does a yes need a reason?
+///
+/// That a failing candidate needs one is the cockpit's own rule, and asked of a person alone: it is for whoever
+/// says yes against what the screen shows, and for those who ask about it later. What the server lets through is
+/// its policy's business, and no script that promotes is held up by it.
+#[must_use]
+pub fn reason_for(state: &State, dialog: &Dialog) -> Option<ReasonFor> {
+    if matches!(dialog.friction, Friction::ChallengeAndReason(_)) {
+        return Some(ReasonFor::Friction);
+    }
+    let mut sent = dialog.items.iter().filter(|item| item.problem().is_none());
+    let failing = |item| health(state, dialog, item).is_some_and(|health| health.failing.is_some());
+    sent.any(failing).then_some(ReasonFor::Failing)
+}
+
 /// Until when keys are ignored, while they are; one that was not drawn yet is counted from now.
 #[must_use]
-pub fn settles(dialog: &Dialog, now: jiff::Timestamp) -> Option<jiff::Timestamp> {
+pub fn settles(dialog: &Dialog, now: Timestamp) -> Option<Timestamp> {
     let until = dialog.shown.unwrap_or(now).saturating_add(SETTLE).ok()?;
     (now < until).then_some(until)
 }
 
 /// Why a key is ignored now, whichever it is.
-pub(super) fn deaf(dialog: &Dialog, key: &Key, now: jiff::Timestamp) -> Option<String> {
+pub(super) fn deaf(dialog: &Dialog, key: &Key, now: Timestamp) -> Option<String> {
     if dialog.is_asking() {
         return Some(format!("`{}` was ignored: the server is still asked what a yes would do", key.0));
     }
@@ -242,6 +278,9 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
         dialog.said = Some(why);
         return;
     }
+    if command == Some(UiCommand::Reopen) && dialog.items.iter().any(|item| !item.changes.is_empty()) {
+        return reopen(state, effects);
+    }
     match (command, dialog.field) {
         (Some(UiCommand::NextPanel | UiCommand::PreviousPanel), field) => {
             dialog.field = match (field, field_of(&dialog.friction)) {
@@ -266,6 +305,37 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
     }
 }
 
+/// Opens a confirmation anew whose row has changed. What was typed for the challenge is gone, since that is about
+/// what it was; the reason stays.
+fn reopen(state: &mut State, effects: &mut Vec<Effect>) {
+    let Some(Overlay::Dialog(mut dialog)) = state.overlay.take() else { return };
+    let items = dialog.items.iter().map(|item| begin::anew(state, dialog.action, item));
+    match items.collect::<Result<Vec<_>, _>>() {
+        Ok(items) => {
+            let reason = std::mem::take(&mut dialog.reason);
+            start(state, dialog.action, items, effects);
+            if let Some(Overlay::Dialog(opened)) = &mut state.overlay {
+                opened.reason = reason;
+            }
+        }
+        Err(why) => {
+            dialog.said = Some(why);
+            state.overlay = Some(Overlay::Dialog(dialog));
+        }
+    }
+}
+
+/// Text was pasted into a confirmation: a reason takes it, what decides is typed.
+pub(super) fn paste(dialog: &mut Dialog, text: &str) {
+    // Line breaks come as either sign, and a copied line often ends with one.
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    dialog.said = match dialog.field {
+        Field::Reason if dialog.reason.insert(&text) => None,
+        Field::Reason => Some(format!("pasted text was ignored: a reason has at most {LONGEST} bytes")),
+        Field::Keys | Field::Challenge => Some("pasted text was ignored: a confirmation is typed".to_owned()),
+    };
+}
+
 /// Types a key into a line; false if it is no text and no command of typing.
 pub(super) fn type_into(input: &mut Input, command: Option<UiCommand>, key: &Key) -> bool {
     if let Some(command) = command {
@@ -285,17 +355,19 @@ fn yes(state: &mut State, effects: &mut Vec<Effect>) {
     let label = dialog.action.row().label;
     let reason = dialog.reason.text.trim().to_owned();
     let typed = dialog.challenge.text.trim();
-    let refused = blocked(state, &dialog).or_else(|| match &dialog.friction {
+    let challenged = match &dialog.friction {
         Friction::Challenge(text) | Friction::ChallengeAndReason(text) if !dialog.friction.accepts(typed) => {
             let arrow = if text.contains('→') { "   (-> will do for →)" } else { "" };
             Some(format!("to {label}, type exactly: {text}{arrow}"))
         }
-        Friction::ChallengeAndReason(_) if reason.is_empty() => {
-            dialog.field = Field::Reason;
-            Some(format!("to {label}, give a reason"))
-        }
         _ => None,
-    });
+    };
+    let mut refused = blocked(state, &dialog).or(challenged);
+    if let (None, true, Some(asked)) = (&refused, reason.is_empty(), reason_for(state, &dialog)) {
+        dialog.field = Field::Reason;
+        let why = if asked == ReasonFor::Failing { ": the candidate is failing" } else { "" };
+        refused = Some(format!("to {label}, give a reason{why}"));
+    }
     if let Some(why) = refused {
         dialog.said = Some(why);
         state.overlay = Some(Overlay::Dialog(dialog));
@@ -370,9 +442,20 @@ impl Item {
     #[must_use]
     pub fn wanted_pin(&self) -> Option<Pin> {
         let live = self.prepared.as_ref().and_then(|prepared| prepared.pin.clone());
-        match &self.pin {
-            Some(row) if row.action.direction() == Direction::Reduces => Some(row.clone()),
-            row => live.or_else(|| row.clone()),
+        live.filter(|_| !self.binds_row()).or_else(|| self.pin.clone())
+    }
+
+    /// Is its command bound to what the row showed, not to the live object?
+    fn binds_row(&self) -> bool {
+        self.pin.as_ref().is_some_and(|row| row.action.direction() == Direction::Reduces)
+    }
+
+    /// The run that it is about.
+    #[must_use]
+    pub const fn run(&self) -> Option<&Run> {
+        match &self.subject {
+            Subject::Run(run) | Subject::Approval { run, .. } => Some(run),
+            _ => None,
         }
     }
 }

@@ -25,6 +25,12 @@ pub struct Item {
     pub pin: Option<Pin>,
     /// How fresh the row was.
     pub freshness: Freshness,
+    /// As of when it is shown: when the key was pressed, when the live object was read for it, or when its
+    /// row was last heard of.
+    pub seen: Timestamp,
+    /// The newest word on its run that was known then, by the clock of its server; what changes it later
+    /// is newer.
+    pub heard: Option<Timestamp>,
     /// What the server said, once it did.
     pub prepared: Option<Prepared>,
     /// Why the server can't do it, once it said so.
@@ -72,7 +78,31 @@ pub struct Dialog {
     pub said: Option<String>,
 }
 
+/// What asks for a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasonFor {
+    /// The server does, with the challenge.
+    Friction,
+    /// A candidate that fails would get more traffic.
+    Failing,
+}
+
 impl Dialog {
+    /// Does a yes give a candidate more of the traffic? How it does is shown then.
+    #[must_use]
+    pub const fn raises_candidate(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Promote
+                | Action::PromoteFull
+                | Action::Approve
+                | Action::Resume
+                | Action::Retry
+                | Action::LetThrough
+                | Action::Deploy
+        )
+    }
+
     /// Is its server still asked what a yes would do? What raises exposure waits for that.
     #[must_use]
     pub fn is_asking(&self) -> bool {

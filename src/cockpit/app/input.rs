@@ -5,7 +5,7 @@ use super::state::Input;
 use crate::model::sanitize_line;
 
 /// The longest line that can be typed or pasted, bytes.
-const LONGEST: usize = 1000;
+pub(super) const LONGEST: usize = 1000;
 
 impl Input {
     /// A line with the cursor at its end.
@@ -15,13 +15,15 @@ impl Input {
         Input { cursor: text.len(), text }
     }
 
-    /// Puts text at the cursor; what would make the line too long is left out.
-    pub fn insert(&mut self, text: &str) {
+    /// Puts text at the cursor, as one line; false if it would make the line too long and was left out.
+    pub fn insert(&mut self, text: &str) -> bool {
         let text = sanitize_line(text);
-        if self.text.len() + text.len() <= LONGEST {
+        let fits = self.text.len() + text.len() <= LONGEST;
+        if fits {
             self.text.insert_str(self.cursor, &text);
             self.cursor += text.len();
         }
+        fits
     }
 
     /// Carries out a command of typing; false if it is none.

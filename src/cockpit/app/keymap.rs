@@ -71,7 +71,7 @@ impl Context {
             Bound::Act(Action::Approve | Action::Reject) => self == Context::Approvals,
             Bound::Act(Action::Hold | Action::Release) => self == Context::Global,
             Bound::Act(_) => self == Context::Rollouts,
-            Bound::Ui(C::Confirm) => self == Context::Dialog,
+            Bound::Ui(C::Confirm | C::Reopen) => self == Context::Dialog,
             Bound::Ui(C::Accept | C::Cancel) => matches!(self, Context::Dialog | Context::Input),
             Bound::Ui(C::NextPanel | C::PreviousPanel) => {
                 matches!(self, Context::Dialog | Context::Deck | Context::Rollout)

@@ -315,7 +315,7 @@ pub(super) fn paste(state: &mut State, text: &str) {
             state.overlay = Some(Overlay::Palette(typed));
         }
         Some(Overlay::Dialog(mut dialog)) => {
-            dialog.said = Some("pasted text was ignored: a confirmation is typed".to_owned());
+            confirm::paste(&mut dialog, text);
             state.overlay = Some(Overlay::Dialog(dialog));
         }
         other => {

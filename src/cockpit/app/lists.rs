@@ -1,6 +1,7 @@
 //! Keeps the lists in step with the board, and says what of a change can be seen. A change costs what
 //! finding a row's place costs; only what concerns all rows at once drops a list.
 
+use super::dialog::Item;
 use super::rows;
 use super::state::{Page, State};
 use crate::board::{Change, Moved, Order};
@@ -12,7 +13,8 @@ const FEW: usize = 16;
 
 /// Takes a change of the board into the lists. True if it can be seen on the page that is shown.
 pub(super) fn follow(state: &mut State, body: &Body, change: &Change) -> bool {
-    match change {
+    let in_dialog = in_dialog(state, body);
+    let on_page = match change {
         Change::Nothing => false,
         Change::Rollout { old, new } => rollout(state, old.as_ref(), new.as_ref()),
         Change::Gone { rollouts, others } => {
@@ -25,6 +27,23 @@ pub(super) fn follow(state: &mut State, body: &Body, change: &Change) -> bool {
             true
         }
         Change::Other => other(state, body),
+    };
+    on_page || in_dialog
+}
+
+/// Can what an update says be seen in the confirmation that is open? It shows how its candidates do, and who
+/// changed its rows.
+fn in_dialog(state: &State, body: &Body) -> bool {
+    let Some(dialog) = state.dialog() else { return false };
+    let about = |target: &Target| dialog.items.iter().filter_map(Item::run).any(|run| run.target == *target);
+    match body {
+        Body::Samples(samples) => samples.iter().any(|sample| about(&sample.target)),
+        Body::Upsert(Entity::Rollout(rollout)) => about(&rollout.run.target),
+        Body::Upsert(Entity::Approval(approval)) => about(&approval.run.target),
+        Body::Upsert(Entity::Evidence(evidence)) => about(&evidence.run.target),
+        Body::Upsert(Entity::Note(note)) => about(&note.run.target),
+        Body::Upsert(Entity::Receipt(_) | Entity::Release(_) | Entity::Deployment(_)) => true,
+        _ => false,
     }
 }
 
@@ -139,6 +158,8 @@ fn on_page(state: &State, body: &Body) -> bool {
                 let window = rows::deck(state);
                 samples.iter().any(|sample| window.rows.iter().any(|row| row.rollout.run.target == sample.target))
             }
+            Page::Approvals => rows::selected_approval(state)
+                .is_some_and(|approval| samples.iter().any(|sample| sample.target == approval.run.target)),
             _ => false,
         },
         Body::Upsert(entity) => match entity {

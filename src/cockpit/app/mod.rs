@@ -22,6 +22,7 @@ mod palette;
 pub mod rows;
 pub mod state;
 pub mod strip;
+pub mod superseded;
 pub mod typing;
 mod update;
 mod wake;

@@ -4,7 +4,7 @@
 use super::ConnectionState;
 use super::layout::layout;
 use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
-use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, List, Needs, Wanted};
+use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, List, Needs, Wanted};
 use crate::model::{
     Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Receipt, Revision,
     Rollout, Run, Subject, Target,
@@ -349,6 +349,13 @@ pub fn evidence<'a>(state: &'a State, run: &Run) -> Vec<&'a Evidence> {
     let mut rows: Vec<_> = state.board.evidence().filter(|evidence| evidence.run == *run).collect();
     rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
     rows
+}
+
+/// How the candidate of a run does; `None`: its row is of another run by now.
+#[must_use]
+pub fn health(state: &State, run: &Run) -> Option<Health> {
+    let row = state.board.rollout(&run.target).filter(|row| row.run == *run)?;
+    Some(board::health(&state.board, row))
 }
 
 /// Commands about a run, newest first.

@@ -2,7 +2,7 @@
 //! writes nothing.
 
 use super::age::{age_changes, clock, clock_changes, countdown_changes, waits_change};
-use super::confirm::settles;
+use super::confirm::{health, settles};
 use super::header::sources;
 use super::hints::under_way_changes;
 use super::layout::layout;
@@ -32,6 +32,8 @@ pub fn next(state: &State) -> Option<Timestamp> {
     if let Some(dialog) = state.dialog() {
         moments.extend(dialog.shown.and_then(|_| settles(dialog, now)));
         moments.extend(dialog.items.iter().filter_map(|item| stale(&item.freshness, now)));
+        let measured = dialog.items.iter().filter_map(|item| health(state, dialog, item)?.as_of);
+        moments.extend(measured.map(|at| age_changes(at, now)));
     }
     match state.page {
         Page::Deck => {
@@ -52,6 +54,8 @@ pub fn next(state: &State) -> Option<Timestamp> {
         Page::Approvals => {
             let window = rows::approvals(state);
             let pending = window.rows.iter().map(|row| row.approval).filter(|a| a.state == ApprovalState::Pending);
+            let shown = rows::selected_approval(state).and_then(|approval| rows::health(state, &approval.run));
+            moments.extend(shown.and_then(|health| health.as_of).map(|at| age_changes(at, now)));
             for approval in pending {
                 moments.push(age_changes(approval.requested, now));
                 moments.extend(approval.expires.and_then(|at| countdown_changes(at, now)));

@@ -60,6 +60,26 @@ fn middle(text: &str, columns: u16) -> String {
     format!("{}{tail}", clip(text, head))
 }
 
+/// A text in lines of at most so many columns, broken between words; a longer word stands alone. Never empty.
+pub(super) fn wrap(text: &str, columns: u16) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    // A number and its percent sign stay together.
+    let text = text.replace(" %", "\u{a0}%");
+    for word in text.split(' ') {
+        let word = word.replace('\u{a0}', " ");
+        if !line.is_empty() && width(&line) + 1 + width(&word) > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.
 pub(super) fn exact(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);

@@ -7,6 +7,7 @@ mod overlay;
 mod pages;
 mod sweep;
 pub mod theme;
+mod weigh;
 mod widgets;
 
 pub use theme::{Scope, Theme, ThemeError, Themes};

@@ -3,10 +3,11 @@
 use super::widgets::input;
 use super::widgets::panel::{Title, centered, window};
 use super::widgets::pen::Pen;
-use super::{Ctx, Scope, format};
+use super::{Ctx, Scope, format, weigh};
 use crate::board::dora::span;
-use crate::cockpit::app::confirm::{blocked, settles};
-use crate::cockpit::app::dialog::{Dialog, Field, Item};
+use crate::board::provenance;
+use crate::cockpit::app::confirm::{blocked, health, reason_for, settles};
+use crate::cockpit::app::dialog::{Dialog, Field, Item, ReasonFor};
 use crate::cockpit::app::hints::help as help_lines;
 use crate::cockpit::app::state::{Input, Overlay, Palette};
 use crate::model::{Direction, Friction};
@@ -17,6 +18,8 @@ use ratatui::layout::Rect;
 const DIALOG: u16 = 84;
 /// Completions that the palette shows.
 const COMPLETIONS: usize = 12;
+/// Rows that why a confirmation takes no yes may take.
+const BLOCKED: usize = 4;
 
 /// Draws what is open; the filter is in the footer.
 pub(super) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
@@ -34,9 +37,14 @@ type Line = (&'static str, String, Scope);
 
 fn confirmation(ctx: &Ctx<'_>, dialog: &Dialog, area: Rect, buf: &mut Buffer) {
     let lines = about(ctx, dialog, area.height.saturating_sub(8));
-    let blocked = blocked(ctx.state, dialog);
-    let asked = asked_rows(dialog, blocked.is_some());
     let width = DIALOG.min(area.width.saturating_sub(2));
+    let blocked = blocked(ctx.state, dialog).map(|why| {
+        let mut lines = format::wrap(&format!("✗ {why}"), width.saturating_sub(4));
+        lines.truncate(BLOCKED);
+        lines
+    });
+    let more = blocked.as_ref().map_or(0, |lines| lines.len().saturating_sub(1));
+    let asked = asked_rows(dialog, blocked.is_some()) + u16::try_from(more).unwrap_or(0);
     let wrapped: Vec<Line> = lines.into_iter().flat_map(|line| wrap(line, width.saturating_sub(4 + NAME))).collect();
     let room = area.height.saturating_sub(asked + 3);
     let shown = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).min(room);
@@ -49,9 +57,17 @@ fn confirmation(ctx: &Ctx<'_>, dialog: &Dialog, area: Rect, buf: &mut Buffer) {
     let many = if dialog.items.len() > 1 { format!(" {} targets", dialog.items.len()) } else { String::new() };
     let title = Title { left: format!("{}{many}", dialog.action.row().label), right: way.to_owned(), focus: true };
     let inner = window(buf, at, &title, scope, ctx.theme);
+    // What there is no room for is not left out without a word.
+    let left_out = wrapped.len() - usize::from(shown);
+    let last = shown.saturating_sub(1);
     for (row, (name, words, scope)) in (0..shown).zip(&wrapped) {
         let mut pen = Pen::new(buf, inner, row);
-        pen.cell(name, NAME, ctx.style(Scope::Column)).put(words, ctx.style(*scope));
+        if row == last && left_out > 0 {
+            let more = format!("… {} more lines: a higher window shows them", left_out + 1);
+            pen.cell("", NAME, ctx.style(Scope::Column)).put(&more, ctx.style(Scope::ToneWarn));
+        } else {
+            pen.cell(name, NAME, ctx.style(Scope::Column)).put(words, ctx.style(*scope));
+        }
     }
     questions(ctx, dialog, blocked.as_deref(), inner, shown + 1, buf);
 }
@@ -64,12 +80,15 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
     for item in dialog.items.iter().take(usize::from(most.max(1))) {
         let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
         lines.push((if several { "·" } else { "target" }, format!("{}{change}", item.target), Scope::Strong));
-        if let Some(problem) = item.freshness.problem(ctx.now) {
+        // What the server finds old is old here too, mostly: it is said once.
+        let theirs = || item.prepared.as_ref().and_then(|prepared| prepared.forecast.stale.clone());
+        if let Some(problem) = item.freshness.problem(ctx.now).or_else(theirs) {
             lines.push(("seen", format!("◌ {problem}"), Scope::LinkStale));
         }
         if let Some(problem) = item.problem() {
             lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
         }
+        lines.extend(health(ctx.state, dialog, item).iter().flat_map(|health| weigh::health(ctx, health)));
     }
     let warnings = dialog.forecasts().flat_map(|forecast| &forecast.warnings);
     lines.extend(warnings.map(|warning| ("beware", format!("! {warning}"), Scope::DialogWarning)));
@@ -86,42 +105,32 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
     if dialog.items.iter().any(|item| !item.answered()) {
         lines.push(("forecast", "◌ asking the server …".to_owned(), Scope::Dim));
     }
-    lines.extend(pin(&dialog.items));
+    if let [item] = dialog.items.as_slice() {
+        lines.extend(replaces(ctx, dialog, item));
+        lines.extend(item.wanted_pin().map(|_| ("bound to", seen(ctx, item), Scope::Dim)));
+    }
     lines
 }
 
-/// What the yes is bound to.
-fn pin(items: &[Item]) -> Option<Line> {
-    let [item] = items else { return None };
-    let pin = item.wanted_pin()?;
-    let facts: Vec<String> =
-        pin.facts.iter().map(|(fact, value)| format!("{} {}", fact.word(), short(value))).collect();
-    Some(("bound to", facts.join(", "), Scope::Dim))
+/// What a yes replaces, and what with.
+fn replaces(ctx: &Ctx<'_>, dialog: &Dialog, item: &Item) -> Vec<Line> {
+    let run = item.run().filter(|_| dialog.direction == Direction::Raises && dialog.raises_candidate());
+    let row = run.and_then(|run| ctx.state.board.rollout(&run.target).filter(|row| row.run == *run));
+    let Some(row) = row else { return Vec::new() };
+    let board = &ctx.state.board;
+    let sides = [("replaces", provenance::of_stable(board, row)), ("with", provenance::of_candidate(board, row))];
+    sides.into_iter().filter_map(|(name, of)| Some((name, weigh::provenance(ctx, &of?), Scope::Text))).collect()
 }
 
-/// Digests are told apart by their beginning.
-fn short(value: &str) -> String {
-    if value.contains(':') && value.len() > 40 { format::digest(value) } else { value.to_owned() }
+/// What the yes is bound to: the row as it was then. Its facts are in `get rollouts -o json`.
+fn seen(ctx: &Ctx<'_>, item: &Item) -> String {
+    format!("as seen {}", format::clock(item.seen, ctx.zone))
 }
 
 /// Long words go on in the next lines.
 fn wrap((name, words, scope): Line, columns: u16) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
-    let mut line = String::new();
-    // A number and its percent sign stay together.
-    let words = words.replace(" %", "\u{a0}%");
-    for word in words.split(' ') {
-        let word = word.replace('\u{a0}', " ");
-        if !line.is_empty() && format::width(&line) + 1 + format::width(&word) > columns {
-            lines.push((if lines.is_empty() { name } else { "" }, std::mem::take(&mut line), scope));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(&word);
-    }
-    lines.push((if lines.is_empty() { name } else { "" }, line, scope));
-    lines
+    let lines = format::wrap(&words, columns).into_iter().enumerate();
+    lines.map(|(row, line)| (if row == 0 { name } else { "" }, line, scope)).collect()
 }
 
 /// Rows that the questions at the bottom take.
@@ -135,12 +144,16 @@ fn asked_rows(dialog: &Dialog, blocked: bool) -> u16 {
     }
 }
 
-fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect, row: u16, buf: &mut Buffer) {
+fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&[String]>, inner: Rect, row: u16, buf: &mut Buffer) {
     let (hint, key) = (ctx.style(Scope::InputHint), ctx.style(Scope::Key));
     if let Some(why) = blocked {
-        Pen::new(buf, inner, row).put(&format!("✗ {why}"), ctx.style(Scope::ToneBad));
-        Pen::new(buf, inner, row + 1).put("Esc", key).put(" leaves; nothing was done", hint);
-        return said(ctx, dialog, inner, row + 2, buf);
+        let mut row = row;
+        for line in why {
+            Pen::new(buf, inner, row).put(line, ctx.style(Scope::ToneBad));
+            row += 1;
+        }
+        Pen::new(buf, inner, row).put("Esc", key).put(" leaves; nothing was done", hint);
+        return said(ctx, dialog, inner, row + 1, buf);
     }
     if dialog.is_asking() {
         Pen::new(buf, inner, row).put("the server is asked what a yes would do", hint);
@@ -152,7 +165,11 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
         Friction::Challenge(text) | Friction::ChallengeAndReason(text) => Some(text),
         _ => None,
     };
-    let needs_reason = matches!(dialog.friction, Friction::ChallengeAndReason(_));
+    let wanted = match reason_for(ctx.state, dialog) {
+        Some(ReasonFor::Friction) => ("needed: Tab to write it", Scope::InputHint),
+        Some(ReasonFor::Failing) => ("needed, since the candidate is failing: Tab to write it", Scope::SeverityFailing),
+        None => ("Tab to give one", Scope::InputHint),
+    };
     if let Some(text) = challenge {
         // On rows of their own: what has to be typed exactly must never be cut.
         Pen::new(buf, inner, row)
@@ -166,7 +183,7 @@ fn questions(ctx: &Ctx<'_>, dialog: &Dialog, blocked: Option<&str>, inner: Rect,
     let mut pen = Pen::new(buf, inner, row);
     pen.cell("reason", NAME, ctx.style(Scope::Column));
     if dialog.reason.text.is_empty() && dialog.field != Field::Reason {
-        pen.put(if needs_reason { "needed: Tab to write it" } else { "Tab to give one" }, hint);
+        pen.put(wanted.0, ctx.style(wanted.1));
     } else {
         pen.put("› ", hint);
         field(ctx, &mut pen, &dialog.reason, dialog.field == Field::Reason);

@@ -1,12 +1,13 @@
 //! The Approvals page: one queue over all sources, and everything about the selected request.
 
 use super::phase;
+use crate::board::Health;
 use crate::cockpit::app::actions::may_approve;
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows::{self, ApprovalRow};
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
+use crate::cockpit::view::{Ctx, Scope, format, glyph, rect, weigh};
 use crate::model::{Approval, ApprovalState, ReleaseRef, Verdict};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -183,10 +184,13 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
         ("a yes", approval.what.clone(), Scope::Strong),
         ("from", release(approval.from.as_ref()), Scope::ArmStable),
         ("to", release(Some(&approval.to)), Scope::ArmCandidate),
-        asks(ctx, approval),
-        you(ctx, approval),
-        needs(approval),
     ];
+    let health = rows::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
+    for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
+        let rows = format::wrap(&words, area.width.saturating_sub(NAME + 1));
+        lines.extend(rows.into_iter().map(|row| (name, row, scope)));
+    }
+    lines.extend([asks(ctx, approval), you(ctx, approval), needs(approval)]);
     for vote in &approval.votes {
         let (glyph, word) = match vote.verdict {
             Verdict::Approved => ("✓", "yes"),
@@ -201,7 +205,7 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
     }
     let behind = approval.behind.join("; ");
     lines.push(("behind it", if behind.is_empty() { "nothing waits".to_owned() } else { behind }, text));
-    evidence(ctx, approval, &mut lines);
+    evidence(ctx, approval, health.as_ref(), &mut lines);
     let mut before = "";
     for (row, (name, words, scope)) in (0..area.height).zip(&lines) {
         let mut pen = Pen::new(buf, area, row);
@@ -238,15 +242,18 @@ fn needs(approval: &Approval) -> (&'static str, String, Scope) {
     ("needs", format!("{} of {count} yes by {who}{own}", yes(approval)), Scope::Text)
 }
 
-fn evidence(ctx: &Ctx<'_>, approval: &Approval, lines: &mut Vec<(&str, String, Scope)>) {
+fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &mut Vec<(&str, String, Scope)>) {
     let judged = rows::evidence(ctx.state, &approval.run);
-    if judged.is_empty() {
+    if judged.is_empty() && above.is_none() {
         lines.push(("evidence", "none was gathered yet".to_owned(), Scope::Dim));
     }
     for evidence in judged {
         let verdict = evidence.analysis.as_ref().map(|report| glyph::verdict(report.verdict).0);
         let at = format::clock(evidence.at, ctx.zone);
-        lines.push(("evidence", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
+        let newest = above.and_then(|health| health.verdict.as_ref());
+        if newest.is_none_or(|judged| (judged.at, &judged.summary) != (evidence.at, &evidence.summary)) {
+            lines.push(("evidence", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
+        }
         for metric in evidence.analysis.iter().flat_map(|report| &report.metrics) {
             lines.push(("evidence", format!("   {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim));
         }

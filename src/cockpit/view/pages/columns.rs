@@ -41,10 +41,10 @@ const NAME: u16 = 20;
 const LESS: [(Column, u16); 15] = [
     (Column::Rps, 0),
     (Column::P95, NUMBERS),
-    (Column::Service, 14),
     (Column::P95, 0),
     (Column::Traffic, 4 + SHARE),
     (Column::Step, 0),
+    (Column::Service, 14),
     (Column::Errors, 5 + NUMBERS),
     (Column::Service, 12),
     (Column::Traffic, SHARE),
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn numbers_that_nobody_tells_give_their_room_to_names() {
-        for (width, service, shown) in [(78, 40, 27), (118, 40, 36), (118, 8, 8), (198, 70, 70)] {
+        for (width, service, shown) in [(78, 40, 22), (118, 40, 36), (118, 8, 8), (198, 70, 70)] {
             let columns = plan(width, content(service, false));
             assert_eq!(width_of(&columns, Column::Service), shown, "{width}: {columns:?}");
             assert_eq!(width_of(&columns, Column::Errors), 0);

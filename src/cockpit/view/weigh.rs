@@ -1,0 +1,104 @@
+//! What is weighed before a yes, in words: how the candidate does against stable, and what the yes replaces.
+
+use super::{Ctx, Scope, format, glyph};
+use crate::board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
+use crate::board::provenance::{Provenance, Recorded};
+use crate::board::{Failing, Health};
+use crate::cockpit::app::age::age;
+use crate::model::MetricVerdict;
+use jiff::SignedDuration;
+
+/// Numbers that are older than this are no longer of now.
+const OLD: SignedDuration = SignedDuration::from_secs(30);
+
+/// How a candidate does, line by line: what the line is, its words, how they look.
+pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, String, Scope)> {
+    let mut lines = Vec::new();
+    if let (Some(at), Some(numbers)) = (health.as_of, numbers(health)) {
+        let old = ctx.now.duration_since(at) > OLD;
+        let (sign, scope) = match health.failing {
+            Some(Failing::Errors) => ("✗ ", Scope::SeverityFailing),
+            Some(Failing::Verdict) => ("", Scope::SeverityFailing),
+            None if old => ("", Scope::ToneWarn),
+            None => ("", Scope::Text),
+        };
+        let (span, age) = (COMPARED.as_secs(), age(at, ctx.now));
+        lines.push(("health", format!("{sign}{numbers}; over {span} s, {age} old"), scope));
+    }
+    if let Some(judged) = &health.verdict {
+        let (sign, _) = glyph::verdict(judged.verdict);
+        let scope = match judged.verdict {
+            MetricVerdict::Fail => Scope::SeverityFailing,
+            MetricVerdict::Pass => Scope::ToneGood,
+            MetricVerdict::Missing => Scope::ToneWarn,
+        };
+        let at = format::clock(judged.at, ctx.zone);
+        lines.push(("verdict", format!("{sign} {} (at {at})", judged.summary), scope));
+    }
+    if !health.unknown.is_empty() {
+        let words: Vec<String> = health.unknown.iter().map(|unknown| words(*unknown, health)).collect();
+        lines.push(("unknown", format!("? {}", words.join("; ")), Scope::ToneWarn));
+    }
+    lines
+}
+
+/// `errors 18 % against 0.5 %, p95 212 against 181 ms, 200 against 600 requests/s`.
+fn numbers(health: &Health) -> Option<String> {
+    let errors = |arm: &ArmNumbers| format!("{} %", format::percent(arm.error_ratio()));
+    let p95 = |arm: &ArmNumbers| arm.p95_ms.map_or_else(|| "-".to_owned(), format::millis);
+    let rate = |arm: &ArmNumbers| format::rate(arm.per_second);
+    match (&health.candidate, &health.stable) {
+        (Some(candidate), Some(stable)) => Some(format!(
+            "errors {} against {}, p95 {} against {} ms, {} against {} requests/s",
+            errors(candidate),
+            errors(stable),
+            p95(candidate),
+            p95(stable),
+            rate(candidate),
+            rate(stable)
+        )),
+        (Some(only), None) => {
+            Some(format!("candidate: errors {}, p95 {} ms, {} requests/s", errors(only), p95(only), rate(only)))
+        }
+        (None, Some(only)) => {
+            Some(format!("stable: errors {}, p95 {} ms, {} requests/s", errors(only), p95(only), rate(only)))
+        }
+        (None, None) => None,
+    }
+}
+
+fn words(unknown: Unknown, health: &Health) -> String {
+    let span = COMPARED.as_secs();
+    match unknown {
+        Unknown::NoMetrics => "no metrics here".to_owned(),
+        Unknown::NoNumbers => "nothing was measured since it began".to_owned(),
+        Unknown::CandidateIdle => format!("no request reached the candidate in {span} s"),
+        Unknown::StableIdle => format!("no request reached stable in {span} s"),
+        Unknown::FewRequests => {
+            let few = health.candidate.map_or(0, |candidate| candidate.requests);
+            format!("{few} requests are too few to compare errors by, {ENOUGH_REQUESTS} would do")
+        }
+        Unknown::NotJudged => "no analysis has looked yet".to_owned(),
+    }
+}
+
+/// `1.9.0 by alice, 18 Nov, commit 3fa9c01b: fixes the cart`.
+pub(super) fn provenance(ctx: &Ctx<'_>, of: &Provenance) -> String {
+    let by = match &of.by {
+        Recorded::Known(who) => format!(" by {who}"),
+        Recorded::Missing => ", by whom is not recorded".to_owned(),
+        Recorded::NotKept => String::new(),
+    };
+    let at = of.at.map_or_else(String::new, |at| format!(", {}", format::since(ctx.now, at, ctx.zone)));
+    let commit = match &of.commit {
+        Recorded::Known(commit) => format!(", commit {}", commit.chars().take(8).collect::<String>()),
+        Recorded::Missing => ", commit not recorded".to_owned(),
+        Recorded::NotKept => String::new(),
+    };
+    let reason = match &of.reason {
+        Recorded::Known(reason) => format!(": {reason}"),
+        Recorded::Missing => ", reason not recorded".to_owned(),
+        Recorded::NotKept => String::new(),
+    };
+    format!("{}{by}{at}{commit}{reason}", of.version)
+}
