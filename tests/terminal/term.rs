@@ -48,7 +48,7 @@ impl Term {
         let program = env!("CARGO_BIN_EXE_flightdeck");
         if !rustix::process::getuid().is_root() {
             return Term::start_on(columns, rows, CommandBuilder::new(program), |_, device| {
-                std::fs::set_permissions(device, Permissions::from_mode(0)).unwrap();
+                std::fs::set_permissions(device, Permissions::from_mode(0o000)).unwrap();
             });
         }
         // Root may open everything, so it becomes nobody, who may read neither the build nor the folder.
