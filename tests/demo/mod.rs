@@ -155,7 +155,7 @@ async fn the_demo_shows_a_good_canary_a_bad_one_and_one_that_waits_then_ends_wit
         })
         .await;
     let bad = row(&board, "search").unwrap();
-    assert!(bad.message.contains("errors") && bad.message.contains("over stable"), "{}", bad.message);
+    assert!(bad.message.contains("errors") && bad.message.contains("limit"), "{}", bad.message);
     let good = row(&board, "checkout").unwrap();
     assert!(good.phase.in_flight(), "{good:?}");
     demo.signal_parent(Signal::TERM);

@@ -56,8 +56,8 @@ fn middle(text: &str, columns: u16) -> String {
         }
         tail.insert(0, c);
     }
-    let head = columns.saturating_sub(width(&tail));
-    format!("{}{tail}", clip(text, head))
+    // The cut stands at one place in all rows.
+    format!("{}{tail}", clip(text, columns - end))
 }
 
 /// A text in lines of at most so many columns, broken between words; a longer word stands alone. Never empty.
