@@ -29,6 +29,8 @@ pub struct Board {
     pending: BTreeMap<Scope, u32>,
     /// Lists that were begun.
     lists: u32,
+    /// Sources that ever told numbers, or instances by themselves.
+    measured: BTreeSet<SourceId>,
 }
 
 /// Boards are equal that hold the same, however it was told.
@@ -125,6 +127,9 @@ impl Board {
                     origin.list = self.lists;
                     return Change::Nothing;
                 }
+                if let Entity::Instance(instance) = entity {
+                    self.measured_by(&instance.target.source);
+                }
                 let origin = self.origin(scope);
                 self.rows.insert(key, (origin, entity.clone()));
                 Change::Other
@@ -140,6 +145,7 @@ impl Board {
             Body::SnapshotEnd => self.end_list(scope),
             Body::Samples(samples) => {
                 for sample in samples {
+                    self.measured_by(&sample.target.source);
                     self.sample(sample);
                 }
                 changed(!samples.is_empty())
@@ -444,10 +450,15 @@ impl Board {
         self.samples.get(target)?.get(role)
     }
 
+    fn measured_by(&mut self, source: &SourceId) {
+        if !self.measured.contains(source) {
+            self.measured.insert(source.clone());
+        }
+    }
+
     /// Did a source ever tell numbers, or instances by itself? One that did neither has no metrics.
     pub fn measures(&self, source: &SourceId) -> bool {
-        self.samples.keys().any(|target| target.source == *source)
-            || self.instances().any(|instance| instance.target.source == *source)
+        self.measured.contains(source)
     }
 
     /// The numbers of all arms.

@@ -161,6 +161,7 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         return;
     }
     state.visible_changed |= connection.scopes.insert(scope.clone());
+    let measured = state.board.measures(&scope.source);
     let change = state.board.take(&envelope.scoped);
     if change == Change::Nothing {
         return;
@@ -178,9 +179,9 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         }
     }
     state.visible_changed |= seen;
-    if !state.measured && matches!(body, Body::Samples(_) | Body::Upsert(Entity::Instance(_))) {
-        state.measured = state.board.measures(&envelope.scoped.scope.source);
-        state.visible_changed |= state.measured;
+    if !measured && state.board.measures(&scope.source) {
+        state.measured = true;
+        state.visible_changed = true;
     }
     match body {
         Body::Upsert(Entity::Receipt(receipt)) => receipt_of(state, receipt),
