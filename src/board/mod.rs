@@ -25,5 +25,5 @@ pub use health::{Failing, Health, health};
 pub use list::{List, Moved, Wanted};
 pub use needs::{About, Needs};
 pub use rows::{Board, Change};
-pub use sight::{PROXY_PART, Sight, Unseen};
+pub use sight::{Sight, Unseen};
 pub use sort::{Order, compare_versions, sort};

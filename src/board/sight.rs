@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 
 /// The part that a hub's own rows belong to: it tells of the hub's ledger, not of what runs.
 const HUB_PART: &str = "hub";
-/// The part of the engine's proxy: without it shares of traffic are unknown, and the rows are there all the same.
-pub const PROXY_PART: &str = "proxy";
 
 /// Something that could not be seen, or of which only old rows are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,7 +51,7 @@ impl Sight {
             if let Some((_, LinkState::Live { only: Some(only), .. })) = whole.first() {
                 sight.only.push((source.clone(), only.clone()));
             }
-            let has_rows = parts.iter().all(|(scope, _)| scope.part == PROXY_PART);
+            let has_rows = parts.iter().all(|(scope, _)| scope.part == Scope::PROXY_PART);
             let counted = match whole.first() {
                 Some((_, state)) if !state.is_complete() => whole,
                 Some(_) if has_rows => [whole, parts].concat(),
@@ -115,7 +113,7 @@ mod tests {
                 vec!["east"],
             ),
             (vec![("east", "", LinkState::Connecting)], 0, vec!["east"]),
-            (vec![("local", "", live()), ("local", PROXY_PART, LinkState::Connecting)], 1, vec!["local proxy"]),
+            (vec![("local", "", live()), ("local", Scope::PROXY_PART, LinkState::Connecting)], 1, vec!["local proxy"]),
         ] {
             let sight = sight(&links);
             assert_eq!(

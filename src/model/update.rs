@@ -23,6 +23,11 @@ pub struct Scope {
     pub part: String,
 }
 
+impl Scope {
+    /// The part of the engine's proxy: without it shares of traffic are unknown, and the rows are there all the same.
+    pub const PROXY_PART: &str = "proxy";
+}
+
 /// The health of one watch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]

@@ -3,9 +3,11 @@
 use super::Api;
 use super::answer::Failure;
 use super::text::Page;
-use crate::board::{Board, PROXY_PART};
+use crate::board::Board;
 use crate::engine::runtime::PoolMetrics;
-use crate::model::{Actor, ArmRole, Histogram, LinkState, Query, RefusalKind, Reply, WIRE_VERSION, bucket_floor};
+use crate::model::{
+    Actor, ArmRole, Histogram, LinkState, Query, RefusalKind, Reply, Scope, WIRE_VERSION, bucket_floor,
+};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -179,7 +181,7 @@ fn rows(page: &mut Page, board: &Board, engine: &crate::model::SourceId) {
         let live = u8::from(matches!(state, LinkState::Live { .. }));
         page.sample("flightdeck_source_up", &[("source", scope.source.as_str()), ("part", &scope.part)], live);
     }
-    let proxy = board.links().find(|(scope, _)| scope.source == *engine && scope.part == PROXY_PART);
+    let proxy = board.links().find(|(scope, _)| scope.source == *engine && scope.part == Scope::PROXY_PART);
     if let Some((_, state)) = proxy {
         page.family("flightdeck_proxy_up", "gauge", "Has the engine a connection to its proxy (1)?");
         page.sample("flightdeck_proxy_up", &[], u8::from(matches!(state, LinkState::Live { .. })));

@@ -1,6 +1,5 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
-use crate::board::PROXY_PART;
 use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
@@ -76,7 +75,7 @@ impl Publisher {
     }
 
     fn proxy_link(&self) -> Scoped {
-        let scope = Scope { source: self.source.clone(), part: PROXY_PART.to_owned() };
+        let scope = Scope { source: self.source.clone(), part: Scope::PROXY_PART.to_owned() };
         Scoped { scope, body: Body::Link(self.proxy.clone()) }
     }
 
