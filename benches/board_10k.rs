@@ -95,6 +95,8 @@ fn rollout(index: u32, round: u32) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
     }
 }
 
@@ -208,7 +210,7 @@ fn boards(c: &mut Criterion) {
             });
         });
     }
-    let filter = Filter::parse("srv12 env:prod");
+    let filter = Filter::parse("srv12 env:prod", Timestamp::UNIX_EPOCH);
     c.bench_function("board: filter all", |b| b.iter(|| black_box(filter.select(full.rollouts())).len()));
 }
 

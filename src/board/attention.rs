@@ -31,10 +31,12 @@ pub enum AttentionSubject {
 /// Why it needs a person. Ordered, most dangerous first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Users are hurt now, or it is being taken back.
+    /// It fails, users may be hurt by it, or it is being taken back.
     Failing,
     /// It goes on although it was held: somebody undid that from outside.
     Undone,
+    /// It failed, and stands so until a person does something.
+    Failed,
     /// Somebody's yes is missing.
     Approval,
     /// It stands still until a person lets it go on.
@@ -52,6 +54,7 @@ impl Severity {
         match self {
             Severity::Failing => "✗",
             Severity::Undone => "▶",
+            Severity::Failed => "✗",
             Severity::Approval => "?",
             Severity::Paused => "⏸",
             Severity::Degraded => "!",
@@ -131,31 +134,37 @@ pub(super) fn failing(board: &Board, run: &Run) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     RollingBack,
+    /// A judgement says so.
     Failing,
+    /// Instances do not get ready.
+    Crashing,
     Paused,
     Degraded,
     Failed,
     /// For a while only.
     Aborted,
+    /// Its description still asks for the aborted version.
+    StillAsked,
 }
 
 impl Why {
     pub(super) const fn severity(self) -> Severity {
         match self {
-            Why::RollingBack | Why::Failing => Severity::Failing,
+            Why::RollingBack | Why::Failing | Why::Crashing => Severity::Failing,
+            Why::Failed | Why::StillAsked => Severity::Failed,
             Why::Paused => Severity::Paused,
-            Why::Degraded | Why::Failed | Why::Aborted => Severity::Degraded,
+            Why::Degraded | Why::Aborted => Severity::Degraded,
         }
     }
 
     const fn word(self) -> &'static str {
         match self {
             Why::RollingBack => "rolling back",
-            Why::Failing => "failing",
+            Why::Failing | Why::Crashing => "failing",
             Why::Paused => "paused",
             Why::Degraded => "degraded",
             Why::Failed => "failed",
-            Why::Aborted => "aborted",
+            Why::Aborted | Why::StillAsked => "aborted",
         }
     }
 
@@ -164,10 +173,12 @@ impl Why {
         match self {
             Why::RollingBack => "all traffic goes back to stable",
             Why::Failing => "its analysis fails",
+            Why::Crashing => "its instances do not get ready",
             Why::Paused => "",
             Why::Degraded => "not every instance is well",
             Why::Failed => "it could not come up",
             Why::Aborted => "its analysis failed; stable serves",
+            Why::StillAsked => "its description still asks for the version that was aborted",
         }
     }
 }
@@ -182,8 +193,12 @@ pub(super) fn why<'a>(
     let failed = || judged().filter(|evidence| fails(evidence));
     match rollout.phase {
         Phase::RollingBack => Some((Why::RollingBack, rollout.since)),
+        Phase::Degraded | Phase::Progressing | Phase::Initializing if !rollout.failing.is_empty() => {
+            Some((Why::Crashing, rollout.since))
+        }
         Phase::Degraded => Some((Why::Degraded, rollout.since)),
         Phase::Failed => Some((Why::Failed, rollout.since)),
+        Phase::Aborted if rollout.still_asked => Some((Why::StillAsked, rollout.since)),
         Phase::Aborted => failed().map(|_| (Why::Aborted, rollout.since)),
         phase if phase.in_flight() => match failed() {
             Some(evidence) => Some((Why::Failing, evidence.at)),
@@ -212,11 +227,21 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
         word: why.word(),
         sentence: match why {
             Why::Paused => paused(board, rollout),
+            Why::StillAsked => still_asked(rollout),
+            // A judgement may be of before: what is so now is said.
+            Why::Crashing => rollout.message.clone(),
             why => said.unwrap_or_else(|| why.otherwise().to_owned()),
         },
         deadline: matches!(why, Why::Failing | Why::Paused).then(|| deadline(rollout)).flatten(),
         since,
     })
+}
+
+/// What is asked for still, and why it was aborted.
+fn still_asked(rollout: &Rollout) -> String {
+    let version = rollout.candidate().map_or("the aborted version", |arm| arm.version.as_str());
+    let asks = format!("its description still asks for {version}: revert it there, or retry");
+    if rollout.message.is_empty() { asks } else { format!("{}; {asks}", rollout.message) }
 }
 
 /// The first failing metric with its numbers, else the summary.

@@ -1,6 +1,8 @@
 //! What a person types after `/`: several words, all of which must match.
 
 use crate::model::{Deployment, Rollout};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use std::borrow::Borrow;
 use std::ops::Range;
 
@@ -52,11 +54,12 @@ enum Field {
     Version,
     Source,
     Author,
+    Cause,
 }
 
 impl Field {
     /// The keys, with the short forms that people type.
-    const KEYS: [(&'static str, Field); 10] = [
+    const KEYS: [(&'static str, Field); 12] = [
         ("service", Field::Service),
         ("svc", Field::Service),
         ("environment", Field::Environment),
@@ -67,6 +70,8 @@ impl Field {
         ("source", Field::Source),
         ("author", Field::Author),
         ("by", Field::Author),
+        ("cause", Field::Cause),
+        ("because", Field::Cause),
     ];
 
     fn from_key(key: &str) -> Option<Field> {
@@ -85,29 +90,83 @@ pub struct Term {
     text: String,
 }
 
+/// What a rollout's time is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// `since:`: not before.
+    Since(Timestamp),
+    /// `until:`: not after.
+    Until(Timestamp),
+}
+
+/// The keys of times: so long ago (`7d`, `12h`, `30m`), or a date (`2026-11-20`, the day's beginning in UTC).
+const TIMES: [&str; 2] = ["since", "until"];
+
+impl When {
+    fn read(key: &str, value: &str, now: Timestamp) -> Option<When> {
+        let ago = |span: SignedDuration| now.checked_sub(span).ok();
+        let date = || value.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok().map(|at| at.timestamp());
+        // A year and more is meant as days are: calendars differ, this is about the last ones.
+        let span = |value: &str| value.parse::<Span>().ok()?.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
+        let at = span(value).and_then(ago).or_else(date)?;
+        Some(if key.eq_ignore_ascii_case("since") { When::Since(at) } else { When::Until(at) })
+    }
+
+    fn holds(self, at: Timestamp) -> bool {
+        match self {
+            When::Since(begin) => at >= begin,
+            When::Until(end) => at <= end,
+        }
+    }
+}
+
 /// A parsed filter. The empty one matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// All must match.
     terms: Vec<Term>,
+    times: Vec<When>,
     /// Keys of `key:value` words that mean nothing here, for a hint; such words are looked for as text.
     pub unknown_keys: Vec<String>,
+    /// Words such as `since:x` whose time can't be read; they are left out.
+    pub unread_times: Vec<String>,
 }
 
 impl Filter {
     /// The keys that `key:value` knows, for help and completion.
     pub fn keys() -> impl Iterator<Item = &'static str> {
-        Field::KEYS.iter().map(|(word, _)| *word)
+        Field::KEYS.iter().map(|(word, _)| *word).chain(TIMES)
     }
 
-    /// Reads words such as `checkout !dev env:prod phase:paused version:1.10 source:local`.
+    /// What of it means nothing, in words.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let known = || Filter::keys().map(|key| format!("{key}:")).collect::<Vec<_>>().join(" ");
+        match (self.unknown_keys.first(), self.unread_times.first()) {
+            (Some(key), _) => Some(format!("there is no key {key}: here; known: {}", known())),
+            (None, Some(word)) => {
+                Some(format!("{word}: expected a time such as since:7d, since:12h or since:2026-11-20"))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Reads words such as `checkout !dev env:prod phase:paused version:1.10 source:local since:7d`.
     /// Every text is a filter: an unknown key makes the word plain text and is told in `unknown_keys`.
     #[must_use]
-    pub fn parse(text: &str) -> Filter {
+    pub fn parse(text: &str, now: Timestamp) -> Filter {
         let mut filter = Filter::default();
         for word in text.split_whitespace() {
             let (not, word) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
             let (field, text) = match word.split_once(':') {
+                Some((key, value)) if TIMES.iter().any(|time| time.eq_ignore_ascii_case(key)) => {
+                    match When::read(key, value, now) {
+                        Some(when) => filter.times.push(when),
+                        None if value.is_empty() => {}
+                        None => filter.unread_times.push(word.to_owned()),
+                    }
+                    continue;
+                }
                 Some((key, value)) => {
                     let field = Field::from_key(key);
                     if field.is_none() {
@@ -128,7 +187,7 @@ impl Filter {
     /// Does it match everything?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.terms.is_empty()
+        self.terms.is_empty() && self.times.is_empty()
     }
 
     /// Does one rollout match?
@@ -140,14 +199,14 @@ impl Filter {
     /// How well its plain words fit a rollout: as well as the one that fits worst. `None`: it does not match.
     #[must_use]
     pub fn fit(&self, rollout: &Rollout) -> Option<Fit> {
-        self.fit_of(|| plain(rollout), |field, text| field_has(rollout, field, text))
+        self.fit_of(rollout.since, || plain(rollout), |field, text| field_has(rollout, field, text))
     }
 
     /// How well its plain words fit a finished rollout; `outcome:` (or `phase:`) looks at how it ended and
     /// at what it was for.
     #[must_use]
     pub fn fit_ended(&self, of: &Deployment) -> Option<Fit> {
-        self.fit_of(|| plain_ended(of), |field, text| ended_has(of, field, text))
+        self.fit_of(of.ended, || plain_ended(of), |field, text| ended_has(of, field, text))
     }
 
     /// Those that match, in the given order.
@@ -169,12 +228,16 @@ impl Filter {
         words.find_map(|term| lower.find(&term.text).map(|at| at..at + term.text.len()))
     }
 
-    /// `texts`: what a plain word is looked for in; `has`: does a field hold that text?
+    /// `at`: what times are held against; `texts`: what a plain word is looked for in; `has`: does a field hold that text?
     fn fit_of<'t, I: Iterator<Item = &'t str>>(
         &self,
+        at: Timestamp,
         texts: impl Fn() -> I,
         has: impl Fn(Field, &str) -> bool,
     ) -> Option<Fit> {
+        if !self.times.iter().all(|when| when.holds(at)) {
+            return None;
+        }
         let mut worst = Fit::default();
         for term in &self.terms {
             let fit = match term.field {
@@ -209,6 +272,7 @@ fn field_has(rollout: &Rollout, field: Field, text: &str) -> bool {
         Field::Source => has(rollout.run.target.source.as_str()),
         Field::Version => rollout.arms.iter().any(|arm| has(arm.version.as_str())),
         Field::Author => rollout.author.as_deref().is_some_and(has),
+        Field::Cause => has(&rollout.message) || rollout.failing.iter().any(|failing| has(&failing.reason)),
         Field::Phase => rollout.phase.word().contains(&text.replace(['-', '_'], " ")),
     }
 }
@@ -227,6 +291,7 @@ fn ended_has(of: &Deployment, field: Field, text: &str) -> bool {
         Field::Source => has(of.run.target.source.as_str()),
         Field::Version => has(of.to.as_str()) || of.from.as_ref().is_some_and(|from| has(from.as_str())),
         Field::Author => has(&of.who()),
+        Field::Cause => has(&of.cause),
         Field::Phase => {
             let text = text.replace(['-', '_'], " ");
             of.outcome.word().contains(&text) || of.kind.word().contains(&text)

@@ -45,6 +45,8 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         managed_by: None,
         way_back: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
         listening: None,
     }
 }

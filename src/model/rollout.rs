@@ -356,6 +356,50 @@ pub struct Rollout {
     /// its phase is called. `None`: the backend does not say, and the phase tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<bool>,
+    /// Instances that do not get ready and why, the reason of the most of them first. Empty: none does so, or
+    /// the backend does not tell it in its rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<FailingInstances>,
+    /// Aborted, yet its description still asks for the version that was: whatever touches it next may bring that
+    /// in again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub still_asked: bool,
+}
+
+/// Instances of a rollout that do not get ready for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FailingInstances {
+    /// The platform's word for it: `CrashLoopBackOff`, `ImagePullBackOff`, `Unschedulable`, `exit status 3`.
+    pub reason: String,
+    /// How many they are.
+    pub instances: u32,
+    /// How often they were restarted, all together.
+    pub restarts: u32,
+    /// What the platform says of one of them beyond the reason, such as `exit status 3`; may be empty.
+    pub detail: String,
+}
+
+impl FailingInstances {
+    /// `CrashLoopBackOff ×4`.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        if self.instances == 1 { self.reason.clone() } else { format!("{} ×{}", self.reason, self.instances) }
+    }
+
+    /// `4 pods: CrashLoopBackOff, exit status 3; 12 restarts`, of instances that are called so.
+    #[must_use]
+    pub fn sentence(&self, one: &str, many: &str) -> String {
+        let Self { reason, instances, restarts, detail } = self;
+        let mut words = format!("{instances} {}: {reason}", if *instances == 1 { one } else { many });
+        if !detail.is_empty() {
+            words = format!("{words}, {detail}");
+        }
+        match restarts {
+            0 => words,
+            1 => format!("{words}; 1 restart"),
+            count => format!("{words}; {count} restarts"),
+        }
+    }
 }
 
 /// Actions that are not ours to do.

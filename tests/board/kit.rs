@@ -79,6 +79,8 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
         offers: [
             Action::Promote,
             Action::PromoteFull,

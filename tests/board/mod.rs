@@ -47,19 +47,19 @@ fn the_most_dangerous_needs_a_person_first() {
         [
             "failing checkout",
             "rolling back cart",
+            "failed mail",
             "approval payments",
             "paused search",
-            "failed mail",
             "degraded catalog",
             "stale prod-us"
         ]
     );
     assert_eq!(entries[0].sentence, "errors 4.1 % against 0.3 %, limit 1 %");
     assert_eq!(entries[1].sentence, "canary errors 9 %");
-    assert_eq!(entries[2].sentence, "waits for approval by release-managers; 2 releases queue behind it");
-    assert_eq!((entries[2].deadline, entries[2].since), (Some(at(3600)), at(0)));
-    assert_eq!(entries[3].sentence, "paused at step 2 of 5 by bob");
-    assert_eq!(entries[3].since, at(5));
+    assert_eq!(entries[3].sentence, "waits for approval by release-managers; 2 releases queue behind it");
+    assert_eq!((entries[3].deadline, entries[3].since), (Some(at(3600)), at(0)));
+    assert_eq!(entries[4].sentence, "paused at step 2 of 5 by bob");
+    assert_eq!(entries[4].since, at(5));
     assert_eq!(entries[6].subject, AttentionSubject::Source(stale));
     assert_eq!(entries[6].severity, Severity::Stale);
 }
@@ -135,7 +135,7 @@ fn every_word_of_a_filter_must_match() {
         ("colour:red", &[]),
     ];
     for (text, expected) in cases {
-        let filter = Filter::parse(text);
+        let filter = Filter::parse(text, jiff::Timestamp::UNIX_EPOCH);
         let got: Vec<_> = filter.select(rollouts.iter()).into_iter().map(|r| r.service.as_str()).collect();
         assert_eq!(got, *expected, "{text:?}");
         for rollout in &rollouts {
@@ -154,11 +154,14 @@ fn every_word_of_a_filter_must_match() {
         ("p !pgw", Some(Fit::Start)),
         ("p !gateway", None),
     ] {
-        assert_eq!(Filter::parse(text).fit(&long), fit, "{text:?}");
+        assert_eq!(Filter::parse(text, jiff::Timestamp::UNIX_EPOCH).fit(&long), fit, "{text:?}");
     }
-    assert_eq!(Filter::parse("env:prod GATE").found("payments-gateway"), Some(9..13));
-    assert_eq!(Filter::parse("colour:red env:prod").unknown_keys, ["colour"]);
-    assert!(Filter::parse(" ").is_empty() && !Filter::parse("x").is_empty());
+    assert_eq!(Filter::parse("env:prod GATE", jiff::Timestamp::UNIX_EPOCH).found("payments-gateway"), Some(9..13));
+    assert_eq!(Filter::parse("colour:red env:prod", jiff::Timestamp::UNIX_EPOCH).unknown_keys, ["colour"]);
+    assert!(
+        Filter::parse(" ", jiff::Timestamp::UNIX_EPOCH).is_empty()
+            && !Filter::parse("x", jiff::Timestamp::UNIX_EPOCH).is_empty()
+    );
 }
 
 fn order(board: &Board, order: Order, reverse: bool) -> Vec<String> {

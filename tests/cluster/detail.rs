@@ -29,7 +29,7 @@ impl Seen {
     }
 
     fn context(&self) -> RowContext<'_> {
-        RowContext { settings: &self.settings, barred: &self.barred, now: Timestamp::now() }
+        RowContext { settings: &self.settings, barred: &self.barred, pods: None, now: Timestamp::now() }
     }
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {

@@ -105,7 +105,7 @@ fn whether_you_may_is_said_beforehand() {
 #[test]
 fn several_are_approved_by_one_challenge_each_with_its_own_pin() {
     let mut desk = with(&[approval("A-1", "checkout"), approval("A-2", "payments")]);
-    desk.keys("space space v");
+    desk.keys("space j space v");
     desk.allow(&Friction::Yes);
     assert_eq!(desk.dialog().friction, Friction::Challenge("approve 2".to_owned()));
     desk.wait(400);
@@ -120,7 +120,7 @@ fn several_are_approved_by_one_challenge_each_with_its_own_pin() {
 #[test]
 fn of_several_those_that_are_refused_are_left_out() {
     let mut desk = with(&[approval("A-1", "checkout"), approval("A-2", "payments")]);
-    desk.keys("space space v");
+    desk.keys("space j space v");
     let asked = desk.asked();
     for (n, (token, query)) in asked.into_iter().enumerate() {
         let decision = if n == 0 {

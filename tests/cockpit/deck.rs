@@ -170,8 +170,8 @@ fn marks_stick_to_targets_and_hidden_ones_are_counted() {
     let mut desk = Desk::new();
     desk.select("checkout");
     desk.key("space");
-    assert_eq!(desk.selected(), Some("payments"), "marking goes on to the next row");
-    desk.key("space");
+    assert_eq!(desk.selected(), Some("checkout"), "marking stays");
+    desk.keys("j space");
     assert_eq!(desk.state.deck.marks.len(), 2);
     desk.key("/");
     desk.type_text("payments");
@@ -250,7 +250,7 @@ fn a_click_selects_and_a_click_on_the_footer_acts() {
     assert_eq!(desk.selected(), Some("payments"));
     desk.send(Event::Click { column: 10, row: list.y + 20 });
     assert_eq!(desk.selected(), Some("payments"), "below the last row there is nothing");
-    desk.send(Event::Scroll { lines: 1 });
+    desk.send(Event::Scroll { lines: 1, at: (5, 15) });
     assert_eq!(desk.selected(), Some("search"));
     let hints = flightdeck::cockpit::app::hints::footer(&desk.state);
     let help = hints.iter().find(|hint| hint.label == "help").unwrap();

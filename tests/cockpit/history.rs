@@ -141,7 +141,7 @@ fn enter_shows_the_whole_record_and_escape_the_list_again() {
         })
         .collect();
     assert_eq!(notes, ["asked for", "aborted by bob"], "as a story");
-    assert!(record.contains(&RecordLine::Text("evidence", "none is known any more".to_owned())));
+    assert!(record.contains(&RecordLine::Text("analysis", "none is known any more".to_owned())));
     assert!(record.contains(&RecordLine::Took("rollback", None)), "what is not known is said");
     desk.state.visible_changed = false;
     desk.upsert(note(3, "more"));

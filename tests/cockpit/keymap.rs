@@ -171,7 +171,7 @@ fn a_footer_fits_its_terminal_and_always_has_the_way_out() {
             let footer = hints::footer(&desk.state);
             let last = footer.last().unwrap();
             assert!(last.x + last.width <= columns, "{columns} columns: {footer:?}");
-            for label in ["commands", "help", "quit"] {
+            for label in ["commands", "help", "leave"] {
                 assert!(footer.iter().any(|hint| hint.label == label), "{label} at {columns}");
             }
             for (left, right) in footer.iter().zip(footer.iter().skip(1)) {

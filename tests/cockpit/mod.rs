@@ -5,6 +5,7 @@ mod commands;
 mod confirmations;
 mod decisions;
 mod deck;
+mod details;
 mod history;
 mod keymap;
 mod order;

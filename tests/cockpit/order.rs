@@ -173,7 +173,7 @@ fn in_step(state: &State) {
     let deck = &state.deck;
     let settled = |row: &&Rollout| matches!(row.phase, Phase::Healthy | Phase::Superseded);
     let wanted = state.board.rollouts().filter(|row| !deck.in_flight_only || !settled(row));
-    let filter = Filter::parse(&deck.filter);
+    let filter = Filter::parse(&deck.filter, jiff::Timestamp::UNIX_EPOCH);
     let mut sorted = filter.select(wanted);
     sort(&state.board, &mut sorted, deck.order, deck.reverse);
     // What fits the words of the filter best comes first.

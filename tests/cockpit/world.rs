@@ -322,6 +322,8 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
     }
 }
 

@@ -178,6 +178,8 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
     }
 }
 

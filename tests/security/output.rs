@@ -162,7 +162,7 @@ fn a_terminal_is_not_moved(server: &Server) {
     let socket = format!("unix:{}", server.socket().display());
     let mut term = Term::cockpit(120, 36, &[("FLIGHTDECK_SERVER", &socket)]);
     term.wait_for("shop");
-    for (keys, shows) in [("\r", "esc back"), ("e", "shop"), ("l", "shop"), ("2", "pprovals"), ("1", "shop")] {
+    for (keys, shows) in [("\r", "Instances"), ("e", "shop"), ("l", "shop"), ("2", "pprovals"), ("1", "shop")] {
         term.send(keys);
         term.wait_for(shows);
     }

@@ -125,6 +125,8 @@ fn a_shell_can_suspend_and_continue_it() {
     term.send("?");
     term.wait_for("Keys of this page");
     term.send("q");
+    term.wait(|term| !term.screen().contains("Keys of this page"), "the help to be left");
+    term.send("q");
     term.wait(|term| !term.parser.screen().alternate_screen(), "the cockpit to leave the alternate screen");
     term.send("stty -a | head -0; echo back-$((40+2))\n");
     term.wait_for("back-42");

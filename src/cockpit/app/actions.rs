@@ -2,6 +2,7 @@
 
 use super::command::{Bound, UiCommand};
 use super::dialog::Item;
+use super::keymap::Context;
 use super::rows;
 use super::state::{DeckPanel, OwnProgress, Page, State};
 use super::superseded;
@@ -73,7 +74,7 @@ fn nothing_selected(state: &State, action: Action) -> String {
             };
         }
         Page::Deck => None,
-        Page::History | Page::Logs | Page::Output => {
+        Page::History | Page::Logs | Page::Messages | Page::Output => {
             return format!("{label} works on a rollout: go to the Deck first");
         }
     };
@@ -93,14 +94,34 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
     }
     // What a stale row offers may be wrong both ways: what reduces exposure is asked all the same.
     if (freshness.is_fresh() || !reduces) && !rollout.offers.contains(action) {
-        return Err(format!(
-            "{}: not possible while {} is {}",
-            action.row().label,
-            state.board.service_name(rollout),
-            rollout.phase.word()
-        ));
+        return Err(not_offered(state, action, rollout));
     }
     Ok(())
+}
+
+/// Why a row does not offer an action, and what leads on instead where that is known.
+fn not_offered(state: &State, action: Action, rollout: &Rollout) -> String {
+    let label = action.row().label;
+    let key = |of: Action| state.settings.keymap.first_key(&[Context::Rollouts], Bound::Act(of));
+    if let Some(id) = rollout.held_by().filter(|_| action.direction() == Direction::Raises) {
+        return format!("{label}: held by {id}; :release {id} lets everything of it go on");
+    }
+    if rollout.offers.contains(Action::Rollback) && matches!(action, Action::Abort | Action::Promote) {
+        // It has no steps that a person could promote or abort, whatever it is doing.
+        let kind = &rollout.run.target.kind;
+        if rollout.steps.is_empty() && rollout.phase.in_flight() {
+            return format!("{label}: a {kind} has no steps; {} rolls it back", key(Action::Rollback));
+        }
+    }
+    let name = state.board.service_name(rollout);
+    let on_its_way = matches!(
+        action,
+        Action::Promote | Action::PromoteFull | Action::Pause | Action::Resume | Action::Abort | Action::Retry
+    );
+    match rollout.phase {
+        Phase::Healthy if on_its_way && !rollout.in_flight() => format!("{label}: no rollout of {name} is under way"),
+        phase => format!("{label}: {name} does not offer it while it is {}", phase.word()),
+    }
 }
 
 /// Raising exposure needs a live row; reducing it is never locked out.
@@ -154,7 +175,7 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
 fn ui(state: &State, command: UiCommand) -> Result<(), String> {
     let label = command.row().label;
     match command {
-        UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Events if state.page != Page::Rollout => {
+        UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Timeline if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
         UiCommand::Output => match rows::selected_instance(state) {

@@ -10,7 +10,7 @@ use super::confirm::start;
 use super::dialog::Item;
 use super::rows;
 use super::state::{DeckPanel, Page, State, Tone};
-use crate::model::{Action, EnvironmentName, Hold, Subject};
+use crate::model::{Action, Direction, EnvironmentName, Hold, Subject};
 use std::collections::BTreeSet;
 
 /// Begins an action on what is selected or marked.
@@ -19,16 +19,30 @@ pub(super) fn action(state: &mut State, action: Action, effects: &mut Vec<Effect
         return state.say(Tone::Warn, why);
     }
     match collect(state, action) {
+        // Nobody says yes to what there is no room to show.
+        Ok(items) if action.direction() == Direction::Raises && items.len() > targets_shown(state) => {
+            let (marked, room) = (items.len(), targets_shown(state));
+            let label = action.row().label;
+            state.say(
+                Tone::Warn,
+                format!("{label}: {marked} are marked and this window shows {room} at once; mark fewer"),
+            );
+        }
         Ok(items) => start(state, action, items, effects),
         Err(why) => state.say(Tone::Warn, why),
     }
+}
+
+/// So many targets have room in a confirmation beside what it asks.
+fn targets_shown(state: &State) -> usize {
+    usize::from(state.rows.saturating_sub(12)).max(1)
 }
 
 /// With marks the selected row does not matter: each marked one is looked at by itself.
 fn marked_instead(state: &State, action: Action, why: String) -> Result<(), String> {
     let marks = match action {
         Action::Approve | Action::Reject => state.page == Page::Approvals && !state.approvals.marks.is_empty(),
-        Action::Pause | Action::Abort => state.page == Page::Deck && !state.deck.marks.is_empty(),
+        Action::Pause | Action::Abort | Action::Promote => state.page == Page::Deck && !state.deck.marks.is_empty(),
         _ => false,
     };
     if marks && !state.settings.read_only { Ok(()) } else { Err(why) }
@@ -163,7 +177,7 @@ fn visible_marks(state: &State, action: Action, marked: usize) -> Result<bool, S
         _ if hidden > 0 => {
             Err(format!("{label}: {hidden} of {marked} marked rows are hidden; clear the filter or unmark them (Esc)"))
         }
-        (_, Action::Approve | Action::Reject | Action::Pause | Action::Abort) => Ok(true),
+        (_, Action::Approve | Action::Reject | Action::Pause | Action::Abort | Action::Promote) => Ok(true),
         _ => Err(format!("{label} works on one row at a time; unmark the {marked} marked rows (Esc)")),
     }
 }

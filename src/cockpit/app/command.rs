@@ -51,6 +51,7 @@ commands! {
     Approvals "approvals" "approvals" "Show what waits for a yes.";
     History "history" "history" "Show what has ended, and what it adds up to.";
     LogPage "log-page" "logs" "Show this program's own log.";
+    Messages "messages" "messages" "Show in full what the footer said, newest first.";
     Open "open" "open" "Open what is selected.";
     Back "back" "back" "Go back to where you came from.";
     MoveDown "move-down" "down" "Move down by one row.";
@@ -61,6 +62,8 @@ commands! {
     PageUp "page-up" "page up" "Move up by one page.";
     HalfPageDown "half-page-down" "half page down" "Move down by half a page.";
     HalfPageUp "half-page-up" "half page up" "Move up by half a page.";
+    ScrollLeft "scroll-left" "scroll left" "Show what lies left of a text that is wider than the screen.";
+    ScrollRight "scroll-right" "scroll right" "Show what lies right of a text that is wider than the screen.";
     NextPanel "next-panel" "next panel" "Move to the next panel or field.";
     PreviousPanel "previous-panel" "previous panel" "Move to the previous panel or field.";
     Mark "mark" "mark" "Mark or unmark the selected row.";
@@ -69,7 +72,7 @@ commands! {
     SortReverse "sort-reverse" "reverse" "Reverse the order.";
     InFlight "in-flight" "in flight only" "Leave out rollouts that are settled and healthy, or show them again.";
     Output "output" "output" "Follow the output of the selected instance.";
-    Events "events" "events" "Show what happened to this rollout.";
+    Timeline "timeline" "timeline" "Show what happened to this rollout, across people and sources.";
     Raw "raw" "raw object" "Show the backend's own object.";
     Diff "diff" "diff" "Compare the template of another revision with the one that is asked for now.";
     Copy "copy" "copy" "Copy the name of what is selected.";
@@ -77,6 +80,7 @@ commands! {
     Palette "palette" "commands" "Type a command.";
     Help "help" "help" "Show the keys of this page.";
     Suspend "suspend" "suspend" "Stop the program until the shell continues it.";
+    Leave "leave" "leave" "Go back to where you came from; on a first page, end the program: rollouts go on.";
     Quit "quit" "quit" "End the program; rollouts go on.";
     Confirm "confirm" "yes" "Do it, where no text is asked for.";
     Accept "accept" "accept" "Take what is typed.";

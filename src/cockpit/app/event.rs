@@ -55,6 +55,9 @@ pub enum Event {
     Scroll {
         /// Lines.
         lines: i16,
+        /// Over which column and row, from 0.
+        #[serde(default)]
+        at: (u16, u16),
     },
     /// The terminal has this size now.
     Resize {

@@ -63,9 +63,10 @@ const fn wanted(page: Page) -> &'static [Bound] {
             Bound::Act(Action::Resume),
             Bound::Act(Action::Abort),
             Bound::Act(Action::Rollback),
-            Bound::Ui(C::Back),
+            Bound::Ui(C::Open),
             Bound::Ui(C::NextPanel),
             Bound::Ui(C::Output),
+            Bound::Ui(C::Back),
             Bound::Ui(C::Raw),
             Bound::Ui(C::Diff),
             Bound::Act(Action::Hold),
@@ -88,6 +89,7 @@ const fn wanted(page: Page) -> &'static [Bound] {
             Bound::Ui(C::Back),
             Bound::Act(Action::Hold),
         ],
+        Page::Messages => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Back)],
         Page::Logs => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Back)],
         Page::Output => {
             &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Copy), Bound::Ui(C::Back)]
@@ -96,7 +98,7 @@ const fn wanted(page: Page) -> &'static [Bound] {
 }
 
 /// On every footer, whatever else has room: without them the rest can't be found.
-const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Quit)];
+const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Leave)];
 
 /// One's own commands whose end nobody knows yet.
 fn on_their_way(state: &State) -> impl DoubleEndedIterator<Item = &OwnCommand> {
@@ -116,6 +118,12 @@ pub fn under_way(state: &State, now: Timestamp) -> Option<String> {
         1 => Some(newest),
         n => Some(format!("{newest}, {} more", n - 1)),
     }
+}
+
+/// The key that shows in full what the footer had no room for.
+#[must_use]
+pub fn messages_key(state: &State) -> String {
+    state.settings.keymap.first_key(contexts(state.page), Bound::Ui(UiCommand::Messages))
 }
 
 /// When [`under_way`] changes next.

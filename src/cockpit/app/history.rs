@@ -57,7 +57,7 @@ impl HistoryPage {
 fn list(state: &State) -> &(Vec<Run>, usize) {
     let page = &state.ended;
     page.list.get(|| {
-        let runs = ended(&state.board, &Filter::parse(&page.filter), page.order, page.reverse);
+        let runs = ended(&state.board, &Filter::parse(&page.filter, state.now), page.order, page.reverse);
         (runs, state.board.deployments().count())
     })
 }
@@ -140,6 +140,8 @@ pub enum RecordLine<'a> {
     Text(&'static str, String),
     /// A name and a moment.
     At(&'static str, Timestamp),
+    /// A name, a moment and what happened then.
+    Moment(&'static str, Timestamp, String),
     /// A name and how long; `None`: not known.
     Took(&'static str, Option<SignedDuration>),
     /// Something that happened.
@@ -185,7 +187,7 @@ pub fn record(state: &State) -> Vec<RecordLine<'_>> {
     lines.extend(notes.into_iter().rev().map(L::Note));
     let evidence = rows::evidence(state, &of.run);
     if evidence.is_empty() {
-        lines.push(L::Text("evidence", "none is known any more".to_owned()));
+        lines.push(L::Text("analysis", "none is known any more".to_owned()));
     }
     for one in evidence.into_iter().rev() {
         lines.push(L::Evidence(one));

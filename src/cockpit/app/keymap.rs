@@ -77,12 +77,13 @@ impl Context {
                 matches!(self, Context::Dialog | Context::Deck | Context::Rollout)
             }
             Bound::Ui(C::Mark) => matches!(self, Context::Deck | Context::Approvals),
-            Bound::Ui(C::Filter | C::Open) => {
-                matches!(self, Context::Deck | Context::Approvals | Context::History)
+            Bound::Ui(C::Filter) => matches!(self, Context::Deck | Context::Approvals | Context::History),
+            Bound::Ui(C::Open) => {
+                matches!(self, Context::Deck | Context::Approvals | Context::History | Context::Rollout)
             }
             Bound::Ui(C::Sort | C::SortReverse) => matches!(self, Context::Deck | Context::History),
             Bound::Ui(C::InFlight) => self == Context::Deck,
-            Bound::Ui(C::Output | C::Events | C::Raw | C::Diff) => self == Context::Rollout,
+            Bound::Ui(C::Output | C::Timeline | C::Raw | C::Diff) => self == Context::Rollout,
             // The table ends with the commands of typing.
             Bound::Ui(command) if command >= C::Complete => self == Context::Input,
             Bound::Ui(_) => !matches!(self, Context::Dialog | Context::Input | Context::Rollouts),
@@ -120,6 +121,12 @@ pub enum Resolved {
 }
 
 impl Keymap {
+    /// Is the key bound to anything anywhere, or the beginning of such?
+    #[must_use]
+    pub fn has(&self, key: &Key) -> bool {
+        self.bindings.values().flatten().any(|sequence| sequence.first() == Some(key))
+    }
+
     /// The keys that the program comes with.
     pub fn built_in() -> Result<Keymap, KeymapError> {
         let mut keymap = Keymap { bindings: BTreeMap::new() };

@@ -19,6 +19,7 @@ pub fn contexts(page: Page) -> &'static [Context] {
         Page::History => &[Context::History, Context::Global],
         Page::Rollout => &[Context::Rollout, Context::Rollouts, Context::Global],
         Page::Logs => &[Context::Logs, Context::Global],
+        Page::Messages => &[Context::Global],
         Page::Output => &[Context::Output, Context::Global],
     }
 }
@@ -47,7 +48,11 @@ pub(super) fn sends(state: &State, key: &Key) -> bool {
     if !is_text(key) {
         return false;
     }
-    let ends = |command| matches!(command, Some(UiCommand::Quit | UiCommand::Suspend));
+    let ends = |command| match command {
+        Some(UiCommand::Quit | UiCommand::Suspend) => true,
+        Some(UiCommand::Leave) => !pages::leads_back(state),
+        _ => false,
+    };
     let global = || ends(command_of(state, &[Context::Global], key));
     match &state.overlay {
         _ if state.too_small() => global(),
@@ -133,7 +138,7 @@ pub(super) fn key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
     match &state.overlay {
         None => page_key(state, key, effects),
         Some(Overlay::Help { .. }) => match ui(keymap.resolve(&[Context::Global], one)) {
-            Some(UiCommand::Back | UiCommand::Help) => state.overlay = None,
+            Some(UiCommand::Back | UiCommand::Help | UiCommand::Leave) => state.overlay = None,
             Some(UiCommand::Quit | UiCommand::Suspend) => leave(state, key, effects),
             _ => sequence_in_help(state, key),
         },
@@ -141,6 +146,9 @@ pub(super) fn key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
             let command = ui(keymap.resolve(&[Context::Dialog], one));
             match ui(keymap.resolve(&[Context::Global], one)) {
                 Some(UiCommand::Quit | UiCommand::Suspend) if command.is_none() => leave(state, key, effects),
+                Some(UiCommand::Leave) if command.is_none() => {
+                    confirm::key(state, Some(UiCommand::Cancel), key, effects);
+                }
                 _ => confirm::key(state, command, key, effects),
             }
         }
@@ -166,7 +174,8 @@ pub(super) fn key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
 /// Keys that hold wherever one is: quit and suspend.
 fn leave(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
     match state.settings.keymap.resolve(&[Context::Global], std::slice::from_ref(key)) {
-        Resolved::Bound(Bound::Ui(UiCommand::Quit)) => effects.push(Effect::Quit),
+        // Where nothing is shown there is nothing to go back to.
+        Resolved::Bound(Bound::Ui(UiCommand::Quit | UiCommand::Leave)) => effects.push(Effect::Quit),
         Resolved::Bound(Bound::Ui(UiCommand::Suspend)) => effects.push(Effect::Suspend),
         _ => {}
     }
@@ -229,6 +238,16 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         UiCommand::Approvals => pages::show(state, Page::Approvals, effects),
         UiCommand::History => pages::show(state, Page::History, effects),
         UiCommand::LogPage => pages::show(state, Page::Logs, effects),
+        UiCommand::Messages => {
+            state.messages_top = 0;
+            if state.page != Page::Messages {
+                pages::descend(state, Page::Messages, effects);
+            }
+        }
+        UiCommand::ScrollLeft => pages::shift(state, false),
+        UiCommand::ScrollRight => pages::shift(state, true),
+        UiCommand::Leave if pages::leads_back(state) => pages::back(state, effects),
+        UiCommand::Leave => effects.push(Effect::Quit),
         UiCommand::Open => pages::open(state, effects),
         UiCommand::Back => pages::back(state, effects),
         UiCommand::NextPanel => pages::panel(state, 1),
@@ -262,9 +281,9 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
             state.deck.list.clear();
         }
         UiCommand::Output => pages::output(state, effects),
-        UiCommand::Events => {
+        UiCommand::Timeline => {
             if let Some(page) = &mut state.rollout {
-                (page.panel, page.over) = (RolloutPanel::Events, None);
+                (page.panel, page.over) = (RolloutPanel::Timeline, None);
             }
         }
         UiCommand::Raw => pages::over(state, Over::Raw { top: 0 }, effects),
@@ -287,7 +306,7 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
 fn input_key(state: &mut State, command: Option<UiCommand>, key: &Key, effects: &mut Vec<Effect>) {
     match state.overlay.take() {
         Some(Overlay::Filter { mut input, before }) => match command {
-            Some(UiCommand::Accept) => {}
+            Some(UiCommand::Accept) => pages::filtered(state, &input.text),
             Some(UiCommand::Cancel) => pages::filter(state, &before),
             command => {
                 confirm::type_into(&mut input, command, key);
@@ -356,11 +375,18 @@ pub(super) fn click(state: &mut State, column: u16, row: u16, effects: &mut Vec<
     }
 }
 
-/// The wheel moves like the arrow keys.
-pub(super) fn scroll(state: &mut State, lines: i16) {
+/// The wheel moves what is under it, whichever panel has the keys.
+pub(super) fn scroll(state: &mut State, lines: i16, (column, row): (u16, u16)) {
     let free = matches!(state.overlay, None | Some(Overlay::Help { .. }));
-    if free && !state.too_small() {
-        state.visible_changed = true;
-        motion(state, Motion::Lines(isize::from(lines)));
+    if !free || state.too_small() {
+        return;
     }
+    state.visible_changed = true;
+    let lines = Motion::Lines(isize::from(lines));
+    let needs = layout(state).needs.filter(|_| state.page == Page::Deck && state.overlay.is_none());
+    let Some(needs) = needs else { return motion(state, lines) };
+    let keys = state.deck.panel;
+    state.deck.panel = if needs.contains(column, row) { DeckPanel::Needs } else { DeckPanel::Rollouts };
+    motion(state, lines);
+    state.deck.panel = keys;
 }

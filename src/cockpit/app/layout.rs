@@ -47,7 +47,7 @@ pub struct Layout {
     pub list: Area,
     /// What could not be read of a rollout (Rollout, where there is something).
     pub gaps: Option<Area>,
-    /// Everything about the selected row (Approvals).
+    /// Everything about the selected row (Approvals; Rollout, where there is room).
     pub detail: Option<Area>,
     /// Hints, or the notice, or the filter while it is typed: the last row.
     pub footer: Area,
@@ -131,10 +131,20 @@ pub fn layout(state: &State) -> Layout {
             free.border();
             let gaps = u16::try_from(rows::gaps(state).len()).unwrap_or(u16::MAX);
             let gaps = gaps.min(if free.left() >= 9 { 4 } else { 2 }).min(free.left().saturating_sub(2));
-            layout.list = free.take(free.left().saturating_sub(1 + gaps));
+            let room = free.left().saturating_sub(1 + gaps);
+            // Below the rows stands the selected one in full; what has few rows leaves more room for that.
+            let rows = state.rollout.as_ref().map_or(0, |page| rows::panel_len(state, page.panel));
+            let below = (room * 2 / 5).max(room.saturating_sub(1).saturating_sub(clamped(rows).max(3)));
+            if room >= 9 && rows > 0 {
+                layout.list = free.take(room - 1 - below);
+                free.border();
+                layout.detail = Some(free.take(below));
+            } else {
+                layout.list = free.take(room);
+            }
             layout.gaps = (gaps > 0).then(|| free.take(gaps));
         }
-        Page::Logs | Page::Output => {
+        Page::Logs | Page::Messages | Page::Output => {
             free.border();
             layout.list = free.rest();
         }
@@ -142,12 +152,17 @@ pub fn layout(state: &State) -> Layout {
     layout
 }
 
+fn clamped(rows: usize) -> u16 {
+    u16::try_from(rows).unwrap_or(u16::MAX)
+}
+
 /// Over the panels of an opened rollout: the whole of it.
 #[must_use]
 pub fn over(state: &State) -> Area {
     let layout = layout(state);
     let top = layout.charts.map_or(layout.list.y, |charts| charts.y);
-    let bottom = layout.gaps.map_or(layout.list.y + layout.list.height, |gaps| gaps.y + gaps.height);
+    let last = layout.gaps.or(layout.detail).unwrap_or(layout.list);
+    let bottom = last.y + last.height;
     Area { y: top, height: bottom.saturating_sub(top), ..layout.list }
 }
 

@@ -61,7 +61,7 @@ fn rollout(state: &mut State, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollo
     match state.page {
         Page::Approvals => asked_for,
         Page::Rollout => opened(state) == Some(target),
-        Page::History | Page::Logs | Page::Output => false,
+        Page::History | Page::Logs | Page::Messages | Page::Output => false,
         Page::Deck => {
             let selected = rows::selected_rollout(state).is_some_and(|row| row.run.target == *target);
             let replaced = old.is_none() || new.is_none();

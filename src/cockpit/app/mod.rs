@@ -19,15 +19,18 @@ mod live;
 mod motion;
 mod pages;
 mod palette;
+pub mod record;
 pub mod rows;
 pub mod state;
 pub mod strip;
 pub mod superseded;
+pub mod timeline;
 pub mod typing;
 mod update;
 mod wake;
 pub mod way_back;
 pub mod widest;
+pub mod wrap;
 
 pub use event::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token, key::Key};
 pub use keymap::Keymap;

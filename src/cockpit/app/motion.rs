@@ -5,8 +5,9 @@ use super::hints;
 use super::history;
 use super::layout::{layout, over_text};
 use super::live;
+use super::record;
 use super::rows::{self, scrolled};
-use super::state::{Cursor, DeckPanel, Over, Overlay, Page, RolloutPanel, State};
+use super::state::{Cursor, DeckPanel, Over, Overlay, Page, State};
 use crate::board::About;
 
 /// How far.
@@ -81,6 +82,9 @@ pub(super) fn motion(state: &mut State, by: Motion) {
         }
         (_, Page::History) => ended(state, height, by),
         (_, Page::Rollout) => rollout(state, height, by),
+        (_, Page::Messages) => {
+            state.messages_top = text(state.messages_top, record::messages(state).len(), height, by);
+        }
         (_, Page::Logs) => {
             let pages = &mut state.logs.pages_back;
             *pages = match by {
@@ -95,7 +99,7 @@ pub(super) fn motion(state: &mut State, by: Motion) {
 
 fn ended(state: &mut State, height: usize, by: Motion) {
     if let Some(top) = state.ended.record {
-        state.ended.record = Some(text(top, history::record(state).len(), height, by));
+        state.ended.record = Some(text(top, record::shown(state).len(), height, by));
         return;
     }
     let list = history::runs(state);
@@ -108,30 +112,28 @@ fn rollout(state: &mut State, height: usize, by: Motion) {
     let panel = page.panel;
     if page.over.is_some() {
         over(state, by);
-    } else if panel == RolloutPanel::Instances {
-        let list = rows::instances(state);
-        let at = page.instance.position(&list, |row| &row.id);
-        let key = |index: usize| list.get(index).map(|row| row.id.clone());
-        let cursor = list_step(&page.instance, at, list.len(), key, height, by);
-        if let Some(page) = &mut state.rollout {
-            page.instance = cursor;
-        }
     } else {
-        let before = page.scroll.get(&panel).copied().unwrap_or(0);
-        let top = text(before, rows::panel_len(state, panel), height, by);
+        let keys = rows::panel_keys(state, panel);
+        let (_, at) = rows::panel_view(state, panel, height);
+        let before = page.cursors.get(&panel).cloned().unwrap_or_default();
+        let cursor = list_step(&before, at, keys.len(), |index| keys.get(index).cloned(), height, by);
         if let Some(page) = &mut state.rollout {
-            page.scroll.insert(panel, top);
+            page.cursors.insert(panel, cursor);
         }
     }
 }
 
 /// Up and down select a revision; the longer ways scroll.
 fn over(state: &mut State, by: Motion) {
-    let (len, height) = (rows::over_lines(state).len(), usize::from(over_text(state).height));
+    let height = usize::from(over_text(state).height);
+    let record = matches!(state.rollout.as_ref().and_then(|page| page.over.as_ref()), Some(Over::Record { .. }));
+    let len = if record { record::shown(state).len() } else { rows::over_lines(state).len() };
     let Some(page) = &mut state.rollout else { return };
     match (&mut page.over, by) {
         (Some(Over::Diff { .. }), Motion::By(rows)) => live::step(page, rows),
-        (Some(Over::Raw { top } | Over::Diff { top, .. }), by) => *top = text(*top, len, height, by),
+        (Some(Over::Record { top } | Over::Raw { top } | Over::Diff { top, .. }), by) => {
+            *top = text(*top, len, height, by)
+        }
         (None, _) => {}
     }
 }

@@ -2,7 +2,6 @@
 
 use super::command::{Bound, UiCommand};
 use super::keymap::{Context, suggestion};
-use super::motion::{Motion, motion};
 use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
@@ -29,7 +28,7 @@ pub(super) fn filter(state: &mut State, text: &str) {
     state.deck.list.clear();
     state.approvals.list.clear();
     state.ended.forget();
-    let parsed = Filter::parse(text);
+    let parsed = Filter::parse(text, state.now);
     if parsed.is_empty() {
         return;
     }
@@ -56,6 +55,13 @@ pub(super) fn filter(state: &mut State, text: &str) {
     }
 }
 
+/// Says what of a filter that was taken means nothing.
+pub(super) fn filtered(state: &mut State, text: &str) {
+    if let Some(problem) = Filter::parse(text, state.now).problem() {
+        state.say(Tone::Warn, format!("filter: {problem}"));
+    }
+}
+
 /// Selects the first row of lists whose cursor never stood anywhere. Later a cursor moves only by
 /// hand: it never slides to a neighbour when its row goes.
 pub(super) fn select_first(state: &mut State) {
@@ -78,11 +84,14 @@ pub(super) fn select_first(state: &mut State) {
             state.ended.cursor.key = history::runs(state).first().cloned();
             state.visible_changed |= state.ended.cursor.key.is_some();
         }
-        Page::Rollout if state.rollout.as_ref().is_some_and(|page| page.instance.key.is_none()) => {
-            let first = rows::instances(state).first().map(|instance| instance.id.clone());
-            state.visible_changed |= first.is_some();
-            if let Some(page) = &mut state.rollout {
-                page.instance.key = first;
+        Page::Rollout => {
+            let of = RolloutPanel::Instances;
+            if state.rollout.as_ref().is_some_and(|page| page.panel == of && !page.cursors.contains_key(&of)) {
+                let key = rows::panel_keys(state, of).into_iter().next();
+                if let (Some(page), Some(key)) = (&mut state.rollout, key) {
+                    page.cursors.insert(of, Cursor { key: Some(key), ..Cursor::default() });
+                    state.visible_changed = true;
+                }
             }
         }
         _ => {}
@@ -103,7 +112,33 @@ pub(super) fn show(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
     }
 }
 
+/// Is there something to go back from, so that leaving does not end the program?
+pub(super) fn leads_back(state: &State) -> bool {
+    let over = state.page == Page::Rollout && state.rollout.as_ref().is_some_and(|page| page.over.is_some());
+    let record = state.page == Page::History && state.ended.record.is_some();
+    over || record || !state.back.is_empty()
+}
+
+/// Shows what lies further left or right of a text that is wider than the screen.
+pub(super) fn shift(state: &mut State, right: bool) {
+    let text = match state.page {
+        Page::Output => true,
+        Page::Rollout => {
+            let over = state.rollout.as_ref().and_then(|page| page.over.as_ref());
+            matches!(over, Some(Over::Raw { .. } | Over::Diff { .. }))
+        }
+        _ => false,
+    };
+    if !text {
+        let open = state.settings.keymap.first_key(&[Context::Rollout], Bound::Ui(UiCommand::Open));
+        return state.say(Tone::Plain, format!("nothing here scrolls sideways; {open} shows a row in full"));
+    }
+    let half = state.columns / 2;
+    state.shift = if right { state.shift.saturating_add(half) } else { state.shift.saturating_sub(half) };
+}
+
 fn enter(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
+    state.shift = 0;
     if page != Page::Output
         && let Some(output) = state.output.take()
     {
@@ -123,15 +158,23 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
     } else if let Some(page) = state.rollout.as_mut().filter(|page| state.page == Page::Rollout && page.over.is_some())
     {
         page.over = None;
+        state.shift = 0;
     } else if let Some(page) = state.back.pop() {
         enter(state, page, effects);
-    } else if filter_of(state).is_some_and(|filter| !filter.is_empty()) {
+    } else if let Some(text) = filter_of(state).map(std::mem::take).filter(|text| !text.is_empty()) {
         filter(state, "");
+        state.say(Tone::Plain, format!("dropped the filter /{text}"));
     } else {
-        match state.page {
-            Page::Deck => state.deck.marks.clear(),
-            Page::Approvals if !state.approvals.marks.is_empty() => state.approvals.marks.clear(),
-            _ => enter(state, Page::Deck, effects),
+        let marks = match state.page {
+            Page::Deck => std::mem::take(&mut state.deck.marks).len(),
+            Page::Approvals => std::mem::take(&mut state.approvals.marks).len(),
+            _ => 0,
+        };
+        match (marks, state.page) {
+            (0, Page::Deck) => {}
+            (0, _) => enter(state, Page::Deck, effects),
+            (1, _) => state.say(Tone::Plain, "unmarked 1 row"),
+            (marks, _) => state.say(Tone::Plain, format!("unmarked {marks} rows")),
         }
     }
 }
@@ -173,6 +216,14 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
             Some(_) => state.ended.record = Some(state.ended.record.unwrap_or(0)),
             None => state.say(Tone::Plain, "no finished rollout is selected"),
         },
+        Page::Rollout if rows::selected_key(state).is_none() => {
+            state.say(Tone::Plain, "nothing is selected that could be opened");
+        }
+        Page::Rollout => {
+            if let Some(page) = &mut state.rollout {
+                page.over = Some(Over::Record { top: 0 });
+            }
+        }
         _ => {}
     }
 }
@@ -181,8 +232,7 @@ fn open_run(state: &mut State, run: Run, effects: &mut Vec<Effect>) {
     state.rollout = Some(RolloutPage {
         run,
         panel: RolloutPanel::default(),
-        instance: Cursor::default(),
-        scroll: BTreeMap::new(),
+        cursors: BTreeMap::new(),
         live: Live::default(),
         over: None,
     });
@@ -217,7 +267,6 @@ pub(super) fn mark(state: &mut State) {
                 if !state.deck.marks.remove(&target) {
                     state.deck.marks.insert(target);
                 }
-                motion(state, Motion::By(1));
             }
         }
         Page::Approvals => {
@@ -225,7 +274,6 @@ pub(super) fn mark(state: &mut State) {
                 if !state.approvals.marks.remove(&id) {
                     state.approvals.marks.insert(id);
                 }
-                motion(state, Motion::By(1));
             }
         }
         _ => state.say(Tone::Plain, "rows are marked in the list of rollouts (Tab)"),
@@ -286,6 +334,7 @@ pub(super) fn copy(state: &mut State, effects: &mut Vec<Effect>) {
         Page::History => history::selected(state).map(|of| of.run.to_string()),
         Page::Output => state.output.as_ref().map(|output| output.copies.clone()),
         Page::Rollout => state.rollout.as_ref().map(|page| page.run.target.to_string()),
+        Page::Messages => state.messages.back().map(|(_, _, text)| text.clone()),
         Page::Deck | Page::Logs => rows::selected_rollout(state).map(|rollout| rollout.run.target.to_string()),
     };
     match text {

@@ -124,7 +124,9 @@ pub(super) fn complete(state: &State, palette: &mut Palette) {
         .into_iter()
         .filter_map(|completion| rank(&completion.text, &plain).map(|rank| (rank, completion)))
         .collect();
-    found.sort_by_key(|(rank, _)| *rank);
+    // Of what fits alike, what was used last stands first.
+    let used = |text: &str| state.history.iter().rev().position(|old| old == text.trim_end()).unwrap_or(usize::MAX);
+    found.sort_by_cached_key(|(rank, completion)| (*rank, used(&completion.text)));
     // Letters in order are a guess, worth something only where nothing fits better.
     let fits = found.first().is_some_and(|(rank, _)| *rank < LETTERS);
     if fits {
@@ -241,6 +243,7 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
                 pages::show(state, Page::Deck, effects);
             }
             pages::filter(state, &text);
+            pages::filtered(state, &text);
         }
         Asks::Bound(bound, argument) => with_argument(state, bound, &argument, effects),
     }

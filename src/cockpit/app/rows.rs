@@ -4,10 +4,11 @@
 use super::ConnectionState;
 use super::layout::layout;
 use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
+use super::timeline::{Moment, timeline};
 use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, List, Needs, Wanted};
 use crate::model::{
-    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, Note, Receipt, Revision,
-    Rollout, Run, Subject, Target,
+    Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt,
+    Revision, Rollout, Run, Subject, Target,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -71,7 +72,7 @@ pub fn attention(state: &State) -> &Needs {
 pub fn deck_list(state: &State) -> &List {
     state.deck.list.get(|| {
         let DeckPage { filter, order, reverse, in_flight_only, .. } = &state.deck;
-        let filter = Filter::parse(filter);
+        let filter = Filter::parse(filter, state.now);
         let wanted = Wanted { filter, in_flight_only: *in_flight_only, order: *order, reverse: *reverse };
         List::of(&state.board, wanted)
     })
@@ -91,7 +92,7 @@ pub(super) fn needs_position(state: &State) -> Option<usize> {
 /// asked for and the oldest first; then what is settled, the newest first.
 pub fn approval_ids(state: &State) -> &[ApprovalId] {
     state.approvals.list.get(|| {
-        let filter = Filter::parse(&state.approvals.filter);
+        let filter = Filter::parse(&state.approvals.filter, state.now);
         let mut approvals: Vec<&Approval> =
             state.board.approvals().filter(|approval| approval_matches(state, &filter, approval)).collect();
         approvals.sort_by_cached_key(|approval| {
@@ -250,27 +251,63 @@ pub fn instances(state: &State) -> Vec<&Instance> {
     if rows.is_empty() {
         rows = detail(state).into_iter().flat_map(|detail| &detail.instances).filter(of_it).collect();
     }
-    rows.sort_by(|a, b| (&a.role, &a.id).cmp(&(&b.role, &b.id)));
+    // What is wrong stands first.
+    let well = |one: &Instance| match one.state {
+        InstanceState::BackingOff { .. } | InstanceState::Unhealthy { .. } => 0,
+        InstanceState::Starting => 1,
+        _ => 2,
+    };
+    rows.sort_by(|a, b| (well(a), &a.role, &a.id).cmp(&(well(b), &b.role, &b.id)));
     rows
 }
 
-/// The opened rollout's instances on the screen.
+/// What the rows of a panel of the opened rollout are called, in order.
 #[must_use]
-pub fn instance_window(state: &State) -> Window<&Instance> {
-    let list = instances(state);
-    let height = usize::from(layout(state).list.height);
-    let cursor = state.rollout.as_ref().map(|page| page.instance.clone()).unwrap_or_default();
-    let selected = cursor.position(&list, |row| &row.id);
-    let top = scrolled(cursor.top, selected, height, list.len());
-    let rows: Vec<_> = list.iter().skip(top).take(height).copied().collect();
-    Window { rows, top, selected: selected.map(|at| at - top), matching: list.len(), total: list.len() }
+pub fn panel_keys(state: &State, panel: RolloutPanel) -> Vec<String> {
+    let Some(page) = &state.rollout else { return Vec::new() };
+    let detail = || detail(state).into_iter();
+    match panel {
+        RolloutPanel::Instances => instances(state).into_iter().map(|one| one.id.clone()).collect(),
+        RolloutPanel::Sets => detail().flat_map(|detail| &detail.groups).map(|one| one.name.clone()).collect(),
+        RolloutPanel::Timeline => timeline(state, &page.run).iter().map(Moment::key).collect(),
+        RolloutPanel::Analysis => {
+            let judged = evidence(state, &page.run).into_iter().map(|one| one.id.clone());
+            judged.chain(analyses(state).map(|one| one.name.clone())).collect()
+        }
+        RolloutPanel::Revisions => {
+            detail().flat_map(|detail| &detail.history).map(|one| one.revision.clone()).collect()
+        }
+        RolloutPanel::Actions => receipts(state, &page.run).into_iter().map(|one| one.id.to_string()).collect(),
+        RolloutPanel::Plan => (0..super::way_back::plan(state).len()).map(|index| index.to_string()).collect(),
+    }
+}
+
+/// Which rows of a panel of the opened rollout fit on a screen of that height: the first of them, and where the
+/// selected one is in the panel. Without a selection that is the first row.
+#[must_use]
+pub fn panel_view(state: &State, panel: RolloutPanel, height: usize) -> (usize, Option<usize>) {
+    let keys = panel_keys(state, panel);
+    let cursor = state.rollout.as_ref().and_then(|page| page.cursors.get(&panel));
+    let Some(cursor) = cursor else { return (0, (!keys.is_empty()).then_some(0)) };
+    let selected = cursor.position(&keys, |key| key);
+    (scrolled(cursor.top, selected, height, keys.len()), selected)
+}
+
+/// What the selected row of the panel that takes the keys is called.
+#[must_use]
+pub fn selected_key(state: &State) -> Option<String> {
+    let page = state.rollout.as_ref()?;
+    match page.cursors.get(&page.panel) {
+        Some(cursor) => cursor.key.clone(),
+        None => panel_keys(state, page.panel).into_iter().next(),
+    }
 }
 
 /// The opened rollout's selected instance.
 #[must_use]
 pub fn selected_instance(state: &State) -> Option<&Instance> {
-    let window = instance_window(state);
-    window.rows.get(window.selected?).copied()
+    let (_, selected) = panel_view(state, RolloutPanel::Instances, usize::MAX);
+    instances(state).get(selected?).copied()
 }
 
 /// Are the opened rollout's instances and numbers told without being asked for?
@@ -294,7 +331,7 @@ pub fn panels(state: &State) -> Vec<RolloutPanel> {
     let has = |len: fn(&Detail) -> usize| detail(state).map_or_else(|| !told(state), |detail| len(detail) > 0);
     let shown = |panel: &RolloutPanel| match panel {
         RolloutPanel::Sets => has(|detail| detail.groups.len()),
-        RolloutPanel::History => has(|detail| detail.history.len()),
+        RolloutPanel::Revisions => has(|detail| detail.history.len()),
         RolloutPanel::Plan => opened(state).is_some_and(|rollout| rollout.way_back.is_some()),
         _ => true,
     };
@@ -378,10 +415,10 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
     match panel {
         RolloutPanel::Instances => instances(state).len(),
         RolloutPanel::Sets => detail(state).map_or(0, |detail| detail.groups.len()),
-        RolloutPanel::Events => notes(state, &page.run).len(),
-        RolloutPanel::Evidence => evidence(state, &page.run).len() + analyses(state).count(),
-        RolloutPanel::History => detail(state).map_or(0, |detail| detail.history.len()),
-        RolloutPanel::Receipts => receipts(state, &page.run).len(),
+        RolloutPanel::Timeline => timeline(state, &page.run).len(),
+        RolloutPanel::Analysis => evidence(state, &page.run).len() + analyses(state).count(),
+        RolloutPanel::Revisions => detail(state).map_or(0, |detail| detail.history.len()),
+        RolloutPanel::Actions => receipts(state, &page.run).len(),
         RolloutPanel::Plan => super::way_back::plan(state).len(),
     }
 }

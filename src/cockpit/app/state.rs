@@ -20,6 +20,8 @@ use std::sync::OnceLock;
 pub const MIN_COLUMNS: u16 = 40;
 /// Below so many rows only a sentence is shown that says so.
 pub const MIN_ROWS: u16 = 10;
+/// What the footer said: so much of it is kept.
+pub const MESSAGES: usize = 500;
 /// Lines of an instance's output that are kept.
 pub const OUTPUT_LINES: usize = 5000;
 
@@ -130,6 +132,12 @@ pub struct State {
     pub history: Vec<String>,
     /// One line that passes.
     pub notice: Option<Notice>,
+    /// What passed there, oldest first, and when it was said.
+    pub messages: VecDeque<(Timestamp, Tone, String)>,
+    /// First line shown of those.
+    pub messages_top: usize,
+    /// So many columns of a text that is wider than the screen lie left of it.
+    pub shift: u16,
     /// Some source tells numbers, or has told some.
     pub measured: bool,
     /// One's own commands, oldest first.
@@ -192,6 +200,8 @@ pub enum Page {
     Rollout,
     /// The program's own log.
     Logs,
+    /// What the footer said.
+    Messages,
     /// An instance's output.
     Output,
 }
@@ -278,14 +288,14 @@ pub enum RolloutPanel {
     Instances,
     /// Sets of instances of one template, by role.
     Sets,
-    /// What happened, newest first.
-    Events,
-    /// Gates, analyses and their evidence, newest first.
-    Evidence,
+    /// What happened, across people and sources, newest first.
+    Timeline,
+    /// Judgements and analyses with their numbers, newest first.
+    Analysis,
     /// Revisions that it could go back to, newest first.
-    History,
+    Revisions,
     /// Commands and how far they came, newest first.
-    Receipts,
+    Actions,
     /// How a rollback would go.
     Plan,
 }
@@ -295,10 +305,10 @@ impl RolloutPanel {
     pub const ALL: [RolloutPanel; 7] = [
         RolloutPanel::Instances,
         RolloutPanel::Sets,
-        RolloutPanel::Events,
-        RolloutPanel::Evidence,
-        RolloutPanel::History,
-        RolloutPanel::Receipts,
+        RolloutPanel::Timeline,
+        RolloutPanel::Analysis,
+        RolloutPanel::Revisions,
+        RolloutPanel::Actions,
         RolloutPanel::Plan,
     ];
 }
@@ -310,10 +320,8 @@ pub struct RolloutPage {
     pub run: Run,
     /// Where Tab is.
     pub panel: RolloutPanel,
-    /// Selection among the instances, by id.
-    pub instance: Cursor<String>,
-    /// First line shown of each other panel.
-    pub scroll: BTreeMap<RolloutPanel, usize>,
+    /// Selection in each panel, by what its rows are called.
+    pub cursors: BTreeMap<RolloutPanel, Cursor<String>>,
     /// What its backend said when it was asked.
     pub live: Live,
     /// What lies over the page's panels.
@@ -342,6 +350,11 @@ pub struct Live {
 /// What lies over the panels of an opened rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Over {
+    /// The row that is selected in the panel, in full.
+    Record {
+        /// First line shown.
+        top: usize,
+    },
     /// The backend's own object.
     Raw {
         /// First line shown.
@@ -539,6 +552,9 @@ impl State {
             typing: Typing::default(),
             history: Vec::new(),
             notice: None,
+            messages: VecDeque::new(),
+            messages_top: 0,
+            shift: 0,
             measured: false,
             commands: Vec::new(),
             asked: BTreeMap::new(),
@@ -596,7 +612,12 @@ impl State {
             Tone::Bad => 15,
         };
         let until = self.now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
-        self.notice = Some(Notice { text: text.into(), tone, until });
+        let text = text.into();
+        if self.messages.len() >= MESSAGES {
+            self.messages.pop_front();
+        }
+        self.messages.push_back((self.now, tone, text.clone()));
+        self.notice = Some(Notice { text, tone, until });
         self.visible_changed = true;
     }
 

@@ -39,14 +39,26 @@ pub(super) fn key(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
     if follows {
         return together(state, dropped.is_some(), &[key], true, effects);
     }
+    // A terminal sends Esc and a quick key behind it as it sends that key with Alt. Where nothing is bound to
+    // the latter they are two keys.
+    if let Some(second) = key.0.strip_prefix("alt-").filter(|_| dropped.is_none() && !state.settings.keymap.has(&key)) {
+        let second = Key(second.to_owned());
+        keys::key(state, &Key("esc".to_owned()), effects);
+        return pressed(state, second, effects);
+    }
+    pressed(state, key, effects);
+    if let Some((dropped, _)) = dropped {
+        // Its moment passed while the screen was busy: whether it came alone is not known any more.
+        say(state, format!("`{}` was not taken: another key came before it could be", dropped.0));
+    }
+}
+
+/// A key was pressed. What sends something or ends the program waits until it is clear that it came alone.
+fn pressed(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
     if keys::sends(state, &key) {
         state.typing.withheld = Some((key, state.now.saturating_add(APART).unwrap_or(Timestamp::MAX)));
     } else {
         keys::key(state, &key, effects);
-    }
-    if let Some((dropped, _)) = dropped {
-        // Its moment passed while the screen was busy: whether it came alone is not known any more.
-        say(state, format!("`{}` was not taken: another key came before it could be", dropped.0));
     }
 }
 

@@ -29,7 +29,7 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
             keys::paste(state, &text);
         }
         Event::Click { column, row } => keys::click(state, column, row, &mut effects),
-        Event::Scroll { lines } => keys::scroll(state, lines),
+        Event::Scroll { lines, at } => keys::scroll(state, lines, at),
         Event::Resize { columns, rows } => {
             (state.columns, state.rows) = (columns, rows);
             state.visible_changed = true;
@@ -197,12 +197,6 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
             state.visible_changed |= state.deck.widest.note(&name, row);
             if let Some(page) = state.rollout.as_mut().filter(|page| page.run == row.run) {
                 page.live.changed = true;
-            }
-        }
-        Body::Upsert(Entity::Instance(instance)) => {
-            // The first that comes to a page without any is selected.
-            if let Some(page) = state.rollout.as_mut().filter(|page| page.run.target == instance.target) {
-                page.instance.key.get_or_insert_with(|| instance.id.clone());
             }
         }
         _ => {}

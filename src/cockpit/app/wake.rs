@@ -66,7 +66,7 @@ pub fn next(state: &State) -> Option<Timestamp> {
             moments.extend(live::due(state));
         }
         // What has ended has its times, and no ages.
-        Page::History | Page::Logs | Page::Output => {}
+        Page::History | Page::Logs | Page::Messages | Page::Output => {}
     }
     moments.into_iter().min()
 }

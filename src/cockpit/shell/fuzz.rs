@@ -115,6 +115,8 @@ fn row(name: &str, phase: Phase) -> Entity {
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
     }))
 }
 

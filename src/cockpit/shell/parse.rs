@@ -252,10 +252,11 @@ fn pressed(report: &str) -> Option<Event> {
     let mut numbers = report.split(';').map(|number| number.parse::<u16>().ok());
     let (button, column, row) = (numbers.next()??, numbers.next()??, numbers.next()??);
     // Shift, alt and ctrl are bits of the button.
+    let (column, row) = (column.checked_sub(1)?, row.checked_sub(1)?);
     match button & !0b1_1100 {
-        0 => Some(Event::Click { column: column.checked_sub(1)?, row: row.checked_sub(1)? }),
-        64 => Some(Event::Scroll { lines: -WHEEL }),
-        65 => Some(Event::Scroll { lines: WHEEL }),
+        0 => Some(Event::Click { column, row }),
+        64 => Some(Event::Scroll { lines: -WHEEL, at: (column, row) }),
+        65 => Some(Event::Scroll { lines: WHEEL, at: (column, row) }),
         _ => None,
     }
 }
@@ -333,7 +334,8 @@ mod tests {
     fn the_mouse_clicks_and_scrolls() {
         let mut parser = Parser::default();
         parser.push(b"\x1b[<0;12;5M\x1b[<0;12;5m\x1b[<64;1;1M\x1b[<65;1;1M\x1b[<2;3;3M\x1b[<0;0;0M");
-        let expected = ["Click { column: 11, row: 4 }", "Scroll { lines: -3 }", "Scroll { lines: 3 }"];
+        let expected =
+            ["Click { column: 11, row: 4 }", "Scroll { lines: -3, at: (0, 0) }", "Scroll { lines: 3, at: (0, 0) }"];
         assert_eq!(all(&mut parser), expected);
     }
 

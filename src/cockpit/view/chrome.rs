@@ -3,10 +3,10 @@
 use super::widgets::input;
 use super::widgets::pen::Pen;
 use super::{Ctx, Scope, format, rect};
-use crate::board::Freshness;
+use crate::board::{Filter, Freshness};
 use crate::cockpit::app::age::age;
 use crate::cockpit::app::header::{Header, HoldItem, SourceItem, header as about};
-use crate::cockpit::app::hints::{footer as footer_keys, under_way};
+use crate::cockpit::app::hints::{footer as footer_keys, messages_key, under_way};
 use crate::cockpit::app::state::{Overlay, Tone};
 use ratatui::buffer::Buffer;
 
@@ -87,7 +87,18 @@ pub(super) fn footer(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let mut pen = Pen::new(buf, rect(ctx.layout.footer), 0);
     if let Some(Overlay::Filter { input, .. }) = &ctx.state.overlay {
         pen.put(" / ", ctx.style(Scope::Key));
-        pen.tail(" Enter keep  Esc undo  words, !not, env:prod, phase:paused ", ctx.style(Scope::InputHint));
+        // What means nothing is said while it can be mended; a long filter has all the room.
+        let wide = format::width(&input.text) + 56 < pen.left();
+        match Filter::parse(&input.text, ctx.now).problem() {
+            Some(problem) => {
+                let room = pen.left() / 2;
+                pen.tail(&format::clip(&format!(" {problem} "), room), ctx.style(Scope::ToneWarn))
+            }
+            None if wide => {
+                pen.tail(" Enter keep  Esc undo  !not env:prod by:ann since:7d ", ctx.style(Scope::InputHint))
+            }
+            None => &mut pen,
+        };
         let room = pen.left();
         return input::draw(&mut pen, input, room, true, ctx.theme);
     }
@@ -98,7 +109,12 @@ pub(super) fn footer(ctx: &Ctx<'_>, buf: &mut Buffer) {
             Tone::Warn => ("!", Scope::ToneWarn),
             Tone::Bad => ("✗", Scope::ToneBad),
         };
-        pen.put(&format!(" {glyph} {}", notice.text), ctx.style(scope));
+        let text = format!(" {glyph} {}", notice.text);
+        if format::width(&text) > pen.left() {
+            let key = messages_key(ctx.state);
+            pen.tail(&format!(" {key} all of it "), ctx.style(Scope::InputHint));
+        }
+        pen.put(&text, ctx.style(scope));
         return;
     }
     let from = pen.x();

@@ -60,24 +60,16 @@ fn middle(text: &str, columns: u16) -> String {
     format!("{}{tail}", clip(text, columns - end))
 }
 
-/// A text in lines of at most so many columns, broken between words; a longer word stands alone. Never empty.
-pub(super) fn wrap(text: &str, columns: u16) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    // A number and its percent sign stay together.
-    let text = text.replace(" %", "\u{a0}%");
-    for word in text.split(' ') {
-        let word = word.replace('\u{a0}', " ");
-        if !line.is_empty() && width(&line) + 1 + width(&word) > columns {
-            lines.push(std::mem::take(&mut line));
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(&word);
-    }
-    lines.push(line);
-    lines
+/// What stands right of so many columns of a text. A wide character that begins left of them is left out.
+pub(super) fn right_of(text: &str, columns: u16) -> &str {
+    let mut left = usize::from(columns);
+    let from = text.char_indices().find(|(_, c)| {
+        let wide = c.width().unwrap_or(0);
+        let shown = left == 0;
+        left = left.saturating_sub(wide);
+        shown
+    });
+    from.map_or("", |(at, _)| text.get(at..).unwrap_or_default())
 }
 
 /// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.

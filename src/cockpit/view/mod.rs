@@ -67,6 +67,7 @@ fn page(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
             Page::History => pages::history::draw(ctx, buf),
             Page::Rollout => pages::rollout::draw(ctx, buf),
             Page::Logs => pages::logs::draw(ctx, buf),
+            Page::Messages => pages::messages::draw(ctx, buf),
             Page::Output => pages::output::draw(ctx, buf),
         }
     }

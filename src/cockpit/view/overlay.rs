@@ -10,6 +10,7 @@ use crate::cockpit::app::confirm::{blocked, health, reason_for, settles};
 use crate::cockpit::app::dialog::{Dialog, Field, Item, ReasonFor};
 use crate::cockpit::app::hints::help as help_lines;
 use crate::cockpit::app::state::{Input, Overlay, Palette};
+use crate::cockpit::app::wrap;
 use crate::model::{Direction, Friction};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -39,7 +40,7 @@ fn confirmation(ctx: &Ctx<'_>, dialog: &Dialog, area: Rect, buf: &mut Buffer) {
     let lines = about(ctx, dialog, area.height.saturating_sub(8));
     let width = DIALOG.min(area.width.saturating_sub(2));
     let blocked = blocked(ctx.state, dialog).map(|why| {
-        let mut lines = format::wrap(&format!("✗ {why}"), width.saturating_sub(4));
+        let mut lines = wrap::wrap(&format!("✗ {why}"), width.saturating_sub(4));
         lines.truncate(BLOCKED);
         lines
     });
@@ -77,9 +78,21 @@ const NAME: u16 = 10;
 fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let several = dialog.items.len() > 1;
+    for item in dialog.items.iter().take(usize::from(most.max(1))).filter(|_| several) {
+        // Every target stands before anything that is said of one.
+        let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
+        let (sign, scope) = match item.problem() {
+            Some(_) => ("✗ not sent: ", Scope::ToneBad),
+            None => ("", Scope::Strong),
+        };
+        lines.push(("·", format!("{sign}{}{change}", item.target), scope));
+    }
     for item in dialog.items.iter().take(usize::from(most.max(1))) {
         let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
-        lines.push((if several { "·" } else { "target" }, format!("{}{change}", item.target), Scope::Strong));
+        let before = lines.len();
+        if !several {
+            lines.push(("target", format!("{}{change}", item.target), Scope::Strong));
+        }
         // What the server finds old is old here too, mostly: it is said once.
         let theirs = || item.prepared.as_ref().and_then(|prepared| prepared.forecast.stale.clone());
         if let Some(problem) = item.freshness.problem(ctx.now).or_else(theirs) {
@@ -89,6 +102,9 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
             lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
         }
         lines.extend(health(ctx.state, dialog, item).iter().flat_map(|health| weigh::health(ctx, health)));
+        if several && lines.len() > before {
+            lines.insert(before, ("of", item.target.clone(), Scope::Text));
+        }
     }
     let warnings = dialog.forecasts().flat_map(|forecast| &forecast.warnings);
     lines.extend(warnings.map(|warning| ("beware", format!("! {warning}"), Scope::DialogWarning)));
@@ -129,7 +145,7 @@ fn seen(ctx: &Ctx<'_>, item: &Item) -> String {
 
 /// Long words go on in the next lines.
 fn wrap((name, words, scope): Line, columns: u16) -> Vec<Line> {
-    let lines = format::wrap(&words, columns).into_iter().enumerate();
+    let lines = wrap::wrap(&words, columns).into_iter().enumerate();
     lines.map(|(row, line)| (if row == 0 { name } else { "" }, line, scope)).collect()
 }
 

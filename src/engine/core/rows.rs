@@ -11,15 +11,16 @@ use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
 use super::rollout::placement;
 use super::run::{JobStage, Kind, Progress, RunState};
-use super::state::{Pool, Slot, State};
+use super::state::{InstanceStage, Pool, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource,
-    Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, FailingInstances, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic,
+    TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Rollout {
@@ -47,7 +48,39 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
         listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
+        failing: if is_current(slot, run) { failing(slot) } else { Vec::new() },
+        still_asked: false,
     }
+}
+
+/// Instances of both sides that are not up, by what went wrong with them last.
+fn failing(slot: &Slot) -> Vec<FailingInstances> {
+    let pools = [slot.stable_pool(), slot.candidate_pool()];
+    let instances = pools.into_iter().flatten().flat_map(|pool| pool.instances.values());
+    let mut failing: Vec<FailingInstances> = Vec::new();
+    for instance in instances.filter(|instance| !instance.serving() && !instance.leaving) {
+        // One that comes up for the first time is waited for, whatever its checks say meanwhile.
+        let first = match instance.stage {
+            InstanceStage::Starting | InstanceStage::Unhealthy { left: None, .. } => instance.crashes == 0,
+            _ => false,
+        };
+        let Some(error) = instance.error.as_ref().filter(|_| !first) else { continue };
+        let reason = sanitize_line(error);
+        match failing.iter_mut().find(|of| of.reason == reason) {
+            Some(of) => {
+                of.instances += 1;
+                of.restarts = of.restarts.saturating_add(instance.attempt);
+            }
+            None => failing.push(FailingInstances {
+                reason,
+                instances: 1,
+                restarts: instance.attempt,
+                detail: String::new(),
+            }),
+        }
+    }
+    failing.sort_by_key(|of| Reverse(of.instances));
+    failing
 }
 
 fn is_current(slot: &Slot, run: &RunState) -> bool {

@@ -41,6 +41,8 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         way_back: None,
         listening: None,
         in_flight: None,
+        failing: Vec::new(),
+        still_asked: false,
     })
 }
 

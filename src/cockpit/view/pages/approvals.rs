@@ -5,6 +5,7 @@ use crate::board::Health;
 use crate::cockpit::app::actions::may_approve;
 use crate::cockpit::app::age::{age, countdown};
 use crate::cockpit::app::rows::{self, ApprovalRow};
+use crate::cockpit::app::wrap::wrap;
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope, format, glyph, rect, weigh};
@@ -187,7 +188,7 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
     ];
     let health = rows::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
     for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
-        let rows = format::wrap(&words, area.width.saturating_sub(NAME + 1));
+        let rows = wrap(&words, area.width.saturating_sub(NAME + 1));
         lines.extend(rows.into_iter().map(|row| (name, row, scope)));
     }
     lines.extend([asks(ctx, approval), you(ctx, approval), needs(approval)]);

@@ -155,7 +155,7 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     let old = !freshness.is_fresh();
     let scope = match entry.severity {
         _ if old => Scope::LinkStale,
-        Severity::Failing | Severity::Undone => Scope::SeverityFailing,
+        Severity::Failing | Severity::Undone | Severity::Failed => Scope::SeverityFailing,
         Severity::Approval => Scope::SeverityApproval,
         Severity::Paused => Scope::SeverityPaused,
         Severity::Degraded => Scope::SeverityDegraded,
@@ -257,7 +257,7 @@ fn draw_row(
     };
     pen.cell(bar, 1, ctx.style(Scope::SelectionBar));
     pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
-    let filter = Filter::parse(&ctx.state.deck.filter);
+    let filter = Filter::parse(&ctx.state.deck.filter, ctx.now);
     for sized in columns {
         let from = pen.x();
         cell(ctx, &mut pen, row, *sized);

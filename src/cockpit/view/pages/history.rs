@@ -3,6 +3,7 @@
 
 use crate::board::dora::{DAYS, Dora, Figure, span};
 use crate::cockpit::app::history::{self, RecordLine};
+use crate::cockpit::app::record;
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
@@ -30,7 +31,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
             let left = format!("{} {} {}", of.to, of.kind.word(), of.outcome.word());
             let right = "Esc goes back to the list".to_owned();
             edge(buf, frame, list.y.saturating_sub(1), Edge::Between, &Title { left, right, focus: true }, ctx.theme);
-            let lines = history::record(ctx.state);
+            let lines = record::shown(ctx.state);
             let mut before = "";
             for (row, line) in (0..list.height).zip(lines.iter().skip(top)) {
                 before = record_line(ctx, line, before, list, row, buf);
@@ -215,7 +216,7 @@ const fn ending(of: &Deployment) -> (&'static str, &'static str, Scope) {
 }
 
 /// One line of a whole record; gives its name, which the next line of the same name leaves out.
-fn record_line(
+pub(super) fn record_line(
     ctx: &Ctx<'_>,
     line: &RecordLine<'_>,
     before: &str,
@@ -229,6 +230,7 @@ fn record_line(
             let at = at.to_zoned(ctx.zone.clone());
             (*name, at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string(), Scope::Text)
         }
+        RecordLine::Moment(name, at, text) => (*name, format!("{}  {text}", format::clock(*at, ctx.zone)), Scope::Text),
         RecordLine::Took(name, Some(took)) => (*name, span(*took), Scope::Text),
         RecordLine::Took(name, None) => (*name, NOT_RECORDED.to_owned(), Scope::Dim),
         RecordLine::Note(note) => {
@@ -238,10 +240,10 @@ fn record_line(
         RecordLine::Evidence(evidence) => {
             let verdict = evidence.analysis.as_ref().map_or("·", |report| glyph::verdict(report.verdict).0);
             let text = format!("{}  {verdict} {}", format::clock(evidence.at, ctx.zone), evidence.summary);
-            ("evidence", text, Scope::Text)
+            ("analysis", text, Scope::Text)
         }
         RecordLine::Metric(metric) => {
-            ("evidence", format!("          {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim)
+            ("analysis", format!("          {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim)
         }
     };
     let mut pen = Pen::new(buf, area, row);

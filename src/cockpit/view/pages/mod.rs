@@ -6,6 +6,7 @@ pub(super) mod deck;
 pub(super) mod empty;
 pub(super) mod history;
 pub(super) mod logs;
+pub(super) mod messages;
 pub(super) mod output;
 pub(super) mod phase;
 pub(super) mod rollout;

@@ -2,7 +2,7 @@
 
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, rect};
+use crate::cockpit::view::{Ctx, Scope, format, rect};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -36,6 +36,6 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         Pen::new(buf, list, 0).skip(1).put("nothing was written yet", ctx.style(Scope::Dim));
     }
     for (row, line) in (0..list.height).zip(page.lines.iter().skip(first)) {
-        Pen::new(buf, list, row).skip(1).put(line, ctx.style(Scope::Text));
+        Pen::new(buf, list, row).skip(1).put(format::right_of(line, ctx.state.shift), ctx.style(Scope::Text));
     }
 }

@@ -18,6 +18,13 @@ pub(in crate::cockpit::view) fn words(
     if let Some(text) = own.and_then(under_way) {
         return (text, Scope::StageOpen);
     }
+    if let Some(failing) = rollout.failing.first().filter(|_| is_unwell(rollout)) {
+        let words = format!("failing: {}", failing.counted());
+        return match freshness.is_fresh() {
+            true => (format!("✗ {words}"), Scope::SeverityFailing),
+            false => (format!("◌ {words}?"), Scope::LinkStale),
+        };
+    }
     let (word, scope) = state(rollout);
     if !freshness.is_fresh() {
         return (format!("◌ {word}?"), Scope::LinkStale);
@@ -29,6 +36,12 @@ pub(in crate::cockpit::view) fn words(
         Clock::Until(at) => format!(" {}", countdown(at, now)),
     };
     (format!("{glyph} {word}{ticking}"), scope)
+}
+
+/// Does it lack instances while it is on its way, or is it up without all of them? Whatever it waits for beside
+/// them, why they fail comes first. Where it stands still, or goes back, that is said first.
+fn is_unwell(rollout: &Rollout) -> bool {
+    matches!(rollout.phase, Phase::Initializing | Phase::Progressing | Phase::Degraded | Phase::Failed)
 }
 
 /// The word: what it waits for where that says more than the phase.

@@ -62,7 +62,7 @@ pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: 
         }
         let title = Title {
             left: "Canary against stable".to_owned(),
-            right: "─ candidate  • stable  ╌ limit  ┊ step or pause".to_owned(),
+            right: "━ candidate  ╍ stable  ╌ limit  ┊ step or pause".to_owned(),
             focus: false,
         };
         edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
@@ -250,7 +250,7 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
 fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
     let end = pair.newest().unwrap_or(ctx.now);
-    let span = chart::span(&pair, end);
+    let (span, from_begin) = chart::span(&pair, end, rollout.started);
     let evidence = rows::evidence(ctx.state, &rollout.run);
     // Where a step ended or somebody stepped in is what a bend in a curve is looked for at.
     let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
@@ -267,7 +267,7 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let each = (area.width - 1) / count;
     for (index, (name, metric, limited)) in (0..count).zip(all) {
         let limit = limit(&evidence, limited);
-        let chart = Chart { name, metric, pair, end, span, marks: &marks, limit };
+        let chart = Chart { name, metric, pair, end, span, from_begin, marks: &marks, limit };
         let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };
         chart::draw(&chart, area, buf, ctx.theme);
     }
@@ -293,40 +293,40 @@ fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf
     let tabs: Vec<String> = rows::panels(ctx.state)
         .into_iter()
         .map(|panel| {
-            let name = run_live::tab(ctx, page, panel);
+            let name = run_live::tab(ctx, page, rollout, panel);
             if panel == page.panel { format!("[{name}]") } else { name }
         })
         .collect();
     // Beside a second panel the line's end is that one's; what has long rows stands alone.
-    let long = match page.panel {
-        RolloutPanel::Sets | RolloutPanel::History | RolloutPanel::Plan => true,
-        RolloutPanel::Evidence => rows::analyses(ctx.state).next().is_some(),
-        _ => false,
-    };
+    let long = matches!(page.panel, RolloutPanel::Sets | RolloutPanel::Revisions | RolloutPanel::Plan);
     let alone = list.width < if long { TWO * 3 / 2 } else { TWO };
     let right = if alone { run_live::age(ctx, &page.live) } else { String::new() };
     let title = Title { left: tabs.join("  "), right, focus: true };
     edge(buf, frame, list.y - 1, Edge::Between, &title, ctx.theme);
     run_live::gaps(ctx, buf);
     if alone {
-        return run_panels::draw(ctx, page, rollout, page.panel, list, buf);
+        run_panels::draw(ctx, page, rollout, page.panel, list, buf);
+        return run_panels::selected(ctx, rollout, page.panel, frame, None, buf);
     }
     // Beside the panel that takes the keys stands what happened, or what was asked for.
-    let beside = if page.panel == RolloutPanel::Events { RolloutPanel::Receipts } else { RolloutPanel::Events };
+    let beside = if page.panel == RolloutPanel::Timeline { RolloutPanel::Actions } else { RolloutPanel::Timeline };
     let half = (list.width * 11 / 20).max(format::width(&tabs.join("  ")) + 4);
     let left = Rect { width: half, ..list };
-    let right = Rect { x: list.x + half + 1, width: list.width - half - 1, ..list };
+    let height = ctx.layout.detail.map_or(list.height, |detail| detail.y + detail.height - list.y);
+    let right = Rect { x: list.x + half + 1, width: list.width - half - 1, height, ..list };
     let line = ctx.style(Scope::Border);
     buf.set_string(list.x + half, list.y - 1, "┬", line);
     let age = Some(run_live::age(ctx, &page.live)).filter(|age| !age.is_empty());
-    let name = format!(" {}{} ", run_panels::name(beside), age.map_or_else(String::new, |age| format!(", {age}")));
+    let name =
+        format!(" {}{} ", run_panels::name(beside, rollout), age.map_or_else(String::new, |age| format!(", {age}")));
     buf.set_string(list.x + half + 2, list.y - 1, name, ctx.style(Scope::Title));
-    for y in list.y..list.bottom() {
+    for y in right.y..right.bottom() {
         buf.set_string(list.x + half, y, "│", line);
     }
     if ctx.layout.gaps.is_none() {
-        buf.set_string(list.x + half, list.bottom(), "┴", line);
+        buf.set_string(list.x + half, right.bottom(), "┴", line);
     }
     run_panels::draw(ctx, page, rollout, page.panel, left, buf);
+    run_panels::selected(ctx, rollout, page.panel, frame, Some(half), buf);
     run_panels::draw(ctx, page, rollout, beside, right, buf);
 }

@@ -3,6 +3,7 @@
 
 use super::run_panels::{name, role};
 use crate::cockpit::app::layout;
+use crate::cockpit::app::record;
 use crate::cockpit::app::rows;
 use crate::cockpit::app::state::{Live, Over, RolloutPage, RolloutPanel};
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge};
@@ -94,20 +95,7 @@ pub(super) fn set(ctx: &Ctx<'_>, group: &Group, area: Rect, row: u16, buf: &mut 
     pen.put(&group.name, dim);
 }
 
-/// The revisions, below what is to be known before one goes back.
-pub(super) fn history(ctx: &Ctx<'_>, rollout: &Rollout, first: usize, area: Rect, buf: &mut Buffer) {
-    let mut top = 0;
-    if let Some(by) = managed(rollout) {
-        Pen::new(buf, area, 0).skip(1).put(&format!("! {by}"), ctx.style(Scope::ToneWarn));
-        top = 1;
-    }
-    let history = rows::detail(ctx.state).into_iter().flat_map(|detail| &detail.history);
-    for (row, one) in (top..area.height).zip(history.skip(first)) {
-        revision(ctx, one, false, area, row, buf);
-    }
-}
-
-fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect, row: u16, buf: &mut Buffer) {
+pub(super) fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect, row: u16, buf: &mut Buffer) {
     if selected {
         buf.set_style(Rect { y: area.y + row, height: 1, ..area }, ctx.style(Scope::Selection));
     }
@@ -128,17 +116,16 @@ fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect, row: u16,
 }
 
 /// A panel's name with the number of its rows, `?` where that is not known.
-pub(super) fn tab(ctx: &Ctx<'_>, page: &RolloutPage, panel: RolloutPanel) -> String {
-    let name = name(panel);
+pub(super) fn tab(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, panel: RolloutPanel) -> String {
+    let name = name(panel, rollout);
     match rows::panel_len(ctx.state, panel) {
-        0 if panel != RolloutPanel::Receipts && !empty(ctx, page, "").0.is_empty() => format!("{name} ?"),
+        0 if panel != RolloutPanel::Actions && !empty(ctx, page, "").0.is_empty() => format!("{name} ?"),
         len => format!("{name} {len}"),
     }
 }
 
-/// An analysis: what it belongs to and where it stands, then each metric with its curve and limit.
-/// Gives the next free row.
-pub(super) fn analysis(ctx: &Ctx<'_>, analysis: &Analysis, area: Rect, row: u16, buf: &mut Buffer) -> u16 {
+/// An analysis in one line: what it belongs to, where it stands, and the curve of its first metric.
+pub(super) fn analysis(ctx: &Ctx<'_>, analysis: &Analysis, area: Rect, row: u16, buf: &mut Buffer) {
     let (sign, scope) = match analysis.phase.as_str() {
         "Successful" => (glyph::verdict(MetricVerdict::Pass).0, Scope::StageGood),
         "Failed" | "Error" => (glyph::verdict(MetricVerdict::Fail).0, Scope::StageBad),
@@ -154,41 +141,33 @@ pub(super) fn analysis(ctx: &Ctx<'_>, analysis: &Analysis, area: Rect, row: u16,
     if !analysis.message.is_empty() {
         pen.put(&analysis.message, ctx.style(Scope::Text)).skip(2);
     }
-    pen.put(&analysis.name, ctx.style(Scope::Dim));
-    let mut next = row + 1;
-    for one in &analysis.metrics {
-        metric(ctx, one, area, next, buf);
-        next += 2;
+    for metric in &analysis.metrics {
+        metric_curve(ctx, metric, &mut pen);
     }
-    next
+    pen.put(&analysis.name, ctx.style(Scope::Dim));
 }
 
-fn metric(ctx: &Ctx<'_>, metric: &AnalysisMetric, area: Rect, row: u16, buf: &mut Buffer) {
-    let (sign, scope) = match metric.verdict {
-        Some(MetricVerdict::Pass) => (glyph::verdict(MetricVerdict::Pass).0, Scope::StageGood),
-        Some(MetricVerdict::Fail) => (glyph::verdict(MetricVerdict::Fail).0, Scope::StageBad),
-        Some(MetricVerdict::Missing) => (glyph::verdict(MetricVerdict::Missing).0, Scope::ToneWarn),
-        None => ("▶", Scope::StageOpen),
-    };
-    let mut pen = Pen::new(buf, area, row);
-    pen.skip(11).put(&format!("{sign} "), ctx.style(scope)).cell(&metric.name, 12, ctx.style(Scope::Text)).skip(1);
+/// `success-rate ▁▂▇ 0.93`.
+fn metric_curve(ctx: &Ctx<'_>, metric: &AnalysisMetric, pen: &mut Pen<'_>) {
     let values: Vec<Option<f64>> = metric.measurements.iter().map(|one| one.value).collect();
-    let values = values.get(values.len().saturating_sub(CURVE)..).unwrap_or_default();
-    let top = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
-    pen.put(&spark::curve(values, top), ctx.style(Scope::ArmCandidate)).skip(1);
-    let newest = metric.measurements.last().map_or("-", |one| one.text.as_str());
-    pen.put(newest, ctx.style(Scope::Strong)).skip(1);
-    pen.put(&metric.phase, ctx.style(scope)).skip(2).put(&metric.message, ctx.style(Scope::Text));
-    let mut pen = Pen::new(buf, area, row + 1);
-    pen.skip(13).put(&metric.limit, ctx.style(Scope::Dim));
+    let shown = values.get(values.len().saturating_sub(CURVE)..).unwrap_or_default();
+    let top = shown.iter().flatten().copied().fold(0.0, f64::max);
+    let newest = shown.last().copied().flatten().map_or_else(|| "-".to_owned(), format::precise);
+    pen.put(&metric.name, ctx.style(Scope::Text)).skip(1);
+    pen.put(&spark::curve(shown, top), ctx.style(Scope::ArmCandidate)).skip(1);
+    pen.put(&newest, ctx.style(Scope::Text)).skip(2);
 }
 
 /// What lies over the panels.
 pub(super) fn over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     let Some(over) = &page.over else { return };
     let area = rect(layout::over(ctx.state));
+    if let Over::Record { top } = over {
+        return record_over(ctx, page, rollout, *top, frame, buf);
+    }
     let lines = rows::over_lines(ctx.state);
     let (left, top) = match over {
+        Over::Record { .. } => return,
         Over::Raw { top } => ("Raw object".to_owned(), *top),
         Over::Diff { revision, top } => {
             let of = revision.as_ref().map_or_else(String::new, |revision| format!(": revision {revision} and now"));
@@ -213,7 +192,25 @@ pub(super) fn over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: 
             (Over::Diff { .. }, Some('@')) => Scope::Dim,
             _ => Scope::Text,
         };
-        Pen::new(buf, text, row).skip(1).put(line, ctx.style(scope));
+        Pen::new(buf, text, row).skip(1).put(format::right_of(line, ctx.state.shift), ctx.style(scope));
+    }
+}
+
+/// The selected row of the panel, all of it.
+fn record_over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, top: usize, frame: Rect, buf: &mut Buffer) {
+    let area = rect(layout::over(ctx.state));
+    let lines = record::shown(ctx.state);
+    let right = match lines.len() {
+        0 => "it is gone".to_owned(),
+        all => format!("line {} of {all}", (top + 1).min(all)),
+    };
+    let title = Title { left: format!("{}, in full", name(page.panel, rollout)), right, focus: true };
+    edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
+    let text = rect(layout::over_text(ctx.state));
+    gaps(ctx, buf);
+    let mut before = "";
+    for (row, line) in (0..text.height).zip(lines.iter().skip(top.min(lines.len().saturating_sub(1)))) {
+        before = super::history::record_line(ctx, line, before, text, row, buf);
     }
 }
 

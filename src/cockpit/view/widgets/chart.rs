@@ -1,4 +1,4 @@
-//! A chart of one metric over time: candidate as a line, stable as dots, a limit as dashes, with
+//! A chart of one metric over time: candidate as a line, stable as a broken line, a limit as dashes, with
 //! numbers at its axes. The three differ in form, not only in colour.
 
 use super::pen::Pen;
@@ -18,6 +18,8 @@ pub(in crate::cockpit::view) struct Chart<'a> {
     pub(in crate::cockpit::view) end: Timestamp,
     /// How far back the left edge is.
     pub(in crate::cockpit::view) span: SignedDuration,
+    /// Did the rollout begin there?
+    pub(in crate::cockpit::view) from_begin: bool,
     /// Moments to mark, such as the begin of a step.
     pub(in crate::cockpit::view) marks: &'a [Timestamp],
     /// What must not be crossed, where that is known; in the metric's unit.
@@ -52,8 +54,9 @@ pub(in crate::cockpit::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Bu
         let dashes: String = (0..columns).map(|x| if x % 2 == 0 { '╌' } else { ' ' }).collect();
         Pen::new(buf, plot, row).put(&dashes, theme.style(Scope::ChartLimit));
     }
-    dots(&stable, highest, plot, buf, theme.style(Scope::ArmStable));
-    line(&candidate, highest, plot, buf, theme.style(Scope::ArmCandidate));
+    // A cell has one colour: where both pass it is the candidate's.
+    draw_cells(&cells(&stable, highest, plot, |x| x % 6 < 4), plot, buf, theme.style(Scope::ArmStable));
+    draw_cells(&cells(&candidate, highest, plot, |_| true), plot, buf, theme.style(Scope::ArmCandidate));
     if chart.pair.newest().is_none() {
         Pen::new(buf, plot, plot.height / 2).skip(columns / 2 - 4).put("no data", theme.style(Scope::Dim));
     }
@@ -71,9 +74,9 @@ fn heading(
     let words = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| number(chart.metric, value));
     let mut pen = Pen::new(buf, area, 0);
     pen.put(chart.name, theme.style(Scope::Strong));
-    pen.tail(&format!("• {}", words(newest(stable))), theme.style(Scope::ArmStable));
+    pen.tail(&format!("╍ {}", words(newest(stable))), theme.style(Scope::ArmStable));
     pen.tail("  ", theme.style(Scope::Text));
-    pen.tail(&format!("─ {}", words(newest(candidate))), theme.style(Scope::ArmCandidate));
+    pen.tail(&format!("━ {}", words(newest(candidate))), theme.style(Scope::ArmCandidate));
 }
 
 fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -94,7 +97,8 @@ fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffe
     let below = Rect { x: plot.x, y: plot.bottom(), width: plot.width, height: 1 };
     let mut pen = Pen::new(buf, below, 0);
     pen.tail("now", style);
-    pen.put(&format!("-{}", format::exact(chart.span)), style);
+    let ago = format::exact(chart.span);
+    pen.put(&if chart.from_begin { format!("began {ago} ago") } else { format!("-{ago}") }, style);
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the columns of the plot")]
@@ -134,25 +138,15 @@ fn level(value: f64, highest: f64, rows: u16) -> u16 {
     (value / highest * top).round().clamp(0.0, top) as u16
 }
 
-/// Stable: a dot for every second value, where the line of the candidate does not hide it.
-fn dots(values: &[Option<f64>], highest: f64, plot: Rect, buf: &mut Buffer, style: Style) {
-    for (x, pair) in (plot.x..plot.right()).zip(values.chunks(2)) {
-        let Some(value) = pair.iter().flatten().copied().reduce(f64::max) else { continue };
-        let y = plot.bottom() - 1 - level(value, highest, plot.height);
-        if let Some(cell) = buf.cell_mut((x, y)) {
-            cell.set_symbol("•").set_style(style);
-        }
-    }
-}
-
-/// Candidate: neighbours are joined; a gap stays a gap.
-fn line(values: &[Option<f64>], highest: f64, plot: Rect, buf: &mut Buffer, style: Style) {
+/// A line in the dots of braille cells, two columns and four rows each: neighbours are joined, a gap stays a gap.
+/// `shown`: which columns of dots are drawn.
+fn cells(values: &[Option<f64>], highest: f64, plot: Rect, shown: impl Fn(usize) -> bool) -> Vec<u32> {
     let fine = plot.height * 4;
     let mut before: Option<u16> = None;
     let mut cells = vec![0_u32; usize::from(plot.width) * usize::from(plot.height)];
     for (x, value) in values.iter().enumerate() {
         let at = value.map(|value| level(value, highest, fine));
-        if let Some(at) = at {
+        if let Some(at) = at.filter(|_| shown(x)) {
             let (low, high) =
                 before.map_or((at, at), |before| if before < at { (before + 1, at) } else { (at, before) });
             // A step up or down is drawn in the newer column, up to but without the older value.
@@ -168,7 +162,11 @@ fn line(values: &[Option<f64>], highest: f64, plot: Rect, buf: &mut Buffer, styl
         }
         before = at;
     }
-    for (index, bits) in cells.into_iter().enumerate().filter(|(_, bits)| *bits != 0) {
+    cells
+}
+
+fn draw_cells(cells: &[u32], plot: Rect, buf: &mut Buffer, style: Style) {
+    for (index, bits) in cells.iter().enumerate().filter(|(_, bits)| **bits != 0) {
         let width = usize::from(plot.width);
         let (x, y) = (u16::try_from(index % width).unwrap_or(0), u16::try_from(index / width).unwrap_or(0));
         if let (Some(cell), Some(c)) = (buf.cell_mut((plot.x + x, plot.y + y)), char::from_u32(0x2800 + bits)) {
@@ -177,16 +175,51 @@ fn line(values: &[Option<f64>], highest: f64, plot: Rect, buf: &mut Buffer, styl
     }
 }
 
-/// A span that shows all of the data and is easy to read.
-pub(in crate::cockpit::view) fn span(pair: &Pair<'_>, end: Timestamp) -> SignedDuration {
-    let old = pair.oldest().map_or(0, |oldest| end.duration_since(oldest).as_secs());
-    let seconds = [60, 120, 300].into_iter().find(|span| *span >= old).unwrap_or(600);
-    SignedDuration::from_secs(seconds)
+/// How far back a chart goes: to the rollout's begin, or as far as there is data; and whether that is its begin.
+pub(in crate::cockpit::view) fn span(pair: &Pair<'_>, end: Timestamp, began: Timestamp) -> (SignedDuration, bool) {
+    let least = SignedDuration::from_secs(60);
+    let data = pair.oldest().map_or(least, |oldest| end.duration_since(oldest)).max(least);
+    let own = end.duration_since(began).max(least);
+    let seconds = |span: SignedDuration| SignedDuration::from_secs(span.as_secs());
+    // What was before it began says nothing of it, unless it began just now.
+    if own <= data { (seconds(own), own > least) } else { (seconds(data), false) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ArmRole, ArmSample, Target};
+
+    #[test]
+    fn a_chart_begins_with_its_rollout() {
+        let at = |seconds: i64| Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_secs(seconds)).unwrap();
+        let target = Target {
+            source: "local".into(),
+            kind: "Service".into(),
+            namespace: None,
+            name: "shop".into(),
+            uid: "u".into(),
+        };
+        let sample = |seconds| ArmSample {
+            target: target.clone(),
+            role: ArmRole::Candidate,
+            version: "1.0".into(),
+            at: at(seconds),
+            window_ms: 1000,
+            requests: 1,
+            errors: 0,
+            p50_us: None,
+            p95_us: None,
+            p99_us: None,
+        };
+        let samples: std::collections::VecDeque<_> = [sample(0), sample(400)].into();
+        let pair = Pair { candidate: Some(&samples), stable: None };
+        let secs = |(span, begin): (SignedDuration, bool)| (span.as_secs(), begin);
+        assert_eq!(secs(span(&pair, at(400), at(100))), (300, true));
+        assert_eq!(secs(span(&pair, at(400), at(-900))), (400, false), "older than its data");
+        assert_eq!(secs(span(&pair, at(400), at(390))), (60, false), "begun just now");
+        assert_eq!(secs(span(&Pair::default(), at(400), at(100))), (60, false));
+    }
 
     #[test]
     fn axes_end_at_round_numbers() {

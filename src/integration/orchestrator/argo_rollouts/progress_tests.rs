@@ -39,7 +39,8 @@ fn seen(change: &Value, old: Pods, new: Pods) -> Rollout {
     json_patch::merge(&mut object, change);
     let workload = Workload::Rollout(Box::new(serde_json::from_value(object).unwrap()));
     let settings = KubernetesSettings::new("east".into());
-    let context = RowContext { settings: &settings, barred: &Arc::default(), now: jiff::Timestamp::UNIX_EPOCH };
+    let context =
+        RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
     row(&context, &workload, &[group("old", "1.9", old), group("new", "1.10", new)])
 }
 

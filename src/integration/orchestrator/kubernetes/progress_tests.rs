@@ -24,7 +24,8 @@ fn seen(kind: &str, change: &Value) -> Rollout {
         _ => Workload::Deployment(Box::new(serde_json::from_value(object).unwrap())),
     };
     let settings = KubernetesSettings::new("east".into());
-    let context = RowContext { settings: &settings, barred: &Arc::default(), now: jiff::Timestamp::UNIX_EPOCH };
+    let context =
+        RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
     row(&context, &workload, &[group("web-a", "1", "1.10"), group("web-b", "2", "1.9")])
 }
 

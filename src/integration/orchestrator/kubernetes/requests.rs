@@ -85,11 +85,17 @@ impl Place {
         Place { group: "apps", version: "v1", resource, namespace: Some(namespace.to_owned()) }
     }
 
+    /// Pods.
+    pub fn of_pods(namespace: &str) -> Place {
+        Place { group: "", version: "v1", resource: "pods", namespace: Some(namespace.to_owned()) }
+    }
+
     pub fn request(&self) -> Request {
         let Place { group, version, resource, namespace } = self;
+        let api = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         Request::new(match namespace {
-            Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{resource}"),
-            None => format!("/apis/{group}/{version}/{resource}"),
+            Some(namespace) => format!("{api}/namespaces/{namespace}/{resource}"),
+            None => format!("{api}/{resource}"),
         })
     }
 

@@ -8,6 +8,7 @@ mod tests;
 
 use super::images::{Images, unknown, versions};
 use super::objects::PodTemplate;
+use super::pods::Pods;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::integration::orchestrator::argo_rollouts;
 use crate::model::{
@@ -32,6 +33,8 @@ pub struct RowContext<'a> {
     pub settings: &'a KubernetesSettings,
     /// What we may not do in the workload's namespace.
     pub barred: &'a Arc<[Barred]>,
+    /// Its pods as they were last counted; `None`: they were not, since nothing asked for it.
+    pub pods: Option<&'a Pods>,
     /// The time.
     pub now: Timestamp,
 }
@@ -58,6 +61,12 @@ pub fn needs_groups(workload: &Workload) -> bool {
         Workload::StatefulSet(object) => stateful_set::needs_groups(object),
         Workload::DaemonSet(object) => daemon_set::needs_groups(object),
     }
+}
+
+/// Does it lack pods, so that only those tell why?
+#[must_use]
+pub fn needs_pods(row: &Rollout) -> bool {
+    row.arms.iter().any(|arm| arm.replicas.ready < arm.replicas.desired)
 }
 
 /// Is every set of pods that the row tells of among these? A row without one of them would give no
@@ -123,6 +132,11 @@ pub(in crate::integration::orchestrator) fn assemble(
         let rest = if rest.is_empty() { rest } else { format!("; {rest}") };
         message = format!("held by {} of {}{rest}", hold.id, hold.owner);
     }
+    let failing = context.pods.map(Pods::failing).unwrap_or_default();
+    if let Some(first) = failing.first() {
+        let why = first.sentence("pod", "pods");
+        message = if message.is_empty() { why } else { format!("{why}; {message}") };
+    }
     if waits.iter().any(|wait| matches!(wait, Wait::Hold(_))) {
         // What a hold stopped goes on by releasing it, and by nothing else.
         let raises = |action: &Action| action.direction() != crate::model::Direction::Reduces;
@@ -151,6 +165,9 @@ pub(in crate::integration::orchestrator) fn assemble(
         way_back: None,
         listening: None,
         in_flight: Some(told.in_flight),
+        failing,
+        // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
+        still_asked: told.phase == Phase::Aborted,
     }
 }
 

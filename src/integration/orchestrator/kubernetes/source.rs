@@ -130,7 +130,7 @@ impl Orchestrator for Kubernetes {
             (kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?, self.shared.access.load());
         let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
         let settings = self.shared.settings();
-        let context = RowContext { settings: &settings, barred, now: now() };
+        let context = RowContext { settings: &settings, barred, pods: None, now: now() };
         inspect(&cluster, &context, run).await
     }
 }
@@ -143,7 +143,7 @@ fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Roll
     let access = shared.access.load();
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
     let barred = access.bars(workload.kind(), namespace);
-    row(&RowContext { settings: &shared.settings(), barred, now: now() }, workload, groups)
+    row(&RowContext { settings: &shared.settings(), barred, pods: None, now: now() }, workload, groups)
 }
 
 /// The row of a run's workload as the API server has it now.

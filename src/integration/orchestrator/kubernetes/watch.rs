@@ -6,6 +6,7 @@ mod holds;
 mod owners;
 mod part;
 mod places;
+mod pods;
 mod pulse;
 mod store;
 
@@ -21,11 +22,12 @@ use groups::Fetches;
 pub(super) use groups::sets;
 use jiff::Timestamp;
 use part::{Heard, Part, follow};
+use pods::{PodReads, PodsFound};
 use pulse::{Beat, Life, pulse};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, Told};
+use store::{News, Store, Told};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -38,6 +40,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// A connection that is not there after so long says what it waits for.
 const SLOW: Duration = Duration::from_secs(14);
+/// Between two counts of the pods of a workload that lacks some.
+const RECOUNT: Duration = Duration::from_secs(5);
 /// Namespaces whose permissions are asked about at once.
 const ASKED: usize = 4;
 
@@ -78,6 +82,9 @@ enum Found {
         bars: Result<Bars, String>,
     },
     Groups(groups::Fetched),
+    Pods(PodsFound),
+    /// It is time to count the pods again of what lacked some.
+    Recount(pods::Key),
     /// It is time to read again what could not be read.
     Again(usize, String),
     /// It is time to connect anew.
@@ -110,6 +117,7 @@ struct Source {
     asking: BTreeSet<String>,
     store: Store,
     fetches: Fetches,
+    pods: PodReads,
     out: VecDeque<Scoped>,
 }
 
@@ -141,6 +149,7 @@ impl Source {
             asking: BTreeSet::new(),
             store: Store::new(&settings),
             fetches: Fetches::default(),
+            pods: PodReads::default(),
             shared: Arc::clone(shared),
         };
         source.connect_after(Duration::ZERO);
@@ -204,6 +213,10 @@ impl Source {
             let cluster = Arc::clone(&cluster);
             self.asked.push(async move { Found::Groups(fetch.run(&cluster.reader).await) }.boxed());
         }
+        while let Some(read) = self.pods.next() {
+            let cluster = Arc::clone(&cluster);
+            self.asked.push(async move { Found::Pods(read.run(&cluster.reader).await) }.boxed());
+        }
     }
 
     fn tell(&mut self, body: Body) {
@@ -259,7 +272,20 @@ impl Source {
                         let again = Found::Again(part, uid.clone());
                         self.asked.push(sleep(LONGEST).map(|()| again).boxed());
                     }
-                    self.row_of(part, &uid, Some(groups));
+                    self.row_of(part, &uid, News::Sets(groups));
+                }
+            }
+            Found::Pods(PodsFound { key, pods }) => {
+                self.pods.done();
+                let pause = if pods.is_ok() { RECOUNT } else { LONGEST };
+                let again = Found::Recount(key.clone());
+                self.asked.push(sleep(pause).map(|()| again).boxed());
+                self.row_of(key.0, &key.1, News::Pods(pods));
+            }
+            Found::Recount(key) => {
+                self.pods.rested(&key);
+                if let Some(want) = self.store.short(key.0, &key.1) {
+                    self.pods.want(key, want);
                 }
             }
             Found::Again(part, uid) => {
@@ -401,7 +427,7 @@ impl Source {
                     {
                         self.open.push_back(namespace);
                     }
-                    self.row_of(index, &wants.uid, None);
+                    self.row_of(index, &wants.uid, News::Object);
                 }
             }
             Heard::Gone(uids) => {
@@ -498,8 +524,11 @@ impl Source {
     }
 
     /// Tells the row of an object as it is now, and what follows from it.
-    fn row_of(&mut self, index: usize, uid: &str, groups: Option<Result<Vec<super::ReplicaGroup>, String>>) {
-        let told = self.store.row(index, uid, groups, &self.access, now());
+    fn row_of(&mut self, index: usize, uid: &str, news: News) {
+        let mut told = self.store.row(index, uid, news, &self.access, now());
+        if let Some(want) = told.pods.take() {
+            self.pods.want((index, uid.to_owned()), want);
+        }
         self.told(index, told);
     }
 

@@ -6,11 +6,11 @@ mod analysis;
 mod diff;
 mod events;
 mod history;
-mod json;
 mod mask;
 mod pods;
 mod query;
 
+use super::json;
 use super::row::{RowContext, row};
 use super::{Cluster, ReplicaGroup, Workload, WorkloadKind};
 use crate::integration::orchestrator::InspectError;

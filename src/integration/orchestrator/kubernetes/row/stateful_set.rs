@@ -3,6 +3,7 @@
 use super::{RowContext, Told, arms_of, assemble, count, facts, line, newest_before, rolling, settled, time};
 use crate::integration::orchestrator::kubernetes::images::Images;
 use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
+use crate::integration::orchestrator::kubernetes::pods::Pods;
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
@@ -37,7 +38,7 @@ pub(super) fn row(
         strategy: Strategy::Rolling,
         steps: [].into(),
         step: None,
-        arms: arms(workload, object, status, groups),
+        arms: arms(workload, object, status, groups, context.pods),
         phase,
         waits,
         message,
@@ -121,7 +122,13 @@ fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (P
     (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
 }
 
-fn arms(workload: &Workload, object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup]) -> Vec<Arm> {
+fn arms(
+    workload: &Workload,
+    object: &StatefulSet,
+    status: &StatefulSetStatus,
+    groups: &[ReplicaGroup],
+    pods: Option<&Pods>,
+) -> Vec<Arm> {
     let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
     let of = |revision: &str| groups.iter().find(|group| group.name == revision).map(|group| &group.images);
     let images = of(&status.update_revision).unwrap_or(&template);
@@ -129,10 +136,11 @@ fn arms(workload: &Workload, object: &StatefulSet, status: &StatefulSetStatus, g
     if !in_flight(object) {
         return arms_of(vec![settled(Some(images), ready, desired(object), TrafficSource::Replicas)]);
     }
-    // Which of the ready pods are the updated ones is not told: shares are known once all are ready.
+    // Which of the ready pods are the updated ones only the pods tell, unless all are ready.
     let old = all.saturating_sub(updated);
-    let candidate =
-        Replicas { ready: ready.saturating_sub(old).min(updated), desired: desired(object) - partition(object) };
+    let counted = pods.map(|pods| pods.ready(&status.update_revision).min(ready)).filter(|_| ready < all);
+    let least = ready.saturating_sub(old).min(updated);
+    let candidate = Replicas { ready: counted.unwrap_or(least), desired: desired(object) - partition(object) };
     let stable = Replicas { ready: ready.saturating_sub(candidate.ready), desired: old };
     // An undo makes both revisions the same at once, while pods of the one that was left still serve.
     let before = if status.current_revision == status.update_revision {
@@ -140,5 +148,5 @@ fn arms(workload: &Workload, object: &StatefulSet, status: &StatefulSetStatus, g
     } else {
         of(&status.current_revision)
     };
-    rolling((before, stable), (Some(images), candidate), &[], ready == all)
+    rolling((before, stable), (Some(images), candidate), &[], ready == all || counted.is_some())
 }

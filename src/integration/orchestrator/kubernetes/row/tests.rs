@@ -14,7 +14,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn row_of(workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
     let settings = KubernetesSettings::new("east".into());
-    row(&RowContext { settings: &settings, barred: &Arc::default(), now: at(0) }, workload, groups)
+    row(&RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: at(0) }, workload, groups)
 }
 
 fn merged(mut object: Value, change: &Value) -> Value {
@@ -330,7 +330,7 @@ fn bars_are_shared_not_copied() {
     let barred: Arc<[Barred]> =
         vec![Barred { actions: [Action::Pause].into_iter().collect(), why: "no".into() }].into();
     let settings = KubernetesSettings::new("east".into());
-    let context = RowContext { settings: &settings, barred: &barred, now: at(0) };
+    let context = RowContext { settings: &settings, barred: &barred, pods: None, now: at(0) };
     assert!(Arc::ptr_eq(&row(&context, &deployment(&json!({})), &[]).barred, &barred));
 }
 

@@ -305,6 +305,8 @@ mod tests {
             way_back: None,
             listening: None,
             in_flight: None,
+            failing: Vec::new(),
+            still_asked: false,
         }
     }
 

@@ -17,9 +17,10 @@ const TOGETHER: usize = 50;
 /// A workload whose sets of pods are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Want {
-    uid: String,
-    namespace: String,
-    selector: String,
+    pub uid: String,
+    pub namespace: String,
+    /// Empty: all of the namespace.
+    pub selector: String,
 }
 
 impl Want {
@@ -124,13 +125,17 @@ impl Fetch {
     pub async fn run(self, client: &Client) -> Fetched {
         let wanted: BTreeSet<&str> = self.keys.iter().map(|(_, uid)| uid.as_str()).collect();
         let result = list(client, &self.place, self.kind, self.selector.as_deref(), &wanted).await;
-        let words = |failure| match failure {
-            Failure::Forbidden => format!("you lack list on {}", self.place.name()),
-            Failure::Absent => format!("there are no {}", self.place.name()),
-            Failure::Expired => "the list was too old before it was read".to_owned(),
-            Failure::Unauthorized(why) | Failure::Other(why) => why,
-        };
-        Fetched { keys: self.keys, result: result.map_err(words) }
+        Fetched { keys: self.keys, result: result.map_err(|failure| words(failure, &self.place)) }
+    }
+}
+
+/// Why a list could not be read.
+pub(super) fn words(failure: Failure, place: &Place) -> String {
+    match failure {
+        Failure::Forbidden => format!("you lack list on {}", place.name()),
+        Failure::Absent => format!("there are no {}", place.name()),
+        Failure::Expired => "the list was too old before it was read".to_owned(),
+        Failure::Unauthorized(why) | Failure::Other(why) => why,
     }
 }
 

@@ -2,7 +2,8 @@
 //! is the object itself; settled ones are their row.
 
 use super::super::access::Access;
-use super::super::row::{RowContext, has_groups, needs_groups, row};
+use super::super::pods::Pods;
+use super::super::row::{RowContext, has_groups, needs_groups, needs_pods, row};
 use super::super::wire::Item;
 use super::super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind};
 use super::ended::Flight;
@@ -25,6 +26,8 @@ struct Kept {
     groups: Vec<ReplicaGroup>,
     /// Why its sets of pods could not be read when they were asked for last.
     unread: Option<String>,
+    /// Its pods as they were counted last while it lacks some, or why they can't be.
+    pods: Option<Result<Pods, String>>,
     /// The run that is in flight, as it was last seen bringing another version in.
     flight: Option<Box<Flight>>,
     /// Seen in the list that is being read.
@@ -48,6 +51,18 @@ pub(super) struct Told {
     pub own: Vec<Body>,
     /// Its sets of pods are to be read.
     pub want: Option<Want>,
+    /// Its pods are to be counted.
+    pub pods: Option<Want>,
+}
+
+/// What a row is made anew for.
+pub(super) enum News {
+    /// Its object was taken in.
+    Object,
+    /// Its sets of pods were read, or could not be.
+    Sets(Result<Vec<ReplicaGroup>, String>),
+    /// Its pods were counted, or could not be.
+    Pods(Result<Pods, String>),
 }
 
 pub(super) struct Store {
@@ -102,40 +117,44 @@ impl Store {
         Wants { uid, namespace }
     }
 
-    /// Makes the row of an object that was just taken in, or of which sets of pods were just read or could
-    /// not be. A row that nobody could understand without its sets waits for them.
-    pub fn row(
-        &mut self,
-        part: usize,
-        uid: &str,
-        groups: Option<Result<Vec<ReplicaGroup>, String>>,
-        access: &Access,
-        now: Timestamp,
-    ) -> Told {
+    /// Makes the row of an object anew. A row that nobody could understand without its sets of pods waits for
+    /// them.
+    pub fn row(&mut self, part: usize, uid: &str, news: News, access: &Access, now: Timestamp) -> Told {
         let mut told = Told::default();
         let Some(kept) = self.parts.get_mut(&part).and_then(|kept| kept.get_mut(uid)) else { return told };
         // Settled in the meantime: nothing to tell.
         let Some(item) = kept.item.take() else { return told };
-        let fetched = groups.is_some();
-        match groups {
-            Some(Ok(groups)) => (kept.groups, kept.unread) = (groups, None),
-            Some(Err(why)) => kept.unread = Some(why),
-            None => {}
-        }
         let needs = item.problem.is_none() && needs_groups(&item.workload);
-        if needs && !fetched {
-            told.want = Want::of(uid, &item.workload);
+        let fetched = matches!(news, News::Sets(_));
+        match news {
+            News::Object if needs => told.want = Want::of(uid, &item.workload),
+            News::Object => {}
+            News::Sets(Ok(groups)) => (kept.groups, kept.unread) = (groups, None),
+            News::Sets(Err(why)) => kept.unread = Some(why),
+            News::Pods(pods) => kept.pods = Some(pods),
         }
         let lacks = needs && !has_groups(&item.workload, &kept.groups);
-        if lacks && kept.unread.is_none() && told.want.is_some() {
+        // Without a selector they can't be listed: nothing to wait for.
+        if lacks && kept.unread.is_none() && !fetched && Want::of(uid, &item.workload).is_some() {
             kept.item = Some(item);
             self.withheld.insert((part, uid.to_owned()));
             return told;
         }
         self.withheld.remove(&(part, uid.to_owned()));
-        let mut row = make(&self.settings, access, &item, if needs { &kept.groups } else { &[] }, now);
-        if let Some(why) = kept.unread.as_ref().filter(|_| lacks) {
-            let gap = format!("its sets of pods can't be read: {why}");
+        let pods = kept.pods.as_ref().and_then(|pods| pods.as_ref().ok());
+        let groups = if needs { kept.groups.as_slice() } else { &[] };
+        let mut row = make(&self.settings, access, &item, groups, pods, now);
+        let short = item.problem.is_none() && needs_pods(&row);
+        if short {
+            told.pods = Want::of(uid, &item.workload).filter(|want| !want.selector.is_empty());
+        } else if kept.pods.take().is_some() {
+            // What it lacked is there: what was counted before says no more of it.
+            row = make(&self.settings, access, &item, groups, None, now);
+        }
+        let unread = kept.unread.as_ref().filter(|_| lacks).map(|why| format!("its sets of pods can't be read: {why}"));
+        let uncounted = kept.pods.as_ref().and_then(|pods| pods.as_ref().err());
+        let uncounted = uncounted.map(|why| format!("why its pods are not ready can't be read: {why}"));
+        for gap in [unread, uncounted].into_iter().flatten() {
             row.message = if row.message.is_empty() { gap } else { format!("{}; {gap}", row.message) };
         }
         share(&mut self.plans, &mut row);
@@ -163,10 +182,11 @@ impl Store {
         }
         drop((before, after));
         kept.row = Some(row);
-        if needs {
-            kept.item = Some(item);
-        } else {
+        if !needs {
             (kept.groups, kept.unread) = (Vec::new(), None);
+        }
+        if needs || short {
+            kept.item = Some(item);
         }
         self.reown(changed, &mut told);
         told
@@ -223,6 +243,12 @@ impl Store {
         Want::of(uid, &kept.item.as_ref()?.workload)
     }
 
+    /// What to count again of an object that lacks pods.
+    pub fn short(&self, part: usize, uid: &str) -> Option<Want> {
+        let kept = self.parts.get(&part)?.get(uid).filter(|kept| kept.row.as_deref().is_some_and(needs_pods))?;
+        Want::of(uid, &kept.item.as_ref()?.workload).filter(|want| !want.selector.is_empty())
+    }
+
     /// The list of a part was told to its end.
     pub fn end(&mut self, part: usize) {
         self.listing.remove(&part);
@@ -277,12 +303,13 @@ fn make(
     access: &Access,
     item: &Item,
     groups: &[ReplicaGroup],
+    pods: Option<&Pods>,
     now: Timestamp,
 ) -> Rollout {
     let workload: &Workload = &item.workload;
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
     let barred = access.bars(workload.kind(), namespace);
-    let made = row(&RowContext { settings, barred, now }, workload, groups);
+    let made = row(&RowContext { settings, barred, pods, now }, workload, groups);
     match &item.problem {
         None => made,
         Some(problem) => Rollout {

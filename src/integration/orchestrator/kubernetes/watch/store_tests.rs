@@ -31,11 +31,15 @@ impl World {
 
     fn take(&mut self, item: Item) -> Told {
         let wants = self.store.take(0, item);
-        self.row(&wants.uid, None)
+        self.news(&wants.uid, News::Object)
     }
 
     fn row(&mut self, uid: &str, groups: Option<Vec<ReplicaGroup>>) -> Told {
-        self.store.row(0, uid, groups.map(Ok), &Access::default(), Timestamp::UNIX_EPOCH)
+        self.news(uid, groups.map_or(News::Object, |groups| News::Sets(Ok(groups))))
+    }
+
+    fn news(&mut self, uid: &str, news: News) -> Told {
+        self.store.row(0, uid, news, &Access::default(), Timestamp::UNIX_EPOCH)
     }
 
     /// Takes in an object, and its sets of pods where its row waits for them.
@@ -47,8 +51,7 @@ impl World {
     }
 
     fn unread(&mut self, uid: &str, why: &str) -> Told {
-        let why = Some(Err(why.to_owned()));
-        self.store.row(0, uid, why, &Access::default(), Timestamp::UNIX_EPOCH)
+        self.news(uid, News::Sets(Err(why.to_owned())))
     }
 
     /// A Rollout of the part beside.
@@ -62,7 +65,7 @@ impl World {
         json_patch::merge(&mut object, change);
         let wants = self.store.take(1, item(WorkloadKind::Rollout, &object.to_string()).unwrap());
         let own = vec![group("r-h", "1", "v2")];
-        self.store.row(1, &wants.uid, Some(Ok(own)), &Access::default(), Timestamp::UNIX_EPOCH)
+        self.store.row(1, &wants.uid, News::Sets(Ok(own)), &Access::default(), Timestamp::UNIX_EPOCH)
     }
 }
 
@@ -305,4 +308,35 @@ fn rows_share_their_plans() {
         share(&mut plans, row);
     }
     assert!(Arc::ptr_eq(&rows[0].steps, &rows[1].steps) && !Arc::ptr_eq(&rows[0].steps, &rows[2].steps));
+}
+
+#[test]
+fn what_lacks_pods_has_them_counted_until_it_has_all() {
+    let mut world = World::new();
+    let short = json!({"status": {"readyReplicas": 1, "availableReplicas": 1, "conditions": [
+        {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]}});
+    let told = world.take(deployment("a", &short));
+    assert_eq!(told.pods.map(|want| want.selector), Some("app=a".to_owned()));
+    let crash = json!({"status": {"containerStatuses": [{"restartCount": 4,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 3}}}]}});
+    let mut pods = Pods::default();
+    pods.count(&crash, Timestamp::UNIX_EPOCH);
+    let told = world.news("a", News::Pods(Ok(pods)));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", told.row) };
+    assert_eq!(
+        row.failing.iter().map(crate::model::FailingInstances::counted).collect::<Vec<_>>(),
+        ["CrashLoopBackOff"]
+    );
+    assert!(row.message.starts_with("1 pod: CrashLoopBackOff, exit status 3; 4 restarts; "), "{}", row.message);
+    assert!(world.store.short(0, "a").is_some());
+    // They can't be read any more: that is said, and why nothing more is.
+    let told = world.news("a", News::Pods(Err("you lack list on pods in shop".to_owned())));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", told.row) };
+    assert!(row.failing.is_empty());
+    assert!(row.message.ends_with("; why its pods are not ready can't be read: you lack list on pods in shop"));
+    // All are there.
+    let told = world.take(deployment("a", &json!({})));
+    let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", told.row) };
+    assert_eq!((row.failing.len(), row.message.as_str()), (0, "2 of 2 pods are available"));
+    assert!(told.pods.is_none() && world.store.short(0, "a").is_none());
 }
