@@ -16,6 +16,7 @@ mod rows;
 mod sight;
 mod sort;
 pub mod way_back;
+mod why_not;
 
 pub use attention::{Attention, AttentionSubject, Severity, describe, rank};
 pub use ended::{EndedOrder, ended};
@@ -27,3 +28,4 @@ pub use needs::{About, Needs};
 pub use rows::{Board, Change};
 pub use sight::{Sight, Unseen};
 pub use sort::{Order, compare_versions, sort};
+pub use why_not::why_not;

@@ -22,7 +22,8 @@ pub fn path(way: &WayBack) -> String {
 pub fn estimate(way: &WayBack) -> String {
     let drilled = way.drilled.map(|(_, took)| format!("; the last drill took {}", span(took))).unwrap_or_default();
     match way.estimate {
-        Some(estimate) => format!("about {} (n {}){drilled}", span(estimate), way.measured),
+        // What is measured ends with the traffic: hooks and migrations are taken back after it.
+        Some(estimate) => format!("traffic back in about {} (n {}){drilled}", span(estimate), way.measured),
         None => format!("never measured: try `flightdeck drill`{drilled}"),
     }
 }

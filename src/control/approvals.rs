@@ -1,6 +1,5 @@
 //! Who may say yes or no to an approval.
 
-use super::offers::name_of_state;
 use crate::model::{Action, Actor, Approval, ApprovalState, Refusal, RefusalKind};
 use jiff::Timestamp;
 
@@ -47,4 +46,15 @@ pub fn may_vote(approval: &Approval, actor: &Actor, action: Action, now: Timesta
         );
     }
     Ok(())
+}
+
+/// How a settled approval ended, in words.
+fn name_of_state(state: &ApprovalState) -> String {
+    match state {
+        ApprovalState::Pending => "pending".to_owned(),
+        ApprovalState::Approved => "approved".to_owned(),
+        ApprovalState::Rejected => "rejected".to_owned(),
+        ApprovalState::Expired => "nobody answered in time".to_owned(),
+        ApprovalState::Superseded { by } => format!("replaced by {by}"),
+    }
 }

@@ -2,10 +2,9 @@
 
 use super::approvals::may_vote;
 use super::friction::direction_of;
-use super::offers::why_not;
 use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
-use crate::board::Board;
+use crate::board::{Board, why_not};
 use crate::model::{
     Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout,
     Service, ServiceName, SourceId, Subject, Tier, has_hidden,

@@ -20,7 +20,7 @@ fn a_key_that_cannot_act_is_dimmed_and_says_why() {
             given: |desk| desk.select("search"),
             key: "p",
             action: Action::Promote,
-            why: "promote: no rollout of search is under way",
+            why: "promote: search in production has no rollout in flight: 1.0.0 serves",
         },
         Case {
             given: |desk| {

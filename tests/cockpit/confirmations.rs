@@ -518,5 +518,5 @@ fn a_marked_row_that_does_not_take_the_action_stops_the_whole() {
     desk.select("search");
     desk.keys("space z");
     assert!(desk.did().is_empty());
-    assert_eq!(desk.notice(), "search is marked; pause: no rollout of search is under way");
+    assert_eq!(desk.notice(), "search is marked; pause: search in production has no rollout in flight: 1.0.0 serves");
 }

@@ -351,7 +351,7 @@ fn one_key_opens_a_superseded_dialog_anew_on_the_row_as_it_is() {
     ended.facts = facts("checkout", 6, 9);
     desk.upsert(Entity::Rollout(Arc::new(ended)));
     desk.key("ctrl-r");
-    assert_eq!(desk.said(), "promote: no rollout of checkout is under way");
+    assert_eq!(desk.said(), "promote: checkout in production has no rollout in flight: 1.0.0 serves");
     desk.key("y");
     assert!(desk.submitted().is_empty());
 }

@@ -55,10 +55,10 @@ fn what_can_not_be_done_now_says_why_beforehand_and_when_it_is_asked_for() {
     let completion = &desk.palette().completions[0];
     assert_eq!(
         (completion.available, completion.help.as_str()),
-        (false, "promote full: no rollout of search is under way")
+        (false, "promote full: search in production has no rollout in flight: 1.0.0 serves")
     );
     desk.key("enter");
-    assert_eq!(desk.notice(), "promote full: no rollout of search is under way");
+    assert_eq!(desk.notice(), "promote full: search in production has no rollout in flight: 1.0.0 serves");
     assert!(desk.did().is_empty());
 }
 

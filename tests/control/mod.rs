@@ -4,7 +4,7 @@ mod data;
 
 use crate::board::kit::*;
 use flightdeck::board::Board;
-use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare, why_not};
+use flightdeck::control::{Blast, Policy, decide, decide_live, direction, friction, grade, prepare};
 use flightdeck::model::DeploymentKind;
 use flightdeck::model::DeploymentOutcome::{Aborted, RolledBack, Succeeded};
 use flightdeck::model::RefusalKind::{Denied, Invalid, NotApplicable, NotFound};
@@ -432,7 +432,7 @@ fn an_action_that_is_not_offered_says_why_in_a_sentence() {
             let mut one = rollout("checkout", "production");
             one.phase = phase;
             one.offers = ActionSet::EMPTY;
-            let why = why_not(&one, action);
+            let why = flightdeck::board::why_not(&one, action);
             assert!(why.contains("checkout in production") && why.len() > 30, "{phase:?} {action:?}: {why}");
             assert_eq!(ask(&board([row(one.clone())]), &pinned(&one, action)).unwrap_err(), NotApplicable);
             texts.insert(why);
@@ -441,10 +441,10 @@ fn an_action_that_is_not_offered_says_why_in_a_sentence() {
     assert!(texts.len() > 25, "most of them say something of their own: {}", texts.len());
     let mut held = rollout("checkout", "production");
     held.waits = vec![Wait::Hold("H-3".into())];
-    assert!(why_not(&held, Action::Promote).contains("H-3"));
+    assert!(flightdeck::board::why_not(&held, Action::Promote).contains("H-3"));
     let mut healthy = rollout("checkout", "production");
     healthy.phase = Phase::Healthy;
-    assert!(why_not(&healthy, Action::Abort).contains("roll back"));
+    assert!(flightdeck::board::why_not(&healthy, Action::Abort).contains("roll back"));
 }
 
 fn prepared(board: &Board, action: Action, subject: &Subject) -> Prepared {
@@ -521,7 +521,7 @@ fn a_backend_s_own_plan_is_what_a_rollback_says() {
             "1.9.0 is started first; what serves now serves until it is ready",
             "1. 1.9.0 is started: 3 instances",
             "2. all traffic goes to it",
-            "time: about 12 s (n 3)",
+            "time: traffic back in about 12 s (n 3)",
             "RTO 30 s: met",
         ]
     );
@@ -577,7 +577,7 @@ fn a_drill_is_for_environments_whose_users_can_bear_it() {
     let staging = drill("staging");
     assert_eq!(staging.decision, Decision::Allow { friction: Friction::Challenge("checkout drill 1.10.0".into()) });
     assert!(staging.forecast.lines[0].starts_with("staging meets 1.9.0 for a while, then 1.10.0 again"));
-    assert!(staging.forecast.lines.contains(&"time: about 12 s (n 3)".to_owned()), "{:?}", staging.forecast);
+    assert!(staging.forecast.lines.contains(&"time: traffic back in about 12 s (n 3)".to_owned()), "{:?}", staging.forecast);
 }
 
 #[test]

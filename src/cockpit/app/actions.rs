@@ -2,12 +2,11 @@
 
 use super::command::{Bound, UiCommand};
 use super::dialog::Item;
-use super::keymap::Context;
 use super::rows;
 use super::state::{DeckPanel, OwnProgress, Page, State};
 use super::superseded;
 use super::{ConnectionId, ConnectionState};
-use crate::board::Freshness;
+use crate::board::{Freshness, why_not};
 use crate::model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Rollout, Run, Selector, SourceId,
     Subject, Verdict,
@@ -94,34 +93,9 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
     }
     // What a stale row offers may be wrong both ways: what reduces exposure is asked all the same.
     if (freshness.is_fresh() || !reduces) && !rollout.offers.contains(action) {
-        return Err(not_offered(state, action, rollout));
+        return Err(format!("{}: {}", action.row().label, why_not(rollout, action)));
     }
     Ok(())
-}
-
-/// Why a row does not offer an action, and what leads on instead where that is known.
-fn not_offered(state: &State, action: Action, rollout: &Rollout) -> String {
-    let label = action.row().label;
-    let key = |of: Action| state.settings.keymap.first_key(&[Context::Rollouts], Bound::Act(of));
-    if let Some(id) = rollout.held_by().filter(|_| action.direction() == Direction::Raises) {
-        return format!("{label}: held by {id}; :release {id} lets everything of it go on");
-    }
-    if rollout.offers.contains(Action::Rollback) && matches!(action, Action::Abort | Action::Promote) {
-        // It has no steps that a person could promote or abort, whatever it is doing.
-        let kind = &rollout.run.target.kind;
-        if rollout.steps.is_empty() && rollout.phase.in_flight() {
-            return format!("{label}: a {kind} has no steps; {} rolls it back", key(Action::Rollback));
-        }
-    }
-    let name = state.board.service_name(rollout);
-    let on_its_way = matches!(
-        action,
-        Action::Promote | Action::PromoteFull | Action::Pause | Action::Resume | Action::Abort | Action::Retry
-    );
-    match rollout.phase {
-        Phase::Healthy if on_its_way && !rollout.in_flight() => format!("{label}: no rollout of {name} is under way"),
-        phase => format!("{label}: {name} does not offer it while it is {}", phase.word()),
-    }
 }
 
 /// Raising exposure needs a live row; reducing it is never locked out.

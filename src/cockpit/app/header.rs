@@ -22,6 +22,8 @@ pub struct SourceItem {
     pub freshness: Freshness,
     /// All that is looked at, such as `namespace shop`, where more was asked for than is allowed.
     pub only: Option<String>,
+    /// Nothing of it may be changed from here, as far as its rows say.
+    pub read_only: bool,
 }
 
 /// A hold in the header.
@@ -99,13 +101,15 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
         }
         if worst.is_empty() {
             let freshness = lost.unwrap_or(Freshness::Connecting);
-            items.push(SourceItem { name: connection.name.clone(), connection: id, freshness, only: None });
+            let name = connection.name.clone();
+            items.push(SourceItem { name, connection: id, freshness, only: None, read_only: false });
         }
         items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
             name: name.to_owned(),
             connection: id,
             freshness: freshness.unwrap_or(Freshness::Connecting),
             only: only(state, name),
+            read_only: read_only(state, name),
         }));
     }
     items
@@ -116,6 +120,14 @@ fn only(state: &State, source: &str) -> Option<String> {
         Some(LinkState::Live { only, .. }) => only.clone(),
         _ => None,
     }
+}
+
+/// Is all that its first rows offer barred?
+fn read_only(state: &State, source: &str) -> bool {
+    const LOOKED_AT: usize = 20;
+    let of_it = state.board.rollouts().filter(|row| row.run.target.source.as_str() == source);
+    let mut rows = of_it.filter(|row| row.offers.iter().next().is_some()).take(LOOKED_AT).peekable();
+    rows.peek().is_some() && rows.all(|row| row.offers.iter().all(|action| row.bar(action).is_some()))
 }
 
 fn shown(state: &State, connection: ConnectionId, scope: &Scope) -> bool {

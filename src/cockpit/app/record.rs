@@ -219,7 +219,7 @@ fn receipt(of: &Receipt) -> Vec<RecordLine<'_>> {
         lines.push(RecordLine::Moment("stages", record.at, format!("{}{detail}", record.stage.word())));
     }
     if let Some(grade) = &of.grade {
-        lines.push(text(if grade.as_forecast { "as forecast" } else { "otherwise" }, &grade.text));
+        lines.push(text("forecast", &grade.text));
     }
     lines
 }

@@ -36,10 +36,11 @@ pub(super) fn header(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// `local ●`, `prod-us ◌ stale 41 s: connection refused`.
 fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scope) {
     match &source.freshness {
-        Freshness::Fresh => match &source.only {
-            Some(only) => (format!("{} ● only {only}", source.name), Scope::LinkLive),
-            None => (format!("{} ●", source.name), Scope::LinkLive),
-        },
+        Freshness::Fresh => {
+            let only = source.only.as_ref().map_or_else(String::new, |only| format!(" only {only}"));
+            let read_only = if source.read_only { " read-only" } else { "" };
+            (format!("{} ●{only}{read_only}", source.name), Scope::LinkLive)
+        }
         Freshness::Connecting => (format!("{} ◌ connecting", source.name), Scope::LinkConnecting),
         Freshness::Stale { since, why } => {
             let why = if full { format!(": {why}") } else { String::new() };
@@ -57,7 +58,7 @@ fn source_words(ctx: &Ctx<'_>, source: &SourceItem, full: bool) -> (String, Scop
 }
 
 fn who(header: &Header<'_>) -> String {
-    let policy = if header.enforced { "enforced" } else { "advisory" };
+    let policy = if header.enforced { "policy enforced" } else { "your policy only warns" };
     let read_only = if header.read_only { ", read-only" } else { "" };
     match header.actor {
         Some(actor) => format!("{actor}, {policy}{read_only}"),

@@ -139,6 +139,7 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     if !candidate_ready(state, slot) {
         return false;
     }
+    let text = taken(run, &step);
     let said = match step {
         Step::SetWeight(weight) => set_weight(slot, turn, weight),
         Step::Pause { duration } => pause(slot, duration),
@@ -158,11 +159,30 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         Said::Wait => false,
         Said::Moved => true,
         Said::Done => {
+            note_run(state, slot, turn, "system:engine", text);
             next_step(slot);
             turn.changed = true;
             true
         }
     }
+}
+
+/// What is written down of a step that was taken.
+fn taken(run: &RunState, step: &Step) -> String {
+    let what = match step {
+        Step::SetWeight(weight) => format!("{} has {weight} of traffic", run.to.version),
+        Step::Pause { duration: Some(duration) } => format!("the pause of {} is over", span(*duration)),
+        Step::Pause { duration: None } => "the pause is over".to_owned(),
+        Step::Analysis { name, .. } => format!("analysis {name} passed"),
+        Step::Approval { .. } => "approved".to_owned(),
+        Step::SetScale(share) => format!("{} has {share} of its instances ready", run.to.version),
+        Step::Preview => "the preview address is open".to_owned(),
+        Step::Batch { instances, .. } => format!("{instances} instances are {}", run.to.version),
+        Step::TakeDown => "nothing of the version before runs any more".to_owned(),
+        Step::Hook { name } => format!("hook {name} passed"),
+        Step::Other(what) => what.clone(),
+    };
+    format!("step {} of {}: {what}", run.step + 1, run.steps.len())
 }
 
 impl From<judge::StepSays> for Said {

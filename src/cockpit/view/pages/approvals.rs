@@ -246,17 +246,17 @@ fn needs(approval: &Approval) -> (&'static str, String, Scope) {
 fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &mut Vec<(&str, String, Scope)>) {
     let judged = rows::evidence(ctx.state, &approval.run);
     if judged.is_empty() && above.is_none() {
-        lines.push(("evidence", "none was gathered yet".to_owned(), Scope::Dim));
+        lines.push(("analysis", "nothing was judged yet".to_owned(), Scope::Dim));
     }
     for evidence in judged {
         let verdict = evidence.analysis.as_ref().map(|report| glyph::verdict(report.verdict).0);
         let at = format::clock(evidence.at, ctx.zone);
         let newest = above.and_then(|health| health.verdict.as_ref());
         if newest.is_none_or(|judged| (judged.at, &judged.summary) != (evidence.at, &evidence.summary)) {
-            lines.push(("evidence", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
+            lines.push(("analysis", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
         }
         for metric in evidence.analysis.iter().flat_map(|report| &report.metrics) {
-            lines.push(("evidence", format!("   {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim));
+            lines.push(("analysis", format!("   {} {}", glyph::verdict(metric.verdict).0, metric.why), Scope::Dim));
         }
     }
     if let Some(rollout) = ctx.state.board.rollout(&approval.run.target).filter(|rollout| rollout.run == approval.run) {

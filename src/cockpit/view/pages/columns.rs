@@ -57,7 +57,7 @@ const LESS: [(Column, u16); 15] = [
 ];
 
 /// What comes with more room.
-const MORE: [Sized; 4] = [(Column::Since, 6), (Column::Replicas, 9), (Column::Author, 10), (Column::Cause, 20)];
+const MORE: [Sized; 4] = [(Column::Since, 6), (Column::Replicas, 10), (Column::Author, 10), (Column::Cause, 20)];
 
 /// What the columns have to hold.
 #[derive(Debug, Clone, Copy)]

@@ -222,16 +222,22 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Step => pen.right("step", *width, style),
             Column::Traffic if *width <= SHARE => pen.right("share", *width, style),
             Column::Traffic => pen.cell("traffic", *width, style),
-            Column::Errors if *width > NUMBERS => {
-                let words = if width - NUMBERS < 8 { "err %" } else { "errors %" };
-                pen.cell(words, width - NUMBERS, style).right("c/s", NUMBERS, style)
+            // Two numbers, canary and stable, in the colours of both.
+            Column::Errors | Column::P95 => {
+                let name = match (column, *width > 2 * NUMBERS) {
+                    (Column::Errors, true) => "err %",
+                    (Column::Errors, false) => "err",
+                    _ => "p95",
+                };
+                let arms = if usize::from(*width) > name.len() + 13 { "canary/stable" } else { "can/stable" };
+                let arms = if usize::from(*width) > name.len() + arms.len() { arms } else { "c/s" };
+                let room = u16::try_from(arms.len()).unwrap_or(NUMBERS);
+                pen.cell(name, width - room, style).put(arms, style)
             }
-            Column::Errors => pen.right("err% c/s", *width, style),
-            Column::P95 => pen.cell("p95 ms", width - NUMBERS, style).right("c/s", NUMBERS, style),
             Column::Rps => pen.right("rps", *width, style),
             Column::Phase => pen.cell("phase", *width, style),
             Column::Since => pen.cell("since", *width, style),
-            Column::Replicas => pen.cell("ready s c", *width, style),
+            Column::Replicas => pen.cell("stable can", *width, style),
             Column::Author => pen.cell("author", *width, style),
             Column::Cause => pen.cell("cause", *width, style),
         };

@@ -8,17 +8,15 @@ pub(super) fn settled(row: &Rollout) -> bool {
 }
 
 pub(super) fn shares(row: &Rollout) -> String {
-    let share = |arm: &Arm| {
-        let share = arm.traffic.actual.map_or("an unknown share".to_owned(), |share| share.to_string());
-        format!("{} has {share}", arm.version)
-    };
     let of_users = |arm: &&Arm| !matches!(arm.role, ArmRole::Cohort(_));
-    let arms: Vec<_> = row.arms.iter().filter(of_users).map(share).collect();
-    if arms.is_empty() {
-        "nothing has traffic".to_owned()
-    } else {
-        format!("{}, acknowledged by the proxy", arms.join(", "))
-    }
+    let (known, unknown): (Vec<&Arm>, Vec<&Arm>) =
+        row.arms.iter().filter(of_users).partition(|arm| arm.traffic.actual.is_some());
+    let share = |arm: &&Arm| arm.traffic.actual.map(|share| format!("{} has {share}", arm.version));
+    let known: Vec<String> = known.iter().filter_map(share).collect();
+    let known = (!known.is_empty()).then(|| format!("{}, acknowledged by the proxy", known.join(", ")));
+    let unknown = unknown.iter().map(|arm| format!("the share of {} is not known", arm.version));
+    let words: Vec<String> = known.into_iter().chain(unknown).collect();
+    if words.is_empty() { "nothing has traffic".to_owned() } else { words.join("; ") }
 }
 
 pub(super) fn is_held_by_person(row: &Rollout) -> bool {

@@ -1,18 +1,26 @@
 //! Why an action does not go with a rollout as it stands.
 
-use super::plan;
-use crate::model::{Action, ApprovalState, Phase, Ppm, Rollout, Step, Wait};
+use crate::model::{Action, Phase, Ppm, Rollout, Step, Wait};
 
 /// A sentence that says why the rollout does not take the action now, and what does help.
 #[must_use]
 pub fn why_not(rollout: &Rollout, action: Action) -> String {
     let name = format!("{} in {}", rollout.service, rollout.environment);
-    let serving = plan::version(rollout.stable().or_else(|| rollout.candidate()));
+    let serving = rollout.stable().or_else(|| rollout.candidate()).map_or("-", |arm| arm.version.as_str());
     if let (Some(hold), Action::Promote | Action::PromoteFull | Action::Resume) = (rollout.held_by(), action) {
         return format!("{name} is held by {hold}: release that hold first, or let this one through");
     }
     if action == Action::LetThrough {
         return format!("{name} is not held");
+    }
+    let steps = matches!(action, Action::Abort | Action::Promote | Action::PromoteFull | Action::Retry);
+    if steps && rollout.steps.is_empty() && rollout.offers.contains(Action::Rollback) && rollout.in_flight() {
+        // It never has any, whatever it is doing.
+        let kind = &rollout.run.target.kind;
+        return format!(
+            "{name}: a {kind} has no steps to {}; roll back returns to the version before",
+            action.row().label
+        );
     }
     match rollout.phase {
         Phase::Healthy => match action {
@@ -112,16 +120,5 @@ fn waiting(rollout: &Rollout) -> String {
         (false, _) => words.join("; "),
         (true, false) => rollout.message.clone(),
         (true, true) => format!("it is {}", rollout.phase.word()),
-    }
-}
-
-/// How a settled approval ended, in words.
-pub(super) fn name_of_state(state: &ApprovalState) -> String {
-    match state {
-        ApprovalState::Pending => "pending".to_owned(),
-        ApprovalState::Approved => "approved".to_owned(),
-        ApprovalState::Rejected => "rejected".to_owned(),
-        ApprovalState::Expired => "nobody answered in time".to_owned(),
-        ApprovalState::Superseded { by } => format!("replaced by {by}"),
     }
 }
