@@ -31,6 +31,11 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // What is suggested instead of an unknown command is one that people may use.
+        Err(error) if error.kind() == clap::error::ErrorKind::InvalidSubcommand => {
+            let shown = cli::reference::public().try_get_matches_from(std::env::args_os()).err().unwrap_or(error);
+            return complain(&shown);
+        }
         Err(error) if std::env::args_os().any(|word| has_hidden(&word.to_string_lossy())) => return complain(&error),
         Err(error) => error.exit(),
     };

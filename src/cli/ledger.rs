@@ -1,11 +1,12 @@
 //! `ledger`: the record of what was done.
 
-use super::output::{Format, print_lines, say};
+use super::get::at;
+use super::output::{Cell, Format, Table, Tone, print, print_lines, say};
 use super::serve::ledger_dir;
-use super::{Code, Context, Failure, unexpected};
+use super::{Code, Context, Failure, act, unexpected};
 use crate::client::ClientError;
-use crate::ledger::{self, Against, Ledger, Witness};
-use crate::model::{LogLines, Query, Reply, escape_hidden, sanitize_line};
+use crate::ledger::{self, Against, Entry, Kind, Ledger, Record, Witness};
+use crate::model::{Deployment, LogLines, Query, Reply, Stage, escape_hidden, sanitize_line};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::Write as _;
@@ -75,9 +76,67 @@ pub(super) async fn run(context: &Context, args: &LedgerArgs) -> Result<(), Fail
             let records: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
             context.output.document(&records)
         }
+        LedgerCommand::Show { key: false, .. } if context.output.format == Format::Table => {
+            let rows = lines.iter().map(|line| row(line)).collect();
+            print(&context.output.columns(&Table { heads: &["SEQ", "WHEN", "WHO", "WHAT"], rows }))
+        }
         LedgerCommand::Verify { .. } | LedgerCommand::Show { .. } => {
             print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())
         }
+    }
+}
+
+/// A record for people; `-o json` has all of it.
+fn row(line: &str) -> Vec<Cell> {
+    let Ok(record) = serde_json::from_str::<Record>(line) else {
+        return vec!["?".into(), "".into(), "".into(), format!("no record that can be read: {line}").into()];
+    };
+    let (who, what, tone) = record.entry().map_or_else(
+        || (String::new(), format!("a record of kind {} that can't be read", record.kind.word()), Tone::Bad),
+        |entry| words(&entry),
+    );
+    let what = if record.kind == Kind::Spilled { format!("spilled: {what}") } else { what };
+    vec![record.seq.to_string().into(), at(record.at).into(), who.into(), Cell { text: what, tone }]
+}
+
+/// Who, what, and how that is meant.
+fn words(entry: &Entry) -> (String, String, Tone) {
+    let told = |who: &str, what: String, tone| (who.to_owned(), what, tone);
+    match entry {
+        Entry::Requested { receipt, .. } => {
+            let command = &receipt.command;
+            let reason = command.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
+            let what = format!("{} {}{reason} ({})", command.action.name(), act::object(&command.subject), receipt.id);
+            told(&receipt.actor.name, what, Tone::Plain)
+        }
+        Entry::Refused { receipt, refusal } => {
+            let what = format!("{} refused: {}", receipt.command.action.name(), refusal.why);
+            told(&receipt.actor.name, what, Tone::Warn)
+        }
+        Entry::RefusedBriefly { who, action, why, .. } => {
+            told(who, format!("{} refused: {why}", action.name()), Tone::Warn)
+        }
+        Entry::RefusedMore { who, count, until, .. } => {
+            told(who, format!("{count} more commands refused, the last at {}", at(*until)), Tone::Warn)
+        }
+        Entry::Stage { receipt, stage, .. } => {
+            let detail = stage.stage.detail().map_or(String::new(), |detail| format!(": {detail}"));
+            let tone = match &stage.stage {
+                Stage::Effective { .. } => Tone::Good,
+                stage if stage.is_final() => Tone::Bad,
+                _ => Tone::Plain,
+            };
+            told("", format!("{receipt} {}{detail}", stage.stage.word()), tone)
+        }
+        Entry::Evidence(evidence) => told("analysis", evidence.summary.clone(), Tone::Plain),
+        Entry::Observed { deployment, .. } => {
+            let Deployment { service, environment, to, outcome, cause, .. } = &**deployment;
+            told(&deployment.who(), format!("{service}@{environment} {to} {}: {cause}", outcome.word()), Tone::Plain)
+        }
+        Entry::Hold(hold) => {
+            told(&hold.owner, format!("hold {} of {} is in force", hold.id, hold.selector), Tone::Plain)
+        }
+        Entry::Started { version, .. } => told("", format!("flightdeck {version} started"), Tone::Plain),
     }
 }
 

@@ -5,7 +5,8 @@ use clap::{Command, CommandFactory as _};
 use std::fmt::Write as _;
 
 /// The command line without what the program only starts by itself.
-pub(super) fn public() -> Command {
+#[must_use]
+pub fn public() -> Command {
     let mut whole = Cli::command();
     // Global options must be known to every command.
     whole.build();

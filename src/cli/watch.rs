@@ -1,4 +1,4 @@
-//! `watch`: every change as a line.
+//! `watch`: what is there and every change, a line each.
 
 use super::get::{at, step, traffic, versions};
 use super::links::{self, Links};
@@ -10,6 +10,7 @@ use crate::model::{Body, Entity, Envelope, LinkState, sanitize_line};
 use clap::Args;
 use futures::StreamExt as _;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Options of `watch`.
 #[derive(Debug, Args)]
@@ -19,13 +20,15 @@ pub struct WatchArgs {
     pub samples: bool,
 }
 
-/// Prints until it is ended. `-o json`: one update a line.
+/// Prints until it is ended: first what is there, marked `is:`, then every change. `-o json`: one update a line.
 pub(super) async fn run(context: &Context, links: &Links, args: &WatchArgs) -> Result<(), Failure> {
     links.say_away();
     let mut events = futures::stream::select_all(links.each.iter().map(|link| {
         let place = link.place();
         link.events().map(move |event| (place.clone(), event))
     }));
+    // Parts of which the rows that are there are being told.
+    let mut listing = BTreeSet::new();
     while let Some((place, event)) = events.next().await {
         match event {
             ClientEvent::Connected => {}
@@ -42,12 +45,19 @@ pub(super) async fn run(context: &Context, links: &Links, args: &WatchArgs) -> R
                 if samples && !args.samples {
                     continue;
                 }
+                let part = (place, envelope.scoped.scope.clone());
+                match &envelope.scoped.body {
+                    Body::SnapshotBegin => drop(listing.insert(part.clone())),
+                    Body::SnapshotEnd => drop(listing.remove(&part)),
+                    _ => {}
+                }
+                let is_there = listing.contains(&part);
                 let line = match context.output.format {
                     Format::Json => {
                         Some(serde_json::to_string(&envelope).map_err(|error| Failure::failed(error.to_string()))?)
                     }
                     Format::Yaml => return Err(Failure::usage("watch writes lines or JSON, not YAML")),
-                    Format::Table | Format::Name => line(&envelope),
+                    Format::Table | Format::Name => line(&envelope, is_there),
                 };
                 if let Some(line) = line {
                     print_lines(&[line])?;
@@ -58,13 +68,15 @@ pub(super) async fn run(context: &Context, links: &Links, args: &WatchArgs) -> R
     Ok(())
 }
 
-fn line(envelope: &Envelope) -> Option<String> {
+/// `is_there`: it is no change, but told as it is at the beginning.
+fn line(envelope: &Envelope, is_there: bool) -> Option<String> {
     let text = match &envelope.scoped.body {
         Body::Upsert(entity) => words(entity)?,
         Body::Link(state) => format!("source {} {}", envelope.scoped.scope.source, link(state)),
         Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Samples(_) => return None,
     };
-    Some(format!("{} {}", at(envelope.at), sanitize_line(text.trim_end())))
+    let mark = if is_there { "is:" } else { "   " };
+    Some(format!("{} {mark} {}", at(envelope.at), sanitize_line(text.trim_end())))
 }
 
 fn words(entity: &Entity) -> Option<String> {

@@ -298,5 +298,8 @@ fn a_way_back_meets_its_objective_by_the_longer_of_estimate_and_last_drill() {
     }
     assert_eq!(objective(&way(Some(3), None, None)), Objective::Unset);
     assert_eq!(estimate(&way(None, None, None)), "never measured: try `flightdeck drill`");
-    assert_eq!(estimate(&way(Some(75), Some(45), None)), "traffic back in about 1 m 15 s (n 1); the last drill took 45 s");
+    assert_eq!(
+        estimate(&way(Some(75), Some(45), None)),
+        "traffic back in about 1 m 15 s (n 1); the last drill took 45 s"
+    );
 }

@@ -109,6 +109,7 @@ fn watch_tells_changes_as_lines_and_as_json() {
         assert!(!first.is_empty());
         server.prepare();
         let line = lines.map(Result::unwrap).find(|line| line.contains(found)).expect("waiting for a change");
+        assert!(!line.contains(" is: "), "{line}");
         if format == "json" {
             serde_json::from_str::<flightdeck::model::Envelope>(&line).unwrap();
         }
@@ -117,6 +118,24 @@ fn watch_tells_changes_as_lines_and_as_json() {
     }
     let done = server.run_cli(&["watch", "-o", "yaml"]);
     assert_eq!(done.code, 2, "{done:?}");
+    // What was there when it began is told first, and as such.
+    server.with_stable();
+    let mut child = program(server.path()).arg("watch").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let row = lines.find(|line| line.contains("rollout shop@production")).expect("waiting for the row");
+    assert!(row.contains(" is: rollout shop@production"), "{row}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_is_suggested_for_an_unknown_command_is_never_one_that_is_hidden() {
+    for (typed, meant) in [("proxi", None), ("shimm", None), ("promot", Some("promote"))] {
+        let done = flightdeck(std::path::Path::new("/"), &[typed]);
+        assert_eq!(done.code, 2, "{done:?}");
+        assert!(!done.err.contains("'proxy'") && !done.err.contains("'shim'"), "{}", done.err);
+        assert!(meant.is_none_or(|meant| done.err.contains(meant)), "{}", done.err);
+    }
 }
 
 #[test]

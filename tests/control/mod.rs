@@ -577,7 +577,11 @@ fn a_drill_is_for_environments_whose_users_can_bear_it() {
     let staging = drill("staging");
     assert_eq!(staging.decision, Decision::Allow { friction: Friction::Challenge("checkout drill 1.10.0".into()) });
     assert!(staging.forecast.lines[0].starts_with("staging meets 1.9.0 for a while, then 1.10.0 again"));
-    assert!(staging.forecast.lines.contains(&"time: traffic back in about 12 s (n 3)".to_owned()), "{:?}", staging.forecast);
+    assert!(
+        staging.forecast.lines.contains(&"time: traffic back in about 12 s (n 3)".to_owned()),
+        "{:?}",
+        staging.forecast
+    );
 }
 
 #[test]

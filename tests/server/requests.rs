@@ -22,7 +22,7 @@ fn the_actor_is_the_kernels_word_and_cannot_be_forged() {
 
     let asked = request(&server, "POST /v1/query?actor=mallory", &headers, r#"{"type":"who_am_i","actor":"mallory"}"#);
     assert_eq!(json(&asked)["data"]["actor"], serde_json::to_value(&me).unwrap(), "{asked}");
-    let ledger = server.ok(&["ledger", "show"]);
+    let ledger = server.ok(&["ledger", "show", "-o", "json"]);
     assert!(ledger.contains("forged-1") && !ledger.contains("mallory"), "{ledger}");
 }
 
