@@ -142,6 +142,8 @@ fn large(action: Action, blast: Blast) -> bool {
 
 /// Columns of a name in a challenge. With two other words it has 40, and stands whole on a screen of 60.
 const NAME: usize = 18;
+/// Columns of a name in a challenge that is typed many times a day.
+const SHORT: usize = 8;
 /// Columns of each of the other words in a challenge.
 const WORD: usize = 10;
 
@@ -164,6 +166,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
         }
         (_, Some(rollout)) => {
             let (service, share) = (end(rollout.service.as_str(), NAME), plan::share(rollout));
+            let short = end(rollout.service.as_str(), SHORT);
             let version = plan::version(rollout.candidate().or_else(|| rollout.stable()));
             let version = start(version, WORD);
             match action {
@@ -172,16 +175,17 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
                     let ahead = plan::after_step(rollout);
                     if plan::percent(ahead.weight) == plan::percent(share) {
                         // The next step moves no traffic: the steps tell it from the one before.
-                        let total = rollout.steps.len();
-                        return format!("{service} step {}→{}/{total}", ahead.step, ahead.step + 1);
+                        return format!("{short} {}/{}", ahead.step + 1, rollout.steps.len());
                     }
-                    format!("{service} {}", arrow(share, ahead.weight))
+                    // What is promoted many times a day is short: which one, and to what share.
+                    format!("{short} {}", plan::percent(ahead.weight))
                 }
                 Action::Rollback => {
                     let back = before(seen, rollout).map_or_else(|| "-".to_owned(), |version| version.0);
                     format!("{service} {version}→{}", start(&back, WORD))
                 }
-                Action::LetThrough => format!("{service} past {}", rollout.held_by().map_or("-", HoldId::as_str)),
+                // In an incident, and with a reason to be written besides: which hold it passes.
+                Action::LetThrough => end(rollout.held_by().map_or("-", HoldId::as_str), SHORT).to_owned(),
                 _ => format!("{service} {} {version}", action.name()),
             }
         }

@@ -75,7 +75,7 @@ actions! {
     Reject "reject" "reject" Some("x"), Reduces, "Say no to what waits for approval; its rollout is aborted.";
     Hold "hold" "hold" Some("H"), Reduces, "Hold the line: pause every rollout in scope until it is released.";
     Release "release-hold" "release hold" None, Raises, "Release one hold by its id: only what it held goes on.";
-    LetThrough "let-through" "let through" None, Raises, "Let one held rollout go on; everything else that its hold stopped stays held.";
+    LetThrough "let-through" "let through" Some("L"), Raises, "Let one held rollout go on; everything else that its hold stopped stays held.";
     Deploy "deploy" "deploy" None, Raises, "Start a rollout of a stored release.";
     Apply "apply" "apply" None, Raises, "Put a new service configuration into force.";
     AddRelease "release-add" "add release" None, Neutral, "Store an artifact as a release.";

@@ -277,3 +277,44 @@ fn more_than_a_window_shows_are_not_promoted_at_once() {
     assert_eq!(desk.notice(), "promote: 30 are marked and this window shows 24 at once; mark fewer");
     assert!(desk.submitted().is_empty());
 }
+
+#[test]
+fn one_key_shows_what_failed_lately_and_everything_again() {
+    let mut desk = Desk::new();
+    let ended = |service: &str, outcome, days: i64| {
+        let at = start() - jiff::SignedDuration::from_hours(24 * days);
+        Entity::Deployment(Arc::new(Deployment {
+            run: run(service),
+            service: service.into(),
+            environment: "production".into(),
+            from: Some("1.0".into()),
+            to: "1.1".into(),
+            author: Some("bob".into()),
+            writer: None,
+            started: at,
+            ended: at,
+            outcome,
+            cause: "because".into(),
+            kind: DeploymentKind::Deploy,
+            digest: None,
+            commit_at: None,
+            reached: None,
+            rollback: None,
+            waited: None,
+            manual_steps: 0,
+            steps: None,
+        }))
+    };
+    desk.upsert(ended("a", DeploymentOutcome::Succeeded, 1));
+    desk.upsert(ended("b", DeploymentOutcome::Failed, 1));
+    desk.upsert(ended("c", DeploymentOutcome::RolledBack, 6));
+    desk.upsert(ended("d", DeploymentOutcome::Failed, 8));
+    let shown = |desk: &Desk| {
+        let runs = flightdeck::cockpit::app::history::runs(&desk.state);
+        runs.iter().map(|run| run.target.name.clone()).collect::<Vec<_>>()
+    };
+    desk.keys("4 f");
+    assert_eq!(shown(&desk), ["b", "c"]);
+    desk.key("f");
+    assert_eq!(shown(&desk).len(), 4);
+}

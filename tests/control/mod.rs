@@ -277,7 +277,7 @@ fn friction_follows_the_direction_then_the_blast_radius() {
         ("production", Action::Pause, Friction::None),
         ("production", Action::Abort, yes()),
         ("production", Action::Rollback, yes()),
-        ("production", Action::Promote, challenge("checkout 25→50")),
+        ("production", Action::Promote, challenge("checkout 50")),
         ("production", Action::PromoteFull, challenge("checkout 25→100")),
         ("production", Action::Resume, yes()),
         ("production", Action::Retry, challenge("checkout retry 1.10.0")),
@@ -297,7 +297,7 @@ fn friction_follows_the_direction_then_the_blast_radius() {
     let asked = approval(&one);
     let subject = Subject::Approval { id: asked.id.clone(), run: one.run.clone() };
     let board = board([row(one), Entity::Approval(Box::new(asked))]);
-    assert_eq!(friction(&board, Action::Approve, &subject), challenge("checkout 25→50"));
+    assert_eq!(friction(&board, Action::Approve, &subject), challenge("checkout 50"));
     assert_eq!(friction(&board, Action::Reject, &subject), Friction::Yes);
     let deploy = |environment: &str| Subject::Deployment {
         source: "local".into(),
@@ -324,14 +324,16 @@ fn a_challenge_names_the_target_and_changes_with_the_facts() {
         seen.push(text);
     }
     // Leaving the analysis moves no traffic: its steps are named instead.
-    assert_eq!(seen, ["checkout 25→50", "checkout step 4→5/5", "checkout 50→100"]);
+    assert_eq!(seen, ["checkout 50", "checkout 5/5", "checkout 100"]);
     // Long names are there by their end, so that it stands whole on a narrow screen.
     one.service = "shop-eu-west-1/payments-gateway-worker".into();
     one.arms[1].version = "sha256:0123456789abcdef0123456789abcdef".into();
     let board = board([row(one.clone())]);
-    for (action, expected) in
-        [(Action::PromoteFull, "gateway-worker 50→100"), (Action::Restart, "gateway-worker restart 0123456789")]
-    {
+    for (action, expected) in [
+        (Action::Promote, "worker 100"),
+        (Action::PromoteFull, "gateway-worker 50→100"),
+        (Action::Restart, "gateway-worker restart 0123456789"),
+    ] {
         let Friction::Challenge(text) = friction(&board, action, &run(&one)) else { panic!("no challenge") };
         assert!(text == expected && text.chars().count() <= 40, "{text}");
     }
@@ -483,7 +485,7 @@ fn a_forecast_says_what_comes_next_and_the_way_back() {
     );
     assert_eq!(promote.forecast.step, Some(2));
     assert_eq!(promote.pin, Some(one.facts.pin(Action::Promote)));
-    assert_eq!(promote.decision, Decision::Allow { friction: Friction::Challenge("checkout 25→50".into()) });
+    assert_eq!(promote.decision, Decision::Allow { friction: Friction::Challenge("checkout 50".into()) });
     let full = prepared(&board([row(one.clone())]), Action::PromoteFull, &run(&one));
     assert_eq!(
         full.forecast.warnings,

@@ -168,6 +168,7 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
         UiCommand::Sort | UiCommand::SortReverse if !matches!(state.page, Page::Deck | Page::History) => {
             Err(format!("{label} works on the Deck and the History page"))
         }
+        UiCommand::Failures if state.page != Page::History => Err(format!("{label} works on the History page")),
         UiCommand::InFlight if state.page != Page::Deck => Err(format!("{label} works on the Deck")),
         UiCommand::Reconnect if state.connections.iter().all(|c| matches!(c.state, ConnectionState::Up { .. })) => {
             Err(format!("{label}: every server is connected"))

@@ -68,6 +68,7 @@ commands! {
     PreviousPanel "previous-panel" "previous panel" "Move to the previous panel or field.";
     Mark "mark" "mark" "Mark or unmark the selected row.";
     Filter "filter" "filter" "Show only rows that match what you type.";
+    Failures "failures" "failures" "Show what did not succeed in the last seven days, or everything again.";
     Sort "sort" "sort" "Sort by the next column.";
     SortReverse "sort-reverse" "reverse" "Reverse the order.";
     InFlight "in-flight" "in flight only" "Leave out rollouts that are settled and healthy, or show them again.";

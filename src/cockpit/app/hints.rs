@@ -83,6 +83,7 @@ const fn wanted(page: Page) -> &'static [Bound] {
         Page::History => &[
             Bound::Ui(C::Open),
             Bound::Ui(C::Filter),
+            Bound::Ui(C::Failures),
             Bound::Ui(C::Sort),
             Bound::Ui(C::SortReverse),
             Bound::Ui(C::Copy),

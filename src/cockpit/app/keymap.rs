@@ -83,6 +83,7 @@ impl Context {
             }
             Bound::Ui(C::Sort | C::SortReverse) => matches!(self, Context::Deck | Context::History),
             Bound::Ui(C::InFlight) => self == Context::Deck,
+            Bound::Ui(C::Failures) => self == Context::History,
             Bound::Ui(C::Output | C::Timeline | C::Raw | C::Diff) => self == Context::Rollout,
             // The table ends with the commands of typing.
             Bound::Ui(command) if command >= C::Complete => self == Context::Input,

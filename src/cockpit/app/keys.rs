@@ -265,6 +265,10 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
             let word = state.ended.sort_by_next();
             state.say(Tone::Plain, format!("sorted by {word}"));
         }
+        UiCommand::Failures => {
+            let all = state.ended.filter == pages::FAILURES;
+            pages::filter(state, if all { "" } else { pages::FAILURES });
+        }
         UiCommand::SortReverse if state.page == Page::History => state.ended.turn(),
         UiCommand::Sort => {
             state.deck.order = state.deck.order.next();

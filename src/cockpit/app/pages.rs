@@ -20,6 +20,9 @@ pub(super) fn filter_of(state: &mut State) -> Option<&mut String> {
     }
 }
 
+/// The filter of what did not succeed lately.
+pub(super) const FAILURES: &str = "since:7d !outcome:succeeded !outcome:superseded";
+
 /// Filters the page.
 pub(super) fn filter(state: &mut State, text: &str) {
     if let Some(filter) = filter_of(state) {
