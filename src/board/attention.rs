@@ -193,7 +193,7 @@ pub(super) fn why<'a>(
     let failed = || judged().filter(|evidence| fails(evidence));
     match rollout.phase {
         Phase::RollingBack => Some((Why::RollingBack, rollout.since)),
-        Phase::Degraded | Phase::Progressing | Phase::Initializing if !rollout.failing.is_empty() => {
+        Phase::Degraded | Phase::Progressing | Phase::Initializing | Phase::Paused if !rollout.failing.is_empty() => {
             Some((Why::Crashing, rollout.since))
         }
         Phase::Degraded => Some((Why::Degraded, rollout.since)),
@@ -232,7 +232,10 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
             Why::Crashing => rollout.message.clone(),
             why => said.unwrap_or_else(|| why.otherwise().to_owned()),
         },
-        deadline: matches!(why, Why::Failing | Why::Paused).then(|| deadline(rollout)).flatten(),
+        // What is held goes on by nothing but its release.
+        deadline: (matches!(why, Why::Failing | Why::Paused) && rollout.held_by().is_none())
+            .then(|| deadline(rollout))
+            .flatten(),
         since,
     })
 }

@@ -143,7 +143,7 @@ pub(super) fn tier(board: &Board, rollout: &Rollout) -> Tier {
 fn risk(board: &Board, rollout: &Rollout, failing: impl FnOnce() -> bool) -> (u8, Tier, Ppm, Option<u64>) {
     let class = match rollout.phase {
         Phase::RollingBack => 9,
-        Phase::Progressing | Phase::Initializing | Phase::Degraded if !rollout.failing.is_empty() => 9,
+        Phase::Progressing | Phase::Initializing | Phase::Degraded | Phase::Paused if !rollout.failing.is_empty() => 9,
         phase if phase.in_flight() && failing() => 9,
         Phase::Degraded => 8,
         Phase::Failed => 7,

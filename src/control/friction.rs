@@ -208,8 +208,9 @@ fn end(name: &str, most: usize) -> &str {
         return name;
     }
     let word = tail.find(['-', '_', '.', '/', ':']).map_or(0, |at| at + 1);
-    // Half of it has to stay: a word of two letters tells nothing apart.
-    tail.get(word..).filter(|rest| rest.chars().count() * 2 >= most).unwrap_or(tail)
+    // A word of two letters tells nothing apart, nor does a short one where there is room for more.
+    let least = if most > SHORT { most / 2 } else { 3 };
+    tail.get(word..).filter(|rest| rest.chars().count() >= least).unwrap_or(tail)
 }
 
 /// The beginning of a version that is too long: digests and commits are told apart by it.
@@ -228,6 +229,8 @@ mod tests {
         assert_eq!(end("payments-gateway-eu-west-1", NAME), "gateway-eu-west-1");
         assert_eq!(end("shop/payments-gateway-worker", NAME), "gateway-worker");
         assert_eq!(end("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-b", NAME), "aaaaaaaaaaaaaaaa-b");
+        assert_eq!(end("payments-recommendation-api", SHORT), "api");
+        assert_eq!(end("payments-eu", SHORT), "ments-eu");
         assert_eq!(end("\u{e9}".repeat(40).as_str(), NAME).chars().count(), NAME);
         assert_eq!(start("1.10.0", WORD), "1.10.0");
         assert_eq!(start("sha256:0123456789abcdef", WORD), "0123456789");

@@ -73,6 +73,10 @@ pub fn clock(rollout: &Rollout) -> Clock {
     if !rollout.phase.in_flight() {
         return Clock::Still;
     }
+    // Nothing but a release lets it go on, whatever moment its plan names.
+    if rollout.held_by().is_some() {
+        return Clock::Since(rollout.since);
+    }
     let until = rollout.waits.iter().filter_map(|wait| match wait {
         Wait::Until { at } => Some(*at),
         Wait::Analysis { until, .. } => *until,

@@ -259,7 +259,8 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
                 state.deck.panel = DeckPanel::Rollouts;
             }
             let before = pages::filter_of(state).map(|filter| filter.clone()).unwrap_or_default();
-            state.overlay = Some(Overlay::Filter { input: Input::of(before.clone()), before });
+            // What is typed is a filter of its own; Esc brings back the one before.
+            state.overlay = Some(Overlay::Filter { input: Input::default(), before });
         }
         UiCommand::Sort if state.page == Page::History => {
             let word = state.ended.sort_by_next();

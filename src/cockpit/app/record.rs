@@ -56,6 +56,7 @@ fn broken(line: RecordLine<'_>, columns: u16) -> Vec<RecordLine<'_>> {
             let who = who.strip_prefix("system:").unwrap_or(who);
             first_at("events", *at, &format!("{who}  {text}"), columns)
         }
+        L::Moment(name, at, text) => first_at(name, at, &text, columns),
         L::Evidence(Evidence { at, summary, .. }) => first_at("analysis", *at, summary, columns),
         other => vec![other],
     }

@@ -28,6 +28,14 @@ pub(super) fn header(ctx: &Ctx<'_>, buf: &mut Buffer) {
     if long(&sources) > room {
         sources = header.sources.iter().map(|source| source_words(ctx, source, false)).collect();
     }
+    if long(&sources) > room {
+        // Those that are not well by name, the others by their number: none goes without a sign.
+        let (well, unwell): (Vec<_>, Vec<_>) = header.sources.iter().partition(|source| source.freshness.is_fresh());
+        sources = unwell.into_iter().map(|source| source_words(ctx, source, false)).collect();
+        if !well.is_empty() {
+            sources.insert(0, (format!("{} ●", well.len()), Scope::LinkLive));
+        }
+    }
     for (text, scope) in sources {
         pen.skip(3).put(&text, ctx.style(scope));
     }

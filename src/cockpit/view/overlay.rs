@@ -19,6 +19,8 @@ use ratatui::layout::Rect;
 const DIALOG: u16 = 84;
 /// Completions that the palette shows.
 const COMPLETIONS: usize = 12;
+/// Warnings that are shown of what reduces exposure.
+const WARNINGS: usize = 3;
 /// Rows that why a confirmation takes no yes may take.
 const BLOCKED: usize = 4;
 
@@ -78,38 +80,50 @@ const NAME: u16 = 10;
 fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     let several = dialog.items.len() > 1;
-    for item in dialog.items.iter().take(usize::from(most.max(1))).filter(|_| several) {
-        // Every target stands before anything that is said of one.
-        let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
-        let (sign, scope) = match item.problem() {
-            Some(_) => ("✗ not sent: ", Scope::ToneBad),
-            None => ("", Scope::Strong),
-        };
-        lines.push(("·", format!("{sign}{}{change}", item.target), scope));
+    let items = || dialog.items.iter().take(usize::from(most.max(1)));
+    if several {
+        // Every target has a line and stands before anything that is said of one.
+        for item in items() {
+            let (sign, scope) = match item.problem() {
+                Some(_) => ("✗ not sent: ", Scope::ToneBad),
+                None => ("", Scope::Strong),
+            };
+            let room = DIALOG - 4 - NAME - format::width(sign);
+            lines.push(("·", format!("{sign}{}", format::name(&item.target, room)), scope));
+            // What a yes does to it, where there is room for that beside all targets.
+            let does = item.prepared.as_ref().and_then(|prepared| prepared.forecast.lines.first());
+            if let Some(does) = does.filter(|_| dialog.items.len() * 2 <= usize::from(most)) {
+                lines.push(("", format!("  {}", format::clip(does, DIALOG - 6 - NAME)), Scope::Text));
+            }
+        }
+        let first = dialog.items.first().map(|item| said_of(ctx, dialog, item)).unwrap_or_default();
+        if dialog.items.iter().all(|item| said_of(ctx, dialog, item) == first) {
+            // What holds of all is said once.
+            lines.extend(first);
+        } else {
+            for item in items() {
+                let said = said_of(ctx, dialog, item);
+                lines.extend((!said.is_empty()).then(|| ("of", item.target.clone(), Scope::Text)));
+                lines.extend(said);
+            }
+        }
     }
-    for item in dialog.items.iter().take(usize::from(most.max(1))) {
+    for item in items().filter(|_| !several) {
         let change = item.change.as_ref().map_or_else(String::new, |change| format!("   {change}"));
-        let before = lines.len();
-        if !several {
-            lines.push(("target", format!("{}{change}", item.target), Scope::Strong));
-        }
-        // What the server finds old is old here too, mostly: it is said once.
-        let theirs = || item.prepared.as_ref().and_then(|prepared| prepared.forecast.stale.clone());
-        if let Some(problem) = item.freshness.problem(ctx.now).or_else(theirs) {
-            lines.push(("seen", format!("◌ {problem}"), Scope::LinkStale));
-        }
-        if let Some(problem) = item.problem() {
-            lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
-        }
-        lines.extend(health(ctx.state, dialog, item).iter().flat_map(|health| weigh::health(ctx, health)));
-        if several && lines.len() > before {
-            lines.insert(before, ("of", item.target.clone(), Scope::Text));
-        }
+        lines.push(("target", format!("{}{change}", item.target), Scope::Strong));
+        lines.extend(said_of(ctx, dialog, item));
     }
-    let warnings = dialog.forecasts().flat_map(|forecast| &forecast.warnings);
-    lines.extend(warnings.map(|warning| ("beware", format!("! {warning}"), Scope::DialogWarning)));
+    let warnings: Vec<&String> = dialog.forecasts().flat_map(|forecast| &forecast.warnings).collect();
+    // What stops something is not to be read for long; what raises exposure is told in full.
+    let most = if dialog.direction == Direction::Reduces { WARNINGS } else { usize::MAX };
+    let shown = warnings.iter().take(most);
+    lines.extend(shown.map(|warning| ("beware", format!("! {warning}"), Scope::DialogWarning)));
+    if let Some(more) = warnings.len().checked_sub(most).filter(|more| *more > 0) {
+        lines.push(("", format!("! and {more} more of such"), Scope::DialogWarning));
+    }
     let mut name = "a yes";
-    for forecast in dialog.forecasts() {
+    // Of several each has its own beside its target.
+    for forecast in dialog.forecasts().filter(|_| !several) {
         for line in &forecast.lines {
             lines.push((name, line.clone(), Scope::Text));
             name = "";
@@ -125,6 +139,21 @@ fn about(ctx: &Ctx<'_>, dialog: &Dialog, most: u16) -> Vec<Line> {
         lines.extend(replaces(ctx, dialog, item));
         lines.extend(item.wanted_pin().map(|_| ("bound to", seen(ctx, item), Scope::Dim)));
     }
+    lines
+}
+
+/// What is to be known of one target: how old it is, why it is not sent, how its candidate does.
+fn said_of(ctx: &Ctx<'_>, dialog: &Dialog, item: &Item) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    // What the server finds old is old here too, mostly: it is said once.
+    let theirs = || item.prepared.as_ref().and_then(|prepared| prepared.forecast.stale.clone());
+    if let Some(problem) = item.freshness.problem(ctx.now).or_else(theirs) {
+        lines.push(("seen", format!("◌ {problem}"), Scope::LinkStale));
+    }
+    if let Some(problem) = item.problem() {
+        lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
+    }
+    lines.extend(health(ctx.state, dialog, item).iter().flat_map(|health| weigh::health(ctx, health)));
     lines
 }
 

@@ -99,6 +99,8 @@ pub(in crate::cockpit::view) fn plan(width: u16, content: Content) -> Vec<Sized>
     let Widest { service, environment, version } = content.widest;
     grow(&mut columns, width, [(Column::Service, service.min(36)), (Column::Environment, environment.min(16))]);
     grow(&mut columns, width, [(Column::Version, version.min(24)), (Column::Errors, 9 + NUMBERS)]);
+    // Wide enough for `✗ CrashLoopBackOff ×12`.
+    grow(&mut columns, width, [(Column::Phase, 22)]);
     for sized in MORE {
         if needs(&columns) + sized.1 + GAP > width {
             break;

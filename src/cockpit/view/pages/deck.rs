@@ -302,7 +302,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),
         Column::Rps => (rps(ctx, rollout), Scope::Text),
-        Column::Phase => phase::words(rollout, &row.freshness, row.own, ctx.now),
+        Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
         Column::Replicas => (replicas(rollout), Scope::Text),
         Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),

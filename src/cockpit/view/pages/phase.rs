@@ -3,9 +3,24 @@
 use crate::board::Freshness;
 use crate::cockpit::app::age::{Clock, age, clock, countdown};
 use crate::cockpit::app::state::{OwnCommand, OwnProgress};
-use crate::cockpit::view::{Scope, glyph};
+use crate::cockpit::view::{Scope, format, glyph};
 use crate::model::{Phase, Rollout, Step, Wait};
 use jiff::Timestamp;
+
+/// The words of a row in so many columns: why its instances fail stands there before that they do.
+pub(in crate::cockpit::view) fn words_in(
+    columns: u16,
+    rollout: &Rollout,
+    freshness: &Freshness,
+    own: Option<&OwnCommand>,
+    now: Timestamp,
+) -> (String, Scope) {
+    let (text, scope) = words(rollout, freshness, own, now);
+    if format::width(&text) <= columns {
+        return (text, scope);
+    }
+    (text.replacen("failing: ", "", 1), scope)
+}
 
 /// The words of a row: `⏸ paused 31 m`, `▶ analysis 0:42`; what one asked for oneself comes first
 /// while it is under way, and a row that may be old says so.
