@@ -18,4 +18,5 @@ pub mod hub;
 pub mod integration;
 pub mod ledger;
 pub mod model;
+pub mod notify;
 pub mod server;

@@ -24,6 +24,7 @@ mod engine;
 mod hub;
 mod ledger;
 mod migrations;
+mod notify;
 mod process;
 mod proxy;
 mod recovery;

@@ -21,6 +21,7 @@ mod ledger;
 mod links;
 mod logs;
 mod migration;
+mod notify;
 mod output;
 pub mod reference;
 mod release;
@@ -124,6 +125,8 @@ pub enum Command {
     Watch(watch::WatchArgs),
     /// Read and check the record of what was done.
     Ledger(ledger::LedgerArgs),
+    /// Try who is told outside, and show what did not reach them.
+    Notify(notify::NotifyArgs),
     /// Save the server's data while it runs: journal, ledger, artifacts, settings.
     Backup(backup::BackupArgs),
     /// Bring a backup back into an empty folder, checked whole before anything is put in place.
@@ -243,6 +246,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
+        Command::Notify(args) => block_on(notify::run(context, &args)),
         Command::Backup(args) => block_on(backup::backup(context, &args)),
         Command::Restore(args) => block_on(backup::restore(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),

@@ -1,7 +1,7 @@
 //! `serve`: data directory, engine, ledger, hub and socket, until it is told to end.
 
 use super::output::say;
-use super::{Code, Context, Failure};
+use super::{Code, Context, Failure, notify};
 use crate::config::{Paths, settings};
 use crate::control::Policy;
 use crate::demo;
@@ -11,6 +11,7 @@ use crate::hub::{Hub, HubSettings, HubTask};
 use crate::integration::orchestrator::EngineOrchestrator;
 use crate::ledger::Ledger;
 use crate::model::{Body, LinkState, SourceId};
+use crate::notify::Destination;
 use crate::server::{self, Access, Api, Bound};
 use clap::Args;
 use serde_json::json;
@@ -59,6 +60,8 @@ enum Ended {
     Demo(Result<(), demo::DemoError>),
     Hub,
     Socket,
+    /// Nobody is told outside any more, since everything ends.
+    Notify,
     /// Its thread panicked.
     Failed(&'static str),
 }
@@ -81,6 +84,7 @@ struct Server {
     hub_task: HubTask,
     ledger: Ledger,
     policy: Policy,
+    told: Vec<Destination>,
 }
 
 /// Runs a server until it is told to end.
@@ -153,7 +157,7 @@ fn trace() {
 async fn serve(context: &Context, args: &ServeArgs, watchers: &Handle) -> Result<(), Failure> {
     // Listened to before anything starts, so that an early signal ends in order too.
     let stop = told_to_stop(args.exit_on_stdin_eof || args.demo.is_some())?;
-    let Server { bound, engine, engine_task, hub, hub_task, ledger, policy } = open(context, args).await?;
+    let Server { bound, engine, engine_task, hub, hub_task, ledger, policy, told } = open(context, args).await?;
     let ending = CancellationToken::new();
     let mut parts = JoinSet::new();
     // The lease is renewed, and what reduces exposure is carried out, on these two threads alone: no request,
@@ -175,15 +179,22 @@ async fn serve(context: &Context, args: &ServeArgs, watchers: &Handle) -> Result
         server::serve(bound, api).await;
         Ended::Socket
     });
+    if !told.is_empty() {
+        let (file, hub, ending) = (notify::outbox_file(context), hub.clone(), ending.clone());
+        parts.spawn(async move {
+            crate::notify::run(file, told, hub, ending).await;
+            Ended::Notify
+        });
+    }
     let demo = args.demo.clone().map(|dir| {
         let (hub, engine) = (hub.clone(), engine.clone());
         parts.spawn(async move { Ended::Demo(demo::seed(&dir, &hub, &engine).await) })
     });
     let (data, socket) = (context.paths.data.display(), context.paths.socket());
     say(&format!("flightdeck {} listens at {}, data in {data}", env!("CARGO_PKG_VERSION"), socket.display()));
-    notify("READY=1");
+    tell_systemd("READY=1");
     let why = until_end(&mut parts, stop).await;
-    notify("STOPPING=1");
+    tell_systemd("STOPPING=1");
     ending.cancel();
     if let Some(demo) = demo {
         demo.abort();
@@ -229,7 +240,7 @@ async fn until_end(parts: &mut JoinSet<Ended>, stop: impl Future<Output = Why>) 
             Some(ended) = parts.join_next() => ended,
         };
         let what = match ended {
-            Ok(Ended::Demo(Ok(()))) => continue,
+            Ok(Ended::Demo(Ok(())) | Ended::Notify) => continue,
             Ok(Ended::Demo(Err(error))) => return Err(Failure::from_error(Code::Failed, &error)),
             Ok(Ended::Engine(Err(error))) => return Err(Failure::from_error(Code::Failed, &error)),
             Ok(Ended::Engine(Ok(()))) => "the engine",
@@ -247,7 +258,9 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let flags = [("serve.group", &args.group), ("serve.ports", &args.ports), ("serve.lease", &args.lease)];
     let flags: Vec<_> = flags.iter().filter_map(|(key, value)| Some((*key, json!(value.as_ref()?)))).collect();
-    let serve = settings::load(&context.paths, &flags)?.settings.serve;
+    let settings = settings::load(&context.paths, &flags)?.settings;
+    let told = notify::destinations(&settings.notify).await?;
+    let serve = settings.serve;
     let access = serve.group.map_or(Access::Owner, Access::Group);
     reachable(&context.paths, &access)?;
     // First of all: a second server is refused before it has changed anything.
@@ -280,7 +293,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     };
     let settings = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
     let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineOrchestrator(engine.clone()))]);
-    Ok(Server { bound, engine, engine_task, hub, hub_task, ledger, policy })
+    Ok(Server { bound, engine, engine_task, hub, hub_task, ledger, policy, told })
 }
 
 /// Where the ledger lies.
@@ -325,7 +338,7 @@ fn told_to_stop(stdin: bool) -> Result<impl Future<Output = Why>, Failure> {
 }
 
 /// Tells systemd, where it started us. Source: sd_notify(3).
-fn notify(state: &str) {
+fn tell_systemd(state: &str) {
     let Some(address) = std::env::var_os("NOTIFY_SOCKET") else { return };
     if let Err(error) = send(&address, state) {
         tracing::warn!(%error, "could not tell the service manager {state}");

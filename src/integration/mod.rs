@@ -1,3 +1,4 @@
 //! Everything outside, one folder a port.
 
+pub mod notify;
 pub mod orchestrator;

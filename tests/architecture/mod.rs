@@ -107,6 +107,12 @@ const ROOMS: &[Room] = &[
         pure: false,
         why: "it hosts a hub and the engine",
     },
+    Room {
+        path: "notify",
+        may: &["model", "hub", "integration"],
+        pure: false,
+        why: "it reads what happens and speaks to ports",
+    },
     Room { path: "client", may: &["model", "hub"], pure: false, why: "the same calls from the other side" },
     Room { path: "cockpit/app", may: &["model", "board"], pure: true, why: "state and keys are replayed" },
     Room {

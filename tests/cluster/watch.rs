@@ -407,3 +407,29 @@ async fn an_unknown_context_and_a_dead_server_are_sentences() {
     let said = watching.until("a sentence", why).await;
     assert!(said.starts_with("cannot reach the API server: "), "{said}");
 }
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes control plane: tests/cluster/build, then ./check"]
+async fn why_pods_are_not_ready_is_told_before_any_deadline_and_taken_back_once_they_are() {
+    let namespace = Namespace::new("failing");
+    let mut web = deployment("web", "1");
+    web["spec"]["progressDeadlineSeconds"] = json!(600);
+    namespace.apply(&web);
+    namespace.apply(&stateful_set("db", "1"));
+    let mut watching = Watching::new(namespace.settings("operator"));
+    watching.row("web", "is up", |row| row.phase == Phase::Healthy).await;
+    watching.row("db", "is up", |row| row.phase == Phase::Healthy).await;
+    namespace.set_version("deployment/web", "crash");
+    let failing = watching.row("web", "fails", |row| !row.failing.is_empty()).await;
+    assert_eq!(failing.phase, Phase::Progressing, "long before its deadline");
+    assert!(failing.failing[0].counted().starts_with("CrashLoopBackOff"), "{:?}", failing.failing);
+    assert!(failing.message.contains("CrashLoopBackOff, exit status 1; "), "{}", failing.message);
+    namespace.set_version("statefulset/db", "bad");
+    let failing = watching.row("db", "fails", |row| !row.failing.is_empty()).await;
+    assert!(failing.failing[0].counted().starts_with("ImagePullBackOff"), "{:?}", failing.failing);
+    // The pods say which of those that are ready are the candidate's: none.
+    let candidate = failing.candidate().unwrap();
+    assert_eq!((candidate.replicas.ready, candidate.traffic.actual), (0, Some(Ppm::ZERO)));
+    namespace.set_version("deployment/web", "2");
+    watching.row("web", "is up again", |row| row.phase == Phase::Healthy && row.failing.is_empty()).await;
+}

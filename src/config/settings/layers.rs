@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// The key of the table of sources.
 const SOURCES: &str = "sources";
+/// The key of the table of who is told.
+const NOTIFY: &str = "notify";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +228,19 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
         .collect();
     for (name, value) in table.entries() {
         if value.path == SOURCES {
-            sources(layers, &value, report);
+            named(layers, &value, report, |layers, name, value| {
+                let source = super::sources::read(name, value);
+                let json = serde_json::to_value(&source).unwrap_or_default();
+                layers.settings.sources.insert(name.to_owned(), source);
+                json
+            });
+        } else if value.path == NOTIFY {
+            named(layers, &value, report, |layers, name, value| {
+                let notify = super::notify::read(name, value);
+                let json = serde_json::to_value(&notify).unwrap_or_default();
+                layers.settings.notify.insert(name.to_owned(), notify);
+                json
+            });
         } else if keys.contains(&value.path) {
             leaf(layers, &value, report);
         } else if known.contains(&name) {
@@ -242,18 +256,23 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
     }
 }
 
-/// Sources are a table by name, so that none of their keys is there before the file names it.
-fn sources(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
+/// Sources and notifications are a table by name, so that none of their keys is there before the file names it.
+/// `read` reads one and gives it as JSON.
+fn named(
+    layers: &mut Layers,
+    value: &Node<'_>,
+    report: &Report<'_>,
+    read: impl Fn(&mut Layers, &str, &Node<'_>) -> Value,
+) {
     let Some(table) = value.map() else { return };
-    for (name, value) in table.entries() {
-        let source = super::sources::read(name, &value);
-        let (path, line) = report.place(&value.key_span);
-        for (key, _) in leaves(&serde_json::to_value(&source).unwrap_or_default()) {
-            let inner = value.map().and_then(|table| table.get(key.split('.').next().unwrap_or(&key)));
-            let line = inner.map_or(line, |inner| report.place(&inner.span).1);
-            layers.origins.insert(format!("{SOURCES}.{name}.{key}"), Origin::File { path: path.clone(), line });
+    for (name, inner) in table.entries() {
+        let json = read(layers, name, &inner);
+        let (path, line) = report.place(&inner.key_span);
+        for (key, _) in leaves(&json) {
+            let own = inner.map().and_then(|table| table.get(key.split('.').next().unwrap_or(&key)));
+            let line = own.map_or(line, |own| report.place(&own.span).1);
+            layers.origins.insert(format!("{}.{name}.{key}", value.path), Origin::File { path: path.clone(), line });
         }
-        layers.settings.sources.insert(name.to_owned(), source);
     }
 }
 

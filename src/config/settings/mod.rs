@@ -1,12 +1,14 @@
 //! `config.toml`: how the program behaves. Layers: defaults < file < environment < flags.
 
 mod layers;
+mod notify;
 mod reference;
 mod sources;
 #[cfg(test)]
 mod tests;
 
 pub use layers::{Effective, Origin, Row, load, resolve};
+pub use notify::Notify;
 pub use reference::{TEMPLATE, reference, schema};
 pub use sources::{NamespaceRule, Source, SourceKind, WORKLOADS};
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub serve: Serve,
     /// What is looked at without a server: a `[sources.NAME]` table each. Without any: the current context of a kubeconfig, where there is one.
     pub sources: BTreeMap<String, Source>,
+    /// Who is told outside what happens on the server that reads this: a `[notify.NAME]` table each.
+    pub notify: BTreeMap<String, Notify>,
 }
 
 /// A server to join.
@@ -118,6 +122,7 @@ impl Default for Settings {
             servers: Vec::new(),
             serve: Serve::default(),
             sources: BTreeMap::new(),
+            notify: BTreeMap::new(),
         }
     }
 }
@@ -168,6 +173,10 @@ fn check(settings: &Settings) -> Vec<(&'static str, String)> {
     }
     if let Some(what) = sources::wrong(&settings.sources) {
         wrong.push(("sources", what));
+    }
+    let notify = settings.notify.iter().find_map(|(name, it)| Some((name, notify::wrong(it)?)));
+    if let Some((name, (key, what))) = notify {
+        wrong.push(("notify", format!("{name}.{key}: {what}")));
     }
     if !(Duration::from_secs(5)..=Duration::from_hours(1)).contains(&settings.serve.lease) {
         wrong.push(("serve.lease", format!("expected a duration from 5s to 1h, found {:?}", settings.serve.lease)));

@@ -1,0 +1,158 @@
+//! `notify`: who is told outside, and whether it reaches them.
+
+use super::output::{Table, say};
+use super::{Context, Failure};
+use crate::config::settings::{self, Notify};
+use crate::engine::process::secrets;
+use crate::integration::notify::{
+    CommandNotifier, NotTold, Notification, Notifier, NotifyEvent, Secret, WebhookNotifier,
+};
+use crate::model::SecretRef;
+use crate::notify::{Destination, Outbox, Wanted};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of `notify`.
+#[derive(Debug, Args)]
+pub struct NotifyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What can be done with notifications.
+#[derive(Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a notification to one destination of the settings, once, and say what came of it.
+    Test {
+        /// As in `[notify.NAME]`.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Show what was not told yet, or was given up, by destination.
+    Status,
+}
+
+/// Where the outbox lies.
+pub(super) fn outbox_file(context: &Context) -> PathBuf {
+    context.paths.data.join("notify.db")
+}
+
+/// Carries it out.
+pub(super) async fn run(context: &Context, args: &NotifyArgs) -> Result<(), Failure> {
+    match &args.command {
+        NotifyCommand::Test { name } => {
+            context.may_change()?;
+            test(context, name).await
+        }
+        NotifyCommand::Status => status(context),
+    }
+}
+
+async fn test(context: &Context, name: &str) -> Result<(), Failure> {
+    let settings = settings::load(&context.paths, &[])?.settings.notify;
+    let Some(notify) = settings.get(name) else {
+        let known: Vec<&str> = settings.keys().map(String::as_str).collect();
+        let known =
+            if known.is_empty() { "none is configured".to_owned() } else { format!("known: {}", known.join(", ")) };
+        return Err(Failure::usage(format!(
+            "there is no [notify.{name}] in {}; {known}",
+            context.paths.settings().display()
+        )));
+    };
+    let now = now();
+    let notification = Notification {
+        id: format!("msg_test{}", now.as_millisecond()),
+        event: NotifyEvent::Test,
+        at: now,
+        source: "local".to_owned(),
+        service: "test".to_owned(),
+        environment: "test".to_owned(),
+        run: "test".to_owned(),
+        from: None,
+        to: "test".to_owned(),
+        author: None,
+        why: "flightdeck notify test: nothing happened".to_owned(),
+    };
+    match notifier(name, notify).await?.tell(&notification, now).await {
+        Ok(()) => {
+            say(&format!("{name} was told ({})", notification.id));
+            Ok(())
+        }
+        Err(NotTold { why, .. }) => Err(Failure::failed(format!("{name} was not told: {why}"))),
+    }
+}
+
+fn status(context: &Context) -> Result<(), Failure> {
+    let path = outbox_file(context);
+    let rows = if path.exists() {
+        let wrong = |error: crate::notify::OutboxError| Failure::failed(error.to_string());
+        Outbox::open(&path).map_err(wrong)?.undelivered().map_err(wrong)?
+    } else {
+        Vec::new()
+    };
+    if rows.is_empty() {
+        say("everything that was to be told was told");
+    }
+    let cells = rows.iter().map(|row| {
+        let why = if row.why.is_empty() { "not tried yet" } else { &row.why };
+        vec![
+            row.destination.as_str().into(),
+            row.waiting.to_string().into(),
+            row.given_up.to_string().into(),
+            why.into(),
+        ]
+    });
+    let table = Table { heads: &["DESTINATION", "WAITING", "GIVEN UP", "WHY"], rows: cells.collect() };
+    let data: Vec<_> = rows
+        .iter()
+        .map(|row| json!({"destination": row.destination, "waiting": row.waiting, "given_up": row.given_up, "why": row.why}))
+        .collect();
+    let names: Vec<String> = rows.iter().map(|row| row.destination.clone()).collect();
+    if rows.is_empty() && context.output.format == super::Format::Table {
+        return Ok(());
+    }
+    context.output.data(&data, &table, &names)
+}
+
+/// Everybody who is told by the settings.
+pub(super) async fn destinations(all: &BTreeMap<String, Notify>) -> Result<Vec<Destination>, Failure> {
+    let mut destinations = Vec::new();
+    for (name, notify) in all {
+        let event = |word: &String| NotifyEvent::ALL.iter().find(|(known, _)| known == word).map(|(_, event)| *event);
+        let wanted = Wanted {
+            events: notify.events.iter().filter_map(event).collect(),
+            environments: notify.environments.clone(),
+            services: notify.services.clone(),
+        };
+        destinations.push(Destination { name: name.clone(), wanted, notifier: notifier(name, notify).await? });
+    }
+    Ok(destinations)
+}
+
+async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Notifier>, Failure> {
+    let wrong = |why: String| Failure::usage(format!("[notify.{name}]: {why}"));
+    let Some(url) = &notify.url else {
+        return Ok(Arc::new(CommandNotifier { words: notify.command.clone() }));
+    };
+    let secret = match &notify.secret {
+        None => None,
+        Some(text) => {
+            let reference: SecretRef = text.parse().map_err(|error| wrong(format!("secret: {error}")))?;
+            let read = secrets::read(&BTreeMap::from([("secret".to_owned(), reference)])).await;
+            let text = read.map_err(|error| wrong(error.why))?.remove("secret").unwrap_or_default();
+            Some(Secret::read(&text).map_err(|error| wrong(error.to_string()))?)
+        }
+    };
+    let webhook = WebhookNotifier::new(url, secret).map_err(|error| wrong(error.to_string()))?;
+    Ok(Arc::new(webhook))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is a shell: it says when it was asked")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
