@@ -56,7 +56,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         wrong(text),
         [
-            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "serve", "servers", "sources" or "theme"; did you mean "theme"?"#,
+            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers", "sources" or "theme"; did you mean "theme"?"#,
             r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
@@ -104,6 +104,9 @@ fn the_first_file_holds_every_default() {
     let example = std::mem::take(&mut settings.sources).remove("prod-eu").unwrap();
     let every = Source { command: vec!["/x".into()], ..example };
     assert_eq!(serde_json::to_value(every).unwrap().as_object().unwrap().len(), 12, "the example names every key");
+    let mut told = std::mem::take(&mut settings.notify);
+    let example = Notify { command: vec!["/x".into()], ..told.remove("on-call").unwrap() };
+    assert_eq!(serde_json::to_value(example).unwrap().as_object().unwrap().len(), 6, "the example names every key");
     assert_eq!(settings, Settings::default());
 }
 
