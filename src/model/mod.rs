@@ -9,6 +9,7 @@ mod approval;
 mod bounds;
 mod command;
 mod config;
+mod connections;
 mod detail;
 mod entity;
 mod facts;
@@ -28,6 +29,7 @@ pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vo
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::ConfigRevision;
+pub use connections::{Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,

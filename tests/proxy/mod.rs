@@ -2,6 +2,7 @@
 
 mod control;
 mod counts;
+mod drain;
 mod failures;
 mod held;
 mod http;

@@ -246,7 +246,7 @@ pub fn pool(id: &str, percent: u32, endpoints: Vec<Endpoint>) -> PoolRoute {
 }
 
 pub fn route(version: u64, listen: SocketAddr, pools: Vec<PoolRoute>) -> Route {
-    Route { listener: "shop@production".to_owned(), version, listen, pools, fallback: None, sticky: None }
+    Route { version, ..Route::to("shop@production".to_owned(), listen, pools) }
 }
 
 pub fn canary(version: u64, listen: SocketAddr, percent: u32, stable: &Sample, candidate: &Sample) -> Route {

@@ -1,6 +1,7 @@
 //! `flightdeck.toml`: what a person wants to run.
 
 mod canary;
+mod connections;
 mod hooks;
 mod placement;
 mod program;
@@ -188,11 +189,13 @@ fn service<'d>(
     listeners: &mut Vec<Listener<'d>>,
     relations: &mut Relations<'d>,
 ) -> Option<ServiceSpec> {
-    let keys: Vec<_> = program::KEYS.into_iter().chain(["depends_on", "migration", "in"]).collect();
+    let keys: Vec<_> =
+        program::KEYS.into_iter().chain(connections::KEYS).chain(["depends_on", "migration", "in"]).collect();
     let table = value.table(&keys)?;
     table.need("run", program::RUN);
     table.need("health", program::HEALTH);
     let own = program::overrides(&table, known);
+    let connections = connections::connections(&table);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
     let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
@@ -208,6 +211,7 @@ fn service<'d>(
         health: own.health?,
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
+        connections: connections?,
         placements,
     };
     program::check(name, &table, &service, known);

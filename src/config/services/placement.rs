@@ -1,7 +1,7 @@
 //! A service in an environment.
 
 use super::hooks::{self, Named};
-use super::{Known, SECOND, or, program, strategy};
+use super::{Known, SECOND, connections, or, program, strategy};
 use crate::config::reader::{Value, quoted};
 use crate::model::{Concurrency, EnvironmentName, Placement};
 use jiff::SignedDuration;
@@ -76,7 +76,8 @@ fn placement<'d>(
     migrations: &[Named<'d>],
     listeners: &mut Vec<Listener<'d>>,
 ) -> Option<Placement> {
-    let table = value.table(&KEYS)?;
+    let keys: Vec<_> = KEYS.into_iter().chain(connections::KEYS).collect();
+    let table = value.table(&keys)?;
     let listen =
         table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| listen(value, listeners));
     let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
@@ -88,6 +89,7 @@ fn placement<'d>(
     let rto = or(&table, "rto", None, |value| value.duration(SECOND).map(Some));
     let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value));
     let overrides = program::overrides(&table, known);
+    let connections = connections::connections(&table);
     let plan = strategy::plan(&table, known, replicas.unwrap_or(1), listeners);
     let (around, plan) = (around?, plan?);
     let hooks = hooks::all(migrations, around, plan.hooks)?;
@@ -105,6 +107,7 @@ fn placement<'d>(
         hooks: hooks.into(),
         rto: rto?,
         overrides: overrides?,
+        connections: connections?,
     })
 }
 

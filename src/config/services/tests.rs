@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Concurrency, Metric, Missing, Ppm, Step};
+use crate::model::{Concurrency, Connections, Metric, Missing, Ppm, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -90,7 +90,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "response_timeout", "drain", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -166,6 +166,16 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             health,
             "health = { path = \"/\", interval = 5 }",
             r#"flightdeck.toml:4:35: service.shop.health.interval: expected a duration such as "1m30s" from 10ms to 366 days, found the integer 5; did you mean "5s"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nresponse_timeout = 90",
+            r#"flightdeck.toml:5:20: service.shop.response_timeout: expected a duration such as "1m30s" from 1s to 366 days, found the integer 90; did you mean "90s"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ndrain = \"-5s\"\n",
+            r#"flightdeck.toml:7:9: service.shop.in.production.drain: expected a duration such as "1m30s" from 0s to 366 days, found "-5s""#,
         ),
         (
             health,
@@ -354,6 +364,8 @@ run = ["bin/shop", "{port}"]
 env = { LOG = "info", DB = "sqlite" }
 secrets = { KEY = "file:secrets/{environment}/{service}", TOKEN = "env:TOKEN" }
 health = { path = "/healthz" }
+response_timeout = "5m"
+drain = "30s"
 [service.shop.in.staging]
 listen = "127.0.0.1:8081"
 env = { TOKEN = "none" }
@@ -364,6 +376,7 @@ env = { LOG = "warn", PORT = "{port}" }
 secrets = { DB = 'command:["bin/vault", "read", "shop db"]', KEY = "command:pass {service}" }
 health = { path = "/ready", unhealthy = 9 }
 stop = { signal = "INT" }
+drain = "2m"
 "#;
 
 #[test]
@@ -389,6 +402,11 @@ fn an_environment_has_the_last_word() {
     assert_eq!(production.health.healthy, 2, "its own health is a whole one: the service's says nothing of it");
     assert_eq!(production.stop.signal, "INT");
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
+    let connections = |environment: &str| spec.connections(&"shop".into(), &environment.into());
+    let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
+    let said = |response_timeout, drain| Connections { response_timeout, drain };
+    assert_eq!(connections("staging"), said(minutes(5), Some(SignedDuration::from_secs(30))));
+    assert_eq!(connections("production"), said(minutes(5), minutes(2)));
 }
 
 /// Has some files and the group `sre`.
@@ -413,7 +431,7 @@ fn the_machine_that_runs_it_is_asked_about_each_place_once() {
     let error = parse_for(&text, Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err().to_string();
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
-        ["/srv/flightdeck.toml:18:47: service.shop.in.production.canary.steps[0].approval.from[1]: there is no srf"]
+        ["/srv/flightdeck.toml:21:47: service.shop.in.production.canary.steps[0].approval.from[1]: there is no srf"]
     );
     let error = parse_for(&text.replace("srf", "sre"), Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err();
     assert_eq!(
@@ -421,8 +439,8 @@ fn the_machine_that_runs_it_is_asked_about_each_place_once() {
         [
             "/srv/flightdeck.toml:6:19: service.shop.secrets.KEY: there is no file:/srv/secrets/staging/shop",
             "/srv/flightdeck.toml:6:100: service.shop.secrets.ALL: there is no env:ALL",
-            r#"/srv/flightdeck.toml:15:18: service.shop.in.production.secrets.DB: there is no command:["/srv/bin/vault","read","shop db"]"#,
-            r#"/srv/flightdeck.toml:15:68: service.shop.in.production.secrets.KEY: there is no command:["pass","shop"]"#,
+            r#"/srv/flightdeck.toml:17:18: service.shop.in.production.secrets.DB: there is no command:["/srv/bin/vault","read","shop db"]"#,
+            r#"/srv/flightdeck.toml:17:68: service.shop.in.production.secrets.KEY: there is no command:["pass","shop"]"#,
         ]
     );
 }

@@ -430,6 +430,9 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("health", old.2.health == new.2.health, later);
     differs("stop", old.2.stop == new.2.stop, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
+    let connections = (old.1.connections.or(&old.0.connections), new.1.connections.or(&new.0.connections));
+    differs("response_timeout", connections.0.response_timeout == connections.1.response_timeout, "");
+    differs("drain", connections.0.drain == connections.1.drain, "");
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);

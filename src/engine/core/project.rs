@@ -152,6 +152,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         restarts: instance.attempt,
         started: instance.started,
         logs: None,
+        draining: instance.draining,
     })
 }
 

@@ -6,7 +6,7 @@ use super::session::{self, Answer, Event};
 use super::sockets::Sockets;
 use super::state::Saved;
 use super::stats::Registry;
-use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
+use super::wire::{Lapse, Numbered, PROXY_LEVEL, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
 use crate::engine::process::identity;
 use crate::engine::process::wire::Listening;
@@ -203,6 +203,7 @@ impl Control {
             wire: PROXY_WIRE,
             pid: std::process::id(),
             program: identity::program(Path::new(identity::OWN_PROGRAM)),
+            level: PROXY_LEVEL,
             routes: self.in_force.values().map(|f| (f.route.listener.clone(), f.route.version)).collect(),
             lapsed: self.lapsed(),
         }
@@ -238,7 +239,8 @@ impl Control {
                 Some(Socket::open(&current.listener, route.listen, socket).map_err(failed)?)
             }
             None => {
-                let empty = Routing { arms: Vec::new(), sticky: None, leased: None };
+                let empty =
+                    Routing { arms: Vec::new(), sticky: None, leased: None, response_timeout: self.limits.answer };
                 let listener = Listener::new(&route.listener, empty, self.limits, self.tasks.clone());
                 let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
                 let socket = Socket::open(&listener, route.listen, socket).map_err(failed)?;
@@ -280,7 +282,12 @@ impl Control {
         let arms = arms.collect();
         let fallback = route.fallback.as_ref();
         let leased = fallback.and_then(|id| pools.iter().position(|pool| pool.pool == *id));
-        Routing { arms, sticky: route.sticky.clone(), leased: leased.map(|arm| (arm, lease)) }
+        Routing {
+            arms,
+            sticky: route.sticky.clone(),
+            leased: leased.map(|arm| (arm, lease)),
+            response_timeout: route.response_timeout_ms.map_or(self.limits.answer, Duration::from_millis),
+        }
     }
 
     async fn remove_route(&mut self, listener: &str) {
@@ -426,6 +433,7 @@ impl Control {
         self.registry.close_all();
         if tokio::time::timeout(bound, self.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "the bound for requests in flight is over");
+            drain::end_tunnels(&self.registry.all()).await;
         }
         self.drains.shutdown().await;
     }

@@ -5,7 +5,7 @@ use super::counters::Flight;
 use super::listener::{Listener, User};
 use super::pool::{Instance, Pool};
 use super::route::Choice;
-use super::{Limits, clock, headers, tunnel};
+use super::{clock, headers, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REASON: HeaderName = HeaderName::from_static("x-flightdeck-proxy");
 
@@ -169,7 +169,8 @@ async fn exchange(
     let mut this = Exchange { listener, started, place, flight, preferred, tried, why: Own::Connect };
     loop {
         let (instance, mut sender, reused) = this.connection().await?;
-        match send(&mut sender, request, progress.as_deref(), &listener.limits).await {
+        let response_timeout = listener.routing.load().response_timeout;
+        match send(&mut sender, request, progress.as_deref(), response_timeout).await {
             Ok(response) => {
                 let Some(mut flight) = this.flight else { return Err(Own::Reset) };
                 flight.error = response.status().is_server_error();
@@ -287,12 +288,12 @@ async fn send(
     sender: &mut SendRequest<Upload>,
     request: Request<Upload>,
     progress: Option<&Progress>,
-    limits: &Limits,
+    response_timeout: Duration,
 ) -> Result<Response<Incoming>, Unsent> {
     let mut answer = std::pin::pin!(sender.try_send_request(request));
     let mut seen = 0;
     loop {
-        match tokio::time::timeout(limits.answer, &mut answer).await {
+        match tokio::time::timeout(response_timeout, &mut answer).await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(mut error)) => {
                 return Err(match error.take_message() {
@@ -339,10 +340,10 @@ fn receive(
         if user.is_ahead() {
             return Err(Own::Bad("bytes came before the answer to a request that changes the protocol"));
         }
-        let instance_side = hyper::upgrade::on(&mut response);
+        let ends = tunnel::Ends { user: user_side, instance: hyper::upgrade::on(&mut response) };
         user.begin_tunnel();
         instance.answered();
-        listener.tasks.spawn(tunnel::run(user_side, instance_side, flight, user));
+        listener.tasks.spawn(tunnel::run(ends, protocol.clone(), flight, instance, user));
         headers::strip_hop_by_hop(response.headers_mut());
         headers::set_upgrade(response.headers_mut(), protocol);
         return Ok(response.map(|_| Download::Text(None)));

@@ -24,6 +24,7 @@ mod stats;
 mod sticky;
 mod strict;
 mod tunnel;
+mod websocket;
 pub mod wire;
 
 use std::io;

@@ -9,6 +9,7 @@ use hyper::HeaderMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// One pool of a route.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Routing {
     pub sticky: Option<Sticky>,
     /// The arm that gets everything when the lease is gone, and the lease.
     pub leased: Option<(usize, Lease)>,
+    /// Without progress, until an answer's head.
+    pub response_timeout: Duration,
 }
 
 /// Where a request goes.

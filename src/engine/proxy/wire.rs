@@ -3,9 +3,17 @@
 use crate::model::{ArmRole, Histogram, Ppm, StickyKey, Version};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Version of this wire; a newer one is refused with a sentence.
 pub const PROXY_WIRE: u32 = 1;
+
+/// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
+/// routes as far as [`Route::sticky`].
+pub const PROXY_LEVEL: u32 = 1;
+
+/// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// One instance that can take requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +55,24 @@ pub struct Route {
     /// How a user is kept on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// Milliseconds without progress until an answer begins; the proxy's own bound without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_timeout_ms: Option<u64>,
+}
+
+impl Route {
+    /// A route without anything but where from and where to.
+    #[must_use]
+    pub fn to(listener: String, listen: SocketAddr, pools: Vec<PoolRoute>) -> Route {
+        Route { listener, version: 0, listen, pools, fallback: None, sticky: None, response_timeout_ms: None }
+    }
+
+    /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
+    #[must_use]
+    pub fn beyond(&self, level: u32) -> Vec<&'static str> {
+        let asked = [(self.response_timeout_ms.is_some(), "response_timeout")];
+        asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
+    }
 }
 
 /// Keeps a user on one side while the weights only grow: their place in 0..1,000,000 is a hash of
@@ -82,8 +108,9 @@ pub enum Request {
     },
     /// Counters since the proxy started.
     Stats,
-    /// Answered when none of these instances has a request in flight, or at the bound. Its idle
-    /// connections are closed.
+    /// Answered when none of these instances has a request in flight, or at the bound. Their idle
+    /// connections are closed. At the bound tunnels end: a WebSocket gets a close frame, and [`CLOSE_GRACE`]
+    /// for its answer, which comes on top of the bound.
     Drain {
         /// Which instances; they must be out of every route already.
         instances: Vec<String>,
@@ -130,6 +157,9 @@ pub enum Response {
         /// The file of its program. Empty from one that did not say so yet.
         #[serde(default)]
         program: String,
+        /// Its [`PROXY_LEVEL`].
+        #[serde(default)]
+        level: u32,
         /// The routes in force: listener and version.
         routes: Vec<(String, u64)>,
         /// Leases that lapsed and were not followed by a new route since.

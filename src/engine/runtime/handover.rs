@@ -10,6 +10,7 @@ use crate::engine::process::client::{self, ShimClient};
 use crate::engine::process::held::Holder;
 use crate::engine::process::identity;
 use crate::engine::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
+use crate::engine::proxy::wire::CLOSE_GRACE;
 use crate::engine::proxy::{self, SHIM_VARIABLE};
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -234,10 +235,24 @@ fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> 
 #[derive(Debug, Default)]
 pub struct Retired {
     finishing: JoinSet<()>,
-    waiting: Vec<(oneshot::Sender<()>, Instant)>,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody who waits until an instance is drained at each of them.
+#[derive(Debug)]
+struct Waiting {
+    done: oneshot::Sender<Option<u64>>,
+    until: Instant,
+    /// What was left at the proxy in force.
+    remaining: u64,
 }
 
 impl Retired {
+    /// Does nothing finish any more?
+    pub fn none(&self) -> bool {
+        self.finishing.is_empty()
+    }
+
     /// Those that an engine before this one left.
     pub fn find(home: &ProxyHome) -> Retired {
         let mut retired = Retired::default();
@@ -255,11 +270,11 @@ impl Retired {
     }
 
     /// Answers when none of them has anything in flight any more, or at that time.
-    pub fn after(&mut self, done: oneshot::Sender<()>, until: Instant) {
+    pub fn after(&mut self, done: oneshot::Sender<Option<u64>>, until: Instant, remaining: u64) {
         if self.finishing.is_empty() {
-            let _ = done.send(()); // the instance may have ended meanwhile
+            let _ = done.send(Some(remaining)); // the instance may have ended meanwhile
         } else {
-            self.waiting.push((done, until));
+            self.waiting.push(Waiting { done, until, remaining });
         }
     }
 
@@ -268,19 +283,20 @@ impl Retired {
         if self.finishing.is_empty() {
             return std::future::pending().await;
         }
-        let next = self.waiting.iter().map(|(_, until)| *until).min();
+        let next = self.waiting.iter().map(|waiting| waiting.until).min();
         let _elapsed = timeout_at(next.unwrap_or_else(|| Instant::now() + FINISH), self.finishing.join_next()).await;
         let now = Instant::now();
         let none = self.finishing.is_empty();
-        for (done, _) in self.waiting.extract_if(.., |(_, until)| none || *until <= now) {
-            let _ = done.send(()); // the instance may have ended meanwhile
+        for Waiting { done, remaining, .. } in self.waiting.extract_if(.., |of| none || of.until <= now) {
+            // What was left at those that finish nobody counted. The instance may have ended meanwhile.
+            let _ = done.send(none.then_some(remaining));
         }
     }
 }
 
 /// Told again after a crash of the engine, it goes on as before.
 async fn finish(dir: &Path) -> io::Result<()> {
-    let bound = Instant::now() + FINISH;
+    let bound = Instant::now() + FINISH + CLOSE_GRACE * 2;
     let shim = match ShimClient::connect(dir).await {
         Ok(mut shim) => {
             let status = shim.watch().await?;

@@ -163,6 +163,9 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, selected: bool, area: Rect,
     if let Some(why) = why {
         pen.put(why, text).skip(2);
     }
+    if let Some(draining) = instance.draining {
+        pen.put(&draining.words(ctx.now), text).skip(2);
+    }
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
     }
