@@ -1,5 +1,6 @@
 //! How connections of users to a service are treated.
 
+use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ pub struct Connections {
     pub response_timeout: Option<SignedDuration>,
     /// Bound for requests in flight and tunnels once an instance leaves; without it the grace of its stop.
     pub drain: Option<SignedDuration>,
+    /// Networks of proxies in front, whose word on who asks is taken; without it nobody's is.
+    pub trusted_proxies: Option<Vec<IpNet>>,
 }
 
 impl Connections {
@@ -20,6 +23,7 @@ impl Connections {
         Connections {
             response_timeout: self.response_timeout.or(service.response_timeout),
             drain: self.drain.or(service.drain),
+            trusted_proxies: self.trusted_proxies.as_ref().or(service.trusted_proxies.as_ref()).cloned(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, Draining, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId, Rollout, Run,
-    Selector, ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, Draining, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId,
+    Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct ServiceAddress {
     pub address: String,
     /// Is it listened on?
     pub listening: Listening,
+    /// Certificates that are in force there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateState>,
 }
 
 /// Whether an address is listened on.

@@ -15,6 +15,7 @@ mod entity;
 mod facts;
 mod histogram;
 mod ids;
+mod ingress;
 mod query;
 mod receipt;
 mod rollout;
@@ -41,6 +42,7 @@ pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
+pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{

@@ -1,6 +1,6 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{Connections, EnvironmentName, SecretRef, ServiceName, Step, Strategy, Tier};
+use super::{Connections, EnvironmentName, Ingress, SecretRef, ServiceName, Step, Strategy, Tier};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -209,6 +209,9 @@ pub struct Placement {
     /// How its users' connections are treated otherwise here.
     #[serde(default)]
     pub connections: Connections,
+    /// What of its address is for it, and how users speak to it there.
+    #[serde(default)]
+    pub ingress: Ingress,
 }
 
 /// What was written before there were others.

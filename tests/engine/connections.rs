@@ -64,7 +64,7 @@ fn what_an_older_proxy_can_not_do_is_said_and_a_newer_one_is_told_again() {
     let Some(Effect::Route { route, .. }) = story.held_back.iter().map(|of| of.effect.clone()).next_back() else {
         panic!("no route: {:?}", story.held_back)
     };
-    assert_eq!(route.response_timeout_ms, Some(90_000));
+    assert_eq!(route.options.response_timeout_ms, Some(90_000));
     assert_eq!((route.beyond(0), route.beyond(1)), (vec!["response_timeout"], vec![]));
     let lacking = Some("response_timeout is not in force".to_owned());
     story.held_back.clear();

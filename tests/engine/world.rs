@@ -66,6 +66,7 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
         rto: None,
         overrides: Overrides::default(),
         connections: Connections::default(),
+        ingress: Ingress::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What becomes of long answers and tunnels when their instance leaves.
 
 use super::rig::*;
-use flightdeck::engine::proxy::wire::{Endpoint, Request, Response, Route};
+use flightdeck::engine::proxy::wire::{Endpoint, Request, Response};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -140,7 +140,7 @@ fn a_service_says_how_long_an_answer_may_take_to_begin() {
     let (mut proxy, listen) = (Proxy::start_with(&["--answer-timeout-ms", "60000"]), free_address());
     let endpoint = Endpoint { instance: "i".to_owned(), address: silent.local_addr().unwrap() };
     let quick = route(1, listen, vec![pool("stable", 100, vec![endpoint])]);
-    proxy.route(&Route { response_timeout_ms: Some(200), ..quick });
+    proxy.route(&asking(quick, |options| options.response_timeout_ms = Some(200)));
     let answer = get(listen, "/");
     assert_eq!((answer.status, answer.header("x-flightdeck-proxy")), (504, "timeout"));
 }

@@ -3,6 +3,7 @@
 mod canary;
 mod connections;
 mod hooks;
+mod ingress;
 mod placement;
 mod program;
 mod relations;
@@ -15,7 +16,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
+    AnalysisTemplate, CertificateFiles, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec,
+    StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -55,6 +57,12 @@ pub trait Machine {
     /// # Errors
     /// Why not, as a sentence without the secret.
     fn secret(&self, reference: &SecretRef) -> Result<(), String>;
+
+    /// Can a certificate and its key be used there now? Gives the DNS names that it is for.
+    ///
+    /// # Errors
+    /// Which of the two files is wrong, and why.
+    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate>;
 
     /// Is there a person or a group of that name, whose yes could count?
     ///

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Concurrency, Connections, Metric, Missing, Ppm, Step};
+use crate::model::{CertificatePart, Concurrency, Connections, Metric, Missing, Ppm, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -29,7 +29,14 @@ fn the_example_says_what_it_means() {
     assert_eq!((checkout.health.healthy, checkout.health.unhealthy), (2, 3));
     assert_eq!(checkout.health.timeout, SignedDuration::from_millis(500));
     let placement = &checkout.placements[&EnvironmentName::from("production")];
-    assert_eq!((placement.listen.to_string(), placement.replicas), ("127.0.0.1:8080".to_owned(), 3));
+    assert_eq!((placement.listen.to_string(), placement.replicas), ("0.0.0.0:443".to_owned(), 3));
+    let cert = Path::new("/srv/shop/certificates/shop.pem");
+    assert_eq!(
+        (placement.ingress.paths.as_slice(), &*placement.ingress.certificates[0].cert),
+        (&["/checkout".to_owned()][..], cert)
+    );
+    let networks = checkout.connections.trusted_proxies.clone().unwrap_or_default();
+    assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "127.0.0.1/32"]);
     assert_eq!(placement.keep_warm, SignedDuration::from_mins(10));
     assert_eq!(placement.background_analysis.as_deref(), Some("golden"));
     assert_eq!(
@@ -90,7 +97,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "response_timeout", "drain", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "response_timeout", "drain", "trusted_proxies", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -176,6 +183,36 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             last,
             "listen = \"127.0.0.1:8080\"\ndrain = \"-5s\"\n",
             r#"flightdeck.toml:7:9: service.shop.in.production.drain: expected a duration such as "1m30s" from 0s to 366 days, found "-5s""#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nhosts = [\"https://Shop.example:443/\"]\n",
+            r#"flightdeck.toml:7:10: service.shop.in.production.hosts[0]: expected a host in lower case without port, such as "shop.example" or "*.shop.example", found "https://Shop.example:443/"; did you mean "shop.example"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nhosts = [\"a\", \"b\", \"a\"]\n",
+            r#"flightdeck.toml:7:20: service.shop.in.production.hosts[2]: "a" stands here twice"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\npaths = [\"api/*\"]\n",
+            r##"flightdeck.toml:7:10: service.shop.in.production.paths[0]: expected the beginning of a path such as "/api", without spaces, "?" and "#", found "api/*"; did you mean "/api"?"##,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ntls = { cert = \"/c.pem\" }\n",
+            "flightdeck.toml:7:1: service.shop.in.production.tls.key: expected the path of a PEM file with the certificate's key, found nothing",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ntls = { cert = \"c.pem\", key = \"/c.key\" }\n",
+            "flightdeck.toml:7:16: service.shop.in.production.tls.cert: expected an absolute path, since it is not known where this file lies",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\ntrusted_proxies = [\"10.0.0.1/8\"]",
+            r#"flightdeck.toml:5:20: service.shop.trusted_proxies[0]: expected a network such as "10.0.0.0/8" or an address such as "127.0.0.1", found "10.0.0.1/8"; did you mean "10.0.0.0/8"?"#,
         ),
         (
             health,
@@ -347,6 +384,73 @@ fn two_listeners_that_cannot_both_be_open_are_refused() {
 }
 
 #[test]
+fn services_share_an_address_where_hosts_or_paths_tell_them_apart() {
+    let one = "hosts = [\"shop.example\"]\npaths = [\"/api\"]\n";
+    let tls = "tls = { cert = \"/c.pem\", key = \"/c.key\" }\n";
+    for (first, second, wrong) in [
+        (one, "hosts = [\"shop.example\"]\n", None),
+        (one, "paths = [\"/api\"]\n", None),
+        (one, "", None),
+        ("", one, None),
+        (
+            one,
+            one,
+            Some(
+                "expected hosts or paths that tell it from service.shop.in.production.listen, found shop.example/api in both",
+            ),
+        ),
+        (
+            "",
+            "",
+            Some("expected an address that service.shop.in.production.listen does not use, found \"127.0.0.1:8080\""),
+        ),
+        (
+            one,
+            tls,
+            Some("expected tls here and for service.shop.in.production.listen, or for neither: they share an address"),
+        ),
+    ] {
+        let other = format!("[environment.staging]\n[service.shop.in.staging]\nlisten = \"127.0.0.1:8080\"\n{second}");
+        let text = format!("{SMALL}{first}{other}");
+        let result = parse(&text, Path::new("flightdeck.toml")).map(drop).map_err(|error| error.to_string());
+        match wrong {
+            None => assert_eq!(result, Ok(()), "{text}"),
+            Some(wrong) => assert!(
+                result.as_ref().is_err_and(|all| all.ends_with(&format!("service.shop.in.staging.listen: {wrong}"))),
+                "{result:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn certificates_are_looked_at_where_they_are_used() {
+    let tls = |file: &str| format!("{{ cert = \"/{file}.pem\", key = \"/{file}.key\" }}");
+    let text = |tls: &str, hosts: &str| format!("{SMALL}tls = {tls}\nhosts = {hosts}\n");
+    let wrong = |text: &str| {
+        let result = parse_for(text, Path::new("flightdeck.toml"), &Elsewhere);
+        result.map(drop).map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(wrong(&text(&tls("good"), "[\"shop.example\", \"a.blog.example\", \"*.blog.example\"]")), Ok(()));
+    let place = "flightdeck.toml:7";
+    assert_eq!(
+        wrong(&text(&format!("[{}, {}]", tls("good"), tls("old")), "[\"shop.example\"]")),
+        Err(vec![format!("{place}:62: service.shop.in.production.tls[1].cert: old")])
+    );
+    assert_eq!(
+        wrong(&text(&tls("open"), "[\"shop.example\"]")),
+        Err(vec![format!("{place}:34: service.shop.in.production.tls.key: open")])
+    );
+    assert_eq!(
+        wrong(&text(&tls("good"), "[\"shop.exampel\", \"a.b.blog.example\"]")),
+        Err(vec![
+            r#"flightdeck.toml:8:10: service.shop.in.production.hosts[0]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example"; did you mean "shop.example"?"#.to_owned(),
+            r#"flightdeck.toml:8:26: service.shop.in.production.hosts[1]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example""#.to_owned(),
+        ])
+    );
+}
+
+#[test]
 fn messages_are_harmless_for_a_terminal() {
     let text = SMALL.replace("/healthz", "\\u001b]0;x\\u0007").replace("shop", "\"sh\\u202eop\"");
     let error = parse(&text, Path::new("a\u{1b}[31m.toml")).unwrap_err().to_string();
@@ -404,7 +508,7 @@ fn an_environment_has_the_last_word() {
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
     let connections = |environment: &str| spec.connections(&"shop".into(), &environment.into());
     let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
-    let said = |response_timeout, drain| Connections { response_timeout, drain };
+    let said = |response_timeout, drain| Connections { response_timeout, drain, trusted_proxies: None };
     assert_eq!(connections("staging"), said(minutes(5), Some(SignedDuration::from_secs(30))));
     assert_eq!(connections("production"), said(minutes(5), minutes(2)));
 }
@@ -416,6 +520,15 @@ impl Machine for Elsewhere {
     fn secret(&self, reference: &SecretRef) -> Result<(), String> {
         let there = reference.to_string().contains("production");
         if there { Ok(()) } else { Err(format!("there is no {reference}")) }
+    }
+
+    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate> {
+        let unfit = |part, why: &str| Err(UnfitCertificate { part, why: why.to_owned() });
+        match files.cert.to_str() {
+            Some("/good.pem") => Ok(vec!["shop.example".to_owned(), "*.blog.example".to_owned()]),
+            Some("/old.pem") => unfit(CertificatePart::Cert, "old"),
+            _ => unfit(CertificatePart::Key, "open"),
+        }
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {

@@ -7,8 +7,8 @@ use super::run::{Progress, RunState};
 use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
-use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, Sticky};
-use crate::model::{ArmRole, Connections, DeploymentOutcome, Ppm, Step, Strategy, sanitize_line};
+use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
+use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, Step, Strategy, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.
@@ -136,7 +136,7 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     let salt = slot.candidate.clone().unwrap_or_default();
     let sticky = placement.sticky.clone().filter(|_| pools.len() > 1).map(|key| Sticky { key, salt });
     let route = Route { fallback, sticky, ..Route::to(slot.key.to_string(), placement.listen, pools) };
-    Some(with_connections(state, slot, route))
+    Some(with_connections(state, slot, placement.ingress.clone(), route))
 }
 
 /// From its step on the candidate is reached behind the preview address, until it serves users or goes.
@@ -146,14 +146,20 @@ fn desired_preview(state: &State, slot: &Slot) -> Option<Route> {
     let opened = run.steps.iter().take(run.step as usize + 1).any(|step| *step == Step::Preview);
     let candidate = slot.candidate_pool().filter(|pool| opened && pool.ready() > 0)?;
     let pools = vec![pool_route(candidate, ArmRole::Preview, Ppm::ALL)];
-    Some(with_connections(state, slot, Route::to(slot.key.preview_listener(), listen, pools)))
+    Some(with_connections(state, slot, Ingress::default(), Route::to(slot.key.preview_listener(), listen, pools)))
 }
 
 /// The same with what the configuration says of connections.
-fn with_connections(state: &State, slot: &Slot, route: Route) -> Route {
-    let Connections { response_timeout, .. } = state.spec.connections(&slot.key.service, &slot.key.environment);
+fn with_connections(state: &State, slot: &Slot, ingress: Ingress, route: Route) -> Route {
+    let Connections { response_timeout, trusted_proxies, .. } =
+        state.spec.connections(&slot.key.service, &slot.key.environment);
     let milliseconds = |span: SignedDuration| u64::try_from(span.as_millis()).unwrap_or(0);
-    Route { response_timeout_ms: response_timeout.map(milliseconds), ..route }
+    let options = RouteOptions {
+        response_timeout_ms: response_timeout.map(milliseconds),
+        ingress,
+        trusted_proxies: trusted_proxies.unwrap_or_default(),
+    };
+    Route { options: Box::new(options), ..route }
 }
 
 /// The candidate's share: as wanted, but nothing goes to a side without a ready instance while the

@@ -182,7 +182,9 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
 fn message(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> String {
     let mut text = reason(state, slot, run);
     if is_current(slot, run) {
-        let besides = slot.routing.lacking.clone().into_iter().chain(draining(slot, now));
+        let troubles = slot.certificates.iter().filter_map(|of| of.trouble.as_ref());
+        let troubles = troubles.map(|why| format!("the certificate before stays in force: {why}"));
+        let besides = slot.routing.lacking.clone().into_iter().chain(troubles).chain(draining(slot, now));
         besides.for_each(|besides| text = format!("{text}; {besides}"));
     }
     text

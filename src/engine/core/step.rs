@@ -108,6 +108,10 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             with_all(state, |_, slot| pools::counted(slot, requests));
             return Ok(Touched::None);
         }
+        Input::Certificates { slot, certificates } => {
+            with(state, slot, |_, slot| slot.certificates.clone_from(certificates));
+            return Ok(Touched::None);
+        }
         Input::Tried { slot, why } => {
             with(state, slot, |_, slot| slot.taken = why.as_ref().map(|why| sanitize_line(why)));
             return Ok(Touched::None);

@@ -2,8 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, SecretRef, ServiceName,
-    ServicePlace, Spec, StopSpec, Version,
+    Actor, CertificateState, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run,
+    SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -147,6 +147,13 @@ pub enum Input {
     InFlight {
         /// Requests and tunnels by instance; those that are not named are not counted.
         requests: BTreeMap<InstanceId, u64>,
+    },
+    /// The certificates that are in force for a slot, where they changed.
+    Certificates {
+        /// Which slot's.
+        slot: SlotKey,
+        /// In the order of its route.
+        certificates: Vec<CertificateState>,
     },
     /// An address that nothing is routed to yet was tried.
     Tried {

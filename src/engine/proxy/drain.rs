@@ -34,7 +34,9 @@ pub async fn end_tunnels(instances: &[Arc<Instance>]) {
             instance.tunnels_ended().await;
         }
     };
-    instances.iter().for_each(|instance| instance.leave_tunnels());
+    for instance in instances {
+        instance.leave_tunnels();
+    }
     // What does not end by then is cut by its own time limit, which is the same.
     let _late = tokio::time::timeout(CLOSE_GRACE, ended).await;
 }

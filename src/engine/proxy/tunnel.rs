@@ -2,8 +2,8 @@
 //! instance must go.
 
 use super::counters::Flight;
-use super::listener::User;
 use super::pool::{Instance, Tunnel};
+use super::user::User;
 use super::websocket::{self, Frames};
 use super::wire::CLOSE_GRACE;
 use hyper::header::HeaderValue;

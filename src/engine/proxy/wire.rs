@@ -1,6 +1,7 @@
 //! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
 
-use crate::model::{ArmRole, Histogram, Ppm, StickyKey, Version};
+use crate::model::{ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub struct PoolRoute {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// Everything that one listener does.
+/// Everything that is done for one service in one environment, which is called a listener here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The listener's name, `service@environment`.
@@ -55,22 +56,57 @@ pub struct Route {
     /// How a user is kept on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// What it asks besides.
+    #[serde(default, skip_serializing_if = "RouteOptions::is_default")]
+    pub options: Box<RouteOptions>,
+}
+
+/// What a route may ask besides where from and where to. `Default` asks nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteOptions {
     /// Milliseconds without progress until an answer begins; the proxy's own bound without it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub response_timeout_ms: Option<u64>,
+    /// What of its address is for it, and how users speak to it there.
+    #[serde(skip_serializing_if = "Ingress::is_default")]
+    pub ingress: Ingress,
+    /// Networks of proxies in front, whose word on who asks is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl RouteOptions {
+    fn is_default(&self) -> bool {
+        *self == RouteOptions::default()
+    }
 }
 
 impl Route {
     /// A route without anything but where from and where to.
     #[must_use]
     pub fn to(listener: String, listen: SocketAddr, pools: Vec<PoolRoute>) -> Route {
-        Route { listener, version: 0, listen, pools, fallback: None, sticky: None, response_timeout_ms: None }
+        let options = Box::default();
+        Route { listener, version: 0, listen, pools, fallback: None, sticky: None, options }
+    }
+
+    /// Would a proxy of that level serve it to the wrong people, or in the open?
+    #[must_use]
+    pub fn is_beyond(&self, level: u32) -> bool {
+        level < PROXY_LEVEL && !self.options.ingress.is_default()
     }
 
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
     #[must_use]
     pub fn beyond(&self, level: u32) -> Vec<&'static str> {
-        let asked = [(self.response_timeout_ms.is_some(), "response_timeout")];
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies } = &*self.options;
+        let asked = [
+            (response_timeout_ms.is_some(), "response_timeout"),
+            (!trusted_proxies.is_empty(), "trusted_proxies"),
+            (!ingress.hosts.is_empty(), "hosts"),
+            (!ingress.paths.is_empty(), "paths"),
+            (!ingress.certificates.is_empty(), "tls"),
+        ];
         asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
     }
 }
@@ -198,6 +234,12 @@ pub struct Stats {
     pub pools: Vec<PoolStats>,
     /// Leases that lapsed and were not followed by a new route since.
     pub lapsed: Vec<Lapse>,
+    /// Certificates in force, by listener.
+    #[serde(default)]
+    pub certificates: Vec<(String, CertificateState)>,
+    /// Requests that no service answers for, by address.
+    #[serde(default)]
+    pub unmatched: Vec<(SocketAddr, u64)>,
 }
 
 /// Counters of one pool on one listener.

@@ -197,10 +197,18 @@ async fn serves_already(home: &ProxyHome) -> bool {
 /// which the kernel allows to whoever may trace it (pidfd_getfd(2)). Blocks.
 fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> {
     let routes = proxy::routes_on_disk(&dir.join(STATE));
-    let wanted = routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen });
+    let mut wanted: Vec<_> =
+        routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen }).collect();
+    // Several services may share an address, which has one socket.
+    wanted.sort_by_key(|at| at.address);
+    wanted.dedup_by_key(|at| at.address);
     let holder = Holder::new(&dir.join(SOCKET_FILE));
-    if holder.held().is_ok() {
-        return wanted.map(|at| holder.lend(&at).map(|socket| (at, socket))).collect();
+    if let Ok(held) = holder.held() {
+        let lend = |at: Listening| {
+            let at = held.iter().find(|held| held.address == at.address).cloned().unwrap_or(at);
+            holder.lend(&at).map(|socket| (at, socket))
+        };
+        return wanted.into_iter().map(lend).collect();
     }
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(invalid)?;
@@ -222,6 +230,7 @@ fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> 
         }
     }
     wanted
+        .into_iter()
         .map(|at| {
             let socket = listening.remove(&at.address).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("the old proxy does not listen on {}", at.address))

@@ -294,6 +294,11 @@ async fn converse(
                     let _ = done.send(()); // whoever asked may have given up
                     return Ok(());
                 }
+                Some(LinkOrder::Route(route)) if route.is_beyond(connection.level) => {
+                    let why = lacking(&route, connection.level).unwrap_or_default();
+                    let Route { listener, version, .. } = route;
+                    let _ = events.send(LinkEvent::Refused { listener, version, newer: None, why }); // the loop may be ending
+                }
                 Some(LinkOrder::Route(route)) => {
                     let lacking = lacking(&route, connection.level);
                     let asked = Asked::Route { listener: route.listener.clone(), version: route.version, lacking };

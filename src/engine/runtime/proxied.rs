@@ -7,7 +7,7 @@ use super::task::EngineTask;
 use super::windows;
 use crate::engine::core::{Input, Sent, Slot, SlotKey};
 use crate::engine::proxy::wire::{Lapse, PROXY_LEVEL, Route, Stats};
-use crate::model::{LinkState, Listening};
+use crate::model::{CertificateState, LinkState, Listening};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -40,6 +40,7 @@ impl EngineTask {
             }
             LinkEvent::Stats { stats, alone } => {
                 self.count_draining(&stats, alone).await;
+                self.certified(&stats).await;
                 self.counted(stats).await;
             }
         }
@@ -113,6 +114,24 @@ impl EngineTask {
             *requests.entry(instance.clone()).or_default() += count;
         }
         self.feed(vec![Input::InFlight { requests }]).await;
+    }
+
+    /// The certificates that are in force.
+    async fn certified(&mut self, stats: &Stats) {
+        let mut now: BTreeMap<SlotKey, Vec<CertificateState>> = BTreeMap::new();
+        for (listener, certificate) in &stats.certificates {
+            if let Some((slot, false)) = SlotKey::of_listener(listener) {
+                now.entry(slot).or_default().push(certificate.clone());
+            }
+        }
+        let changed = self.state.slots.iter().filter_map(|(slot, of)| {
+            let certificates = now.remove(slot).unwrap_or_default();
+            (of.certificates != certificates).then(|| Input::Certificates { slot: slot.clone(), certificates })
+        });
+        let changed: Vec<_> = changed.collect();
+        if !changed.is_empty() {
+            self.feed(changed).await;
+        }
     }
 
     /// A route is tried again every second: the log has it once, until something else is wrong.

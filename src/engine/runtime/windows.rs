@@ -201,7 +201,7 @@ mod tests {
             latency,
             ..PoolStats::default()
         };
-        Stats { pools: vec![pool], lapsed: Vec::new() }
+        Stats { pools: vec![pool], ..Stats::default() }
     }
 
     #[test]

@@ -656,6 +656,7 @@ fn input_kind(input: &Input) -> &'static str {
         Input::RouteAcked { .. } => "route acked",
         Input::RouteLost { .. } => "route lost",
         Input::InFlight { .. } => "in flight",
+        Input::Certificates { .. } => "certificates",
         Input::RouteRefused { .. } => "route refused",
         Input::LeaseLapsed { .. } => "lease lapsed",
         Input::Window { .. } => "window",
