@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the proxy beside HAProxy on the same work, paired in one run.
 
-usage: proxy.py BINARY [--rounds 10] [--seconds 4] [--slices 30] [--only closed,open,idle]
+usage: proxy.py BINARY [--rounds 10] [--seconds 4] [--slices 30] [--only closed,open,idle,tls,handshakes]
 
 Needs haproxy, nginx, wrk, cc and two cores; as root it also keeps other work off (nice, SCHED_FIFO).
 Each proxy runs pinned to core 1 with one worker; the load and nginx, which answers 200 with 100 bytes,
@@ -13,11 +13,13 @@ run on core 0. Both proxies split requests by halves over two pools and add X-Fo
           slice straight to nginx. A virtual machine's host takes the cores away now and then, and 1 % of
           the time decides a p99: until there are enough pairs without more of that, shown beside all
   idle    resident memory with 1,000 idle connections, each used once
+  tls     as closed, over TLS 1.3 with a certificate on P-256
+  handshakes  as tls, with a connection for each request: handshakes per CPU-second
 
 Prints a line a round, then one JSON object with medians and the medians of the paired ratios; of what is
 above a straight run, which may be next to nothing or below, the ratio of the medians.
 """
-import argparse, json, os, random, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, random, re, shutil, socket, ssl, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,9 +40,12 @@ def pinned(core, *command, realtime=False):
     return how + [str(part) for part in command]
 
 
-def answers(port):
+def answers(port, tls=False):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s = context.wrap_socket(s) if tls else s
             s.sendall(b"GET / HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
             return s.recv(12) == b"HTTP/1.1 200"
     except OSError:
@@ -97,7 +102,17 @@ fastcgi_temp_path {dir}; uwsgi_temp_path {dir}; scgi_temp_path {dir}; {servers} 
     return pinned(0, shutil.which("nginx") or "/usr/sbin/nginx", "-c", dir / "nginx.conf", "-p", dir)
 
 
-def haproxy(dir, port, ports, realtime):
+def certificate(dir):
+    """A certificate that signs itself, its key, and both in one file as HAProxy wants them."""
+    cert, key, both = dir / "cert.pem", dir / "key.pem", dir / "both.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=t", "-addext", "subjectAltName=DNS:t", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    both.write_bytes(cert.read_bytes() + key.read_bytes())
+    return cert, key, both
+
+
+def haproxy(dir, port, ports, realtime, pem=None):
+    secure = f"ssl crt {pem[2]} alpn h2,http/1.1" if pem else ""
     (dir / "haproxy.cfg").write_text(f"""
 global
     nbthread 1
@@ -109,9 +124,9 @@ defaults
     timeout server 60s
     http-reuse always
 frontend users
-    bind 127.0.0.1:{port} backlog 4096
+    bind 127.0.0.1:{port} backlog 4096 {secure}
     option forwardfor
-    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Proto {"https" if pem else "http"}
     http-request set-header X-Forwarded-Host %[req.hdr(host)]
     http-request set-header X-Request-Id %[uuid()] unless {{ req.hdr(x-request-id) -m found }}
     use_backend candidate if {{ rand(2) eq 1 }}
@@ -124,7 +139,7 @@ backend candidate
     return Process("haproxy", port, pinned(1, shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", dir / "haproxy.cfg", realtime=realtime))
 
 
-def flightdeck(dir, binary, port, ports, realtime):
+def flightdeck(dir, binary, port, ports, realtime, pem=None):
     for old in ("proxy.sock", "state.json"):
         (dir / old).unlink(missing_ok=True)
     command = pinned(1, binary, "proxy", "--socket", dir / "proxy.sock", "--state", dir / "state.json", realtime=realtime)
@@ -133,6 +148,8 @@ def flightdeck(dir, binary, port, ports, realtime):
     pools = [{"pool": role, "role": {"type": role}, "version": role, "weight": 500_000,
               "endpoints": [{"instance": role, "address": f"127.0.0.1:{to}"}]} for role, to in zip(("stable", "candidate"), ports)]
     route = {"listener": "bench@here", "version": 1, "listen": f"127.0.0.1:{port}", "pools": pools, "fallback": None}
+    if pem:
+        route["options"] = {"ingress": {"certificates": [{"cert": str(pem[0]), "key": str(pem[1])}]}}
     with socket.socket(socket.AF_UNIX) as control:
         control.connect(str(dir / "proxy.sock"))
         lines = control.makefile("rw")
@@ -154,12 +171,12 @@ class Bench:
         subprocess.run(["cc", "-O2", "-o", self.generator, HERE / "open_loop.c"], check=True)
         wait_for("nginx", lambda: answers(self.upstream[0]))
 
-    def start(self, name, realtime=False):
+    def start(self, name, realtime=False, pem=None):
         port = free_port()
-        make = {"haproxy": lambda: haproxy(self.dir, port, self.upstream, realtime),
-                "flightdeck": lambda: flightdeck(self.dir, self.args.binary, port, self.upstream, realtime)}
+        make = {"haproxy": lambda: haproxy(self.dir, port, self.upstream, realtime, pem),
+                "flightdeck": lambda: flightdeck(self.dir, self.args.binary, port, self.upstream, realtime, pem)}
         process = make[name]()
-        wait_for(name, lambda: answers(port))
+        wait_for(name, lambda: answers(port, pem is not None))
         return process
 
     def rounds(self, what, one, most=None, enough=lambda pairs: False):
@@ -174,9 +191,10 @@ class Bench:
             got.append(pair)
         return got
 
-    def closed(self, name):
-        process = self.start(name, realtime=ROOT)
-        wrk = lambda seconds: ("wrk", "-t1", "-c32", f"-d{seconds}s", f"http://127.0.0.1:{process.port}/")
+    def closed(self, name, pem=None, header=()):
+        process = self.start(name, ROOT, pem)
+        url = f"{'https' if pem else 'http'}://127.0.0.1:{process.port}/"
+        wrk = lambda seconds: ("wrk", "-t1", "-c32", f"-d{seconds}s", *header, url)
         command = lambda seconds: pinned(0, *wrk(seconds), realtime=ROOT)
         subprocess.run(command(1), check=True, capture_output=True)
         before = process.cpu()
@@ -259,6 +277,13 @@ class Bench:
                                       for key in ("p50", "p99", "cpu")}}
         if "idle" in args.only:
             result["rss_kib_1000_idle"] = figures(self.rounds("idle", self.idle), "rss_kib")
+        pem = certificate(self.dir)
+        if "tls" in args.only:
+            pairs = self.rounds("tls", lambda name: self.closed(name, pem))
+            result["tls_requests_per_cpu_second"] = figures(pairs, "per_cpu_second")
+        if "handshakes" in args.only:
+            pairs = self.rounds("handshakes", lambda name: self.closed(name, pem, ("-H", "Connection: close")))
+            result["tls_handshakes_per_cpu_second"] = figures(pairs, "per_cpu_second")
         self.nginx.end()
         shutil.rmtree(self.dir)
         print(json.dumps(result, indent=1))
@@ -271,8 +296,8 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--slices", type=int, default=30, help="quiet pairs of the open loop; at most six times as many are tried")
     parser.add_argument("--rate", type=int, default=0, help="of the open loop; half of the slower one's closed rate without it")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=["closed", "open", "idle"])
-    missing = [tool for tool in ("haproxy", "nginx", "wrk", "cc", "taskset") if not shutil.which(tool) and not Path(f"/usr/sbin/{tool}").exists()]
+    parser.add_argument("--only", type=lambda text: text.split(","), default=["closed", "open", "idle", "tls", "handshakes"])
+    missing = [tool for tool in ("haproxy", "nginx", "wrk", "cc", "openssl", "taskset") if not shutil.which(tool) and not Path(f"/usr/sbin/{tool}").exists()]
     if missing:
-        sys.exit(f"missing: {', '.join(missing)} (apt-get install haproxy nginx-light wrk gcc util-linux)")
+        sys.exit(f"missing: {', '.join(missing)} (apt-get install haproxy nginx-light wrk gcc openssl util-linux)")
     Bench(parser.parse_args()).run()

@@ -1,12 +1,13 @@
 //! `doctor`: is everything as it should be, and what to do where it is not.
 
+mod certificates;
 mod sources;
 
 use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
-use crate::model::{Entity, Listening, Query, Reply};
+use crate::model::{Entity, Listening, Query, Reply, Service};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::io::IsTerminal as _;
@@ -57,7 +58,8 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     checks.push(server);
     checks.extend(others(context).await);
     if up {
-        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await, addresses(&client).await]);
+        checks.extend([ledger(&client).await, clock(&client).await, proxy(&client).await]);
+        checks.extend(services(&client).await);
     }
     checks.extend(sources);
     checks.extend(terminal());
@@ -207,17 +209,27 @@ async fn proxy(client: &Client) -> Check {
     }
 }
 
-/// Every service's address is listened on, or free for its first version.
-async fn addresses(client: &Client) -> Check {
-    let todo =
-        "end the program that has the address, or give the service another one; it is tried again until it works";
+/// What is known of the services' addresses.
+#[expect(clippy::disallowed_methods, reason = "certificates are held against the clock")]
+async fn services(client: &Client) -> Vec<Check> {
     let rows = match client.query(Query::Current).await {
         Ok(Reply::Board(rows)) => rows,
-        Ok(other) => return fail("addresses", super::unexpected(&other).what, "are both of the same version?"),
-        Err(error) => return fail("addresses", error.in_full(), "are both of the same version?"),
+        Ok(other) => return vec![fail("addresses", super::unexpected(&other).what, "are both of the same version?")],
+        Err(error) => return vec![fail("addresses", error.in_full(), "are both of the same version?")],
     };
     let services = rows.iter().filter_map(|row| if let Entity::Service(service) = row { Some(service) } else { None });
-    let all: Vec<_> = services.flat_map(|service| service.addresses.iter().map(move |of| (service, of))).collect();
+    let services: Vec<_> = services.collect();
+    let mut checks = vec![addresses(&services)];
+    checks.extend(certificates::check(&services, Timestamp::now()));
+    checks
+}
+
+/// Every service's address is listened on, or free for its first version.
+fn addresses(services: &[&Service]) -> Check {
+    let todo =
+        "end the program that has the address, or give the service another one; it is tried again until it works";
+    let all: Vec<_> =
+        services.iter().flat_map(|service| service.addresses.iter().map(move |of| (service, of))).collect();
     let silent: Vec<String> = all
         .iter()
         .filter_map(|(service, of)| match &of.listening {

@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId, Rollout, Run, Selector,
-    ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, Draining, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId,
+    Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct ServiceAddress {
     pub address: String,
     /// Is it listened on?
     pub listening: Listening,
+    /// Certificates that are in force there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateState>,
 }
 
 /// Whether an address is listened on.
@@ -514,6 +517,9 @@ pub struct Instance {
     /// The command line that shows its output, where flightdeck does not follow it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,
+    /// What is still waited for before it is ended, where the source counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<Draining>,
 }
 
 /// One row of a board.

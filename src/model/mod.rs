@@ -9,11 +9,13 @@ mod approval;
 mod bounds;
 mod command;
 mod config;
+mod connections;
 mod detail;
 mod entity;
 mod facts;
 mod histogram;
 mod ids;
+mod ingress;
 mod query;
 mod receipt;
 mod rollout;
@@ -28,6 +30,7 @@ pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vo
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::ConfigRevision;
+pub use connections::{Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
@@ -39,6 +42,7 @@ pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
+pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{

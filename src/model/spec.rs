@@ -1,6 +1,6 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{EnvironmentName, SecretRef, ServiceName, Step, Strategy, Tier};
+use super::{Connections, EnvironmentName, Ingress, SecretRef, ServiceName, Step, Strategy, Tier};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,6 +54,9 @@ pub struct ServiceSpec {
     /// Services that must be up, and not on their way, before a rollout of this one starts.
     #[serde(default)]
     pub depends_on: Vec<ServiceName>,
+    /// How its users' connections are treated.
+    #[serde(default)]
+    pub connections: Connections,
     /// Where it runs.
     pub placements: BTreeMap<EnvironmentName, Placement>,
 }
@@ -97,7 +100,22 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// How connections to a service in an environment are treated; `Default` if it is not there.
+    #[must_use]
+    pub fn connections(&self, service: &ServiceName, environment: &EnvironmentName) -> Connections {
+        self.services.get(service).map(|of| of.connections(environment)).unwrap_or_default()
+    }
+}
+
 impl ServiceSpec {
+    /// How its users' connections are treated in an environment.
+    #[must_use]
+    pub fn connections(&self, environment: &EnvironmentName) -> Connections {
+        let own = self.placements.get(environment).map(|placement| &placement.connections);
+        own.map_or_else(|| self.connections.clone(), |own| own.or(&self.connections))
+    }
+
     /// How its instances are run in an environment; `None` if it is not there. `name` is its own.
     #[must_use]
     pub fn program(&self, name: &ServiceName, environment: &EnvironmentName) -> Option<Program> {
@@ -188,6 +206,12 @@ pub struct Placement {
     /// What is otherwise here than in the service's other environments.
     #[serde(default)]
     pub overrides: Overrides,
+    /// How its users' connections are treated otherwise here.
+    #[serde(default)]
+    pub connections: Connections,
+    /// What of its address is for it, and how users speak to it there.
+    #[serde(default)]
+    pub ingress: Ingress,
 }
 
 /// What was written before there were others.

@@ -136,6 +136,7 @@ fn failing_instances_are_the_first_of_their_panel() {
             restarts: 0,
             started: None,
             logs: None,
+            draining: None,
         })));
     }
     assert_eq!(rows::panel_keys(&desk.state, P::Instances), ["i-3", "i-2", "i-1"]);

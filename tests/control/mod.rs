@@ -607,6 +607,7 @@ fn a_rollback_says_its_path() {
         restarts: 0,
         started: None,
         logs: None,
+        draining: None,
     };
     let warm = board(rows().into_iter().chain([Entity::Instance(Box::new(instance))]));
     let warm = prepared(&warm, Action::Rollback, &run(&one)).forecast;

@@ -1,6 +1,7 @@
 //! The core's rules by tables and by simulation.
 
 mod config;
+mod connections;
 mod hooks;
 mod migrations;
 mod sim;

@@ -65,6 +65,8 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
         hooks: std::sync::Arc::default(),
         rto: None,
         overrides: Overrides::default(),
+        connections: Connections::default(),
+        ingress: Ingress::default(),
     }
 }
 
@@ -82,6 +84,7 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
         },
         stop: StopSpec { signal: "TERM".to_owned(), grace: seconds(10) },
         depends_on: Vec::new(),
+        connections: Connections::default(),
         placements,
     }
 }
@@ -130,6 +133,8 @@ pub struct Story {
     pub held_back: Vec<Numbered>,
     /// Carry out routes at once?
     pub routes: bool,
+    /// Carry out stops at once?
+    pub stops: bool,
     /// Make instances ready at once?
     pub ready: bool,
     /// Routes in force.
@@ -175,6 +180,7 @@ impl Story {
             held_back: Vec::new(),
             reason: None,
             routes: true,
+            stops: true,
             ready: true,
             proxy: BTreeMap::new(),
             running: BTreeSet::new(),
@@ -235,6 +241,7 @@ impl Story {
         for effect in &outcome.effects {
             let held = match &effect.effect {
                 Effect::Route { .. } | Effect::Unroute { .. } => !self.routes,
+                Effect::Stop { .. } => !self.stops,
                 _ => false,
             };
             if held {
@@ -271,11 +278,16 @@ impl Story {
             Effect::Route { slot, route, .. } => {
                 self.proxy.insert(route.listener.clone(), route.clone());
                 let preview = route.listener != slot.to_string();
-                self.input(&Input::RouteAcked { slot: slot.clone(), preview, version: route.version });
+                self.input(&Input::RouteAcked { slot: slot.clone(), preview, version: route.version, lacking: None });
             }
             Effect::Unroute { slot, version, preview } => {
                 self.proxy.remove(&if *preview { slot.preview_listener() } else { slot.to_string() });
-                self.input(&Input::RouteAcked { slot: slot.clone(), preview: *preview, version: *version });
+                self.input(&Input::RouteAcked {
+                    slot: slot.clone(),
+                    preview: *preview,
+                    version: *version,
+                    lacking: None,
+                });
             }
             Effect::Run(launch) => {
                 self.jobs_run.push((**launch).clone());

@@ -44,6 +44,8 @@ struct Rig {
     store: Store,
     reports: mpsc::UnboundedReceiver<Report>,
     drains: mpsc::UnboundedReceiver<Drain>,
+    /// What was told of drains.
+    drained: Vec<InstanceEvent>,
     digest: String,
 }
 
@@ -64,7 +66,7 @@ fn open(scratch: Scratch, ports: RangeInclusive<u16>, digest: Option<String>) ->
         drains: drain_sender,
         unpacking: Semaphore::new(1),
     };
-    Rig { room: Room::open(context, ports).unwrap(), scratch, store, reports, drains, digest }
+    Rig { room: Room::open(context, ports).unwrap(), scratch, store, reports, drains, drained: Vec::new(), digest }
 }
 
 fn rig() -> Rig {
@@ -105,11 +107,12 @@ impl Rig {
                     let report = report.unwrap();
                     self.room.heard(&report);
                     match report {
+                        Report::Instance { event, .. } if is_of_drain(&event) => self.drained.push(event),
                         Report::Instance { id, event } => return (id, event),
                         Report::Job { .. } => panic!("{report:?} of no hook"),
                     }
                 }
-                Some(drain) = self.drains.recv() => drain.done.send(()).unwrap(),
+                Some(drain) = self.drains.recv() => drain.done.send(Some(0)).unwrap(),
                 () = &mut deadline => panic!("no report came"),
             }
         }
@@ -157,8 +160,12 @@ impl Rig {
     }
 
     fn stop(&mut self, id: &str) {
-        self.room.stop(id, StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(5) });
+        self.room.stop(id, StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(5) }, None);
     }
+}
+
+fn is_of_drain(event: &InstanceEvent) -> bool {
+    matches!(event, InstanceEvent::Draining { .. } | InstanceEvent::Drained { .. })
 }
 
 #[tokio::test]
@@ -171,8 +178,10 @@ async fn an_instance_starts_gets_ready_drains_stops_and_leaves_only_its_log() {
     rig.stop("i-1");
     let drain = tokio::time::timeout(Duration::from_secs(20), rig.drains.recv()).await.expect("it is drained").unwrap();
     assert_eq!((drain.instance.as_str(), process.lives()), ("i-1", true), "drained before it is signalled");
-    drain.done.send(()).unwrap();
+    drain.done.send(Some(2)).unwrap();
     assert_eq!(rig.event().await, InstanceEvent::Stopped);
+    let bound = SignedDuration::from_secs(5) + SignedDuration::from_millis(2500);
+    assert_eq!(rig.drained, [InstanceEvent::Draining { bound }, InstanceEvent::Drained { remaining: Some(2) }]);
     assert!(!process.lives());
     let left: Vec<_> = std::fs::read_dir(rig.dir("i-1"))
         .unwrap()
@@ -193,7 +202,7 @@ async fn one_that_ignores_its_signal_is_killed_with_its_group_after_its_grace() 
     let process = rig.started().await;
     let entry = format!("FLIGHTDECK_INSTANCE_DIR={}", rig.dir("i-1").canonicalize().unwrap().display());
     until("two processes", || async { (with_environment(&entry).len() == 2).then_some(()) }).await;
-    rig.room.stop("i-1", StopSpec { signal: "TERM".into(), grace: SignedDuration::from_millis(100) });
+    rig.room.stop("i-1", StopSpec { signal: "TERM".into(), grace: SignedDuration::from_millis(100) }, None);
     while rig.event().await != InstanceEvent::Stopped {}
     assert!(!process.lives());
     assert!(with_environment(&entry).iter().all(|left| !left.lives()));

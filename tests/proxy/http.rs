@@ -1,5 +1,5 @@
 use super::rig::*;
-use flightdeck::engine::proxy::wire::Endpoint;
+use flightdeck::engine::proxy::wire::{Endpoint, RouteOptions};
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -25,11 +25,31 @@ impl Stage {
         Self { proxy, listen, instance }
     }
 
+    /// The same route, asking for more.
+    fn route(&mut self, ask: impl FnOnce(&mut RouteOptions)) {
+        let endpoint = Endpoint { instance: "i".to_owned(), address: self.instance.local_addr().unwrap() };
+        self.proxy.route(&asking(route(2, self.listen, vec![pool("stable", 100, vec![endpoint])]), ask));
+    }
+
     fn accept(&self) -> Client {
         let (stream, _) = self.instance.accept().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         Client(BufReader::new(stream))
     }
+}
+
+#[test]
+fn nobody_but_a_named_proxy_says_who_asks() {
+    let mut stage = Stage::set();
+    stage.route(|options| options.trusted_proxies.push("10.0.0.0/8".parse().unwrap()));
+    let mut user = Client::connect(stage.listen);
+    user.write(
+        "GET / HTTP/1.1\r\nhost: shop.example\r\nx-forwarded-for: 9.9.9.9\r\nx-forwarded-proto: https\r\n\
+         x-forwarded-host: evil.example\r\nforwarded: for=9.9.9.9\r\nx-real-ip: 9.9.9.9\r\n\r\n",
+    );
+    let head = head_lines(&mut stage.accept());
+    let said: Vec<_> = head.iter().filter(|line| line.contains("forwarded") || line.contains("real-ip")).collect();
+    assert_eq!(said, ["x-forwarded-for: 127.0.0.1", "x-forwarded-proto: http", "x-forwarded-host: shop.example"]);
 }
 
 /// The lines of a head, without its end.
@@ -103,7 +123,8 @@ fn a_websocket_is_a_tunnel_that_counts_as_in_flight() {
 
 #[test]
 fn headers_of_one_connection_stay_there_and_an_instance_learns_who_asks() {
-    let stage = Stage::set();
+    let mut stage = Stage::set();
+    stage.route(|options| options.trusted_proxies.push("127.0.0.0/8".parse().unwrap()));
     let mut user = Client::connect(stage.listen);
     user.write(
         "GET http://shop.example/p?q=1 HTTP/1.1\r\nhost: other\r\nconnection: x-private\r\nx-private: 1\r\nte: trailers\r\n\

@@ -2,12 +2,15 @@
 
 mod control;
 mod counts;
+mod drain;
 mod failures;
 mod held;
+mod hosts;
 mod http;
 mod lease;
 mod rig;
 mod smuggling;
 mod sticky;
+mod tls;
 mod tools;
 mod weights;

@@ -1,7 +1,7 @@
 //! A proxy process, sample apps, and a plain HTTP client.
 
 use flightdeck::engine::proxy::wire::{
-    Endpoint, Numbered, PROXY_WIRE, PoolRoute, PoolStats, Request, Response, Route, Stats,
+    Endpoint, Numbered, PROXY_WIRE, PoolRoute, PoolStats, Request, Response, Route, RouteOptions, Stats,
 };
 use flightdeck::model::{ArmRole, Ppm};
 use std::collections::HashMap;
@@ -246,7 +246,13 @@ pub fn pool(id: &str, percent: u32, endpoints: Vec<Endpoint>) -> PoolRoute {
 }
 
 pub fn route(version: u64, listen: SocketAddr, pools: Vec<PoolRoute>) -> Route {
-    Route { listener: "shop@production".to_owned(), version, listen, pools, fallback: None, sticky: None }
+    Route { version, ..Route::to("shop@production".to_owned(), listen, pools) }
+}
+
+/// The same route, asking for more.
+pub fn asking(mut route: Route, ask: impl FnOnce(&mut RouteOptions)) -> Route {
+    ask(&mut route.options);
+    route
 }
 
 pub fn canary(version: u64, listen: SocketAddr, percent: u32, stable: &Sample, candidate: &Sample) -> Route {

@@ -305,7 +305,8 @@ fn nobody_takes_away_what_a_hop_before_said() {
     let instance = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut proxy, listen) = (Proxy::start(), free_address());
     let endpoint = Endpoint { instance: "i".to_owned(), address: instance.local_addr().unwrap() };
-    proxy.route(&route(1, listen, vec![pool("stable", 100, vec![endpoint])]));
+    let plain = route(1, listen, vec![pool("stable", 100, vec![endpoint])]);
+    proxy.route(&asking(plain, |options| options.trusted_proxies.push("127.0.0.1/32".parse().unwrap())));
     let mut user = Client::connect(listen);
     user.write(
         "GET / HTTP/1.1\r\nhost: t\r\nx-forwarded-for: 9.9.9.9\r\nauthorization: Basic x\r\nx-own: 1\r\n\

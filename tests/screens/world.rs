@@ -281,6 +281,7 @@ fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceSt
         restarts,
         started: Some(ago(700)),
         logs: None,
+        draining: None,
         state,
     }))
 }

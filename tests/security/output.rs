@@ -43,6 +43,7 @@ fn backend(dir: &Path, text: &str) -> String {
         restarts: 0,
         started: None,
         logs: None,
+        draining: None,
         state: InstanceState::BackingOff { why: text.into() },
     };
     let told = [Entity::Rollout(std::sync::Arc::new(row)), Entity::Note(note), Entity::Instance(Box::new(instance))];

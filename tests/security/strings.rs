@@ -81,6 +81,7 @@ fn told(text: &str) -> Vec<Entity> {
             restarts: 1,
             started: Some(ago(100)),
             logs: None,
+            draining: None,
             state,
         }))
     };

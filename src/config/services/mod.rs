@@ -1,7 +1,9 @@
 //! `flightdeck.toml`: what a person wants to run.
 
 mod canary;
+mod connections;
 mod hooks;
+mod ingress;
 mod placement;
 mod program;
 mod relations;
@@ -14,7 +16,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
+    AnalysisTemplate, CertificateFiles, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec,
+    StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -54,6 +57,12 @@ pub trait Machine {
     /// # Errors
     /// Why not, as a sentence without the secret.
     fn secret(&self, reference: &SecretRef) -> Result<(), String>;
+
+    /// Can a certificate and its key be used there now? Gives the DNS names that it is for.
+    ///
+    /// # Errors
+    /// Which of the two files is wrong, and why.
+    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate>;
 
     /// Is there a person or a group of that name, whose yes could count?
     ///
@@ -188,11 +197,13 @@ fn service<'d>(
     listeners: &mut Vec<Listener<'d>>,
     relations: &mut Relations<'d>,
 ) -> Option<ServiceSpec> {
-    let keys: Vec<_> = program::KEYS.into_iter().chain(["depends_on", "migration", "in"]).collect();
+    let keys: Vec<_> =
+        program::KEYS.into_iter().chain(connections::KEYS).chain(["depends_on", "migration", "in"]).collect();
     let table = value.table(&keys)?;
     table.need("run", program::RUN);
     table.need("health", program::HEALTH);
     let own = program::overrides(&table, known);
+    let connections = connections::connections(&table);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
     let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
@@ -208,6 +219,7 @@ fn service<'d>(
         health: own.health?,
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
+        connections: connections?,
         placements,
     };
     program::check(name, &table, &service, known);

@@ -1,9 +1,9 @@
 //! A service in an environment.
 
 use super::hooks::{self, Named};
-use super::{Known, SECOND, or, program, strategy};
+use super::{Known, SECOND, connections, ingress, or, program, strategy};
 use crate::config::reader::{Value, quoted};
-use crate::model::{Concurrency, EnvironmentName, Placement};
+use crate::model::{Concurrency, EnvironmentName, Ingress, Placement};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +18,7 @@ const MOST_LISTENERS: usize = 1000;
 pub(super) struct Listener<'d> {
     value: Value<'d>,
     address: SocketAddr,
+    ingress: Ingress,
 }
 
 /// Where a service runs, by environment.
@@ -76,9 +77,18 @@ fn placement<'d>(
     migrations: &[Named<'d>],
     listeners: &mut Vec<Listener<'d>>,
 ) -> Option<Placement> {
-    let table = value.table(&KEYS)?;
-    let listen =
-        table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| listen(value, listeners));
+    let keys: Vec<_> = KEYS.into_iter().chain(ingress::KEYS).chain(connections::KEYS).collect();
+    let table = value.table(&keys)?;
+    let ingress = ingress::ingress(&table, known);
+    let listen = table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| {
+        // What is wrong with it is noted; it may be another one, so nothing clashes with it.
+        let mut unknown = Vec::new();
+        listen(
+            value,
+            ingress.clone().unwrap_or_default(),
+            if ingress.is_some() { &mut *listeners } else { &mut unknown },
+        )
+    });
     let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
     let deadline = or(&table, "progress_deadline", SignedDuration::from_mins(2), |value| value.duration(SECOND));
     let warm = or(&table, "keep_warm", SignedDuration::from_mins(10), |value| value.duration(SignedDuration::ZERO));
@@ -88,6 +98,7 @@ fn placement<'d>(
     let rto = or(&table, "rto", None, |value| value.duration(SECOND).map(Some));
     let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value));
     let overrides = program::overrides(&table, known);
+    let connections = connections::connections(&table);
     let plan = strategy::plan(&table, known, replicas.unwrap_or(1), listeners);
     let (around, plan) = (around?, plan?);
     let hooks = hooks::all(migrations, around, plan.hooks)?;
@@ -105,11 +116,13 @@ fn placement<'d>(
         hooks: hooks.into(),
         rto: rto?,
         overrides: overrides?,
+        connections: connections?,
+        ingress: ingress?,
     })
 }
 
 /// An address that is to be listened on.
-pub(super) fn listen<'d>(value: Value<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<SocketAddr> {
+pub(super) fn listen<'d>(value: Value<'d>, ingress: Ingress, listeners: &mut Vec<Listener<'d>>) -> Option<SocketAddr> {
     let expected = "an address and port such as \"127.0.0.1:8080\"";
     let text = value.text(expected)?;
     let Some(address) = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
@@ -122,17 +135,34 @@ pub(super) fn listen<'d>(value: Value<'d>, listeners: &mut Vec<Listener<'d>>) ->
         value.wrong(&format!("expected at most {MOST_LISTENERS} addresses in one file"), None);
         return None;
     }
-    listeners.push(Listener { value, address });
+    listeners.push(Listener { value, address, ingress });
     Some(address)
 }
 
-/// Notes listeners that can't be open at the same time.
+/// Notes listeners that can't be open at the same time, and those of one address that nothing tells apart.
 pub(super) fn clashes(listeners: &[Listener<'_>]) {
     for (index, listener) in listeners.iter().enumerate() {
         let (earlier, _) = listeners.split_at(index);
-        if let Some(other) = earlier.iter().find(|other| clash(other.address, listener.address)) {
-            listener.value.expected(&format!("an address that {} does not use", other.value.path), None);
+        if let Some(why) = earlier.iter().find_map(|other| listener.clash(other)) {
+            listener.value.wrong(&why, None);
         }
+    }
+}
+
+impl Listener<'_> {
+    fn clash(&self, other: &Listener<'_>) -> Option<String> {
+        let (path, whole) = (&other.value.path, |of: &Ingress| of.hosts.is_empty() && of.paths.is_empty());
+        if self.address != other.address || (whole(&self.ingress) && whole(&other.ingress)) {
+            let found = self.address;
+            return clash(self.address, other.address)
+                .then(|| format!("expected an address that {path} does not use, found \"{found}\""));
+        }
+        if let Some(what) = self.ingress.clash(&other.ingress) {
+            return Some(format!("expected hosts or paths that tell it from {path}, found {what} in both"));
+        }
+        let tls = |of: &Ingress| !of.certificates.is_empty();
+        (tls(&self.ingress) != tls(&other.ingress))
+            .then(|| format!("expected tls here and for {path}, or for neither: they share an address"))
     }
 }
 

@@ -5,7 +5,7 @@ use super::hooks::Named;
 use super::placement::{Listener, listen};
 use super::{Known, MILLISECOND, or};
 use crate::config::reader::{Table, Value};
-use crate::model::{HookOn, HookSpec, Ppm, Step, StickyKey, Strategy};
+use crate::model::{HookOn, HookSpec, Ingress, Ppm, Step, StickyKey, Strategy};
 use jiff::SignedDuration;
 use std::net::SocketAddr;
 
@@ -164,7 +164,7 @@ fn sticky(value: &Value<'_>) -> Option<StickyKey> {
 
 fn blue_green<'d>(value: &Value<'d>, known: &Known<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<Plan<'d>> {
     let table = value.table(&["preview", "checks"])?;
-    let preview = or(&table, "preview", None, |value| listen(value, listeners).map(Some));
+    let preview = or(&table, "preview", None, |value| listen(value, Ingress::default(), listeners).map(Some));
     let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, known, false));
     let (preview, Steps { steps: checks, hooks }) = (preview?, checks?);
     Some(Plan { hooks, preview, ..Plan::of(Preset::BlueGreen { preview: preview.is_some(), checks }) })

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Concurrency, Metric, Missing, Ppm, Step};
+use crate::model::{CertificatePart, Concurrency, Connections, Metric, Missing, Ppm, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -29,7 +29,14 @@ fn the_example_says_what_it_means() {
     assert_eq!((checkout.health.healthy, checkout.health.unhealthy), (2, 3));
     assert_eq!(checkout.health.timeout, SignedDuration::from_millis(500));
     let placement = &checkout.placements[&EnvironmentName::from("production")];
-    assert_eq!((placement.listen.to_string(), placement.replicas), ("127.0.0.1:8080".to_owned(), 3));
+    assert_eq!((placement.listen.to_string(), placement.replicas), ("0.0.0.0:443".to_owned(), 3));
+    let cert = Path::new("/srv/shop/certificates/shop.pem");
+    assert_eq!(
+        (placement.ingress.paths.as_slice(), &*placement.ingress.certificates[0].cert),
+        (&["/checkout".to_owned()][..], cert)
+    );
+    let networks = checkout.connections.trusted_proxies.clone().unwrap_or_default();
+    assert_eq!(networks.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.0/8", "127.0.0.1/32"]);
     assert_eq!(placement.keep_warm, SignedDuration::from_mins(10));
     assert_eq!(placement.background_analysis.as_deref(), Some("golden"));
     assert_eq!(
@@ -90,7 +97,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "response_timeout", "drain", "trusted_proxies", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -166,6 +173,46 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             health,
             "health = { path = \"/\", interval = 5 }",
             r#"flightdeck.toml:4:35: service.shop.health.interval: expected a duration such as "1m30s" from 10ms to 366 days, found the integer 5; did you mean "5s"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nresponse_timeout = 90",
+            r#"flightdeck.toml:5:20: service.shop.response_timeout: expected a duration such as "1m30s" from 1s to 366 days, found the integer 90; did you mean "90s"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ndrain = \"-5s\"\n",
+            r#"flightdeck.toml:7:9: service.shop.in.production.drain: expected a duration such as "1m30s" from 0s to 366 days, found "-5s""#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nhosts = [\"https://Shop.example:443/\"]\n",
+            r#"flightdeck.toml:7:10: service.shop.in.production.hosts[0]: expected a host in lower case without port, such as "shop.example" or "*.shop.example", found "https://Shop.example:443/"; did you mean "shop.example"?"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nhosts = [\"a\", \"b\", \"a\"]\n",
+            r#"flightdeck.toml:7:20: service.shop.in.production.hosts[2]: "a" stands here twice"#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\npaths = [\"api/*\"]\n",
+            r##"flightdeck.toml:7:10: service.shop.in.production.paths[0]: expected the beginning of a path such as "/api", without spaces, "?" and "#", found "api/*"; did you mean "/api"?"##,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ntls = { cert = \"/c.pem\" }\n",
+            "flightdeck.toml:7:1: service.shop.in.production.tls.key: expected the path of a PEM file with the certificate's key, found nothing",
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\ntls = { cert = \"c.pem\", key = \"/c.key\" }\n",
+            "flightdeck.toml:7:16: service.shop.in.production.tls.cert: expected an absolute path, since it is not known where this file lies",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\ntrusted_proxies = [\"10.0.0.1/8\"]",
+            r#"flightdeck.toml:5:20: service.shop.trusted_proxies[0]: expected a network such as "10.0.0.0/8" or an address such as "127.0.0.1", found "10.0.0.1/8"; did you mean "10.0.0.0/8"?"#,
         ),
         (
             health,
@@ -337,6 +384,73 @@ fn two_listeners_that_cannot_both_be_open_are_refused() {
 }
 
 #[test]
+fn services_share_an_address_where_hosts_or_paths_tell_them_apart() {
+    let one = "hosts = [\"shop.example\"]\npaths = [\"/api\"]\n";
+    let tls = "tls = { cert = \"/c.pem\", key = \"/c.key\" }\n";
+    for (first, second, wrong) in [
+        (one, "hosts = [\"shop.example\"]\n", None),
+        (one, "paths = [\"/api\"]\n", None),
+        (one, "", None),
+        ("", one, None),
+        (
+            one,
+            one,
+            Some(
+                "expected hosts or paths that tell it from service.shop.in.production.listen, found shop.example/api in both",
+            ),
+        ),
+        (
+            "",
+            "",
+            Some("expected an address that service.shop.in.production.listen does not use, found \"127.0.0.1:8080\""),
+        ),
+        (
+            one,
+            tls,
+            Some("expected tls here and for service.shop.in.production.listen, or for neither: they share an address"),
+        ),
+    ] {
+        let other = format!("[environment.staging]\n[service.shop.in.staging]\nlisten = \"127.0.0.1:8080\"\n{second}");
+        let text = format!("{SMALL}{first}{other}");
+        let result = parse(&text, Path::new("flightdeck.toml")).map(drop).map_err(|error| error.to_string());
+        match wrong {
+            None => assert_eq!(result, Ok(()), "{text}"),
+            Some(wrong) => assert!(
+                result.as_ref().is_err_and(|all| all.ends_with(&format!("service.shop.in.staging.listen: {wrong}"))),
+                "{result:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn certificates_are_looked_at_where_they_are_used() {
+    let tls = |file: &str| format!("{{ cert = \"/{file}.pem\", key = \"/{file}.key\" }}");
+    let text = |tls: &str, hosts: &str| format!("{SMALL}tls = {tls}\nhosts = {hosts}\n");
+    let wrong = |text: &str| {
+        let result = parse_for(text, Path::new("flightdeck.toml"), &Elsewhere);
+        result.map(drop).map_err(|error| error.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(wrong(&text(&tls("good"), "[\"shop.example\", \"a.blog.example\", \"*.blog.example\"]")), Ok(()));
+    let place = "flightdeck.toml:7";
+    assert_eq!(
+        wrong(&text(&format!("[{}, {}]", tls("good"), tls("old")), "[\"shop.example\"]")),
+        Err(vec![format!("{place}:62: service.shop.in.production.tls[1].cert: old")])
+    );
+    assert_eq!(
+        wrong(&text(&tls("open"), "[\"shop.example\"]")),
+        Err(vec![format!("{place}:34: service.shop.in.production.tls.key: open")])
+    );
+    assert_eq!(
+        wrong(&text(&tls("good"), "[\"shop.exampel\", \"a.b.blog.example\"]")),
+        Err(vec![
+            r#"flightdeck.toml:8:10: service.shop.in.production.hosts[0]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example"; did you mean "shop.example"?"#.to_owned(),
+            r#"flightdeck.toml:8:26: service.shop.in.production.hosts[1]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example""#.to_owned(),
+        ])
+    );
+}
+
+#[test]
 fn messages_are_harmless_for_a_terminal() {
     let text = SMALL.replace("/healthz", "\\u001b]0;x\\u0007").replace("shop", "\"sh\\u202eop\"");
     let error = parse(&text, Path::new("a\u{1b}[31m.toml")).unwrap_err().to_string();
@@ -354,6 +468,8 @@ run = ["bin/shop", "{port}"]
 env = { LOG = "info", DB = "sqlite" }
 secrets = { KEY = "file:secrets/{environment}/{service}", TOKEN = "env:TOKEN" }
 health = { path = "/healthz" }
+response_timeout = "5m"
+drain = "30s"
 [service.shop.in.staging]
 listen = "127.0.0.1:8081"
 env = { TOKEN = "none" }
@@ -364,6 +480,7 @@ env = { LOG = "warn", PORT = "{port}" }
 secrets = { DB = 'command:["bin/vault", "read", "shop db"]', KEY = "command:pass {service}" }
 health = { path = "/ready", unhealthy = 9 }
 stop = { signal = "INT" }
+drain = "2m"
 "#;
 
 #[test]
@@ -389,6 +506,11 @@ fn an_environment_has_the_last_word() {
     assert_eq!(production.health.healthy, 2, "its own health is a whole one: the service's says nothing of it");
     assert_eq!(production.stop.signal, "INT");
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
+    let connections = |environment: &str| spec.connections(&"shop".into(), &environment.into());
+    let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
+    let said = |response_timeout, drain| Connections { response_timeout, drain, trusted_proxies: None };
+    assert_eq!(connections("staging"), said(minutes(5), Some(SignedDuration::from_secs(30))));
+    assert_eq!(connections("production"), said(minutes(5), minutes(2)));
 }
 
 /// Has some files and the group `sre`.
@@ -398,6 +520,15 @@ impl Machine for Elsewhere {
     fn secret(&self, reference: &SecretRef) -> Result<(), String> {
         let there = reference.to_string().contains("production");
         if there { Ok(()) } else { Err(format!("there is no {reference}")) }
+    }
+
+    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate> {
+        let unfit = |part, why: &str| Err(UnfitCertificate { part, why: why.to_owned() });
+        match files.cert.to_str() {
+            Some("/good.pem") => Ok(vec!["shop.example".to_owned(), "*.blog.example".to_owned()]),
+            Some("/old.pem") => unfit(CertificatePart::Cert, "old"),
+            _ => unfit(CertificatePart::Key, "open"),
+        }
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {
@@ -413,7 +544,7 @@ fn the_machine_that_runs_it_is_asked_about_each_place_once() {
     let error = parse_for(&text, Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err().to_string();
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
-        ["/srv/flightdeck.toml:18:47: service.shop.in.production.canary.steps[0].approval.from[1]: there is no srf"]
+        ["/srv/flightdeck.toml:21:47: service.shop.in.production.canary.steps[0].approval.from[1]: there is no srf"]
     );
     let error = parse_for(&text.replace("srf", "sre"), Path::new("/srv/flightdeck.toml"), &Elsewhere).unwrap_err();
     assert_eq!(
@@ -421,8 +552,8 @@ fn the_machine_that_runs_it_is_asked_about_each_place_once() {
         [
             "/srv/flightdeck.toml:6:19: service.shop.secrets.KEY: there is no file:/srv/secrets/staging/shop",
             "/srv/flightdeck.toml:6:100: service.shop.secrets.ALL: there is no env:ALL",
-            r#"/srv/flightdeck.toml:15:18: service.shop.in.production.secrets.DB: there is no command:["/srv/bin/vault","read","shop db"]"#,
-            r#"/srv/flightdeck.toml:15:68: service.shop.in.production.secrets.KEY: there is no command:["pass","shop"]"#,
+            r#"/srv/flightdeck.toml:17:18: service.shop.in.production.secrets.DB: there is no command:["/srv/bin/vault","read","shop db"]"#,
+            r#"/srv/flightdeck.toml:17:68: service.shop.in.production.secrets.KEY: there is no command:["pass","shop"]"#,
         ]
     );
 }

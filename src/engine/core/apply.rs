@@ -10,8 +10,8 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use crate::model::{
-    Actor, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace, ServiceSpec, Spec,
-    Step, Version,
+    Actor, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace,
+    ServiceSpec, Spec, Step, Version,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -157,17 +157,22 @@ fn invalid(why: &str) -> Refusal {
 
 /// A configuration must be whole in itself.
 fn check(spec: &Spec) -> Result<(), Refusal> {
-    let mut listens: BTreeMap<SocketAddr, String> = BTreeMap::new();
+    let whole = Ingress::default();
+    let mut listens: BTreeMap<SocketAddr, Vec<(String, &Ingress)>> = BTreeMap::new();
     for (service, of) in &spec.services {
         for (environment, placement) in &of.placements {
             let key = format!("{service} in {environment}");
             if !spec.environments.contains_key(environment) {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
             }
-            for listen in [Some(placement.listen), placement.preview].into_iter().flatten() {
-                if let Some(other) = listens.insert(listen, key.clone()) {
-                    return Err(invalid(&format!("{key} and {other} listen on the same address {listen}")));
+            let preview = placement.preview.map(|preview| (preview, &whole));
+            for (listen, ingress) in [(placement.listen, &placement.ingress)].into_iter().chain(preview) {
+                let there = listens.entry(listen).or_default();
+                if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
+                    let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
+                    return Err(invalid(&why));
                 }
+                there.push((key.clone(), ingress));
             }
             check_placement(spec, &key, placement)?;
         }
@@ -430,6 +435,13 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("health", old.2.health == new.2.health, later);
     differs("stop", old.2.stop == new.2.stop, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
+    let connections = (old.1.connections.or(&old.0.connections), new.1.connections.or(&new.0.connections));
+    differs("response_timeout", connections.0.response_timeout == connections.1.response_timeout, "");
+    differs("drain", connections.0.drain == connections.1.drain, "");
+    differs("trusted_proxies", connections.0.trusted_proxies == connections.1.trusted_proxies, "");
+    differs("hosts", old.1.ingress.hosts == new.1.ingress.hosts, "");
+    differs("paths", old.1.ingress.paths == new.1.ingress.paths, "");
+    differs("tls", old.1.ingress.certificates == new.1.ingress.certificates, "");
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);

@@ -6,7 +6,7 @@ use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, c
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
-use crate::model::{ArmRole, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
+use crate::model::{ArmRole, Draining, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -82,6 +82,14 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
                     instance.hopeless = None;
                 }
             }
+            InstanceEvent::Draining { bound } => {
+                let until = now.checked_add(*bound).unwrap_or(now);
+                instance.draining = Some(Draining { requests: None, until });
+            }
+            InstanceEvent::Drained { remaining } => {
+                instance.draining = None;
+                said = remaining.filter(|remaining| *remaining > 0).map(cut);
+            }
             InstanceEvent::Unhealthy { why } => said = unhealthy(instance, &sanitize_line(why)),
             InstanceEvent::Exited { why } => {
                 let steady = instance.ready_since.is_some_and(|since| now.duration_since(since) > STEADY);
@@ -100,6 +108,21 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
     }
     if let Some(said) = said {
         note_run(state, slot, turn, "system:engine", format!("{id}: {said}"));
+    }
+}
+
+/// What was in flight when the bound of a drain had passed.
+fn cut(remaining: u64) -> String {
+    let requests = if remaining == 1 { "1 request was" } else { &format!("{remaining} requests were") };
+    format!("drained for as long as it may: {requests} still in flight")
+}
+
+/// What is in flight on instances that drain.
+pub(super) fn counted(slot: &mut Slot, requests: &BTreeMap<InstanceId, u64>) {
+    for instance in slot.pools.values_mut().flat_map(|pool| pool.instances.values_mut()) {
+        if let Some(draining) = &mut instance.draining {
+            draining.requests = requests.get(&instance.id).copied();
+        }
     }
 }
 
@@ -303,6 +326,7 @@ fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool)
         hopeless: None,
         stop: program.stop,
         asked: None,
+        draining: None,
     };
     start(state, turn, key, &pool.id, &pool.release, &mut instance);
     pool.instances.insert(id, instance);
@@ -320,6 +344,7 @@ fn start(
     instance.stage = InstanceStage::Starting;
     instance.ready_since = None;
     instance.asked = Some(turn.now);
+    instance.draining = None;
     instance.stop = program.stop.clone();
     let launch = Launch {
         instance: instance.id.clone(),
@@ -385,7 +410,8 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     }
     for (instance, stop) in stops {
         state.pending.retain(|numbered| numbered.effect.instance() != Some(&instance));
-        emit(state, turn, Effect::Stop { instance, stop });
+        let drain = state.spec.connections(&slot.key.service, &slot.key.environment).drain;
+        emit(state, turn, Effect::Stop { instance, stop, drain });
     }
     let Slot { pools, warm, .. } = slot;
     pools.retain(|_, pool| !(pool.retired && pool.instances.is_empty()));

@@ -114,7 +114,8 @@ fn address(
     let key = SlotKey { service: service.clone(), environment: environment.clone() };
     let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
     let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
-    Some(ServiceAddress { environment: environment.clone(), address, listening })
+    let certificates = slot.certificates.clone();
+    Some(ServiceAddress { environment: environment.clone(), address, listening, certificates })
 }
 
 fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of: &Placement) -> Option<Place> {
@@ -152,6 +153,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         restarts: instance.attempt,
         started: instance.started,
         logs: None,
+        draining: instance.draining,
     })
 }
 

@@ -7,8 +7,8 @@ use super::run::{Progress, RunState};
 use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
-use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, Sticky};
-use crate::model::{ArmRole, DeploymentOutcome, Ppm, Step, Strategy, sanitize_line};
+use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
+use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, Step, Strategy, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.
@@ -87,9 +87,7 @@ fn listener_of(effect: &Effect) -> Option<(String, u64)> {
 
 fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => {
-            a.listen == b.listen && a.pools == b.pools && a.fallback == b.fallback && a.sticky == b.sticky
-        }
+        (Some(a), Some(b)) => Route { version: b.version, ..a.clone() } == *b,
         (a, b) => a.is_none() && b.is_none(),
     }
 }
@@ -137,7 +135,8 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     let fallback = stable.filter(falls_back).map(|stable| stable.id.clone());
     let salt = slot.candidate.clone().unwrap_or_default();
     let sticky = placement.sticky.clone().filter(|_| pools.len() > 1).map(|key| Sticky { key, salt });
-    Some(Route { listener: slot.key.to_string(), version: 0, listen: placement.listen, pools, fallback, sticky })
+    let route = Route { fallback, sticky, ..Route::to(slot.key.to_string(), placement.listen, pools) };
+    Some(with_connections(state, slot, placement.ingress.clone(), route))
 }
 
 /// From its step on the candidate is reached behind the preview address, until it serves users or goes.
@@ -147,7 +146,20 @@ fn desired_preview(state: &State, slot: &Slot) -> Option<Route> {
     let opened = run.steps.iter().take(run.step as usize + 1).any(|step| *step == Step::Preview);
     let candidate = slot.candidate_pool().filter(|pool| opened && pool.ready() > 0)?;
     let pools = vec![pool_route(candidate, ArmRole::Preview, Ppm::ALL)];
-    Some(Route { listener: slot.key.preview_listener(), version: 0, listen, pools, fallback: None, sticky: None })
+    Some(with_connections(state, slot, Ingress::default(), Route::to(slot.key.preview_listener(), listen, pools)))
+}
+
+/// The same with what the configuration says of connections.
+fn with_connections(state: &State, slot: &Slot, ingress: Ingress, route: Route) -> Route {
+    let Connections { response_timeout, trusted_proxies, .. } =
+        state.spec.connections(&slot.key.service, &slot.key.environment);
+    let milliseconds = |span: SignedDuration| u64::try_from(span.as_millis()).unwrap_or(0);
+    let options = RouteOptions {
+        response_timeout_ms: response_timeout.map(milliseconds),
+        ingress,
+        trusted_proxies: trusted_proxies.unwrap_or_default(),
+    };
+    Route { options: Box::new(options), ..route }
 }
 
 /// The candidate's share: as wanted, but nothing goes to a side without a ready instance while the
@@ -205,6 +217,19 @@ pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview
         }
         count(slot, turn);
     }
+}
+
+/// What of the route that it just acknowledged the proxy can't do.
+pub(super) fn lacks(slot: &mut Slot, preview: bool, lacking: Option<&str>) {
+    let routing = if preview { &mut slot.preview } else { &mut slot.routing };
+    routing.lacking = lacking.map(sanitize_line);
+}
+
+/// What the proxy follows is only a part of what it was told: it is told again, as a newer version.
+pub(super) fn lost(slot: &mut Slot, preview: bool) {
+    let routing = if preview { &mut slot.preview } else { &mut slot.routing };
+    routing.lacking = None;
+    routing.retry = Some(SignedDuration::ZERO);
 }
 
 /// What the rollout's record needs to know of a route in force.

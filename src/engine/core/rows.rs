@@ -16,8 +16,8 @@ use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, FailingInstances, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic,
-    TrafficSource, Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, Draining, FailingInstances, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy,
+    Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -37,7 +37,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         arms: arms(slot, run),
         phase,
         waits: waits(state, slot, run, now),
-        message: sanitize_line(&message(state, slot, run)),
+        message: sanitize_line(&message(state, slot, run, now)),
         started: run.started,
         since: run.since,
         author: Some(run.author.clone()),
@@ -212,7 +212,28 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
 }
 
 /// Why it stands as it does, in one line.
-fn message(state: &State, slot: &Slot, run: &RunState) -> String {
+fn message(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> String {
+    let mut text = reason(state, slot, run);
+    if is_current(slot, run) {
+        let troubles = slot.certificates.iter().filter_map(|of| of.trouble.as_ref());
+        let troubles = troubles.map(|why| format!("the certificate before stays in force: {why}"));
+        let besides = slot.routing.lacking.clone().into_iter().chain(troubles).chain(draining(slot, now));
+        besides.for_each(|besides| text = format!("{text}; {besides}"));
+    }
+    text
+}
+
+/// What instances that leave are still waited for, by version.
+fn draining(slot: &Slot, now: Timestamp) -> impl Iterator<Item = String> {
+    slot.pools.values().filter_map(move |pool| {
+        let all = || pool.instances.values().filter_map(|instance| instance.draining);
+        let until = all().map(|of| of.until).max()?;
+        let requests = all().map(|of| of.requests).sum();
+        Some(format!("{} is {}", pool.release.version, Draining { requests, until }.words(now)))
+    })
+}
+
+fn reason(state: &State, slot: &Slot, run: &RunState) -> String {
     if let Progress::Ended(_) = run.progress {
         return ended(slot, run);
     }

@@ -4,8 +4,8 @@ use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal, Release, ReleaseRef,
-    RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    Approval, ArmRole, CertificateState, CommandId, Draining, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal,
+    Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,9 @@ pub struct Slot {
     /// Why its address can't be listened on, where nothing is routed to it yet.
     #[serde(default)]
     pub taken: Option<String>,
+    /// Certificates that the proxy has in force for it.
+    #[serde(default)]
+    pub certificates: Vec<CertificateState>,
 }
 
 /// A version that succeeded in a slot.
@@ -342,6 +345,9 @@ pub struct InstanceRecord {
     /// When its last start was asked for.
     #[serde(default)]
     pub asked: Option<Timestamp>,
+    /// What is still waited for before it is ended.
+    #[serde(default)]
+    pub draining: Option<Draining>,
 }
 
 impl InstanceRecord {
@@ -382,6 +388,9 @@ pub struct Routing {
     pub refused: Option<String>,
     /// Until a refused route is sent again.
     pub retry: Option<SignedDuration>,
+    /// What of the acknowledged route the proxy, of an older program, can't do, in words.
+    #[serde(default)]
+    pub lacking: Option<String>,
 }
 
 /// A route with its version; `None`: closed.
@@ -510,6 +519,7 @@ impl Slot {
             served: Vec::new(),
             timings: Timings::default(),
             taken: None,
+            certificates: Vec::new(),
         }
     }
 

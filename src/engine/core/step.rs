@@ -25,7 +25,7 @@ pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
         }
     };
     settle(state, &mut turn, touched);
-    if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing) {
+    if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing | Input::InFlight { .. }) {
         turn.changed = true;
     }
     let Turn { effects, changed, note, created, ended, .. } = turn;
@@ -89,13 +89,28 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             return Ok(Touched::One(key));
         }
         Input::Job { id, event } => return Ok(job(state, turn, id, event)),
-        Input::RouteAcked { slot, preview, version } => {
-            with(state, slot, |state, slot| route::acked(state, slot, turn, *preview, *version));
+        Input::RouteAcked { slot, preview, version, lacking } => {
+            with(state, slot, |state, slot| {
+                route::acked(state, slot, turn, *preview, *version);
+                route::lacks(slot, *preview, lacking.as_deref());
+            });
+            return Ok(Touched::One(slot.clone()));
+        }
+        Input::RouteLost { slot, preview } => {
+            with(state, slot, |_, slot| route::lost(slot, *preview));
             return Ok(Touched::One(slot.clone()));
         }
         Input::RouteRefused { slot, preview, version, newer, why } => {
             with(state, slot, |state, slot| route::refused(state, slot, turn, *preview, (*version, *newer), why));
             return Ok(Touched::One(slot.clone()));
+        }
+        Input::InFlight { requests } => {
+            with_all(state, |_, slot| pools::counted(slot, requests));
+            return Ok(Touched::None);
+        }
+        Input::Certificates { slot, certificates } => {
+            with(state, slot, |_, slot| slot.certificates.clone_from(certificates));
+            return Ok(Touched::None);
         }
         Input::Tried { slot, why } => {
             with(state, slot, |_, slot| slot.taken = why.as_ref().map(|why| sanitize_line(why)));

@@ -2,8 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run, SecretRef, ServiceName,
-    ServicePlace, Spec, StopSpec, Version,
+    Actor, CertificateState, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run,
+    SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,16 @@ pub enum Input {
         preview: bool,
         /// Which version of its route.
         version: u64,
+        /// What of it this proxy, of an older program, can't do, in words.
+        #[serde(default)]
+        lacking: Option<String>,
+    },
+    /// An older proxy kept only a part of the route that it followed: it is to be told anew.
+    RouteLost {
+        /// Which slot's.
+        slot: SlotKey,
+        /// Of its preview.
+        preview: bool,
     },
     /// The proxy could not follow a route, such as a port in use.
     RouteRefused {
@@ -132,6 +142,18 @@ pub enum Input {
         pools: Vec<PoolWindow>,
         /// Length of the window in milliseconds.
         window_ms: u32,
+    },
+    /// What is in flight on instances that drain. Not journalled.
+    InFlight {
+        /// Requests and tunnels by instance; those that are not named are not counted.
+        requests: BTreeMap<InstanceId, u64>,
+    },
+    /// The certificates that are in force for a slot, where they changed.
+    Certificates {
+        /// Which slot's.
+        slot: SlotKey,
+        /// In the order of its route.
+        certificates: Vec<CertificateState>,
     },
     /// An address that nothing is routed to yet was tried.
     Tried {
@@ -196,6 +218,16 @@ pub enum InstanceEvent {
         why: String,
         /// Trying again can't help.
         permanent: bool,
+    },
+    /// It is out of every route, and what is in flight on it is waited for from now on.
+    Draining {
+        /// At most so long, closing what is left included.
+        bound: SignedDuration,
+    },
+    /// Nothing is in flight on it any more, or the bound has passed.
+    Drained {
+        /// Requests and tunnels that were left at the bound; `None`: the proxy did not say.
+        remaining: Option<u64>,
     },
     /// Enough good checks in a row.
     Ready,
@@ -313,6 +345,9 @@ pub enum Effect {
         instance: InstanceId,
         /// How.
         stop: StopSpec,
+        /// Bound for what is in flight on it; without it the grace of its stop.
+        #[serde(default)]
+        drain: Option<SignedDuration>,
     },
     /// Route a slot; answered by `RouteAcked` or `RouteRefused`.
     Route {

@@ -6,9 +6,11 @@ use super::launch::{ROOT_DIR, StartError, address, prepare};
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, Status};
 use super::{log, secrets};
 use crate::engine::core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
+use crate::engine::proxy::wire::CLOSE_GRACE;
 use crate::engine::store::Store;
 use crate::failpoint;
 use crate::model::{StopSpec, sanitize_line};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ use tokio::time::timeout;
 pub const RECORD_FILE: &str = "record.json";
 /// After SIGKILL the kernel needs no longer than this, or the machine is beyond help.
 const KILLED: Duration = Duration::from_secs(5);
+/// The proxy answers by then that a drain is over.
+const ANSWER: Duration = Duration::from_millis(500);
 /// Bytes of an instance's last line that go into a message.
 const LAST_LINE: usize = 200;
 
@@ -83,10 +87,10 @@ impl From<Report> for Input {
 pub struct Drain {
     /// Which; it is out of every route already.
     pub instance: InstanceId,
-    /// How long at most.
+    /// How long at most; what is left is closed after that.
     pub bound: Duration,
-    /// Answered when it is drained.
-    pub done: oneshot::Sender<()>,
+    /// Answered when it is drained, with what was left at the bound where that is known.
+    pub done: oneshot::Sender<Option<u64>>,
 }
 
 /// What an instance's task is told.
@@ -97,7 +101,12 @@ pub enum Order {
     /// Take over what was started before.
     Adopt,
     /// Drain, signal, grace, kill, reap; then the task ends.
-    Stop(StopSpec),
+    Stop {
+        /// How.
+        stop: StopSpec,
+        /// Bound for what is in flight on it.
+        drain: SignedDuration,
+    },
     /// Leave it running; the task ends.
     Leave,
 }
@@ -126,7 +135,7 @@ pub async fn supervise(context: Arc<Context>, id: InstanceId, mut orders: Unboun
     while let Some(now) = order {
         match now {
             Order::Leave => return,
-            Order::Stop(stop) => return instance.stop(&stop).await,
+            Order::Stop { stop, drain } => return instance.stop(&stop, drain).await,
             Order::Start(launch, port) => instance.start(*launch, port).await,
             Order::Adopt => instance.adopt().await,
         }
@@ -301,7 +310,7 @@ impl Instance {
         if last.is_empty() { how.to_owned() } else { format!("{how}: {last}") }
     }
 
-    async fn stop(&mut self, stop: &StopSpec) {
+    async fn stop(&mut self, stop: &StopSpec, drain: SignedDuration) {
         let running = match self.running.take() {
             Some(running) => Some((running.shim, running.status)),
             None => self.connect().await.ok(),
@@ -309,6 +318,7 @@ impl Instance {
         if let Some((mut shim, status)) = running
             && status.runs()
         {
+            self.drain(drain).await;
             self.stop_gently(&mut shim, stop).await;
         }
         self.finish().await;
@@ -322,14 +332,23 @@ impl Instance {
         self.report(InstanceEvent::Stopped);
     }
 
-    /// Drained, signalled, given its grace, and killed where that did not do.
+    /// Waits until the proxy has nothing in flight on it.
+    async fn drain(&self, bound: SignedDuration) {
+        let bound = Duration::try_from(bound).unwrap_or_default();
+        let most = bound + CLOSE_GRACE + ANSWER;
+        self.report(InstanceEvent::Draining { bound: most.try_into().unwrap_or(SignedDuration::MAX) });
+        let (done, drained) = oneshot::channel();
+        let mut remaining = None;
+        if self.context.drains.send(Drain { instance: self.id.clone(), bound, done }).is_ok() {
+            // Bounded here too: the proxy may be away.
+            remaining = timeout(most, drained).await.ok().and_then(Result::ok).flatten();
+        }
+        self.report(InstanceEvent::Drained { remaining });
+    }
+
+    /// Signalled, given its grace, and killed where that did not do.
     async fn stop_gently(&self, shim: &mut ShimClient, stop: &StopSpec) {
         let grace = Duration::try_from(stop.grace).unwrap_or_default();
-        let (done, drained) = oneshot::channel();
-        if self.context.drains.send(Drain { instance: self.id.clone(), bound: grace, done }).is_ok() {
-            // Bounded here too: the proxy may be away.
-            let _ = timeout(grace, drained).await;
-        }
         let signal = Request::Signal { name: stop.signal.clone() };
         match client::ask(&self.dir, &signal).await {
             Ok(Response::Done) if gone(shim, grace).await => return,

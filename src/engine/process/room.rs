@@ -7,6 +7,7 @@ use super::log;
 use super::wire::LOG_DIR;
 use crate::engine::core::{InstanceEvent, InstanceId, JobEnd, JobEvent, JobId, JobLaunch, Launch};
 use crate::model::{StopSpec, sanitize_line};
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::RangeInclusive;
@@ -115,10 +116,12 @@ impl Room {
         self.order(id, port, Order::Adopt);
     }
 
-    /// Stops an instance; answered by `Stopped`, also if it does not run.
-    pub fn stop(&mut self, id: &str, stop: StopSpec) {
+    /// Stops an instance; answered by `Stopped`, also if it does not run. What is in flight on it is waited
+    /// for up to `drain`, without it as long as its grace.
+    pub fn stop(&mut self, id: &str, stop: StopSpec, drain: Option<SignedDuration>) {
         if plain_name(id) {
-            self.order(id, None, Order::Stop(stop));
+            let drain = drain.unwrap_or(stop.grace);
+            self.order(id, None, Order::Stop { stop, drain });
         }
     }
 

@@ -1,6 +1,7 @@
-//! The proxy's clocks. Both are monotonic; the milliseconds are the machine's, so that they mean
+//! The proxy's clocks. Those for times that pass are monotonic; the milliseconds are the machine's, so that they mean
 //! the same to the process that comes after this one.
 
+use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Instant;
 
@@ -8,6 +9,12 @@ use std::time::Instant;
 pub fn now_ms() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// For dates of certificates.
+#[expect(clippy::disallowed_methods, reason = "a certificate counts by the clock on the wall")]
+pub fn wall() -> Timestamp {
+    Timestamp::now()
 }
 
 /// For measuring one request.

@@ -1,17 +1,20 @@
 //! The loop that owns what is in force, and obeys the engine.
 
-use super::listener::{Listener, Socket};
+use super::backend::Backend;
+use super::frontends::Frontends;
+use super::hosts::Hosts;
 use super::route::{Arm, Lease, Routing, check};
 use super::session::{self, Answer, Event};
 use super::sockets::Sockets;
 use super::state::Saved;
 use super::stats::Registry;
-use super::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
+use super::tls::Pair;
+use super::wire::{Lapse, Numbered, PROXY_LEVEL, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
 use crate::engine::process::identity;
 use crate::engine::process::wire::Listening;
 use crate::failpoint;
-use crate::model::{ArmRole, sanitize_line};
+use crate::model::{ArmRole, CertificatePart, UnfitCertificate, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -30,13 +33,23 @@ const MAX_SESSIONS: usize = 64;
 /// A socket that the process before still holds is tried again so often.
 const REBIND_TRIES: u32 = 300;
 const REBIND_PAUSE: Duration = Duration::from_millis(10);
+/// Between two looks whether the files of a certificate changed.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// One listener in force.
 #[derive(Debug)]
 struct InForce {
     route: Route,
-    listener: Arc<Listener>,
-    socket: Socket,
+    backend: Arc<Backend>,
+    /// Its certificates, in the order of its route.
+    pairs: Vec<Pair>,
+}
+
+/// Why a route can't be followed.
+#[derive(Debug)]
+enum Unfollowed {
+    Address(SocketAddr, io::Error),
+    Certificate(UnfitCertificate),
 }
 
 #[derive(Debug)]
@@ -44,7 +57,7 @@ struct Control {
     limits: Limits,
     lease_ms: u64,
     state: PathBuf,
-    sockets: Sockets,
+    frontends: Frontends,
     tasks: TaskTracker,
     registry: Registry,
     in_force: BTreeMap<String, InForce>,
@@ -72,12 +85,14 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ProxyError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ProxyError::Signals)?;
     let socket = bind_control(&args.socket)?;
+    let (limits, tasks) = (args.limits(), TaskTracker::new());
+    let sockets = Sockets::new(args.shim.as_deref(), limits.stall);
     let mut control = Control {
-        limits: args.limits(),
+        limits,
         lease_ms: args.lease_ms,
         state: args.state.clone(),
-        sockets: Sockets::new(args.shim.as_deref(), args.limits().stall),
-        tasks: TaskTracker::new(),
+        frontends: Frontends::new(sockets, limits, tasks.clone()),
+        tasks,
         registry: Registry::default(),
         in_force: BTreeMap::new(),
         ruler: None,
@@ -89,6 +104,7 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
     let mut sessions = JoinSet::new();
     let mut last_session = 0;
     let grace = Duration::from_millis(args.grace_ms);
+    let mut look = tokio::time::interval(LOOK);
     let (bound, answer) = loop {
         let lapse = control.next_lapse();
         tokio::select! {
@@ -117,6 +133,7 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
             Some(_) = sessions.join_next() => {}
             Some(_) = control.drains.join_next() => {}
             () = sleep_until(lapse), if lapse.is_some() => control.save().await,
+            _ = look.tick() => control.look_at_certificates().await,
         }
     };
     drop(socket);
@@ -186,7 +203,7 @@ impl Control {
             }
             Request::Stats => {
                 self.registry.prune(clock::now_ms());
-                Verdict::Answer(Response::Stats(Stats { pools: self.registry.stats(), lapsed: self.lapsed() }))
+                Verdict::Answer(Response::Stats(self.stats()))
             }
             Request::Drain { instances, timeout_ms } => self.drain(id, &instances, timeout_ms, answer.clone()),
             Request::Shutdown { timeout_ms } => Verdict::Stop { bound: Duration::from_millis(timeout_ms) },
@@ -203,6 +220,7 @@ impl Control {
             wire: PROXY_WIRE,
             pid: std::process::id(),
             program: identity::program(Path::new(identity::OWN_PROGRAM)),
+            level: PROXY_LEVEL,
             routes: self.in_force.values().map(|f| (f.route.listener.clone(), f.route.version)).collect(),
             lapsed: self.lapsed(),
         }
@@ -222,50 +240,98 @@ impl Control {
             }
         }
         let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
-        self.follow(route, lease).await.map_err(|(address, error)| refused(refusal(address, &error)))?;
+        self.follow(route, lease).await.map_err(|why| refused(why.in_words()))?;
         self.save().await;
         Ok(acked)
     }
 
     /// Puts a route into force; whoever chooses from now on follows it.
-    async fn follow(&mut self, route: Route, lease: Lease) -> Result<(), (SocketAddr, io::Error)> {
-        let failed = |error| (route.listen, error);
+    async fn follow(&mut self, route: Route, lease: Lease) -> Result<(), Unfollowed> {
         // What can fail comes first.
-        let bound = match self.in_force.get(&route.listener) {
-            Some(current) if current.socket.address == route.listen => None,
-            Some(current) => {
-                let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
-                Some(Socket::open(&current.listener, route.listen, socket).map_err(failed)?)
-            }
-            None => {
-                let empty = Routing { arms: Vec::new(), sticky: None, leased: None };
-                let listener = Listener::new(&route.listener, empty, self.limits, self.tasks.clone());
-                let socket = self.sockets.take(&listening(&route)).await.map_err(failed)?;
-                let socket = Socket::open(&listener, route.listen, socket).map_err(failed)?;
-                let name = route.listener.clone();
-                self.in_force.insert(name, InForce { route: route.clone(), listener, socket });
-                None
-            }
-        };
+        let pairs = self.pairs(&route).await.map_err(Unfollowed::Certificate)?;
+        self.frontends.open(listening(&route)).await.map_err(|error| Unfollowed::Address(route.listen, error))?;
         let routing = self.routing(&route, lease);
+        failpoint::pass("proxy-before-swap");
         let mut left = None;
-        if let Some(current) = self.in_force.get_mut(&route.listener) {
-            failpoint::pass("proxy-before-swap");
-            current.listener.routing.store(Arc::new(routing));
-            if let Some(socket) = bound {
-                left = Some((std::mem::replace(&mut current.socket, socket), Arc::clone(&current.listener)));
+        let backend = match self.in_force.remove(&route.listener) {
+            Some(before) => {
+                left = Some(before.route.listen).filter(|address| *address != route.listen);
+                before.backend.routing.store(Arc::new(routing));
+                before.backend
             }
-            tracing::info!(listener = route.listener, version = route.version, "a route is in force");
-            let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
-            self.registry.keep_only(&route.listener, &pools, clock::now_ms());
-            current.route = route;
-        }
+            None => Backend::new(&route.listener, routing, self.limits, self.tasks.clone()),
+        };
+        tracing::info!(listener = route.listener, version = route.version, "a route is in force");
+        let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
+        self.registry.keep_only(&route.listener, &pools, clock::now_ms());
+        let listen = route.listen;
+        self.in_force.insert(route.listener.clone(), InForce { route, backend, pairs });
         self.registry.prune(clock::now_ms());
-        if let Some((socket, listener)) = left {
-            self.sockets.let_go(Listening { listener: listener.name.clone(), address: socket.address }).await;
-            socket.close(&listener).await;
+        self.lead(listen).await;
+        if let Some(left) = left {
+            self.lead(left).await;
         }
         Ok(())
+    }
+
+    /// The certificates of a route: those that it has already stay as they are.
+    async fn pairs(&mut self, route: &Route) -> Result<Vec<Pair>, UnfitCertificate> {
+        let before = self.in_force.get(&route.listener);
+        let files = &route.options.ingress.certificates;
+        if let Some(before) = before.filter(|before| before.route.options.ingress.certificates == *files) {
+            return Ok(before.pairs.clone());
+        }
+        let files = files.clone();
+        let read = move || files.iter().map(Pair::read).collect();
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
+            Err(UnfitCertificate {
+                part: CertificatePart::Cert,
+                why: format!("reading the certificates failed: {error}"),
+            })
+        })
+    }
+
+    /// Makes an address lead to what is to be reached there now; nothing: it closes.
+    async fn lead(&mut self, address: SocketAddr) {
+        let here = || self.in_force.values().filter(|of| of.route.listen == address);
+        if here().next().is_none() {
+            return self.frontends.close(address).await;
+        }
+        let hosts = Hosts::new(here().map(|of| (&of.route.options.ingress, Arc::clone(&of.backend))));
+        let keys = here().flat_map(|of| &of.pairs).map(|pair| Arc::clone(&pair.certificate.key)).collect();
+        self.frontends.lead(address, hosts, keys);
+    }
+
+    /// Puts certificates into force whose files changed.
+    async fn look_at_certificates(&mut self) {
+        let pairs: Vec<(String, Vec<Pair>)> = self
+            .in_force
+            .iter()
+            .filter(|(_, of)| !of.pairs.is_empty())
+            .map(|(listener, of)| (listener.clone(), of.pairs.clone()))
+            .collect();
+        if pairs.is_empty() {
+            return;
+        }
+        let now = clock::wall();
+        let look = move || {
+            let looked = pairs.into_iter().map(|(listener, mut pairs)| {
+                let changed = pairs.iter_mut().filter_map(|pair| pair.look(now).then_some(())).count();
+                (listener, pairs, changed > 0)
+            });
+            looked.filter(|(.., changed)| *changed).collect::<Vec<_>>()
+        };
+        let changed = match tokio::task::spawn_blocking(look).await {
+            Ok(changed) => changed,
+            Err(error) => return tracing::error!(%error, "the files of certificates can't be looked at"),
+        };
+        for (listener, pairs, _) in changed {
+            if let Some(of) = self.in_force.get_mut(&listener) {
+                of.pairs = pairs;
+                let address = of.route.listen;
+                self.lead(address).await;
+            }
+        }
     }
 
     fn routing(&mut self, route: &Route, lease: Lease) -> Routing {
@@ -280,16 +346,34 @@ impl Control {
         let arms = arms.collect();
         let fallback = route.fallback.as_ref();
         let leased = fallback.and_then(|id| pools.iter().position(|pool| pool.pool == *id));
-        Routing { arms, sticky: route.sticky.clone(), leased: leased.map(|arm| (arm, lease)) }
+        Routing {
+            arms,
+            sticky: route.sticky.clone(),
+            leased: leased.map(|arm| (arm, lease)),
+            response_timeout: route.options.response_timeout_ms.map_or(self.limits.answer, Duration::from_millis),
+            trusted_proxies: route.options.trusted_proxies.clone(),
+        }
     }
 
     async fn remove_route(&mut self, listener: &str) {
-        if let Some(InForce { listener: shared, socket, .. }) = self.in_force.remove(listener) {
-            tracing::info!(listener, "the listener closes");
-            self.sockets.let_go(Listening { listener: listener.to_owned(), address: socket.address }).await;
-            socket.close(&shared).await;
+        if let Some(InForce { route, .. }) = self.in_force.remove(listener) {
+            tracing::info!(listener, "a service is no longer reached");
+            self.lead(route.listen).await;
             self.registry.keep_only(listener, &[], clock::now_ms());
             self.save().await;
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let certificates = self
+            .in_force
+            .iter()
+            .flat_map(|(listener, of)| of.pairs.iter().map(|pair| (listener.clone(), pair.state())));
+        Stats {
+            pools: self.registry.stats(),
+            lapsed: self.lapsed(),
+            certificates: certificates.collect(),
+            unmatched: self.frontends.unmatched(),
         }
     }
 
@@ -316,7 +400,7 @@ impl Control {
     /// Leases that lapsed: listener, version and when.
     fn lapses(&self, now_ms: u64) -> Vec<(String, u64, u64)> {
         let lapsed = self.in_force.values().filter_map(|f| {
-            let routing = f.listener.routing.load();
+            let routing = f.backend.routing.load();
             let (_, lease) = routing.leased.as_ref()?;
             Some((f.route.listener.clone(), f.route.version, lease.lapsed(now_ms)?))
         });
@@ -332,7 +416,7 @@ impl Control {
 
     fn renew(&self, ttl_ms: u64) {
         for f in self.in_force.values() {
-            if let Some((_, lease)) = &f.listener.routing.load().leased {
+            if let Some((_, lease)) = &f.backend.routing.load().leased {
                 lease.renew(clock::now_ms(), ttl_ms);
             }
         }
@@ -346,7 +430,7 @@ impl Control {
             return Some(now);
         }
         let deadlines = self.in_force.values().filter_map(|f| {
-            let routing = f.listener.routing.load();
+            let routing = f.backend.routing.load();
             let (_, lease) = routing.leased.as_ref()?;
             lease.lapsed(now).is_none().then(|| lease.deadline_ms())
         });
@@ -395,37 +479,34 @@ impl Control {
                 };
                 match self.follow(route.clone(), lease).await {
                     Ok(()) => break,
-                    Err((address, error)) if tries < REBIND_TRIES && error.kind() == io::ErrorKind::AddrInUse => {
+                    Err(Unfollowed::Address(address, error))
+                        if tries < REBIND_TRIES && error.kind() == io::ErrorKind::AddrInUse =>
+                    {
                         tracing::warn!(listener = name, %address, "still in use; trying again");
                         tries += 1;
                         tokio::time::sleep(REBIND_PAUSE).await;
                     }
-                    Err((address, error)) => {
-                        tracing::error!(
-                            listener = name,
-                            why = refusal(address, &error),
-                            "a saved route is not followed"
-                        );
+                    Err(why) => {
+                        tracing::error!(listener = name, why = why.in_words(), "a saved route is not followed");
                         break;
                     }
                 }
             }
         }
         self.saved_lapses = self.lapses(clock::now_ms());
-        self.sockets.keep_only(self.in_force.values().map(|f| listening(&f.route)).collect()).await;
+        self.frontends.hold_only_open().await;
     }
 
     /// Finishes what is in flight, up to the bound.
     async fn stop(&mut self, bound: Duration) {
         tracing::info!("stopping");
-        for (_, InForce { listener, socket, .. }) in std::mem::take(&mut self.in_force) {
-            socket.close(&listener).await;
-        }
+        self.frontends.close_all().await;
         self.tasks.close();
         // Connections to instances end as soon as their request does.
         self.registry.close_all();
         if tokio::time::timeout(bound, self.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = self.tasks.len(), "the bound for requests in flight is over");
+            drain::end_tunnels(&self.registry.all()).await;
         }
         self.drains.shutdown().await;
     }
@@ -435,9 +516,14 @@ fn listening(route: &Route) -> Listening {
     Listening { listener: route.listener.clone(), address: route.listen }
 }
 
-fn refusal(address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => format!("{address} is in use by another program"),
-        _ => format!("listening on {address} failed: {error}"),
+impl Unfollowed {
+    fn in_words(&self) -> String {
+        match self {
+            Unfollowed::Address(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                format!("{address} is in use by another program")
+            }
+            Unfollowed::Address(address, error) => format!("listening on {address} failed: {error}"),
+            Unfollowed::Certificate(unfit) => unfit.why.clone(),
+        }
     }
 }

@@ -1,20 +1,23 @@
 //! One request: to one instance, and its answer back.
 
+use super::backend::Backend;
 use super::body::{Download, Progress, Relay, Upload};
 use super::counters::Flight;
-use super::listener::{Listener, User};
+use super::frontend::Frontend;
+use super::headers::Origin;
 use super::pool::{Instance, Pool};
 use super::route::Choice;
-use super::{Limits, clock, headers, tunnel};
+use super::user::User;
+use super::{clock, headers, hosts, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::uri::Authority;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REASON: HeaderName = HeaderName::from_static("x-flightdeck-proxy");
 
@@ -23,7 +26,11 @@ const REASON: HeaderName = HeaderName::from_static("x-flightdeck-proxy");
 enum Own {
     /// The request can't be forwarded.
     Bad(&'static str),
-    /// The listener has no instance.
+    /// No service answers for its host and path.
+    NoService,
+    /// Nor here for another host than the connection is for.
+    Misdirected,
+    /// The service has no instance.
     NoInstance,
     /// None could be connected to.
     Connect,
@@ -41,6 +48,10 @@ impl Own {
     fn words(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Own::Bad(why) => (StatusCode::BAD_REQUEST, "bad-request", why),
+            Own::NoService => (StatusCode::NOT_FOUND, "no-service", "no service answers for this host and path"),
+            Own::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "no service answers for this host on this connection")
+            }
             Own::NoInstance => (StatusCode::SERVICE_UNAVAILABLE, "no-instance", "no instance is ready"),
             Own::Connect => (StatusCode::BAD_GATEWAY, "connect", "no instance accepts connections"),
             Own::Reset => (StatusCode::BAD_GATEWAY, "reset", "the instance closed the connection without an answer"),
@@ -64,15 +75,40 @@ impl Own {
 }
 
 /// Answers one request.
-pub async fn answer(listener: Arc<Listener>, user: Arc<User>, request: Request<Incoming>) -> Response<Download> {
-    let mut response = match exchange(&listener, &user, request).await {
-        Ok(response) => response,
-        Err(own) => own.response(),
+pub async fn answer(frontend: Arc<Frontend>, user: Arc<User>, request: Request<Incoming>) -> Response<Download> {
+    let version = request.version();
+    let answered = match backend(&frontend, &user, &request) {
+        Ok(backend) => exchange(&backend, &user, request).await,
+        Err(own) => Err(own),
     };
-    if user.leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let mut response = answered.unwrap_or_else(Own::response);
+    if version == Version::HTTP_2 {
+        // There a connection says by itself that it closes.
+        response.headers_mut().remove(CONNECTION);
+    } else if user.leaving() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The service that a request is for.
+fn backend(frontend: &Frontend, user: &User, request: &Request<Incoming>) -> Result<Arc<Backend>, Own> {
+    if request.method() == Method::CONNECT {
+        return Err(Own::Bad("CONNECT is not served here"));
+    }
+    let authority = request.uri().authority().map(Authority::as_str);
+    if let Some(why) = headers::bad_host(request.version(), request.headers(), authority) {
+        return Err(Own::Bad(why));
+    }
+    let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = authority.or_else(host).unwrap_or_default();
+    if let Some(backend) = frontend.hosts.load().choose(authority, request.uri().path()) {
+        return Ok(Arc::clone(backend));
+    }
+    frontend.unmatched.fetch_add(1, Relaxed);
+    let connected_for = user.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
+    let other = connected_for.is_some_and(|name| !name.eq_ignore_ascii_case(hosts::name_of(authority)));
+    Err(if other { Own::Misdirected } else { Own::NoService })
 }
 
 /// A request that can be sent, and what is known of its user.
@@ -87,22 +123,19 @@ struct Outgoing {
     idempotent: bool,
 }
 
-fn prepare(listener: &Listener, user: &HeaderValue, mut request: Request<Incoming>) -> Result<Outgoing, Own> {
-    if request.method() == Method::CONNECT {
-        return Err(Own::Bad("CONNECT is not served here"));
-    }
-    let authority = request.uri().authority().map(Authority::as_str);
-    if let Some(why) = headers::bad_host(request.version(), request.headers(), authority) {
-        return Err(Own::Bad(why));
-    }
-    let place = listener.routing.load().place(request.headers(), fastrand::u32(..1_000_000));
-    let protocol = headers::upgrade(request.headers());
+fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Outgoing {
+    let routing = backend.routing.load();
+    let trusted = routing.trusts(user.peer);
+    let client = headers::client(request.headers(), user.peer, trusted);
+    headers::join_cookies(request.headers_mut());
+    let place = routing.place(request.headers(), client, fastrand::u32(..1_000_000));
+    let protocol = headers::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let authority = parts.uri.authority().and_then(|authority| authority.as_str().parse().ok());
     headers::to_instance(
         &mut parts.headers,
-        user,
+        Origin { peer: &user.address, secure: user.tls.is_some(), trusted },
         authority,
         || Some(HeaderValue::from_static("localhost")),
         request_id,
@@ -115,9 +148,9 @@ fn prepare(listener: &Listener, user: &HeaderValue, mut request: Request<Incomin
     }
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let (body, progress) = Upload::new(body, listener.limits.stall);
+    let (body, progress) = Upload::new(body, backend.limits.stall);
     let idempotent = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
-    Ok(Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent })
+    Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent }
 }
 
 /// The same request again, for when it is lost on its way.
@@ -143,7 +176,7 @@ fn request_id() -> HeaderValue {
 
 /// One request under way.
 struct Exchange<'l> {
-    listener: &'l Arc<Listener>,
+    backend: &'l Arc<Backend>,
     started: Instant,
     place: u32,
     /// Counts where the request is.
@@ -157,24 +190,25 @@ struct Exchange<'l> {
 }
 
 async fn exchange(
-    listener: &Arc<Listener>,
+    backend: &Arc<Backend>,
     user: &Arc<User>,
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Own> {
     let started = clock::instant();
-    listener.budget.request(clock::now_ms());
-    let Outgoing { mut request, progress, upgrade, place, idempotent } = prepare(listener, &user.address, request)?;
-    let mut again = (idempotent && listener.routing.load().spare()).then(|| copy(&request));
+    backend.budget.request(clock::now_ms());
+    let Outgoing { mut request, progress, upgrade, place, idempotent } = prepare(backend, user, request);
+    let mut again = (idempotent && backend.routing.load().spare()).then(|| copy(&request));
     let (flight, preferred, tried) = (None, None, Vec::new());
-    let mut this = Exchange { listener, started, place, flight, preferred, tried, why: Own::Connect };
+    let mut this = Exchange { backend, started, place, flight, preferred, tried, why: Own::Connect };
     loop {
         let (instance, mut sender, reused) = this.connection().await?;
-        match send(&mut sender, request, progress.as_deref(), &listener.limits).await {
+        let response_timeout = backend.routing.load().response_timeout;
+        match send(&mut sender, request, progress.as_deref(), response_timeout).await {
             Ok(response) => {
                 let Some(mut flight) = this.flight else { return Err(Own::Reset) };
                 flight.error = response.status().is_server_error();
                 let user_side = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
-                return receive(listener, response, user_side, (flight, sender, instance), progress);
+                return receive(backend, response, user_side, (flight, sender, instance), progress);
             }
             // It never left: any method, with its body untouched, may go elsewhere. A connection that was
             // idle says nothing about its instance.
@@ -212,7 +246,7 @@ async fn exchange(
 impl Exchange<'_> {
     /// A connection to whoever is chosen, and whether it was used before.
     async fn connection(&mut self) -> Result<(Arc<Instance>, SendRequest<Upload>, bool), Own> {
-        let Listener { limits, tasks, .. } = &**self.listener;
+        let Backend { limits, tasks, .. } = &**self.backend;
         loop {
             let now = clock::now_ms();
             let instance = self.choose(now)?;
@@ -233,7 +267,7 @@ impl Exchange<'_> {
     /// Whom to try now; the request counts there from here on.
     fn choose(&mut self, now_ms: u64) -> Result<Arc<Instance>, Own> {
         // Read anew for each try, so that no choice follows a route that was replaced.
-        let routing = self.listener.routing.load();
+        let routing = self.backend.routing.load();
         match routing.choose(now_ms, self.place, self.preferred.as_deref(), &self.tried) {
             Choice::Instance(pool, instance) => {
                 if let Some(flight) = &mut self.flight {
@@ -258,14 +292,14 @@ impl Exchange<'_> {
         self.tried.push(instance);
         self.why = why;
         // Nobody else is there: that needs no budget, and the choice says so.
-        if self.listener.routing.load().spare() { self.budgeted(why) } else { Ok(()) }
+        if self.backend.routing.load().spare() { self.budgeted(why) } else { Ok(()) }
     }
 
     fn budgeted(&mut self, why: Own) -> Result<(), Own> {
-        if self.listener.budget.retry(clock::now_ms()) {
+        if self.backend.budget.retry(clock::now_ms()) {
             return Ok(());
         }
-        tracing::debug!(listener = self.listener.name, "too much was tried again lately");
+        tracing::debug!(backend = self.backend.name, "too much was tried again lately");
         Err(self.give_up(why))
     }
 
@@ -287,12 +321,12 @@ async fn send(
     sender: &mut SendRequest<Upload>,
     request: Request<Upload>,
     progress: Option<&Progress>,
-    limits: &Limits,
+    response_timeout: Duration,
 ) -> Result<Response<Incoming>, Unsent> {
     let mut answer = std::pin::pin!(sender.try_send_request(request));
     let mut seen = 0;
     loop {
-        match tokio::time::timeout(limits.answer, &mut answer).await {
+        match tokio::time::timeout(response_timeout, &mut answer).await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(mut error)) => {
                 return Err(match error.take_message() {
@@ -323,7 +357,7 @@ async fn send(
 
 /// Makes an instance's answer the user's.
 fn receive(
-    listener: &Arc<Listener>,
+    backend: &Arc<Backend>,
     mut response: Response<Incoming>,
     upgrade: Option<(OnUpgrade, Arc<User>)>,
     (flight, sender, instance): (Flight, SendRequest<Upload>, Arc<Instance>),
@@ -339,10 +373,10 @@ fn receive(
         if user.is_ahead() {
             return Err(Own::Bad("bytes came before the answer to a request that changes the protocol"));
         }
-        let instance_side = hyper::upgrade::on(&mut response);
+        let ends = tunnel::Ends { user: user_side, instance: hyper::upgrade::on(&mut response) };
         user.begin_tunnel();
         instance.answered();
-        listener.tasks.spawn(tunnel::run(user_side, instance_side, flight, user));
+        backend.tasks.spawn(tunnel::run(ends, protocol.clone(), flight, instance, user));
         headers::strip_hop_by_hop(response.headers_mut());
         headers::set_upgrade(response.headers_mut(), protocol);
         return Ok(response.map(|_| Download::Text(None)));

@@ -5,13 +5,19 @@ use hyper::header::{
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Uri, Version};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Who asked, by the proxies on the way.
+pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// What a proxy in front says of who asks for what.
+const SAID_IN_FRONT: [HeaderName; 6] =
+    [FORWARDED, FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_PORT, REAL_IP];
 /// Follows a request through all services.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is taken over from a user.
@@ -29,7 +35,7 @@ const END_TO_END: [HeaderName; 10] = [
     FORWARDED_FOR,
     FORWARDED_PROTO,
     FORWARDED_HOST,
-    HeaderName::from_static("x-real-ip"),
+    REAL_IP,
     REQUEST_ID,
     AUTHORIZATION,
     COOKIE,
@@ -75,10 +81,17 @@ pub fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
 }
 
 /// Why a request's `Host`, or the authority of its absolute target, can't be trusted to mean one host
-/// (RFC 9112, sections 3.2 and 3.2.2).
+/// (RFC 9112, sections 3.2 and 3.2.2; RFC 9113, section 8.3.1).
 pub fn bad_host(version: Version, headers: &HeaderMap, authority: Option<&str>) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_2 && authority.is_none() => return Some("a request needs an authority"),
+        (Some(host), None)
+            if version == Version::HTTP_2
+                && authority.is_some_and(|of| !of.as_bytes().eq_ignore_ascii_case(host.as_bytes())) =>
+        {
+            return Some("the Host header is another one than the request's authority");
+        }
         (None, _) if version == Version::HTTP_11 => return Some("a request needs a Host header"),
         (Some(_), Some(_)) => return Some("a request has one Host header"),
         (Some(host), None) if !is_host(host.as_bytes()) => return Some("the Host header is no host"),
@@ -112,11 +125,41 @@ fn is_host(value: &[u8]) -> bool {
     !host.is_empty() && host.iter().all(in_name) && digits.iter().all(u8::is_ascii_digit) && is_port
 }
 
-/// Makes a user's headers those that an instance gets. `user` is the user's address; `authority` is
-/// that of an absolute target, which goes before `Host`; `instance` stands in for a missing one.
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'u> {
+    /// The address of the connection.
+    pub peer: &'u HeaderValue,
+    /// It came over TLS.
+    pub secure: bool,
+    /// It is a proxy in front, whose word on who asks is taken.
+    pub trusted: bool,
+}
+
+/// Who asks: whoever the proxy in front names, where one is trusted, else the connection itself.
+pub fn client(headers: &HeaderMap, peer: IpAddr, trusted: bool) -> IpAddr {
+    let last = headers.get_all(FORWARDED_FOR).iter().next_back().filter(|_| trusted);
+    let named = last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok());
+    named.map_or(peer, |named| named.to_canonical())
+}
+
+/// In HTTP/2 a user may send cookies one by one; others know one header only (RFC 9113, section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let all: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // Put together of what could stand in a header, it can stand in one.
+    if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Makes a user's headers those that an instance gets. `authority` is that of an absolute target, which goes
+/// before `Host`; `instance` stands in for a missing one.
 pub fn to_instance(
     headers: &mut HeaderMap,
-    user: &HeaderValue,
+    origin: Origin<'_>,
     authority: Option<HeaderValue>,
     instance: impl FnOnce() -> Option<HeaderValue>,
     new_id: impl FnOnce() -> HeaderValue,
@@ -131,9 +174,15 @@ pub fn to_instance(
     {
         headers.insert(HOST, host);
     }
-    headers.append(FORWARDED_FOR, user.clone());
-    // A terminator in front knows better than this hop what the user spoke.
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if !origin.trusted {
+        for name in SAID_IN_FRONT {
+            headers.remove(name);
+        }
+    }
+    headers.append(FORWARDED_FOR, origin.peer.clone());
+    // A proxy in front knows better than this hop what the user spoke.
+    let spoken = HeaderValue::from_static(if origin.secure { "https" } else { "http" });
+    headers.entry(FORWARDED_PROTO).or_insert(spoken);
     if let Some(host) = headers.get(HOST).cloned() {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
@@ -191,10 +240,11 @@ mod tests {
 
     #[test]
     fn an_instance_learns_who_asked_for_what() {
-        let user = HeaderValue::from_static("10.0.0.9");
+        let peer = HeaderValue::from_static("10.0.0.9");
+        let direct = Origin { peer: &peer, secure: false, trusted: false };
         let id = || HeaderValue::from_static("made");
         let mut headers = map(&[("host", "shop.example"), ("expect", "100-continue")]);
-        to_instance(&mut headers, &user, None, || None, id);
+        to_instance(&mut headers, direct, None, || None, id);
         assert_eq!(
             names(&headers),
             ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"]
@@ -205,16 +255,55 @@ mod tests {
         let before =
             [("host", "b"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("x-request-id", "r")];
         let mut headers = map(&before);
-        to_instance(&mut headers, &user, Some(HeaderValue::from_static("abs:8080")), || None, id);
+        let behind = Origin { trusted: true, ..direct };
+        to_instance(&mut headers, behind, Some(HeaderValue::from_static("abs:8080")), || None, id);
         let all: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
         assert_eq!(all, ["1.2.3.4", "10.0.0.9"]);
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["host"], "abs:8080");
         assert_eq!(headers["x-request-id"], "r");
 
+        let mut headers = map(&before);
+        headers.extend(map(&[("x-real-ip", "1.2.3.4"), ("forwarded", "for=1.2.3.4"), ("x-forwarded-port", "1")]));
+        to_instance(&mut headers, Origin { secure: true, ..direct }, None, || None, id);
+        let all: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        assert_eq!((all.as_slice(), &headers["x-forwarded-proto"]), (&[&peer][..], &HeaderValue::from_static("https")));
+        let left = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"];
+        assert_eq!(names(&headers), left, "nobody else is believed");
+
         let mut headers = map(&[("x-request-id", &"r".repeat(129))]);
-        to_instance(&mut headers, &user, None, || Some(HeaderValue::from_static("127.0.0.1:9")), id);
+        to_instance(&mut headers, direct, None, || Some(HeaderValue::from_static("127.0.0.1:9")), id);
         assert_eq!((&headers["host"], &headers["x-request-id"]), (&"127.0.0.1:9".parse().unwrap(), &id()));
+    }
+
+    #[test]
+    fn who_asks_is_said_by_a_trusted_proxy_only() {
+        let peer: IpAddr = "10.0.0.9".parse().unwrap();
+        for (values, said) in [
+            (vec!["1.2.3.4"], "1.2.3.4"),
+            (vec!["9.9.9.9, 1.2.3.4"], "1.2.3.4"),
+            (vec!["9.9.9.9", "1.2.3.4"], "1.2.3.4"),
+            (vec!["::ffff:1.2.3.4"], "1.2.3.4"),
+            (vec!["2001:db8::1"], "2001:db8::1"),
+            (vec!["unknown"], "10.0.0.9"),
+            (vec![], "10.0.0.9"),
+        ] {
+            let headers = map(&values.iter().map(|value| ("x-forwarded-for", *value)).collect::<Vec<_>>());
+            assert_eq!(client(&headers, peer, true).to_string(), said, "{values:?}");
+            assert_eq!(client(&headers, peer, false), peer, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn cookies_become_one_header() {
+        for (before, after) in
+            [(vec![], vec![]), (vec!["a=1"], vec!["a=1"]), (vec!["a=1", "b=2; c=3"], vec!["a=1; b=2; c=3"])]
+        {
+            let mut headers = map(&before.iter().map(|value| ("cookie", *value)).collect::<Vec<_>>());
+            join_cookies(&mut headers);
+            let got: Vec<_> = headers.get_all("cookie").iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(got, after);
+        }
     }
 
     #[test]
@@ -236,6 +325,10 @@ mod tests {
         assert!(bad(Version::HTTP_11, &[], None).is_some());
         assert!(bad(Version::HTTP_11, &[("host", "a"), ("host", "a")], None).is_some());
         assert!(bad(Version::HTTP_10, &[], None).is_none());
+        assert!(bad(Version::HTTP_2, &[], None).is_some());
+        assert!(bad(Version::HTTP_2, &[], Some("a")).is_none());
+        assert!(bad(Version::HTTP_2, &[("host", "A")], Some("a")).is_none());
+        assert!(bad(Version::HTTP_2, &[("host", "b")], Some("a")).is_some());
         for good in ["a", "shop.example:8080", "127.0.0.1:80", "[::1]", "[2001:db8::1]:443", "a_b-c.d~e"] {
             assert_eq!(bad(Version::HTTP_11, &[("host", good)], None), None, "{good}");
             assert_eq!(bad(Version::HTTP_11, &[("host", "a")], Some(good)), None, "{good}");

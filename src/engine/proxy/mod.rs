@@ -1,20 +1,25 @@
 //! The data plane: a process of its own, so that traffic survives the server.
 //!
 //! A current-thread runtime. `control` owns what is in force and obeys the engine over a unix
-//! socket; each listener accepts users' connections and serves them with hyper; `forward` takes
-//! one request to one instance and back. What a request may choose is a `route::Routing`, swapped
-//! whole; who answers is a `pool::Instance` with its own idle connections.
+//! socket; each `frontend` accepts users' connections on one address and serves them with hyper, with TLS
+//! or without; `forward` takes one request to the `backend` that it is for, to one instance and back. What a
+//! request may choose is a `route::Routing`, swapped whole; who answers is a `pool::Instance` with its own
+//! idle connections.
 
+mod backend;
 mod body;
 mod budget;
+pub mod certificate;
 mod clock;
 mod control;
 mod counters;
 mod drain;
 mod forward;
 mod framing;
+mod frontend;
+mod frontends;
 mod headers;
-mod listener;
+mod hosts;
 mod pool;
 mod route;
 mod session;
@@ -23,7 +28,10 @@ mod state;
 mod stats;
 mod sticky;
 mod strict;
+mod tls;
 mod tunnel;
+mod user;
+mod websocket;
 pub mod wire;
 
 use std::io;
@@ -60,10 +68,10 @@ pub struct ProxyArgs {
     /// Time without progress for a user to send the body of a request, or to take an answer.
     #[arg(long, default_value_t = 60_000)]
     pub stall_timeout_ms: u64,
-    /// Connections from users for each listener; more wait in the kernel's queue.
+    /// Connections from users for each address; more wait in the kernel's queue.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections: usize,
-    /// Of those, for each address, besides that none may have more than three times what is left free; more are
+    /// Of those, for each address that users come from, besides that none may have more than three times what is left free; more are
     /// closed at once.
     #[arg(long, default_value_t = 4_096)]
     pub max_connections_per_address: usize,
@@ -91,9 +99,9 @@ pub struct Limits {
     pub stall: Duration,
     /// `Connection: close` is said for so long.
     pub announce: Duration,
-    /// Users' connections for each listener.
+    /// Users' connections for each address that is listened on.
     pub connections: usize,
-    /// Of those, for each address.
+    /// Of those, for each address that they come from.
     pub per_address: usize,
     /// Bytes of a head.
     pub head_bytes: usize,

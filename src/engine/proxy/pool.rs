@@ -12,7 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// A connection that was idle for longer is not used again: common servers close theirs after five
 /// seconds, and a request that meets the closing can't be told from one that was handled.
@@ -78,6 +80,18 @@ pub struct Instance {
     pub quiet: Notify,
     refusing: Ejection,
     breaking: Ejection,
+    tunnels: TaskTracker,
+    /// Cancelled once its tunnels are to end.
+    leaving: Mutex<CancellationToken>,
+}
+
+/// What a tunnel holds of its instance until it ends.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// Cancelled once it is to end.
+    pub leaving: CancellationToken,
+    /// Its instance waits for it.
+    pub _counted: TaskTrackerToken,
 }
 
 #[derive(Debug)]
@@ -98,7 +112,26 @@ impl Instance {
             quiet: Notify::new(),
             refusing: Ejection::default(),
             breaking: Ejection::default(),
+            tunnels: TaskTracker::new(),
+            leaving: Mutex::default(),
         }
+    }
+
+    /// A tunnel to it opens.
+    pub fn tunnel(&self) -> Tunnel {
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Tunnel { leaving, _counted: self.tunnels.token() }
+    }
+
+    /// Its tunnels are to end.
+    pub fn leave_tunnels(&self) {
+        self.tunnels.close();
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner).cancel();
+    }
+
+    /// Waits until its tunnels have ended, which they were told to.
+    pub async fn tunnels_ended(&self) {
+        self.tunnels.wait().await;
     }
 
     /// Requests that were given to it and have not ended.
@@ -123,6 +156,11 @@ impl Instance {
         self.open.store(true, Relaxed);
         self.refusing.over();
         self.breaking.over();
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        if leaving.is_cancelled() {
+            *leaving = CancellationToken::new();
+            self.tunnels.reopen();
+        }
     }
 
     /// Closes its idle connections, and those in use as soon as they are idle.

@@ -6,9 +6,12 @@ use super::sticky;
 use super::wire::{Route, Sticky};
 use crate::model::Ppm;
 use hyper::HeaderMap;
+use ipnet::IpNet;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// One pool of a route.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ pub struct Routing {
     pub sticky: Option<Sticky>,
     /// The arm that gets everything when the lease is gone, and the lease.
     pub leased: Option<(usize, Lease)>,
+    /// Without progress, until an answer's head.
+    pub response_timeout: Duration,
+    /// Networks of proxies in front, whose word on who asks is taken.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Where a request goes.
@@ -45,8 +52,13 @@ pub enum Choice {
 
 impl Routing {
     /// Where in 0..1,000,000 a request is: at its user's place, or at the one drawn for it.
-    pub fn place(&self, headers: &HeaderMap, random: u32) -> u32 {
-        self.sticky.as_ref().and_then(|sticky| sticky::place(sticky, headers)).unwrap_or(random)
+    pub fn place(&self, headers: &HeaderMap, client: IpAddr, random: u32) -> u32 {
+        self.sticky.as_ref().and_then(|sticky| sticky::place(sticky, headers, client)).unwrap_or(random)
+    }
+
+    /// Is that one a proxy in front, whose word on who asks is taken?
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
 
     /// Is there somebody else to try?

@@ -10,7 +10,7 @@ fn arm(id: &str, percent: u32, instances: &[&str]) -> Arm {
 }
 
 fn unleased(arms: Vec<Arm>) -> Routing {
-    Routing { arms, sticky: None, leased: None }
+    Routing { arms, sticky: None, leased: None, response_timeout: Duration::from_mins(1), trusted_proxies: Vec::new() }
 }
 
 /// The instance chosen, `503 POOL` or `exhausted`.
@@ -135,6 +135,8 @@ fn without_its_lease_a_route_is_its_fallback() {
         arms: vec![arm("s", 10, stable), arm("c", 90, &["c1"])],
         sticky: None,
         leased: Some((0, lease)),
+        response_timeout: Duration::from_mins(1),
+        trusted_proxies: Vec::new(),
     };
     let lapsed = routing(&["s1"], Lease::until(0));
     let suspended = routing(&["s1"], Lease::suspended_until(1000));

@@ -25,22 +25,28 @@ impl Sockets {
         Self { holder: shim.map(Holder::new), stall }
     }
 
-    /// The socket that is held for it, else a new one, which is then held.
-    pub async fn take(&self, at: &Listening) -> io::Result<TcpListener> {
+    /// The socket that is held for its address, else a new one, which is then held; with as what it is held.
+    pub async fn take(&self, at: &Listening) -> io::Result<(TcpListener, Listening)> {
         let (this, at) = (self.clone(), at.clone());
         blocking(move || {
-            let lent = this.holder.as_ref().and_then(|holder| holder.lend(&at).ok());
-            let socket = match lent {
-                Some(socket) => socket,
-                None => this.bind(&at)?,
+            let (socket, held) = match this.lent(&at) {
+                Some(lent) => lent,
+                None => (this.bind(&at)?, at),
             };
             // Connections take these over from the socket that they come in on.
             sockopt::set_tcp_nodelay(&socket, true)?;
             sockopt::set_tcp_user_timeout(&socket, u32::try_from(this.stall.as_millis()).unwrap_or(u32::MAX))?;
             socket.set_nonblocking(true)?;
-            Ok(socket)
+            Ok((socket, held))
         })
         .await
+    }
+
+    /// By whichever service of an address it is held.
+    fn lent(&self, at: &Listening) -> Option<(TcpListener, Listening)> {
+        let holder = self.holder.as_ref()?;
+        let held = holder.held().ok()?.into_iter().find(|held| held.address == at.address)?;
+        Some((holder.lend(&held).ok()?, held))
     }
 
     fn bind(&self, at: &Listening) -> io::Result<TcpListener> {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-const FORMAT: u32 = 1;
+/// The newest that this program reads.
+const FORMAT: u32 = 2;
+/// Of routes that every program follows as they are meant; with others an older one must not begin.
+const PLAIN: u32 = 1;
 
 /// All that outlives the process.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +57,8 @@ pub enum StateError {
 impl Saved {
     /// What is to be written.
     pub fn new(routes: Vec<Route>, lapsed: Vec<(String, u64, u64)>) -> Self {
-        Self { format: FORMAT, routes, lapsed }
+        let format = if routes.iter().any(|route| route.is_beyond(0)) { FORMAT } else { PLAIN };
+        Self { format, routes, lapsed }
     }
 
     /// Reads the file; without one there is nothing.

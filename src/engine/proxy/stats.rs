@@ -52,6 +52,11 @@ impl Registry {
         all.filter(|instance| ids.contains(&instance.id)).map(Arc::clone).collect()
     }
 
+    /// Every instance.
+    pub fn all(&self) -> Vec<Arc<Instance>> {
+        self.0.values().flat_map(|known| &known.instances).map(Arc::clone).collect()
+    }
+
     /// Closes the idle connections of everything, for the end of the process.
     pub fn close_all(&self) {
         self.0.values().flat_map(|known| &known.instances).for_each(|instance| instance.close());

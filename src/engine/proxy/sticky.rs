@@ -1,14 +1,20 @@
 //! A user's place: the same for the same key and salt, on every machine and in every version. Pure.
 
+use super::headers::FORWARDED_FOR;
 use super::wire::Sticky;
 use crate::model::{Ppm, StickyKey};
 use hyper::HeaderMap;
 use hyper::header::COOKIE;
 use sha2::{Digest, Sha256};
+use std::net::IpAddr;
 
 /// The place of whoever asks, in 0..1,000,000; `None` without a key.
-pub fn place(sticky: &Sticky, headers: &HeaderMap) -> Option<u32> {
+pub fn place(sticky: &Sticky, headers: &HeaderMap, client: IpAddr) -> Option<u32> {
     let value = match &sticky.key {
+        // What stands there anybody may have written; who asks is known.
+        StickyKey::Header(name) if FORWARDED_FOR == name.as_str() => {
+            return Some(place_of(&sticky.salt, client.to_string().as_bytes()));
+        }
         StickyKey::Header(name) => headers.get(name)?.as_bytes(),
         StickyKey::Cookie(name) => cookie(headers, name.as_bytes())?,
     };
@@ -65,6 +71,10 @@ mod tests {
         let header = by(StickyKey::Header("X-User".into()));
         let cookie = by(StickyKey::Cookie("uid".into()));
         let alice = Some(place_of("s", b"alice"));
+        let place = |sticky: &Sticky, headers: &HeaderMap| place(sticky, headers, IpAddr::from([10, 0, 0, 9]));
+        let address = by(StickyKey::Header("X-Forwarded-For".into()));
+        let forged = headers(&[("x-forwarded-for", "alice")]);
+        assert_eq!(place(&address, &forged), Some(place_of("s", b"10.0.0.9")));
         assert_eq!(place(&header, &headers(&[("x-user", "alice")])), alice);
         for (value, expected) in [
             ("uid=alice", alice),

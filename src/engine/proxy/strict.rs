@@ -1,7 +1,7 @@
 //! A user's connection whose requests are read strictly before hyper reads them.
 
 use super::framing::Framing;
-use super::listener::User;
+use super::user::User;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,11 +1,20 @@
 //! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
 
-use crate::model::{ArmRole, Histogram, Ppm, StickyKey, Version};
+use crate::model::{ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Version of this wire; a newer one is refused with a sentence.
 pub const PROXY_WIRE: u32 = 1;
+
+/// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
+/// routes as far as [`Route::sticky`].
+pub const PROXY_LEVEL: u32 = 1;
+
+/// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
 
 /// One instance that can take requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +40,7 @@ pub struct PoolRoute {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// Everything that one listener does.
+/// Everything that is done for one service in one environment, which is called a listener here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// The listener's name, `service@environment`.
@@ -47,6 +56,59 @@ pub struct Route {
     /// How a user is kept on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sticky: Option<Sticky>,
+    /// What it asks besides.
+    #[serde(default, skip_serializing_if = "RouteOptions::is_default")]
+    pub options: Box<RouteOptions>,
+}
+
+/// What a route may ask besides where from and where to. `Default` asks nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteOptions {
+    /// Milliseconds without progress until an answer begins; the proxy's own bound without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_timeout_ms: Option<u64>,
+    /// What of its address is for it, and how users speak to it there.
+    #[serde(skip_serializing_if = "Ingress::is_default")]
+    pub ingress: Ingress,
+    /// Networks of proxies in front, whose word on who asks is taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl RouteOptions {
+    fn is_default(&self) -> bool {
+        *self == RouteOptions::default()
+    }
+}
+
+impl Route {
+    /// A route without anything but where from and where to.
+    #[must_use]
+    pub fn to(listener: String, listen: SocketAddr, pools: Vec<PoolRoute>) -> Route {
+        let options = Box::default();
+        Route { listener, version: 0, listen, pools, fallback: None, sticky: None, options }
+    }
+
+    /// Would a proxy of that level serve it to the wrong people, or in the open?
+    #[must_use]
+    pub fn is_beyond(&self, level: u32) -> bool {
+        level < PROXY_LEVEL && !self.options.ingress.is_default()
+    }
+
+    /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
+    #[must_use]
+    pub fn beyond(&self, level: u32) -> Vec<&'static str> {
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies } = &*self.options;
+        let asked = [
+            (response_timeout_ms.is_some(), "response_timeout"),
+            (!trusted_proxies.is_empty(), "trusted_proxies"),
+            (!ingress.hosts.is_empty(), "hosts"),
+            (!ingress.paths.is_empty(), "paths"),
+            (!ingress.certificates.is_empty(), "tls"),
+        ];
+        asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
+    }
 }
 
 /// Keeps a user on one side while the weights only grow: their place in 0..1,000,000 is a hash of
@@ -82,8 +144,9 @@ pub enum Request {
     },
     /// Counters since the proxy started.
     Stats,
-    /// Answered when none of these instances has a request in flight, or at the bound. Its idle
-    /// connections are closed.
+    /// Answered when none of these instances has a request in flight, or at the bound. Their idle
+    /// connections are closed. At the bound tunnels end: a WebSocket gets a close frame, and [`CLOSE_GRACE`]
+    /// for its answer, which comes on top of the bound.
     Drain {
         /// Which instances; they must be out of every route already.
         instances: Vec<String>,
@@ -130,6 +193,9 @@ pub enum Response {
         /// The file of its program. Empty from one that did not say so yet.
         #[serde(default)]
         program: String,
+        /// Its [`PROXY_LEVEL`].
+        #[serde(default)]
+        level: u32,
         /// The routes in force: listener and version.
         routes: Vec<(String, u64)>,
         /// Leases that lapsed and were not followed by a new route since.
@@ -168,6 +234,12 @@ pub struct Stats {
     pub pools: Vec<PoolStats>,
     /// Leases that lapsed and were not followed by a new route since.
     pub lapsed: Vec<Lapse>,
+    /// Certificates in force, by listener.
+    #[serde(default)]
+    pub certificates: Vec<(String, CertificateState)>,
+    /// Requests that no service answers for, by address.
+    #[serde(default)]
+    pub unmatched: Vec<(SocketAddr, u64)>,
 }
 
 /// Counters of one pool on one listener.

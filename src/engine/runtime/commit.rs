@@ -132,9 +132,9 @@ impl EngineTask {
                 failpoint::pass("effect-start");
                 self.room.start(*launch);
             }
-            Effect::Stop { instance, stop } => {
+            Effect::Stop { instance, stop, drain } => {
                 failpoint::pass("effect-stop");
-                self.room.stop(&instance, stop);
+                self.room.stop(&instance, stop, drain);
             }
             Effect::Route { route, .. } => {
                 failpoint::pass("effect-route");

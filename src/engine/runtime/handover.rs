@@ -10,6 +10,7 @@ use crate::engine::process::client::{self, ShimClient};
 use crate::engine::process::held::Holder;
 use crate::engine::process::identity;
 use crate::engine::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
+use crate::engine::proxy::wire::CLOSE_GRACE;
 use crate::engine::proxy::{self, SHIM_VARIABLE};
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -196,10 +197,18 @@ async fn serves_already(home: &ProxyHome) -> bool {
 /// which the kernel allows to whoever may trace it (pidfd_getfd(2)). Blocks.
 fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> {
     let routes = proxy::routes_on_disk(&dir.join(STATE));
-    let wanted = routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen });
+    let mut wanted: Vec<_> =
+        routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen }).collect();
+    // Several services may share an address, which has one socket.
+    wanted.sort_by_key(|at| at.address);
+    wanted.dedup_by_key(|at| at.address);
     let holder = Holder::new(&dir.join(SOCKET_FILE));
-    if holder.held().is_ok() {
-        return wanted.map(|at| holder.lend(&at).map(|socket| (at, socket))).collect();
+    if let Ok(held) = holder.held() {
+        let lend = |at: Listening| {
+            let at = held.iter().find(|held| held.address == at.address).cloned().unwrap_or(at);
+            holder.lend(&at).map(|socket| (at, socket))
+        };
+        return wanted.into_iter().map(lend).collect();
     }
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(invalid)?;
@@ -221,6 +230,7 @@ fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> 
         }
     }
     wanted
+        .into_iter()
         .map(|at| {
             let socket = listening.remove(&at.address).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("the old proxy does not listen on {}", at.address))
@@ -234,10 +244,24 @@ fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> 
 #[derive(Debug, Default)]
 pub struct Retired {
     finishing: JoinSet<()>,
-    waiting: Vec<(oneshot::Sender<()>, Instant)>,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody who waits until an instance is drained at each of them.
+#[derive(Debug)]
+struct Waiting {
+    done: oneshot::Sender<Option<u64>>,
+    until: Instant,
+    /// What was left at the proxy in force.
+    remaining: u64,
 }
 
 impl Retired {
+    /// Does nothing finish any more?
+    pub fn none(&self) -> bool {
+        self.finishing.is_empty()
+    }
+
     /// Those that an engine before this one left.
     pub fn find(home: &ProxyHome) -> Retired {
         let mut retired = Retired::default();
@@ -255,11 +279,11 @@ impl Retired {
     }
 
     /// Answers when none of them has anything in flight any more, or at that time.
-    pub fn after(&mut self, done: oneshot::Sender<()>, until: Instant) {
+    pub fn after(&mut self, done: oneshot::Sender<Option<u64>>, until: Instant, remaining: u64) {
         if self.finishing.is_empty() {
-            let _ = done.send(()); // the instance may have ended meanwhile
+            let _ = done.send(Some(remaining)); // the instance may have ended meanwhile
         } else {
-            self.waiting.push((done, until));
+            self.waiting.push(Waiting { done, until, remaining });
         }
     }
 
@@ -268,19 +292,20 @@ impl Retired {
         if self.finishing.is_empty() {
             return std::future::pending().await;
         }
-        let next = self.waiting.iter().map(|(_, until)| *until).min();
+        let next = self.waiting.iter().map(|waiting| waiting.until).min();
         let _elapsed = timeout_at(next.unwrap_or_else(|| Instant::now() + FINISH), self.finishing.join_next()).await;
         let now = Instant::now();
         let none = self.finishing.is_empty();
-        for (done, _) in self.waiting.extract_if(.., |(_, until)| none || *until <= now) {
-            let _ = done.send(()); // the instance may have ended meanwhile
+        for Waiting { done, remaining, .. } in self.waiting.extract_if(.., |of| none || of.until <= now) {
+            // What was left at those that finish nobody counted. The instance may have ended meanwhile.
+            let _ = done.send(none.then_some(remaining));
         }
     }
 }
 
 /// Told again after a crash of the engine, it goes on as before.
 async fn finish(dir: &Path) -> io::Result<()> {
-    let bound = Instant::now() + FINISH;
+    let bound = Instant::now() + FINISH + CLOSE_GRACE * 2;
     let shim = match ShimClient::connect(dir).await {
         Ok(mut shim) => {
             let status = shim.watch().await?;

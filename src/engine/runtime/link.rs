@@ -56,6 +56,8 @@ pub enum LinkEvent {
         routes: Vec<(String, u64)>,
         /// Leases that lapsed.
         lapsed: Vec<Lapse>,
+        /// What it knows of the wire: [`PROXY_LEVEL`](crate::engine::proxy::wire::PROXY_LEVEL).
+        level: u32,
     },
     /// No proxy.
     Down {
@@ -68,6 +70,8 @@ pub enum LinkEvent {
         listener: String,
         /// As asked.
         version: u64,
+        /// What of it this proxy, of an older program, can't do, in words.
+        lacking: Option<String>,
     },
     /// A route can't be followed.
     Refused {
@@ -81,14 +85,19 @@ pub enum LinkEvent {
         why: String,
     },
     /// Counters.
-    Stats(Stats),
+    Stats {
+        /// Of the proxy in force.
+        stats: Stats,
+        /// No proxy before it has anything in flight any more.
+        alone: bool,
+    },
 }
 
 /// What is to come back for a request.
 enum Asked {
-    Route(String, u64),
+    Route { listener: String, version: u64, lacking: Option<String> },
     Stats,
-    Drain(oneshot::Sender<()>, Instant),
+    Drain(oneshot::Sender<Option<u64>>, Instant),
     Other,
 }
 
@@ -97,12 +106,14 @@ pub(super) struct Connection {
     write: OwnedWriteHalf,
     asked: BTreeMap<u64, Asked>,
     next: u64,
+    level: u32,
 }
 
 /// What a proxy said first.
 pub(super) struct Hello {
     pub pid: u32,
     pub program: String,
+    pub level: u32,
     pub routes: Vec<(String, u64)>,
     pub lapsed: Vec<Lapse>,
 }
@@ -128,7 +139,8 @@ pub async fn run(
         let why = match renewed(&home, connected, &mut retired).await {
             Ok((mut connection, hello)) => {
                 pause = RETRY.0;
-                let _ = events.send(LinkEvent::Up { routes: hello.routes, lapsed: hello.lapsed }); // the loop may be ending
+                let Hello { routes, lapsed, level, .. } = hello;
+                let _ = events.send(LinkEvent::Up { routes, lapsed, level }); // the loop may be ending
                 match converse(&home, &mut connection, &mut orders, &mut drains, &events, &mut retired).await {
                     Ok(()) => return,
                     Err(error) => format!("the proxy's connection ended: {error}"),
@@ -204,7 +216,8 @@ async fn end_proxy(home: &ProxyHome) {
 pub(super) async fn connect(dir: &Path, answer: Duration) -> io::Result<(Connection, Hello)> {
     let stream = await_socket(dir).await?;
     let (read, write) = stream.into_split();
-    let mut connection = Connection { lines: BufReader::new(read).lines(), write, asked: BTreeMap::new(), next: 1 };
+    let mut connection =
+        Connection { lines: BufReader::new(read).lines(), write, asked: BTreeMap::new(), next: 1, level: 0 };
     connection.send(Request::Hello { wire: PROXY_WIRE }, Asked::Other).await?;
     let hello =
         timeout(answer, connection.lines.next_line()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -213,8 +226,9 @@ pub(super) async fn connect(dir: &Path, answer: Duration) -> io::Result<(Connect
         Response::Hello { wire, .. } if wire > PROXY_WIRE => Err(io::Error::other(format!(
             "the proxy speaks version {wire}, this program {PROXY_WIRE}: use the newer program"
         ))),
-        Response::Hello { pid, program, routes, lapsed, .. } => {
-            Ok((connection, Hello { pid, program, routes, lapsed }))
+        Response::Hello { pid, program, level, routes, lapsed, .. } => {
+            connection.level = level;
+            Ok((connection, Hello { pid, program, level, routes, lapsed }))
         }
         other => Err(io::Error::other(format!("the proxy answered {other:?}"))),
     }
@@ -280,12 +294,18 @@ async fn converse(
                     let _ = done.send(()); // whoever asked may have given up
                     return Ok(());
                 }
+                Some(LinkOrder::Route(route)) if route.is_beyond(connection.level) => {
+                    let why = lacking(&route, connection.level).unwrap_or_default();
+                    let Route { listener, version, .. } = route;
+                    let _ = events.send(LinkEvent::Refused { listener, version, newer: None, why }); // the loop may be ending
+                }
                 Some(LinkOrder::Route(route)) => {
-                    let asked = Asked::Route(route.listener.clone(), route.version);
+                    let lacking = lacking(&route, connection.level);
+                    let asked = Asked::Route { listener: route.listener.clone(), version: route.version, lacking };
                     connection.send(Request::SetRoute(route), asked).await?;
                 }
                 Some(LinkOrder::Unroute { listener, version }) => {
-                    let asked = Asked::Route(listener.clone(), version);
+                    let asked = Asked::Route { listener: listener.clone(), version, lacking: None };
                     connection.send(Request::RemoveRoute { listener }, asked).await?;
                 }
                 Some(LinkOrder::Renew(ttl)) => {
@@ -328,18 +348,26 @@ async fn shim_gone(shim: &mut Option<ShimClient>) -> io::Error {
 
 fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent>, retired: &mut Retired) {
     let event = match (asked, answer) {
-        (Asked::Route(listener, version), Response::Acked { .. } | Response::Done) => {
-            LinkEvent::Acked { listener, version }
+        (Asked::Route { listener, version, lacking }, Response::Acked { .. } | Response::Done) => {
+            LinkEvent::Acked { listener, version, lacking }
         }
-        (Asked::Route(listener, version), Response::Refused { why, newer }) => {
+        (Asked::Route { listener, version, .. }, Response::Refused { why, newer }) => {
             LinkEvent::Refused { listener, version, newer, why: crate::model::sanitize_line(&why) }
         }
-        (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats(stats),
-        (Asked::Drain(done, until), Response::Drained { .. }) => return retired.after(done, until),
+        (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats { stats, alone: retired.none() },
+        (Asked::Drain(done, until), Response::Drained { remaining }) => return retired.after(done, until, remaining),
         (_, Response::Refused { why, .. }) => return tracing::warn!(%why, "the proxy refused a request"),
         _ => return,
     };
     let _ = events.send(event); // the loop may be ending
+}
+
+/// What of a route a proxy can't do, in words.
+fn lacking(route: &Route, level: u32) -> Option<String> {
+    let beyond = route.beyond(level);
+    (!beyond.is_empty()).then(|| {
+        format!("the proxy is of an older program that could not be replaced: {} is not in force", beyond.join(", "))
+    })
 }
 
 /// Its shim is told first, so that it does not start it again.

@@ -2,7 +2,8 @@
 
 use crate::config::services::Machine;
 use crate::engine::process::secrets;
-use crate::model::SecretRef;
+use crate::engine::proxy::certificate;
+use crate::model::{CertificateFiles, SecretRef, UnfitCertificate};
 use nix::unistd::{Group, User};
 
 /// The machine that this process runs on, as its user sees it.
@@ -12,6 +13,12 @@ pub struct ThisMachine;
 impl Machine for ThisMachine {
     fn secret(&self, reference: &SecretRef) -> Result<(), String> {
         secrets::check(reference).map_err(|why| format!("the server cannot read this secret: {why}"))
+    }
+
+    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate> {
+        let certificate = certificate::read(files)?;
+        certificate.counts_at(super::clock())?;
+        certificate::open_to_others(&files.key).map_or_else(|| Ok(certificate.names()), Err)
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {

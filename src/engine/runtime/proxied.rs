@@ -6,24 +6,30 @@ use super::link::{LinkEvent, LinkOrder};
 use super::task::EngineTask;
 use super::windows;
 use crate::engine::core::{Input, Sent, Slot, SlotKey};
-use crate::engine::proxy::wire::{Lapse, Route, Stats};
-use crate::model::{LinkState, Listening};
+use crate::engine::proxy::wire::{Lapse, PROXY_LEVEL, Route, Stats};
+use crate::model::{CertificateState, LinkState, Listening};
 use jiff::SignedDuration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
 impl EngineTask {
     pub(super) async fn linked(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up { routes, lapsed } => self.reconcile(&routes, lapsed).await,
+            LinkEvent::Up { routes, lapsed, level } => {
+                self.reconcile(&routes, lapsed).await;
+                self.told_in_part(level).await;
+            }
             LinkEvent::Down { why } => {
                 self.up = false;
                 self.publisher.proxy(LinkState::stale(clock(), why));
             }
-            LinkEvent::Acked { listener, version } => {
+            LinkEvent::Acked { listener, version, lacking } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
-                    self.feed(vec![Input::RouteAcked { slot, preview, version }]).await;
+                    if let Some(lacking) = &lacking {
+                        tracing::error!(%slot, preview, lacking, "a route is followed in part");
+                    }
+                    self.feed(vec![Input::RouteAcked { slot, preview, version, lacking }]).await;
                 }
             }
             LinkEvent::Refused { listener, version, newer, why } => {
@@ -32,7 +38,11 @@ impl EngineTask {
                     self.feed(vec![Input::RouteRefused { slot, preview, version, newer, why }]).await;
                 }
             }
-            LinkEvent::Stats(stats) => self.counted(stats).await,
+            LinkEvent::Stats { stats, alone } => {
+                self.count_draining(&stats, alone).await;
+                self.certified(&stats).await;
+                self.counted(stats).await;
+            }
         }
     }
 
@@ -73,6 +83,55 @@ impl EngineTask {
             self.renew();
         }
         self.try_addresses().await;
+    }
+
+    /// A proxy that was replaced by a newer one kept of some routes only what it knew.
+    async fn told_in_part(&mut self, level: u32) {
+        if level < PROXY_LEVEL {
+            return;
+        }
+        let lost = self.state.slots.iter().flat_map(|(slot, of)| {
+            let routings = [(false, &of.routing), (true, &of.preview)].into_iter();
+            let in_part = routings.filter(|(_, routing)| routing.lacking.is_some());
+            in_part.map(|(preview, _)| Input::RouteLost { slot: slot.clone(), preview })
+        });
+        let lost: Vec<_> = lost.collect();
+        if !lost.is_empty() {
+            self.feed(lost).await;
+        }
+    }
+
+    /// What is still in flight on instances that leave. `alone`: it is all in this proxy.
+    async fn count_draining(&mut self, stats: &Stats, alone: bool) {
+        let draining: BTreeSet<&str> =
+            self.instances().filter(|of| of.draining.is_some()).map(|of| of.id.as_str()).collect();
+        if draining.is_empty() {
+            return;
+        }
+        let mut requests = BTreeMap::new();
+        let counts = stats.pools.iter().filter(|_| alone).flat_map(|pool| &pool.by_instance);
+        for (instance, count) in counts.filter(|(instance, _)| draining.contains(instance.as_str())) {
+            *requests.entry(instance.clone()).or_default() += count;
+        }
+        self.feed(vec![Input::InFlight { requests }]).await;
+    }
+
+    /// The certificates that are in force.
+    async fn certified(&mut self, stats: &Stats) {
+        let mut now: BTreeMap<SlotKey, Vec<CertificateState>> = BTreeMap::new();
+        for (listener, certificate) in &stats.certificates {
+            if let Some((slot, false)) = SlotKey::of_listener(listener) {
+                now.entry(slot).or_default().push(certificate.clone());
+            }
+        }
+        let changed = self.state.slots.iter().filter_map(|(slot, of)| {
+            let certificates = now.remove(slot).unwrap_or_default();
+            (of.certificates != certificates).then(|| Input::Certificates { slot: slot.clone(), certificates })
+        });
+        let changed: Vec<_> = changed.collect();
+        if !changed.is_empty() {
+            self.feed(changed).await;
+        }
     }
 
     /// A route is tried again every second: the log has it once, until something else is wrong.

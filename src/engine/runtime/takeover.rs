@@ -50,7 +50,7 @@ impl EngineTask {
             (!adopted.is_empty()).then(|| Adopting { all: adopted.len(), left: adopted, since: Instant::now() });
         for id in recorded.iter().filter(|id| !known.contains_key(*id) && !ordered.contains(id.as_str())) {
             tracing::warn!(instance = %id, "ending an instance that the journal does not know");
-            self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN });
+            self.room.stop(id, StopSpec { signal: "TERM".into(), grace: UNKNOWN }, None);
         }
         let awaited: BTreeSet<&str> = pending.iter().filter_map(|numbered| job_of(&numbered.effect)).collect();
         for id in jobs.iter().filter(|id| !awaited.contains(id.as_str())) {
@@ -97,7 +97,7 @@ impl EngineTask {
         let ids: Vec<String> = self.room.supervised().cloned().collect();
         for id in ids {
             let unknown = || StopSpec { signal: "TERM".into(), grace: UNKNOWN };
-            self.room.stop(&id, known.get(&id).cloned().unwrap_or_else(unknown));
+            self.room.stop(&id, known.get(&id).cloned().unwrap_or_else(unknown), None);
         }
         while self.room.supervised().next().is_some() {
             let Some(report) = self.reports.recv().await else { return };

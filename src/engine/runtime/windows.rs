@@ -201,7 +201,7 @@ mod tests {
             latency,
             ..PoolStats::default()
         };
-        Stats { pools: vec![pool], lapsed: Vec::new() }
+        Stats { pools: vec![pool], ..Stats::default() }
     }
 
     #[test]
@@ -214,14 +214,7 @@ mod tests {
             weight: Ppm::ALL,
             endpoints: Vec::new(),
         };
-        let route = Route {
-            listener: "shop@dev".into(),
-            version: 1,
-            listen: "127.0.0.1:1".parse().unwrap(),
-            pools: vec![pool],
-            fallback: None,
-            sticky: None,
-        };
+        let route = Route::to("shop@dev".into(), "127.0.0.1:1".parse().unwrap(), vec![pool]);
         let mut counters = Counters::default();
         let start = Instant::now();
         // Requests and failures so far → requests and errors of the window, traffic.

@@ -365,7 +365,7 @@ impl Fake {
             return;
         }
         listeners.insert(slot.clone(), Listener { version, route });
-        self.answers.push(Input::RouteAcked { slot, preview, version });
+        self.answers.push(Input::RouteAcked { slot, preview, version, lacking: None });
     }
 
     /// A lowering route is carried out though the journal could not commit.

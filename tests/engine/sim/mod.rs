@@ -644,6 +644,8 @@ fn input_kind(input: &Input) -> &'static str {
         Input::Instance { event, .. } => match event {
             E::Started { .. } => "started",
             E::StartFailed { .. } => "start failed",
+            E::Draining { .. } => "draining",
+            E::Drained { .. } => "drained",
             E::Ready => "ready",
             E::Unhealthy { .. } => "unhealthy",
             E::Exited { .. } => "exited",
@@ -652,6 +654,9 @@ fn input_kind(input: &Input) -> &'static str {
         Input::Job { event: JobEvent::Ended { .. }, .. } => "job ended",
         Input::Job { event: JobEvent::Gone, .. } => "job gone",
         Input::RouteAcked { .. } => "route acked",
+        Input::RouteLost { .. } => "route lost",
+        Input::InFlight { .. } => "in flight",
+        Input::Certificates { .. } => "certificates",
         Input::RouteRefused { .. } => "route refused",
         Input::LeaseLapsed { .. } => "lease lapsed",
         Input::Window { .. } => "window",

@@ -237,6 +237,9 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
     if let Some(why) = why {
         pen.put(why, text).skip(2);
     }
+    if let Some(draining) = instance.draining {
+        pen.put(&draining.words(ctx.now), text).skip(2);
+    }
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
     }

@@ -49,6 +49,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
             .or_else(|| time(pod, "/status/startTime"))
             .or_else(|| time(pod, "/metadata/creationTimestamp")),
         logs: None,
+        draining: None,
     }
 }
 

@@ -1,0 +1,44 @@
+//! How users' connections are treated: what a service says everywhere, and what an environment says otherwise.
+
+use super::{SECOND, or};
+use crate::config::reader::{Table, Value, quoted};
+use crate::model::Connections;
+use ipnet::IpNet;
+use jiff::SignedDuration;
+use std::net::IpAddr;
+
+/// What a service and each of its environments may say.
+pub(super) const KEYS: [&str; 3] = ["response_timeout", "drain", "trusted_proxies"];
+
+/// Reads what a table says of it.
+pub(super) fn connections(table: &Table<'_>) -> Option<Connections> {
+    let response_timeout = or(table, "response_timeout", None, |value| value.duration(SECOND).map(Some));
+    let drain = or(table, "drain", None, |value| value.duration(SignedDuration::ZERO).map(Some));
+    let trusted_proxies = or(table, "trusted_proxies", None, |value| networks(&value).map(Some));
+    Some(Connections { response_timeout: response_timeout?, drain: drain?, trusted_proxies: trusted_proxies? })
+}
+
+fn networks(value: &Value<'_>) -> Option<Vec<IpNet>> {
+    let each = value.list("a list of networks such as [\"10.0.0.0/8\", \"127.0.0.1\"]")?;
+    let all: Vec<_> = each.iter().map(network).collect();
+    all.into_iter().collect()
+}
+
+fn network(value: &Value<'_>) -> Option<IpNet> {
+    let expected = "a network such as \"10.0.0.0/8\" or an address such as \"127.0.0.1\"";
+    let text = value.text(expected)?;
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    match parsed {
+        Some(network) if network.addr() == network.network() => Some(network),
+        // Bits beyond the prefix are most likely a slip: which part is meant?
+        Some(network) => {
+            value.expected(expected, Some(quoted(&network.trunc().to_string())));
+            None
+        }
+        None => {
+            let meant = (text == "localhost").then(|| quoted("127.0.0.1"));
+            value.expected(expected, meant);
+            None
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! One address on which users come in: accepts, serves, and closes without cutting anybody off.
+
+use super::backend::Backend;
+use super::hosts::Hosts;
+use super::strict::Strict;
+use super::tls::{self, Keys};
+use super::user::{Counts, Encrypted, Place, Share, User};
+use super::{Limits, forward};
+use arc_swap::ArcSwap;
+use futures::FutureExt;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+
+/// Requests of one HTTP/2 connection at a time.
+const STREAMS: u32 = 128;
+/// A peer that does not answer a ping for so long is gone.
+const PONG: Duration = Duration::from_secs(20);
+
+/// An address and what it leads to.
+#[derive(Debug)]
+pub struct Frontend {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Which service a request is for.
+    pub hosts: ArcSwap<Hosts<Arc<Backend>>>,
+    /// Certificates; without any it speaks plain HTTP.
+    pub keys: Arc<Keys>,
+    /// Requests that no service answers for.
+    pub unmatched: AtomicU64,
+    tls: Arc<ServerConfig>,
+    limits: Limits,
+    tasks: TaskTracker,
+}
+
+impl Frontend {
+    /// One that leads nowhere yet.
+    pub fn new(address: SocketAddr, limits: Limits, tasks: TaskTracker) -> io::Result<Arc<Self>> {
+        let (hosts, keys) = (ArcSwap::default(), Arc::<Keys>::default());
+        let tls = tls::config(Arc::clone(&keys)).map_err(io::Error::other)?;
+        Ok(Arc::new(Self { address, hosts, keys, unmatched: AtomicU64::new(0), tls, limits, tasks }))
+    }
+}
+
+/// How far the closing of a socket has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// Not accepting.
+    Announcing,
+    /// Idle connections close.
+    Closing,
+}
+
+/// A bound address; dropping it without [`Socket::close`] closes idle connections at once.
+#[derive(Debug)]
+pub struct Socket {
+    stage: watch::Sender<Stage>,
+    closing: Arc<AtomicBool>,
+    unbound: oneshot::Receiver<()>,
+}
+
+impl Socket {
+    /// Begins to accept.
+    pub fn open(frontend: &Arc<Frontend>, socket: std::net::TcpListener) -> io::Result<Self> {
+        let socket = TcpListener::from_std(socket)?;
+        let (stage, watched) = watch::channel(Stage::Open);
+        let (unbinding, unbound) = oneshot::channel();
+        let closing = Arc::<AtomicBool>::default();
+        let accepting = Accepting::new(frontend, &closing, watched);
+        frontend.tasks.spawn(accepting.run(socket, unbinding));
+        Ok(Self { stage, closing, unbound })
+    }
+
+    /// Stops accepting: the address is free when this returns. Answers then say that their connection
+    /// closes, and after the time for that idle ones are closed.
+    pub async fn close(self, frontend: &Frontend) {
+        let Self { stage, closing, unbound } = self;
+        closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        stage.send_replace(Stage::Announcing);
+        // An error means that the accepting task is gone, and its socket with it.
+        let _gone = unbound.await;
+        let announce = frontend.limits.announce;
+        frontend.tasks.spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(announce) => {}
+                () = stage.closed() => {} // no connection is left
+            }
+            stage.send_replace(Stage::Closing);
+            stage.closed().await;
+        });
+    }
+}
+
+/// The task that accepts, and owns the connections.
+struct Accepting {
+    frontend: Arc<Frontend>,
+    closing: Arc<AtomicBool>,
+    stage: watch::Receiver<Stage>,
+    slots: Arc<Semaphore>,
+    counts: Counts,
+    connections: JoinSet<()>,
+}
+
+impl Accepting {
+    fn new(frontend: &Arc<Frontend>, closing: &Arc<AtomicBool>, stage: watch::Receiver<Stage>) -> Self {
+        Self {
+            frontend: Arc::clone(frontend),
+            closing: Arc::clone(closing),
+            stage,
+            slots: Arc::new(Semaphore::new(frontend.limits.connections)),
+            counts: Counts::default(),
+            connections: JoinSet::new(),
+        }
+    }
+
+    async fn run(mut self, socket: TcpListener, unbound: oneshot::Sender<()>) {
+        loop {
+            // The slot comes first: a connection beyond the bound stays in the kernel's queue.
+            let accepting = async {
+                let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+                (slot, socket.accept().await)
+            };
+            tokio::select! {
+                _ = self.stage.changed() => break,
+                Some(_) = self.connections.join_next() => {}
+                (slot, accepted) = accepting => match accepted {
+                    Ok((stream, peer)) => self.begin(stream, peer.ip().to_canonical(), slot),
+                    Err(error) => {
+                        tracing::warn!(address = %self.frontend.address, %error, "accepting failed");
+                        // Out of descriptors, most likely: trying at once would only burn the processor.
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                },
+            }
+        }
+        // Whoever is in the queue already was told that we listen.
+        while let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
+            self.begin(stream, peer.ip().to_canonical(), None);
+        }
+        drop(socket);
+        // Nobody waits when the whole process ends.
+        let _unwaited = unbound.send(());
+        let Self { mut connections, stage, .. } = self;
+        drop(stage);
+        while connections.join_next().await.is_some() {}
+    }
+
+    fn begin(&mut self, stream: TcpStream, peer: IpAddr, slot: Option<tokio::sync::OwnedSemaphorePermit>) {
+        // The slot of this one is taken already.
+        let free = self.slots.available_permits() + 1;
+        let Some(share) = Share::take(&self.counts, peer, self.frontend.limits.per_address, free) else {
+            tracing::debug!(address = %self.frontend.address, %peer, "too many connections of one address");
+            return;
+        };
+        let connection = Connection {
+            frontend: Arc::clone(&self.frontend),
+            peer,
+            closing: Arc::clone(&self.closing),
+            place: Place::new(share, slot),
+            stage: self.stage.clone(),
+        };
+        self.connections.spawn(connection.serve(stream));
+    }
+}
+
+/// A connection that was accepted.
+struct Connection {
+    frontend: Arc<Frontend>,
+    peer: IpAddr,
+    closing: Arc<AtomicBool>,
+    place: Place,
+    stage: watch::Receiver<Stage>,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        if !self.frontend.keys.any() {
+            let user = User::new(self.peer, None, self.closing, self.place);
+            // Boxed, so that a connection is as large as what it speaks, not as what it could.
+            return Box::pin(http1(self.frontend, stream, user, self.stage)).await;
+        }
+        let mut stage = self.stage.clone();
+        let handshake = TlsAcceptor::from(Arc::clone(&self.frontend.tls)).accept(stream);
+        let stream = tokio::select! {
+            shaken = tokio::time::timeout(self.frontend.limits.header, handshake) => match shaken {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a handshake failed"),
+                Err(_elapsed) => return tracing::debug!("a handshake took too long"),
+            },
+            // An error means that the socket's owner is gone, which closes as well.
+            _ = stage.wait_for(|stage| *stage == Stage::Closing) => return,
+        };
+        let (_, session) = stream.get_ref();
+        let encrypted = Encrypted { server_name: session.server_name().map(str::to_owned) };
+        let speaks_http2 = session.alpn_protocol() == Some(tls::HTTP_2);
+        let user = User::new(self.peer, Some(encrypted), self.closing, self.place);
+        if speaks_http2 {
+            Box::pin(http2(self.frontend, stream, user, self.stage)).await;
+        } else {
+            Box::pin(http1(self.frontend, stream, user, self.stage)).await;
+        }
+    }
+}
+
+/// What a connection that is read and written can be.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+async fn http1(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
+    let limits = frontend.limits;
+    let stream = Strict::new(stream, Arc::clone(&user), limits.head_bytes);
+    let service = service_fn(move |request| {
+        user.take();
+        // Boxed, since hyper keeps the room for it as long as the connection is idle.
+        let answer = Box::pin(forward::answer(Arc::clone(&frontend), Arc::clone(&user), request));
+        answer.map(Ok::<_, Infallible>)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let closing = async { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        // An error means that the socket's owner is gone, which closes as well.
+        () = closing => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a user's connection broke");
+    }
+}
+
+async fn http2(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
+    let limits = frontend.limits;
+    let tasks = Tasks(frontend.tasks.clone());
+    let asking = Arc::clone(&user);
+    let service = service_fn(move |request| {
+        asking.take();
+        let answer = forward::answer(Arc::clone(&frontend), Arc::clone(&asking), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http2::Builder::new(tasks)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.header)
+        .keep_alive_timeout(PONG)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // Unlike HTTP/1.1 it can say by itself that it closes, and what is in flight is finished.
+    let leaving = async {
+        tokio::select! {
+            _ = stage.wait_for(|stage| *stage != Stage::Open) => {}
+            () = idle(&user, limits.header) => {}
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = leaving => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a user's connection broke");
+    }
+}
+
+/// Waits until nothing was asked for so long.
+async fn idle(user: &User, bound: Duration) {
+    let mut seen = None;
+    while seen != Some(user.taken()) {
+        seen = Some(user.taken());
+        tokio::time::sleep(bound).await;
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection as tasks of the proxy.
+#[derive(Debug, Clone)]
+struct Tasks(TaskTracker);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
+}
