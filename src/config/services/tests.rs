@@ -435,7 +435,7 @@ fn certificates_are_looked_at_where_they_are_used() {
     let place = "flightdeck.toml:7";
     assert_eq!(
         wrong(&text(&format!("[{}, {}]", tls("good"), tls("old")), "[\"shop.example\"]")),
-        Err(vec![format!("{place}:62: service.shop.in.production.tls[1].cert: old")])
+        Err(vec![format!("{place}:60: service.shop.in.production.tls[1].cert: old")])
     );
     assert_eq!(
         wrong(&text(&tls("open"), "[\"shop.example\"]")),

@@ -173,11 +173,12 @@ mod tests {
 
     #[test]
     fn numbers_that_nobody_tells_give_their_room_to_names() {
-        for (width, service, shown) in [(78, 40, 22), (118, 40, 36), (118, 8, 8), (198, 70, 70)] {
+        for (width, service, shown) in [(78, 40, 22), (118, 40, 39), (118, 8, 8), (198, 70, 70)] {
             let columns = plan(width, content(service, false));
             assert_eq!(width_of(&columns, Column::Service), shown, "{width}: {columns:?}");
             assert_eq!(width_of(&columns, Column::Errors), 0);
         }
-        assert!(width_of(&plan(118, content(40, false)), Column::Replicas) > 0);
+        assert!(width_of(&plan(118, content(40, false)), Column::Since) > 0);
+        assert_eq!(width_of(&plan(118, content(40, false)), Column::Phase), 22);
     }
 }

@@ -109,9 +109,9 @@ pub(in crate::cockpit::view) fn draw(
             }
         }
         RolloutPanel::Analysis => {
-            let analyses: Vec<_> = rows::analyses(ctx.state).collect();
-            for (row, index) in rows(judged.len() + analyses.len()) {
-                match (judged.get(index), index.checked_sub(judged.len()).and_then(|index| analyses.get(index))) {
+            let measured: Vec<_> = rows::analyses(ctx.state).collect();
+            for (row, index) in rows(judged.len() + measured.len()) {
+                match (judged.get(index), index.checked_sub(judged.len()).and_then(|index| measured.get(index))) {
                     (Some(evidence), _) => judgement(ctx, evidence, area, row, buf),
                     (None, Some(analysis)) => run_live::analysis(ctx, analysis, area, row, buf),
                     (None, None) => {}
