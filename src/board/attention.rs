@@ -52,9 +52,8 @@ impl Severity {
     #[must_use]
     pub const fn glyph(self) -> &'static str {
         match self {
-            Severity::Failing => "✗",
+            Severity::Failing | Severity::Failed => "✗",
             Severity::Undone => "▶",
-            Severity::Failed => "✗",
             Severity::Approval => "?",
             Severity::Paused => "⏸",
             Severity::Degraded => "!",

@@ -247,7 +247,6 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         UiCommand::ScrollLeft => pages::shift(state, false),
         UiCommand::ScrollRight => pages::shift(state, true),
         UiCommand::Leave if pages::leads_back(state) => pages::back(state, effects),
-        UiCommand::Leave => effects.push(Effect::Quit),
         UiCommand::Open => pages::open(state, effects),
         UiCommand::Back => pages::back(state, effects),
         UiCommand::NextPanel => pages::panel(state, 1),
@@ -302,7 +301,7 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         }
         UiCommand::Help => state.overlay = Some(Overlay::Help { top: 0 }),
         UiCommand::Suspend => effects.push(Effect::Suspend),
-        UiCommand::Quit => effects.push(Effect::Quit),
+        UiCommand::Leave | UiCommand::Quit => effects.push(Effect::Quit),
         // The rest belongs to confirmations and typing, which have the keys while they are open.
         _ => {}
     }

@@ -131,17 +131,7 @@ pub fn layout(state: &State) -> Layout {
             free.border();
             let gaps = u16::try_from(rows::gaps(state).len()).unwrap_or(u16::MAX);
             let gaps = gaps.min(if free.left() >= 9 { 4 } else { 2 }).min(free.left().saturating_sub(2));
-            let room = free.left().saturating_sub(1 + gaps);
-            // Below the rows stands the selected one in full; what has few rows leaves more room for that.
-            let rows = state.rollout.as_ref().map_or(0, |page| rows::panel_len(state, page.panel));
-            let below = (room * 2 / 5).max(room.saturating_sub(1).saturating_sub(clamped(rows).max(3)));
-            if room >= 9 && rows > 0 {
-                layout.list = free.take(room - 1 - below);
-                free.border();
-                layout.detail = Some(free.take(below));
-            } else {
-                layout.list = free.take(room);
-            }
+            panel(state, &mut free, gaps, &mut layout);
             layout.gaps = (gaps > 0).then(|| free.take(gaps));
         }
         Page::Logs | Page::Messages | Page::Output => {
@@ -150,6 +140,21 @@ pub fn layout(state: &State) -> Layout {
         }
     }
     layout
+}
+
+/// The rows of an opened rollout's panel, and below them, where there is room, the selected one in full. What has
+/// few rows leaves more room for that.
+fn panel(state: &State, free: &mut Stack, gaps: u16, layout: &mut Layout) {
+    let room = free.left().saturating_sub(1 + gaps);
+    let rows = state.rollout.as_ref().map_or(0, |page| rows::panel_len(state, page.panel));
+    let below = (room * 2 / 5).max(room.saturating_sub(1).saturating_sub(clamped(rows).max(3)));
+    if room >= 9 && rows > 0 {
+        layout.list = free.take(room - 1 - below);
+        free.border();
+        layout.detail = Some(free.take(below));
+    } else {
+        layout.list = free.take(room);
+    }
 }
 
 fn clamped(rows: usize) -> u16 {

@@ -132,7 +132,7 @@ fn over(state: &mut State, by: Motion) {
     match (&mut page.over, by) {
         (Some(Over::Diff { .. }), Motion::By(rows)) => live::step(page, rows),
         (Some(Over::Record { top } | Over::Raw { top } | Over::Diff { top, .. }), by) => {
-            *top = text(*top, len, height, by)
+            *top = text(*top, len, height, by);
         }
         (None, _) => {}
     }

@@ -266,17 +266,17 @@ pub(super) fn panel(state: &mut State, step: isize) {
 pub(super) fn mark(state: &mut State) {
     match state.page {
         Page::Deck if state.deck.panel == DeckPanel::Rollouts => {
-            if let Some(target) = rows::selected_rollout(state).map(|rollout| rollout.run.target.clone()) {
-                if !state.deck.marks.remove(&target) {
-                    state.deck.marks.insert(target);
-                }
+            if let Some(target) = rows::selected_rollout(state).map(|rollout| rollout.run.target.clone())
+                && !state.deck.marks.remove(&target)
+            {
+                state.deck.marks.insert(target);
             }
         }
         Page::Approvals => {
-            if let Some(id) = rows::selected_approval(state).map(|approval| approval.id.clone()) {
-                if !state.approvals.marks.remove(&id) {
-                    state.approvals.marks.insert(id);
-                }
+            if let Some(id) = rows::selected_approval(state).map(|approval| approval.id.clone())
+                && !state.approvals.marks.remove(&id)
+            {
+                state.approvals.marks.insert(id);
             }
         }
         _ => state.say(Tone::Plain, "rows are marked in the list of rollouts (Tab)"),

@@ -35,9 +35,10 @@ pub(in crate::cockpit::view) fn words(
     }
     if let Some(failing) = rollout.failing.first().filter(|_| is_unwell(rollout)) {
         let words = format!("failing: {}", failing.counted());
-        return match freshness.is_fresh() {
-            true => (format!("✗ {words}"), Scope::SeverityFailing),
-            false => (format!("◌ {words}?"), Scope::LinkStale),
+        return if freshness.is_fresh() {
+            (format!("✗ {words}"), Scope::SeverityFailing)
+        } else {
+            (format!("◌ {words}?"), Scope::LinkStale)
         };
     }
     let (word, scope) = state(rollout);
