@@ -95,6 +95,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     }
 }
 

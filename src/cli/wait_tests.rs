@@ -46,6 +46,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         way_back: None,
         in_flight: None,
         listening: None,
+        diagnosis: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

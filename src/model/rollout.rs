@@ -1,8 +1,8 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
 use super::{
-    Action, ActionSet, DeploymentOutcome, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run, ServiceName,
-    Version,
+    Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run,
+    ServiceName, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -356,6 +356,9 @@ pub struct Rollout {
     /// its phase is called. `None`: the backend does not say, and the phase tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<bool>,
+    /// What was found out about an instance, or a hook, that failed it or keeps it from coming up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
 }
 
 /// Actions that are not ours to do.

@@ -18,6 +18,7 @@ fn instance(id: &str, service: &str) -> Entity {
         restarts: 0,
         started: None,
         logs: None,
+        limits: Vec::new(),
     }))
 }
 

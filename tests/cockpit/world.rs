@@ -322,6 +322,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     }
 }
 

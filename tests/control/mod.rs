@@ -601,6 +601,7 @@ fn a_rollback_says_its_path() {
         restarts: 0,
         started: None,
         logs: None,
+        limits: Vec::new(),
     };
     let warm = board(rows().into_iter().chain([Entity::Instance(Box::new(instance))]));
     let warm = prepared(&warm, Action::Rollback, &run(&one)).forecast;

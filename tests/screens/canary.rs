@@ -49,6 +49,7 @@ fn pod(run: &Run, name: &str, role: ArmRole, version: &str, state: InstanceState
         started: Some(ago(700)),
         state,
         logs: Some(format!("kubectl --context prod-eu -n shop logs {name} --all-containers -f")),
+        limits: Vec::new(),
     }
 }
 

@@ -178,6 +178,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     }
 }
 
@@ -280,6 +281,7 @@ fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceSt
         started: Some(ago(700)),
         logs: None,
         state,
+        limits: Vec::new(),
     }))
 }
 

@@ -44,6 +44,7 @@ fn backend(dir: &Path, text: &str) -> String {
         started: None,
         logs: None,
         state: InstanceState::BackingOff { why: text.into() },
+        limits: Vec::new(),
     };
     let told = [Entity::Rollout(std::sync::Arc::new(row)), Entity::Note(note), Entity::Instance(Box::new(instance))];
     let line = |value: serde_json::Value| value.to_string();

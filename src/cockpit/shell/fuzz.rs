@@ -115,6 +115,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     }))
 }
 

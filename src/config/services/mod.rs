@@ -1,6 +1,7 @@
 //! `flightdeck.toml`: what a person wants to run.
 
 mod canary;
+mod confine;
 mod hooks;
 mod placement;
 mod program;
@@ -14,7 +15,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec, StopSpec, Tier,
+    AnalysisTemplate, EnvironmentName, EnvironmentSpec, RunAs, SecretRef, ServiceName, ServiceSpec, Spec, StopSpec,
+    Tier,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -54,6 +56,12 @@ pub trait Machine {
     /// # Errors
     /// Why not, as a sentence without the secret.
     fn secret(&self, reference: &SecretRef) -> Result<(), String>;
+
+    /// Can the server start something as that user?
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    fn user(&self, run_as: &RunAs) -> Result<(), String>;
 
     /// Is there a person or a group of that name, whose yes could count?
     ///
@@ -206,6 +214,8 @@ fn service<'d>(
         env: own.env,
         secrets: own.secrets,
         health: own.health?,
+        run_as: own.run_as,
+        limits: own.limits.unwrap_or_default(),
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
         placements,

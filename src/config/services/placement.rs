@@ -51,7 +51,7 @@ pub(super) fn placements<'d>(
     all.into_iter().collect()
 }
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 20] = [
     "listen",
     "replicas",
     "progress_deadline",
@@ -63,6 +63,10 @@ const KEYS: [&str; 16] = [
     "secrets",
     "health",
     "stop",
+    "user",
+    "group",
+    "groups",
+    "limits",
     "hooks",
     "canary",
     "blue_green",

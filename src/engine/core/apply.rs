@@ -429,6 +429,8 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("secrets", old.2.secrets == new.2.secrets, later);
     differs("health", old.2.health == new.2.health, later);
     differs("stop", old.2.stop == new.2.stop, later);
+    differs("user", old.2.run_as == new.2.run_as, later);
+    differs("limits", old.2.limits == new.2.limits, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";

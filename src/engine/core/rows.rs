@@ -6,7 +6,7 @@ use super::commands::{
     pauses_in_words,
 };
 use super::holds::may_let_through;
-use super::pools::trouble;
+use super::pools::{diagnosis, trouble};
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
 use super::rollout::placement;
@@ -16,8 +16,8 @@ use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource,
-    Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Ppm, Replicas, RollbackPath, Rollout, Step,
+    Strategy, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -47,7 +47,18 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
         listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
+        diagnosis: diagnosed(slot, run),
     }
+}
+
+/// What failed it, else what keeps it from coming up now.
+fn diagnosed(slot: &Slot, run: &RunState) -> Option<Box<Diagnosis>> {
+    if matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded)) || !is_current(slot, run) {
+        return slot.stable_pool().filter(|_| is_current(slot, run)).and_then(diagnosis);
+    }
+    let pool =
+        if matches!(run.progress, Progress::Restarting { .. }) { slot.stable_pool() } else { slot.candidate_pool() };
+    run.diagnosis.clone().or_else(|| pool.filter(|_| run.active()).and_then(diagnosis))
 }
 
 fn is_current(slot: &Slot, run: &RunState) -> bool {

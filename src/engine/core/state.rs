@@ -4,8 +4,8 @@ use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CommandId, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal, Release, ReleaseRef,
-    RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    Approval, ArmRole, CommandId, Diagnosis, Evidence, Hold, HookSpec, LimitKept, Listening, Note, Ppm, Refusal,
+    Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -342,6 +342,15 @@ pub struct InstanceRecord {
     /// When its last start was asked for.
     #[serde(default)]
     pub asked: Option<Timestamp>,
+    /// The rollout that it was made for; `None`: an older program made it.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// What was found out about it when it last failed; `None` once it is ready.
+    #[serde(default)]
+    pub diagnosis: Option<Box<Diagnosis>>,
+    /// What keeps each of its limits since its last start.
+    #[serde(default)]
+    pub limits: Vec<LimitKept>,
 }
 
 impl InstanceRecord {

@@ -82,6 +82,7 @@ impl ProxyHome {
             log: LogLimits::default(),
             keep: true,
             once: false,
+            confinement: None,
         }
     }
 

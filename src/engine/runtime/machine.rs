@@ -1,8 +1,8 @@
 //! What a configuration refers to on this machine.
 
 use crate::config::services::Machine;
-use crate::engine::process::secrets;
-use crate::model::SecretRef;
+use crate::engine::process::{confine, secrets};
+use crate::model::{RunAs, SecretRef};
 use nix::unistd::{Group, User};
 
 /// The machine that this process runs on, as its user sees it.
@@ -12,6 +12,10 @@ pub struct ThisMachine;
 impl Machine for ThisMachine {
     fn secret(&self, reference: &SecretRef) -> Result<(), String> {
         secrets::check(reference).map_err(|why| format!("the server cannot read this secret: {why}"))
+    }
+
+    fn user(&self, run_as: &RunAs) -> Result<(), String> {
+        confine::check(run_as)
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {

@@ -41,6 +41,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     })
 }
 
@@ -125,6 +126,7 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

@@ -49,6 +49,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         way_back: None,
         listening: None,
         in_flight: None,
+        diagnosis: None,
     }
 }
 

@@ -151,6 +151,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         way_back: None,
         listening: None,
         in_flight: Some(told.in_flight),
+        diagnosis: None,
     }
 }
 

@@ -57,6 +57,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
             .max()
             .or_else(|| time(pod, "/status/startTime"))
             .or_else(|| time(pod, "/metadata/creationTimestamp")),
+        limits: Vec::new(),
         logs: None,
     }
 }

@@ -188,6 +188,7 @@ impl Flight {
             waited: self.whole.then_some(self.waited),
             manual_steps: if self.whole { self.manual } else { 0 },
             steps: steps.filter(|_| self.whole),
+            diagnosis: None,
         })
     }
 
@@ -305,6 +306,7 @@ mod tests {
             way_back: None,
             listening: None,
             in_flight: None,
+            diagnosis: None,
         }
     }
 
