@@ -97,6 +97,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     }
 }
 

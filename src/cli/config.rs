@@ -63,7 +63,14 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
             let path = std::path::absolute(file)?;
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-            services::parse(&text, &path)?;
+            let spec = services::parse(&text, &path)?;
+            let places = spec.without_user();
+            if rustix::process::geteuid().is_root() && !places.is_empty() {
+                say(&format!(
+                    "warning: a server of root's would run {} as root: name a user, such as user = \"www-data\"",
+                    places.join(", ")
+                ));
+            }
             say(&format!("{} is fine", file.display()));
             Ok(())
         }

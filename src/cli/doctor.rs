@@ -8,8 +8,10 @@ use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
 use crate::model::{Entity, Listening, Query, Reply, Service};
+use crate::notify::Outbox;
 use jiff::Timestamp;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -51,6 +53,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let readable = configuration.verdict == Verdict::Ok;
     let mut checks = vec![configuration];
     checks.extend(folders(context));
+    checks.extend(disk(&context.paths.data));
     checks.push(socket(client.socket()));
     let (own, sources) = if readable { sources::check(context).await } else { (false, Vec::new()) };
     let server = server(&client, own).await;
@@ -62,6 +65,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         checks.extend(services(&client).await);
     }
     checks.extend(sources);
+    checks.extend(told(context));
     checks.extend(terminal());
     let rows = checks.iter().map(|check| {
         let (word, tone) = match check.verdict {
@@ -105,7 +109,7 @@ fn folders(context: &Context) -> Vec<Check> {
             Ok(about) if about.uid() != ours => {
                 warn(name, format!("{shown} belongs to user {}", about.uid()), "it is another user's server")
             }
-            Ok(about) if about.permissions().mode() & 0o027 != 0 => {
+            Ok(about) if about.permissions().mode() & 0o026 != 0 => {
                 let mode = about.permissions().mode() & 0o777;
                 warn(name, format!("{shown} has mode {mode:o}"), "chmod 700 it, so that others can't read it")
             }
@@ -113,6 +117,22 @@ fn folders(context: &Context) -> Vec<Check> {
         }
     };
     vec![check("data", &context.paths.data), check("runtime", &context.paths.runtime)]
+}
+
+/// Less than this is too little for the next artifacts and logs.
+const LEAST_FREE: u64 = 1 << 30;
+
+/// Room for what the server writes; nothing where it has written nothing yet.
+fn disk(data: &Path) -> Option<Check> {
+    let about = match rustix::fs::statvfs(data) {
+        Ok(about) => about,
+        Err(rustix::io::Errno::NOENT) => return None,
+        Err(error) => return Some(warn("disk", format!("{}: {error}", data.display()), "look at it with `df`")),
+    };
+    let (free, all) = (about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize);
+    let what = format!("{} MiB of {} MiB are free at {}", free >> 20, all >> 20, data.display());
+    let todo = "make room, or keep less: serve.retention in config.toml";
+    Some(if free < LEAST_FREE.min(all / 20) { warn("disk", what, todo) } else { ok("disk", what) })
 }
 
 fn socket(path: &Path) -> Check {
@@ -209,7 +229,7 @@ async fn proxy(client: &Client) -> Check {
     }
 }
 
-/// What is known of the services' addresses.
+/// What the rows of services and instances tell.
 #[expect(clippy::disallowed_methods, reason = "certificates are held against the clock")]
 async fn services(client: &Client) -> Vec<Check> {
     let rows = match client.query(Query::Current).await {
@@ -218,10 +238,47 @@ async fn services(client: &Client) -> Vec<Check> {
         Err(error) => return vec![fail("addresses", error.in_full(), "are both of the same version?")],
     };
     let services = rows.iter().filter_map(|row| if let Entity::Service(service) = row { Some(service) } else { None });
-    let services: Vec<_> = services.collect();
+    let services: Vec<&Service> = services.collect();
     let mut checks = vec![addresses(&services)];
     checks.extend(certificates::check(&services, Timestamp::now()));
+    checks.push(limits(&rows));
+    // The socket is the server's own.
+    let server = std::fs::metadata(client.socket()).map(|about| about.uid());
+    if matches!(server, Ok(0)) {
+        checks.push(users(&rows));
+    }
     checks
+}
+
+/// What runs as root since nobody named a user.
+fn users(rows: &[Entity]) -> Check {
+    let services = rows.iter().filter_map(|row| if let Entity::Service(service) = row { Some(service) } else { None });
+    let places: Vec<_> = services
+        .flat_map(|service| service.places.iter().map(move |place| (service, place)))
+        .filter(|(_, place)| place.user.is_none())
+        .map(|(service, place)| format!("{}@{}", service.name, place.environment))
+        .collect();
+    if places.is_empty() {
+        return ok("users", "no service runs as root");
+    }
+    let what = format!("the server runs as root, and so does {}", places.join(", "));
+    warn("users", what, "name a user for it in flightdeck.toml, such as user = \"www-data\"")
+}
+
+/// Limits that this machine does not keep as they are meant.
+fn limits(rows: &[Entity]) -> Check {
+    let instances = rows.iter().filter_map(|row| if let Entity::Instance(row) = row { Some(row) } else { None });
+    let lacking: BTreeSet<String> = instances
+        .flat_map(|row| {
+            let name = format!("{}@{}", row.target.name, row.target.namespace.as_deref().unwrap_or_default());
+            row.limits.iter().filter_map(|kept| kept.lacking()).map(move |why| format!("{name}: {why}"))
+        })
+        .collect();
+    if lacking.is_empty() {
+        return ok("limits", "each that is set is kept");
+    }
+    let what = lacking.into_iter().collect::<Vec<_>>().join("; ");
+    warn("limits", what, "they need cgroup v2 with the controllers memory, cpu and pids, and a server that is root")
 }
 
 /// Every service's address is listened on, or free for its first version.
@@ -244,6 +301,24 @@ fn addresses(services: &[&Service]) -> Check {
         return ok("addresses", format!("{open} of {} are listened on, none is taken", all.len()));
     }
     fail("addresses", silent.join("; "), todo)
+}
+
+/// What nobody was told who was to be; nothing where nobody is.
+fn told(context: &Context) -> Option<Check> {
+    let path = super::notify::outbox_file(context);
+    let todo = "flightdeck notify test NAME tries one; flightdeck notify status shows them all";
+    let missed = match path.exists().then(|| Outbox::open(&path).and_then(|outbox| outbox.undelivered()))? {
+        Ok(missed) => missed,
+        Err(error) => return Some(fail("notify", error.to_string(), todo)),
+    };
+    if missed.is_empty() {
+        return Some(ok("notify", "everything that was to be told was told"));
+    }
+    let words = missed.iter().map(|of| {
+        let why = if of.why.is_empty() { "not tried yet" } else { &of.why };
+        format!("{}: {} waiting, {} given up ({why})", of.destination, of.waiting, of.given_up)
+    });
+    Some(warn("notify", words.collect::<Vec<_>>().join("; "), todo))
 }
 
 fn terminal() -> Vec<Check> {

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const EFFECT: SignedDuration = SignedDuration::from_mins(5);
 /// How long an end is waited for, unless it was said.
 const END: SignedDuration = SignedDuration::from_hours(1);
+/// Lines of output that are shown of what failed.
+const LAST_LINES: usize = 10;
 /// So long after another run is shown the record of the one before may still be on its way.
 const RECORD: Duration = Duration::from_secs(3);
 
@@ -132,7 +134,10 @@ async fn until(link: &Link, run: &Run, patience: Patience, look: impl Fn(&Board)
         if follower.whole {
             match look(&follower.board) {
                 Seen::There(text) => return Ok(text),
-                Seen::Over(failure) => return Err(failure),
+                Seen::Over(failure) => {
+                    say_why(&follower.board, run);
+                    return Err(failure);
+                }
                 Seen::Unrecorded => {
                     let since = *unrecorded.get_or_insert_with(Instant::now);
                     next = (since + RECORD).min(deadline);
@@ -153,6 +158,22 @@ async fn until(link: &Link, run: &Run, patience: Patience, look: impl Fn(&Board)
             Err(_) => return Err(waits.unwrap_or_else(|| late(&follower, run, patience))),
         }
     }
+}
+
+/// What was found out about why it failed, beyond its cause: the last lines of what failed, and how to see more.
+fn say_why(board: &Board, run: &Run) {
+    let row = board.rollout(&run.target).filter(|row| row.run == *run);
+    let ended = board.deployment(run);
+    let found = ended.and_then(|of| of.diagnosis.as_deref()).or_else(|| row.and_then(|row| row.diagnosis.as_deref()));
+    let place = ended.map(|of| (&of.service, &of.environment)).or(row.map(|row| (&row.service, &row.environment)));
+    let (Some(found), Some((service, environment))) = (found, place) else { return };
+    let what = found.hook.as_ref().map_or_else(|| found.output_of.clone(), |hook| format!("hook {hook}"));
+    let more = format!("`flightdeck logs {service}@{environment} --rollout {}`", run.revision);
+    if found.output.is_empty() {
+        return say(&format!("{what} wrote nothing; all output of the rollout: {more}"));
+    }
+    let last = found.output.iter().rev().take(LAST_LINES).rev();
+    say(&last.fold(format!("the last lines of {what} (all of it: {more}):"), |text, line| text + "\n  " + line));
 }
 
 fn replaced(board: &Board, run: &Run) -> Failure {

@@ -48,6 +48,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         failing: Vec::new(),
         still_asked: false,
         listening: None,
+        diagnosis: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

@@ -161,12 +161,7 @@ impl Store {
     /// Verifies an artifact and unpacks it into `root`, which must not exist. Blocks.
     pub fn unpack(&self, digest: &str, root: &Path) -> Result<(), StoreError> {
         let path = self.path(digest)?;
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StoreError::Missing(digest.to_owned()));
-            }
-            other => other.map_err(failed("read", &path))?,
-        };
+        let file = stored(digest, &path)?;
         let found = digest_of(&file).map_err(failed("read", &path))?;
         if found != digest {
             return Err(StoreError::Digest { expected: digest.to_owned(), found });
@@ -176,6 +171,20 @@ impl Store {
             let placed = entry.unpack_in(root).map_err(failed("unpack into", root))?;
             if placed { Ok(()) } else { Err(StoreError::Unsafe(format!("{name} leaves the directory"))) }
         })
+    }
+
+    /// Calls `visit` with each entry of a stored artifact, in order. Blocks.
+    ///
+    /// # Errors
+    /// It is not stored, or can't be read.
+    pub fn each(
+        &self,
+        digest: &str,
+        mut visit: impl FnMut(&mut tar::Entry<'_, Box<dyn Read>>) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let path = self.path(digest)?;
+        let file = stored(digest, &path)?;
+        each_entry(&file, |entry, _| visit(entry).map_err(failed("read", &path)))
     }
 
     /// Removes what nobody refers to. What was stored within the last `grace` stays, since its
@@ -193,6 +202,13 @@ impl Store {
             }
         }
         Ok(removed)
+    }
+}
+
+fn stored(digest: &str, path: &Path) -> Result<File, StoreError> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing(digest.to_owned())),
+        other => other.map_err(failed("read", path)),
     }
 }
 

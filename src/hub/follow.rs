@@ -245,7 +245,13 @@ impl State {
         let ended = following.receipt.run().and_then(|run| self.board.deployment(run));
         let stage = orchestrator.progress(&Followed { command, created, left, before, current, ended, now: now() });
         if rank(&stage) > rank(&Stage::Observed) {
-            return stage;
+            return match stage {
+                Stage::Effective { proof } if command.action == Action::AddRelease => {
+                    let notes = following.notes.iter().filter_map(|(_, note)| note.as_deref());
+                    effective(notes.fold(proof.text, |text, note| text + ", " + note))
+                }
+                stage => stage,
+            };
         }
         match (&command.subject, command.action) {
             (Subject::Approval { id, .. }, _) => self.vote_stage(following, id, stage),

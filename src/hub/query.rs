@@ -38,10 +38,12 @@ impl State {
             Query::ExportLedger => return self.aside(answer, exported),
             Query::LedgerKey => return self.aside(answer, public_key),
             Query::Ledger { limit } => return self.aside(answer, move |ledger| records(ledger, limit)),
-            Query::Diff { .. } | Query::Logs { .. } | Query::Configs { .. } => Reply::Refused(Refusal::new(
-                RefusalKind::NotApplicable,
-                "configurations and outputs of instances are known to the server that hosts the engine",
-            )),
+            Query::Diff { .. } | Query::Logs { .. } | Query::Outputs { .. } | Query::Configs { .. } => {
+                Reply::Refused(Refusal::new(
+                    RefusalKind::NotApplicable,
+                    "configurations and outputs of instances are known to the server that hosts the engine",
+                ))
+            }
         };
         let _ = answer.send(reply); // the asker may be gone
     }

@@ -148,6 +148,9 @@ impl Query {
             Query::Inspect { run: of } => run(of),
             Query::Diff { text, path } => config(text, path),
             Query::Logs { instance, lines: _ } => name("instance", instance),
+            Query::Outputs { service, environment } => {
+                name("service", service.as_str()).and_then(|()| name("environment", environment.as_str()))
+            }
             Query::VerifyLedgerAgainst { witness, key } => {
                 optional("witness", witness.as_deref(), LONGEST_NOTE)?;
                 optional("key", key.as_deref(), LONGEST_NAME)

@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, Draining, EnvironmentName, HoldId, Phase, Ppm, Receipt, ReceiptId,
-    Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, Phase,
+    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct Place {
     /// Migrations of its data, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<MigrationRow>,
+    /// The user that it runs as; `None`: as the server, or the backend does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl Place {
@@ -446,6 +449,9 @@ pub struct Deployment {
     /// Steps that it went through, those included; `None`: it is not recorded.
     #[serde(default)]
     pub steps: Option<u32>,
+    /// What was found out about the instance, or the hook, that failed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
 }
 
 /// What is shown where something about an end was not recorded.
@@ -514,6 +520,9 @@ pub struct Instance {
     pub restarts: u32,
     /// When it was started last.
     pub started: Option<Timestamp>,
+    /// What keeps each of its limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitKept>,
     /// The command line that shows its output, where flightdeck does not follow it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logs: Option<String>,

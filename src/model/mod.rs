@@ -9,13 +9,16 @@ mod approval;
 mod bounds;
 mod command;
 mod config;
+mod confine;
 mod connections;
 mod detail;
+mod diagnosis;
 mod entity;
 mod facts;
 mod histogram;
 mod ids;
 mod ingress;
+mod output;
 mod query;
 mod receipt;
 mod rollout;
@@ -30,8 +33,10 @@ pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vo
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::ConfigRevision;
+pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
 pub use connections::{Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
+pub use diagnosis::{Cause, Diagnosis, PortOwner};
 pub use entity::{
     AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
     Evidence, Hold, HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRow,
@@ -43,6 +48,7 @@ pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
+pub use output::{Output, OutputOf};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{

@@ -1,6 +1,6 @@
 //! Questions and their answers.
 
-use super::{Action, Detail, Direction, Entity, FactChange, Pin, Run, Subject};
+use super::{Action, Detail, Direction, Entity, EnvironmentName, FactChange, Output, Pin, Run, ServiceName, Subject};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,13 @@ pub enum Query {
         instance: String,
         /// At most so many lines.
         lines: u32,
+    },
+    /// Whose output is kept of a service in an environment, newest first. Answered by [`Reply::Outputs`].
+    Outputs {
+        /// Which service.
+        service: ServiceName,
+        /// In which environment.
+        environment: EnvironmentName,
     },
     /// Check the ledger's chain. Answered by [`Reply::Lines`] or [`Reply::Refused`].
     VerifyLedger,
@@ -253,6 +260,8 @@ pub enum Reply {
     },
     /// To `Configs`.
     Configs(Vec<super::ConfigRevision>),
+    /// To `Outputs`.
+    Outputs(Vec<Output>),
     /// To `Logs`, `Diff`, and all that is asked of the ledger.
     Lines(LogLines),
     /// A question that can't be answered.

@@ -1,8 +1,8 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
 use super::{
-    Action, ActionSet, DeploymentOutcome, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run, ServiceName,
-    Version,
+    Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run,
+    ServiceName, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -364,6 +364,9 @@ pub struct Rollout {
     /// in again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub still_asked: bool,
+    /// What was found out about an instance, or a hook, that failed it or keeps it from coming up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Box<Diagnosis>>,
 }
 
 /// Instances of a rollout that do not get ready for the same reason.

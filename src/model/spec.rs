@@ -1,6 +1,6 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{Connections, EnvironmentName, Ingress, SecretRef, ServiceName, Step, Strategy, Tier};
+use super::{Connections, EnvironmentName, Ingress, Limits, RunAs, SecretRef, ServiceName, Step, Strategy, Tier};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +51,12 @@ pub struct ServiceSpec {
     pub health: HealthSpec,
     /// How an instance is ended.
     pub stop: StopSpec,
+    /// As whom it runs; `None`: as the server.
+    #[serde(default)]
+    pub run_as: Option<RunAs>,
+    /// What each instance may use.
+    #[serde(default)]
+    pub limits: Limits,
     /// Services that must be up, and not on their way, before a rollout of this one starts.
     #[serde(default)]
     pub depends_on: Vec<ServiceName>,
@@ -75,6 +81,10 @@ pub struct Overrides {
     pub health: Option<HealthSpec>,
     /// In the place of the service's.
     pub stop: Option<StopSpec>,
+    /// In the place of the service's.
+    pub run_as: Option<RunAs>,
+    /// In the place of the service's.
+    pub limits: Option<Limits>,
 }
 
 /// How instances of a service are run in one environment.
@@ -90,6 +100,10 @@ pub struct Program {
     pub health: HealthSpec,
     /// How an instance is ended.
     pub stop: StopSpec,
+    /// As whom it runs; `None`: as the server.
+    pub run_as: Option<RunAs>,
+    /// What each instance may use.
+    pub limits: Limits,
 }
 
 impl Spec {
@@ -97,6 +111,17 @@ impl Spec {
     #[must_use]
     pub fn program(&self, service: &ServiceName, environment: &EnvironmentName) -> Option<Program> {
         self.services.get(service)?.program(service, environment)
+    }
+
+    /// Places for which no user is named: `shop in production`.
+    #[must_use]
+    pub fn without_user(&self) -> Vec<String> {
+        let places = self.services.iter().flat_map(|(name, service)| {
+            let environments = service.placements.iter();
+            let bare = environments.filter(|(_, of)| service.run_as.is_none() && of.overrides.run_as.is_none());
+            bare.map(move |(environment, _)| format!("{name} in {environment}"))
+        });
+        places.collect()
     }
 }
 
@@ -132,6 +157,8 @@ impl ServiceSpec {
             secrets: secrets.into_iter().map(|(variable, from)| (variable, from.at(name, environment))).collect(),
             health: own.health.as_ref().unwrap_or(&self.health).clone(),
             stop: own.stop.as_ref().unwrap_or(&self.stop).clone(),
+            run_as: own.run_as.as_ref().or(self.run_as.as_ref()).cloned(),
+            limits: own.limits.unwrap_or(self.limits),
         })
     }
 }

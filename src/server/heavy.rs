@@ -7,7 +7,7 @@ use super::limits::{Kept, Place};
 use crate::config::services;
 use crate::engine::runtime::Engine;
 use crate::ledger::{Against, Export, Ledger, LedgerError, newest_lines, verify_until};
-use crate::model::{LogLines, Query, Refusal, RefusalKind, Reply};
+use crate::model::{EnvironmentName, LogLines, Query, Refusal, RefusalKind, Reply, ServiceName};
 use axum::Json;
 use axum::body::Body;
 use axum::http::header;
@@ -29,6 +29,7 @@ const PART: usize = 128 << 10;
 pub(super) enum Heavy {
     Diff { text: String, path: String },
     Logs { instance: String, lines: u32 },
+    Outputs { service: ServiceName, environment: EnvironmentName },
     Configs { revision: Option<u64> },
     Verify(Against),
     Export,
@@ -40,6 +41,7 @@ pub(super) fn of(query: Query) -> Result<Heavy, Box<Query>> {
     Ok(match query {
         Query::Diff { text, path } => Heavy::Diff { text, path },
         Query::Logs { instance, lines } => Heavy::Logs { instance, lines },
+        Query::Outputs { service, environment } => Heavy::Outputs { service, environment },
         Query::Configs { revision } => Heavy::Configs { revision },
         Query::VerifyLedger => Heavy::Verify(Against::default()),
         Query::VerifyLedgerAgainst { witness, key } => Heavy::Verify(Against { witness, key }),
@@ -57,6 +59,11 @@ pub(super) async fn answer(api: &Api, question: Heavy, place: Place) -> Result<R
         Heavy::Configs { revision } => {
             let configs = api.engine.configs(revision).await.map_err(|error| internal(&error))?;
             let answer = Json(Reply::Configs(configs)).into_response();
+            return Ok(answer.map(|body| Body::new(Kept::new(body, place))));
+        }
+        Heavy::Outputs { service, environment } => {
+            let outputs = api.engine.outputs(service, environment).await.map_err(|error| internal(&error))?;
+            let answer = Json(Reply::Outputs(outputs)).into_response();
             return Ok(answer.map(|body| Body::new(Kept::new(body, place))));
         }
         Heavy::Diff { text, path } => diff(&api.engine, text, path, place).await?,

@@ -93,6 +93,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         ]
         .into_iter()
         .collect(),
+        diagnosis: None,
     }
 }
 
@@ -174,6 +175,7 @@ pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

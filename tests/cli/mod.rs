@@ -5,6 +5,7 @@ mod commands;
 mod confirm;
 mod drill;
 mod environments;
+mod failures;
 mod output;
 mod reference;
 mod sources;

@@ -200,6 +200,7 @@ fn a_yes_says_what_it_replaces_who_brought_it_and_why() {
         waited: None,
         manual_steps: 0,
         steps: None,
+        diagnosis: None,
     })));
     assert_eq!(stable(&desk).reason, Recorded::Missing, "somebody brought it, and no reason is recorded");
     for (version, commit) in [("1.0.0", Some("3fa9c01b77")), ("1.1.0", None)] {

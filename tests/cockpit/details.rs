@@ -137,6 +137,7 @@ fn failing_instances_are_the_first_of_their_panel() {
             started: None,
             logs: None,
             draining: None,
+            limits: Vec::new(),
         })));
     }
     assert_eq!(rows::panel_keys(&desk.state, P::Instances), ["i-3", "i-2", "i-1"]);
@@ -304,6 +305,7 @@ fn one_key_shows_what_failed_lately_and_everything_again() {
             waited: None,
             manual_steps: 0,
             steps: None,
+            diagnosis: None,
         }))
     };
     desk.upsert(ended("a", DeploymentOutcome::Succeeded, 1));

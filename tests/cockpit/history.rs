@@ -30,6 +30,7 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

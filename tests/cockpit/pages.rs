@@ -19,6 +19,7 @@ fn instance(id: &str, service: &str) -> Entity {
         started: None,
         logs: None,
         draining: None,
+        limits: Vec::new(),
     }))
 }
 

@@ -324,6 +324,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     }
 }
 

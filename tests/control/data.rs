@@ -22,6 +22,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
         steps: migrations.iter().map(hook).chain([Step::SetWeight(Ppm::percent(25)), approval]).collect(),
         left_out: if first { vec![Step::Pause { duration: None }] } else { Vec::new() },
         migrations: migrations.to_vec(),
+        user: None,
     };
     let service = Entity::Service(Service {
         source: source(),

@@ -608,6 +608,7 @@ fn a_rollback_says_its_path() {
         started: None,
         logs: None,
         draining: None,
+        limits: Vec::new(),
     };
     let warm = board(rows().into_iter().chain([Entity::Instance(Box::new(instance))]));
     let warm = prepared(&warm, Action::Rollback, &run(&one)).forecast;

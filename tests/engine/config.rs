@@ -146,6 +146,7 @@ fn unlike() -> Spec {
         secrets: secrets(&[("DB", "env:DB_{environment}")]),
         health: Some(health),
         stop: Some(StopSpec { signal: "INT".into(), grace: seconds(3) }),
+        ..Overrides::default()
     };
     spec
 }

@@ -127,7 +127,7 @@ fn an_abort_gives_stable_what_it_can_carry_and_the_rest_as_it_scales() {
     story.act(Action::Promote).unwrap();
     let lost = story.ready_of("1.0").into_iter().take(2).collect::<Vec<_>>();
     for id in &lost {
-        story.event(id, InstanceEvent::Unhealthy { why: "HTTP 500".to_owned() });
+        story.event(id, InstanceEvent::Unhealthy { why: "HTTP 500".to_owned(), diagnosis: None });
     }
     story.act(Action::Abort).unwrap();
     assert_eq!(
@@ -574,11 +574,16 @@ fn what_speaks_against_a_candidate_survives_a_restart() {
 #[test]
 fn a_candidate_that_does_not_come_up_fails_with_its_reason() {
     let cases: [(&str, InstanceEvent, i64, &str); 3] = [
-        ("health", InstanceEvent::Unhealthy { why: "connection refused".to_owned() }, 61, "connection refused"),
-        ("crash loop", InstanceEvent::Exited { why: "exit status 3".to_owned() }, 61, "exit status 3"),
+        (
+            "health",
+            InstanceEvent::Unhealthy { why: "connection refused".to_owned(), diagnosis: None },
+            61,
+            "connection refused",
+        ),
+        ("crash loop", InstanceEvent::Exited { why: "exit status 3".to_owned(), diagnosis: None }, 61, "exit status 3"),
         (
             "no such command",
-            InstanceEvent::StartFailed { why: "bin/app: no such file".to_owned(), permanent: true },
+            InstanceEvent::StartFailed { why: "bin/app: no such file".to_owned(), permanent: true, diagnosis: None },
             0,
             "bin/app: no such file",
         ),
@@ -642,7 +647,7 @@ fn a_crashed_stable_instance_leaves_the_route_and_starts_again_later_each_time()
     let mut story = Story::serving(spec(&[]));
     let id = story.ready_of("1.0")[0].clone();
     for (attempt, back_off) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30)] {
-        story.event(&id, InstanceEvent::Exited { why: "exit status 1".to_owned() });
+        story.event(&id, InstanceEvent::Exited { why: "exit status 1".to_owned(), diagnosis: None });
         let endpoints = &story.proxy["shop@production"].pools[0].endpoints;
         assert_eq!((endpoints.len(), story.row().phase), (2, Phase::Degraded));
         story.pass(back_off - 1);
@@ -650,7 +655,7 @@ fn a_crashed_stable_instance_leaves_the_route_and_starts_again_later_each_time()
         story.pass(1);
         assert_eq!((story.ready_of("1.0").len(), story.row().phase), (3, Phase::Healthy));
     }
-    story.event(&id, InstanceEvent::Unhealthy { why: "timeout".to_owned() });
+    story.event(&id, InstanceEvent::Unhealthy { why: "timeout".to_owned(), diagnosis: None });
     assert_eq!(story.proxy["shop@production"].pools[0].endpoints.len(), 2);
     story.pass(6);
     assert_eq!(story.ready_of("1.0").len(), 3, "stopped and started anew");
@@ -786,9 +791,12 @@ fn what_was_not_answered_is_carried_out_again_after_a_crash() {
     // Adopted: the same process, still ready.
     let id = story.ready_of("1.1")[0].clone();
     let record = story.slot().pools.values().find_map(|pool| pool.instances.get(&id).cloned()).unwrap();
-    story.event(&id, InstanceEvent::Started { pid: record.pid.unwrap(), address: record.address.unwrap() });
+    story.event(
+        &id,
+        InstanceEvent::Started { pid: record.pid.unwrap(), address: record.address.unwrap(), limits: Vec::new() },
+    );
     assert!(story.ready_of("1.1").contains(&id));
-    story.event(&id, InstanceEvent::Started { pid: 99, address: record.address.unwrap() });
+    story.event(&id, InstanceEvent::Started { pid: 99, address: record.address.unwrap(), limits: Vec::new() });
     let stage = story.slot().pools.values().find_map(|pool| pool.instances.get(&id).map(|of| of.stage.clone()));
     assert_eq!(stage, Some(InstanceStage::Starting), "another process is not ready because the old one was");
 }

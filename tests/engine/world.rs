@@ -83,6 +83,8 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
             timeout: seconds(1),
         },
         stop: StopSpec { signal: "TERM".to_owned(), grace: seconds(10) },
+        run_as: None,
+        limits: Limits::default(),
         depends_on: Vec::new(),
         connections: Connections::default(),
         placements,
@@ -261,7 +263,7 @@ impl Story {
                 self.started.push(id.clone());
                 self.launches.push((**launch).clone());
                 let number = id.rsplit('-').next().unwrap().parse::<u64>().unwrap();
-                self.event(&id, InstanceEvent::Started { pid: 7, address: address(number) });
+                self.event(&id, InstanceEvent::Started { pid: 7, address: address(number), limits: Vec::new() });
                 if self.ready {
                     self.event(&id, InstanceEvent::Ready);
                 }
@@ -308,7 +310,10 @@ impl Story {
     /// The newest run of a hook ends.
     pub fn end_hook(&mut self, hook: &str, how: JobEnd) {
         let id = self.jobs[hook].clone();
-        self.input(&Input::Job { id, event: JobEvent::Ended { how, output: vec!["its last line".to_owned()] } });
+        self.input(&Input::Job {
+            id,
+            event: JobEvent::Ended { how, output: vec!["its last line".to_owned()], cause: None },
+        });
     }
 
     /// Carries out what was held back.

@@ -8,7 +8,7 @@ use flightdeck::engine::process::instance::{Context, Drain, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::process::{Identity, log};
 use flightdeck::engine::store::Store;
-use flightdeck::model::{HealthSpec, SecretRef, StopSpec};
+use flightdeck::model::{Cause, HealthSpec, Limits, SecretRef, StopSpec};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -38,15 +38,24 @@ pub fn artifact(path: &Path, files: &[(&str, &str)]) {
     builder.into_inner().unwrap().finish().unwrap();
 }
 
-struct Rig {
-    scratch: Scratch,
-    room: Room,
+pub struct Rig {
+    pub scratch: Scratch,
+    pub room: Room,
     store: Store,
     reports: mpsc::UnboundedReceiver<Report>,
     drains: mpsc::UnboundedReceiver<Drain>,
     /// What was told of drains.
     drained: Vec<InstanceEvent>,
     digest: String,
+}
+
+/// With an artifact of these files.
+pub fn open_with(scratch: Scratch, ports: RangeInclusive<u16>, files: &[(&str, &str)]) -> Rig {
+    let store = Store::open(scratch.path("artifacts")).unwrap();
+    let upload = scratch.dir.path().join("upload");
+    artifact(&upload, files);
+    let digest = store.take(&upload, None).unwrap().digest;
+    open(scratch, ports, Some(digest))
 }
 
 fn open(scratch: Scratch, ports: RangeInclusive<u16>, digest: Option<String>) -> Rig {
@@ -74,12 +83,13 @@ fn rig() -> Rig {
 }
 
 impl Rig {
-    fn launch(&self, id: &str, args: &[&str]) -> Launch {
+    pub fn launch(&self, id: &str, args: &[&str]) -> Launch {
         let run = ["{flightdeck}", "sample-app", "--port", "{port}", "--version", "{version}"];
         Launch {
             instance: id.into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             pool: "P-1".into(),
+            revision: Some("r-1".into()),
             version: "1.0".into(),
             digest: self.digest.clone(),
             run: run.iter().chain(args).map(ToString::to_string).collect(),
@@ -94,6 +104,8 @@ impl Rig {
             },
             stop: StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(5) },
             attempt: 0,
+            run_as: None,
+            limits: Limits::default(),
         }
     }
 
@@ -118,11 +130,11 @@ impl Rig {
         }
     }
 
-    async fn event(&mut self) -> InstanceEvent {
+    pub async fn event(&mut self) -> InstanceEvent {
         self.report().await.1
     }
 
-    async fn started(&mut self) -> Identity {
+    pub async fn started(&mut self) -> Identity {
         match self.event().await {
             InstanceEvent::Started { pid, .. } => Identity::of(pid).unwrap(),
             other => panic!("{other:?} instead of Started"),
@@ -130,7 +142,7 @@ impl Rig {
     }
 
     /// Passes over what a slow machine may bring in between.
-    async fn told(&mut self, what: &str, wanted: impl Fn(&InstanceEvent) -> bool) -> InstanceEvent {
+    pub async fn told(&mut self, what: &str, wanted: impl Fn(&InstanceEvent) -> bool) -> InstanceEvent {
         loop {
             let event = self.event().await;
             if wanted(&event) {
@@ -143,23 +155,28 @@ impl Rig {
 
     async fn exited(&mut self) -> String {
         match self.told("its end", |event| matches!(event, InstanceEvent::Exited { .. })).await {
-            InstanceEvent::Exited { why } => why,
+            InstanceEvent::Exited { why, .. } => why,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn start_failed(&mut self) -> (String, bool) {
+    pub async fn start_failed(&mut self) -> (String, bool) {
         match self.event().await {
-            InstanceEvent::StartFailed { why, permanent } => (why, permanent),
+            InstanceEvent::StartFailed { why, permanent, .. } => (why, permanent),
             other => panic!("{other:?} instead of StartFailed"),
         }
     }
 
-    fn dir(&self, id: &str) -> PathBuf {
+    pub fn dir(&self, id: &str) -> PathBuf {
         self.scratch.path("instances").join(id)
     }
 
-    fn stop(&mut self, id: &str) {
+    /// What it wrote.
+    pub fn log(&self, id: &str) -> Vec<String> {
+        log::tail(&self.dir(id).join("log"), 100).unwrap_or_default()
+    }
+
+    pub fn stop(&mut self, id: &str) {
         self.room.stop(id, StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(5) }, None);
     }
 }
@@ -183,11 +200,12 @@ async fn an_instance_starts_gets_ready_drains_stops_and_leaves_only_its_log() {
     let bound = SignedDuration::from_secs(5) + SignedDuration::from_millis(2500);
     assert_eq!(rig.drained, [InstanceEvent::Draining { bound }, InstanceEvent::Drained { remaining: Some(2) }]);
     assert!(!process.lives());
-    let left: Vec<_> = std::fs::read_dir(rig.dir("i-1"))
+    let mut left: Vec<_> = std::fs::read_dir(rig.dir("i-1"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(left, ["log"]);
+    left.sort();
+    assert_eq!(left, ["log", "output.json"]);
     assert!(!log::tail(&rig.dir("i-1").join("log"), 1).unwrap().is_empty());
     rig.stop("i-1");
     assert_eq!(rig.event().await, InstanceEvent::Stopped, "stopping what does not run is answered too");
@@ -214,7 +232,10 @@ async fn what_can_t_start_says_why_and_whether_trying_again_helps() {
     let mut launch = rig.launch("i-1", &[]);
     launch.run = vec!["bin/missing".into()];
     rig.room.start(launch);
-    assert_eq!(rig.start_failed().await, ("no such command: bin/missing".into(), true));
+    assert_eq!(
+        rig.start_failed().await,
+        ("cannot run the command: there is no bin/missing in the artifact".into(), true)
+    );
 
     let mut launch = rig.launch("i-2", &[]);
     launch.digest = format!("sha256:{}", "0".repeat(64));
@@ -272,7 +293,7 @@ async fn a_port_in_use_is_not_given_and_none_left_is_said() {
         }
     };
     let why = format!("no free port in {}–{}", range.start(), range.end());
-    assert_eq!(failed, InstanceEvent::StartFailed { why, permanent: false });
+    assert_eq!(failed, InstanceEvent::StartFailed { why, permanent: false, diagnosis: None });
     drop(taken);
     rig.stop("i-1");
     while rig.event().await != InstanceEvent::Stopped {}
@@ -283,8 +304,14 @@ async fn a_failing_health_path_and_a_crash_are_told_with_their_reason() {
     let mut rig = rig();
     rig.room.start(rig.launch("i-1", &["--healthz-fail"]));
     rig.started().await;
-    let unhealthy = InstanceEvent::Unhealthy { why: "GET /healthz answered 503".into() };
-    rig.told("why it is unhealthy", |event| *event == unhealthy).await;
+    let says = |event: &InstanceEvent| match event {
+        InstanceEvent::Unhealthy { why, diagnosis: Some(found) } => {
+            why.starts_with("GET /healthz answered 503; the app answers /healthz with an error")
+                && matches!(&found.cause, Some(Cause::HealthStatus { status: 503, .. }))
+        }
+        _ => false,
+    };
+    rig.told("why it is unhealthy", says).await;
     rig.stop("i-1");
     while rig.event().await != InstanceEvent::Stopped {}
 
@@ -303,7 +330,8 @@ async fn one_that_listens_nowhere_becomes_unhealthy_and_one_that_answers_never_t
     launch.run = vec!["/bin/sleep".into(), "1000".into()];
     rig.room.start(launch);
     rig.started().await;
-    let refused = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why } if why.contains("refused"));
+    let refused =
+        |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why.contains("refused"));
     rig.told("why it is unhealthy", refused).await;
     rig.stop("i-1");
     while rig.event().await != InstanceEvent::Stopped {}
@@ -363,7 +391,7 @@ async fn after_a_restart_each_process_is_adopted_or_its_end_is_told_and_none_is_
     for id in ["i-1", "i-2", "i-3"] {
         rig.room.start(rig.launch(id, &[]));
         loop {
-            if let InstanceEvent::Started { pid, address } = rig.event().await {
+            if let InstanceEvent::Started { pid, address, .. } = rig.event().await {
                 before.push((pid, address));
                 break;
             }
@@ -393,9 +421,12 @@ async fn after_a_restart_each_process_is_adopted_or_its_end_is_told_and_none_is_
         }
     }
     let (pid, address) = before[0];
-    assert_eq!(told["i-1"], InstanceEvent::Started { pid, address }, "the same process");
-    assert!(matches!(&told["i-2"], InstanceEvent::Exited { why } if why.starts_with("killed by signal 9")), "{told:?}");
-    assert!(matches!(&told["i-3"], InstanceEvent::Exited { why } if why.contains("shim is gone")), "{told:?}");
+    assert_eq!(told["i-1"], InstanceEvent::Started { pid, address, limits: Vec::new() }, "the same process");
+    assert!(
+        matches!(&told["i-2"], InstanceEvent::Exited { why, .. } if why.starts_with("killed by signal 9")),
+        "{told:?}"
+    );
+    assert!(matches!(&told["i-3"], InstanceEvent::Exited { why, .. } if why.contains("shim is gone")), "{told:?}");
     until_gone("the end of the orphan", &orphan.process.unwrap()).await;
     rig.stop("i-1");
     while rig.event().await != InstanceEvent::Stopped {}

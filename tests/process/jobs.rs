@@ -9,7 +9,7 @@ use flightdeck::engine::process::identity::with_environment;
 use flightdeck::engine::process::instance::{Context, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::store::Store;
-use flightdeck::model::SecretRef;
+use flightdeck::model::{Limits, SecretRef};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,8 @@ impl Rig {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            revision: Some("r-1".into()),
+            repeats: false,
             version: "1.0".into(),
             digest: self.digest.clone(),
             run: ["./hook", "{version}", "{listen}"].map(String::from).to_vec(),
@@ -83,6 +85,8 @@ impl Rig {
             listen: ([127, 0, 0, 1], 4711).into(),
             preview: None,
             timeout: SignedDuration::try_from(timeout).unwrap(),
+            run_as: None,
+            limits: Limits::default(),
         }
     }
 
@@ -106,7 +110,7 @@ impl Rig {
 
     async fn ended(&mut self) -> (JobEnd, Vec<String>) {
         match self.event().await {
-            JobEvent::Ended { how, output } => (how, output),
+            JobEvent::Ended { how, output, .. } => (how, output),
             JobEvent::Gone => panic!("gone before its end was told"),
         }
     }
@@ -126,7 +130,10 @@ impl Rig {
         let shim = recorded(&self.dir()).map(|status| status.shim);
         self.room.end_job("J-1");
         assert_eq!(self.event().await, JobEvent::Gone);
-        assert!(!self.dir().exists());
+        // Its output, and whose that is, stay for who looks for it later.
+        let left: Vec<_> =
+            std::fs::read_dir(self.dir()).into_iter().flatten().map(|file| file.unwrap().file_name()).collect();
+        assert!(left.iter().all(|file| *file == "log" || *file == "output.json"), "{left:?}");
         assert!(self.processes().is_empty());
         if let Some(shim) = shim {
             until_gone("the end of the shim", &shim).await;
@@ -317,7 +324,7 @@ async fn what_can_t_start_says_so_and_has_done_nothing() {
     let whole = rig.launch(Duration::from_secs(9));
     let secrets = BTreeMap::from([("TOKEN".into(), SecretRef::File("/nowhere/token".into()))]);
     for (launch, expected) in [
-        (JobLaunch { run: vec!["bin/missing".into()], ..whole.clone() }, "no such command: bin/missing"),
+        (JobLaunch { run: vec!["bin/missing".into()], ..whole.clone() }, "there is no bin/missing in the artifact"),
         (JobLaunch { digest: format!("sha256:{}", "0".repeat(64)), ..whole.clone() }, "is not stored"),
         (JobLaunch { secrets, ..whole.clone() }, "/nowhere/token"),
     ] {
@@ -359,7 +366,7 @@ async fn ending_it_kills_what_runs_even_what_left_its_group() {
     let processes = rig.processes();
     rig.room.end_job("J-1");
     assert_eq!(rig.event().await, JobEvent::Gone);
-    assert!(!rig.dir().exists());
+    assert!(!rig.dir().join("root").exists() && !rig.dir().join("job.json").exists());
     for process in processes {
         until_gone("the end of its processes", &process).await;
     }

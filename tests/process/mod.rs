@@ -1,5 +1,6 @@
 //! Real processes under real shims.
 
+mod confine;
 pub mod instances;
 mod jobs;
 mod shim;
@@ -80,6 +81,7 @@ pub fn spec(instance: &str, program: &Path, args: &[&str], cwd: &Path) -> ShimSp
         log: LogLimits::default(),
         keep: false,
         once: false,
+        confinement: None,
     }
 }
 

@@ -49,9 +49,9 @@ async fn it_signals_keeps_the_exit_status_and_ends_when_it_is_forgotten() {
     // Before it listens it does not heed the signal either.
     until("its first line", || async { log::tail(&dir.join("log"), 1).unwrap().pop() }).await;
     assert_eq!(ask(&dir, &Request::Signal { name: "TERM".into() }).await.unwrap(), Response::Done);
-    assert_eq!(ended(&dir).await, Ended { code: Some(0), signal: None });
+    assert_eq!(ended(&dir).await, Ended { code: Some(0), ..Ended::default() });
     assert!(status.shim.lives(), "it stays until it is forgotten");
-    assert_eq!(recorded(&dir).unwrap().ended, Some(Ended { code: Some(0), signal: None }));
+    assert_eq!(recorded(&dir).unwrap().ended, Some(Ended { code: Some(0), ..Ended::default() }));
     assert_eq!(ask(&dir, &Request::Forget).await.unwrap(), Response::Done);
     until_gone("the end of the shim", &status.shim).await;
 }

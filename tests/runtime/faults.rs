@@ -67,9 +67,21 @@ async fn fails_with(change: impl Fn(String) -> String, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_command_that_does_not_exist_fails_the_rollout_at_once() {
-    fails_with(|text| text.replacen("run = [\"", "run = [\"bin/missing\", \"", 1), &["no such command: bin/missing"])
-        .await;
+async fn a_command_that_does_not_exist_is_refused_before_anything_starts() {
+    let mut rig = Rig::new();
+    let text = rig.config(1, "", "").replacen("run = [\"", "run = [\"bin/missing\", \"", 1);
+    let path = rig.scratch.dir.path().join("flightdeck.toml").display().to_string();
+    rig.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
+    rig.add_release("1.0").await;
+    let (service, environment) = ("shop".into(), "dev".into());
+    let subject =
+        Subject::Deployment { source: "local".into(), service, environment, version: Some("1.0".into()), from: None };
+    let (kind, why) = refusal(rig.submit(Action::Deploy, subject).await);
+    assert_eq!(kind, RefusalKind::NotApplicable);
+    let said = "1.0 can't run as shop in dev: run: there is no bin/missing in the artifact; nothing was done";
+    assert_eq!(why, said);
+    assert_eq!(rig.board.instances().count(), 0);
+    rig.finish().await;
 }
 
 #[tokio::test]
@@ -100,8 +112,9 @@ async fn a_listener_s_port_in_use_is_said() {
     rig.apply(1, "", "progress_deadline = \"3s\"").await;
     rig.add_release("1.0").await;
     rig.deploy("1.0").await;
-    rig.until("the reason", |board| board.rollouts().any(|row| row.message.contains("the proxy refused the route")))
-        .await;
+    let who = format!("is in use by another program: {} (pid {})", program(), std::process::id());
+    let said = |message: &str| message.contains("the proxy refused the route") && message.contains(&who);
+    rig.until("the reason", |board| board.rollouts().any(|row| said(&row.message))).await;
     drop(taken);
     rig.finish().await;
 }
@@ -244,4 +257,9 @@ async fn the_same_command_twice_is_carried_out_once() {
     rig.send(command).await.unwrap();
     rig.until("the second pause", |board| board.rollouts().all(|row| row.step == Some(3))).await;
     rig.finish().await;
+}
+
+/// The name that the kernel has of this test.
+fn program() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap().trim().to_owned()
 }

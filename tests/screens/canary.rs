@@ -50,6 +50,7 @@ fn pod(run: &Run, name: &str, role: ArmRole, version: &str, state: InstanceState
         state,
         logs: Some(format!("kubectl --context prod-eu -n shop logs {name} --all-containers -f")),
         draining: None,
+        limits: Vec::new(),
     }
 }
 

@@ -40,6 +40,7 @@ fn deployed(run: &Run, version: &str) -> Entity {
         waited: None,
         manual_steps: 0,
         steps: None,
+        diagnosis: None,
     }))
 }
 

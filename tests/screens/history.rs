@@ -48,6 +48,7 @@ fn ended(
         waited: Some(SignedDuration::from_secs(610)),
         manual_steps: 2,
         steps: Some(6),
+        diagnosis: None,
     }
 }
 

@@ -180,6 +180,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     }
 }
 
@@ -283,6 +284,7 @@ fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceSt
         logs: None,
         draining: None,
         state,
+        limits: Vec::new(),
     }))
 }
 

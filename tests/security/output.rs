@@ -45,6 +45,7 @@ fn backend(dir: &Path, text: &str) -> String {
         logs: None,
         draining: None,
         state: InstanceState::BackingOff { why: text.into() },
+        limits: Vec::new(),
     };
     let told = [Entity::Rollout(std::sync::Arc::new(row)), Entity::Note(note), Entity::Instance(Box::new(instance))];
     let line = |value: serde_json::Value| value.to_string();

@@ -80,6 +80,7 @@ fn told(text: &str) -> Vec<Entity> {
             address: Some(text("127.0.0.1 ")),
             restarts: 1,
             started: Some(ago(100)),
+            limits: Vec::new(),
             logs: None,
             draining: None,
             state,

@@ -117,6 +117,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     }))
 }
 

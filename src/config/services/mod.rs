@@ -1,6 +1,7 @@
 //! `flightdeck.toml`: what a person wants to run.
 
 mod canary;
+mod confine;
 mod connections;
 mod hooks;
 mod ingress;
@@ -16,8 +17,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, CertificateFiles, EnvironmentName, EnvironmentSpec, SecretRef, ServiceName, ServiceSpec, Spec,
-    StopSpec, Tier, UnfitCertificate,
+    AnalysisTemplate, CertificateFiles, EnvironmentName, EnvironmentSpec, RunAs, SecretRef, ServiceName, ServiceSpec,
+    Spec, StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -63,6 +64,11 @@ pub trait Machine {
     /// # Errors
     /// Which of the two files is wrong, and why.
     fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate>;
+    /// Can the server start something as that user?
+    ///
+    /// # Errors
+    /// Why not, as a sentence.
+    fn user(&self, run_as: &RunAs) -> Result<(), String>;
 
     /// Is there a person or a group of that name, whose yes could count?
     ///
@@ -217,6 +223,8 @@ fn service<'d>(
         env: own.env,
         secrets: own.secrets,
         health: own.health?,
+        run_as: own.run_as,
+        limits: own.limits.unwrap_or_default(),
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
         connections: connections?,

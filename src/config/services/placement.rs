@@ -52,7 +52,7 @@ pub(super) fn placements<'d>(
     all.into_iter().collect()
 }
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 20] = [
     "listen",
     "replicas",
     "progress_deadline",
@@ -64,6 +64,10 @@ const KEYS: [&str; 16] = [
     "secrets",
     "health",
     "stop",
+    "user",
+    "group",
+    "groups",
+    "limits",
     "hooks",
     "canary",
     "blue_green",

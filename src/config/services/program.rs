@@ -1,6 +1,6 @@
 //! How instances are run: what a service says everywhere, and what an environment says otherwise.
 
-use super::{Known, MILLISECOND, SECOND, or};
+use super::{Known, MILLISECOND, SECOND, confine, or};
 use crate::config::error::nearest;
 use crate::config::reader::{Table, Value, alternatives, quoted};
 use crate::model::{HealthSpec, Overrides, SecretRef, ServiceName, ServiceSpec, StopSpec};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What a service and each of its environments may say.
-pub(super) const KEYS: [&str; 5] = ["run", "env", "secrets", "health", "stop"];
+pub(super) const KEYS: [&str; 9] = ["run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits"];
 /// What `run` looks like.
 pub(super) const RUN: &str = "a list of texts such as [\"bin/app\", \"--port\", \"{port}\"]";
 /// What `health` looks like.
@@ -26,7 +26,20 @@ pub(super) fn overrides(table: &Table<'_>, known: &Known<'_>) -> Option<Override
     let secrets = or(table, "secrets", BTreeMap::new(), |value| secrets(&value, table, known));
     let health = or(table, "health", None, |value| health(&value).map(Some));
     let stop = or(table, "stop", None, |value| stop(&value).map(Some));
-    Some(Overrides { run: run?, env: env?, secrets: secrets?, health: health?, stop: stop? })
+    let run_as = match table.get("user") {
+        Some(user) => confine::run_as(table, &user, known).map(Some),
+        None => confine::no_groups(table).then_some(None),
+    };
+    let limits = or(table, "limits", None, |value| confine::limits(&value).map(Some));
+    Some(Overrides {
+        run: run?,
+        env: env?,
+        secrets: secrets?,
+        health: health?,
+        stop: stop?,
+        run_as: run_as?,
+        limits: limits?,
+    })
 }
 
 /// Notes what is wrong with a service as a whole in one of its environments. `table` is the service's.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{CertificatePart, Concurrency, Connections, Metric, Missing, Ppm, Step};
+use crate::model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -128,6 +128,36 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             last,
             "listen = \"127.0.0.1:8080\"\nrun = [\"bin/other\"]\n",
             "flightdeck.toml:7:7: service.shop.in.production.run: expected {port} among these, or in a variable such as env = { PORT = \"{port}\" }: an instance in production would not know where to listen",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nlimits = { memory = \"512MB\" }",
+            r#"flightdeck.toml:5:21: service.shop.limits.memory: expected a size such as "512M" or "2G", at least "1M", found "512MB"; did you mean "512M"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nlimits = { cpu = 0 }",
+            "flightdeck.toml:5:18: service.shop.limits.cpu: expected processors such as 1.5, at least 0.01, found the integer 0",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nlimits = { files = 3 }",
+            "flightdeck.toml:5:20: service.shop.limits.files: expected a whole number from 16 to 10000000, found the integer 3",
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nlimits = { mem = \"1G\" }",
+            r#"flightdeck.toml:5:12: service.shop.limits.mem: unknown key, expected "memory", "cpu", "files" or "processes"; did you mean "memory"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\nuser = \"\"",
+            r#"flightdeck.toml:5:8: service.shop.user: expected a user of the server's machine, such as "www-data", found """#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\ngroup = \"www-data\"",
+            "flightdeck.toml:5:1: service.shop.group: expected user beside it: a group is that of a user",
         ),
         (
             health,
@@ -513,6 +543,28 @@ fn an_environment_has_the_last_word() {
     assert_eq!(connections("production"), said(minutes(5), minutes(2)));
 }
 
+#[test]
+fn a_user_and_limits_are_a_services_or_an_environments() {
+    let service = "stop = {}\nuser = \"www-data\"\ngroups = [\"ssl-cert\"]\n\
+                   limits = { memory = \"512M\", cpu = 1.5, files = 4096, processes = 200 }\n";
+    let text = BOTH.replacen("health = {", &format!("{service}health = {{"), 1)
+        + "user = \"shop\"\nlimits = { memory = \"1G\", cpu = \"0.25\" }\n";
+    let spec = parse(&text, Path::new("/srv/flightdeck.toml")).unwrap();
+    let program = |environment: &str| spec.program(&"shop".into(), &environment.into()).unwrap();
+    let (staging, production) = (program("staging"), program("production"));
+    let run_as = staging.run_as.unwrap();
+    assert_eq!((run_as.user.as_str(), run_as.group, run_as.groups), ("www-data", None, vec!["ssl-cert".to_owned()]));
+    let limits = Limits { memory: Some(512 << 20), cpu: Some(1500), files: Some(4096), processes: Some(200) };
+    assert_eq!(staging.limits, limits);
+    assert_eq!(production.run_as.map(|of| (of.user, of.groups)), Some(("shop".to_owned(), Vec::new())));
+    assert_eq!(production.limits, Limits { memory: Some(1 << 30), cpu: Some(250), ..Limits::default() }, "in whole");
+    assert_eq!(spec.without_user(), [""; 0]);
+    let told = parse_for(&text.replace("TOKEN = \"env:TOKEN\"", ""), Path::new("/srv/flightdeck.toml"), &Elsewhere);
+    let told = told.unwrap_err().to_string();
+    assert!(told.contains("service.shop.in.production.user: there is no user shop"), "{told}");
+    assert!(!told.contains("www-data"), "{told}");
+}
+
 /// Has some files and the group `sre`.
 struct Elsewhere;
 
@@ -529,6 +581,10 @@ impl Machine for Elsewhere {
             Some("/old.pem") => unfit(CertificatePart::Cert, "old"),
             _ => unfit(CertificatePart::Key, "open"),
         }
+    }
+
+    fn user(&self, run_as: &RunAs) -> Result<(), String> {
+        if run_as.user == "www-data" { Ok(()) } else { Err(format!("there is no user {run_as}")) }
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {

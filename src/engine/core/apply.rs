@@ -434,6 +434,8 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("secrets", old.2.secrets == new.2.secrets, later);
     differs("health", old.2.health == new.2.health, later);
     differs("stop", old.2.stop == new.2.stop, later);
+    differs("user", old.2.run_as == new.2.run_as, later);
+    differs("limits", old.2.limits == new.2.limits, later);
     differs("depends_on", old.0.depends_on == new.0.depends_on, "");
     let connections = (old.1.connections.or(&old.0.connections), new.1.connections.or(&new.0.connections));
     differs("response_timeout", connections.0.response_timeout == connections.1.response_timeout, "");

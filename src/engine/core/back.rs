@@ -1,7 +1,7 @@
 //! The way back: traffic first, then hooks and migrations, then the rollout ends. How long it took is
 //! kept, for the next one's estimate.
 
-use super::pools::{hopeless, retire, trouble, warm_pool};
+use super::pools::{diagnosis, hopeless, retire, trouble, warm_pool};
 use super::rollout::{finish, give_up_rollback, previous, role};
 use super::route::stable_capacity;
 use super::run::{Drill, Kind, Progress, RunState};
@@ -49,6 +49,10 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
         if stable_ready == 0 && (late || lost.is_some()) {
             let why = lost.or_else(|| slot.stable_pool().and_then(trouble)).unwrap_or("it never was ready".to_owned());
             let serves = if candidate_ready > 0 { "what served goes on serving" } else { "what served comes up again" };
+            let found = slot.stable_pool().and_then(diagnosis);
+            if let Some(run) = &mut slot.run {
+                run.diagnosis = found;
+            }
             give_up_rollback(state, slot, turn, &format!("could not go back: {why}; {serves}"));
             return true;
         }

@@ -12,6 +12,7 @@ use super::turn::{Turn, run_id, span, words};
 use super::types::SlotKey;
 use crate::model::{EnvironmentName, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;
+use std::collections::BTreeMap;
 
 pub(super) fn deploy(
     state: &mut State,
@@ -39,6 +40,45 @@ pub(super) fn deploy(
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found("it is gone")))
+}
+
+/// What a deployment would run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// Of which release.
+    pub release: ReleaseRef,
+    /// `run`, or a hook's name, and its program, inside the artifact or absolute.
+    pub named: Vec<(String, String)>,
+    /// Variables of the service there.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a deployment would run; `None` if it can't be asked for: then the command says why.
+#[must_use]
+pub fn programs(
+    state: &State,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+    version: Option<&Version>,
+    from: Option<&EnvironmentName>,
+) -> Option<Programs> {
+    let key = SlotKey { service: service.clone(), environment: environment.clone() };
+    let program = state.spec.program(service, environment)?;
+    let release = to_deploy(state, service, version, from).ok()?;
+    let hooks = migrations::hooks(state, &key, Kind::Canary, &release);
+    let filled = |text: &str| {
+        let text = text.replace("{version}", release.version.as_str());
+        text.replace("{environment}", environment.as_str()).replace("{service}", service.as_str())
+    };
+    let run = program.run.first().map(|program| ("run".to_owned(), filled(program)));
+    let hooks = hooks.iter().flat_map(|hook| {
+        let back = hook.migration.as_ref().and_then(|migration| migration.back.first());
+        let name = format!("hook {}", hook.name);
+        hook.run.first().into_iter().chain(back).map(move |program| (name.clone(), filled(program)))
+    });
+    // What only a start knows can't be looked at before.
+    let named = run.into_iter().chain(hooks).filter(|(_, program)| !program.contains('{')).collect();
+    Some(Programs { release, named, env: program.env })
 }
 
 /// The release that is meant, with its digest.

@@ -7,7 +7,7 @@ use super::run::{Drill, Job, JobStage, Pause, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
-use crate::model::{DeploymentOutcome, HookOn, HookSpec, Ppm, ReleaseRef};
+use crate::model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
 use jiff::SignedDuration;
 
 pub(super) const WHO: &str = "system:hooks";
@@ -36,8 +36,7 @@ pub(super) fn judge(hook: &HookSpec, job: &Job, how: &JobEnd) -> Verdict {
     match how {
         JobEnd::Exited(0) => Verdict::Passed,
         JobEnd::Exited(code) if more && harmless && hook.transient.contains(code) => Verdict::Again,
-        JobEnd::Exited(code) => Verdict::Failed(format!("exit status {code}")),
-        JobEnd::Killed(signal) => Verdict::Failed(format!("killed by signal {signal}")),
+        JobEnd::Exited(_) | JobEnd::Killed(_) => Verdict::Failed(how.to_string()),
         JobEnd::TimedOut => Verdict::Failed(format!("it took longer than {}", span(hook.timeout))),
         JobEnd::NotStarted(_) if more => Verdict::Again,
         JobEnd::NotStarted(why) => Verdict::Failed(why.clone()),
@@ -86,6 +85,8 @@ pub(super) fn begin(
         job: id.clone(),
         slot: slot.key.clone(),
         hook: hook.name.clone(),
+        revision: slot.run.as_ref().map(|run| run.revision.clone()),
+        repeats: matches!(hook.on, HookOn::While { .. }),
         version: release.version.clone(),
         digest: release.digest.clone(),
         run: way_back.unwrap_or_else(|| hook.run.clone()),
@@ -94,6 +95,8 @@ pub(super) fn begin(
         listen,
         preview,
         timeout: hook.timeout,
+        run_as: program.run_as,
+        limits: program.limits,
     };
     emit(state, turn, Effect::Run(Box::new(launch)));
     Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: turn.now })
@@ -114,7 +117,7 @@ fn end_job(state: &mut State, turn: &mut Turn, id: &str) -> bool {
 
 /// Takes the end of a run into the state; what follows is decided where the rollout moves.
 pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, event: &JobEvent) {
-    let JobEvent::Ended { how, output } = event else { return };
+    let JobEvent::Ended { how, output, cause } = event else { return };
     let Some(run) = &mut slot.run else { return };
     let of_watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
     let Some(job) = run.job.iter_mut().chain(of_watches).find(|job| job.id == id) else { return };
@@ -123,6 +126,17 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
     }
     job.stage = JobStage::Ended(how.clone());
     let (hook, passed) = (job.hook.clone(), *how == JobEnd::Exited(0));
+    let found = || Diagnosis {
+        output_of: id.to_owned(),
+        hook: Some(hook.clone()),
+        how: how.to_string(),
+        cause: cause.as_deref().cloned(),
+        output: output.clone(),
+    };
+    // On the way back it is known already what failed.
+    if !run.rolling_back() || run.diagnosis.is_none() {
+        run.diagnosis = (!passed).then(|| Box::new(found()));
+    }
     end_job(state, turn, id);
     // A synthetic transaction that passes each few seconds is no news.
     let watched = slot.run.as_ref().is_some_and(|run| run.watches.contains_key(&hook));

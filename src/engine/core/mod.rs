@@ -29,7 +29,7 @@ mod types;
 mod undo;
 
 pub use apply::{diff, why_not_apply};
-pub use deploy::soaking;
+pub use deploy::{Programs, programs, soaking};
 pub use migrations::restored;
 pub use project::{detail, facts, project, row};
 pub use run::*;

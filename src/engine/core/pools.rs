@@ -6,7 +6,7 @@ use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, c
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
-use crate::model::{ArmRole, Draining, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
+use crate::model::{ArmRole, Diagnosis, Draining, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -60,7 +60,8 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
                     said = stopped(instance);
                 }
             }
-            InstanceEvent::Started { pid, address } => {
+            InstanceEvent::Started { pid, address, limits } => {
+                instance.limits.clone_from(limits);
                 let again = instance.pid == Some(*pid) && instance.address == Some(*address);
                 if matches!(instance.stage, InstanceStage::Ready | InstanceStage::Unhealthy { .. }) && !again {
                     instance.stage = InstanceStage::Starting;
@@ -80,6 +81,7 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
                     instance.stage = InstanceStage::Ready;
                     instance.ready_since = Some(now);
                     instance.hopeless = None;
+                    instance.diagnosis = None;
                 }
             }
             InstanceEvent::Draining { bound } => {
@@ -90,12 +92,17 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
                 instance.draining = None;
                 said = remaining.filter(|remaining| *remaining > 0).map(cut);
             }
-            InstanceEvent::Unhealthy { why } => said = unhealthy(instance, &sanitize_line(why)),
-            InstanceEvent::Exited { why } => {
+            InstanceEvent::Unhealthy { why, diagnosis } => {
+                instance.diagnosis.clone_from(diagnosis);
+                said = unhealthy(instance, &sanitize_line(why));
+            }
+            InstanceEvent::Exited { why, diagnosis } => {
+                instance.diagnosis.clone_from(diagnosis);
                 let steady = instance.ready_since.is_some_and(|since| now.duration_since(since) > STEADY);
                 said = exited(instance, &sanitize_line(why), steady);
             }
-            InstanceEvent::StartFailed { why, permanent } => {
+            InstanceEvent::StartFailed { why, permanent, diagnosis } => {
+                instance.diagnosis.clone_from(diagnosis);
                 let why = sanitize_line(why);
                 said = exited(instance, &why, false);
                 if *permanent && said.is_some() {
@@ -202,10 +209,11 @@ pub(super) fn tick(slot: &mut Slot, dt: SignedDuration) {
 pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     resize(state, slot);
     let key = slot.key.clone();
+    let revision = slot.run.as_ref().map(|run| run.revision.clone());
     for pool in slot.pools.values_mut() {
         let (staying, release, id) = (pool.staying(), pool.release.clone(), pool.id.clone());
         for _ in staying..pool.desired {
-            start_new(state, turn, &key, pool);
+            start_new(state, turn, &key, pool, revision.clone());
         }
         for _ in pool.desired..staying {
             leave_one(pool, turn);
@@ -309,7 +317,7 @@ fn batch_size(slot: &Slot, run: &RunState, done: &[Step], replicas: u32) -> u32 
     replicas.saturating_sub(gone)
 }
 
-fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool) {
+fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool, revision: Option<String>) {
     let Some(program) = state.spec.program(&key.service, &key.environment) else { return };
     let id = format!("{}-{}-{}", key.service, key.environment, Counters::next(&mut state.counters.instance));
     let mut instance = InstanceRecord {
@@ -327,6 +335,9 @@ fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool)
         stop: program.stop,
         asked: None,
         draining: None,
+        revision,
+        diagnosis: None,
+        limits: Vec::new(),
     };
     start(state, turn, key, &pool.id, &pool.release, &mut instance);
     pool.instances.insert(id, instance);
@@ -350,6 +361,7 @@ fn start(
         instance: instance.id.clone(),
         slot: key.clone(),
         pool: pool.to_owned(),
+        revision: instance.revision.clone(),
         version: release.version.clone(),
         digest: release.digest.clone(),
         run: program.run,
@@ -358,6 +370,8 @@ fn start(
         health: program.health,
         stop: program.stop,
         attempt: instance.attempt,
+        run_as: program.run_as,
+        limits: program.limits,
     };
     state.pending.retain(|numbered| !is_start_of(&numbered.effect, &instance.id));
     emit(state, turn, Effect::Start(Box::new(launch)));
@@ -424,6 +438,13 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
 pub(super) fn trouble(pool: &Pool) -> Option<String> {
     let mut bad = pool.instances.values().filter(|instance| !instance.serving() && !instance.leaving);
     bad.find_map(|instance| instance.error.clone())
+}
+
+/// What was found out about an instance of the pool that is not up: first of one that never can be.
+pub(super) fn diagnosis(pool: &Pool) -> Option<Box<Diagnosis>> {
+    let bad = || pool.instances.values().filter(|instance| !instance.serving() && !instance.leaving);
+    let first = bad().filter(|instance| instance.hopeless.is_some()).chain(bad());
+    first.into_iter().find_map(|instance| instance.diagnosis.clone())
 }
 
 /// An instance of the pool that can't ever start, with its reason.

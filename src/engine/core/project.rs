@@ -125,7 +125,8 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
         Some(_) => (of.steps.clone(), Vec::new()),
         None => first_steps(&of.steps, &of.hooks),
     };
-    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot) })
+    let user = state.spec.program(service, environment)?.run_as.map(|of| of.user);
+    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot), user })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {
@@ -152,6 +153,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         address: instance.address.map(|address| address.to_string()),
         restarts: instance.attempt,
         started: instance.started,
+        limits: instance.limits.clone(),
         logs: None,
         draining: instance.draining,
     })

@@ -96,6 +96,7 @@ pub(super) fn plan(
         undo: None,
         drill: None,
         tally: Tally::default(),
+        diagnosis: None,
     }
 }
 
@@ -194,6 +195,7 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         waited: Some(run.tally.waited),
         manual_steps: run.tally.manual,
         steps: Some(run.tally.steps),
+        diagnosis: run.diagnosis.clone().filter(|_| outcome != DeploymentOutcome::Succeeded),
     });
 }
 

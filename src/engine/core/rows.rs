@@ -6,7 +6,7 @@ use super::commands::{
     pauses_in_words,
 };
 use super::holds::may_let_through;
-use super::pools::trouble;
+use super::pools::{diagnosis, trouble};
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
 use super::rollout::placement;
@@ -16,8 +16,8 @@ use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Draining, FailingInstances, Ppm, Replicas, RollbackPath, Rollout, Step, Strategy,
-    Traffic, TrafficSource, Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
+    RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -50,6 +50,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
         failing: if is_current(slot, run) { failing(slot) } else { Vec::new() },
         still_asked: false,
+        diagnosis: diagnosed(slot, run),
     }
 }
 
@@ -81,6 +82,16 @@ fn failing(slot: &Slot) -> Vec<FailingInstances> {
     }
     failing.sort_by_key(|of| Reverse(of.instances));
     failing
+}
+
+/// What failed it, else what keeps it from coming up now.
+fn diagnosed(slot: &Slot, run: &RunState) -> Option<Box<Diagnosis>> {
+    if matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded)) || !is_current(slot, run) {
+        return slot.stable_pool().filter(|_| is_current(slot, run)).and_then(diagnosis);
+    }
+    let pool =
+        if matches!(run.progress, Progress::Restarting { .. }) { slot.stable_pool() } else { slot.candidate_pool() };
+    run.diagnosis.clone().or_else(|| pool.filter(|_| run.active()).and_then(diagnosis))
 }
 
 fn is_current(slot: &Slot, run: &RunState) -> bool {

@@ -3,7 +3,8 @@
 use super::types::{InstanceId, JobEnd, JobId};
 use crate::analysis::{Sequential, Totals};
 use crate::model::{
-    AnalysisTemplate, DeploymentOutcome, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
+    AnalysisTemplate, DeploymentOutcome, Diagnosis, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step,
+    Strategy,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -152,6 +153,9 @@ pub struct RunState {
     /// What is counted for its record.
     #[serde(default)]
     pub tally: Tally,
+    /// What was found out about the instance, or the hook, that failed it.
+    #[serde(default)]
+    pub diagnosis: Option<Box<Diagnosis>>,
 }
 
 /// What journals of before other strategies hold.

@@ -4,8 +4,9 @@ use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CertificateState, CommandId, Draining, Evidence, Hold, HookSpec, Listening, Note, Ppm, Refusal,
-    Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
+    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec,
+    Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -348,6 +349,15 @@ pub struct InstanceRecord {
     /// What is still waited for before it is ended.
     #[serde(default)]
     pub draining: Option<Draining>,
+    /// The rollout that it was made for; `None`: an older program made it.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// What was found out about it when it last failed; `None` once it is ready.
+    #[serde(default)]
+    pub diagnosis: Option<Box<Diagnosis>>,
+    /// What keeps each of its limits since its last start.
+    #[serde(default)]
+    pub limits: Vec<LimitKept>,
 }
 
 impl InstanceRecord {

@@ -1,6 +1,6 @@
 //! How a rollout moves: one small function for each kind of step.
 
-use super::pools::{hopeless, needed, trouble};
+use super::pools::{diagnosis, hopeless, needed, trouble};
 use super::rollout::{Back, begin_rollback, finish, placement, promote};
 use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
@@ -104,6 +104,10 @@ fn unable(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         None if late && run.pauses.none() => waited_for(state, slot),
         None => return false,
     };
+    let found = pool.and_then(diagnosis);
+    if let Some(run) = &mut slot.run {
+        run.diagnosis = found;
+    }
     begin_rollback(state, slot, turn, "system:engine", Back::new(DeploymentOutcome::Failed, why));
     true
 }

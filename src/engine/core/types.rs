@@ -2,8 +2,8 @@
 
 use crate::engine::proxy::wire::Route;
 use crate::model::{
-    Actor, CertificateState, Command, Deployment, EnvironmentName, HealthSpec, Histogram, Refusal, Release, Run,
-    SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
+    Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
+    Limits, Refusal, Release, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -210,6 +210,9 @@ pub enum InstanceEvent {
         pid: u32,
         /// Where it listens.
         address: SocketAddr,
+        /// What keeps each of its limits.
+        #[serde(default)]
+        limits: Vec<LimitKept>,
     },
     /// It could not be started: no such command, digest differs, no free port. Counts as a crash
     /// unless `permanent`, which fails the rollout at once.
@@ -218,6 +221,9 @@ pub enum InstanceEvent {
         why: String,
         /// Trying again can't help.
         permanent: bool,
+        /// What was found out about it.
+        #[serde(default)]
+        diagnosis: Option<Box<Diagnosis>>,
     },
     /// It is out of every route, and what is in flight on it is waited for from now on.
     Draining {
@@ -235,11 +241,17 @@ pub enum InstanceEvent {
     Unhealthy {
         /// What the check said.
         why: String,
+        /// What was found out about it.
+        #[serde(default)]
+        diagnosis: Option<Box<Diagnosis>>,
     },
     /// Its process ended.
     Exited {
         /// `exit status 3`, `killed by signal 9`, and the last line of its output.
         why: String,
+        /// What was found out about it.
+        #[serde(default)]
+        diagnosis: Option<Box<Diagnosis>>,
     },
     /// The asked-for stop is complete: drained, ended, reaped.
     Stopped,
@@ -255,6 +267,9 @@ pub enum JobEvent {
         how: JobEnd,
         /// The last lines of its output, sanitised and without secrets.
         output: Vec<String>,
+        /// Why it failed, as far as was seen.
+        #[serde(default)]
+        cause: Option<Box<Cause>>,
     },
     /// What `EndJob` asked for is done: nothing of it runs, its directory is gone.
     Gone,
@@ -276,6 +291,18 @@ pub enum JobEnd {
     Lost,
 }
 
+impl fmt::Display for JobEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobEnd::Exited(code) => write!(f, "exit status {code}"),
+            JobEnd::Killed(signal) => write!(f, "killed by signal {signal}"),
+            JobEnd::TimedOut => f.write_str("it took too long"),
+            JobEnd::NotStarted(why) => f.write_str(why),
+            JobEnd::Lost => f.write_str("cut off when its shim or the machine died"),
+        }
+    }
+}
+
 /// How to run a hook: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobLaunch {
@@ -285,6 +312,12 @@ pub struct JobLaunch {
     pub slot: SlotKey,
     /// The hook's name.
     pub hook: String,
+    /// The rollout that runs it; `None`: an older program asked for it.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// It runs again and again: what a run wrote that passed is of no use.
+    #[serde(default)]
+    pub repeats: bool,
     /// Whose artifact it is taken from.
     pub version: Version,
     /// `sha256:…`; verified before.
@@ -302,6 +335,12 @@ pub struct JobLaunch {
     pub preview: Option<SocketAddr>,
     /// It is killed after so long.
     pub timeout: SignedDuration,
+    /// As whom; `None`: as the server.
+    #[serde(default)]
+    pub run_as: Option<RunAs>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// How to start an instance: everything that the process room needs.
@@ -313,6 +352,9 @@ pub struct Launch {
     pub slot: SlotKey,
     /// Its pool.
     pub pool: PoolId,
+    /// The rollout that it was made for; `None`: an older program asked for it.
+    #[serde(default)]
+    pub revision: Option<String>,
     /// What it runs.
     pub version: Version,
     /// `sha256:…`; verified before each start.
@@ -329,6 +371,12 @@ pub struct Launch {
     pub stop: StopSpec,
     /// Counts starts of this instance, from 0: a crash-looping one is started again with a higher one.
     pub attempt: u32,
+    /// As whom; `None`: as the server.
+    #[serde(default)]
+    pub run_as: Option<RunAs>,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// Something to carry out. Carrying one out twice is the same as once.

@@ -132,6 +132,7 @@ pub(crate) mod kit {
             waited: Some(SignedDuration::ZERO),
             manual_steps: 0,
             steps: Some(0),
+            diagnosis: None,
         }
     }
 }

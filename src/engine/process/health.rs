@@ -1,6 +1,9 @@
 //! Health checks: `GET path` on an instance's port, over a connection of its own each time, so that
 //! a program that no longer accepts is found out.
 
+use super::identity::with_environment;
+use super::listening;
+use super::wire::DIR_VARIABLE;
 use crate::model::{HealthSpec, sanitize_line};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
@@ -8,7 +11,9 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use jiff::SignedDuration;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -26,7 +31,58 @@ pub enum Verdict {
     /// Enough good ones in a row.
     Ready,
     /// Enough bad ones in a row.
-    Unhealthy(String),
+    Unhealthy(CheckFailure),
+}
+
+/// Why one check was not good. Its text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckFailure {
+    /// Nothing took the connection.
+    NotConnected {
+        /// The path.
+        path: String,
+        /// Why, in words.
+        why: String,
+        /// Where the instance's processes listen; `None`: not looked at.
+        listens: Option<Vec<SocketAddr>>,
+    },
+    /// No answer came in time.
+    NoAnswer {
+        /// The path.
+        path: String,
+        /// In which time.
+        within: Duration,
+    },
+    /// The connection broke before the answer.
+    Broken {
+        /// The path.
+        path: String,
+        /// Why, in words.
+        why: String,
+    },
+    /// It answered something else than 2xx.
+    Status {
+        /// The path.
+        path: String,
+        /// What.
+        status: u16,
+        /// Where it redirects to.
+        location: Option<String>,
+    },
+}
+
+impl fmt::Display for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckFailure::NotConnected { path, why, .. } | CheckFailure::Broken { path, why } => {
+                write!(f, "GET {path}: {why}")
+            }
+            CheckFailure::NoAnswer { path, within } => {
+                write!(f, "GET {path}: no answer within {} ms", within.as_millis())
+            }
+            CheckFailure::Status { path, status, .. } => write!(f, "GET {path} answered {status}"),
+        }
+    }
 }
 
 /// The checks of one instance.
@@ -34,6 +90,8 @@ pub enum Verdict {
 pub struct Health {
     spec: HealthSpec,
     address: SocketAddr,
+    /// The instance's directory, by which its processes are found.
+    dir: PathBuf,
     /// Something answered once: from now on only the interval counts.
     up: bool,
     counts: Counts,
@@ -43,12 +101,12 @@ pub struct Health {
 struct Counts {
     good: u32,
     bad: u32,
-    told: Option<Result<(), String>>,
+    told: Option<Result<(), CheckFailure>>,
 }
 
 impl Counts {
     /// Counts one check; `Some` when the verdict, or its reason, changes.
-    fn count(&mut self, spec: &HealthSpec, check: Result<(), String>) -> Option<Verdict> {
+    fn count(&mut self, spec: &HealthSpec, check: Result<(), CheckFailure>) -> Option<Verdict> {
         match check {
             Ok(()) => {
                 (self.good, self.bad) = (self.good.saturating_add(1), 0);
@@ -78,8 +136,8 @@ fn std_duration(duration: SignedDuration) -> Duration {
 impl Health {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(spec: HealthSpec, address: SocketAddr) -> Health {
-        Health { spec, address, up: false, counts: Counts::default() }
+    pub fn new(spec: HealthSpec, address: SocketAddr, dir: PathBuf) -> Health {
+        Health { spec, address, dir, up: false, counts: Counts::default() }
     }
 
     /// The next change of the verdict. Cancel safe: a check that is cut off is not counted.
@@ -92,15 +150,32 @@ impl Health {
             } else {
                 self.first(interval).await
             };
+            let check = match check {
+                Err(failure) => Err(self.looked_at(failure).await),
+                good => good,
+            };
             if let Some(verdict) = self.counts.count(&self.spec, check) {
                 return verdict;
             }
         }
     }
 
+    /// With where the instance listens, if nothing took the connection: that tells a slow start from a wrong port.
+    async fn looked_at(&self, failure: CheckFailure) -> CheckFailure {
+        let CheckFailure::NotConnected { path, why, .. } = failure else { return failure };
+        let dir = self.dir.clone();
+        let look = move || {
+            let processes = with_environment(&format!("{DIR_VARIABLE}={}", dir.canonicalize().ok()?.display()));
+            let pids: Vec<u32> = processes.iter().map(|process| process.pid).collect();
+            (!pids.is_empty()).then(|| listening::of(&pids))
+        };
+        let listens = tokio::task::spawn_blocking(look).await.ok().flatten();
+        CheckFailure::NotConnected { path, why, listens }
+    }
+
     /// One check while the instance comes up: good as soon as it answers well, bad at the end of
     /// the interval.
-    async fn first(&mut self, interval: Duration) -> Result<(), String> {
+    async fn first(&mut self, interval: Duration) -> Result<(), CheckFailure> {
         let (mut pause, mut left) = (COMING_UP, interval);
         loop {
             let check = self.check().await;
@@ -117,34 +192,42 @@ impl Health {
         }
     }
 
-    async fn check(&self) -> Result<(), String> {
+    async fn check(&self) -> Result<(), CheckFailure> {
         let bound = std_duration(self.spec.timeout);
         let path = &self.spec.path;
         match timeout(bound, get(self.address, path)).await {
-            Err(_) => Err(format!("GET {path}: no answer within {} ms", bound.as_millis())),
-            Ok(Err(why)) => Err(sanitize_line(&format!("GET {path}: {why}"))),
-            Ok(Ok(status)) if (200..300).contains(&status) => Ok(()),
-            Ok(Ok(status)) => Err(format!("GET {path} answered {status}")),
+            Err(_) => Err(CheckFailure::NoAnswer { path: path.clone(), within: bound }),
+            Ok(Err(failure)) => Err(failure),
+            Ok(Ok((status, _))) if (200..300).contains(&status) => Ok(()),
+            Ok(Ok((status, location))) => Err(CheckFailure::Status { path: path.clone(), status, location }),
         }
     }
 }
 
-/// The status of the answer, once its body was read.
-async fn get(address: SocketAddr, path: &str) -> Result<u16, String> {
-    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+/// The status of the answer and where it redirects to, once its body was read.
+async fn get(address: SocketAddr, path: &str) -> Result<(u16, Option<String>), CheckFailure> {
+    let words = |error: &dyn std::error::Error| sanitize_line(&error.to_string());
+    let broken = |error: &dyn std::error::Error| CheckFailure::Broken { path: path.to_owned(), why: words(error) };
+    let stream = TcpStream::connect(address).await.map_err(|error| CheckFailure::NotConnected {
+        path: path.to_owned(),
+        why: words(&error),
+        listens: None,
+    })?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let request = Request::get(path)
         .header("host", address.to_string())
         .header("user-agent", "flightdeck-health")
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| broken(&error))?;
     let answer = async move {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let status = response.status().as_u16();
+        let location =
+            response.headers().get("location").map(|to| sanitize_line(&String::from_utf8_lossy(to.as_bytes())));
         // What is left unread would reset the connection, and show up in the instance's log.
         let _ = Limited::new(response.into_body(), MAX_BODY).collect().await;
-        Ok(status)
+        Ok((status, location))
     };
     // The connection is driven by this task alone; its own end matters only if it ends first.
     let mut answer = std::pin::pin!(answer);
@@ -171,7 +254,8 @@ mod tests {
         let mut counts = Counts::default();
         let mut told = String::new();
         for check in "++-+++--+---?+-++".chars() {
-            let result = if check == '+' { Ok(()) } else { Err(check.to_string()) };
+            let failure = || CheckFailure::Broken { path: "/".into(), why: check.to_string() };
+            let result = if check == '+' { Ok(()) } else { Err(failure()) };
             told.push(match counts.count(&spec, result) {
                 Some(Verdict::Ready) => 'R',
                 Some(Verdict::Unhealthy(_)) => 'U',

@@ -1,15 +1,16 @@
 //! One instance, from its start to its end: a task that owns its shim's connection and its checks.
 
 use super::client::{self, ShimClient};
-use super::health::{Health, Verdict};
+use super::diagnose::{self, Memory, Seen};
+use super::health::{CheckFailure, Health, Verdict};
 use super::launch::{ROOT_DIR, StartError, address, prepare};
-use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, Status};
-use super::{log, secrets};
+use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
+use super::{confine, listening, log, memory, output, secrets};
 use crate::engine::core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use crate::engine::proxy::wire::CLOSE_GRACE;
 use crate::engine::store::Store;
 use crate::failpoint;
-use crate::model::{StopSpec, sanitize_line};
+use crate::model::{Cause, Diagnosis, HealthSpec, LimitKept, StopSpec, sanitize_line};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -28,6 +29,10 @@ const KILLED: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_millis(500);
 /// Bytes of an instance's last line that go into a message.
 const LAST_LINE: usize = 200;
+/// Lines of output that go into a diagnosis.
+const OUTPUT_LINES: usize = 20;
+/// Characters of each of them.
+const LINE: usize = 400;
 
 /// What all instances share.
 #[derive(Debug)]
@@ -158,6 +163,9 @@ struct Running {
     shim: ShimClient,
     status: Status,
     health: Health,
+    port: u16,
+    /// What the machine had ended for want of memory when this began to be watched.
+    machine_kills: Option<u64>,
 }
 
 impl Instance {
@@ -174,17 +182,29 @@ impl Instance {
             return self.adopt().await;
         }
         match self.launch(launch, port).await {
-            Ok(running) => self.begin(running, port),
-            Err(StartError { why, permanent }) => {
-                self.report(InstanceEvent::StartFailed { why: sanitize_line(&why), permanent });
+            Ok(running) if running.status.runs() => self.begin(running, port),
+            // It ended before anybody could watch it.
+            Ok(Running { status, machine_kills, .. }) => {
+                self.started(&status, port);
+                self.ended(&status, port, machine_kills).await;
+            }
+            Err(StartError { why, permanent, cause }) => {
+                let why = sanitize_line(&why);
+                self.note(output::ended(&self.dir, &why, true));
+                let diagnosis = self.diagnosis(&why, cause.map(|cause| *cause), Vec::new());
+                self.report(InstanceEvent::StartFailed { why, permanent, diagnosis });
             }
         }
     }
 
     fn begin(&mut self, running: Running, port: u16) {
-        let pid = running.status.process.as_ref().map_or(0, |process| process.pid);
-        self.report(InstanceEvent::Started { pid, address: address(port) });
+        self.started(&running.status, port);
         self.running = Some(running);
+    }
+
+    fn started(&self, status: &Status, port: u16) {
+        let pid = status.process.as_ref().map_or(0, |process| process.pid);
+        self.report(InstanceEvent::Started { pid, address: address(port), limits: limits(&self.dir) });
     }
 
     async fn launch(&self, launch: Launch, port: u16) -> Result<Running, StartError> {
@@ -193,6 +213,7 @@ impl Instance {
         client::end(&self.dir).await.map_err(passing)?;
         remove(&self.dir, &[STATE_FILE]).await;
         failpoint::pass("start-before-record");
+        output::of_instance(&self.dir, &launch).map_err(passing)?;
         let record = Record { wire: SHIM_WIRE, launch, port };
         let text = serde_json::to_vec(&record).map_err(|error| StartError::permanent(error.to_string()))?;
         tokio::fs::write(self.dir.join(RECORD_FILE), text).await.map_err(passing)?;
@@ -212,7 +233,12 @@ impl Instance {
             return Err(StartError::permanent(format!("cannot run the command: {why}")));
         }
         let (shim, status) = self.connect().await.map_err(passing)?;
-        Ok(Running { shim, status, health: Health::new(health, address(port)) })
+        Ok(self.running(shim, status, health, port))
+    }
+
+    fn running(&self, shim: ShimClient, status: Status, health: HealthSpec, port: u16) -> Running {
+        let health = Health::new(health, address(port), self.dir.clone());
+        Running { shim, status, health, port, machine_kills: memory::machine_kills() }
     }
 
     async fn connect(&self) -> io::Result<(ShimClient, Status)> {
@@ -230,14 +256,15 @@ impl Instance {
     /// Takes over a process whose identity is right, and makes sure of the end of any other.
     async fn adopt(&mut self) {
         let Some(record) = record(&self.dir) else {
-            return self.report(InstanceEvent::Exited { why: "there is no record of its process".into() });
+            let why = "there is no record of its process".to_owned();
+            return self.report(InstanceEvent::Exited { why, diagnosis: None });
         };
         match self.connect().await {
             Ok((shim, status)) if status.runs() && client::lives(status.process.as_ref()) => {
-                let health = Health::new(record.launch.health, address(record.port));
-                self.begin(Running { shim, status, health }, record.port);
+                let running = self.running(shim, status, record.launch.health, record.port);
+                self.begin(running, record.port);
             }
-            Ok((_, status)) => self.ended(&status).await,
+            Ok((_, status)) => self.ended(&status, record.port, None).await,
             Err(_) => self.shim_gone().await,
         }
     }
@@ -260,41 +287,87 @@ impl Instance {
                             running.status = status;
                             continue;
                         }
-                        Ok(status) => self.ended(&status).await,
+                        Ok(status) => self.ended(&status, running.port, running.machine_kills).await,
                         Err(_) => match self.connect().await {
                             Ok((shim, status)) if status.runs() => {
                                 (running.shim, running.status) = (shim, status);
                                 continue;
                             }
-                            Ok((_, status)) => self.ended(&status).await,
+                            Ok((_, status)) => self.ended(&status, running.port, running.machine_kills).await,
                             Err(_) => self.shim_gone().await,
                         },
                     }
                     return orders.recv().await;
                 }
-                verdict = running.health.next() => self.report(match verdict {
-                    Verdict::Ready => InstanceEvent::Ready,
-                    Verdict::Unhealthy(why) => InstanceEvent::Unhealthy { why },
-                }),
+                verdict = running.health.next() => match verdict {
+                    Verdict::Ready => {
+                        self.note(output::ready(&self.dir));
+                        self.report(InstanceEvent::Ready);
+                    }
+                    Verdict::Unhealthy(failure) => self.unhealthy(&failure, running.port),
+                },
             }
         }
     }
 
-    async fn ended(&self, status: &Status) {
-        let how = match (&status.ended, &status.failed) {
-            (Some(ended), _) => ended.to_string(),
-            (None, Some(why)) => why.clone(),
-            (None, None) => "its process is gone".to_owned(),
-        };
-        let why = self.with_last_line(&how);
+    fn unhealthy(&self, failure: &CheckFailure, port: u16) {
+        let how = failure.to_string();
+        let cause = diagnose::check(failure, address(port));
+        let why = with_cause(&how, cause.as_ref());
+        self.note(output::unhealthy(&self.dir, &how));
+        let diagnosis = self.diagnosis(&how, cause, self.last_lines());
+        self.report(InstanceEvent::Unhealthy { why, diagnosis });
+    }
+
+    async fn ended(&self, status: &Status, port: u16, machine_kills: Option<u64>) {
         self.finish().await;
-        self.report(InstanceEvent::Exited { why });
+        let lines = self.last_lines();
+        let machine = memory::machine_kills().zip(machine_kills).filter(|(now, before)| now > before);
+        let own = confine::out_of_memory(&self.dir).map(Memory::Limit);
+        let memory = own.or(machine.map(|_| Memory::Machine));
+        let (how, cause) = match (&status.ended, &status.failed) {
+            (Some(ended), _) => {
+                let seen = Seen { ended: *ended, output: lines.clone(), memory };
+                (ended.to_string(), diagnose::end(&seen, Some(address(port)), listening::owner))
+            }
+            (None, Some(why)) => (why.clone(), None),
+            (None, None) => ("its process is gone".to_owned(), None),
+        };
+        self.exited(&how, cause, lines);
     }
 
     async fn shim_gone(&self) {
         self.finish().await;
-        let why = self.with_last_line("its shim is gone; what was left of it was ended");
-        self.report(InstanceEvent::Exited { why });
+        self.exited("its shim is gone; what was left of it was ended", None, self.last_lines());
+    }
+
+    fn exited(&self, how: &str, cause: Option<Cause>, lines: Vec<String>) {
+        let last = lines.last().map(|line| line.chars().take(LAST_LINE).collect::<String>()).unwrap_or_default();
+        let why = if last.is_empty() { how.to_owned() } else { format!("{how}: {last}") };
+        // That it ended by itself is what the sentence says already.
+        let said = cause.as_ref().filter(|cause| !matches!(cause, Cause::Exited { .. } | Cause::Killed { .. }));
+        let why = with_cause(&why, said);
+        self.note(output::ended(&self.dir, how, true));
+        let diagnosis = self.diagnosis(how, cause, lines);
+        self.report(InstanceEvent::Exited { why, diagnosis });
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "an event has one or none, and a box keeps it small")]
+    fn diagnosis(&self, how: &str, cause: Option<Cause>, output: Vec<String>) -> Option<Box<Diagnosis>> {
+        Some(Box::new(Diagnosis { output_of: self.id.clone(), hook: None, how: sanitize_line(how), cause, output }))
+    }
+
+    /// The shim has taken the secrets out.
+    fn last_lines(&self) -> Vec<String> {
+        let lines = log::tail(&self.dir.join(LOG_DIR), OUTPUT_LINES).unwrap_or_default();
+        lines.iter().map(|line| sanitize_line(line.trim_end()).chars().take(LINE).collect()).collect()
+    }
+
+    /// It is for `logs` alone: nothing that runs depends on it.
+    fn note(&self, noted: io::Result<()>) {
+        if let Err(error) = noted {
+            tracing::warn!(instance = %self.id, %error, "cannot note what became of an instance");
+        }
     }
 
     /// After this nothing of the instance runs, the shim included.
@@ -302,12 +375,6 @@ impl Instance {
         if let Err(error) = client::end(&self.dir).await {
             tracing::error!(instance = %self.id, %error, "cannot make sure that an instance ended");
         }
-    }
-
-    fn with_last_line(&self, how: &str) -> String {
-        let last = log::tail(&self.dir.join(LOG_DIR), 1).ok().and_then(|mut lines| lines.pop()).unwrap_or_default();
-        let last: String = sanitize_line(last.trim()).chars().take(LAST_LINE).collect();
-        if last.is_empty() { how.to_owned() } else { format!("{how}: {last}") }
     }
 
     async fn stop(&mut self, stop: &StopSpec, drain: SignedDuration) {
@@ -322,6 +389,8 @@ impl Instance {
             self.stop_gently(&mut shim, stop).await;
         }
         self.finish().await;
+        self.note(output::ended(&self.dir, "stopped", false));
+        confine::release(&self.dir);
         remove(&self.dir, &[SPEC_FILE, STATE_FILE, RECORD_FILE, LOCK_FILE]).await;
         match tokio::fs::remove_dir_all(self.dir.join(ROOT_DIR)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -359,6 +428,17 @@ impl Instance {
             gone(shim, KILLED).await;
         }
     }
+}
+
+/// What keeps the limits of what runs in a directory, as its shim was told.
+fn limits(dir: &Path) -> Vec<LimitKept> {
+    let spec = std::fs::read(dir.join(SPEC_FILE)).ok();
+    let spec = spec.and_then(|spec| serde_json::from_slice::<ShimSpec>(&spec).ok());
+    spec.and_then(|spec| spec.confinement).map(|confinement| confinement.kept).unwrap_or_default()
+}
+
+fn with_cause(why: &str, cause: Option<&Cause>) -> String {
+    sanitize_line(&cause.map_or_else(|| why.to_owned(), |cause| format!("{why}; {cause}")))
 }
 
 /// True once the process, or its shim, ended within the bound.

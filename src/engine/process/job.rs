@@ -5,12 +5,15 @@
 //! lost, and what is left of it is killed first.
 
 use super::client::{self, ShimClient};
+use super::diagnose::{self, Seen};
 use super::instance::{Context, Report};
-use super::launch::prepare_job;
-use super::wire::{BEGUN_FILE, LOG_DIR, Request, SHIM_WIRE, ShimSpec, Status};
-use super::{log, secrets};
+use super::launch::{ROOT_DIR, StartError, prepare_job};
+use super::wire::{
+    BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
+};
+use super::{confine, listening, log, output, secrets};
 use crate::engine::core::{JobEnd, JobEvent, JobId, JobLaunch};
-use crate::model::sanitize_line;
+use crate::model::{Cause, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,7 +54,7 @@ pub fn is_job(dir: &Path) -> bool {
 
 /// Carries out orders for one run of a hook until it is ended or left.
 pub async fn supervise(context: Arc<Context>, id: JobId, mut orders: UnboundedReceiver<JobOrder>) {
-    let mut job = Job { dir: context.dir(&id), context, id, told: None };
+    let mut job = Job { dir: context.dir(&id), context, id, told: None, cause: None };
     let mut order = orders.recv().await;
     while let Some(now) = order {
         order = match now {
@@ -69,6 +72,8 @@ struct Job {
     dir: PathBuf,
     /// How it ended, once that was told.
     told: Option<JobEvent>,
+    /// Why it could not be started, if that was seen.
+    cause: Option<Box<Cause>>,
 }
 
 impl Job {
@@ -84,6 +89,7 @@ impl Job {
             return orders.recv().await;
         }
         let bound = Duration::try_from(launch.timeout).unwrap_or_default();
+        let repeats = launch.repeats;
         let how = match self.begin(launch).await {
             Err(how) => how,
             Ok((shim, status)) => match self.attend(shim, &status, bound, orders).await {
@@ -92,7 +98,9 @@ impl Job {
             },
         };
         let output = if matches!(how, JobEnd::NotStarted(_)) { Vec::new() } else { self.output() };
-        let event = JobEvent::Ended { how, output };
+        let cause = self.cause.take().or_else(|| likely(&how, &output));
+        self.note_end(&how, repeats);
+        let event = JobEvent::Ended { how, output, cause };
         self.told = Some(event.clone());
         self.report(event);
         orders.recv().await
@@ -105,7 +113,7 @@ impl Job {
     }
 
     /// It runs, from now or from before; or how it ended.
-    async fn begin(&self, launch: JobLaunch) -> Result<(ShimClient, Status), JobEnd> {
+    async fn begin(&mut self, launch: JobLaunch) -> Result<(ShimClient, Status), JobEnd> {
         match self.connect().await {
             Ok((shim, status)) if status.runs() => return Ok((shim, status)),
             Ok((_, status)) => return Err(self.how(&status)),
@@ -119,9 +127,15 @@ impl Job {
         }
     }
 
-    async fn start(&self, launch: JobLaunch) -> Result<(ShimClient, Status), JobEnd> {
+    async fn start(&mut self, launch: JobLaunch) -> Result<(ShimClient, Status), JobEnd> {
         let not_started = |why: String| JobEnd::NotStarted(sanitize_line(&why));
-        let (spec, secrets) = self.prepare(launch).await.map_err(not_started)?;
+        let (spec, secrets) = match self.prepare(launch).await {
+            Ok(prepared) => prepared,
+            Err(StartError { why, cause, .. }) => {
+                self.cause = cause;
+                return Err(not_started(why));
+            }
+        };
         match client::launch(&self.context.exe, &self.dir, &spec, &secrets).await {
             Ok(Status { failed: Some(why), .. }) => Err(not_started(format!("cannot run the command: {why}"))),
             Ok(_) => match self.connect().await {
@@ -136,20 +150,20 @@ impl Job {
         }
     }
 
-    async fn prepare(&self, launch: JobLaunch) -> Result<(ShimSpec, BTreeMap<String, String>), String> {
+    async fn prepare(&self, launch: JobLaunch) -> Result<(ShimSpec, BTreeMap<String, String>), StartError> {
         let noted = async {
             tokio::fs::create_dir_all(&self.dir).await?;
+            output::of_hook(&self.dir, &launch)?;
             tokio::fs::write(self.dir.join(JOB_FILE), serde_json::to_vec(&launch)?).await
         };
-        noted.await.map_err(|error: io::Error| format!("cannot note the hook: {error}"))?;
+        noted.await.map_err(|error: io::Error| StartError::passing(format!("cannot note the hook: {error}")))?;
         let (context, dir, references) = (self.context.clone(), self.dir.clone(), launch.secrets.clone());
         let permit = self.context.unpacking.acquire().await;
         let prepare = move || prepare_job(&launch, &dir, &context.store, &context.exe);
         let prepared = tokio::task::spawn_blocking(prepare).await;
         drop(permit);
-        let spec = prepared.map_err(|error| format!("cannot prepare the start: {error}"))?;
-        let spec = spec.map_err(|error| error.why)?;
-        let secrets = secrets::read(&references).await.map_err(|error| error.why)?;
+        let spec = prepared.map_err(|error| StartError::passing(format!("cannot prepare the start: {error}")))??;
+        let secrets = secrets::read(&references).await?;
         Ok((spec, secrets))
     }
 
@@ -254,13 +268,37 @@ impl Job {
     async fn end(&self) {
         self.end_processes().await;
         self.end_leftovers().await; // those that left its group
-        match tokio::fs::remove_dir_all(&self.dir).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::error!(job = %self.id, %error, "cannot remove a hook's files");
-            }
-            _ => {}
+        confine::release(&self.dir);
+        if let Err(error) = self.clear().await {
+            tracing::error!(job = %self.id, %error, "cannot remove a hook's files");
         }
         self.report(JobEvent::Gone);
+    }
+
+    /// Its output is kept with what is known of it, where there is any; nothing else.
+    async fn clear(&self) -> io::Result<()> {
+        let kept = self.dir.join(output::OUTPUT_FILE).exists() && self.dir.join(LOG_DIR).exists();
+        if kept {
+            output::ended(&self.dir, "cut off with its rollout", false)?;
+            for file in [JOB_FILE, LATE_FILE, BEGUN_FILE, SPEC_FILE, STATE_FILE, LOCK_FILE, SOCKET_FILE] {
+                there(tokio::fs::remove_file(self.dir.join(file)).await)?;
+            }
+            return there(tokio::fs::remove_dir_all(self.dir.join(ROOT_DIR)).await);
+        }
+        there(tokio::fs::remove_dir_all(&self.dir).await)
+    }
+
+    /// It is for `logs` alone: nothing that runs depends on it.
+    fn note_end(&self, how: &JobEnd, repeats: bool) {
+        let passed = *how == JobEnd::Exited(0);
+        let noted = if passed && repeats {
+            there(std::fs::remove_file(self.dir.join(output::OUTPUT_FILE)))
+        } else {
+            output::ended(&self.dir, &how.to_string(), !passed)
+        };
+        if let Err(error) = noted {
+            tracing::warn!(job = %self.id, %error, "cannot note what became of a hook");
+        }
     }
 
     /// The shim first, so that it notes no end.
@@ -274,4 +312,23 @@ impl Job {
             tracing::error!(job = %self.id, %error, "cannot make sure that a hook ended");
         }
     }
+}
+
+/// What is gone already is no error.
+fn there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Why it failed, as far as its end and its output tell.
+fn likely(how: &JobEnd, output: &[String]) -> Option<Box<Cause>> {
+    let ended = match how {
+        JobEnd::Exited(code) if *code != 0 => Ended { code: Some(*code), ..Ended::default() },
+        JobEnd::Killed(signal) => Ended { signal: Some(*signal), ..Ended::default() },
+        _ => return None,
+    };
+    let seen = Seen { ended, output: output.to_vec(), memory: None };
+    diagnose::end(&seen, None, listening::owner).map(Box::new)
 }

@@ -1,15 +1,15 @@
 //! From a [`Launch`] to what a shim runs: artifact, program, arguments, variables, port.
 
-use super::LogLimits;
 use super::wire::{SHIM_WIRE, ShimSpec};
+use super::{LogLimits, confine, inspect};
 use crate::engine::core::{JobLaunch, Launch};
 use crate::engine::store::Store;
+use crate::model::{Cause, Limits, RunAs};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Where an artifact is unpacked, inside the instance's directory.
@@ -23,17 +23,24 @@ pub struct StartError {
     pub why: String,
     /// Trying again can't help.
     pub permanent: bool,
+    /// Why, if that was seen.
+    pub cause: Option<Box<Cause>>,
 }
 
 impl StartError {
     /// One that trying again can't help.
     pub fn permanent(why: impl Into<String>) -> StartError {
-        StartError { why: why.into(), permanent: true }
+        StartError { why: why.into(), permanent: true, cause: None }
     }
 
     /// One that may pass.
     pub fn passing(why: impl Into<String>) -> StartError {
-        StartError { why: why.into(), permanent: false }
+        StartError { why: why.into(), permanent: false, cause: None }
+    }
+
+    /// One that trying again can't help, with the reason that was seen.
+    pub fn of(cause: Cause) -> StartError {
+        StartError { why: format!("cannot run the command: {cause}"), permanent: true, cause: Some(Box::new(cause)) }
     }
 }
 
@@ -45,20 +52,24 @@ struct Wanted<'a> {
     run: &'a [String],
     env: &'a BTreeMap<String, String>,
     once: bool,
+    run_as: Option<&'a RunAs>,
+    limits: &'a Limits,
 }
 
 /// Verifies and unpacks the artifact, finds the program, fills in the placeholders: what a shim gets beside the
 /// secrets, which are never on disk. Blocks.
 pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
-    let Launch { instance: id, attempt, digest, run, env, .. } = launch;
-    let wanted = Wanted { id, attempt: *attempt, digest, run, env, once: false };
+    let Launch { instance: id, attempt, digest, run, env, limits, .. } = launch;
+    let run_as = launch.run_as.as_ref();
+    let wanted = Wanted { id, attempt: *attempt, digest, run, env, once: false, run_as, limits };
     prepared(&wanted, dir, store, |name| of_instance(name, launch, port, exe))
 }
 
 /// The same for a hook. Blocks.
 pub fn prepare_job(launch: &JobLaunch, dir: &Path, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
-    let JobLaunch { job: id, digest, run, env, .. } = launch;
-    let wanted = Wanted { id, attempt: 0, digest, run, env, once: true };
+    let JobLaunch { job: id, digest, run, env, limits, .. } = launch;
+    let run_as = launch.run_as.as_ref();
+    let wanted = Wanted { id, attempt: 0, digest, run, env, once: true, run_as, limits };
     prepared(&wanted, dir, store, |name| of_job(name, launch, exe))
 }
 
@@ -66,7 +77,7 @@ fn prepared(
     wanted: &Wanted<'_>,
     dir: &Path,
     store: &Store,
-    named: impl Fn(&str) -> Option<String>,
+    filled: impl Fn(&str) -> Option<String>,
 ) -> Result<ShimSpec, StartError> {
     let root = dir.join(ROOT_DIR);
     let passing = |step: &str| {
@@ -79,24 +90,32 @@ fn prepared(
         }
         _ => {}
     }
-    store
-        .unpack(wanted.digest, &root)
-        .map_err(|error| StartError { why: error.sentence(), permanent: error.permanent() })?;
+    store.unpack(wanted.digest, &root).map_err(|error| StartError {
+        why: error.sentence(),
+        permanent: error.permanent(),
+        cause: None,
+    })?;
     let root = root.canonicalize().map_err(passing("find the unpacked artifact"))?;
-    let mut words = wanted.run.iter().map(|word| fill(word, &named));
-    let program = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
-    let program = program_path(&program, &root)?;
+    let mut words = wanted.run.iter().map(|word| fill(word, &filled));
+    let named = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
+    let program = program_path(&named, &root).map_err(StartError::of)?;
+    let mut env: BTreeMap<_, _> = wanted.env.iter().map(|(name, value)| (name.clone(), fill(value, &filled))).collect();
+    if let Some(cause) = obstacle(&named, &program, &root, &search(&env)).map_err(passing("read the program"))? {
+        return Err(StartError::of(cause));
+    }
+    let confinement = confine::prepare(wanted.run_as, wanted.limits, dir, &root, &mut env)?;
     Ok(ShimSpec {
         wire: SHIM_WIRE,
         instance: wanted.id.to_owned(),
         attempt: wanted.attempt,
         program,
         args: words.collect(),
-        env: wanted.env.iter().map(|(name, value)| (name.clone(), fill(value, &named))).collect(),
+        env,
         cwd: root,
         log: LogLimits::default(),
         keep: false,
         once: wanted.once,
+        confinement,
     })
 }
 
@@ -143,19 +162,46 @@ fn fill(text: &str, named: impl Fn(&str) -> Option<String>) -> String {
 }
 
 /// Absolute, or inside the artifact. `$PATH` is not searched: what runs must be what was released.
-fn program_path(program: &str, root: &Path) -> Result<PathBuf, StartError> {
-    let missing = || StartError::permanent(format!("no such command: {program}"));
+fn program_path(program: &str, root: &Path) -> Result<PathBuf, Cause> {
+    let missing = || missing(program, root);
     let path = root.join(program); // an absolute one replaces the root
     let found = path.canonicalize().map_err(|_| missing())?;
     if !Path::new(program).is_absolute() && !found.starts_with(root) {
         return Err(missing());
     }
-    let metadata = fs::metadata(&found).map_err(|_| missing())?;
-    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-        return Err(StartError::permanent(format!("no such command: {program} is not an executable file")));
+    if !inspect::is_program(&found) {
+        return Err(Cause::NotExecutable { program: program.to_owned() });
     }
     // As written, since programs look at their own name.
     Ok(path)
+}
+
+/// What is not there, and where it is instead.
+fn missing(program: &str, root: &Path) -> Cause {
+    let entries: Vec<_> = fs::read_dir(root).into_iter().flatten().flatten().collect();
+    let folder = match entries.as_slice() {
+        [one] if one.file_type().is_ok_and(|kind| kind.is_dir()) => one.file_name().into_string().ok(),
+        _ => None,
+    };
+    let inside = folder.as_ref().map(|folder| format!("{folder}/{}", program.trim_start_matches("./")));
+    let found = inside.filter(|path| !program.starts_with('/') && root.join(path).is_file());
+    Cause::MissingProgram { program: program.to_owned(), folder: folder.filter(|_| found.is_some()), found }
+}
+
+/// The folders in which a shim and its instance look for programs.
+pub fn search(env: &BTreeMap<String, String>) -> String {
+    let inherited = || std::env::var("PATH").unwrap_or_default();
+    env.get("PATH").cloned().unwrap_or_else(inherited)
+}
+
+/// Why the kernel would not run a program that is there. What interpreters are named relative to is the root.
+fn obstacle(named: &str, program: &Path, root: &Path, search: &str) -> io::Result<Option<Cause>> {
+    let head = match inspect::head(program) {
+        // What may be executed need not be readable.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        head => head?,
+    };
+    Ok(inspect::obstacle(named, &head, |path| inspect::is_program(&root.join(path)), search))
 }
 
 /// A free port of the range: not in use by a live instance, and bindable now. Begins behind the one
@@ -179,12 +225,14 @@ mod tests {
     use crate::engine::core::SlotKey;
     use crate::model::{HealthSpec, StopSpec};
     use jiff::SignedDuration;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn launch() -> Launch {
         Launch {
             instance: "i-{port}".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             pool: "p-1".into(),
+            revision: None,
             version: "1.2".into(),
             digest: String::new(),
             run: Vec::new(),
@@ -199,6 +247,8 @@ mod tests {
             },
             stop: StopSpec { signal: "TERM".into(), grace: SignedDuration::from_secs(1) },
             attempt: 0,
+            run_as: None,
+            limits: Limits::default(),
         }
     }
 
@@ -224,6 +274,8 @@ mod tests {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            revision: None,
+            repeats: false,
             version: "1.2".into(),
             digest: String::new(),
             run: Vec::new(),
@@ -232,6 +284,8 @@ mod tests {
             listen: ([127, 0, 0, 1], 80).into(),
             preview: Some(([127, 0, 0, 1], 81).into()),
             timeout: SignedDuration::from_secs(1),
+            run_as: None,
+            limits: Limits::default(),
         };
         let text = "{version} {environment} {service} {listen} {preview} {flightdeck} {port}";
         let filled = |launch: &JobLaunch| fill(text, |name| of_job(name, launch, Path::new("/fd")));
@@ -251,10 +305,21 @@ mod tests {
         std::os::unix::fs::symlink("/bin/sh", root.join("out")).unwrap();
         assert_eq!(program_path("./app", &root).unwrap(), root.join("./app"));
         assert_eq!(program_path("/bin/sh", &root).unwrap(), Path::new("/bin/sh"));
-        for wrong in ["sh", "missing", "../app", "data", "out", "/bin/missing"] {
-            let error = program_path(wrong, &root).unwrap_err();
-            assert!(error.permanent && error.why.starts_with(&format!("no such command: {wrong}")), "{error}");
+        for wrong in ["sh", "missing", "../app", "out", "/bin/missing"] {
+            let missing = Cause::MissingProgram { program: wrong.into(), folder: None, found: None };
+            assert_eq!(program_path(wrong, &root).unwrap_err(), missing);
         }
+        assert_eq!(program_path("data", &root).unwrap_err(), Cause::NotExecutable { program: "data".into() });
+    }
+
+    #[test]
+    fn a_program_in_the_one_folder_of_an_artifact_is_found_there() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("shop-1.0/bin")).unwrap();
+        fs::write(dir.path().join("shop-1.0/bin/app"), "").unwrap();
+        let told = program_path("./bin/app", dir.path()).unwrap_err();
+        let (folder, found) = (Some("shop-1.0".into()), Some("shop-1.0/bin/app".into()));
+        assert_eq!(told, Cause::MissingProgram { program: "./bin/app".into(), folder, found });
     }
 
     #[test]

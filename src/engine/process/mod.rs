@@ -7,20 +7,29 @@
 //!
 //! An instance's directory holds `spec.json` (what the shim runs), `record.json` (what the server
 //! needs to adopt it), `state.json` (who runs: pid and start time), `shim.sock`, `shim.lock`,
-//! `root/` (the unpacked artifact) and `log/`.
+//! `root/` (the unpacked artifact), `log/`, and `output.json` (whose output that is). The last two stay after its end.
 //!
 //! A hook's run is a [`job`]: the same, with `job.json` for `record.json`, and `begun` from the moment
 //! on that it may have done something.
 
+pub mod artifact;
+pub mod cgroup;
 pub mod client;
+pub mod confine;
+pub mod diagnose;
+pub mod enter;
 pub mod health;
 pub mod held;
 pub mod identity;
+pub mod inspect;
 pub mod instance;
 pub mod job;
 pub mod launch;
+pub mod listening;
 pub mod log;
 pub mod mask;
+pub mod memory;
+pub mod output;
 pub mod room;
 pub mod secrets;
 pub mod shim;

@@ -100,7 +100,10 @@ impl Room {
     }
 
     fn failed(&self, id: InstanceId, why: &str, permanent: bool) {
-        self.report(Report::Instance { id, event: InstanceEvent::StartFailed { why: sanitize_line(why), permanent } });
+        self.report(Report::Instance {
+            id,
+            event: InstanceEvent::StartFailed { why: sanitize_line(why), permanent, diagnosis: None },
+        });
     }
 
     fn report(&self, report: Report) {
@@ -142,7 +145,7 @@ impl Room {
             return self.order_job(&id, JobOrder::Run(Box::new(launch)));
         }
         let how = JobEnd::NotStarted(sanitize_line(&format!("{id:?} is no name of a directory")));
-        self.report(Report::Job { id, event: JobEvent::Ended { how, output: Vec::new() } });
+        self.report(Report::Job { id, event: JobEvent::Ended { how, output: Vec::new(), cause: None } });
     }
 
     /// Kills what is left of a hook's run and removes its files; answered by `Gone`, also if there is

@@ -2,7 +2,7 @@
 //! until something happens. It outlives the server; the instance never does without it knowing.
 
 use super::held::{self, Sockets};
-use super::identity::Identity;
+use super::identity::{Identity, OWN_PROGRAM, with_environment};
 use super::log::Log;
 use super::mask::Mask;
 use super::wire::{
@@ -236,11 +236,22 @@ impl Shim {
         made.and_then(|()| File::open(".")?.sync_all()).map_err(io_error("note that it begins"))
     }
 
+    /// What is to be run, by way of what takes its user and limits first, if there are any.
+    fn command(&self) -> Result<Command, ShimError> {
+        let Some(confinement) = &self.spec.confinement else { return Ok(Command::new(&self.spec.program)) };
+        let confinement = serde_json::to_string(confinement)
+            .map_err(|source| ShimError::Parse { what: "as whom and within what to start", source })?;
+        let mut command = Command::new(OWN_PROGRAM);
+        command.arg("enter").arg(confinement).arg("--").arg(&self.spec.program);
+        Ok(command)
+    }
+
     fn spawn(&mut self) -> Result<(), ShimError> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(errno("make a pipe"))?;
         fcntl_setfl(&read, OFlags::NONBLOCK).map_err(errno("set up the pipe"))?;
         let errors = write.try_clone().map_err(io_error("duplicate the pipe"))?;
-        let spawned = Command::new(&self.spec.program)
+        let spawned = self
+            .command()?
             .args(&self.spec.args)
             .envs(&self.spec.env)
             .envs(&self.secrets)
@@ -378,13 +389,26 @@ impl Shim {
     /// The process is a zombie here: its pid, and with it the group's number, is still its own.
     fn reap(&mut self) -> Result<(), ShimError> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
+        let left = self.left_behind();
         let _ = kill_process_group(running.pid, Signal::KILL); // nobody left is an error, and fine
         let status = running.child.wait().map_err(io_error("reap the instance"))?;
         self.read_output();
         failpoint::pass("shim-before-end-noted");
-        self.status.ended = Some(Ended { code: status.code(), signal: status.signal() });
+        self.status.ended = Some(Ended { code: status.code(), signal: status.signal(), left });
         self.plan_respawn(running.since.elapsed());
         self.changed()
+    }
+
+    /// How many processes of the instance run on although its first one has ended. What left its group is ended
+    /// here: nobody else would find it before the next start. A kept process is a proxy, whose connections may
+    /// be finished by others.
+    fn left_behind(&self) -> u32 {
+        if self.spec.keep {
+            return 0;
+        }
+        let left = with_environment(&format!("{DIR_VARIABLE}={}", self.dir.display()));
+        let lived = left.iter().filter(|process| process.kill()).count();
+        u32::try_from(lived).unwrap_or(u32::MAX)
     }
 
     fn accept(&mut self, listener: &UnixListener) {

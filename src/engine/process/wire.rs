@@ -1,6 +1,7 @@
 //! What a shim is told, what it says, and what it leaves on disk.
 
 use super::{Identity, LogLimits};
+use crate::model::LimitKept;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,15 +51,49 @@ pub struct ShimSpec {
     /// it ended, is on disk before anything else happens.
     #[serde(default)]
     pub once: bool,
+    /// As whom and within what it runs; `None`: as the shim does.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
+}
+
+/// As whom and within what a process runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// Another user.
+    pub ids: Option<Ids>,
+    /// The cgroup that it joins.
+    pub cgroup: Option<PathBuf>,
+    /// Open files of each process.
+    pub files: Option<u64>,
+    /// Bytes of writable memory of each process, where no cgroup limits it.
+    pub data: Option<u64>,
+    /// Processes of the user, where no cgroup limits them.
+    pub processes: Option<u64>,
+    /// What keeps each limit that was asked for.
+    pub kept: Vec<LimitKept>,
+}
+
+/// A user and its groups by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// The user.
+    pub uid: u32,
+    /// The main group.
+    pub gid: u32,
+    /// All groups.
+    pub groups: Vec<u32>,
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Its exit status.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// So many other processes of it ran on then; they were ended.
+    #[serde(default)]
+    pub left: u32,
 }
 
 impl fmt::Display for Ended {

@@ -83,6 +83,7 @@ impl ProxyHome {
             log: LogLimits::default(),
             keep: true,
             once: false,
+            confinement: None,
         }
     }
 

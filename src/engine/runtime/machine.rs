@@ -1,9 +1,9 @@
 //! What a configuration refers to on this machine.
 
 use crate::config::services::Machine;
-use crate::engine::process::secrets;
+use crate::engine::process::{confine, secrets};
 use crate::engine::proxy::certificate;
-use crate::model::{CertificateFiles, SecretRef, UnfitCertificate};
+use crate::model::{CertificateFiles, RunAs, SecretRef, UnfitCertificate};
 use nix::unistd::{Group, User};
 
 /// The machine that this process runs on, as its user sees it.
@@ -19,6 +19,10 @@ impl Machine for ThisMachine {
         let certificate = certificate::read(files)?;
         certificate.counts_at(super::clock())?;
         certificate::open_to_others(&files.key).map_or_else(|| Ok(certificate.names()), Err)
+    }
+
+    fn user(&self, run_as: &RunAs) -> Result<(), String> {
+        confine::check(run_as)
     }
 
     fn approver(&self, name: &str) -> Result<(), String> {

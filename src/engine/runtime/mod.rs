@@ -9,6 +9,7 @@ mod keep;
 mod link;
 mod machine;
 mod open;
+mod preflight;
 mod proxied;
 mod publish;
 mod takeover;
@@ -23,18 +24,19 @@ pub use windows::PoolMetrics;
 
 use crate::config::services;
 use crate::control::Authorized;
-use crate::engine::core::{self, Apply, Input, State};
+use crate::engine::core::{self, Apply, Input, SlotKey, State};
 use crate::engine::journal::JournalError;
-use crate::engine::process::{log, wire::LOG_DIR};
+use crate::engine::process::{log, output, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
 use crate::model::{
-    Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, Refusal, RefusalKind, Release, Run, Scoped,
-    ServiceName, ServicePlace, SourceId, Spec, Subject, Version, sanitize_line,
+    Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, EnvironmentName, Output, Refusal,
+    RefusalKind, Release, Run, Scoped, ServiceName, ServicePlace, SourceId, Spec, Subject, Version, sanitize_line,
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -175,13 +177,24 @@ impl Engine {
                 return Ok(Accepted { lacking: self.not_listening().await, ..accepted });
             }
             (Action::AddRelease, Subject::Release { service, version, .. }) => {
-                self.add_release(command, service, version, actor).await?
+                let input = self.add_release(command, service, version, actor).await?;
+                let accepted = self.input(input, command.action.direction()).await?;
+                let unfit = self
+                    .unfit(service, version)
+                    .await
+                    .unwrap_or_else(|error| vec![format!("whether it can run could not be looked at: {error}")]);
+                let note = (!unfit.is_empty()).then(|| format!("but {}", unfit.join("; ")));
+                return Ok(Accepted { note: note.or(accepted.note), ..accepted });
             }
             (Action::RemoveRelease, Subject::Release { service, version, .. }) => {
                 Input::ReleaseRemoved { service: service.clone(), version: version.clone() }
             }
             (Action::Apply | Action::AddRelease | Action::RemoveRelease, _) => {
                 return Err(invalid(format!("{} is not about that", command.action.name())));
+            }
+            (Action::Deploy, _) => {
+                self.can_run(command).await?;
+                Input::Command { command: command.clone(), actor: actor.clone(), decided: authorized.at() }
             }
             _ => Input::Command { command: command.clone(), actor: actor.clone(), decided: authorized.at() },
         };
@@ -306,6 +319,15 @@ impl Engine {
         self.log_path(instance)?;
         let lines = log::tail(&self.log_dir(instance)?, lines).ok()?;
         Some(lines.iter().map(|line| sanitize_line(line)).collect())
+    }
+
+    /// Whose output is kept of a service in an environment, newest first.
+    ///
+    /// # Errors
+    /// The folder that it lies in can't be read.
+    pub async fn outputs(&self, service: ServiceName, environment: EnvironmentName) -> io::Result<Vec<Output>> {
+        let (instances, slot) = (self.instances.clone(), SlotKey { service, environment });
+        tokio::task::spawn_blocking(move || output::list(&instances, &slot)).await.map_err(io::Error::other)?
     }
 
     fn log_dir(&self, instance: &str) -> Option<PathBuf> {

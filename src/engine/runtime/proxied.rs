@@ -6,6 +6,7 @@ use super::link::{LinkEvent, LinkOrder};
 use super::task::EngineTask;
 use super::windows;
 use crate::engine::core::{Input, Sent, Slot, SlotKey};
+use crate::engine::process::listening;
 use crate::engine::proxy::wire::{Lapse, PROXY_LEVEL, Route, Stats};
 use crate::model::{CertificateState, LinkState, Listening};
 use jiff::SignedDuration;
@@ -34,6 +35,7 @@ impl EngineTask {
             }
             LinkEvent::Refused { listener, version, newer, why } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                    let why = self.with_owner(&slot, preview, why);
                     self.warn_of_refusal(&slot, preview, &why);
                     self.feed(vec![Input::RouteRefused { slot, preview, version, newer, why }]).await;
                 }
@@ -134,6 +136,16 @@ impl EngineTask {
         }
     }
 
+    /// With who has the address, if somebody does. It is looked for once: a refused route is tried again each second.
+    fn with_owner(&self, slot: &SlotKey, preview: bool, why: String) -> String {
+        let routing = self.state.slots.get(slot).map(|of| if preview { &of.preview } else { &of.routing });
+        let before = routing.and_then(|routing| routing.refused.as_ref());
+        match routing.and_then(|routing| routing.newest_route()) {
+            Some(route) => owned(&why, route.listen, before),
+            None => why,
+        }
+    }
+
     /// A route is tried again every second: the log has it once, until something else is wrong.
     fn warn_of_refusal(&self, slot: &SlotKey, preview: bool, why: &str) {
         let routing = self.state.slots.get(slot).map(|of| if preview { &of.preview } else { &of.routing });
@@ -154,7 +166,7 @@ impl EngineTask {
             if slot.routing.newest_route().is_some() || held.contains(&listen) {
                 continue;
             }
-            let why = why_not_bound(listen);
+            let why = why_not_bound(listen, slot.taken.as_ref());
             if why != slot.taken {
                 if let Some(why) = &why {
                     tracing::error!(slot = %key, why, "not listening: users would not reach it there");
@@ -245,12 +257,20 @@ fn listens(slot: &Slot) -> Vec<SocketAddr> {
     sent.filter_map(|sent| sent.route.as_ref()).map(|route| route.listen).collect()
 }
 
-/// Why an address can't be listened on now.
-fn why_not_bound(listen: SocketAddr) -> Option<String> {
+/// A reason, with who listens on the port instead; the same as before where that began so.
+fn owned(why: &str, listen: SocketAddr, before: Option<&String>) -> String {
+    match before.filter(|before| before.starts_with(why)) {
+        Some(before) => before.clone(),
+        None => listening::owner(listen.port()).map_or_else(|| why.to_owned(), |owner| format!("{why}: {owner}")),
+    }
+}
+
+/// Why an address can't be listened on now; `before`: why it could not be before.
+fn why_not_bound(listen: SocketAddr, before: Option<&String>) -> Option<String> {
     match std::net::TcpListener::bind(listen) {
         Ok(_) => None,
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            Some(format!("{listen} is in use by another program"))
+            Some(owned(&format!("{listen} is in use by another program"), listen, before))
         }
         Err(error) => Some(format!("listening on {listen} failed: {error}")),
     }

@@ -102,6 +102,7 @@ impl EngineTask {
     /// Runs until [`super::Engine::shutdown`], or until every handle is dropped, which leaves the
     /// instances running.
     pub async fn run(mut self) -> Result<(), EngineError> {
+        self.warn_of_root();
         self.start_link();
         self.take_over().await;
         let mut tick = Instant::now();
@@ -130,6 +131,16 @@ impl EngineTask {
             if !self.dirty {
                 publish = None;
             }
+        }
+    }
+
+    fn warn_of_root(&self) {
+        let places = self.state.spec.without_user();
+        if rustix::process::geteuid().is_root() && !places.is_empty() {
+            let places = places.join(", ");
+            tracing::warn!(
+                "the server runs as root, and so does {places}: name a user for it, such as user = \"www-data\""
+            );
         }
     }
 

@@ -43,6 +43,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     })
 }
 
@@ -127,6 +128,7 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
         waited: Some(SignedDuration::ZERO),
         manual_steps: 0,
         steps: Some(0),
+        diagnosis: None,
     }
 }
 

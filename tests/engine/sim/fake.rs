@@ -194,24 +194,24 @@ impl Fake {
             }
         }
         let line = self.job_lines.entry(id.to_owned()).or_default();
-        line.tells.push_back(JobEvent::Ended { how, output: vec!["said".to_owned()] });
+        line.tells.push_back(JobEvent::Ended { how, output: vec!["said".to_owned()], cause: None });
     }
 
     fn run_hook(&mut self, id: &str, launch: JobLaunch, rng: &mut Rng) {
         if let Some(hook) = self.hooks.get(id) {
             if let Some(how) = hook.ended.clone() {
                 let line = self.job_lines.entry(id.to_owned()).or_default();
-                line.tells.push_back(JobEvent::Ended { how, output: Vec::new() });
+                line.tells.push_back(JobEvent::Ended { how, output: Vec::new(), cause: None });
             }
             return;
         }
         if !self.healed && rng.percent(3) {
             let how = JobEnd::NotStarted("no such command".to_owned());
-            self.job_lines
-                .entry(id.to_owned())
-                .or_default()
-                .tells
-                .push_back(JobEvent::Ended { how, output: Vec::new() });
+            self.job_lines.entry(id.to_owned()).or_default().tells.push_back(JobEvent::Ended {
+                how,
+                output: Vec::new(),
+                cause: None,
+            });
             return;
         }
         if !self.begun.insert(id.to_owned()) {
@@ -323,7 +323,11 @@ impl Fake {
         let line = self.lines.entry(id.clone()).or_default();
         let number = id.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
         if let Some(process) = self.processes.get(&id) {
-            line.tells.push_back(InstanceEvent::Started { pid: process.pid, address: address(number) });
+            line.tells.push_back(InstanceEvent::Started {
+                pid: process.pid,
+                address: address(number),
+                limits: Vec::new(),
+            });
             if process.ready {
                 line.tells.push_back(InstanceEvent::Ready);
             }
@@ -332,18 +336,22 @@ impl Fake {
         let version = launch.version.as_str();
         if !self.healed && (version == "1.4" && rng.percent(50) || rng.percent(3)) {
             let permanent = version == "1.4" && rng.percent(50);
-            line.tells.push_back(InstanceEvent::StartFailed { why: "no such command".to_owned(), permanent });
+            line.tells.push_back(InstanceEvent::StartFailed {
+                why: "no such command".to_owned(),
+                permanent,
+                diagnosis: None,
+            });
             return;
         }
         self.pids += 1;
-        line.tells.push_back(InstanceEvent::Started { pid: self.pids, address: address(number) });
+        line.tells.push_back(InstanceEvent::Started { pid: self.pids, address: address(number), limits: Vec::new() });
         let bad = !self.healed && (version == "1.3" && rng.percent(70) || rng.percent(5));
         if bad && rng.percent(50) {
-            line.tells.push_back(InstanceEvent::Exited { why: "exit status 3".to_owned() });
+            line.tells.push_back(InstanceEvent::Exited { why: "exit status 3".to_owned(), diagnosis: None });
             return;
         }
         line.tells.push_back(if bad {
-            InstanceEvent::Unhealthy { why: "HTTP 500".to_owned() }
+            InstanceEvent::Unhealthy { why: "HTTP 500".to_owned(), diagnosis: None }
         } else {
             InstanceEvent::Ready
         });
@@ -387,11 +395,11 @@ impl Fake {
         match rng.below(3) {
             0 => {
                 self.processes.remove(id);
-                line.tells.push_back(InstanceEvent::Exited { why: "killed by signal 9".to_owned() });
+                line.tells.push_back(InstanceEvent::Exited { why: "killed by signal 9".to_owned(), diagnosis: None });
             }
             1 => {
                 self.processes.get_mut(id).unwrap().ready = false;
-                line.tells.push_back(InstanceEvent::Unhealthy { why: "timeout".to_owned() });
+                line.tells.push_back(InstanceEvent::Unhealthy { why: "timeout".to_owned(), diagnosis: None });
             }
             _ => {
                 self.processes.get_mut(id).unwrap().ready = true;
@@ -439,12 +447,18 @@ impl Fake {
             let number = record.id.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
             match self.processes.get(&record.id) {
                 Some(process) => {
-                    line.tells.push_back(InstanceEvent::Started { pid: process.pid, address: address(number) });
+                    line.tells.push_back(InstanceEvent::Started {
+                        pid: process.pid,
+                        address: address(number),
+                        limits: Vec::new(),
+                    });
                     if process.ready {
                         line.tells.push_back(InstanceEvent::Ready);
                     }
                 }
-                None => line.tells.push_back(InstanceEvent::Exited { why: "gone while nobody looked".to_owned() }),
+                None => line
+                    .tells
+                    .push_back(InstanceEvent::Exited { why: "gone while nobody looked".to_owned(), diagnosis: None }),
             }
         }
         for id in self.processes.keys().filter(|id| !known.contains(id)) {

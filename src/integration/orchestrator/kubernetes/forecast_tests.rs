@@ -51,6 +51,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
+        diagnosis: None,
     }
 }
 

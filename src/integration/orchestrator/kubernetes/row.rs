@@ -168,6 +168,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         failing,
         // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
         still_asked: told.phase == Phase::Aborted,
+        diagnosis: None,
     }
 }
 

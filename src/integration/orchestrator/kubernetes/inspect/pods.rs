@@ -48,6 +48,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
         started: running_since(pod)
             .or_else(|| time(pod, "/status/startTime"))
             .or_else(|| time(pod, "/metadata/creationTimestamp")),
+        limits: Vec::new(),
         logs: None,
         draining: None,
     }

@@ -188,6 +188,7 @@ impl Flight {
             waited: self.whole.then_some(self.waited),
             manual_steps: if self.whole { self.manual } else { 0 },
             steps: steps.filter(|_| self.whole),
+            diagnosis: None,
         })
     }
 
@@ -307,6 +308,7 @@ mod tests {
             in_flight: None,
             failing: Vec::new(),
             still_asked: false,
+            diagnosis: None,
         }
     }
 
