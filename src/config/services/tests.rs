@@ -469,7 +469,7 @@ fn certificates_are_looked_at_where_they_are_used() {
     );
     assert_eq!(
         wrong(&text(&tls("open"), "[\"shop.example\"]")),
-        Err(vec![format!("{place}:34: service.shop.in.production.tls.key: open")])
+        Err(vec![format!("{place}:35: service.shop.in.production.tls.key: open")])
     );
     assert_eq!(
         wrong(&text(&tls("good"), "[\"shop.exampel\", \"a.b.blog.example\"]")),
