@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Upper bounds of the latency histogram, microseconds.
@@ -33,6 +34,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Failure>
     let mut page = Page::default();
     build(&mut page);
     traffic(&mut page, api.engine.metrics());
+    unmatched(&mut page, &api.engine.unmatched());
     rows(&mut page, &board, api.engine.source());
     if let Some(seq) = ledger {
         page.family("flightdeck_ledger_sequence", "gauge", "Number of the newest record of the ledger.");
@@ -132,6 +134,17 @@ fn traffic(page: &mut Page, pools: Vec<PoolMetrics>) {
     for (key, pool) in &pools {
         let labels = labels(key);
         latency(page, name, &labels.each_ref().map(|(label, text)| (*label, text.as_str())), &pool.latency);
+    }
+}
+
+fn unmatched(page: &mut Page, by_address: &[(SocketAddr, u64)]) {
+    if by_address.is_empty() {
+        return;
+    }
+    let name = "flightdeck_unmatched_requests_total";
+    page.family(name, "counter", "Requests whose host and path no service on that address answers for.");
+    for (address, count) in by_address {
+        page.sample(name, &[("address", &address.to_string())], *count);
     }
 }
 

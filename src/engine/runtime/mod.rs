@@ -37,6 +37,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -116,6 +117,7 @@ pub struct Engine {
     urgent: mpsc::UnboundedSender<Ask>,
     asks: mpsc::Sender<Ask>,
     metrics: watch::Receiver<Vec<PoolMetrics>>,
+    unmatched: watch::Receiver<Vec<(SocketAddr, u64)>>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the engine is a shell: the core gets its time from here")]
@@ -337,6 +339,11 @@ impl Engine {
     /// Cumulative counters, as last read from the proxy.
     pub fn metrics(&self) -> Vec<PoolMetrics> {
         self.metrics.borrow().clone()
+    }
+
+    /// Requests that no service answered for, by address, as last read from the proxy.
+    pub fn unmatched(&self) -> Vec<(SocketAddr, u64)> {
+        self.unmatched.borrow().clone()
     }
 
     /// Ends the engine; its loop has ended when this returns.

@@ -114,6 +114,7 @@ impl Engine {
         let (reports, report_receiver) = mpsc::unbounded_channel();
         let (drains, drain_receiver) = mpsc::unbounded_channel();
         let (metrics, metrics_receiver) = watch::channel(Vec::new());
+        let (unmatched, unmatched_receiver) = watch::channel(Vec::new());
         let instances = data.join("instances");
         let context = Context {
             store: store.clone(),
@@ -137,6 +138,7 @@ impl Engine {
             urgent,
             asks,
             metrics: metrics_receiver,
+            unmatched: unmatched_receiver,
         };
         let spilled = spilled.iter().filter_map(|line| Spilled::parse(line)).collect();
         let task = EngineTask {
@@ -153,6 +155,7 @@ impl Engine {
             room,
             counters: Counters::default(),
             metrics,
+            unmatched,
             staged: Vec::new(),
             urgent: urgent_receiver,
             asks: ask_receiver,

@@ -227,6 +227,7 @@ impl EngineTask {
 
     pub(super) async fn counted(&mut self, stats: Stats) {
         let lapsed = stats.lapsed.clone();
+        self.unmatched.send_replace(stats.unmatched.clone());
         let routes: Vec<_> = self.routes().map(|(slot, route)| (slot.clone(), route.clone())).collect();
         let windows = self.counters.read(stats, std_now(), routes.iter().map(|(slot, route)| (slot, route)));
         self.metrics.send_replace(self.counters.metrics());

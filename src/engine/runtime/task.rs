@@ -21,6 +21,7 @@ use crate::model::{Action, CommandId, ConfigRevision, Deployment, Direction, Ref
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -61,6 +62,7 @@ pub struct EngineTask {
     pub(super) publisher: Publisher,
     pub(super) counters: Counters,
     pub(super) metrics: watch::Sender<Vec<PoolMetrics>>,
+    pub(super) unmatched: watch::Sender<Vec<(SocketAddr, u64)>>,
     pub(super) staged: Vec<(CommandId, StagedRelease)>,
     pub(super) urgent: mpsc::UnboundedReceiver<Ask>,
     pub(super) asks: mpsc::Receiver<Ask>,
