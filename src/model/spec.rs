@@ -307,6 +307,8 @@ pub enum StickyKey {
     Cookie(String),
     /// The value of a request header.
     Header(String),
+    /// A cookie that the proxy sets for whoever has none.
+    Own,
 }
 
 /// Limits on a candidate's metrics.

@@ -143,7 +143,11 @@ fn headers_of_one_connection_stay_there_and_an_instance_learns_who_asks() {
         assert_eq!(head.iter().filter(|got| *got == line).count(), 1, "{line} in {head:?}");
     }
     assert!(head.iter().any(|line| line.starts_with("x-request-id: ") && line.len() == 14 + 32), "{head:?}");
-    for name in ["connection", "x-private", "te", "keep-alive", "proxy-connection", "upgrade"] {
+    // Of its own connection the proxy says that it passes trailers on.
+    for line in ["te: trailers", "connection: te"] {
+        assert_eq!(head.iter().filter(|got| *got == line).count(), 1, "{line} in {head:?}");
+    }
+    for name in ["x-private", "keep-alive", "proxy-connection", "upgrade"] {
         assert!(!head.iter().any(|line| line.starts_with(&format!("{name}:"))), "{name} in {head:?}");
     }
     instance.write("HTTP/1.1 200 OK\r\nconnection: keep-alive, x-inner\r\nx-inner: 1\r\nkeep-alive: 5\r\nx-outer: 2\r\ncontent-length: 2\r\n\r\nok");
@@ -166,6 +170,26 @@ fn a_request_body_streams_through() {
     assert!(instance.chunk().unwrap().is_none());
     instance.write("HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(user.answer().status, 204);
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    let stage = Stage::set();
+    let mut user = Client::connect(stage.listen);
+    user.write("POST / HTTP/1.1\r\nhost: t\r\nte: trailers\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n");
+    user.write("3\r\none\r\n0\r\nx-sum: 1\r\n\r\n");
+    let mut instance = stage.accept();
+    let head = head_lines(&mut instance);
+    assert!(head.iter().any(|line| line == "trailer: x-sum"), "{head:?}");
+    assert_eq!(instance.chunk().unwrap().unwrap(), b"one");
+    assert_eq!(instance.line().unwrap(), "0");
+    assert_eq!(head_lines(&mut instance), ["x-sum: 1"]);
+    instance.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-took\r\n\r\n");
+    instance.write("2\r\nok\r\n0\r\nx-took: 7\r\n\r\n");
+    assert_eq!(user.head().unwrap().header("trailer"), "x-took");
+    assert_eq!(user.chunk().unwrap().unwrap(), b"ok");
+    assert_eq!(user.line().unwrap(), "0");
+    assert_eq!(head_lines(&mut user), ["x-took: 7"]);
 }
 
 #[test]

@@ -79,3 +79,31 @@ fn a_lapsed_lease_wins_over_sides() {
     wait_for("the lapse", || proxy.stats().lapsed.pop());
     assert!(sides(&mut user, "x-user: *").iter().all(|side| side == "1"));
 }
+
+#[test]
+fn a_new_visitor_gets_a_cookie_and_never_goes_back() {
+    let (stable, candidate) = (Sample::quick("s1", "1"), Sample::quick("c1", "2"));
+    let (mut proxy, listen) = (Proxy::start(), free_address());
+    let mut visitors: Vec<(String, String)> = Vec::new();
+    for (version, percent) in (1..).zip([25, 50, 75, 100]) {
+        proxy.route(&sticky(canary(version, listen, percent, &stable, &candidate), StickyKey::Own, "run-1"));
+        for (cookie, before) in &mut visitors {
+            let mut user = Client::connect(listen);
+            user.write(&format!("GET / HTTP/1.1\r\nhost: t\r\ncookie: a=b; {cookie}\r\n\r\n"));
+            let answer = user.answer();
+            assert_eq!(answer.header("set-cookie"), "", "who has a name keeps it");
+            assert!(*before == "1" || answer.version() == "2", "back at {percent} %");
+            answer.version().clone_into(before);
+        }
+        for _ in 0..40 {
+            let first = get(listen, "/");
+            let (cookie, how) = first.header("set-cookie").split_once("; ").unwrap();
+            assert_eq!(how, "Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax");
+            visitors.push((cookie.to_owned(), first.version().to_owned()));
+        }
+    }
+    let names: std::collections::BTreeSet<_> = visitors.iter().map(|(cookie, _)| cookie).collect();
+    assert_eq!(names.len(), 160, "each has a name of its own");
+    proxy.route(&canary(9, listen, 50, &stable, &candidate));
+    assert_eq!(get(listen, "/").header("set-cookie"), "", "without a rollout nobody needs one");
+}

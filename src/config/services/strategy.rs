@@ -144,7 +144,7 @@ fn canary<'d>(value: &Value<'d>, known: &Known<'d>) -> Option<Plan<'d>> {
 
 /// A cookie's or a header's name is a token of RFC 9110.
 fn sticky(value: &Value<'_>) -> Option<StickyKey> {
-    let expected = "\"cookie:NAME\" or \"header:NAME\"";
+    let expected = "\"cookie:NAME\", \"header:NAME\" or \"own\"";
     let token = |name: &&str| {
         let marks = "!#$%&'*+-.^_`|~";
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
@@ -153,6 +153,7 @@ fn sticky(value: &Value<'_>) -> Option<StickyKey> {
     let found = match text.split_once(':') {
         Some(("cookie", name)) => Some(name).filter(token).map(|name| StickyKey::Cookie(name.to_owned())),
         Some(("header", name)) => Some(name).filter(token).map(|name| StickyKey::Header(name.to_owned())),
+        None if text == "own" => Some(StickyKey::Own),
         _ => None,
     };
     if found.is_none() {

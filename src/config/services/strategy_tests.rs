@@ -109,6 +109,7 @@ fn a_hook_has_defaults_and_may_stand_among_the_steps() {
     assert_eq!(*found.hooks, [migration, expected, inline]);
     assert_eq!(*found.steps, [hook("m"), hook("in"), Step::SetWeight(Ppm::ALL), hook("x")]);
     assert_eq!(found.sticky, Some(StickyKey::Header("X-User".into())));
+    assert_eq!(small("canary.sticky = \"own\"\n").sticky, Some(StickyKey::Own));
 }
 
 #[test]
@@ -168,11 +169,11 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         ),
         (
             "canary.sticky = \"uid\"",
-            "flightdeck.toml:8:17: service.shop.in.production.canary.sticky: expected \"cookie:NAME\" or \"header:NAME\", found \"uid\"; did you mean \"cookie:uid\"?",
+            "flightdeck.toml:8:17: service.shop.in.production.canary.sticky: expected \"cookie:NAME\", \"header:NAME\" or \"own\", found \"uid\"; did you mean \"cookie:uid\"?",
         ),
         (
             "canary.sticky = \"cookie:a b\"",
-            "flightdeck.toml:8:17: service.shop.in.production.canary.sticky: expected \"cookie:NAME\" or \"header:NAME\", found \"cookie:a b\"",
+            "flightdeck.toml:8:17: service.shop.in.production.canary.sticky: expected \"cookie:NAME\", \"header:NAME\" or \"own\", found \"cookie:a b\"",
         ),
         (
             "rto = 30",

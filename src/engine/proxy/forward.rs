@@ -8,10 +8,12 @@ use super::headers::Origin;
 use super::pool::{Instance, Pool};
 use super::route::Choice;
 use super::user::User;
-use super::{clock, headers, hosts, tunnel};
+use super::{clock, headers, hosts, sticky, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+};
 use hyper::http::uri::Authority;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -121,6 +123,8 @@ struct Outgoing {
     place: u32,
     /// May be asked twice.
     idempotent: bool,
+    /// Names a visitor who has no name yet.
+    cookie: Option<HeaderValue>,
 }
 
 fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Outgoing {
@@ -128,7 +132,15 @@ fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Ou
     let trusted = routing.trusts(user.peer);
     let client = headers::client(request.headers(), user.peer, trusted);
     headers::join_cookies(request.headers_mut());
-    let place = routing.place(request.headers(), client, fastrand::u32(..1_000_000));
+    let known = routing.place(request.headers(), client);
+    let (place, cookie) = match (known, routing.visitors()) {
+        (Some(place), _) => (place, None),
+        (None, Some(sticky)) => {
+            let visitor = format!("{:016x}", fastrand::u64(..));
+            (sticky::place_of_visitor(sticky, &visitor), sticky::set_cookie(&visitor, user.tls.is_some()))
+        }
+        (None, None) => (fastrand::u32(..1_000_000), None),
+    };
     let protocol = headers::upgrade(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
@@ -150,7 +162,7 @@ fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Ou
     parts.extensions.clear();
     let (body, progress) = Upload::new(body, backend.limits.stall);
     let idempotent = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
-    Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent }
+    Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent, cookie }
 }
 
 /// The same request again, for when it is lost on its way.
@@ -196,7 +208,7 @@ async fn exchange(
 ) -> Result<Response<Download>, Own> {
     let started = clock::instant();
     backend.budget.request(clock::now_ms());
-    let Outgoing { mut request, progress, upgrade, place, idempotent } = prepare(backend, user, request);
+    let Outgoing { mut request, progress, upgrade, place, idempotent, cookie } = prepare(backend, user, request);
     let mut again = (idempotent && backend.routing.load().spare()).then(|| copy(&request));
     let (flight, preferred, tried) = (None, None, Vec::new());
     let mut this = Exchange { backend, started, place, flight, preferred, tried, why: Own::Connect };
@@ -208,7 +220,11 @@ async fn exchange(
                 let Some(mut flight) = this.flight else { return Err(Own::Reset) };
                 flight.error = response.status().is_server_error();
                 let user_side = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
-                return receive(backend, response, user_side, (flight, sender, instance), progress);
+                let mut answer = receive(backend, response, user_side, (flight, sender, instance), progress)?;
+                if let Some(cookie) = cookie {
+                    answer.headers_mut().append(SET_COOKIE, cookie);
+                }
+                return Ok(answer);
             }
             // It never left: any method, with its body untouched, may go elsewhere. A connection that was
             // idle says nothing about its instance.

@@ -155,6 +155,12 @@ pub fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Does the user read what follows a body?
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let tokens = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    tokens.map(str::trim).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
 /// Makes a user's headers those that an instance gets. `authority` is that of an absolute target, which goes
 /// before `Host`; `instance` stands in for a missing one.
 pub fn to_instance(
@@ -164,7 +170,13 @@ pub fn to_instance(
     instance: impl FnOnce() -> Option<HeaderValue>,
     new_id: impl FnOnce() -> HeaderValue,
 ) {
+    let trailers = wants_trailers(headers);
     strip_hop_by_hop(headers);
+    if trailers {
+        // What a user reads is read here too, and passed on.
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
     // The body is asked for at once, which lets hyper tell the user to continue.
     headers.remove(EXPECT);
     if let Some(host) = authority {

@@ -4,7 +4,7 @@
 use super::pool::{Instance, Pool};
 use super::sticky;
 use super::wire::{Route, Sticky};
-use crate::model::Ppm;
+use crate::model::{Ppm, StickyKey};
 use hyper::HeaderMap;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -51,9 +51,14 @@ pub enum Choice {
 }
 
 impl Routing {
-    /// Where in 0..1,000,000 a request is: at its user's place, or at the one drawn for it.
-    pub fn place(&self, headers: &HeaderMap, client: IpAddr, random: u32) -> u32 {
-        self.sticky.as_ref().and_then(|sticky| sticky::place(sticky, headers, client)).unwrap_or(random)
+    /// Where in 0..1,000,000 a request's user is, where users have places and this one is known.
+    pub fn place(&self, headers: &HeaderMap, client: IpAddr) -> Option<u32> {
+        sticky::place(self.sticky.as_ref()?, headers, client)
+    }
+
+    /// How users are kept apart by a cookie that the proxy sets, if they are.
+    pub fn visitors(&self) -> Option<&Sticky> {
+        self.sticky.as_ref().filter(|sticky| sticky.key == StickyKey::Own)
     }
 
     /// Is that one a proxy in front, whose word on who asks is taken?

@@ -4,9 +4,12 @@ use super::headers::FORWARDED_FOR;
 use super::wire::Sticky;
 use crate::model::{Ppm, StickyKey};
 use hyper::HeaderMap;
-use hyper::header::COOKIE;
+use hyper::header::{COOKIE, HeaderValue};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
+
+/// The cookie that the proxy sets.
+const VISITOR: &str = "flightdeck-visitor";
 
 /// The place of whoever asks, in 0..1,000,000; `None` without a key.
 pub fn place(sticky: &Sticky, headers: &HeaderMap, client: IpAddr) -> Option<u32> {
@@ -17,8 +20,21 @@ pub fn place(sticky: &Sticky, headers: &HeaderMap, client: IpAddr) -> Option<u32
         }
         StickyKey::Header(name) => headers.get(name)?.as_bytes(),
         StickyKey::Cookie(name) => cookie(headers, name.as_bytes())?,
+        StickyKey::Own => cookie(headers, VISITOR.as_bytes())?,
     };
     (!value.is_empty()).then(|| place_of(&sticky.salt, value))
+}
+
+/// The place of a visitor that the proxy has just named.
+pub fn place_of_visitor(sticky: &Sticky, visitor: &str) -> u32 {
+    place_of(&sticky.salt, visitor.as_bytes())
+}
+
+/// What keeps a visitor's name for 30 days, out of reach for scripts.
+pub fn set_cookie(visitor: &str, secure: bool) -> Option<HeaderValue> {
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{VISITOR}={visitor}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(cookie).ok()
 }
 
 /// The first 64 bits of SHA-256 over salt, a zero byte and value, big-endian, scaled down.
@@ -37,7 +53,7 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &[u8]) -> Option<&'h [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::{HeaderName, HeaderValue};
+    use hyper::header::HeaderName;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();

@@ -90,10 +90,14 @@ impl Route {
         Route { listener, version: 0, listen, pools, fallback: None, sticky: None, options }
     }
 
-    /// Would a proxy of that level serve it to the wrong people, or in the open?
+    /// Would a proxy of that level serve it to the wrong people, in the open, or not understand it?
     #[must_use]
     pub fn is_beyond(&self, level: u32) -> bool {
-        level < PROXY_LEVEL && !self.options.ingress.is_default()
+        level < PROXY_LEVEL && (!self.options.ingress.is_default() || self.sets_cookie())
+    }
+
+    fn sets_cookie(&self) -> bool {
+        self.sticky.as_ref().is_some_and(|sticky| sticky.key == StickyKey::Own)
     }
 
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
@@ -106,6 +110,7 @@ impl Route {
             (!ingress.hosts.is_empty(), "hosts"),
             (!ingress.paths.is_empty(), "paths"),
             (!ingress.certificates.is_empty(), "tls"),
+            (self.sets_cookie(), "sticky"),
         ];
         asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
     }
