@@ -475,7 +475,7 @@ fn certificates_are_looked_at_where_they_are_used() {
         wrong(&text(&tls("good"), "[\"shop.exampel\", \"a.b.blog.example\"]")),
         Err(vec![
             r#"flightdeck.toml:8:10: service.shop.in.production.hosts[0]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example"; did you mean "shop.example"?"#.to_owned(),
-            r#"flightdeck.toml:8:26: service.shop.in.production.hosts[1]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example""#.to_owned(),
+            r#"flightdeck.toml:8:26: service.shop.in.production.hosts[1]: expected a host that a certificate of tls is for, which are "shop.example", "*.blog.example"; did you mean "*.blog.example"?"#.to_owned(),
         ])
     );
 }
