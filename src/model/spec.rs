@@ -163,11 +163,12 @@ impl ServiceSpec {
     }
 }
 
-/// How readiness is checked: `GET path` answers 2xx.
+/// How readiness is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthSpec {
-    /// Path with a leading slash.
-    pub path: String,
+    /// Path with a leading slash: `GET` of it answers 2xx. `None`: the port takes a connection.
+    #[serde(default)]
+    pub path: Option<String>,
     /// Between two checks.
     pub interval: SignedDuration,
     /// So many good ones in a row make it ready.

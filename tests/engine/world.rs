@@ -76,7 +76,7 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
         health: HealthSpec {
-            path: "/healthz".to_owned(),
+            path: Some("/healthz".to_owned()),
             interval: seconds(1),
             healthy: 2,
             unhealthy: 3,

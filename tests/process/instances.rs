@@ -96,7 +96,7 @@ impl Rig {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: HealthSpec {
-                path: "/healthz".into(),
+                path: Some("/healthz".into()),
                 interval: SignedDuration::from_millis(50),
                 healthy: 2,
                 unhealthy: 2,
@@ -321,6 +321,32 @@ async fn a_failing_health_path_and_a_crash_are_told_with_their_reason() {
         let why = rig.exited().await;
         assert!(why.starts_with("exit status ") && why.contains("crashed as asked"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_takes_a_connection_is_enough_where_no_path_is_asked_for() {
+    let mut rig = rig();
+    let tcp = |launch: Launch| Launch { health: HealthSpec { path: None, ..launch.health.clone() }, ..launch };
+    // Its path would not do.
+    rig.room.start(tcp(rig.launch("i-1", &["--healthz-fail"])));
+    rig.started().await;
+    rig.told("its readiness", |event| *event == InstanceEvent::Ready).await;
+    rig.stop("i-1");
+    while rig.event().await != InstanceEvent::Stopped {}
+    let mut launch = tcp(rig.launch("i-2", &[]));
+    launch.run = vec!["/bin/sleep".into(), "1000".into()];
+    rig.room.start(launch);
+    rig.started().await;
+    let says = |event: &InstanceEvent| match event {
+        InstanceEvent::Unhealthy { why, diagnosis: Some(found) } => {
+            why.starts_with("TCP connect: Connection refused")
+                && matches!(&found.cause, Some(Cause::NotListening { .. }))
+        }
+        _ => false,
+    };
+    rig.told("why it is unhealthy", says).await;
+    rig.stop("i-2");
+    while rig.event().await != InstanceEvent::Stopped {}
 }
 
 #[tokio::test]

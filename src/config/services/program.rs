@@ -187,8 +187,15 @@ fn secret(value: &Value<'_>, known: &Known<'_>) -> Option<SecretRef> {
 }
 
 fn health(value: &Value<'_>) -> Option<HealthSpec> {
-    let table = value.table(&["path", "interval", "healthy", "unhealthy", "timeout"])?;
-    let path = table.need("path", "a path such as \"/healthz\"").and_then(|value| {
+    let table = value.table(&["path", "tcp", "interval", "healthy", "unhealthy", "timeout"])?;
+    let tcp = or(&table, "tcp", false, |value| value.flag());
+    if let Some(value) = table.get("tcp").filter(|_| tcp == Some(true) && table.get("path").is_some()) {
+        value.wrong_key("is beside path; expected one of the two", None);
+        return None;
+    }
+    let wanted = if tcp == Some(true) { None } else { Some(table.need("path", "a path such as \"/healthz\"")) };
+    let path = wanted.map(|path| {
+        let value = path?;
         let expected = "a path that starts with \"/\" and has no spaces";
         let path = value.text(expected)?;
         let fine = path.starts_with('/') && path.is_ascii() && !path.contains([' ', '#']);
@@ -198,10 +205,12 @@ fn health(value: &Value<'_>) -> Option<HealthSpec> {
         }
         fine.then(|| path.to_owned())
     });
+    let path = path.map_or(Some(None), |path| path.map(Some));
     let interval = or(&table, "interval", SECOND, |value| value.duration(SignedDuration::from_millis(10)));
     let timeout = or(&table, "timeout", SECOND, |value| value.duration(MILLISECOND));
     let healthy = or(&table, "healthy", 2, |value| value.count(1..=1000));
     let unhealthy = or(&table, "unhealthy", 3, |value| value.count(1..=1000));
+    tcp?;
     Some(HealthSpec { path: path?, interval: interval?, healthy: healthy?, unhealthy: unhealthy?, timeout: timeout? })
 }
 

@@ -131,6 +131,16 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         ),
         (
             health,
+            "health = { tcp = true, path = \"/\" }",
+            "flightdeck.toml:4:12: service.shop.health.tcp: is beside path; expected one of the two",
+        ),
+        (
+            health,
+            "health = { tcp = false }",
+            r#"flightdeck.toml:4:1: service.shop.health.path: expected a path such as "/healthz", found nothing"#,
+        ),
+        (
+            health,
             "health = { path = \"/\" }\nlimits = { memory = \"512MB\" }",
             r#"flightdeck.toml:5:21: service.shop.limits.memory: expected a size such as "512M" or "2G", at least "1M", found "512MB"; did you mean "512M"?"#,
         ),
@@ -187,7 +197,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             last,
             "listen = \"127.0.0.1:8080\"\nhealth = { pat = \"/\" }\n",
-            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
+            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "tcp", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
         ),
         (
             last,
@@ -524,7 +534,7 @@ fn an_environment_has_the_last_word() {
     assert_eq!(staging.run, ["bin/shop", "{port}"]);
     assert_eq!(texts(staging.env), ["DB=sqlite", "LOG=info", "TOKEN=none"]);
     assert_eq!(secrets(staging.secrets), ["KEY=file:/srv/secrets/staging/shop"], "no TOKEN: it is plain here");
-    assert_eq!((staging.health.path.as_str(), staging.stop.signal.as_str()), ("/healthz", "TERM"));
+    assert_eq!((staging.health.path.as_deref(), staging.stop.signal.as_str()), (Some("/healthz"), "TERM"));
     let production = program("production");
     assert_eq!(production.run, ["bin/shop"]);
     assert_eq!(texts(production.env), ["LOG=warn", "PORT={port}"], "no DB: it is a secret here");
@@ -532,7 +542,7 @@ fn an_environment_has_the_last_word() {
         secrets(production.secrets),
         [r#"DB=command:["/srv/bin/vault","read","shop db"]"#, r#"KEY=command:["pass","shop"]"#, "TOKEN=env:TOKEN"]
     );
-    assert_eq!((production.health.path.as_str(), production.health.unhealthy), ("/ready", 9));
+    assert_eq!((production.health.path.as_deref(), production.health.unhealthy), (Some("/ready"), 9));
     assert_eq!(production.health.healthy, 2, "its own health is a whole one: the service's says nothing of it");
     assert_eq!(production.stop.signal, "INT");
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
@@ -541,6 +551,14 @@ fn an_environment_has_the_last_word() {
     let said = |response_timeout, drain| Connections { response_timeout, drain, trusted_proxies: None };
     assert_eq!(connections("staging"), said(minutes(5), Some(SignedDuration::from_secs(30))));
     assert_eq!(connections("production"), said(minutes(5), minutes(2)));
+}
+
+#[test]
+fn a_port_that_takes_connections_can_be_all_that_is_asked() {
+    let text = SMALL.replace("path = \"/healthz\"", "tcp = true, interval = \"5s\"");
+    let spec = parse(&text, Path::new("flightdeck.toml")).unwrap();
+    let health = &spec.services[&ServiceName::from("shop")].health;
+    assert_eq!((health.path.as_deref(), health.interval), (None, SignedDuration::from_secs(5)));
 }
 
 #[test]

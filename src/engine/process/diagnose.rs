@@ -134,7 +134,7 @@ mod tests {
     fn a_check_that_fails_has_its_likely_cause() {
         let expected: SocketAddr = ([127, 0, 0, 1], 21_000).into();
         let refused = |listens: Option<Vec<SocketAddr>>| CheckFailure::NotConnected {
-            path: "/healthz".into(),
+            path: Some("/healthz".into()),
             why: "Connection refused".into(),
             listens,
         };

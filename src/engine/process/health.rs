@@ -1,5 +1,5 @@
-//! Health checks: `GET path` on an instance's port, over a connection of its own each time, so that
-//! a program that no longer accepts is found out.
+//! Health checks: `GET path` on an instance's port, or only a connection, a new one each time, so that a program
+//! that no longer accepts is found out.
 
 use super::identity::with_environment;
 use super::listening;
@@ -16,12 +16,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Pause after the first try while nothing has answered yet, so that a quick start is seen at once.
 const COMING_UP: Duration = Duration::from_millis(10);
 /// Longest such pause: each is twice the one before.
 const COMING_UP_MAX: Duration = Duration::from_millis(100);
+/// The kernel's tables are looked through at most so often.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are read before the connection is closed.
 const MAX_BODY: usize = 64 << 10;
 
@@ -39,8 +41,8 @@ pub enum Verdict {
 pub enum CheckFailure {
     /// Nothing took the connection.
     NotConnected {
-        /// The path.
-        path: String,
+        /// The path; `None`: only a connection was asked for.
+        path: Option<String>,
         /// Why, in words.
         why: String,
         /// Where the instance's processes listen; `None`: not looked at.
@@ -74,7 +76,8 @@ pub enum CheckFailure {
 impl fmt::Display for CheckFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CheckFailure::NotConnected { path, why, .. } | CheckFailure::Broken { path, why } => {
+            CheckFailure::NotConnected { path: None, why, .. } => write!(f, "TCP connect: {why}"),
+            CheckFailure::NotConnected { path: Some(path), why, .. } | CheckFailure::Broken { path, why } => {
                 write!(f, "GET {path}: {why}")
             }
             CheckFailure::NoAnswer { path, within } => {
@@ -92,6 +95,8 @@ pub struct Health {
     address: SocketAddr,
     /// The instance's directory, by which its processes are found.
     dir: PathBuf,
+    /// Where its processes listened when that was last looked at.
+    listens: Option<(Instant, Option<Vec<SocketAddr>>)>,
     /// Something answered once: from now on only the interval counts.
     up: bool,
     counts: Counts,
@@ -137,7 +142,7 @@ impl Health {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(spec: HealthSpec, address: SocketAddr, dir: PathBuf) -> Health {
-        Health { spec, address, dir, up: false, counts: Counts::default() }
+        Health { spec, address, dir, listens: None, up: false, counts: Counts::default() }
     }
 
     /// The next change of the verdict. Cancel safe: a check that is cut off is not counted.
@@ -161,8 +166,13 @@ impl Health {
     }
 
     /// With where the instance listens, if nothing took the connection: that tells a slow start from a wrong port.
-    async fn looked_at(&self, failure: CheckFailure) -> CheckFailure {
+    async fn looked_at(&mut self, failure: CheckFailure) -> CheckFailure {
         let CheckFailure::NotConnected { path, why, .. } = failure else { return failure };
+        if let Some((at, listens)) = &self.listens
+            && at.elapsed() < LOOK
+        {
+            return CheckFailure::NotConnected { path, why, listens: listens.clone() };
+        }
         let dir = self.dir.clone();
         let look = move || {
             let processes = with_environment(&format!("{DIR_VARIABLE}={}", dir.canonicalize().ok()?.display()));
@@ -170,6 +180,7 @@ impl Health {
             (!pids.is_empty()).then(|| listening::of(&pids))
         };
         let listens = tokio::task::spawn_blocking(look).await.ok().flatten();
+        self.listens = Some((Instant::now(), listens.clone()));
         CheckFailure::NotConnected { path, why, listens }
     }
 
@@ -194,7 +205,14 @@ impl Health {
 
     async fn check(&self) -> Result<(), CheckFailure> {
         let bound = std_duration(self.spec.timeout);
-        let path = &self.spec.path;
+        let Some(path) = &self.spec.path else {
+            let refused = |why: String| Err(CheckFailure::NotConnected { path: None, why, listens: None });
+            return match timeout(bound, TcpStream::connect(self.address)).await {
+                Err(_) => refused(format!("no connection within {} ms", bound.as_millis())),
+                Ok(Err(error)) => refused(sanitize_line(&error.to_string())),
+                Ok(Ok(_)) => Ok(()),
+            };
+        };
         match timeout(bound, get(self.address, path)).await {
             Err(_) => Err(CheckFailure::NoAnswer { path: path.clone(), within: bound }),
             Ok(Err(failure)) => Err(failure),
@@ -209,7 +227,7 @@ async fn get(address: SocketAddr, path: &str) -> Result<(u16, Option<String>), C
     let words = |error: &dyn std::error::Error| sanitize_line(&error.to_string());
     let broken = |error: &dyn std::error::Error| CheckFailure::Broken { path: path.to_owned(), why: words(error) };
     let stream = TcpStream::connect(address).await.map_err(|error| CheckFailure::NotConnected {
-        path: path.to_owned(),
+        path: Some(path.to_owned()),
         why: words(&error),
         listens: None,
     })?;
@@ -245,7 +263,7 @@ mod tests {
     #[test]
     fn a_verdict_needs_a_row_and_is_told_once_for_each_reason() {
         let spec = HealthSpec {
-            path: "/".into(),
+            path: Some("/".into()),
             interval: SignedDuration::from_secs(1),
             healthy: 2,
             unhealthy: 3,

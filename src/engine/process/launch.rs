@@ -239,7 +239,7 @@ mod tests {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: HealthSpec {
-                path: "/".into(),
+                path: Some("/".into()),
                 interval: SignedDuration::from_secs(1),
                 healthy: 1,
                 unhealthy: 1,
