@@ -2,6 +2,7 @@
 
 use super::{Cli, Failure, output};
 use clap::{Command, CommandFactory as _};
+use clap_mangen::roff::{Roff, bold, roman};
 use std::fmt::Write as _;
 
 /// The command line without what the program only starts by itself.
@@ -43,7 +44,52 @@ pub(super) fn man() -> Result<(), Failure> {
         part.render_description_section(&mut page).map_err(wrap)?;
         part.render_options_section(&mut page).map_err(wrap)?;
     }
+    list("FILES", &FILES).to_writer(&mut page).map_err(wrap)?;
+    list("ENVIRONMENT", &ENVIRONMENT).to_writer(&mut page).map_err(wrap)?;
     output::print(&String::from_utf8_lossy(&page))
+}
+
+/// What lies where.
+const FILES: [(&str, &str); 7] = [
+    ("$XDG_CONFIG_HOME/flightdeck/config.toml", "How the program behaves; `flightdeck config init` writes one."),
+    ("$XDG_CONFIG_HOME/flightdeck/keymap.toml, themes/", "Keys and colour themes of the cockpit."),
+    (
+        "flightdeck.toml",
+        "What runs where; a copy of what was applied last is in the journal: `flightdeck config history`.",
+    ),
+    (
+        "$XDG_DATA_HOME/flightdeck/",
+        "The server's journal, ledger, artifacts, and the folders of instances and their output.",
+    ),
+    ("$XDG_STATE_HOME/flightdeck/", "Logs and recordings of the cockpit."),
+    (
+        "$XDG_RUNTIME_DIR/flightdeck/server.sock",
+        "Where the server listens; without a runtime folder, in run/ below the data.",
+    ),
+    ("~/.kube/config", "Contexts of clusters, where no KUBECONFIG names another file."),
+];
+
+/// Variables that are read.
+const ENVIRONMENT: [(&str, &str); 9] = [
+    ("FLIGHTDECK_CONFIG_DIR", "Folder in the place of $XDG_CONFIG_HOME/flightdeck."),
+    ("FLIGHTDECK_DATA_DIR", "Folder in the place of $XDG_DATA_HOME/flightdeck; sockets lie in run/ below it."),
+    ("FLIGHTDECK_STATE_DIR", "Folder in the place of $XDG_STATE_HOME/flightdeck."),
+    ("FLIGHTDECK_RUNTIME_DIR", "Folder of the sockets."),
+    ("FLIGHTDECK_SERVER", "The server to ask, as --server."),
+    ("FLIGHTDECK_LOG", "What the server says on standard error: a level such as debug, or a filter of tracing."),
+    ("FLIGHTDECK_…", "Any key of config.toml in capitals, with _ for each dot, such as FLIGHTDECK_SERVE_PORTS."),
+    ("KUBECONFIG", "Files with contexts of clusters."),
+    ("NO_COLOR", "If it is not empty, no colour is used."),
+];
+
+/// A section with a name and what it is, for each.
+fn list(title: &str, rows: &[(&str, &str)]) -> Roff {
+    let mut section = Roff::new();
+    section.control("SH", [title]);
+    for (name, what) in rows {
+        section.control("TP", []).text([bold(*name)]).text([roman(*what)]);
+    }
+    section
 }
 
 /// The reference in Markdown: what `--help` says, for every command.

@@ -185,5 +185,8 @@ fn completions_and_the_manual_page_need_nothing() {
     }
     let page = flightdeck(dir.path(), &["man"]);
     assert!(page.code == 0 && page.out.starts_with(".ie") && page.out.contains("FLIGHTDECK PROMOTE"), "{}", page.out);
+    for part in [".SH FILES", "server.sock", ".SH ENVIRONMENT", "FLIGHTDECK_DATA_DIR", "KUBECONFIG"] {
+        assert!(page.out.contains(part), "{part}");
+    }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was written");
 }
