@@ -16,7 +16,6 @@ use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -192,9 +191,13 @@ impl Connection {
     async fn serve(self, stream: TcpStream) {
         if !self.frontend.keys.any() {
             let user = User::new(self.peer, None, self.closing, self.place);
-            // Boxed, so that a connection is as large as what it speaks, not as what it could.
-            return Box::pin(http1(self.frontend, stream, user, self.stage)).await;
+            return http1(self.frontend, stream, user, self.stage).await;
         }
+        // Boxed, so that a connection in the open is not as large as one with TLS.
+        Box::pin(self.serve_secure(stream)).await;
+    }
+
+    async fn serve_secure(self, stream: TcpStream) {
         let mut stage = self.stage.clone();
         let handshake = TlsAcceptor::from(Arc::clone(&self.frontend.tls)).accept(stream);
         let stream = tokio::select! {
@@ -211,9 +214,9 @@ impl Connection {
         let speaks_http2 = session.alpn_protocol() == Some(tls::HTTP_2);
         let user = User::new(self.peer, Some(encrypted), self.closing, self.place);
         if speaks_http2 {
-            Box::pin(http2(self.frontend, stream, user, self.stage)).await;
+            http2(self.frontend, stream, user, self.stage).await;
         } else {
-            Box::pin(http1(self.frontend, stream, user, self.stage)).await;
+            http1(self.frontend, stream, user, self.stage).await;
         }
     }
 }
@@ -231,14 +234,16 @@ async fn http1(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mu
         let answer = Box::pin(forward::answer(Arc::clone(&frontend), Arc::clone(&user), request));
         answer.map(Ok::<_, Infallible>)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header)
-        .max_buf_size(limits.head_bytes)
-        .max_header_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
+    // Boxed where it is made: the room for a large value that moves would be kept twice.
+    let mut connection = Box::pin(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_buf_size(limits.head_bytes)
+            .max_header_size(limits.head_bytes)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades(),
+    );
     let closing = async { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) };
     let ended = tokio::select! {
         biased;
@@ -263,14 +268,15 @@ async fn http2(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mu
         let answer = forward::answer(Arc::clone(&frontend), Arc::clone(&asking), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let connection = http2::Builder::new(tasks)
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(limits.header)
-        .keep_alive_timeout(PONG)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+    let mut connection = Box::pin(
+        http2::Builder::new(tasks)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits.header)
+            .keep_alive_timeout(PONG)
+            .serve_connection(TokioIo::new(stream), service),
+    );
     // Unlike HTTP/1.1 it can say by itself that it closes, and what is in flight is finished.
     let leaving = async {
         tokio::select! {
