@@ -37,7 +37,11 @@ pub fn why_not(rollout: &Rollout, action: Action) -> String {
                 format!("{name} {}: retry starts it again from its first step", rollout.phase.word())
             }
             Action::Abort | Action::Rollback | Action::Pause => {
-                format!("{name} {} already: {}", rollout.phase.word(), what_users_get(rollout))
+                format!(
+                    "{name} {} already: {}; deploy another version to change that",
+                    rollout.phase.word(),
+                    what_users_get(rollout)
+                )
             }
             _ => not_offered(&name, rollout, action),
         },

@@ -118,6 +118,7 @@ impl From<ClientError> for Failure {
             ClientError::Artifact { .. } => Failure::new(Code::Usage, error.in_full()),
             ClientError::Decode { .. } | ClientError::Address(_) => Failure::new(Code::Failed, error.in_full()),
             ClientError::NoServer { .. }
+            | ClientError::Barred { .. }
             | ClientError::NotFlightdeck { .. }
             | ClientError::ServerNewer { .. }
             | ClientError::Answer { .. }

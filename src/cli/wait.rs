@@ -5,7 +5,7 @@ use super::follow::Follower;
 use super::links::{Links, Need};
 use super::output::{Table, say};
 use super::target::{self, full_name};
-use super::{Code, Context, Failure};
+use super::{Code, Context, Failure, complete};
 use crate::board::{Board, Freshness, freshness};
 use crate::client::Link;
 use crate::model::{
@@ -30,7 +30,7 @@ const RECORD: Duration = Duration::from_secs(3);
 #[derive(Debug, Args)]
 pub struct WaitArgs {
     /// Which rollout: service@environment, source/environment/service, or service where it runs only once.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", add = complete::rollouts(None))]
     pub target: String,
     /// For what.
     #[arg(long = "for", value_enum, value_name = "STATE", default_value_t)]
@@ -210,8 +210,9 @@ pub(super) fn person(board: &Board, run: &Run) -> Option<Failure> {
         Wait::Human { what, who, .. } => {
             let who = who.as_ref().map_or(String::new(), |who| format!(" ({who})"));
             let verbs = [Action::Approve, Action::Promote, Action::Resume];
-            let verb = verbs.into_iter().find(|verb| row.offers.contains(*verb));
-            let todo = verb.map(|verb| format!("`flightdeck {} {name}`, or `flightdeck abort {name}`", verb.name()));
+            let offered = verbs.into_iter().filter(|verb| row.offers.contains(*verb));
+            let commands: String = offered.map(|verb| format!("`flightdeck {} {name}`, ", verb.name())).collect();
+            let todo = (!commands.is_empty()).then(|| format!("{commands}or `flightdeck abort {name}`"));
             let what = format!("{name} waits for a person: {what}{who}; it is {}: {}", row.phase.word(), row.message);
             Some(Failure { todo, ..Failure::new(Code::Waits, sanitize_line(&what)) })
         }

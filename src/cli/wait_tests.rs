@@ -43,6 +43,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         offers: ActionSet::EMPTY,
         barred: Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         in_flight: None,
         failing: Vec::new(),
@@ -177,6 +178,13 @@ fn who_waits_for_a_person_says_for_what_and_which_command_ends_it() {
     assert!(failure.what.contains("waits for a person: promotion past a pause step"), "{failure}");
     let todo = failure.todo.unwrap();
     assert!(todo.contains("`flightdeck promote local/production/shop`"), "{todo}");
+    let half_way = {
+        let mut row = row("r-2", Phase::Paused, 10, 1);
+        row.waits = vec![human.clone()];
+        row.offers = [Action::Promote, Action::Resume, Action::Abort].into_iter().collect();
+        person(&board(Some(row), &[], live()), &run("r-2")).unwrap().todo.unwrap()
+    };
+    assert!(half_way.contains("`flightdeck resume local/production/shop`"), "a migration half way: {half_way}");
     assert!(waits("r-3", human).is_none(), "another run's wait");
     let held = waits("r-2", Wait::Hold("H-3".into())).unwrap();
     assert_eq!((held.code, held.todo.as_deref()), (Code::Waits, Some("`flightdeck release H-3`")));

@@ -7,12 +7,24 @@ use std::path::PathBuf;
 /// Why a server gave no answer, or not the one that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens there, or we may not connect.
+    /// Nobody listens there.
     #[error(
         "no server at {}: start one with `flightdeck serve`, or try `flightdeck demo`", socket.display()
     )]
     NoServer {
         /// Where one was looked for.
+        socket: PathBuf,
+        /// What the system said.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The system does not let this user connect.
+    #[error(
+        "you may not reach the server at {}: it is for its own user and, where it was started with `--group`, that \
+         group's members (`id` lists yours; a new group counts from the next login)", socket.display()
+    )]
+    Barred {
+        /// Which one.
         socket: PathBuf,
         /// What the system said.
         #[source]

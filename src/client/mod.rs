@@ -96,12 +96,19 @@ impl Client {
 
     fn sent(&self, what: &'static str, outcome: reqwest::Result<Response>) -> Result<Response, ClientError> {
         outcome.map_err(|source| {
-            if source.is_connect() {
-                ClientError::NoServer { socket: self.socket.clone(), source }
-            } else {
-                ClientError::Request { what, source }
-            }
+            if source.is_connect() { self.unreachable(source) } else { ClientError::Request { what, source } }
         })
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        let socket = self.socket.clone();
+        let causes = std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
+        let barred = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+        if barred.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::PermissionDenied) {
+            ClientError::Barred { socket, source }
+        } else {
+            ClientError::NoServer { socket, source }
+        }
     }
 
     /// The answer if it is a good one of a server whose vocabulary is known.
@@ -131,9 +138,7 @@ impl Client {
         let response = match outcome {
             Ok(response) => response,
             Err(source) if source.is_connect() || source.is_builder() => {
-                return Err(SubmitError::NotSent(
-                    ClientError::NoServer { socket: self.socket.clone(), source }.in_full(),
-                ));
+                return Err(SubmitError::NotSent(self.unreachable(source).in_full()));
             }
             Err(source) => {
                 return Err(SubmitError::Unknown(

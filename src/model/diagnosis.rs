@@ -31,6 +31,9 @@ pub enum Cause {
         folder: Option<String>,
         /// Where a file of that name is, inside the artifact.
         found: Option<String>,
+        /// Where `PATH` has a program of that plain name, which is not searched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        installed: Option<String>,
     },
     /// The program is no file, or may not be executed.
     NotExecutable {
@@ -145,8 +148,12 @@ impl fmt::Display for PortOwner {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cause::MissingProgram { program, folder, found } => {
-                missing(f, program, folder.as_deref(), found.as_deref())
+            Cause::MissingProgram { program, folder, found, installed } => {
+                missing(f, program, folder.as_deref(), found.as_deref())?;
+                match installed {
+                    Some(path) => write!(f, "; if the installed one is meant, let run begin with \"{path}\""),
+                    None => Ok(()),
+                }
             }
             Cause::NotExecutable { program } => {
                 write!(f, "{program} is not an executable file: chmod +x it before it is packed")

@@ -72,14 +72,14 @@ fn obstacle(program: &str, entries: &BTreeMap<PathBuf, Entry>, search: &str) -> 
         // A link's own name says nothing of its target's: its head may not have been read.
         Some(Entry::File { head, .. }) if head.is_empty() && matches!(entries.get(&path), Some(Entry::Link(_))) => None,
         Some(Entry::File { head, .. }) => inspect::obstacle(program, head, runs, search),
-        _ => Some(missing(program, &path, entries)),
+        _ => Some(missing(program, &path, entries, search)),
     }
 }
 
 fn on_machine(program: &str, search: &str) -> Option<Cause> {
     let path = Path::new(program);
     if !path.exists() {
-        return Some(Cause::MissingProgram { program: program.to_owned(), folder: None, found: None });
+        return Some(Cause::MissingProgram { program: program.to_owned(), folder: None, found: None, installed: None });
     }
     if !inspect::is_program(path) {
         return Some(Cause::NotExecutable { program: program.to_owned() });
@@ -98,7 +98,7 @@ fn found<'a>(path: &Path, entries: &'a BTreeMap<PathBuf, Entry>) -> Option<&'a E
     None
 }
 
-fn missing(program: &str, path: &Path, entries: &BTreeMap<PathBuf, Entry>) -> Cause {
+fn missing(program: &str, path: &Path, entries: &BTreeMap<PathBuf, Entry>, search: &str) -> Cause {
     let mut tops = entries.keys().filter_map(|path| path.components().next());
     let first = tops.next();
     let one = first.filter(|first| tops.all(|top| top == *first));
@@ -111,6 +111,7 @@ fn missing(program: &str, path: &Path, entries: &BTreeMap<PathBuf, Entry>) -> Ca
         program: program.to_owned(),
         folder: folder.map(words),
         found: at.map(|at| words(at.display().to_string())),
+        installed: inspect::installed(program, search).map(words),
     }
 }
 
@@ -169,7 +170,8 @@ mod tests {
         const SCRIPT: &str = "#!/bin/sh\n";
         let app = || "bin/app".to_owned();
         let missing = |folder: Option<&str>, found: Option<&str>| {
-            Some(Cause::MissingProgram { program: app(), folder: folder.map(Into::into), found: found.map(Into::into) })
+            let (folder, found) = (folder.map(Into::into), found.map(Into::into));
+            Some(Cause::MissingProgram { program: app(), folder, found, installed: None })
         };
         let interpreter = |name: &str| Some(Cause::MissingInterpreter { program: app(), interpreter: name.to_owned() });
         let cases: [(Entries<'_>, Option<Cause>); 11] = [
@@ -189,7 +191,11 @@ mod tests {
             assert_eq!(told(entries, "bin/app"), expected, "{entries:?}");
         }
         assert_eq!(told(&[("x", 0o644, "x")], "/bin/sh"), None);
-        let nowhere = Cause::MissingProgram { program: "/nowhere/sh".into(), folder: None, found: None };
-        assert_eq!(told(&[("x", 0o644, "x")], "/nowhere/sh"), Some(nowhere));
+        let missing = |program: &str, installed: Option<&str>| {
+            let (program, installed) = (program.to_owned(), installed.map(Into::into));
+            Some(Cause::MissingProgram { program, folder: None, found: None, installed })
+        };
+        assert_eq!(told(&[("x", 0o644, "x")], "/nowhere/sh"), missing("/nowhere/sh", None));
+        assert_eq!(told(&[("x", 0o644, "x")], "sh"), missing("sh", Some("/bin/sh")), "PATH is not searched");
     }
 }

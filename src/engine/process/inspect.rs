@@ -22,6 +22,15 @@ pub fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
+/// Where a program of this plain name is in the folders of `PATH`; a path is looked for nowhere else.
+pub fn installed(program: &str, search: &str) -> Option<String> {
+    let plain = !program.is_empty() && !program.contains('/');
+    let at = |folder: &str| Path::new(folder).join(program);
+    let found =
+        search.split(':').filter(|folder| plain && folder.starts_with('/')).map(at).find(|path| is_program(path));
+    found.map(|path| path.display().to_string())
+}
+
 /// The first bytes of a file.
 pub fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();

@@ -98,9 +98,10 @@ fn prepared(
     let root = root.canonicalize().map_err(passing("find the unpacked artifact"))?;
     let mut words = wanted.run.iter().map(|word| fill(word, &filled));
     let named = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
-    let program = program_path(&named, &root).map_err(StartError::of)?;
     let mut env: BTreeMap<_, _> = wanted.env.iter().map(|(name, value)| (name.clone(), fill(value, &filled))).collect();
-    if let Some(cause) = obstacle(&named, &program, &root, &search(&env)).map_err(passing("read the program"))? {
+    let search = search(&env);
+    let program = program_path(&named, &root, &search).map_err(StartError::of)?;
+    if let Some(cause) = obstacle(&named, &program, &root, &search).map_err(passing("read the program"))? {
         return Err(StartError::of(cause));
     }
     let confinement = confine::prepare(wanted.run_as, wanted.limits, dir, &root, &mut env)?;
@@ -162,8 +163,8 @@ fn fill(text: &str, named: impl Fn(&str) -> Option<String>) -> String {
 }
 
 /// Absolute, or inside the artifact. `$PATH` is not searched: what runs must be what was released.
-fn program_path(program: &str, root: &Path) -> Result<PathBuf, Cause> {
-    let missing = || missing(program, root);
+fn program_path(program: &str, root: &Path, search: &str) -> Result<PathBuf, Cause> {
+    let missing = || missing(program, root, search);
     let path = root.join(program); // an absolute one replaces the root
     let found = path.canonicalize().map_err(|_| missing())?;
     if !Path::new(program).is_absolute() && !found.starts_with(root) {
@@ -177,7 +178,7 @@ fn program_path(program: &str, root: &Path) -> Result<PathBuf, Cause> {
 }
 
 /// What is not there, and where it is instead.
-fn missing(program: &str, root: &Path) -> Cause {
+fn missing(program: &str, root: &Path, search: &str) -> Cause {
     let entries: Vec<_> = fs::read_dir(root).into_iter().flatten().flatten().collect();
     let folder = match entries.as_slice() {
         [one] if one.file_type().is_ok_and(|kind| kind.is_dir()) => one.file_name().into_string().ok(),
@@ -185,7 +186,12 @@ fn missing(program: &str, root: &Path) -> Cause {
     };
     let inside = folder.as_ref().map(|folder| format!("{folder}/{}", program.trim_start_matches("./")));
     let found = inside.filter(|path| !program.starts_with('/') && root.join(path).is_file());
-    Cause::MissingProgram { program: program.to_owned(), folder: folder.filter(|_| found.is_some()), found }
+    Cause::MissingProgram {
+        program: program.to_owned(),
+        folder: folder.filter(|_| found.is_some()),
+        found,
+        installed: inspect::installed(program, search),
+    }
 }
 
 /// The folders in which a shim and its instance look for programs.
@@ -303,13 +309,15 @@ mod tests {
             fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
         std::os::unix::fs::symlink("/bin/sh", root.join("out")).unwrap();
-        assert_eq!(program_path("./app", &root).unwrap(), root.join("./app"));
-        assert_eq!(program_path("/bin/sh", &root).unwrap(), Path::new("/bin/sh"));
+        let path = |program: &str| program_path(program, &root, "/nowhere:/bin");
+        assert_eq!(path("./app").unwrap(), root.join("./app"));
+        assert_eq!(path("/bin/sh").unwrap(), Path::new("/bin/sh"));
         for wrong in ["sh", "missing", "../app", "out", "/bin/missing"] {
-            let missing = Cause::MissingProgram { program: wrong.into(), folder: None, found: None };
-            assert_eq!(program_path(wrong, &root).unwrap_err(), missing);
+            let installed = (wrong == "sh").then(|| "/bin/sh".to_owned());
+            let missing = Cause::MissingProgram { program: wrong.into(), folder: None, found: None, installed };
+            assert_eq!(path(wrong).unwrap_err(), missing);
         }
-        assert_eq!(program_path("data", &root).unwrap_err(), Cause::NotExecutable { program: "data".into() });
+        assert_eq!(path("data").unwrap_err(), Cause::NotExecutable { program: "data".into() });
     }
 
     #[test]
@@ -317,9 +325,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("shop-1.0/bin")).unwrap();
         fs::write(dir.path().join("shop-1.0/bin/app"), "").unwrap();
-        let told = program_path("./bin/app", dir.path()).unwrap_err();
+        let told = program_path("./bin/app", dir.path(), "/bin").unwrap_err();
         let (folder, found) = (Some("shop-1.0".into()), Some("shop-1.0/bin/app".into()));
-        assert_eq!(told, Cause::MissingProgram { program: "./bin/app".into(), folder, found });
+        assert_eq!(told, Cause::MissingProgram { program: "./bin/app".into(), folder, found, installed: None });
     }
 
     #[test]
