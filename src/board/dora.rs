@@ -14,6 +14,11 @@ use std::collections::BTreeMap;
 /// The usual window, in days.
 pub const DAYS: i64 = 30;
 
+/// So many deployments at least make a rate.
+pub const FEW: u64 = 5;
+/// And so long at least must be known.
+pub const SHORT: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// A span of time; a rollout is in it if it ended in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -65,7 +70,8 @@ pub struct Dora {
     /// Change lead time: from a change's commit until it had all traffic here. n: rollouts that
     /// succeeded and whose commit's time is known.
     pub lead_time: Figure<Spread>,
-    /// Deployment frequency: deployments a day over the window. n: deployments.
+    /// Deployment frequency: deployments a day over the window, or over what is known of it. n: deployments; fewer
+    /// than [`FEW`], or all of them within [`SHORT`], make no rate.
     pub frequency: Figure<f64>,
     /// Failed deployment recovery time, the median: from when the deployment had failed until all
     /// traffic was at a version that held. One that was taken back on its way in had failed when that
@@ -103,7 +109,9 @@ pub fn by_place<'a>(
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Window) -> Dora {
     let (mut known, mut unknown) = (Vec::new(), 0);
-    for of in deployments.filter(|of| matches!(of.kind, DeploymentKind::Deploy | DeploymentKind::Rollback)) {
+    let mut oldest = window.to;
+    let seen = deployments.inspect(|of| oldest = oldest.min(of.started));
+    for of in seen.filter(|of| matches!(of.kind, DeploymentKind::Deploy | DeploymentKind::Rollback)) {
         let reached = reached_users(of);
         unknown += u64::from(reached.is_none() && window.holds(of.ended));
         let counts = reached == Some(true);
@@ -117,14 +125,15 @@ pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Windo
     let counted: Vec<_> = judged.iter().filter(|of| window.holds(of.deployment.ended)).collect();
     let n = counted.len() as u64;
     let share = |count: usize| Figure { value: (n > 0).then(|| count as f64 / n as f64), n };
-    let days = window.length().as_secs_f64() / 86_400.0;
+    let observed = window.to.duration_since(oldest).min(window.length());
+    let days = observed.as_secs_f64() / 86_400.0;
     let recorded = |of: &Deployment| of.steps.unwrap_or(0);
     let steps: u64 = counted.iter().map(|of| u64::from(recorded(of.deployment))).sum();
     let by_hand = |of: &Deployment| of.manual_steps.min(recorded(of));
     let manual: u64 = counted.iter().map(|of| u64::from(by_hand(of.deployment))).sum();
     Dora {
         lead_time: spread(counted.iter().filter_map(|of| lead_time(of.deployment)).collect()),
-        frequency: Figure { value: (n > 0 && days > 0.0).then(|| n as f64 / days), n },
+        frequency: Figure { value: (n >= FEW && observed >= SHORT).then(|| n as f64 / days), n },
         recovery: median(counted.iter().filter_map(|of| of.recovery).collect()),
         fail_rate: share(counted.iter().filter(|of| of.failed).count()),
         rework_rate: share(counted.iter().filter(|of| of.rework).count()),

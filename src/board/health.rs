@@ -2,8 +2,8 @@
 //! not known.
 
 use super::Board;
-use super::attention::{fails, latest_judgement};
-use crate::model::{ArmRole, ArmSample, MetricVerdict, Rollout};
+use super::attention::latest_judgement;
+use crate::model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout};
 use jiff::{SignedDuration, Timestamp};
 
 /// Both arms are compared over so long, up to the newest window of either.
@@ -52,8 +52,8 @@ pub struct ArmNumbers {
 pub struct Judged {
     /// Its verdict.
     pub verdict: MetricVerdict,
-    /// When.
-    pub at: Timestamp,
+    /// When; `None`: its backend's row does not tell.
+    pub at: Option<Timestamp>,
     /// One sentence with the numbers.
     pub summary: String,
 }
@@ -73,6 +73,8 @@ pub enum Unknown {
     FewRequests,
     /// No analysis has looked yet.
     NotJudged,
+    /// An analysis of the backend runs and has said nothing yet.
+    BeingJudged,
 }
 
 /// Why a candidate is said to fail.
@@ -101,9 +103,10 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     let evidence = latest_judgement(board, &rollout.run);
     let verdict = evidence.and_then(|evidence| {
         let verdict = evidence.analysis.as_ref()?.verdict;
-        Some(Judged { verdict, at: evidence.at, summary: evidence.summary.clone() })
+        Some(Judged { verdict, at: Some(evidence.at), summary: evidence.summary.clone() })
     });
-    let failing = if evidence.is_some_and(fails) {
+    let verdict = verdict.or_else(|| judged_by_backend(&rollout.analyses));
+    let failing = if verdict.as_ref().is_some_and(|judged| judged.verdict == MetricVerdict::Fail) {
         Some(Failing::Verdict)
     } else {
         candidate.zip(stable).filter(|(candidate, stable)| clearly_worse(candidate, stable)).map(|_| Failing::Errors)
@@ -119,10 +122,21 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     if as_of.is_some() && stable.is_none() {
         unknown.push(Unknown::StableIdle);
     }
-    if verdict.is_none() {
+    if rollout.analyses.iter().any(|analysis| analysis.verdict.is_none()) {
+        unknown.push(Unknown::BeingJudged);
+    } else if verdict.is_none() {
         unknown.push(Unknown::NotJudged);
     }
     Health { candidate, stable, as_of, verdict, unknown, failing }
+}
+
+/// The worst that the backend's own analyses say.
+fn judged_by_backend(analyses: &[BackendAnalysis]) -> Option<Judged> {
+    let of = |wanted: MetricVerdict| {
+        let said = analyses.iter().find(|analysis| analysis.verdict == Some(wanted))?;
+        Some(Judged { verdict: wanted, at: None, summary: said.sentence() })
+    };
+    of(MetricVerdict::Fail).or_else(|| of(MetricVerdict::Missing)).or_else(|| of(MetricVerdict::Pass))
 }
 
 /// Do clearly more of the candidate's requests fail than of stable's? With enough requests and errors, by a

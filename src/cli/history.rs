@@ -106,6 +106,7 @@ fn percent(share: f64) -> String {
 fn cell<T>(figure: Figure<T>, words: impl Fn(T) -> String) -> Cell {
     match figure.value {
         Some(value) => Cell::from(format!("{} (n {})", words(value), figure.n)),
+        None if figure.n > 0 => Cell { text: format!("too few (n {})", figure.n), tone: Tone::Dim },
         None => Cell { text: "no data".to_owned(), tone: Tone::Dim },
     }
 }

@@ -1,8 +1,8 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
 use super::{
-    Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, RollbackPath, Run,
-    ServiceName, Version,
+    Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict,
+    RollbackPath, Run, ServiceName, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -364,9 +364,34 @@ pub struct Rollout {
     /// in again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub still_asked: bool,
+    /// Analyses that the backend runs by itself for this run, as its row tells of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub analyses: Vec<BackendAnalysis>,
     /// What was found out about an instance, or a hook, that failed it or keeps it from coming up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
+}
+
+/// An analysis that a backend runs by itself; what it measured is in the [`super::Detail`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BackendAnalysis {
+    /// The backend's name of it.
+    pub name: String,
+    /// The backend's own word for where it stands, such as `Inconclusive`.
+    pub phase: String,
+    /// Its verdict; `None` while it runs. What could not be measured is missing.
+    pub verdict: Option<MetricVerdict>,
+    /// Why, one line; may be empty.
+    pub message: String,
+}
+
+impl BackendAnalysis {
+    /// `shop-7d5-2 Inconclusive: metric "errors" assessed Inconclusive`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let why = if self.message.is_empty() { String::new() } else { format!(": {}", self.message) };
+        format!("{} {}{why}", self.name, self.phase)
+    }
 }
 
 /// Instances of a rollout that do not get ready for the same reason.

@@ -71,6 +71,13 @@ fn lead_time_is_from_the_commit_and_only_where_its_time_is_known() {
     let found = of(&records);
     assert_eq!(found.lead_time, figure(Spread { median: hours(5), p90: hours(9) }, 9));
     assert_eq!(found.frequency, figure(1.0, 10), "ten in ten days");
+    // What is known begins eight days before the end: so many days, not the window's.
+    let later: Vec<_> = (0..8).map(|n| ended(48 + n * 10, "1", "2", Deploy, Succeeded)).collect();
+    assert_eq!(of(&later).frequency, figure(1.0, 8));
+    // Two are no rate, nor are many of one day.
+    assert_eq!(of(&records[..2]).frequency, Figure { value: None, n: 2 });
+    let today: Vec<_> = (0..8).map(|n| ended(230 + n, "1", "2", Deploy, Succeeded)).collect();
+    assert_eq!(of(&today).frequency, Figure { value: None, n: 8 });
     // Eight of them: between the fourth and the fifth; the eighth is the 90th of a hundred.
     let eight = of(&records[..8]);
     assert_eq!(eight.lead_time, figure(Spread { median: SignedDuration::from_mins(270), p90: hours(8) }, 8));

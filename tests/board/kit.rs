@@ -76,6 +76,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         facts,
         barred: std::sync::Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

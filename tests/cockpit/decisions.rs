@@ -112,6 +112,31 @@ fn what_raises_exposure_shows_candidate_against_stable_and_what_is_unknown() {
 }
 
 #[test]
+fn what_the_backends_own_analyses_say_counts_as_a_verdict() {
+    let mut desk = promoting();
+    let mut told = |analyses: &[(&str, Option<MetricVerdict>)]| {
+        let of = |(phase, verdict): &(&str, Option<MetricVerdict>)| BackendAnalysis {
+            name: "errors-1".to_owned(),
+            phase: (*phase).to_owned(),
+            verdict: *verdict,
+            message: String::new(),
+        };
+        let row = row("checkout", Phase::Paused);
+        desk.upsert(Entity::Rollout(Arc::new(Rollout { analyses: analyses.iter().map(of).collect(), ..row })));
+        health(&desk).unwrap()
+    };
+    let running = ("Running", None);
+    let seen = told(&[running]);
+    assert_eq!((seen.verdict, seen.unknown), (None, vec![Unknown::NoMetrics, Unknown::BeingJudged]));
+    let seen = told(&[("Inconclusive", Some(MetricVerdict::Missing)), ("Successful", Some(MetricVerdict::Pass))]);
+    let judged = seen.verdict.unwrap();
+    assert_eq!((judged.verdict, judged.at), (MetricVerdict::Missing, None), "the worst counts");
+    assert_eq!((judged.summary.as_str(), seen.failing), ("errors-1 Inconclusive", None));
+    assert_eq!(seen.unknown, [Unknown::NoMetrics]);
+    assert_eq!(told(&[running, ("Failed", Some(MetricVerdict::Fail))]).failing, Some(Failing::Verdict));
+}
+
+#[test]
 fn numbers_from_before_the_rollout_began_are_of_another_candidate() {
     let mut desk = promoting();
     numbers(&mut desk, "checkout", Some((100, 50)), Some((100, 0)));

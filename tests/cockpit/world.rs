@@ -319,6 +319,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         offers: offers.into_iter().collect(),
         barred: std::sync::Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

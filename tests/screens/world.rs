@@ -175,6 +175,7 @@ pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &
         offers: offers.into_iter().collect(),
         barred: Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

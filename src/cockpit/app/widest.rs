@@ -13,6 +13,10 @@ pub struct Widest {
     pub environment: u16,
     /// Versions: `1.9.0 → 1.10.0`.
     pub version: u16,
+    /// Kinds of workloads; 0 while all are services of the engine, which has one kind.
+    pub kind: u16,
+    /// Names of sources.
+    pub source: u16,
 }
 
 impl Widest {
@@ -27,6 +31,11 @@ impl Widest {
         self.service = self.service.max(width(name));
         self.environment = self.environment.max(width(&rollout.environment.0));
         self.version = self.version.max(version);
+        let target = &rollout.run.target;
+        if target.kind != "service" {
+            self.kind = self.kind.max(width(&target.kind));
+        }
+        self.source = self.source.max(width(&target.source.0));
         *self != before
     }
 }

@@ -112,6 +112,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         .collect(),
         barred: std::sync::Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

@@ -32,8 +32,8 @@ pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, Strin
             MetricVerdict::Pass => Scope::ToneGood,
             MetricVerdict::Missing => Scope::ToneWarn,
         };
-        let at = format::clock(judged.at, ctx.zone);
-        lines.push(("verdict", format!("{sign} {} (at {at})", judged.summary), scope));
+        let at = judged.at.map_or_else(String::new, |at| format!(" (at {})", format::clock(at, ctx.zone)));
+        lines.push(("verdict", format!("{sign} {}{at}", judged.summary), scope));
     }
     if !health.unknown.is_empty() {
         let words: Vec<String> = health.unknown.iter().map(|unknown| words(*unknown, health)).collect();
@@ -78,6 +78,7 @@ fn words(unknown: Unknown, health: &Health) -> String {
             let few = health.candidate.map_or(0, |candidate| candidate.requests);
             format!("{few} requests are too few to compare errors by, {ENOUGH_REQUESTS} would do")
         }
+        Unknown::BeingJudged => "an analysis is still running".to_owned(),
         Unknown::NotJudged => "no analysis has looked yet".to_owned(),
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         offers: offers(state, slot, run),
         barred: Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
         listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),

@@ -38,6 +38,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         offers: ActionSet::EMPTY,
         barred: std::sync::Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

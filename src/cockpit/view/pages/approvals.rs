@@ -1,5 +1,6 @@
 //! The Approvals page: one queue over all sources, and everything about the selected request.
 
+use super::fit::fitted;
 use super::phase;
 use crate::board::Health;
 use crate::cockpit::app::actions::may_approve;
@@ -32,7 +33,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let title = Title { left: format!("Approvals ({count})"), right, focus: true };
     let heading = ctx.layout.heading.map_or(list, rect);
     edge(buf, frame, heading.y - 1, Edge::Top, &title, ctx.theme);
-    let widths = Widths::of(list.width);
+    let widths = Widths::of(list.width).fitted(&window.rows);
     names(ctx, &widths, heading, buf);
     if window.rows.is_empty() {
         let text = if window.total == 0 { "✓ nothing waits for a yes" } else { "Nothing matches the filter." };
@@ -74,6 +75,22 @@ impl Widths {
     }
 }
 
+impl Widths {
+    fn fitted(self, rows: &[ApprovalRow<'_>]) -> Widths {
+        let Widths { service, environment, change, author, .. } = self;
+        let mut widest = ["service", "env", "from → to", "author"].map(format::width);
+        for ApprovalRow { approval, .. } in rows {
+            let (place, change) = (approval.environment.as_str(), self::change(approval));
+            let texts = [approval.service.as_str(), place, &change, &approval.author];
+            for (widest, text) in widest.iter_mut().zip(texts) {
+                *widest = format::width(text).max(*widest);
+            }
+        }
+        let [service, environment, change, author] = fitted([service, environment, change, author], widest);
+        Widths { service, environment, change, author, ..self }
+    }
+}
+
 fn names(ctx: &Ctx<'_>, widths: &Widths, area: Rect, buf: &mut Buffer) {
     let style = ctx.style(Scope::Column);
     let mut pen = Pen::new(buf, area, 0);
@@ -109,7 +126,8 @@ fn draw_row(
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
     pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
     pen.cell(sign, 2, ctx.style(scope));
-    cell(&mut pen, approval.service.as_str(), widths.service, if over { plain } else { ctx.style(Scope::Strong) });
+    let service = format::name(approval.service.as_str(), widths.service);
+    cell(&mut pen, &service, widths.service, if over { plain } else { ctx.style(Scope::Strong) });
     cell(&mut pen, approval.environment.as_str(), widths.environment, plain);
     cell(&mut pen, &change(approval), widths.change, plain);
     cell(&mut pen, &approval.author, widths.author, plain);
@@ -252,7 +270,7 @@ fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &
         let verdict = evidence.analysis.as_ref().map(|report| glyph::verdict(report.verdict).0);
         let at = format::clock(evidence.at, ctx.zone);
         let newest = above.and_then(|health| health.verdict.as_ref());
-        if newest.is_none_or(|judged| (judged.at, &judged.summary) != (evidence.at, &evidence.summary)) {
+        if newest.is_none_or(|judged| (judged.at, &judged.summary) != (Some(evidence.at), &evidence.summary)) {
             lines.push(("analysis", format!("{} {at}  {}", verdict.unwrap_or("·"), evidence.summary), Scope::Text));
         }
         for metric in evidence.analysis.iter().flat_map(|report| &report.metrics) {

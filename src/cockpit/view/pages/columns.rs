@@ -1,7 +1,7 @@
 //! Which columns the Deck's list has, and how wide they are: as wide as what stands in them, within bounds.
 //!
 //! Columns of numbers that no source tells are not there. Too narrow for all of them, columns shrink and go in
-//! the order of `LESS`. Spare room goes to names first, then since when, replicas, author and cause come.
+//! the order of `LESS`. Spare room goes to names first, then since when, replicas, kind, source, author, began and cause come.
 
 use crate::cockpit::app::widest::Widest;
 
@@ -19,7 +19,10 @@ pub(in crate::cockpit::view) enum Column {
     Phase,
     Since,
     Replicas,
+    Kind,
+    Source,
     Author,
+    Began,
     Cause,
 }
 
@@ -56,8 +59,19 @@ const LESS: [(Column, u16); 15] = [
     (Column::Service, 10),
 ];
 
-/// What comes with more room.
-const MORE: [Sized; 4] = [(Column::Since, 6), (Column::Replicas, 10), (Column::Author, 10), (Column::Cause, 20)];
+/// What comes with more room; a column without a width has nothing to tell apart.
+fn more(content: Content) -> [Sized; 7] {
+    let Widest { kind, source, .. } = content.widest;
+    [
+        (Column::Since, 6),
+        (Column::Replicas, 10),
+        (Column::Kind, kind.min(12)),
+        (Column::Source, if content.several_sources { source.clamp(6, 14) } else { 0 }),
+        (Column::Author, 10),
+        (Column::Cause, 20),
+        (Column::Began, 6),
+    ]
+}
 
 /// What the columns have to hold.
 #[derive(Debug, Clone, Copy)]
@@ -65,10 +79,12 @@ pub(in crate::cockpit::view) struct Content {
     pub widest: Widest,
     /// Does any source tell numbers of traffic?
     pub measured: bool,
+    /// Is there more than one source?
+    pub several_sources: bool,
 }
 
 fn all(content: Content) -> Vec<Sized> {
-    let Widest { service, environment, version } = content.widest;
+    let Widest { service, environment, version, .. } = content.widest;
     let numbers = |width| if content.measured { width } else { 0 };
     let columns = [
         (Column::Service, service.clamp(8, NAME)),
@@ -96,16 +112,25 @@ pub(in crate::cockpit::view) fn plan(width: u16, content: Content) -> Vec<Sized>
         }
         columns.retain(|sized| sized.1 > 0);
     }
-    let Widest { service, environment, version } = content.widest;
+    let Widest { service, environment, version, .. } = content.widest;
     grow(&mut columns, width, [(Column::Service, service.min(36)), (Column::Environment, environment.min(16))]);
     grow(&mut columns, width, [(Column::Version, version.min(24)), (Column::Errors, 9 + NUMBERS)]);
     // Wide enough for `✗ CrashLoopBackOff ×12`.
     grow(&mut columns, width, [(Column::Phase, 22)]);
-    for sized in MORE {
+    for sized in more(content).into_iter().filter(|sized| sized.1 > 0) {
         if needs(&columns) + sized.1 + GAP > width {
             break;
         }
-        columns.push(sized);
+        if sized.0 == Column::Author {
+            // Whole names tell more than who and when.
+            grow(&mut columns, width, [(Column::Service, service)]);
+            if needs(&columns) + sized.1 + GAP > width {
+                break;
+            }
+        }
+        // What the cause has to say takes the room that is left, so it stands last.
+        let at = columns.iter().position(|(column, _)| *column == Column::Cause).unwrap_or(columns.len());
+        columns.insert(at, sized);
     }
     grow(&mut columns, width, [(Column::Service, service), (Column::Errors, 13 + NUMBERS)]);
     grow(&mut columns, width, [(Column::P95, 13 + NUMBERS), (Column::Author, 14)]);
@@ -136,7 +161,8 @@ mod tests {
     use super::*;
 
     const fn content(service: u16, measured: bool) -> Content {
-        Content { widest: Widest { service, environment: 10, version: 14 }, measured }
+        let widest = Widest { service, environment: 10, version: 14, kind: 0, source: 8 };
+        Content { widest, measured, several_sources: false }
     }
 
     fn width_of(columns: &[Sized], column: Column) -> u16 {
@@ -164,7 +190,11 @@ mod tests {
         );
         assert_eq!(names(78), [C::Service, C::Environment, C::Version, C::Traffic, C::Errors, C::Phase]);
         assert_eq!(names(38), [C::Service, C::Environment, C::Phase]);
-        assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Cause]);
+        assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Began, C::Cause]);
+        let cluster = Widest { kind: 11, ..content(8, false).widest };
+        let clusters = plan(198, Content { widest: cluster, measured: false, several_sources: true });
+        let names: Vec<_> = clusters.into_iter().map(|(column, _)| column).collect();
+        assert_eq!(names[6..], [C::Since, C::Replicas, C::Kind, C::Source, C::Author, C::Began, C::Cause]);
         // At 80 columns there is a curve of errors, however long names are.
         for service in [8, 12, 40] {
             assert_eq!(width_of(&plan(78, content(service, true)), C::Errors), 5 + NUMBERS, "{service}");

@@ -88,7 +88,8 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 }
 
 fn content(ctx: &Ctx<'_>) -> Content {
-    Content { widest: ctx.state.deck.widest, measured: ctx.state.measured }
+    let several_sources = sources(ctx.state).len() > 1;
+    Content { widest: ctx.state.deck.widest, measured: ctx.state.measured, several_sources }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
@@ -238,7 +239,10 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Phase => pen.cell("phase", *width, style),
             Column::Since => pen.cell("since", *width, style),
             Column::Replicas => pen.cell("stable can", *width, style),
+            Column::Kind => pen.cell("kind", *width, style),
+            Column::Source => pen.cell("source", *width, style),
             Column::Author => pen.cell("author", *width, style),
+            Column::Began => pen.cell("began", *width, style),
             Column::Cause => pen.cell("cause", *width, style),
         };
         pen.skip(1);
@@ -305,6 +309,9 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
         Column::Replicas => (replicas(rollout), Scope::Text),
+        Column::Kind => (rollout.run.target.kind.clone(), Scope::Dim),
+        Column::Source => (rollout.run.target.source.0.clone(), Scope::Text),
+        Column::Began => (format::since(ctx.now, rollout.started, ctx.zone), Scope::Dim),
         Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
         Column::Cause => {
             let old = row.freshness.problem(ctx.now);

@@ -1,6 +1,7 @@
 //! The History page: what the selected one's service and environment add up to, and every finished
 //! rollout, or one of them with all that is known of it.
 
+use super::fit::fitted;
 use crate::board::dora::{DAYS, Dora, Figure, span};
 use crate::cockpit::app::history::{self, RecordLine};
 use crate::cockpit::app::record;
@@ -88,13 +89,20 @@ fn words(of: &Dora) -> Vec<(&'static str, Option<String>)> {
     vec![
         ("lead time", figure(of.lead_time, "", |it| span(it.median))),
         ("lead p90", figure(of.lead_time, "", |it| span(it.p90))),
-        ("deploys", figure(of.frequency, "", |a_day| format!("{a_day:.2} a day"))),
+        ("deploys", frequency(of.frequency)),
         ("recovery", figure(of.recovery, "", span)),
         ("fail rate", figure(of.fail_rate, "", percent)),
         ("rework", figure(of.rework_rate, "", percent)),
         ("rollback", figure(of.rollback, "", span)),
         ("by hand", figure(of.manual, " steps", percent)),
     ]
+}
+
+fn frequency(of: Figure<f64>) -> Option<String> {
+    match of.value {
+        Some(a_day) => Some(format!("{a_day:.2} a day, n {}", of.n)),
+        None => (of.n > 0).then(|| format!("{}, too few for a rate", of.n)),
+    }
 }
 
 /// Widths of the columns; why it ended takes the rest.
@@ -123,6 +131,26 @@ impl Widths {
     }
 }
 
+impl Widths {
+    fn fitted(self, rows: &[&Deployment]) -> Widths {
+        let Widths { service, environment, change, author, .. } = self;
+        let mut widest = ["service", "env", "from → to", "by"].map(format::width);
+        for of in rows {
+            let (change, who) = (self::change(of), of.who());
+            let texts = [of.service.as_str(), of.environment.as_str(), &change, &who];
+            for (widest, text) in widest.iter_mut().zip(texts) {
+                *widest = format::width(text).max(*widest);
+            }
+        }
+        let [service, environment, change, author] = fitted([service, environment, change, author], widest);
+        Widths { service, environment, change, author, ..self }
+    }
+}
+
+fn change(of: &Deployment) -> String {
+    format!("{} → {}", of.from.as_ref().map_or("-", |from| from.as_str()), of.to)
+}
+
 fn rows(ctx: &Ctx<'_>, frame: Rect, list: Rect, buf: &mut Buffer) {
     let page = &ctx.state.ended;
     let window = history::window(ctx.state);
@@ -140,7 +168,7 @@ fn rows(ctx: &Ctx<'_>, frame: Rect, list: Rect, buf: &mut Buffer) {
     let heading = ctx.layout.heading.map_or(list, rect);
     let title = Title { left: format!("History ({count})"), right: right.join(" · "), focus: true };
     edge(buf, frame, heading.y.saturating_sub(1), Edge::Between, &title, ctx.theme);
-    let widths = Widths::of(list.width);
+    let widths = Widths::of(list.width).fitted(&window.rows);
     names(ctx, &widths, heading, buf);
     if window.rows.is_empty() {
         let text = match (window.total, history::listing(ctx.state)) {
@@ -183,15 +211,16 @@ fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &Deployment, selected: bool, lis
         buf.set_style(Rect { y: list.y + y, height: 1, ..list }, ctx.style(Scope::Selection));
     }
     let (sign, word, scope) = ending(of);
-    let from = of.from.as_ref().map_or("-", |from| from.as_str());
     let took = span(of.ended.duration_since(of.started));
     let mut pen = Pen::new(buf, list, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
     pen.cell(&format::since(ctx.now, of.ended, ctx.zone), 6, dim).skip(1);
     pen.cell(&format!("{sign} {word}"), widths.outcome, ctx.style(scope)).skip(1);
-    cell(&mut pen, widths.service, |pen, width| pen.cell(of.service.as_str(), width, ctx.style(Scope::Strong)));
+    cell(&mut pen, widths.service, |pen, width| {
+        pen.cell(&format::name(of.service.as_str(), width), width, ctx.style(Scope::Strong))
+    });
     cell(&mut pen, widths.environment, |pen, width| pen.cell(of.environment.as_str(), width, text));
-    cell(&mut pen, widths.change, |pen, width| pen.cell(&format!("{from} → {}", of.to), width, text));
+    cell(&mut pen, widths.change, |pen, width| pen.cell(&change(of), width, text));
     cell(&mut pen, widths.took, |pen, width| pen.right(&took, width, dim));
     let back = of.rollback.map_or_else(|| "-".to_owned(), span);
     cell(&mut pen, widths.rollback, |pen, width| pen.right(&back, width, dim));

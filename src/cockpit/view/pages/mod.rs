@@ -4,6 +4,7 @@ pub(super) mod approvals;
 pub(super) mod columns;
 pub(super) mod deck;
 pub(super) mod empty;
+mod fit;
 pub(super) mod history;
 pub(super) mod logs;
 pub(super) mod messages;

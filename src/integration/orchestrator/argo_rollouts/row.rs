@@ -11,7 +11,8 @@ use crate::integration::orchestrator::kubernetes::row::{
 };
 use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Fact, Facts, Phase, Ppm, Replicas, Rollout, Strategy, Traffic, TrafficSource, Wait,
+    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Fact, Facts, MetricVerdict, Phase, Ppm, Replicas, Rollout,
+    Strategy, Traffic, TrafficSource, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -62,6 +63,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         offers: offers(&seen, phase, &revision),
         // Past its deadline it goes on trying, and pods that come up take users.
         in_flight: phase.in_flight() || (in_flight(object) && phase != Phase::Aborted),
+        analyses: analyses(&seen),
         revision,
     };
     assemble(context, workload, told)
@@ -494,6 +496,19 @@ fn waits(seen: &Seen<'_>, phase: Phase, since: Timestamp) -> Vec<Wait> {
         return waits;
     }
     waits.extend(seen.status.pause_conditions.iter().map(|pause| pause_wait(seen, pause)));
+    waits.extend(
+        analysis_runs(seen)
+            .filter(|run| is_running(run))
+            .map(|run| Wait::Analysis { name: line(&run.name), until: None }),
+    );
+    if waits.is_empty() && matches!(phase, Phase::Progressing | Phase::Initializing) {
+        waits.push(Wait::Health);
+    }
+    waits
+}
+
+/// Those of the rollout in flight: its status keeps them beyond its end.
+fn analysis_runs<'a>(seen: &Seen<'a>) -> impl Iterator<Item = &'a AnalysisRunStatus> + use<'a> {
     let canary = &seen.status.canary;
     let blue_green = &seen.status.blue_green;
     let runs: [&Option<AnalysisRunStatus>; 4] = [
@@ -502,12 +517,24 @@ fn waits(seen: &Seen<'_>, phase: Phase, since: Timestamp) -> Vec<Wait> {
         &blue_green.pre_promotion_analysis_run_status,
         &blue_green.post_promotion_analysis_run_status,
     ];
-    let running = runs.into_iter().flatten().filter(|run| in_flight(seen.object) && is_running(run));
-    waits.extend(running.map(|run| Wait::Analysis { name: line(&run.name), until: None }));
-    if waits.is_empty() && matches!(phase, Phase::Progressing | Phase::Initializing) {
-        waits.push(Wait::Health);
-    }
-    waits
+    let moving = in_flight(seen.object);
+    runs.into_iter().flatten().filter(move |_| moving)
+}
+
+fn analyses(seen: &Seen<'_>) -> Vec<BackendAnalysis> {
+    let told = |run: &AnalysisRunStatus| BackendAnalysis {
+        name: line(&run.name),
+        phase: if run.status.is_empty() { "Pending".to_owned() } else { line(&run.status) },
+        verdict: match run.status.as_str() {
+            "Successful" => Some(MetricVerdict::Pass),
+            "Failed" => Some(MetricVerdict::Fail),
+            _ if is_running(run) => None,
+            // Of an error and of what is inconclusive nobody knows.
+            _ => Some(MetricVerdict::Missing),
+        },
+        message: line(run.message.as_deref().unwrap_or_default()),
+    };
+    analysis_runs(seen).map(told).collect()
 }
 
 fn is_running(run: &AnalysisRunStatus) -> bool {

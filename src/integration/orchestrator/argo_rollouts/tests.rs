@@ -4,7 +4,9 @@ use super::objects::ArgoRollout;
 use super::{ArgoPhase, has_groups, needs_groups, phase, row};
 use crate::integration::orchestrator::kubernetes::row::RowContext;
 use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
-use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait};
+use crate::model::{
+    Action, Arm, ArmRole, Fact, MetricVerdict, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait,
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -296,6 +298,24 @@ fn a_human_is_awaited_by_some_pauses_and_the_clock_by_others() {
         &json!({"status": {"phase": "Progressing", "canary": {"currentStepAnalysisRunStatus": {"name": "checkout-a", "status": "Running"}}}}),
     );
     assert_eq!(row_of(&analysis, &[]).waits, [Wait::Analysis { name: "checkout-a".into(), until: None }]);
+    let verdicts = |status: &str| {
+        let of = json!({"name": "checkout-a", "status": status, "message": "metric \"errors\" assessed so"});
+        let row = row_of(&canary(&json!({"status": {"canary": {"currentBackgroundAnalysisRunStatus": of}}})), &[]);
+        row.analyses.iter().map(|analysis| (analysis.sentence(), analysis.verdict)).collect::<Vec<_>>()
+    };
+    let said = |status: &str| format!("checkout-a {status}: metric \"errors\" assessed so");
+    for (status, verdict) in [
+        ("Running", None),
+        ("Successful", Some(MetricVerdict::Pass)),
+        ("Failed", Some(MetricVerdict::Fail)),
+        ("Inconclusive", Some(MetricVerdict::Missing)),
+        ("Error", Some(MetricVerdict::Missing)),
+    ] {
+        assert_eq!(verdicts(status), [(said(status), verdict)]);
+    }
+    let done =
+        json!({"status": {"stableRS": NEW, "canary": {"currentBackgroundAnalysisRunStatus": {"status": "Failed"}}}});
+    assert_eq!(row_of(&canary(&done), &[]).analyses, [], "what is left of a rollout before");
     let moving = canary(&json!({"status": {"phase": "Progressing"}}));
     assert_eq!(row_of(&moving, &[]).waits, [Wait::Health]);
 }

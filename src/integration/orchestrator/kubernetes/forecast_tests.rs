@@ -46,6 +46,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         offers: [].into_iter().collect(),
         barred,
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

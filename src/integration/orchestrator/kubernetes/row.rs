@@ -12,8 +12,8 @@ use super::pods::Pods;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::integration::orchestrator::argo_rollouts;
 use crate::model::{
-    Action, ActionSet, Arm, ArmRole, Barred, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, Rollout, Run, Strategy,
-    Target, Traffic, TrafficSource, Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Barred, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, Rollout,
+    Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -105,6 +105,7 @@ pub(in crate::integration::orchestrator) struct Told {
     pub offers: ActionSet,
     /// Can it still change what users get by itself, whatever its phase is called?
     pub in_flight: bool,
+    pub analyses: Vec<BackendAnalysis>,
 }
 
 /// Puts a row together.
@@ -166,6 +167,7 @@ pub(in crate::integration::orchestrator) fn assemble(
         listening: None,
         in_flight: Some(told.in_flight),
         failing,
+        analyses: told.analyses,
         // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
         still_asked: told.phase == Phase::Aborted,
         diagnosis: None,

@@ -47,6 +47,7 @@ pub(super) fn row(
         facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
+        analyses: Vec::new(),
     };
     assemble(context, workload, told)
 }

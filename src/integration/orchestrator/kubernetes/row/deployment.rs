@@ -57,6 +57,7 @@ pub(super) fn row(
         in_flight: phase.in_flight() || phase == Phase::Failed,
         revision,
         facts,
+        analyses: Vec::new(),
     };
     assemble(context, workload, told)
 }

@@ -303,6 +303,7 @@ mod tests {
             offers: crate::model::ActionSet::EMPTY,
             barred: Arc::default(),
             managed_by: None,
+            analyses: Vec::new(),
             way_back: None,
             listening: None,
             in_flight: None,
