@@ -1,6 +1,7 @@
 //! `doctor`: is everything as it should be, and what to do where it is not.
 
 mod certificates;
+mod private;
 mod sources;
 
 use super::output::{Cell, Table, Tone};
@@ -53,6 +54,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let readable = configuration.verdict == Verdict::Ok;
     let mut checks = vec![configuration];
     checks.extend(folders(context));
+    checks.extend(private::check(&context.paths.data));
     checks.extend(disk(&context.paths.data));
     checks.push(socket(client.socket()));
     let (own, sources) = if readable { sources::check(context).await } else { (false, Vec::new()) };
