@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     if let Err(error) = hooks.install() {
         return report(&Failure::failed(format!("cannot start: {error}")));
     }
+    cli::complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // What is suggested instead of an unknown command is one that people may use.

@@ -5,7 +5,7 @@ use super::confirm::{self, Confirmed};
 use super::links::{Links, Need};
 use super::output::{Cell, Table, say};
 use super::wait::{self, Patience};
-use super::{Code, Context, Failure, follow, target};
+use super::{Code, Context, Failure, complete, follow, target};
 use crate::client::{Link, SubmitError, fresh_id};
 use crate::model::{
     Action, Command, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject,
@@ -75,7 +75,8 @@ const fn kind(action: Action) -> Kind {
         | Action::Apply
         | Action::AddRelease
         | Action::RemoveRelease
-        | Action::Migration => Kind::Own,
+        | Action::Migration
+        | Action::Annotate => Kind::Own,
         _ => Kind::Rollout,
     }
 }
@@ -103,7 +104,11 @@ impl Subcommand for Verb {
                 Kind::Approval => ("ID", APPROVAL_HELP),
                 Kind::Own => continue,
             };
-            let object = Arg::new("object").value_name(name).help(help).required(true);
+            let there = match kind(row.action) {
+                Kind::Approval => complete::approvals(),
+                _ => complete::rollouts(Some(row.action)),
+            };
+            let object = Arg::new("object").value_name(name).help(help).required(true).add(there);
             // Deriving would make the struct's own comment the description.
             let mut verb = VerbArgs::augment_args(clap::Command::new(row.name).arg(object))
                 .about(row.sentence.trim_end_matches('.'))
@@ -315,6 +320,7 @@ pub(super) fn object(subject: &Subject) -> String {
             let names = if names.is_empty() { "all".to_owned() } else { names.join(", ") };
             format!("{source}: {service}@{environment}: {names} {stands}")
         }
+        Subject::Receipt { id } => id.to_string(),
         Subject::Config { path, .. } => path.clone(),
     }
 }

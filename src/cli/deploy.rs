@@ -2,7 +2,7 @@
 
 use super::act::{self, ActArgs};
 use super::links::{Links, Need};
-use super::{Context, Failure, target};
+use super::{Context, Failure, complete, target};
 use crate::model::{Action, Subject};
 use clap::Args;
 
@@ -10,16 +10,16 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Which service, or source/service where several sources have it.
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = complete::services())]
     pub service: String,
     /// Which stored version; with --from it may be left out.
     #[arg(value_name = "VERSION", required_unless_present = "from")]
     pub version: Option<String>,
     /// Where to.
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, value_name = "ENV", add = complete::environments())]
     pub to: String,
     /// Take what succeeded there, and refuse any other digest.
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, value_name = "ENV", add = complete::environments())]
     pub from: Option<String>,
     /// How it is confirmed and followed.
     #[command(flatten)]

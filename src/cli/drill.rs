@@ -4,7 +4,7 @@ use super::act::{self, ActArgs, Until};
 use super::links::{Links, Need};
 use super::output::{Table, say};
 use super::target::Rows;
-use super::{Code, Context, Failure, confirm, target, unexpected};
+use super::{Code, Context, Failure, complete, confirm, target, unexpected};
 use crate::board::dora::span;
 use crate::board::way_back::estimate;
 use crate::client::{Link, fresh_id};
@@ -18,10 +18,10 @@ use std::collections::BTreeSet;
 #[derive(Debug, Args)]
 pub struct DrillArgs {
     /// Which service, or source/service where several sources have it.
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = complete::services())]
     pub service: String,
     /// Where; not where customers are hurt.
-    #[arg(long = "in", value_name = "ENV")]
+    #[arg(long = "in", value_name = "ENV", add = complete::environments())]
     pub environment: String,
     /// Why; goes into the ledger.
     #[arg(short, long, value_name = "TEXT")]

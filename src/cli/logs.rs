@@ -2,7 +2,7 @@
 
 use super::output::{Format, print_lines};
 use super::target::{self, Rows};
-use super::{Context, Failure, get, unexpected};
+use super::{Context, Failure, complete, get, unexpected};
 use crate::client::Client;
 use crate::model::{Entity, Output, OutputOf, Query, Reply, sanitize_line};
 use clap::Args;
@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 pub struct LogsArgs {
     /// An instance (`get instances` lists them), or a TARGET such as shop@production: what failed in its newest
     /// rollout first, then what runs; where nothing runs, what failed last.
-    #[arg(value_name = "INSTANCE|TARGET")]
+    #[arg(value_name = "INSTANCE|TARGET", add = complete::rollouts(None))]
     pub what: String,
     /// Of a TARGET, all that this rollout started, ended or not, such as r-4 (`get deployments` lists them).
     #[arg(long, value_name = "ROLLOUT")]

@@ -5,7 +5,7 @@ use super::get::{self, GetArgs, Row};
 use super::links::{Links, Need};
 use super::output::{Cell, Tone};
 use super::target::Rows;
-use super::{Context, Failure, target};
+use super::{Context, Failure, complete, target};
 use crate::board::migrations;
 use crate::model::{Action, Entity, MigrationRow, Place, Service, Subject};
 use clap::{Args, Subcommand};
@@ -25,7 +25,7 @@ pub enum MigrationCommand {
     /// Their data is there: they are not run, and no way back takes them back.
     Applied {
         /// Of what, as service@environment, or source/service@environment.
-        #[arg(value_name = "SERVICE@ENV")]
+        #[arg(value_name = "SERVICE@ENV", add = complete::rollouts(None))]
         target: String,
         /// Which.
         #[arg(value_name = "NAME", required_unless_present = "all")]
@@ -40,7 +40,7 @@ pub enum MigrationCommand {
     /// Nothing of them is there: the next version that brings them runs them.
     NotApplied {
         /// Of what, as service@environment, or source/service@environment.
-        #[arg(value_name = "SERVICE@ENV")]
+        #[arg(value_name = "SERVICE@ENV", add = complete::rollouts(None))]
         target: String,
         /// Which.
         #[arg(value_name = "NAME", required = true)]

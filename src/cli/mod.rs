@@ -1,9 +1,11 @@
 //! The command line: one file a command. Data on stdout, words on stderr, exit codes as in [`Code`].
 
 mod act;
+mod annotate;
 mod apply;
 mod backup;
 mod cockpit;
+mod complete;
 mod completions;
 mod config;
 mod confirm;
@@ -33,6 +35,7 @@ mod target;
 mod wait;
 mod watch;
 
+pub use complete::answer as complete;
 pub use failure::{Code, Failure};
 pub use output::{Format, Output};
 
@@ -119,6 +122,8 @@ pub enum Command {
     Wait(wait::WaitArgs),
     /// Say of migrations that their data is there, or that it is not; runs none.
     Migration(migration::MigrationArgs),
+    /// Add to the record of a command why it was given, or what came of it; does nothing else.
+    Annotate(annotate::AnnotateArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),
     /// Print every change as it happens.
@@ -242,6 +247,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Wait(args) => block_on(context.with_links(async |links| wait::run(context, links, &args).await)),
         Command::Migration(args) => {
             block_on(context.with_links(async |links| migration::run(context, links, &args).await))
+        }
+        Command::Annotate(args) => {
+            block_on(context.with_links(async |links| annotate::run(context, links, &args).await))
         }
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),

@@ -5,7 +5,7 @@ use super::get::{self, GetArgs, Kind};
 use super::links::{Links, Need};
 use super::output::say;
 use super::target::Rows;
-use super::{Context, Failure, confirm, hold, target, unexpected};
+use super::{Context, Failure, complete, confirm, hold, target, unexpected};
 use crate::client::{Client, Link, NewRelease, fresh_id};
 use crate::model::{Action, Query, Reply, Subject};
 use clap::{Args, Subcommand};
@@ -24,7 +24,7 @@ pub struct ReleaseArgs {
     pub command: Option<ReleaseCommand>,
     /// The hold to end, such as H-7K3PQ2, wherever it is in force; source/H-7K3PQ2 ends it there alone. Only
     /// what it held goes on.
-    #[arg(value_name = "HOLD-ID", required = true)]
+    #[arg(value_name = "HOLD-ID", required = true, add = complete::holds())]
     pub hold: Option<String>,
     /// How it is confirmed and followed.
     #[command(flatten)]

@@ -6,8 +6,8 @@ use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
 use crate::board::{Board, why_not};
 use crate::model::{
-    Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Refusal, RefusalKind, Rollout,
-    Service, ServiceName, SourceId, Subject, Tier, has_hidden,
+    Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Receipt, Refusal, RefusalKind,
+    Rollout, Service, ServiceName, SourceId, Subject, Tier, has_hidden,
 };
 use jiff::Timestamp;
 
@@ -35,8 +35,11 @@ pub fn decide_live(
 }
 
 fn decide_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, command: &Command) -> Result<Authorized, Refusal> {
-    let Command { action, subject, .. } = command;
+    let Command { action, subject, reason, .. } = command;
     allowed(policy, seen, actor, *action, subject)?;
+    if *action == Action::Annotate && reason.as_ref().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Refusal::new(RefusalKind::Invalid, "annotate adds a reason: say which; nothing was done"));
+    }
     let mut command = command.clone();
     if let Some(facts) = facts(seen, subject) {
         let raises = direction_of(seen, *action, subject) == Direction::Raises;
@@ -89,6 +92,16 @@ pub(super) fn allowed(
         Subject::Migrations { source, service, environment, .. } => {
             runs_in(seen, source, service, environment).map(|_| ())
         }
+        Subject::Receipt { id } => match seen.board.receipts().find(|receipt| receipt.id == *id) {
+            None => Err(not_found(format!(
+                "there is no receipt {id} among the newest; `flightdeck get receipts` lists those"
+            ))),
+            Some(Receipt { command: Command { subject: Subject::Receipt { id: of }, .. }, .. }) => Err(Refusal::new(
+                RefusalKind::NotApplicable,
+                format!("{id} is itself an addition to {of}: add to that"),
+            )),
+            Some(_) => Ok(()),
+        },
         Subject::Release { source, service, version } if action == Action::RemoveRelease => {
             let stored = seen.board.release(source, service, version).map(|_| ());
             stored.ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))

@@ -51,6 +51,10 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
         (Subject::Hold { .. }, _) => release(seen, subject),
         (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
+        (Subject::Receipt { .. }, _) => Forecast {
+            lines: vec!["your words stand beside it in the ledger from now on; nothing else is done".to_owned()],
+            ..Forecast::default()
+        },
         (Subject::Config { path, .. }, _) => Forecast {
             lines: vec![format!("{path} is put into force as a whole or refused as a whole")],
             ..Forecast::default()

@@ -112,7 +112,9 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
 pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Friction {
     match direction_of(seen, action, subject) {
         // Never more, whatever the tier: whoever stops something must not be stopped.
-        Direction::Reduces | Direction::Neutral if matches!(action, Action::Pause | Action::AddRelease) => {
+        Direction::Reduces | Direction::Neutral
+            if matches!(action, Action::Pause | Action::AddRelease | Action::Annotate) =>
+        {
             Friction::None
         }
         // It undoes what somebody decided in an incident: never by a key alone, and never without a reason.
@@ -196,6 +198,7 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
             format!("{} {}", end(service.as_str(), NAME), start(version.as_str(), WORD))
         }
         (Subject::Migrations { service, .. }, None) => format!("{} {}", action.name(), end(service.as_str(), NAME)),
+        (Subject::Receipt { id }, None) => format!("{} {}", action.name(), end(&id.0, NAME)),
         (Subject::Config { path, .. }, None) => format!("{} {}", action.name(), end(path, NAME)),
     }
 }

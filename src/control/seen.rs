@@ -27,7 +27,11 @@ impl<'a> Seen<'a> {
             Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
             Subject::Deployment { source, service, environment, .. }
             | Subject::Migrations { source, service, environment, .. } => self.place(source, service, environment),
-            Subject::Scope { .. } | Subject::Hold { .. } | Subject::Release { .. } | Subject::Config { .. } => None,
+            Subject::Scope { .. }
+            | Subject::Hold { .. }
+            | Subject::Release { .. }
+            | Subject::Receipt { .. }
+            | Subject::Config { .. } => None,
         }
     }
 
@@ -118,6 +122,7 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),
         Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
         Action::Migration => (matches!(subject, Subject::Migrations { .. }), "a service's migrations"),
+        Action::Annotate => (matches!(subject, Subject::Receipt { .. }), "a command's receipt"),
         Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
         Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
     };
@@ -136,6 +141,7 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
     let mut texts = match subject {
         Subject::Run(run) | Subject::Approval { run, .. } => of_run(run),
         Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
+        Subject::Receipt { id } => vec![id.0.as_str()],
         Subject::Hold { source, id } => source.iter().map(SourceId::as_str).chain([id.as_str()]).collect(),
         Subject::Deployment { source, service, environment, version, from } => {
             let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];

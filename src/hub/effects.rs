@@ -4,7 +4,7 @@ use super::holds::{HeldThere, is_gone};
 use super::state::{Doing, Done, State, now};
 use crate::control::Authorized;
 use crate::integration::orchestrator::{Accepted, Holding, InspectError, NotDone, Orchestrator};
-use crate::model::{CommandId, Detail, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject};
+use crate::model::{Action, CommandId, Detail, Proof, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -73,6 +73,9 @@ impl State {
     pub fn execute(&mut self, id: &CommandId) {
         let Some(following) = self.commands.get_mut(id) else { return };
         let Some(authorized) = following.authorized.clone() else { return };
+        if following.action() == Action::Annotate {
+            return self.was_added(id);
+        }
         following.doing = Doing::Executing;
         let command = authorized.command();
         let recipients = self.recipients(command.action, &command.subject);
@@ -82,6 +85,12 @@ impl State {
             let each = recipients.into_iter().map(|recipient| carry_out(recipient, authorized.clone(), limit));
             Done::Executed { id, results: join_all(each).await }
         });
+    }
+
+    /// What is added to a receipt is so once the ledger has it, and goes to no backend.
+    pub fn was_added(&mut self, id: &CommandId) {
+        self.push(id, Stage::Effective { proof: Proof { text: "it stands in the ledger".to_owned() } });
+        self.finish(id);
     }
 
     /// The backends have answered.

@@ -22,7 +22,8 @@ const fn patience(action: Action) -> SignedDuration {
         | Action::Apply
         | Action::AddRelease
         | Action::RemoveRelease
-        | Action::Migration => SignedDuration::from_mins(2),
+        | Action::Migration
+        | Action::Annotate => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
@@ -60,7 +61,8 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::Apply
         | Action::AddRelease
         | Action::RemoveRelease
-        | Action::Migration => false,
+        | Action::Migration
+        | Action::Annotate => false,
     }
 }
 

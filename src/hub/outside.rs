@@ -156,7 +156,7 @@ impl State {
             return;
         }
         let Known { receipt, before, sources, .. } = known;
-        let stage = receipt.stage().clone();
+        let (stage, action) = (receipt.stage().clone(), receipt.command.action);
         let there =
             |source: &SourceId| HeldThere { source: source.clone(), holding: Holding::Unsaid, told: Vec::new() };
         let held = sources.iter().map(there).collect();
@@ -168,6 +168,7 @@ impl State {
         self.live.insert(id.clone());
         self.commands.insert(id.clone(), following);
         match stage {
+            Stage::Requested if action == Action::Annotate => self.was_added(&id),
             Stage::Requested | Stage::Sent => {
                 let why = "the hub ended before the backend's answer was known; it is observed, never sent again";
                 self.push(&id, Stage::Unknown { why: why.to_owned() });

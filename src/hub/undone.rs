@@ -47,7 +47,8 @@ fn wanted(following: &Following) -> Wanted {
         | Action::Apply
         | Action::AddRelease
         | Action::RemoveRelease
-        | Action::Migration => Wanted::Other,
+        | Action::Migration
+        | Action::Annotate => Wanted::Other,
     }
 }
 

@@ -81,6 +81,7 @@ actions! {
     AddRelease "release-add" "add release" None, Neutral, "Store an artifact as a release.";
     RemoveRelease "release-rm" "remove release" None, Neutral, "Delete a stored release that nothing runs or needs.";
     Migration "migration" "settle migrations" None, Neutral, "Say of migrations that their data is there, or that it is not; runs none.";
+    Annotate "annotate" "add a reason" Some("r"), Neutral, "Add to the record of a command why it was given, or what came of it; does nothing else.";
 }
 
 impl Action {

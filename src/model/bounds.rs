@@ -100,6 +100,7 @@ impl Subject {
                 }
                 names.iter().try_for_each(|one| name("migrations.names", one))
             }
+            Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
             Subject::Config { text, path, remove } => {
                 config(text, path)?;
                 if remove.len() > MOST_REMOVED {

@@ -1,7 +1,8 @@
 //! Commands: what a person asks for. A client never names the actor; the hub does.
 
 use super::{
-    Action, ApprovalId, CommandId, EnvironmentName, HoldId, Phase, Pin, Rollout, Run, ServiceName, SourceId, Version,
+    Action, ApprovalId, CommandId, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run, ServiceName, SourceId,
+    Version,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -188,6 +189,11 @@ pub enum Subject {
         /// Their data is there; else nothing of it is.
         applied: bool,
     },
+    /// A command that was given before: annotate. What is added is the reason of the command that adds it.
+    Receipt {
+        /// Which.
+        id: ReceiptId,
+    },
     /// A configuration of services: apply.
     Config {
         /// The text of `flightdeck.toml`.
@@ -211,7 +217,7 @@ impl Subject {
             Subject::Deployment { source, .. }
             | Subject::Release { source, .. }
             | Subject::Migrations { source, .. } => Some(source),
-            Subject::Config { .. } => None,
+            Subject::Config { .. } | Subject::Receipt { .. } => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-use crate::support::live::{Server, eventually, flightdeck, program};
+use crate::support::live::{Done, Server, eventually, flightdeck, program};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -175,14 +175,43 @@ fn doctor_says_that_all_is_well_or_what_is_not() {
     assert!(done.out.contains("fail  server") && done.err.contains("not well: server"), "{done:?}");
 }
 
+/// What bash is told for the last of these words.
+fn completed(dir: &std::path::Path, words: &[&str]) -> Vec<String> {
+    let mut asked = program(dir);
+    asked.env("FLIGHTDECK_COMPLETE", "bash").env("_CLAP_IFS", "\n");
+    asked.env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string());
+    let done = Done::from(asked.arg("--").args(words).output().unwrap());
+    assert_eq!(done.code, 0, "{done:?}");
+    done.out.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_what_is_there_and_takes_the_command() {
+    let server = Server::start();
+    server.with_canary();
+    let of = |words: &[&str]| {
+        let mut all = completed(server.path(), words);
+        all.retain(|word| !word.starts_with('-'));
+        all
+    };
+    assert_eq!(of(&["flightdeck", "pause", "sh"]), ["shop@production"]);
+    assert_eq!(of(&["flightdeck", "retry", ""]), [""; 0], "it is in flight, so nothing takes a retry");
+    assert_eq!(of(&["flightdeck", "deploy", ""]), ["shop"]);
+    let receipts = of(&["flightdeck", "annotate", ""]);
+    assert!(!receipts.is_empty(), "the deployment has one");
+    server.ok(&["annotate", &receipts[0], "the one that broke search"]);
+}
+
 #[test]
 fn completions_and_the_manual_page_need_nothing() {
     let dir = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = flightdeck(dir.path(), &["completions", shell]);
-        assert!(done.code == 0 && done.out.contains("rollback"), "{shell}");
-        assert!(!done.out.contains("sample-app"), "hidden commands stay hidden in {shell}");
+        assert!(done.code == 0 && done.out.contains("FLIGHTDECK_COMPLETE"), "{shell}");
     }
+    let commands = completed(dir.path(), &["flightdeck", ""]);
+    assert!(commands.iter().any(|one| one == "rollback"), "{commands:?}");
+    assert!(!commands.iter().any(|one| one == "sample-app"), "hidden commands stay hidden: {commands:?}");
     let page = flightdeck(dir.path(), &["man"]);
     assert!(page.code == 0 && page.out.starts_with(".ie") && page.out.contains("FLIGHTDECK PROMOTE"), "{}", page.out);
     for part in [".SH FILES", "server.sock", ".SH ENVIRONMENT", "FLIGHTDECK_DATA_DIR", "KUBECONFIG"] {

@@ -35,7 +35,9 @@ fn every_action_has_a_verb_with_its_own_sentence() {
             Action::Release => (vec!["release"], None),
             Action::AddRelease => (vec!["release", "add"], None),
             Action::RemoveRelease => (vec!["release", "rm"], None),
-            Action::Deploy | Action::Apply | Action::Hold | Action::Migration => (vec![row.name], None),
+            Action::Deploy | Action::Apply | Action::Hold | Action::Migration | Action::Annotate => {
+                (vec![row.name], None)
+            }
             _ => (vec![row.name], Some(row.sentence.trim_end_matches('.'))),
         };
         let mut at = &command;

@@ -1,6 +1,7 @@
 //! Commands on what this process looks at itself, without a server and beside one.
 
 use crate::support::live::{Done, Server, flightdeck, program};
+use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -99,6 +100,17 @@ fn beside_a_server_both_are_shown_and_each_gets_its_own_commands() {
     server.ok(&["promote", "mainframe/dev/shop", "--yes", "--wait"]);
     let receipts = server.ok(&["get", "receipts", "-o", "json"]);
     assert!(receipts.contains("\"pause\"") && receipts.contains("\"promote\""), "{receipts}");
+    // A reason is added afterwards where the command was given: at the server, or in an earlier process.
+    let receipts: Vec<Value> = serde_json::from_str(&receipts).unwrap();
+    for action in ["pause", "promote"] {
+        let of = receipts.iter().find(|of| of["command"]["action"] == action).unwrap();
+        let added = server.ok(&["annotate", of["id"].as_str().unwrap(), &format!("why we {action}d")]);
+        assert!(added.contains("annotate"), "{added}");
+    }
+    let shown = server.ok(&["ledger", "show"]);
+    assert!(shown.contains("why we paused") && shown.contains("why we promoted"), "{shown}");
+    let unknown = server.run_cli(&["annotate", "c-nowhere", "why"]);
+    assert!(unknown.code == 2 && unknown.err.contains("get receipts"), "{unknown:?}");
     assert!(server.ok(&["ledger", "verify"]).contains("each follows from the one before"), "one chain");
 }
 

@@ -39,13 +39,54 @@ fn text(lines: &[RecordLine<'_>]) -> String {
 }
 
 #[test]
+fn a_reason_is_added_to_the_command_that_is_selected_and_stands_with_it() {
+    let command = |id: &str, action, subject, reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        receipt(&Command { id: id.into(), action, subject, pin: None, reason }, &[Stage::Requested])
+    };
+    let mut desk = opened();
+    desk.keys("r");
+    assert_eq!(desk.notice(), "add a reason: no command about it is known here");
+    let abort = command("c-1", Action::Abort, Subject::Run(run("checkout")), None);
+    desk.upsert(Entity::Receipt(Box::new(abort)));
+    desk.did();
+    desk.keys("r");
+    assert!(desk.dialog().items[0].target.contains("abort"), "{:?}", desk.dialog().items);
+    desk.allow(&Friction::None);
+    desk.wait(400);
+    desk.key("enter");
+    assert!(desk.said().contains("give a reason"), "{}", desk.said());
+    desk.send(Event::Paste("the disk\nwas full".to_owned()));
+    desk.key("enter");
+    let (_, sent) = desk.submitted().pop().unwrap();
+    let to = Subject::Receipt { id: ReceiptId("c-1".to_owned()) };
+    assert_eq!((sent.action, &sent.subject), (Action::Annotate, &to));
+    assert_eq!((sent.reason.as_deref(), sent.pin), (Some("the disk was full"), None));
+
+    let mut added = command("c-2", Action::Annotate, to, Some("the disk was full"));
+    added.actor.name = "bob".to_owned();
+    desk.upsert(Entity::Receipt(Box::new(added)));
+    let sentences = |desk: &Desk| {
+        let all = timeline(&desk.state, &run("checkout"));
+        all.iter().map(|moment| moment.sentence(&desk.state)).collect::<Vec<_>>()
+    };
+    assert!(sentences(&desk).contains(&"adds to abort: the disk was full".to_owned()), "{:?}", sentences(&desk));
+    // Beside the command itself, too; and what is added to is never an addition.
+    desk.state.rollout.as_mut().unwrap().panel = P::Actions;
+    let (of, _) = rows::selected_receipt(&desk.state).unwrap();
+    assert_eq!(of.id.0, "c-1");
+    desk.keys("G enter");
+    assert!(text(&record::shown(&desk.state)).contains("bob: the disk was full"));
+}
+
+#[test]
 fn enter_shows_the_selected_row_in_full_however_long_it_is() {
     let mut desk = opened();
     desk.keys("e enter");
     let page = desk.state.rollout.as_ref().unwrap();
     assert_eq!((page.panel, &page.over), (P::Timeline, &Some(Over::Record { top: 0 })));
     let shown = record::shown(&desk.state);
-    assert!(text(&shown).contains(&"the answer was not what it should be; ".repeat(9).trim_end()), "{shown:?}");
+    assert!(text(&shown).contains("the answer was not what it should be; ".repeat(9).trim_end()), "{shown:?}");
     let widest = shown.iter().map(|line| text(std::slice::from_ref(line)).len()).max().unwrap();
     assert!(widest <= 120 - 2 - usize::from(record::NAME), "{widest}");
     // The other row, selected by hand.

@@ -716,6 +716,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             names: Vec::new(),
             applied: true,
         },
+        Subject::Receipt { id: ReceiptId("c-1".to_owned()) },
         Subject::Config { text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {

@@ -329,6 +329,31 @@ async fn a_command_whose_answer_died_with_the_hub_is_unknown_and_observed() {
 }
 
 #[tokio::test]
+async fn a_reason_is_added_to_a_command_and_outlives_the_hub() {
+    let bench = Bench::new().await;
+    bench.submit(bench.world.command("c-1", Action::Abort)).await.unwrap();
+    bench.stage("c-1", "effective").await;
+    let add = |id: &str, to: &str, reason: Option<&str>| Command {
+        id: id.into(),
+        action: Action::Annotate,
+        subject: Subject::Receipt { id: ReceiptId(to.to_owned()) },
+        pin: None,
+        reason: reason.map(str::to_owned),
+    };
+    let refused = async |command| bench.submit_as(actor("bob", &[]), command).await.unwrap_err().kind;
+    assert_eq!(refused(add("c-2", "c-1", Some("  "))).await, RefusalKind::Invalid, "without words there is nothing");
+    assert_eq!(refused(add("c-3", "c-9", Some("why"))).await, RefusalKind::NotFound);
+    let added = bench.submit_as(actor("bob", &[]), add("c-4", "c-1", Some("the disk was full"))).await.unwrap();
+    assert_eq!((words(&added), added.actor.name.as_str()), (vec!["requested", "effective"], "bob"));
+    assert_eq!(refused(add("c-5", "c-4", Some("why"))).await, RefusalKind::NotApplicable);
+    assert_eq!(bench.world.done(), [Action::Abort], "no backend hears of it");
+    let bench = bench.crash().await;
+    let board = bench.until("both receipts", |board| board.receipts().count() == 2).await;
+    let added = board.receipts().find(|receipt| receipt.id.0 == "c-4").unwrap();
+    assert_eq!((added.command.reason.as_deref(), added.stage().word()), (Some("the disk was full"), "effective"));
+}
+
+#[tokio::test]
 async fn an_effect_that_is_undone_is_reverted_with_its_cause() {
     let bench = Bench::new().await;
     bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();

@@ -1,5 +1,6 @@
 //! What can be done now, and why not: the same answer dims a key and is said when it is pressed.
 
+use super::age::age;
 use super::command::{Bound, UiCommand};
 use super::dialog::Item;
 use super::rows;
@@ -8,8 +9,8 @@ use super::superseded;
 use super::{ConnectionId, ConnectionState};
 use crate::board::{Freshness, why_not};
 use crate::model::{
-    Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Rollout, Run, Selector, SourceId,
-    Subject, Verdict,
+    Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector,
+    SourceId, Subject, Verdict,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,10 @@ fn act(state: &State, action: Action) -> Result<(), String> {
         Action::Release => match state.board.holds().next() {
             None => Err("release hold: there is no hold".to_owned()),
             Some(_) => Ok(()),
+        },
+        Action::Annotate => match rows::selected_receipt(state) {
+            Some(_) => Ok(()),
+            None => Err(format!("{}: no command about it is known here", action.row().label)),
         },
         Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease | Action::Migration => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
@@ -235,6 +240,28 @@ pub(super) fn approval_item(state: &State, action: Action, approval: &Approval) 
         seen: seen(state, &rows::approval_freshness(state, approval)),
         heard: superseded::heard(state, &approval.run),
         freshness: rows::approval_freshness(state, approval),
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    })
+}
+
+/// A command that was given before, as something to add a reason to.
+pub(super) fn receipt_item(state: &State, receipt: &Receipt, run: &Run) -> Option<Item> {
+    let asked = receipt.stages.first().map(|record| age(record.at, state.now));
+    let ago = asked.map_or(String::new(), |age| format!(" {age} ago"));
+    let reason = receipt.command.reason.as_deref().unwrap_or("none was given");
+    let (label, target) = (receipt.command.action.row().label, &run.target);
+    Some(Item {
+        subject: Subject::Receipt { id: receipt.id.clone() },
+        connection: owner(state, run)?,
+        target: format!("to: {label} {} ({})", target.name, target.source),
+        change: Some(format!("asked by {}{ago}; its reason: {reason}", receipt.actor.name)),
+        pin: None,
+        seen: state.now,
+        heard: None,
+        freshness: Freshness::Fresh,
         prepared: None,
         refused: None,
         unasked: None,

@@ -2,8 +2,8 @@
 
 use super::Effect;
 use super::actions::{
-    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, release_items,
-    rollout_item,
+    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, receipt_item,
+    release_items, rollout_item,
 };
 use super::command::Bound;
 use super::confirm::start;
@@ -111,6 +111,10 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
             Ok(hold_items(state, &environments))
         }
         Action::Release => held(state, ""),
+        Action::Annotate => {
+            let (receipt, run) = rows::selected_receipt(state).ok_or_else(no_server)?;
+            Ok(vec![receipt_item(state, receipt, run).ok_or_else(no_server)?])
+        }
         Action::Approve | Action::Reject => {
             let marks = visible_marks(state, action, state.approvals.marks.len())?;
             if !marks {

@@ -41,15 +41,16 @@ pub(super) fn start(state: &mut State, action: Action, items: Vec<Item>, effects
         shown: None,
         // What reduces exposure never asks more; for the rest the server says it.
         friction: Friction::Yes,
-        field: Field::Keys,
+        field: field_of(action, &Friction::Yes),
         challenge: Input::default(),
         reason: Input::default(),
         said: None,
     })));
 }
 
-const fn field_of(friction: &Friction) -> Field {
+const fn field_of(action: Action, friction: &Friction) -> Field {
     match friction {
+        _ if matches!(action, Action::Annotate) => Field::Reason,
         Friction::None | Friction::Yes => Field::Keys,
         Friction::Challenge(_) | Friction::ChallengeAndReason(_) => Field::Challenge,
     }
@@ -100,7 +101,7 @@ fn harden(dialog: &mut Dialog) {
         if let Decision::Allow { friction } = &prepared.decision {
             dialog.friction = if *friction == Friction::None { Friction::Yes } else { friction.clone() };
         }
-        dialog.field = field_of(&dialog.friction);
+        dialog.field = field_of(dialog.action, &dialog.friction);
         dialog.shown = None;
         dialog.said = Some("the server says that this raises exposure: look again".to_owned());
     }
@@ -153,7 +154,7 @@ fn all_answered(dialog: &mut Dialog) {
         let reason = all.any(|friction| matches!(friction, Friction::ChallengeAndReason(_)));
         if reason { Friction::ChallengeAndReason(text) } else { Friction::Challenge(text) }
     };
-    dialog.field = field_of(&dialog.friction);
+    dialog.field = field_of(dialog.action, &dialog.friction);
     // It says something new: it has to be read first.
     (dialog.shown, dialog.said) = (None, None);
 }
@@ -231,7 +232,7 @@ pub fn health(state: &State, dialog: &Dialog, item: &Item) -> Option<Health> {
 /// its policy's business, and no script that promotes is held up by it.
 #[must_use]
 pub fn reason_for(state: &State, dialog: &Dialog) -> Option<ReasonFor> {
-    if matches!(dialog.friction, Friction::ChallengeAndReason(_)) {
+    if matches!(dialog.friction, Friction::ChallengeAndReason(_)) || dialog.action == Action::Annotate {
         return Some(ReasonFor::Friction);
     }
     let mut sent = dialog.items.iter().filter(|item| item.problem().is_none());
@@ -283,7 +284,7 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
     }
     match (command, dialog.field) {
         (Some(UiCommand::NextPanel | UiCommand::PreviousPanel), field) => {
-            dialog.field = match (field, field_of(&dialog.friction)) {
+            dialog.field = match (field, field_of(dialog.action, &dialog.friction)) {
                 (Field::Reason, first) => first,
                 _ => Field::Reason,
             };

@@ -87,7 +87,7 @@ fn selected(state: &State) -> Vec<RecordLine<'_>> {
             let Some(moment) = moments.into_iter().find(|one| is(&one.key())) else { return Vec::new() };
             match moment.what {
                 Happened::Event(note) => event(note),
-                Happened::Asked(of) | Happened::Came(of, _) => receipt(of),
+                Happened::Asked(of) | Happened::Came(of, _) => receipt(state, of),
                 Happened::Judged(evidence) => judgement(evidence),
                 Happened::ApprovalAsked(of) | Happened::Vote(of, _) => approval(of),
                 Happened::Analysis(index) => rows::analyses(state).nth(index).map_or_else(Vec::new, analysis),
@@ -103,7 +103,8 @@ fn selected(state: &State) -> Vec<RecordLine<'_>> {
             all.find(|one| is(&one.revision)).map_or_else(Vec::new, revision)
         }
         RolloutPanel::Actions => {
-            rows::receipts(state, &page.run).into_iter().find(|one| is(&one.id.0)).map_or_else(Vec::new, receipt)
+            let meant = rows::receipts(state, &page.run).into_iter().find(|one| is(&one.id.0));
+            meant.map_or_else(Vec::new, |of| receipt(state, of))
         }
         RolloutPanel::Plan => {
             way_back::plan(state).into_iter().map(|line| RecordLine::Text(line.name, line.text)).collect()
@@ -208,13 +209,18 @@ fn analysis(of: &Analysis) -> Vec<RecordLine<'_>> {
     lines
 }
 
-fn receipt(of: &Receipt) -> Vec<RecordLine<'_>> {
+fn receipt<'a>(state: &'a State, of: &'a Receipt) -> Vec<RecordLine<'a>> {
     let mut lines = vec![
         text("action", of.command.action.row().label),
         text("by", &of.actor.name),
         text("reason", of.command.reason.as_deref().unwrap_or("none was given")),
         text("receipt", of.id.to_string()),
     ];
+    for one in rows::additions(state, &of.id) {
+        let Some(first) = one.stages.first() else { continue };
+        let words = format!("{}: {}", one.actor.name, one.command.reason.as_deref().unwrap_or_default());
+        lines.push(RecordLine::Moment("added", first.at, words));
+    }
     for record in &of.stages {
         let detail = record.stage.detail().map_or(String::new(), |detail| format!(": {detail}"));
         lines.push(RecordLine::Moment("stages", record.at, format!("{}{detail}", record.stage.word())));

@@ -8,7 +8,7 @@ use super::timeline::{Moment, timeline};
 use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, List, Needs, Wanted};
 use crate::model::{
     Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt,
-    Revision, Rollout, Run, Subject, Target,
+    ReceiptId, Revision, Rollout, Run, Subject, Target,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -395,17 +395,54 @@ pub fn health(state: &State, run: &Run) -> Option<Health> {
     Some(board::health(&state.board, row))
 }
 
-/// Commands about a run, newest first.
+/// Commands about a run and what was added to them, newest first.
 #[must_use]
 pub fn receipts<'a>(state: &'a State, run: &Run) -> Vec<&'a Receipt> {
     let about = |receipt: &&Receipt| match &receipt.command.subject {
         Subject::Run(of) | Subject::Approval { run: of, .. } => of == run,
-        _ => receipt.targets.iter().any(|target| target.run == *run),
+        _ => receipt.created.as_ref() == Some(run) || receipt.targets.iter().any(|target| target.run == *run),
     };
     let mut rows: Vec<_> = state.board.receipts().filter(about).collect();
+    let commands: BTreeSet<_> = rows.iter().map(|receipt| &receipt.id).collect();
+    let added = |receipt: &&Receipt| added_to(receipt).is_some_and(|of| commands.contains(of));
+    let more: Vec<_> = state.board.receipts().filter(added).collect();
+    rows.extend(more);
     let begun = |receipt: &Receipt| receipt.stages.first().map(|record| record.at);
     rows.sort_by(|a, b| (begun(b), &b.id).cmp(&(begun(a), &a.id)));
     rows
+}
+
+/// The command that something was added to; `None`: it is a command of its own.
+#[must_use]
+pub const fn added_to(receipt: &Receipt) -> Option<&ReceiptId> {
+    match &receipt.command.subject {
+        Subject::Receipt { id } => Some(id),
+        _ => None,
+    }
+}
+
+/// What was added to a command afterwards, oldest first.
+#[must_use]
+pub fn additions<'a>(state: &'a State, to: &ReceiptId) -> Vec<&'a Receipt> {
+    let mut all: Vec<_> = state.board.receipts().filter(|receipt| added_to(receipt) == Some(to)).collect();
+    all.sort_by_key(|receipt| receipt.stages.first().map(|record| record.at));
+    all
+}
+
+/// The command that a reason would be added to, and the run that it is about: the selected one, else the newest
+/// about the selected rollout.
+#[must_use]
+pub fn selected_receipt(state: &State) -> Option<(&Receipt, &Run)> {
+    let run = match (state.page, &state.rollout) {
+        (Page::Rollout, Some(page)) => &page.run,
+        _ => &selected_rollout(state)?.run,
+    };
+    let all: Vec<_> = receipts(state, run).into_iter().filter(|receipt| added_to(receipt).is_none()).collect();
+    let key = selected_key(state).filter(|_| state.page == Page::Rollout);
+    // A timeline's rows have a word before the id.
+    let meant = |receipt: &&Receipt| key.as_deref().and_then(|key| key.rsplit(' ').next()) == Some(&receipt.id.0);
+    let receipt = all.iter().copied().find(|receipt| meant(receipt)).or_else(|| all.first().copied())?;
+    Some((receipt, run))
 }
 
 /// Rows of the panel of the opened rollout that Tab is on.

@@ -68,6 +68,11 @@ impl Moment<'_> {
     pub fn sentence(&self, state: &State) -> String {
         match &self.what {
             Happened::Event(note) => note.text.clone(),
+            Happened::Asked(receipt) if rows::added_to(receipt).is_some() => {
+                let to = rows::added_to(receipt).and_then(|id| state.board.receipts().find(|one| one.id == *id));
+                let label = to.map_or("a command", |of| of.command.action.row().label);
+                format!("adds to {label}: {}", receipt.command.reason.as_deref().unwrap_or_default())
+            }
             Happened::Asked(receipt) => {
                 let reason = receipt.command.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
                 format!("asked to {}{reason}", receipt.command.action.row().label)
@@ -134,7 +139,9 @@ pub fn timeline<'a>(state: &'a State, run: &Run) -> Vec<Moment<'a>> {
         if let Some(first) = receipt.stages.first() {
             all.push(Moment { at: first.at, what: Happened::Asked(receipt) });
         }
-        if let Some(last) = receipt.stages.last().filter(|_| receipt.stages.len() > 1) {
+        // That what was added stands there is all that there is to tell of it.
+        let told = receipt.stages.len() > 1 && rows::added_to(receipt).is_none();
+        if let Some(last) = receipt.stages.last().filter(|_| told) {
             all.push(Moment { at: last.at, what: Happened::Came(receipt, last) });
         }
     }
