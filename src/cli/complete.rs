@@ -88,7 +88,7 @@ fn rows() -> Result<Rows, Failure> {
     let mut context = Context::new(none.globals)?;
     // A hub of this process, which clusters need, must leave no trace in the ledger.
     let scratch = tempfile::tempdir()?;
-    context.paths.data = scratch.path().to_owned();
+    scratch.path().clone_into(&mut context.paths.data);
     let asked = async {
         let links = Links::open(&context).await?;
         let rows = links.all_rows().await;

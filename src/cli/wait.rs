@@ -211,8 +211,9 @@ pub(super) fn person(board: &Board, run: &Run) -> Option<Failure> {
             let who = who.as_ref().map_or(String::new(), |who| format!(" ({who})"));
             let verbs = [Action::Approve, Action::Promote, Action::Resume];
             let offered = verbs.into_iter().filter(|verb| row.offers.contains(*verb));
-            let commands: String = offered.map(|verb| format!("`flightdeck {} {name}`, ", verb.name())).collect();
-            let todo = (!commands.is_empty()).then(|| format!("{commands}or `flightdeck abort {name}`"));
+            let commands: Vec<_> = offered.map(|verb| format!("`flightdeck {} {name}`", verb.name())).collect();
+            let all = commands.join(", ");
+            let todo = (!commands.is_empty()).then(|| format!("{all}, or `flightdeck abort {name}`"));
             let what = format!("{name} waits for a person: {what}{who}; it is {}: {}", row.phase.word(), row.message);
             Some(Failure { todo, ..Failure::new(Code::Waits, sanitize_line(&what)) })
         }
