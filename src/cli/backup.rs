@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
 mod archive;
@@ -87,11 +87,16 @@ fn failed_sql(step: &str, path: &Path) -> impl FnOnce(rusqlite::Error) -> Failur
 pub(super) async fn backup(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let data = &context.paths.data;
     if !data.join(DATABASES[0]).exists() {
-        return Err(Failure::failed(format!("there is no server's data in {}", data.display())));
+        return Err(Failure::failed(format!("there is no server's data in {}", data.display()))
+            .todo("root names that of another user's server with --data-dir DIR"));
     }
     sign(&ledger_dir(&context.paths)).await;
     let mut sink = Sink::create(&args.to)?;
-    match fill(context, &mut sink).and_then(|files| Ok((files.len(), sink.finish()?))) {
+    let written = fill(context, &mut sink).and_then(|files| Ok((files.len(), sink.finish()?)));
+    let owner = fs::metadata(data).map_err(failed("read", data))?;
+    give_back(data, &owner)?;
+    give_back(&data.join("ledger"), &owner)?;
+    match written {
         Ok((files, bytes)) => {
             say(&format!("wrote {files} files, {bytes} bytes, to {}; it holds the ledger's key", args.to.display()));
             Ok(())
@@ -112,6 +117,29 @@ async fn sign(dir: &Path) {
     if let Err(error) = signed {
         say(&format!("its ledger gets no new checkpoint: {}", Failure::from_error(Code::Failed, &error).what));
     }
+}
+
+/// What root made among another's files (a database that is looked at has files beside it) is the other's, who could
+/// not open it otherwise.
+fn give_back(dir: &Path, owner: &fs::Metadata) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() || owner.uid() == 0 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(failed("read", dir))? {
+        let path = entry.map_err(failed("read", dir))?.path();
+        match fs::symlink_metadata(&path) {
+            Ok(there) if there.uid() == 0 => {
+                lchown(&path, Some(owner.uid()), Some(owner.gid())).map_err(failed("give back", &path))?;
+                if there.is_dir() {
+                    give_back(&path, owner)?;
+                }
+            }
+            // It went meanwhile.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("read", &path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn fill(context: &Context, sink: &mut Sink) -> Result<Vec<File>, Failure> {
@@ -230,6 +258,8 @@ pub(super) async fn restore(context: &Context, args: &RestoreArgs) -> Result<(),
         let to = data.join(entry.file_name());
         fs::rename(entry.path(), &to).map_err(failed("put in place", &to))?;
     }
+    // Into a folder that is another's, such as that of the server's own user.
+    give_back(&data, &fs::metadata(&data).map_err(failed("read", &data))?)?;
     let artifacts = manifest.files.iter().filter(|file| file.path.starts_with("artifacts/")).count();
     say(&format!(
         "restored what flightdeck {} saved at {} to {}: the engine's journal, {artifacts} artifacts, the ledger ({said})",

@@ -1,5 +1,6 @@
 //! How connections of users to a service are treated.
 
+use super::Ppm;
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,33 @@ pub struct Connections {
     pub drain: Option<SignedDuration>,
     /// Networks of proxies in front, whose word on who asks is taken; without it nobody's is.
     pub trusted_proxies: Option<Vec<IpNet>>,
+    /// Which requests are written down; without it none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
+}
+
+/// Which requests are written down, a line each. What fails or is answered 5xx always is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum AccessLog {
+    /// None.
+    #[default]
+    Off,
+    /// Some or all.
+    On {
+        /// Chance of a request that goes well.
+        sample: Ppm,
+        /// Bytes of all files of one service in one environment.
+        max_bytes: u64,
+    },
+}
+
+impl AccessLog {
+    /// Is nothing written down?
+    #[must_use]
+    pub const fn is_off(&self) -> bool {
+        matches!(self, AccessLog::Off)
+    }
 }
 
 impl Connections {
@@ -23,6 +51,7 @@ impl Connections {
         Connections {
             response_timeout: self.response_timeout.or(service.response_timeout),
             drain: self.drain.or(service.drain),
+            access_log: self.access_log.or(service.access_log),
             trusted_proxies: self.trusted_proxies.as_ref().or(service.trusted_proxies.as_ref()).cloned(),
         }
     }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What tells a service from others on its address. `Default` is a whole address without TLS.
@@ -17,6 +18,9 @@ pub struct Ingress {
     /// Certificates for TLS, the first one for names that none of them has; empty: plain HTTP.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFiles>,
+    /// Plain HTTP there is told to come back over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_from: Option<SocketAddr>,
 }
 
 /// A certificate with its chain, and its key, in PEM files; absolute paths.

@@ -34,7 +34,7 @@ pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::ConfigRevision;
 pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
-pub use connections::{Connections, Draining};
+pub use connections::{AccessLog, Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
 pub use entity::{

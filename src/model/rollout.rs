@@ -66,6 +66,18 @@ pub enum ArmRole {
     Shadow,
 }
 
+impl std::fmt::Display for ArmRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ArmRole::Stable => "stable",
+            ArmRole::Candidate => "candidate",
+            ArmRole::Preview => "preview",
+            ArmRole::Cohort(name) => name,
+            ArmRole::Shadow => "shadow",
+        })
+    }
+}
+
 /// Instances of an arm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Replicas {

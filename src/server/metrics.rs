@@ -5,9 +5,7 @@ use super::answer::Failure;
 use super::text::Page;
 use crate::board::Board;
 use crate::engine::runtime::PoolMetrics;
-use crate::model::{
-    Actor, ArmRole, Histogram, LinkState, Query, RefusalKind, Reply, Scope, WIRE_VERSION, bucket_floor,
-};
+use crate::model::{Actor, Histogram, LinkState, Query, RefusalKind, Reply, Scope, WIRE_VERSION, bucket_floor};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -73,26 +71,12 @@ fn build(page: &mut Page) {
     page.sample("flightdeck_build_info", &[("version", env!("CARGO_PKG_VERSION")), ("wire", &wire)], 1);
 }
 
-const fn role(role: &ArmRole) -> &str {
-    match role {
-        ArmRole::Stable => "stable",
-        ArmRole::Candidate => "candidate",
-        ArmRole::Preview => "preview",
-        ArmRole::Cohort(name) => name.as_str(),
-        ArmRole::Shadow => "shadow",
-    }
-}
-
 /// Adds up pools with the same labels: a series may stand on a page only once.
 fn merged(pools: Vec<PoolMetrics>) -> BTreeMap<Key, PoolMetrics> {
     let mut merged: BTreeMap<Key, PoolMetrics> = BTreeMap::new();
     for pool in pools {
-        let key = (
-            pool.service.to_string(),
-            pool.environment.to_string(),
-            pool.version.to_string(),
-            role(&pool.role).to_owned(),
-        );
+        let key =
+            (pool.service.to_string(), pool.environment.to_string(), pool.version.to_string(), pool.role.to_string());
         match merged.get_mut(&key) {
             None => drop(merged.insert(key, pool)),
             Some(sum) => {

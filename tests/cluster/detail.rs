@@ -106,6 +106,11 @@ async fn a_canary_with_its_pods_sets_analysis_and_history() {
     })
     .await;
     namespace.set_version("rollout/shop", "v2");
+    seen.until(&namespace, "rollout/shop", "the row tells of the analysis that runs", |detail| {
+        let running = |one: &BackendAnalysis| one.phase == "Running" && one.verdict.is_none();
+        detail.rollout.analyses.iter().any(running)
+    })
+    .await;
     let detail = seen
         .until(&namespace, "rollout/shop", "the analysis passed and the pause reached", |detail| {
             detail.rollout.phase == Phase::Paused && detail.analyses.iter().any(|one| one.phase == "Successful")

@@ -83,3 +83,34 @@ fn what_an_older_proxy_can_not_do_is_said_and_a_newer_one_is_told_again() {
     story.flush();
     assert!(!story.row().message.contains("not in force"), "{}", story.row().message);
 }
+
+#[test]
+fn a_redirect_whose_address_is_taken_is_told_beside_a_service_that_is_reached() {
+    use flightdeck::model::{Entity, Listening, ServiceAddress};
+    let mut story = Story::serving(spec(&[]));
+    let mut spec = story.state.spec.clone();
+    let from: std::net::SocketAddr = "127.0.0.1:80".parse().unwrap();
+    let production = |spec: &mut flightdeck::model::Spec| {
+        let shop = spec.services.get_mut(&"shop".into()).unwrap();
+        shop.placements.get_mut(&"production".into()).unwrap().ingress.redirect_from = Some(from);
+    };
+    production(&mut spec);
+    story.apply(spec).unwrap();
+    story.flush();
+    let addresses = |story: &Story| -> Vec<ServiceAddress> {
+        let rows = story.rows().into_iter();
+        let mut services = rows.filter_map(|row| if let Entity::Service(of) = row { Some(of) } else { None });
+        let addresses = services.next().unwrap().addresses;
+        addresses.iter().filter(|of| of.environment.as_str() == "production").cloned().collect()
+    };
+    let at = |story: &Story| addresses(story).iter().map(|of| (of.address.clone(), of.listening.clone())).next_back();
+    assert_eq!(at(&story), Some((from.to_string(), Listening::Open)));
+    let slot = key("shop", "production");
+    let why = "127.0.0.1:80 is in use by another program";
+    story.input(&Input::Redirect { slot: slot.clone(), refused: Some(why.into()) });
+    assert_eq!(at(&story), Some((from.to_string(), Listening::Refused { why: why.into() })));
+    assert_eq!(addresses(&story)[0].listening, Listening::Open);
+    assert!(story.row().message.ends_with(&format!("; nobody is sent on to TLS: {why}")), "{}", story.row().message);
+    story.input(&Input::Redirect { slot, refused: None });
+    assert_eq!(at(&story), Some((from.to_string(), Listening::Open)));
+}

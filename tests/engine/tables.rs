@@ -226,6 +226,36 @@ fn a_lapsed_lease_aborts_and_an_old_one_does_not() {
 }
 
 #[test]
+fn after_a_reboot_stable_comes_up_first_and_then_what_is_kept_warm() {
+    let mut story = at_ten();
+    story.act(Action::PromoteFull).unwrap();
+    let (warm, stable) = (story.ready_of("1.0"), story.ready_of("1.1"));
+    assert_eq!((warm.len(), stable.len()), (3, 3));
+    // Nothing of the boot before runs, and what is started is not ready yet.
+    story.ready = false;
+    for id in warm.iter().chain(&stable) {
+        story.event(id, InstanceEvent::Exited { why: "it is gone".into(), diagnosis: None });
+    }
+    let started = story.started.len();
+    story.pass(5);
+    assert_eq!(sorted(&story.started[started..]), sorted(&stable), "nothing else, however long it takes");
+    for id in &stable[..2] {
+        story.event(id, InstanceEvent::Ready);
+    }
+    story.pass(5);
+    assert_eq!(story.started.len(), started + 3, "one of stable lacks");
+    story.event(&stable[2], InstanceEvent::Ready);
+    story.pass(2);
+    assert_eq!(sorted(&story.started[started + 3..]), sorted(&warm));
+}
+
+fn sorted(ids: &[String]) -> Vec<String> {
+    let mut ids = ids.to_vec();
+    ids.sort();
+    ids
+}
+
+#[test]
 fn a_rollback_to_what_is_warm_is_one_switch_and_to_what_is_cold_starts_it_first() {
     for (warm, wait) in [(true, 10), (false, 130)] {
         let mut story = at_ten();

@@ -40,7 +40,8 @@ async fn kept() -> Kept {
 
 impl Kept {
     fn route(&mut self, route: &flightdeck::engine::proxy::wire::Route) {
-        let acked = Response::Acked { listener: route.listener.clone(), version: route.version };
+        let acked =
+            Response::Acked { listener: route.listener.clone(), version: route.version, redirect_refused: None };
         assert_eq!(self.control.call(Request::SetRoute(route.clone())), acked);
     }
 

@@ -1,5 +1,6 @@
 //! The real proxy process in front of real sample apps.
 
+mod access;
 mod control;
 mod counts;
 mod drain;
@@ -7,7 +8,9 @@ mod failures;
 mod held;
 mod hosts;
 mod http;
+mod idle;
 mod lease;
+mod redirect;
 mod rig;
 mod smuggling;
 mod sticky;

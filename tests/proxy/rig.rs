@@ -145,7 +145,8 @@ impl Proxy {
 
     /// Sets a route that must be acknowledged.
     pub fn route(&mut self, route: &Route) {
-        let acked = Response::Acked { listener: route.listener.clone(), version: route.version };
+        let acked =
+            Response::Acked { listener: route.listener.clone(), version: route.version, redirect_refused: None };
         assert_eq!(self.control.call(Request::SetRoute(route.clone())), acked);
     }
 

@@ -25,7 +25,7 @@ pub fn issue(dir: &Path, file: &str, names: &[&str]) -> CertificateFiles {
     files
 }
 
-fn trusting(files: &[&CertificateFiles], protocols: &[&str]) -> Arc<ClientConfig> {
+pub fn trusting(files: &[&CertificateFiles], protocols: &[&str]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for files in files {
         roots.add(CertificateDer::from_pem_file(&files.cert).unwrap()).unwrap();
@@ -39,7 +39,7 @@ fn trusting(files: &[&CertificateFiles], protocols: &[&str]) -> Arc<ClientConfig
 
 type Secure = StreamOwned<ClientConnection, TcpStream>;
 
-fn connect(listen: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<Secure> {
+pub fn connect(listen: SocketAddr, name: &str, config: &Arc<ClientConfig>) -> std::io::Result<Secure> {
     let mut stream = TcpStream::connect(listen)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -61,7 +61,7 @@ fn der(files: &CertificateFiles) -> Vec<u8> {
 }
 
 /// One request; its answer's head and body.
-fn ask(secure: &mut Secure, request: &str) -> String {
+pub fn ask(secure: &mut Secure, request: &str) -> String {
     secure.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     let mut read = |length: usize| {
@@ -77,7 +77,7 @@ fn ask(secure: &mut Secure, request: &str) -> String {
     head + &String::from_utf8(read(length)).unwrap()
 }
 
-fn secured(version: u64, listen: SocketAddr, endpoint: Endpoint, certificates: &[&CertificateFiles]) -> Route {
+pub fn secured(version: u64, listen: SocketAddr, endpoint: Endpoint, certificates: &[&CertificateFiles]) -> Route {
     let plain = route(version, listen, vec![pool("stable", 100, vec![endpoint])]);
     asking(plain, |options| options.ingress.certificates.extend(certificates.iter().map(|files| (*files).clone())))
 }

@@ -101,6 +101,47 @@ fn a_folder_is_as_good_as_a_file_and_neither_is_written_over() {
 }
 
 #[test]
+fn root_saves_and_restores_for_another_user_who_can_still_open_everything() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    if !rustix::process::geteuid().is_root() {
+        return; // nobody else may give files away
+    }
+    const NOBODY: u32 = 65_534;
+    fn all(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                all(&path, found);
+            }
+            found.push(path);
+        }
+    }
+    let mut server = Server::start();
+    server.prepare();
+    server.stop();
+    let data = server.path().join("data");
+    let owned = |dir: &Path| {
+        let mut paths = vec![dir.to_owned()];
+        all(dir, &mut paths);
+        paths
+    };
+    for path in owned(&data) {
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let at = |name: &str| server.path().join(name).display().to_string();
+    let to = server.path().join("to");
+    fs::create_dir(&to).unwrap();
+    chown(&to, Some(NOBODY), Some(NOBODY)).unwrap();
+    let saved = flightdeck(server.path(), &["backup", &at("saved.tar")]);
+    assert_eq!(saved.code, 0, "{saved:?}");
+    let restored = flightdeck(server.path(), &["restore", &at("saved.tar"), "--data", &at("to")]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    for path in owned(&data).into_iter().chain(owned(&to)) {
+        assert_eq!(fs::symlink_metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
+    }
+}
+
+#[test]
 fn a_damaged_backup_is_refused_whole_and_by_name() {
     let server = Server::start();
     server.prepare();

@@ -46,7 +46,7 @@ fn name(value: &Value<'_>, expected: &str) -> Option<String> {
 /// `limits = { … }`.
 pub(super) fn limits(value: &Value<'_>) -> Option<Limits> {
     let table = value.table(&["memory", "cpu", "files", "processes"])?;
-    let memory = or(&table, "memory", None, |value| size(&value).map(Some));
+    let memory = or(&table, "memory", None, |value| size(&value, LEAST_MEMORY, "512M").map(Some));
     let cpu = or(&table, "cpu", None, |value| cpu(&value).map(Some));
     let count = |key: &str, least: u32| {
         or(&table, key, None, |value| value.count(least..=10_000_000).map(|count| Some(u64::from(count))))
@@ -56,9 +56,9 @@ pub(super) fn limits(value: &Value<'_>) -> Option<Limits> {
     Some(Limits { memory: memory?, cpu: cpu?, files: files?, processes: processes? })
 }
 
-/// `512M`: bytes, or with K, M, G by 1024.
-fn size(value: &Value<'_>) -> Option<u64> {
-    let expected = "a size such as \"512M\" or \"2G\", at least \"1M\"";
+/// `512M`: bytes, or with K, M, G by 1024. `least` is whole megabytes.
+pub(super) fn size(value: &Value<'_>, least: u64, such_as: &str) -> Option<u64> {
+    let expected = &format!("a size such as \"{such_as}\" or \"2G\", at least \"{}M\"", least >> 20);
     let text = value.text(expected)?;
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let shift = match unit {
@@ -69,11 +69,14 @@ fn size(value: &Value<'_>) -> Option<u64> {
         _ => None,
     };
     let size = digits.parse::<u64>().ok().zip(shift).and_then(|(count, shift)| count.checked_mul(1 << shift));
-    let size = size.filter(|size| *size >= LEAST_MEMORY);
+    let size = size.filter(|size| *size >= least);
     if size.is_none() {
         let short = unit.trim_start().chars().next().map(|unit| unit.to_ascii_uppercase());
         let meant = short.filter(|unit| matches!(unit, 'K' | 'M' | 'G') && !digits.is_empty());
-        value.expected(expected, meant.map(|unit| quoted(&format!("{digits}{unit}"))));
+        value.expected(
+            expected,
+            meant.map(|unit| format!("{digits}{unit}")).filter(|meant| meant != text).map(|meant| quoted(&meant)),
+        );
     }
     size
 }

@@ -1,23 +1,33 @@
 //! What of an address is for a service: hosts, paths, certificates.
 
-use super::{Known, or};
+use super::placement::Listener;
+use super::{Known, or, placement};
 use crate::config::reader::{Table, Value, quoted};
 use crate::model::{CertificateFiles, CertificatePart, Ingress};
 use std::path::{Path, PathBuf};
 
 /// What each environment of a service may say.
-pub(super) const KEYS: [&str; 3] = ["hosts", "paths", "tls"];
+pub(super) const KEYS: [&str; 4] = ["hosts", "paths", "tls", "redirect_from"];
 
 const HOSTS: &str = "a list of hosts such as [\"shop.example\", \"*.shop.example\"]";
 const PATHS: &str = "a list of beginnings of paths such as [\"/api\"]";
 const TLS: &str = "a table such as { cert = \"shop.pem\", key = \"shop.key\" }, or a list of such tables";
 
 /// Reads what a table says of it.
-pub(super) fn ingress(table: &Table<'_>, known: &Known<'_>) -> Option<Ingress> {
+pub(super) fn ingress<'d>(table: &Table<'d>, known: &Known<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<Ingress> {
     let hosts = or(table, "hosts", Vec::new(), |value| several(&value, HOSTS, host));
     let paths = or(table, "paths", Vec::new(), |value| several(&value, PATHS, path));
     let certificates = or(table, "tls", Vec::new(), |value| tls(&value, known, table.get("hosts").as_ref()));
-    Some(Ingress { hosts: hosts?, paths: paths?, certificates: certificates? })
+    let ingress = Ingress { hosts: hosts?, paths: paths?, certificates: certificates?, redirect_from: None };
+    let redirect_from = or(table, "redirect_from", None, |value| {
+        if ingress.certificates.is_empty() {
+            value.wrong_key("expected tls beside it: users are sent from there to where it is spoken", None);
+            return None;
+        }
+        let plain = Ingress { certificates: Vec::new(), ..ingress.clone() };
+        placement::listen(value, plain, listeners).map(Some)
+    });
+    Some(Ingress { redirect_from: redirect_from?, ..ingress })
 }
 
 /// At least one of something, each once.

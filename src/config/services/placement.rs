@@ -83,7 +83,7 @@ fn placement<'d>(
 ) -> Option<Placement> {
     let keys: Vec<_> = KEYS.into_iter().chain(ingress::KEYS).chain(connections::KEYS).collect();
     let table = value.table(&keys)?;
-    let ingress = ingress::ingress(&table, known);
+    let ingress = ingress::ingress(&table, known, listeners);
     let listen = table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| {
         // What is wrong with it is noted; it may be another one, so nothing clashes with it.
         let mut unknown = Vec::new();

@@ -137,7 +137,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         ),
         (
             "bluegreen = {}",
-            "flightdeck.toml:8:1: service.shop.in.production.bluegreen: unknown key, expected \"listen\", \"replicas\", \"progress_deadline\", \"keep_warm\", \"concurrency\", \"rto\", \"run\", \"env\", \"secrets\", \"health\", \"stop\", \"user\", \"group\", \"groups\", \"limits\", \"hooks\", \"canary\", \"blue_green\", \"rolling\", \"recreate\", \"hosts\", \"paths\", \"tls\", \"response_timeout\", \"drain\" or \"trusted_proxies\"; did you mean \"blue_green\"?",
+            "flightdeck.toml:8:1: service.shop.in.production.bluegreen: unknown key, expected \"listen\", \"replicas\", \"progress_deadline\", \"keep_warm\", \"concurrency\", \"rto\", \"run\", \"env\", \"secrets\", \"health\", \"stop\", \"user\", \"group\", \"groups\", \"limits\", \"hooks\", \"canary\", \"blue_green\", \"rolling\", \"recreate\", \"hosts\", \"paths\", \"tls\", \"redirect_from\", \"response_timeout\", \"drain\", \"trusted_proxies\" or \"access_log\"; did you mean \"blue_green\"?",
         ),
         (
             "recreate = { pause = \"1s\" }",

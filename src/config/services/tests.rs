@@ -97,7 +97,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "access_log", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -253,6 +253,26 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             health,
             "health = { path = \"/\" }\ntrusted_proxies = [\"10.0.0.1/8\"]",
             r#"flightdeck.toml:5:20: service.shop.trusted_proxies[0]: expected a network such as "10.0.0.0/8" or an address such as "127.0.0.1", found "10.0.0.1/8"; did you mean "10.0.0.0/8"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\naccess_log = \"yes\"",
+            r#"flightdeck.toml:5:14: service.shop.access_log: expected true or false, found "yes"; did you mean true?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\naccess_log = { sample = 0.1 }",
+            r#"flightdeck.toml:5:25: service.shop.access_log.sample: expected a percentage from "0%" to "100%", found the number 0.1; did you mean "0.1%"?"#,
+        ),
+        (
+            health,
+            "health = { path = \"/\" }\naccess_log = { max_size = \"1M\" }",
+            r#"flightdeck.toml:5:27: service.shop.access_log.max_size: expected a size such as "100M" or "2G", at least "10M", found "1M""#,
+        ),
+        (
+            last,
+            "listen = \"127.0.0.1:8080\"\nredirect_from = \"127.0.0.1:80\"\n",
+            "flightdeck.toml:7:1: service.shop.in.production.redirect_from: expected tls beside it: users are sent from there to where it is spoken",
         ),
         (
             health,
@@ -424,6 +444,36 @@ fn two_listeners_that_cannot_both_be_open_are_refused() {
 }
 
 #[test]
+fn a_redirect_shares_its_address_with_what_hosts_or_paths_tell_apart() {
+    let tls = "tls = { cert = \"/c.pem\", key = \"/c.key\" }\nhosts = [\"shop.example\"]\n";
+    let from = "redirect_from = \"127.0.0.1:80\"\n";
+    for (second, wrong) in [
+        ("listen = \"127.0.0.1:80\"\n", None),
+        ("listen = \"127.0.0.1:80\"\nhosts = [\"other.example\"]\n", None),
+        ("listen = \"127.0.0.1:80\"\nhosts = [\"shop.example\"]\n", Some("found shop.example in both")),
+        (
+            "listen = \"127.0.0.1:80\"\ntls = { cert = \"/d.pem\", key = \"/d.key\" }\n",
+            Some(
+                "expected tls here and for service.shop.in.production.redirect_from, or for neither: they share an address",
+            ),
+        ),
+    ] {
+        let text = format!("{SMALL}{tls}{from}[environment.staging]\n[service.shop.in.staging]\n{second}");
+        let result = parse(&text, Path::new("flightdeck.toml")).map_err(|error| error.to_string());
+        match (wrong, result) {
+            (None, result) => {
+                let spec = result.expect(second);
+                let placement = &spec.services[&ServiceName::from("shop")].placements[&"production".into()];
+                assert_eq!(placement.ingress.redirect_from, Some("127.0.0.1:80".parse().unwrap()));
+            }
+            (Some(wrong), result) => {
+                assert!(result.as_ref().is_err_and(|all| all.contains(wrong)), "{second}: {result:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn services_share_an_address_where_hosts_or_paths_tell_them_apart() {
     let one = "hosts = [\"shop.example\"]\npaths = [\"/api\"]\n";
     let tls = "tls = { cert = \"/c.pem\", key = \"/c.key\" }\n";
@@ -548,7 +598,7 @@ fn an_environment_has_the_last_word() {
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
     let connections = |environment: &str| spec.connections(&"shop".into(), &environment.into());
     let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
-    let said = |response_timeout, drain| Connections { response_timeout, drain, trusted_proxies: None };
+    let said = |response_timeout, drain| Connections { response_timeout, drain, ..Connections::default() };
     assert_eq!(connections("staging"), said(minutes(5), Some(SignedDuration::from_secs(30))));
     assert_eq!(connections("production"), said(minutes(5), minutes(2)));
 }

@@ -166,7 +166,9 @@ fn check(spec: &Spec) -> Result<(), Refusal> {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
             }
             let preview = placement.preview.map(|preview| (preview, &whole));
-            for (listen, ingress) in [(placement.listen, &placement.ingress)].into_iter().chain(preview) {
+            let own = [(placement.listen, &placement.ingress)].into_iter();
+            let redirect = placement.ingress.redirect_from.map(|from| (from, &placement.ingress));
+            for (listen, ingress) in own.chain(redirect).chain(preview) {
                 let there = listens.entry(listen).or_default();
                 if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
                     let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
@@ -440,9 +442,11 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     let connections = (old.1.connections.or(&old.0.connections), new.1.connections.or(&new.0.connections));
     differs("response_timeout", connections.0.response_timeout == connections.1.response_timeout, "");
     differs("drain", connections.0.drain == connections.1.drain, "");
+    differs("access_log", connections.0.access_log == connections.1.access_log, "");
     differs("trusted_proxies", connections.0.trusted_proxies == connections.1.trusted_proxies, "");
     differs("hosts", old.1.ingress.hosts == new.1.ingress.hosts, "");
     differs("paths", old.1.ingress.paths == new.1.ingress.paths, "");
+    differs("redirect_from", old.1.ingress.redirect_from == new.1.ingress.redirect_from, "");
     differs("tls", old.1.ingress.certificates == new.1.ingress.certificates, "");
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";

@@ -210,6 +210,9 @@ pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     resize(state, slot);
     let key = slot.key.clone();
     let revision = slot.run.as_ref().map(|run| run.revision.clone());
+    // What users have comes up first, as after a reboot; the version kept to return to waits for it.
+    let stable_is_up = slot.stable_pool().is_none_or(|pool| pool.ready() >= pool.desired);
+    let later = slot.warm.as_ref().filter(|_| !stable_is_up).map(|warm| warm.pool.clone());
     for pool in slot.pools.values_mut() {
         let (staying, release, id) = (pool.staying(), pool.release.clone(), pool.id.clone());
         for _ in staying..pool.desired {
@@ -217,6 +220,9 @@ pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         }
         for _ in pool.desired..staying {
             leave_one(pool, turn);
+        }
+        if later.as_ref() == Some(&pool.id) {
+            continue;
         }
         for instance in pool.instances.values_mut().filter(|instance| !instance.leaving) {
             let due = matches!(instance.stage, InstanceStage::BackingOff { left, .. } if left.is_zero());

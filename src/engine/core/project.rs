@@ -10,10 +10,11 @@ use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
 use super::types::SlotKey;
 use crate::model::{
-    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Place, Placement,
-    Rollout, Run, Service, ServiceAddress, ServiceName,
+    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Listening, Place,
+    Placement, Rollout, Run, Service, ServiceAddress, ServiceName,
 };
 use jiff::Timestamp;
+use std::net::SocketAddr;
 
 /// What is true of a run now: what pins are made of.
 pub(super) fn facts_of(slot: &Slot, run: &RunState) -> Facts {
@@ -100,22 +101,27 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         environments: of.placements.keys().cloned().collect(),
-        addresses: of.placements.iter().filter_map(|(environment, of)| address(state, name, environment, of)).collect(),
+        addresses: of.placements.iter().flat_map(|(environment, of)| addresses(state, name, environment, of)).collect(),
         places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
     })
 }
 
-fn address(
+/// Where users reach it, then where they are sent on from.
+fn addresses(
     state: &State,
     service: &ServiceName,
     environment: &EnvironmentName,
     of: &Placement,
-) -> Option<ServiceAddress> {
+) -> Vec<ServiceAddress> {
     let key = SlotKey { service: service.clone(), environment: environment.clone() };
-    let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
-    let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
-    let certificates = slot.certificates.clone();
-    Some(ServiceAddress { environment: environment.clone(), address, listening, certificates })
+    let Some(slot) = state.slots.get(&key).filter(|slot| !slot.removed) else { return Vec::new() };
+    let row = |(address, listening): (SocketAddr, Listening), certificates| {
+        let address = address.to_string();
+        ServiceAddress { environment: environment.clone(), address, listening, certificates }
+    };
+    let own = row((of.listen, slot.listening(of.listen)), slot.certificates.clone());
+    let redirect = slot.redirect_listening(of).map(|at| row(at, Vec::new()));
+    std::iter::once(own).chain(redirect).collect()
 }
 
 fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of: &Placement) -> Option<Place> {

@@ -151,13 +151,14 @@ fn desired_preview(state: &State, slot: &Slot) -> Option<Route> {
 
 /// The same with what the configuration says of connections.
 fn with_connections(state: &State, slot: &Slot, ingress: Ingress, route: Route) -> Route {
-    let Connections { response_timeout, trusted_proxies, .. } =
+    let Connections { response_timeout, trusted_proxies, access_log, .. } =
         state.spec.connections(&slot.key.service, &slot.key.environment);
     let milliseconds = |span: SignedDuration| u64::try_from(span.as_millis()).unwrap_or(0);
     let options = RouteOptions {
         response_timeout_ms: response_timeout.map(milliseconds),
         ingress,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
+        access_log: access_log.unwrap_or_default(),
     };
     Route { options: Box::new(options), ..route }
 }

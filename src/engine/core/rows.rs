@@ -229,7 +229,9 @@ fn message(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> String
     if is_current(slot, run) {
         let troubles = slot.certificates.iter().filter_map(|of| of.trouble.as_ref());
         let troubles = troubles.map(|why| format!("the certificate before stays in force: {why}"));
-        let besides = slot.routing.lacking.clone().into_iter().chain(troubles).chain(draining(slot, now));
+        let redirect = slot.redirect_refused.iter().map(|why| format!("nobody is sent on to TLS: {why}"));
+        let besides =
+            slot.routing.lacking.clone().into_iter().chain(troubles).chain(redirect).chain(draining(slot, now));
         besides.for_each(|besides| text = format!("{text}; {besides}"));
     }
     text

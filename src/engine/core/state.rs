@@ -5,8 +5,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec,
-    Target, Version,
+    Listening, Note, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec,
+    StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,9 @@ pub struct Slot {
     /// Why its address can't be listened on, where nothing is routed to it yet.
     #[serde(default)]
     pub taken: Option<String>,
+    /// Why the address of its redirect can't be listened on.
+    #[serde(default)]
+    pub redirect_refused: Option<String>,
     /// Certificates that the proxy has in force for it.
     #[serde(default)]
     pub certificates: Vec<CertificateState>,
@@ -529,6 +532,7 @@ impl Slot {
             served: Vec::new(),
             timings: Timings::default(),
             taken: None,
+            redirect_refused: None,
             certificates: Vec::new(),
         }
     }
@@ -550,6 +554,18 @@ impl Slot {
             (None, None) if settled => Listening::Closed,
             (None, _) => Listening::Pending,
         }
+    }
+
+    /// The address from which users are sent on to TLS, and whether it is listened on.
+    pub fn redirect_listening(&self, placement: &Placement) -> Option<(SocketAddr, Listening)> {
+        let from = placement.ingress.redirect_from?;
+        let listening = match (self.listening(placement.listen), &self.redirect_refused) {
+            (Listening::Open, Some(why)) => Listening::Refused { why: why.clone() },
+            // Where the service itself is not reached that is told once.
+            (Listening::Refused { .. }, _) => Listening::Closed,
+            (as_the_service, _) => as_the_service,
+        };
+        Some((from, listening))
     }
 
     /// The workload that its rollouts happen to.

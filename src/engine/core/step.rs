@@ -112,6 +112,10 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             with(state, slot, |_, slot| slot.certificates.clone_from(certificates));
             return Ok(Touched::None);
         }
+        Input::Redirect { slot, refused } => {
+            with(state, slot, |_, slot| slot.redirect_refused = refused.as_ref().map(|why| sanitize_line(why)));
+            return Ok(Touched::None);
+        }
         Input::Tried { slot, why } => {
             with(state, slot, |_, slot| slot.taken = why.as_ref().map(|why| sanitize_line(why)));
             return Ok(Touched::None);

@@ -155,6 +155,13 @@ pub enum Input {
         /// In the order of its route.
         certificates: Vec<CertificateState>,
     },
+    /// Whether the address of a slot's redirect is listened on, where that changed.
+    Redirect {
+        /// Which slot's.
+        slot: SlotKey,
+        /// Why it is not; `None`: it is, or there is none.
+        refused: Option<String>,
+    },
     /// An address that nothing is routed to yet was tried.
     Tried {
         /// Which slot's.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Name of the file that grows.
@@ -61,6 +62,13 @@ impl Log {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // Another process that writes the same log may have begun the next file already.
+        let ours = self.file.metadata()?;
+        let there = fs::metadata(part(&self.dir, 0)).ok();
+        if there.is_none_or(|there| (there.dev(), there.ino()) != (ours.dev(), ours.ino())) {
+            (self.file, self.size) = append(&self.dir)?;
+            return Ok(());
+        }
         if self.limits.files <= 1 {
             self.file.set_len(0)?;
             self.size = 0;

@@ -1,8 +1,10 @@
 //! The two bodies that pass: a user's request and an instance's answer, each watched to its end.
 
+use super::access::{End, Entry};
 use super::clock;
 use super::counters::Flight;
 use super::pool::Instance;
+use super::user::Answering;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
 use std::pin::Pin;
@@ -100,6 +102,32 @@ impl Body for Upload {
     }
 }
 
+/// What hyper sends; until it is dropped the request is being answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The body.
+    pub body: Download,
+    /// Counts.
+    pub _answering: Answering,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// An answer's body on its way to the user.
 #[derive(Debug)]
 pub enum Download {
@@ -122,18 +150,18 @@ pub struct Relay {
     inner: Incoming,
     open: Option<(Flight, SendRequest<Upload>, Arc<Instance>)>,
     upload: Option<Arc<Progress>>,
+    entry: Option<Box<Entry>>,
 }
 
 impl Relay {
     /// Watches an answer to its last byte; then the connection is idle again.
     pub fn new(
         inner: Incoming,
-        flight: Flight,
-        sender: SendRequest<Upload>,
-        instance: Arc<Instance>,
+        open: (Flight, SendRequest<Upload>, Arc<Instance>),
         upload: Option<Arc<Progress>>,
+        entry: Option<Box<Entry>>,
     ) -> Self {
-        let mut relay = Self { inner, open: Some((flight, sender, instance)), upload };
+        let mut relay = Self { inner, open: Some(open), upload, entry };
         if relay.inner.is_end_stream() {
             relay.complete();
         }
@@ -145,6 +173,7 @@ impl Relay {
             flight.answered();
             instance.answered();
             instance.put_idle(sender, clock::now_ms());
+            self.note(End::Answered);
         }
     }
 
@@ -156,7 +185,13 @@ impl Relay {
         {
             flight.failed();
             instance.broke(clock::now_ms());
+            self.note(End::Failed);
         }
+    }
+
+    /// It ends here for the access log.
+    fn note(&mut self, how: End) {
+        self.entry.take().into_iter().for_each(|mut entry| entry.ended(how));
     }
 }
 
@@ -169,6 +204,9 @@ impl Body for Download {
             Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Instance(relay) => {
                 let polled = Pin::new(&mut relay.inner).poll_frame(cx);
+                if let (Some(entry), Poll::Ready(Some(Ok(frame)))) = (&mut relay.entry, &polled) {
+                    entry.took(frame.data_ref().map_or(0, Bytes::len));
+                }
                 match &polled {
                     Poll::Pending => {}
                     Poll::Ready(Some(Err(_))) => relay.broke(),

@@ -1,8 +1,10 @@
 //! The loop that owns what is in force, and obeys the engine.
 
+mod leads;
+
+use super::access::AccessLogs;
 use super::backend::Backend;
 use super::frontends::Frontends;
-use super::hosts::Hosts;
 use super::route::{Arm, Lease, Routing, check};
 use super::session::{self, Answer, Event};
 use super::sockets::Sockets;
@@ -14,7 +16,8 @@ use super::{Limits, ProxyArgs, ProxyError, clock, drain};
 use crate::engine::process::identity;
 use crate::engine::process::wire::Listening;
 use crate::failpoint;
-use crate::model::{ArmRole, CertificatePart, UnfitCertificate, sanitize_line};
+use crate::model::{ArmRole, UnfitCertificate, sanitize_line};
+use leads::{addresses, not_listening};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -58,9 +61,12 @@ struct Control {
     lease_ms: u64,
     state: PathBuf,
     frontends: Frontends,
+    access_logs: AccessLogs,
     tasks: TaskTracker,
     registry: Registry,
     in_force: BTreeMap<String, InForce>,
+    /// Addresses of redirects that can't be listened on, and why.
+    redirects_refused: BTreeMap<SocketAddr, String>,
     /// The connection that said Hello last.
     ruler: Option<u64>,
     /// The lapses that are written down.
@@ -92,9 +98,11 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
         lease_ms: args.lease_ms,
         state: args.state.clone(),
         frontends: Frontends::new(sockets, limits, tasks.clone()),
+        access_logs: AccessLogs::start(&args.access_logs).map_err(ProxyError::AccessLog)?,
         tasks,
         registry: Registry::default(),
         in_force: BTreeMap::new(),
+        redirects_refused: BTreeMap::new(),
         ruler: None,
         saved_lapses: Vec::new(),
         drains: JoinSet::new(),
@@ -133,7 +141,10 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
             Some(_) = sessions.join_next() => {}
             Some(_) = control.drains.join_next() => {}
             () = sleep_until(lapse), if lapse.is_some() => control.save().await,
-            _ = look.tick() => control.look_at_certificates().await,
+            _ = look.tick() => {
+                control.look_at_certificates().await;
+                control.open_redirects().await;
+            }
         }
     };
     drop(socket);
@@ -142,6 +153,7 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
         drop(answer.send(Numbered { id, body: Response::Done }));
     }
     drop((inbox, events));
+    control.access_logs.end();
     // Sessions end once their last answer is written and their peer hangs up; a lazy peer is not waited for.
     let hang_up = async { while sessions.join_next().await.is_some() {} };
     let _lazy = tokio::time::timeout(Duration::from_millis(200), hang_up).await;
@@ -190,7 +202,10 @@ impl Control {
         match request {
             Request::Hello { wire } => Verdict::Answer(self.hello(session, wire)),
             Request::SetRoute(route) => Verdict::Answer(match self.set_route(route).await {
-                Ok((listener, version)) => Response::Acked { listener, version },
+                Ok((listener, version)) => {
+                    let redirect_refused = self.redirect_refused(&listener);
+                    Response::Acked { listener, version, redirect_refused }
+                }
                 Err(refusal) => refusal,
             }),
             Request::RemoveRoute { listener } => {
@@ -252,86 +267,30 @@ impl Control {
         self.frontends.open(listening(&route)).await.map_err(|error| Unfollowed::Address(route.listen, error))?;
         let routing = self.routing(&route, lease);
         failpoint::pass("proxy-before-swap");
-        let mut left = None;
+        let mut left = Vec::new();
         let backend = match self.in_force.remove(&route.listener) {
             Some(before) => {
-                left = Some(before.route.listen).filter(|address| *address != route.listen);
+                left.extend(addresses(&before.route));
                 before.backend.routing.store(Arc::new(routing));
                 before.backend
             }
-            None => Backend::new(&route.listener, routing, self.limits, self.tasks.clone()),
+            None => {
+                let sink = self.access_logs.sink(&route.listener);
+                Backend::new(&route.listener, routing, self.limits, sink, self.tasks.clone())
+            }
         };
         tracing::info!(listener = route.listener, version = route.version, "a route is in force");
         let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
         self.registry.keep_only(&route.listener, &pools, clock::now_ms());
-        let listen = route.listen;
+        left.extend(addresses(&route));
         self.in_force.insert(route.listener.clone(), InForce { route, backend, pairs });
         self.registry.prune(clock::now_ms());
-        self.lead(listen).await;
-        if let Some(left) = left {
-            self.lead(left).await;
+        self.open_redirects().await;
+        // Its addresses, and those that it had before.
+        for address in left {
+            self.lead(address).await;
         }
         Ok(())
-    }
-
-    /// The certificates of a route: those that it has already stay as they are.
-    async fn pairs(&mut self, route: &Route) -> Result<Vec<Pair>, UnfitCertificate> {
-        let before = self.in_force.get(&route.listener);
-        let files = &route.options.ingress.certificates;
-        if let Some(before) = before.filter(|before| before.route.options.ingress.certificates == *files) {
-            return Ok(before.pairs.clone());
-        }
-        let files = files.clone();
-        let read = move || files.iter().map(Pair::read).collect();
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
-            Err(UnfitCertificate {
-                part: CertificatePart::Cert,
-                why: format!("reading the certificates failed: {error}"),
-            })
-        })
-    }
-
-    /// Makes an address lead to what is to be reached there now; nothing: it closes.
-    async fn lead(&mut self, address: SocketAddr) {
-        let here = || self.in_force.values().filter(|of| of.route.listen == address);
-        if here().next().is_none() {
-            return self.frontends.close(address).await;
-        }
-        let hosts = Hosts::new(here().map(|of| (&of.route.options.ingress, Arc::clone(&of.backend))));
-        let keys = here().flat_map(|of| &of.pairs).map(|pair| Arc::clone(&pair.certificate.key)).collect();
-        self.frontends.lead(address, hosts, keys);
-    }
-
-    /// Puts certificates into force whose files changed.
-    async fn look_at_certificates(&mut self) {
-        let pairs: Vec<(String, Vec<Pair>)> = self
-            .in_force
-            .iter()
-            .filter(|(_, of)| !of.pairs.is_empty())
-            .map(|(listener, of)| (listener.clone(), of.pairs.clone()))
-            .collect();
-        if pairs.is_empty() {
-            return;
-        }
-        let now = clock::wall();
-        let look = move || {
-            let looked = pairs.into_iter().map(|(listener, mut pairs)| {
-                let changed = pairs.iter_mut().filter_map(|pair| pair.look(now).then_some(())).count();
-                (listener, pairs, changed > 0)
-            });
-            looked.filter(|(.., changed)| *changed).collect::<Vec<_>>()
-        };
-        let changed = match tokio::task::spawn_blocking(look).await {
-            Ok(changed) => changed,
-            Err(error) => return tracing::error!(%error, "the files of certificates can't be looked at"),
-        };
-        for (listener, pairs, _) in changed {
-            if let Some(of) = self.in_force.get_mut(&listener) {
-                of.pairs = pairs;
-                let address = of.route.listen;
-                self.lead(address).await;
-            }
-        }
     }
 
     fn routing(&mut self, route: &Route, lease: Lease) -> Routing {
@@ -341,7 +300,7 @@ impl Control {
         }
         let arms = pools.iter().map(|wanted| {
             let (pool, endpoints) = self.registry.pool(&route.listener, &wanted.pool, &wanted.endpoints);
-            Arm { pool, weight: wanted.weight.0, endpoints }
+            Arm { pool, role: wanted.role.clone(), version: wanted.version.clone(), weight: wanted.weight.0, endpoints }
         });
         let arms = arms.collect();
         let fallback = route.fallback.as_ref();
@@ -352,13 +311,16 @@ impl Control {
             leased: leased.map(|arm| (arm, lease)),
             response_timeout: route.options.response_timeout_ms.map_or(self.limits.answer, Duration::from_millis),
             trusted_proxies: route.options.trusted_proxies.clone(),
+            access_log: route.options.access_log,
         }
     }
 
     async fn remove_route(&mut self, listener: &str) {
         if let Some(InForce { route, .. }) = self.in_force.remove(listener) {
             tracing::info!(listener, "a service is no longer reached");
-            self.lead(route.listen).await;
+            for address in addresses(&route) {
+                self.lead(address).await;
+            }
             self.registry.keep_only(listener, &[], clock::now_ms());
             self.save().await;
         }
@@ -373,6 +335,11 @@ impl Control {
             pools: self.registry.stats(),
             lapsed: self.lapsed(),
             certificates: certificates.collect(),
+            redirects_refused: self
+                .in_force
+                .keys()
+                .filter_map(|listener| Some((listener.clone(), self.redirect_refused(listener)?)))
+                .collect(),
             unmatched: self.frontends.unmatched(),
         }
     }
@@ -519,10 +486,7 @@ fn listening(route: &Route) -> Listening {
 impl Unfollowed {
     fn in_words(&self) -> String {
         match self {
-            Unfollowed::Address(address, error) if error.kind() == io::ErrorKind::AddrInUse => {
-                format!("{address} is in use by another program")
-            }
-            Unfollowed::Address(address, error) => format!("listening on {address} failed: {error}"),
+            Unfollowed::Address(address, error) => not_listening(*address, error),
             Unfollowed::Certificate(unfit) => unfit.why.clone(),
         }
     }

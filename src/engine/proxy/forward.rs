@@ -1,6 +1,7 @@
 //! One request: to one instance, and its answer back.
 
-use super::backend::Backend;
+use super::access::{End, Entry};
+use super::backend::{Backend, Lead};
 use super::body::{Download, Progress, Relay, Upload};
 use super::counters::Flight;
 use super::frontend::Frontend;
@@ -12,7 +13,7 @@ use super::{clock, headers, hosts, sticky, tunnel};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, SET_COOKIE, TRANSFER_ENCODING,
 };
 use hyper::http::uri::Authority;
 use hyper::upgrade::OnUpgrade;
@@ -20,6 +21,9 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+
+/// Under this authorities look for what proves that a host is one's own.
+const ACME: &str = "/.well-known/acme-challenge/";
 
 const REASON: HeaderName = HeaderName::from_static("x-flightdeck-proxy");
 
@@ -63,6 +67,15 @@ impl Own {
         }
     }
 
+    /// What it says of the request.
+    fn end(self) -> End {
+        match self {
+            Own::Bad(_) | Own::NoService | Own::Misdirected => End::Answered,
+            Own::NoInstance | Own::Connect | Own::Reset | Own::Timeout => End::Failed,
+            Own::UserStalled | Own::UserLeft => End::UserLeft,
+        }
+    }
+
     fn response(self) -> Response<Download> {
         let (status, reason, text) = self.words();
         let mut response = Response::new(Download::text(format!("{text}\n")));
@@ -79,8 +92,9 @@ impl Own {
 /// Answers one request.
 pub async fn answer(frontend: Arc<Frontend>, user: Arc<User>, request: Request<Incoming>) -> Response<Download> {
     let version = request.version();
-    let answered = match backend(&frontend, &user, &request) {
-        Ok(backend) => exchange(&backend, &user, request).await,
+    let answered = match lead(&frontend, &user, &request) {
+        Ok(Lead::Service(backend)) => exchange(&backend, &user, request).await,
+        Ok(Lead::Redirect { port }) => redirect(port, &request),
         Err(own) => Err(own),
     };
     let mut response = answered.unwrap_or_else(Own::response);
@@ -93,8 +107,8 @@ pub async fn answer(frontend: Arc<Frontend>, user: Arc<User>, request: Request<I
     response
 }
 
-/// The service that a request is for.
-fn backend(frontend: &Frontend, user: &User, request: &Request<Incoming>) -> Result<Arc<Backend>, Own> {
+/// What a request is for.
+fn lead(frontend: &Frontend, user: &User, request: &Request<Incoming>) -> Result<Lead, Own> {
     if request.method() == Method::CONNECT {
         return Err(Own::Bad("CONNECT is not served here"));
     }
@@ -102,15 +116,49 @@ fn backend(frontend: &Frontend, user: &User, request: &Request<Incoming>) -> Res
     if let Some(why) = headers::bad_host(request.version(), request.headers(), authority) {
         return Err(Own::Bad(why));
     }
-    let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let authority = authority.or_else(host).unwrap_or_default();
-    if let Some(backend) = frontend.hosts.load().choose(authority, request.uri().path()) {
-        return Ok(Arc::clone(backend));
+    let (authority, path) = (authority_of(request), request.uri().path());
+    let hosts = frontend.hosts.load();
+    match hosts.choose(authority, path) {
+        // Whoever issues certificates asks for this in the open, so a service may answer it there.
+        Some(redirect @ Lead::Redirect { .. }) if path.starts_with(ACME) => {
+            let service = hosts.choose_of(authority, path, |lead| matches!(lead, Lead::Service(_)));
+            return Ok(service.unwrap_or(redirect).clone());
+        }
+        Some(lead) => return Ok(lead.clone()),
+        None => {}
     }
     frontend.unmatched.fetch_add(1, Relaxed);
     let connected_for = user.tls.as_ref().and_then(|tls| tls.server_name.as_deref());
     let other = connected_for.is_some_and(|name| !name.eq_ignore_ascii_case(hosts::name_of(authority)));
     Err(if other { Own::Misdirected } else { Own::NoService })
+}
+
+/// The host that a request is for, with its port if it names one; empty if it names none.
+fn authority_of<B>(request: &Request<B>) -> &str {
+    let host = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    request.uri().authority().map(Authority::as_str).or_else(host).unwrap_or_default()
+}
+
+/// The same over TLS. The method stays what it is.
+fn redirect<B>(port: u16, request: &Request<B>) -> Result<Response<Download>, Own> {
+    let authority = authority_of(request);
+    let host = authority.strip_suffix(|c: char| c.is_ascii_digit()).map_or(authority, |_| {
+        // What stands behind the last colon is a port, unless that is inside the brackets of an address.
+        authority
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.contains('[') || host.ends_with(']'))
+            .map_or(authority, |(host, _)| host)
+    });
+    if host.is_empty() {
+        return Err(Own::Bad("a request without a host can't be sent on to TLS"));
+    }
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let location = HeaderValue::try_from(format!("https://{host}{port}{path}"));
+    let mut response = Response::new(Download::Text(None));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location.map_err(|_| Own::Bad("the address can't be sent on to TLS"))?);
+    Ok(response)
 }
 
 /// A request that can be sent, and what is known of its user.
@@ -125,12 +173,15 @@ struct Outgoing {
     idempotent: bool,
     /// Names a visitor who has no name yet.
     cookie: Option<HeaderValue>,
+    /// For the access log.
+    entry: Option<Box<Entry>>,
 }
 
 fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Outgoing {
     let routing = backend.routing.load();
     let trusted = routing.trusts(user.peer);
     let client = headers::client(request.headers(), user.peer, trusted);
+    let mut entry = Entry::begin(&backend.sink, &routing.access_log, user, client, &request);
     headers::join_cookies(request.headers_mut());
     let known = routing.place(request.headers(), client);
     let (place, cookie) = match (known, routing.visitors()) {
@@ -162,7 +213,9 @@ fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Ou
     parts.extensions.clear();
     let (body, progress) = Upload::new(body, backend.limits.stall);
     let idempotent = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
-    Outgoing { request: Request::from_parts(parts, body), progress, upgrade, place, idempotent, cookie }
+    let request = Request::from_parts(parts, body);
+    entry.iter_mut().for_each(|entry| entry.id(&request));
+    Outgoing { request, progress, upgrade, place, idempotent, cookie, entry }
 }
 
 /// The same request again, for when it is lost on its way.
@@ -189,6 +242,8 @@ fn request_id() -> HeaderValue {
 /// One request under way.
 struct Exchange<'l> {
     backend: &'l Arc<Backend>,
+    /// For the access log.
+    entry: Option<Box<Entry>>,
     started: Instant,
     place: u32,
     /// Counts where the request is.
@@ -208,58 +263,70 @@ async fn exchange(
 ) -> Result<Response<Download>, Own> {
     let started = clock::instant();
     backend.budget.request(clock::now_ms());
-    let Outgoing { mut request, progress, upgrade, place, idempotent, cookie } = prepare(backend, user, request);
-    let mut again = (idempotent && backend.routing.load().spare()).then(|| copy(&request));
+    let mut outgoing = prepare(backend, user, request);
+    let (place, entry) = (outgoing.place, outgoing.entry.take());
     let (flight, preferred, tried) = (None, None, Vec::new());
-    let mut this = Exchange { backend, started, place, flight, preferred, tried, why: Own::Connect };
-    loop {
-        let (instance, mut sender, reused) = this.connection().await?;
-        let response_timeout = backend.routing.load().response_timeout;
-        match send(&mut sender, request, progress.as_deref(), response_timeout).await {
-            Ok(response) => {
-                let Some(mut flight) = this.flight else { return Err(Own::Reset) };
-                flight.error = response.status().is_server_error();
-                let user_side = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
-                let mut answer = receive(backend, response, user_side, (flight, sender, instance), progress)?;
-                if let Some(cookie) = cookie {
-                    answer.headers_mut().append(SET_COOKIE, cookie);
+    let mut this = Exchange { backend, entry, started, place, flight, preferred, tried, why: Own::Connect };
+    let answered = this.run(user, outgoing).await;
+    if let (Err(own), Some(mut entry)) = (&answered, this.entry) {
+        let (status, reason, _) = own.words();
+        entry.by_proxy(reason, status.as_u16(), own.end());
+    }
+    answered
+}
+
+impl Exchange<'_> {
+    /// Tries instances until one answers or nothing more may be tried.
+    async fn run(&mut self, user: &Arc<User>, outgoing: Outgoing) -> Result<Response<Download>, Own> {
+        let Outgoing { mut request, progress, upgrade, idempotent, cookie, .. } = outgoing;
+        let mut again = (idempotent && self.backend.routing.load().spare()).then(|| copy(&request));
+        loop {
+            let (instance, mut sender, reused) = self.connection().await?;
+            let response_timeout = self.backend.routing.load().response_timeout;
+            match send(&mut sender, request, progress.as_deref(), response_timeout).await {
+                Ok(response) => {
+                    let Some(mut flight) = self.flight.take() else { return Err(Own::Reset) };
+                    flight.error = response.status().is_server_error();
+                    let user_side = upgrade.map(|upgrade| (upgrade, Arc::clone(user)));
+                    let mut answer = self.receive(response, user_side, (flight, sender, instance), progress)?;
+                    if let Some(cookie) = cookie {
+                        answer.headers_mut().append(SET_COOKIE, cookie);
+                    }
+                    return Ok(answer);
                 }
-                return Ok(answer);
-            }
-            // It never left: any method, with its body untouched, may go elsewhere. A connection that was
-            // idle says nothing about its instance.
-            Err(Unsent::Again(unsent)) => {
-                request = *unsent;
-                if !reused {
-                    this.elsewhere(instance, Own::Reset)?;
+                // It never left: any method, with its body untouched, may go elsewhere. A connection that was
+                // idle says nothing about its instance.
+                Err(Unsent::Again(unsent)) => {
+                    request = *unsent;
+                    if !reused {
+                        self.elsewhere(instance, Own::Reset)?;
+                    }
                 }
-            }
-            Err(Unsent::Lost(own)) => {
-                if matches!(own, Own::UserLeft | Own::UserStalled) {
-                    return Err(own);
-                }
-                // A connection that was idle may have been closing already.
-                let stale = reused && own == Own::Reset;
-                let copy = again.take_if(|_| own == Own::Reset);
-                if !stale || copy.is_none() {
-                    // The failure stays where it was; a further try counts for itself.
-                    this.flight.take().into_iter().for_each(Flight::failed);
-                }
-                if !stale {
-                    instance.broke(clock::now_ms());
-                }
-                request = copy.ok_or(own)?;
-                if stale {
-                    this.budgeted(own)?;
-                } else {
-                    this.elsewhere(instance, own)?;
+                Err(Unsent::Lost(own)) => {
+                    if matches!(own, Own::UserLeft | Own::UserStalled) {
+                        return Err(own);
+                    }
+                    // A connection that was idle may have been closing already.
+                    let stale = reused && own == Own::Reset;
+                    let copy = again.take_if(|_| own == Own::Reset);
+                    if !stale || copy.is_none() {
+                        // The failure stays where it was; a further try counts for itself.
+                        self.flight.take().into_iter().for_each(Flight::failed);
+                    }
+                    if !stale {
+                        instance.broke(clock::now_ms());
+                    }
+                    request = copy.ok_or(own)?;
+                    if stale {
+                        self.budgeted(own)?;
+                    } else {
+                        self.elsewhere(instance, own)?;
+                    }
                 }
             }
         }
     }
-}
 
-impl Exchange<'_> {
     /// A connection to whoever is chosen, and whether it was used before.
     async fn connection(&mut self) -> Result<(Arc<Instance>, SendRequest<Upload>, bool), Own> {
         let Backend { limits, tasks, .. } = &**self.backend;
@@ -292,6 +359,9 @@ impl Exchange<'_> {
                     let begun = Flight::begin(self.started, Arc::clone(&pool), Some(Arc::clone(&instance)));
                     self.flight = Some(begun);
                 }
+                if let Some(entry) = &mut self.entry {
+                    entry.given(routing.arm(&pool), &instance.id);
+                }
                 self.preferred = Some(pool);
                 Ok(instance)
             }
@@ -322,6 +392,48 @@ impl Exchange<'_> {
     fn give_up(&mut self, why: Own) -> Own {
         self.flight.take().into_iter().for_each(Flight::failed);
         why
+    }
+
+    /// Makes an instance's answer the user's.
+    fn receive(
+        &mut self,
+        mut response: Response<Incoming>,
+        upgrade: Option<(OnUpgrade, Arc<User>)>,
+        (flight, sender, instance): (Flight, SendRequest<Upload>, Arc<Instance>),
+        upload: Option<Arc<Progress>>,
+    ) -> Result<Response<Download>, Own> {
+        *response.version_mut() = Version::HTTP_11;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let (Some((user_side, user)), Some(protocol)) = (upgrade, headers::upgrade(response.headers())) else {
+                flight.failed();
+                return Err(Own::Reset);
+            };
+            // They were read as a request, and the instance would take them for something else.
+            if user.is_ahead() {
+                return Err(Own::Bad("bytes came before the answer to a request that changes the protocol"));
+            }
+            let ends = tunnel::Ends { user: user_side, instance: hyper::upgrade::on(&mut response) };
+            user.begin_tunnel();
+            instance.answered();
+            let entry = self.begins_to_answer(&response);
+            self.backend.tasks.spawn(tunnel::run(ends, protocol.clone(), (flight, entry), instance, user));
+            headers::strip_hop_by_hop(response.headers_mut());
+            headers::set_upgrade(response.headers_mut(), protocol);
+            return Ok(response.map(|_| Download::Text(None)));
+        }
+        let entry = self.begins_to_answer(&response);
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            response.headers_mut().remove(CONTENT_LENGTH); // chunks won over it
+        }
+        headers::strip_hop_by_hop(response.headers_mut());
+        Ok(response
+            .map(|body| Download::Instance(Box::new(Relay::new(body, (flight, sender, instance), upload, entry)))))
+    }
+
+    fn begins_to_answer(&mut self, response: &Response<Incoming>) -> Option<Box<Entry>> {
+        let mut entry = self.entry.take()?;
+        entry.status(response.status().as_u16());
+        Some(entry)
     }
 }
 
@@ -369,37 +481,4 @@ async fn send(
             },
         }
     }
-}
-
-/// Makes an instance's answer the user's.
-fn receive(
-    backend: &Arc<Backend>,
-    mut response: Response<Incoming>,
-    upgrade: Option<(OnUpgrade, Arc<User>)>,
-    (flight, sender, instance): (Flight, SendRequest<Upload>, Arc<Instance>),
-    upload: Option<Arc<Progress>>,
-) -> Result<Response<Download>, Own> {
-    *response.version_mut() = Version::HTTP_11;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some((user_side, user)), Some(protocol)) = (upgrade, headers::upgrade(response.headers())) else {
-            flight.failed();
-            return Err(Own::Reset);
-        };
-        // They were read as a request, and the instance would take them for something else.
-        if user.is_ahead() {
-            return Err(Own::Bad("bytes came before the answer to a request that changes the protocol"));
-        }
-        let ends = tunnel::Ends { user: user_side, instance: hyper::upgrade::on(&mut response) };
-        user.begin_tunnel();
-        instance.answered();
-        backend.tasks.spawn(tunnel::run(ends, protocol.clone(), flight, instance, user));
-        headers::strip_hop_by_hop(response.headers_mut());
-        headers::set_upgrade(response.headers_mut(), protocol);
-        return Ok(response.map(|_| Download::Text(None)));
-    }
-    if response.headers().contains_key(TRANSFER_ENCODING) {
-        response.headers_mut().remove(CONTENT_LENGTH); // chunks won over it
-    }
-    headers::strip_hop_by_hop(response.headers_mut());
-    Ok(response.map(|body| Download::Instance(Box::new(Relay::new(body, flight, sender, instance, upload)))))
 }

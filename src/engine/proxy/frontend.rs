@@ -1,8 +1,9 @@
 //! One address on which users come in: accepts, serves, and closes without cutting anybody off.
 
-use super::backend::Backend;
+use super::backend::Lead;
+use super::body::Answer;
 use super::hosts::Hosts;
-use super::strict::Strict;
+use super::strict::{Stream, Strict};
 use super::tls::{self, Keys};
 use super::user::{Counts, Encrypted, Place, Share, User};
 use super::{Limits, forward};
@@ -16,10 +17,11 @@ use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
@@ -28,6 +30,8 @@ use tokio_util::task::TaskTracker;
 
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS: u32 = 128;
+/// A connection is idle once nothing was asked for so long, or twice that.
+const QUIET: Duration = Duration::from_millis(500);
 /// A peer that does not answer a ping for so long is gone.
 const PONG: Duration = Duration::from_secs(20);
 
@@ -37,7 +41,7 @@ pub struct Frontend {
     /// Where it listens.
     pub address: SocketAddr,
     /// Which service a request is for.
-    pub hosts: ArcSwap<Hosts<Arc<Backend>>>,
+    pub hosts: ArcSwap<Hosts<Lead>>,
     /// Certificates; without any it speaks plain HTTP.
     pub keys: Arc<Keys>,
     /// Requests that no service answers for.
@@ -221,41 +225,65 @@ impl Connection {
     }
 }
 
-/// What a connection that is read and written can be.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
-
+/// Hyper keeps room for a whole request and a whole answer. Nobody keeps it for a connection on which nothing happens:
+/// then there is only the socket, until something comes again.
 async fn http1(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mut stage: watch::Receiver<Stage>) {
     let limits = frontend.limits;
     let stream = Strict::new(stream, Arc::clone(&user), limits.head_bytes);
-    let service = service_fn(move |request| {
-        user.take();
-        // Boxed, since hyper keeps the room for it as long as the connection is idle.
-        let answer = Box::pin(forward::answer(Arc::clone(&frontend), Arc::clone(&user), request));
-        answer.map(Ok::<_, Infallible>)
-    });
-    // Boxed where it is made: the room for a large value that moves would be kept twice.
-    let mut connection = Box::pin(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
-            .max_buf_size(limits.head_bytes)
-            .max_header_size(limits.head_bytes)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades(),
-    );
-    let closing = async { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) };
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        // An error means that the socket's owner is gone, which closes as well.
-        () = closing => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    // An error means that the socket's owner is gone, which closes as well.
+    let mut closing = pin!(async { drop(stage.wait_for(|stage| *stage == Stage::Closing).await) });
+    loop {
+        let service = service_fn(|request| {
+            user.take();
+            let answering = user.answering();
+            // Boxed, since hyper keeps the room for it as long as the connection is idle.
+            let answer = Box::pin(forward::answer(Arc::clone(&frontend), Arc::clone(&user), request));
+            answer.map(|response| Ok::<_, Infallible>(response.map(|body| Answer { body, _answering: answering })))
+        });
+        // Boxed where it is made: the room for a large value that moves would be kept twice.
+        let mut connection = Box::pin(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.header)
+                .max_buf_size(limits.head_bytes)
+                .max_header_size(limits.head_bytes)
+                .serve_connection(TokioIo::new(stream.clone()), service)
+                .with_upgrades(),
+        );
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => Some(ended),
+            () = closing.as_mut() => {
+                connection.as_mut().graceful_shutdown();
+                Some(connection.await)
+            }
+            () = quiet(&user, &stream) => None,
+        };
+        match ended {
+            Some(Ok(())) => return,
+            Some(Err(error)) => return tracing::debug!(%error, "a user's connection broke"),
+            None => {}
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a user's connection broke");
+        let comes = tokio::select! {
+            comes = tokio::time::timeout(limits.header, stream.readable()) => matches!(comes, Ok(Ok(()))),
+            () = closing.as_mut() => false,
+        };
+        if !comes {
+            // The other side may be gone already.
+            return drop(AsyncWriteExt::shutdown(&mut stream.clone()).await);
+        }
+    }
+}
+
+/// Waits until nothing was asked for a while, and nothing is under way.
+async fn quiet<S: Stream>(user: &User, stream: &Strict<S>) {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(QUIET).await;
+        let taken = user.taken();
+        if seen.replace(taken) == Some(taken) && stream.is_idle() {
+            return;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The addresses that are listened on, each for as long as a service is reached there.
 
 use super::Limits;
-use super::backend::Backend;
+use super::backend::Lead;
 use super::frontend::{Frontend, Socket};
 use super::hosts::Hosts;
 use super::sockets::Sockets;
@@ -49,8 +49,13 @@ impl Frontends {
         Ok(())
     }
 
+    /// Is an address listened on?
+    pub fn is_open(&self, address: SocketAddr) -> bool {
+        self.open.contains_key(&address)
+    }
+
     /// What is reached on an open address from now on, and its certificates.
-    pub fn lead(&self, address: SocketAddr, hosts: Hosts<Arc<Backend>>, keys: Vec<Arc<CertifiedKey>>) {
+    pub fn lead(&self, address: SocketAddr, hosts: Hosts<Lead>, keys: Vec<Arc<CertifiedKey>>) {
         if let Some(Open { frontend, .. }) = self.open.get(&address) {
             frontend.hosts.store(Arc::new(hosts));
             frontend.keys.store(keys);

@@ -50,14 +50,21 @@ impl<T: Clone> Hosts<T> {
 impl<T> Hosts<T> {
     /// What a request is for. `authority` may have a port; `path` has no query.
     pub fn choose(&self, authority: &str, path: &str) -> Option<&T> {
+        self.choose_of(authority, path, |_| true)
+    }
+
+    /// The same among some of them.
+    pub fn choose_of(&self, authority: &str, path: &str, among: impl Fn(&T) -> bool) -> Option<&T> {
         // What leads to one service whatever is asked needs no look at the request.
         if let [Entry { host: Host::Any, path, to }] = self.0.as_slice()
             && path.is_empty()
+            && among(to)
         {
             return Some(to);
         }
         let host = name_of(authority);
-        self.0.iter().find(|entry| entry.host.is(host) && begins(path, &entry.path)).map(|entry| &entry.to)
+        let fits = |entry: &&Entry<T>| entry.host.is(host) && begins(path, &entry.path) && among(&entry.to);
+        self.0.iter().find(fits).map(|entry| &entry.to)
     }
 }
 

@@ -6,6 +6,7 @@
 //! request may choose is a `route::Routing`, swapped whole; who answers is a `pool::Instance` with its own
 //! idle connections.
 
+mod access;
 mod backend;
 mod body;
 mod budget;
@@ -50,6 +51,9 @@ pub struct ProxyArgs {
     /// Socket of the shim that holds the listening sockets while this process is away.
     #[arg(long, env = SHIM_VARIABLE)]
     pub shim: Option<PathBuf>,
+    /// Folder of the access logs, one for each service in an environment.
+    #[arg(long, default_value = "../access")]
+    pub access_logs: PathBuf,
     /// Log file; standard error without it.
     #[arg(long)]
     pub log: Option<PathBuf>,
@@ -152,6 +156,9 @@ pub enum ProxyError {
         /// Which.
         path: PathBuf,
     },
+    /// The access log's thread can't be had.
+    #[error("starting the thread of the access log")]
+    AccessLog(#[source] io::Error),
     /// Signals can't be received.
     #[error("listening for signals")]
     Signals(#[source] io::Error),

@@ -4,7 +4,7 @@
 use super::pool::{Instance, Pool};
 use super::sticky;
 use super::wire::{Route, Sticky};
-use crate::model::{Ppm, StickyKey};
+use crate::model::{AccessLog, ArmRole, Ppm, StickyKey, Version};
 use hyper::HeaderMap;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -18,6 +18,10 @@ use std::time::Duration;
 pub struct Arm {
     /// Its counters and its turn.
     pub pool: Arc<Pool>,
+    /// For the access log.
+    pub role: ArmRole,
+    /// For the access log.
+    pub version: Version,
     /// Its share, of [`Ppm::ALL`].
     pub weight: u32,
     /// Who can answer.
@@ -37,6 +41,8 @@ pub struct Routing {
     pub response_timeout: Duration,
     /// Networks of proxies in front, whose word on who asks is taken.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which requests are written down.
+    pub access_log: AccessLog,
 }
 
 /// Where a request goes.
@@ -64,6 +70,11 @@ impl Routing {
     /// Is that one a proxy in front, whose word on who asks is taken?
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    /// What a pool is in this route.
+    pub fn arm(&self, pool: &Pool) -> Option<&Arm> {
+        self.arms.iter().find(|arm| std::ptr::eq(&raw const *arm.pool, pool))
     }
 
     /// Is there somebody else to try?

@@ -6,11 +6,24 @@ fn instance(id: &str) -> Arc<Instance> {
 
 fn arm(id: &str, percent: u32, instances: &[&str]) -> Arm {
     let endpoints = instances.iter().map(|id| instance(id)).collect();
-    Arm { pool: Arc::new(Pool::new("a@b", id)), weight: percent * 10_000, endpoints }
+    Arm {
+        pool: Arc::new(Pool::new("a@b", id)),
+        role: ArmRole::Stable,
+        version: "1".into(),
+        weight: percent * 10_000,
+        endpoints,
+    }
 }
 
 fn unleased(arms: Vec<Arm>) -> Routing {
-    Routing { arms, sticky: None, leased: None, response_timeout: Duration::from_mins(1), trusted_proxies: Vec::new() }
+    Routing {
+        arms,
+        sticky: None,
+        leased: None,
+        response_timeout: Duration::from_mins(1),
+        trusted_proxies: Vec::new(),
+        access_log: AccessLog::Off,
+    }
 }
 
 /// The instance chosen, `503 POOL` or `exhausted`.
@@ -77,7 +90,7 @@ fn a_retry_follows_a_route_that_came_meanwhile() {
     let (candidate, c1) = (Arc::clone(&old.arms[1].pool), Arc::clone(&old.arms[1].endpoints[0]));
     let new = unleased(vec![
         arm("s", 100, &["s1"]),
-        Arm { pool: Arc::clone(&candidate), weight: 0, endpoints: old.arms[1].endpoints.clone() },
+        Arm { pool: Arc::clone(&candidate), weight: 0, endpoints: old.arms[1].endpoints.clone(), ..arm("c", 0, &[]) },
     ]);
     assert_eq!(chosen(&new.choose(0, 0, Some(&*candidate), &[c1])), "s1");
 }
@@ -131,12 +144,9 @@ fn a_lease_that_was_read_back_needs_a_renewal_in_time() {
 
 #[test]
 fn without_its_lease_a_route_is_its_fallback() {
-    let routing = |stable: &[&str], lease| Routing {
-        arms: vec![arm("s", 10, stable), arm("c", 90, &["c1"])],
-        sticky: None,
-        leased: Some((0, lease)),
-        response_timeout: Duration::from_mins(1),
-        trusted_proxies: Vec::new(),
+    let routing = |stable: &[&str], lease| {
+        let arms = vec![arm("s", 10, stable), arm("c", 90, &["c1"])];
+        Routing { leased: Some((0, lease)), ..unleased(arms) }
     };
     let lapsed = routing(&["s1"], Lease::until(0));
     let suspended = routing(&["s1"], Lease::suspended_until(1000));

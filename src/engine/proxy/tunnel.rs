@@ -1,6 +1,7 @@
 //! After an instance agreed to another protocol: bytes both ways until both sides are done, or until the
 //! instance must go.
 
+use super::access::{End, Entry};
 use super::counters::Flight;
 use super::pool::{Instance, Tunnel};
 use super::user::User;
@@ -26,12 +27,20 @@ pub struct Ends {
 }
 
 /// Carries bytes; the request counts as in flight, and the user as connected, until the end.
-pub async fn run(ends: Ends, protocol: HeaderValue, mut flight: Flight, instance: Arc<Instance>, _user: Arc<User>) {
+pub async fn run(
+    ends: Ends,
+    protocol: HeaderValue,
+    (mut flight, mut entry): (Flight, Option<Box<Entry>>),
+    instance: Arc<Instance>,
+    _user: Arc<User>,
+) {
     flight.time();
+    let mut end = |how| entry.take().into_iter().for_each(|mut entry| entry.ended(how));
     let (user_side, instance_side) = match tokio::try_join!(ends.user, ends.instance) {
         Ok((user, instance)) => (TokioIo::new(user), TokioIo::new(instance)),
         Err(error) => {
             tracing::debug!(%error, "a tunnel did not open");
+            end(End::Failed);
             return flight.failed();
         }
     };
@@ -45,6 +54,7 @@ pub async fn run(ends: Ends, protocol: HeaderValue, mut flight: Flight, instance
     if let Err(error) = carried {
         tracing::debug!(%error, "a tunnel was cut");
     }
+    end(End::Answered);
     flight.answered();
 }
 

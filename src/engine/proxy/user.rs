@@ -24,6 +24,8 @@ pub struct User {
     begun: AtomicU64,
     /// Of those, given to whoever answers.
     taken: AtomicU64,
+    /// Of those, answered to the last byte, or as far as anybody wanted.
+    answered: AtomicU64,
     _place: Place,
 }
 
@@ -54,8 +56,17 @@ impl User {
     /// Nobody asked for anything yet. `closing` is set once every answer is to say so.
     pub fn new(peer: IpAddr, tls: Option<Encrypted>, closing: Arc<AtomicBool>, place: Place) -> Arc<Self> {
         let address = HeaderValue::try_from(peer.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        let (begun, taken) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { peer, address, tls, closing, tunnel: AtomicBool::new(false), begun, taken, _place: place })
+        Arc::new(Self {
+            peer,
+            address,
+            tls,
+            closing,
+            tunnel: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            _place: place,
+        })
     }
 
     /// Is every answer to say that its connection closes?
@@ -78,6 +89,17 @@ impl User {
         self.taken.load(Relaxed)
     }
 
+    /// Counts a request as answered once it is dropped.
+    pub fn answering(self: &Arc<Self>) -> Answering {
+        Answering(Arc::clone(self))
+    }
+
+    /// Is nothing of what came still to be answered?
+    pub fn waits(&self) -> bool {
+        let taken = self.taken();
+        taken == self.answered.load(Relaxed) && taken == self.begun.load(Relaxed)
+    }
+
     /// Did anything come behind the request that is being answered?
     pub fn is_ahead(&self) -> bool {
         self.begun.load(Relaxed) > self.taken()
@@ -91,6 +113,16 @@ impl User {
     /// Is what comes no HTTP/1.1 any more?
     pub fn tunnels(&self) -> bool {
         self.tunnel.load(Relaxed)
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct Answering(Arc<User>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
 
-use crate::model::{ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
+use crate::model::{AccessLog, ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ pub const PROXY_WIRE: u32 = 1;
 
 /// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
 /// routes as far as [`Route::sticky`].
-pub const PROXY_LEVEL: u32 = 1;
+pub const PROXY_LEVEL: u32 = 2;
 
 /// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -74,6 +74,9 @@ pub struct RouteOptions {
     /// Networks of proxies in front, whose word on who asks is taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Which requests are written down.
+    #[serde(skip_serializing_if = "AccessLog::is_off")]
+    pub access_log: AccessLog,
 }
 
 impl RouteOptions {
@@ -93,7 +96,7 @@ impl Route {
     /// Would a proxy of that level serve it to the wrong people, in the open, or not understand it?
     #[must_use]
     pub fn is_beyond(&self, level: u32) -> bool {
-        level < PROXY_LEVEL && (!self.options.ingress.is_default() || self.sets_cookie())
+        level < 1 && (!self.options.ingress.is_default() || self.sets_cookie())
     }
 
     fn sets_cookie(&self) -> bool {
@@ -103,16 +106,22 @@ impl Route {
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
     #[must_use]
     pub fn beyond(&self, level: u32) -> Vec<&'static str> {
-        let RouteOptions { response_timeout_ms, ingress, trusted_proxies } = &*self.options;
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, access_log } = &*self.options;
         let asked = [
-            (response_timeout_ms.is_some(), "response_timeout"),
-            (!trusted_proxies.is_empty(), "trusted_proxies"),
-            (!ingress.hosts.is_empty(), "hosts"),
-            (!ingress.paths.is_empty(), "paths"),
-            (!ingress.certificates.is_empty(), "tls"),
-            (self.sets_cookie(), "sticky"),
+            (response_timeout_ms.is_some(), "response_timeout", 1),
+            (!trusted_proxies.is_empty(), "trusted_proxies", 1),
+            (!ingress.hosts.is_empty(), "hosts", 1),
+            (!ingress.paths.is_empty(), "paths", 1),
+            (!ingress.certificates.is_empty(), "tls", 1),
+            (self.sets_cookie(), "sticky", 1),
+            (!access_log.is_off(), "access_log", 2),
+            (ingress.redirect_from.is_some(), "redirect_from", 2),
         ];
-        asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
+        asked
+            .into_iter()
+            .filter(|(asked, _, known_from)| *asked && level < *known_from)
+            .map(|(_, name, _)| name)
+            .collect()
     }
 }
 
@@ -212,6 +221,9 @@ pub enum Response {
         listener: String,
         /// The version in force.
         version: u64,
+        /// Why its `redirect_from` is not listened on; it is tried again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        redirect_refused: Option<String>,
     },
     /// To `Renew`, `RemoveRoute`, `Shutdown`.
     Done,
@@ -242,6 +254,9 @@ pub struct Stats {
     /// Certificates in force, by listener.
     #[serde(default)]
     pub certificates: Vec<(String, CertificateState)>,
+    /// Why their `redirect_from` is not listened on, by listener.
+    #[serde(default)]
+    pub redirects_refused: Vec<(String, String)>,
     /// Requests that no service answers for, by address.
     #[serde(default)]
     pub unmatched: Vec<(SocketAddr, u64)>,

@@ -72,6 +72,8 @@ pub enum LinkEvent {
         version: u64,
         /// What of it this proxy, of an older program, can't do, in words.
         lacking: Option<String>,
+        /// Why its redirect is not listened on.
+        redirect_refused: Option<String>,
     },
     /// A route can't be followed.
     Refused {
@@ -348,8 +350,11 @@ async fn shim_gone(shim: &mut Option<ShimClient>) -> io::Error {
 
 fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent>, retired: &mut Retired) {
     let event = match (asked, answer) {
-        (Asked::Route { listener, version, lacking }, Response::Acked { .. } | Response::Done) => {
-            LinkEvent::Acked { listener, version, lacking }
+        (Asked::Route { listener, version, lacking }, Response::Acked { redirect_refused, .. }) => {
+            LinkEvent::Acked { listener, version, lacking, redirect_refused }
+        }
+        (Asked::Route { listener, version, lacking }, Response::Done) => {
+            LinkEvent::Acked { listener, version, lacking, redirect_refused: None }
         }
         (Asked::Route { listener, version, .. }, Response::Refused { why, newer }) => {
             LinkEvent::Refused { listener, version, newer, why: crate::model::sanitize_line(&why) }

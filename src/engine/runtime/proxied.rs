@@ -25,8 +25,11 @@ impl EngineTask {
                 self.up = false;
                 self.publisher.proxy(LinkState::stale(clock(), why));
             }
-            LinkEvent::Acked { listener, version, lacking } => {
+            LinkEvent::Acked { listener, version, lacking, redirect_refused } => {
                 if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                    if !preview {
+                        self.redirects(BTreeMap::from([(slot.clone(), redirect_refused)])).await;
+                    }
                     if let Some(lacking) = &lacking {
                         tracing::error!(%slot, preview, lacking, "a route is followed in part");
                     }
@@ -43,6 +46,7 @@ impl EngineTask {
             LinkEvent::Stats { stats, alone } => {
                 self.count_draining(&stats, alone).await;
                 self.certified(&stats).await;
+                self.redirects(self.redirects_of(&stats)).await;
                 self.counted(stats).await;
             }
         }
@@ -136,6 +140,32 @@ impl EngineTask {
         }
     }
 
+    /// By slot, why the address of its redirect is not listened on.
+    fn redirects_of(&self, stats: &Stats) -> BTreeMap<SlotKey, Option<String>> {
+        let refused = |slot: &SlotKey| {
+            let listener = slot.to_string();
+            stats.redirects_refused.iter().find(|(name, _)| *name == listener).map(|(_, why)| why.clone())
+        };
+        self.state.slots.keys().map(|slot| (slot.clone(), refused(slot))).collect()
+    }
+
+    async fn redirects(&mut self, refused: BTreeMap<SlotKey, Option<String>>) {
+        let changed = refused.into_iter().filter_map(|(slot, why)| {
+            let of = self.state.slots.get(&slot)?;
+            let from = self.redirect_from(&slot);
+            let why = why.zip(from).map(|(why, from)| owned(&why, from, of.redirect_refused.as_ref()));
+            (of.redirect_refused != why).then_some(Input::Redirect { slot, refused: why })
+        });
+        let changed: Vec<_> = changed.collect();
+        if !changed.is_empty() {
+            self.feed(changed).await;
+        }
+    }
+
+    fn redirect_from(&self, slot: &SlotKey) -> Option<SocketAddr> {
+        self.state.spec.services.get(&slot.service)?.placements.get(&slot.environment)?.ingress.redirect_from
+    }
+
     /// With who has the address, if somebody does. It is looked for once: a refused route is tried again each second.
     fn with_owner(&self, slot: &SlotKey, preview: bool, why: String) -> String {
         let routing = self.state.slots.get(slot).map(|of| if preview { &of.preview } else { &of.routing });
@@ -162,11 +192,14 @@ impl EngineTask {
         for (key, slot) in self.state.slots.iter().filter(|(_, slot)| !slot.removed) {
             let placement =
                 self.state.spec.services.get(&key.service).and_then(|of| of.placements.get(&key.environment));
-            let Some(listen) = placement.map(|placement| placement.listen) else { continue };
+            let Some(placement) = placement else { continue };
+            let listen = placement.listen;
             if slot.routing.newest_route().is_some() || held.contains(&listen) {
                 continue;
             }
-            let why = why_not_bound(listen, slot.taken.as_ref());
+            let redirect = placement.ingress.redirect_from.filter(|from| !held.contains(from));
+            let mut both = std::iter::once(listen).chain(redirect);
+            let why = both.find_map(|address| why_not_bound(address, slot.taken.as_ref()));
             if why != slot.taken {
                 if let Some(why) = &why {
                     tracing::error!(slot = %key, why, "not listening: users would not reach it there");
@@ -186,15 +219,19 @@ impl EngineTask {
         let services = self.state.spec.services.iter();
         let placed =
             services.flat_map(|(name, of)| of.placements.iter().map(move |(environment, of)| (name, environment, of)));
-        let silent = placed.filter_map(|(service, environment, of)| {
+        let silent = placed.flat_map(|(service, environment, of)| {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            let slot = self.state.slots.get(&key).filter(|slot| !slot.removed)?;
-            let why = match slot.listening(of.listen) {
-                Listening::Open | Listening::Closed => return None,
-                Listening::Pending => None,
-                Listening::Refused { why } => Some(why),
-            };
-            Some(Silent { place: format!("{service} in {environment}"), address: of.listen.to_string(), why })
+            let slot = self.state.slots.get(&key).filter(|slot| !slot.removed);
+            let own = slot.map(|slot| (of.listen, slot.listening(of.listen)));
+            let redirect = slot.and_then(|slot| slot.redirect_listening(of));
+            own.into_iter().chain(redirect).filter_map(move |(address, listening)| {
+                let why = match listening {
+                    Listening::Open | Listening::Closed => return None,
+                    Listening::Pending => None,
+                    Listening::Refused { why } => Some(why),
+                };
+                Some(Silent { place: format!("{service} in {environment}"), address: address.to_string(), why })
+            })
         });
         silent.collect()
     }
@@ -255,7 +292,8 @@ impl EngineTask {
 fn listens(slot: &Slot) -> Vec<SocketAddr> {
     let routings = [&slot.routing, &slot.preview].into_iter();
     let sent = routings.flat_map(|routing| routing.acked.iter().chain(&routing.sent));
-    sent.filter_map(|sent| sent.route.as_ref()).map(|route| route.listen).collect()
+    let routes = sent.filter_map(|sent| sent.route.as_ref());
+    routes.flat_map(|route| std::iter::once(route.listen).chain(route.options.ingress.redirect_from)).collect()
 }
 
 /// A reason, with who listens on the port instead; the same as before where that began so.

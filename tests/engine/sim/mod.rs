@@ -657,6 +657,7 @@ fn input_kind(input: &Input) -> &'static str {
         Input::RouteLost { .. } => "route lost",
         Input::InFlight { .. } => "in flight",
         Input::Certificates { .. } => "certificates",
+        Input::Redirect { .. } => "redirect",
         Input::RouteRefused { .. } => "route refused",
         Input::LeaseLapsed { .. } => "lease lapsed",
         Input::Window { .. } => "window",

@@ -191,7 +191,7 @@ fn traffic(ctx: &Ctx<'_>, rollout: &Rollout, pen: &mut Pen<'_>) {
             ArmRole::Candidate => Scope::ArmCandidate,
             _ => Scope::ArmOther,
         };
-        pen.put(&run_panels::role(&arm.role), ctx.style(scope)).skip(1);
+        pen.put(&arm.role.to_string(), ctx.style(scope)).skip(1);
         bar::traffic(pen, arm.traffic, if wide { 16 } else { 8 }, scope, ctx.theme);
         pen.skip(1).put(&share(arm), ctx.style(Scope::Text));
         pen.put(&format!(" {}/{} ready", arm.replicas.ready, arm.replicas.desired), ctx.style(Scope::Dim)).skip(3);

@@ -1,7 +1,7 @@
 //! What the opened rollout's backend said when it was asked: sets, revisions, analyses, what could
 //! not be read, the raw object, and templates compared.
 
-use super::run_panels::{name, role};
+use super::run_panels::name;
 use crate::cockpit::app::layout;
 use crate::cockpit::app::record;
 use crate::cockpit::app::rows;
@@ -70,7 +70,7 @@ fn arm(role: Option<&ArmRole>) -> Scope {
 }
 
 fn side(of: Option<&ArmRole>) -> String {
-    of.map_or_else(|| "-".to_owned(), role)
+    of.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// A set: its side, version, how many of its instances are ready, revision and name.

@@ -27,17 +27,6 @@ pub(in crate::cockpit::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> 
     }
 }
 
-/// An arm's name.
-pub(in crate::cockpit::view) fn role(role: &ArmRole) -> String {
-    match role {
-        ArmRole::Stable => "stable".to_owned(),
-        ArmRole::Candidate => "candidate".to_owned(),
-        ArmRole::Preview => "preview".to_owned(),
-        ArmRole::Cohort(name) => name.clone(),
-        ArmRole::Shadow => "shadow".to_owned(),
-    }
-}
-
 /// What a panel without rows says.
 const fn nothing(panel: RolloutPanel) -> &'static str {
     match panel {
@@ -219,7 +208,7 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
         InstanceState::Ended { why } => (Scope::Dim, Some(why)),
     };
     let mut pen = Pen::new(buf, area, row);
-    pen.skip(1).cell(&role(&instance.role), 10, ctx.style(arm)).cell(instance.version.as_str(), 9, ctx.style(arm));
+    pen.skip(1).cell(&instance.role.to_string(), 10, ctx.style(arm)).cell(instance.version.as_str(), 9, ctx.style(arm));
     pen.skip(1).cell(&format!("{glyph} {word}"), 14, ctx.style(scope));
     let restarts = match instance.restarts {
         0 => String::new(),

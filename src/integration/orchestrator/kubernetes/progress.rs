@@ -5,7 +5,7 @@
 
 pub use crate::integration::orchestrator::Followed;
 use crate::integration::orchestrator::argo_rollouts;
-use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
+use crate::model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
 
 /// The stage of a command that was accepted. Holds and their release are told by the hub, which sees
 /// every target.
@@ -128,13 +128,6 @@ pub fn pods(row: &Rollout) -> String {
 }
 
 fn arm(arm: &Arm) -> String {
-    let role = match &arm.role {
-        ArmRole::Stable => "stable",
-        ArmRole::Candidate => "candidate",
-        ArmRole::Preview => "preview",
-        ArmRole::Shadow => "shadow",
-        ArmRole::Cohort(name) => name,
-    };
     let how = match arm.traffic.how {
         TrafficSource::Replicas => "",
         TrafficSource::Acknowledged => ", verified by the router",
@@ -142,7 +135,7 @@ fn arm(arm: &Arm) -> String {
         TrafficSource::Declared => ", as told to the router",
     };
     let share = arm.traffic.actual.map_or(String::new(), |share| format!(", {share} of traffic{how}"));
-    format!("{role} {}: {} of {} pods ready{share}", arm.version, arm.replicas.ready, arm.replicas.desired)
+    format!("{} {}: {} of {} pods ready{share}", arm.role, arm.version, arm.replicas.ready, arm.replicas.desired)
 }
 
 /// Are all pods there that are to be?
