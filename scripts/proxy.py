@@ -12,7 +12,7 @@ run on core 0. Both proxies split requests by halves over two pools and add X-Fo
   open    open_loop at half of the slower one's closed rate, in slices of a second: p50 and p99 above a
           slice straight to nginx. A virtual machine's host takes the cores away now and then, and 1 % of
           the time decides a p99: until there are enough pairs without more of that, shown beside all
-  idle    resident memory with 1,000 idle connections, each used once
+  idle    resident memory with 1,000 connections, each used once: at once, and when they have been idle for 5 s
   tls     as closed, over TLS 1.3 with a certificate on P-256
   handshakes  as tls, with a connection for each request: handshakes per CPU-second
 
@@ -243,9 +243,11 @@ class Bench:
             user.sendall(b"GET / HTTP/1.1\r\nhost: t\r\n\r\n")
             users.append(user)
             user.recv(4096)
+        at_once = process.rss()
+        time.sleep(5)
         rss = process.rss()
         process.end()
-        return {"rss_kib": rss}
+        return {"rss_kib_at_once": at_once, "rss_kib": rss}
 
     def run(self):
         args, result = self.args, {}
@@ -276,7 +278,9 @@ class Bench:
                                    **{f"{name}_{key}": above(those, key) for name, those in (("quiet", quiet(pairs)), ("all", pairs)) if those
                                       for key in ("p50", "p99", "cpu")}}
         if "idle" in args.only:
-            result["rss_kib_1000_idle"] = figures(self.rounds("idle", self.idle), "rss_kib")
+            pairs = self.rounds("idle", self.idle)
+            result["rss_kib_1000_used"] = figures(pairs, "rss_kib_at_once")
+            result["rss_kib_1000_idle"] = figures(pairs, "rss_kib")
         pem = certificate(self.dir)
         if "tls" in args.only:
             pairs = self.rounds("tls", lambda name: self.closed(name, pem))

@@ -4,8 +4,8 @@ use crate::support::live::{Server, eventually, flightdeck};
 use flightdeck::ledger::verify;
 use flightdeck::model::{Phase, Rollout};
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 
 /// What of a rollout must be the same afterwards: who runs where, and where it waits.
 fn essence(rollout: &Rollout) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -100,32 +100,27 @@ fn a_folder_is_as_good_as_a_file_and_neither_is_written_over() {
     assert!(!server.path().join("x.tar").exists());
 }
 
+/// Everything below a folder, and it itself.
+fn whole(dir: &Path) -> Vec<PathBuf> {
+    let mut paths = vec![dir.to_owned()];
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { paths.extend(whole(&path)) } else { paths.push(path) }
+    }
+    paths
+}
+
 #[test]
 fn root_saves_and_restores_for_another_user_who_can_still_open_everything() {
-    use std::os::unix::fs::{MetadataExt as _, chown};
+    const NOBODY: u32 = 65_534;
     if !rustix::process::geteuid().is_root() {
         return; // nobody else may give files away
-    }
-    const NOBODY: u32 = 65_534;
-    fn all(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                all(&path, found);
-            }
-            found.push(path);
-        }
     }
     let mut server = Server::start();
     server.prepare();
     server.stop();
     let data = server.path().join("data");
-    let owned = |dir: &Path| {
-        let mut paths = vec![dir.to_owned()];
-        all(dir, &mut paths);
-        paths
-    };
-    for path in owned(&data) {
+    for path in whole(&data) {
         chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let at = |name: &str| server.path().join(name).display().to_string();
@@ -136,7 +131,7 @@ fn root_saves_and_restores_for_another_user_who_can_still_open_everything() {
     assert_eq!(saved.code, 0, "{saved:?}");
     let restored = flightdeck(server.path(), &["restore", &at("saved.tar"), "--data", &at("to")]);
     assert_eq!(restored.code, 0, "{restored:?}");
-    for path in owned(&data).into_iter().chain(owned(&to)) {
+    for path in whole(&data).into_iter().chain(whole(&to)) {
         assert_eq!(fs::symlink_metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
     }
 }

@@ -30,7 +30,7 @@ const LONGEST: usize = 2_048;
 /// The end of the process waits so long for the disk.
 const LAST_LINES: Duration = Duration::from_secs(2);
 /// Between two complaints about a disk that takes nothing.
-const COMPLAINT: Duration = Duration::from_secs(60);
+const COMPLAINT: Duration = Duration::from_mins(1);
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -268,16 +268,13 @@ impl Control {
         let routing = self.routing(&route, lease);
         failpoint::pass("proxy-before-swap");
         let mut left = Vec::new();
-        let backend = match self.in_force.remove(&route.listener) {
-            Some(before) => {
-                left.extend(addresses(&before.route));
-                before.backend.routing.store(Arc::new(routing));
-                before.backend
-            }
-            None => {
-                let sink = self.access_logs.sink(&route.listener);
-                Backend::new(&route.listener, routing, self.limits, sink, self.tasks.clone())
-            }
+        let backend = if let Some(before) = self.in_force.remove(&route.listener) {
+            left.extend(addresses(&before.route));
+            before.backend.routing.store(Arc::new(routing));
+            before.backend
+        } else {
+            let sink = self.access_logs.sink(&route.listener);
+            Backend::new(&route.listener, routing, self.limits, sink, self.tasks.clone())
         };
         tracing::info!(listener = route.listener, version = route.version, "a route is in force");
         let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();

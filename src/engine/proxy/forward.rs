@@ -214,7 +214,9 @@ fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Ou
     let (body, progress) = Upload::new(body, backend.limits.stall);
     let idempotent = progress.is_none() && upgrade.is_none() && parts.method.is_idempotent();
     let request = Request::from_parts(parts, body);
-    entry.iter_mut().for_each(|entry| entry.id(&request));
+    if let Some(entry) = &mut entry {
+        entry.id(&request);
+    }
     Outgoing { request, progress, upgrade, place, idempotent, cookie, entry }
 }
 

@@ -60,11 +60,11 @@ async fn converse(session: u64, stream: UnixStream, events: &mpsc::Sender<Event>
                             return Ok(());
                         }
                     }
-                    Err(refusal) => sink.send(encode(&refusal)).await?,
+                    Err((id, why)) => sink.send(encode(&Numbered { id, body: refusal(why) })).await?,
                 },
                 Some(Err(error)) => {
                     let why = format!("the line can't be read: {error}");
-                    sink.send(encode(&Numbered { id: 0, body: Response::Refused { why, newer: None } })).await?;
+                    sink.send(encode(&Numbered { id: 0, body: refusal(why) })).await?;
                     if !matches!(error, LinesCodecError::MaxLineLengthExceeded) {
                         return Err(error);
                     }
@@ -81,12 +81,16 @@ async fn converse(session: u64, stream: UnixStream, events: &mpsc::Sender<Event>
     Ok(())
 }
 
-fn parse(line: &str) -> Result<Numbered<Request>, Numbered<Response>> {
+/// An error is the number that it seems to have, and why it is none.
+fn parse(line: &str) -> Result<Numbered<Request>, (u64, String)> {
     serde_json::from_str(line).map_err(|error| {
         let id = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| value.get("id")?.as_u64());
-        let why = sanitize_line(&format!("this is not a request: {error}"));
-        Numbered { id: id.unwrap_or(0), body: Response::Refused { why, newer: None } }
+        (id.unwrap_or(0), sanitize_line(&format!("this is not a request: {error}")))
     })
+}
+
+fn refusal(why: String) -> Response {
+    Response::Refused { why, newer: None }
 }
 
 fn encode(response: &Numbered<Response>) -> String {
