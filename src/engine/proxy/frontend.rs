@@ -30,8 +30,10 @@ use tokio_util::task::TaskTracker;
 
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS: u32 = 128;
-/// A connection is idle once nothing was asked for so long, or twice that.
-const QUIET: Duration = Duration::from_millis(500);
+/// A new connection is looked at so soon, to find that it is idle.
+const QUIET: Duration = Duration::from_millis(50);
+/// One that is busy every so often.
+const QUIET_MOST: Duration = Duration::from_secs(1);
 /// A peer that does not answer a ping for so long is gone.
 const PONG: Duration = Duration::from_secs(20);
 
@@ -255,14 +257,14 @@ async fn http1(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mu
             ended = connection.as_mut() => Some(ended),
             () = closing.as_mut() => {
                 connection.as_mut().graceful_shutdown();
-                Some(connection.await)
+                Some(connection.as_mut().await)
             }
             () = quiet(&user, &stream) => None,
         };
         match ended {
             Some(Ok(())) => return,
             Some(Err(error)) => return tracing::debug!(%error, "a user's connection broke"),
-            None => {}
+            None => drop(connection),
         }
         let comes = tokio::select! {
             comes = tokio::time::timeout(limits.header, stream.readable()) => matches!(comes, Ok(Ok(()))),
@@ -275,15 +277,16 @@ async fn http1(frontend: Arc<Frontend>, stream: impl Stream, user: Arc<User>, mu
     }
 }
 
-/// Waits until nothing was asked for a while, and nothing is under way.
+/// Waits until nothing was asked for a while, and nothing is under way. Looks less often at what stays busy.
 async fn quiet<S: Stream>(user: &User, stream: &Strict<S>) {
-    let mut seen = None;
+    let (mut seen, mut pause) = (None, QUIET);
     loop {
-        tokio::time::sleep(QUIET).await;
+        tokio::time::sleep(pause).await;
         let taken = user.taken();
         if seen.replace(taken) == Some(taken) && stream.is_idle() {
             return;
         }
+        pause = (pause * 2).min(QUIET_MOST);
     }
 }
 
