@@ -9,6 +9,7 @@ use crate::client::ClientEvent;
 use crate::model::{Body, Entity, Envelope, LinkState, sanitize_line};
 use clap::Args;
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -76,7 +77,25 @@ fn line(envelope: &Envelope, is_there: bool) -> Option<String> {
         Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Samples(_) => return None,
     };
     let mark = if is_there { "is:" } else { "   " };
-    Some(format!("{} {mark} {}", at(envelope.at), sanitize_line(text.trim_end())))
+    // What is there already happened at its own time, not when it was told.
+    let own = if is_there { happened(&envelope.scoped.body) } else { None };
+    Some(format!("{} {mark} {}", at(own.unwrap_or(envelope.at)), sanitize_line(text.trim_end())))
+}
+
+/// When it was as it is now; `None`: it does not tell.
+fn happened(body: &Body) -> Option<Timestamp> {
+    let Body::Upsert(entity) = body else { return None };
+    match entity {
+        Entity::Rollout(row) => Some(row.since),
+        Entity::Approval(row) => Some(row.requested),
+        Entity::Hold(row) => Some(row.since),
+        Entity::Note(row) => Some(row.at),
+        Entity::Evidence(row) => Some(row.at),
+        Entity::Deployment(row) => Some(row.ended),
+        Entity::Release(row) => Some(row.added),
+        Entity::Receipt(row) => row.stages.last().map(|stage| stage.at),
+        Entity::Service(_) | Entity::Environment(_) | Entity::Instance(_) => None,
+    }
 }
 
 fn words(entity: &Entity) -> Option<String> {
@@ -123,5 +142,32 @@ pub(super) fn link(state: &LinkState) -> String {
         LinkState::Stale { since, why, never: true } => format!("never reached, tried since {}: {why}", at(*since)),
         LinkState::Stale { since, why, never: false } => format!("stale since {}: {why}", at(*since)),
         LinkState::Denied { verb, resource } => format!("denied: {verb} on {resource}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Note, Run, Scope, Scoped, Target};
+
+    #[test]
+    fn what_was_there_already_has_its_own_time() {
+        let target = Target {
+            source: "local".into(),
+            kind: "service".to_owned(),
+            namespace: Some("production".to_owned()),
+            name: "shop".to_owned(),
+            uid: String::new(),
+        };
+        let run = Run { target, revision: "1".to_owned() };
+        let (id, who, text) = ("n-1".to_owned(), "ann".to_owned(), "paused".to_owned());
+        let note = Note { id, run, at: Timestamp::from_second(60).unwrap(), who, text };
+        let scope = Scope { source: "local".into(), part: String::new() };
+        let scoped = Scoped { scope, body: Body::Upsert(Entity::Note(note)) };
+        let at = Timestamp::from_second(3600).unwrap();
+        let envelope = Envelope { hub: "h".into(), epoch: 1, seq: 1, at, scoped };
+        let said = |is_there| line(&envelope, is_there).unwrap();
+        assert_eq!(said(true), "1970-01-01T00:01:00Z is: note local/production/shop ann: paused");
+        assert_eq!(said(false), "1970-01-01T01:00:00Z     note local/production/shop ann: paused");
     }
 }
