@@ -12,6 +12,7 @@ mod body;
 mod budget;
 pub mod certificate;
 mod clock;
+mod coalesce;
 mod control;
 mod counters;
 mod drain;

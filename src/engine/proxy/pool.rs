@@ -1,6 +1,7 @@
 //! Instances with their idle connections, and the pools they stand in.
 
 use super::body::Upload;
+use super::coalesce::Coalesced;
 use super::counters::Counters;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -237,7 +238,7 @@ impl Instance {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)
             .max_header_size(head_bytes)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Coalesced(stream)))
             .await
             .map_err(io::Error::other)?;
         tasks.spawn(async move {

@@ -1,5 +1,6 @@
 //! A user's connection whose requests are read strictly before hyper reads them.
 
+use super::coalesce;
 use super::framing::Framing;
 use super::user::User;
 use std::future::poll_fn;
@@ -131,7 +132,7 @@ impl<S: Stream> AsyncWrite for Strict<S> {
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.inner();
         inner.flushed = false;
-        Pin::new(&mut inner.stream).poll_write_vectored(cx, slices)
+        coalesce::write_vectored(Pin::new(&mut inner.stream), cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
