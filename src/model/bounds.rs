@@ -3,8 +3,8 @@
 //! What is longer is refused with the name of the field and its bound, before anything is done with it.
 
 use super::{
-    Command, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName, SourceId, Subject,
-    Target, Version,
+    Command, ConfigName, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName,
+    SourceId, Subject, Target, Version,
 };
 
 /// Longest name of anything, in bytes: DNS names have 253, contexts of clusters may be longer.
@@ -101,8 +101,8 @@ impl Subject {
                 names.iter().try_for_each(|one| name("migrations.names", one))
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
-            Subject::Config { text, path, remove } => {
-                config(text, path)?;
+            Subject::Config { name: called, text, path, remove } => {
+                config(called, text, path)?;
                 if remove.len() > MOST_REMOVED {
                     let why = format!("remove has {} names, at most {MOST_REMOVED} are taken", remove.len());
                     return Err(Refusal::new(RefusalKind::Invalid, why));
@@ -117,7 +117,8 @@ impl Subject {
     }
 }
 
-fn config(text: &str, path: &str) -> Result<(), Refusal> {
+fn config(called: &ConfigName, text: &str, path: &str) -> Result<(), Refusal> {
+    name("config.name", called.as_str())?;
     bounded("config.text", text, LONGEST_CONFIG).and_then(|()| bounded("config.path", path, LONGEST_PATH))
 }
 
@@ -147,7 +148,7 @@ impl Query {
         match self {
             Query::Prepare { action: _, subject } => subject.bounded(),
             Query::Inspect { run: of } => run(of),
-            Query::Diff { text, path } => config(text, path),
+            Query::Diff { name, text, path } => config(name, text, path),
             Query::Logs { instance, lines: _ } => name("instance", instance),
             Query::Outputs { service, environment } => {
                 name("service", service.as_str()).and_then(|()| name("environment", environment.as_str()))
@@ -261,6 +262,7 @@ mod tests {
         let scope =
             |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
         let config = |text: usize, path: usize| Subject::Config {
+            name: ConfigName::default(),
             text: "x".repeat(text),
             path: "x".repeat(path),
             remove: Vec::new(),

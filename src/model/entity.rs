@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, Phase,
-    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, ConfigName, Diagnosis, Draining, EnvironmentName, HoldId,
+    LimitKept, Phase, Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ pub struct Service {
     pub source: SourceId,
     /// Its name.
     pub name: ServiceName,
+    /// Which of its server's configurations brought it; `None`: its source has no such names, or it is being ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigName>,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
     /// Where its users reach it, where the source routes them itself.

@@ -52,6 +52,10 @@ name!(
     EnvironmentName
 );
 name!(
+    /// One of the configurations that a server has in force together. `Default` is that of a text that names none.
+    ConfigName
+);
+name!(
     /// A release's version as its owner writes it.
     Version
 );
@@ -71,6 +75,18 @@ name!(
     /// One receipt; the same text as its command's id.
     ReceiptId
 );
+
+impl Default for ConfigName {
+    fn default() -> ConfigName {
+        ConfigName::from("default")
+    }
+}
+
+impl ConfigName {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == ConfigName::default()
+    }
+}
 
 /// The workload that rollouts happen to. Stable under reloads of any configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

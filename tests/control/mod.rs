@@ -191,7 +191,12 @@ fn policy_says_who_may_act() {
     let one = rollout("checkout", "production");
     let board = board([row(one.clone())]);
     let abort = pinned(&one, Action::Abort);
-    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into(), remove: Vec::new() };
+    let config = Subject::Config {
+        name: ConfigName::default(),
+        text: String::new(),
+        path: "flightdeck.toml".into(),
+        remove: Vec::new(),
+    };
     let put = command("c", Action::Apply, config, None);
     let operators = Policy { operators: vec!["ops".into(), "carol".into()], ..Policy::default() };
     let admins = Policy { admins: vec!["root".into()], ..Policy::default() };
@@ -655,6 +660,7 @@ fn a_deployment_must_name_what_exists() {
         Entity::Service(Service {
             source: source(),
             name: name.into(),
+            configuration: None,
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
             addresses: Vec::new(),
             places: Vec::new(),
@@ -717,7 +723,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             applied: true,
         },
         Subject::Receipt { id: ReceiptId("c-1".to_owned()) },
-        Subject::Config { text: String::new(), path: String::new(), remove: Vec::new() },
+        Subject::Config { name: ConfigName::default(), text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {
         let fitting = subjects.iter().filter(|subject| {

@@ -1,6 +1,7 @@
 //! The core's rules by tables and by simulation.
 
 mod config;
+mod configs;
 mod connections;
 mod hooks;
 mod migrations;

@@ -9,6 +9,7 @@ mod apply;
 mod approvals;
 mod back;
 mod commands;
+mod configs;
 mod deploy;
 mod holds;
 mod jobs;
@@ -29,6 +30,7 @@ mod types;
 mod undo;
 
 pub use apply::{diff, why_not_apply};
+pub use configs::Configured;
 pub use deploy::{Programs, programs, soaking};
 pub use migrations::restored;
 pub use project::{detail, facts, project, row};

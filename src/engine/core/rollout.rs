@@ -64,7 +64,7 @@ pub(super) fn plan(
     });
     let templates: BTreeMap<_, _> = named
         .chain(&background)
-        .filter_map(|name| Some((name.clone(), state.spec.analyses.get(name)?.clone())))
+        .filter_map(|name| Some((name.clone(), state.analysis(&slot.key.service, name)?.clone())))
         .collect();
     RunState {
         revision: format!("r-{}", slot.revision),

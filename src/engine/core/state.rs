@@ -1,12 +1,13 @@
 //! Everything that the core remembers.
 
+use super::configs::Configured;
 use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec,
-    Target, Version,
+    Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
+    LimitKept, Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec,
+    StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -18,10 +19,13 @@ use std::net::SocketAddr;
 pub struct State {
     /// Its name among the sources of a board.
     pub source: SourceId,
-    /// The configuration in force.
+    /// What is in force: all configurations together but for their analyses, and what is being taken down.
     pub spec: Spec,
-    /// `sha256:…` of its text.
+    /// `sha256:…` of the text that was applied last.
     pub config: Option<String>,
+    /// The configurations that are in force, by name.
+    #[serde(default)]
+    pub configs: BTreeMap<ConfigName, Configured>,
     /// Stored releases.
     pub releases: BTreeMap<ServiceName, BTreeMap<Version, Release>>,
     /// Every service in every environment.
@@ -485,6 +489,7 @@ impl State {
             source,
             spec: Spec::default(),
             config: None,
+            configs: BTreeMap::new(),
             releases: BTreeMap::new(),
             slots: BTreeMap::new(),
             holds: Vec::new(),

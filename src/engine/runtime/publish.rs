@@ -183,6 +183,7 @@ mod tests {
         Entity::Service(Service {
             source: "local".into(),
             name: name.into(),
+            configuration: None,
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
             addresses: Vec::new(),
             places: Vec::new(),

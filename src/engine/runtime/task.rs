@@ -406,6 +406,9 @@ fn config_of(input: &Input, state: &State) -> Option<Box<ConfigRevision>> {
     let Input::Apply(applied) = input else { return None };
     Some(Box::new(ConfigRevision {
         revision: state.counters.config,
+        name: applied.spec.name.clone(),
+        in_force: !applied.spec.is_empty(),
+        services: applied.spec.services.keys().cloned().collect(),
         at: clock(),
         by: applied.actor.name.clone(),
         reason: applied.reason.clone(),
