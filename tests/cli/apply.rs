@@ -1,7 +1,7 @@
 //! Applying a configuration: nothing that runs ends by accident, and what was in force is in force again.
 
-use crate::support::live::{Server, eventually};
-use flightdeck::model::Phase;
+use crate::support::live::{Server, block_on, eventually};
+use flightdeck::model::{Action, Command, Phase, Subject};
 use std::net::TcpListener;
 
 fn write(server: &Server, text: &str) -> String {
@@ -154,4 +154,43 @@ fn who_names_a_configuration_removes_what_of_it_runs_and_no_more() {
     let history = server.ok(&["config", "history"]);
     let last = history.lines().nth(1).unwrap().split_whitespace().take(3).collect::<Vec<_>>();
     assert_eq!(last, ["3", "shop", "-"], "{history}");
+}
+
+#[test]
+fn who_is_not_named_for_a_configuration_is_refused_and_the_ledger_says_so() {
+    let me = std::process::Command::new("id").arg("-un").output().unwrap();
+    let me = String::from_utf8(me.stdout).unwrap().trim().to_owned();
+    let apply = serde_json::json!({ "search": [me], "shop": ["somebody-else"] }).to_string();
+    let server = Server::start_with_env(&[], &[("FLIGHTDECK_SERVE_APPLY", &apply)]);
+    let own = write(&server, &format!("name = \"search\"\n{}", server.config()));
+    server.ok(&["apply", &own, "--yes", "--wait"]);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cart = server.config().replace("service.shop", "service.cart").replace(&server.listen.to_string(), &elsewhere);
+    let shop = write(&server, &format!("name = \"shop\"\n{cart}"));
+    let refused = server.run_cli(&["apply", &shop, "--yes"]);
+    let why = format!("{me} may not apply the configuration shop: only somebody-else may");
+    assert!(refused.code == 3 && refused.err.contains(&why), "{refused:?}");
+    // Not even with a pin and a yes, which leave the asking out: the hub itself decides.
+    let subject = Subject::Config {
+        name: "shop".into(),
+        text: std::fs::read_to_string(&shop).unwrap(),
+        path: shop.clone(),
+        remove: Vec::new(),
+    };
+    let command = Command { id: "c-1".into(), action: Action::Apply, subject, pin: None, reason: None };
+    let said = block_on(server.client().submit(command.clone())).unwrap_err();
+    assert!(said.to_string().contains(&why), "{said}");
+    // A name that the text does not have does not open it.
+    let Subject::Config { text, path, remove, .. } = command.subject else { unreachable!() };
+    let disguised = Subject::Config { name: "search".into(), text, path, remove };
+    let command = Command { id: "c-2".into(), subject: disguised, ..command };
+    let said = block_on(server.client().submit(command.clone())).unwrap_err();
+    assert!(said.to_string().contains("calls itself shop and was sent as search"), "{said}");
+    let nobody = server.run_cli(&["apply", &write(&server, ""), "--yes"]);
+    assert!(nobody.err.contains("nobody may, since serve.apply does not name default"), "{nobody:?}");
+    eventually("the ledger has the refusals", || {
+        let records = server.ok(&["ledger", "show", "-o", "json"]);
+        records.contains(&why) && records.contains("was sent as search")
+    });
+    assert_eq!(server.ok(&["get", "configurations", "-o", "name"]), "search\n");
 }

@@ -225,6 +225,53 @@ fn policy_says_who_may_act() {
 }
 
 #[test]
+fn a_team_may_apply_its_own_configuration_and_no_other() {
+    let board = board([]);
+    let put = |name: &str| {
+        let (name, text, path, remove) = (name.into(), String::new(), "flightdeck.toml".into(), Vec::new());
+        command("c", Action::Apply, Subject::Config { name, text, path, remove }, None)
+    };
+    let teams = || [("shop".into(), vec!["ann".into(), "group:web".into()]), ("find".into(), vec!["bob".into()])];
+    let policy = Policy { apply: teams().into(), admins: vec!["root".into()], ..Policy::default() };
+    let nobody = Policy { apply: teams().into(), ..Policy::default() };
+    let operators = Policy { operators: vec!["bob".into()], ..policy.clone() };
+    let only_ann = "carl may not apply the configuration shop: only ann, group:web, root may";
+    for (policy, name, roles, config, why) in [
+        (&policy, "ann", &[][..], "shop", None),
+        (&policy, "carl", &["web"][..], "shop", None),
+        (&policy, "root", &[][..], "shop", None),
+        (&policy, "root", &[][..], "default", None),
+        (&policy, "carl", &["users"][..], "shop", Some(only_ann)),
+        (&policy, "ann", &[][..], "find", Some("ann may not apply the configuration find: only bob, root may")),
+        (&policy, "ann", &[][..], "default", Some("ann may not apply the configuration default: only root may")),
+        (&policy, "ann", &[][..], "new", Some("ann may not apply the configuration new: only root may")),
+        (&nobody, "ann", &[][..], "shop", None),
+        (
+            &nobody,
+            "ann",
+            &[][..],
+            "default",
+            Some(
+                "ann may not apply the configuration default: nobody may, since serve.apply does not name default and \
+                 serve.admins is empty",
+            ),
+        ),
+        (&operators, "bob", &[][..], "find", None),
+        (&operators, "ann", &[][..], "shop", Some("ann may not apply: only bob may act here")),
+        (&Policy::default(), "ann", &[][..], "new", None),
+    ] {
+        let refused = decide(policy, &board, &actor(name, roles), &put(config), at(1)).err();
+        assert_eq!(refused.as_ref().map(|refusal| refusal.why.as_str()), why, "{name} {roles:?} {config}");
+        assert!(refused.is_none_or(|refusal| refusal.kind == Denied));
+    }
+    assert!(decide(&policy, &board, &Actor::system("demo"), &put("shop"), at(1)).is_ok());
+    let remove = Subject::Release { source: source(), service: "shop".into(), version: "1.0".into() };
+    let refused =
+        decide(&policy, &board, &actor("ann", &[]), &command("c", Action::RemoveRelease, remove, None), at(1));
+    assert_eq!(refused.unwrap_err().why, "ann may not release-rm: only root may", "that is as it was");
+}
+
+#[test]
 fn an_approval_counts_only_from_whom_it_asks() {
     let one = rollout("checkout", "production");
     let board_with = |change: &dyn Fn(&mut Approval)| {

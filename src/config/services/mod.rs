@@ -172,11 +172,11 @@ fn each<'d, T>(
 }
 
 /// What [`is_name`] asks for.
-const NAME: &str =
+pub(super) const NAME: &str =
     "a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or digit, at most 63 characters";
 
 /// Names become parts of paths, labels and `service@environment`.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 63 && name.starts_with(plain) && name.chars().all(|c| plain(c) || matches!(c, '-' | '_'))
 }
