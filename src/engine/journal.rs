@@ -280,6 +280,9 @@ fn write(
     history::insert(&transaction, path, ended)?;
     if let Some(config) = config {
         configs::insert(&transaction, path, config)?;
+        for renamed in &config.renamed {
+            history::rename(&transaction, renamed).map_err(failed)?;
+        }
     }
     transaction.commit().map_err(failed)
 }

@@ -46,12 +46,13 @@ fn optional(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal>
 }
 
 fn run(run: &Run) -> Result<(), Refusal> {
-    let Run { target: Target { source, kind, namespace, name: target, uid }, revision } = run;
+    let Run { target: Target { source, kind, namespace, name: target, uid, first_name }, revision } = run;
     name("run.target.source", source.as_str())?;
     name("run.target.kind", kind)?;
     optional("run.target.namespace", namespace.as_deref(), LONGEST_NAME)?;
     name("run.target.name", target)?;
     name("run.target.uid", uid)?;
+    optional("run.target.first_name", first_name.as_deref(), LONGEST_NAME)?;
     name("run.revision", revision)
 }
 
@@ -178,7 +179,14 @@ mod tests {
 
     fn target(part: usize, long: usize) -> Run {
         let of = |at: usize| "x".repeat(if at == part { long } else { 1 });
-        let target = Target { source: of(0).into(), kind: of(1), namespace: Some(of(2)), name: of(3), uid: of(4) };
+        let target = Target {
+            source: of(0).into(),
+            kind: of(1),
+            namespace: Some(of(2)),
+            name: of(3),
+            uid: of(4),
+            first_name: None,
+        };
         Run { target, revision: of(5) }
     }
 

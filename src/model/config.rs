@@ -18,6 +18,9 @@ pub struct ConfigRevision {
     /// The services that it brought; empty also where that was not recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<ServiceName>,
+    /// The services that it renamed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<Renamed>,
     /// When.
     pub at: Timestamp,
     /// By whom.
@@ -31,6 +34,15 @@ pub struct ConfigRevision {
     /// The text of `flightdeck.toml`; left out of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A service that goes on under another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renamed {
+    /// What it was called.
+    pub from: ServiceName,
+    /// What it is called.
+    pub to: ServiceName,
 }
 
 /// A configuration that is in force beside another one.

@@ -1,7 +1,9 @@
 //! Names and identities. Each is a checked or opaque string, so that two kinds can't be mixed up.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
@@ -88,8 +90,9 @@ impl ConfigName {
     }
 }
 
-/// The workload that rollouts happen to. Stable under reloads of any configuration.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The workload that rollouts happen to. Stable under reloads of any configuration, and the same one after it was
+/// renamed: what was written down of it before stays about it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Target {
     /// The backend that owns it.
     pub source: SourceId,
@@ -101,6 +104,43 @@ pub struct Target {
     pub name: String,
     /// Changes when it is deleted and made again under the same name.
     pub uid: String,
+    /// What it was called first, where it was renamed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+}
+
+impl Target {
+    /// What tells it from all others, in the order that lists have.
+    fn identity(&self) -> (&SourceId, &str, Option<&str>, &str, &str) {
+        let name = self.first_name.as_ref().unwrap_or(&self.name);
+        (&self.source, &self.kind, self.namespace.as_deref(), name, &self.uid)
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Target) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Target {}
+
+impl PartialOrd for Target {
+    fn partial_cmp(&self, other: &Target) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Target {
+    fn cmp(&self, other: &Target) -> Ordering {
+        self.identity().cmp(&other.identity())
+    }
+}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 impl fmt::Display for Target {

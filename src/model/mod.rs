@@ -32,7 +32,7 @@ pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
-pub use config::{ConfigRevision, InForce};
+pub use config::{ConfigRevision, InForce, Renamed};
 pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
 pub use connections::{Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};

@@ -93,6 +93,9 @@ pub struct ServiceSpec {
     /// How its users' connections are treated.
     #[serde(default)]
     pub connections: Connections,
+    /// It goes on from the service of that name, with all that is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<ServiceName>,
     /// Where it runs.
     pub placements: BTreeMap<EnvironmentName, Placement>,
 }

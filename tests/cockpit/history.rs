@@ -13,6 +13,7 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
     Deployment {
         run: Run { target: target(service), revision: format!("r-{revision}") },
         service: service.into(),
+        called: None,
         environment: "production".into(),
         from: Some("1.0.0".into()),
         to: format!("1.{revision}.0").as_str().into(),

@@ -5,6 +5,7 @@ mod configs;
 mod connections;
 mod hooks;
 mod migrations;
+mod rename;
 mod sim;
 mod strategies;
 mod tables;

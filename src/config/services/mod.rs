@@ -241,8 +241,11 @@ fn service<'d>(
     listeners: &mut Vec<Listener<'d>>,
     relations: &mut Relations<'d>,
 ) -> Option<ServiceSpec> {
-    let keys: Vec<_> =
-        program::KEYS.into_iter().chain(connections::KEYS).chain(["depends_on", "migration", "in"]).collect();
+    let keys: Vec<_> = program::KEYS
+        .into_iter()
+        .chain(connections::KEYS)
+        .chain(["depends_on", "renamed_from", "migration", "in"])
+        .collect();
     let table = value.table(&keys)?;
     if let Some(other) = known.beside.iter().find(|other| other.spec.services.contains_key(&ServiceName::from(name))) {
         value.wrong_key(
@@ -255,6 +258,7 @@ fn service<'d>(
     let own = program::overrides(&table, known);
     let connections = connections::connections(&table);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
+    let renamed_from = or(&table, "renamed_from", None, |value| relations.renamed(name, &value, known).map(Some));
     let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
         relations.runs_in(name, &value);
@@ -272,6 +276,7 @@ fn service<'d>(
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
         connections: connections?,
+        renamed_from: renamed_from?,
         placements,
     };
     program::check(name, &table, &service, known);

@@ -375,6 +375,26 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             r#"flightdeck.toml:1:8: name: expected a name of lower-case letters, digits, "-" and "_" that starts with a letter or digit, at most 63 characters, found the integer 1"#,
         ),
         (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = \"Shop\"",
+            r#"flightdeck.toml:4:16: service.shop.renamed_from: expected a name of lower-case letters, digits, "-" and "_" that starts with a letter or digit, at most 63 characters, found "Shop""#,
+        ),
+        (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = \"shop\"",
+            "flightdeck.toml:4:16: service.shop.renamed_from: expected a name that no service of this file has, but there is [service.shop]",
+        ),
+        (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = 1",
+            "flightdeck.toml:4:16: service.shop.renamed_from: expected the name that the service had, found the integer 1",
+        ),
+        (
+            "[service.shop]",
+            "[service.cart]\nrenamed_from = \"stall\"\n[service.shop]\nrenamed_from = \"stall\"",
+            "flightdeck.toml:5:16: service.shop.renamed_from: expected a name that no other service had, but cart is renamed from stall",
+        ),
+        (
             "[service.shop]",
             "[servise.shop]\n[service.shop]",
             "flightdeck.toml:2:2: servise: unknown key, expected \"name\", \"environment\", \"service\" or \"analysis\"; did you mean \"service\"?",

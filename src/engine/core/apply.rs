@@ -4,6 +4,7 @@ use super::commands::no;
 use super::configs::{self, Configured};
 use super::migrations;
 use super::pools::retire;
+use super::rename;
 use super::rollout::{enqueue, plan, previous};
 use super::run::Kind;
 use super::state::{Counters, Removed, Slot, State};
@@ -11,15 +12,43 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use crate::model::{
-    Actor, InForce, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace,
-    ServiceSpec, Spec, Step, Version,
+    Actor, InForce, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, Renamed, ServiceName,
+    ServicePlace, ServiceSpec, Spec, Step, Version,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Puts a configuration into force.
+/// Puts a configuration into force, services that it renames first.
 pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
+    let renamed = rename::due(state, &wanted.spec)?;
+    if renamed.is_empty() {
+        return put_into_force(state, turn, wanted);
+    }
+    // On a copy: what is refused after it must not leave them renamed.
+    let mut next = state.clone();
+    for one in &renamed {
+        rename::carry_out(&mut next, one);
+        with_all(&mut next, |state, slot| {
+            if slot.key.service == one.to {
+                note_run(
+                    state,
+                    slot,
+                    turn,
+                    &wanted.actor.name,
+                    format!("{} is called {} from now on", one.from, one.to),
+                );
+            }
+        });
+    }
+    put_into_force(&mut next, turn, wanted)?;
+    *state = next;
+    turn.renamed = renamed;
+    Ok(())
+}
+
+fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
     let (spec, actor) = (&wanted.spec, &wanted.actor);
     let gone = may_apply(state, spec, &wanted.remove)?;
     migrations::close_lists(state);
@@ -71,6 +100,10 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
 fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
     let mut slot = Box::new(Slot::new(key.clone(), number));
+    // A renamed one may still be known to the proxy as this.
+    if state.of_listener(&slot.listener(false)).is_some() {
+        slot.listener = Some(slot.uid.clone());
+    }
     slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
     let before = state.removed.remove(&key.to_string());
     let release = before.as_ref().and_then(|before| returns(state, &key.service, before));
@@ -121,7 +154,7 @@ fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<
 /// Why a configuration would be refused as it stands; nothing if it would be taken.
 #[must_use]
 pub fn why_not_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Option<Refusal> {
-    may_apply(state, spec, remove).err()
+    rename::foreseen(state, spec).and_then(|state| may_apply(&state, spec, remove)).err()
 }
 
 /// What runs ends by its name only: a file that lost a part must not take production down.
@@ -350,7 +383,11 @@ pub(super) fn release_removed(state: &mut State, service: &ServiceName, version:
 /// What applying a configuration would change of what that of its name brought, a line each; empty: nothing.
 #[must_use]
 pub fn diff(state: &State, spec: &Spec) -> Vec<String> {
-    let mut lines = Vec::new();
+    // Why it can't be renamed is no change: that is what would be refused.
+    let renamed = rename::due(state, spec).unwrap_or_default();
+    let mut lines: Vec<_> =
+        renamed.iter().map(|Renamed { from, to }| format!("~ service {from}: renamed {to}, as it runs")).collect();
+    let state = &rename::foreseen(state, spec).unwrap_or(Cow::Borrowed(state));
     let old = &state.configuration(&spec.name);
     maps(&mut lines, "environment", &old.environments, &spec.environments);
     maps(&mut lines, "analysis", &old.analyses, &spec.analyses);

@@ -172,6 +172,7 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
     turn.ended.push(Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
+        called: None,
         environment: slot.key.environment.clone(),
         from: run.from.as_ref().map(|from| from.version.clone()),
         to: run.to.version.clone(),

@@ -2,7 +2,7 @@
 
 use super::configs::Configured;
 use super::run::RunState;
-use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
+use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey, preview_of};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
@@ -133,6 +133,13 @@ pub struct Slot {
     pub key: SlotKey,
     /// Changes when it is removed and made again.
     pub uid: String,
+    /// What its service was called before it was renamed, oldest first.
+    #[serde(default)]
+    pub names: Vec<ServiceName>,
+    /// Its listener at the proxy; `None`: that of its key. A rename leaves it as it is, so that no connection
+    /// sees one.
+    #[serde(default)]
+    pub listener: Option<String>,
     /// All pools with instances.
     pub pools: BTreeMap<PoolId, Pool>,
     /// The pool that users had before, or have.
@@ -504,6 +511,15 @@ impl State {
         }
     }
 
+    /// The slot of a listener's name, and whether it is the preview's.
+    #[must_use]
+    pub fn of_listener(&self, listener: &str) -> Option<(SlotKey, bool)> {
+        self.slots.values().find_map(|slot| {
+            let preview = [false, true].into_iter().find(|preview| slot.listener(*preview) == listener)?;
+            Some((slot.key.clone(), preview))
+        })
+    }
+
     /// The stored release, if there is one.
     pub fn release(&self, service: &ServiceName, version: &Version) -> Option<&Release> {
         self.releases.get(service)?.get(version)
@@ -514,6 +530,8 @@ impl Slot {
     pub(super) fn new(key: SlotKey, number: u64) -> Slot {
         Slot {
             uid: format!("{key}#{number}"),
+            names: Vec::new(),
+            listener: None,
             key,
             pools: BTreeMap::new(),
             stable: None,
@@ -557,6 +575,13 @@ impl Slot {
         }
     }
 
+    /// What the proxy knows it as: its users' listener, or that of its preview.
+    #[must_use]
+    pub fn listener(&self, preview: bool) -> String {
+        let users = self.listener.clone().unwrap_or_else(|| self.key.to_string());
+        if preview { preview_of(&users) } else { users }
+    }
+
     /// The workload that its rollouts happen to.
     pub fn target(&self, source: &SourceId) -> Target {
         Target {
@@ -565,6 +590,7 @@ impl Slot {
             namespace: Some(self.key.environment.0.clone()),
             name: self.key.service.0.clone(),
             uid: self.uid.clone(),
+            first_name: self.names.first().map(|name| name.0.clone()),
         }
     }
 

@@ -80,18 +80,19 @@ pub(super) fn read(
     rows.map(|about| serde_json::from_str(&about.map_err(failed)?).map_err(unreadable)).collect()
 }
 
+/// Configurations for tests.
 #[cfg(test)]
-mod tests {
-    use super::super::Journal;
-    use super::*;
+pub(super) mod kit {
+    use crate::model::ConfigRevision;
     use jiff::Timestamp;
-    use tokio::sync::oneshot;
 
-    fn config(revision: u64, name: &str) -> ConfigRevision {
+    /// One with a text of its own.
+    pub(in super::super) fn config(revision: u64, name: &str) -> ConfigRevision {
         ConfigRevision {
             revision,
             name: name.into(),
             in_force: true,
+            renamed: Vec::new(),
             services: Vec::new(),
             at: Timestamp::UNIX_EPOCH,
             by: "ann".to_owned(),
@@ -101,6 +102,14 @@ mod tests {
             text: Some(format!("# {revision}")),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Journal;
+    use super::kit::config;
+    use super::*;
+    use tokio::sync::oneshot;
 
     async fn read_of(journal: &Journal, revision: Option<u64>) -> Vec<ConfigRevision> {
         let (answer, answered) = oneshot::channel();

@@ -25,7 +25,7 @@ pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
 use crate::control::Authorized;
-use crate::engine::core::{Input, SlotKey, State};
+use crate::engine::core::{self, Input, State};
 use crate::engine::journal::JournalError;
 use crate::engine::process::{log, output, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
@@ -293,8 +293,11 @@ impl Engine {
     /// # Errors
     /// The folder that it lies in can't be read.
     pub async fn outputs(&self, service: ServiceName, environment: EnvironmentName) -> io::Result<Vec<Output>> {
-        let (instances, slot) = (self.instances.clone(), SlotKey { service, environment });
-        tokio::task::spawn_blocking(move || output::list(&instances, &slot)).await.map_err(io::Error::other)?
+        let state = self.state().await.map_err(|_| io::Error::other("the engine has ended"))?;
+        let names = core::names(&state, &service, &environment);
+        let instances = self.instances.clone();
+        let list = move || output::list(&instances, &names, &environment);
+        tokio::task::spawn_blocking(list).await.map_err(io::Error::other)?
     }
 
     fn log_dir(&self, instance: &str) -> Option<PathBuf> {
