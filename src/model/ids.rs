@@ -167,3 +167,29 @@ impl fmt::Display for Run {
         write!(f, "{}#{}", self.target, self.revision)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn target(name: &str, uid: &str, first_name: Option<&str>) -> Target {
+        let (source, namespace) = ("local".into(), Some("production".to_owned()));
+        let first_name = first_name.map(str::to_owned);
+        Target { source, kind: "service".into(), namespace, name: name.into(), uid: uid.into(), first_name }
+    }
+
+    #[test]
+    fn a_renamed_target_is_the_same_and_another_one_of_its_old_name_is_not() {
+        let (before, now) = (target("shop", "u1", None), target("store", "u1", Some("shop")));
+        assert_eq!(before, now);
+        assert_ne!(now, target("shop", "u2", None));
+        assert_ne!(now, target("store", "u2", None));
+        let known = BTreeSet::from([before.clone()]);
+        assert!(known.contains(&now) && known.contains(&target("market", "u1", Some("shop"))));
+        assert_eq!(now.to_string(), "local/production/store");
+        let written = serde_json::to_string(&before).unwrap();
+        assert!(!written.contains("first_name"), "{written}");
+        assert_eq!(serde_json::from_str::<Target>(&written).unwrap(), now);
+    }
+}

@@ -124,6 +124,17 @@ fn what_happens_elsewhere_draws_nothing_here() {
 }
 
 #[test]
+fn what_a_renamed_service_was_called_then_stands_in_the_record() {
+    let then = Deployment { called: Some("basket".into()), ..ended("checkout", 1, 30, DeploymentOutcome::Succeeded) };
+    let mut desk = told([then, ended("checkout", 2, 10, DeploymentOutcome::Succeeded)]);
+    let called = RecordLine::Text("called", "basket then".to_owned());
+    assert!(!history::record(&desk.state).contains(&called));
+    desk.key("j");
+    assert!(history::record(&desk.state).contains(&called));
+    assert_eq!(history::figures(&desk.state).unwrap().frequency.n, 2, "they are of one service");
+}
+
+#[test]
 fn enter_shows_the_whole_record_and_escape_the_list_again() {
     let mut desk = three();
     let run = Run { target: target("search"), revision: "r-2".to_owned() };

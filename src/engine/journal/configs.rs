@@ -20,7 +20,8 @@ pub(super) fn with_configs(connection: &Connection, path: &Path) -> Result<(), J
         .map_err(|source| JournalError::Sqlite { step: "migrate", path: path.to_owned(), source })
 }
 
-/// Version 5: configurations by name. An older program would take that of one name for all there is.
+/// Version 5: configurations by name. An older program would take that of one name for all there is, and route a
+/// renamed service by a name that the proxy does not know it by.
 pub(super) fn with_names(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     connection
         .execute_batch(
