@@ -6,7 +6,7 @@ use flightdeck::model::{Phase, Rollout};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 fn json(server: &Server, args: &[&str]) -> Vec<Value> {
     serde_json::from_str(&server.ok(&[args, &["-o", "json"]].concat())).unwrap()
@@ -17,6 +17,26 @@ fn instances(server: &Server) -> Vec<(String, u64, String)> {
     let rows = json(server, &["get", "instances"]);
     let text = |of: &Value| of.as_str().unwrap().to_owned();
     rows.iter().map(|of| (text(&of["id"]), of["pid"].as_u64().unwrap(), text(&of["target"]["name"]))).collect()
+}
+
+/// Users, who end with the test however that ends.
+struct Users(Child);
+
+impl Users {
+    fn summary(mut self) -> Summary {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut text = Vec::new();
+        self.0.stdout.take().unwrap().read_to_end(&mut text).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it has ended where its summary was read
+        let _ = self.0.wait();
+    }
 }
 
 /// Asks once more on a connection that stays open.
@@ -40,11 +60,13 @@ fn a_renamed_service_goes_on_without_a_restart_and_without_a_lost_request() {
     let mut server = Server::start();
     server.with_stable();
     let target = format!("http://{}/", server.listen);
-    let load = Command::new(EXE)
-        .args(["load", "--rate", "500", "--connections", "4", "--fresh", "0.3", "--target", &target])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let load = Users(
+        Command::new(EXE)
+            .args(["load", "--rate", "500", "--connections", "4", "--fresh", "0.3", "--target", &target])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     let mut users = BufReader::new(TcpStream::connect(server.listen).unwrap());
     ask(&mut users);
     let before = instances(&server);
@@ -99,9 +121,7 @@ fn a_renamed_service_goes_on_without_a_restart_and_without_a_lost_request() {
     server.ok(&["abort", "store@production", "--yes", "--wait"]);
     server.until("it is aborted", |row| row.phase == Phase::Aborted);
 
-    let pid = rustix::process::Pid::from_child(&load);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let summary: Summary = serde_json::from_slice(&load.wait_with_output().unwrap().stdout).unwrap();
+    let summary = load.summary();
     assert!(summary.failed.total() == 0 && summary.ok > 50, "{summary:?}");
     let rows = server.ok(&["get", "deployments", "store"]);
     assert_eq!(rows.matches("(shop then)").count(), deployed.len(), "{rows}");

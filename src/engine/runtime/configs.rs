@@ -103,6 +103,10 @@ impl Engine {
         for config in &mut configs {
             let of = state.configs.get(&config.name).filter(|of| of.revision == config.revision);
             config.in_force = of.is_some();
+            // What it brought was not always recorded, and may be called otherwise since.
+            if let Some(of) = of {
+                config.services = of.services.iter().cloned().collect();
+            }
         }
         Ok(configs)
     }
