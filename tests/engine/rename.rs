@@ -47,12 +47,12 @@ fn it_goes_on_with_all_that_is_known_of_it_and_nothing_is_started_or_routed() {
     assert_eq!(outcome.renamed, [Renamed { from: "shop".into(), to: "store".into() }]);
     story.pass(5);
 
-    let store = key("store", "production");
-    let slot = story.state.slots[&store].clone();
+    let place = key("store", "production");
+    let slot = story.state.slots[&place].clone();
     assert_eq!((&slot.pools, &slot.routing, &slot.lineage), (&before.pools, &before.routing, &before.lineage));
     assert_eq!((&story.proxy, story.launches.len()), (&proxy, launches), "nobody noticed");
     assert!(!story.state.slots.keys().any(|key| key.service.as_str() == "shop"));
-    let row = row_at(&story, &store);
+    let row = row_at(&story, &place);
     assert_eq!((row.service.as_str(), row.run.target.to_string().as_str()), ("store", "local/production/store"));
     assert_eq!(row.run, row_before.run, "it is the same run to whoever knows it");
     assert_eq!((row.phase, row.offers, row.facts), (row_before.phase, row_before.offers, row_before.facts));
@@ -67,19 +67,19 @@ fn it_goes_on_with_all_that_is_known_of_it_and_nothing_is_started_or_routed() {
     // Held as it was, then on to the next version on the same address.
     deploy(&mut story, "store", "1.2").unwrap();
     story.pass(2);
-    assert_eq!(row_at(&story, &store).phase, Phase::Queued);
+    assert_eq!(row_at(&story, &place).phase, Phase::Queued);
     let id = story.state.holds[0].id.clone();
     story.command_as("eve", Action::Release, Subject::Hold { source: None, id }, None).unwrap();
     story.pass(2);
     assert_eq!(story.traffic(), [("1.1".to_owned(), 90), ("1.2".to_owned(), 10)]);
-    let run = row_at(&story, &store).run;
+    let run = row_at(&story, &place).run;
     story.command_as("bob", Action::PromoteFull, Subject::Run(run), None).unwrap();
     story.pass(5);
     let ended = story.ended.last().unwrap();
     assert_eq!((ended.service.as_str(), &ended.run.target), ("store", &row_before.run.target));
     assert_eq!(story.traffic(), [("1.2".to_owned(), 100)]);
     let newest = story.launches.last().unwrap();
-    assert!(newest.instance.starts_with("store-production-") && newest.slot == store, "{newest:?}");
+    assert!(newest.instance.starts_with("store-production-") && newest.slot == place, "{newest:?}");
 }
 
 #[test]
@@ -94,9 +94,9 @@ fn applied_again_it_is_done() {
     assert_eq!(story.state.slots.values().map(|slot| &slot.names).collect::<Vec<_>>(), called);
     // And so without the key, and once more under a third name.
     let mut third = renamed(shop());
-    let mut store = third.services.remove(&"store".into()).unwrap();
-    store.renamed_from = Some("store".into());
-    third.services.insert("market".into(), store);
+    let mut now = third.services.remove(&"store".into()).unwrap();
+    now.renamed_from = Some("store".into());
+    third.services.insert("market".into(), now);
     let target = row_at(&story, &key("store", "production")).run.target;
     story.apply_with(third, Vec::new()).unwrap();
     let market = key("market", "production");
@@ -123,11 +123,11 @@ fn the_name_before_is_free_and_what_takes_it_is_another_service() {
     story.input(&Input::ReleaseAdded(release("shop", "9.0")));
     deploy(&mut story, "shop", "9.0").unwrap();
     story.pass(5);
-    let (shop, store) = (story.slot(), story.state.slots[&key("store", "production")].clone());
-    assert_ne!(shop.target(&"local".into()), store.target(&"local".into()));
-    assert_eq!((store.listener(false).as_str(), shop.listener(false)), ("shop@production", shop.uid.clone()));
+    let (shop, before) = (story.slot(), story.state.slots[&key("store", "production")].clone());
+    assert_ne!(shop.target(&"local".into()), before.target(&"local".into()));
+    assert_eq!((before.listener(false).as_str(), shop.listener(false)), ("shop@production", shop.uid.clone()));
     assert_eq!(story.proxy[&shop.uid].listen, address(40));
-    assert_eq!(story.state.of_listener("shop@production"), Some((store.key.clone(), false)));
+    assert_eq!(story.state.of_listener("shop@production"), Some((before.key.clone(), false)));
     assert_eq!(story.state.of_listener(&format!("{}!preview", shop.uid)), Some((shop.key.clone(), true)));
     assert_eq!(
         (names_of(&story, "store"), names_of(&story, "shop")),
@@ -176,8 +176,8 @@ fn what_cannot_be_renamed_is_refused_and_nothing_is_done() {
         "store can't be renamed from shop, which is of the configuration default; nothing was applied"
     );
     let mut twice = renamed(shop());
-    let store = twice.services[&ServiceName::from("store")].clone();
-    twice.services.insert("stand".into(), store);
+    let same = twice.services[&ServiceName::from("store")].clone();
+    twice.services.insert("stand".into(), same);
     assert!(refused(&mut story, twice).starts_with("stand and store are both renamed from shop"));
     let other = Release {
         artifacts: vec![ArtifactRef { digest: "sha256:other".into(), ..artifact() }],

@@ -69,21 +69,16 @@ impl<'d> Relations<'d> {
             Some(format!("expected {NAME}, found {from:?}"))
         } else if known.services.contains(from) {
             Some(format!("expected a name that no service of this file has, but there is [service.{from}]"))
-        } else if let Some(other) = self.renamed.get(from) {
-            Some(format!("expected a name that no other service had, but {other} is renamed from {from}"))
         } else {
-            None
+            let other = self.renamed.get(from);
+            other.map(|other| format!("expected a name that no other service had, but {other} is renamed from {from}"))
         };
-        match wrong {
-            Some(wrong) => {
-                value.wrong(&wrong, None);
-                None
-            }
-            None => {
-                self.renamed.insert(from, to);
-                Some(ServiceName::from(from))
-            }
+        if let Some(wrong) = wrong {
+            value.wrong(&wrong, None);
+            return None;
         }
+        self.renamed.insert(from, to);
+        Some(ServiceName::from(from))
     }
 
     /// The environments of a service, right or wrong.

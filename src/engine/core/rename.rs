@@ -74,7 +74,9 @@ pub(super) fn foreseen<'a>(state: &'a State, spec: &Spec) -> Result<Cow<'a, Stat
 pub(super) fn carry_out(state: &mut State, Renamed { from, to }: &Renamed) {
     let called = |key: &SlotKey| SlotKey { service: to.clone(), environment: key.environment.clone() };
     let mut releases = state.releases.remove(from).unwrap_or_default();
-    releases.values_mut().for_each(|release| release.service.clone_from(to));
+    for release in releases.values_mut() {
+        release.service.clone_from(to);
+    }
     if !releases.is_empty() {
         state.releases.entry(to.clone()).or_default().extend(releases);
     }

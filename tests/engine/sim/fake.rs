@@ -90,7 +90,7 @@ impl Fake {
                 self.routes.push((slot.clone(), preview, route.version, Some(route.clone())));
             }
             Effect::Unroute { slot, version, preview, .. } => {
-                self.routes.push((slot.clone(), *preview, *version, None))
+                self.routes.push((slot.clone(), *preview, *version, None));
             }
             Effect::Run(launch) => {
                 self.job_lines.entry(launch.job.clone()).or_default().work.push_back(JobWork::Run(launch.clone()));
