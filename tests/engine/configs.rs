@@ -166,6 +166,22 @@ fn what_is_being_taken_down_is_remembered_whatever_is_applied_meanwhile() {
 }
 
 #[test]
+fn what_left_one_configuration_comes_up_in_another_as_it_ran() {
+    let mut story = both();
+    let mut without = spec(&canary_steps());
+    let shop = without.services.remove(&"shop".into()).unwrap();
+    story.apply_with(without, vec![ServicePlace::of("shop")]).unwrap();
+    story.pass(5);
+    let mut takes = search();
+    takes.services.insert("shop".into(), shop);
+    story.apply_with(takes, Vec::new()).unwrap();
+    story.pass(3);
+    assert_eq!(story.row().stable().unwrap().version.as_str(), "1.0");
+    let whose = story.state.config_of(&"shop".into()).map(|(name, _)| name.as_str());
+    assert_eq!(whose, Some("search"));
+}
+
+#[test]
 fn what_a_journal_of_before_says_is_all_of_the_default_one() {
     let story = Story::serving(spec(&canary_steps()));
     let mut old = serde_json::to_value(&story.state).unwrap();

@@ -71,8 +71,8 @@ pub(super) fn foreseen<'a>(state: &'a State, spec: &Spec) -> Result<Cow<'a, Stat
     Ok(foreseen)
 }
 
-pub(super) fn carry_out(state: &mut State, Renamed { from, to }: &Renamed) {
-    let called = |key: &SlotKey| SlotKey { service: to.clone(), environment: key.environment.clone() };
+pub(super) fn carry_out(state: &mut State, renamed: &Renamed) {
+    let Renamed { from, to } = renamed;
     let mut releases = state.releases.remove(from).unwrap_or_default();
     for release in releases.values_mut() {
         release.service.clone_from(to);
@@ -87,43 +87,55 @@ pub(super) fn carry_out(state: &mut State, Renamed { from, to }: &Renamed) {
             of.services.insert(to.clone());
         }
     }
-    let keys: Vec<SlotKey> = state.slots.keys().filter(|key| key.service == *from).cloned().collect();
-    for mut slot in keys.iter().filter_map(|key| state.slots.remove(key)).collect::<Vec<_>>() {
-        slot.listener.get_or_insert_with(|| slot.key.to_string());
-        slot.key = called(&slot.key);
-        slot.names.push(from.clone());
-        let target = slot.target(&state.source);
-        let holds = state.holds.iter_mut().flat_map(|hold| &mut hold.targets).map(|of| &mut of.run);
-        let asked = state.approvals.iter_mut().filter(|asked| asked.approval.run.target == target);
-        let asked = asked.map(|asked| {
-            asked.approval.service.clone_from(to);
-            &mut asked.approval.run
-        });
-        asked.chain(holds).filter(|run| run.target == target).for_each(|run| run.target.clone_from(&target));
-        state.removed.remove(&slot.key.to_string());
-        state.slots.insert(slot.key.clone(), slot);
-    }
     for hold in state.holds.iter_mut().filter(|hold| hold.selector.service.as_ref() == Some(from)) {
         hold.selector.service = Some(to.clone());
     }
-    for numbered in &mut state.pending {
-        match &mut numbered.effect {
-            Effect::Start(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot),
-            Effect::Run(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot),
-            Effect::Route { slot, .. } if slot.service == *from => *slot = called(slot),
-            effect @ Effect::Unroute { .. } => {
-                let known_as = effect.listener().map(|(listener, _)| listener);
-                if let Effect::Unroute { slot, listener, .. } = effect
-                    && slot.service == *from
-                {
-                    (*slot, *listener) = (called(slot), known_as);
-                }
-            }
-            _ => {}
-        }
-    }
     rekey(&mut state.migrated, from, to);
     rekey(&mut state.removed, from, to);
+    let keys: Vec<SlotKey> = state.slots.keys().filter(|key| key.service == *from).cloned().collect();
+    for key in keys {
+        slot(state, &key, renamed);
+    }
+    for numbered in &mut state.pending {
+        effect(&mut numbered.effect, renamed);
+    }
+}
+
+fn called(key: &SlotKey, to: &ServiceName) -> SlotKey {
+    SlotKey { service: to.clone(), environment: key.environment.clone() }
+}
+
+fn slot(state: &mut State, key: &SlotKey, Renamed { from, to }: &Renamed) {
+    let Some(mut slot) = state.slots.remove(key) else { return };
+    slot.listener.get_or_insert_with(|| key.to_string());
+    slot.key = called(key, to);
+    slot.names.push(from.clone());
+    // It is the same target; what people read of it is not.
+    let target = slot.target(&state.source);
+    for asked in state.approvals.iter_mut().filter(|asked| asked.approval.run.target == target) {
+        asked.approval.service.clone_from(to);
+        asked.approval.run.target.clone_from(&target);
+    }
+    let held = state.holds.iter_mut().flat_map(|hold| &mut hold.targets).filter(|of| of.run.target == target);
+    for of in held {
+        of.run.target.clone_from(&target);
+    }
+    state.removed.remove(&slot.key.to_string());
+    state.slots.insert(slot.key.clone(), slot);
+}
+
+/// What nothing answered yet is carried out again after a crash, for the slot as it is called then.
+fn effect(effect: &mut Effect, Renamed { from, to }: &Renamed) {
+    let known_as = effect.listener().map(|(listener, _)| listener);
+    match effect {
+        Effect::Start(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot, to),
+        Effect::Run(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot, to),
+        Effect::Route { slot, .. } if slot.service == *from => *slot = called(slot, to),
+        Effect::Unroute { slot, listener, .. } if slot.service == *from => {
+            (*slot, *listener) = (called(slot, to), known_as);
+        }
+        _ => {}
+    }
 }
 
 /// What is remembered of places that left the configuration, by `service@environment`.
