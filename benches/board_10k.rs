@@ -48,6 +48,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         namespace: Some(format!("team-{:03}", index % 100)),
         name: format!("service-{index:06}"),
         uid: format!("0b9f5a3c-7d1e-4f60-8a2b-{index:012}"),
+        first_name: None,
     };
     let arm = |role, version: String, ready, share| Arm {
         role,
@@ -92,6 +93,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         offers: [Action::Promote, Action::Pause, Action::Abort, Action::Restart].into_iter().collect(),
         barred: Arc::default(),
         managed_by: None,
+        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

@@ -88,7 +88,14 @@ macro_rules! all {
 
 /// The first target in the order of keys.
 fn no_target() -> Target {
-    Target { source: "".into(), kind: String::new(), namespace: None, name: String::new(), uid: String::new() }
+    Target {
+        source: "".into(),
+        kind: String::new(),
+        namespace: None,
+        name: String::new(),
+        uid: String::new(),
+        first_name: None,
+    }
 }
 
 macro_rules! one {
@@ -364,7 +371,7 @@ impl Board {
     pub fn has_namesake(&self, target: &Target) -> bool {
         let at = |kind: &str, namespace: Option<String>, name: &str| {
             let (source, kind, name) = (target.source.clone(), kind.to_owned(), name.to_owned());
-            let first = Target { source, kind, namespace, name, uid: String::new() };
+            let first = Target { source, kind, namespace, name, uid: String::new(), first_name: None };
             self.rollouts.range(first..).map(|held| &held.rollout.run.target).next()
         };
         let mut kind = String::new();

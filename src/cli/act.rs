@@ -8,7 +8,8 @@ use super::wait::{self, Patience};
 use super::{Code, Context, Failure, complete, follow, target};
 use crate::client::{Link, SubmitError, fresh_id};
 use crate::model::{
-    Action, Command, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply, Stage, Subject,
+    Action, Command, ConfigName, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply,
+    Stage, Subject,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -174,6 +175,19 @@ pub(super) async fn perform(
     args: &ActArgs,
 ) -> Result<(), Failure> {
     context.may_change()?;
+    let command = confirmed(link, action, subject, pin, args).await?;
+    let id = command.id.clone();
+    finish(context, link, &id.0, args, link.submit(command)).await
+}
+
+/// Prepares and confirms one change, to be submitted.
+pub(super) async fn confirmed(
+    link: &Link,
+    action: Action,
+    subject: Subject,
+    pin: Option<Pin>,
+    args: &ActArgs,
+) -> Result<Command, Failure> {
     if let Some(pin) = pin.as_ref().filter(|pin| pin.action != action) {
         let what = format!("--pin is for {} and this is {}", pin.action.name(), action.name());
         return Err(Failure::usage(what).todo("take the token of this action from `get … -o json`"));
@@ -193,9 +207,7 @@ pub(super) async fn perform(
         let confirmed = confirm::confirm(&prepared, args)?;
         Confirmed { pin: pin.or(confirmed.pin), reason: confirmed.reason }
     };
-    let command = Command { id: fresh_id(), action, subject, pin: confirmed.pin, reason: confirmed.reason };
-    let id = command.id.clone();
-    finish(context, link, &id.0, args, link.submit(command)).await
+    Ok(Command { id: fresh_id(), action, subject, pin: confirmed.pin, reason: confirmed.reason })
 }
 
 /// May it be done, and what would it do?
@@ -321,6 +333,7 @@ pub(super) fn object(subject: &Subject) -> String {
             format!("{source}: {service}@{environment}: {names} {stands}")
         }
         Subject::Receipt { id } => id.to_string(),
-        Subject::Config { path, .. } => path.clone(),
+        Subject::Config { name, path, .. } if *name == ConfigName::default() => path.clone(),
+        Subject::Config { name, path, .. } => format!("{name} {path}"),
     }
 }

@@ -1,18 +1,21 @@
-//! `apply` and `diff`: a service configuration goes to the server whole.
+//! `apply` and `diff`: service configurations go to the server, each whole.
 
 use super::act::{self, ActArgs};
 use super::output::{Cell, Format, Table, print_lines, say};
 use super::{Code, Context, Failure, get, unexpected};
 use crate::client::{Client, Link};
-use crate::config::services;
-use crate::model::{Action, ConfigRevision, Query, Reply, ServicePlace, Subject, sanitize_line};
+use crate::config::services::{self, Surroundings};
+use crate::model::{
+    Action, ConfigName, ConfigRevision, Query, Receipt, Reply, ServicePlace, Spec, Subject, sanitize_line,
+};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Options of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The configuration; without it flightdeck.toml.
+    /// The configuration, or a folder whose *.toml are one each, called by their `name` or else as their files
+    /// are; without it flightdeck.toml.
     #[arg(value_name = "FILE", conflicts_with = "revision")]
     pub file: Option<PathBuf>,
     /// Put a configuration of before into force again; `flightdeck config history` lists them.
@@ -30,7 +33,7 @@ pub struct ApplyArgs {
 /// Options of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The configuration.
+    /// The configuration, or a folder of them.
     #[arg(value_name = "FILE", default_value = "flightdeck.toml")]
     pub file: PathBuf,
     /// End with 10 where something would change, and with 0 where nothing would.
@@ -38,24 +41,124 @@ pub struct DiffArgs {
     pub exit_code: bool,
 }
 
-/// Puts a configuration into force.
+/// A configuration on its way to the server.
+struct Source {
+    name: ConfigName,
+    text: String,
+    path: String,
+}
+
+/// Puts a configuration, or a folder of them, into force.
 pub(super) async fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failure> {
     context.may_change()?;
     let client = context.client()?;
-    let (text, path) = match args.revision {
+    let file = args.file.as_deref().unwrap_or(Path::new("flightdeck.toml"));
+    if args.revision.is_none() && file.is_dir() {
+        return folder(context, &Link::Server(client), file, args).await;
+    }
+    let source = match args.revision {
         Some(revision) => before(&client, revision).await?,
-        None => read(args.file.as_deref().unwrap_or(Path::new("flightdeck.toml")))?,
+        None => read(file, ConfigName::default())?.0,
     };
     let remove = args.remove.iter().map(|name| ServicePlace::of(name)).collect();
-    let link = Link::Server(client);
-    act::perform(context, &link, Action::Apply, Subject::Config { text, path, remove }, None, &args.act).await
+    act::perform(context, &Link::Server(client), Action::Apply, source.subject(remove), None, &args.act).await
+}
+
+impl Source {
+    fn subject(self, remove: Vec<ServicePlace>) -> Subject {
+        let Source { name, text, path } = self;
+        Subject::Config { name, text, path, remove }
+    }
+}
+
+/// Each file by itself: one that is refused holds up no other, and what became of each is said.
+async fn folder(context: &Context, link: &Link, dir: &Path, args: &ApplyArgs) -> Result<(), Failure> {
+    if !args.remove.is_empty() {
+        return Err(Failure::usage("--remove is for one configuration").todo("name the file that it is to leave"));
+    }
+    let files = files(dir)?;
+    let mut receipts = Vec::new();
+    let mut failed: Vec<(String, Failure)> = Vec::new();
+    for file in &files {
+        let applied = apply_file(link, file, &args.act, &mut receipts).await;
+        let Err(failure) = applied else { continue };
+        say(&format!("{}: {failure}", file.display()));
+        failed.push((file.display().to_string(), failure));
+    }
+    let ids: Vec<_> = receipts.iter().map(|receipt: &Receipt| receipt.id.to_string()).collect();
+    context.output.data(&receipts, &act::table(&receipts), &ids)?;
+    let Some((_, first)) = failed.first() else { return Ok(()) };
+    // Some are in force and some are not: that is a part, whatever kept the others.
+    let code = if failed.len() < files.len() { Code::Partial } else { first.code };
+    let names: Vec<_> = failed.iter().map(|(file, _)| file.as_str()).collect();
+    let what = format!("{} of {} configurations were not applied: {}", failed.len(), files.len(), names.join(", "));
+    Err(Failure::new(code, what))
+}
+
+async fn apply_file(link: &Link, file: &Path, args: &ActArgs, receipts: &mut Vec<Receipt>) -> Result<(), Failure> {
+    let (source, _) = read(file, stem(file))?;
+    let command = act::confirmed(link, Action::Apply, source.subject(Vec::new()), None, args).await?;
+    let id = command.id.clone();
+    let receipt = act::followed(link, &id.0, args, link.submit(command)).await?;
+    let outcome = act::outcome(&receipt);
+    receipts.push(receipt);
+    outcome
+}
+
+/// The configurations of a folder, by name.
+pub(super) fn files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", dir.display()));
+    let entries: Vec<_> = std::fs::read_dir(dir).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
+    let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "toml") && path.is_file());
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::usage(format!("there is no *.toml in {}", dir.display())));
+    }
+    // Of two of one name the second would take away what the first brought.
+    let mut names: Vec<(ConfigName, &PathBuf)> = Vec::new();
+    for file in &files {
+        // One that can't be read is told of when its turn comes.
+        let Ok((Source { name, .. }, _)) = read(file, stem(file)) else { continue };
+        if let Some((_, other)) = names.iter().find(|(of, _)| *of == name) {
+            let what = format!("{} and {} are both the configuration {name}", other.display(), file.display());
+            return Err(Failure::usage(what).todo("give each a name of its own, such as name = \"shop\""));
+        }
+        names.push((name, file));
+    }
+    Ok(files)
+}
+
+/// What a file of a folder is called where its text does not say. One that is called as without a folder is the
+/// same one.
+pub(super) fn stem(file: &Path) -> ConfigName {
+    match file.file_stem().map(|stem| stem.to_string_lossy()) {
+        Some(stem) if stem != "flightdeck" => ConfigName::from(stem.as_ref()),
+        _ => ConfigName::default(),
+    }
+}
+
+/// Ends all that a configuration brought.
+pub(super) async fn remove(context: &Context, name: &ConfigName, args: &ActArgs) -> Result<(), Failure> {
+    context.may_change()?;
+    let client = context.client()?;
+    let configs = configs(&client).await?;
+    let Some(config) = configs.iter().find(|config| config.in_force && config.name == *name) else {
+        let known: Vec<_> = configs.iter().filter(|of| of.in_force).map(|of| of.name.as_str()).collect();
+        let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
+        return Err(Failure::usage(format!("no configuration {name} is in force")).todo(format!("in force: {known}")));
+    };
+    // Whoever names the configuration means all that it brought; what of that runs is shown before it is confirmed.
+    let places = config.services.iter().map(|service| ServicePlace { service: service.clone(), environment: None });
+    let source = Source { name: name.clone(), text: String::new(), path: config.path.clone() };
+    act::perform(context, &Link::Server(client), Action::Apply, source.subject(places.collect()), None, args).await
 }
 
 /// The text of a configuration of before, and where it lay.
-async fn before(client: &Client, revision: u64) -> Result<(String, String), Failure> {
+async fn before(client: &Client, revision: u64) -> Result<Source, Failure> {
     let config = revision_of(client, revision).await?;
     let text = config.text.ok_or_else(|| Failure::failed(format!("the server gave no text of revision {revision}")))?;
-    Ok((text, config.path))
+    Ok(Source { name: config.name, text, path: config.path })
 }
 
 async fn revision_of(client: &Client, revision: u64) -> Result<ConfigRevision, Failure> {
@@ -78,13 +181,12 @@ pub(super) async fn history(context: &Context, revision: Option<u64>) -> Result<
             Format::Table | Format::Name => print_lines(&text.lines().map(sanitize_line).collect::<Vec<_>>()),
         };
     }
-    let configs = match client.query(Query::Configs { revision: None }).await? {
-        Reply::Configs(configs) => configs,
-        other => return Err(unexpected(&other)),
-    };
+    let configs = configs(&client).await?;
     let rows = configs.iter().map(|config| {
         vec![
             Cell::from(config.revision.to_string()),
+            config.name.as_str().into(),
+            (if config.in_force { "yes" } else { "-" }).into(),
             get::at(config.at).into(),
             config.by.as_str().into(),
             config.digest.chars().take(19).collect::<String>().into(),
@@ -92,34 +194,119 @@ pub(super) async fn history(context: &Context, revision: Option<u64>) -> Result<
             config.reason.as_deref().unwrap_or("-").into(),
         ]
     });
-    let table = Table { heads: &["REVISION", "AT", "BY", "DIGEST", "FILE", "REASON"], rows: rows.collect() };
+    let table = Table {
+        heads: &["REVISION", "NAME", "IN FORCE", "AT", "BY", "DIGEST", "FILE", "REASON"],
+        rows: rows.collect(),
+    };
     let names: Vec<_> = configs.iter().map(|config| config.revision.to_string()).collect();
+    context.output.data(&configs, &table, &names)
+}
+
+async fn configs(client: &Client) -> Result<Vec<ConfigRevision>, Failure> {
+    match client.query(Query::Configs { revision: None }).await? {
+        Reply::Configs(configs) => Ok(configs),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `get configurations`: those that are in force.
+pub(super) async fn in_force(context: &Context, name: Option<&str>) -> Result<(), Failure> {
+    let mut configs = configs(&context.client()?).await?;
+    configs.retain(|config| config.in_force && name.is_none_or(|name| config.name.as_str() == name));
+    if let (Some(name), true) = (name, configs.is_empty()) {
+        return Err(Failure::usage(format!("no configuration {name:?} is in force")));
+    }
+    configs.sort_by(|a, b| a.name.cmp(&b.name));
+    let rows = configs.iter().map(|config| {
+        let services: Vec<_> = config.services.iter().map(ToString::to_string).collect();
+        vec![
+            Cell::from(config.name.as_str()),
+            config.revision.to_string().into(),
+            get::at(config.at).into(),
+            config.by.as_str().into(),
+            services.join(", ").into(),
+            config.path.as_str().into(),
+        ]
+    });
+    let table = Table { heads: &["CONFIGURATION", "REVISION", "AT", "BY", "SERVICES", "FILE"], rows: rows.collect() };
+    let names: Vec<_> = configs.iter().map(|config| config.name.to_string()).collect();
     context.output.data(&configs, &table, &names)
 }
 
 /// Shows what that would change.
 pub(super) async fn diff(context: &Context, args: &DiffArgs) -> Result<(), Failure> {
-    let (text, path) = read(&args.file)?;
-    match context.client()?.query(Query::Diff { text, path }).await? {
-        Reply::Lines(lines) if lines.lines.is_empty() => {
-            say("nothing would change");
-            Ok(())
+    let client = context.client()?;
+    let differs = if args.file.is_dir() {
+        let mut differs = false;
+        for file in files(&args.file)? {
+            differs |= diff_of(&client, read(&file, stem(&file))?.0, true).await?;
         }
-        Reply::Lines(lines) => {
-            print_lines(&lines.lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())?;
-            if args.exit_code { Err(Failure::new(Code::Differs, "")) } else { Ok(()) }
+        differs
+    } else {
+        diff_of(&client, read(&args.file, ConfigName::default())?.0, false).await?
+    };
+    if differs && args.exit_code { Err(Failure::new(Code::Differs, "")) } else { Ok(()) }
+}
+
+/// Shows what one would change; true: something would.
+async fn diff_of(client: &Client, source: Source, one_of_several: bool) -> Result<bool, Failure> {
+    let Source { name, text, path } = source;
+    let named = one_of_several || name != ConfigName::default();
+    let whose = if named { format!("configuration {name}: ") } else { String::new() };
+    let place = path.clone();
+    let lines = match client.query(Query::Diff { name, text, path }).await? {
+        Reply::Lines(lines) => lines.lines,
+        Reply::Refused(refusal) if one_of_several => {
+            let failure = Failure::from(refusal);
+            return Err(Failure { what: format!("{place}: {}", failure.what), ..failure });
         }
-        other => Err(unexpected(&other)),
+        other => return Err(unexpected(&other)),
+    };
+    if lines.is_empty() {
+        say(&format!("{whose}nothing would change"));
+        return Ok(false);
     }
+    if named {
+        say(&format!("{whose}{place}"));
+    }
+    print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())?;
+    Ok(true)
 }
 
 /// Reads and checks here first, so that mistakes are found without a server.
-fn read(file: &Path) -> Result<(String, String), Failure> {
+fn read(file: &Path, name: ConfigName) -> Result<(Source, Spec), Failure> {
     let path = std::path::absolute(file)?;
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", file.display()))
             .todo("name a file, or write a first one with `flightdeck config init --services`")
     })?;
-    services::parse(&text, &path)?;
-    Ok((text, path.display().to_string()))
+    let spec = services::parse_in(&text, &path, &Surroundings { name, ..Surroundings::default() })?;
+    Ok((Source { name: spec.name.clone(), text, path: path.display().to_string() }, spec))
+}
+
+/// `config check`: says whether a file, or each of a folder, is fine.
+pub(super) fn check(file: &Path) -> Result<(), Failure> {
+    if !file.is_dir() {
+        return check_file(file, ConfigName::default(), false);
+    }
+    let wrong = files(file)?
+        .iter()
+        .filter_map(|file| check_file(file, stem(file), true).err())
+        .reduce(|all, next| Failure { what: format!("{}\n{}", all.what, next.what), ..all });
+    wrong.map_or(Ok(()), Err)
+}
+
+fn check_file(file: &Path, name: ConfigName, one_of_several: bool) -> Result<(), Failure> {
+    let (source, spec) = read(file, name)?;
+    let places = spec.without_user();
+    if rustix::process::geteuid().is_root() && !places.is_empty() {
+        say(&format!(
+            "warning: a server of root's would run {} as root: name a user, such as user = \"www-data\"",
+            places.join(", ")
+        ));
+    }
+    let named = one_of_several || source.name != ConfigName::default();
+    let called = if named { format!("; it is the configuration {}", source.name) } else { String::new() };
+    say(&format!("{} is fine{called}", file.display()));
+    Ok(())
 }

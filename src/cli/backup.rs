@@ -290,7 +290,7 @@ async fn unsure(journal: &Path, made: Timestamp) -> Result<usize, Failure> {
     let Opened { journal: open, state, .. } = Journal::open(journal, 0).map_err(failed)?;
     let Some(state) = state else { return Ok(0) };
     let unreadable = |error: serde_json::Error| Failure::failed(format!("the engine's state can't be read: {error}"));
-    let mut state: State = serde_json::from_str(&state).map_err(unreadable)?;
+    let mut state = State::read(&state).map_err(unreadable)?;
     restored(&mut state, made);
     let text = serde_json::to_string(&state).map_err(unreadable)?;
     open.commit(text, Vec::new(), None).await.map_err(failed)?;

@@ -1,8 +1,10 @@
 //! `config`: write, check and show the program's own configuration.
 
+use super::act::ActArgs;
 use super::output::{Cell, Table, say};
 use super::{Context, Failure};
-use crate::config::{services, settings};
+use crate::config::settings;
+use crate::model::ConfigName;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write as _};
@@ -30,7 +32,7 @@ pub enum ConfigCommand {
     },
     /// Check config.toml, or the flightdeck.toml that is named. Says everything that is wrong.
     Check {
-        /// A flightdeck.toml.
+        /// A flightdeck.toml, or a folder of such files.
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
@@ -40,6 +42,15 @@ pub enum ConfigCommand {
     Path,
     /// Print the JSON schema of config.toml.
     Schema,
+    /// End all that one of the server's service configurations brought; `get configurations` lists them.
+    Remove {
+        /// What it is called.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// How it is confirmed and followed.
+        #[command(flatten)]
+        act: ActArgs,
+    },
     /// List the service configurations (flightdeck.toml) that the server had in force; `apply --revision`
     /// puts one into force again.
     History {
@@ -59,20 +70,9 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
             say(&format!("{} is fine", context.paths.settings().display()));
             Ok(())
         }
-        ConfigCommand::Check { file: Some(file) } => {
-            let path = std::path::absolute(file)?;
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
-            let spec = services::parse(&text, &path)?;
-            let places = spec.without_user();
-            if rustix::process::geteuid().is_root() && !places.is_empty() {
-                say(&format!(
-                    "warning: a server of root's would run {} as root: name a user, such as user = \"www-data\"",
-                    places.join(", ")
-                ));
-            }
-            say(&format!("{} is fine", file.display()));
-            Ok(())
+        ConfigCommand::Check { file: Some(file) } => super::apply::check(file),
+        ConfigCommand::Remove { name, act } => {
+            super::block_on(super::apply::remove(context, &ConfigName::from(name.as_str()), act))
         }
         ConfigCommand::Show => show(context),
         ConfigCommand::Path => path(context),

@@ -3,7 +3,7 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone};
 use super::target::{self, Rows};
-use super::{Context, Failure, act, history, migration};
+use super::{Context, Failure, act, apply, history, migration};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
     Service,
@@ -21,6 +21,8 @@ pub enum Kind {
     Approvals,
     /// Services.
     Services,
+    /// Service configurations that are in force on the server.
+    Configurations,
     /// Environments, in the order of promotion.
     Environments,
     /// What was asked for and how far it came.
@@ -81,6 +83,9 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     if args.since.is_some() && !matches!(args.kind, Kind::Deployments | Kind::Dora) {
         return Err(Failure::usage("--since is for what has ended").todo("get deployments, or get dora"));
     }
+    if args.kind == Kind::Configurations {
+        return apply::in_force(context, args.name.as_deref()).await;
+    }
     let rows = match args.kind {
         Kind::Receipts | Kind::Deployments | Kind::Dora => links.all_rows().await?,
         _ => links.rows(Need::All).await?,
@@ -122,7 +127,8 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
         Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
-        Kind::Services => &["SERVICE", "SOURCE", "ENVIRONMENTS"],
+        Kind::Services => &["SERVICE", "SOURCE", "CONFIGURATION", "ENVIRONMENTS"],
+        Kind::Configurations => &[], // told by `apply`
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
@@ -315,7 +321,13 @@ fn approval(row: &Approval) -> Result<Row, Failure> {
 
 fn service(row: &Service) -> Result<Row, Failure> {
     let environments: Vec<_> = row.environments.iter().map(ToString::to_string).collect();
-    let cells = vec![row.name.to_string().into(), row.source.to_string().into(), environments.join(", ").into()];
+    let configuration = row.configuration.as_ref().map_or("-", |name| name.as_str());
+    let cells = vec![
+        row.name.to_string().into(),
+        row.source.to_string().into(),
+        configuration.into(),
+        environments.join(", ").into(),
+    ];
     Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
 }
 

@@ -32,9 +32,10 @@ const fn tone(outcome: DeploymentOutcome) -> Tone {
 /// A finished rollout as a row.
 pub(super) fn deployment(row: &Deployment) -> Result<Row, Failure> {
     let from = row.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
+    let then = row.called.as_ref().map(|called| format!(" ({called} then)")).unwrap_or_default();
     let cells = vec![
         at(row.ended).into(),
-        format!("{}@{}", row.service, row.environment).into(),
+        format!("{}@{}{}", row.service, row.environment, then).into(),
         format!("{from}{}", row.to).into(),
         row.kind.word().into(),
         Cell { text: row.outcome.word().to_owned(), tone: tone(row.outcome) },

@@ -290,6 +290,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         read_only: context.globals.read_only,
         operators: serve.operators,
         admins: serve.admins,
+        apply: serve.apply.into_iter().map(|(name, who)| (name.into(), who)).collect(),
     };
     let settings = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
     let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineOrchestrator(engine.clone()))]);

@@ -7,8 +7,14 @@ use std::sync::Arc;
 
 fn run(revision: &str) -> Run {
     let namespace = Some("production".to_owned());
-    let target =
-        Target { source: "local".into(), kind: "service".into(), namespace, name: "shop".into(), uid: "u".into() };
+    let target = Target {
+        source: "local".into(),
+        kind: "service".into(),
+        namespace,
+        name: "shop".into(),
+        uid: "u".into(),
+        first_name: None,
+    };
     Run { target, revision: revision.into() }
 }
 
@@ -57,6 +63,7 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
     Deployment {
         run: run(revision),
         service: "shop".into(),
+        called: None,
         environment: "production".into(),
         from: Some(from.into()),
         to: to.into(),

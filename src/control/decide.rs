@@ -61,7 +61,7 @@ pub(super) fn allowed(
     action: Action,
     subject: &Subject,
 ) -> Result<(), Refusal> {
-    policy.allows(actor, action)?;
+    policy.allows(actor, action, subject)?;
     fits(action, subject)?;
     let reduces = direction_of(seen, action, subject) == Direction::Reduces;
     if !reduces && identities(seen, subject).into_iter().any(has_hidden) {

@@ -55,8 +55,12 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
             lines: vec!["your words stand beside it in the ledger from now on; nothing else is done".to_owned()],
             ..Forecast::default()
         },
-        (Subject::Config { path, .. }, _) => Forecast {
-            lines: vec![format!("{path} is put into force as a whole or refused as a whole")],
+        (Subject::Config { name, text, .. }, _) if text.trim().is_empty() => Forecast {
+            lines: vec![format!("the configuration {name} ends, with all that it brought")],
+            ..Forecast::default()
+        },
+        (Subject::Config { name, path, .. }, _) => Forecast {
+            lines: vec![format!("{path} is put into force as the configuration {name}, as a whole or not at all")],
             ..Forecast::default()
         },
         (Subject::Release { service, version, .. }, _) => {

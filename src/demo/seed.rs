@@ -6,7 +6,8 @@ use super::{DemoError, PLAN, process};
 use crate::engine::runtime::{Engine, StagedRelease};
 use crate::hub::Hub;
 use crate::model::{
-    Action, Actor, Approval, ApprovalState, Body, Command, CommandId, Entity, Envelope, Phase, RefusalKind, Subject,
+    Action, Actor, Approval, ApprovalState, Body, Command, CommandId, ConfigName, Entity, Envelope, Phase, RefusalKind,
+    Subject,
 };
 use std::path::Path;
 use std::process::Stdio;
@@ -57,7 +58,12 @@ fn new_id() -> CommandId {
 
 async fn apply(plan: &Plan, hub: &Hub) -> Result<(), DemoError> {
     let text = tokio::fs::read_to_string(&plan.config).await.map_err(failed("read", &plan.config))?;
-    let subject = Subject::Config { text, path: plan.config.display().to_string(), remove: Vec::new() };
+    let subject = Subject::Config {
+        name: ConfigName::default(),
+        text,
+        path: plan.config.display().to_string(),
+        remove: Vec::new(),
+    };
     submit(hub, new_id(), Action::Apply, subject, "apply its configuration").await
 }
 

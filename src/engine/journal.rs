@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Version of what is stored; older is migrated, newer refused.
-pub const JOURNAL_VERSION: u32 = 4;
+pub const JOURNAL_VERSION: u32 = 5;
 /// Pages of SQLite's log that are folded into the file once nothing was asked for a while: within a commit
 /// that would take a hundred times as long as the commit.
 const LONG_LOG: usize = 500;
@@ -161,6 +161,9 @@ impl Journal {
             // Nothing moves. An older program would start instances without what their environment says.
             connection.execute_batch("PRAGMA user_version = 4").map_err(failed("upgrade"))?;
         }
+        if version < 5 {
+            configs::with_names(&connection, path)?;
+        }
         let state = connection
             .query_row("SELECT state FROM journal", [], |row| row.get(0))
             .optional()
@@ -277,6 +280,9 @@ fn write(
     history::insert(&transaction, path, ended)?;
     if let Some(config) = config {
         configs::insert(&transaction, path, config)?;
+        for renamed in &config.renamed {
+            history::rename(&transaction, renamed).map_err(failed)?;
+        }
     }
     transaction.commit().map_err(failed)
 }

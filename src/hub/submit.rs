@@ -23,7 +23,7 @@ impl State {
             return;
         }
         // Whoever may not act costs no backend a read.
-        if let Err(refusal) = self.settings.policy.allows(&actor, command.action) {
+        if let Err(refusal) = self.settings.policy.allows(&actor, command.action, &command.subject) {
             self.record_refusal(&actor, &command, &refusal);
             let _ = answer.send(Err(refusal)); // the asker may be gone
             return;

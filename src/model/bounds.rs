@@ -3,8 +3,8 @@
 //! What is longer is refused with the name of the field and its bound, before anything is done with it.
 
 use super::{
-    Command, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName, SourceId, Subject,
-    Target, Version,
+    Command, ConfigName, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName,
+    SourceId, Subject, Target, Version,
 };
 
 /// Longest name of anything, in bytes: DNS names have 253, contexts of clusters may be longer.
@@ -46,12 +46,13 @@ fn optional(field: &str, text: Option<&str>, most: usize) -> Result<(), Refusal>
 }
 
 fn run(run: &Run) -> Result<(), Refusal> {
-    let Run { target: Target { source, kind, namespace, name: target, uid }, revision } = run;
+    let Run { target: Target { source, kind, namespace, name: target, uid, first_name }, revision } = run;
     name("run.target.source", source.as_str())?;
     name("run.target.kind", kind)?;
     optional("run.target.namespace", namespace.as_deref(), LONGEST_NAME)?;
     name("run.target.name", target)?;
     name("run.target.uid", uid)?;
+    optional("run.target.first_name", first_name.as_deref(), LONGEST_NAME)?;
     name("run.revision", revision)
 }
 
@@ -101,8 +102,8 @@ impl Subject {
                 names.iter().try_for_each(|one| name("migrations.names", one))
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
-            Subject::Config { text, path, remove } => {
-                config(text, path)?;
+            Subject::Config { name: called, text, path, remove } => {
+                config(called, text, path)?;
                 if remove.len() > MOST_REMOVED {
                     let why = format!("remove has {} names, at most {MOST_REMOVED} are taken", remove.len());
                     return Err(Refusal::new(RefusalKind::Invalid, why));
@@ -117,7 +118,8 @@ impl Subject {
     }
 }
 
-fn config(text: &str, path: &str) -> Result<(), Refusal> {
+fn config(called: &ConfigName, text: &str, path: &str) -> Result<(), Refusal> {
+    name("config.name", called.as_str())?;
     bounded("config.text", text, LONGEST_CONFIG).and_then(|()| bounded("config.path", path, LONGEST_PATH))
 }
 
@@ -147,7 +149,7 @@ impl Query {
         match self {
             Query::Prepare { action: _, subject } => subject.bounded(),
             Query::Inspect { run: of } => run(of),
-            Query::Diff { text, path } => config(text, path),
+            Query::Diff { name, text, path } => config(name, text, path),
             Query::Logs { instance, lines: _ } => name("instance", instance),
             Query::Outputs { service, environment } => {
                 name("service", service.as_str()).and_then(|()| name("environment", environment.as_str()))
@@ -177,7 +179,14 @@ mod tests {
 
     fn target(part: usize, long: usize) -> Run {
         let of = |at: usize| "x".repeat(if at == part { long } else { 1 });
-        let target = Target { source: of(0).into(), kind: of(1), namespace: Some(of(2)), name: of(3), uid: of(4) };
+        let target = Target {
+            source: of(0).into(),
+            kind: of(1),
+            namespace: Some(of(2)),
+            name: of(3),
+            uid: of(4),
+            first_name: None,
+        };
         Run { target, revision: of(5) }
     }
 
@@ -261,6 +270,7 @@ mod tests {
         let scope =
             |runs| Subject::Scope { selector: Selector::default(), frozen: vec![target(9, 1); runs], hold: None };
         let config = |text: usize, path: usize| Subject::Config {
+            name: ConfigName::default(),
             text: "x".repeat(text),
             path: "x".repeat(path),
             remove: Vec::new(),

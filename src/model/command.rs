@@ -1,8 +1,8 @@
 //! Commands: what a person asks for. A client never names the actor; the hub does.
 
 use super::{
-    Action, ApprovalId, CommandId, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run, ServiceName, SourceId,
-    Version,
+    Action, ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run,
+    ServiceName, SourceId, Version,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -196,6 +196,9 @@ pub enum Subject {
     },
     /// A configuration of services: apply.
     Config {
+        /// Which of the server's configurations it is to be; its text must not say otherwise.
+        #[serde(default, skip_serializing_if = "ConfigName::is_default")]
+        name: ConfigName,
         /// The text of `flightdeck.toml`.
         text: String,
         /// Where the person has it, for messages; also the base of relative paths.

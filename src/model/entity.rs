@@ -1,8 +1,9 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, Phase,
-    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, ConfigName, Diagnosis, Draining, EnvironmentName, HoldId,
+    LimitKept, Phase, Ppm, Receipt, ReceiptId, Renamed, Rollout, Run, Selector, ServiceName, SourceId, Step, Target,
+    Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct Service {
     pub source: SourceId,
     /// Its name.
     pub name: ServiceName,
+    /// Which of its server's configurations brought it; `None`: its source has no such names, or it is being ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigName>,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
     /// Where its users reach it, where the source routes them itself.
@@ -405,6 +409,9 @@ pub struct Deployment {
     pub run: Run,
     /// Of which service.
     pub service: ServiceName,
+    /// What that was called when it ended, where it was renamed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<ServiceName>,
     /// In which environment.
     pub environment: EnvironmentName,
     /// What served before.
@@ -452,6 +459,16 @@ pub struct Deployment {
     /// What was found out about the instance, or the hook, that failed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
+}
+
+impl Deployment {
+    /// Its service goes on under another name, if it is that one.
+    pub fn rename(&mut self, Renamed { from, to }: &Renamed) {
+        if self.service == *from {
+            self.called.get_or_insert_with(|| from.clone());
+            self.service.clone_from(to);
+        }
+    }
 }
 
 /// What is shown where something about an end was not recorded.

@@ -32,7 +32,7 @@ pub use action::{Action, ActionRow, ActionSet, Direction};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
-pub use config::ConfigRevision;
+pub use config::{ConfigRevision, InForce, Renamed};
 pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
 pub use connections::{AccessLog, Connections, Draining};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
@@ -45,7 +45,8 @@ pub use entity::{
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use ids::{
-    ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
+    ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target,
+    Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use output::{Output, OutputOf};

@@ -1,6 +1,8 @@
 //! Questions and their answers.
 
-use super::{Action, Detail, Direction, Entity, EnvironmentName, FactChange, Output, Pin, Run, ServiceName, Subject};
+use super::{
+    Action, ConfigName, Detail, Direction, Entity, EnvironmentName, FactChange, Output, Pin, Run, ServiceName, Subject,
+};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,9 @@ pub enum Query {
     WhoAmI,
     /// What would applying this configuration change? Answered by [`Reply::Lines`].
     Diff {
+        /// Which of the server's configurations it is to be.
+        #[serde(default, skip_serializing_if = "ConfigName::is_default")]
+        name: ConfigName,
         /// The text of `flightdeck.toml`.
         text: String,
         /// Its path, for messages and relative paths.

@@ -1,6 +1,8 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
-use super::{Connections, EnvironmentName, Ingress, Limits, RunAs, SecretRef, ServiceName, Step, Strategy, Tier};
+use super::{
+    ConfigName, Connections, EnvironmentName, Ingress, Limits, RunAs, SecretRef, ServiceName, Step, Strategy, Tier,
+};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,6 +12,9 @@ use std::sync::Arc;
 /// A whole configuration. `Default` is the empty one of a new server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spec {
+    /// What it is called among the configurations of a server.
+    #[serde(default, skip_serializing_if = "ConfigName::is_default")]
+    pub name: ConfigName,
     /// Environments by name.
     pub environments: BTreeMap<EnvironmentName, EnvironmentSpec>,
     /// Services by name.
@@ -18,8 +23,8 @@ pub struct Spec {
     pub analyses: BTreeMap<String, AnalysisTemplate>,
 }
 
-/// An environment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An environment. `Default` is one that is only named: what another configuration says of it counts, if one does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSpec {
     /// Promotion order, lowest first.
     pub order: u32,
@@ -35,6 +40,31 @@ pub struct EnvironmentSpec {
     /// So long it must have served there.
     #[serde(default)]
     pub soak: SignedDuration,
+}
+
+impl EnvironmentSpec {
+    /// Is it only named?
+    #[must_use]
+    pub fn says_nothing(&self) -> bool {
+        *self == EnvironmentSpec::default()
+    }
+
+    /// The keys that the two say otherwise, unless one of them is only named.
+    #[must_use]
+    pub fn differs(&self, other: &EnvironmentSpec) -> Vec<&'static str> {
+        if self.says_nothing() || other.says_nothing() {
+            return Vec::new();
+        }
+        let keys = [
+            ("order", self.order != other.order),
+            ("tier", self.tier != other.tier),
+            ("concurrent_rollouts", self.concurrent_rollouts != other.concurrent_rollouts),
+            ("allow_self", self.allow_self != other.allow_self),
+            ("promote_from", self.promote_from != other.promote_from),
+            ("soak", self.soak != other.soak),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
 }
 
 /// A service.
@@ -63,6 +93,9 @@ pub struct ServiceSpec {
     /// How its users' connections are treated.
     #[serde(default)]
     pub connections: Connections,
+    /// It goes on from the service of that name, with all that is known of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<ServiceName>,
     /// Where it runs.
     pub placements: BTreeMap<EnvironmentName, Placement>,
 }
@@ -111,6 +144,26 @@ impl Spec {
     #[must_use]
     pub fn program(&self, service: &ServiceName, environment: &EnvironmentName) -> Option<Program> {
         self.services.get(service)?.program(service, environment)
+    }
+
+    /// Every address that is listened on, previews included: `shop in production`, where, and what of it is for that.
+    pub fn listens(&self) -> impl Iterator<Item = (String, SocketAddr, Ingress)> {
+        let placements = self.services.iter().flat_map(|(name, of)| of.placements.iter().map(move |of| (name, of)));
+        placements.flat_map(|(name, (environment, of))| {
+            let own = std::iter::once((of.listen, of.ingress.clone()));
+            // There it is plain HTTP.
+            let plain = || Ingress { certificates: Vec::new(), ..of.ingress.clone() };
+            let redirect = of.ingress.redirect_from.map(|from| (from, plain()));
+            let preview = of.preview.map(|preview| (preview, Ingress::default()));
+            let listens = own.chain(redirect).chain(preview);
+            listens.map(move |(listen, ingress)| (format!("{name} in {environment}"), listen, ingress))
+        })
+    }
+
+    /// Does it say nothing at all?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.environments.is_empty() && self.services.is_empty() && self.analyses.is_empty()
     }
 
     /// Places for which no user is named: `shop in production`.

@@ -4,8 +4,7 @@ use super::answer::{Failure, json};
 use super::limits::{Kept, Place};
 use super::peer::{Asker, Peer};
 use super::{Api, heavy};
-use crate::config::services;
-use crate::engine::runtime::ThisMachine;
+use crate::engine::runtime::{ConfigText, ThisMachine};
 use crate::model::{
     Action, Actor, Command, Decision, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Subject,
 };
@@ -14,7 +13,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use std::path::Path;
 use std::time::Duration;
 
 /// Largest question or command: a configuration in JSON's clothes.
@@ -39,9 +37,9 @@ pub(super) async fn query(
     }
     let answer = async {
         let query = match query {
-            Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } } => {
+            Query::Prepare { action: Action::Apply, subject: Subject::Config { name, text, path, remove } } => {
                 let place = peer.share().heavy().await?;
-                return prepare_apply(&api, who.actor(), (text, path), remove, place).await;
+                return prepare_apply(&api, who.actor(), ConfigText { name, text, path }, remove, place).await;
             }
             query => query,
         };
@@ -63,19 +61,17 @@ fn busy(waited: Duration) -> Failure {
 async fn prepare_apply(
     api: &Api,
     actor: Actor,
-    (text, path): (String, String),
+    config: ConfigText,
     remove: Vec<ServicePlace>,
     place: Place,
 ) -> Result<Response, Failure> {
     let internal = |error: &dyn std::error::Error| Refusal::new(RefusalKind::Internal, error.to_string());
-    let config = (text.clone(), path.clone());
-    let again = config.clone();
-    let read = tokio::task::spawn_blocking(move || services::parse(&config.0, Path::new(&config.1))).await;
-    let spec = read
-        .map_err(|error| internal(&error))?
-        .map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string()))?;
-    let changes = api.engine.diff(spec, remove.clone()).await?;
-    let query = Query::Prepare { action: Action::Apply, subject: Subject::Config { text, path, remove } };
+    let ConfigText { name, text, path } = config.clone();
+    let beside = api.engine.configs_beside(&name).await?;
+    let (again, beside_again) = (config.clone(), beside.clone());
+    let read = tokio::task::spawn_blocking(move || config.read(None, &beside)).await;
+    let changes = api.engine.diff(read.map_err(|error| internal(&error))??, remove.clone()).await?;
+    let query = Query::Prepare { action: Action::Apply, subject: Subject::Config { name, text, path, remove } };
     let mut reply = api.hub.query(actor, query).await;
     if let Reply::Prepared(prepared) = &mut reply {
         let (removed, rest): (Vec<_>, Vec<_>) = changes.lines.into_iter().partition(|line| line.starts_with("- "));
@@ -89,9 +85,9 @@ async fn prepare_apply(
         }
         // What the server can read is told to those only who may apply.
         if matches!(prepared.decision, Decision::Allow { .. }) {
-            let check = move || services::parse_for(&again.0, Path::new(&again.1), &ThisMachine);
-            if let Err(error) = tokio::task::spawn_blocking(check).await.map_err(|error| internal(&error))? {
-                prepared.decision = Decision::Refuse(Refusal::new(RefusalKind::Invalid, error.to_string()));
+            let check = move || again.read(Some(&ThisMachine), &beside_again);
+            if let Err(refusal) = tokio::task::spawn_blocking(check).await.map_err(|error| internal(&error))? {
+                prepared.decision = Decision::Refuse(refusal);
             }
         }
     }

@@ -4,8 +4,7 @@
 use super::Api;
 use super::answer::Failure;
 use super::limits::{Kept, Place};
-use crate::config::services;
-use crate::engine::runtime::Engine;
+use crate::engine::runtime::{ConfigText, Engine};
 use crate::ledger::{Against, Export, Ledger, LedgerError, newest_lines, verify_until};
 use crate::model::{EnvironmentName, LogLines, Query, Refusal, RefusalKind, Reply, ServiceName};
 use axum::Json;
@@ -14,7 +13,6 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::stream;
-use std::path::Path;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +25,7 @@ const PART: usize = 128 << 10;
 
 /// A question of that sort.
 pub(super) enum Heavy {
-    Diff { text: String, path: String },
+    Diff(ConfigText),
     Logs { instance: String, lines: u32 },
     Outputs { service: ServiceName, environment: EnvironmentName },
     Configs { revision: Option<u64> },
@@ -39,7 +37,7 @@ pub(super) enum Heavy {
 /// Is it one? Else it is given back.
 pub(super) fn of(query: Query) -> Result<Heavy, Box<Query>> {
     Ok(match query {
-        Query::Diff { text, path } => Heavy::Diff { text, path },
+        Query::Diff { name, text, path } => Heavy::Diff(ConfigText { name, text, path }),
         Query::Logs { instance, lines } => Heavy::Logs { instance, lines },
         Query::Outputs { service, environment } => Heavy::Outputs { service, environment },
         Query::Configs { revision } => Heavy::Configs { revision },
@@ -66,7 +64,7 @@ pub(super) async fn answer(api: &Api, question: Heavy, place: Place) -> Result<R
             let answer = Json(Reply::Outputs(outputs)).into_response();
             return Ok(answer.map(|body| Body::new(Kept::new(body, place))));
         }
-        Heavy::Diff { text, path } => diff(&api.engine, text, path, place).await?,
+        Heavy::Diff(config) => diff(&api.engine, config, place).await?,
         Heavy::Logs { instance, lines } => tail(&api.engine, instance, lines, place).await?,
         Heavy::Verify(against) => verify(&api.ledger, against, place).await?,
         Heavy::Records { limit } => records(&api.ledger, limit, place).await?,
@@ -89,11 +87,12 @@ async fn aside<T: Send + 'static>(
     spawn_blocking(move || (work(), place)).await.map_err(|error| internal(&error))
 }
 
-async fn diff(engine: &Engine, text: String, path: String, place: Place) -> Result<(Lines, Place), Refusal> {
-    let (read, place) = aside(place, move || services::parse(&text, Path::new(&path))).await?;
+async fn diff(engine: &Engine, config: ConfigText, place: Place) -> Result<(Lines, Place), Refusal> {
+    let beside = engine.configs_beside(&config.name).await?;
+    let (read, place) = aside(place, move || config.read(None, &beside)).await?;
     let lines = match read {
         Ok(spec) => engine.diff(spec, Vec::new()).await.map(|changes| changes.lines),
-        Err(error) => Err(Refusal::new(RefusalKind::Invalid, error.to_string())),
+        Err(refusal) => Err(refusal),
     };
     Ok((lines, place))
 }

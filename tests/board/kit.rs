@@ -24,6 +24,7 @@ pub fn target(service: &str, environment: &str) -> Target {
         namespace: Some(environment.into()),
         name: service.into(),
         uid: format!("uid-{service}-{environment}"),
+        first_name: None,
     }
 }
 
@@ -159,6 +160,7 @@ pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
     Deployment {
         run: rollout.run.clone(),
         service: rollout.service.clone(),
+        called: None,
         environment: rollout.environment.clone(),
         from: Some("1.9.0".into()),
         to: "1.10.0".into(),

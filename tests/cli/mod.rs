@@ -8,6 +8,7 @@ mod environments;
 mod failures;
 mod output;
 mod reference;
+mod rename;
 mod sources;
 mod unseen;
 mod wait;

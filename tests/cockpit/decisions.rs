@@ -208,6 +208,7 @@ fn a_yes_says_what_it_replaces_who_brought_it_and_why() {
     desk.upsert(Entity::Deployment(Arc::new(Deployment {
         run: before.clone(),
         service: "checkout".into(),
+        called: None,
         environment: "production".into(),
         from: None,
         to: "1.0.0".into(),

@@ -329,6 +329,7 @@ fn one_key_shows_what_failed_lately_and_everything_again() {
         Entity::Deployment(Arc::new(Deployment {
             run: run(service),
             service: service.into(),
+            called: None,
             environment: "production".into(),
             from: Some("1.0".into()),
             to: "1.1".into(),

@@ -13,6 +13,7 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
     Deployment {
         run: Run { target: target(service), revision: format!("r-{revision}") },
         service: service.into(),
+        called: None,
         environment: "production".into(),
         from: Some("1.0.0".into()),
         to: format!("1.{revision}.0").as_str().into(),
@@ -120,6 +121,17 @@ fn what_happens_elsewhere_draws_nothing_here() {
     desk.state.visible_changed = false;
     desk.upsert(rollout("checkout", Phase::Paused));
     assert!(!desk.state.visible_changed);
+}
+
+#[test]
+fn what_a_renamed_service_was_called_then_stands_in_the_record() {
+    let then = Deployment { called: Some("basket".into()), ..ended("checkout", 1, 30, DeploymentOutcome::Succeeded) };
+    let mut desk = told([then, ended("checkout", 2, 10, DeploymentOutcome::Succeeded)]);
+    let called = RecordLine::Text("called", "basket then".to_owned());
+    assert!(!history::record(&desk.state).contains(&called));
+    desk.key("j");
+    assert!(history::record(&desk.state).contains(&called));
+    assert_eq!(history::figures(&desk.state).unwrap().frequency.n, 2, "they are of one service");
 }
 
 #[test]

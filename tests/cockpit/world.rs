@@ -265,6 +265,7 @@ pub fn target(service: &str) -> Target {
         namespace: Some("production".to_owned()),
         name: service.to_owned(),
         uid: format!("uid-{service}"),
+        first_name: None,
     }
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use flightdeck::board::Board;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
 use flightdeck::integration::orchestrator::{EngineOrchestrator, Orchestrator};
-use flightdeck::model::{Action, Phase, ServicePlace, Subject, Target};
+use flightdeck::model::{Action, ConfigName, Phase, ServicePlace, Subject, Target};
 use std::sync::Arc;
 
 pub struct EngineBackend;
@@ -79,7 +79,10 @@ impl Fixture for Engine {
                 let path = self.0.scratch.dir.path().join("flightdeck.toml").display().to_string();
                 let remove = vec![ServicePlace::of("shop@dev")];
                 let text = "[environment.dev]\norder = 1\n".to_owned();
-                self.0.submit(Action::Apply, Subject::Config { text, path, remove }).await.unwrap();
+                self.0
+                    .submit(Action::Apply, Subject::Config { name: ConfigName::default(), text, path, remove })
+                    .await
+                    .unwrap();
                 self.0.until("the service is gone", |board| board.rollouts().next().is_none()).await;
                 return Ok(target);
             }

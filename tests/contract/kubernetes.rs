@@ -215,6 +215,7 @@ impl Workload {
             namespace: Some(self.namespace.name.clone()),
             name: "shop".to_owned(),
             uid: object["metadata"]["uid"].as_str().expect("a uid").to_owned(),
+            first_name: None,
         }
     }
 }

@@ -27,6 +27,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
     let service = Entity::Service(Service {
         source: source(),
         name: "checkout".into(),
+        configuration: None,
         environments: vec!["production".into()],
         addresses: Vec::new(),
         places: vec![place],

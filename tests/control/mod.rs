@@ -191,7 +191,12 @@ fn policy_says_who_may_act() {
     let one = rollout("checkout", "production");
     let board = board([row(one.clone())]);
     let abort = pinned(&one, Action::Abort);
-    let config = Subject::Config { text: String::new(), path: "flightdeck.toml".into(), remove: Vec::new() };
+    let config = Subject::Config {
+        name: ConfigName::default(),
+        text: String::new(),
+        path: "flightdeck.toml".into(),
+        remove: Vec::new(),
+    };
     let put = command("c", Action::Apply, config, None);
     let operators = Policy { operators: vec!["ops".into(), "carol".into()], ..Policy::default() };
     let admins = Policy { admins: vec!["root".into()], ..Policy::default() };
@@ -217,6 +222,53 @@ fn policy_says_who_may_act() {
     }
     assert!(may(&operators, &Actor::system("demo"), &abort));
     assert!(!may(&operators, &actor("system:demo", &[]), &abort), "a login of that name is no part of the program");
+}
+
+#[test]
+fn a_team_may_apply_its_own_configuration_and_no_other() {
+    let board = board([]);
+    let put = |name: &str| {
+        let (name, text, path, remove) = (name.into(), String::new(), "flightdeck.toml".into(), Vec::new());
+        command("c", Action::Apply, Subject::Config { name, text, path, remove }, None)
+    };
+    let teams = || [("shop".into(), vec!["ann".into(), "group:web".into()]), ("find".into(), vec!["bob".into()])];
+    let policy = Policy { apply: teams().into(), admins: vec!["root".into()], ..Policy::default() };
+    let nobody = Policy { apply: teams().into(), ..Policy::default() };
+    let operators = Policy { operators: vec!["bob".into()], ..policy.clone() };
+    let only_ann = "carl may not apply the configuration shop: only ann, group:web, root may";
+    for (policy, name, roles, config, why) in [
+        (&policy, "ann", &[][..], "shop", None),
+        (&policy, "carl", &["web"][..], "shop", None),
+        (&policy, "root", &[][..], "shop", None),
+        (&policy, "root", &[][..], "default", None),
+        (&policy, "carl", &["users"][..], "shop", Some(only_ann)),
+        (&policy, "ann", &[][..], "find", Some("ann may not apply the configuration find: only bob, root may")),
+        (&policy, "ann", &[][..], "default", Some("ann may not apply the configuration default: only root may")),
+        (&policy, "ann", &[][..], "new", Some("ann may not apply the configuration new: only root may")),
+        (&nobody, "ann", &[][..], "shop", None),
+        (
+            &nobody,
+            "ann",
+            &[][..],
+            "default",
+            Some(
+                "ann may not apply the configuration default: nobody may, since serve.apply does not name default and \
+                 serve.admins is empty",
+            ),
+        ),
+        (&operators, "bob", &[][..], "find", None),
+        (&operators, "ann", &[][..], "shop", Some("ann may not apply: only bob may act here")),
+        (&Policy::default(), "ann", &[][..], "new", None),
+    ] {
+        let refused = decide(policy, &board, &actor(name, roles), &put(config), at(1)).err();
+        assert_eq!(refused.as_ref().map(|refusal| refusal.why.as_str()), why, "{name} {roles:?} {config}");
+        assert!(refused.is_none_or(|refusal| refusal.kind == Denied));
+    }
+    assert!(decide(&policy, &board, &Actor::system("demo"), &put("shop"), at(1)).is_ok());
+    let remove = Subject::Release { source: source(), service: "shop".into(), version: "1.0".into() };
+    let refused =
+        decide(&policy, &board, &actor("ann", &[]), &command("c", Action::RemoveRelease, remove, None), at(1));
+    assert_eq!(refused.unwrap_err().why, "ann may not release-rm: only root may", "that is as it was");
 }
 
 #[test]
@@ -655,6 +707,7 @@ fn a_deployment_must_name_what_exists() {
         Entity::Service(Service {
             source: source(),
             name: name.into(),
+            configuration: None,
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
             addresses: Vec::new(),
             places: Vec::new(),
@@ -717,7 +770,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             applied: true,
         },
         Subject::Receipt { id: ReceiptId("c-1".to_owned()) },
-        Subject::Config { text: String::new(), path: String::new(), remove: Vec::new() },
+        Subject::Config { name: ConfigName::default(), text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {
         let fitting = subjects.iter().filter(|subject| {

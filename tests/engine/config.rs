@@ -18,7 +18,8 @@ fn named(names: &[&str]) -> Vec<ServicePlace> {
 fn what_runs_is_ended_by_its_name_only() {
     let mut story = Story::serving(spec(&canary_steps()));
     let before = story.state.clone();
-    let (all, gone) = (story.state.spec.clone(), without(&story.state.spec, "production"));
+    let all = story.state.configuration(&ConfigName::default());
+    let gone = without(&all, "production");
     let refused = story.apply_with(gone.clone(), Vec::new()).unwrap_err();
     assert_eq!(
         refused.why,
@@ -36,9 +37,9 @@ fn what_runs_is_ended_by_its_name_only() {
     story.pass(5);
     assert!(!story.proxy.contains_key("shop@production"));
     // What does not run needs no name.
-    let mut more = story.state.spec.clone();
+    let fewer = story.state.configuration(&ConfigName::default());
+    let mut more = fewer.clone();
     more.services.insert("cart".into(), service([("staging".into(), placement(9, &[]))].into_iter().collect()));
-    let fewer = story.state.spec.clone();
     story.apply_with(more, Vec::new()).unwrap();
     story.apply_with(fewer, Vec::new()).unwrap();
 }

@@ -56,7 +56,7 @@ fn a_row_says_what_an_instance_that_leaves_waits_for() {
 fn what_an_older_proxy_can_not_do_is_said_and_a_newer_one_is_told_again() {
     let mut story = Story::serving(spec(&[]));
     let slot = key("shop", "production");
-    let mut spec = story.state.spec.clone();
+    let mut spec = story.state.configuration(&flightdeck::model::ConfigName::default());
     spec.services.get_mut(&"shop".into()).unwrap().connections.response_timeout = Some(seconds(90));
     story.routes = false;
     story.apply(spec).unwrap();

@@ -310,7 +310,7 @@ fn the_first_version_is_up_behind_its_preview_when_it_is_checked_there() {
     let mut story = Story::new(spec);
     story.hanging.insert("try".to_owned());
     story.deploy("production", "1.0").unwrap();
-    let preview = &story.proxy[&key("shop", "production").preview_listener()];
+    let preview = &story.proxy["shop@production!preview"];
     let endpoints = preview.pools.iter().map(|pool| pool.endpoints.len()).sum::<usize>();
     assert_eq!((endpoints, story.traffic()), (3, Vec::new()), "the check can pass, and users wait");
     story.end_hook("try", JobEnd::Exited(0));

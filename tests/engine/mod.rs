@@ -1,9 +1,11 @@
 //! The core's rules by tables and by simulation.
 
 mod config;
+mod configs;
 mod connections;
 mod hooks;
 mod migrations;
+mod rename;
 mod sim;
 mod strategies;
 mod tables;

@@ -749,7 +749,7 @@ fn what_succeeded_elsewhere_is_deployed_by_its_digest_only() {
 #[test]
 fn a_configuration_is_put_into_force_whole_or_refused_whole() {
     let mut story = at_ten();
-    let before = story.state.spec.clone();
+    let before = story.state.configuration(&ConfigName::default());
     let mut wrong = before.clone();
     wrong.analyses.clear();
     let shop = wrong.services.get_mut(&"shop".into()).unwrap();
@@ -758,7 +758,7 @@ fn a_configuration_is_put_into_force_whole_or_refused_whole() {
     let mut gone = before.clone();
     gone.services.get_mut(&"shop".into()).unwrap().placements.remove(&"production".into());
     assert!(story.apply(gone.clone()).unwrap_err().why.contains("is in flight there"));
-    assert_eq!(story.state.spec, before);
+    assert_eq!(story.state.configuration(&ConfigName::default()), before);
 
     story.act(Action::Abort).unwrap();
     let mut bigger = before.clone();

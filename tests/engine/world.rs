@@ -87,6 +87,7 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
         limits: Limits::default(),
         depends_on: Vec::new(),
         connections: Connections::default(),
+        renamed_from: None,
         placements,
     }
 }
@@ -279,11 +280,11 @@ impl Story {
                 if self.proxy.get(&route.listener).is_some_and(|of| of.version > route.version) => {}
             Effect::Route { slot, route, .. } => {
                 self.proxy.insert(route.listener.clone(), route.clone());
-                let preview = route.listener != slot.to_string();
+                let preview = route.listener.ends_with("!preview");
                 self.input(&Input::RouteAcked { slot: slot.clone(), preview, version: route.version, lacking: None });
             }
-            Effect::Unroute { slot, version, preview } => {
-                self.proxy.remove(&if *preview { slot.preview_listener() } else { slot.to_string() });
+            Effect::Unroute { slot, version, preview, .. } => {
+                self.proxy.remove(&effect.listener().unwrap().0);
                 self.input(&Input::RouteAcked {
                     slot: slot.clone(),
                     preview: *preview,

@@ -7,7 +7,7 @@ use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::runtime::{Engine, Stop};
 use flightdeck::engine::store::digest_of;
 use flightdeck::integration::orchestrator::NotDone;
-use flightdeck::model::{Action, Phase, RefusalKind, Subject, Version};
+use flightdeck::model::{Action, ConfigName, Phase, RefusalKind, Subject, Version};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -40,8 +40,16 @@ async fn a_malformed_configuration_is_refused_whole() {
     let mut rig = Rig::new();
     let text = rig.config(1, "", "replicsa = 3");
     let (kind, why) = refusal(
-        rig.submit(Action::Apply, Subject::Config { text, path: "/x/flightdeck.toml".into(), remove: Vec::new() })
-            .await,
+        rig.submit(
+            Action::Apply,
+            Subject::Config {
+                name: ConfigName::default(),
+                text,
+                path: "/x/flightdeck.toml".into(),
+                remove: Vec::new(),
+            },
+        )
+        .await,
     );
     assert!(kind == RefusalKind::Invalid && why.contains("/x/flightdeck.toml:") && why.contains("replicsa"), "{why}");
     assert_eq!(rig.board.services().count(), 0);
@@ -55,7 +63,9 @@ async fn fails_with(change: impl Fn(String) -> String, words: &[&str]) {
     rig.healthy("1.0").await;
     let text = change(rig.config(1, "", "progress_deadline = \"2s\""));
     let path = rig.scratch.dir.path().join("flightdeck.toml").display().to_string();
-    rig.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
+    rig.submit(Action::Apply, Subject::Config { name: ConfigName::default(), text, path, remove: Vec::new() })
+        .await
+        .unwrap();
     rig.add_release("1.1").await;
     rig.deploy("1.1").await;
     rig.until("failed", |board| board.rollouts().all(|row| row.phase == Phase::Failed)).await;
@@ -71,7 +81,9 @@ async fn a_command_that_does_not_exist_is_refused_before_anything_starts() {
     let mut rig = Rig::new();
     let text = rig.config(1, "", "").replacen("run = [\"", "run = [\"bin/missing\", \"", 1);
     let path = rig.scratch.dir.path().join("flightdeck.toml").display().to_string();
-    rig.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
+    rig.submit(Action::Apply, Subject::Config { name: ConfigName::default(), text, path, remove: Vec::new() })
+        .await
+        .unwrap();
     rig.add_release("1.0").await;
     let (service, environment) = ("shop".into(), "dev".into());
     let subject =

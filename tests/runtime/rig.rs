@@ -5,7 +5,9 @@ use flightdeck::board::Board;
 use flightdeck::control::{Policy, decide};
 use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, StagedRelease, Stop};
 use flightdeck::integration::orchestrator::{Accepted, EngineOrchestrator, Followed, NotDone, Orchestrator};
-use flightdeck::model::{Action, Actor, Command, CommandId, Instance, Phase, Rollout, Scoped, Stage, Subject, Version};
+use flightdeck::model::{
+    Action, Actor, Command, CommandId, ConfigName, Instance, Phase, Rollout, Scoped, Stage, Subject, Version,
+};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -154,7 +156,9 @@ impl Rig {
     pub async fn apply(&mut self, replicas: u32, steps: &str, rest: &str) {
         let text = self.config(replicas, steps, rest);
         let path = self.scratch.dir.path().join("flightdeck.toml").display().to_string();
-        self.submit(Action::Apply, Subject::Config { text, path, remove: Vec::new() }).await.unwrap();
+        self.submit(Action::Apply, Subject::Config { name: ConfigName::default(), text, path, remove: Vec::new() })
+            .await
+            .unwrap();
         self.until("the service", |board| board.services().next().is_some()).await;
     }
 

@@ -23,6 +23,7 @@ fn deployed(run: &Run, version: &str) -> Entity {
     Entity::Deployment(Arc::new(Deployment {
         run: run.clone(),
         service: "checkout".into(),
+        called: None,
         environment: "production".into(),
         from: None,
         to: version.into(),

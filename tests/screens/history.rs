@@ -19,6 +19,7 @@ fn ended(
     Deployment {
         run: Run { target: target("local", "production", service), revision: format!("r-{number}") },
         service: service.into(),
+        called: None,
         environment: "production".into(),
         from: Some(versions.0.into()),
         to: versions.1.into(),

@@ -114,6 +114,7 @@ pub fn target(source: &str, environment: &str, service: &str) -> Target {
         namespace: Some(environment.into()),
         name: service.into(),
         uid: format!("{service}.{environment}"),
+        first_name: None,
     }
 }
 

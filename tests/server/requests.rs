@@ -1,7 +1,7 @@
 use super::{WIRE, json, raw, request};
 use crate::support::live::{Server, block_on};
 use flightdeck::client::{Client, SubmitError, fresh_id};
-use flightdeck::model::{Action, Command, Pin, Query, RefusalKind, Reply, Subject};
+use flightdeck::model::{Action, Command, ConfigName, Pin, Query, RefusalKind, Reply, Subject};
 use flightdeck::server::actor_of;
 use serde_json::json as value;
 
@@ -143,7 +143,8 @@ fn questions_are_answered_by_whoever_knows() {
     server.with_stable();
     let client = server.client();
     let ask = |query: Query| block_on(client.query(query)).unwrap();
-    let diff = |text: String| ask(Query::Diff { text, path: "/x/flightdeck.toml".to_owned() });
+    let diff =
+        |text: String| ask(Query::Diff { name: ConfigName::default(), text, path: "/x/flightdeck.toml".to_owned() });
     assert!(matches!(diff(server.config()), Reply::Lines(lines) if lines.lines.is_empty()));
     assert!(matches!(diff(String::new()), Reply::Lines(lines) if lines.lines.iter().any(|l| l.contains("shop"))));
     let Reply::Refused(refusal) = diff("[service".to_owned()) else { panic!() };

@@ -60,6 +60,7 @@ mod tests {
         let service = Service {
             source: "local".into(),
             name: "shop".into(),
+            configuration: None,
             environments: Vec::new(),
             addresses: vec![address],
             places: Vec::new(),

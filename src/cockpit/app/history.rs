@@ -179,6 +179,7 @@ pub fn record(state: &State) -> Vec<RecordLine<'_>> {
         L::Took("rollback", of.rollback),
         L::Took("lead time", of.commit_at.map(|commit| of.ended.duration_since(commit))),
     ];
+    lines.extend(of.called.as_ref().map(|called| L::Text("called", format!("{called} then"))));
     let notes = rows::notes(state, &of.run);
     if notes.is_empty() {
         lines.push(L::Text("events", "none is known any more".to_owned()));

@@ -75,6 +75,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         namespace: Some("production".to_owned()),
         name: name.to_owned(),
         uid: format!("{name}.production"),
+        first_name: None,
     };
     let arm = |role, version: &str, share| Arm {
         role,

@@ -17,8 +17,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
-    AnalysisTemplate, CertificateFiles, EnvironmentName, EnvironmentSpec, RunAs, SecretRef, ServiceName, ServiceSpec,
-    Spec, StopSpec, Tier, UnfitCertificate,
+    AnalysisTemplate, CertificateFiles, ConfigName, EnvironmentName, EnvironmentSpec, InForce, RunAs, SecretRef,
+    ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -39,16 +39,29 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 /// # Errors
 /// Everything that is wrong: syntax errors alone, else all the rest at once.
 pub fn parse(text: &str, path: &Path) -> Result<Spec, ConfigError> {
-    read(text, path, None)
+    parse_in(text, path, &Surroundings::default())
 }
 
-/// The same for the machine that is to run it, which is asked about what the file refers to there.
+/// The same for the server that is to run it.
 ///
 /// # Errors
-/// As [`parse`], and what that machine does not have. Only somebody who may apply is to get them: they tell of
-/// files that the server can see.
-pub fn parse_for(text: &str, path: &Path, machine: &dyn Machine) -> Result<Spec, ConfigError> {
-    read(text, path, Some(machine))
+/// As [`parse`], what does not fit beside the server's other configurations, and what its machine does not have.
+pub fn parse_in(text: &str, path: &Path, around: &Surroundings<'_>) -> Result<Spec, ConfigError> {
+    let report = Report::new(path, text);
+    let spec = document(text, &report).and_then(|document| spec(&document, &report, path, around));
+    report.finish(spec)
+}
+
+/// What a configuration comes into. `Default` knows of nothing.
+#[derive(Default)]
+pub struct Surroundings<'a> {
+    /// What it is called where its text does not say.
+    pub name: ConfigName,
+    /// The machine that is to run it, which is asked about what the file refers to there. Only somebody who may
+    /// apply is to get the answers: they tell of files that the server can see.
+    pub machine: Option<&'a dyn Machine>,
+    /// The configurations that are in force beside it.
+    pub beside: &'a [InForce],
 }
 
 /// What only the machine that runs the services knows.
@@ -77,12 +90,6 @@ pub trait Machine {
     fn approver(&self, name: &str) -> Result<(), String>;
 }
 
-fn read(text: &str, path: &Path, machine: Option<&dyn Machine>) -> Result<Spec, ConfigError> {
-    let report = Report::new(path, text);
-    let spec = document(text, &report).and_then(|document| spec(&document, &report, path, machine));
-    report.finish(spec)
-}
-
 /// What the parts of a file need to know of each other.
 struct Known<'d> {
     environments: BTreeSet<&'d str>,
@@ -90,15 +97,33 @@ struct Known<'d> {
     analyses: BTreeSet<&'d str>,
     folder: Option<&'d Path>,
     machine: Option<&'d dyn Machine>,
+    beside: &'d [InForce],
 }
 
 fn spec<'d>(
     document: &'d Spanned<DeTable<'d>>,
     report: &'d Report<'d>,
     path: &'d Path,
-    machine: Option<&'d dyn Machine>,
+    around: &Surroundings<'d>,
 ) -> Option<Spec> {
-    let root = Table::root(document, report, &["environment", "service", "analysis"]);
+    let root = Table::root(document, report, &["name", "environment", "service", "analysis"]);
+    let name = match root.get("name") {
+        Some(value) => {
+            let name = value.text(NAME).filter(|name| {
+                let fine = is_name(name);
+                if !fine {
+                    value.expected(NAME, None);
+                }
+                fine
+            });
+            name.map(ConfigName::from)
+        }
+        None if is_name(around.name.as_str()) => Some(around.name.clone()),
+        None => {
+            report.note(&(0..0), "name", &format!("expected {NAME}, found {:?}", around.name.as_str()), None);
+            None
+        }
+    };
     let section =
         |name| root.get(name).map_or(Some(Vec::new()), |value| Some(value.map()?.entries().collect::<Vec<_>>()));
     let (environments, services, analyses) = (section("environment"), section("service"), section("analysis"));
@@ -110,16 +135,18 @@ fn spec<'d>(
         services: names(&services),
         analyses: names(&analyses),
         folder: path.parent().filter(|_| path.is_absolute()),
-        machine,
+        machine: around.machine,
+        beside: around.beside,
     };
     let mut relations = Relations::default();
     let environments = each(environments?, |name, value| environment(name, &value, &known, &mut relations));
     let analyses = each(analyses?, |_, value| canary::analysis(&value));
     let mut listeners = Vec::new();
     let services = each(services?, |name, value| service(name, &value, &known, &mut listeners, &mut relations));
-    placement::clashes(&listeners);
+    placement::clashes(&listeners, known.beside);
     relations.check();
     Some(Spec {
+        name: name?,
         environments: environments?.into_iter().map(|(name, value)| (EnvironmentName(name), value)).collect(),
         services: services?.into_iter().map(|(name, value)| (ServiceName(name), value)).collect(),
         analyses: analyses?.into_iter().collect::<BTreeMap<String, AnalysisTemplate>>(),
@@ -145,11 +172,11 @@ fn each<'d, T>(
 }
 
 /// What [`is_name`] asks for.
-const NAME: &str =
+pub(super) const NAME: &str =
     "a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or digit, at most 63 characters";
 
 /// Names become parts of paths, labels and `service@environment`.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 63 && name.starts_with(plain) && name.chars().all(|c| plain(c) || matches!(c, '-' | '_'))
 }
@@ -186,14 +213,25 @@ fn environment<'d>(
         return None;
     }
     relations.order(name, order);
-    Some(EnvironmentSpec {
+    let environment = EnvironmentSpec {
         order: order?,
         tier: tier?,
         concurrent_rollouts: concurrent?,
         allow_self: allow_self?,
         promote_from: promote_from?.map(EnvironmentName::from),
         soak: soak?,
-    })
+    };
+    for other in known.beside {
+        let theirs = other.spec.environments.get(&EnvironmentName::from(name));
+        let differs = theirs.map_or(Vec::new(), |theirs| environment.differs(theirs));
+        if !differs.is_empty() {
+            let (keys, whose) = (differs.join(" and "), other.words());
+            value
+                .wrong_key(&format!("expected what {whose} says of it, or its name alone, found another {keys}"), None);
+            return None;
+        }
+    }
+    Some(environment)
 }
 
 fn service<'d>(
@@ -203,14 +241,24 @@ fn service<'d>(
     listeners: &mut Vec<Listener<'d>>,
     relations: &mut Relations<'d>,
 ) -> Option<ServiceSpec> {
-    let keys: Vec<_> =
-        program::KEYS.into_iter().chain(connections::KEYS).chain(["depends_on", "migration", "in"]).collect();
+    let keys: Vec<_> = program::KEYS
+        .into_iter()
+        .chain(connections::KEYS)
+        .chain(["depends_on", "renamed_from", "migration", "in"])
+        .collect();
     let table = value.table(&keys)?;
+    if let Some(other) = known.beside.iter().find(|other| other.spec.services.contains_key(&ServiceName::from(name))) {
+        value.wrong_key(
+            &format!("expected a service that no other configuration brings, it is of {}", other.words()),
+            None,
+        );
+    }
     table.need("run", program::RUN);
     table.need("health", program::HEALTH);
     let own = program::overrides(&table, known);
     let connections = connections::connections(&table);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
+    let renamed_from = or(&table, "renamed_from", None, |value| relations.renamed(name, &value, known).map(Some));
     let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
         relations.runs_in(name, &value);
@@ -228,6 +276,7 @@ fn service<'d>(
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),
         depends_on,
         connections: connections?,
+        renamed_from: renamed_from?,
         placements,
     };
     program::check(name, &table, &service, known);

@@ -3,7 +3,7 @@
 use super::hooks::{self, Named};
 use super::{Known, SECOND, connections, ingress, or, program, strategy};
 use crate::config::reader::{Value, quoted};
-use crate::model::{Concurrency, EnvironmentName, Ingress, Placement};
+use crate::model::{Concurrency, EnvironmentName, InForce, Ingress, Placement};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -143,30 +143,40 @@ pub(super) fn listen<'d>(value: Value<'d>, ingress: Ingress, listeners: &mut Vec
     Some(address)
 }
 
-/// Notes listeners that can't be open at the same time, and those of one address that nothing tells apart.
-pub(super) fn clashes(listeners: &[Listener<'_>]) {
+/// Notes listeners that can't be open at the same time, and those of one address that nothing tells apart, here
+/// or in another configuration.
+pub(super) fn clashes(listeners: &[Listener<'_>], beside: &[InForce]) {
+    let elsewhere: Vec<_> = beside
+        .iter()
+        .flat_map(|other| {
+            let listens = other.spec.listens();
+            listens.map(|(key, address, ingress)| (format!("{key} of {}", other.words()), address, ingress))
+        })
+        .collect();
     for (index, listener) in listeners.iter().enumerate() {
         let (earlier, _) = listeners.split_at(index);
-        if let Some(why) = earlier.iter().find_map(|other| listener.clash(other)) {
+        let here = earlier.iter().map(|of| (of.value.path.as_str(), of.address, &of.ingress));
+        let mut others = here.chain(elsewhere.iter().map(|(name, at, ingress)| (name.as_str(), *at, ingress)));
+        if let Some(why) = others.find_map(|(name, at, ingress)| listener.clash(name, at, ingress)) {
             listener.value.wrong(&why, None);
         }
     }
 }
 
 impl Listener<'_> {
-    fn clash(&self, other: &Listener<'_>) -> Option<String> {
-        let (path, whole) = (&other.value.path, |of: &Ingress| of.hosts.is_empty() && of.paths.is_empty());
-        if self.address != other.address || (whole(&self.ingress) && whole(&other.ingress)) {
+    fn clash(&self, other: &str, at: SocketAddr, ingress: &Ingress) -> Option<String> {
+        let whole = |of: &Ingress| of.hosts.is_empty() && of.paths.is_empty();
+        if self.address != at || (whole(&self.ingress) && whole(ingress)) {
             let found = self.address;
-            return clash(self.address, other.address)
-                .then(|| format!("expected an address that {path} does not use, found \"{found}\""));
+            return clash(self.address, at)
+                .then(|| format!("expected an address that {other} does not use, found \"{found}\""));
         }
-        if let Some(what) = self.ingress.clash(&other.ingress) {
-            return Some(format!("expected hosts or paths that tell it from {path}, found {what} in both"));
+        if let Some(what) = self.ingress.clash(ingress) {
+            return Some(format!("expected hosts or paths that tell it from {other}, found {what} in both"));
         }
         let tls = |of: &Ingress| !of.certificates.is_empty();
-        (tls(&self.ingress) != tls(&other.ingress))
-            .then(|| format!("expected tls here and for {path}, or for neither: they share an address"))
+        (tls(&self.ingress) != tls(ingress))
+            .then(|| format!("expected tls here and for {other}, or for neither: they share an address"))
     }
 }
 

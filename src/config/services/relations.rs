@@ -1,6 +1,6 @@
 //! What the parts of a file say of each other: which service needs which, where versions come from.
 
-use super::{Known, Table};
+use super::{Known, NAME, Table, is_name};
 use crate::config::reader::{Value, quoted};
 use crate::model::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,6 +15,8 @@ pub(super) struct Relations<'d> {
     promotions: Vec<(&'d str, &'d str, Value<'d>)>,
     needs: Vec<(&'d str, &'d str, Value<'d>)>,
     runs_in: BTreeMap<&'d str, BTreeSet<&'d str>>,
+    /// By the name before, the name now.
+    renamed: BTreeMap<&'d str, &'d str>,
 }
 
 /// A name of a part of this file.
@@ -58,6 +60,25 @@ impl<'d> Relations<'d> {
             })
             .collect();
         all.into_iter().collect()
+    }
+
+    /// The name that a service had before, which nothing else may have.
+    pub(super) fn renamed(&mut self, to: &'d str, value: &Value<'d>, known: &Known<'d>) -> Option<ServiceName> {
+        let from = value.text("the name that the service had")?;
+        let wrong = if !is_name(from) {
+            Some(format!("expected {NAME}, found {from:?}"))
+        } else if known.services.contains(from) {
+            Some(format!("expected a name that no service of this file has, but there is [service.{from}]"))
+        } else {
+            let other = self.renamed.get(from);
+            other.map(|other| format!("expected a name that no other service had, but {other} is renamed from {from}"))
+        };
+        if let Some(wrong) = wrong {
+            value.wrong(&wrong, None);
+            return None;
+        }
+        self.renamed.insert(from, to);
+        Some(ServiceName::from(from))
     }
 
     /// The environments of a service, right or wrong.

@@ -97,7 +97,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "access_log", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "access_log", "depends_on", "renamed_from", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -385,9 +385,39 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
             "flightdeck.toml:8:1: analysis.golden.latency_p99: expected at least one of max, over_stable or ratio_to_stable, found none",
         ),
         (
+            "[environment.production]",
+            "name = \"My shop\"\n[environment.production]",
+            r#"flightdeck.toml:1:8: name: expected a name of lower-case letters, digits, "-" and "_" that starts with a letter or digit, at most 63 characters, found "My shop""#,
+        ),
+        (
+            "[environment.production]",
+            "name = 1\n[environment.production]",
+            r#"flightdeck.toml:1:8: name: expected a name of lower-case letters, digits, "-" and "_" that starts with a letter or digit, at most 63 characters, found the integer 1"#,
+        ),
+        (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = \"Shop\"",
+            r#"flightdeck.toml:4:16: service.shop.renamed_from: expected a name of lower-case letters, digits, "-" and "_" that starts with a letter or digit, at most 63 characters, found "Shop""#,
+        ),
+        (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = \"shop\"",
+            "flightdeck.toml:4:16: service.shop.renamed_from: expected a name that no service of this file has, but there is [service.shop]",
+        ),
+        (
+            "run = [\"bin/shop\", \"{port}\"]",
+            "run = [\"bin/shop\", \"{port}\"]\nrenamed_from = 1",
+            "flightdeck.toml:4:16: service.shop.renamed_from: expected the name that the service had, found the integer 1",
+        ),
+        (
+            "[service.shop]",
+            "[service.cart]\nrenamed_from = \"stall\"\n[service.shop]\nrenamed_from = \"stall\"",
+            "flightdeck.toml:5:16: service.shop.renamed_from: expected a name that no other service had, but cart is renamed from stall",
+        ),
+        (
             "[service.shop]",
             "[servise.shop]\n[service.shop]",
-            "flightdeck.toml:2:2: servise: unknown key, expected \"environment\", \"service\" or \"analysis\"; did you mean \"service\"?",
+            "flightdeck.toml:2:2: servise: unknown key, expected \"name\", \"environment\", \"service\" or \"analysis\"; did you mean \"service\"?",
         ),
     ] {
         assert!(SMALL.contains(old), "{old:?}");
@@ -511,6 +541,51 @@ fn services_share_an_address_where_hosts_or_paths_tell_them_apart() {
             ),
         }
     }
+}
+
+#[test]
+fn what_is_of_another_configuration_is_named_with_whose_it_is() {
+    let named =
+        SMALL.replace("[environment.production]", "name = \"shop\"\n[environment.production]\ntier = \"critical\"");
+    let spec = parse(&named, Path::new("/srv/shop.toml")).unwrap();
+    assert_eq!(spec.name.as_str(), "shop");
+    let beside = [InForce { path: "/srv/shop.toml".to_owned(), spec }];
+    let around = || Surroundings { name: "search".into(), beside: &beside, ..Surroundings::default() };
+    let wrong = |text: &str| match parse_in(text, Path::new("search.toml"), &around()) {
+        Ok(spec) => vec![spec.name.0],
+        Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+    };
+    let taken = SMALL.replace("8080", "8081");
+    assert_eq!(
+        wrong(&taken),
+        [
+            "search.toml:2:10: service.shop: expected a service that no other configuration brings, it is of the configuration shop (/srv/shop.toml)"
+        ]
+    );
+    let search = SMALL.replace("service.shop", "service.search");
+    assert_eq!(
+        wrong(&search.replace("127.0.0.1", "0.0.0.0")),
+        [
+            r#"search.toml:6:10: service.search.in.production.listen: expected an address that shop in production of the configuration shop (/srv/shop.toml) does not use, found "0.0.0.0:8080""#
+        ]
+    );
+    assert_eq!(wrong(&search.replace("8080", "8081")), ["search"], "it names the environment alone");
+    assert_eq!(wrong(&format!("{search}paths = [\"/search\"]\n")), ["search"], "paths tell them apart");
+    assert_eq!(
+        wrong(
+            &search.replace("8080", "8081").replace("[environment.production]", "[environment.production]\norder = 2")
+        ),
+        [
+            "search.toml:1:14: environment.production: expected what the configuration shop (/srv/shop.toml) says of it, or its name alone, found another order and tier"
+        ]
+    );
+    let around = Surroundings { name: "Search!".into(), ..Surroundings::default() };
+    let error = parse_in(&search, Path::new("Search!.toml"), &around).unwrap_err().to_string();
+    assert!(error.contains("name: expected a name of lower-case letters") && error.contains("\"Search!\""), "{error}");
+}
+
+fn parse_for(text: &str, path: &Path, machine: &dyn Machine) -> Result<Spec, ConfigError> {
+    parse_in(text, path, &Surroundings { machine: Some(machine), ..Surroundings::default() })
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::super::error::{ConfigError, Problem, nearest};
 use super::super::reader::{Report, Table, Value as Node, alternatives, document, quoted};
+use super::super::services;
 use super::{Settings, check};
 use crate::config::Paths;
 use crate::model::sanitize_line;
@@ -12,6 +13,8 @@ use std::path::Path;
 
 /// The key of the table of sources.
 const SOURCES: &str = "sources";
+/// The key of the table of who may apply which configuration.
+const APPLY: &str = "serve.apply";
 /// The key of the table of who is told.
 const NOTIFY: &str = "notify";
 
@@ -241,6 +244,8 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
                 layers.settings.notify.insert(name.to_owned(), notify);
                 json
             });
+        } else if value.path == APPLY {
+            appliers(layers, &value, report);
         } else if keys.contains(&value.path) {
             leaf(layers, &value, report);
         } else if known.contains(&name) {
@@ -273,6 +278,28 @@ fn named(
             let line = own.map_or(line, |own| report.place(&own.span).1);
             layers.origins.insert(format!("{}.{name}.{key}", value.path), Origin::File { path: path.clone(), line });
         }
+    }
+}
+
+/// Who may apply which configuration: a list a name.
+fn appliers(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
+    let expected = "users and groups such as [\"user:ann\", \"group:web\"]";
+    let Some(table) = value.map() else { return };
+    for (name, list) in table.entries() {
+        if !services::is_name(name) {
+            list.wrong_key(&format!("expected {}", services::NAME), None);
+            continue;
+        }
+        let Some(elements) = list.list(expected) else { continue };
+        if elements.is_empty() {
+            list.expected(expected, None);
+        }
+        let who: Option<Vec<String>> =
+            elements.iter().map(|one| one.text("a user or group such as \"group:web\"").map(str::to_owned)).collect();
+        let Some(who) = who else { continue };
+        layers.settings.serve.apply.insert(name.to_owned(), who);
+        let (path, line) = report.place(&list.key_span);
+        layers.origins.insert(list.path.clone(), Origin::File { path, line });
     }
 }
 

@@ -12,6 +12,7 @@ pub use notify::Notify;
 pub use reference::{TEMPLATE, reference, schema};
 pub use sources::{NamespaceRule, Source, SourceKind, WORKLOADS};
 
+use super::services;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,6 +67,8 @@ pub struct Serve {
     pub operators: Vec<String>,
     /// Who may change the configuration and delete releases, written likewise; without any all operators.
     pub admins: Vec<String>,
+    /// Who, beside `admins`, may apply which service configuration: a list a name, such as `shop = ["group:web"]`. Once it has an entry, configurations without one are for `admins` alone.
+    pub apply: BTreeMap<String, Vec<String>>,
     /// What is kept.
     pub retention: Retention,
 }
@@ -135,6 +138,7 @@ impl Default for Serve {
             group: None,
             operators: Vec::new(),
             admins: Vec::new(),
+            apply: BTreeMap::new(),
             retention: Retention::default(),
         }
     }
@@ -177,6 +181,10 @@ fn check(settings: &Settings) -> Vec<(&'static str, String)> {
     let notify = settings.notify.iter().find_map(|(name, it)| Some((name, notify::wrong(it)?)));
     if let Some((name, (key, what))) = notify {
         wrong.push(("notify", format!("{name}.{key}: {what}")));
+    }
+    let unfit = |(name, who): &(&String, &Vec<String>)| !services::is_name(name) || who.is_empty();
+    if let Some((name, _)) = settings.serve.apply.iter().find(unfit) {
+        wrong.push(("serve.apply", format!("{name}: expected {}, and who may apply it", services::NAME)));
     }
     if !(Duration::from_secs(5)..=Duration::from_hours(1)).contains(&settings.serve.lease) {
         wrong.push(("serve.lease", format!("expected a duration from 5s to 1h, found {:?}", settings.serve.lease)));

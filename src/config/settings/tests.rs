@@ -94,13 +94,15 @@ fn the_first_file_holds_every_default() {
         assert!(
             uncommented.lines().any(|line| line.starts_with(&format!("{key} ="))
                 || line == format!("[[{key}]]")
-                || line.starts_with(&format!("[{key}."))),
+                || line.starts_with(&format!("[{key}."))
+                || line.ends_with(&format!(".{key}]"))),
             "{key}"
         );
     }
     // These three have no value to show as a default, so the file has an example.
     assert!(settings.keymap.take().is_some() && settings.serve.group.take().is_some());
     assert_eq!(settings.servers.drain(..).count(), 1);
+    assert_eq!(std::mem::take(&mut settings.serve.apply)["shop"], ["user:ann", "group:web"]);
     let example = std::mem::take(&mut settings.sources).remove("prod-eu").unwrap();
     let every = Source { command: vec!["/x".into()], ..example };
     assert_eq!(serde_json::to_value(every).unwrap().as_object().unwrap().len(), 12, "the example names every key");
@@ -203,4 +205,27 @@ command = ["adapter"]
         assert!(said.starts_with(begin), "{said} does not begin with {begin}");
     }
     assert!(said[2].ends_with("did you mean \"context\"?") && said[4].ends_with("did you mean \"deployments\"?"));
+}
+
+#[test]
+fn who_may_apply_is_a_list_a_configuration() {
+    let text = "[serve.apply]\nshop = [\"ann\", \"group:web\"]\nfind = [\"bob\"]\n";
+    let effective = read(text, &[], &[]).unwrap();
+    assert_eq!(effective.settings.serve.apply["shop"], ["ann", "group:web"]);
+    let row = effective.rows.iter().find(|row| row.key == "serve.apply.find").unwrap();
+    assert_eq!(row.origin.to_string(), "config.toml:3");
+    let told = [("FLIGHTDECK_SERVE_APPLY", r#"{"shop":["ann"]}"#)];
+    assert_eq!(read("", &told, &[]).unwrap().settings.serve.apply["shop"], ["ann"]);
+    assert!(read("", &[("FLIGHTDECK_SERVE_APPLY", r#"{"a b":["ann"]}"#)], &[]).is_err());
+    let said = wrong("[serve.apply]\nShop = [\"ann\"]\nfind = []\ncart = [1]\nmail = \"ann\"\n");
+    let begins = [
+        "config.toml:2:1: serve.apply.Shop: expected a name of lower-case letters",
+        "config.toml:3:8: serve.apply.find: expected users and groups such as [\"user:ann\", \"group:web\"], found a list",
+        "config.toml:4:9: serve.apply.cart[0]: expected a user or group such as \"group:web\", found the integer 1",
+        "config.toml:5:8: serve.apply.mail: expected users and groups such as [\"user:ann\", \"group:web\"], found \"ann\"",
+    ];
+    assert_eq!(said.len(), begins.len(), "{said:#?}");
+    for (said, begin) in said.iter().zip(begins) {
+        assert!(said.starts_with(begin), "{said} does not begin with {begin}");
+    }
 }

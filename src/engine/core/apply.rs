@@ -1,8 +1,10 @@
 //! Configuration and releases: put into force whole, or refused whole.
 
 use super::commands::no;
+use super::configs::{self, Configured};
 use super::migrations;
 use super::pools::retire;
+use super::rename;
 use super::rollout::{enqueue, plan, previous};
 use super::run::Kind;
 use super::state::{Counters, Removed, Slot, State};
@@ -10,23 +12,53 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use crate::model::{
-    Actor, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace,
-    ServiceSpec, Spec, Step, Version,
+    Actor, InForce, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, Renamed, ServiceName,
+    ServicePlace, ServiceSpec, Spec, Step, Version,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Puts a configuration into force.
+/// Puts a configuration into force, services that it renames first.
 pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
+    let renamed = rename::due(state, &wanted.spec)?;
+    if renamed.is_empty() {
+        return put_into_force(state, turn, wanted);
+    }
+    // On a copy: what is refused after it must not leave them renamed.
+    let mut next = state.clone();
+    for one in &renamed {
+        rename::carry_out(&mut next, one);
+        with_all(&mut next, |state, slot| {
+            if slot.key.service == one.to {
+                note_run(
+                    state,
+                    slot,
+                    turn,
+                    &wanted.actor.name,
+                    format!("{} is called {} from now on", one.from, one.to),
+                );
+            }
+        });
+    }
+    put_into_force(&mut next, turn, wanted)?;
+    *state = next;
+    turn.renamed = renamed;
+    Ok(())
+}
+
+fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
     let (spec, actor) = (&wanted.spec, &wanted.actor);
     let gone = may_apply(state, spec, &wanted.remove)?;
     migrations::close_lists(state);
-    let changes = service_changes(&state.spec, spec);
+    let changes = service_changes(&state.configuration(&spec.name), spec);
     let text = |key: &SlotKey| changes.get(key).filter(|lines| !lines.is_empty()).map(|lines| lines.join(", "));
     // What is taken down keeps its configuration until it is down.
-    let mut next = spec.clone();
-    for key in &gone {
+    let others = state.configs_beside(&spec.name);
+    let mut next = configs::together(others.iter().map(|other| &other.spec).chain([spec]));
+    let down = state.slots.values().filter(|slot| slot.removed).map(|slot| &slot.key);
+    for key in gone.iter().chain(down) {
         keep_for_takedown(&mut next, &state.spec, key);
     }
     with_all(state, |state, slot| {
@@ -37,6 +69,11 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
     state.spec = next;
     state.config = Some(wanted.digest.clone());
     let revision = Counters::next(&mut state.counters.config);
+    if spec.is_empty() {
+        state.configs.remove(&spec.name);
+    } else {
+        state.configs.insert(spec.name.clone(), Configured::of(spec, &wanted.path, revision));
+    }
     for key in gone {
         let removed = with(state, &key, |_, slot| {
             let removed = Removed::of(slot);
@@ -63,6 +100,10 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
 fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
     let mut slot = Box::new(Slot::new(key.clone(), number));
+    // A renamed one may still be known to the proxy as this.
+    if state.of_listener(&slot.listener(false)).is_some() {
+        slot.listener = Some(slot.uid.clone());
+    }
     slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
     let before = state.removed.remove(&key.to_string());
     let release = before.as_ref().and_then(|before| returns(state, &key.service, before));
@@ -101,7 +142,9 @@ impl Removed {
 
 /// May it be put into force? Gives what leaves the configuration with it.
 fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<SlotKey>, Refusal> {
-    check(spec)?;
+    let others = state.configs_beside(&spec.name);
+    check(spec, &others)?;
+    configs::fits(state, spec, &others)?;
     let gone = removed(state, spec);
     check_removals(state, spec, &gone)?;
     check_named(state, &gone, remove)?;
@@ -111,7 +154,7 @@ fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<
 /// Why a configuration would be refused as it stands; nothing if it would be taken.
 #[must_use]
 pub fn why_not_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Option<Refusal> {
-    may_apply(state, spec, remove).err()
+    rename::foreseen(state, spec).and_then(|state| may_apply(&state, spec, remove)).err()
 }
 
 /// What runs ends by its name only: a file that lost a part must not take production down.
@@ -151,30 +194,31 @@ fn running(slot: &Slot) -> String {
     if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
 }
 
-fn invalid(why: &str) -> Refusal {
+pub(super) fn invalid(why: &str) -> Refusal {
     Refusal::new(RefusalKind::Invalid, format!("{why}; nothing was applied"))
 }
 
-/// A configuration must be whole in itself.
-fn check(spec: &Spec) -> Result<(), Refusal> {
-    let whole = Ingress::default();
-    let mut listens: BTreeMap<SocketAddr, Vec<(String, &Ingress)>> = BTreeMap::new();
+/// A configuration must be whole in itself, and listen where no other one does.
+fn check(spec: &Spec, others: &[InForce]) -> Result<(), Refusal> {
+    let mut listens: BTreeMap<SocketAddr, Vec<(String, Ingress)>> = BTreeMap::new();
+    for other in others {
+        for (key, listen, ingress) in other.spec.listens() {
+            listens.entry(listen).or_default().push((format!("{key} of {}", other.words()), ingress));
+        }
+    }
+    for (key, listen, ingress) in spec.listens() {
+        let there = listens.entry(listen).or_default();
+        if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
+            let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
+            return Err(invalid(&why));
+        }
+        there.push((key, ingress));
+    }
     for (service, of) in &spec.services {
         for (environment, placement) in &of.placements {
             let key = format!("{service} in {environment}");
             if !spec.environments.contains_key(environment) {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
-            }
-            let preview = placement.preview.map(|preview| (preview, &whole));
-            let own = [(placement.listen, &placement.ingress)].into_iter();
-            let redirect = placement.ingress.redirect_from.map(|from| (from, &placement.ingress));
-            for (listen, ingress) in own.chain(redirect).chain(preview) {
-                let there = listens.entry(listen).or_default();
-                if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
-                    let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
-                    return Err(invalid(&why));
-                }
-                there.push((key.clone(), ingress));
             }
             check_placement(spec, &key, placement)?;
         }
@@ -214,8 +258,11 @@ fn has(spec: &Spec, key: &SlotKey) -> bool {
     spec.services.get(&key.service).is_some_and(|service| service.placements.contains_key(&key.environment))
 }
 
+/// What its configuration brought and it brings no more.
 fn removed(state: &State, spec: &Spec) -> Vec<SlotKey> {
-    state.slots.keys().filter(|key| !has(spec, key)).cloned().collect()
+    let ours = |slot: &Slot| state.config_of(&slot.key.service).is_some_and(|(name, _)| *name == spec.name);
+    let slots = state.slots.values().filter(|slot| !slot.removed && ours(slot) && !has(spec, &slot.key));
+    slots.map(|slot| slot.key.clone()).collect()
 }
 
 fn check_removals(state: &State, spec: &Spec, gone: &[SlotKey]) -> Result<(), Refusal> {
@@ -333,11 +380,15 @@ pub(super) fn release_removed(state: &mut State, service: &ServiceName, version:
     Ok(())
 }
 
-/// What applying a configuration would change, a line each; empty: nothing.
+/// What applying a configuration would change of what that of its name brought, a line each; empty: nothing.
 #[must_use]
 pub fn diff(state: &State, spec: &Spec) -> Vec<String> {
-    let mut lines = Vec::new();
-    let old = &state.spec;
+    // Why it can't be renamed is no change: that is what would be refused.
+    let renamed = rename::due(state, spec).unwrap_or_default();
+    let mut lines: Vec<_> =
+        renamed.iter().map(|Renamed { from, to }| format!("~ service {from}: renamed {to}, as it runs")).collect();
+    let state = &rename::foreseen(state, spec).unwrap_or(Cow::Borrowed(state));
+    let old = &state.configuration(&spec.name);
     maps(&mut lines, "environment", &old.environments, &spec.environments);
     maps(&mut lines, "analysis", &old.analyses, &spec.analyses);
     for name in old.services.keys().filter(|name| !spec.services.contains_key(*name)) {

@@ -100,6 +100,7 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
     state.spec.services.iter().map(|(name, of)| Service {
         source: state.source.clone(),
         name: name.clone(),
+        configuration: state.config_of(name).map(|(name, _)| name.clone()),
         environments: of.placements.keys().cloned().collect(),
         addresses: of.placements.iter().flat_map(|(environment, of)| addresses(state, name, environment, of)).collect(),
         places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),

@@ -64,7 +64,7 @@ pub(super) fn plan(
     });
     let templates: BTreeMap<_, _> = named
         .chain(&background)
-        .filter_map(|name| Some((name.clone(), state.spec.analyses.get(name)?.clone())))
+        .filter_map(|name| Some((name.clone(), state.analysis(&slot.key.service, name)?.clone())))
         .collect();
     RunState {
         revision: format!("r-{}", slot.revision),
@@ -172,6 +172,7 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
     turn.ended.push(Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
+        called: None,
         environment: slot.key.environment.clone(),
         from: run.from.as_ref().map(|from| from.version.clone()),
         to: run.to.version.clone(),

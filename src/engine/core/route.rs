@@ -23,12 +23,14 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     if !resting(&slot.routing, urgent) {
         let wanted = desired(state, slot);
         let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));
-        let effect = put(&slot.key, &mut slot.routing, turn, wanted, (lowers, false));
+        let listener = slot.listener(false);
+        let effect = put((&slot.key, listener), &mut slot.routing, turn, wanted, (lowers, false));
         tell(state, turn, effect);
     }
     if !resting(&slot.preview, false) {
         let wanted = desired_preview(state, slot);
-        let effect = put(&slot.key, &mut slot.preview, turn, wanted, (false, true));
+        let listener = slot.listener(true);
+        let effect = put((&slot.key, listener), &mut slot.preview, turn, wanted, (false, true));
         tell(state, turn, effect);
     }
 }
@@ -40,7 +42,7 @@ fn resting(routing: &Routing, urgent: bool) -> bool {
 
 /// Writes down a route that differs from the newest.
 fn put(
-    key: &SlotKey,
+    (key, listener): (&SlotKey, String),
     routing: &mut Routing,
     turn: &Turn,
     wanted: Option<Route>,
@@ -62,27 +64,17 @@ fn put(
     routing.retry = None;
     Some(match route {
         Some(route) => Effect::Route { slot: key.clone(), route, lowers_exposure },
-        None => Effect::Unroute { slot: key.clone(), version, preview },
+        None => Effect::Unroute { slot: key.clone(), version, preview, listener: Some(listener) },
     })
 }
 
 fn tell(state: &mut State, turn: &mut Turn, effect: Option<Effect>) {
     let Some(effect) = effect else { return };
-    let listener = listener_of(&effect);
+    let listener = effect.listener();
     state.pending.retain(|numbered| {
-        listener_of(&numbered.effect).is_none_or(|(of, _)| listener.as_ref().is_none_or(|(new, _)| of != *new))
+        numbered.effect.listener().is_none_or(|(of, _)| listener.as_ref().is_none_or(|(new, _)| of != *new))
     });
     emit(state, turn, effect);
-}
-
-/// The listener and the version that an effect is about.
-fn listener_of(effect: &Effect) -> Option<(String, u64)> {
-    match effect {
-        Effect::Route { route, .. } => Some((route.listener.clone(), route.version)),
-        Effect::Unroute { slot, version, preview: true } => Some((slot.preview_listener(), *version)),
-        Effect::Unroute { slot, version, preview: false } => Some((slot.to_string(), *version)),
-        _ => None,
-    }
 }
 
 fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
@@ -135,7 +127,7 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     let fallback = stable.filter(falls_back).map(|stable| stable.id.clone());
     let salt = slot.candidate.clone().unwrap_or_default();
     let sticky = placement.sticky.clone().filter(|_| pools.len() > 1).map(|key| Sticky { key, salt });
-    let route = Route { fallback, sticky, ..Route::to(slot.key.to_string(), placement.listen, pools) };
+    let route = Route { fallback, sticky, ..Route::to(slot.listener(false), placement.listen, pools) };
     Some(with_connections(state, slot, placement.ingress.clone(), route))
 }
 
@@ -146,7 +138,7 @@ fn desired_preview(state: &State, slot: &Slot) -> Option<Route> {
     let opened = run.steps.iter().take(run.step as usize + 1).any(|step| *step == Step::Preview);
     let candidate = slot.candidate_pool().filter(|pool| opened && pool.ready() > 0)?;
     let pools = vec![pool_route(candidate, ArmRole::Preview, Ppm::ALL)];
-    Some(with_connections(state, slot, Ingress::default(), Route::to(slot.key.preview_listener(), listen, pools)))
+    Some(with_connections(state, slot, Ingress::default(), Route::to(slot.listener(true), listen, pools)))
 }
 
 /// The same with what the configuration says of connections.
@@ -200,11 +192,11 @@ pub(super) fn stable_capacity(state: &State, slot: &Slot) -> Ppm {
 
 /// The proxy follows a route.
 pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview: bool, version: u64) {
+    let listener = slot.listener(preview);
     let routing = if preview { &mut slot.preview } else { &mut slot.routing };
-    let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
     state
         .pending
-        .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, newer)| of != listener || newer > version));
+        .retain(|numbered| numbered.effect.listener().is_none_or(|(of, newer)| of != listener || newer > version));
     let Some(at) = routing.sent.iter().position(|sent| sent.version == version) else { return };
     routing.acked = routing.sent.drain(..=at).next_back();
     routing.refusals = 0;
@@ -264,7 +256,7 @@ pub(super) fn refused(
     why: &str,
 ) {
     let why = sanitize_line(why);
-    let listener = if preview { slot.key.preview_listener() } else { slot.key.to_string() };
+    let listener = slot.listener(preview);
     let routing = if preview { &mut slot.preview } else { &mut slot.routing };
     let in_force = routing.acked.as_ref().is_some_and(|acked| acked.version == version && acked.route.is_some());
     match routing.sent.iter().position(|sent| sent.version == version) {
@@ -278,7 +270,7 @@ pub(super) fn refused(
     }
     state
         .pending
-        .retain(|numbered| listener_of(&numbered.effect).is_none_or(|(of, other)| of != listener || other != version));
+        .retain(|numbered| numbered.effect.listener().is_none_or(|(of, other)| of != listener || other != version));
     if version < routing.version {
         return;
     }

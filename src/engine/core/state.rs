@@ -1,12 +1,13 @@
 //! Everything that the core remembers.
 
+use super::configs::Configured;
 use super::run::RunState;
-use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
+use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey, preview_of};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
-    Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec,
-    StopSpec, Target, Version,
+    Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
+    LimitKept, Listening, Note, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId,
+    Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -18,10 +19,13 @@ use std::net::SocketAddr;
 pub struct State {
     /// Its name among the sources of a board.
     pub source: SourceId,
-    /// The configuration in force.
+    /// What is in force: all configurations together but for their analyses, and what is being taken down.
     pub spec: Spec,
-    /// `sha256:…` of its text.
+    /// `sha256:…` of the text that was applied last.
     pub config: Option<String>,
+    /// The configurations that are in force, by name.
+    #[serde(default)]
+    pub configs: BTreeMap<ConfigName, Configured>,
     /// Stored releases.
     pub releases: BTreeMap<ServiceName, BTreeMap<Version, Release>>,
     /// Every service in every environment.
@@ -129,6 +133,13 @@ pub struct Slot {
     pub key: SlotKey,
     /// Changes when it is removed and made again.
     pub uid: String,
+    /// What its service was called before it was renamed, oldest first.
+    #[serde(default)]
+    pub names: Vec<ServiceName>,
+    /// Its listener at the proxy; `None`: that of its key. A rename leaves it as it is, so that no connection
+    /// sees one.
+    #[serde(default)]
+    pub listener: Option<String>,
     /// All pools with instances.
     pub pools: BTreeMap<PoolId, Pool>,
     /// The pool that users had before, or have.
@@ -488,6 +499,7 @@ impl State {
             source,
             spec: Spec::default(),
             config: None,
+            configs: BTreeMap::new(),
             releases: BTreeMap::new(),
             slots: BTreeMap::new(),
             holds: Vec::new(),
@@ -502,6 +514,15 @@ impl State {
         }
     }
 
+    /// The slot of a listener's name, and whether it is the preview's.
+    #[must_use]
+    pub fn of_listener(&self, listener: &str) -> Option<(SlotKey, bool)> {
+        self.slots.values().find_map(|slot| {
+            let preview = [false, true].into_iter().find(|preview| slot.listener(*preview) == listener)?;
+            Some((slot.key.clone(), preview))
+        })
+    }
+
     /// The stored release, if there is one.
     pub fn release(&self, service: &ServiceName, version: &Version) -> Option<&Release> {
         self.releases.get(service)?.get(version)
@@ -512,6 +533,8 @@ impl Slot {
     pub(super) fn new(key: SlotKey, number: u64) -> Slot {
         Slot {
             uid: format!("{key}#{number}"),
+            names: Vec::new(),
+            listener: None,
             key,
             pools: BTreeMap::new(),
             stable: None,
@@ -568,6 +591,13 @@ impl Slot {
         Some((from, listening))
     }
 
+    /// What the proxy knows it as: its users' listener, or that of its preview.
+    #[must_use]
+    pub fn listener(&self, preview: bool) -> String {
+        let users = self.listener.clone().unwrap_or_else(|| self.key.to_string());
+        if preview { preview_of(&users) } else { users }
+    }
+
     /// The workload that its rollouts happen to.
     pub fn target(&self, source: &SourceId) -> Target {
         Target {
@@ -576,6 +606,7 @@ impl Slot {
             namespace: Some(self.key.environment.0.clone()),
             name: self.key.service.0.clone(),
             uid: self.uid.clone(),
+            first_name: self.names.first().map(|name| name.0.clone()),
         }
     }
 

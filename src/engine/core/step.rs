@@ -15,8 +15,17 @@ const COMMANDS: usize = 512;
 pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     let decided = if let Input::Command { decided, .. } = input { *decided } else { now };
     let dt = elapsed(state, now);
-    let mut turn =
-        Turn { now, decided, dt, effects: Vec::new(), changed: false, note: None, created: None, ended: Vec::new() };
+    let mut turn = Turn {
+        now,
+        decided,
+        dt,
+        effects: Vec::new(),
+        changed: false,
+        note: None,
+        created: None,
+        ended: Vec::new(),
+        renamed: Vec::new(),
+    };
     pass_time(state, turn.dt);
     let touched = match take(state, &mut turn, input) {
         Ok(touched) => touched,
@@ -28,8 +37,8 @@ pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing | Input::InFlight { .. }) {
         turn.changed = true;
     }
-    let Turn { effects, changed, note, created, ended, .. } = turn;
-    Outcome { effects, changed, refused: None, note, created, ended }
+    let Turn { effects, changed, note, created, ended, renamed, .. } = turn;
+    Outcome { effects, changed, refused: None, note, created, ended, renamed }
 }
 
 /// How much time counts: never negative, and a jump no more than one long tick.

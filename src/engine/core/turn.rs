@@ -3,7 +3,7 @@
 use super::run::{Kind, RunState};
 use super::state::{Counters, Slot, State};
 use super::types::{Effect, Numbered};
-use crate::model::{AnalysisReport, Deployment, Evidence, Note, Run, sanitize_line};
+use crate::model::{AnalysisReport, Deployment, Evidence, Note, Renamed, Run, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Notes kept of one run.
@@ -29,6 +29,8 @@ pub(super) struct Turn {
     pub(super) created: Option<Run>,
     /// Rollouts that ended.
     pub(super) ended: Vec<Deployment>,
+    /// Services that were renamed.
+    pub(super) renamed: Vec<Renamed>,
 }
 
 /// Writes down an effect.

@@ -3,7 +3,7 @@
 use crate::engine::proxy::wire::Route;
 use crate::model::{
     Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
-    Limits, Refusal, Release, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
+    Limits, Refusal, Release, Renamed, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// A service in an environment: what rollouts happen to. Its text is `service@environment`, which
-/// is also the proxy's listener name.
+/// is also the proxy's listener name unless the service was renamed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotKey {
     /// Which service.
@@ -27,20 +27,10 @@ impl fmt::Display for SlotKey {
     }
 }
 
-impl SlotKey {
-    /// The proxy's listener of its preview.
-    #[must_use]
-    pub fn preview_listener(&self) -> String {
-        format!("{self}!preview")
-    }
-
-    /// The slot of a listener's name, and whether it is the preview's.
-    #[must_use]
-    pub fn of_listener(listener: &str) -> Option<(SlotKey, bool)> {
-        let (name, preview) = listener.strip_suffix("!preview").map_or((listener, false), |name| (name, true));
-        let (service, environment) = name.rsplit_once('@')?;
-        Some((SlotKey { service: service.into(), environment: environment.into() }, preview))
-    }
+/// The proxy's listener of the preview beside that of users.
+#[must_use]
+pub fn preview_of(listener: &str) -> String {
+    format!("{listener}!preview")
 }
 
 /// Instance ids are unique for the life of the journal, never reused.
@@ -432,7 +422,24 @@ pub enum Effect {
         /// Its preview's, not its users'.
         #[serde(default)]
         preview: bool,
+        /// What the proxy knows it as; `None`: an older program asked for it, and it is called as its slot.
+        #[serde(default)]
+        listener: Option<String>,
     },
+}
+
+impl Effect {
+    /// The listener and the version of its route that it is about.
+    #[must_use]
+    pub fn listener(&self) -> Option<(String, u64)> {
+        match self {
+            Effect::Route { route, .. } => Some((route.listener.clone(), route.version)),
+            Effect::Unroute { listener: Some(listener), version, .. } => Some((listener.clone(), *version)),
+            Effect::Unroute { slot, version, preview: true, .. } => Some((preview_of(&slot.to_string()), *version)),
+            Effect::Unroute { slot, version, preview: false, .. } => Some((slot.to_string(), *version)),
+            _ => None,
+        }
+    }
 }
 
 /// An effect with its number.
@@ -459,6 +466,8 @@ pub struct Outcome {
     pub created: Option<Run>,
     /// Rollouts that ended, to be recorded with the new state; the core does not keep them.
     pub ended: Vec<Deployment>,
+    /// For `Apply`: services that were renamed, whose finished rollouts go on under the new name.
+    pub renamed: Vec<Renamed>,
 }
 
 /// Longest step of time that counts for a wait: what is beyond (a jump of the clock, a suspended

@@ -1,7 +1,7 @@
 //! The table of finished rollouts.
 
 use super::JournalError;
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome};
+use crate::model::{Deployment, DeploymentKind, DeploymentOutcome, Renamed};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
@@ -70,6 +70,17 @@ pub(super) fn insert(connection: &Connection, path: &Path, ended: &[Deployment])
     Ok(())
 }
 
+/// Finished rollouts go on under the service's new name; what it was called when each ended stays beside it.
+pub(super) fn rename(connection: &Connection, Renamed { from, to }: &Renamed) -> Result<(), rusqlite::Error> {
+    connection.execute(
+        "UPDATE deployments
+         SET body = json_set(body, '$.called', coalesce(body ->> '$.called', ?1), '$.service', ?2)
+         WHERE body ->> '$.service' = ?1",
+        params![from.as_str(), to.as_str()],
+    )?;
+    Ok(())
+}
+
 pub(super) fn read_newest(
     connection: &Connection,
     path: &Path,
@@ -111,10 +122,12 @@ pub(crate) mod kit {
             namespace: Some("production".into()),
             name: "shop".into(),
             uid: "slot-1".into(),
+            first_name: None,
         };
         Deployment {
             run: Run { target, revision: format!("r-{revision}") },
             service: "shop".into(),
+            called: None,
             environment: "production".into(),
             from: None,
             to: "1.0".into(),
@@ -142,9 +155,37 @@ mod tests {
     use super::super::{Journal, Opened};
     use super::kit::ended;
     use super::*;
+    use crate::model::ConfigRevision;
 
     fn revisions(opened: &Opened) -> Vec<&str> {
         opened.deployments.iter().map(|of| of.run.revision.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn finished_rollouts_go_on_under_the_new_name_of_their_service_and_know_the_one_of_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let journal = Journal::open(&path, 10).unwrap().journal;
+        let other = Deployment { service: "cart".into(), ..ended(9, 50) };
+        journal.commit("1".into(), vec![other.clone(), ended(1, 100)], None).await.unwrap();
+        let config = |revision, from: &str, to: &str| {
+            let renamed = vec![Renamed { from: from.into(), to: to.into() }];
+            Some(Box::new(ConfigRevision { renamed, ..super::super::configs::kit::config(revision, "default") }))
+        };
+        // What ended just before is stored in the same commit.
+        journal.commit("2".into(), vec![ended(2, 200)], config(1, "shop", "store")).await.unwrap();
+        let later = Deployment { service: "store".into(), ..ended(3, 300) };
+        journal.commit("3".into(), vec![later], config(2, "store", "market")).await.unwrap();
+        drop(journal);
+        let found = Journal::open(&path, 10).unwrap().deployments;
+        let names: Vec<_> =
+            found.iter().map(|of| (of.service.as_str(), of.called.as_ref().map_or("", |of| of.as_str()))).collect();
+        assert_eq!(names, [("cart", ""), ("market", "shop"), ("market", "shop"), ("market", "store")]);
+        let mut same = ended(1, 100);
+        for (from, to) in [("shop", "store"), ("store", "market")] {
+            same.rename(&Renamed { from: from.into(), to: to.into() });
+        }
+        assert_eq!((&found[1], &found[0]), (&same, &other), "as the rows that were told already");
     }
 
     #[tokio::test]

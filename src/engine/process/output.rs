@@ -2,7 +2,7 @@
 
 use super::room::plain_name;
 use crate::engine::core::{JobLaunch, Launch, SlotKey};
-use crate::model::{Output, OutputOf, Version};
+use crate::model::{EnvironmentName, Output, OutputOf, ServiceName, Version};
 use jiff::Timestamp;
 use std::fs;
 use std::io;
@@ -113,16 +113,16 @@ fn read(dir: &Path) -> io::Result<Option<Output>> {
     }
 }
 
-/// All output that is kept of a slot, newest first. Blocks.
+/// All output that is kept of a slot, under each of the names that its service had, newest first. Blocks.
 ///
 /// # Errors
 /// The directory of instances can't be read.
-pub fn list(instances: &Path, slot: &SlotKey) -> io::Result<Vec<Output>> {
+pub fn list(instances: &Path, names: &[ServiceName], environment: &EnvironmentName) -> io::Result<Vec<Output>> {
     let mut found = Vec::new();
     for dir in fs::read_dir(instances)? {
         let dir = dir?.path();
         match read(&dir) {
-            Ok(Some(of)) if of.service == slot.service && of.environment == slot.environment && plain_name(&of.id) => {
+            Ok(Some(of)) if names.contains(&of.service) && of.environment == *environment && plain_name(&of.id) => {
                 found.push(of);
             }
             Ok(_) => {}

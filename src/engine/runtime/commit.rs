@@ -144,9 +144,10 @@ impl EngineTask {
                     self.renew();
                 }
             }
-            Effect::Unroute { slot, version, preview } => {
-                let listener = if preview { slot.preview_listener() } else { slot.to_string() };
-                self.send(LinkOrder::Unroute { listener, version });
+            effect @ Effect::Unroute { .. } => {
+                if let Some((listener, version)) = effect.listener() {
+                    self.send(LinkOrder::Unroute { listener, version });
+                }
             }
             Effect::Run(launch) => {
                 failpoint::pass("effect-job");

@@ -4,6 +4,7 @@
 //! that reduce exposure come on a channel of their own that is never full and always read first.
 
 mod commit;
+mod configs;
 mod handover;
 mod keep;
 mod link;
@@ -16,29 +17,29 @@ mod takeover;
 mod task;
 mod windows;
 
+pub use configs::{Changes, ConfigText};
 pub use keep::Retention;
 pub use machine::ThisMachine;
 pub use open::{EngineError, Settings};
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
-use crate::config::services;
 use crate::control::Authorized;
-use crate::engine::core::{self, Apply, Input, SlotKey, State};
+use crate::engine::core::{self, Input, State};
 use crate::engine::journal::JournalError;
 use crate::engine::process::{log, output, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
 use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
 use crate::model::{
     Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, EnvironmentName, Output, Refusal,
-    RefusalKind, Release, Run, Scoped, ServiceName, ServicePlace, SourceId, Spec, Subject, Version, sanitize_line,
+    RefusalKind, Release, Run, Scoped, ServiceName, SourceId, Subject, Version, sanitize_line,
 };
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -85,15 +86,6 @@ pub(super) enum Ask {
     Listening(oneshot::Sender<Vec<Silent>>),
     /// End.
     Shutdown(Stop, oneshot::Sender<()>),
-}
-
-/// What applying a configuration would come to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// What would change, a line each; empty: nothing.
-    pub lines: Vec<String>,
-    /// Why it would be refused.
-    pub refused: Option<Refusal>,
 }
 
 /// An address that is not listened on as it should be.
@@ -170,11 +162,9 @@ impl Engine {
     pub async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
         let (command, actor) = (authorized.command(), authorized.actor());
         let input = match (command.action, &command.subject) {
-            (Action::Apply, Subject::Config { text, path, remove }) => {
-                let (config, actor) = ((text.clone(), path.clone()), actor.clone());
-                let (reason, remove) = (command.reason.clone(), remove.clone());
-                let read = tokio::task::spawn_blocking(move || apply(config, actor, reason, remove)).await;
-                let input = read.map_err(|error| NotDone::NotSent { why: error.to_string() })??;
+            (Action::Apply, Subject::Config { name, text, path, remove }) => {
+                let config = ConfigText { name: name.clone(), text: text.clone(), path: path.clone() };
+                let input = self.apply(config, remove.clone(), command.reason.clone(), actor.clone()).await?;
                 let accepted = self.input(input, Direction::Raises).await?;
                 return Ok(Accepted { lacking: self.not_listening().await, ..accepted });
             }
@@ -254,31 +244,6 @@ impl Engine {
         answered.await.map_err(|_| unreachable())?.ok_or_else(|| InspectError::NotFound(run.clone()))
     }
 
-    /// What applying a configuration would change, and whether it would be refused. Compared on a thread of its
-    /// own: the loop waits for no question.
-    pub async fn diff(&self, spec: Spec, remove: Vec<ServicePlace>) -> Result<Changes, Refusal> {
-        let failed = |why: String| Refusal::new(RefusalKind::Internal, why);
-        let ended = || failed("the engine has ended".into());
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask::State(answer)).await.map_err(|_| ended())?;
-        let state = answered.await.map_err(|_| ended())?;
-        let compared = tokio::task::spawn_blocking(move || Changes {
-            lines: core::diff(&state, &spec),
-            refused: core::why_not_apply(&state, &spec, &remove),
-        });
-        compared.await.map_err(|error| failed(format!("the configurations can't be compared: {error}")))
-    }
-
-    /// The configurations that were put into force, newest first; of one revision with its text.
-    ///
-    /// # Errors
-    /// The journal can't be read, or the engine has ended.
-    pub async fn configs(&self, revision: Option<u64>) -> Result<Vec<ConfigRevision>, JournalError> {
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask::Configs(revision, answer)).await.map_err(|_| JournalError::Gone)?;
-        answered.await.map_err(|_| JournalError::Gone)?
-    }
-
     /// What does not listen as configured once the proxy has answered, each in words. A configuration is in
     /// force only as far as its addresses are.
     async fn not_listening(&self) -> Vec<String> {
@@ -328,8 +293,11 @@ impl Engine {
     /// # Errors
     /// The folder that it lies in can't be read.
     pub async fn outputs(&self, service: ServiceName, environment: EnvironmentName) -> io::Result<Vec<Output>> {
-        let (instances, slot) = (self.instances.clone(), SlotKey { service, environment });
-        tokio::task::spawn_blocking(move || output::list(&instances, &slot)).await.map_err(io::Error::other)?
+        let state = self.state().await.map_err(|_| io::Error::other("the engine has ended"))?;
+        let names = core::names(&state, &service, &environment);
+        let instances = self.instances.clone();
+        let list = move || output::list(&instances, &names, &environment);
+        tokio::task::spawn_blocking(list).await.map_err(io::Error::other)?
     }
 
     fn log_dir(&self, instance: &str) -> Option<PathBuf> {
@@ -353,16 +321,4 @@ impl Engine {
         let _ = self.urgent.send(Ask::Shutdown(stop, done));
         let _ = ended.await;
     }
-}
-
-fn apply(
-    (text, path): (String, String),
-    actor: Actor,
-    reason: Option<String>,
-    remove: Vec<ServicePlace>,
-) -> Result<Input, NotDone> {
-    let spec =
-        services::parse_for(&text, Path::new(&path), &ThisMachine).map_err(|error| invalid(error.to_string()))?;
-    let digest = digest_of(text.as_bytes()).map_err(|error| NotDone::NotSent { why: error.to_string() })?;
-    Ok(Input::Apply(Box::new(Apply { spec, text, path, digest, actor, reason, remove })))
 }

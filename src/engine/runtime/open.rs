@@ -100,7 +100,7 @@ impl Engine {
         let (spill, spilled) = Spill::open(&data.join("engine-spill"))?;
         let Opened { journal, state, deployments } = Journal::open(&data.join("engine.db"), HISTORY)?;
         let state = match state {
-            Some(text) => serde_json::from_str(&text).map_err(EngineError::State)?,
+            Some(text) => State::read(&text).map_err(EngineError::State)?,
             None => State::new(settings.source.clone()),
         };
         if state.source != settings.source {

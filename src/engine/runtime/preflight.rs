@@ -42,7 +42,8 @@ impl Engine {
         Ok(unfit.map(|(found, at)| format!("it can't run in {}: {}", at.join(" and "), found.join("; "))).collect())
     }
 
-    async fn state(&self) -> Result<Box<core::State>, NotDone> {
+    /// A copy, so that the loop does not wait for whoever reads it.
+    pub(super) async fn state(&self) -> Result<Box<core::State>, NotDone> {
         let (answer, answered) = oneshot::channel();
         self.asks.send(Ask::State(answer)).await.map_err(|_| super::gone())?;
         answered.await.map_err(|_| super::gone())

@@ -26,7 +26,7 @@ impl EngineTask {
                 self.publisher.proxy(LinkState::stale(clock(), why));
             }
             LinkEvent::Acked { listener, version, lacking, redirect_refused } => {
-                if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                if let Some((slot, preview)) = self.state.of_listener(&listener) {
                     if !preview {
                         self.redirects(BTreeMap::from([(slot.clone(), redirect_refused)])).await;
                     }
@@ -37,7 +37,7 @@ impl EngineTask {
                 }
             }
             LinkEvent::Refused { listener, version, newer, why } => {
-                if let Some((slot, preview)) = SlotKey::of_listener(&listener) {
+                if let Some((slot, preview)) = self.state.of_listener(&listener) {
                     let why = self.with_owner(&slot, preview, why);
                     self.warn_of_refusal(&slot, preview, &why);
                     self.feed(vec![Input::RouteRefused { slot, preview, version, newer, why }]).await;
@@ -58,10 +58,11 @@ impl EngineTask {
         self.publisher.proxy(LinkState::live(clock()));
         self.lapsed(lapsed).await;
         let mut orders = Vec::new();
-        let listeners =
-            self.state.slots.iter().flat_map(|(slot, state)| {
-                [(slot.to_string(), &state.routing), (slot.preview_listener(), &state.preview)]
-            });
+        let listeners = self
+            .state
+            .slots
+            .values()
+            .flat_map(|slot| [(slot.listener(false), &slot.routing), (slot.listener(true), &slot.preview)]);
         for (listener, routing) in listeners {
             let there = in_force.iter().find(|(name, _)| *name == listener).map(|(_, version)| *version);
             let newest = routing.sent.last().or(routing.acked.as_ref());
@@ -78,7 +79,7 @@ impl EngineTask {
             }
         }
         for (listener, version) in in_force {
-            if !slot_of(listener).is_some_and(|slot| self.state.slots.contains_key(&slot)) {
+            if self.state.of_listener(listener).is_none() {
                 orders.push(LinkOrder::Unroute { listener: listener.clone(), version: *version });
             }
         }
@@ -126,7 +127,7 @@ impl EngineTask {
     async fn certified(&mut self, stats: &Stats) {
         let mut now: BTreeMap<SlotKey, Vec<CertificateState>> = BTreeMap::new();
         for (listener, certificate) in &stats.certificates {
-            if let Some((slot, false)) = SlotKey::of_listener(listener) {
+            if let Some((slot, false)) = self.state.of_listener(listener) {
                 now.entry(slot).or_default().push(certificate.clone());
             }
         }
@@ -142,11 +143,11 @@ impl EngineTask {
 
     /// By slot, why the address of its redirect is not listened on.
     fn redirects_of(&self, stats: &Stats) -> BTreeMap<SlotKey, Option<String>> {
-        let refused = |slot: &SlotKey| {
-            let listener = slot.to_string();
+        let refused = |slot: &Slot| {
+            let listener = slot.listener(false);
             stats.redirects_refused.iter().find(|(name, _)| *name == listener).map(|(_, why)| why.clone())
         };
-        self.state.slots.keys().map(|slot| (slot.clone(), refused(slot))).collect()
+        self.state.slots.iter().map(|(key, slot)| (key.clone(), refused(slot))).collect()
     }
 
     async fn redirects(&mut self, refused: BTreeMap<SlotKey, Option<String>>) {
@@ -243,7 +244,8 @@ impl EngineTask {
             .filter_map(|lapse| {
                 let ago = SignedDuration::from_millis(i64::try_from(lapse.ago_ms).unwrap_or(i64::MAX));
                 let at = now.checked_sub(ago).unwrap_or(now);
-                Some(Input::LeaseLapsed { slot: slot_of(&lapse.listener)?, version: lapse.version, at })
+                let (slot, _) = self.state.of_listener(&lapse.listener)?;
+                Some(Input::LeaseLapsed { slot, version: lapse.version, at })
             })
             .collect();
         if !inputs.is_empty() {
@@ -313,11 +315,6 @@ fn why_not_bound(listen: SocketAddr, before: Option<&String>) -> Option<String> 
         }
         Err(error) => Some(format!("listening on {listen} failed: {error}")),
     }
-}
-
-/// The slot of a listener.
-fn slot_of(listener: &str) -> Option<SlotKey> {
-    SlotKey::of_listener(listener).map(|(slot, _)| slot)
 }
 
 /// The monotonic clock.

@@ -1,6 +1,6 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
-use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Rollout, Scope, Scoped, SourceId, Wait};
+use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Renamed, Rollout, Scope, Scoped, SourceId, Wait};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -100,7 +100,10 @@ impl Publisher {
             let key = entity.key();
             match before.remove(&key) {
                 Some(old) if same(&old, &entity) => self.rows.insert(key, old),
-                _ => {
+                old => {
+                    if old.is_some_and(|old| is_renamed(&old, &entity)) {
+                        updates.push(Scoped { scope: scope.clone(), body: Body::Remove(key.clone()) });
+                    }
                     updates.push(Scoped { scope: scope.clone(), body: Body::Upsert(entity.clone()) });
                     self.rows.insert(key, entity)
                 }
@@ -125,6 +128,17 @@ impl Publisher {
             told.push(Body::Remove(EntityRef::Deployment(oldest.run.clone())));
         }
         told
+    }
+
+    /// The finished rollouts of a service go on under another name.
+    pub fn renamed(&mut self, renamed: &Renamed) {
+        let scope = rows_scope(&self.source);
+        let mut told = Vec::new();
+        for of in self.history.iter_mut().filter(|of| of.service == renamed.from) {
+            Arc::make_mut(of).rename(renamed);
+            told.push(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::Deployment(Arc::clone(of))) });
+        }
+        self.tell(told);
     }
 
     /// Tells numbers.
@@ -153,10 +167,15 @@ impl Publisher {
 /// Equal but for the ends of countdowns, which are computed from what is left and so tremble.
 fn same(old: &Entity, new: &Entity) -> bool {
     if old == new {
-        return true;
+        return !is_renamed(old, new);
     }
     let (Entity::Rollout(old), Entity::Rollout(new)) = (old, new) else { return false };
     steady(old, new)
+}
+
+/// An instance of a renamed service is what it was, and boards would keep the row that they have.
+fn is_renamed(old: &Entity, new: &Entity) -> bool {
+    matches!((old, new), (Entity::Instance(old), Entity::Instance(new)) if old.target.name != new.target.name)
 }
 
 fn steady(old: &Rollout, new: &Rollout) -> bool {
@@ -177,12 +196,14 @@ fn steady(old: &Rollout, new: &Rollout) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EnvironmentName, Service};
+    use crate::board::Board;
+    use crate::model::{EnvironmentName, Instance, Service, ServiceName, Target};
 
     fn service(name: &str, environments: &[&str]) -> Entity {
         Entity::Service(Service {
             source: "local".into(),
             name: name.into(),
+            configuration: None,
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
             addresses: Vec::new(),
             places: Vec::new(),
@@ -226,6 +247,48 @@ mod tests {
         drop(receiver);
         publisher.rows_are(vec![], Vec::new());
         assert!(publisher.watchers.is_empty());
+    }
+
+    #[test]
+    fn what_is_shown_of_a_renamed_service_is_told_although_it_is_the_same() {
+        let instance = |name: &str, first: Option<&str>| {
+            let target = Target { name: name.into(), first_name: first.map(str::to_owned), ..finished(1).run.target };
+            Entity::Instance(Box::new(Instance {
+                id: "shop-production-1".into(),
+                target,
+                role: crate::model::ArmRole::Stable,
+                version: "1.0".into(),
+                state: crate::model::InstanceState::Ready,
+                pid: Some(7),
+                address: None,
+                restarts: 0,
+                started: None,
+                limits: Vec::new(),
+                logs: None,
+                draining: None,
+            }))
+        };
+        let mut publisher = Publisher::new("local".into(), vec![finished(1)], Timestamp::UNIX_EPOCH);
+        publisher.rows_are(vec![instance("shop", None)], Vec::new());
+        let (sender, mut receiver) = mpsc::channel(8);
+        publisher.watch(sender);
+        let mut board = Board::default();
+        let mut seen = || {
+            while let Ok(batch) = receiver.try_recv() {
+                for update in batch.iter() {
+                    board.apply(update);
+                }
+            }
+            let names = board.instances().map(|row| row.target.name.clone());
+            let ended = board
+                .deployments()
+                .map(|row| format!("{} {:?}", row.service, row.called.as_ref().map(ServiceName::as_str)));
+            names.chain(ended).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(), ["shop", "shop None"]);
+        publisher.renamed(&Renamed { from: "shop".into(), to: "store".into() });
+        publisher.rows_are(vec![instance("store", Some("shop"))], Vec::new());
+        assert_eq!(seen(), ["store", "store Some(\"shop\")"]);
     }
 
     fn finished(revision: usize) -> Deployment {

@@ -17,7 +17,7 @@ use crate::engine::store::Store;
 use crate::failpoint;
 use crate::files::LockFile;
 use crate::integration::orchestrator::{Accepted, Holding, NotDone};
-use crate::model::{Action, CommandId, ConfigRevision, Deployment, Direction, Refusal, RefusalKind};
+use crate::model::{Action, CommandId, ConfigRevision, Deployment, Direction, Refusal, RefusalKind, Renamed};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::future::pending;
@@ -240,10 +240,11 @@ impl EngineTask {
     /// it reduces exposure: then it happens all the same.
     async fn command(&mut self, input: Input, direction: Direction) -> Result<Accepted, NotDone> {
         let before = (direction != Direction::Reduces).then(|| (self.state.clone(), self.ended.len()));
-        let Outcome { effects, changed, refused, note, created, ended } = core::step(&mut self.state, &input, clock());
+        let Outcome { effects, changed, refused, note, created, ended, renamed } =
+            core::step(&mut self.state, &input, clock());
         self.dirty = true;
         self.ended.extend(ended.iter().cloned());
-        self.config = config_of(&input, &self.state).filter(|_| refused.is_none());
+        self.config = config_of(&input, &self.state, &renamed).filter(|_| refused.is_none());
         let applied = self.config.is_some();
         if changed && let Err(Unrecorded { why, certain }) = self.commit(&effects).await {
             if let Some((before, ended_before)) = before {
@@ -264,6 +265,10 @@ impl EngineTask {
             return refused.map_or(Ok(accepted), |refusal| Err(NotDone::Refused(refusal)));
         }
         self.news.extend(ended);
+        for one in &renamed {
+            self.news.iter_mut().for_each(|of| of.rename(one));
+            self.publisher.renamed(one);
+        }
         self.carry_out(effects);
         if applied {
             self.try_addresses().await;
@@ -402,10 +407,14 @@ impl EngineTask {
 }
 
 /// What the history keeps of a configuration that just came into force.
-fn config_of(input: &Input, state: &State) -> Option<Box<ConfigRevision>> {
+fn config_of(input: &Input, state: &State, renamed: &[Renamed]) -> Option<Box<ConfigRevision>> {
     let Input::Apply(applied) = input else { return None };
     Some(Box::new(ConfigRevision {
         revision: state.counters.config,
+        name: applied.spec.name.clone(),
+        in_force: !applied.spec.is_empty(),
+        services: applied.spec.services.keys().cloned().collect(),
+        renamed: renamed.to_vec(),
         at: clock(),
         by: applied.actor.name.clone(),
         reason: applied.reason.clone(),

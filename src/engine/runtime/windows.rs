@@ -1,6 +1,6 @@
 //! From the proxy's counters to windows, samples and metrics.
 
-use crate::engine::core::{PoolId, PoolWindow, SlotKey};
+use crate::engine::core::{PoolId, PoolWindow, SlotKey, preview_of};
 use crate::engine::proxy::wire::{PoolStats, Route, Stats};
 use crate::model::{ArmRole, ArmSample, EnvironmentName, Histogram, ServiceName, Target, Version};
 use jiff::Timestamp;
@@ -159,7 +159,7 @@ fn increments(route: &Route, now: &Counts, before: &Counts) -> Vec<PoolWindow> {
 
 /// A candidate that is tried behind its preview is judged by what it did there.
 fn is_preview_of(listener: &str, of: &str) -> bool {
-    listener != of && SlotKey::of_listener(listener).is_some_and(|(slot, preview)| preview && slot.to_string() == of)
+    listener == preview_of(of)
 }
 
 /// The samples of a window, one for each arm.

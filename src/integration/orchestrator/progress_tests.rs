@@ -10,7 +10,14 @@ struct Row(Rollout);
 
 fn target() -> Target {
     let namespace = Some("production".to_owned());
-    Target { source: "local".into(), kind: "service".into(), namespace, name: "shop".into(), uid: "u".into() }
+    Target {
+        source: "local".into(),
+        kind: "service".into(),
+        namespace,
+        name: "shop".into(),
+        uid: "u".into(),
+        first_name: None,
+    }
 }
 
 fn row(revision: &str, phase: Phase, step: u32) -> Row {
@@ -112,6 +119,7 @@ fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
     Deployment {
         run: run(revision),
         service: "shop".into(),
+        called: None,
         environment: "production".into(),
         from: Some("1.0".into()),
         to: "1.1".into(),

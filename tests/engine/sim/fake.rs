@@ -89,7 +89,9 @@ impl Fake {
                 let preview = route.listener != slot.to_string();
                 self.routes.push((slot.clone(), preview, route.version, Some(route.clone())));
             }
-            Effect::Unroute { slot, version, preview } => self.routes.push((slot.clone(), *preview, *version, None)),
+            Effect::Unroute { slot, version, preview, .. } => {
+                self.routes.push((slot.clone(), *preview, *version, None));
+            }
             Effect::Run(launch) => {
                 self.job_lines.entry(launch.job.clone()).or_default().work.push_back(JobWork::Run(launch.clone()));
             }

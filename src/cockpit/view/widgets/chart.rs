@@ -199,6 +199,7 @@ mod tests {
             namespace: None,
             name: "shop".into(),
             uid: "u".into(),
+            first_name: None,
         };
         let sample = |seconds| ArmSample {
             target: target.clone(),

@@ -156,6 +156,7 @@ mod tests {
                 namespace: None,
                 name: "a".into(),
                 uid: "a".into(),
+                first_name: None,
             },
             role: ArmRole::Candidate,
             version: Version("1".into()),

@@ -20,6 +20,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         namespace: Some("shop".into()),
         name: "checkout".into(),
         uid: "u1".into(),
+        first_name: None,
     };
     let steps = if strategy == Strategy::Canary {
         vec![Step::SetWeight(Ppm::percent(20)), Step::Pause { duration: None }]

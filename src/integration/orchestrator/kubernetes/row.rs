@@ -184,6 +184,7 @@ pub fn target(settings: &KubernetesSettings, workload: &Workload) -> Target {
         namespace: Some(line(meta.namespace.as_deref().unwrap_or_default())),
         name: line(meta.name.as_deref().unwrap_or_default()),
         uid: line(meta.uid.as_deref().unwrap_or_default()),
+        first_name: None,
     }
 }
 

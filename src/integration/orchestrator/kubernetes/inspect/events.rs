@@ -75,6 +75,7 @@ mod tests {
             namespace: Some("shop".into()),
             name: "web".into(),
             uid: "u".into(),
+            first_name: None,
         };
         Run { target, revision: "2".into() }
     }

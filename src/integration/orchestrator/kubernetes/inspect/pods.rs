@@ -76,6 +76,7 @@ mod tests {
             namespace: Some("shop".into()),
             name: "web".into(),
             uid: "u".into(),
+            first_name: None,
         };
         let object = |hash: &str, image: &str| {
             json!({"metadata": {"name": format!("web-{hash}"), "labels": {"pod-template-hash": hash}},

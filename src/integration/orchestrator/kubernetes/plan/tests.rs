@@ -226,8 +226,14 @@ fn a_mark_on_what_somebody_resumed_holds_nothing() {
 fn sets_can_t_be_held_and_a_mark_tells_of_them() {
     let live = Live::parse(WorkloadKind::StatefulSet, set("StatefulSet", "db-2", "db-1")).unwrap();
     assert_eq!(grip(&live, &mark("H-1")), Grip::Cannot("a StatefulSet can't be paused: it goes on".into()));
-    let target =
-        Target { source: "s".into(), kind: "StatefulSet".into(), namespace: None, name: "db".into(), uid: "u".into() };
+    let target = Target {
+        source: "s".into(),
+        kind: "StatefulSet".into(),
+        namespace: None,
+        name: "db".into(),
+        uid: "u".into(),
+        first_name: None,
+    };
     let unheld =
         vec![HoldTarget { run: Run { target, revision: "1".into() }, held: false, note: "no".into(), undone: false }];
     let held = gripped(&deployment(), &mark("H-1"));

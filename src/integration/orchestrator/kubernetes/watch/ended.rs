@@ -171,6 +171,7 @@ impl Flight {
         Some(Deployment {
             run: old.run.clone(),
             service: old.service.clone(),
+            called: None,
             environment: old.environment.clone(),
             from: old.stable().map(|arm| recorded(&arm.version)),
             to: candidate.version.clone(),
@@ -276,6 +277,7 @@ mod tests {
             namespace: None,
             name: "web".into(),
             uid: "u".into(),
+            first_name: None,
         };
         let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Replicas };
         let arm = |(role, version): &(ArmRole, &str)| Arm {

@@ -130,6 +130,7 @@ impl Holds {
             namespace: target.namespace.as_deref().map(sanitize_line),
             name: sanitize_line(&target.name),
             uid: sanitize_line(&target.uid),
+            first_name: None,
         };
         let run = Run { target, revision: sanitize_line(&revision) };
         HoldTarget { run, held: false, note: sanitize_line(&told.note), undone: false }

@@ -60,6 +60,7 @@ impl Places {
         Body::Upsert(Entity::Service(Service {
             source: self.settings.source.clone(),
             name: name.clone(),
+            configuration: None,
             environments,
             addresses: Vec::new(),
             places: Vec::new(),
