@@ -158,6 +158,7 @@ mod tests {
             namespace: Some("production".to_owned()),
             name: "shop".to_owned(),
             uid: String::new(),
+            first_name: None,
         };
         let run = Run { target, revision: "1".to_owned() };
         let (id, who, text) = ("n-1".to_owned(), "ann".to_owned(), "paused".to_owned());

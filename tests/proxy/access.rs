@@ -1,6 +1,7 @@
 //! The access log.
 
 use super::rig::*;
+use flightdeck::engine::proxy::wire::Route;
 use flightdeck::model::{AccessLog, Ppm};
 use serde_json::Value;
 use std::io::{BufReader, Write};
@@ -30,7 +31,11 @@ fn each_request_is_a_line_with_who_answered_and_how_it_ended() {
     let (stable, sick) =
         (Sample::quick("a", "1.0"), Sample::start("b", "2.0", &["--latency-ms", "0", "--error-rate", "1"]));
     let (mut proxy, listen) = (logging(logs.path()), free_address());
-    let to = |version, pools| asking(route(version, listen, pools), |options| options.access_log = ALL);
+    let to = |version, pools| {
+        asking(Route { listener: "shop@production!preview".into(), ..route(version, listen, pools) }, |options| {
+            (options.access_log, options.called) = (ALL, Some("shop@production".into()));
+        })
+    };
     proxy.route(&to(1, vec![pool("stable", 100, vec![stable.endpoint()])]));
     let mut user = Client::connect(listen);
     user.write("GET /cart?card=4711 HTTP/1.1\r\nhost: shop.example\r\nuser-agent: te\"st\r\nreferer: http://a/b?secret\r\nx-request-id: one\r\n\r\n");

@@ -146,11 +146,15 @@ fn with_connections(state: &State, slot: &Slot, ingress: Ingress, route: Route) 
     let Connections { response_timeout, trusted_proxies, access_log, .. } =
         state.spec.connections(&slot.key.service, &slot.key.environment);
     let milliseconds = |span: SignedDuration| u64::try_from(span.as_millis()).unwrap_or(0);
+    let access_log = access_log.unwrap_or_default();
+    // Only the lines of its access log need it.
+    let called = Some(slot.key.to_string()).filter(|name| *name != route.listener && !access_log.is_off());
     let options = RouteOptions {
         response_timeout_ms: response_timeout.map(milliseconds),
         ingress,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
-        access_log: access_log.unwrap_or_default(),
+        called,
+        access_log,
     };
     Route { options: Box::new(options), ..route }
 }

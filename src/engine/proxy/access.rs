@@ -5,6 +5,7 @@ use super::clock;
 use super::headers::REQUEST_ID;
 use super::route::Arm;
 use super::user::User;
+use super::wire::Route;
 use crate::engine::process::LogLimits;
 use crate::engine::process::log::Log;
 use crate::model::{AccessLog, Ppm, Version};
@@ -86,9 +87,17 @@ struct Line {
     sample: Option<f64>,
 }
 
+/// Which requests of a route are written down, and where.
+#[derive(Debug)]
+pub struct Logging {
+    sink: Arc<Sink>,
+    sample: Ppm,
+    max_bytes: u64,
+}
+
 /// Where lines of one service go.
 #[derive(Debug)]
-pub struct Sink {
+struct Sink {
     /// `service@environment`; its folder.
     name: String,
     lines: SyncSender<Message>,
@@ -119,15 +128,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of a request as it came; `None` where nothing is written down.
-    pub fn begin<B>(
-        sink: &Arc<Sink>,
-        asked: &AccessLog,
-        user: &User,
-        client: IpAddr,
-        request: &Request<B>,
-    ) -> Option<Box<Self>> {
-        let AccessLog::On { sample, max_bytes } = *asked else { return None };
+    /// Of a request as it came.
+    pub fn begin<B>(logging: &Logging, user: &User, client: IpAddr, request: &Request<B>) -> Box<Self> {
+        let Logging { sink, sample, max_bytes } = logging;
+        let (sample, max_bytes) = (*sample, *max_bytes);
         let chosen = fastrand::u32(..Ppm::ALL.0) < sample.0;
         let (service, environment) = sink.name.split_once('@').unwrap_or((&sink.name, ""));
         let header = |name: &HeaderName| request.headers().get(name).map(|value| text(value.as_bytes()));
@@ -156,7 +160,7 @@ impl Entry {
             sample: (chosen && sample < Ppm::ALL).then(|| f64::from(sample.0) / f64::from(Ppm::ALL.0)),
         };
         let (sink, line) = (Arc::clone(sink), Some(Box::new(line)));
-        Some(Box::new(Self { sink, started: clock::instant(), max_bytes, chosen, line }))
+        Box::new(Self { sink, started: clock::instant(), max_bytes, chosen, line })
     }
 
     /// The request as it goes on has an id.
@@ -252,9 +256,12 @@ impl AccessLogs {
         Ok(Self { lines, ended, thread })
     }
 
-    /// For one service in one environment.
-    pub fn sink(&self, name: &str) -> Arc<Sink> {
-        Arc::new(Sink { name: name.to_owned(), lines: self.lines.clone(), lost: AtomicU64::new(0) })
+    /// What a route asks.
+    pub fn of(&self, route: &Route) -> Option<Logging> {
+        let AccessLog::On { sample, max_bytes } = route.options.access_log else { return None };
+        let name = route.options.called.as_ref().unwrap_or(&route.listener).clone();
+        let sink = Arc::new(Sink { name, lines: self.lines.clone(), lost: AtomicU64::new(0) });
+        Some(Logging { sink, sample, max_bytes })
     }
 
     /// Writes what waits; a disk that does not answer is not waited for.

@@ -1,7 +1,6 @@
 //! What the requests for one service share.
 
 use super::Limits;
-use super::access::Sink;
 use super::budget::Budget;
 use super::route::Routing;
 use arc_swap::ArcSwap;
@@ -31,16 +30,14 @@ pub struct Backend {
     pub limits: Limits,
     /// How much may be tried again.
     pub budget: Budget,
-    /// Where its access log goes.
-    pub sink: Arc<Sink>,
     /// Owns connections to instances and tunnels.
     pub tasks: TaskTracker,
 }
 
 impl Backend {
     /// One that nothing leads to yet.
-    pub fn new(name: &str, routing: Routing, limits: Limits, sink: Arc<Sink>, tasks: TaskTracker) -> Arc<Self> {
+    pub fn new(name: &str, routing: Routing, limits: Limits, tasks: TaskTracker) -> Arc<Self> {
         let routing = ArcSwap::from_pointee(routing);
-        Arc::new(Self { name: name.to_owned(), routing, limits, budget: Budget::default(), sink, tasks })
+        Arc::new(Self { name: name.to_owned(), routing, limits, budget: Budget::default(), tasks })
     }
 }

@@ -273,8 +273,7 @@ impl Control {
             before.backend.routing.store(Arc::new(routing));
             before.backend
         } else {
-            let sink = self.access_logs.sink(&route.listener);
-            Backend::new(&route.listener, routing, self.limits, sink, self.tasks.clone())
+            Backend::new(&route.listener, routing, self.limits, self.tasks.clone())
         };
         tracing::info!(listener = route.listener, version = route.version, "a route is in force");
         let pools: Vec<&str> = route.pools.iter().map(|pool| pool.pool.as_str()).collect();
@@ -308,7 +307,7 @@ impl Control {
             leased: leased.map(|arm| (arm, lease)),
             response_timeout: route.options.response_timeout_ms.map_or(self.limits.answer, Duration::from_millis),
             trusted_proxies: route.options.trusted_proxies.clone(),
-            access_log: route.options.access_log,
+            access_log: self.access_logs.of(route),
         }
     }
 

@@ -1,10 +1,11 @@
 //! What is in force on a listener, and the choice of who gets a request. Pure: time and randomness
 //! are arguments.
 
+use super::access::Logging;
 use super::pool::{Instance, Pool};
 use super::sticky;
 use super::wire::{Route, Sticky};
-use crate::model::{AccessLog, ArmRole, Ppm, StickyKey, Version};
+use crate::model::{ArmRole, Ppm, StickyKey, Version};
 use hyper::HeaderMap;
 use ipnet::IpNet;
 use std::collections::HashSet;
@@ -41,8 +42,8 @@ pub struct Routing {
     pub response_timeout: Duration,
     /// Networks of proxies in front, whose word on who asks is taken.
     pub trusted_proxies: Vec<IpNet>,
-    /// Which requests are written down.
-    pub access_log: AccessLog,
+    /// Where requests are written down, if they are.
+    pub access_log: Option<Logging>,
 }
 
 /// Where a request goes.

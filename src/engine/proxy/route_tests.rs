@@ -22,7 +22,7 @@ fn unleased(arms: Vec<Arm>) -> Routing {
         leased: None,
         response_timeout: Duration::from_mins(1),
         trusted_proxies: Vec::new(),
-        access_log: AccessLog::Off,
+        access_log: None,
     }
 }
 

@@ -74,6 +74,10 @@ pub struct RouteOptions {
     /// Networks of proxies in front, whose word on who asks is taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
+    /// What its access log calls it where that is not its listener: one that was renamed keeps its listener, and
+    /// a preview has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// Which requests are written down.
     #[serde(skip_serializing_if = "AccessLog::is_off")]
     pub access_log: AccessLog,
@@ -106,7 +110,7 @@ impl Route {
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
     #[must_use]
     pub fn beyond(&self, level: u32) -> Vec<&'static str> {
-        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, access_log } = &*self.options;
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, called: _, access_log } = &*self.options;
         let asked = [
             (response_timeout_ms.is_some(), "response_timeout", 1),
             (!trusted_proxies.is_empty(), "trusted_proxies", 1),
