@@ -1,6 +1,6 @@
 //! The built-in orchestrator's rules: pure and deterministic, `step(state, input, now)`.
 //!
-//! `step` lets time pass, takes one input (`commands` with `approvals`, `deploy` and `holds`; `apply`, `pools`, `route`, `judge`), then
+//! `step` lets time pass, takes one input (`commands` with `approvals`, `deploy` and `holds`; `apply` with `configs` and `rename`, `releases`, `pools`, `route`, `judge`), then
 //! brings each slot as far as it can go (`steps`, `rollout`). It is level-triggered: instances and
 //! routes are compared with what they should be after every input, so that no order of events can
 //! leave one behind. `project` shows the state as rows.
@@ -18,6 +18,7 @@ mod migrations;
 mod pools;
 mod project;
 mod queue;
+mod releases;
 mod rename;
 mod rollout;
 mod route;

@@ -4,7 +4,7 @@ use super::queue::advance_queue;
 use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
-use super::{apply, commands, jobs, judge, pools, route, steps};
+use super::{apply, commands, jobs, judge, pools, releases, route, steps};
 use crate::model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
@@ -80,11 +80,11 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
         Input::Command { command, actor, .. } => return command_once(state, turn, command, actor),
         Input::Apply(wanted) => apply::apply(state, turn, wanted)?,
         Input::ReleaseAdded(release) => {
-            apply::release_added(state, release)?;
+            releases::added(state, release)?;
             return Ok(Touched::None);
         }
         Input::ReleaseRemoved { service, version } => {
-            apply::release_removed(state, service, version)?;
+            releases::removed(state, service, version)?;
             return Ok(Touched::None);
         }
         Input::Instance { id, event } => {
