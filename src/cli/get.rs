@@ -6,7 +6,7 @@ use super::target::{self, Rows};
 use super::{Context, Failure, act, history, migration};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
-    Service,
+    Service, ServiceKind,
 };
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -122,7 +122,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
         Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
-        Kind::Services => &["SERVICE", "SOURCE", "ENVIRONMENTS"],
+        Kind::Services => &["SERVICE", "SOURCE", "KIND", "ENVIRONMENTS"],
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
@@ -265,7 +265,7 @@ pub(super) fn step(rollout: &Rollout) -> String {
 
 /// The candidate's share: in force, and wanted where that differs.
 pub(super) fn traffic(rollout: &Rollout) -> String {
-    match rollout.candidate().map(|arm| arm.traffic) {
+    match rollout.candidate().map(|arm| arm.traffic).filter(|_| !rollout.is_worker()) {
         None => "-".to_owned(),
         Some(traffic) => match traffic.actual {
             Some(actual) if actual == traffic.desired => actual.to_string(),
@@ -315,7 +315,13 @@ fn approval(row: &Approval) -> Result<Row, Failure> {
 
 fn service(row: &Service) -> Result<Row, Failure> {
     let environments: Vec<_> = row.environments.iter().map(ToString::to_string).collect();
-    let cells = vec![row.name.to_string().into(), row.source.to_string().into(), environments.join(", ").into()];
+    let kind = row.kind.map_or("-", ServiceKind::word);
+    let cells = vec![
+        row.name.to_string().into(),
+        row.source.to_string().into(),
+        kind.into(),
+        environments.join(", ").into(),
+    ];
     Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
 }
 

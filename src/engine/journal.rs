@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Version of what is stored; older is migrated, newer refused.
-pub const JOURNAL_VERSION: u32 = 4;
+pub const JOURNAL_VERSION: u32 = 5;
 /// Pages of SQLite's log that are folded into the file once nothing was asked for a while: within a commit
 /// that would take a hundred times as long as the commit.
 const LONG_LOG: usize = 500;
@@ -160,6 +160,10 @@ impl Journal {
         if version < 4 {
             // Nothing moves. An older program would start instances without what their environment says.
             connection.execute_batch("PRAGMA user_version = 4").map_err(failed("upgrade"))?;
+        }
+        if version < 5 {
+            // Nothing moves. An older program would speak HTTP to services of other kinds.
+            connection.execute_batch("PRAGMA user_version = 5").map_err(failed("upgrade"))?;
         }
         let state = connection
             .query_row("SELECT state FROM journal", [], |row| row.get(0))

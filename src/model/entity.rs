@@ -2,7 +2,7 @@
 
 use super::{
     Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, Phase,
-    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceName, SourceId, Step, Target, Version,
+    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceKind, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,9 @@ pub struct Service {
     pub source: SourceId,
     /// Its name.
     pub name: ServiceName,
+    /// How it is reached, where the source says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ServiceKind>,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
     /// Where its users reach it, where the source routes them itself.

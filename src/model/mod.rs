@@ -59,7 +59,7 @@ pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use secret::{NoSecretRef, SecretRef};
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
-    Migration, Missing, Overrides, Placement, Program, ServiceSpec, Spec, StickyKey, StopSpec,
+    Migration, Missing, Overrides, Placement, Probe, Program, ServiceKind, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{

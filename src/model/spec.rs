@@ -37,9 +37,37 @@ pub struct EnvironmentSpec {
     pub soak: SignedDuration,
 }
 
+/// How a service is reached, and with that what a rollout of it can share out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    /// By HTTP requests, which the proxy shares out one by one.
+    #[default]
+    Http,
+    /// By connections of any other protocol, which the proxy shares out one by one.
+    Tcp,
+    /// Not at all: it works by itself as long as it runs, and nothing is routed to it.
+    Worker,
+}
+
+impl ServiceKind {
+    /// As the configuration says it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ServiceKind::Http => "http",
+            ServiceKind::Tcp => "tcp",
+            ServiceKind::Worker => "worker",
+        }
+    }
+}
+
 /// A service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
+    /// How it is reached.
+    #[serde(default)]
+    pub kind: ServiceKind,
     /// Program and arguments, inside the unpacked artifact; `{port}`, `{instance}`, `{version}`,
     /// `{environment}` and `{service}` are filled in.
     pub run: Vec<String>,
@@ -166,9 +194,9 @@ impl ServiceSpec {
 /// How readiness is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthSpec {
-    /// Path with a leading slash: `GET` of it answers 2xx. `None`: the port takes a connection.
-    #[serde(default)]
-    pub path: Option<String>,
+    /// What is checked.
+    #[serde(flatten)]
+    pub probe: Probe,
     /// Between two checks.
     pub interval: SignedDuration,
     /// So many good ones in a row make it ready.
@@ -177,6 +205,29 @@ pub struct HealthSpec {
     pub unhealthy: u32,
     /// Of one check.
     pub timeout: SignedDuration,
+}
+
+/// What makes a check a good one. Told apart by their fields; without any it is [`Probe::Tcp`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Probe {
+    /// A program ends with exit status 0.
+    Command {
+        /// Program and arguments as in a service's `run`.
+        command: Vec<String>,
+    },
+    /// The instance still runs after so long. There are no further checks.
+    Runs {
+        /// Since its start.
+        ready_after: SignedDuration,
+    },
+    /// `GET` answers 2xx.
+    Http {
+        /// Path with a leading slash.
+        path: String,
+    },
+    /// The port takes a connection.
+    Tcp {},
 }
 
 /// How an instance is ended.
@@ -202,8 +253,9 @@ pub enum Concurrency {
 /// A service in an environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
-    /// Where its users reach it.
-    pub listen: SocketAddr,
+    /// Where its users reach it; `None`: nobody does, it is a worker.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     /// Instances of a full pool.
     pub replicas: u32,
     /// A candidate that makes no progress for so long fails.

@@ -10,8 +10,8 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use crate::model::{
-    Actor, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceName, ServicePlace,
-    ServiceSpec, Spec, Step, Version,
+    Actor, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceKind, ServiceName,
+    ServicePlace, ServiceSpec, Spec, Step, Version,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,8 +48,9 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
     for (service, of) in &spec.services {
         for environment in of.placements.keys() {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            if !state.slots.contains_key(&key) {
-                add(state, turn, &key, actor);
+            match state.slots.get_mut(&key) {
+                Some(slot) => slot.kind = of.kind,
+                None => add(state, turn, &key, actor),
             }
         }
     }
@@ -62,7 +63,8 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
 /// Brings a place in. What was there before is not forgotten, and what served comes up again.
 fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
-    let mut slot = Box::new(Slot::new(key.clone(), number));
+    let kind = state.spec.services.get(&key.service).map_or(ServiceKind::default(), |of| of.kind);
+    let mut slot = Box::new(Slot::new(key.clone(), number, kind));
     slot.migrations = state.migrated.remove(&key.to_string()).unwrap_or_default();
     let before = state.removed.remove(&key.to_string());
     let release = before.as_ref().and_then(|before| returns(state, &key.service, before));
@@ -102,6 +104,7 @@ impl Removed {
 /// May it be put into force? Gives what leaves the configuration with it.
 fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<SlotKey>, Refusal> {
     check(spec)?;
+    check_kinds(state, spec)?;
     let gone = removed(state, spec);
     check_removals(state, spec, &gone)?;
     check_named(state, &gone, remove)?;
@@ -112,6 +115,23 @@ fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<
 #[must_use]
 pub fn why_not_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Option<Refusal> {
     may_apply(state, spec, remove).err()
+}
+
+/// What runs stays what it is: nothing leads from what is routed to what is not without an end in between.
+fn check_kinds(state: &State, spec: &Spec) -> Result<(), Refusal> {
+    let kind = |slot: &Slot| spec.services.get(&slot.key.service).filter(|_| has(spec, &slot.key)).map(|of| of.kind);
+    let up = state.slots.values().filter(|slot| slot.is_up() || slot.routing.newest_route().is_some());
+    let mut other = up.filter_map(|slot| Some((slot, kind(slot).filter(|kind| *kind != slot.kind)?)));
+    match other.next() {
+        Some((slot, kind)) => Err(no(format!(
+            "{} is up as kind {:?} and would become {:?}: give the new one another name, or remove it first; nothing \
+             was applied",
+            slot.key,
+            slot.kind.word(),
+            kind.word()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What runs ends by its name only: a file that lost a part must not take production down.
@@ -145,7 +165,11 @@ fn running(slot: &Slot) -> String {
     let words = pools.map(|pool| {
         let (count, version) = (pool.instances.len(), &pool.release.version);
         let instances = if count == 1 { "instance" } else { "instances" };
-        format!("{count} {instances} of {version}, {} of its traffic", slot.routing.acked_share(&pool.id))
+        let traffic = match slot.kind {
+            ServiceKind::Worker => String::new(),
+            ServiceKind::Http | ServiceKind::Tcp => format!(", {} of its traffic", slot.share_in_force(&pool.id)),
+        };
+        format!("{count} {instances} of {version}{traffic}")
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
@@ -158,21 +182,28 @@ fn invalid(why: &str) -> Refusal {
 /// A configuration must be whole in itself.
 fn check(spec: &Spec) -> Result<(), Refusal> {
     let whole = Ingress::default();
-    let mut listens: BTreeMap<SocketAddr, Vec<(String, &Ingress)>> = BTreeMap::new();
+    let mut listens: BTreeMap<SocketAddr, Vec<(String, &ServiceSpec, &Ingress)>> = BTreeMap::new();
     for (service, of) in &spec.services {
         for (environment, placement) in &of.placements {
             let key = format!("{service} in {environment}");
             if !spec.environments.contains_key(environment) {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
             }
+            if placement.listen.is_none() != (of.kind == ServiceKind::Worker) {
+                return Err(invalid(&format!("{key}: expected an address, unless it is a worker")));
+            }
             let preview = placement.preview.map(|preview| (preview, &whole));
-            for (listen, ingress) in [(placement.listen, &placement.ingress)].into_iter().chain(preview) {
+            for (listen, ingress) in placement.listen.map(|at| (at, &placement.ingress)).into_iter().chain(preview) {
                 let there = listens.entry(listen).or_default();
-                if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
+                let clash = |other: &ServiceSpec, ingress_of: &Ingress| match [of.kind, other.kind] {
+                    [ServiceKind::Http, ServiceKind::Http] => ingress.clash(ingress_of),
+                    _ => Some("all of it".to_owned()),
+                };
+                if let Some((other, what)) = there.iter().find_map(|(name, of, in_use)| Some((name, clash(of, in_use)?))) {
                     let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
                     return Err(invalid(&why));
                 }
-                there.push((key.clone(), ingress));
+                there.push((key.clone(), of, ingress));
             }
             check_placement(spec, &key, placement)?;
         }
@@ -408,7 +439,8 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
         let lines = match (of(old), of(new)) {
             (Some(old), Some(new)) => placement_changes(&old, &new),
             (None, Some((_, placement, _))) => {
-                vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
+                let behind = placement.listen.map_or(String::new(), |listen| format!(" behind {listen}"));
+                vec![format!("{} instances{behind}", placement.replicas)]
             }
             (Some(_), None) => vec!["removed".to_owned()],
             (None, None) => Vec::new(),
@@ -444,19 +476,25 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("hosts", old.1.ingress.hosts == new.1.ingress.hosts, "");
     differs("paths", old.1.ingress.paths == new.1.ingress.paths, "");
     differs("tls", old.1.ingress.certificates == new.1.ingress.certificates, "");
+    let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
+    lines.extend(from_to("kind", old.0.kind.word().to_owned(), new.0.kind.word().to_owned()));
+    let mut differs = |what: &str, same: bool, note: &str| {
+        if !same {
+            lines.push(format!("{what} changed{note}"));
+        }
+    };
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);
     differs("hooks", old.hooks == new.hooks, next);
     differs("sticky", old.sticky == new.sticky, "");
-    let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
     let address = |preview: Option<SocketAddr>| preview.map_or("none".to_owned(), |preview| preview.to_string());
     lines.extend(from_to("strategy", format!("{:?}", old.strategy), format!("{:?}", new.strategy)));
     lines.extend(from_to("preview", address(old.preview), address(new.preview)));
     let objective = |rto: Option<jiff::SignedDuration>| rto.map_or("none".to_owned(), super::turn::span);
     lines.extend(from_to("rto", objective(old.rto), objective(new.rto)));
     lines.extend(from_to("replicas", old.replicas.to_string(), new.replicas.to_string()));
-    lines.extend(from_to("listen", old.listen.to_string(), new.listen.to_string()));
+    lines.extend(from_to("listen", address(old.listen), address(new.listen)));
     lines.extend(from_to(
         "progress_deadline",
         super::turn::span(old.progress_deadline),

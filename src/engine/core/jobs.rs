@@ -74,7 +74,7 @@ pub(super) fn begin(
             ("ENVIRONMENT", slot.key.environment.0.clone()),
             ("VERSION", release.version.0.clone()),
             ("FROM", from),
-            ("LISTEN", listen.to_string()),
+            ("LISTEN", listen.map_or(String::new(), |listen| listen.to_string())),
             ("PREVIEW", preview.map_or(String::new(), |preview| preview.to_string())),
         ]
         .map(|(name, value)| (format!("FLIGHTDECK_{name}"), value)),

@@ -11,7 +11,7 @@ use super::turn::{run_id, words};
 use super::types::SlotKey;
 use crate::model::{
     Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Place, Placement,
-    Rollout, Run, Service, ServiceAddress, ServiceName,
+    Rollout, Run, Service, ServiceAddress, ServiceKind, ServiceName,
 };
 use jiff::Timestamp;
 
@@ -99,6 +99,7 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
     state.spec.services.iter().map(|(name, of)| Service {
         source: state.source.clone(),
         name: name.clone(),
+        kind: Some(of.kind),
         environments: of.placements.keys().cloned().collect(),
         addresses: of.placements.iter().filter_map(|(environment, of)| address(state, name, environment, of)).collect(),
         places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
@@ -113,7 +114,8 @@ fn address(
 ) -> Option<ServiceAddress> {
     let key = SlotKey { service: service.clone(), environment: environment.clone() };
     let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
-    let (address, listening) = (of.listen.to_string(), slot.listening(of.listen));
+    let listen = of.listen?;
+    let (address, listening) = (listen.to_string(), slot.listening(listen));
     let certificates = slot.certificates.clone();
     Some(ServiceAddress { environment: environment.clone(), address, listening, certificates })
 }
@@ -123,7 +125,7 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
     let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
     let (steps, left_out) = match slot.stable {
         Some(_) => (of.steps.clone(), Vec::new()),
-        None => first_steps(&of.steps, &of.hooks),
+        None => first_steps(&of.steps, &of.hooks, slot.kind),
     };
     let user = state.spec.program(service, environment)?.run_as.map(|of| of.user);
     Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot), user })
@@ -150,7 +152,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         version: pool.release.version.clone(),
         state: instance_state(instance),
         pid: instance.pid,
-        address: instance.address.map(|address| address.to_string()),
+        address: instance.address.filter(|_| slot.kind != ServiceKind::Worker).map(|address| address.to_string()),
         restarts: instance.attempt,
         started: instance.started,
         limits: instance.limits.clone(),

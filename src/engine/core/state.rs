@@ -5,8 +5,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId, Spec, StopSpec,
-    Target, Version,
+    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind, ServiceName, SourceId, Spec,
+    StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,9 @@ pub struct Asked {
 pub struct Slot {
     /// Its name.
     pub key: SlotKey,
+    /// How it is reached; never another one while it is up.
+    #[serde(default)]
+    pub kind: ServiceKind,
     /// Changes when it is removed and made again.
     pub uid: String,
     /// All pools with instances.
@@ -506,10 +509,11 @@ impl State {
 }
 
 impl Slot {
-    pub(super) fn new(key: SlotKey, number: u64) -> Slot {
+    pub(super) fn new(key: SlotKey, number: u64, kind: ServiceKind) -> Slot {
         Slot {
             uid: format!("{key}#{number}"),
             key,
+            kind,
             pools: BTreeMap::new(),
             stable: None,
             candidate: None,
@@ -578,9 +582,27 @@ impl Slot {
         self.run.as_ref().filter(|run| run.active())
     }
 
-    /// The candidate's acknowledged share.
+    /// The candidate's share in force.
     pub(super) fn exposed(&self) -> Ppm {
-        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_share(pool))
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.share_in_force(pool))
+    }
+
+    /// The share of a pool as the proxy acknowledged it; of a worker, to which nothing is routed, as it was decided.
+    pub(super) fn share_in_force(&self, pool: &PoolId) -> Ppm {
+        if self.kind != ServiceKind::Worker {
+            return self.routing.acked_share(pool);
+        }
+        let candidate = self.active().map_or(Ppm::ZERO, |run| run.weight);
+        match Some(pool) {
+            pool if pool == self.candidate.as_ref() => candidate,
+            pool if pool == self.stable.as_ref() => candidate.rest(),
+            _ => Ppm::ZERO,
+        }
+    }
+
+    /// Does all that leads to stable lead to its serving instances, and to those alone?
+    pub(super) fn leads_to_stable(&self) -> bool {
+        self.kind == ServiceKind::Worker || self.stable_pool().is_some_and(|pool| self.routing.leads_to(pool))
     }
 
     /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.

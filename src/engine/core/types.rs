@@ -329,8 +329,9 @@ pub struct JobLaunch {
     pub env: BTreeMap<String, String>,
     /// Variable → where it is read.
     pub secrets: BTreeMap<String, SecretRef>,
-    /// `{listen}`.
-    pub listen: SocketAddr,
+    /// `{listen}`, else empty.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     /// `{preview}`, else empty.
     pub preview: Option<SocketAddr>,
     /// It is killed after so long.

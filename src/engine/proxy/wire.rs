@@ -10,8 +10,8 @@ use std::time::Duration;
 pub const PROXY_WIRE: u32 = 1;
 
 /// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
-/// routes as far as [`Route::sticky`].
-pub const PROXY_LEVEL: u32 = 1;
+/// routes as far as [`Route::sticky`]; 1 knows [`RouteOptions`] without `tcp`.
+pub const PROXY_LEVEL: u32 = 2;
 
 /// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -74,6 +74,9 @@ pub struct RouteOptions {
     /// Networks of proxies in front, whose word on who asks is taken.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Bytes pass as they are: a pool is chosen for each connection, not for each request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tcp: bool,
 }
 
 impl RouteOptions {
@@ -93,7 +96,7 @@ impl Route {
     /// Would a proxy of that level serve it to the wrong people, in the open, or not understand it?
     #[must_use]
     pub fn is_beyond(&self, level: u32) -> bool {
-        level < PROXY_LEVEL && (!self.options.ingress.is_default() || self.sets_cookie())
+        level < 1 && (!self.options.ingress.is_default() || self.sets_cookie()) || level < 2 && self.options.tcp
     }
 
     fn sets_cookie(&self) -> bool {
@@ -103,16 +106,18 @@ impl Route {
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
     #[must_use]
     pub fn beyond(&self, level: u32) -> Vec<&'static str> {
-        let RouteOptions { response_timeout_ms, ingress, trusted_proxies } = &*self.options;
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, tcp } = &*self.options;
+        // Each with the level that can do it.
         let asked = [
-            (response_timeout_ms.is_some(), "response_timeout"),
-            (!trusted_proxies.is_empty(), "trusted_proxies"),
-            (!ingress.hosts.is_empty(), "hosts"),
-            (!ingress.paths.is_empty(), "paths"),
-            (!ingress.certificates.is_empty(), "tls"),
-            (self.sets_cookie(), "sticky"),
+            (response_timeout_ms.is_some(), 1, "response_timeout"),
+            (!trusted_proxies.is_empty(), 1, "trusted_proxies"),
+            (!ingress.hosts.is_empty(), 1, "hosts"),
+            (!ingress.paths.is_empty(), 1, "paths"),
+            (!ingress.certificates.is_empty(), 1, "tls"),
+            (self.sets_cookie(), 1, "sticky"),
+            (*tcp, 2, "tcp"),
         ];
-        asked.into_iter().filter(|(asked, _)| *asked && level < PROXY_LEVEL).map(|(_, name)| name).collect()
+        asked.into_iter().filter(|(asked, since, _)| *asked && level < *since).map(|(.., name)| name).collect()
     }
 }
 

@@ -162,7 +162,7 @@ impl EngineTask {
         for (key, slot) in self.state.slots.iter().filter(|(_, slot)| !slot.removed) {
             let placement =
                 self.state.spec.services.get(&key.service).and_then(|of| of.placements.get(&key.environment));
-            let Some(listen) = placement.map(|placement| placement.listen) else { continue };
+            let Some(listen) = placement.and_then(|placement| placement.listen) else { continue };
             if slot.routing.newest_route().is_some() || held.contains(&listen) {
                 continue;
             }
@@ -189,12 +189,13 @@ impl EngineTask {
         let silent = placed.filter_map(|(service, environment, of)| {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             let slot = self.state.slots.get(&key).filter(|slot| !slot.removed)?;
-            let why = match slot.listening(of.listen) {
+            let listen = of.listen?;
+            let why = match slot.listening(listen) {
                 Listening::Open | Listening::Closed => return None,
                 Listening::Pending => None,
                 Listening::Refused { why } => Some(why),
             };
-            Some(Silent { place: format!("{service} in {environment}"), address: of.listen.to_string(), why })
+            Some(Silent { place: format!("{service} in {environment}"), address: listen.to_string(), why })
         });
         silent.collect()
     }

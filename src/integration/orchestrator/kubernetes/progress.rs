@@ -136,7 +136,7 @@ fn arm(arm: &Arm) -> String {
         ArmRole::Cohort(name) => name,
     };
     let how = match arm.traffic.how {
-        TrafficSource::Replicas => "",
+        TrafficSource::Replicas | TrafficSource::Instances => "",
         TrafficSource::Acknowledged => ", verified by the router",
         TrafficSource::Counted => ", counted",
         TrafficSource::Declared => ", as told to the router",
