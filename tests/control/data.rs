@@ -25,6 +25,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
         user: None,
     };
     let service = Entity::Service(Service {
+        kind: None,
         source: source(),
         name: "checkout".into(),
         environments: vec!["production".into()],

@@ -499,6 +499,7 @@ fn a_forecast_says_what_comes_next_and_the_way_back() {
 /// A way back that was measured three times.
 fn planned(rto: i64) -> WayBack {
     WayBack {
+        kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.9.0".into(),
         steps: vec!["1.9.0 is started: 3 instances".into(), "all traffic goes to it".into()],
@@ -653,6 +654,7 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
 fn a_deployment_must_name_what_exists() {
     let service = |name: &str, environments: &[&str]| {
         Entity::Service(Service {
+            kind: None,
             source: source(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),

@@ -3,6 +3,7 @@
 mod config;
 mod connections;
 mod hooks;
+mod kinds;
 mod migrations;
 mod sim;
 mod strategies;

@@ -82,7 +82,7 @@ impl Rig {
                 ("WHERE".into(), "{environment}".into()),
             ]),
             secrets: BTreeMap::new(),
-            listen: ([127, 0, 0, 1], 4711).into(),
+            listen: Some(([127, 0, 0, 1], 4711).into()),
             preview: None,
             timeout: SignedDuration::try_from(timeout).unwrap(),
             run_as: None,

@@ -11,6 +11,7 @@ mod lease;
 mod rig;
 mod smuggling;
 mod sticky;
+mod tcp;
 mod tls;
 mod tools;
 mod weights;

@@ -41,11 +41,11 @@ impl Check {
 
     /// What it said, for whom: it has ended.
     pub fn said(mut self) -> (UnixStream, Checked) {
+        self.kill();
         let checked = match self.child.wait() {
             Ok(status) => Checked::Ended(Ended { code: status.code(), signal: status.signal(), left: 0 }),
             Err(error) => Checked::NotStarted { why: error.to_string() },
         };
-        self.kill();
         (self.asker, checked)
     }
 
@@ -56,8 +56,8 @@ impl Check {
         (self.asker, Checked::Late)
     }
 
-    /// Nobody left in its group is an error, and fine.
+    /// With all that it started. Not reaped yet, so that the group's number is its own.
     fn kill(&self) {
-        drop(kill_process_group(Pid::from_child(&self.child), Signal::KILL));
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL); // nobody left is an error, and fine
     }
 }

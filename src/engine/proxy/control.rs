@@ -239,10 +239,20 @@ impl Control {
                 return Err(Response::Refused { why: sanitize_line(&why), newer: Some(version) });
             }
         }
+        if let Some(other) = self.in_the_way(&route) {
+            return Err(refused(format!("{} is listened on for {other}, which shares it with nobody", route.listen)));
+        }
         let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
         self.follow(route, lease).await.map_err(|why| refused(why.in_words()))?;
         self.save().await;
         Ok(acked)
+    }
+
+    /// A service on the same address that can't be told from this one: bytes name no host.
+    fn in_the_way(&self, route: &Route) -> Option<&str> {
+        let others = self.in_force.values().map(|of| &of.route).filter(|of| of.listener != route.listener);
+        let mut here = others.filter(|of| of.listen == route.listen && (of.options.tcp || route.options.tcp));
+        here.next().map(|of| of.listener.as_str())
     }
 
     /// Puts a route into force; whoever chooses from now on follows it.
@@ -296,6 +306,9 @@ impl Control {
         let here = || self.in_force.values().filter(|of| of.route.listen == address);
         if here().next().is_none() {
             return self.frontends.close(address).await;
+        }
+        if let Some(all) = here().find(|of| of.route.options.tcp) {
+            return self.frontends.lead_all(address, Arc::clone(&all.backend));
         }
         let hosts = Hosts::new(here().map(|of| (&of.route.options.ingress, Arc::clone(&of.backend))));
         let keys = here().flat_map(|of| &of.pairs).map(|pair| Arc::clone(&pair.certificate.key)).collect();

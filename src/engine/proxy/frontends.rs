@@ -49,9 +49,17 @@ impl Frontends {
         Ok(())
     }
 
-    /// What is reached on an open address from now on, and its certificates.
+    /// All connections to an open address are for this from now on.
+    pub fn lead_all(&self, address: SocketAddr, to: Arc<Backend>) {
+        if let Some(Open { frontend, .. }) = self.open.get(&address) {
+            frontend.all.store(Some(to));
+        }
+    }
+
+    /// What is reached by requests on an open address from now on, and its certificates.
     pub fn lead(&self, address: SocketAddr, hosts: Hosts<Arc<Backend>>, keys: Vec<Arc<CertifiedKey>>) {
         if let Some(Open { frontend, .. }) = self.open.get(&address) {
+            frontend.all.store(None);
             frontend.hosts.store(Arc::new(hosts));
             frontend.keys.store(keys);
         }

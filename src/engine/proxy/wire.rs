@@ -259,14 +259,20 @@ pub struct PoolStats {
     pub listener: String,
     /// Which pool.
     pub pool: String,
-    /// Requests that ended.
+    /// Requests that ended; of TCP connections that were opened, or that no instance took.
     pub requests: u64,
     /// Of those, answered 5xx by the instance.
     pub errors: u64,
     /// Of those, not answered whole: connection refused, reset, timed out.
     pub failures: u64,
-    /// Not ended yet, tunnels included.
+    /// Not ended yet, tunnels and connections included.
     pub in_flight: u64,
+    /// Bytes from users; of TCP alone.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes to users; of TCP alone.
+    #[serde(default)]
+    pub sent: u64,
     /// From the request's head to the last byte of the answer.
     pub latency: Histogram,
     /// In flight by instance.

@@ -181,6 +181,7 @@ mod tests {
 
     fn service(name: &str, environments: &[&str]) -> Entity {
         Entity::Service(Service {
+            kind: None,
             source: "local".into(),
             name: name.into(),
             environments: environments.iter().map(|name| EnvironmentName::from(*name)).collect(),
