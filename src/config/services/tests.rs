@@ -101,7 +101,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "depends_on", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "kind", "depends_on", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -685,7 +685,7 @@ fn what_a_worker_has_no_use_for_is_refused_with_what_to_use() {
         ("", "canary.steps = [{ set_weight = 5 }]", "7:1: service.mails.in.production.canary", "a worker has no traffic to share out; expected rolling, blue_green or recreate"),
         ("", "blue_green.preview = \"127.0.0.1:81\"", "7:12: service.mails.in.production.blue_green.preview", "a worker has no address to be tried at; expected a hook among checks that tries it"),
         ("", "blue_green.checks = [{ analysis = { use = \"golden\", duration = \"1m\" } }]", "7:24: service.mails.in.production.blue_green.checks[0].analysis", "a worker has no requests to be judged by; expected a hook that judges it: { hook = { name = …, run = … } }"),
-        ("", "hooks = [{ name = \"a\", on = \"after\", run = [\"bin/a\", \"{listen}\"] }]", "7:55: service.mails.in.production.hooks[0].run[1]", "a worker's hook has no {listen}: a worker is reached by nobody"),
+        ("", "hooks = [{ name = \"a\", on = \"after\", run = [\"bin/a\", \"{listen}\"] }]", "7:54: service.mails.in.production.hooks[0].run[1]", "a worker's hook has no {listen}: a worker is reached by nobody"),
         ("health.path = \"/healthz\"", "", "5:8: service.mails.health.path", check),
         ("health.tcp = true", "", "5:8: service.mails.health.tcp", check),
         ("health = { command = [\"a\"], ready_after = \"1s\" }", "", "5:30: service.mails.health.ready_after", "is beside command; expected one of the two"),

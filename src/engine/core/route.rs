@@ -239,7 +239,7 @@ pub(super) fn lost(slot: &mut Slot, preview: bool) {
 }
 
 /// What the rollout's record needs to know of the shares in force.
-fn count(slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
     let exposed = slot.exposed();
     let route = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
     let serves = match slot.kind {

@@ -5,7 +5,7 @@ use super::rollout::{Back, begin_rollback, finish, placement, promote};
 use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
-use super::{back, jobs, judge};
+use super::{back, jobs, judge, route};
 use crate::model::{
     Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step,
 };
@@ -380,6 +380,8 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         turn.changed = true;
     }
     if slot.exposed() == Ppm::ALL && slot.routing.settled() && ready {
+        // A worker's share is in force without an acknowledgement that would have counted it.
+        route::count(slot, turn);
         promote(state, slot, turn);
         return true;
     }

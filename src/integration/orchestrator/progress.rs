@@ -343,7 +343,9 @@ fn failed(row: &Rollout) -> Option<Stage> {
 /// A new version: effective once users meet it with the first share of its plan.
 fn brought_in(row: &Rollout) -> Stage {
     if serves_all(row) {
-        return effective(format!("{}: {}", row.message, shares(row)));
+        let shares = shares(row);
+        // A worker's message says its share already.
+        return effective(if row.message == shares { shares } else { format!("{}: {shares}", row.message) });
     }
     if let Some(failed) = failed(row) {
         return failed;
