@@ -64,11 +64,13 @@ fn newest_instance(state: &State) -> u64 {
 }
 
 /// The share that the proxy acknowledged for a pool, if an instance of it is ready and in that route; of a worker
-/// that of its instances which are ready.
+/// that among all of its instances which are ready.
 fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
     let Some(pool) = pool else { return Ppm::ZERO };
     if slot.kind == ServiceKind::Worker {
-        return Ppm(pool.ready() * 1_000_000 / pool.desired.max(pool.ready()).max(1));
+        let sides = slot.stable_pool().into_iter().chain(slot.candidate_pool());
+        let all: u32 = sides.map(Pool::ready).sum();
+        return Ppm(pool.ready() * 1_000_000 / all.max(1));
     }
     let Some(acked) = &slot.routing.acked else { return Ppm::ZERO };
     // One that is to leave still serves while it is in the route.
