@@ -15,6 +15,8 @@ pub const LONGEST_ID: usize = 128;
 pub const LONGEST_REASON: usize = 2000;
 /// Longest value of one fact of a pin.
 pub const LONGEST_FACT: usize = 1024;
+/// Longest command line that is run once.
+const LONGEST_RUN: usize = 16 << 10;
 /// Longest path of a file.
 pub const LONGEST_PATH: usize = 4096;
 /// Longest configuration: 1 MiB.
@@ -99,6 +101,21 @@ impl Subject {
                     return Err(Refusal::new(RefusalKind::Invalid, why));
                 }
                 names.iter().try_for_each(|one| name("migrations.names", one))
+            }
+            Subject::Command { source, service, environment, run, timeout: _ } => {
+                name("command.source", source.as_str())?;
+                name("command.service", service.as_str())?;
+                name("command.environment", environment.as_str())?;
+                if run.first().is_none_or(String::is_empty) {
+                    return Err(Refusal::new(RefusalKind::Invalid, "run needs a program; nothing was done"));
+                }
+                bounded("command.run", &run.concat(), LONGEST_RUN)
+            }
+            Subject::OneOff { source, service, environment, id } => {
+                name("command.source", source.as_str())?;
+                name("command.service", service.as_str())?;
+                name("command.environment", environment.as_str())?;
+                name("command.id", id)
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
             Subject::Config { text, path, remove } => {

@@ -1,7 +1,7 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, Phase,
+    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, OneOff, Phase,
     Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceKind, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -80,6 +80,9 @@ pub struct Place {
     /// Migrations of its data, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<MigrationRow>,
+    /// Commands that people had run once with it: those that run, and the newest that have ended, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_offs: Vec<OneOff>,
     /// The user that it runs as; `None`: as the server, or the backend does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

@@ -18,6 +18,7 @@ mod facts;
 mod histogram;
 mod ids;
 mod ingress;
+mod one_off;
 mod output;
 mod query;
 mod receipt;
@@ -48,6 +49,7 @@ pub use ids::{
     ApprovalId, CommandId, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target, Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
+pub use one_off::{JobEnd, OneOff};
 pub use output::{Output, OutputOf};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};

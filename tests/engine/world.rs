@@ -302,6 +302,10 @@ impl Story {
                     self.end_hook(&launch.hook, how);
                 }
             }
+            Effect::StopJob { job, .. } => {
+                let (id, how) = (job.clone(), JobEnd::Killed(15));
+                self.input(&Input::Job { id, event: JobEvent::Ended { how, output: Vec::new(), cause: None } });
+            }
             Effect::EndJob { job } => {
                 self.input(&Input::Job { id: job.clone(), event: JobEvent::Gone });
             }

@@ -72,6 +72,7 @@ impl Rig {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            one_off: false,
             revision: Some("r-1".into()),
             repeats: false,
             version: "1.0".into(),

@@ -1,7 +1,7 @@
 //! Configuration and releases: put into force whole, or refused whole.
 
 use super::commands::no;
-use super::migrations;
+use super::{migrations, one_off};
 use super::pools::retire;
 use super::rollout::{enqueue, plan, previous};
 use super::run::Kind;
@@ -256,6 +256,13 @@ fn check_removals(state: &State, spec: &Spec, gone: &[SlotKey]) -> Result<(), Re
                 words(run)
             )));
         }
+    }
+    let busy = gone.iter().filter_map(|key| state.slots.get(key)).find_map(|slot| Some((slot, one_off::running(slot)?)));
+    if let Some((slot, what)) = busy {
+        return Err(no(format!(
+            "{} is gone from the configuration, but {what} runs there; end it first; nothing was applied",
+            slot.key
+        )));
     }
     match state.slots.values().find(|slot| slot.removed && has(spec, &slot.key)) {
         Some(slot) => Err(no(format!("{} is still being taken down; apply again in a moment", slot.key))),

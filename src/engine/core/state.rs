@@ -5,7 +5,7 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind, ServiceName, SourceId, Spec,
+    Listening, Note, OneOff, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind, ServiceName, SourceId, Spec,
     StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -163,6 +163,9 @@ pub struct Slot {
     /// What the proxy was told about its preview.
     #[serde(default)]
     pub preview: Routing,
+    /// Commands that people had run, oldest first.
+    #[serde(default)]
+    pub one_offs: Vec<OneOff>,
     /// Migrations by name, and where each stands.
     #[serde(default)]
     pub migrations: BTreeMap<String, Migrated>,
@@ -529,6 +532,7 @@ impl Slot {
             evidence: VecDeque::new(),
             removed: false,
             preview: Routing::default(),
+            one_offs: Vec::new(),
             migrations: BTreeMap::new(),
             served: Vec::new(),
             timings: Timings::default(),
@@ -628,7 +632,7 @@ impl Effect {
     pub(super) fn job(&self) -> Option<&str> {
         match self {
             Effect::Run(launch) => Some(&launch.job),
-            Effect::EndJob { job } => Some(job),
+            Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
             _ => None,
         }
     }

@@ -5,6 +5,7 @@ use crate::model::{
     Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
     Limits, Refusal, Release, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
+pub use crate::model::JobEnd;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -275,34 +276,6 @@ pub enum JobEvent {
     Gone,
 }
 
-/// How a hook's run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
-pub enum JobEnd {
-    /// With this status.
-    Exited(i32),
-    /// By this signal, not ours.
-    Killed(i32),
-    /// It took longer than its timeout and was killed.
-    TimedOut,
-    /// It could not be started, in words; it has done nothing.
-    NotStarted(String),
-    /// It ran when its shim or the machine died: how far it came nobody knows.
-    Lost,
-}
-
-impl fmt::Display for JobEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JobEnd::Exited(code) => write!(f, "exit status {code}"),
-            JobEnd::Killed(signal) => write!(f, "killed by signal {signal}"),
-            JobEnd::TimedOut => f.write_str("it took too long"),
-            JobEnd::NotStarted(why) => f.write_str(why),
-            JobEnd::Lost => f.write_str("cut off when its shim or the machine died"),
-        }
-    }
-}
-
 /// How to run a hook: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobLaunch {
@@ -312,6 +285,9 @@ pub struct JobLaunch {
     pub slot: SlotKey,
     /// The hook's name.
     pub hook: String,
+    /// It is no hook: somebody asked for it.
+    #[serde(default)]
+    pub one_off: bool,
     /// The rollout that runs it; `None`: an older program asked for it.
     #[serde(default)]
     pub revision: Option<String>,
@@ -410,6 +386,13 @@ pub enum Effect {
     /// Run a hook, once: one that was started already is not started again, also after a crash;
     /// answered by `JobEvent::Ended`.
     Run(Box<JobLaunch>),
+    /// End a run in order: signal, grace, kill the group; answered by `JobEvent::Ended`.
+    StopJob {
+        /// Which.
+        job: JobId,
+        /// How.
+        stop: StopSpec,
+    },
     /// A hook's run is over with: whatever of it still runs is killed, its files go; answered by
     /// `JobEvent::Gone`.
     EndJob {

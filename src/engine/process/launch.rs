@@ -292,6 +292,7 @@ mod tests {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            one_off: false,
             revision: None,
             repeats: false,
             version: "1.2".into(),
