@@ -237,6 +237,25 @@ mod tests {
                     applied: true,
                 },
             ),
+            (
+                "one-off",
+                Subject::OneOff {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    id: text(3),
+                },
+            ),
+            (
+                "command",
+                Subject::Command {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    run: vec!["run".to_owned()],
+                    timeout: None,
+                },
+            ),
         ];
         let command = |subject| Command {
             id: CommandId("id".to_owned()),
@@ -249,7 +268,7 @@ mod tests {
     }
 
     /// How many names each subject has.
-    const NAMES: [(&str, usize); 7] = [
+    const NAMES: [(&str, usize); 9] = [
         ("run", 6),
         ("approval", 7),
         ("hold", 2),
@@ -257,6 +276,8 @@ mod tests {
         ("deployment", 5),
         ("release", 3),
         ("migrations", 4),
+        ("one-off", 4),
+        ("command", 3),
     ];
 
     #[test]
@@ -282,6 +303,13 @@ mod tests {
             path: "x".repeat(path),
             remove: Vec::new(),
         };
+        let run = |words: &[&str]| Subject::Command {
+            source: "local".into(),
+            service: "shop".into(),
+            environment: "dev".into(),
+            run: words.iter().map(ToString::to_string).collect(),
+            timeout: None,
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),
@@ -292,6 +320,9 @@ mod tests {
             (Command { subject: config(1 << 20, 4096), ..plain.clone() }, None),
             (Command { subject: config((1 << 20) + 1, 1), ..plain.clone() }, Some("config.text has 1048577 bytes")),
             (Command { subject: config(1, 4097), ..plain.clone() }, Some("config.path has 4097 bytes")),
+            (Command { subject: run(&["x", &"x".repeat(16_383)]), ..plain.clone() }, None),
+            (Command { subject: run(&["x", &"x".repeat(16_384)]), ..plain.clone() }, Some("command.run has 16385 bytes")),
+            (Command { subject: run(&["", "x"]), ..plain.clone() }, Some("run needs a program")),
             (Command { id: CommandId("x".repeat(129)), ..plain.clone() }, Some("1 to 128 visible")),
             (Command { id: CommandId(String::new()), ..plain.clone() }, Some("1 to 128 visible")),
         ] {

@@ -8,6 +8,7 @@ mod environments;
 mod failures;
 mod output;
 mod reference;
+mod run;
 mod sources;
 mod unseen;
 mod wait;

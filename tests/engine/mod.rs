@@ -5,6 +5,7 @@ mod connections;
 mod hooks;
 mod kinds;
 mod migrations;
+mod one_offs;
 mod sim;
 mod strategies;
 mod tables;
