@@ -87,7 +87,8 @@ pub enum TrafficSource {
     Replicas,
     /// Only declared; nobody confirmed it.
     Declared,
-    /// There is no traffic, since it is a worker: `actual` is the share of its instances that are ready.
+    /// There is no traffic, since it is a worker: `actual` is the share of its instances that work, those that
+    /// are still to end among them.
     Instances,
 }
 

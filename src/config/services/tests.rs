@@ -201,7 +201,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             last,
             "listen = \"127.0.0.1:8080\"\nhealth = { pat = \"/\" }\n",
-            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "tcp", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
+            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "tcp", "command", "ready_after", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
         ),
         (
             last,
@@ -688,7 +688,7 @@ fn what_a_worker_has_no_use_for_is_refused_with_what_to_use() {
         ("", "hooks = [{ name = \"a\", on = \"after\", run = [\"bin/a\", \"{listen}\"] }]", "7:54: service.mails.in.production.hooks[0].run[1]", "a worker's hook has no {listen}: a worker is reached by nobody"),
         ("health.path = \"/healthz\"", "", "5:8: service.mails.health.path", check),
         ("health.tcp = true", "", "5:8: service.mails.health.tcp", check),
-        ("health = { command = [\"a\"], ready_after = \"1s\" }", "", "5:30: service.mails.health.ready_after", "is beside command; expected one of the two"),
+        ("health = { command = [\"a\"], ready_after = \"1s\" }", "", "5:29: service.mails.health.ready_after", "is beside command; expected one of the two"),
     ] {
         assert_eq!(wrong(&worker(service, placement)), [format!("flightdeck.toml:{place}: {what}")], "{service}{placement}");
     }

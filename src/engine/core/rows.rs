@@ -136,10 +136,11 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
     arms
 }
 
-/// The share of a pool, as it is asked for and as it is in force; of a worker its instances of a full pool.
+/// The share of a pool, as it is asked for and as it is in force; of a worker its instances of a full pool, those that are still
+/// to end among them.
 fn traffic(slot: &Slot, pool: &Pool, replicas: u32) -> Traffic {
     let (desired, actual) = match slot.kind {
-        ServiceKind::Worker => (capacity(pool.desired, replicas), Some(capacity(pool.ready(), replicas))),
+        ServiceKind::Worker => (capacity(pool.desired, replicas), Some(capacity(pool.working(), replicas))),
         ServiceKind::Http | ServiceKind::Tcp => {
             let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.share(&pool.id));
             (desired, actual(slot, pool))

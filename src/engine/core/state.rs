@@ -378,6 +378,12 @@ impl Pool {
         count(self.instances.values().filter(|instance| instance.serving()))
     }
 
+    /// Instances of a worker that work, or still do until they have ended.
+    pub fn working(&self) -> u32 {
+        let leaves = |of: &InstanceRecord| (of.leaving || of.stage == InstanceStage::Stopping) && of.pid.is_some();
+        count(self.instances.values().filter(|instance| instance.serving() || leaves(instance)))
+    }
+
     /// Instances that are there to stay.
     pub(super) fn staying(&self) -> u32 {
         count(self.instances.values().filter(|instance| !instance.leaving))

@@ -64,13 +64,13 @@ fn newest_instance(state: &State) -> u64 {
 }
 
 /// The share that the proxy acknowledged for a pool, if an instance of it is ready and in that route; of a worker
-/// that among all of its instances which are ready.
+/// that among all of its instances which work.
 fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
     let Some(pool) = pool else { return Ppm::ZERO };
     if slot.kind == ServiceKind::Worker {
         let sides = slot.stable_pool().into_iter().chain(slot.candidate_pool());
-        let all: u32 = sides.map(Pool::ready).sum();
-        return Ppm(pool.ready() * 1_000_000 / all.max(1));
+        let all: u32 = sides.map(Pool::working).sum();
+        return Ppm(pool.working() * 1_000_000 / all.max(1));
     }
     let Some(acked) = &slot.routing.acked else { return Ppm::ZERO };
     // One that is to leave still serves while it is in the route.
@@ -83,7 +83,7 @@ fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
 /// Does any route that may be in force lead to a pool?
 fn may_lead_to(slot: &Slot, pool: &Pool) -> bool {
     if slot.kind == ServiceKind::Worker {
-        return pool.ready() > 0;
+        return pool.working() > 0;
     }
     let routes = slot.routing.acked.iter().chain(&slot.routing.sent).filter_map(|sent| sent.route.as_ref());
     let mut pools = routes.flat_map(|route| &route.pools);
