@@ -316,12 +316,8 @@ fn approval(row: &Approval) -> Result<Row, Failure> {
 fn service(row: &Service) -> Result<Row, Failure> {
     let environments: Vec<_> = row.environments.iter().map(ToString::to_string).collect();
     let kind = row.kind.map_or("-", ServiceKind::word);
-    let cells = vec![
-        row.name.to_string().into(),
-        row.source.to_string().into(),
-        kind.into(),
-        environments.join(", ").into(),
-    ];
+    let cells =
+        vec![row.name.to_string().into(), row.source.to_string().into(), kind.into(), environments.join(", ").into()];
     Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
 }
 

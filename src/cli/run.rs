@@ -30,7 +30,8 @@ pub struct RunArgs {
     /// Which service in which environment, such as shop@production.
     #[arg(value_name = "SERVICE@ENV", add = complete::rollouts(None))]
     pub target: String,
-    /// The program and its arguments, behind `--`: inside the artifact of the stable version, or absolute.
+    /// The program and its arguments, behind `--`: inside the artifact of the stable version, or absolute. They go
+    /// into the ledger as they are: no secret belongs there.
     #[arg(value_name = "COMMAND", last = true, required_unless_present = "end")]
     pub command: Vec<String>,
     /// End one that runs, such as job-7, as ctrl-c here does: the signal of the service's `stop`, then SIGKILL.
@@ -82,7 +83,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &RunArgs) -> Res
     let mut run = Run { follower: Follower::open(link).await?, id: command.id.clone(), place, link };
     let receipt = act::followed(link, &run.id.0, &act, link.submit(command)).await?;
     act::outcome(&receipt)?;
-    run.to_its_end(client).await
+    run.follow(client).await
 }
 
 impl Place {
@@ -108,7 +109,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Shows its output; ctrl-c ends it, and a second one leaves it.
-    async fn to_its_end(&mut self, client: &Client) -> Result<(), Failure> {
+    async fn follow(&mut self, client: &Client) -> Result<(), Failure> {
         let id = self.known().await?;
         let mut output = Box::pin(shown(client, id.clone()));
         let (mut shown, mut asked) = (None, false);

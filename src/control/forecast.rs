@@ -53,7 +53,9 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
         (Subject::Command { service, environment, run, timeout, .. }, _) => {
             let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", plan::length(timeout)));
-            let first = format!("runs once, with what is stable in {service}@{environment}, its variables, secrets and user{bound}");
+            let first = format!(
+                "runs once, with what is stable in {service}@{environment}, its variables, secrets and user{bound}"
+            );
             let shown: Vec<String> = run.iter().map(|word| format!("{word:?}")).collect();
             Forecast { lines: vec![first, shown.join(" ")], ..Forecast::default() }
         }
@@ -153,11 +155,7 @@ fn promote_full(rollout: &Rollout) -> Forecast {
     let here = rollout.step.unwrap_or(0);
     let skipped = plan::gates_after(rollout, here.checked_sub(1));
     let lines = vec![
-        format!(
-            "{candidate} goes from {} to {} and becomes stable",
-            plan::share(rollout),
-            plan::of(rollout, Ppm::ALL)
-        ),
+        format!("{candidate} goes from {} to {} and becomes stable", plan::share(rollout), plan::of(rollout, Ppm::ALL)),
         abort_line(rollout),
     ];
     let mut warnings: Vec<_> = not_ready(rollout).into_iter().collect();
@@ -202,19 +200,22 @@ fn abort(rollout: &Rollout) -> Forecast {
         };
     };
     let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
-    let first = match rollout.is_worker() {
-        true => format!("{candidate} is ended; {stable} goes on working"),
-        false => format!("all traffic goes to {stable}, which has {share} now; {candidate} is ended"),
+    let worker = rollout.is_worker();
+    let first = if worker {
+        format!("{candidate} is ended; {stable} goes on working")
+    } else {
+        format!("all traffic goes to {stable}, which has {share} now; {candidate} is ended")
     };
-    let lines =
-        vec![first, format!("{stable} has {} of {} instances ready", arm.replicas.ready, arm.replicas.desired)];
+    let lines = vec![first, format!("{stable} has {} of {} instances ready", arm.replicas.ready, arm.replicas.desired)];
     let short = plan::short_stable(rollout);
-    let warnings = short.map(|(ready, full, share)| match rollout.is_worker() {
-        true => format!("stable {ready} of {full} ready: the rest is started first"),
-        false => format!(
+    let warnings = short.map(|(ready, full, share)| {
+        if worker {
+            return format!("stable {ready} of {full} ready: the rest is started first");
+        }
+        format!(
             "stable {ready} of {full} ready: it will carry {} % of the traffic; the rest when it has scaled up",
             plan::percent(share)
-        ),
+        )
     });
     let takes = Some(SWITCH).filter(|_| short.is_none());
     Forecast { lines, warnings: warnings.into_iter().collect(), takes, ..Forecast::default() }

@@ -137,7 +137,9 @@ pub fn friction(board: &crate::board::Board, action: Action, subject: &Subject) 
 fn large(action: Action, blast: Blast) -> bool {
     match action {
         Action::PromoteFull | Action::Restart | Action::Drill | Action::Release | Action::Rollback => true,
-        Action::Promote | Action::Approve | Action::Deploy | Action::Retry | Action::Run => blast.tier == Tier::Critical,
+        Action::Promote | Action::Approve | Action::Deploy | Action::Retry | Action::Run => {
+            blast.tier == Tier::Critical
+        }
         _ => blast.targets > 1,
     }
 }

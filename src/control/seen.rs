@@ -75,9 +75,7 @@ impl<'a> Seen<'a> {
             Subject::Deployment { source, environment, .. }
             | Subject::Migrations { source, environment, .. }
             | Subject::Command { source, environment, .. }
-            | Subject::OneOff { source, environment, .. } => {
-                of(source, environment).unwrap_or_default()
-            }
+            | Subject::OneOff { source, environment, .. } => of(source, environment).unwrap_or_default(),
             Subject::Hold { source, id } => {
                 let held = self.holds(source.as_ref(), id).flat_map(|hold| &hold.targets);
                 let rollouts = held.filter_map(|target| self.rollout(&target.run.target));

@@ -4,7 +4,8 @@ use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
 use crate::model::{
-    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, OneOff, Proof, Rollout, SourceId, Stage, Subject, Target, Verdict,
+    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, OneOff, Proof, Rollout, SourceId, Stage, Subject,
+    Target, Verdict,
 };
 use jiff::SignedDuration;
 

@@ -321,7 +321,10 @@ mod tests {
             (Command { subject: config((1 << 20) + 1, 1), ..plain.clone() }, Some("config.text has 1048577 bytes")),
             (Command { subject: config(1, 4097), ..plain.clone() }, Some("config.path has 4097 bytes")),
             (Command { subject: run(&["x", &"x".repeat(16_383)]), ..plain.clone() }, None),
-            (Command { subject: run(&["x", &"x".repeat(16_384)]), ..plain.clone() }, Some("command.run has 16385 bytes")),
+            (
+                Command { subject: run(&["x", &"x".repeat(16_384)]), ..plain.clone() },
+                Some("command.run has 16385 bytes"),
+            ),
             (Command { subject: run(&["", "x"]), ..plain.clone() }, Some("run needs a program")),
             (Command { id: CommandId("x".repeat(129)), ..plain.clone() }, Some("1 to 128 visible")),
             (Command { id: CommandId(String::new()), ..plain.clone() }, Some("1 to 128 visible")),

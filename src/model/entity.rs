@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, OneOff, Phase,
-    Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceKind, ServiceName, SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, Diagnosis, Draining, EnvironmentName, HoldId, LimitKept, OneOff,
+    Phase, Ppm, Receipt, ReceiptId, Rollout, Run, Selector, ServiceKind, ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

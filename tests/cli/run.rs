@@ -128,7 +128,9 @@ fn ctrl_c_ends_it_in_order_and_kills_what_does_not() {
     let running = one_offs(&server).into_iter().find(|of| of["ended"].is_null()).unwrap();
     server.ok(&["run", "tool@production", "--yes", "--end", running["id"].as_str().unwrap()]);
     eventually("its end", || one_offs(&server).iter().all(|of| !of["ended"].is_null()));
-    let of_tool = |process: &String| std::fs::read_to_string(format!("{process}/cmdline")).is_ok_and(|line| line.contains("term"));
+    let of_tool = |process: &String| {
+        std::fs::read_to_string(format!("{process}/cmdline")).is_ok_and(|line| line.contains("term"))
+    };
     assert!(!processes(server.path()).iter().any(of_tool), "nothing of it is left");
 }
 

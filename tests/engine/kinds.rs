@@ -21,8 +21,6 @@ fn of_kind(kind: ServiceKind, strategy: Strategy, steps: &[Step]) -> Spec {
     spec
 }
 
-
-
 fn worker(strategy: Strategy, steps: &[Step]) -> Spec {
     let mut spec = of_kind(ServiceKind::Worker, strategy, steps);
     let shop = spec.services.get_mut(&"shop".into()).unwrap();
@@ -60,17 +58,19 @@ fn a_worker_is_brought_in_by_each_strategy_without_a_route() {
     let whole = [Step::SetScale(Ppm::ALL)];
     let down = [Step::TakeDown, Step::SetScale(Ppm::ALL)];
     let rolling = batches();
-    for (strategy, steps, most) in [
-        (Strategy::BlueGreen, &whole[..], 4),
-        (Strategy::Rolling, &rolling[..], 3),
-        (Strategy::Recreate, &down[..], 2),
-    ] {
+    for (strategy, steps, most) in
+        [(Strategy::BlueGreen, &whole[..], 4), (Strategy::Rolling, &rolling[..], 3), (Strategy::Recreate, &down[..], 2)]
+    {
         let mut story = Story::serving(worker(strategy, steps));
         assert_eq!(story.row().message, "2 of 2 run 1.0");
         story.most = 0;
         story.deploy("production", "1.1").unwrap();
         story.pass(10);
-        assert_eq!((story.row().phase, arms(&story)), (Phase::Healthy, vec!["stable 2/2 1.1".to_owned()]), "{strategy:?}");
+        assert_eq!(
+            (story.row().phase, arms(&story)),
+            (Phase::Healthy, vec!["stable 2/2 1.1".to_owned()]),
+            "{strategy:?}"
+        );
         assert_eq!(story.row().message, "2 of 2 run 1.1");
         assert_eq!(story.most, most, "{strategy:?}");
         assert!(story.proxy.is_empty(), "nothing is routed to a worker");
@@ -80,7 +80,11 @@ fn a_worker_is_brought_in_by_each_strategy_without_a_route() {
         assert_eq!(story.row().message, "every instance of 1.1 is new", "{strategy:?}");
         story.act(Action::Rollback).unwrap();
         story.pass(10);
-        assert_eq!((story.row().phase, arms(&story)), (Phase::Healthy, vec!["stable 2/2 1.0".to_owned()]), "{strategy:?}");
+        assert_eq!(
+            (story.row().phase, arms(&story)),
+            (Phase::Healthy, vec!["stable 2/2 1.0".to_owned()]),
+            "{strategy:?}"
+        );
         assert!(!said(&story).contains("traffic"), "{strategy:?}: {}", said(&story));
     }
 }
@@ -113,7 +117,11 @@ fn a_worker_that_crashes_on_the_way_fails_its_rollout_which_goes_back() {
 
 #[test]
 fn a_worker_s_share_is_what_runs_of_it() {
-    let steps = [Step::Batch { instances: 1, unavailable: 0 }, Step::Pause { duration: None }, Step::Batch { instances: 2, unavailable: 0 }];
+    let steps = [
+        Step::Batch { instances: 1, unavailable: 0 },
+        Step::Pause { duration: None },
+        Step::Batch { instances: 2, unavailable: 0 },
+    ];
     let mut story = Story::serving(worker(Strategy::Rolling, &steps));
     story.deploy("production", "1.1").unwrap();
     story.pass(5);
@@ -121,10 +129,16 @@ fn a_worker_s_share_is_what_runs_of_it() {
     let row = story.row();
     let shares: Vec<_> = row.arms.iter().map(|arm| (arm.traffic.desired.0, arm.traffic.actual.unwrap().0)).collect();
     assert_eq!(shares, [(500_000, 500_000), (500_000, 500_000)]);
-    assert!(matches!(&row.waits[..], [Wait::Human { what, .. }] if what == "promote to 2 instances of it"), "{:?}", row.waits);
+    assert!(
+        matches!(&row.waits[..], [Wait::Human { what, .. }] if what == "promote to 2 instances of it"),
+        "{:?}",
+        row.waits
+    );
     let rows = story.rows();
-    let instances: Vec<_> =
-        rows.iter().filter_map(|row| if let Entity::Instance(of) = row { Some(of.address.clone()) } else { None }).collect();
+    let instances: Vec<_> = rows
+        .iter()
+        .filter_map(|row| if let Entity::Instance(of) = row { Some(of.address.clone()) } else { None })
+        .collect();
     assert!(instances.len() >= 2 && instances.iter().all(Option::is_none), "a worker listens nowhere: {instances:?}");
     story.act(Action::Abort).unwrap();
     story.pass(5);
@@ -150,7 +164,11 @@ fn what_is_up_stays_of_its_kind() {
 #[test]
 fn a_tcp_service_is_routed_by_connection_and_goes_through_its_weights() {
     let mut story = Story::serving(of_kind(ServiceKind::Tcp, Strategy::Canary, &canary_steps()));
-    assert!(story.proxy["shop@production"].options.tcp);
+    let route = story.proxy["shop@production"].clone();
+    assert!(route.options.tcp);
+    // An older proxy would speak HTTP on it: it is not asked at all.
+    assert_eq!((route.beyond(0), route.beyond(1), route.beyond(2)), (vec!["tcp"], vec!["tcp"], vec![]));
+    assert_eq!((route.is_beyond(1), route.is_beyond(2)), (true, false));
     story.deploy("production", "1.1").unwrap();
     story.pass(2);
     assert_eq!(story.traffic(), [("1.0".to_owned(), 90), ("1.1".to_owned(), 10)]);

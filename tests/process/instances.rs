@@ -326,7 +326,8 @@ async fn a_failing_health_path_and_a_crash_are_told_with_their_reason() {
 #[tokio::test]
 async fn a_port_that_takes_a_connection_is_enough_where_no_path_is_asked_for() {
     let mut rig = rig();
-    let tcp = |launch: Launch| Launch { health: HealthSpec { probe: Probe::Tcp {}, ..launch.health.clone() }, ..launch };
+    let tcp =
+        |launch: Launch| Launch { health: HealthSpec { probe: Probe::Tcp {}, ..launch.health.clone() }, ..launch };
     // Its path would not do.
     rig.room.start(tcp(rig.launch("i-1", &["--healthz-fail"])));
     rig.started().await;
@@ -497,9 +498,7 @@ async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
     launch.secrets = BTreeMap::from([("TOKEN".to_owned(), SecretRef::File(secret.display().to_string()))]);
     rig.room.start(launch);
     rig.started().await;
-    let no = |event: &InstanceEvent| {
-        matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/alive: exit status 7")
-    };
+    let no = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/alive: exit status 7");
     rig.told("that it is not up", no).await;
     let up = rig.scratch.path("instances").join("i-1/root/up");
     std::fs::write(&up, "").unwrap();
@@ -515,9 +514,7 @@ async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
     hangs.health.timeout = SignedDuration::from_millis(200);
     rig.room.start(hangs);
     rig.started().await;
-    let late = |event: &InstanceEvent| {
-        matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/slow: did not end within 200 ms")
-    };
+    let late = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/slow: did not end within 200 ms");
     rig.told("that it hangs", late).await;
     let why = rig.exited().await;
     assert!(why.starts_with("exit status 0") && !why.contains("processes"), "{why}");

@@ -18,12 +18,7 @@ pub(super) struct Steps<'d> {
 }
 
 /// Reads a list of steps, with weights or without.
-pub(super) fn steps<'d>(
-    value: &Value<'d>,
-    of: ServiceKind,
-    known: &Known<'d>,
-    weights: bool,
-) -> Option<Steps<'d>> {
+pub(super) fn steps<'d>(value: &Value<'d>, of: ServiceKind, known: &Known<'d>, weights: bool) -> Option<Steps<'d>> {
     let mut hooks = Vec::new();
     let kinds = if weights { &STEPS[..] } else { STEPS.get(1..).unwrap_or_default() };
     let values = value.list("a list of steps")?;

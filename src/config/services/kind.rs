@@ -11,8 +11,14 @@ const NO_WORKER: [(&str, &str); 10] = [
     ("tls", NO_REQUESTS),
     ("response_timeout", NO_REQUESTS),
     ("trusted_proxies", NO_REQUESTS),
-    ("drain", "nothing of a worker is in flight here; expected stop = { grace = \"30s\" }, its time to finish its work"),
-    ("keep_warm", "the version before would go on working beside the new one; expected none: a way back starts it again"),
+    (
+        "drain",
+        "nothing of a worker is in flight here; expected stop = { grace = \"30s\" }, its time to finish its work",
+    ),
+    (
+        "keep_warm",
+        "the version before would go on working beside the new one; expected none: a way back starts it again",
+    ),
     ("canary", "a worker has no traffic to share out; expected rolling, blue_green or recreate"),
     ("preview", "a worker has no address to be tried at; expected a hook among checks that tries it"),
 ];

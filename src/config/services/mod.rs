@@ -6,6 +6,8 @@ mod connections;
 mod hooks;
 mod ingress;
 mod kind;
+#[cfg(test)]
+mod kind_tests;
 mod placement;
 mod program;
 mod relations;

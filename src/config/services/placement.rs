@@ -89,7 +89,7 @@ fn placement<'d>(
     let table = value.table(&keys)?;
     kind::fits(of, &table)?;
     let ingress = ingress::ingress(&table, known);
-    let listen = if of == ServiceKind::Worker { Some(None) } else { address(&table, of, ingress.as_ref(), listeners) };
+    let listen = (of != ServiceKind::Worker).then(|| address(&table, of, ingress.as_ref(), listeners));
     let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
     let deadline = or(&table, "progress_deadline", SignedDuration::from_mins(2), |value| value.duration(SECOND));
     let kept = if of == ServiceKind::Worker { SignedDuration::ZERO } else { SignedDuration::from_mins(10) };
@@ -104,8 +104,10 @@ fn placement<'d>(
     let plan = strategy::plan(&table, of, known, replicas.unwrap_or(1), listeners);
     let (around, plan) = (around?, plan?);
     let hooks = hooks::all(migrations, around, plan.hooks)?;
+    // Noted where it is wrong; a worker has none.
+    let listen = listen.map_or(Some(None), |listen| listen.map(Some))?;
     Some(Placement {
-        listen: listen?,
+        listen,
         replicas: replicas?,
         progress_deadline: deadline?,
         keep_warm: warm?,
@@ -129,12 +131,12 @@ fn address<'d>(
     of: ServiceKind,
     ingress: Option<&Ingress>,
     listeners: &mut Vec<Listener<'d>>,
-) -> Option<Option<SocketAddr>> {
+) -> Option<SocketAddr> {
     let value = table.need("listen", "an address such as \"127.0.0.1:8080\"")?;
     // What is wrong with it is noted; it may be another one, so nothing clashes with it.
     let mut unknown = Vec::new();
     let known = if ingress.is_some() { listeners } else { &mut unknown };
-    listen(value, of, ingress.cloned().unwrap_or_default(), known).map(Some)
+    listen(value, of, ingress.cloned().unwrap_or_default(), known)
 }
 
 /// An address that is to be listened on.

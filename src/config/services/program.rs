@@ -241,12 +241,8 @@ fn probe(table: &Table<'_>, kind: ServiceKind) -> Option<Probe> {
             None
         }
         (None, ServiceKind::Worker) => Some(Probe::Runs { ready_after: READY_AFTER }),
-        (Some(("ready_after", value)), _) => {
-            unfit(&value, "tcp = true, or command = [\"bin/alive\"]");
-            None
-        }
         (Some(("tcp", _)), _) | (None, ServiceKind::Tcp) => Some(Probe::Tcp {}),
-        (Some((_, value)), ServiceKind::Tcp) => {
+        (Some(("ready_after", value)), _) | (Some((_, value)), ServiceKind::Tcp) => {
             unfit(&value, "tcp = true, or command = [\"bin/alive\"]");
             None
         }

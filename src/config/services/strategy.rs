@@ -181,9 +181,7 @@ fn blue_green<'d>(
 ) -> Option<Plan<'d>> {
     let table = value.table(&["preview", "checks"])?;
     kind::fits(of, &table)?;
-    let preview = or(&table, "preview", None, |value| {
-        listen(value, of, Ingress::default(), listeners).map(Some)
-    });
+    let preview = or(&table, "preview", None, |value| listen(value, of, Ingress::default(), listeners).map(Some));
     let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, of, known, false));
     let (preview, Steps { steps: checks, hooks }) = (preview?, checks?);
     Some(Plan { hooks, preview, ..Plan::of(Preset::BlueGreen { preview: preview.is_some(), checks }) })

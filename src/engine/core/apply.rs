@@ -1,7 +1,6 @@
 //! Configuration and releases: put into force whole, or refused whole.
 
 use super::commands::no;
-use super::{migrations, one_off};
 use super::pools::retire;
 use super::rollout::{enqueue, plan, previous};
 use super::run::Kind;
@@ -9,6 +8,7 @@ use super::state::{Counters, Removed, Slot, State};
 use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
+use super::{migrations, one_off};
 use crate::model::{
     Actor, Ingress, Placement, Program, Refusal, RefusalKind, Release, ReleaseRef, ServiceKind, ServiceName,
     ServicePlace, ServiceSpec, Spec, Step, Version,
@@ -199,7 +199,9 @@ fn check(spec: &Spec) -> Result<(), Refusal> {
                     [ServiceKind::Http, ServiceKind::Http] => ingress.clash(ingress_of),
                     _ => Some("all of it".to_owned()),
                 };
-                if let Some((other, what)) = there.iter().find_map(|(name, of, in_use)| Some((name, clash(of, in_use)?))) {
+                if let Some((other, what)) =
+                    there.iter().find_map(|(name, of, in_use)| Some((name, clash(of, in_use)?)))
+                {
                     let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
                     return Err(invalid(&why));
                 }
@@ -257,7 +259,8 @@ fn check_removals(state: &State, spec: &Spec, gone: &[SlotKey]) -> Result<(), Re
             )));
         }
     }
-    let busy = gone.iter().filter_map(|key| state.slots.get(key)).find_map(|slot| Some((slot, one_off::running(slot)?)));
+    let busy =
+        gone.iter().filter_map(|key| state.slots.get(key)).find_map(|slot| Some((slot, one_off::running(slot)?)));
     if let Some((slot, what)) = busy {
         return Err(no(format!(
             "{} is gone from the configuration, but {what} runs there; end it first; nothing was applied",

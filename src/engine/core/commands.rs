@@ -4,7 +4,6 @@ use super::approvals::on_approval;
 use super::deploy::deploy;
 use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
-use super::{migrations, one_off};
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
@@ -14,6 +13,7 @@ use super::step::with;
 use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
+use super::{migrations, one_off};
 use crate::model::{
     Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, HoldId, Pin, Refusal,
     RefusalKind, ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,

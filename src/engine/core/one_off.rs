@@ -30,7 +30,8 @@ pub(super) fn begin(
         let program = state.spec.program(&key.service, &key.environment).filter(|_| !slot.removed);
         let program = program.ok_or_else(|| not_found(format!("{key} is not configured")))?;
         let stable = slot.stable_pool().map(|pool| pool.release.clone());
-        let stable = stable.ok_or_else(|| no(format!("nothing is stable in {key} yet: there is nothing to run it with")))?;
+        let stable =
+            stable.ok_or_else(|| no(format!("nothing is stable in {key} yet: there is nothing to run it with")))?;
         if slot.one_offs.iter().filter(|of| of.ended.is_none()).count() >= MOST {
             return Err(no(format!("{MOST} commands run in {key} already")));
         }

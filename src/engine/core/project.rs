@@ -129,7 +129,14 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
     };
     let one_offs = slot.one_offs.clone();
     let user = state.spec.program(service, environment)?.run_as.map(|of| of.user);
-    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot), one_offs, user })
+    Some(Place {
+        environment: environment.clone(),
+        steps,
+        left_out,
+        migrations: migrations::rows(state, slot),
+        one_offs,
+        user,
+    })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {

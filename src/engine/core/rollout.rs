@@ -364,9 +364,9 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         let lineage = &slot.lineage;
         slot.served.retain(|(of, _)| lineage.iter().any(|succeeded| succeeded.release == *of));
     }
-    let (version, ready, desired) = slot.stable_pool().map_or((String::new(), 0, 0), |pool| {
-        (pool.release.version.to_string(), pool.ready(), pool.desired)
-    });
+    let (version, ready, desired) = slot
+        .stable_pool()
+        .map_or((String::new(), 0, 0), |pool| (pool.release.version.to_string(), pool.ready(), pool.desired));
     let done = match slot.kind {
         ServiceKind::Worker => format!("{ready} of {desired} run {version}"),
         ServiceKind::Http | ServiceKind::Tcp => format!("all traffic is at {version}{kept}"),

@@ -8,9 +8,7 @@ use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
 use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
-use crate::model::{
-    ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line,
-};
+use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.
@@ -244,9 +242,8 @@ pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
     let route = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
     let serves = match slot.kind {
         ServiceKind::Worker => slot.stable_pool().into_iter().chain(slot.candidate_pool()).any(|pool| pool.ready() > 0),
-        ServiceKind::Http | ServiceKind::Tcp => route.is_some_and(|route| {
-            route.pools.iter().any(|pool| pool.weight > Ppm::ZERO && !pool.endpoints.is_empty())
-        }),
+        ServiceKind::Http | ServiceKind::Tcp => route
+            .is_some_and(|route| route.pools.iter().any(|pool| pool.weight > Ppm::ZERO && !pool.endpoints.is_empty())),
     };
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
     if !run.rolling_back() {

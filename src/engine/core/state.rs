@@ -5,8 +5,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey};
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, Diagnosis, Draining, Evidence, Hold, HookSpec, LimitKept,
-    Listening, Note, OneOff, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind, ServiceName, SourceId, Spec,
-    StopSpec, Target, Version,
+    Listening, Note, OneOff, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind, ServiceName, SourceId,
+    Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

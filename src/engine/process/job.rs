@@ -9,7 +9,8 @@ use super::diagnose::{self, Seen};
 use super::instance::{Context, Report};
 use super::launch::{ROOT_DIR, StartError, prepare_job};
 use super::wire::{
-    BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
+    BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec,
+    Status,
 };
 use super::{confine, listening, log, output, secrets};
 use crate::engine::core::{JobEnd, JobEvent, JobId, JobLaunch};

@@ -89,11 +89,7 @@ async fn carry_both(mut user: TcpStream, mut instance: TcpStream, pool: &Pool) -
     both.map(drop)
 }
 
-async fn carry(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    bytes: &AtomicU64,
-) -> io::Result<()> {
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, bytes: &AtomicU64) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {
         let read = from.read(&mut piece).await?;

@@ -26,10 +26,10 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         },
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, of.current),
         (Subject::Hold { id, .. }, Action::Release) => release(id, of.current),
-        // What it came to stands in the row of its service: the hub looks at that.
-        (Subject::Command { .. }, Action::Run) | (Subject::OneOff { .. }, Action::EndRun) => Stage::Observed,
-        // Its addresses tell whether it is in force: the hub looks at them.
-        (Subject::Config { .. }, Action::Apply) => Stage::Observed,
+        // What it came to, and whether its addresses are in force, services' rows tell: the hub looks at them.
+        (Subject::Command { .. }, Action::Run)
+        | (Subject::OneOff { .. }, Action::EndRun)
+        | (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }

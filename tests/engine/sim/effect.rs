@@ -221,7 +221,10 @@ fn untrue(
         _ if current.is_none() => (!served.contains(run)).then(|| format!("{} never had all traffic", run.revision)),
         Action::Restart => {
             let routed = slot.routing.acked.iter().filter_map(|sent| sent.route.as_ref()).flat_map(|of| &of.pools);
-            let works = stable.filter(|_| slot.kind == ServiceKind::Worker).into_iter().flat_map(|pool| pool.instances.values());
+            let works = stable
+                .filter(|_| slot.kind == ServiceKind::Worker)
+                .into_iter()
+                .flat_map(|pool| pool.instances.values());
             let works = works.filter(|instance| instance.stage == InstanceStage::Ready && !instance.leaving);
             let serving = routed.flat_map(|pool| &pool.endpoints).map(|at| &at.instance).chain(works.map(|it| &it.id));
             let old = serving.into_iter().find(|id| number(id) <= of.instances);

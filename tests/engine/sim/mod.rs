@@ -189,7 +189,7 @@ impl Sim {
     fn new(seed: u64, trace: bool) -> Sim {
         let mut rng = Rng::new(seed);
         let mut spec = random_spec(&mut rng);
-        if seed % 3 == 0
+        if seed.is_multiple_of(3)
             && let Some(cart) = spec.services.get_mut(&ServiceName::from("cart"))
         {
             as_worker(cart);
