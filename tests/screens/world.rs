@@ -117,7 +117,7 @@ pub fn target(source: &str, environment: &str, service: &str) -> Target {
     }
 }
 
-fn environments(source: &str) -> Vec<Entity> {
+pub fn environments(source: &str) -> Vec<Entity> {
     [("dev", 1, Tier::Low), ("staging", 2, Tier::Standard), ("production", 3, Tier::Critical)]
         .map(|(name, order, tier)| {
             Entity::Environment(Environment {

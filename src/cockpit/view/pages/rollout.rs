@@ -53,10 +53,12 @@ pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: R
 pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.charts {
         let source = &rollout.run.target.source;
-        let none = match rollout.is_worker() {
-            true => Some("no metrics: a worker has no traffic that could be counted".to_owned()),
-            false if ctx.state.board.measures(source) => None,
-            false => Some(format!("no metrics: {source} tells none; a metrics provider is to come")),
+        let none = if rollout.is_worker() {
+            Some("no metrics: a worker has no traffic that could be counted".to_owned())
+        } else if ctx.state.board.measures(source) {
+            None
+        } else {
+            Some(format!("no metrics: {source} tells none; a metrics provider is to come"))
         };
         if let Some(none) = none {
             let title = Title { left: "Metrics".to_owned(), ..Title::default() };
@@ -235,6 +237,9 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
     let ready = format!("{} of {} ready", stable.replicas.ready, stable.replicas.desired);
     if offers.contains(Action::Abort) && rollout.candidate().is_some() {
         let enough = stable.replicas.ready >= stable.replicas.desired && stable.replicas.ready > 0;
+        if rollout.is_worker() {
+            return (format!("abort: {} goes on working, {ready}", stable.version), Scope::Text);
+        }
         let words = format!("abort: all traffic to {} at once, {ready}", stable.version);
         return if enough {
             (words, Scope::Text)
