@@ -568,11 +568,9 @@ fn a_worker_is_shown_by_its_instances_and_never_by_traffic() {
         (arm.replicas, arm.traffic.how) = (Replicas { ready: 1, desired: 2 }, TrafficSource::Instances);
     }
     let mut entities = environments("local");
+    entities.push(instance(&worker.run, "mails-production-1", ArmRole::Stable, "1.0", InstanceState::Ready, 0));
     entities.push(Entity::Rollout(std::sync::Arc::new(worker)));
     hub.snapshot(&mut state, entities);
-    // Others of its source are measured.
-    let other = samples(&target("local", "production", "shop"), |_| [Some((9, 0, 9)), Some((9, 0, 9))]);
-    hub.send(&mut state, Body::Samples(other));
     tell(&mut state, Event::Wake);
     press(&mut state, "enter");
     let page = screen(&state);

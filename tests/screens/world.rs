@@ -272,7 +272,7 @@ fn note(run: &Run, id: &str, at: Timestamp, who: &str, text: &str) -> Entity {
     Entity::Note(Note { id: id.into(), run: run.clone(), at, who: who.into(), text: text.into() })
 }
 
-fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
+pub fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
     Entity::Instance(Box::new(Instance {
         id: id.into(),
         target: run.target.clone(),
