@@ -68,6 +68,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         .with(Fact::Stable, format!("{index:08x}"))
         .with(Fact::Step, step.to_string());
     Rollout {
+        analyses: Vec::new(),
         run: Run { target, revision: "7".to_owned() },
         service: format!("service-{index:06}").as_str().into(),
         environment: EnvironmentName(environment.to_owned()),

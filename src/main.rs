@@ -65,5 +65,5 @@ fn report(failure: &Failure) -> ExitCode {
         let line = sanitize_line(line);
         drop(writeln!(stderr, "{}{line}", if number == 0 { "error: " } else { "       " }));
     }
-    ExitCode::from(failure.code as u8)
+    ExitCode::from(failure.exit_status())
 }

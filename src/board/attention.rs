@@ -170,7 +170,7 @@ impl Why {
     /// What is said where neither a judgement nor the backend says it.
     const fn otherwise(self) -> &'static str {
         match self {
-            Why::RollingBack => "all traffic goes back to stable",
+            Why::RollingBack => "it goes back to stable",
             Why::Failing => "its analysis fails",
             Why::Crashing => "its instances do not get ready",
             Why::Paused => "",

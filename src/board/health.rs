@@ -113,7 +113,7 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     };
     let mut unknown = Vec::new();
     match (as_of, candidate) {
-        (None, _) if !board.measures(&target.source) => unknown.push(Unknown::NoMetrics),
+        (None, _) if rollout.is_worker() || !board.measures(&target.source) => unknown.push(Unknown::NoMetrics),
         (None, _) => unknown.push(Unknown::NoNumbers),
         (Some(_), None) => unknown.push(Unknown::CandidateIdle),
         (Some(_), Some(candidate)) if candidate.requests < ENOUGH_REQUESTS => unknown.push(Unknown::FewRequests),
@@ -124,7 +124,7 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     }
     if rollout.analyses.iter().any(|analysis| analysis.verdict.is_none()) {
         unknown.push(Unknown::BeingJudged);
-    } else if verdict.is_none() {
+    } else if verdict.is_none() && !rollout.is_worker() {
         unknown.push(Unknown::NotJudged);
     }
     Health { candidate, stable, as_of, verdict, unknown, failing }

@@ -1,13 +1,22 @@
 //! How a rollback would go, in words: the same in the cockpit, in a confirmation and on the command line.
 
 use super::dora::span;
-use crate::model::{RollbackPath, WayBack};
+use crate::model::{RollbackPath, ServiceKind, WayBack};
 use jiff::SignedDuration;
 
 /// By which path, as a sentence without its end.
 #[must_use]
 pub fn path(way: &WayBack) -> String {
     let to = &way.to;
+    if way.kind == ServiceKind::Worker {
+        return match way.path {
+            RollbackPath::Warm => format!("{to} still works, with all of its instances"),
+            RollbackPath::Start => format!("{to} is started first; what works now works until it is ready"),
+            RollbackPath::Recreate => {
+                format!("what works is ended first, then {to} is started: nothing works in between")
+            }
+        };
+    }
     match way.path {
         RollbackPath::Warm => format!("{to} is still up: all traffic goes to it in one switch"),
         RollbackPath::Start => format!("{to} is started first; what serves now serves until it is ready"),
@@ -23,7 +32,10 @@ pub fn estimate(way: &WayBack) -> String {
     let drilled = way.drilled.map(|(_, took)| format!("; the last drill took {}", span(took))).unwrap_or_default();
     match way.estimate {
         // What is measured ends with the traffic: hooks and migrations are taken back after it.
-        Some(estimate) => format!("traffic back in about {} (n {}){drilled}", span(estimate), way.measured),
+        Some(estimate) => {
+            let what = if way.kind == ServiceKind::Worker { "back" } else { "traffic back" };
+            format!("{what} in about {} (n {}){drilled}", span(estimate), way.measured)
+        }
         None => format!("never measured: try `flightdeck drill`{drilled}"),
     }
 }

@@ -85,6 +85,9 @@ fn what_users_get(rollout: &Rollout) -> String {
         return "nothing was there before it, and nothing serves".to_owned();
     };
     let version = &stable.version;
+    if rollout.is_worker() {
+        return stable.running();
+    }
     match stable.traffic.actual {
         Some(Ppm::ALL) => format!("stable {version} has the traffic"),
         Some(Ppm::ZERO) => format!("stable {version} is what is left, and nothing of it serves"),

@@ -73,6 +73,8 @@ const fn kind(action: Action) -> Kind {
         | Action::Release
         | Action::Drill
         | Action::Deploy
+        | Action::Run
+        | Action::EndRun
         | Action::Apply
         | Action::AddRelease
         | Action::RemoveRelease
@@ -332,6 +334,10 @@ pub(super) fn object(subject: &Subject) -> String {
             let names = if names.is_empty() { "all".to_owned() } else { names.join(", ") };
             format!("{source}: {service}@{environment}: {names} {stands}")
         }
+        Subject::Command { source, service, environment, run, .. } => {
+            format!("{source}: {service}@{environment}: {}", run.join(" "))
+        }
+        Subject::OneOff { source, service, environment, id } => format!("{source}: {service}@{environment}: {id}"),
         Subject::Receipt { id } => id.to_string(),
         Subject::Config { name, path, .. } if *name == ConfigName::default() => path.clone(),
         Subject::Config { name, path, .. } => format!("{name} {path}"),

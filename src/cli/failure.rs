@@ -40,13 +40,27 @@ pub struct Failure {
     pub what: String,
     /// What to do.
     pub todo: Option<String>,
+    /// The exit status of a program that was run, which is this one's in the place of the code.
+    pub status: Option<u8>,
 }
 
 impl Failure {
     /// A failure without advice.
     #[must_use]
     pub fn new(code: Code, what: impl Into<String>) -> Failure {
-        Failure { code, what: what.into(), todo: None }
+        Failure { code, what: what.into(), todo: None, status: None }
+    }
+
+    /// A program that was run ended so, and has said all itself.
+    #[must_use]
+    pub fn with_status(status: u8) -> Failure {
+        Failure { status: Some(status), ..Failure::new(Code::Failed, "") }
+    }
+
+    /// What this program's exit status is.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        self.status.unwrap_or(self.code as u8)
     }
 
     /// The same with what to do about it.

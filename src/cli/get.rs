@@ -6,7 +6,7 @@ use super::target::{self, Rows};
 use super::{Context, Failure, act, apply, history, migration};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
-    Service,
+    Service, ServiceKind,
 };
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -127,7 +127,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
         Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
-        Kind::Services => &["SERVICE", "SOURCE", "CONFIGURATION", "ENVIRONMENTS"],
+        Kind::Services => &["SERVICE", "SOURCE", "KIND", "CONFIGURATION", "ENVIRONMENTS"],
         Kind::Configurations => &[], // told by `apply`
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
@@ -271,7 +271,7 @@ pub(super) fn step(rollout: &Rollout) -> String {
 
 /// The candidate's share: in force, and wanted where that differs.
 pub(super) fn traffic(rollout: &Rollout) -> String {
-    match rollout.candidate().map(|arm| arm.traffic) {
+    match rollout.candidate().map(|arm| arm.traffic).filter(|_| !rollout.is_worker()) {
         None => "-".to_owned(),
         Some(traffic) => match traffic.actual {
             Some(actual) if actual == traffic.desired => actual.to_string(),
@@ -325,6 +325,7 @@ fn service(row: &Service) -> Result<Row, Failure> {
     let cells = vec![
         row.name.to_string().into(),
         row.source.to_string().into(),
+        row.kind.map_or("-", ServiceKind::word).into(),
         configuration.into(),
         environments.join(", ").into(),
     ];

@@ -171,6 +171,7 @@ fn head(output: &Output) -> String {
     let what = match &output.of {
         OutputOf::Instance => output.id.clone(),
         OutputOf::Hook { name } => format!("hook {name} ({})", output.id),
+        OutputOf::OneOff => format!("command {}", output.id),
     };
     let rollout = output.revision.as_ref().map(|revision| format!(", rollout {revision}")).unwrap_or_default();
     let how = match (&output.how, output.ended) {

@@ -27,6 +27,7 @@ mod notify;
 mod output;
 pub mod reference;
 mod release;
+mod run;
 mod serve;
 mod sight;
 mod sources;
@@ -124,6 +125,8 @@ pub enum Command {
     Migration(migration::MigrationArgs),
     /// Add to the record of a command why it was given, or what came of it; does nothing else.
     Annotate(annotate::AnnotateArgs),
+    /// Run a command once, with what is stable, in the environment of a service.
+    Run(run::RunArgs),
     /// Show an instance's output.
     Logs(logs::LogsArgs),
     /// Print every change as it happens.
@@ -251,6 +254,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Annotate(args) => {
             block_on(context.with_links(async |links| annotate::run(context, links, &args).await))
         }
+        Command::Run(args) => block_on(context.with_links(async |links| run::run(context, links, &args).await)),
         Command::Logs(args) => block_on(logs::run(context, &args)),
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),

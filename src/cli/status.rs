@@ -82,7 +82,11 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
     );
     let told = flying.iter().map(|row| {
         let phase = Cell { text: row.phase.word().to_owned(), tone: get::tone(row.phase) };
-        let (step, traffic) = (format!("step {}", step(row)), format!("traffic {}", traffic(row)));
+        let traffic = match row.candidate().filter(|_| row.is_worker()) {
+            Some(arm) => arm.running(),
+            None => format!("traffic {}", traffic(row)),
+        };
+        let step = format!("step {}", step(row));
         vec![name(row).into(), versions(row).into(), step.into(), traffic.into(), phase, row.message.as_str().into()]
     });
     text += &part(context, ("In flight", whole), told.collect());

@@ -295,6 +295,7 @@ fn over(outcome: DeploymentOutcome, cause: &str, state: WaitFor) -> Seen {
 fn met(row: &Rollout) -> Seen {
     let share = |arm: &Arm| arm.traffic.actual.filter(|share| *share > Ppm::ZERO && arm.replicas.ready > 0);
     match row.candidate().and_then(|arm| Some((arm, share(arm)?))) {
+        Some((arm, _)) if row.is_worker() => Seen::There(arm.running()),
         Some((arm, share)) => Seen::There(format!("{} has {share}, {} ready", arm.version, arm.replicas.ready)),
         None => Seen::NotYet,
     }

@@ -89,7 +89,9 @@ pub(super) fn allowed(
             Err(not_found(no_hold(seen, source.as_ref(), id)))
         }
         Subject::Deployment { .. } => deployment_possible(seen, subject),
-        Subject::Migrations { source, service, environment, .. } => {
+        Subject::Migrations { source, service, environment, .. }
+        | Subject::Command { source, service, environment, .. }
+        | Subject::OneOff { source, service, environment, .. } => {
             runs_in(seen, source, service, environment).map(|_| ())
         }
         Subject::Receipt { id } => match seen.board.receipts().find(|receipt| receipt.id == *id) {

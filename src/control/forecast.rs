@@ -51,6 +51,18 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
         (Subject::Hold { .. }, _) => release(seen, subject),
         (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
+        (Subject::Command { service, environment, run, timeout, .. }, _) => {
+            let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", plan::length(timeout)));
+            let first = format!(
+                "runs once, with what is stable in {service}@{environment}, its variables, secrets and user{bound}"
+            );
+            let shown: Vec<String> = run.iter().map(|word| format!("{word:?}")).collect();
+            Forecast { lines: vec![first, shown.join(" ")], ..Forecast::default() }
+        }
+        (Subject::OneOff { id, .. }, _) => Forecast {
+            lines: vec![format!("{id} is signalled, and killed if it has not ended after the grace of its service")],
+            ..Forecast::default()
+        },
         (Subject::Receipt { .. }, _) => Forecast {
             lines: vec!["your words stand beside it in the ledger from now on; nothing else is done".to_owned()],
             ..Forecast::default()
@@ -86,9 +98,9 @@ fn goes_on(rollout: &Rollout, ahead: Ahead) -> Vec<String> {
     let (_, candidate) = sides(rollout);
     let now = plan::share(rollout);
     let mut lines = vec![if ahead.weight == now {
-        format!("{candidate} keeps {now} of traffic")
+        format!("{candidate} keeps {}", plan::of(rollout, now))
     } else {
-        format!("{candidate} goes from {now} to {} of traffic", ahead.weight)
+        format!("{candidate} goes from {now} to {}", plan::of(rollout, ahead.weight))
     }];
     let stops = rollout.steps.iter().enumerate().skip(ahead.step as usize);
     let next = stops.into_iter().find(|(_, step)| !matches!(step, Step::SetWeight(_)));
@@ -106,6 +118,10 @@ fn goes_on(rollout: &Rollout, ahead: Ahead) -> Vec<String> {
 
 fn abort_line(rollout: &Rollout) -> String {
     match rollout.stable() {
+        Some(arm) if rollout.is_worker() => {
+            let candidate = plan::version(rollout.candidate());
+            format!("way back: abort ends {candidate}; {}", arm.running())
+        }
         Some(arm) => format!(
             "way back: abort sends all traffic to {} ({} of {} ready)",
             arm.version, arm.replicas.ready, arm.replicas.desired
@@ -143,7 +159,7 @@ fn promote_full(rollout: &Rollout) -> Forecast {
     let here = rollout.step.unwrap_or(0);
     let skipped = plan::gates_after(rollout, here.checked_sub(1));
     let lines = vec![
-        format!("{candidate} goes from {} to 100 % of traffic and becomes stable", plan::share(rollout)),
+        format!("{candidate} goes from {} to {} and becomes stable", plan::share(rollout), plan::of(rollout, Ppm::ALL)),
         abort_line(rollout),
     ];
     let mut warnings: Vec<_> = not_ready(rollout).into_iter().collect();
@@ -188,12 +204,18 @@ fn abort(rollout: &Rollout) -> Forecast {
         };
     };
     let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
-    let lines = vec![
-        format!("all traffic goes to {stable}, which has {share} now; {candidate} is ended"),
-        format!("{stable} has {} of {} instances ready", arm.replicas.ready, arm.replicas.desired),
-    ];
+    let worker = rollout.is_worker();
+    let first = if worker {
+        format!("{candidate} is ended; {stable} goes on working")
+    } else {
+        format!("all traffic goes to {stable}, which has {share} now; {candidate} is ended")
+    };
+    let lines = vec![first, format!("{stable} has {} of {} instances ready", arm.replicas.ready, arm.replicas.desired)];
     let short = plan::short_stable(rollout);
     let warnings = short.map(|(ready, full, share)| {
+        if worker {
+            return format!("stable {ready} of {full} ready: the rest is started first");
+        }
         format!(
             "stable {ready} of {full} ready: it will carry {} % of the traffic; the rest when it has scaled up",
             plan::percent(share)
@@ -221,10 +243,8 @@ fn with_word(word: Option<String>, mut forecast: Forecast) -> Forecast {
 fn pause(rollout: &Rollout) -> Forecast {
     let (_, candidate) = sides(rollout);
     let at = plan::position(rollout, rollout.step).map_or(String::new(), |position| format!(" at {position}"));
-    let lines = vec![
-        format!("stands still{at}: {candidate} keeps {} of traffic", plan::share(rollout)),
-        "a failing analysis still takes it back".to_owned(),
-    ];
+    let mut lines = vec![format!("stands still{at}: {candidate} keeps {}", plan::of(rollout, plan::share(rollout)))];
+    lines.extend((!rollout.is_worker()).then(|| "a failing analysis still takes it back".to_owned()));
     Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 
@@ -265,7 +285,8 @@ fn warm(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> usize {
 
 fn retry(rollout: &Rollout) -> Forecast {
     let candidate = plan::version(rollout.candidate());
-    let first = rollout.steps.first().map_or_else(|| "all traffic at once".to_owned(), plan::words);
+    let all = if rollout.is_worker() { "all instances at once" } else { "all traffic at once" };
+    let first = rollout.steps.first().map_or_else(|| all.to_owned(), plan::words);
     let mut lines = vec![format!("{candidate} starts again from its first step: {first}")];
     let gates = plan::gates_after(rollout, None);
     if !gates.is_empty() {
@@ -281,7 +302,8 @@ fn restart(rollout: &Rollout) -> Forecast {
     let arm = rollout.stable().or_else(|| rollout.candidate());
     let count = arm.map_or(0, |arm| arm.replicas.desired);
     let version = plan::version(arm);
-    let lines = vec![format!("{count} instances of {version} are replaced, one after the other; it keeps all traffic")];
+    let keeps = if rollout.is_worker() { "" } else { "; it keeps all traffic" };
+    let lines = vec![format!("{count} instances of {version} are replaced, one after the other{keeps}")];
     let warnings = if count == 1 {
         vec!["there is one instance only: its replacement must be ready first".to_owned()]
     } else {
@@ -426,7 +448,8 @@ pub fn grade(forecast: &Forecast, action: Action, took: SignedDuration, current:
     }
     let returns = matches!(action, Action::Abort | Action::Reject);
     if let Some(rollout) = current.filter(|rollout| returns && plan::share(rollout) > Ppm::ZERO) {
-        off.push(format!("{} still has {} of traffic", plan::version(rollout.candidate()), plan::share(rollout)));
+        let still = plan::of(rollout, plan::share(rollout));
+        off.push(format!("{} still has {still}", plan::version(rollout.candidate())));
     }
     let slack = |takes: SignedDuration| takes.saturating_mul(2).max(takes.saturating_add(SWITCH));
     if let Some(takes) = forecast.takes.filter(|takes| took > slack(*takes)) {

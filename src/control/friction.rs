@@ -137,7 +137,9 @@ pub fn friction(board: &crate::board::Board, action: Action, subject: &Subject) 
 fn large(action: Action, blast: Blast) -> bool {
     match action {
         Action::PromoteFull | Action::Restart | Action::Drill | Action::Release | Action::Rollback => true,
-        Action::Promote | Action::Approve | Action::Deploy | Action::Retry => blast.tier == Tier::Critical,
+        Action::Promote | Action::Approve | Action::Deploy | Action::Retry | Action::Run => {
+            blast.tier == Tier::Critical
+        }
         _ => blast.targets > 1,
     }
 }
@@ -166,6 +168,11 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
                 (None, None) => format!("{service} {environment}"),
             }
         }
+        (Subject::Command { service, environment, run, .. }, _) => {
+            let program = run.first().map_or("", |program| end(program, WORD));
+            format!("{} {} {program}", end(service.as_str(), NAME), end(environment.as_str(), WORD))
+        }
+        (Subject::OneOff { id, .. }, _) => format!("{} {}", action.name(), end(id, NAME)),
         (_, Some(rollout)) => {
             let (service, share) = (end(rollout.service.as_str(), NAME), plan::share(rollout));
             let short = end(rollout.service.as_str(), SHORT);

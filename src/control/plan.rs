@@ -17,6 +17,12 @@ pub(super) fn share(rollout: &Rollout) -> Ppm {
     rollout.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired))
 }
 
+/// A share in words: `25 % of traffic`; a worker has none.
+pub(super) fn of(rollout: &Rollout, share: Ppm) -> String {
+    let what = if rollout.is_worker() { "its instances" } else { "traffic" };
+    format!("{share} of {what}")
+}
+
 /// What leaving the current step brings: every weight until the next step that waits, or everything
 /// after the last.
 pub(super) fn after_step(rollout: &Rollout) -> Ahead {
@@ -30,6 +36,7 @@ pub(super) fn from_step(rollout: &Rollout, first: u32) -> Ahead {
     for step in rollout.steps.iter().skip(first as usize) {
         match step {
             Step::SetWeight(share) => weight = *share,
+            Step::SetScale(share) if rollout.is_worker() => weight = *share,
             Step::Pause { .. }
             | Step::Analysis { .. }
             | Step::Approval { .. }

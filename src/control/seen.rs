@@ -26,7 +26,9 @@ impl<'a> Seen<'a> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
             Subject::Deployment { source, service, environment, .. }
-            | Subject::Migrations { source, service, environment, .. } => self.place(source, service, environment),
+            | Subject::Migrations { source, service, environment, .. }
+            | Subject::Command { source, service, environment, .. }
+            | Subject::OneOff { source, service, environment, .. } => self.place(source, service, environment),
             Subject::Scope { .. }
             | Subject::Hold { .. }
             | Subject::Release { .. }
@@ -70,9 +72,10 @@ impl<'a> Seen<'a> {
     pub fn tier(self, subject: &Subject) -> Tier {
         let of = |source: &SourceId, name: &EnvironmentName| self.board.environment(source, name).map(|e| e.tier);
         match subject {
-            Subject::Deployment { source, environment, .. } | Subject::Migrations { source, environment, .. } => {
-                of(source, environment).unwrap_or_default()
-            }
+            Subject::Deployment { source, environment, .. }
+            | Subject::Migrations { source, environment, .. }
+            | Subject::Command { source, environment, .. }
+            | Subject::OneOff { source, environment, .. } => of(source, environment).unwrap_or_default(),
             Subject::Hold { source, id } => {
                 let held = self.holds(source.as_ref(), id).flat_map(|hold| &hold.targets);
                 let rollouts = held.filter_map(|target| self.rollout(&target.run.target));
@@ -122,6 +125,8 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
         Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),
         Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
         Action::Migration => (matches!(subject, Subject::Migrations { .. }), "a service's migrations"),
+        Action::Run => (matches!(subject, Subject::Command { .. }), "a command line"),
+        Action::EndRun => (matches!(subject, Subject::OneOff { .. }), "a command that runs"),
         Action::Annotate => (matches!(subject, Subject::Receipt { .. }), "a command's receipt"),
         Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
         Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
@@ -152,6 +157,13 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
         Subject::Migrations { source, service, environment, names, .. } => {
             let names = names.iter().map(String::as_str);
             [source.as_str(), service.as_str(), environment.as_str()].into_iter().chain(names).collect()
+        }
+        Subject::Command { source, service, environment, run, .. } => {
+            let run = run.iter().map(String::as_str);
+            [source.as_str(), service.as_str(), environment.as_str()].into_iter().chain(run).collect()
+        }
+        Subject::OneOff { source, service, environment, id } => {
+            vec![source.as_str(), service.as_str(), environment.as_str(), id.as_str()]
         }
         Subject::Release { source, service, version } => vec![source.as_str(), service.as_str(), version.as_str()],
     };

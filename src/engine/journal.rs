@@ -162,6 +162,7 @@ impl Journal {
             connection.execute_batch("PRAGMA user_version = 4").map_err(failed("upgrade"))?;
         }
         if version < 5 {
+            // An older program would also speak HTTP to services of other kinds.
             configs::with_names(&connection, path)?;
         }
         let state = connection

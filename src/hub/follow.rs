@@ -4,7 +4,8 @@ use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
 use crate::model::{
-    Action, ApprovalId, ApprovalState, CommandId, Listening, Proof, Rollout, SourceId, Stage, Subject, Target, Verdict,
+    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, OneOff, Proof, Rollout, SourceId, Stage, Subject,
+    Target, Verdict,
 };
 use jiff::SignedDuration;
 
@@ -23,11 +24,14 @@ const fn patience(action: Action) -> SignedDuration {
         | Action::AddRelease
         | Action::RemoveRelease
         | Action::Migration
+        | Action::EndRun
         | Action::Annotate => SignedDuration::from_mins(2),
         // Instances may have to be started and become ready first.
         Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
         // Instance by instance, each after the one before.
         Action::PromoteFull | Action::Restart | Action::Rollback | Action::Drill => SignedDuration::from_mins(20),
+        // It has its own bound, or none.
+        Action::Run => SignedDuration::MAX,
     }
 }
 
@@ -62,6 +66,8 @@ pub(super) fn contrary(new: Action, old: Action) -> bool {
         | Action::AddRelease
         | Action::RemoveRelease
         | Action::Migration
+        | Action::Run
+        | Action::EndRun
         | Action::Annotate => false,
     }
 }
@@ -271,7 +277,29 @@ impl State {
                 }
             }
             (Subject::Config { .. }, _) => self.config_stage(following),
+            (Subject::Command { .. }, _) => self.one_off_stage(&command.subject, |of| of.command == command.id),
+            (Subject::OneOff { id, .. }, _) => match self.one_off_stage(&command.subject, |of| of.id == *id) {
+                Stage::Failed { why } => effective(why),
+                stage => stage,
+            },
             _ => stage,
+        }
+    }
+
+    /// A command that is run is through when it has ended with exit status 0.
+    fn one_off_stage(&self, subject: &Subject, is_it: impl Fn(&OneOff) -> bool) -> Stage {
+        let (Subject::Command { source, service, environment, .. }
+        | Subject::OneOff { source, service, environment, .. }) = subject
+        else {
+            return Stage::Observed;
+        };
+        let mut services = self.board.services().filter(|of| of.source == *source && of.name == *service);
+        let place = services.find_map(|service| service.place(environment));
+        let found = place.and_then(|place| place.one_offs.iter().find(|of| is_it(of)));
+        match found.and_then(|of| of.ended.as_ref()) {
+            None => Stage::Observed,
+            Some((_, how @ JobEnd::Exited(0))) => effective(how.to_string()),
+            Some((_, how)) => Stage::Failed { why: how.to_string() },
         }
     }
 

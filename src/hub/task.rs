@@ -217,10 +217,10 @@ impl State {
             Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
             _ => None,
         };
-        // Holds and releases have no target: commands about them look at every change of a row.
+        // Holds, releases and commands that are run have no target: those about them look at every change of a row.
         let other = matches!(
             &scoped.body,
-            Body::Upsert(Entity::Hold(_) | Entity::Release(_))
+            Body::Upsert(Entity::Hold(_) | Entity::Release(_) | Entity::Service(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
         if let Body::Upsert(Entity::Deployment(deployment)) = &mut scoped.body {

@@ -48,6 +48,8 @@ fn wanted(following: &Following) -> Wanted {
         | Action::AddRelease
         | Action::RemoveRelease
         | Action::Migration
+        | Action::Run
+        | Action::EndRun
         | Action::Annotate => Wanted::Other,
     }
 }

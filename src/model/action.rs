@@ -77,6 +77,8 @@ actions! {
     Release "release-hold" "release hold" None, Raises, "Release one hold by its id: only what it held goes on.";
     LetThrough "let-through" "let through" Some("L"), Raises, "Let one held rollout go on; everything else that its hold stopped stays held.";
     Deploy "deploy" "deploy" None, Raises, "Start a rollout of a stored release.";
+    Run "run" "run a command" None, Raises, "Run a command once, with what is stable, in the environment of a service.";
+    EndRun "end-run" "end a command" None, Reduces, "End a command that was run and has not ended.";
     Apply "apply" "apply" None, Raises, "Put a new service configuration into force.";
     AddRelease "release-add" "add release" None, Neutral, "Store an artifact as a release.";
     RemoveRelease "release-rm" "remove release" None, Neutral, "Delete a stored release that nothing runs or needs.";

@@ -15,6 +15,8 @@ pub const LONGEST_ID: usize = 128;
 pub const LONGEST_REASON: usize = 2000;
 /// Longest value of one fact of a pin.
 pub const LONGEST_FACT: usize = 1024;
+/// Longest command line that is run once.
+const LONGEST_RUN: usize = 16 << 10;
 /// Longest path of a file.
 pub const LONGEST_PATH: usize = 4096;
 /// Longest configuration: 1 MiB.
@@ -100,6 +102,21 @@ impl Subject {
                     return Err(Refusal::new(RefusalKind::Invalid, why));
                 }
                 names.iter().try_for_each(|one| name("migrations.names", one))
+            }
+            Subject::Command { source, service, environment, run, timeout: _ } => {
+                name("command.source", source.as_str())?;
+                name("command.service", service.as_str())?;
+                name("command.environment", environment.as_str())?;
+                if run.first().is_none_or(String::is_empty) {
+                    return Err(Refusal::new(RefusalKind::Invalid, "run needs a program; nothing was done"));
+                }
+                bounded("command.run", &run.concat(), LONGEST_RUN)
+            }
+            Subject::OneOff { source, service, environment, id } => {
+                name("command.source", source.as_str())?;
+                name("command.service", service.as_str())?;
+                name("command.environment", environment.as_str())?;
+                name("command.id", id)
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
             Subject::Config { name: called, text, path, remove } => {
@@ -229,6 +246,25 @@ mod tests {
                     applied: true,
                 },
             ),
+            (
+                "one-off",
+                Subject::OneOff {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    id: text(3),
+                },
+            ),
+            (
+                "command",
+                Subject::Command {
+                    source: text(0).into(),
+                    service: text(1).into(),
+                    environment: text(2).into(),
+                    run: vec!["run".to_owned()],
+                    timeout: None,
+                },
+            ),
         ];
         let command = |subject| Command {
             id: CommandId("id".to_owned()),
@@ -241,7 +277,7 @@ mod tests {
     }
 
     /// How many names each subject has.
-    const NAMES: [(&str, usize); 7] = [
+    const NAMES: [(&str, usize); 9] = [
         ("run", 6),
         ("approval", 7),
         ("hold", 2),
@@ -249,6 +285,8 @@ mod tests {
         ("deployment", 5),
         ("release", 3),
         ("migrations", 4),
+        ("one-off", 4),
+        ("command", 3),
     ];
 
     #[test]
@@ -275,6 +313,13 @@ mod tests {
             path: "x".repeat(path),
             remove: Vec::new(),
         };
+        let run = |words: &[&str]| Subject::Command {
+            source: "local".into(),
+            service: "shop".into(),
+            environment: "dev".into(),
+            run: words.iter().map(ToString::to_string).collect(),
+            timeout: None,
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),
@@ -285,6 +330,12 @@ mod tests {
             (Command { subject: config(1 << 20, 4096), ..plain.clone() }, None),
             (Command { subject: config((1 << 20) + 1, 1), ..plain.clone() }, Some("config.text has 1048577 bytes")),
             (Command { subject: config(1, 4097), ..plain.clone() }, Some("config.path has 4097 bytes")),
+            (Command { subject: run(&["x", &"x".repeat(16_383)]), ..plain.clone() }, None),
+            (
+                Command { subject: run(&["x", &"x".repeat(16_384)]), ..plain.clone() },
+                Some("command.run has 16385 bytes"),
+            ),
+            (Command { subject: run(&["", "x"]), ..plain.clone() }, Some("run needs a program")),
             (Command { id: CommandId("x".repeat(129)), ..plain.clone() }, Some("1 to 128 visible")),
             (Command { id: CommandId(String::new()), ..plain.clone() }, Some("1 to 128 visible")),
         ] {

@@ -4,6 +4,7 @@ use super::{
     Action, ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run,
     ServiceName, SourceId, Version,
 };
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -189,6 +190,30 @@ pub enum Subject {
         /// Their data is there; else nothing of it is.
         applied: bool,
     },
+    /// A command line to be run once: run.
+    Command {
+        /// At which backend.
+        source: SourceId,
+        /// In the environment of which service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// Program and arguments, inside the unpacked artifact of the stable version.
+        run: Vec<String>,
+        /// It is killed after so long; `None`: it may take as long as it likes.
+        timeout: Option<SignedDuration>,
+    },
+    /// One that runs: end-run.
+    OneOff {
+        /// At which backend.
+        source: SourceId,
+        /// Of which service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// Which.
+        id: String,
+    },
     /// A command that was given before: annotate. What is added is the reason of the command that adds it.
     Receipt {
         /// Which.
@@ -219,7 +244,9 @@ impl Subject {
             Subject::Hold { source, .. } => source.as_ref(),
             Subject::Deployment { source, .. }
             | Subject::Release { source, .. }
-            | Subject::Migrations { source, .. } => Some(source),
+            | Subject::Migrations { source, .. }
+            | Subject::Command { source, .. }
+            | Subject::OneOff { source, .. } => Some(source),
             Subject::Config { .. } | Subject::Receipt { .. } => None,
         }
     }

@@ -2,8 +2,8 @@
 
 use super::{
     Approval, ApprovalId, ArmRole, CertificateState, ConfigName, Diagnosis, Draining, EnvironmentName, HoldId,
-    LimitKept, Phase, Ppm, Receipt, ReceiptId, Renamed, Rollout, Run, Selector, ServiceName, SourceId, Step, Target,
-    Version,
+    LimitKept, OneOff, Phase, Ppm, Receipt, ReceiptId, Renamed, Rollout, Run, Selector, ServiceKind, ServiceName,
+    SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub struct Service {
     /// Which of its server's configurations brought it; `None`: its source has no such names, or it is being ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigName>,
+    /// How it is reached, where the source says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ServiceKind>,
     /// Where it is configured to run.
     pub environments: Vec<EnvironmentName>,
     /// Where its users reach it, where the source routes them itself.
@@ -81,6 +84,9 @@ pub struct Place {
     /// Migrations of its data, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<MigrationRow>,
+    /// Commands that people had run once with it: those that run, and the newest that have ended, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub one_offs: Vec<OneOff>,
     /// The user that it runs as; `None`: as the server, or the backend does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

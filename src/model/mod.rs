@@ -18,6 +18,7 @@ mod facts;
 mod histogram;
 mod ids;
 mod ingress;
+mod one_off;
 mod output;
 mod query;
 mod receipt;
@@ -49,6 +50,7 @@ pub use ids::{
     Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
+pub use one_off::{JobEnd, OneOff};
 pub use output::{Output, OutputOf};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
@@ -59,8 +61,8 @@ pub use rollout::{
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use secret::{NoSecretRef, SecretRef};
 pub use spec::{
-    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Metric, MetricLimit,
-    Migration, Missing, Overrides, Placement, Program, ServiceSpec, Spec, StickyKey, StopSpec,
+    AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Listens, Metric, MetricLimit,
+    Migration, Missing, Overrides, Placement, Probe, Program, ServiceKind, ServiceSpec, Spec, StickyKey, StopSpec,
 };
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{

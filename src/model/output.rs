@@ -40,4 +40,6 @@ pub enum OutputOf {
         /// Its name.
         name: String,
     },
+    /// A command that somebody had run once.
+    OneOff,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict,
-    RollbackPath, Run, ServiceName, Version,
+    RollbackPath, Run, ServiceKind, ServiceName, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub enum TrafficSource {
     Replicas,
     /// Only declared; nobody confirmed it.
     Declared,
+    /// There is no traffic, since it is a worker: `actual` is the share of its instances that work, those that
+    /// are still to end among them.
+    Instances,
 }
 
 /// An arm's share of traffic.
@@ -125,6 +128,14 @@ pub struct Arm {
     pub replicas: Replicas,
     /// Its share of requests.
     pub traffic: Traffic,
+}
+
+impl Arm {
+    /// `2 of 2 run 1.1`: what there is to say of a worker's.
+    #[must_use]
+    pub fn running(&self) -> String {
+        format!("{} of {} run {}", self.replicas.ready, self.replicas.desired, self.version)
+    }
 }
 
 /// Where a rollout stands. Ordered as in the backends' own documents, not by risk.
@@ -301,6 +312,9 @@ pub enum Step {
 /// How a rollback from here would go, as the backend knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WayBack {
+    /// How the service is reached: of a worker no traffic goes anywhere.
+    #[serde(default)]
+    pub kind: ServiceKind,
     /// By which path.
     pub path: RollbackPath,
     /// What serves afterwards.
@@ -502,6 +516,12 @@ impl Rollout {
             Wait::Hold(id) => Some(id),
             _ => None,
         })
+    }
+
+    /// Does it work by itself, without traffic that could be shared out?
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        self.arms.iter().any(|arm| arm.traffic.how == TrafficSource::Instances)
     }
 
     /// Does it wait for a person?

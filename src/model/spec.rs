@@ -67,9 +67,37 @@ impl EnvironmentSpec {
     }
 }
 
+/// How a service is reached, and with that what a rollout of it can share out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceKind {
+    /// By HTTP requests, which the proxy shares out one by one.
+    #[default]
+    Http,
+    /// By connections of any other protocol, which the proxy shares out one by one.
+    Tcp,
+    /// Not at all: it works by itself as long as it runs, and nothing is routed to it.
+    Worker,
+}
+
+impl ServiceKind {
+    /// As the configuration says it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ServiceKind::Http => "http",
+            ServiceKind::Tcp => "tcp",
+            ServiceKind::Worker => "worker",
+        }
+    }
+}
+
 /// A service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
+    /// How it is reached.
+    #[serde(default)]
+    pub kind: ServiceKind,
     /// Program and arguments, inside the unpacked artifact; `{port}`, `{instance}`, `{version}`,
     /// `{environment}` and `{service}` are filled in.
     pub run: Vec<String>,
@@ -139,6 +167,30 @@ pub struct Program {
     pub limits: Limits,
 }
 
+/// An address that is listened on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listens {
+    /// For whom, such as `shop in production`.
+    pub place: String,
+    /// Where.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub kind: ServiceKind,
+    /// What of it is for that.
+    pub ingress: Ingress,
+}
+
+impl Listens {
+    /// What both want of one address, in words; `None`: they are told apart.
+    #[must_use]
+    pub fn clash(&self, other: &Listens) -> Option<String> {
+        match (self.kind, other.kind) {
+            (ServiceKind::Http, ServiceKind::Http) => self.ingress.clash(&other.ingress),
+            _ => Some("all of it".to_owned()),
+        }
+    }
+}
+
 impl Spec {
     /// How instances of a service are run in an environment; `None` if it is not there.
     #[must_use]
@@ -146,17 +198,18 @@ impl Spec {
         self.services.get(service)?.program(service, environment)
     }
 
-    /// Every address that is listened on, previews included: `shop in production`, where, and what of it is for that.
-    pub fn listens(&self) -> impl Iterator<Item = (String, SocketAddr, Ingress)> {
-        let placements = self.services.iter().flat_map(|(name, of)| of.placements.iter().map(move |of| (name, of)));
-        placements.flat_map(|(name, (environment, of))| {
-            let own = std::iter::once((of.listen, of.ingress.clone()));
+    /// Every address that is listened on, those of previews and redirects included.
+    pub fn listens(&self) -> impl Iterator<Item = Listens> {
+        let placements = self.services.iter().flat_map(|(name, of)| of.placements.iter().map(move |at| (name, of, at)));
+        placements.flat_map(|(name, service, (environment, of))| {
+            let own = of.listen.map(|listen| (listen, of.ingress.clone()));
             // There it is plain HTTP.
             let plain = || Ingress { certificates: Vec::new(), ..of.ingress.clone() };
             let redirect = of.ingress.redirect_from.map(|from| (from, plain()));
             let preview = of.preview.map(|preview| (preview, Ingress::default()));
-            let listens = own.chain(redirect).chain(preview);
-            listens.map(move |(listen, ingress)| (format!("{name} in {environment}"), listen, ingress))
+            let place = format!("{name} in {environment}");
+            let all = own.into_iter().chain(redirect).chain(preview);
+            all.map(move |(address, ingress)| Listens { place: place.clone(), address, kind: service.kind, ingress })
         })
     }
 
@@ -219,9 +272,9 @@ impl ServiceSpec {
 /// How readiness is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthSpec {
-    /// Path with a leading slash: `GET` of it answers 2xx. `None`: the port takes a connection.
-    #[serde(default)]
-    pub path: Option<String>,
+    /// What is checked.
+    #[serde(flatten)]
+    pub probe: Probe,
     /// Between two checks.
     pub interval: SignedDuration,
     /// So many good ones in a row make it ready.
@@ -230,6 +283,29 @@ pub struct HealthSpec {
     pub unhealthy: u32,
     /// Of one check.
     pub timeout: SignedDuration,
+}
+
+/// What makes a check a good one. Told apart by their fields; without any it is [`Probe::Tcp`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Probe {
+    /// A program ends with exit status 0.
+    Command {
+        /// Program and arguments as in a service's `run`.
+        command: Vec<String>,
+    },
+    /// The instance still runs after so long. There are no further checks.
+    Runs {
+        /// Since its start.
+        ready_after: SignedDuration,
+    },
+    /// `GET` answers 2xx.
+    Http {
+        /// Path with a leading slash.
+        path: String,
+    },
+    /// The port takes a connection.
+    Tcp {},
 }
 
 /// How an instance is ended.
@@ -255,8 +331,9 @@ pub enum Concurrency {
 /// A service in an environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
-    /// Where its users reach it.
-    pub listen: SocketAddr,
+    /// Where its users reach it; `None`: nobody does, it is a worker.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     /// Instances of a full pool.
     pub replicas: u32,
     /// A candidate that makes no progress for so long fails.

@@ -63,21 +63,30 @@ pub(super) async fn log(
     };
     let (follower, past) = Follower::open(path, asked.lines.min(LINES)).await.map_err(failed)?;
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
-    let body = if asked.follow { following(follower, past, api.ending) } else { Body::from(past) };
+    let over = move || api.engine.output_is_over(&instance);
+    let body = if asked.follow { following(follower, past, over, api.ending) } else { Body::from(past) };
     Ok((headers, body).into_response())
 }
 
-fn following(follower: Follower, past: Bytes, ending: CancellationToken) -> Body {
-    let state = (follower, Some(past), ending);
-    Body::from_stream(stream::unfold(state, |(mut follower, past, ending)| async move {
+fn following(
+    follower: Follower,
+    past: Bytes,
+    over: impl Fn() -> bool + Clone + Send + 'static,
+    ending: CancellationToken,
+) -> Body {
+    let state = (follower, Some(past), over, ending);
+    Body::from_stream(stream::unfold(state, |(mut follower, past, over, ending)| async move {
         if let Some(past) = past {
-            return Some((Ok(past), (follower, None, ending)));
+            return Some((Ok(past), (follower, None, over, ending)));
         }
         loop {
+            // Asked first: what was written before the end is read after it.
+            let over_now = over();
             match follower.more().await {
-                Err(error) => return Some((Err(error), (follower, None, ending))),
+                Err(error) => return Some((Err(error), (follower, None, over, ending))),
                 Ok(None) => return None,
-                Ok(Some(lines)) if !lines.is_empty() => return Some((Ok(lines), (follower, None, ending))),
+                Ok(Some(lines)) if !lines.is_empty() => return Some((Ok(lines), (follower, None, over, ending))),
+                Ok(Some(_)) if over_now => return None,
                 Ok(Some(_)) => {}
             }
             tokio::select! {

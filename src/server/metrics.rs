@@ -85,37 +85,73 @@ fn merged(pools: Vec<PoolMetrics>) -> BTreeMap<Key, PoolMetrics> {
                 sum.failures += pool.failures;
                 sum.in_flight += pool.in_flight;
                 sum.latency.add(&pool.latency);
+                sum.received += pool.received;
+                sum.sent += pool.sent;
             }
         }
     }
     merged
 }
 
+fn labels(key: &Key) -> [(&'static str, String); 4] {
+    let (service, environment, version, role) = key.clone();
+    [("service", service), ("environment", environment), ("version", version), ("role", role)]
+}
+
+/// A sample with one label more than its pool has.
+fn labelled(page: &mut Page, name: &str, key: &Key, label: (&str, &str), value: u64) {
+    let labels = labels(key);
+    let mut all: Vec<_> = labels.iter().map(|(label, text)| (*label, text.as_str())).collect();
+    all.push(label);
+    page.sample(name, &all, value);
+}
+
 fn traffic(page: &mut Page, pools: Vec<PoolMetrics>) {
-    let pools = merged(pools);
-    let labels = |key: &'_ Key| -> [(&'static str, String); 4] {
-        let (service, environment, version, role) = key.clone();
-        [("service", service), ("environment", environment), ("version", version), ("role", role)]
-    };
+    let (tcp, http) = pools.into_iter().partition(|pool| pool.tcp);
+    requests(page, &merged(http));
+    let tcp = merged(tcp);
+    if !tcp.is_empty() {
+        connections(page, &tcp);
+    }
+}
+
+fn connections(page: &mut Page, pools: &BTreeMap<Key, PoolMetrics>) {
+    let name = "flightdeck_connections_total";
+    page.family(name, "counter", "TCP connections, by outcome: ok (an instance took it) or failure (none did).");
+    for (key, pool) in pools {
+        labelled(page, name, key, ("outcome", "ok"), pool.requests.saturating_sub(pool.failures));
+        labelled(page, name, key, ("outcome", "failure"), pool.failures);
+    }
+    let name = "flightdeck_connections_open";
+    page.family(name, "gauge", "TCP connections that have not ended yet.");
+    for (key, pool) in pools {
+        page.sample(name, &labels(key).each_ref().map(|(label, text)| (*label, text.as_str())), pool.in_flight);
+    }
+    let name = "flightdeck_connection_bytes_total";
+    page.family(name, "counter", "Bytes on TCP connections, by direction: in (from users) or out (to users).");
+    for (key, pool) in pools {
+        labelled(page, name, key, ("direction", "in"), pool.received);
+        labelled(page, name, key, ("direction", "out"), pool.sent);
+    }
+}
+
+fn requests(page: &mut Page, pools: &BTreeMap<Key, PoolMetrics>) {
     let name = "flightdeck_requests_total";
     page.family(name, "counter", "Requests that ended, by outcome: ok, error (5xx) or failure (not answered whole).");
-    for (key, pool) in &pools {
+    for (key, pool) in pools {
         let ok = pool.requests.saturating_sub(pool.errors + pool.failures);
         for (outcome, count) in [("ok", ok), ("error", pool.errors), ("failure", pool.failures)] {
-            let labels = labels(key);
-            let mut all: Vec<_> = labels.iter().map(|(label, text)| (*label, text.as_str())).collect();
-            all.push(("outcome", outcome));
-            page.sample(name, &all, count);
+            labelled(page, name, key, ("outcome", outcome), count);
         }
     }
     let name = "flightdeck_requests_in_flight";
     page.family(name, "gauge", "Requests that have not ended yet.");
-    for (key, pool) in &pools {
+    for (key, pool) in pools {
         page.sample(name, &labels(key).each_ref().map(|(label, text)| (*label, text.as_str())), pool.in_flight);
     }
     let name = "flightdeck_request_duration_seconds";
     page.family(name, "histogram", "From a request's head to the last byte of its answer; right to about 3 %.");
-    for (key, pool) in &pools {
+    for (key, pool) in pools {
         let labels = labels(key);
         latency(page, name, &labels.each_ref().map(|(label, text)| (*label, text.as_str())), &pool.latency);
     }

@@ -277,6 +277,7 @@ fn a_way_back_meets_its_objective_by_the_longer_of_estimate_and_last_drill() {
     use flightdeck::board::way_back::{Objective, estimate, objective};
     let seconds = jiff::SignedDuration::from_secs;
     let way = |took: Option<i64>, drilled: Option<i64>, rto: Option<i64>| WayBack {
+        kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.0".into(),
         steps: Vec::new(),

@@ -9,6 +9,7 @@ mod failures;
 mod output;
 mod reference;
 mod rename;
+mod run;
 mod sources;
 mod unseen;
 mod wait;

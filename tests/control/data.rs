@@ -18,6 +18,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
     let hook = |row: &MigrationRow| Step::Hook { name: row.name.clone() };
     let approval = Step::Approval { count: 1, from: Vec::new(), expires: None };
     let place = Place {
+        one_offs: Vec::new(),
         environment: "production".into(),
         steps: migrations.iter().map(hook).chain([Step::SetWeight(Ppm::percent(25)), approval]).collect(),
         left_out: if first { vec![Step::Pause { duration: None }] } else { Vec::new() },
@@ -25,6 +26,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
         user: None,
     };
     let service = Entity::Service(Service {
+        kind: None,
         source: source(),
         name: "checkout".into(),
         configuration: None,

@@ -551,6 +551,7 @@ fn a_forecast_says_what_comes_next_and_the_way_back() {
 /// A way back that was measured three times.
 fn planned(rto: i64) -> WayBack {
     WayBack {
+        kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.9.0".into(),
         steps: vec!["1.9.0 is started: 3 instances".into(), "all traffic goes to it".into()],
@@ -702,9 +703,81 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
 }
 
 #[test]
+fn a_worker_is_forecast_by_its_instances_and_never_by_traffic() {
+    let mut one = rollout("mails", "production");
+    one.strategy = Strategy::Rolling;
+    one.steps = vec![
+        Step::Batch { instances: 1, unavailable: 0 },
+        Step::Pause { duration: None },
+        Step::Batch { instances: 2, unavailable: 0 },
+    ]
+    .into();
+    one.arms = vec![arm(ArmRole::Stable, "1.9.0", 1, 1, 50), arm(ArmRole::Candidate, "1.10.0", 1, 1, 50)];
+    one.arms.iter_mut().for_each(|arm| arm.traffic.how = TrafficSource::Instances);
+    let board = board([row(one.clone())]);
+    for (action, says) in [
+        (Action::Promote, "1.10.0 keeps 50 % of its instances"),
+        (Action::PromoteFull, "1.10.0 goes from 50 % to 100 % of its instances and becomes stable"),
+        (Action::Pause, "stands still at step 2 of 3: 1.10.0 keeps 50 % of its instances"),
+        (Action::Abort, "1.10.0 is ended; 1.9.0 goes on working"),
+        (Action::Restart, "1 instances of 1.9.0 are replaced, one after the other"),
+        (Action::Retry, "1.10.0 starts again from its first step: 1 instances replaced"),
+    ] {
+        let forecast = prepared(&board, action, &run(&one)).forecast;
+        assert_eq!(forecast.lines[0], says);
+        let all = [forecast.lines.join("; "), forecast.all_warnings().collect::<Vec<_>>().join("; ")].concat();
+        assert!(!all.contains("traffic"), "{action:?}: {all}");
+    }
+}
+
+#[test]
+fn a_command_that_is_run_asks_for_as_much_as_a_deployment() {
+    let command = |environment: &str| Subject::Command {
+        source: source(),
+        service: "checkout".into(),
+        environment: environment.into(),
+        run: vec!["bin/console".into(), "a b".into()],
+        timeout: Some(SignedDuration::from_mins(5)),
+    };
+    let places = |name: &str| EnvironmentName::from(name);
+    let service = Entity::Service(Service {
+        kind: None,
+        configuration: None,
+        source: source(),
+        name: "checkout".into(),
+        environments: ["staging", "production"].map(places).to_vec(),
+        addresses: Vec::new(),
+        places: Vec::new(),
+    });
+    let board = board([service]);
+    let staging = prepared(&board, Action::Run, &command("staging"));
+    assert_eq!(staging.decision, Decision::Allow { friction: Friction::Yes });
+    assert_eq!(staging.forecast.lines[1], "\"bin/console\" \"a b\"");
+    assert!(staging.forecast.lines[0].ends_with(", killed after 5 m"), "{:?}", staging.forecast.lines);
+    let production = prepared(&board, Action::Run, &command("production"));
+    let challenge = Friction::Challenge("checkout production console".to_owned());
+    assert_eq!(production.decision, Decision::Allow { friction: challenge });
+    let nowhere = prepared(&board, Action::Run, &command("dev")).decision;
+    assert!(matches!(&nowhere, Decision::Refuse(refusal) if refusal.kind == NotFound), "{nowhere:?}");
+    let policy = Policy { operators: vec!["user:bob".into()], ..Policy::default() };
+    let command = Command {
+        id: "c".to_owned().into(),
+        action: Action::Run,
+        subject: command("staging"),
+        pin: None,
+        reason: None,
+    };
+    assert_eq!(decide(&policy, &board, &actor("alice", &[]), &command, at(100)).unwrap_err().kind, Denied);
+    let id = "job-1".to_owned();
+    let end = Subject::OneOff { source: source(), service: "checkout".into(), environment: "production".into(), id };
+    assert_eq!(prepared(&board, Action::EndRun, &end).decision, Decision::Allow { friction: Friction::Yes });
+}
+
+#[test]
 fn a_deployment_must_name_what_exists() {
     let service = |name: &str, environments: &[&str]| {
         Entity::Service(Service {
+            kind: None,
             source: source(),
             name: name.into(),
             configuration: None,
@@ -769,6 +842,14 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             names: Vec::new(),
             applied: true,
         },
+        Subject::Command {
+            source: "local".into(),
+            service: "a".into(),
+            environment: "b".into(),
+            run: vec!["x".into()],
+            timeout: None,
+        },
+        Subject::OneOff { source: "local".into(), service: "a".into(), environment: "b".into(), id: "job-1".into() },
         Subject::Receipt { id: ReceiptId("c-1".to_owned()) },
         Subject::Config { name: ConfigName::default(), text: String::new(), path: String::new(), remove: Vec::new() },
     ];

@@ -10,6 +10,10 @@ fn without(spec: &Spec, environment: &str) -> Spec {
     spec
 }
 
+fn http(path: &str) -> Probe {
+    Probe::Http { path: path.to_owned() }
+}
+
 fn named(names: &[&str]) -> Vec<ServicePlace> {
     names.iter().map(|name| ServicePlace::of(name)).collect()
 }
@@ -140,7 +144,7 @@ fn unlike() -> Spec {
     let shop = spec.services.get_mut(&"shop".into()).unwrap();
     shop.env = texts(&[("LOG", "info"), ("DB", "sqlite")]);
     shop.secrets = secrets(&[("KEY", "file:/s/{environment}/{service}")]);
-    let health = HealthSpec { path: Some("/ready".into()), ..shop.health.clone() };
+    let health = HealthSpec { probe: Probe::Http { path: "/ready".into() }, ..shop.health.clone() };
     shop.placements.get_mut(&"production".into()).unwrap().overrides = Overrides {
         run: Some(vec!["bin/other".into()]),
         env: texts(&[("LOG", "warn")]),
@@ -162,11 +166,11 @@ fn what_is_started_is_what_its_environment_says() {
     let staging = of(&story, "staging");
     assert_eq!((staging.run, staging.env), (vec!["bin/app".into()], texts(&[("DB", "sqlite"), ("LOG", "info")])));
     assert_eq!(staging.secrets, secrets(&[("KEY", "file:/s/staging/shop")]));
-    assert_eq!((staging.health.path.as_deref(), staging.stop.signal.as_str()), (Some("/healthz"), "TERM"));
+    assert_eq!((&staging.health.probe, staging.stop.signal.as_str()), (&http("/healthz"), "TERM"));
     let production = of(&story, "production");
     assert_eq!((production.run, production.env), (vec!["bin/other".into()], texts(&[("LOG", "warn")])));
     assert_eq!(production.secrets, secrets(&[("DB", "env:DB_production"), ("KEY", "file:/s/production/shop")]));
-    assert_eq!((production.health.path.as_deref(), production.stop.signal.as_str()), (Some("/ready"), "INT"));
+    assert_eq!((&production.health.probe, production.stop.signal.as_str()), (&http("/ready"), "INT"));
     assert!(story.slot().pools.values().flat_map(|pool| pool.instances.values()).all(|of| of.stop.signal == "INT"));
 
     story.deploy("production", "1.1").unwrap();

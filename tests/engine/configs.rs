@@ -84,7 +84,7 @@ fn what_is_of_another_configuration_is_not_taken_over() {
     );
     let mut listens = search();
     let placements = &mut listens.services.get_mut(&"search".into()).unwrap().placements;
-    placements.get_mut(&"staging".into()).unwrap().listen = address(2);
+    placements.get_mut(&"staging".into()).unwrap().listen = Some(address(2));
     assert_eq!(
         why(&mut story, listens.clone()),
         "search in staging and shop in production of the configuration default (/x/flightdeck.toml) listen on the \

@@ -257,7 +257,7 @@ fn a_service_waits_for_those_that_it_builds_on() {
     cart.depends_on = vec!["shop".into()];
     cart.placements.remove(&EnvironmentName::from("staging"));
     for placement in cart.placements.values_mut() {
-        (placement.listen, placement.steps) = (address(50), std::sync::Arc::from(Vec::new()));
+        (placement.listen, placement.steps) = (Some(address(50)), std::sync::Arc::from(Vec::new()));
     }
     both.services.insert("cart".into(), cart);
     let mut story = Story::new(both);

@@ -327,7 +327,7 @@ fn an_environment_takes_so_many_rollouts_at_once() {
     let mut limited = spec(&canary_steps());
     limited.environments.get_mut(&"production".into()).unwrap().concurrent_rollouts = Some(1);
     let mut cart = limited.services[&ServiceName::from("shop")].clone();
-    cart.placements.values_mut().enumerate().for_each(|(at, of)| of.listen = address(10 + at as u64));
+    cart.placements.values_mut().enumerate().for_each(|(at, of)| of.listen = Some(address(10 + at as u64)));
     limited.services.insert("cart".into(), cart);
     let mut story = Story::serving(limited);
     story.input(&Input::ReleaseAdded(release("cart", "1.0")));
@@ -764,7 +764,7 @@ fn a_configuration_is_put_into_force_whole_or_refused_whole() {
     let mut bigger = before.clone();
     let production = bigger.services.get_mut(&"shop".into()).unwrap().placements.get_mut(&"production".into()).unwrap();
     production.replicas = 4;
-    production.listen = address(77);
+    production.listen = Some(address(77));
     assert_eq!(
         diff(&story.state, &bigger),
         ["~ shop in production: replicas 3 → 4, listen 127.0.0.1:20002 → 127.0.0.1:20077"]

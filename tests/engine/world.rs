@@ -52,7 +52,7 @@ pub fn canary_steps() -> Vec<Step> {
 
 pub fn placement(listen: u64, steps: &[Step]) -> Placement {
     Placement {
-        listen: address(listen),
+        listen: Some(address(listen)),
         replicas: 3,
         progress_deadline: seconds(60),
         keep_warm: seconds(120),
@@ -72,11 +72,12 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
 
 pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec {
     ServiceSpec {
+        kind: ServiceKind::Http,
         run: vec!["bin/app".to_owned()],
         env: BTreeMap::new(),
         secrets: BTreeMap::new(),
         health: HealthSpec {
-            path: Some("/healthz".to_owned()),
+            probe: Probe::Http { path: "/healthz".to_owned() },
             interval: seconds(1),
             healthy: 2,
             unhealthy: 3,
@@ -301,6 +302,10 @@ impl Story {
                     let how = if ends.is_empty() { JobEnd::Exited(0) } else { ends.remove(0) };
                     self.end_hook(&launch.hook, how);
                 }
+            }
+            Effect::StopJob { job, .. } => {
+                let (id, how) = (job.clone(), JobEnd::Killed(15));
+                self.input(&Input::Job { id, event: JobEvent::Ended { how, output: Vec::new(), cause: None } });
             }
             Effect::EndJob { job } => {
                 self.input(&Input::Job { id: job.clone(), event: JobEvent::Gone });

@@ -8,7 +8,7 @@ use flightdeck::engine::process::instance::{Context, Drain, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::process::{Identity, log};
 use flightdeck::engine::store::Store;
-use flightdeck::model::{Cause, HealthSpec, Limits, SecretRef, StopSpec};
+use flightdeck::model::{Cause, HealthSpec, Limits, Probe, SecretRef, StopSpec};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -96,7 +96,7 @@ impl Rig {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: HealthSpec {
-                path: Some("/healthz".into()),
+                probe: Probe::Http { path: "/healthz".into() },
                 interval: SignedDuration::from_millis(50),
                 healthy: 2,
                 unhealthy: 2,
@@ -326,7 +326,8 @@ async fn a_failing_health_path_and_a_crash_are_told_with_their_reason() {
 #[tokio::test]
 async fn a_port_that_takes_a_connection_is_enough_where_no_path_is_asked_for() {
     let mut rig = rig();
-    let tcp = |launch: Launch| Launch { health: HealthSpec { path: None, ..launch.health.clone() }, ..launch };
+    let tcp =
+        |launch: Launch| Launch { health: HealthSpec { probe: Probe::Tcp {}, ..launch.health.clone() }, ..launch };
     // Its path would not do.
     rig.room.start(tcp(rig.launch("i-1", &["--healthz-fail"])));
     rig.started().await;
@@ -456,4 +457,72 @@ async fn after_a_restart_each_process_is_adopted_or_its_end_is_told_and_none_is_
     until_gone("the end of the orphan", &orphan.process.unwrap()).await;
     rig.stop("i-1");
     while rig.event().await != InstanceEvent::Stopped {}
+}
+
+/// A worker's launch: it only sleeps.
+fn worker(rig: &Rig, id: &str, probe: Probe) -> Launch {
+    let mut launch = rig.launch(id, &[]);
+    launch.run = vec!["/bin/sleep".into(), "1000".into()];
+    launch.health = HealthSpec { probe, healthy: 1, ..launch.health };
+    launch
+}
+
+#[tokio::test]
+async fn what_still_runs_after_a_while_is_ready_and_stays_so() {
+    let mut rig = rig();
+    let ready_after = SignedDuration::from_millis(300);
+    rig.room.start(worker(&rig, "i-1", Probe::Runs { ready_after }));
+    let process = rig.started().await;
+    assert_eq!(rig.event().await, InstanceEvent::Ready);
+    assert!(process.age() >= Duration::from_millis(300), "not before its time");
+    // What ends before its time never was.
+    let mut short = worker(&rig, "i-2", Probe::Runs { ready_after: SignedDuration::from_secs(20) });
+    short.run = vec!["/bin/sh".into(), "-c".into(), "sleep 0.1; exit 3".into()];
+    rig.room.start(short);
+    rig.started().await;
+    let why = rig.exited().await;
+    assert!(why.starts_with("exit status 3"), "{why}");
+    rig.stop("i-1");
+    while rig.event().await != InstanceEvent::Stopped {}
+}
+
+#[tokio::test]
+async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
+    let script = "#!/bin/sh\n[ \"$MODE\" = on ] && [ \"$TOKEN\" = s3cret ] && [ -e up ] && exit 0\nexit 7\n";
+    let mut rig = open_with(Scratch::new(), ports(4), &[("bin/alive", script), ("bin/slow", "#!/bin/sh\nsleep 60\n")]);
+    let secret = rig.scratch.dir.path().join("token");
+    std::fs::write(&secret, "s3cret").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let mut launch = worker(&rig, "i-1", Probe::Command { command: vec!["bin/alive".into(), "{version}".into()] });
+    launch.env = BTreeMap::from([("MODE".to_owned(), "on".to_owned())]);
+    launch.secrets = BTreeMap::from([("TOKEN".to_owned(), SecretRef::File(secret.display().to_string()))]);
+    rig.room.start(launch);
+    rig.started().await;
+    let no = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/alive: exit status 7");
+    rig.told("that it is not up", no).await;
+    let up = rig.scratch.path("instances").join("i-1/root/up");
+    std::fs::write(&up, "").unwrap();
+    rig.told("that it is up, with its variables and secrets", |event| *event == InstanceEvent::Ready).await;
+    std::fs::remove_file(&up).unwrap();
+    rig.told("that it is not up any more", no).await;
+    rig.stop("i-1");
+    while rig.event().await != InstanceEvent::Stopped {}
+
+    // One that hangs is ended, and nothing of it is taken for what the instance leaves behind.
+    let mut hangs = worker(&rig, "i-2", Probe::Command { command: vec!["bin/slow".into()] });
+    hangs.run = vec!["/bin/sh".into(), "-c".into(), "sleep 2".into()];
+    hangs.health.timeout = SignedDuration::from_millis(200);
+    rig.room.start(hangs);
+    rig.started().await;
+    let late = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/slow: did not end within 200 ms");
+    rig.told("that it hangs", late).await;
+    let why = rig.exited().await;
+    assert!(why.starts_with("exit status 0") && !why.contains("processes"), "{why}");
+
+    // One that is not there is found out before anything runs.
+    rig.room.start(worker(&rig, "i-3", Probe::Command { command: vec!["bin/missing".into()] }));
+    match rig.event().await {
+        InstanceEvent::StartFailed { why, permanent: true, .. } => assert!(why.contains("bin/missing"), "{why}"),
+        other => panic!("{other:?}"),
+    }
 }

@@ -9,7 +9,7 @@ use flightdeck::engine::process::identity::with_environment;
 use flightdeck::engine::process::instance::{Context, Report};
 use flightdeck::engine::process::room::Room;
 use flightdeck::engine::store::Store;
-use flightdeck::model::{Limits, SecretRef};
+use flightdeck::model::{Limits, SecretRef, StopSpec};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,7 @@ impl Rig {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            one_off: false,
             revision: Some("r-1".into()),
             repeats: false,
             version: "1.0".into(),
@@ -82,7 +83,7 @@ impl Rig {
                 ("WHERE".into(), "{environment}".into()),
             ]),
             secrets: BTreeMap::new(),
-            listen: ([127, 0, 0, 1], 4711).into(),
+            listen: Some(([127, 0, 0, 1], 4711).into()),
             preview: None,
             timeout: SignedDuration::try_from(timeout).unwrap(),
             run_as: None,
@@ -385,4 +386,23 @@ async fn a_server_that_ends_with_all_it_started_leaves_a_lost_hook() {
     rig.run();
     assert_eq!((rig.ended().await.0, rig.runs()), (JobEnd::Lost, 1));
     rig.is_ended_without_a_trace().await;
+}
+
+#[tokio::test]
+async fn one_that_is_stopped_is_signalled_and_killed_where_that_does_not_do() {
+    let stop = |grace| StopSpec { signal: "TERM".into(), grace: SignedDuration::from_millis(grace) };
+    for (script, how) in [
+        ("trap 'exit 4' TERM; while :; do sleep 0.02; done", JobEnd::Exited(4)),
+        ("trap '' TERM; while :; do sleep 0.02; done", JobEnd::Killed(9)),
+    ] {
+        // Noted once its trap stands.
+        let mut rig = Rig::new(&script.replace("; while", "; echo > \"$FD_TEST_DIR/set\"; while"));
+        rig.run();
+        rig.until_it_runs().await;
+        until("its trap", || async { rig.file("set").exists().then_some(()) }).await;
+        rig.room.stop_job("J-1", stop(200));
+        assert_eq!(rig.ended().await.0, how, "{script}");
+        rig.room.stop_job("J-1", stop(200));
+        rig.is_ended_without_a_trace().await;
+    }
 }

@@ -82,6 +82,7 @@ pub fn spec(instance: &str, program: &Path, args: &[&str], cwd: &Path) -> ShimSp
         keep: false,
         once: false,
         confinement: None,
+        check: Vec::new(),
     }
 }
 

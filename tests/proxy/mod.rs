@@ -14,6 +14,7 @@ mod redirect;
 mod rig;
 mod smuggling;
 mod sticky;
+mod tcp;
 mod tls;
 mod tools;
 mod weights;

@@ -140,6 +140,7 @@ pub fn plan(columns: u16, rows: u16) -> State {
     let mut state = live(columns, rows);
     let mut row = settled("local", "checkout", "production", "1.10.0");
     row.way_back = Some(Arc::new(WayBack {
+        kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.9.0".into(),
         steps: vec![

@@ -555,3 +555,29 @@ fn every_size_can_be_drawn() {
         }
     }
 }
+
+#[test]
+fn a_worker_is_shown_by_its_instances_and_never_by_traffic() {
+    let mut state = empty(120, 36);
+    connect(&mut state, 0, "local", true);
+    let mut hub = Hub::new(0, "local");
+    let mut worker = world::rollout("local", "mails", "production", "1.0", "1.1", 50);
+    worker.steps = [1, 2].map(|instances| Step::Batch { instances, unavailable: 0 }).to_vec().into();
+    (worker.step, worker.message) = (Some(1), "step 2 of 2: 1 of 2 instances of 1.1 ready".into());
+    for arm in &mut worker.arms {
+        (arm.replicas, arm.traffic.how) = (Replicas { ready: 1, desired: 2 }, TrafficSource::Instances);
+    }
+    let mut entities = environments("local");
+    entities.push(instance(&worker.run, "mails-production-1", ArmRole::Stable, "1.0", InstanceState::Ready, 0));
+    entities.push(Entity::Rollout(std::sync::Arc::new(worker)));
+    hub.snapshot(&mut state, entities);
+    tell(&mut state, Event::Wake);
+    press(&mut state, "enter");
+    let page = screen(&state);
+    let row = page.lines().find(|line| line.contains("instances ")).unwrap_or_default();
+    assert!(row.contains("1 of 2 run 1.0") && row.contains("1 of 2 run 1.1"), "{page}");
+    assert!(page.contains("no metrics: a worker has no traffic that could be counted"), "{page}");
+    assert!(page.contains("abort: 1.0 goes on working, 1 of 2 ready"), "{page}");
+    let untrue = ["50 %", "Canary against stable", "all traffic"];
+    assert!(!untrue.iter().any(|words| page.contains(words)), "{page}");
+}

@@ -118,7 +118,7 @@ pub fn target(source: &str, environment: &str, service: &str) -> Target {
     }
 }
 
-fn environments(source: &str) -> Vec<Entity> {
+pub fn environments(source: &str) -> Vec<Entity> {
     [("dev", 1, Tier::Low), ("staging", 2, Tier::Standard), ("production", 3, Tier::Critical)]
         .map(|(name, order, tier)| {
             Entity::Environment(Environment {
@@ -273,7 +273,7 @@ fn note(run: &Run, id: &str, at: Timestamp, who: &str, text: &str) -> Entity {
     Entity::Note(Note { id: id.into(), run: run.clone(), at, who: who.into(), text: text.into() })
 }
 
-fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
+pub fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
     Entity::Instance(Box::new(Instance {
         id: id.into(),
         target: run.target.clone(),

@@ -58,6 +58,7 @@ mod tests {
             certificates: days.iter().map(state).collect(),
         };
         let service = Service {
+            kind: None,
             source: "local".into(),
             name: "shop".into(),
             configuration: None,

@@ -45,7 +45,13 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             Some(_) => Ok(()),
             None => Err(format!("{}: no command about it is known here", action.row().label)),
         },
-        Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease | Action::Migration => {
+        Action::Deploy
+        | Action::Run
+        | Action::EndRun
+        | Action::Apply
+        | Action::AddRelease
+        | Action::RemoveRelease
+        | Action::Migration => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
         }
         _ => {
@@ -58,6 +64,7 @@ fn act(state: &State, action: Action) -> Result<(), String> {
 const fn cli_verb(action: Action) -> &'static str {
     match action {
         Action::AddRelease | Action::RemoveRelease => "release",
+        Action::EndRun => "run",
         _ => action.name(),
     }
 }

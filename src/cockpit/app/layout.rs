@@ -4,6 +4,7 @@
 use super::history;
 use super::rows;
 use super::state::{Over, Page, State};
+use crate::model::Rollout;
 
 /// A rectangle of cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -126,7 +127,9 @@ pub fn layout(state: &State) -> Layout {
             layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));
             // A backend that tells nothing by itself sends no samples either.
             if state.rows >= 24 && rows::told(state) {
-                layout.charts = Some(free.boxed(CHARTS.max(state.rows / 4)));
+                // What has nothing to draw says so in one row.
+                let worker = rows::opened(state).is_some_and(Rollout::is_worker);
+                layout.charts = Some(free.boxed(if worker { 1 } else { CHARTS.max(state.rows / 4) }));
             }
             free.border();
             let gaps = u16::try_from(rows::gaps(state).len()).unwrap_or(u16::MAX);

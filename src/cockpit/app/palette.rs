@@ -31,7 +31,16 @@ enum Asks {
 /// Can that action be begun here? What needs a file or a version is on the command line.
 #[must_use]
 pub(super) fn offers(action: Action) -> bool {
-    !matches!(action, Action::Deploy | Action::Apply | Action::AddRelease | Action::RemoveRelease | Action::Migration)
+    !matches!(
+        action,
+        Action::Deploy
+            | Action::Run
+            | Action::EndRun
+            | Action::Apply
+            | Action::AddRelease
+            | Action::RemoveRelease
+            | Action::Migration
+    )
 }
 
 /// Is the command worth offering? Moving and typing are not.

@@ -1,9 +1,9 @@
 //! The steps of a plan and the limits that it is judged by.
 
 use super::hooks::{self, Named};
-use super::{Known, MILLISECOND, SECOND, or};
+use super::{Known, MILLISECOND, SECOND, kind, or};
 use crate::config::reader::{Value, quoted};
-use crate::model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, Step};
+use crate::model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, ServiceKind, Step};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
 
@@ -18,11 +18,11 @@ pub(super) struct Steps<'d> {
 }
 
 /// Reads a list of steps, with weights or without.
-pub(super) fn steps<'d>(value: &Value<'d>, known: &Known<'d>, weights: bool) -> Option<Steps<'d>> {
+pub(super) fn steps<'d>(value: &Value<'d>, of: ServiceKind, known: &Known<'d>, weights: bool) -> Option<Steps<'d>> {
     let mut hooks = Vec::new();
     let kinds = if weights { &STEPS[..] } else { STEPS.get(1..).unwrap_or_default() };
     let values = value.list("a list of steps")?;
-    let all: Vec<_> = values.iter().map(|value| step(value, kinds, known, &mut hooks)).collect();
+    let all: Vec<_> = values.iter().map(|value| step(value, of, kinds, known, &mut hooks)).collect();
     let steps: Vec<Step> = all.into_iter().collect::<Option<_>>()?;
     weights_grow(&values, &steps)?;
     Some(Steps { steps, hooks })
@@ -61,7 +61,13 @@ pub(super) fn template(value: &Value<'_>, analyses: &BTreeSet<&str>) -> Option<S
     there.then(|| name.to_owned())
 }
 
-fn step<'d>(value: &Value<'d>, kinds: &[&str], known: &Known<'d>, hooks: &mut Vec<Named<'d>>) -> Option<Step> {
+fn step<'d>(
+    value: &Value<'d>,
+    of: ServiceKind,
+    kinds: &[&str],
+    known: &Known<'d>,
+    hooks: &mut Vec<Named<'d>>,
+) -> Option<Step> {
     let table = value.table(kinds)?;
     let mut entries = table.entries().filter(|(name, _)| kinds.contains(name));
     let (Some((name, content)), None) = (entries.next(), entries.next()) else {
@@ -72,9 +78,9 @@ fn step<'d>(value: &Value<'d>, kinds: &[&str], known: &Known<'d>, hooks: &mut Ve
     match name {
         "set_weight" => weight(&content),
         "pause" => pause(&content),
-        "analysis" => judge(&content, &known.analyses),
+        "analysis" => kind::judged(of, &content).and_then(|()| judge(&content, &known.analyses)),
         "hook" => {
-            let hook = hooks::inline(&content)?;
+            let hook = hooks::inline(&content, of)?;
             let name = hook.spec.name.clone();
             hooks.push(hook);
             Some(Step::Hook { name })

@@ -1,9 +1,9 @@
 //! Programs around a rollout: hooks and migrations.
 
 use super::program::command;
-use super::{MILLISECOND, NAME, is_name, or};
+use super::{MILLISECOND, NAME, is_name, kind, or};
 use crate::config::reader::{Table, Value};
-use crate::model::{HookOn, HookSpec, Migration};
+use crate::model::{HookOn, HookSpec, Migration, ServiceKind};
 use jiff::SignedDuration;
 
 /// What a hook's command line may contain.
@@ -22,8 +22,8 @@ pub(super) struct Named<'d> {
 }
 
 /// `hooks = […]` of a placement.
-pub(super) fn around<'d>(value: &Value<'d>) -> Option<Vec<Named<'d>>> {
-    let all: Vec<_> = value.list("a list of hooks")?.iter().map(hook).collect();
+pub(super) fn around<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Vec<Named<'d>>> {
+    let all: Vec<_> = value.list("a list of hooks")?.iter().map(|value| hook(value, of)).collect();
     all.into_iter().collect()
 }
 
@@ -31,21 +31,21 @@ pub(super) fn around<'d>(value: &Value<'d>) -> Option<Vec<Named<'d>>> {
 const MOST_MIGRATIONS: usize = 100;
 
 /// `[[service.X.migration]]`.
-pub(super) fn migrations<'d>(value: &Value<'d>) -> Option<Vec<Named<'d>>> {
+pub(super) fn migrations<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Vec<Named<'d>>> {
     let all = value.list("a list of tables: [[service.NAME.migration]]")?;
     if all.len() > MOST_MIGRATIONS {
         value.wrong(&format!("expected at most {MOST_MIGRATIONS} migrations, found {}", all.len()), None);
         return None;
     }
-    let all: Vec<_> = all.iter().map(migration).collect();
+    let all: Vec<_> = all.iter().map(|value| migration(value, of)).collect();
     let all: Option<Vec<_>> = all.into_iter().collect();
     all.filter(|all| unique(all))
 }
 
 /// `{ hook = { … } }` among steps.
-pub(super) fn inline<'d>(value: &Value<'d>) -> Option<Named<'d>> {
+pub(super) fn inline<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Named<'d>> {
     let table = value.table(&["name", "run", "timeout", "retries", "backoff", "transient", "irreversible"])?;
-    common(&table, HookOn::Step)
+    common(&table, HookOn::Step, of)
 }
 
 /// All of a placement, migrations first; `None` (noted) if two have one name.
@@ -70,7 +70,7 @@ fn unique(hooks: &[Named<'_>]) -> bool {
     fine
 }
 
-fn hook<'d>(value: &Value<'d>) -> Option<Named<'d>> {
+fn hook<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Named<'d>> {
     let keys = ["name", "run", "on", "every", "timeout", "retries", "backoff", "transient", "irreversible"];
     let table = value.table(&keys)?;
     let expected = "when it runs: \"before\", \"after\", \"rollback\" or \"while\"";
@@ -94,13 +94,13 @@ fn hook<'d>(value: &Value<'d>) -> Option<Named<'d>> {
         (Some(_), _) => Some(HookOn::Rollback),
         (None, _) => None,
     };
-    let hook = common(&table, on.unwrap_or(HookOn::Before));
+    let hook = common(&table, on.unwrap_or(HookOn::Before), of);
     on.and(hook)
 }
 
-fn common<'d>(table: &Table<'d>, on: HookOn) -> Option<Named<'d>> {
+fn common<'d>(table: &Table<'d>, on: HookOn, of: ServiceKind) -> Option<Named<'d>> {
     let name = name(table);
-    let run = table.need("run", RUN).and_then(|value| program(&value));
+    let run = table.need("run", RUN).and_then(|value| program(&value, of));
     let timeout = or(table, "timeout", SignedDuration::from_secs(30), |value| value.duration(MILLISECOND * 100));
     let retries = or(table, "retries", 0, |value| value.count(0..=100));
     let backoff = or(table, "backoff", SignedDuration::from_secs(1), |value| value.duration(MILLISECOND * 10));
@@ -123,11 +123,11 @@ fn common<'d>(table: &Table<'d>, on: HookOn) -> Option<Named<'d>> {
     })
 }
 
-fn migration<'d>(value: &Value<'d>) -> Option<Named<'d>> {
+fn migration<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Named<'d>> {
     let table = value.table(&["name", "run", "back", "irreversible", "timeout"])?;
     let name = name(&table);
-    let run = table.need("run", RUN).and_then(|value| program(&value));
-    let back = or(&table, "back", Vec::new(), |value| program(&value));
+    let run = table.need("run", RUN).and_then(|value| program(&value, of));
+    let back = or(&table, "back", Vec::new(), |value| program(&value, of));
     let timeout = or(&table, "timeout", SignedDuration::from_mins(5), |value| value.duration(MILLISECOND * 100));
     let irreversible = or(&table, "irreversible", None, |value| reason(&value).map(Some));
     if let (Some(_), Some(why)) = (table.get("back"), table.get("irreversible")) {
@@ -161,8 +161,9 @@ fn name<'d>(table: &Table<'d>) -> Option<(Value<'d>, &'d str)> {
     Some((value, text))
 }
 
-fn program(value: &Value<'_>) -> Option<Vec<String>> {
+fn program(value: &Value<'_>, of: ServiceKind) -> Option<Vec<String>> {
     for word in value.elements() {
+        kind::addressed(of, &word)?;
         let found = INSTANCES.iter().find(|name| word.says(&format!("{{{name}}}")));
         if let Some(name) = found {
             word.wrong(&format!("a hook has no {{{name}}}"), Some("{listen}".to_owned()));

@@ -3,7 +3,7 @@
 use super::placement::Listener;
 use super::{Known, or, placement};
 use crate::config::reader::{Table, Value, quoted};
-use crate::model::{CertificateFiles, CertificatePart, Ingress};
+use crate::model::{CertificateFiles, CertificatePart, Ingress, ServiceKind};
 use std::path::{Path, PathBuf};
 
 /// What each environment of a service may say.
@@ -25,7 +25,7 @@ pub(super) fn ingress<'d>(table: &Table<'d>, known: &Known<'d>, listeners: &mut 
             return None;
         }
         let plain = Ingress { certificates: Vec::new(), ..ingress.clone() };
-        placement::listen(value, plain, listeners).map(Some)
+        placement::listen(value, ServiceKind::Http, plain, listeners).map(Some)
     });
     Some(Ingress { redirect_from: redirect_from?, ..ingress })
 }

@@ -5,6 +5,9 @@ mod confine;
 mod connections;
 mod hooks;
 mod ingress;
+mod kind;
+#[cfg(test)]
+mod kind_tests;
 mod placement;
 mod program;
 mod relations;
@@ -18,7 +21,7 @@ use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use crate::model::{
     AnalysisTemplate, CertificateFiles, ConfigName, EnvironmentName, EnvironmentSpec, InForce, RunAs, SecretRef,
-    ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
+    ServiceKind, ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
 use placement::Listener;
@@ -244,7 +247,7 @@ fn service<'d>(
     let keys: Vec<_> = program::KEYS
         .into_iter()
         .chain(connections::KEYS)
-        .chain(["depends_on", "renamed_from", "migration", "in"])
+        .chain(["kind", "depends_on", "renamed_from", "migration", "in"])
         .collect();
     let table = value.table(&keys)?;
     if let Some(other) = known.beside.iter().find(|other| other.spec.services.contains_key(&ServiceName::from(name))) {
@@ -254,23 +257,31 @@ fn service<'d>(
         );
     }
     table.need("run", program::RUN);
-    table.need("health", program::HEALTH);
-    let own = program::overrides(&table, known);
+    let kind = or(&table, "kind", ServiceKind::Http, |value| {
+        value.word(&[ServiceKind::Http, ServiceKind::Tcp, ServiceKind::Worker].map(|kind| (kind.word(), kind)))
+    })?;
+    let fits = kind::fits(kind, &table);
+    if kind == ServiceKind::Http {
+        table.need("health", program::HEALTH);
+    }
+    let own = program::overrides(&table, kind, known);
     let connections = connections::connections(&table);
     let depends_on = or(&table, "depends_on", Vec::new(), |value| relations.dependencies(name, &value, known));
     let renamed_from = or(&table, "renamed_from", None, |value| relations.renamed(name, &value, known).map(Some));
-    let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value));
+    let migrations = or(&table, "migration", Vec::new(), |value| hooks::migrations(&value, kind));
     let placements = table.need("in", "at least one table such as [service.NAME.in.production]").and_then(|value| {
         relations.runs_in(name, &value);
-        placement::placements(&value, known, migrations.as_deref().unwrap_or_default(), listeners)
+        placement::placements(&value, kind, known, migrations.as_deref().unwrap_or_default(), listeners)
     });
     migrations?;
+    fits?;
     let (own, depends_on, placements) = (own?, depends_on?, placements?);
     let service = ServiceSpec {
+        kind,
         run: own.run?,
         env: own.env,
         secrets: own.secrets,
-        health: own.health?,
+        health: own.health.or_else(|| program::unchecked(kind))?,
         run_as: own.run_as,
         limits: own.limits.unwrap_or_default(),
         stop: own.stop.unwrap_or(StopSpec { signal: "TERM".to_owned(), grace: SignedDuration::from_secs(10) }),

@@ -1,9 +1,9 @@
 //! A service in an environment.
 
 use super::hooks::{self, Named};
-use super::{Known, SECOND, connections, ingress, or, program, strategy};
-use crate::config::reader::{Value, quoted};
-use crate::model::{Concurrency, EnvironmentName, InForce, Ingress, Placement};
+use super::{Known, SECOND, connections, ingress, kind, or, program, strategy};
+use crate::config::reader::{Table, Value, quoted};
+use crate::model::{Concurrency, EnvironmentName, InForce, Ingress, Listens, Placement, ServiceKind};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +18,15 @@ const MOST_LISTENERS: usize = 1000;
 pub(super) struct Listener<'d> {
     value: Value<'d>,
     address: SocketAddr,
+    /// Of what nothing can tell apart from others.
+    of: ServiceKind,
     ingress: Ingress,
 }
 
 /// Where a service runs, by environment.
 pub(super) fn placements<'d>(
     value: &Value<'d>,
+    of: ServiceKind,
     known: &Known<'d>,
     migrations: &[Named<'d>],
     listeners: &mut Vec<Listener<'d>>,
@@ -44,7 +47,7 @@ pub(super) fn placements<'d>(
                     meant,
                 );
             }
-            placement(&value, known, migrations, listeners)
+            placement(&value, of, known, migrations, listeners)
                 .filter(|_| there)
                 .map(|placement| (EnvironmentName::from(name), placement))
         })
@@ -77,43 +80,40 @@ const KEYS: [&str; 20] = [
 
 fn placement<'d>(
     value: &Value<'d>,
+    of: ServiceKind,
     known: &Known<'d>,
     migrations: &[Named<'d>],
     listeners: &mut Vec<Listener<'d>>,
 ) -> Option<Placement> {
     let keys: Vec<_> = KEYS.into_iter().chain(ingress::KEYS).chain(connections::KEYS).collect();
     let table = value.table(&keys)?;
+    kind::fits(of, &table)?;
     let ingress = ingress::ingress(&table, known, listeners);
-    let listen = table.need("listen", "an address such as \"127.0.0.1:8080\"").and_then(|value| {
-        // What is wrong with it is noted; it may be another one, so nothing clashes with it.
-        let mut unknown = Vec::new();
-        listen(
-            value,
-            ingress.clone().unwrap_or_default(),
-            if ingress.is_some() { &mut *listeners } else { &mut unknown },
-        )
-    });
+    let listen = (of != ServiceKind::Worker).then(|| address(&table, of, ingress.as_ref(), listeners));
     let replicas = or(&table, "replicas", 1, |value| value.count(1..=MOST_REPLICAS));
     let deadline = or(&table, "progress_deadline", SignedDuration::from_mins(2), |value| value.duration(SECOND));
-    let warm = or(&table, "keep_warm", SignedDuration::from_mins(10), |value| value.duration(SignedDuration::ZERO));
+    let kept = if of == ServiceKind::Worker { SignedDuration::ZERO } else { SignedDuration::from_mins(10) };
+    let warm = or(&table, "keep_warm", kept, |value| value.duration(SignedDuration::ZERO));
     let concurrency = or(&table, "concurrency", Concurrency::default(), |value| {
         value.word(&[("supersede", Concurrency::Supersede), ("queue", Concurrency::Queue)])
     });
     let rto = or(&table, "rto", None, |value| value.duration(SECOND).map(Some));
-    let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value));
-    let overrides = program::overrides(&table, known);
+    let around = or(&table, "hooks", Vec::new(), |value| hooks::around(&value, of));
+    let overrides = program::overrides(&table, of, known);
     let connections = connections::connections(&table);
-    let plan = strategy::plan(&table, known, replicas.unwrap_or(1), listeners);
+    let plan = strategy::plan(&table, of, known, replicas.unwrap_or(1), listeners);
     let (around, plan) = (around?, plan?);
     let hooks = hooks::all(migrations, around, plan.hooks)?;
+    // Noted where it is wrong; a worker has none.
+    let listen = listen.map_or(Some(None), |listen| listen.map(Some))?;
     Some(Placement {
-        listen: listen?,
+        listen,
         replicas: replicas?,
         progress_deadline: deadline?,
         keep_warm: warm?,
         concurrency: concurrency?,
         strategy: plan.preset.strategy(),
-        steps: strategy::expand(&plan.preset, &hooks).into(),
+        steps: strategy::expand(&plan.preset, of, &hooks).into(),
         background_analysis: plan.background,
         preview: plan.preview,
         sticky: plan.sticky,
@@ -125,8 +125,27 @@ fn placement<'d>(
     })
 }
 
+/// Where users reach it.
+fn address<'d>(
+    table: &Table<'d>,
+    of: ServiceKind,
+    ingress: Option<&Ingress>,
+    listeners: &mut Vec<Listener<'d>>,
+) -> Option<SocketAddr> {
+    let value = table.need("listen", "an address such as \"127.0.0.1:8080\"")?;
+    // What is wrong with it is noted; it may be another one, so nothing clashes with it.
+    let mut unknown = Vec::new();
+    let known = if ingress.is_some() { listeners } else { &mut unknown };
+    listen(value, of, ingress.cloned().unwrap_or_default(), known)
+}
+
 /// An address that is to be listened on.
-pub(super) fn listen<'d>(value: Value<'d>, ingress: Ingress, listeners: &mut Vec<Listener<'d>>) -> Option<SocketAddr> {
+pub(super) fn listen<'d>(
+    value: Value<'d>,
+    of: ServiceKind,
+    ingress: Ingress,
+    listeners: &mut Vec<Listener<'d>>,
+) -> Option<SocketAddr> {
     let expected = "an address and port such as \"127.0.0.1:8080\"";
     let text = value.text(expected)?;
     let Some(address) = text.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
@@ -139,7 +158,7 @@ pub(super) fn listen<'d>(value: Value<'d>, ingress: Ingress, listeners: &mut Vec
         value.wrong(&format!("expected at most {MOST_LISTENERS} addresses in one file"), None);
         return None;
     }
-    listeners.push(Listener { value, address, ingress });
+    listeners.push(Listener { value, address, of, ingress });
     Some(address)
 }
 
@@ -150,23 +169,25 @@ pub(super) fn clashes(listeners: &[Listener<'_>], beside: &[InForce]) {
         .iter()
         .flat_map(|other| {
             let listens = other.spec.listens();
-            listens.map(|(key, address, ingress)| (format!("{key} of {}", other.words()), address, ingress))
+            listens.map(|of| Listens { place: format!("{} of {}", of.place, other.words()), ..of })
         })
         .collect();
     for (index, listener) in listeners.iter().enumerate() {
         let (earlier, _) = listeners.split_at(index);
-        let here = earlier.iter().map(|of| (of.value.path.as_str(), of.address, &of.ingress));
-        let mut others = here.chain(elsewhere.iter().map(|(name, at, ingress)| (name.as_str(), *at, ingress)));
-        if let Some(why) = others.find_map(|(name, at, ingress)| listener.clash(name, at, ingress)) {
+        let here = earlier.iter().map(|of| (of.value.path.as_str(), of.address, of.of, &of.ingress));
+        let elsewhere = elsewhere.iter().map(|of| (of.place.as_str(), of.address, of.kind, &of.ingress));
+        let mut others = here.chain(elsewhere);
+        if let Some(why) = others.find_map(|(name, at, kind, ingress)| listener.clash(name, at, kind, ingress)) {
             listener.value.wrong(&why, None);
         }
     }
 }
 
 impl Listener<'_> {
-    fn clash(&self, other: &str, at: SocketAddr, ingress: &Ingress) -> Option<String> {
+    fn clash(&self, other: &str, at: SocketAddr, kind: ServiceKind, ingress: &Ingress) -> Option<String> {
         let whole = |of: &Ingress| of.hosts.is_empty() && of.paths.is_empty();
-        if self.address != at || (whole(&self.ingress) && whole(ingress)) {
+        let raw = [self.of, kind].contains(&ServiceKind::Tcp);
+        if raw || self.address != at || (whole(&self.ingress) && whole(ingress)) {
             let found = self.address;
             return clash(self.address, at)
                 .then(|| format!("expected an address that {other} does not use, found \"{found}\""));

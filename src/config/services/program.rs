@@ -3,7 +3,7 @@
 use super::{Known, MILLISECOND, SECOND, confine, or};
 use crate::config::error::nearest;
 use crate::config::reader::{Table, Value, alternatives, quoted};
-use crate::model::{HealthSpec, Overrides, SecretRef, ServiceName, ServiceSpec, StopSpec};
+use crate::model::{HealthSpec, Overrides, Probe, SecretRef, ServiceKind, ServiceName, ServiceSpec, StopSpec};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,15 +16,17 @@ pub(super) const RUN: &str = "a list of texts such as [\"bin/app\", \"--port\", 
 pub(super) const HEALTH: &str = "a table such as { path = \"/healthz\" }";
 /// What an instance's command line and variables may contain.
 const PLACEHOLDERS: [&str; 6] = ["port", "instance", "version", "environment", "service", "flightdeck"];
+/// A worker that still runs after so long has come up.
+const READY_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// How an instance may be told to end.
 const SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
 
 /// Reads what a table says of it.
-pub(super) fn overrides(table: &Table<'_>, known: &Known<'_>) -> Option<Overrides> {
+pub(super) fn overrides(table: &Table<'_>, kind: ServiceKind, known: &Known<'_>) -> Option<Overrides> {
     let run = or(table, "run", None, |value| command(&value, RUN, &PLACEHOLDERS).map(Some));
     let env = or(table, "env", BTreeMap::new(), |value| env(&value));
     let secrets = or(table, "secrets", BTreeMap::new(), |value| secrets(&value, table, known));
-    let health = or(table, "health", None, |value| health(&value).map(Some));
+    let health = or(table, "health", None, |value| health(&value, kind).map(Some));
     let stop = or(table, "stop", None, |value| stop(&value).map(Some));
     let run_as = match table.get("user") {
         Some(user) => confine::run_as(table, &user, known).map(Some),
@@ -51,7 +53,8 @@ pub(super) fn check<'d>(name: &str, table: &Table<'d>, service: &ServiceSpec, kn
         let Some(program) = service.program(&service_name, environment) else { continue };
         let place = places.as_ref().and_then(|places| places.get(environment.as_str())).and_then(|value| value.map());
         let own = place.as_ref().and_then(|place| place.get("run"));
-        let told = program.run.iter().chain(program.env.values()).any(|text| text.contains("{port}"));
+        let told = service.kind == ServiceKind::Worker
+            || program.run.iter().chain(program.env.values()).any(|text| text.contains("{port}"));
         // What several environments take from their service is said once.
         if !told && (own.is_some() || !deaf) {
             deaf |= own.is_none();
@@ -186,32 +189,76 @@ fn secret(value: &Value<'_>, known: &Known<'_>) -> Option<SecretRef> {
     }
 }
 
-fn health(value: &Value<'_>) -> Option<HealthSpec> {
-    let table = value.table(&["path", "tcp", "interval", "healthy", "unhealthy", "timeout"])?;
-    let tcp = or(&table, "tcp", false, |value| value.flag());
-    if let Some(value) = table.get("tcp").filter(|_| tcp == Some(true) && table.get("path").is_some()) {
-        value.wrong_key("is beside path; expected one of the two", None);
+/// How a service is checked that says nothing of it; `None`: it must say it.
+pub(super) fn unchecked(kind: ServiceKind) -> Option<HealthSpec> {
+    let probe = match kind {
+        ServiceKind::Http => return None,
+        ServiceKind::Tcp => Probe::Tcp {},
+        ServiceKind::Worker => Probe::Runs { ready_after: READY_AFTER },
+    };
+    Some(HealthSpec { probe, interval: SECOND, healthy: 2, unhealthy: 3, timeout: SECOND })
+}
+
+/// Of these a check has one.
+const PROBES: [&str; 4] = ["path", "tcp", "command", "ready_after"];
+
+fn health(value: &Value<'_>, kind: ServiceKind) -> Option<HealthSpec> {
+    let keys: Vec<_> = PROBES.into_iter().chain(["interval", "healthy", "unhealthy", "timeout"]).collect();
+    let table = value.table(&keys)?;
+    let probe = probe(&table, kind);
+    // A program that is started for each check costs more than a request, and says more.
+    let (pace, enough) = if matches!(probe, Some(Probe::Command { .. })) { (SECOND * 5, 1) } else { (SECOND, 2) };
+    let interval = or(&table, "interval", pace, |value| value.duration(SignedDuration::from_millis(10)));
+    let timeout = or(&table, "timeout", pace, |value| value.duration(MILLISECOND));
+    let healthy = or(&table, "healthy", enough, |value| value.count(1..=1000));
+    let unhealthy = or(&table, "unhealthy", 3, |value| value.count(1..=1000));
+    Some(HealthSpec { probe: probe?, interval: interval?, healthy: healthy?, unhealthy: unhealthy?, timeout: timeout? })
+}
+
+fn probe(table: &Table<'_>, kind: ServiceKind) -> Option<Probe> {
+    let tcp = or(table, "tcp", false, |value| value.flag())?;
+    let mut named = PROBES.iter().filter_map(|name| Some((*name, table.get(name)?)));
+    let mut named = named.by_ref().filter(|(name, _)| *name != "tcp" || tcp);
+    let found = named.next();
+    if let (Some((first, _)), Some((_, second))) = (&found, named.next()) {
+        second.wrong_key(&format!("is beside {first}; expected one of the two"), None);
         return None;
     }
-    let wanted = if tcp == Some(true) { None } else { Some(table.need("path", "a path such as \"/healthz\"")) };
-    let path = wanted.map(|path| {
-        let value = path?;
-        let expected = "a path that starts with \"/\" and has no spaces";
-        let path = value.text(expected)?;
-        let fine = path.starts_with('/') && path.is_ascii() && !path.contains([' ', '#']);
-        if !fine {
-            let meant = format!("/{}", path.trim_start_matches('/'));
-            value.expected(expected, (!path.starts_with('/') && !path.contains("://")).then(|| quoted(&meant)));
+    let unfit = |value: &Value<'_>, instead: &str| {
+        let expected = format!("is no check of a service of kind \"{}\"; expected {instead}", kind.word());
+        value.wrong_key(&expected, None);
+    };
+    match (found, kind) {
+        (Some(("command", value)), _) => {
+            let expected = "a list of texts such as [\"bin/alive\"]";
+            command(&value, expected, &PLACEHOLDERS).map(|command| Probe::Command { command })
         }
-        fine.then(|| path.to_owned())
-    });
-    let path = path.map_or(Some(None), |path| path.map(Some));
-    let interval = or(&table, "interval", SECOND, |value| value.duration(SignedDuration::from_millis(10)));
-    let timeout = or(&table, "timeout", SECOND, |value| value.duration(MILLISECOND));
-    let healthy = or(&table, "healthy", 2, |value| value.count(1..=1000));
-    let unhealthy = or(&table, "unhealthy", 3, |value| value.count(1..=1000));
-    tcp?;
-    Some(HealthSpec { path: path?, interval: interval?, healthy: healthy?, unhealthy: unhealthy?, timeout: timeout? })
+        (Some(("ready_after", value)), ServiceKind::Worker) => {
+            value.duration(SignedDuration::ZERO).map(|ready_after| Probe::Runs { ready_after })
+        }
+        (Some((_, value)), ServiceKind::Worker) => {
+            unfit(&value, "command = [\"bin/alive\"], or ready_after = \"5s\"");
+            None
+        }
+        (None, ServiceKind::Worker) => Some(Probe::Runs { ready_after: READY_AFTER }),
+        (Some(("tcp", _)), _) | (None, ServiceKind::Tcp) => Some(Probe::Tcp {}),
+        (Some(("ready_after", value)), _) | (Some((_, value)), ServiceKind::Tcp) => {
+            unfit(&value, "tcp = true, or command = [\"bin/alive\"]");
+            None
+        }
+        (_, ServiceKind::Http) => path(&table.need("path", "a path such as \"/healthz\"")?),
+    }
+}
+
+fn path(value: &Value<'_>) -> Option<Probe> {
+    let expected = "a path that starts with \"/\" and has no spaces";
+    let path = value.text(expected)?;
+    let fine = path.starts_with('/') && path.is_ascii() && !path.contains([' ', '#']);
+    if !fine {
+        let meant = format!("/{}", path.trim_start_matches('/'));
+        value.expected(expected, (!path.starts_with('/') && !path.contains("://")).then(|| quoted(&meant)));
+    }
+    fine.then(|| Probe::Http { path: path.to_owned() })
 }
 
 fn stop(value: &Value<'_>) -> Option<StopSpec> {

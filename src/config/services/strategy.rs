@@ -3,9 +3,9 @@
 use super::canary::{self, Steps};
 use super::hooks::Named;
 use super::placement::{Listener, listen};
-use super::{Known, MILLISECOND, or};
+use super::{Known, MILLISECOND, kind, or};
 use crate::config::reader::{Table, Value};
-use crate::model::{HookOn, HookSpec, Ingress, Ppm, Step, StickyKey, Strategy};
+use crate::model::{HookOn, HookSpec, Ingress, Ppm, ServiceKind, Step, StickyKey, Strategy};
 use jiff::SignedDuration;
 use std::net::SocketAddr;
 
@@ -54,8 +54,9 @@ impl Preset {
     }
 }
 
-/// The steps of a preset, with the hooks before and after it.
-pub(super) fn expand(preset: &Preset, hooks: &[HookSpec]) -> Vec<Step> {
+/// The steps of a preset, with the hooks before and after it. A worker has no traffic: it works as soon as it runs.
+pub(super) fn expand(preset: &Preset, of: ServiceKind, hooks: &[HookSpec]) -> Vec<Step> {
+    let switch = (of != ServiceKind::Worker).then_some(Step::SetWeight(Ppm::ALL));
     let on = |on: HookOn| {
         let hooks = hooks.iter().filter(move |hook| hook.on == on);
         hooks.map(|hook| Step::Hook { name: hook.name.clone() }).collect::<Vec<_>>()
@@ -73,13 +74,13 @@ pub(super) fn expand(preset: &Preset, hooks: &[HookSpec]) -> Vec<Step> {
             steps.push(Step::SetScale(Ppm::ALL));
             steps.extend(preview.then_some(Step::Preview));
             steps.extend(checks.iter().cloned());
-            steps.push(Step::SetWeight(Ppm::ALL));
+            steps.extend(switch);
         }
         Preset::Rolling { replicas, surge, unavailable, pause } => {
             steps.extend(batches(*replicas, *surge, *unavailable, *pause));
         }
         Preset::Recreate => {
-            steps.extend([Step::TakeDown, Step::SetScale(Ppm::ALL), Step::SetWeight(Ppm::ALL)]);
+            steps.extend([Step::TakeDown, Step::SetScale(Ppm::ALL)].into_iter().chain(switch));
         }
     }
     steps.extend(after);
@@ -103,24 +104,29 @@ fn batches(replicas: u32, surge: u32, unavailable: u32, pause: Option<SignedDura
     steps
 }
 
-/// Reads the strategy of a placement's table; a canary without steps where it names none.
+/// Reads the strategy of a placement's table; where it names none, a canary without steps, and one worker after the
+/// other.
 pub(super) fn plan<'d>(
     table: &Table<'d>,
+    of: ServiceKind,
     known: &Known<'d>,
     replicas: u32,
     listeners: &mut Vec<Listener<'d>>,
 ) -> Option<Plan<'d>> {
     let mut named = STRATEGIES.iter().filter_map(|name| Some((*name, table.get(name)?)));
     let Some((name, value)) = named.next() else {
-        return Some(Plan::of(Preset::Canary { steps: Vec::new() }));
+        return Some(Plan::of(match of {
+            ServiceKind::Worker => Preset::Rolling { replicas, surge: 1, unavailable: 0, pause: None },
+            ServiceKind::Http | ServiceKind::Tcp => Preset::Canary { steps: Vec::new() },
+        }));
     };
     if let Some((_, other)) = named.next() {
         other.wrong_key(&format!("expected one strategy, but {} is there too", value.path), None);
         return None;
     }
     match name {
-        "canary" => canary(&value, known),
-        "blue_green" => blue_green(&value, known, listeners),
+        "canary" => canary(&value, of, known),
+        "blue_green" => blue_green(&value, of, known, listeners),
         "rolling" => rolling(&value, replicas),
         _ => value.table(&[]).map(|_| Plan::of(Preset::Recreate)),
     }
@@ -132,13 +138,17 @@ impl<'d> Plan<'d> {
     }
 }
 
-fn canary<'d>(value: &Value<'d>, known: &Known<'d>) -> Option<Plan<'d>> {
+fn canary<'d>(value: &Value<'d>, of: ServiceKind, known: &Known<'d>) -> Option<Plan<'d>> {
     let table = value.table(&["steps", "background_analysis", "sticky"])?;
-    let steps = or(&table, "steps", Steps::default(), |value| canary::steps(&value, known, true));
-    let background =
-        or(&table, "background_analysis", None, |value| canary::template(&value, &known.analyses).map(Some));
+    let fits = kind::fits(of, &table);
+    let steps = or(&table, "steps", Steps::default(), |value| canary::steps(&value, of, known, true));
+    let background = or(&table, "background_analysis", None, |value| {
+        kind::judged(of, &value)?;
+        canary::template(&value, &known.analyses).map(Some)
+    });
     let sticky = or(&table, "sticky", None, |value| sticky(&value).map(Some));
     let Steps { steps, hooks } = steps?;
+    fits?;
     Some(Plan { hooks, background: background?, sticky: sticky?, ..Plan::of(Preset::Canary { steps }) })
 }
 
@@ -163,10 +173,16 @@ fn sticky(value: &Value<'_>) -> Option<StickyKey> {
     found
 }
 
-fn blue_green<'d>(value: &Value<'d>, known: &Known<'d>, listeners: &mut Vec<Listener<'d>>) -> Option<Plan<'d>> {
+fn blue_green<'d>(
+    value: &Value<'d>,
+    of: ServiceKind,
+    known: &Known<'d>,
+    listeners: &mut Vec<Listener<'d>>,
+) -> Option<Plan<'d>> {
     let table = value.table(&["preview", "checks"])?;
-    let preview = or(&table, "preview", None, |value| listen(value, Ingress::default(), listeners).map(Some));
-    let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, known, false));
+    kind::fits(of, &table)?;
+    let preview = or(&table, "preview", None, |value| listen(value, of, Ingress::default(), listeners).map(Some));
+    let checks = or(&table, "checks", Steps::default(), |value| canary::steps(&value, of, known, false));
     let (preview, Steps { steps: checks, hooks }) = (preview?, checks?);
     Some(Plan { hooks, preview, ..Plan::of(Preset::BlueGreen { preview: preview.is_some(), checks }) })
 }
@@ -297,8 +313,22 @@ mod tests {
             ),
             (Preset::Recreate, "down, scale 100, weight 100", "b1, b2, down, scale 100, weight 100, a"),
         ] {
-            assert_eq!(said(&expand(&preset, &[])), plain, "{preset:?}");
-            assert_eq!(said(&expand(&preset, &hooks)), hooked, "{preset:?}");
+            assert_eq!(said(&expand(&preset, ServiceKind::Http, &[])), plain, "{preset:?}");
+            assert_eq!(said(&expand(&preset, ServiceKind::Tcp, &hooks)), hooked, "{preset:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_gets_no_traffic_by_any_step() {
+        let blue_green = Preset::BlueGreen { preview: false, checks: Vec::new() };
+        let rolling = Preset::Rolling { replicas: 2, surge: 1, unavailable: 0, pause: None };
+        let hooks = [hook("a", HookOn::After)];
+        for (preset, expected) in [
+            (blue_green, "scale 100, a"),
+            (Preset::Recreate, "down, scale 100, a"),
+            (rolling, "batch 1-0, batch 2-0, a"),
+        ] {
+            assert_eq!(said(&expand(&preset, ServiceKind::Worker, &hooks)), expected, "{preset:?}");
         }
     }
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Step};
+use crate::model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Probe, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
-const SMALL: &str = r#"[environment.production]
+pub(super) const SMALL: &str = r#"[environment.production]
 [service.shop]
 run = ["bin/shop", "{port}"]
 health = { path = "/healthz" }
@@ -11,7 +11,11 @@ health = { path = "/healthz" }
 listen = "127.0.0.1:8080"
 "#;
 
-fn wrong(text: &str) -> Vec<String> {
+fn http(path: &str) -> Probe {
+    Probe::Http { path: path.to_owned() }
+}
+
+pub(super) fn wrong(text: &str) -> Vec<String> {
     let error = parse(text, Path::new("flightdeck.toml")).expect_err(text);
     error.to_string().lines().map(str::to_owned).collect()
 }
@@ -29,7 +33,7 @@ fn the_example_says_what_it_means() {
     assert_eq!((checkout.health.healthy, checkout.health.unhealthy), (2, 3));
     assert_eq!(checkout.health.timeout, SignedDuration::from_millis(500));
     let placement = &checkout.placements[&EnvironmentName::from("production")];
-    assert_eq!((placement.listen.to_string(), placement.replicas), ("0.0.0.0:443".to_owned(), 3));
+    assert_eq!((placement.listen, placement.replicas), ("0.0.0.0:443".parse().ok(), 3));
     let cert = Path::new("/srv/shop/certificates/shop.pem");
     assert_eq!(
         (placement.ingress.paths.as_slice(), &*placement.ingress.certificates[0].cert),
@@ -97,7 +101,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             "run = ",
             "rum = ",
-            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "access_log", "depends_on", "renamed_from", "migration" or "in"; did you mean "run"?"#,
+            r#"flightdeck.toml:3:1: service.shop.rum: unknown key, expected "run", "env", "secrets", "health", "stop", "user", "group", "groups", "limits", "response_timeout", "drain", "trusted_proxies", "access_log", "kind", "depends_on", "renamed_from", "migration" or "in"; did you mean "run"?"#,
         ),
         (
             "run = [\"bin/shop\", \"{port}\"]",
@@ -197,7 +201,7 @@ fn each_mistake_is_named_with_its_place_and_what_was_meant() {
         (
             last,
             "listen = \"127.0.0.1:8080\"\nhealth = { pat = \"/\" }\n",
-            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "tcp", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
+            r#"flightdeck.toml:7:12: service.shop.in.production.health.pat: unknown key, expected "path", "tcp", "command", "ready_after", "interval", "healthy", "unhealthy" or "timeout"; did you mean "path"?"#,
         ),
         (
             last,
@@ -659,7 +663,7 @@ fn an_environment_has_the_last_word() {
     assert_eq!(staging.run, ["bin/shop", "{port}"]);
     assert_eq!(texts(staging.env), ["DB=sqlite", "LOG=info", "TOKEN=none"]);
     assert_eq!(secrets(staging.secrets), ["KEY=file:/srv/secrets/staging/shop"], "no TOKEN: it is plain here");
-    assert_eq!((staging.health.path.as_deref(), staging.stop.signal.as_str()), (Some("/healthz"), "TERM"));
+    assert_eq!((&staging.health.probe, staging.stop.signal.as_str()), (&http("/healthz"), "TERM"));
     let production = program("production");
     assert_eq!(production.run, ["bin/shop"]);
     assert_eq!(texts(production.env), ["LOG=warn", "PORT={port}"], "no DB: it is a secret here");
@@ -667,7 +671,7 @@ fn an_environment_has_the_last_word() {
         secrets(production.secrets),
         [r#"DB=command:["/srv/bin/vault","read","shop db"]"#, r#"KEY=command:["pass","shop"]"#, "TOKEN=env:TOKEN"]
     );
-    assert_eq!((production.health.path.as_deref(), production.health.unhealthy), (Some("/ready"), 9));
+    assert_eq!((&production.health.probe, production.health.unhealthy), (&http("/ready"), 9));
     assert_eq!(production.health.healthy, 2, "its own health is a whole one: the service's says nothing of it");
     assert_eq!(production.stop.signal, "INT");
     assert_eq!(spec.program(&"shop".into(), &"dev".into()), None);
@@ -683,7 +687,7 @@ fn a_port_that_takes_connections_can_be_all_that_is_asked() {
     let text = SMALL.replace("path = \"/healthz\"", "tcp = true, interval = \"5s\"");
     let spec = parse(&text, Path::new("flightdeck.toml")).unwrap();
     let health = &spec.services[&ServiceName::from("shop")].health;
-    assert_eq!((health.path.as_deref(), health.interval), (None, SignedDuration::from_secs(5)));
+    assert_eq!((&health.probe, health.interval), (&Probe::Tcp {}, SignedDuration::from_secs(5)));
 }
 
 #[test]

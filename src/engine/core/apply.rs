@@ -2,7 +2,6 @@
 
 use super::commands::no;
 use super::configs::{self, Configured};
-use super::migrations;
 use super::pools::retire;
 use super::rename;
 use super::rollout::{enqueue, plan};
@@ -11,9 +10,10 @@ use super::state::{Counters, Removed, Slot, State};
 use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
+use super::{migrations, one_off};
 use crate::model::{
-    Actor, InForce, Ingress, Placement, Program, Refusal, RefusalKind, ReleaseRef, Renamed, ServiceName, ServicePlace,
-    ServiceSpec, Spec, Step,
+    Actor, InForce, Listens, Placement, Program, Refusal, RefusalKind, ReleaseRef, Renamed, ServiceKind, ServiceName,
+    ServicePlace, ServiceSpec, Spec, Step,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -85,8 +85,9 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
     for (service, of) in &spec.services {
         for environment in of.placements.keys() {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            if !state.slots.contains_key(&key) {
-                add(state, turn, &key, actor);
+            match state.slots.get_mut(&key) {
+                Some(slot) => slot.kind = of.kind,
+                None => add(state, turn, &key, actor),
             }
         }
     }
@@ -99,7 +100,8 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
 /// Brings a place in. What was there before is not forgotten, and what served comes up again.
 fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
-    let mut slot = Box::new(Slot::new(key.clone(), number));
+    let kind = state.spec.services.get(&key.service).map_or(ServiceKind::default(), |of| of.kind);
+    let mut slot = Box::new(Slot::new(key.clone(), number, kind));
     // A renamed one may still be known to the proxy as this.
     if state.of_listener(&slot.listener(false)).is_some() {
         slot.listener = Some(slot.uid.clone());
@@ -144,6 +146,7 @@ impl Removed {
 fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<SlotKey>, Refusal> {
     let others = state.configs_beside(&spec.name);
     check(spec, &others)?;
+    check_kinds(state, spec)?;
     configs::fits(state, spec, &others)?;
     let gone = removed(state, spec);
     check_removals(state, spec, &gone)?;
@@ -155,6 +158,23 @@ fn may_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Result<Vec<
 #[must_use]
 pub fn why_not_apply(state: &State, spec: &Spec, remove: &[ServicePlace]) -> Option<Refusal> {
     rename::foreseen(state, spec).and_then(|state| may_apply(&state, spec, remove)).err()
+}
+
+/// What runs stays what it is: nothing leads from what is routed to what is not without an end in between.
+fn check_kinds(state: &State, spec: &Spec) -> Result<(), Refusal> {
+    let kind = |slot: &Slot| spec.services.get(&slot.key.service).filter(|_| has(spec, &slot.key)).map(|of| of.kind);
+    let up = state.slots.values().filter(|slot| slot.is_up() || slot.routing.newest_route().is_some());
+    let mut other = up.filter_map(|slot| Some((slot, kind(slot).filter(|kind| *kind != slot.kind)?)));
+    match other.next() {
+        Some((slot, kind)) => Err(no(format!(
+            "{} is up as kind {:?} and would become {:?}: give the new one another name, or remove it first; nothing \
+             was applied",
+            slot.key,
+            slot.kind.word(),
+            kind.word()
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// What runs ends by its name only: a file that lost a part must not take production down.
@@ -188,7 +208,11 @@ fn running(slot: &Slot) -> String {
     let words = pools.map(|pool| {
         let (count, version) = (pool.instances.len(), &pool.release.version);
         let instances = if count == 1 { "instance" } else { "instances" };
-        format!("{count} {instances} of {version}, {} of its traffic", slot.routing.acked_share(&pool.id))
+        let traffic = match slot.kind {
+            ServiceKind::Worker => String::new(),
+            ServiceKind::Http | ServiceKind::Tcp => format!(", {} of its traffic", slot.share_in_force(&pool.id)),
+        };
+        format!("{count} {instances} of {version}{traffic}")
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
@@ -200,25 +224,31 @@ pub(super) fn invalid(why: &str) -> Refusal {
 
 /// A configuration must be whole in itself, and listen where no other one does.
 fn check(spec: &Spec, others: &[InForce]) -> Result<(), Refusal> {
-    let mut listens: BTreeMap<SocketAddr, Vec<(String, Ingress)>> = BTreeMap::new();
+    let mut listens: BTreeMap<SocketAddr, Vec<Listens>> = BTreeMap::new();
     for other in others {
-        for (key, listen, ingress) in other.spec.listens() {
-            listens.entry(listen).or_default().push((format!("{key} of {}", other.words()), ingress));
+        for mut of in other.spec.listens() {
+            of.place = format!("{} of {}", of.place, other.words());
+            listens.entry(of.address).or_default().push(of);
         }
     }
-    for (key, listen, ingress) in spec.listens() {
-        let there = listens.entry(listen).or_default();
-        if let Some((other, what)) = there.iter().find_map(|(name, of)| Some((name, ingress.clash(of)?))) {
-            let why = format!("{key} and {other} listen on the same address {listen} and both want {what}");
-            return Err(invalid(&why));
+    for of in spec.listens() {
+        let there = listens.entry(of.address).or_default();
+        if let Some((other, what)) = there.iter().find_map(|other| Some((&other.place, of.clash(other)?))) {
+            let (key, address) = (&of.place, of.address);
+            return Err(invalid(&format!(
+                "{key} and {other} listen on the same address {address} and both want {what}"
+            )));
         }
-        there.push((key, ingress));
+        there.push(of);
     }
     for (service, of) in &spec.services {
         for (environment, placement) in &of.placements {
             let key = format!("{service} in {environment}");
             if !spec.environments.contains_key(environment) {
                 return Err(invalid(&format!("{key}: there is no environment {environment}")));
+            }
+            if placement.listen.is_none() != (of.kind == ServiceKind::Worker) {
+                return Err(invalid(&format!("{key}: expected an address, unless it is a worker")));
             }
             check_placement(spec, &key, placement)?;
         }
@@ -274,6 +304,14 @@ fn check_removals(state: &State, spec: &Spec, gone: &[SlotKey]) -> Result<(), Re
                 words(run)
             )));
         }
+    }
+    let busy =
+        gone.iter().filter_map(|key| state.slots.get(key)).find_map(|slot| Some((slot, one_off::running(slot)?)));
+    if let Some((slot, what)) = busy {
+        return Err(no(format!(
+            "{} is gone from the configuration, but {what} runs there; end it first; nothing was applied",
+            slot.key
+        )));
     }
     match state.slots.values().find(|slot| slot.removed && has(spec, &slot.key)) {
         Some(slot) => Err(no(format!("{} is still being taken down; apply again in a moment", slot.key))),
@@ -391,7 +429,8 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
         let lines = match (of(old), of(new)) {
             (Some(old), Some(new)) => placement_changes(&old, &new),
             (None, Some((_, placement, _))) => {
-                vec![format!("{} instances behind {}", placement.replicas, placement.listen)]
+                let behind = placement.listen.map_or(String::new(), |listen| format!(" behind {listen}"));
+                vec![format!("{} instances{behind}", placement.replicas)]
             }
             (Some(_), None) => vec!["removed".to_owned()],
             (None, None) => Vec::new(),
@@ -429,19 +468,25 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     differs("paths", old.1.ingress.paths == new.1.ingress.paths, "");
     differs("redirect_from", old.1.ingress.redirect_from == new.1.ingress.redirect_from, "");
     differs("tls", old.1.ingress.certificates == new.1.ingress.certificates, "");
+    let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
+    lines.extend(from_to("kind", old.0.kind.word().to_owned(), new.0.kind.word().to_owned()));
+    let mut differs = |what: &str, same: bool, note: &str| {
+        if !same {
+            lines.push(format!("{what} changed{note}"));
+        }
+    };
     let (old, new) = (old.1, new.1);
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);
     differs("hooks", old.hooks == new.hooks, next);
     differs("sticky", old.sticky == new.sticky, "");
-    let from_to = |what: &str, old: String, new: String| (old != new).then(|| format!("{what} {old} → {new}"));
     let address = |preview: Option<SocketAddr>| preview.map_or("none".to_owned(), |preview| preview.to_string());
     lines.extend(from_to("strategy", format!("{:?}", old.strategy), format!("{:?}", new.strategy)));
     lines.extend(from_to("preview", address(old.preview), address(new.preview)));
     let objective = |rto: Option<jiff::SignedDuration>| rto.map_or("none".to_owned(), super::turn::span);
     lines.extend(from_to("rto", objective(old.rto), objective(new.rto)));
     lines.extend(from_to("replicas", old.replicas.to_string(), new.replicas.to_string()));
-    lines.extend(from_to("listen", old.listen.to_string(), new.listen.to_string()));
+    lines.extend(from_to("listen", address(old.listen), address(new.listen)));
     lines.extend(from_to(
         "progress_deadline",
         super::turn::span(old.progress_deadline),

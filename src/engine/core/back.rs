@@ -9,7 +9,7 @@ use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
 use super::turn::{Turn, note_run, span};
 use super::{jobs, undo};
-use crate::model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, Strategy, WayBack};
+use crate::model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack};
 use jiff::SignedDuration;
 use std::collections::VecDeque;
 
@@ -70,7 +70,7 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
         return false;
     }
     // An instance that has just become ready serves nobody before the proxy leads to it.
-    let reached = slot.stable.as_ref().is_some_and(|pool| slot.routing.acked_share(pool) == Ppm::ALL);
+    let reached = slot.stable.as_ref().is_some_and(|pool| slot.share_in_force(pool) == Ppm::ALL);
     if stable_ready > 0 && !reached && !slot.removed {
         return false;
     }
@@ -212,6 +212,21 @@ pub(super) fn estimate(timings: &Timings, path: RollbackPath) -> (Option<SignedD
     }
 }
 
+/// What happens to workers, which have no traffic.
+fn worker_steps(path: RollbackPath, full: u32, to: &ReleaseRef, left: &ReleaseRef) -> Vec<String> {
+    let (to, left) = (&to.version, &left.version);
+    match path {
+        RollbackPath::Warm => vec![format!("{to} goes on working: all of its instances run")],
+        RollbackPath::Start => {
+            vec![format!("{full} instances of {to} are started; {left} goes on working until they are ready")]
+        }
+        RollbackPath::Recreate => vec![
+            format!("every instance of {left} ends: nothing works from here"),
+            format!("{full} instances of {to} are started"),
+        ],
+    }
+}
+
 /// The plan of a rollback from here; `None`: there is nowhere to go.
 pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<WayBack> {
     let flying = run.active();
@@ -223,13 +238,14 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     let path = path(state, slot, &to);
     let (estimate, measured) = estimate(&slot.timings, path);
     let full = replicas(state, slot);
-    let mut steps = match path {
-        RollbackPath::Warm => vec![format!("all traffic goes to {}, which is up, in one switch", to.version)],
-        RollbackPath::Start => vec![
+    let mut steps = match (slot.kind, path) {
+        (ServiceKind::Worker, path) => worker_steps(path, full, &to, &left),
+        (_, RollbackPath::Warm) => vec![format!("all traffic goes to {}, which is up, in one switch", to.version)],
+        (_, RollbackPath::Start) => vec![
             format!("{full} instances of {} are started; {} goes on serving", to.version, left.version),
             "traffic follows as they become ready, all of it once they all are".to_owned(),
         ],
-        RollbackPath::Recreate => vec![
+        (_, RollbackPath::Recreate) => vec![
             format!("every instance of {} ends: nothing serves from here", left.version),
             format!("{full} instances of {} are started and get all traffic", to.version),
         ],
@@ -241,6 +257,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     steps.push(format!("{} ends", left.version));
     let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
     Some(WayBack {
+        kind: slot.kind,
         path,
         to: to.version,
         steps,

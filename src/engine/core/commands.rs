@@ -4,7 +4,6 @@ use super::approvals::on_approval;
 use super::deploy::deploy;
 use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
-use super::migrations;
 use super::pools::warm_pool;
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
@@ -14,6 +13,7 @@ use super::step::with;
 use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
+use super::{migrations, one_off};
 use crate::model::{
     Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, HoldId, Pin, Refusal,
     RefusalKind, ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
@@ -64,6 +64,14 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
         (Subject::Migrations { service, environment, names, applied, .. }, Action::Migration) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             migrations::settle(state, turn, &ask, &key, names, *applied)
+        }
+        (Subject::Command { service, environment, run, timeout, .. }, Action::Run) => {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            one_off::begin(state, turn, &ask, (&key, &command.id), run, *timeout)
+        }
+        (Subject::OneOff { service, environment, id, .. }, Action::EndRun) => {
+            let key = SlotKey { service: service.clone(), environment: environment.clone() };
+            one_off::end(state, turn, &key, id)
         }
         (_, action) => Err(Refusal::new(
             RefusalKind::Invalid,

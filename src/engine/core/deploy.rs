@@ -10,7 +10,7 @@ use super::step::with;
 use super::steps::ahead;
 use super::turn::{Turn, run_id, span, words};
 use super::types::SlotKey;
-use crate::model::{EnvironmentName, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
+use crate::model::{EnvironmentName, Probe, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) fn deploy(
         not_there_yet(slot, &to)?;
         migrations::can_be_run(state, slot, &to)?;
         let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
-        let next = ahead(&run, 0);
+        let next = ahead(slot, &run, 0);
         let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
         let revision = enqueue(state, slot, turn, run, &text);
         turn.created = Some(run_id(state, slot, &revision));
@@ -71,13 +71,17 @@ pub fn programs(
         text.replace("{environment}", environment.as_str()).replace("{service}", service.as_str())
     };
     let run = program.run.first().map(|program| ("run".to_owned(), filled(program)));
+    let check = match &program.health.probe {
+        Probe::Command { command } => command.first().map(|program| ("health.command".to_owned(), filled(program))),
+        Probe::Runs { .. } | Probe::Http { .. } | Probe::Tcp {} => None,
+    };
     let hooks = hooks.iter().flat_map(|hook| {
         let back = hook.migration.as_ref().and_then(|migration| migration.back.first());
         let name = format!("hook {}", hook.name);
         hook.run.first().into_iter().chain(back).map(move |program| (name.clone(), filled(program)))
     });
     // What only a start knows can't be looked at before.
-    let named = run.into_iter().chain(hooks).filter(|(_, program)| !program.contains('{')).collect();
+    let named = run.into_iter().chain(check).chain(hooks).filter(|(_, program)| !program.contains('{')).collect();
     Some(Programs { release, named, env: program.env })
 }
 

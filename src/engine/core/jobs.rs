@@ -2,13 +2,15 @@
 //! whatever crashes; what its end means for the rollout and for the data is decided here.
 
 use super::migrations;
-use super::rollout::{Back, begin_rollback};
+use super::rollout::{Back, begin_rollback, placement};
 use super::run::{Drill, Job, JobStage, Pause, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
 use crate::model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
 use jiff::SignedDuration;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 pub(super) const WHO: &str = "system:hooks";
 
@@ -52,6 +54,28 @@ fn of_run(run: &RunState, name: &str) -> Option<HookSpec> {
     run.hooks.iter().find(|hook| hook.name == name).cloned()
 }
 
+/// Where users and the preview are, and the variables of a program that is run once beside an instance.
+pub(super) fn variables(
+    state: &State,
+    slot: &Slot,
+    release: &ReleaseRef,
+    mut env: BTreeMap<String, String>,
+) -> (Option<SocketAddr>, Option<SocketAddr>, BTreeMap<String, String>) {
+    let (listen, preview) = placement(state, &slot.key).map(|of| (of.listen, of.preview)).unwrap_or_default();
+    let text = |address: Option<SocketAddr>| address.map_or(String::new(), |address| address.to_string());
+    env.extend(
+        [
+            ("SERVICE", slot.key.service.0.clone()),
+            ("ENVIRONMENT", slot.key.environment.0.clone()),
+            ("VERSION", release.version.0.clone()),
+            ("LISTEN", text(listen)),
+            ("PREVIEW", text(preview)),
+        ]
+        .map(|(name, value)| (format!("FLIGHTDECK_{name}"), value)),
+    );
+    (listen, preview, env)
+}
+
 /// Begins a run of a hook.
 pub(super) fn begin(
     state: &mut State,
@@ -62,29 +86,17 @@ pub(super) fn begin(
     back: bool,
     attempt: u32,
 ) -> Option<Job> {
-    let placement = state.spec.services.get(&slot.key.service)?.placements.get(&slot.key.environment)?;
     let program = state.spec.program(&slot.key.service, &slot.key.environment)?;
-    let (listen, preview) = (placement.listen, placement.preview);
     let from = slot.stable_pool().map(|pool| pool.release.version.0.clone()).unwrap_or_default();
-    let mut env = program.env;
-    env.extend(
-        [
-            ("HOOK", hook.name.clone()),
-            ("SERVICE", slot.key.service.0.clone()),
-            ("ENVIRONMENT", slot.key.environment.0.clone()),
-            ("VERSION", release.version.0.clone()),
-            ("FROM", from),
-            ("LISTEN", listen.to_string()),
-            ("PREVIEW", preview.map_or(String::new(), |preview| preview.to_string())),
-        ]
-        .map(|(name, value)| (format!("FLIGHTDECK_{name}"), value)),
-    );
+    let (listen, preview, mut env) = variables(state, slot, release, program.env);
+    env.extend([("FLIGHTDECK_HOOK".to_owned(), hook.name.clone()), ("FLIGHTDECK_FROM".to_owned(), from)]);
     let way_back = hook.migration.as_ref().filter(|_| back).map(|migration| migration.back.clone());
     let id = format!("job-{}", Counters::next(&mut state.counters.job));
     let launch = JobLaunch {
         job: id.clone(),
         slot: slot.key.clone(),
         hook: hook.name.clone(),
+        one_off: false,
         revision: slot.run.as_ref().map(|run| run.revision.clone()),
         repeats: matches!(hook.on, HookOn::While { .. }),
         version: release.version.clone(),
@@ -103,7 +115,7 @@ pub(super) fn begin(
 }
 
 /// Whatever of it runs is ended, and its files go. False: it was never begun.
-fn end_job(state: &mut State, turn: &mut Turn, id: &str) -> bool {
+pub(super) fn end_job(state: &mut State, turn: &mut Turn, id: &str) -> bool {
     state.pending.retain(|numbered| numbered.effect.job() != Some(id));
     // Decided in this very step: then it is never begun.
     let begun = turn.effects.len();

@@ -280,9 +280,10 @@ pub fn restored(state: &mut State, made: Timestamp) {
             job.stage = JobStage::Ended(JobEnd::Lost);
         }
     };
-    state.pending.retain(|numbered| !matches!(numbered.effect, Effect::Run(_)));
+    state.pending.retain(|numbered| !matches!(numbered.effect, Effect::Run(_) | Effect::StopJob { .. }));
     state.restored = Some(made);
     with_all(state, |_, slot| {
+        super::one_off::restored(slot);
         if let Some(run) = &mut slot.run {
             let watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
             run.job.iter_mut().chain(watches).for_each(lost);

@@ -15,6 +15,7 @@ mod holds;
 mod jobs;
 mod judge;
 mod migrations;
+mod one_off;
 mod pools;
 mod project;
 mod queue;

@@ -11,7 +11,7 @@ use super::turn::{run_id, words};
 use super::types::SlotKey;
 use crate::model::{
     Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Listening, Place,
-    Placement, Rollout, Run, Service, ServiceAddress, ServiceName,
+    Placement, Rollout, Run, Service, ServiceAddress, ServiceKind, ServiceName,
 };
 use jiff::Timestamp;
 use std::net::SocketAddr;
@@ -101,6 +101,7 @@ fn services(state: &State) -> impl Iterator<Item = Service> {
         source: state.source.clone(),
         name: name.clone(),
         configuration: state.config_of(name).map(|(name, _)| name.clone()),
+        kind: Some(of.kind),
         environments: of.placements.keys().cloned().collect(),
         addresses: of.placements.iter().flat_map(|(environment, of)| addresses(state, name, environment, of)).collect(),
         places: of.placements.iter().filter_map(|(environment, of)| place(state, name, environment, of)).collect(),
@@ -116,11 +117,12 @@ fn addresses(
 ) -> Vec<ServiceAddress> {
     let key = SlotKey { service: service.clone(), environment: environment.clone() };
     let Some(slot) = state.slots.get(&key).filter(|slot| !slot.removed) else { return Vec::new() };
+    let Some(listen) = of.listen else { return Vec::new() };
     let row = |(address, listening): (SocketAddr, Listening), certificates| {
         let address = address.to_string();
         ServiceAddress { environment: environment.clone(), address, listening, certificates }
     };
-    let own = row((of.listen, slot.listening(of.listen)), slot.certificates.clone());
+    let own = row((listen, slot.listening(listen)), slot.certificates.clone());
     let redirect = slot.redirect_listening(of).map(|at| row(at, Vec::new()));
     std::iter::once(own).chain(redirect).collect()
 }
@@ -130,10 +132,18 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
     let slot = state.slots.get(&key).filter(|slot| !slot.removed)?;
     let (steps, left_out) = match slot.stable {
         Some(_) => (of.steps.clone(), Vec::new()),
-        None => first_steps(&of.steps, &of.hooks),
+        None => first_steps(&of.steps, &of.hooks, slot.kind),
     };
+    let one_offs = slot.one_offs.clone();
     let user = state.spec.program(service, environment)?.run_as.map(|of| of.user);
-    Some(Place { environment: environment.clone(), steps, left_out, migrations: migrations::rows(state, slot), user })
+    Some(Place {
+        environment: environment.clone(),
+        steps,
+        left_out,
+        migrations: migrations::rows(state, slot),
+        one_offs,
+        user,
+    })
 }
 
 fn approval(state: &State, asked: &Asked) -> Approval {
@@ -157,7 +167,7 @@ fn instances(state: &State, slot: &Slot) -> impl Iterator<Item = Instance> {
         version: pool.release.version.clone(),
         state: instance_state(instance),
         pid: instance.pid,
-        address: instance.address.map(|address| address.to_string()),
+        address: instance.address.filter(|_| slot.kind != ServiceKind::Worker).map(|address| address.to_string()),
         restarts: instance.attempt,
         started: instance.started,
         limits: instance.limits.clone(),

@@ -8,7 +8,7 @@ use super::types::SlotKey;
 use super::{back, jobs, migrations};
 use crate::model::{
     ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec,
-    Phase, Placement, Ppm, ReleaseRef, RollbackPath, Step, Strategy,
+    Phase, Placement, Ppm, ReleaseRef, RollbackPath, ServiceKind, Step, Strategy,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -221,7 +221,7 @@ fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> St
     slot.candidate = Some(new_pool(state, slot, ArmRole::Candidate, run.to.clone()));
     let Some(from) = run.from.as_ref().filter(|_| slot.stable.is_some()) else {
         run.kind = Kind::First;
-        let (steps, left_out) = first_steps(&run.steps, &run.hooks);
+        let (steps, left_out) = first_steps(&run.steps, &run.hooks, slot.kind);
         run.steps = steps;
         run.background = None;
         run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
@@ -241,7 +241,7 @@ fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> St
 /// The plan of a version before which nothing served, and the steps of a whole one that it leaves out: there
 /// is nobody to compare with. Hooks, the preview and approvals stay; whatever stood in the plan with a share
 /// of the traffic, users get it only once everybody has agreed.
-pub(super) fn first_steps(plan: &[Step], hooks: &[HookSpec]) -> (Arc<[Step]>, Vec<Step>) {
+pub(super) fn first_steps(plan: &[Step], hooks: &[HookSpec], kind: ServiceKind) -> (Arc<[Step]>, Vec<Step>) {
     let on = |step: &Step| match step {
         Step::Hook { name } => hooks.iter().find(|hook| hook.name == *name).map(|hook| hook.on),
         _ => None,
@@ -256,6 +256,7 @@ pub(super) fn first_steps(plan: &[Step], hooks: &[HookSpec]) -> (Arc<[Step]>, Ve
     let after: Vec<_> = seen.iter().filter(|step| stays(step) && !is_approval(step)).cloned().collect();
     let up = (!gates.is_empty() || !after.is_empty()).then_some((Step::SetScale(Ppm::ALL), Step::SetWeight(Ppm::ALL)));
     let (scale, switch) = up.unzip();
+    let switch = switch.filter(|_| kind != ServiceKind::Worker);
     let steps = before.into_iter().chain(scale).chain(gates).chain(switch).chain(after).collect();
     let compares = |step: &&Step| match step {
         Step::SetWeight(weight) => *weight < Ppm::ALL,
@@ -364,8 +365,14 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         let lineage = &slot.lineage;
         slot.served.retain(|(of, _)| lineage.iter().any(|succeeded| succeeded.release == *of));
     }
-    let version = slot.stable_pool().map_or(String::new(), |pool| pool.release.version.to_string());
-    finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("all traffic is at {version}{kept}"));
+    let (version, ready, desired) = slot
+        .stable_pool()
+        .map_or((String::new(), 0, 0), |pool| (pool.release.version.to_string(), pool.ready(), pool.desired));
+    let done = match slot.kind {
+        ServiceKind::Worker => format!("{ready} of {desired} run {version}"),
+        ServiceKind::Http | ServiceKind::Tcp => format!("all traffic is at {version}{kept}"),
+    };
+    finish(state, slot, turn, DeploymentOutcome::Succeeded, done);
 }
 
 pub(super) fn role(slot: &mut Slot, pool: &str, role: ArmRole) {

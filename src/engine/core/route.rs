@@ -8,7 +8,7 @@ use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
 use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
-use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, Step, Strategy, sanitize_line};
+use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.
@@ -18,6 +18,9 @@ const REFUSALS: u32 = 3;
 
 /// Tells the proxy what it should follow, if that is not what it was told last.
 pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    if slot.kind == ServiceKind::Worker {
+        return count(slot, turn);
+    }
     // An abort does not wait for the next try.
     let urgent = slot.run.as_ref().is_some_and(RunState::rolling_back);
     if !resting(&slot.routing, urgent) {
@@ -127,7 +130,7 @@ fn desired(state: &State, slot: &Slot) -> Option<Route> {
     let fallback = stable.filter(falls_back).map(|stable| stable.id.clone());
     let salt = slot.candidate.clone().unwrap_or_default();
     let sticky = placement.sticky.clone().filter(|_| pools.len() > 1).map(|key| Sticky { key, salt });
-    let route = Route { fallback, sticky, ..Route::to(slot.listener(false), placement.listen, pools) };
+    let route = Route { fallback, sticky, ..Route::to(slot.listener(false), placement.listen?, pools) };
     Some(with_connections(state, slot, placement.ingress.clone(), route))
 }
 
@@ -155,6 +158,7 @@ fn with_connections(state: &State, slot: &Slot, ingress: Ingress, route: Route) 
         trusted_proxies: trusted_proxies.unwrap_or_default(),
         called,
         access_log,
+        tcp: slot.kind == ServiceKind::Tcp,
     };
     Route { options: Box::new(options), ..route }
 }
@@ -229,12 +233,15 @@ pub(super) fn lost(slot: &mut Slot, preview: bool) {
     routing.retry = Some(SignedDuration::ZERO);
 }
 
-/// What the rollout's record needs to know of a route in force.
-fn count(slot: &mut Slot, turn: &mut Turn) {
+/// What the rollout's record needs to know of the shares in force.
+pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
     let exposed = slot.exposed();
     let route = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
-    let serves =
-        route.is_some_and(|route| route.pools.iter().any(|pool| pool.weight > Ppm::ZERO && !pool.endpoints.is_empty()));
+    let serves = match slot.kind {
+        ServiceKind::Worker => slot.stable_pool().into_iter().chain(slot.candidate_pool()).any(|pool| pool.ready() > 0),
+        ServiceKind::Http | ServiceKind::Tcp => route
+            .is_some_and(|route| route.pools.iter().any(|pool| pool.weight > Ppm::ZERO && !pool.endpoints.is_empty())),
+    };
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
     if !run.rolling_back() {
         run.tally.reached = run.tally.reached.max(exposed);

@@ -6,7 +6,7 @@ use super::commands::{
     pauses_in_words,
 };
 use super::holds::may_let_through;
-use super::pools::{diagnosis, trouble};
+use super::pools::{capacity, diagnosis, trouble};
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
 use super::rollout::placement;
@@ -17,7 +17,7 @@ use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
     Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
-    RollbackPath, Rollout, Step, Strategy, Traffic, TrafficSource, Wait, sanitize_line,
+    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -34,7 +34,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         strategy: if run.kind == Kind::Restart && !run.exclusive() { Strategy::Rolling } else { run.strategy },
         steps: run.steps.clone(),
         step: (!run.steps.is_empty()).then_some(run.step),
-        arms: arms(slot, run),
+        arms: arms(slot, run, replicas),
         phase,
         waits: waits(state, slot, run, now),
         message: sanitize_line(&message(state, slot, run, now)),
@@ -47,7 +47,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         managed_by: None,
         analyses: Vec::new(),
         way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
-        listening: placement.filter(|_| is_current(slot, run)).map(|of| slot.listening(of.listen)),
+        listening: placement.and_then(|of| of.listen).filter(|_| is_current(slot, run)).map(|at| slot.listening(at)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
         failing: if is_current(slot, run) { failing(slot) } else { Vec::new() },
         still_asked: false,
@@ -99,13 +99,20 @@ fn is_current(slot: &Slot, run: &RunState) -> bool {
     slot.run.as_ref().is_some_and(|of| of.revision == run.revision)
 }
 
-fn arms(slot: &Slot, run: &RunState) -> Vec<Arm> {
+fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
     let mut arms = Vec::new();
-    arms.extend(slot.stable_pool().map(|pool| arm(slot, pool, ArmRole::Stable)));
+    let arm = |pool: &Pool, role: ArmRole| Arm {
+        role,
+        version: pool.release.version.clone(),
+        digest: Some(pool.release.digest.clone()),
+        replicas: Replicas { ready: pool.ready(), desired: pool.desired },
+        traffic: traffic(slot, pool, replicas),
+    };
+    arms.extend(slot.stable_pool().map(|pool| arm(pool, ArmRole::Stable)));
     let flying = run.active() && is_current(slot, run);
     if let Some(pool) = slot.candidate_pool().filter(|_| flying) {
-        arms.push(arm(slot, pool, ArmRole::Candidate));
-        arms.extend(others(slot, None));
+        arms.push(arm(pool, ArmRole::Candidate));
+        arms.extend(others(slot, None).map(|(pool, role)| arm(pool, role)));
         return arms;
     }
     // In line or ended without success: what would be, or was, brought in has nothing.
@@ -120,23 +127,32 @@ fn arms(slot: &Slot, run: &RunState) -> Vec<Arm> {
             version: run.to.version.clone(),
             digest: Some(run.to.digest.clone()),
             replicas: Replicas::default(),
-            traffic: traffic(Ppm::ZERO, Some(Ppm::ZERO)),
+            traffic: Traffic { desired: Ppm::ZERO, actual: Some(Ppm::ZERO), how: known(slot) },
         };
-        arms.push(left.map_or_else(none, |pool| arm(slot, pool, ArmRole::Candidate)));
+        arms.push(left.map_or_else(none, |pool| arm(pool, ArmRole::Candidate)));
         left.map(|pool| pool.id.clone())
     };
-    arms.extend(others(slot, shown.as_ref()));
+    arms.extend(others(slot, shown.as_ref()).map(|(pool, role)| arm(pool, role)));
     arms
 }
 
-fn arm(slot: &Slot, pool: &Pool, role: ArmRole) -> Arm {
-    let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.share(&pool.id));
-    Arm {
-        role,
-        version: pool.release.version.clone(),
-        digest: Some(pool.release.digest.clone()),
-        replicas: Replicas { ready: pool.ready(), desired: pool.desired },
-        traffic: traffic(desired, actual(slot, pool)),
+/// The share of a pool, as it is asked for and as it is in force; of a worker its instances of a full pool, those that are still
+/// to end among them.
+fn traffic(slot: &Slot, pool: &Pool, replicas: u32) -> Traffic {
+    let (desired, actual) = match slot.kind {
+        ServiceKind::Worker => (capacity(pool.desired, replicas), Some(capacity(pool.working(), replicas))),
+        ServiceKind::Http | ServiceKind::Tcp => {
+            let desired = slot.routing.newest().map_or(Ppm::ZERO, |sent| sent.share(&pool.id));
+            (desired, actual(slot, pool))
+        }
+    };
+    Traffic { desired, actual, how: known(slot) }
+}
+
+fn known(slot: &Slot) -> TrafficSource {
+    match slot.kind {
+        ServiceKind::Worker => TrafficSource::Instances,
+        ServiceKind::Http | ServiceKind::Tcp => TrafficSource::Acknowledged,
     }
 }
 
@@ -160,18 +176,14 @@ fn actual(slot: &Slot, pool: &Pool) -> Option<Ppm> {
 
 /// Neither stable nor what is brought in, and instances of it are still there: kept up for a way back, or
 /// ending.
-fn others(slot: &Slot, shown: Option<&PoolId>) -> impl Iterator<Item = Arm> {
+fn others<'a>(slot: &'a Slot, shown: Option<&PoolId>) -> impl Iterator<Item = (&'a Pool, ArmRole)> {
     let named = [slot.stable.clone(), slot.candidate.clone(), shown.cloned()];
     let others =
         slot.pools.values().filter(move |pool| !named.contains(&Some(pool.id.clone())) && !pool.instances.is_empty());
     others.map(|pool| {
         let name = if pool.retired { "ending" } else { "previous" };
-        arm(slot, pool, ArmRole::Cohort(name.to_owned()))
+        (pool, ArmRole::Cohort(name.to_owned()))
     })
-}
-
-const fn traffic(desired: Ppm, actual: Option<Ppm>) -> Traffic {
-    Traffic { desired, actual, how: TrafficSource::Acknowledged }
 }
 
 fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait> {
@@ -201,7 +213,7 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
     };
     match run.current_step() {
         Some(Step::Pause { duration: None }) => {
-            waits.push(human(format!("promote to {}", ahead(run, run.step + 1)), None, run.since));
+            waits.push(human(format!("promote to {}", ahead(slot, run, run.step + 1)), None, run.since));
         }
         Some(Step::Pause { duration: Some(duration) }) => {
             waits.extend(left(*duration).filter(|_| run.pauses.none()).map(|at| Wait::Until { at }));
@@ -322,7 +334,10 @@ fn promoting(state: &State, slot: &Slot, run: &RunState) -> String {
     let first = if run.kind == Kind::First { "first version" } else { "to full size" };
     refused(slot).unwrap_or_else(|| {
         if candidate_ready(state, slot) {
-            format!("all traffic goes to {}", run.to.version)
+            match slot.kind {
+                ServiceKind::Worker => format!("every instance of {} runs", run.to.version),
+                ServiceKind::Http | ServiceKind::Tcp => format!("all traffic goes to {}", run.to.version),
+            }
         } else {
             format!("{first}: {}", candidate_words(slot))
         }
@@ -344,7 +359,7 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
     if !candidate_ready(state, slot) {
         return format!("{at}: {}", candidate_words(slot));
     }
-    let next = ahead(run, run.step + 1);
+    let next = ahead(slot, run, run.step + 1);
     match run.current_step() {
         Some(Step::SetWeight(weight)) => format!("{at}: {weight} of traffic to {}", run.to.version),
         Some(Step::Pause { duration: None }) => format!("{at}: waits for a promotion, then {next}"),

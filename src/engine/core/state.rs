@@ -6,8 +6,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey, prev
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
-    LimitKept, Listening, Note, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceName, SourceId,
-    Spec, StopSpec, Target, Version,
+    LimitKept, Listening, Note, OneOff, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind,
+    ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,9 @@ pub struct Asked {
 pub struct Slot {
     /// Its name.
     pub key: SlotKey,
+    /// How it is reached; never another one while it is up.
+    #[serde(default)]
+    pub kind: ServiceKind,
     /// Changes when it is removed and made again.
     pub uid: String,
     /// What its service was called before it was renamed, oldest first.
@@ -171,6 +174,9 @@ pub struct Slot {
     /// What the proxy was told about its preview.
     #[serde(default)]
     pub preview: Routing,
+    /// Commands that people had run, oldest first.
+    #[serde(default)]
+    pub one_offs: Vec<OneOff>,
     /// Migrations by name, and where each stands.
     #[serde(default)]
     pub migrations: BTreeMap<String, Migrated>,
@@ -386,6 +392,12 @@ impl Pool {
         count(self.instances.values().filter(|instance| instance.serving()))
     }
 
+    /// Instances of a worker that work, or still do until they have ended.
+    pub fn working(&self) -> u32 {
+        let leaves = |of: &InstanceRecord| (of.leaving || of.stage == InstanceStage::Stopping) && of.pid.is_some();
+        count(self.instances.values().filter(|instance| instance.serving() || leaves(instance)))
+    }
+
     /// Instances that are there to stay.
     pub(super) fn staying(&self) -> u32 {
         count(self.instances.values().filter(|instance| !instance.leaving))
@@ -530,12 +542,13 @@ impl State {
 }
 
 impl Slot {
-    pub(super) fn new(key: SlotKey, number: u64) -> Slot {
+    pub(super) fn new(key: SlotKey, number: u64, kind: ServiceKind) -> Slot {
         Slot {
             uid: format!("{key}#{number}"),
             names: Vec::new(),
             listener: None,
             key,
+            kind,
             pools: BTreeMap::new(),
             stable: None,
             candidate: None,
@@ -551,6 +564,7 @@ impl Slot {
             evidence: VecDeque::new(),
             removed: false,
             preview: Routing::default(),
+            one_offs: Vec::new(),
             migrations: BTreeMap::new(),
             served: Vec::new(),
             timings: Timings::default(),
@@ -582,7 +596,7 @@ impl Slot {
     /// The address from which users are sent on to TLS, and whether it is listened on.
     pub fn redirect_listening(&self, placement: &Placement) -> Option<(SocketAddr, Listening)> {
         let from = placement.ingress.redirect_from?;
-        let listening = match (self.listening(placement.listen), &self.redirect_refused) {
+        let listening = match (self.listening(placement.listen?), &self.redirect_refused) {
             (Listening::Open, Some(why)) => Listening::Refused { why: why.clone() },
             // Where the service itself is not reached that is told once.
             (Listening::Refused { .. }, _) => Listening::Closed,
@@ -625,9 +639,27 @@ impl Slot {
         self.run.as_ref().filter(|run| run.active())
     }
 
-    /// The candidate's acknowledged share.
+    /// The candidate's share in force.
     pub(super) fn exposed(&self) -> Ppm {
-        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.routing.acked_share(pool))
+        self.candidate.as_ref().map_or(Ppm::ZERO, |pool| self.share_in_force(pool))
+    }
+
+    /// The share of a pool as the proxy acknowledged it; of a worker, to which nothing is routed, as it was decided.
+    pub(super) fn share_in_force(&self, pool: &PoolId) -> Ppm {
+        if self.kind != ServiceKind::Worker {
+            return self.routing.acked_share(pool);
+        }
+        let candidate = self.active().map_or(Ppm::ZERO, |run| run.weight);
+        match Some(pool) {
+            pool if pool == self.candidate.as_ref() => candidate,
+            pool if pool == self.stable.as_ref() => candidate.rest(),
+            _ => Ppm::ZERO,
+        }
+    }
+
+    /// Does all that leads to stable lead to its serving instances, and to those alone?
+    pub(super) fn leads_to_stable(&self) -> bool {
+        self.kind == ServiceKind::Worker || self.stable_pool().is_some_and(|pool| self.routing.leads_to(pool))
     }
 
     /// The row that people see: the rollout in flight, else the first in line, else the newest settled one.
@@ -653,7 +685,7 @@ impl Effect {
     pub(super) fn job(&self) -> Option<&str> {
         match self {
             Effect::Run(launch) => Some(&launch.job),
-            Effect::EndJob { job } => Some(job),
+            Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
             _ => None,
         }
     }

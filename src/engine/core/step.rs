@@ -4,7 +4,7 @@ use super::queue::advance_queue;
 use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
-use super::{apply, commands, jobs, judge, pools, releases, route, steps};
+use super::{apply, commands, jobs, judge, one_off, pools, releases, route, steps};
 use crate::model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
@@ -147,6 +147,11 @@ fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touche
         state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::EndJob { job } if job == id));
         // A way back may wait for it.
         return Touched::All;
+    }
+    let asked = state.slots.values().find(|slot| one_off::knows(slot, id)).map(|slot| slot.key.clone());
+    if let (Some(key), JobEvent::Ended { how, .. }) = (asked, event) {
+        with(state, &key, |state, slot| one_off::ended(state, slot, turn, id, how));
+        return Touched::None;
     }
     let key = state.slots.values().find(|slot| jobs::knows(slot, id)).map(|slot| slot.key.clone());
     let Some(key) = key else {

@@ -5,8 +5,10 @@ use super::rollout::{Back, begin_rollback, finish, placement, promote};
 use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
-use super::{back, jobs, judge};
-use crate::model::{Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, Step};
+use super::{back, jobs, judge, route};
+use crate::model::{
+    Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step,
+};
 use jiff::SignedDuration;
 
 /// What a step says when it is asked how far it is.
@@ -156,6 +158,8 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         Step::Batch { instances, .. } => batch(state, slot, turn, instances),
         Step::TakeDown => take_down(slot),
         Step::Hook { name } => jobs::step(state, slot, turn, &name).into(),
+        // A worker works as soon as it runs.
+        Step::SetScale(share) if slot.kind == ServiceKind::Worker => set_weight(slot, turn, share),
         // Its instances are ready. Steps of other backends are not in a configuration here.
         Step::SetScale(_) | Step::Other(_) => Said::Done,
     };
@@ -271,13 +275,12 @@ pub(super) fn skip_steps(slot: &mut Slot) {
 
 /// Instances are ready: ask for the weight, and wait until the proxy follows it.
 fn set_weight(slot: &mut Slot, turn: &mut Turn, weight: Ppm) -> Said {
-    let acked = slot.exposed();
     let Some(run) = &mut slot.run else { return Said::Wait };
     if run.weight != weight {
         run.weight = weight;
         turn.changed = true;
     }
-    if acked == weight && slot.routing.settled() { Said::Done } else { Said::Wait }
+    if slot.exposed() == weight && slot.routing.settled() { Said::Done } else { Said::Wait }
 }
 
 fn pause(slot: &Slot, duration: Option<SignedDuration>) -> Said {
@@ -307,7 +310,7 @@ fn approval(
         None => {}
     }
     let number = Counters::next(&mut state.counters.approval);
-    let what = format!("step {} of {}: then {}", run.step + 1, run.steps.len(), ahead(run, run.step + 1));
+    let what = format!("step {} of {}: then {}", run.step + 1, run.steps.len(), ahead(slot, run, run.step + 1));
     let approval = Approval {
         id: ApprovalId::from(format!("{}-A{number}", state.source)),
         run: id,
@@ -333,8 +336,15 @@ fn approval(
 }
 
 /// What comes at or after a step, in words.
-pub(super) fn ahead(run: &RunState, from: u32) -> String {
+pub(super) fn ahead(slot: &Slot, run: &RunState, from: u32) -> String {
     let rest = run.steps.get(from as usize..).unwrap_or_default();
+    if slot.kind == ServiceKind::Worker {
+        let batch = rest.iter().find_map(|step| match step {
+            Step::Batch { instances, .. } => Some(format!("{instances} instances of it")),
+            _ => None,
+        });
+        return batch.unwrap_or_else(|| "all instances".to_owned());
+    }
     let weight = rest.iter().find_map(|step| match step {
         Step::SetWeight(weight) => Some(format!("{weight} of traffic")),
         _ => None,
@@ -360,9 +370,7 @@ fn expired(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
 
 /// To full size, then all traffic, then it is stable.
 fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
-    let acked = slot.exposed();
     let ready = candidate_ready(state, slot);
-    let settled = slot.routing.settled();
     let Some(run) = &mut slot.run else { return false };
     if run.weight != Ppm::ALL {
         if !ready {
@@ -371,7 +379,9 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         run.weight = Ppm::ALL;
         turn.changed = true;
     }
-    if acked == Ppm::ALL && settled && ready {
+    if slot.exposed() == Ppm::ALL && slot.routing.settled() && ready {
+        // A worker's share is in force without an acknowledgement that would have counted it.
+        route::count(slot, turn);
         promote(state, slot, turn);
         return true;
     }
@@ -383,7 +393,7 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
 fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let full = replicas(state, slot);
     let settled = slot.routing.settled();
-    let routed = slot.stable_pool().is_some_and(|pool| slot.routing.leads_to(pool));
+    let routed = slot.leads_to_stable();
     let (Some(run), Some(id)) = (&mut slot.run, &slot.stable) else { return false };
     let exclusive = run.exclusive();
     let (Progress::Restarting { old }, Some(pool)) = (&mut run.progress, slot.pools.get_mut(id)) else { return false };

@@ -1,6 +1,7 @@
 //! What goes into the core and what comes out.
 
 use crate::engine::proxy::wire::Route;
+pub use crate::model::JobEnd;
 use crate::model::{
     Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
     Limits, Refusal, Release, Renamed, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
@@ -272,34 +273,6 @@ pub enum JobEvent {
     Gone,
 }
 
-/// How a hook's run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
-pub enum JobEnd {
-    /// With this status.
-    Exited(i32),
-    /// By this signal, not ours.
-    Killed(i32),
-    /// It took longer than its timeout and was killed.
-    TimedOut,
-    /// It could not be started, in words; it has done nothing.
-    NotStarted(String),
-    /// It ran when its shim or the machine died: how far it came nobody knows.
-    Lost,
-}
-
-impl fmt::Display for JobEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JobEnd::Exited(code) => write!(f, "exit status {code}"),
-            JobEnd::Killed(signal) => write!(f, "killed by signal {signal}"),
-            JobEnd::TimedOut => f.write_str("it took too long"),
-            JobEnd::NotStarted(why) => f.write_str(why),
-            JobEnd::Lost => f.write_str("cut off when its shim or the machine died"),
-        }
-    }
-}
-
 /// How to run a hook: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobLaunch {
@@ -309,6 +282,9 @@ pub struct JobLaunch {
     pub slot: SlotKey,
     /// The hook's name.
     pub hook: String,
+    /// It is no hook: somebody asked for it.
+    #[serde(default)]
+    pub one_off: bool,
     /// The rollout that runs it; `None`: an older program asked for it.
     #[serde(default)]
     pub revision: Option<String>,
@@ -326,8 +302,9 @@ pub struct JobLaunch {
     pub env: BTreeMap<String, String>,
     /// Variable → where it is read.
     pub secrets: BTreeMap<String, SecretRef>,
-    /// `{listen}`.
-    pub listen: SocketAddr,
+    /// `{listen}`, else empty.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
     /// `{preview}`, else empty.
     pub preview: Option<SocketAddr>,
     /// It is killed after so long.
@@ -406,6 +383,13 @@ pub enum Effect {
     /// Run a hook, once: one that was started already is not started again, also after a crash;
     /// answered by `JobEvent::Ended`.
     Run(Box<JobLaunch>),
+    /// End a run in order: signal, grace, kill the group; answered by `JobEvent::Ended`.
+    StopJob {
+        /// Which.
+        job: JobId,
+        /// How.
+        stop: StopSpec,
+    },
     /// A hook's run is over with: whatever of it still runs is killed, its files go; answered by
     /// `JobEvent::Gone`.
     EndJob {

@@ -45,6 +45,11 @@ impl ShimClient {
 
     /// Asks, and gives the answer. Not after `Watch`, whose notices may come in between.
     pub async fn ask(&mut self, request: &Request) -> io::Result<Response> {
+        self.ask_within(request, ANSWER).await
+    }
+
+    /// The same of what takes its time.
+    pub async fn ask_within(&mut self, request: &Request, bound: Duration) -> io::Result<Response> {
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         let answer = async {
@@ -52,7 +57,7 @@ impl ShimClient {
             let line = self.lines.next_line().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
             Ok(serde_json::from_str(&line)?)
         };
-        timeout(ANSWER, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(bound, answer).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Its status.

@@ -91,7 +91,9 @@ pub fn check(failure: &CheckFailure, expected: SocketAddr) -> Option<Cause> {
             }
             Some(if same { Cause::OtherAddress { expected, listens } } else { Cause::OtherPort { expected, listens } })
         }
-        CheckFailure::NotConnected { listens: None, .. } | CheckFailure::Broken { .. } => None,
+        CheckFailure::NotConnected { listens: None, .. }
+        | CheckFailure::Broken { .. }
+        | CheckFailure::Command { .. } => None,
     }
 }
 

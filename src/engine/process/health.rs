@@ -1,10 +1,11 @@
 //! Health checks: `GET path` on an instance's port, or only a connection, a new one each time, so that a program
-//! that no longer accepts is found out.
+//! that no longer accepts is found out; for what has no port a program that looks, or that it still runs.
 
+use super::client::ShimClient;
 use super::identity::with_environment;
 use super::listening;
-use super::wire::DIR_VARIABLE;
-use crate::model::{HealthSpec, sanitize_line};
+use super::wire::{Checked, DIR_VARIABLE, Request as ShimRequest, Response};
+use crate::model::{HealthSpec, Probe, sanitize_line};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -13,15 +14,19 @@ use hyper_util::rt::TokioIo;
 use jiff::SignedDuration;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Pause after the first try while nothing has answered yet, so that a quick start is seen at once.
 const COMING_UP: Duration = Duration::from_millis(10);
 /// Longest such pause: each is twice the one before.
 const COMING_UP_MAX: Duration = Duration::from_millis(100);
+/// The same where a program is started for each look.
+const PROGRAM_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// A shim tells of the end of a check within this.
+const TOLD: Duration = Duration::from_secs(2);
 /// The kernel's tables are looked through at most so often.
 const LOOK: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are read before the connection is closed.
@@ -71,6 +76,13 @@ pub enum CheckFailure {
         /// Where it redirects to.
         location: Option<String>,
     },
+    /// The program that looks says no.
+    Command {
+        /// Its name.
+        program: String,
+        /// `exit status 1`, or what else became of it.
+        how: String,
+    },
 }
 
 impl fmt::Display for CheckFailure {
@@ -84,6 +96,7 @@ impl fmt::Display for CheckFailure {
                 write!(f, "GET {path}: no answer within {} ms", within.as_millis())
             }
             CheckFailure::Status { path, status, .. } => write!(f, "GET {path} answered {status}"),
+            CheckFailure::Command { program, how } => write!(f, "{program}: {how}"),
         }
     }
 }
@@ -93,7 +106,9 @@ impl fmt::Display for CheckFailure {
 pub struct Health {
     spec: HealthSpec,
     address: SocketAddr,
-    /// The instance's directory, by which its processes are found.
+    /// When the instance was started.
+    started: Instant,
+    /// The instance's directory, by which its processes and its shim are found.
     dir: PathBuf,
     /// Where its processes listened when that was last looked at.
     listens: Option<(Instant, Option<Vec<SocketAddr>>)>,
@@ -139,14 +154,19 @@ fn std_duration(duration: SignedDuration) -> Duration {
 }
 
 impl Health {
-    /// Nothing is known yet.
+    /// Nothing is known yet of what has run for `age`.
     #[must_use]
-    pub fn new(spec: HealthSpec, address: SocketAddr, dir: PathBuf) -> Health {
-        Health { spec, address, dir, listens: None, up: false, counts: Counts::default() }
+    pub fn new(spec: HealthSpec, address: SocketAddr, dir: PathBuf, age: Duration) -> Health {
+        let now = Instant::now();
+        let started = now.checked_sub(age).unwrap_or(now);
+        Health { spec, address, started, dir, listens: None, up: false, counts: Counts::default() }
     }
 
     /// The next change of the verdict. Cancel safe: a check that is cut off is not counted.
     pub async fn next(&mut self) -> Verdict {
+        if let Probe::Runs { ready_after } = self.spec.probe {
+            return self.still_runs(Duration::try_from(ready_after).unwrap_or_default()).await;
+        }
         loop {
             let interval = std_duration(self.spec.interval);
             let check = if self.up || self.counts.told.is_some() {
@@ -163,6 +183,16 @@ impl Health {
                 return verdict;
             }
         }
+    }
+
+    /// Whoever asks sees its end. Told once: there is nothing else to look at.
+    async fn still_runs(&mut self, after: Duration) -> Verdict {
+        if self.counts.told.is_some() {
+            return std::future::pending().await;
+        }
+        sleep_until(self.started + after).await;
+        self.counts.told = Some(Ok(()));
+        Verdict::Ready
     }
 
     /// With where the instance listens, if nothing took the connection: that tells a slow start from a wrong port.
@@ -187,7 +217,9 @@ impl Health {
     /// One check while the instance comes up: good as soon as it answers well, bad at the end of
     /// the interval.
     async fn first(&mut self, interval: Duration) -> Result<(), CheckFailure> {
-        let (mut pause, mut left) = (COMING_UP, interval);
+        let is_program = matches!(self.spec.probe, Probe::Command { .. });
+        let (mut pause, longest) = if is_program { PROGRAM_PAUSES } else { (COMING_UP, COMING_UP_MAX) };
+        let mut left = interval;
         loop {
             let check = self.check().await;
             self.up = check.is_ok();
@@ -199,19 +231,16 @@ impl Health {
             if left.is_zero() {
                 return check;
             }
-            pause = (pause * 2).min(COMING_UP_MAX);
+            pause = (pause * 2).min(longest);
         }
     }
 
     async fn check(&self) -> Result<(), CheckFailure> {
         let bound = std_duration(self.spec.timeout);
-        let Some(path) = &self.spec.path else {
-            let refused = |why: String| Err(CheckFailure::NotConnected { path: None, why, listens: None });
-            return match timeout(bound, TcpStream::connect(self.address)).await {
-                Err(_) => refused(format!("no connection within {} ms", bound.as_millis())),
-                Ok(Err(error)) => refused(sanitize_line(&error.to_string())),
-                Ok(Ok(_)) => Ok(()),
-            };
+        let path = match &self.spec.probe {
+            Probe::Http { path } => path,
+            Probe::Command { command } => return by_program(&self.dir, command, bound).await,
+            Probe::Tcp {} | Probe::Runs { .. } => return connects(self.address, bound).await,
         };
         match timeout(bound, get(self.address, path)).await {
             Err(_) => Err(CheckFailure::NoAnswer { path: path.clone(), within: bound }),
@@ -220,6 +249,35 @@ impl Health {
             Ok(Ok((status, location))) => Err(CheckFailure::Status { path: path.clone(), status, location }),
         }
     }
+}
+
+/// A connection is taken within the bound.
+async fn connects(address: SocketAddr, bound: Duration) -> Result<(), CheckFailure> {
+    let refused = |why: String| Err(CheckFailure::NotConnected { path: None, why, listens: None });
+    match timeout(bound, TcpStream::connect(address)).await {
+        Err(_) => refused(format!("no connection within {} ms", bound.as_millis())),
+        Ok(Err(error)) => refused(sanitize_line(&error.to_string())),
+        Ok(Ok(_)) => Ok(()),
+    }
+}
+
+/// The shim runs the program, which is as the instance is.
+async fn by_program(dir: &Path, command: &[String], bound: Duration) -> Result<(), CheckFailure> {
+    let timeout_ms = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+    let asked = async {
+        let mut shim = ShimClient::connect(dir).await?;
+        shim.ask_within(&ShimRequest::Check { timeout_ms }, bound + TOLD).await
+    };
+    let how = match asked.await {
+        Ok(Response::Checked(Checked::Ended(ended))) if ended.code == Some(0) => return Ok(()),
+        Ok(Response::Checked(Checked::Ended(ended))) => ended.to_string(),
+        Ok(Response::Checked(Checked::Late)) => format!("did not end within {timeout_ms} ms"),
+        Ok(Response::Checked(Checked::NotStarted { why })) => format!("could not be started: {why}"),
+        Ok(other) => format!("the shim answered {other:?}"),
+        Err(error) => format!("the shim can't be asked: {error}"),
+    };
+    let program = command.first().cloned().unwrap_or_default();
+    Err(CheckFailure::Command { program, how: sanitize_line(&how) })
 }
 
 /// The status of the answer and where it redirects to, once its body was read.
@@ -263,7 +321,7 @@ mod tests {
     #[test]
     fn a_verdict_needs_a_row_and_is_told_once_for_each_reason() {
         let spec = HealthSpec {
-            path: Some("/".into()),
+            probe: Probe::Http { path: "/".into() },
             interval: SignedDuration::from_secs(1),
             healthy: 2,
             unhealthy: 3,

@@ -237,7 +237,8 @@ impl Instance {
     }
 
     fn running(&self, shim: ShimClient, status: Status, health: HealthSpec, port: u16) -> Running {
-        let health = Health::new(health, address(port), self.dir.clone());
+        let age = status.process.as_ref().map(super::Identity::age).unwrap_or_default();
+        let health = Health::new(health, address(port), self.dir.clone(), age);
         Running { shim, status, health, port, machine_kills: memory::machine_kills() }
     }
 

@@ -9,18 +9,19 @@ use super::diagnose::{self, Seen};
 use super::instance::{Context, Report};
 use super::launch::{ROOT_DIR, StartError, prepare_job};
 use super::wire::{
-    BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
+    BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec,
+    Status,
 };
 use super::{confine, listening, log, output, secrets};
 use crate::engine::core::{JobEnd, JobEvent, JobId, JobLaunch};
-use crate::model::{Cause, sanitize_line};
+use crate::model::{Cause, StopSpec, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// Tells a hook's directory from an instance's; holds how it was started.
 pub const JOB_FILE: &str = "job.json";
@@ -38,6 +39,8 @@ const KILLED: Duration = Duration::from_secs(5);
 pub enum JobOrder {
     /// Start it if it never began; tell its end.
     Run(Box<JobLaunch>),
+    /// Signal it, and kill it after its grace.
+    Stop(StopSpec),
     /// Kill what is left, remove the directory; then the task ends.
     End,
     /// Kill what runs as a crash would; the task ends.
@@ -62,6 +65,8 @@ pub async fn supervise(context: Arc<Context>, id: JobId, mut orders: UnboundedRe
             JobOrder::Abandon => return job.abandon().await,
             JobOrder::End => return job.end().await,
             JobOrder::Run(launch) => job.run(*launch, &mut orders).await,
+            // It has ended, or was never begun.
+            JobOrder::Stop(_) => orders.recv().await,
         };
     }
 }
@@ -187,10 +192,12 @@ impl Job {
     ) -> Result<JobEnd, Option<JobOrder>> {
         let age = status.process.as_ref().map(super::Identity::age).unwrap_or_default();
         let mut late = std::pin::pin!(sleep(bound.saturating_sub(age)));
+        let mut kill: Option<Instant> = None;
         loop {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(JobOrder::Run(_)) => {}
+                    Some(JobOrder::Stop(stop)) => kill = Some(self.signal(&stop).await),
                     order => return Err(order),
                 },
                 change = shim.changed() => match change {
@@ -202,8 +209,25 @@ impl Job {
                         Err(_) => return Ok(self.gone().await),
                     },
                 },
+                () = sleep_until(kill.unwrap_or_else(Instant::now)), if kill.is_some() => {
+                    kill = None;
+                    self.ask(&Request::Kill).await;
+                }
                 () = &mut late => return Ok(self.time_out(shim).await),
             }
+        }
+    }
+
+    /// Asks it to end; gives when it is to be killed.
+    async fn signal(&self, stop: &StopSpec) -> Instant {
+        self.ask(&Request::Signal { name: stop.signal.clone() }).await;
+        Instant::now() + Duration::try_from(stop.grace).unwrap_or_default()
+    }
+
+    async fn ask(&self, request: &Request) {
+        match client::ask(&self.dir, request).await {
+            Ok(Response::Done) => {}
+            other => tracing::warn!(job = %self.id, ?other, "cannot signal what is to end"),
         }
     }
 

@@ -4,7 +4,7 @@ use super::wire::{SHIM_WIRE, ShimSpec};
 use super::{LogLimits, confine, inspect};
 use crate::engine::core::{JobLaunch, Launch};
 use crate::engine::store::Store;
-use crate::model::{Cause, Limits, RunAs};
+use crate::model::{Cause, Limits, Probe, RunAs};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -50,6 +50,8 @@ struct Wanted<'a> {
     attempt: u32,
     digest: &'a str,
     run: &'a [String],
+    /// What checks it; empty: no program does.
+    check: &'a [String],
     env: &'a BTreeMap<String, String>,
     once: bool,
     run_as: Option<&'a RunAs>,
@@ -61,7 +63,11 @@ struct Wanted<'a> {
 pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
     let Launch { instance: id, attempt, digest, run, env, limits, .. } = launch;
     let run_as = launch.run_as.as_ref();
-    let wanted = Wanted { id, attempt: *attempt, digest, run, env, once: false, run_as, limits };
+    let check = match &launch.health.probe {
+        Probe::Command { command } => command.as_slice(),
+        Probe::Runs { .. } | Probe::Http { .. } | Probe::Tcp {} => &[],
+    };
+    let wanted = Wanted { id, attempt: *attempt, digest, run, check, env, once: false, run_as, limits };
     prepared(&wanted, dir, store, |name| of_instance(name, launch, port, exe))
 }
 
@@ -69,7 +75,7 @@ pub fn prepare(launch: &Launch, dir: &Path, port: u16, store: &Store, exe: &Path
 pub fn prepare_job(launch: &JobLaunch, dir: &Path, store: &Store, exe: &Path) -> Result<ShimSpec, StartError> {
     let JobLaunch { job: id, digest, run, env, limits, .. } = launch;
     let run_as = launch.run_as.as_ref();
-    let wanted = Wanted { id, attempt: 0, digest, run, env, once: true, run_as, limits };
+    let wanted = Wanted { id, attempt: 0, digest, run, check: &[], env, once: true, run_as, limits };
     prepared(&wanted, dir, store, |name| of_job(name, launch, exe))
 }
 
@@ -96,27 +102,33 @@ fn prepared(
         cause: None,
     })?;
     let root = root.canonicalize().map_err(passing("find the unpacked artifact"))?;
-    let mut words = wanted.run.iter().map(|word| fill(word, &filled));
-    let named = words.next().ok_or_else(|| StartError::permanent("there is no command to run"))?;
     let mut env: BTreeMap<_, _> = wanted.env.iter().map(|(name, value)| (name.clone(), fill(value, &filled))).collect();
     let search = search(&env);
-    let program = program_path(&named, &root, &search).map_err(StartError::of)?;
-    if let Some(cause) = obstacle(&named, &program, &root, &search).map_err(passing("read the program"))? {
-        return Err(StartError::of(cause));
-    }
+    let found = |words: &[String]| -> Result<Option<(PathBuf, Vec<String>)>, StartError> {
+        let mut words = words.iter().map(|word| fill(word, &filled));
+        let Some(named) = words.next() else { return Ok(None) };
+        let program = program_path(&named, &root, &search).map_err(StartError::of)?;
+        if let Some(cause) = obstacle(&named, &program, &root, &search).map_err(passing("read the program"))? {
+            return Err(StartError::of(cause));
+        }
+        Ok(Some((program, words.collect())))
+    };
+    let (program, args) = found(wanted.run)?.ok_or_else(|| StartError::permanent("there is no command to run"))?;
+    let check = found(wanted.check)?.map(|(program, args)| [vec![program.display().to_string()], args].concat());
     let confinement = confine::prepare(wanted.run_as, wanted.limits, dir, &root, &mut env)?;
     Ok(ShimSpec {
         wire: SHIM_WIRE,
         instance: wanted.id.to_owned(),
         attempt: wanted.attempt,
         program,
-        args: words.collect(),
+        args,
         env,
         cwd: root,
         log: LogLimits::default(),
         keep: false,
         once: wanted.once,
         confinement,
+        check: check.unwrap_or_default(),
     })
 }
 
@@ -137,7 +149,7 @@ fn of_job(name: &str, launch: &JobLaunch, exe: &Path) -> Option<String> {
         "version" => launch.version.0.clone(),
         "environment" => launch.slot.environment.0.clone(),
         "service" => launch.slot.service.0.clone(),
-        "listen" => launch.listen.to_string(),
+        "listen" => launch.listen.map(|address| address.to_string()).unwrap_or_default(),
         "preview" => launch.preview.map(|address| address.to_string()).unwrap_or_default(),
         "flightdeck" => exe.display().to_string(),
         _ => return None,
@@ -229,7 +241,7 @@ pub const fn address(port: u16) -> SocketAddr {
 mod tests {
     use super::*;
     use crate::engine::core::SlotKey;
-    use crate::model::{HealthSpec, StopSpec};
+    use crate::model::{HealthSpec, Probe, StopSpec};
     use jiff::SignedDuration;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -245,7 +257,7 @@ mod tests {
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: HealthSpec {
-                path: Some("/".into()),
+                probe: Probe::Http { path: "/".into() },
                 interval: SignedDuration::from_secs(1),
                 healthy: 1,
                 unhealthy: 1,
@@ -280,6 +292,7 @@ mod tests {
             job: "J-1".into(),
             slot: SlotKey { service: "shop".into(), environment: "dev".into() },
             hook: "smoke".into(),
+            one_off: false,
             revision: None,
             repeats: false,
             version: "1.2".into(),
@@ -287,7 +300,7 @@ mod tests {
             run: Vec::new(),
             env: BTreeMap::new(),
             secrets: BTreeMap::new(),
-            listen: ([127, 0, 0, 1], 80).into(),
+            listen: Some(([127, 0, 0, 1], 80).into()),
             preview: Some(([127, 0, 0, 1], 81).into()),
             timeout: SignedDuration::from_secs(1),
             run_as: None,

@@ -14,6 +14,7 @@
 
 pub mod artifact;
 pub mod cgroup;
+mod check;
 pub mod client;
 pub mod confine;
 pub mod diagnose;

@@ -51,8 +51,9 @@ pub fn of_instance(dir: &Path, launch: &Launch) -> io::Result<()> {
 /// # Errors
 /// The file can't be written.
 pub fn of_hook(dir: &Path, launch: &JobLaunch) -> io::Result<()> {
-    let JobLaunch { job, slot, version, revision, hook, .. } = launch;
-    write(dir, &begun(job, OutputOf::Hook { name: hook.clone() }, slot, version, revision.as_ref()))
+    let JobLaunch { job, slot, version, revision, hook, one_off, .. } = launch;
+    let of = if *one_off { OutputOf::OneOff } else { OutputOf::Hook { name: hook.clone() } };
+    write(dir, &begun(job, of, slot, version, revision.as_ref()))
 }
 
 /// Notes what its check said while it runs on.
@@ -111,6 +112,14 @@ fn read(dir: &Path) -> io::Result<Option<Output>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         text => Ok(Some(serde_json::from_slice(&text?)?)),
     }
+}
+
+/// Is it the output of what was run once, and is that over? An instance is started again. Blocks.
+///
+/// # Errors
+/// The file can't be read.
+pub fn is_over(dir: &Path) -> io::Result<bool> {
+    Ok(read(dir)?.is_some_and(|output| output.of != OutputOf::Instance && output.ended.is_some()))
 }
 
 /// All output that is kept of a slot, under each of the names that its service had, newest first. Blocks.

@@ -148,6 +148,13 @@ impl Room {
         self.report(Report::Job { id, event: JobEvent::Ended { how, output: Vec::new(), cause: None } });
     }
 
+    /// Ends a run in order; its end is told as that of any other.
+    pub fn stop_job(&mut self, id: &str, stop: StopSpec) {
+        if plain_name(id) {
+            self.order_job(id, JobOrder::Stop(stop));
+        }
+    }
+
     /// Kills what is left of a hook's run and removes its files; answered by `Gone`, also if there is
     /// nothing.
     pub fn end_job(&mut self, id: &str) {

@@ -1,12 +1,13 @@
 //! The shim: one small process for each instance, without a runtime and without a timer, asleep
 //! until something happens. It outlives the server; the instance never does without it knowing.
 
+use super::check::Check;
 use super::held::{self, Sockets};
 use super::identity::{Identity, OWN_PROGRAM, with_environment};
 use super::log::Log;
 use super::mask::Mask;
 use super::wire::{
-    BEGUN_FILE, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response, SHIM_WIRE,
+    BEGUN_FILE, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response, SHIM_WIRE,
     SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
 use crate::failpoint;
@@ -126,6 +127,7 @@ struct Shim {
     dir: PathBuf,
     status: Status,
     running: Option<Running>,
+    check: Option<Check>,
     /// Asked to end: it is not started again.
     stopping: bool,
     respawn: Option<Instant>,
@@ -192,6 +194,7 @@ impl Shim {
             dir,
             status,
             running: None,
+            check: None,
             stopping: false,
             respawn: None,
             pause: Duration::ZERO,
@@ -237,12 +240,18 @@ impl Shim {
     }
 
     /// What is to be run, by way of what takes its user and limits first, if there are any.
-    fn command(&self) -> Result<Command, ShimError> {
-        let Some(confinement) = &self.spec.confinement else { return Ok(Command::new(&self.spec.program)) };
-        let confinement = serde_json::to_string(confinement)
-            .map_err(|source| ShimError::Parse { what: "as whom and within what to start", source })?;
-        let mut command = Command::new(OWN_PROGRAM);
-        command.arg("enter").arg(confinement).arg("--").arg(&self.spec.program);
+    fn command(&self, program: &Path) -> Result<Command, ShimError> {
+        let mut command = match &self.spec.confinement {
+            None => Command::new(program),
+            Some(confinement) => {
+                let confinement = serde_json::to_string(confinement)
+                    .map_err(|source| ShimError::Parse { what: "as whom and within what to start", source })?;
+                let mut command = Command::new(OWN_PROGRAM);
+                command.arg("enter").arg(confinement).arg("--").arg(program);
+                command
+            }
+        };
+        command.envs(&self.spec.env).envs(&self.secrets).env(DIR_VARIABLE, &self.dir).current_dir(&self.spec.cwd);
         Ok(command)
     }
 
@@ -251,12 +260,8 @@ impl Shim {
         fcntl_setfl(&read, OFlags::NONBLOCK).map_err(errno("set up the pipe"))?;
         let errors = write.try_clone().map_err(io_error("duplicate the pipe"))?;
         let spawned = self
-            .command()?
+            .command(&self.spec.program)?
             .args(&self.spec.args)
-            .envs(&self.spec.env)
-            .envs(&self.secrets)
-            .env(DIR_VARIABLE, &self.dir)
-            .current_dir(&self.spec.cwd)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::from(write))
@@ -327,6 +332,9 @@ impl Shim {
             if ready.ended {
                 self.reap()?;
             }
+            if ready.checked || self.check.as_ref().is_some_and(|check| check.left(now()).is_zero()) {
+                self.end_check(ready.checked);
+            }
             if self.respawn.is_some_and(|at| at <= now()) {
                 self.status.restarts += 1;
                 self.spawn()?;
@@ -344,9 +352,12 @@ impl Shim {
         let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
         fds.extend(self.output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
         fds.extend(self.running.as_ref().map(|running| PollFd::new(&running.pidfd, PollFlags::IN)));
+        fds.extend(self.check.as_ref().map(|check| PollFd::from_borrowed_fd(check.pidfd(), PollFlags::IN)));
         fds.extend(self.connections.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)));
-        let timeout = self.respawn.map(|at| {
-            let left = at.saturating_duration_since(now()) + Duration::from_millis(1);
+        let respawn = self.respawn.map(|at| at.saturating_duration_since(now()));
+        let checked = self.check.as_ref().map(|check| check.left(now()));
+        let timeout = respawn.into_iter().chain(checked).min().map(|left| {
+            let left = left + Duration::from_millis(1);
             Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(1), tv_nsec: i64::from(left.subsec_nanos()) }
         });
         match poll(&mut fds, timeout.as_ref()) {
@@ -358,6 +369,7 @@ impl Shim {
             accept: hits.next().unwrap_or(false),
             output: self.output.is_some() && hits.next().unwrap_or(false),
             ended: self.running.is_some() && hits.next().unwrap_or(false),
+            checked: self.check.is_some() && hits.next().unwrap_or(false),
             connections: hits.collect(),
         })
     }
@@ -389,6 +401,8 @@ impl Shim {
     /// The process is a zombie here: its pid, and with it the group's number, is still its own.
     fn reap(&mut self) -> Result<(), ShimError> {
         let Some(mut running) = self.running.take() else { return Ok(()) };
+        // It is none of what the instance leaves behind.
+        self.end_check(false);
         let left = self.left_behind();
         let _ = kill_process_group(running.pid, Signal::KILL); // nobody left is an error, and fine
         let status = running.child.wait().map_err(io_error("reap the instance"))?;
@@ -409,6 +423,25 @@ impl Shim {
         let left = with_environment(&format!("{DIR_VARIABLE}={}", self.dir.display()));
         let lived = left.iter().filter(|process| process.kill()).count();
         u32::try_from(lived).unwrap_or(u32::MAX)
+    }
+
+    /// Runs the program that checks the instance; its answer comes when it has ended.
+    fn check(&mut self, asker: &UnixStream, bound: Duration) -> Result<(), String> {
+        self.end_check(false);
+        let (program, args) = self.spec.check.split_first().ok_or("there is no check")?;
+        let asker = asker.try_clone().map_err(|error| error.to_string())?;
+        let mut command = self.command(Path::new(program)).map_err(|error| error.to_string())?;
+        command.args(args);
+        let started = Check::start(command, now() + bound, asker).map_err(|error| format!("{program}: {error}"));
+        self.check = Some(started?);
+        Ok(())
+    }
+
+    /// Tells what a check said, which has ended by itself or is ended now.
+    fn end_check(&mut self, by_itself: bool) {
+        let Some(check) = self.check.take() else { return };
+        let (asker, checked) = if by_itself { check.said() } else { check.cut_off() };
+        send(&asker, &Response::Checked(checked));
     }
 
     fn accept(&mut self, listener: &UnixListener) {
@@ -446,6 +479,12 @@ impl Shim {
                 let line: Vec<u8> = connection.line.drain(..=end).collect();
                 let sent = match serde_json::from_slice(&line) {
                     Ok(Request::Lend(at)) => self.lend(&connection.stream, &at),
+                    Ok(Request::Check { timeout_ms }) => {
+                        match self.check(&connection.stream, Duration::from_millis(timeout_ms)) {
+                            Ok(()) => true,
+                            Err(why) => send(&connection.stream, &Response::Checked(Checked::NotStarted { why })),
+                        }
+                    }
                     Ok(request) => {
                         let response = self.answer(request, connection);
                         send(&connection.stream, &response)
@@ -495,7 +534,8 @@ impl Shim {
                 Response::Done
             }
             Request::Held => Response::Held(self.sockets.list()),
-            Request::Lend(_) => Response::Refused { why: "no such socket is held".into() },
+            // Answered where they are read.
+            Request::Lend(_) | Request::Check { .. } => Response::Refused { why: "not answered here".into() },
         }
     }
 
@@ -531,6 +571,7 @@ struct Ready {
     accept: bool,
     output: bool,
     ended: bool,
+    checked: bool,
     connections: Vec<bool>,
 }
 

@@ -54,6 +54,9 @@ pub struct ShimSpec {
     /// As whom and within what it runs; `None`: as the shim does.
     #[serde(default)]
     pub confinement: Option<Confinement>,
+    /// What [`Request::Check`] runs: an absolute path, and its arguments.
+    #[serde(default)]
+    pub check: Vec<String>,
 }
 
 /// As whom and within what a process runs.
@@ -175,6 +178,11 @@ pub enum Request {
     LetGo(Listening),
     /// Which sockets are held?
     Held,
+    /// Run [`ShimSpec::check`]. Answered by `Checked` when it has ended; one at a time, a newer one cuts it off.
+    Check {
+        /// It is ended after so many milliseconds.
+        timeout_ms: u64,
+    },
 }
 
 /// What a shim answers; one JSON line each.
@@ -187,9 +195,26 @@ pub enum Response {
     Done,
     /// What is held.
     Held(Vec<Listening>),
+    /// What a check said.
+    Checked(Checked),
     /// Not done.
     Refused {
         /// A sentence.
+        why: String,
+    },
+}
+
+/// What became of a check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum Checked {
+    /// It ended so.
+    Ended(Ended),
+    /// It was ended.
+    Late,
+    /// It could not be started.
+    NotStarted {
+        /// Why.
         why: String,
     },
 }

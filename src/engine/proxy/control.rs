@@ -254,10 +254,21 @@ impl Control {
                 return Err(Response::Refused { why: sanitize_line(&why), newer: Some(version) });
             }
         }
+        if let Some(other) = self.in_the_way(&route) {
+            return Err(refused(format!("{} is listened on for {other}, which shares it with nobody", route.listen)));
+        }
         let lease = Lease::until(clock::now_ms().saturating_add(self.lease_ms));
         self.follow(route, lease).await.map_err(|why| refused(why.in_words()))?;
         self.save().await;
         Ok(acked)
+    }
+
+    /// A service on the same address that can't be told from this one: bytes name no host.
+    fn in_the_way(&self, route: &Route) -> Option<&str> {
+        let others = self.in_force.values().map(|of| &of.route).filter(|of| of.listener != route.listener);
+        let shares = |of: &Route| addresses(of).any(|address| addresses(route).any(|own| own == address));
+        let mut here = others.filter(|of| (of.options.tcp || route.options.tcp) && shares(of));
+        here.next().map(|of| of.listener.as_str())
     }
 
     /// Puts a route into force; whoever chooses from now on follows it.

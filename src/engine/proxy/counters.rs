@@ -18,6 +18,10 @@ pub struct Counters {
     pub failures: AtomicU64,
     /// Not ended yet.
     pub in_flight: AtomicU64,
+    /// Bytes from users, of connections that pass as they are.
+    pub received: AtomicU64,
+    /// Bytes to users, of the same.
+    pub sent: AtomicU64,
     latency: Box<[AtomicU64]>,
 }
 
@@ -29,6 +33,8 @@ impl Default for Counters {
             errors: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             latency,
         }
     }
@@ -64,6 +70,7 @@ pub struct Flight {
     pub error: bool,
     failed: bool,
     timed: bool,
+    opened: bool,
 }
 
 impl Flight {
@@ -73,7 +80,7 @@ impl Flight {
         if let Some(instance) = &instance {
             instance.enter();
         }
-        Self { started, pool, instance, error: false, failed: false, timed: false }
+        Self { started, pool, instance, error: false, failed: false, timed: false, opened: false }
     }
 
     /// The request goes to another instance: it counts there.
@@ -91,6 +98,12 @@ impl Flight {
             self.timed = true;
             self.pool.counters.record(self.started);
         }
+    }
+
+    /// It is a connection that an instance took: it counts now, since it may stay open for days, and has no latency.
+    pub fn opened(&mut self) {
+        self.opened = true;
+        self.pool.counters.requests.fetch_add(1, Relaxed);
     }
 
     /// Ended at the answer's last byte.
@@ -113,6 +126,9 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if self.opened {
+            return self.leave();
+        }
         let counters = &self.pool.counters;
         counters.requests.fetch_add(1, Relaxed);
         if self.failed {
@@ -158,6 +174,17 @@ mod tests {
         assert_eq!(counts(&pool), (4, 1, 2, 0, 2), "errors and failures do not overlap");
         drop(begin());
         assert_eq!(counts(&pool), (5, 1, 2, 0, 3), "a user who left is no failure, but has a latency");
+    }
+
+    #[test]
+    fn a_connection_counts_once_when_it_opens_and_has_no_latency() {
+        let pool = Arc::new(Pool::new("a@b", "p1"));
+        let mut flight = Flight::begin(clock::instant(), Arc::clone(&pool), None);
+        assert_eq!(counts(&pool), (0, 0, 0, 1, 0));
+        flight.opened();
+        assert_eq!(counts(&pool), (1, 0, 0, 1, 0));
+        drop(flight);
+        assert_eq!(counts(&pool), (1, 0, 0, 0, 0));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! One address on which users come in: accepts, serves, and closes without cutting anybody off.
 
-use super::backend::Lead;
+use super::backend::{Backend, Lead};
 use super::body::Answer;
 use super::hosts::Hosts;
 use super::strict::{Stream, Strict};
 use super::tls::{self, Keys};
 use super::user::{Counts, Encrypted, Place, Share, User};
-use super::{Limits, forward};
-use arc_swap::ArcSwap;
+use super::{Limits, forward, tcp};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::FutureExt;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -44,6 +44,8 @@ pub struct Frontend {
     pub address: SocketAddr,
     /// Which service a request is for.
     pub hosts: ArcSwap<Hosts<Lead>>,
+    /// What all connections are for, where their bytes pass as they are.
+    pub all: ArcSwapOption<Backend>,
     /// Certificates; without any it speaks plain HTTP.
     pub keys: Arc<Keys>,
     /// Requests that no service answers for.
@@ -58,7 +60,8 @@ impl Frontend {
     pub fn new(address: SocketAddr, limits: Limits, tasks: TaskTracker) -> io::Result<Arc<Self>> {
         let (hosts, keys) = (ArcSwap::default(), Arc::<Keys>::default());
         let tls = tls::config(Arc::clone(&keys)).map_err(io::Error::other)?;
-        Ok(Arc::new(Self { address, hosts, keys, unmatched: AtomicU64::new(0), tls, limits, tasks }))
+        let all = ArcSwapOption::empty();
+        Ok(Arc::new(Self { address, hosts, all, keys, unmatched: AtomicU64::new(0), tls, limits, tasks }))
     }
 }
 
@@ -195,6 +198,9 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: TcpStream) {
+        if let Some(all) = self.frontend.all.load_full() {
+            return Box::pin(tcp::serve(all, stream, self.place)).await;
+        }
         if !self.frontend.keys.any() {
             let user = User::new(self.peer, None, self.closing, self.place);
             return http1(self.frontend, stream, user, self.stage).await;

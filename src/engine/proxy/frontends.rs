@@ -1,7 +1,7 @@
 //! The addresses that are listened on, each for as long as a service is reached there.
 
 use super::Limits;
-use super::backend::Lead;
+use super::backend::{Backend, Lead};
 use super::frontend::{Frontend, Socket};
 use super::hosts::Hosts;
 use super::sockets::Sockets;
@@ -54,9 +54,17 @@ impl Frontends {
         self.open.contains_key(&address)
     }
 
-    /// What is reached on an open address from now on, and its certificates.
+    /// All connections to an open address are for this from now on.
+    pub fn lead_all(&self, address: SocketAddr, to: Arc<Backend>) {
+        if let Some(Open { frontend, .. }) = self.open.get(&address) {
+            frontend.all.store(Some(to));
+        }
+    }
+
+    /// What is reached by requests on an open address from now on, and its certificates.
     pub fn lead(&self, address: SocketAddr, hosts: Hosts<Lead>, keys: Vec<Arc<CertifiedKey>>) {
         if let Some(Open { frontend, .. }) = self.open.get(&address) {
+            frontend.all.store(None);
             frontend.hosts.store(Arc::new(hosts));
             frontend.keys.store(keys);
         }

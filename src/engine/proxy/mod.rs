@@ -4,7 +4,7 @@
 //! socket; each `frontend` accepts users' connections on one address and serves them with hyper, with TLS
 //! or without; `forward` takes one request to the `backend` that it is for, to one instance and back. What a
 //! request may choose is a `route::Routing`, swapped whole; who answers is a `pool::Instance` with its own
-//! idle connections.
+//! idle connections. On an address for TCP `tcp` carries bytes as they are, after one choice for each connection.
 
 mod access;
 mod backend;
@@ -30,6 +30,7 @@ mod state;
 mod stats;
 mod sticky;
 mod strict;
+mod tcp;
 mod tls;
 mod tunnel;
 mod user;

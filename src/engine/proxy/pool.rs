@@ -224,6 +224,19 @@ impl Instance {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn stream(&self, bound: Duration) -> io::Result<TcpStream> {
+        tokio::time::timeout(bound, TcpStream::connect(self.address))
+            .await
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))?
+    }
+
+    /// Opens a connection whose bytes are the user's own.
+    pub async fn open_stream(&self, bound: Duration) -> io::Result<TcpStream> {
+        let stream = self.stream(bound).await?;
+        self.refusing.over();
+        Ok(stream)
+    }
+
     /// Opens a connection. Its task ends when both its handle and its peer are done.
     pub async fn connect(
         &self,
@@ -231,9 +244,7 @@ impl Instance {
         bound: Duration,
         head_bytes: usize,
     ) -> io::Result<SendRequest<Upload>> {
-        let stream = tokio::time::timeout(bound, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no connection in time"))??;
+        let stream = self.stream(bound).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(head_bytes)

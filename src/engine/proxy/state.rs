@@ -9,9 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The newest that this program reads.
-const FORMAT: u32 = 2;
-/// Of routes that every program follows as they are meant; with others an older one must not begin.
-const PLAIN: u32 = 1;
+const FORMAT: u32 = 3;
 
 /// All that outlives the process.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +55,10 @@ pub enum StateError {
 impl Saved {
     /// What is to be written.
     pub fn new(routes: Vec<Route>, lapsed: Vec<(String, u64, u64)>) -> Self {
-        let format = if routes.iter().any(|route| route.is_beyond(0)) { FORMAT } else { PLAIN };
+        // One more than the highest level that does not follow all of them as they are meant: an older program must
+        // not begin with them.
+        let beyond = |level: &u32| routes.iter().any(|route| route.is_beyond(*level));
+        let format = 1 + (0..FORMAT - 1).filter(beyond).map(|level| level + 1).max().unwrap_or(0);
         Self { format, routes, lapsed }
     }
 

@@ -102,6 +102,8 @@ impl Known {
             errors: counters.errors.load(Relaxed),
             failures: counters.failures.load(Relaxed),
             in_flight: counters.in_flight.load(Relaxed),
+            received: counters.received.load(Relaxed),
+            sent: counters.sent.load(Relaxed),
             latency: counters.latency(),
             by_instance: by_instance.into_iter().map(|(id, count)| (id.to_owned(), count)).collect(),
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const PROXY_WIRE: u32 = 1;
 
 /// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
-/// routes as far as [`Route::sticky`].
+/// routes as far as [`Route::sticky`]; 1 knows [`RouteOptions`] without `tcp`.
 pub const PROXY_LEVEL: u32 = 2;
 
 /// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
@@ -81,6 +81,9 @@ pub struct RouteOptions {
     /// Which requests are written down.
     #[serde(skip_serializing_if = "AccessLog::is_off")]
     pub access_log: AccessLog,
+    /// Bytes pass as they are: a pool is chosen for each connection, not for each request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tcp: bool,
 }
 
 impl RouteOptions {
@@ -100,7 +103,7 @@ impl Route {
     /// Would a proxy of that level serve it to the wrong people, in the open, or not understand it?
     #[must_use]
     pub fn is_beyond(&self, level: u32) -> bool {
-        level < 1 && (!self.options.ingress.is_default() || self.sets_cookie())
+        level < 1 && (!self.options.ingress.is_default() || self.sets_cookie()) || level < 2 && self.options.tcp
     }
 
     fn sets_cookie(&self) -> bool {
@@ -110,22 +113,20 @@ impl Route {
     /// What of it a proxy of that level would do otherwise than asked, by the names of the configuration.
     #[must_use]
     pub fn beyond(&self, level: u32) -> Vec<&'static str> {
-        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, called: _, access_log } = &*self.options;
+        let RouteOptions { response_timeout_ms, ingress, trusted_proxies, called: _, access_log, tcp } = &*self.options;
+        // Each with the level that can do it.
         let asked = [
-            (response_timeout_ms.is_some(), "response_timeout", 1),
-            (!trusted_proxies.is_empty(), "trusted_proxies", 1),
-            (!ingress.hosts.is_empty(), "hosts", 1),
-            (!ingress.paths.is_empty(), "paths", 1),
-            (!ingress.certificates.is_empty(), "tls", 1),
-            (self.sets_cookie(), "sticky", 1),
-            (!access_log.is_off(), "access_log", 2),
-            (ingress.redirect_from.is_some(), "redirect_from", 2),
+            (response_timeout_ms.is_some(), 1, "response_timeout"),
+            (!trusted_proxies.is_empty(), 1, "trusted_proxies"),
+            (!ingress.hosts.is_empty(), 1, "hosts"),
+            (!ingress.paths.is_empty(), 1, "paths"),
+            (!ingress.certificates.is_empty(), 1, "tls"),
+            (self.sets_cookie(), 1, "sticky"),
+            (*tcp, 2, "tcp"),
+            (!access_log.is_off(), 2, "access_log"),
+            (ingress.redirect_from.is_some(), 2, "redirect_from"),
         ];
-        asked
-            .into_iter()
-            .filter(|(asked, _, known_from)| *asked && level < *known_from)
-            .map(|(_, name, _)| name)
-            .collect()
+        asked.into_iter().filter(|(asked, since, _)| *asked && level < *since).map(|(.., name)| name).collect()
     }
 }
 
@@ -273,14 +274,20 @@ pub struct PoolStats {
     pub listener: String,
     /// Which pool.
     pub pool: String,
-    /// Requests that ended.
+    /// Requests that ended; of TCP connections that were opened, or that no instance took.
     pub requests: u64,
     /// Of those, answered 5xx by the instance.
     pub errors: u64,
     /// Of those, not answered whole: connection refused, reset, timed out.
     pub failures: u64,
-    /// Not ended yet, tunnels included.
+    /// Not ended yet, tunnels and connections included.
     pub in_flight: u64,
+    /// Bytes from users; of TCP alone.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes to users; of TCP alone.
+    #[serde(default)]
+    pub sent: u64,
     /// From the request's head to the last byte of the answer.
     pub latency: Histogram,
     /// In flight by instance.

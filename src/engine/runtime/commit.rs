@@ -153,6 +153,7 @@ impl EngineTask {
                 failpoint::pass("effect-job");
                 self.room.run(*launch);
             }
+            Effect::StopJob { job, stop } => self.room.stop_job(&job, stop),
             Effect::EndJob { job } => {
                 failpoint::pass("effect-job-end");
                 self.room.end_job(&job);

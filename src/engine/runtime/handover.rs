@@ -84,6 +84,7 @@ impl ProxyHome {
             keep: true,
             once: false,
             confinement: None,
+            check: Vec::new(),
         }
     }
 

@@ -281,6 +281,13 @@ impl Engine {
         path.exists().then_some(path)
     }
 
+    /// Will nothing be added to an output? It is of something that was run once, and has ended. What can't be read
+    /// now is asked for again.
+    pub fn output_is_over(&self, id: &str) -> bool {
+        let named = crate::engine::process::room::plain_name(id);
+        named && output::is_over(&self.instances.join(id)).unwrap_or_default()
+    }
+
     /// The last lines of an instance's output, oldest first, harmless for a terminal.
     pub fn tail(&self, instance: &str, lines: usize) -> Option<Vec<String>> {
         self.log_path(instance)?;

@@ -193,8 +193,7 @@ impl EngineTask {
         for (key, slot) in self.state.slots.iter().filter(|(_, slot)| !slot.removed) {
             let placement =
                 self.state.spec.services.get(&key.service).and_then(|of| of.placements.get(&key.environment));
-            let Some(placement) = placement else { continue };
-            let listen = placement.listen;
+            let Some((placement, listen)) = placement.and_then(|of| Some((of, of.listen?))) else { continue };
             if slot.routing.newest_route().is_some() || held.contains(&listen) {
                 continue;
             }
@@ -223,7 +222,7 @@ impl EngineTask {
         let silent = placed.flat_map(|(service, environment, of)| {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             let slot = self.state.slots.get(&key).filter(|slot| !slot.removed);
-            let own = slot.map(|slot| (of.listen, slot.listening(of.listen)));
+            let own = slot.and_then(|slot| of.listen.map(|listen| (listen, slot.listening(listen))));
             let redirect = slot.and_then(|slot| slot.redirect_listening(of));
             own.into_iter().chain(redirect).filter_map(move |(address, listening)| {
                 let why = match listening {

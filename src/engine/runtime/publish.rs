@@ -201,6 +201,7 @@ mod tests {
 
     fn service(name: &str, environments: &[&str]) -> Entity {
         Entity::Service(Service {
+            kind: None,
             source: "local".into(),
             name: name.into(),
             configuration: None,

@@ -111,7 +111,11 @@ fn instance_of(effect: &Effect) -> Option<&str> {
     match effect {
         Effect::Start(launch) => Some(&launch.instance),
         Effect::Stop { instance, .. } => Some(instance),
-        Effect::Route { .. } | Effect::Unroute { .. } | Effect::Run(_) | Effect::EndJob { .. } => None,
+        Effect::Route { .. }
+        | Effect::Unroute { .. }
+        | Effect::Run(_)
+        | Effect::StopJob { .. }
+        | Effect::EndJob { .. } => None,
     }
 }
 
@@ -119,7 +123,7 @@ fn instance_of(effect: &Effect) -> Option<&str> {
 fn job_of(effect: &Effect) -> Option<&str> {
     match effect {
         Effect::Run(launch) => Some(&launch.job),
-        Effect::EndJob { job } => Some(job),
+        Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
         Effect::Start(_) | Effect::Stop { .. } | Effect::Route { .. } | Effect::Unroute { .. } => None,
     }
 }

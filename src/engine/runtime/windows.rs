@@ -18,6 +18,8 @@ pub struct PoolMetrics {
     pub version: Version,
     /// In which role.
     pub role: ArmRole,
+    /// Its bytes pass as they are: requests are connections, and there is no latency.
+    pub tcp: bool,
     /// Requests that ended, since the proxy started.
     pub requests: u64,
     /// Of those, answered 5xx by an instance.
@@ -28,6 +30,10 @@ pub struct PoolMetrics {
     pub in_flight: u64,
     /// From a request's head to the last byte of its answer.
     pub latency: Histogram,
+    /// Bytes from users; of TCP alone.
+    pub received: u64,
+    /// Bytes to users; of TCP alone.
+    pub sent: u64,
 }
 
 /// What one slot did since the last reading.
@@ -49,6 +55,7 @@ struct Labels {
     environment: EnvironmentName,
     version: Version,
     role: ArmRole,
+    tcp: bool,
 }
 
 /// By listener and pool.
@@ -87,6 +94,7 @@ impl Counters {
                     environment: slot.environment.clone(),
                     version: pool.version.clone(),
                     role: pool.role.clone(),
+                    tcp: route.options.tcp,
                 };
                 self.labels.insert(pool.pool.clone(), labels);
             }
@@ -112,17 +120,22 @@ impl Counters {
                 environment: labels.environment.clone(),
                 version: labels.version.clone(),
                 role: labels.role.clone(),
+                tcp: labels.tcp,
                 requests: 0,
                 errors: 0,
                 failures: 0,
                 in_flight: 0,
                 latency: Histogram::default(),
+                received: 0,
+                sent: 0,
             });
             total.requests += stats.requests;
             total.errors += stats.errors;
             total.failures += stats.failures;
             total.in_flight += stats.in_flight;
             total.latency.add(&stats.latency);
+            total.received += stats.received;
+            total.sent += stats.sent;
         }
         self.totals = totals.into_values().collect();
     }

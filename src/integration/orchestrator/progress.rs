@@ -26,8 +26,10 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         },
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, of.current),
         (Subject::Hold { id, .. }, Action::Release) => release(id, of.current),
-        // Its addresses tell whether it is in force: the hub looks at them.
-        (Subject::Config { .. }, Action::Apply) => Stage::Observed,
+        // What it came to, and whether its addresses are in force, services' rows tell: the hub looks at them.
+        (Subject::Command { .. }, Action::Run)
+        | (Subject::OneOff { .. }, Action::EndRun)
+        | (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
             effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }
@@ -343,7 +345,9 @@ fn failed(row: &Rollout) -> Option<Stage> {
 /// A new version: effective once users meet it with the first share of its plan.
 fn brought_in(row: &Rollout) -> Stage {
     if serves_all(row) {
-        return effective(format!("{}: {}", row.message, shares(row)));
+        let shares = shares(row);
+        // A worker's message says its share already.
+        return effective(if row.message == shares { shares } else { format!("{}: {shares}", row.message) });
     }
     if let Some(failed) = failed(row) {
         return failed;

@@ -273,7 +273,7 @@ impl Checker {
                     }
                 }
             }
-            Effect::Unroute { .. } | Effect::EndJob { .. } => {}
+            Effect::Unroute { .. } | Effect::EndJob { .. } | Effect::StopJob { .. } => {}
         }
     }
 

@@ -63,9 +63,16 @@ fn newest_instance(state: &State) -> u64 {
     pools.flat_map(|pool| pool.instances.keys()).map(|id| number(id)).max().unwrap_or(0)
 }
 
-/// The share that the proxy acknowledged for a pool, if an instance of it is ready and in that route.
+/// The share that the proxy acknowledged for a pool, if an instance of it is ready and in that route; of a worker
+/// that among all of its instances which work.
 fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
-    let (Some(pool), Some(acked)) = (pool, &slot.routing.acked) else { return Ppm::ZERO };
+    let Some(pool) = pool else { return Ppm::ZERO };
+    if slot.kind == ServiceKind::Worker {
+        let sides = slot.stable_pool().into_iter().chain(slot.candidate_pool());
+        let all: u32 = sides.map(Pool::working).sum();
+        return Ppm(pool.working() * 1_000_000 / all.max(1));
+    }
+    let Some(acked) = &slot.routing.acked else { return Ppm::ZERO };
     // One that is to leave still serves while it is in the route.
     let ready = |id: &String| pool.instances.get(id).is_some_and(|instance| instance.stage == InstanceStage::Ready);
     let routed = acked.route.iter().flat_map(|route| &route.pools).find(|of| of.pool == pool.id);
@@ -75,6 +82,9 @@ fn share(slot: &Slot, pool: Option<&Pool>) -> Ppm {
 
 /// Does any route that may be in force lead to a pool?
 fn may_lead_to(slot: &Slot, pool: &Pool) -> bool {
+    if slot.kind == ServiceKind::Worker {
+        return pool.working() > 0;
+    }
     let routes = slot.routing.acked.iter().chain(&slot.routing.sent).filter_map(|sent| sent.route.as_ref());
     let mut pools = routes.flat_map(|route| &route.pools);
     pools.any(|of| of.pool == pool.id && of.weight > Ppm::ZERO && !of.endpoints.is_empty())
@@ -211,9 +221,15 @@ fn untrue(
         _ if current.is_none() => (!served.contains(run)).then(|| format!("{} never had all traffic", run.revision)),
         Action::Restart => {
             let routed = slot.routing.acked.iter().filter_map(|sent| sent.route.as_ref()).flat_map(|of| &of.pools);
-            let old = routed.flat_map(|pool| &pool.endpoints).find(|at| number(&at.instance) <= of.instances);
+            let works = stable
+                .filter(|_| slot.kind == ServiceKind::Worker)
+                .into_iter()
+                .flat_map(|pool| pool.instances.values());
+            let works = works.filter(|instance| instance.stage == InstanceStage::Ready && !instance.leaving);
+            let serving = routed.flat_map(|pool| &pool.endpoints).map(|at| &at.instance).chain(works.map(|it| &it.id));
+            let old = serving.into_iter().find(|id| number(id) <= of.instances);
             match old {
-                Some(old) => Some(format!("{} is old and still serves", old.instance)),
+                Some(old) => Some(format!("{old} is old and still serves")),
                 None => (share(slot, stable) != Ppm::ALL).then(|| "serves nobody".to_owned()),
             }
         }

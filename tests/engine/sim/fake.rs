@@ -95,6 +95,8 @@ impl Fake {
             Effect::Run(launch) => {
                 self.job_lines.entry(launch.job.clone()).or_default().work.push_back(JobWork::Run(launch.clone()));
             }
+            // No story has a person end a command.
+            Effect::StopJob { .. } => {}
             Effect::EndJob { job } => {
                 self.job_lines.entry(job.clone()).or_default().work.push_back(JobWork::End);
             }

@@ -133,6 +133,22 @@ fn strategy(of: &mut Placement, rng: &mut Rng, listen: u64) {
     of.hooks = hooks.into();
 }
 
+/// The same service without an address: what shares out traffic, or judges it, leaves its plan.
+fn as_worker(of: &mut ServiceSpec) {
+    of.kind = ServiceKind::Worker;
+    for placement in of.placements.values_mut() {
+        (placement.listen, placement.preview, placement.sticky) = (None, None, None);
+        (placement.background_analysis, placement.keep_warm) = (None, SignedDuration::ZERO);
+        let fits = |step: &&Step| !matches!(step, Step::SetWeight(_) | Step::Analysis { .. } | Step::Preview);
+        let canary = placement.strategy == Strategy::Canary;
+        let whole = canary.then_some(Step::SetScale(Ppm::ALL));
+        placement.steps = whole.into_iter().chain(placement.steps.iter().filter(fits).cloned()).collect();
+        if canary {
+            placement.strategy = Strategy::BlueGreen;
+        }
+    }
+}
+
 fn random_spec(rng: &mut Rng) -> Spec {
     let mut spec = Spec::default();
     for (name, order) in [("staging", 1), ("production", 2)] {
@@ -172,7 +188,12 @@ fn random_spec(rng: &mut Rng) -> Spec {
 impl Sim {
     fn new(seed: u64, trace: bool) -> Sim {
         let mut rng = Rng::new(seed);
-        let spec = random_spec(&mut rng);
+        let mut spec = random_spec(&mut rng);
+        if seed.is_multiple_of(3)
+            && let Some(cart) = spec.services.get_mut(&ServiceName::from("cart"))
+        {
+            as_worker(cart);
+        }
         let state = State::new("local".into());
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let (checker, effects) = (Checker::default(), Effects::default());

@@ -13,7 +13,7 @@ use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::widgets::spark::{self, Metric, Pair};
 use crate::cockpit::view::widgets::{bar, track};
 use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{ArmRole, Rollout};
+use crate::model::{Arm, Rollout};
 use jiff::SignedDuration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -378,7 +378,8 @@ fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
     }
     let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
     let style = if arm.traffic.actual.is_some() { Scope::Text } else { Scope::Dim };
-    pen.right(&whole(share), SHARE, ctx.style(style));
+    let words = if rollout.is_worker() { ready(arm) } else { whole(share) };
+    pen.right(&words, SHARE, ctx.style(style));
 }
 
 /// A share without more digits than a row has room for.
@@ -435,6 +436,9 @@ fn rps(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
 
 /// Ready of desired instances: stable, then candidate.
 fn replicas(rollout: &Rollout) -> String {
-    let arm = |role: &ArmRole| rollout.arm(role).map(|arm| format!("{}/{}", arm.replicas.ready, arm.replicas.desired));
-    [arm(&ArmRole::Stable), arm(&ArmRole::Candidate)].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [rollout.stable(), rollout.candidate()].into_iter().flatten().map(ready).collect::<Vec<_>>().join(" ")
+}
+
+fn ready(arm: &Arm) -> String {
+    format!("{}/{}", arm.replicas.ready, arm.replicas.desired)
 }

@@ -53,10 +53,16 @@ pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: R
 pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.charts {
         let source = &rollout.run.target.source;
-        if !ctx.state.board.measures(source) {
+        let none = if rollout.is_worker() {
+            Some("no metrics: a worker has no traffic that could be counted".to_owned())
+        } else if ctx.state.board.measures(source) {
+            None
+        } else {
+            Some(format!("no metrics: {source} tells none; a metrics provider is to come"))
+        };
+        if let Some(none) = none {
             let title = Title { left: "Metrics".to_owned(), ..Title::default() };
             edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
-            let none = format!("no metrics: {source} tells none; a metrics provider is to come");
             Pen::new(buf, rect(area), 0).skip(1).put(&none, ctx.style(Scope::Dim));
             return;
         }
@@ -114,7 +120,7 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     row(buf, 2, "waits for", &|pen| {
         pen.put(&waits(ctx, rollout), text);
     });
-    row(buf, 3, "traffic", &|pen| traffic(ctx, rollout, pen));
+    row(buf, 3, if rollout.is_worker() { "instances" } else { "traffic" }, &|pen| traffic(ctx, rollout, pen));
     row(buf, 4, "because", &|pen| {
         let old = rows::freshness(ctx.state, rollout).problem(ctx.now);
         match old {
@@ -193,6 +199,10 @@ fn traffic(ctx: &Ctx<'_>, rollout: &Rollout, pen: &mut Pen<'_>) {
         };
         pen.put(&arm.role.to_string(), ctx.style(scope)).skip(1);
         bar::traffic(pen, arm.traffic, if wide { 16 } else { 8 }, scope, ctx.theme);
+        if arm.traffic.how == TrafficSource::Instances {
+            pen.skip(1).put(&arm.running(), ctx.style(Scope::Text)).skip(3);
+            continue;
+        }
         pen.skip(1).put(&share(arm), ctx.style(Scope::Text));
         pen.put(&format!(" {}/{} ready", arm.replicas.ready, arm.replicas.desired), ctx.style(Scope::Dim)).skip(3);
     }
@@ -201,7 +211,7 @@ fn traffic(ctx: &Ctx<'_>, rollout: &Rollout, pen: &mut Pen<'_>) {
 /// What is in force, and what is asked for where that differs.
 fn share(arm: &Arm) -> String {
     let how = match arm.traffic.how {
-        TrafficSource::Acknowledged | TrafficSource::Counted => "",
+        TrafficSource::Acknowledged | TrafficSource::Counted | TrafficSource::Instances => "",
         TrafficSource::Replicas => " by replicas",
         TrafficSource::Declared => " declared",
     };
@@ -227,6 +237,9 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
     let ready = format!("{} of {} ready", stable.replicas.ready, stable.replicas.desired);
     if offers.contains(Action::Abort) && rollout.candidate().is_some() {
         let enough = stable.replicas.ready >= stable.replicas.desired && stable.replicas.ready > 0;
+        if rollout.is_worker() {
+            return (format!("abort: {} goes on working, {ready}", stable.version), Scope::Text);
+        }
         let words = format!("abort: all traffic to {} at once, {ready}", stable.version);
         return if enough {
             (words, Scope::Text)

@@ -37,6 +37,9 @@ impl Control {
             self.redirects_refused.remove(&address);
             return self.frontends.close(address).await;
         }
+        if let Some(all) = here().find(|of| of.route.options.tcp) {
+            return self.frontends.lead_all(address, Arc::clone(&all.backend));
+        }
         let services = here().map(|of| (&of.route.options.ingress, Lead::Service(Arc::clone(&of.backend))));
         let redirects =
             from_here().map(|of| (&of.route.options.ingress, Lead::Redirect { port: of.route.listen.port() }));

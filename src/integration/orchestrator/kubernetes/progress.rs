@@ -129,7 +129,7 @@ pub fn pods(row: &Rollout) -> String {
 
 fn arm(arm: &Arm) -> String {
     let how = match arm.traffic.how {
-        TrafficSource::Replicas => "",
+        TrafficSource::Replicas | TrafficSource::Instances => "",
         TrafficSource::Acknowledged => ", verified by the router",
         TrafficSource::Counted => ", counted",
         TrafficSource::Declared => ", as told to the router",

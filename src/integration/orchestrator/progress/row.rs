@@ -8,6 +8,9 @@ pub(super) fn settled(row: &Rollout) -> bool {
 }
 
 pub(super) fn shares(row: &Rollout) -> String {
+    if row.is_worker() {
+        return row.arms.iter().map(Arm::running).collect::<Vec<_>>().join(", ");
+    }
     let of_users = |arm: &&Arm| !matches!(arm.role, ArmRole::Cohort(_));
     let (known, unknown): (Vec<&Arm>, Vec<&Arm>) =
         row.arms.iter().filter(of_users).partition(|arm| arm.traffic.actual.is_some());
@@ -36,10 +39,12 @@ pub(super) fn serves(arm: &Arm) -> bool {
     arm.replicas.ready > 0 && arm.traffic.actual.is_some_and(|share| share > Ppm::ZERO)
 }
 
-/// The share that a step gives the candidate.
-fn share_of(steps: &[Step], step: &Step) -> Option<Ppm> {
+/// The share that a step gives the candidate. A worker has it as soon as it runs.
+fn share_of(row: &Rollout, step: &Step) -> Option<Ppm> {
+    let steps = &row.steps;
     match step {
         Step::SetWeight(weight) => Some(*weight),
+        Step::SetScale(share) => row.is_worker().then_some(*share),
         Step::Batch { instances, .. } => {
             // The last batch is the whole.
             let full = steps.iter().filter_map(|step| match step {
@@ -56,12 +61,12 @@ fn share_of(steps: &[Step], step: &Step) -> Option<Ppm> {
 /// The share that the plan asks for at the row's step: that of the last step that sets one, up to there.
 fn planned(row: &Rollout) -> Option<Ppm> {
     let done = row.steps.len().min(row.step? as usize + 1);
-    row.steps.get(..done)?.iter().rev().find_map(|step| share_of(&row.steps, step))
+    row.steps.get(..done)?.iter().rev().find_map(|step| share_of(row, step))
 }
 
 /// The share that users meet the version with at first; all of them where no step sets one.
 pub(super) fn first_share(row: &Rollout) -> Ppm {
-    let shares = row.steps.iter().filter_map(|step| share_of(&row.steps, step));
+    let shares = row.steps.iter().filter_map(|step| share_of(row, step));
     shares.into_iter().find(|share| *share > Ppm::ZERO).unwrap_or(Ppm::ALL)
 }
 

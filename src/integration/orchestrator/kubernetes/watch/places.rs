@@ -58,6 +58,7 @@ impl Places {
     fn service(&self, name: &ServiceName) -> Body {
         let environments = self.services.get(name).into_iter().flat_map(BTreeMap::keys).cloned().collect();
         Body::Upsert(Entity::Service(Service {
+            kind: None,
             source: self.settings.source.clone(),
             name: name.clone(),
             configuration: None,
