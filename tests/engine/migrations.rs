@@ -253,6 +253,36 @@ fn what_is_configured_again_after_a_restore_may_have_run_too() {
 }
 
 #[test]
+fn after_a_restore_a_place_that_is_put_back_later_may_have_run_too() {
+    let named = |name: &str, spec: Spec| Spec { name: name.into(), ..spec };
+    let bare = |mut spec: Spec| {
+        spec.services.clear();
+        spec
+    };
+    // By another configuration, of which the backup knows nothing; and by the same one, which had left it out.
+    for (first, left) in [("other", false), ("default", true)] {
+        let mut story = Story::serving(spec(&[]));
+        let with_it = with(&[migration("m-1", true)]);
+        if left {
+            let place =
+                |environment: &str| ServicePlace { service: "shop".into(), environment: Some(environment.into()) };
+            story.apply_with(bare(spec(&[])), vec![place("staging"), place("production")]).unwrap();
+            story.pass(30);
+        }
+        let backup = story.state.clone();
+        restore(&mut story, backup);
+        story.apply_with(named(first, bare(spec(&[]))), Vec::new()).unwrap();
+        story.apply(with_it).unwrap();
+        story.pass(30);
+        if let Err(refusal) = story.deploy("production", "1.1") {
+            panic!("{first}: {refusal}");
+        }
+        assert!(story.row().message.contains("ran is not known"), "{first}: {}", story.row().message);
+        assert!(story.ran.is_empty(), "{first}: {:?}", story.ran);
+    }
+}
+
+#[test]
 fn a_state_of_before_is_read_and_what_it_does_not_know_is_not_taken_back() {
     let mut story = brought();
     let mut old = serde_json::to_value(&story.state).unwrap();

@@ -91,8 +91,7 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
             }
         }
     }
-    migrations::unknown(state);
-    state.restored = None;
+    migrations::unknown_of(state, spec);
     turn.note = Some(format!("in force as revision {revision}"));
     Ok(())
 }

@@ -9,9 +9,10 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run};
 use super::types::{Effect, JobEnd, SlotKey};
 use crate::model::{
-    HookSpec, MigrationRow, MigrationStanding, MigrationWayBack, Refusal, RefusalKind, ReleaseRef, Step,
+    HookSpec, MigrationRow, MigrationStanding, MigrationWayBack, Refusal, RefusalKind, ReleaseRef, Spec, Step,
 };
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Those of a service in an environment that are configured, in their order.
@@ -282,6 +283,8 @@ pub fn restored(state: &mut State, made: Timestamp) {
     };
     state.pending.retain(|numbered| !matches!(numbered.effect, Effect::Run(_) | Effect::StopJob { .. }));
     state.restored = Some(made);
+    state.applied_since_restore.clear();
+    state.away_at_restore = state.removed.keys().chain(state.migrated.keys()).cloned().collect();
     with_all(state, |_, slot| {
         super::one_off::restored(slot);
         if let Some(run) = &mut slot.run {
@@ -297,14 +300,26 @@ pub fn restored(state: &mut State, made: Timestamp) {
     for of in slots.chain(state.migrated.values_mut().flat_map(|all| all.values_mut())) {
         of.number = None;
     }
-    unknown(state);
+    unknown(state, made, |_| true);
 }
 
-/// After a restore: what is configured and not recorded may have been run meanwhile.
-pub(super) fn unknown(state: &mut State) {
+/// A configuration is in force. After a restore that is the first thing known of what its services may have had
+/// before, and so it is for a place that had left and is back.
+pub(super) fn unknown_of(state: &mut State, spec: &Spec) {
     let Some(made) = state.restored else { return };
+    let first = state.applied_since_restore.insert(spec.name.clone());
+    let has =
+        |key: &SlotKey| spec.services.get(&key.service).is_some_and(|of| of.placements.contains_key(&key.environment));
+    let places: BTreeSet<String> = state.slots.keys().filter(|key| has(key)).map(ToString::to_string).collect();
+    let back: BTreeSet<String> = state.away_at_restore.extract_if(.., |place| places.contains(place)).collect();
+    unknown(state, made, |key| has(key) && (first || back.contains(&key.to_string())));
+}
+
+/// What is configured and not recorded may have been run after a backup was made.
+fn unknown(state: &mut State, made: Timestamp, of: impl Fn(&SlotKey) -> bool) {
     with_all(state, |state, slot| {
-        let names: Vec<String> = configured(state, &slot.key).map(|hook| hook.name.clone()).collect();
+        let configured = configured(state, &slot.key).filter(|_| of(&slot.key));
+        let names: Vec<String> = configured.map(|hook| hook.name.clone()).collect();
         for name in names.iter().filter(|name| !slot.migrations.contains_key(*name)).cloned().collect::<Vec<_>>() {
             let why = format!("restored from a backup of {made}, which does not have it");
             record(state, slot, &name, made, MigrationState::Unknown { why });

@@ -92,6 +92,9 @@ pub(super) fn carry_out(state: &mut State, renamed: &Renamed) {
     }
     rekey(&mut state.migrated, from, to);
     rekey(&mut state.removed, from, to);
+    let prefix = format!("{from}@");
+    let away: Vec<_> = state.away_at_restore.extract_if(.., |place| place.starts_with(&prefix)).collect();
+    state.away_at_restore.extend(away.iter().map(|place| place.replacen(&prefix, &format!("{to}@"), 1)));
     let keys: Vec<SlotKey> = state.slots.keys().filter(|key| key.service == *from).cloned().collect();
     for key in keys {
         slot(state, &key, renamed);

@@ -49,9 +49,15 @@ pub struct State {
     /// What ran in places that left the configuration, by `service@environment`: put back, they run it again.
     #[serde(default)]
     pub removed: BTreeMap<String, Removed>,
-    /// It was restored from a backup that was made then, and no configuration was applied since.
+    /// It was restored from a backup that was made then.
     #[serde(default)]
     pub restored: Option<Timestamp>,
+    /// Configurations that were applied since: what comes with them later is new.
+    #[serde(default)]
+    pub applied_since_restore: BTreeSet<ConfigName>,
+    /// Places that had left their configuration in that backup, and are not back yet, as `service@environment`.
+    #[serde(default)]
+    pub away_at_restore: BTreeSet<String>,
 }
 
 /// What is remembered of a place that left the configuration.
@@ -523,6 +529,8 @@ impl State {
             migrated: BTreeMap::new(),
             removed: BTreeMap::new(),
             restored: None,
+            applied_since_restore: BTreeSet::new(),
+            away_at_restore: BTreeSet::new(),
         }
     }
 
