@@ -129,7 +129,7 @@ pub struct Entry {
 
 impl Entry {
     /// Of a request as it came.
-    pub fn begin<B>(logging: &Logging, user: &User, client: IpAddr, request: &Request<B>) -> Box<Self> {
+    pub fn begin<B>(logging: &Logging, user: &User, client: IpAddr, request: &Request<B>) -> Self {
         let Logging { sink, sample, max_bytes } = logging;
         let (sample, max_bytes) = (*sample, *max_bytes);
         let chosen = fastrand::u32(..Ppm::ALL.0) < sample.0;
@@ -160,7 +160,7 @@ impl Entry {
             sample: (chosen && sample < Ppm::ALL).then(|| f64::from(sample.0) / f64::from(Ppm::ALL.0)),
         };
         let (sink, line) = (Arc::clone(sink), Some(Box::new(line)));
-        Box::new(Self { sink, started: clock::instant(), max_bytes, chosen, line })
+        Self { sink, started: clock::instant(), max_bytes, chosen, line }
     }
 
     /// The request as it goes on has an id.

@@ -182,7 +182,7 @@ fn prepare(backend: &Backend, user: &User, mut request: Request<Incoming>) -> Ou
     let trusted = routing.trusts(user.peer);
     let client = headers::client(request.headers(), user.peer, trusted);
     let logging = routing.access_log.as_ref();
-    let mut entry = logging.map(|logging| Entry::begin(logging, user, client, &request));
+    let mut entry = logging.map(|logging| Box::new(Entry::begin(logging, user, client, &request)));
     headers::join_cookies(request.headers_mut());
     let known = routing.place(request.headers(), client);
     let (place, cookie) = match (known, routing.visitors()) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub const PROXY_WIRE: u32 = 1;
 
 /// What a program knows of this wire: grows with what routes may ask. 0 is one that does not say so, and knows
-/// routes as far as [`Route::sticky`]; 1 knows [`RouteOptions`] without `tcp`.
+/// routes as far as [`Route::sticky`]; 1 knows [`RouteOptions`] without `tcp`, `access_log` and `redirect_from`.
 pub const PROXY_LEVEL: u32 = 2;
 
 /// After the bound of a drain a WebSocket has so long to answer the close that it is sent.
