@@ -94,7 +94,6 @@ fn rollout(index: u32, round: u32) -> Rollout {
         offers: [Action::Promote, Action::Pause, Action::Abort, Action::Restart].into_iter().collect(),
         barred: Arc::default(),
         managed_by: None,
-        analyses: Vec::new(),
         way_back: None,
         listening: None,
         in_flight: None,

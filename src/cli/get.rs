@@ -59,7 +59,7 @@ pub struct GetArgs {
     /// Only what ended within this time, such as 7d or 36h (deployments and dora; dora without it: 30d).
     #[arg(long, value_name = "DURATION", value_parser = history::length)]
     pub since: Option<SignedDuration>,
-    /// At most so many, the first ones.
+    /// At most so many, the first ones; of receipts the newest.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
 }
@@ -91,7 +91,12 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
         _ => links.rows(Need::All).await?,
     };
     let mut list = list(&rows, args, now())?;
-    list.truncate(args.limit.unwrap_or(usize::MAX));
+    let limit = args.limit.unwrap_or(usize::MAX);
+    if args.kind == Kind::Receipts {
+        // They stand in the order in which they came: the newest are the last ones.
+        list.drain(..list.len().saturating_sub(limit));
+    }
+    list.truncate(limit);
     if let (Some(name), true) = (&args.name, list.is_empty()) {
         return Err(rows.absent(&format!("{name:?}"), nothing(&rows, args, name)));
     }

@@ -11,8 +11,10 @@ use crate::model::{
     Subject, sanitize_line,
 };
 use clap::Args;
-use futures::StreamExt as _;
+use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::SignedDuration;
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Between two looks for output that is not there yet.
@@ -31,7 +33,7 @@ pub struct RunArgs {
     #[arg(value_name = "SERVICE@ENV", add = complete::rollouts(None))]
     pub target: String,
     /// The program and its arguments, behind `--`: inside the artifact of the stable version, or absolute. They go
-    /// into the ledger as they are: no secret belongs there.
+    /// into the ledger as they are: no secret belongs there. Its output and its errors come as one, line by line.
     #[arg(value_name = "COMMAND", last = true, required_unless_present = "end")]
     pub command: Vec<String>,
     /// End one that runs, such as job-7, as ctrl-c here does: the signal of the service's `stop`, then SIGKILL.
@@ -43,7 +45,7 @@ pub struct RunArgs {
     /// Go on without asking. Scripts need it: without a terminal nothing is asked, it is refused.
     #[arg(short, long)]
     pub yes: bool,
-    /// Kill it after so long, such as 90s or 5m.
+    /// Kill it after so long, such as 90s or 5m; the exit code is 1 then.
     #[arg(long, value_name = "DURATION", conflicts_with = "end")]
     pub timeout: Option<SignedDuration>,
 }
@@ -108,10 +110,12 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Shows its output; ctrl-c ends it, and a second one leaves it.
+    /// Shows its output; ctrl-c ends it, and after a second one nobody waits for that.
     async fn follow(&mut self, client: &Client) -> Result<(), Failure> {
         let id = self.known().await?;
-        let mut output = Box::pin(shown(client, id.clone()));
+        say(&format!("{id} runs; ctrl-c ends it"));
+        let printed = Cell::new(0);
+        let mut output = output_of(client, &id, &printed, Duration::ZERO);
         let (mut shown, mut asked) = (None, false);
         loop {
             if let (Some(result), Some(how)) = (&shown, self.ended()) {
@@ -122,7 +126,14 @@ impl Run<'_> {
                 return Err(Failure::failed(format!("it could not be started: {why}; nothing of it ran")));
             }
             tokio::select! {
-                result = &mut output, if shown.is_none() => shown = Some(result),
+                result = &mut output, if shown.is_none() => {
+                    if self.ended().is_some() {
+                        shown = Some(result);
+                    } else {
+                        // The server is away, or has not told of the end yet: what is still to come is not lost.
+                        output = output_of(client, &id, &printed, LOOK);
+                    }
+                }
                 heard = self.follower.hear() => {
                     if heard.is_none() {
                         let what = format!("the server tells nothing any more; {id} may go on");
@@ -132,7 +143,7 @@ impl Run<'_> {
                 interrupted = tokio::signal::ctrl_c() => {
                     interrupted?;
                     if asked {
-                        say(&format!("{id} is left to end by itself"));
+                        say(&format!("{id} is being ended; this does not wait for it"));
                         return Err(Failure::with_status(INTERRUPTED));
                     }
                     asked = true;
@@ -166,7 +177,9 @@ impl Run<'_> {
     }
 
     async fn end(&self, id: &str) {
-        say(&format!("ends {id}; ctrl-c again leaves it"));
+        say(&format!(
+            "ends {id}: signalled now, killed where its grace does not do; ctrl-c again does not wait for that"
+        ));
         let subject = self.place.one_off(id.to_owned());
         let command = Command { id: fresh_id(), action: Action::EndRun, subject, pin: None, reason: None };
         if let Err(error) = self.link.submit(command).await {
@@ -175,8 +188,22 @@ impl Run<'_> {
     }
 }
 
-/// Prints each line until the output is over.
-async fn shown(client: &Client, id: String) -> Result<(), Failure> {
+/// Prints what was not printed yet, until the output is over or can't be followed any more.
+fn output_of<'a>(
+    client: &'a Client,
+    id: &str,
+    printed: &'a Cell<usize>,
+    pause: Duration,
+) -> LocalBoxFuture<'a, Result<(), Failure>> {
+    let id = id.to_owned();
+    async move {
+        tokio::time::sleep(pause).await;
+        shown(client, id, printed).await
+    }
+    .boxed_local()
+}
+
+async fn shown(client: &Client, id: String, printed: &Cell<usize>) -> Result<(), Failure> {
     let mut lines = loop {
         match client.follow_log(&id, LINES).await {
             Ok(lines) => break lines,
@@ -187,8 +214,14 @@ async fn shown(client: &Client, id: String) -> Result<(), Failure> {
             Err(error) => return Err(error.into()),
         }
     };
+    let mut number = 0;
     while let Some(line) = lines.next().await {
-        print_lines(&[sanitize_line(&line?)])?;
+        let line = sanitize_line(&line?);
+        number += 1;
+        if number > printed.get() {
+            print_lines(&[line])?;
+            printed.set(number);
+        }
     }
     Ok(())
 }

@@ -23,9 +23,12 @@ pub struct Spec {
     pub analyses: BTreeMap<String, AnalysisTemplate>,
 }
 
-/// An environment. `Default` is one that is only named: what another configuration says of it counts, if one does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// An environment. `Default` is one that is only named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvironmentSpec {
+    /// Its configuration has no word on it: what another one says counts, if one does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_named: bool,
     /// Promotion order, lowest first.
     pub order: u32,
     /// How much care it asks for.
@@ -42,17 +45,25 @@ pub struct EnvironmentSpec {
     pub soak: SignedDuration,
 }
 
-impl EnvironmentSpec {
-    /// Is it only named?
-    #[must_use]
-    pub fn says_nothing(&self) -> bool {
-        *self == EnvironmentSpec::default()
+impl Default for EnvironmentSpec {
+    fn default() -> Self {
+        EnvironmentSpec {
+            only_named: true,
+            order: 0,
+            tier: Tier::default(),
+            concurrent_rollouts: None,
+            allow_self: false,
+            promote_from: None,
+            soak: SignedDuration::ZERO,
+        }
     }
+}
 
+impl EnvironmentSpec {
     /// The keys that the two say otherwise, unless one of them is only named.
     #[must_use]
     pub fn differs(&self, other: &EnvironmentSpec) -> Vec<&'static str> {
-        if self.says_nothing() || other.says_nothing() {
+        if self.only_named || other.only_named {
             return Vec::new();
         }
         let keys = [

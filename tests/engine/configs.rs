@@ -120,7 +120,12 @@ fn an_environment_is_what_those_say_that_do_not_only_name_it() {
     let refused = why(&mut story, silent);
     assert!(refused.starts_with("production is used by the configuration search"), "{refused}");
     let mut backwards = search();
-    let from = EnvironmentSpec { promote_from: Some("production".into()), order: 1, ..EnvironmentSpec::default() };
+    let from = EnvironmentSpec {
+        promote_from: Some("production".into()),
+        order: 1,
+        only_named: false,
+        ..EnvironmentSpec::default()
+    };
     backwards.environments.insert("early".into(), from);
     let refused = why(&mut story, backwards);
     assert!(refused.starts_with("early takes its versions from production, whose order must be lower"), "{refused}");

@@ -95,6 +95,7 @@ pub fn service(placements: BTreeMap<EnvironmentName, Placement>) -> ServiceSpec 
 
 pub fn environment(order: u32) -> EnvironmentSpec {
     EnvironmentSpec {
+        only_named: false,
         order,
         tier: Tier::Standard,
         concurrent_rollouts: None,

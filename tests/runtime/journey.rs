@@ -97,6 +97,32 @@ async fn output_can_be_read_and_a_run_inspected() {
 }
 
 #[tokio::test]
+async fn a_server_that_ends_during_a_drain_cuts_nobody_and_the_next_one_goes_on_with_it() {
+    let mut rig = Rig::new();
+    // That signal ends the app at once, whatever it does.
+    let rest = "keep_warm = \"0s\"\ndrain = \"30s\"\nstop = { signal = \"QUIT\", grace = \"1s\" }";
+    rig.apply(1, "{ set_weight = 50 }, { pause = {} }", rest).await;
+    rig.healthy("1.0").await;
+    let url = format!("http://127.0.0.1:{}/stream?seconds=8", rig.listen);
+    let begun = reqwest::get(url).await.unwrap();
+    let stream = tokio::spawn(begun.text());
+    rig.add_release("1.1").await;
+    rig.deploy("1.1").await;
+    rig.until("half of the traffic", |board| board.rollouts().all(|row| row.step == Some(1))).await;
+    rig.effective(Action::Promote).await;
+    rig.until("the drain", |board| board.instances().any(|one| one.draining.is_some())).await;
+    assert!(!stream.is_finished(), "it is what is waited for");
+    rig.engine.shutdown(Stop::LeaveRunning).await;
+    assert!(stream.await.unwrap().expect("it is not cut").ends_with("end\n"));
+    rig.restart();
+    rig.until("the old version ended", |board| {
+        board.instances().count() == 1 && board.instances().all(|one| one.version == Version::from("1.1"))
+    })
+    .await;
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn a_restarted_engine_adopts_the_same_processes_and_traffic_never_stops() {
     let mut rig = Rig::new();
     rig.apply(2, "{ set_weight = 50 }, { pause = {} }", "keep_warm = \"0s\"").await;

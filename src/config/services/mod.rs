@@ -217,6 +217,7 @@ fn environment<'d>(
     }
     relations.order(name, order);
     let environment = EnvironmentSpec {
+        only_named: table.len() == 0,
         order: order?,
         tier: tier?,
         concurrent_rollouts: concurrent?,
@@ -229,8 +230,11 @@ fn environment<'d>(
         let differs = theirs.map_or(Vec::new(), |theirs| environment.differs(theirs));
         if !differs.is_empty() {
             let (keys, whose) = (differs.join(" and "), other.words());
-            value
-                .wrong_key(&format!("expected what {whose} says of it, or its name alone, found another {keys}"), None);
+            let why = format!(
+                "expected what {whose} says of it, or its name alone, found another {keys}; to change it for all, \
+                 let one of them say it and the others only name it"
+            );
+            value.wrong_key(&why, None);
             return None;
         }
     }

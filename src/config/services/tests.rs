@@ -580,9 +580,17 @@ fn what_is_of_another_configuration_is_named_with_whose_it_is() {
             &search.replace("8080", "8081").replace("[environment.production]", "[environment.production]\norder = 2")
         ),
         [
-            "search.toml:1:14: environment.production: expected what the configuration shop (/srv/shop.toml) says of it, or its name alone, found another order and tier"
+            "search.toml:1:14: environment.production: expected what the configuration shop (/srv/shop.toml) says of it, or its name alone, found another order and tier; to change it for all, let one of them say it and the others only name it"
         ]
     );
+    // What is said counts, even where it is what counts without a word.
+    let said = |words: &str| SMALL.replace("[environment.production]", &format!("[environment.production]\n{words}"));
+    let spec = parse(&said("allow_self = false"), Path::new("/srv/shop.toml")).unwrap();
+    let beside = [InForce { path: "/srv/shop.toml".to_owned(), spec }];
+    let around = Surroundings { name: "search".into(), beside: &beside, ..Surroundings::default() };
+    let other = said("allow_self = true").replace("service.shop", "service.search").replace("8080", "8081");
+    let error = parse_in(&other, Path::new("search.toml"), &around).unwrap_err().to_string();
+    assert!(error.contains("or its name alone, found another allow_self"), "{error}");
     let around = Surroundings { name: "Search!".into(), ..Surroundings::default() };
     let error = parse_in(&search, Path::new("Search!.toml"), &around).unwrap_err().to_string();
     assert!(error.contains("name: expected a name of lower-case letters") && error.contains("\"Search!\""), "{error}");

@@ -106,7 +106,7 @@ pub(super) fn together<'a>(all: impl IntoIterator<Item = &'a Spec>) -> Spec {
     for spec in all {
         for (name, said) in &spec.environments {
             let counts = whole.environments.entry(name.clone()).or_default();
-            if !said.says_nothing() {
+            if !said.only_named {
                 counts.clone_from(said);
             }
         }
@@ -144,13 +144,16 @@ pub(super) fn fits(state: &State, spec: &Spec, others: &[InForce]) -> Result<(),
 /// An environment that others only name keeps what is said of it: critical to them must not become standard
 /// because somebody else tidied up.
 fn keeps_meaning(state: &State, whole: &Spec, others: &[InForce]) -> Result<(), Refusal> {
-    let lost = state.spec.environments.iter().filter(|(name, before)| {
-        !before.says_nothing() && whole.environments.get(*name).is_some_and(EnvironmentSpec::says_nothing)
-    });
+    let lost =
+        state.spec.environments.iter().filter(|(name, before)| {
+            !before.only_named && whole.environments.get(*name).is_some_and(|now| now.only_named)
+        });
     for (name, _) in lost {
         if let Some(other) = others.iter().find(|other| other.spec.environments.contains_key(name)) {
-            let why =
-                format!("{name} is used by {}, which takes from here what it is: it must say so first", other.words());
+            let why = format!(
+                "{name} is used by {}, which only names it and takes from here what it is: let it say so itself first",
+                other.words()
+            );
             return Err(invalid(&why));
         }
     }

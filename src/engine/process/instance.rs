@@ -140,7 +140,13 @@ pub async fn supervise(context: Arc<Context>, id: InstanceId, mut orders: Unboun
     while let Some(now) = order {
         match now {
             Order::Leave => return,
-            Order::Stop { stop, drain } => return instance.stop(&stop, drain).await,
+            Order::Stop { stop, drain } => {
+                return tokio::select! {
+                    () = instance.stop(&stop, drain) => {}
+                    // Whoever is on it stays on it: the next server carries the stop out again, from the drain on.
+                    () = left(&mut orders) => {}
+                };
+            }
             Order::Start(launch, port) => instance.start(*launch, port).await,
             Order::Adopt => instance.adopt().await,
         }
@@ -149,6 +155,16 @@ pub async fn supervise(context: Arc<Context>, id: InstanceId, mut orders: Unboun
             None => orders.recv().await,
         };
     }
+}
+
+/// Waits until the instance is to be left as it is; of what is being stopped nothing else is heard.
+async fn left(orders: &mut UnboundedReceiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        if matches!(order, Order::Leave) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 struct Instance {

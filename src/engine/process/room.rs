@@ -194,7 +194,14 @@ impl Room {
         self.instances.keys()
     }
 
-    /// Leaves everything running and ends the tasks.
+    /// Waits for what is being stopped, and ends the tasks.
+    pub async fn end(mut self) {
+        self.instances.clear();
+        self.jobs.clear();
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Leaves everything running, what is being stopped too, and ends the tasks.
     pub async fn leave(mut self) {
         for instance in self.instances.values() {
             let _ = instance.orders.send(Order::Leave);

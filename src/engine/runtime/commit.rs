@@ -171,7 +171,7 @@ impl EngineTask {
     }
 }
 
-fn send(link: Option<&Link>, order: LinkOrder) {
+pub(super) fn send(link: Option<&Link>, order: LinkOrder) {
     if let Some(link) = link {
         let _ = link.orders.send(order); // a link that ended ends the loop
     }

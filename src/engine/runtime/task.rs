@@ -1,6 +1,7 @@
 //! The loop: it owns the state, takes every input from one place, journals what changed, and only
 //! then carries out what follows.
 
+use super::commit::send;
 use super::commit::{Spilled, Unrecorded};
 use super::handover::ProxyHome;
 use super::keep;
@@ -382,7 +383,11 @@ impl EngineTask {
             let _ = self.commit(&[]).await; // said there; the spill file has what matters
         }
         match stop {
-            Stop::LeaveRunning => self.send(LinkOrder::Detach),
+            Stop::LeaveRunning => {
+                // Before the link ends, which would look to a drain as if nothing were in flight any more.
+                self.room.leave().await;
+                send(self.link.as_ref(), LinkOrder::Detach);
+            }
             Stop::Everything => {
                 let (ended, proxy_ended) = oneshot::channel();
                 self.send(LinkOrder::Shutdown(ended));
@@ -390,9 +395,9 @@ impl EngineTask {
                 if timeout(LAST, async { tokio::join!(stopped, proxy_ended) }).await.is_err() {
                     tracing::error!("not everything ended in time");
                 }
+                self.room.end().await;
             }
         }
-        self.room.leave().await;
         self.link = None;
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended {
