@@ -284,6 +284,7 @@ pub fn restored(state: &mut State, made: Timestamp) {
     state.restored = Some(made);
     with_all(state, |_, slot| {
         super::one_off::restored(slot);
+        super::scheduled::restored(slot);
         if let Some(run) = &mut slot.run {
             let watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
             run.job.iter_mut().chain(watches).for_each(lost);
