@@ -260,24 +260,21 @@ impl Needs {
         self.put(board, was, board.shared_rollout(target), now)
     }
 
-    /// A service of the board came, changed or went. True if its failed jobs are others than before.
+    /// A service of the board came, changed or went. True if one of its jobs has failed, or had.
     pub fn change_jobs(&mut self, board: &Board, source: &SourceId, service: &ServiceName) -> bool {
         let is_of =
-            |need: &Need| matches!(&need.about, About::Job(of) if of.source == *source && of.service == *service);
-        let mut before = Vec::new();
+            |need: &Need| matches!(&need.about, About::Job(job) if job.source == *source && job.service == *service);
+        let mut any = false;
         loop {
             let Some(at) = self.needs.from(0).position(is_of) else { break };
-            before.extend(self.needs.remove(at));
+            self.needs.remove(at);
+            any = true;
         }
-        let failed = board.service(source, service).into_iter().flat_map(jobs::failed);
-        let mut now: Vec<Need> = failed.map(|(job, since)| Need::job(board, job, since)).collect();
-        // Those of before were taken out in this order.
-        now.sort_by(Need::cmp);
-        let same = before.len() == now.len() && before.iter().zip(&now).all(|(before, now)| before.cmp(now).is_eq());
-        for need in now {
-            self.insert(need);
+        for (job, since) in board.service(source, service).into_iter().flat_map(jobs::failed) {
+            self.insert(Need::job(board, job, since));
+            any = true;
         }
-        !same
+        any
     }
 
     fn put(&mut self, board: &Board, from: Option<usize>, new: Option<&Arc<Rollout>>, now: Timestamp) -> Moved {

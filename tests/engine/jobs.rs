@@ -196,16 +196,17 @@ fn a_run_is_ended_by_its_id_and_keeps_its_place_from_being_removed() {
     without.services.get_mut(&"shop".into()).unwrap().placements.remove(&"production".into());
     let refused = story.apply(without.clone()).unwrap_err();
     assert!(refused.why.contains(&format!("the job cleanup ({id}) runs there; end it first")), "{}", refused.why);
-    // One that is configured no more ends in peace, and nothing follows.
-    story.apply(spec(&canary_steps())).unwrap();
-    to_the_minute(&mut story);
-    assert_eq!((begun(&story), job(&story).running.unwrap().id), (1, id.clone()));
     let (source, service, environment) = ("local".into(), "shop".into(), "production".into());
     let one = Subject::OneOff { source, service, environment, id };
     story.command_as("bob", Action::EndRun, one.clone(), None).unwrap();
     assert_eq!(how(job(&story).last.as_ref()), Some(JobEnd::Killed(15)));
     story.command_as("bob", Action::EndRun, one, None).unwrap();
+    // One that is configured no more ends in peace, and nothing follows.
     to_the_minute(&mut story);
+    story.apply(spec(&canary_steps())).unwrap();
+    to_the_minute(&mut story);
+    assert_eq!((begun(&story), job(&story).running.is_some()), (2, true));
+    story.end_hook("cleanup", JobEnd::Exited(0));
     assert!(story.slot().jobs.is_empty());
     story.apply(without).unwrap();
     assert!(story.state.pending.is_empty());
@@ -221,7 +222,7 @@ fn it_goes_with_a_service_that_is_renamed() {
     shop.renamed_from = Some("shop".into());
     renamed.services.insert("store".into(), shop);
     let before = job(&story);
-    story.apply(renamed).unwrap();
+    story.apply_with(renamed, Vec::new()).unwrap();
     assert_eq!(job_of(&story, "store"), before);
     story.end_hook("cleanup", JobEnd::Exited(0));
     story.hanging.clear();

@@ -103,7 +103,7 @@ fn other(state: &mut State, body: &Body) -> bool {
     on_page
 }
 
-/// A job of a service may have failed, or succeeded again. Nothing else of a service is shown.
+/// A job of a service may have failed, or succeeded again: all that is shown of a service.
 fn jobs(state: &mut State, source: &SourceId, service: &ServiceName) -> bool {
     let board = &state.board;
     let changed = state.attention.known().is_none_or(|needs| needs.change_jobs(board, source, service));

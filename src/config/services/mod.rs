@@ -6,6 +6,8 @@ mod connections;
 mod hooks;
 mod ingress;
 mod jobs;
+#[cfg(test)]
+mod jobs_tests;
 mod kind;
 #[cfg(test)]
 mod kind_tests;
