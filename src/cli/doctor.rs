@@ -1,6 +1,7 @@
 //! `doctor`: is everything as it should be, and what to do where it is not.
 
 mod certificates;
+mod jobs;
 mod private;
 mod sources;
 
@@ -8,7 +9,7 @@ use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
-use crate::model::{Entity, Listening, Query, Reply, Service, ServiceJob};
+use crate::model::{Entity, Listening, Query, Reply, Service};
 use crate::notify::Outbox;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -244,7 +245,7 @@ async fn services(client: &Client) -> Vec<Check> {
     let mut checks = vec![addresses(&services)];
     checks.extend(certificates::check(&services, Timestamp::now()));
     checks.push(limits(&rows));
-    checks.extend(jobs(&services));
+    checks.extend(jobs::check(&services));
     // The socket is the server's own.
     let server = std::fs::metadata(client.socket()).map(|about| about.uid());
     if matches!(server, Ok(0)) {
@@ -266,23 +267,6 @@ fn users(rows: &[Entity]) -> Check {
     }
     let what = format!("the server runs as root, and so does {}", places.join(", "));
     warn("users", what, "name a user for it in flightdeck.toml, such as user = \"www-data\"")
-}
-
-/// Programs that are run by the clock; nothing where there are none.
-fn jobs(services: &[&Service]) -> Option<Check> {
-    let places = services.iter().flat_map(|service| service.places.iter().map(move |place| (service, place)));
-    let all: Vec<_> = places
-        .flat_map(|(service, place)| {
-            let name = |job: &ServiceJob| format!("{} of {}@{}", job.name, service.name, place.environment);
-            place.jobs.iter().map(move |job| (name(job), job))
-        })
-        .collect();
-    let next = all.iter().map(|(_, job)| job.next).min()?;
-    let troubled: Vec<_> = all.iter().filter_map(|(name, job)| Some(format!("{name} {}", job.trouble()?))).collect();
-    if troubled.is_empty() {
-        return Some(ok("jobs", format!("{} by the clock, none failed, the next at {next:.0}", all.len())));
-    }
-    Some(warn("jobs", troubled.join("; "), "`flightdeck logs SERVICE@ENV --hook JOB` shows what it wrote"))
 }
 
 /// Limits that this machine does not keep as they are meant.

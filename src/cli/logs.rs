@@ -232,11 +232,16 @@ mod tests {
             output.ended = Some(output.started);
         }
         down.insert(0, output("job-other", "r-4", 6, true, false));
+        // What was run beside rollouts is of none of them.
+        let mut beside = up.clone();
+        beside.insert(0, Output { revision: None, ..output("job-cleanup", "", 7, true, true) });
         let hook = |name: &str| LogsArgs { hook: Some(name.to_owned()), ..args() };
         let rollout = |name: &str| LogsArgs { rollout: Some(name.to_owned()), ..args() };
         for (all, args, expected) in [
             (&up, args(), "b job-smoke c a"),
             (&down, args(), "b job-smoke"),
+            (&beside, args(), "b job-smoke c a"),
+            (&beside, hook("cleanup"), "job-cleanup"),
             (&up, rollout("r-3"), "b job-smoke c"),
             (&up, rollout("r-1"), "old"),
             (&up, rollout("r-9"), ""),

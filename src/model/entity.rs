@@ -106,8 +106,8 @@ impl Place {
     #[must_use]
     pub fn ended(&self, id: &str) -> Option<&(Timestamp, JobEnd)> {
         let asked = self.one_offs.iter().filter(|of| of.id == id).find_map(|of| of.ended.as_ref());
-        let runs = self.jobs.iter().filter_map(|job| job.last.as_ref()).filter(|run| run.id == id);
-        asked.or_else(|| runs.filter_map(|run| run.ended.as_ref()).next())
+        let mut runs = self.jobs.iter().filter_map(|job| job.last.as_ref()).filter(|run| run.id == id);
+        asked.or_else(|| runs.find_map(|run| run.ended.as_ref()))
     }
 }
 
