@@ -1,5 +1,6 @@
 //! What needs a person, most dangerous first.
 
+use super::jobs::{self, JobRef};
 use super::needs::{About, Needs};
 use super::{Board, Freshness};
 use crate::model::{
@@ -24,6 +25,8 @@ pub enum AttentionSubject {
     Approval(ApprovalId),
     /// A hold that somebody undid from outside.
     Hold(SourceId, HoldId),
+    /// A job whose last run failed.
+    Job(JobRef),
     /// A watch that is not live.
     Source(Scope),
 }
@@ -98,6 +101,7 @@ pub fn describe(board: &Board, about: &About) -> Option<Attention> {
         About::Rollout(rollout) => of_rollout(board, rollout),
         About::Approval(id) => board.approval(id).map(of_approval),
         About::Hold(source, id) => board.hold(source, id).and_then(|hold| of_hold(board, hold)),
+        About::Job(job) => jobs::describe(board, job),
         About::Source(scope) => of_link(scope, &Freshness::of(board.link_of(scope))),
     }
 }

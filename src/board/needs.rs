@@ -4,12 +4,13 @@
 use super::attention::{
     AttentionSubject, NEVER, Severity, Why, asked, lapses, latest_judgement, latest_judgements, why,
 };
+use super::jobs::{self, JobRef};
 use super::list::Moved;
 use super::ordered::Ordered;
 use super::sort::{exposure, tier};
 use super::{Board, Freshness};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, Hold, HoldId, Ppm, Rollout, Run, Scope, SourceId, Target, Tier,
+    Approval, ApprovalId, ApprovalState, Hold, HoldId, Ppm, Rollout, Run, Scope, ServiceName, SourceId, Target, Tier,
 };
 use jiff::Timestamp;
 use std::cmp::{Ordering, Reverse};
@@ -25,6 +26,8 @@ pub enum About {
     Approval(ApprovalId),
     /// A hold that somebody undid from outside, in whole or in part.
     Hold(SourceId, HoldId),
+    /// A job whose last run failed.
+    Job(JobRef),
     /// A watch that is not live.
     Source(Scope),
 }
@@ -37,6 +40,7 @@ impl About {
             About::Rollout(rollout) => AttentionSubject::Rollout(rollout.run.clone()),
             About::Approval(id) => AttentionSubject::Approval(id.clone()),
             About::Hold(source, id) => AttentionSubject::Hold(source.clone(), id.clone()),
+            About::Job(job) => AttentionSubject::Job(job.clone()),
             About::Source(scope) => AttentionSubject::Source(scope.clone()),
         }
     }
@@ -46,6 +50,7 @@ impl About {
             (About::Rollout(rollout), AttentionSubject::Rollout(run)) => rollout.run == *run,
             (About::Approval(id), AttentionSubject::Approval(wanted)) => id == wanted,
             (About::Hold(source, id), AttentionSubject::Hold(at, wanted)) => source == at && id == wanted,
+            (About::Job(job), AttentionSubject::Job(wanted)) => job == wanted,
             (About::Source(scope), AttentionSubject::Source(wanted)) => scope == wanted,
             _ => false,
         }
@@ -60,12 +65,14 @@ impl About {
             About::Rollout(_) => 0,
             About::Approval(_) => 1,
             About::Hold(..) => 2,
-            About::Source(_) => 3,
+            About::Job(_) => 3,
+            About::Source(_) => 4,
         };
         match (self, other) {
             (About::Rollout(a), About::Rollout(b)) => a.run.cmp(&b.run),
             (About::Approval(a), About::Approval(b)) => a.cmp(b),
             (About::Hold(source, id), About::Hold(at, other)) => (source, id).cmp(&(at, other)),
+            (About::Job(a), About::Job(b)) => a.cmp(b),
             (About::Source(a), About::Source(b)) => a.cmp(b),
             (a, b) => kind(a).cmp(&kind(b)),
         }
@@ -121,6 +128,12 @@ impl Need {
         })
     }
 
+    fn job(board: &Board, job: JobRef, since: Timestamp) -> Need {
+        let environment = board.environment(&job.source, &job.environment);
+        let tier = Reverse(environment.map_or(Tier::default(), |environment| environment.tier));
+        Need { severity: Severity::Failed, tier, share: Reverse(Ppm::ZERO), since, about: About::Job(job) }
+    }
+
     fn source(scope: &Scope, freshness: &Freshness) -> Option<Need> {
         let since = match freshness {
             Freshness::Fresh | Freshness::Connecting => return None,
@@ -156,6 +169,7 @@ impl Needs {
         }
         needs.extend(pending(board).map(|a| Need::approval(board, a, board.rollout(&a.run.target))));
         needs.extend(board.holds().filter_map(|hold| Need::hold(board, hold)));
+        needs.extend(board.services().flat_map(jobs::failed).map(|(job, since)| Need::job(board, job, since)));
         // Of a source that is lost as a whole its parts say nothing more.
         let whole = |scope: &Scope| Scope { source: scope.source.clone(), part: String::new() };
         let lost = |scope: &Scope| board.link_of(&whole(scope)).is_some_and(|link| !link.is_complete());
@@ -208,6 +222,7 @@ impl Needs {
                 Need::approval(board, approval, board.rollout(&approval.run.target))
             }
             AttentionSubject::Hold(source, id) => Need::hold(board, board.hold(source, id)?)?,
+            AttentionSubject::Job(job) => Need::job(board, job.clone(), jobs::failed_at(board, job)?),
             AttentionSubject::Source(scope) => Need::source(scope, &Freshness::of(board.link_of(scope)))?,
         };
         self.find(&wanted, |about| about.is(subject))
@@ -243,6 +258,23 @@ impl Needs {
     pub fn refresh(&mut self, board: &Board, target: &Target, now: Timestamp) -> Moved {
         let was = self.needs.from(0).position(|need| need.about.is_of(target));
         self.put(board, was, board.shared_rollout(target), now)
+    }
+
+    /// A service of the board came, changed or went. True if one of its jobs has failed, or had.
+    pub fn change_jobs(&mut self, board: &Board, source: &SourceId, service: &ServiceName) -> bool {
+        let is_of =
+            |need: &Need| matches!(&need.about, About::Job(job) if job.source == *source && job.service == *service);
+        let mut any = false;
+        loop {
+            let Some(at) = self.needs.from(0).position(is_of) else { break };
+            self.needs.remove(at);
+            any = true;
+        }
+        for (job, since) in board.service(source, service).into_iter().flat_map(jobs::failed) {
+            self.insert(Need::job(board, job, since));
+            any = true;
+        }
+        any
     }
 
     fn put(&mut self, board: &Board, from: Option<usize>, new: Option<&Arc<Rollout>>, now: Timestamp) -> Moved {

@@ -345,6 +345,10 @@ impl Board {
         environment, Environment, Environment, (source: &SourceId, name: &EnvironmentName)
     );
     one!(
+        /// A service.
+        service, Service, Service, (source: &SourceId, name: &ServiceName)
+    );
+    one!(
         /// A hold.
         hold, Hold, Hold, (source: &SourceId, id: &HoldId)
     );

@@ -1,6 +1,7 @@
 //! `doctor`: is everything as it should be, and what to do where it is not.
 
 mod certificates;
+mod jobs;
 mod private;
 mod sources;
 
@@ -244,6 +245,7 @@ async fn services(client: &Client) -> Vec<Check> {
     let mut checks = vec![addresses(&services)];
     checks.extend(certificates::check(&services, Timestamp::now()));
     checks.push(limits(&rows));
+    checks.extend(jobs::check(&services));
     // The socket is the server's own.
     let server = std::fs::metadata(client.socket()).map(|about| about.uid());
     if matches!(server, Ok(0)) {

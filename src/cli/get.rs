@@ -11,6 +11,7 @@ use crate::model::{
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,7 +133,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
         Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
-        Kind::Services => &["SERVICE", "SOURCE", "KIND", "CONFIGURATION", "ENVIRONMENTS"],
+        Kind::Services => &["SERVICE", "SOURCE", "KIND", "CONFIGURATION", "ENVIRONMENTS", "JOBS"],
         Kind::Configurations => &[], // told by `apply`
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
@@ -326,6 +327,9 @@ fn approval(row: &Approval) -> Result<Row, Failure> {
 
 fn service(row: &Service) -> Result<Row, Failure> {
     let environments: Vec<_> = row.environments.iter().map(ToString::to_string).collect();
+    let jobs = row.places.iter().flat_map(|place| &place.jobs);
+    let jobs: BTreeSet<String> = jobs.map(|job| format!("{} {}", job.name, job.spec.schedule)).collect();
+    let jobs = if jobs.is_empty() { "-".to_owned() } else { jobs.into_iter().collect::<Vec<_>>().join(", ") };
     let configuration = row.configuration.as_ref().map_or("-", |name| name.as_str());
     let cells = vec![
         row.name.to_string().into(),
@@ -333,6 +337,7 @@ fn service(row: &Service) -> Result<Row, Failure> {
         row.kind.map_or("-", ServiceKind::word).into(),
         configuration.into(),
         environments.join(", ").into(),
+        jobs.into(),
     ];
     Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
 }

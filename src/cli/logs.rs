@@ -23,7 +23,7 @@ pub struct LogsArgs {
     /// Of a TARGET, the newest instance that has ended.
     #[arg(long, conflicts_with_all = ["rollout", "hook", "follow"])]
     pub previous: bool,
-    /// Of a TARGET, only runs of this hook or migration, newest first.
+    /// Of a TARGET, only runs of this hook, migration or job, newest first.
     #[arg(long, value_name = "NAME")]
     pub hook: Option<String>,
     /// Go on with each new line.
@@ -156,7 +156,8 @@ fn choose(mut outputs: Vec<Output>, args: &LogsArgs) -> Vec<Output> {
     if args.hook.is_none() && args.rollout.is_none() {
         let runs = |output: &Output| is_instance(output) && output.ended.is_none();
         let newest = if outputs.iter().any(runs) {
-            outputs.first().and_then(|output| output.revision.clone())
+            // What was run beside a rollout is of none.
+            outputs.iter().find_map(|output| output.revision.clone())
         } else {
             outputs.iter().find(|output| output.failed).and_then(|output| output.revision.clone())
         };
@@ -231,11 +232,16 @@ mod tests {
             output.ended = Some(output.started);
         }
         down.insert(0, output("job-other", "r-4", 6, true, false));
+        // What was run beside rollouts is of none of them.
+        let mut beside = up.clone();
+        beside.insert(0, Output { revision: None, ..output("job-cleanup", "", 7, true, true) });
         let hook = |name: &str| LogsArgs { hook: Some(name.to_owned()), ..args() };
         let rollout = |name: &str| LogsArgs { rollout: Some(name.to_owned()), ..args() };
         for (all, args, expected) in [
             (&up, args(), "b job-smoke c a"),
             (&down, args(), "b job-smoke"),
+            (&beside, args(), "b job-smoke c a"),
+            (&beside, hook("cleanup"), "job-cleanup"),
             (&up, rollout("r-3"), "b job-smoke c"),
             (&up, rollout("r-1"), "old"),
             (&up, rollout("r-9"), ""),

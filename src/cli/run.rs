@@ -4,11 +4,12 @@ use super::act::{self, ActArgs};
 use super::follow::Follower;
 use super::links::{Links, Need};
 use super::output::{print_lines, say};
-use super::{Code, Context, Failure, complete, confirm, target};
+use super::target::{self, Rows};
+use super::{Code, Context, Failure, complete, confirm};
 use crate::client::{Client, ClientError, Link, fresh_id};
 use crate::model::{
-    Action, Command, CommandId, EnvironmentName, JobEnd, OneOff, RefusalKind, ServiceName, ServicePlace, SourceId,
-    Subject, sanitize_line,
+    Action, Command, CommandId, EnvironmentName, JobEnd, JobSpec, OneOff, RefusalKind, ServiceName, ServicePlace,
+    SourceId, Subject, sanitize_line,
 };
 use clap::Args;
 use futures::future::LocalBoxFuture;
@@ -34,8 +35,11 @@ pub struct RunArgs {
     pub target: String,
     /// The program and its arguments, behind `--`: inside the artifact of the stable version, or absolute. They go
     /// into the ledger as they are: no secret belongs there. Its output and its errors come as one, line by line.
-    #[arg(value_name = "COMMAND", last = true, required_unless_present = "end")]
+    #[arg(value_name = "COMMAND", last = true, required_unless_present_any = ["end", "job"])]
     pub command: Vec<String>,
+    /// The command of this job, now, beside its times: with its timeout, as a command of yours.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["command", "end"])]
+    pub job: Option<String>,
     /// End one that runs, such as job-7, as ctrl-c here does: the signal of the service's `stop`, then SIGKILL.
     #[arg(long, value_name = "ID", conflicts_with = "command")]
     pub end: Option<String>,
@@ -77,7 +81,11 @@ pub(super) async fn run(context: &Context, links: &Links, args: &RunArgs) -> Res
     let Some(client) = link.server() else {
         return Err(Failure::usage("only a server runs commands, and none is in front of that service"));
     };
-    let subject = place.command(args.command.clone(), args.timeout);
+    let (run, timeout) = match &args.job {
+        Some(name) => place.job(&rows, name).map(|job| (job.run, args.timeout.or(Some(job.timeout))))?,
+        None => (args.command.clone(), args.timeout),
+    };
+    let subject = place.command(run, timeout);
     let prepared = act::prepare(link, Action::Run, subject.clone()).await?;
     let reason = confirm::confirm(&prepared, &act)?.reason;
     let command = Command { id: fresh_id(), action: Action::Run, subject, pin: None, reason };
@@ -93,6 +101,19 @@ impl Place {
         let Place { source, service, environment } = self;
         let (source, service, environment) = (source.clone(), service.clone(), environment.clone());
         Subject::Command { source, service, environment, run, timeout }
+    }
+
+    /// A job as it is configured there.
+    fn job(&self, rows: &Rows, name: &str) -> Result<JobSpec, Failure> {
+        let Place { source, service, environment } = self;
+        let mut services = rows.services().filter(|of| of.source == *source && of.name == *service);
+        let jobs = services.find_map(|service| service.place(environment)).map_or(&[][..], |place| &place.jobs);
+        if let Some(job) = jobs.iter().find(|job| job.name == name) {
+            return Ok(job.spec.clone());
+        }
+        let names: Vec<_> = jobs.iter().map(|job| job.name.as_str()).collect();
+        let absent = Failure::usage(format!("{service}@{environment} has no job {name:?}"));
+        Err(if names.is_empty() { absent } else { absent.todo(format!("there are: {}", names.join(", "))) })
     }
 
     fn one_off(&self, id: String) -> Subject {

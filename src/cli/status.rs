@@ -157,5 +157,13 @@ fn needs(rows: &Rows) -> Vec<(String, Tone, String)> {
         let words = |target: &HoldTarget| format!("hold {} undone: {}", hold.id, target.note);
         hold.undone().map(move |target| (target.run.target.to_string(), Tone::Bad, words(target)))
     });
-    undone.chain(ill).chain(approvals).chain(paused).collect()
+    let places = rows.services().flat_map(|service| service.places.iter().map(move |place| (service, place)));
+    let jobs = places.flat_map(|(service, place)| {
+        let object = format!("{}@{}", service.name, place.environment);
+        place.jobs.iter().filter_map(move |job| {
+            let tone = if job.failure().is_some() { Tone::Bad } else { Tone::Warn };
+            Some((object.clone(), tone, format!("job {} {}", job.name, job.trouble()?)))
+        })
+    });
+    undone.chain(ill).chain(jobs).chain(approvals).chain(paused).collect()
 }

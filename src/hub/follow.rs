@@ -4,10 +4,10 @@ use super::state::{Doing, Following, State, now};
 use crate::control::grade;
 use crate::integration::orchestrator::Followed;
 use crate::model::{
-    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, OneOff, Proof, Rollout, SourceId, Stage, Subject,
+    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, SourceId, Stage, Subject,
     Target, Verdict,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// A hold of at most so many targets is looked at with each change of one of them.
 const AT_ONCE: usize = 64;
@@ -277,8 +277,10 @@ impl State {
                 }
             }
             (Subject::Config { .. }, _) => self.config_stage(following),
-            (Subject::Command { .. }, _) => self.one_off_stage(&command.subject, |of| of.command == command.id),
-            (Subject::OneOff { id, .. }, _) => match self.one_off_stage(&command.subject, |of| of.id == *id) {
+            (Subject::Command { .. }, _) => self.run_stage(&command.subject, |place| {
+                place.one_offs.iter().find(|of| of.command == command.id)?.ended.as_ref()
+            }),
+            (Subject::OneOff { id, .. }, _) => match self.run_stage(&command.subject, |place| place.ended(id)) {
                 Stage::Failed { why } => effective(why),
                 stage => stage,
             },
@@ -287,7 +289,7 @@ impl State {
     }
 
     /// A command that is run is through when it has ended with exit status 0.
-    fn one_off_stage(&self, subject: &Subject, is_it: impl Fn(&OneOff) -> bool) -> Stage {
+    fn run_stage(&self, subject: &Subject, ended: impl Fn(&Place) -> Option<&(Timestamp, JobEnd)>) -> Stage {
         let (Subject::Command { source, service, environment, .. }
         | Subject::OneOff { source, service, environment, .. }) = subject
         else {
@@ -295,8 +297,7 @@ impl State {
         };
         let mut services = self.board.services().filter(|of| of.source == *source && of.name == *service);
         let place = services.find_map(|service| service.place(environment));
-        let found = place.and_then(|place| place.one_offs.iter().find(|of| is_it(of)));
-        match found.and_then(|of| of.ended.as_ref()) {
+        match place.and_then(ended) {
             None => Stage::Observed,
             Some((_, how @ JobEnd::Exited(0))) => effective(how.to_string()),
             Some((_, how)) => Stage::Failed { why: how.to_string() },

@@ -1,9 +1,9 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, ArmRole, CertificateState, ConfigName, Diagnosis, Draining, EnvironmentName, HoldId,
-    LimitKept, OneOff, Phase, Ppm, Receipt, ReceiptId, Renamed, Rollout, Run, Selector, ServiceKind, ServiceName,
-    SourceId, Step, Target, Version,
+    Approval, ApprovalId, ArmRole, CertificateState, ConfigName, Diagnosis, Draining, EnvironmentName, HoldId, JobEnd,
+    LimitKept, OneOff, Phase, Ppm, Receipt, ReceiptId, Renamed, Rollout, Run, Selector, ServiceJob, ServiceKind,
+    ServiceName, SourceId, Step, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,9 @@ pub struct Place {
     /// Commands that people had run once with it: those that run, and the newest that have ended, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_offs: Vec<OneOff>,
+    /// Programs that it has run by the clock, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<ServiceJob>,
     /// The user that it runs as; `None`: as the server, or the backend does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
@@ -97,6 +100,14 @@ impl Place {
     #[must_use]
     pub fn migration(&self, name: &str) -> Option<&MigrationRow> {
         self.migrations.iter().find(|migration| migration.name == name)
+    }
+
+    /// When a command that was run once, or a run of a job, ended and how; `None`: it runs, or is not remembered.
+    #[must_use]
+    pub fn ended(&self, id: &str) -> Option<&(Timestamp, JobEnd)> {
+        let asked = self.one_offs.iter().filter(|of| of.id == id).find_map(|of| of.ended.as_ref());
+        let mut runs = self.jobs.iter().filter_map(|job| job.last.as_ref()).filter(|run| run.id == id);
+        asked.or_else(|| runs.find_map(|run| run.ended.as_ref()))
     }
 }
 

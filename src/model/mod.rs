@@ -24,6 +24,7 @@ mod query;
 mod receipt;
 mod rollout;
 mod samples;
+mod schedule;
 mod secret;
 mod spec;
 mod text;
@@ -59,6 +60,7 @@ pub use rollout::{
     Traffic, TrafficSource, Wait, WayBack,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
+pub use schedule::{JobRun, JobSpec, Missed, MissedRun, Schedule, ServiceJob};
 pub use secret::{NoSecretRef, SecretRef};
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Listens, Metric, MetricLimit,

@@ -35,7 +35,7 @@ pub struct Output {
 pub enum OutputOf {
     /// An instance.
     Instance,
-    /// A run of a hook.
+    /// A run of a hook, or of a job by the clock, which has no rollout.
     Hook {
         /// Its name.
         name: String,

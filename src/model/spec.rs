@@ -1,7 +1,8 @@
 //! What a person wants to run, checked: the content of `flightdeck.toml`.
 
 use super::{
-    ConfigName, Connections, EnvironmentName, Ingress, Limits, RunAs, SecretRef, ServiceName, Step, Strategy, Tier,
+    ConfigName, Connections, EnvironmentName, Ingress, JobSpec, Limits, RunAs, SecretRef, ServiceName, Step, Strategy,
+    Tier,
 };
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -369,6 +370,9 @@ pub struct Placement {
     /// Programs around the rollout, migrations first; names are unique.
     #[serde(default)]
     pub hooks: Arc<[HookSpec]>,
+    /// Programs that are run by the clock, by name; no hook has one of these names.
+    #[serde(default)]
+    pub jobs: BTreeMap<String, JobSpec>,
     /// Objective for the time to roll back.
     #[serde(default)]
     pub rto: Option<SignedDuration>,

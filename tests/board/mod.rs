@@ -65,6 +65,55 @@ fn the_most_dangerous_needs_a_person_first() {
 }
 
 #[test]
+fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
+    let job = |how: JobEnd| ServiceJob {
+        name: "cleanup".to_owned(),
+        spec: JobSpec {
+            run: vec!["bin/cleanup".to_owned()],
+            schedule: Schedule::Every(jiff::SignedDuration::from_hours(1)),
+            timeout: jiff::SignedDuration::from_hours(1),
+        },
+        next: at(3600),
+        running: None,
+        last: Some(JobRun {
+            id: "job-7".to_owned(),
+            version: "1.0".into(),
+            due: at(0),
+            began: at(0),
+            ended: Some((at(9), how)),
+        }),
+        missed: None,
+    };
+    let told = |how: JobEnd| {
+        let place = Place {
+            environment: "production".into(),
+            steps: std::sync::Arc::default(),
+            left_out: Vec::new(),
+            migrations: Vec::new(),
+            one_offs: Vec::new(),
+            jobs: vec![job(how)],
+            user: None,
+        };
+        Entity::Service(Service {
+            source: "local".into(),
+            name: "shop".into(),
+            configuration: None,
+            kind: None,
+            environments: Vec::new(),
+            addresses: Vec::new(),
+            places: vec![place],
+        })
+    };
+    let mut board = board([told(JobEnd::Exited(3))]);
+    let [entry] = rank(&board, at(100)).try_into().unwrap();
+    assert_eq!((entry.word, entry.name.as_str(), entry.environment), ("job failed", "shop", Some("production".into())));
+    assert_eq!(entry.sentence, "cleanup, every 1h: exit status 3 (job-7)");
+    assert_eq!((entry.since, entry.deadline), (at(9), Some(at(3600))));
+    apply(&mut board, Body::Upsert(told(JobEnd::Exited(0))));
+    assert!(rank(&board, at(100)).is_empty());
+}
+
+#[test]
 fn what_waits_by_itself_or_for_its_approval_is_named_once_or_not_at_all() {
     let mut timed = rollout("timed", "production");
     timed.phase = Phase::Paused;

@@ -43,6 +43,8 @@ enum Act {
     ListBegins(u8),
     ListEnds(u8),
     Held(bool),
+    Jobs { service: u8, fail: [bool; 2], age: i64 },
+    ServiceGone(u8),
     Keys(&'static str),
     Hours(i64),
 }
@@ -75,6 +77,8 @@ fn act() -> impl Generator<Value = Act> {
         1 => (0..2_u8).prop_map(Act::ListBegins),
         1 => (0..2_u8).prop_map(Act::ListEnds),
         1 => any::<bool>().prop_map(Act::Held),
+        2 => (0..3_u8, any::<[bool; 2]>(), 0..9_i64).prop_map(|(service, fail, age)| Act::Jobs { service, fail, age }),
+        1 => (0..3_u8).prop_map(Act::ServiceGone),
         4 => prop::sample::select(keys.to_vec()).prop_map(Act::Keys),
         1 => (0..2_i64).prop_map(Act::Hours),
     ]
@@ -111,6 +115,46 @@ fn judged(service: u8, id: u8, fails: bool, age: i64) -> Evidence {
     let kind = "analysis".to_owned();
     let summary = format!("judged {age}");
     Evidence { id: format!("E-{service}-{id}"), run: run(&name(service)), at, kind, analysis: Some(report), summary }
+}
+
+/// A service with two jobs, of which each has failed or not.
+fn with_jobs(service: u8, fail: [bool; 2], age: i64) -> Service {
+    let ended = start() - SignedDuration::from_mins(age);
+    let job = |(number, failed): (usize, bool)| ServiceJob {
+        name: format!("job-{number}"),
+        spec: JobSpec {
+            run: vec!["bin/job".to_owned()],
+            schedule: Schedule::Every(SignedDuration::from_hours(1)),
+            timeout: SignedDuration::from_hours(1),
+        },
+        next: start() + SignedDuration::from_mins(age),
+        running: None,
+        last: Some(JobRun {
+            id: format!("job-{age}"),
+            version: "1.0.0".into(),
+            due: ended,
+            began: ended,
+            ended: Some((ended, JobEnd::Exited(failed.into()))),
+        }),
+        missed: None,
+    };
+    Service {
+        source: "local".into(),
+        name: name(service).as_str().into(),
+        configuration: None,
+        kind: None,
+        environments: vec!["production".into()],
+        addresses: Vec::new(),
+        places: vec![Place {
+            environment: "production".into(),
+            steps: Arc::default(),
+            left_out: Vec::new(),
+            migrations: Vec::new(),
+            one_offs: Vec::new(),
+            jobs: fail.into_iter().enumerate().map(job).collect(),
+            user: None,
+        }],
+    }
 }
 
 impl Desk {
@@ -160,6 +204,10 @@ impl Desk {
             Act::ListEnds(of) => self.body(0, "local", &part(of), Body::SnapshotEnd),
             Act::Held(true) => self.upsert(Entity::Hold(hold("H-1"))),
             Act::Held(false) => self.remove(EntityRef::Hold("local".into(), "H-1".into())),
+            Act::Jobs { service, fail, age } => self.upsert(Entity::Service(with_jobs(*service, *fail, *age))),
+            Act::ServiceGone(service) => {
+                self.remove(EntityRef::Service("local".into(), name(*service).as_str().into()));
+            }
             Act::Keys(keys) => self.keys(keys),
             Act::Hours(hours) => {
                 self.wait(hours * 3_600_000);

@@ -19,6 +19,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
     let approval = Step::Approval { count: 1, from: Vec::new(), expires: None };
     let place = Place {
         one_offs: Vec::new(),
+        jobs: Vec::new(),
         environment: "production".into(),
         steps: migrations.iter().map(hook).chain([Step::SetWeight(Ppm::percent(25)), approval]).collect(),
         left_out: if first { vec![Step::Pause { duration: None }] } else { Vec::new() },

@@ -4,6 +4,7 @@ mod config;
 mod configs;
 mod connections;
 mod hooks;
+mod jobs;
 mod kinds;
 mod migrations;
 mod one_offs;

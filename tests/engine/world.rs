@@ -63,6 +63,7 @@ pub fn placement(listen: u64, steps: &[Step]) -> Placement {
         preview: None,
         sticky: None,
         hooks: std::sync::Arc::default(),
+        jobs: BTreeMap::new(),
         rto: None,
         overrides: Overrides::default(),
         connections: Connections::default(),

@@ -286,7 +286,9 @@ fn second_fails_after(database: &dyn Database) -> String {
 fn removed_and_put_back(database: &dyn Database) -> String {
     let shop = Shop::with_orders(database);
     shop.configure(None);
-    crate::support::live::eventually("the service is gone", || shop.server.rollout().is_none());
+    crate::support::live::eventually("the service is gone and down", || {
+        !shop.server.ok(&["get", "services", "-o", "name"]).contains("shop")
+    });
     shop.configure(Some(&["orders"]));
     let back = shop.settled(None);
     assert_eq!((back.phase, shop.ran().as_str()), (Phase::Healthy, "up orders"), "{}", back.message);

@@ -5,7 +5,7 @@ use super::dialog::Item;
 use super::rows;
 use super::state::{Page, State};
 use crate::board::{Change, Moved, Order};
-use crate::model::{ArmSample, Body, Entity, EntityRef, Rollout, Run, Target};
+use crate::model::{ArmSample, Body, Entity, EntityRef, Rollout, Run, ServiceName, SourceId, Target};
 use std::sync::Arc;
 
 /// So many rows that go at once are taken out one by one; with more the lists are made anew.
@@ -86,6 +86,8 @@ fn other(state: &mut State, body: &Body) -> bool {
             state.approvals.list.clear();
             state.unlooked = true;
         }
+        Body::Upsert(Entity::Service(service)) => return jobs(state, &service.source, &service.name),
+        Body::Remove(EntityRef::Service(source, service)) => return jobs(state, source, service),
         // What goes on although it is held needs somebody.
         Body::Upsert(Entity::Hold(_)) | Body::Remove(EntityRef::Hold(..)) => {
             state.attention.clear();
@@ -99,6 +101,14 @@ fn other(state: &mut State, body: &Body) -> bool {
         _ => {}
     }
     on_page
+}
+
+/// A job of a service may have failed, or succeeded again: all that is shown of a service.
+fn jobs(state: &mut State, source: &SourceId, service: &ServiceName) -> bool {
+    let board = &state.board;
+    let changed = state.attention.known().is_none_or(|needs| needs.change_jobs(board, source, service));
+    state.unlooked |= changed;
+    changed && state.page == Page::Deck
 }
 
 /// Numbers move rows where numbers are sorted by.

@@ -6,7 +6,7 @@ use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
 use super::{ConnectionState, Effect, history, live, rows};
-use crate::board::{About, AttentionSubject, Filter, Fit};
+use crate::board::{About, AttentionSubject, Filter, Fit, JobRef};
 use crate::model::{Approval, ApprovalId, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -200,6 +200,10 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
                     Some(run) => open_run(state, run, effects),
                     None => state.say(Tone::Plain, "what goes on there is not on the board"),
                 }
+            }
+            Some(AttentionSubject::Job(JobRef { service, environment, name, .. })) => {
+                let shows = format!("flightdeck logs {service}@{environment} --hook {name} shows what it wrote");
+                state.say(Tone::Plain, shows);
             }
             Some(AttentionSubject::Source(scope)) => {
                 let key = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Reconnect));

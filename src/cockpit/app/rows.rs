@@ -5,7 +5,7 @@ use super::ConnectionState;
 use super::layout::layout;
 use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
 use super::timeline::{Moment, timeline};
-use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, List, Needs, Wanted};
+use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, JobRef, List, Needs, Wanted};
 use crate::model::{
     Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt,
     ReceiptId, Revision, Rollout, Run, Subject, Target,
@@ -209,7 +209,7 @@ fn need_freshness(state: &State, subject: &AttentionSubject) -> Freshness {
         AttentionSubject::Approval(id) => {
             state.board.approval(id).map_or(Freshness::Fresh, |approval| approval_freshness(state, approval))
         }
-        AttentionSubject::Hold(source, _) => {
+        AttentionSubject::Hold(source, _) | AttentionSubject::Job(JobRef { source, .. }) => {
             let connection = state.owners.get(source).and_then(|id| state.connections.get(*id));
             connection.and_then(lost).unwrap_or_else(|| Freshness::of(Some(&state.board.link(source))))
         }
@@ -479,7 +479,7 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
                     let target = state.board.hold(source, id)?.undone().next()?;
                     state.board.rollout(&target.run.target)
                 }
-                AttentionSubject::Source(_) => None,
+                AttentionSubject::Job(_) | AttentionSubject::Source(_) => None,
             },
         },
         Page::Rollout => opened(state),

@@ -12,7 +12,7 @@ const PLACEHOLDERS: [&str; 6] = ["version", "environment", "service", "listen", 
 const INSTANCES: [&str; 2] = ["port", "instance"];
 /// "Temporary failure" of sysexits.h.
 const TEMPFAIL: i32 = 75;
-const RUN: &str = "a list of texts such as [\"bin/smoke\", \"{listen}\"]";
+pub(super) const RUN: &str = "a list of texts such as [\"bin/smoke\", \"{listen}\"]";
 
 /// A hook with the place of its name.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ fn hook<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Named<'d>> {
 
 fn common<'d>(table: &Table<'d>, on: HookOn, of: ServiceKind) -> Option<Named<'d>> {
     let name = name(table);
-    let run = table.need("run", RUN).and_then(|value| program(&value, of));
+    let run = table.need("run", RUN).and_then(|value| program(&value, of, "hook"));
     let timeout = or(table, "timeout", SignedDuration::from_secs(30), |value| value.duration(MILLISECOND * 100));
     let retries = or(table, "retries", 0, |value| value.count(0..=100));
     let backoff = or(table, "backoff", SignedDuration::from_secs(1), |value| value.duration(MILLISECOND * 10));
@@ -126,8 +126,8 @@ fn common<'d>(table: &Table<'d>, on: HookOn, of: ServiceKind) -> Option<Named<'d
 fn migration<'d>(value: &Value<'d>, of: ServiceKind) -> Option<Named<'d>> {
     let table = value.table(&["name", "run", "back", "irreversible", "timeout"])?;
     let name = name(&table);
-    let run = table.need("run", RUN).and_then(|value| program(&value, of));
-    let back = or(&table, "back", Vec::new(), |value| program(&value, of));
+    let run = table.need("run", RUN).and_then(|value| program(&value, of, "hook"));
+    let back = or(&table, "back", Vec::new(), |value| program(&value, of, "hook"));
     let timeout = or(&table, "timeout", SignedDuration::from_mins(5), |value| value.duration(MILLISECOND * 100));
     let irreversible = or(&table, "irreversible", None, |value| reason(&value).map(Some));
     if let (Some(_), Some(why)) = (table.get("back"), table.get("irreversible")) {
@@ -161,12 +161,13 @@ fn name<'d>(table: &Table<'d>) -> Option<(Value<'d>, &'d str)> {
     Some((value, text))
 }
 
-fn program(value: &Value<'_>, of: ServiceKind) -> Option<Vec<String>> {
+/// The command line of what is run once: `what` it is, such as `hook`.
+pub(super) fn program(value: &Value<'_>, of: ServiceKind, what: &str) -> Option<Vec<String>> {
     for word in value.elements() {
-        kind::addressed(of, &word)?;
+        kind::addressed(of, &word, what)?;
         let found = INSTANCES.iter().find(|name| word.says(&format!("{{{name}}}")));
         if let Some(name) = found {
-            word.wrong(&format!("a hook has no {{{name}}}"), Some("{listen}".to_owned()));
+            word.wrong(&format!("a {what} has no {{{name}}}"), Some("{listen}".to_owned()));
             return None;
         }
     }

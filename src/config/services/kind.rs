@@ -60,12 +60,12 @@ pub(super) fn judged(kind: ServiceKind, value: &Value<'_>) -> Option<()> {
     None
 }
 
-/// Notes an address in the command line of a worker's hook; `None` then.
-pub(super) fn addressed(kind: ServiceKind, word: &Value<'_>) -> Option<()> {
+/// Notes an address in the command line of a worker's hook, or of `what` else is run once; `None` then.
+pub(super) fn addressed(kind: ServiceKind, word: &Value<'_>, what: &str) -> Option<()> {
     let named = ["listen", "preview"].into_iter().find(|name| word.says(&format!("{{{name}}}")));
     let name = named.filter(|_| kind == ServiceKind::Worker);
     if let Some(name) = name {
-        word.wrong(&format!("a worker's hook has no {{{name}}}: a worker is reached by nobody"), None);
+        word.wrong(&format!("a worker's {what} has no {{{name}}}: a worker is reached by nobody"), None);
     }
     name.is_none().then_some(())
 }

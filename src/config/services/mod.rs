@@ -5,6 +5,9 @@ mod confine;
 mod connections;
 mod hooks;
 mod ingress;
+mod jobs;
+#[cfg(test)]
+mod jobs_tests;
 mod kind;
 #[cfg(test)]
 mod kind_tests;
@@ -251,7 +254,7 @@ fn service<'d>(
     let keys: Vec<_> = program::KEYS
         .into_iter()
         .chain(connections::KEYS)
-        .chain(["kind", "depends_on", "renamed_from", "migration", "in"])
+        .chain(["kind", "depends_on", "renamed_from", "migration", "job", "in"])
         .collect();
     let table = value.table(&keys)?;
     if let Some(other) = known.beside.iter().find(|other| other.spec.services.contains_key(&ServiceName::from(name))) {
@@ -277,9 +280,13 @@ fn service<'d>(
         relations.runs_in(name, &value);
         placement::placements(&value, kind, known, migrations.as_deref().unwrap_or_default(), listeners)
     });
+    let places: Vec<_> =
+        table.get("in").and_then(|value| value.map()).iter().flat_map(Table::entries).map(|(name, _)| name).collect();
+    let jobs = or(&table, "job", Vec::new(), |value| jobs::jobs(&value, kind, &places));
     migrations?;
     fits?;
-    let (own, depends_on, placements) = (own?, depends_on?, placements?);
+    let (own, depends_on, mut placements) = (own?, depends_on?, placements?);
+    jobs::place(&jobs?, &mut placements)?;
     let service = ServiceSpec {
         kind,
         run: own.run?,

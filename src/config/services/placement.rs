@@ -118,6 +118,7 @@ fn placement<'d>(
         preview: plan.preview,
         sticky: plan.sticky,
         hooks: hooks.into(),
+        jobs: BTreeMap::new(),
         rto: rto?,
         overrides: overrides?,
         connections: connections?,

@@ -478,6 +478,7 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     let next = " (for rollouts asked for from now on)";
     differs("steps", old.steps == new.steps, next);
     differs("hooks", old.hooks == new.hooks, next);
+    differs("jobs", old.jobs == new.jobs, " (for runs due from now on)");
     differs("sticky", old.sticky == new.sticky, "");
     let address = |preview: Option<SocketAddr>| preview.map_or("none".to_owned(), |preview| preview.to_string());
     lines.extend(from_to("strategy", format!("{:?}", old.strategy), format!("{:?}", new.strategy)));

@@ -287,6 +287,7 @@ pub fn restored(state: &mut State, made: Timestamp) {
     state.away_at_restore = state.removed.keys().chain(state.migrated.keys()).cloned().collect();
     with_all(state, |_, slot| {
         super::one_off::restored(slot);
+        super::scheduled::restored(slot);
         if let Some(run) = &mut slot.run {
             let watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
             run.job.iter_mut().chain(watches).for_each(lost);

@@ -25,6 +25,7 @@ mod rollout;
 mod route;
 mod rows;
 mod run;
+mod scheduled;
 mod state;
 mod step;
 mod steps;

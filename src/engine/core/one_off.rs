@@ -3,11 +3,12 @@
 
 use super::commands::{Ask, Done, no, not_found};
 use super::jobs::{end_job, variables};
+use super::scheduled;
 use super::state::{Counters, Slot, State};
 use super::step::with;
 use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd, JobLaunch, SlotKey};
-use crate::model::{CommandId, OneOff};
+use crate::model::{CommandId, OneOff, Program, ReleaseRef};
 use jiff::SignedDuration;
 
 /// Ended ones that a slot remembers.
@@ -36,25 +37,8 @@ pub(super) fn begin(
             return Err(no(format!("{MOST} commands run in {key} already")));
         }
         let id = format!("job-{}", Counters::next(&mut state.counters.job));
-        let (listen, preview, env) = variables(state, slot, &stable, program.env);
-        let launch = JobLaunch {
-            job: id.clone(),
-            slot: key.clone(),
-            hook: "run".to_owned(),
-            one_off: true,
-            revision: None,
-            repeats: false,
-            version: stable.version.clone(),
-            digest: stable.digest,
-            run: run.to_vec(),
-            env,
-            secrets: program.secrets,
-            listen,
-            preview,
-            timeout: timeout.unwrap_or(LONGEST),
-            run_as: program.run_as,
-            limits: program.limits,
-        };
+        let once = Once { id: &id, hook: "run", one_off: true, run, timeout: timeout.unwrap_or(LONGEST) };
+        let launch = launch(state, slot, program, &stable, &once);
         slot.one_offs.push(OneOff {
             id: id.clone(),
             command: command.clone(),
@@ -71,13 +55,47 @@ pub(super) fn begin(
     done.unwrap_or_else(|| Err(not_found(format!("{key} is not configured"))))
 }
 
-/// Ends one that runs: signalled as an instance of its service is, and killed after the same grace.
+/// What is run once beside the instances of a slot.
+pub(super) struct Once<'a> {
+    pub(super) id: &'a str,
+    /// What its output is asked for by.
+    pub(super) hook: &'a str,
+    /// Somebody asked for it.
+    pub(super) one_off: bool,
+    pub(super) run: &'a [String],
+    pub(super) timeout: SignedDuration,
+}
+
+/// How to run it in the unpacked artifact of the stable version.
+pub(super) fn launch(state: &State, slot: &Slot, program: Program, stable: &ReleaseRef, once: &Once<'_>) -> JobLaunch {
+    let (listen, preview, env) = variables(state, slot, stable, program.env);
+    JobLaunch {
+        job: once.id.to_owned(),
+        slot: slot.key.clone(),
+        hook: once.hook.to_owned(),
+        one_off: once.one_off,
+        revision: None,
+        repeats: false,
+        version: stable.version.clone(),
+        digest: stable.digest.clone(),
+        run: once.run.to_vec(),
+        env,
+        secrets: program.secrets,
+        listen,
+        preview,
+        timeout: once.timeout,
+        run_as: program.run_as,
+        limits: program.limits,
+    }
+}
+
+/// Ends one that runs, or a run of a job: signalled as an instance of its service is, and killed after the same grace.
 pub(super) fn end(state: &mut State, turn: &mut Turn, key: &SlotKey, id: &str) -> Done {
     let done = with(state, key, |state, slot| {
-        let of = slot.one_offs.iter().find(|of| of.id == id);
-        let of = of.ok_or_else(|| not_found(format!("there is no command {id} in {key}")))?;
-        if of.ended.is_some() {
-            return Ok(());
+        if !knows(slot, id) && !scheduled::knows(slot, id) {
+            let ended = slot.jobs.iter().filter_map(|job| job.last.as_ref()).any(|run| run.id == id)
+                || slot.one_offs.iter().any(|of| of.id == id);
+            return if ended { Ok(()) } else { Err(not_found(format!("there is no command {id} in {key}"))) };
         }
         let program = state.spec.program(&key.service, &key.environment);
         let stop = program.ok_or_else(|| not_found(format!("{key} is not configured")))?.stop;
@@ -113,8 +131,10 @@ pub(super) fn restored(slot: &mut Slot) {
     }
 }
 
-/// One that runs, in words: `bin/console by ann (job-7)`.
+/// One that runs, or a job that does, in words: `bin/console by ann (job-7)`.
 pub(super) fn running(slot: &Slot) -> Option<String> {
-    let of = slot.one_offs.iter().find(|of| of.ended.is_none())?;
-    Some(format!("{} by {} ({})", of.run.first().map_or("", String::as_str), of.by, of.id))
+    let asked = slot.one_offs.iter().filter(|of| of.ended.is_none());
+    let asked = asked.map(|of| format!("{} by {} ({})", of.run.first().map_or("", String::as_str), of.by, of.id));
+    let jobs = scheduled::running(slot).map(|(job, run)| format!("the job {} ({})", job.name, run.id));
+    asked.chain(jobs).next()
 }

@@ -134,14 +134,14 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
         Some(_) => (of.steps.clone(), Vec::new()),
         None => first_steps(&of.steps, &of.hooks, slot.kind),
     };
-    let one_offs = slot.one_offs.clone();
     let user = state.spec.program(service, environment)?.run_as.map(|of| of.user);
     Some(Place {
         environment: environment.clone(),
         steps,
         left_out,
         migrations: migrations::rows(state, slot),
-        one_offs,
+        one_offs: slot.one_offs.clone(),
+        jobs: slot.jobs.clone(),
         user,
     })
 }

@@ -6,8 +6,8 @@ use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey, prev
 use crate::engine::proxy::wire::{PoolRoute, Route};
 use crate::model::{
     Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
-    LimitKept, Listening, Note, OneOff, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceKind,
-    ServiceName, SourceId, Spec, StopSpec, Target, Version,
+    LimitKept, Listening, Note, OneOff, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceJob,
+    ServiceKind, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,9 @@ pub struct Slot {
     /// Commands that people had run, oldest first.
     #[serde(default)]
     pub one_offs: Vec<OneOff>,
+    /// What it has run by the clock, by name.
+    #[serde(default)]
+    pub jobs: Vec<ServiceJob>,
     /// Migrations by name, and where each stands.
     #[serde(default)]
     pub migrations: BTreeMap<String, Migrated>,
@@ -573,6 +576,7 @@ impl Slot {
             removed: false,
             preview: Routing::default(),
             one_offs: Vec::new(),
+            jobs: Vec::new(),
             migrations: BTreeMap::new(),
             served: Vec::new(),
             timings: Timings::default(),

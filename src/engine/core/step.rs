@@ -4,7 +4,7 @@ use super::queue::advance_queue;
 use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
-use super::{apply, commands, jobs, judge, one_off, pools, releases, route, steps};
+use super::{apply, commands, jobs, judge, one_off, pools, releases, route, scheduled, steps};
 use crate::model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
@@ -148,9 +148,12 @@ fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touche
         // A way back may wait for it.
         return Touched::All;
     }
-    let asked = state.slots.values().find(|slot| one_off::knows(slot, id)).map(|slot| slot.key.clone());
-    if let (Some(key), JobEvent::Ended { how, .. }) = (asked, event) {
-        with(state, &key, |state, slot| one_off::ended(state, slot, turn, id, how));
+    let beside = state.slots.values().find(|slot| one_off::knows(slot, id) || scheduled::knows(slot, id));
+    if let (Some(key), JobEvent::Ended { how, .. }) = (beside.map(|slot| slot.key.clone()), event) {
+        with(state, &key, |state, slot| {
+            let ended = if one_off::knows(slot, id) { one_off::ended } else { scheduled::ended };
+            ended(state, slot, turn, id, how);
+        });
         return Touched::None;
     }
     let key = state.slots.values().find(|slot| jobs::knows(slot, id)).map(|slot| slot.key.clone());
@@ -238,6 +241,7 @@ fn drive(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     route::send(state, slot, turn);
     pools::sweep(state, slot, turn);
     steps::note_phase(state, slot, turn);
+    scheduled::advance(state, slot, turn);
 }
 
 /// Works on one slot with the rest of the state at hand. True if there is such a slot.

@@ -280,12 +280,12 @@ pub struct JobLaunch {
     pub job: JobId,
     /// Where it belongs.
     pub slot: SlotKey,
-    /// The hook's name.
+    /// The name of the hook, or of the job that the clock has run.
     pub hook: String,
-    /// It is no hook: somebody asked for it.
+    /// It is neither: somebody asked for it.
     #[serde(default)]
     pub one_off: bool,
-    /// The rollout that runs it; `None`: an older program asked for it.
+    /// The rollout that runs it; `None`: it is no hook, or an older program asked for it.
     #[serde(default)]
     pub revision: Option<String>,
     /// It runs again and again: what a run wrote that passed is of no use.

@@ -114,6 +114,18 @@ fn read(dir: &Path) -> io::Result<Option<Output>> {
     }
 }
 
+/// The job whose run wrote it: `cleanup of shop@production`; `None`: something else did. A hook's run has its rollout.
+/// Blocks.
+///
+/// # Errors
+/// The file can't be read.
+pub fn job(dir: &Path) -> io::Result<Option<String>> {
+    Ok(read(dir)?.filter(|output| output.revision.is_none()).and_then(|output| match &output.of {
+        OutputOf::Hook { name } => Some(format!("{name} of {}@{}", output.service, output.environment)),
+        OutputOf::Instance | OutputOf::OneOff => None,
+    }))
+}
+
 /// Is it the output of what was run once, and is that over? An instance is started again. Blocks.
 ///
 /// # Errors

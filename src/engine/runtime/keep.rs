@@ -3,15 +3,20 @@
 use crate::engine::core::{Input, State};
 use crate::engine::process::instance::record;
 use crate::engine::process::job::is_job;
+use crate::engine::process::output;
 use crate::engine::store::Store;
 use crate::model::{ServiceName, Version};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// An artifact that was just stored may not be in the journal yet.
 const FRESH: Duration = Duration::from_mins(10);
+
+/// Runs of one job whose output is kept. They have a number of their own: one that runs each minute would soon have
+/// taken the place of all others.
+const RUNS: usize = 10;
 
 /// What is kept, and for how long. What is in use is always kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +89,18 @@ fn old_logs(instances: &Path, live: &BTreeSet<String>, retention: Retention) -> 
         }
     }
     ended.sort();
-    let beyond = ended.len().saturating_sub(retention.logs);
+    let mut newer: BTreeMap<Option<String>, usize> = BTreeMap::new();
     let mut removed = 0;
-    for (number, (modified, dir)) in ended.iter().enumerate() {
+    for (modified, dir) in ended.iter().rev() {
+        let job = output::job(dir).unwrap_or_else(|error| {
+            tracing::warn!(dir = %dir.display(), %error, "cannot tell whose output it is");
+            None
+        });
+        let kept = if job.is_some() { RUNS } else { retention.logs };
+        let number = newer.entry(job).or_default();
+        *number += 1;
         let old = modified.elapsed().is_ok_and(|age| age > retention.log_age);
-        if number < beyond || old {
+        if *number > kept || old {
             std::fs::remove_dir_all(dir)?;
             removed += 1;
         }
@@ -117,5 +129,36 @@ mod tests {
         assert!(!dir.path().join("a").exists() && dir.path().join("c").exists());
         assert_eq!(old_logs(dir.path(), &live, keep(2, Duration::from_mins(1))).unwrap(), 2);
         assert!(dir.path().join("live").exists());
+    }
+
+    #[test]
+    fn runs_of_a_job_take_nobody_elses_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let ended = |name: String, seconds, output: Option<serde_json::Value>| {
+            let of = dir.path().join(name);
+            std::fs::create_dir(&of).unwrap();
+            if let Some(output) = output {
+                std::fs::write(of.join(output::OUTPUT_FILE), output.to_string()).unwrap();
+            }
+            std::fs::File::open(of).unwrap().set_modified(time(seconds)).unwrap();
+        };
+        let run = |revision: Option<&str>| {
+            serde_json::json!({
+                "id": "job-1", "of": { "type": "hook", "data": { "name": "cleanup" } }, "service": "shop",
+                "environment": "production", "version": "1.0", "revision": revision,
+                "started": "2026-11-30T00:00:00Z", "ended": null, "how": null, "failed": false,
+            })
+        };
+        ended("instance".to_owned(), 1, None);
+        ended("hook".to_owned(), 2, Some(run(Some("r-1"))));
+        for number in 0..RUNS as u64 + 5 {
+            ended(format!("job-{number}"), 10 + number, Some(run(None)));
+        }
+        let log_age = Duration::from_secs(u64::from(u32::MAX));
+        let retention = Retention { releases: 1, logs: 2, log_age, ..Retention::default() };
+        assert_eq!(old_logs(dir.path(), &BTreeSet::new(), retention).unwrap(), 5);
+        let there = |name: &str| dir.path().join(name).exists();
+        assert!(there("instance") && there("hook") && there("job-5") && !there("job-4"));
     }
 }

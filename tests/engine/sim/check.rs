@@ -255,10 +255,12 @@ impl Checker {
                 self.check(!routed, 2, || format!("{instance} is stopped before its removal was acknowledged"));
             }
             Effect::Run(launch) => {
-                let run = state.slots.get(&launch.slot).and_then(|slot| slot.run.as_ref());
+                let slot = state.slots.get(&launch.slot);
+                let run = slot.and_then(|slot| slot.run.as_ref());
+                let by_clock = slot.iter().flat_map(|slot| &slot.jobs).filter_map(|job| job.running.as_ref());
                 let watched = run.iter().flat_map(|run| run.watches.values()).filter_map(|watch| watch.job.as_ref());
-                let known =
-                    run.iter().filter_map(|run| run.job.as_ref()).chain(watched).any(|job| job.id == launch.job);
+                let around = run.iter().filter_map(|run| run.job.as_ref()).chain(watched).map(|job| &job.id);
+                let known = around.chain(by_clock.map(|run| &run.id)).any(|id| *id == launch.job);
                 *cover.could_fail.entry(5).or_default() += 1;
                 self.check(known, 5, || format!("{} is run and not written down", launch.job));
                 if let (Some(slot), true) = (state.slots.get(&launch.slot), launch.hook.starts_with("migration")) {

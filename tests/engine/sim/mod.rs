@@ -28,6 +28,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Stories that are played unless `FLIGHTDECK_SEEDS` says how many.
 const SEEDS: u64 = 2_000;
+/// So many more have jobs.
+const WITH_JOBS: u64 = 200;
 const INPUTS: usize = 300;
 
 struct Sim {
@@ -133,6 +135,15 @@ fn strategy(of: &mut Placement, rng: &mut Rng, listen: u64) {
     of.hooks = hooks.into();
 }
 
+/// Every service has something run by the clock.
+fn with_jobs(spec: &mut Spec) {
+    for placement in spec.services.values_mut().flat_map(|service| service.placements.values_mut()) {
+        let schedule = Schedule::Every(seconds(20));
+        let job = JobSpec { run: vec!["run".to_owned()], schedule, timeout: seconds(5) };
+        placement.jobs.insert("clock".to_owned(), job);
+    }
+}
+
 /// The same service without an address: what shares out traffic, or judges it, leaves its plan.
 fn as_worker(of: &mut ServiceSpec) {
     of.kind = ServiceKind::Worker;
@@ -193,6 +204,9 @@ impl Sim {
             && let Some(cart) = spec.services.get_mut(&ServiceName::from("cart"))
         {
             as_worker(cart);
+        }
+        if seed >= SEEDS {
+            with_jobs(&mut spec);
         }
         let state = State::new("local".into());
         let now = Timestamp::from_second(1_700_000_000).unwrap();
@@ -735,7 +749,7 @@ fn play_all(seeds: Range<u64>, trace: bool) -> Coverage {
 #[test]
 fn the_invariants_hold_in_thousands_of_random_stories() {
     let one = std::env::var("FLIGHTDECK_SEED").ok().map(|seed| seed.parse::<u64>().expect("a number"));
-    let seeds = std::env::var("FLIGHTDECK_SEEDS").map_or(SEEDS, |seeds| seeds.parse().expect("a number"));
+    let seeds = std::env::var("FLIGHTDECK_SEEDS").map_or(SEEDS + WITH_JOBS, |seeds| seeds.parse().expect("a number"));
     let cover = play_all(one.map_or(0..seeds, |seed| seed..seed + 1), one.is_some());
     if one.is_none() {
         report(&cover, seeds);

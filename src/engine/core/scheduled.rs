@@ -1,0 +1,131 @@
+//! Jobs: what a service has run by the clock, with what is stable. Each of its times is run at most once, whatever
+//! crashes: the id of the run and the time that it is of are committed with the effect. A time that passed without a
+//! run is not made up for, and said. Holds and pauses are of rollouts: jobs go on.
+
+use super::jobs::end_job;
+use super::one_off::{Once, launch};
+use super::rollout::placement;
+use super::state::{Counters, Slot, State};
+use super::turn::{Turn, emit};
+use super::types::{Effect, JobEnd};
+use crate::model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+/// So much later a run may begin: a server is restarted in less. The least span between two runs is no shorter.
+const LATE: SignedDuration = SignedDuration::from_mins(1);
+
+/// Begins what is due.
+pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+    let Some(placement) = placement(state, &slot.key).filter(|_| !slot.removed) else { return };
+    if placement.jobs.is_empty() && slot.jobs.is_empty() {
+        return;
+    }
+    let wanted = placement.jobs.clone();
+    let mut jobs = std::mem::take(&mut slot.jobs);
+    turn.changed |= configure(&mut jobs, &wanted, turn.now);
+    for job in &mut jobs {
+        if job.next <= turn.now && wanted.contains_key(&job.name) {
+            due(state, slot, turn, job);
+        }
+    }
+    slot.jobs = jobs;
+}
+
+/// Takes over what is configured; true if that is otherwise than before.
+fn configure(jobs: &mut Vec<ServiceJob>, wanted: &BTreeMap<String, JobSpec>, now: Timestamp) -> bool {
+    let known = jobs.len();
+    // One that left the configuration is remembered until it has ended.
+    jobs.retain(|job| job.running.is_some() || wanted.contains_key(&job.name));
+    let mut changed = jobs.len() != known;
+    for (name, spec) in wanted {
+        let next = spec.schedule.after(now);
+        let Some(job) = jobs.iter_mut().find(|job| job.name == *name) else {
+            let at = jobs.partition_point(|job| job.name < *name);
+            let (name, spec) = (name.clone(), spec.clone());
+            jobs.insert(at, ServiceJob { name, spec, next, running: None, last: None, missed: None });
+            changed = true;
+            continue;
+        };
+        // A clock that was set back by more than a turn is followed, or nothing would run until it is again where
+        // it was.
+        if job.spec.schedule != spec.schedule || job.next > spec.schedule.after(next) {
+            job.next = next;
+            changed = true;
+        }
+        if job.spec != *spec {
+            job.spec = spec.clone();
+            changed = true;
+        }
+    }
+    changed
+}
+
+/// Its time has come, or has passed.
+fn due(state: &mut State, slot: &Slot, turn: &mut Turn, job: &mut ServiceJob) {
+    let schedule = &job.spec.schedule;
+    let newest = schedule.until(turn.now);
+    let before = schedule.until(newest.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MIN));
+    if before >= job.next {
+        job.missed = Some(MissedRun { due: before, why: Missed::ServerDown });
+    }
+    job.next = schedule.after(turn.now);
+    turn.changed = true;
+    let begun = if turn.now.duration_since(newest) > LATE {
+        Err(Missed::ServerDown)
+    } else if job.running.is_some() {
+        Err(Missed::StillRunning)
+    } else {
+        begin(state, slot, turn, job, newest).ok_or(Missed::NothingStable)
+    };
+    match begun {
+        Ok(run) => job.running = Some(run),
+        Err(why) => job.missed = Some(MissedRun { due: newest, why }),
+    }
+}
+
+/// Runs it in the unpacked artifact of the stable version; `None`: there is none.
+fn begin(state: &mut State, slot: &Slot, turn: &mut Turn, job: &ServiceJob, due: Timestamp) -> Option<JobRun> {
+    let stable = slot.stable_pool()?.release.clone();
+    let program = state.spec.program(&slot.key.service, &slot.key.environment)?;
+    let id = format!("job-{}", Counters::next(&mut state.counters.job));
+    let JobSpec { run, timeout, .. } = &job.spec;
+    let once = Once { id: &id, hook: &job.name, one_off: false, run, timeout: *timeout };
+    let launch = launch(state, slot, program, &stable, &once);
+    emit(state, turn, Effect::Run(Box::new(launch)));
+    Some(JobRun { id, version: stable.version, due, began: turn.now, ended: None })
+}
+
+/// Does this slot know it as one that runs?
+pub(super) fn knows(slot: &Slot, id: &str) -> bool {
+    running(slot).any(|(_, run)| run.id == id)
+}
+
+/// Those that run.
+pub(super) fn running(slot: &Slot) -> impl Iterator<Item = (&ServiceJob, &JobRun)> {
+    slot.jobs.iter().filter_map(|job| Some((job, job.running.as_ref()?)))
+}
+
+/// It has ended.
+pub(super) fn ended(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, how: &JobEnd) {
+    for job in &mut slot.jobs {
+        end(job, turn.now, how, |run| run.id == id);
+    }
+    end_job(state, turn, id);
+}
+
+/// What ran when the backup was made is not known to have ended, and is not begun again.
+pub(super) fn restored(slot: &mut Slot) {
+    for job in &mut slot.jobs {
+        let began = job.running.as_ref().map_or(job.next, |run| run.began);
+        end(job, began, &JobEnd::Lost, |_| true);
+    }
+}
+
+fn end(job: &mut ServiceJob, at: Timestamp, how: &JobEnd, is_it: impl FnOnce(&mut JobRun) -> bool) {
+    let Some(run) = job.running.take_if(is_it) else { return };
+    if *how == JobEnd::Exited(0) {
+        job.missed.take_if(|missed| missed.due <= run.due);
+    }
+    job.last = Some(JobRun { ended: Some((at, how.clone())), ..run });
+}
