@@ -98,7 +98,6 @@ fn rollout(index: u32, round: u32) -> Rollout {
         listening: None,
         in_flight: None,
         failing: Vec::new(),
-        analyses: Vec::new(),
         still_asked: false,
         diagnosis: None,
     }

@@ -164,7 +164,7 @@ async fn left(orders: &mut UnboundedReceiver<Order>) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 struct Instance {
