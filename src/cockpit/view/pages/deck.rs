@@ -33,7 +33,9 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     sides(buf, frame, ctx.theme);
     let mut first = Edge::Top;
     if let Some(area) = layout.environments {
-        let title = Title { left: "Environments".to_owned(), ..Title::default() };
+        // What is counted there is as it was seen last.
+        let right = not_seen(ctx).unwrap_or_default();
+        let title = Title { left: "Environments".to_owned(), right, ..Title::default() };
         edge(buf, frame, area.y - 1, first, &title, ctx.theme);
         first = Edge::Between;
         environments(ctx, rect(area), buf);
@@ -127,6 +129,13 @@ fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
     }
 }
 
+/// Sources of which nothing is heard now: `not seen now: local`.
+fn not_seen(ctx: &Ctx<'_>) -> Option<String> {
+    let unseen = sources(ctx.state).into_iter().filter(|source| !source.freshness.is_fresh());
+    let names: Vec<String> = unseen.map(|source| source.name).collect();
+    (!names.is_empty()).then(|| format!("not seen now: {}", names.join(", ")))
+}
+
 fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) {
     let window = rows::needs(ctx.state);
     let focus = ctx.state.deck.panel == DeckPanel::Needs;
@@ -135,14 +144,12 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
     let left = if window.matching == 0 { "Needs you".to_owned() } else { format!("Needs you ({})", window.matching) };
     edge(buf, frame, area.y - 1, first, &Title { left, right, focus }, ctx.theme);
     if window.rows.is_empty() {
-        let unseen: Vec<_> = sources(ctx.state).into_iter().filter(|source| !source.freshness.is_fresh()).collect();
         let mut pen = Pen::new(buf, area, 0);
-        if unseen.is_empty() {
-            pen.skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
-        } else {
-            let names: Vec<_> = unseen.iter().map(|source| source.name.as_str()).collect();
-            let text = format!("? nothing that could be seen needs you; not seen now: {}", names.join(", "));
+        if let Some(not_seen) = not_seen(ctx) {
+            let text = format!("? nothing that could be seen needs you; {not_seen}");
             pen.skip(1).put(&text, ctx.style(Scope::LinkStale));
+        } else {
+            pen.skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
         }
     }
     for (y, entry) in (0..area.height).zip(&window.rows) {
