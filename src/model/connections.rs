@@ -1,6 +1,6 @@
 //! How connections of users to a service are treated.
 
-use super::Ppm;
+use super::{Ppm, ServiceKind};
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -67,17 +67,16 @@ pub struct Draining {
 }
 
 impl Draining {
-    /// `draining, 3 requests left, at most 40 s more`.
+    /// `draining, 3 requests left, at most 40 s more`; of a TCP service they are connections.
     #[must_use]
-    pub fn words(&self, now: Timestamp) -> String {
+    pub fn words(&self, now: Timestamp, kind: ServiceKind) -> String {
         let seconds =
             self.until.duration_since(now).max(SignedDuration::ZERO).as_millis().unsigned_abs().div_ceil(1000);
         let left = if seconds < 120 { format!("{seconds} s") } else { format!("{} m", seconds.div_ceil(60)) };
         match self.requests {
             // That it is over its drain itself says.
             None | Some(0) => format!("draining, at most {left} more"),
-            Some(1) => format!("draining, 1 request left, at most {left} more"),
-            Some(count) => format!("draining, {count} requests left, at most {left} more"),
+            Some(count) => format!("draining, {} left, at most {left} more", kind.in_flight(count)),
         }
     }
 }

@@ -102,6 +102,13 @@ impl ServiceKind {
             ServiceKind::Worker => "worker",
         }
     }
+
+    /// What so many in flight are: `1 request`, `3 connections`.
+    #[must_use]
+    pub fn in_flight(self, count: u64) -> String {
+        let what = if self == ServiceKind::Tcp { "connection" } else { "request" };
+        format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    }
 }
 
 /// A service.

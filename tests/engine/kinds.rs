@@ -183,6 +183,29 @@ fn a_tcp_service_is_routed_by_connection_and_goes_through_its_weights() {
 }
 
 #[test]
+fn what_a_tcp_service_drains_are_connections() {
+    let mut story = Story::serving(of_kind(ServiceKind::Tcp, Strategy::Canary, &canary_steps()));
+    story.stops = false;
+    story.deploy("production", "1.1").unwrap();
+    story.act(Action::PromoteFull).unwrap();
+    story.pass(2);
+    let stops = story.held_back.iter().filter_map(|of| match &of.effect {
+        Effect::Stop { instance, .. } => Some(instance.clone()),
+        _ => None,
+    });
+    let id = stops.collect::<Vec<_>>().pop().expect("1.0 leaves");
+    story.event(&id, InstanceEvent::Draining { bound: seconds(40) });
+    story.input(&Input::InFlight { requests: [(id.clone(), 2)].into() });
+    assert!(
+        story.row().message.ends_with("1.0 is draining, 2 connections left, at most 40 s more"),
+        "{}",
+        said(&story)
+    );
+    story.event(&id, InstanceEvent::Drained { remaining: Some(1) });
+    assert!(said(&story).contains("1 connection was still in flight"), "{}", said(&story));
+}
+
+#[test]
 fn a_state_from_before_there_were_kinds_is_read() {
     let story = Story::serving(spec(&canary_steps()));
     let mut json = serde_json::to_value(&story.state).unwrap();

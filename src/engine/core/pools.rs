@@ -6,7 +6,9 @@ use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, c
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
-use crate::model::{ArmRole, Diagnosis, Draining, Placement, Ppm, ReleaseRef, Step, Strategy, sanitize_line};
+use crate::model::{
+    ArmRole, Diagnosis, Draining, Placement, Ppm, ReleaseRef, ServiceKind, Step, Strategy, sanitize_line,
+};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
@@ -90,7 +92,7 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
             }
             InstanceEvent::Drained { remaining } => {
                 instance.draining = None;
-                said = remaining.filter(|remaining| *remaining > 0).map(cut);
+                said = remaining.filter(|remaining| *remaining > 0).map(|remaining| cut(slot.kind, remaining));
             }
             InstanceEvent::Unhealthy { why, diagnosis } => {
                 instance.diagnosis.clone_from(diagnosis);
@@ -119,9 +121,9 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
 }
 
 /// What was in flight when the bound of a drain had passed.
-fn cut(remaining: u64) -> String {
-    let requests = if remaining == 1 { "1 request was" } else { &format!("{remaining} requests were") };
-    format!("drained for as long as it may: {requests} still in flight")
+fn cut(kind: ServiceKind, remaining: u64) -> String {
+    let were = if remaining == 1 { "was" } else { "were" };
+    format!("drained for as long as it may: {} {were} still in flight", kind.in_flight(remaining))
 }
 
 /// What is in flight on instances that drain.

@@ -255,7 +255,7 @@ fn draining(slot: &Slot, now: Timestamp) -> impl Iterator<Item = String> {
         let all = || pool.instances.values().filter_map(|instance| instance.draining);
         let until = all().map(|of| of.until).max()?;
         let requests = all().map(|of| of.requests).sum();
-        Some(format!("{} is {}", pool.release.version, Draining { requests, until }.words(now)))
+        Some(format!("{} is {}", pool.release.version, Draining { requests, until }.words(now, slot.kind)))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::cockpit::app::{record, rows, way_back};
 use crate::cockpit::view::widgets::panel::{Edge, Title, edge};
 use crate::cockpit::view::widgets::pen::Pen;
 use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout};
+use crate::model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -227,7 +227,9 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
         pen.put(why, text).skip(2);
     }
     if let Some(draining) = instance.draining {
-        pen.put(&draining.words(ctx.now), text).skip(2);
+        let of = |of: &&Service| of.source == instance.target.source && of.name.as_str() == instance.target.name;
+        let kind = ctx.state.board.services().find(of).and_then(|of| of.kind).unwrap_or_default();
+        pen.put(&draining.words(ctx.now, kind), text).skip(2);
     }
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
