@@ -12,11 +12,12 @@ pub mod contract;
 pub mod control;
 pub mod demo;
 pub mod engine;
-pub mod failpoint;
 pub mod files;
 pub mod hub;
 pub mod integration;
 pub mod ledger;
-pub mod model;
 pub mod notify;
 pub mod server;
+
+pub use flightdeck_model as model;
+pub use flightdeck_platform::failpoint;

@@ -3,6 +3,7 @@
 pub mod core;
 pub mod journal;
 pub mod process;
-pub mod proxy;
 pub mod runtime;
 pub mod store;
+
+pub use flightdeck_proxy as proxy;

@@ -191,7 +191,7 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, CommandId, Fact};
+    use crate::{Action, CommandId, Fact};
     use std::collections::BTreeMap;
 
     fn target(part: usize, long: usize) -> Run {

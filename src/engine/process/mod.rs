@@ -14,27 +14,19 @@
 
 pub mod artifact;
 pub mod cgroup;
-mod check;
 pub mod client;
 pub mod confine;
 pub mod diagnose;
-pub mod enter;
 pub mod health;
-pub mod held;
-pub mod identity;
 pub mod inspect;
 pub mod instance;
 pub mod job;
 pub mod launch;
 pub mod listening;
-pub mod log;
-pub mod mask;
 pub mod memory;
 pub mod output;
 pub mod room;
 pub mod secrets;
-pub mod shim;
-pub mod wire;
 
-pub use identity::Identity;
-pub use log::LogLimits;
+pub use flightdeck_platform::identity::{self, Identity};
+pub use flightdeck_shim::{self as shim, LogLimits, enter, held, log, mask, wire};

@@ -1,6 +1,6 @@
 //! A certificate and its key, read from files and held against each other.
 
-use crate::model::{CertificateFiles, CertificatePart, UnfitCertificate};
+use flightdeck_model::{CertificateFiles, CertificatePart, UnfitCertificate};
 use jiff::Timestamp;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;

@@ -2,7 +2,7 @@
 
 use super::clock;
 use super::pool::{Instance, Pool};
-use crate::model::{BUCKETS, Histogram, bucket_of};
+use flightdeck_model::{BUCKETS, Histogram, bucket_of};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;

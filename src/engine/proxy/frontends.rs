@@ -5,7 +5,7 @@ use super::backend::{Backend, Lead};
 use super::frontend::{Frontend, Socket};
 use super::hosts::Hosts;
 use super::sockets::Sockets;
-use crate::engine::process::wire::Listening;
+use flightdeck_shim::wire::Listening;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
 use std::io;

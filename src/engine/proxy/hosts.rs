@@ -1,6 +1,6 @@
 //! Which service a request on an address is for: by its host, then by its path. Pure.
 
-use crate::model::Ingress;
+use flightdeck_model::Ingress;
 
 /// Which hosts a service answers for, the more exact ones first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

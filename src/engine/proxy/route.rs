@@ -5,7 +5,7 @@ use super::access::Logging;
 use super::pool::{Instance, Pool};
 use super::sticky;
 use super::wire::{Route, Sticky};
-use crate::model::{ArmRole, Ppm, StickyKey, Version};
+use flightdeck_model::{ArmRole, Ppm, StickyKey, Version};
 use hyper::HeaderMap;
 use ipnet::IpNet;
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! One connection of the control socket: numbered JSON lines in, numbered answers out.
 
 use super::wire::{Numbered, Request, Response};
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use futures::{SinkExt, StreamExt};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;

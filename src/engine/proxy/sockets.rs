@@ -1,7 +1,7 @@
 //! Where listening sockets come from: the shim that holds them, or the kernel.
 
-use crate::engine::process::held::Holder;
-use crate::engine::process::wire::Listening;
+use flightdeck_shim::held::Holder;
+use flightdeck_shim::wire::Listening;
 use rustix::net::{listen, sockopt};
 use std::io;
 use std::net::TcpListener;

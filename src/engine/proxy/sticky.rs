@@ -2,7 +2,7 @@
 
 use super::headers::FORWARDED_FOR;
 use super::wire::Sticky;
-use crate::model::{Ppm, StickyKey};
+use flightdeck_model::{Ppm, StickyKey};
 use hyper::HeaderMap;
 use hyper::header::{COOKIE, HeaderValue};
 use sha2::{Digest, Sha256};

@@ -6,7 +6,7 @@ use super::counters::Flight;
 use super::pool::{Instance, Pool, Tunnel};
 use super::route::Choice;
 use super::user::Place;
-use crate::model::Ppm;
+use flightdeck_model::Ppm;
 use rustix::net::sockopt::set_socket_keepalive;
 use std::io;
 use std::sync::Arc;

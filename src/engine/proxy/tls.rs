@@ -1,8 +1,8 @@
 //! TLS towards users: the certificates of one address, chosen by name and read again when their files change.
 
 use super::certificate::{self, Certificate};
-use crate::model::{CertificateFiles, CertificateState, UnfitCertificate};
 use arc_swap::ArcSwap;
+use flightdeck_model::{CertificateFiles, CertificateState, UnfitCertificate};
 use jiff::Timestamp;
 use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::pki_types::ServerName;

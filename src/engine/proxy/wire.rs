@@ -1,6 +1,6 @@
 //! What engine and proxy say to each other: JSON lines over a unix socket, requests numbered.
 
-use crate::model::{AccessLog, ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
+use flightdeck_model::{AccessLog, ArmRole, CertificateState, Histogram, Ingress, Ppm, StickyKey, Version};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;

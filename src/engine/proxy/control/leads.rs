@@ -1,12 +1,12 @@
 //! What addresses lead to: services by host and path, their certificates, and redirects.
 
 use super::{Control, clock};
-use crate::engine::process::wire::Listening;
-use crate::engine::proxy::backend::Lead;
-use crate::engine::proxy::hosts::Hosts;
-use crate::engine::proxy::tls::Pair;
-use crate::engine::proxy::wire::Route;
-use crate::model::{CertificatePart, UnfitCertificate};
+use crate::backend::Lead;
+use crate::hosts::Hosts;
+use crate::tls::Pair;
+use crate::wire::Route;
+use flightdeck_model::{CertificatePart, UnfitCertificate};
+use flightdeck_shim::wire::Listening;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

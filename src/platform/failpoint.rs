@@ -114,7 +114,7 @@ mod tests {
             }
         }
         let mut text = String::new();
-        read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        read(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut text);
         for (name, _) in ALL {
             assert_eq!(text.matches(&format!("failpoint::pass(\"{name}\")")).count(), 1, "{name}");
         }

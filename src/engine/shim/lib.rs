@@ -1,16 +1,25 @@
 //! The shim: one small process for each instance, without a runtime and without a timer, asleep
 //! until something happens. It outlives the server; the instance never does without it knowing.
 
-use super::check::Check;
-use super::held::{self, Sockets};
-use super::identity::{Identity, OWN_PROGRAM, with_environment};
-use super::log::Log;
-use super::mask::Mask;
-use super::wire::{
+mod check;
+pub mod enter;
+pub mod held;
+pub mod log;
+pub mod mask;
+pub mod wire;
+
+pub use log::LogLimits;
+
+use crate::check::Check;
+use crate::held::Sockets;
+use crate::log::Log;
+use crate::mask::Mask;
+use crate::wire::{
     BEGUN_FILE, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response, SHIM_WIRE,
     SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
-use crate::failpoint;
+use flightdeck_platform::failpoint;
+use flightdeck_platform::identity::{Identity, OWN_PROGRAM, with_environment};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock};
 use rustix::io::Errno;

@@ -1,7 +1,8 @@
 //! What a shim is told, what it says, and what it leaves on disk.
 
-use super::{Identity, LogLimits};
-use crate::model::LimitKept;
+use crate::LogLimits;
+use flightdeck_model::LimitKept;
+use flightdeck_platform::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,0 +1,6 @@
+//! What depends on the kernel, and a crash on demand.
+
+pub mod failpoint;
+pub mod identity;
+
+pub use identity::Identity;
