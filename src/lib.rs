@@ -12,12 +12,12 @@ pub mod contract;
 pub mod control;
 pub mod demo;
 pub mod engine;
-pub mod files;
 pub mod hub;
 pub mod integration;
 pub mod ledger;
 pub mod notify;
+pub mod port;
 pub mod server;
 
 pub use flightdeck_model as model;
-pub use flightdeck_platform::failpoint;
+pub use flightdeck_platform::{self as platform, failpoint};

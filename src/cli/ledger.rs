@@ -163,7 +163,7 @@ fn read(file: &Path) -> Result<Witness, Failure> {
 /// Never over another file: a copy that is kept is what a later ledger is compared with.
 fn write(file: &Path, lines: &[String]) -> Result<(), Failure> {
     let write = || {
-        let file = crate::files::options().write(true).create_new(true).open(file)?;
+        let file = crate::platform::files::options().write(true).create_new(true).open(file)?;
         let mut out = std::io::BufWriter::new(file);
         for line in lines {
             writeln!(out, "{line}")?;

@@ -4,11 +4,10 @@ use super::output::{Table, say};
 use super::{Context, Failure};
 use crate::config::settings::{self, Notify};
 use crate::engine::process::secrets;
-use crate::integration::notify::{
-    CommandNotifier, NotTold, Notification, Notifier, NotifyEvent, Secret, WebhookNotifier,
-};
+use crate::integration::notify::{CommandNotifier, Secret, WebhookNotifier};
 use crate::model::SecretRef;
 use crate::notify::{Destination, Outbox, Wanted};
+use crate::port::{NotTold, Notification, NotifyEvent, Sink};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
@@ -134,7 +133,7 @@ pub(super) async fn destinations(all: &BTreeMap<String, Notify>) -> Result<Vec<D
     Ok(destinations)
 }
 
-async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Notifier>, Failure> {
+async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Sink>, Failure> {
     let wrong = |why: String| Failure::usage(format!("[notify.{name}]: {why}"));
     let Some(url) = &notify.url else {
         return Ok(Arc::new(CommandNotifier { words: notify.command.clone() }));

@@ -5,13 +5,13 @@ use super::{Code, Context, Failure, notify};
 use crate::config::{Paths, settings};
 use crate::control::Policy;
 use crate::demo;
+use crate::engine::EngineExecutor;
 use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Settings, Stop};
-use crate::files;
 use crate::hub::{Hub, HubSettings, HubTask};
-use crate::integration::orchestrator::EngineOrchestrator;
 use crate::ledger::Ledger;
 use crate::model::{Body, LinkState, SourceId};
 use crate::notify::Destination;
+use crate::platform::files;
 use crate::server::{self, Access, Api, Bound};
 use clap::Args;
 use serde_json::json;
@@ -293,7 +293,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         apply: serve.apply.into_iter().map(|(name, who)| (name.into(), who)).collect(),
     };
     let settings = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
-    let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineOrchestrator(engine.clone()))]);
+    let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineExecutor(engine.clone()))]);
     Ok(Server { bound, engine, engine_task, hub, hub_task, ledger, policy, told })
 }
 

@@ -3,11 +3,11 @@
 use super::{Context, Failure};
 use crate::cockpit::app::Found;
 use crate::config::settings::{self, Source, SourceKind};
-use crate::integration::orchestrator::Orchestrator;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings};
 use crate::integration::orchestrator::kubernetes::kubeconfig::{KubeconfigError, Places};
 use crate::integration::orchestrator::kubernetes::{EnvironmentRule, Kubernetes, KubernetesSettings, WorkloadKind};
 use crate::model::{SourceId, sanitize_line};
+use crate::port::Executor;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -66,11 +66,11 @@ impl Planned {
 }
 
 /// Makes them; nothing is connected yet.
-pub(super) fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Orchestrator>> {
+pub(super) fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Executor>> {
     planned.into_iter().map(one).collect()
 }
 
-fn one(planned: Planned) -> Arc<dyn Orchestrator> {
+fn one(planned: Planned) -> Arc<dyn Executor> {
     match planned {
         Planned::Kubernetes(settings) => Arc::new(Kubernetes::new(*settings)),
         Planned::Exec(settings) => Arc::new(Exec::new(settings)),

@@ -5,12 +5,12 @@ use super::{Case, Fixture, Situation, Stop};
 use crate::board::Board;
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, Subscription};
-use crate::integration::orchestrator::{InspectError, Orchestrator};
 use crate::ledger::Ledger;
 use crate::model::{
     Action, Actor, Command, CommandId, LinkState, Receipt, ReceiptId, Refusal, Rollout, SourceId, Stage, Subject,
     Target,
 };
+use crate::port::{Executor, InspectError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ const ANSWER: SignedDuration = SignedDuration::from_secs(2);
 
 pub(super) struct Bench {
     pub fixture: Box<dyn Fixture>,
-    pub orchestrator: Arc<dyn Orchestrator>,
+    pub orchestrator: Arc<dyn Executor>,
     pub hub: Hub,
     pub board: Board,
     updates: Subscription,

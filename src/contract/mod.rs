@@ -14,8 +14,8 @@ pub use cases::Case;
 pub use program::ProgramBackend;
 pub use table::{Column, Outcome, matrix};
 
-use crate::integration::orchestrator::Orchestrator;
 use crate::model::{Action, Target};
+use crate::port::Executor;
 use async_trait::async_trait;
 use bench::Bench;
 use futures::StreamExt as _;
@@ -105,7 +105,7 @@ pub trait Backend: Send + Sync {
 #[async_trait]
 pub trait Fixture: Send {
     /// The subject; a hub watches it before the first situation is asked for.
-    fn orchestrator(&self) -> Arc<dyn Orchestrator>;
+    fn orchestrator(&self) -> Arc<dyn Executor>;
     /// Brings it about; gives the workload that is in it.
     async fn bring(&mut self, situation: Situation) -> Result<Target, Stop>;
     /// Why this sort of workload never takes that action, though its backend knows it.

@@ -1,9 +1,9 @@
 //! A program as a backend under test: it brings itself into the situations.
 
 use super::{Backend, Fixture, Situation, Stop};
-use crate::integration::orchestrator::Orchestrator;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings, SituationError};
 use crate::model::Target;
+use crate::port::Executor;
 use async_trait::async_trait;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ impl Backend for ProgramBackend {
 
 #[async_trait]
 impl Fixture for Subject {
-    fn orchestrator(&self) -> Arc<dyn Orchestrator> {
+    fn orchestrator(&self) -> Arc<dyn Executor> {
         Arc::new(self.exec.clone())
     }
 

@@ -1,9 +1,12 @@
 //! The built-in orchestrator: real processes behind a real proxy, on one machine.
 
 pub mod core;
+mod executor;
 pub mod journal;
 pub mod process;
+mod progress;
 pub mod runtime;
 pub mod store;
 
+pub use executor::EngineExecutor;
 pub use flightdeck_proxy as proxy;

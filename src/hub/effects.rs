@@ -3,8 +3,8 @@
 use super::holds::{HeldThere, is_gone};
 use super::state::{Doing, Done, State, now};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, Holding, InspectError, NotDone, Orchestrator};
 use crate::model::{Action, CommandId, Detail, Proof, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject};
+use crate::port::{Accepted, Executor, Holding, InspectError, NotDone};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -17,13 +17,13 @@ use tokio::time::timeout;
 const READ: Duration = Duration::from_secs(5);
 
 /// Reads everything about a run from its backend.
-pub(super) async fn inspect(orchestrator: Option<Arc<dyn Orchestrator>>, run: Run) -> Result<Box<Detail>, Refusal> {
+pub(super) async fn inspect(orchestrator: Option<Arc<dyn Executor>>, run: Run) -> Result<Box<Detail>, Refusal> {
     let orchestrator = orchestrator.ok_or_else(|| no_source(&run))?;
     answered(orchestrator.inspect(&run)).await
 }
 
 /// Reads the row of a run from its backend.
-pub(super) async fn read(orchestrator: Option<Arc<dyn Orchestrator>>, run: Run) -> Result<Box<Rollout>, Refusal> {
+pub(super) async fn read(orchestrator: Option<Arc<dyn Executor>>, run: Run) -> Result<Box<Rollout>, Refusal> {
     let orchestrator = orchestrator.ok_or_else(|| no_source(&run))?;
     answered(orchestrator.read(&run)).await
 }
@@ -47,7 +47,7 @@ async fn answered<T>(reading: impl Future<Output = Result<T, InspectError>>) -> 
 /// Carries a command out at one backend. No answer in time, and a failed adapter, are unknown
 /// outcomes: it may have been carried out.
 async fn carry_out(
-    orchestrator: Arc<dyn Orchestrator>,
+    orchestrator: Arc<dyn Executor>,
     authorized: Authorized,
     limit: SignedDuration,
 ) -> (SourceId, Result<Accepted, NotDone>) {

@@ -2,11 +2,11 @@
 
 use super::state::{Doing, Following, State, now};
 use crate::control::grade;
-use crate::integration::orchestrator::Followed;
 use crate::model::{
     Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, SourceId, Stage, Subject,
     Target, Verdict,
 };
+use crate::port::Followed;
 use jiff::{SignedDuration, Timestamp};
 
 /// A hold of at most so many targets is looked at with each change of one of them.

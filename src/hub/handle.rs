@@ -3,11 +3,11 @@
 use super::feed::Subscription;
 use super::task::HubTask;
 use crate::control::Policy;
-use crate::integration::orchestrator::Orchestrator;
 use crate::ledger::Ledger;
 use crate::model::{
     Action, Actor, Command, Direction, Entity, HubId, Query, Receipt, Refusal, RefusalKind, Reply, SourceId,
 };
+use crate::port::Executor;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -71,7 +71,7 @@ pub struct Hub {
 impl Hub {
     /// Makes a hub over these backends; nothing happens until its task is run.
     #[must_use]
-    pub fn start(settings: HubSettings, orchestrators: Vec<Arc<dyn Orchestrator>>) -> (Hub, HubTask) {
+    pub fn start(settings: HubSettings, orchestrators: Vec<Arc<dyn Executor>>) -> (Hub, HubTask) {
         let (urgent, urgent_inbox) = mpsc::unbounded_channel();
         let (ordinary, inbox) = mpsc::channel(LANE);
         (Hub { urgent, ordinary }, HubTask::new(settings, orchestrators, urgent_inbox, inbox))

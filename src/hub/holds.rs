@@ -2,11 +2,11 @@
 
 use super::follow::effective;
 use super::state::{Following, State};
-use crate::integration::orchestrator::{Accepted, Holding, NotDone, Orchestrator};
 use crate::model::{
     Action, Hold, HoldId, HoldTarget, LinkState, Phase, Ppm, RefusalKind, Rollout, Selector, SourceId, SourceResult,
     Stage, Subject, TargetResult, Wait,
 };
+use crate::port::{Accepted, Executor, Holding, NotDone};
 use std::sync::Arc;
 
 /// What one backend put into force.
@@ -23,7 +23,7 @@ type Unable = Vec<(SourceId, String)>;
 
 impl State {
     /// The backends in a hold's scope that can be asked for it, and those that can't.
-    pub fn holders(&self, selector: &Selector) -> (Vec<Arc<dyn Orchestrator>>, Unable) {
+    pub fn holders(&self, selector: &Selector) -> (Vec<Arc<dyn Executor>>, Unable) {
         let (mut able, mut unable) = (Vec::new(), Vec::new());
         for backend in &self.orchestrators {
             let said = backend.capabilities();
@@ -37,8 +37,8 @@ impl State {
     }
 
     /// The backends that may have a hold to release: those that show it, and those that nobody sees now.
-    pub fn releasers(&self, source: Option<&SourceId>, id: &HoldId) -> Vec<Arc<dyn Orchestrator>> {
-        let may = |backend: &&Arc<dyn Orchestrator>| {
+    pub fn releasers(&self, source: Option<&SourceId>, id: &HoldId) -> Vec<Arc<dyn Executor>> {
+        let may = |backend: &&Arc<dyn Executor>| {
             let said = backend.capabilities();
             let meant = source.is_none_or(|source| *source == said.source);
             let shown = self.board.hold(&said.source, id).is_some()

@@ -6,12 +6,12 @@ use super::holds::HeldThere;
 use super::refusals::Refusals;
 use crate::board::Board;
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, NotDone, Orchestrator};
 use crate::ledger::{Appended, LedgerError, Record};
 use crate::model::{
     Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
     Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
+use crate::port::{Accepted, Executor, NotDone};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ pub(super) enum Done {
 
 pub(super) struct State {
     pub settings: HubSettings,
-    pub orchestrators: Vec<Arc<dyn Orchestrator>>,
+    pub orchestrators: Vec<Arc<dyn Executor>>,
     pub board: Board,
     pub feed: Feed,
     pub commands: BTreeMap<CommandId, Following>,
@@ -168,7 +168,7 @@ impl State {
         }
     }
 
-    pub fn orchestrator(&self, source: &SourceId) -> Option<Arc<dyn Orchestrator>> {
+    pub fn orchestrator(&self, source: &SourceId) -> Option<Arc<dyn Executor>> {
         self.orchestrators.iter().find(|o| o.capabilities().source == *source).map(Arc::clone)
     }
 
@@ -189,7 +189,7 @@ impl State {
     }
 
     /// The backends that a command goes to.
-    pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Orchestrator>> {
+    pub fn recipients(&self, action: Action, subject: &Subject) -> Vec<Arc<dyn Executor>> {
         // Only a hold and its release mean several backends at once.
         match subject {
             Subject::Scope { selector, .. } => return self.holders(selector).0,
@@ -197,7 +197,7 @@ impl State {
             _ => {}
         }
         let source = subject.source();
-        let knows = |o: &&Arc<dyn Orchestrator>| {
+        let knows = |o: &&Arc<dyn Executor>| {
             let capabilities = o.capabilities();
             capabilities.actions.contains(action) && source.is_none_or(|source| *source == capabilities.source)
         };

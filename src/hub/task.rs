@@ -6,8 +6,8 @@ use super::outside::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::state::{Doing, Done, State, now};
 use crate::board::Board;
-use crate::integration::orchestrator::Orchestrator;
 use crate::model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
+use crate::port::Executor;
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl std::fmt::Debug for HubTask {
 impl HubTask {
     pub(super) fn new(
         settings: HubSettings,
-        orchestrators: Vec<Arc<dyn Orchestrator>>,
+        orchestrators: Vec<Arc<dyn Executor>>,
         urgent: mpsc::UnboundedReceiver<Request>,
         ordinary: mpsc::Receiver<Request>,
     ) -> HubTask {
@@ -124,7 +124,7 @@ impl HubTask {
     }
 }
 
-async fn watch(orchestrator: Arc<dyn Orchestrator>, updates: mpsc::Sender<Watched>) {
+async fn watch(orchestrator: Arc<dyn Executor>, updates: mpsc::Sender<Watched>) {
     let mut stream = orchestrator.watch();
     while let Some(scoped) = stream.next().await {
         if updates.send(Watched::Told(scoped)).await.is_err() {

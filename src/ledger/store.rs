@@ -5,7 +5,7 @@ use super::record::{Fields, GENESIS, Kind, Record, UNREADABLE, hex};
 use super::signing::{TABLES, newest};
 use super::spill::{Line, Spill, Spilled};
 use crate::failpoint;
-use crate::files::{self, LockError, LockFile};
+use crate::platform::files::{self, LockError, LockFile};
 use rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};

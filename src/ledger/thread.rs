@@ -117,7 +117,7 @@ impl Ledger {
     /// The same, with options.
     pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
         let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
-        crate::files::folder(dir).map_err(io("make its folder"))?;
+        crate::platform::files::folder(dir).map_err(io("make its folder"))?;
         let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;

@@ -1,7 +1,7 @@
 //! What people are told of, from rows as they come. Pure.
 
-use crate::integration::notify::{Notification, NotifyEvent};
 use crate::model::{Approval, ApprovalState, Deployment, DeploymentKind, DeploymentOutcome, Entity, Rollout, Wait};
+use crate::port::{Notification, NotifyEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 

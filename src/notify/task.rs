@@ -3,8 +3,8 @@
 use super::events::{Wanted, of};
 use super::outbox::{Outbox, OutboxError};
 use crate::hub::Hub;
-use crate::integration::notify::{NotTold, Notification, Notifier};
 use crate::model::Body;
+use crate::port::{NotTold, Notification, Sink};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -30,7 +30,7 @@ pub struct Destination {
     /// What they want to know.
     pub wanted: Wanted,
     /// How they are told.
-    pub notifier: Arc<dyn Notifier>,
+    pub notifier: Arc<dyn Sink>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "the loop is a shell: it says when something is told")]

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::support::live::flightdeck;
-use flightdeck::integration::orchestrator::InspectError;
 use flightdeck::integration::orchestrator::kubernetes::row::{RowContext, target};
 use flightdeck::integration::orchestrator::kubernetes::{
     Cluster, KubernetesSettings, Workload, client as clusters, inspect,
 };
 use flightdeck::model::*;
+use flightdeck::port::InspectError;
 use jiff::Timestamp;
 use std::sync::Arc;
 

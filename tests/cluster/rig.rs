@@ -4,10 +4,10 @@ use super::{Namespace, until_told};
 use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
-use flightdeck::integration::orchestrator::Orchestrator;
 use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::ledger::Ledger;
 use flightdeck::model::*;
+use flightdeck::port::Executor;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -50,7 +50,7 @@ impl Deck {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
         let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
-        let orchestrator: Arc<dyn Orchestrator> = Arc::new(Kubernetes::new(source));
+        let orchestrator: Arc<dyn Executor> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
         Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
     }

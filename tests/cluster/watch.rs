@@ -4,10 +4,10 @@ use super::proxy::{Fault, Proxy};
 use super::{Namespace, blue_green, canary, daemon_set, deployment, stateful_set};
 use flightdeck::board::Board;
 use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
-use flightdeck::integration::orchestrator::{InspectError, Orchestrator as _};
 use flightdeck::model::{
     Action, ArmRole, DeploymentOutcome, LinkState, Phase, Ppm, Rollout, Run, Scope, Scoped, SourceId, Version, Wait,
 };
+use flightdeck::port::{Executor as _, InspectError};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::json;

@@ -4,8 +4,9 @@ use crate::runtime::rig::Rig;
 use async_trait::async_trait;
 use flightdeck::board::Board;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
-use flightdeck::integration::orchestrator::{EngineOrchestrator, Orchestrator};
+use flightdeck::engine::EngineExecutor;
 use flightdeck::model::{Action, ConfigName, Phase, ServicePlace, Subject, Target};
+use flightdeck::port::Executor;
 use std::sync::Arc;
 
 pub struct EngineBackend;
@@ -46,8 +47,8 @@ impl Engine {
 
 #[async_trait]
 impl Fixture for Engine {
-    fn orchestrator(&self) -> Arc<dyn Orchestrator> {
-        Arc::new(EngineOrchestrator(self.0.engine.clone()))
+    fn orchestrator(&self) -> Arc<dyn Executor> {
+        Arc::new(EngineExecutor(self.0.engine.clone()))
     }
 
     async fn bring(&mut self, situation: Situation) -> Result<Target, Stop> {

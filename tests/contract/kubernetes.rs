@@ -6,9 +6,9 @@ use crate::cluster::{Namespace, blue_green, canary, control, deployment};
 use crate::process::until;
 use async_trait::async_trait;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
-use flightdeck::integration::orchestrator::Orchestrator;
 use flightdeck::integration::orchestrator::kubernetes::Kubernetes;
 use flightdeck::model::{Action, Target};
+use flightdeck::port::Executor;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,8 +242,8 @@ fn up(sort: Sort, object: &Value) -> bool {
 
 #[async_trait]
 impl Fixture for Workload {
-    fn orchestrator(&self) -> Arc<dyn Orchestrator> {
-        Arc::clone(&self.kubernetes) as Arc<dyn Orchestrator>
+    fn orchestrator(&self) -> Arc<dyn Executor> {
+        Arc::clone(&self.kubernetes) as Arc<dyn Executor>
     }
 
     async fn bring(&mut self, situation: Situation) -> Result<Target, Stop> {

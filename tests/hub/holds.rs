@@ -3,7 +3,7 @@
 use super::*;
 use async_trait::async_trait;
 use flightdeck::control::Authorized;
-use flightdeck::integration::orchestrator::{Accepted, Capabilities, Followed, Holding, InspectError, NotDone};
+use flightdeck::port::{Accepted, Capabilities, Followed, Holding, InspectError, NotDone};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
@@ -33,7 +33,7 @@ impl Beside {
 }
 
 #[async_trait]
-impl Orchestrator for Beside {
+impl Executor for Beside {
     fn capabilities(&self) -> Capabilities {
         let actions = [Action::Hold, Action::Release].into_iter().collect();
         let read_only = self.takes == Takes::ReadOnly;
@@ -77,7 +77,7 @@ impl Orchestrator for Beside {
 async fn bench(others: &[(&'static str, Takes)]) -> Bench {
     let dir = Arc::new(TempDir::new().unwrap());
     let beside =
-        |(name, takes): &(&'static str, Takes)| -> Arc<dyn Orchestrator> { Arc::new(Beside { name, takes: *takes }) };
+        |(name, takes): &(&'static str, Takes)| -> Arc<dyn Executor> { Arc::new(Beside { name, takes: *takes }) };
     Bench::beside(World::new(), dir, PATIENCE, |_| {}, others.iter().map(beside).collect()).await
 }
 

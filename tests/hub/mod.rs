@@ -10,9 +10,9 @@ use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
-use flightdeck::integration::orchestrator::Orchestrator;
 use flightdeck::ledger::{Kind, Ledger, Options, verify};
 use flightdeck::model::*;
+use flightdeck::port::Executor;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,14 +68,13 @@ impl Bench {
         dir: Arc<TempDir>,
         busy: Duration,
         change: impl FnOnce(&mut HubSettings),
-        others: Vec<Arc<dyn Orchestrator>>,
+        others: Vec<Arc<dyn Executor>>,
     ) -> Bench {
         let rows = 1 + others.len();
         let policy = Policy { enforced: true, ..Policy::default() };
         let mut settings = HubSettings::new("hub".into(), policy, ledger(dir.path(), busy));
         change(&mut settings);
-        let (hub, task) =
-            Hub::start(settings, [vec![Arc::new(world.clone()) as Arc<dyn Orchestrator>], others].concat());
+        let (hub, task) = Hub::start(settings, [vec![Arc::new(world.clone()) as Arc<dyn Executor>], others].concat());
         let task = tokio::spawn(task.run());
         let bench = Bench { world, hub, task, dir };
         bench

@@ -4,8 +4,8 @@
 use crate::board::kit::*;
 use async_trait::async_trait;
 use flightdeck::control::Authorized;
-use flightdeck::integration::orchestrator::*;
 use flightdeck::model::*;
+use flightdeck::port::*;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use std::sync::{Arc, Mutex};
@@ -276,7 +276,7 @@ impl Truth {
 }
 
 #[async_trait]
-impl Orchestrator for World {
+impl Executor for World {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             source: source(),

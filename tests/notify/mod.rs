@@ -2,7 +2,7 @@
 
 use crate::support::live::{Server, eventually, flightdeck};
 use base64::Engine as _;
-use flightdeck::integration::notify::{Notification, NotifyEvent};
+use flightdeck::port::{Notification, NotifyEvent};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt;

@@ -6,8 +6,8 @@ use flightdeck::board::Board;
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::runtime::{Engine, Stop};
 use flightdeck::engine::store::digest_of;
-use flightdeck::integration::orchestrator::NotDone;
 use flightdeck::model::{Action, ConfigName, Phase, RefusalKind, Subject, Version};
+use flightdeck::port::NotDone;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -3,11 +3,12 @@
 use crate::process::{Scratch, exe, instances};
 use flightdeck::board::Board;
 use flightdeck::control::{Policy, decide};
+use flightdeck::engine::EngineExecutor;
 use flightdeck::engine::runtime::{Engine, EngineError, Retention, Settings, StagedRelease, Stop};
-use flightdeck::integration::orchestrator::{Accepted, EngineOrchestrator, Followed, NotDone, Orchestrator};
 use flightdeck::model::{
     Action, Actor, Command, CommandId, ConfigName, Instance, Phase, Rollout, Scoped, Stage, Subject, Version,
 };
+use flightdeck::port::{Accepted, Executor, Followed, NotDone};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
@@ -138,7 +139,7 @@ impl Rig {
         let before = self.row().clone();
         let command = self.command(action, Subject::Run(before.run.clone()));
         let created = self.carry_out(&command).await.unwrap().created;
-        let port = EngineOrchestrator(self.engine.clone());
+        let port = EngineExecutor(self.engine.clone());
         let stage = |board: &Board| {
             let created = created.as_ref();
             let ended = board.deployment(created.unwrap_or(&before.run));

@@ -3,11 +3,11 @@
 use super::{Check, fail, ok, warn};
 use crate::cli::Context;
 use crate::cli::sources::{Planned, Sources, find};
-use crate::integration::orchestrator::Orchestrator as _;
 use crate::integration::orchestrator::exec::{Exec, ExecSettings};
 use crate::integration::orchestrator::kubernetes::client::{connect, doing};
 use crate::integration::orchestrator::kubernetes::{ConnectError, KubernetesSettings, lacking};
 use crate::model::{Action, Body, LinkState};
+use crate::port::Executor as _;
 use futures::StreamExt as _;
 use std::time::Duration;
 use tokio::time::timeout;

@@ -3,11 +3,11 @@
 use super::{offering, raising, untouched};
 use crate::contract::bench::{Bench, check, failed, told};
 use crate::contract::{Situation, Stop};
-use crate::integration::orchestrator::InspectError;
 use crate::model::{
     Action, Arm, Command, CommandId, Entity, LinkState, Ppm, Receipt, ReceiptId, Rollout, Selector, Stage, StageRecord,
     Subject,
 };
+use crate::port::InspectError;
 
 /// What an effective command has shown on its row: ready instances of the version that it is about, with
 /// the share that it was to have. Why not, if it has not.

@@ -4,8 +4,8 @@ use super::{raising, untouched};
 use crate::contract::bench::{Bench, check, failed, now};
 use crate::contract::{Situation, Stop};
 use crate::control::{Policy, decide};
-use crate::integration::orchestrator::{InspectError, NotDone};
 use crate::model::{Action, Command, Direction, Receipt, Refusal, RefusalKind, Run, Subject, Target};
+use crate::port::{InspectError, NotDone};
 
 /// It was refused for that, with a sentence.
 fn refused(what: &str, outcome: Result<Receipt, Refusal>, kinds: &[RefusalKind]) -> Result<(), Stop> {

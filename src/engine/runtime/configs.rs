@@ -5,8 +5,8 @@ use crate::config::services::{self, Machine, Surroundings};
 use crate::engine::core::{self, Apply, Input};
 use crate::engine::journal::JournalError;
 use crate::engine::store::digest_of;
-use crate::integration::orchestrator::NotDone;
 use crate::model::{Actor, ConfigName, ConfigRevision, InForce, Refusal, RefusalKind, ServicePlace, Spec};
+use crate::port::NotDone;
 use std::path::Path;
 use tokio::sync::oneshot;
 

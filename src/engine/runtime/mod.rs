@@ -29,11 +29,11 @@ use crate::engine::core::{self, Input, State};
 use crate::engine::journal::JournalError;
 use crate::engine::process::{log, output, wire::LOG_DIR};
 use crate::engine::store::{Store, StoreError, digest_of};
-use crate::integration::orchestrator::{Accepted, InspectError, NotDone};
 use crate::model::{
     Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, EnvironmentName, Output, Refusal,
     RefusalKind, Release, Run, Scoped, ServiceName, SourceId, Subject, Version, sanitize_line,
 };
+use crate::port::{Accepted, InspectError, NotDone};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;

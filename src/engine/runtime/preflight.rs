@@ -5,8 +5,8 @@ use crate::engine::core::{self, Programs};
 use crate::engine::process::artifact;
 use crate::engine::process::launch::search;
 use crate::engine::store::Store;
-use crate::integration::orchestrator::NotDone;
 use crate::model::{Command, Refusal, RefusalKind, ServiceName, Subject, Version};
+use crate::port::NotDone;
 use tokio::sync::oneshot;
 
 impl Engine {

@@ -1,6 +1,6 @@
 //! A program of one's own: the notification as JSON on its standard input; status 0 says that it was told.
 
-use super::{NotTold, Notification, Notifier};
+use crate::port::{NotTold, Notification, Sink};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -34,7 +34,7 @@ impl Drop for Group {
 }
 
 #[async_trait]
-impl Notifier for CommandNotifier {
+impl Sink for CommandNotifier {
     async fn tell(&self, notification: &Notification, _now: Timestamp) -> Result<(), NotTold> {
         let Some((program, arguments)) = self.words.split_first() else {
             return Err(NotTold::for_good("no program is named"));

@@ -2,7 +2,7 @@
 //! `webhook-signature`, the HMAC-SHA256 of `id.timestamp.body`. Source: standardwebhooks/standard-webhooks,
 //! spec/standard-webhooks.md.
 
-use super::{NotTold, Notification, Notifier};
+use crate::port::{NotTold, Notification, Sink};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -106,7 +106,7 @@ impl WebhookNotifier {
 }
 
 #[async_trait]
-impl Notifier for WebhookNotifier {
+impl Sink for WebhookNotifier {
     async fn tell(&self, notification: &Notification, now: Timestamp) -> Result<(), NotTold> {
         let body = serde_json::to_vec(notification).map_err(|error| NotTold::for_good(error.to_string()))?;
         let seconds = now.as_second();

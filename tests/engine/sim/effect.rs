@@ -3,9 +3,10 @@
 //! show it, not the row.
 
 use super::check::Coverage;
+use flightdeck::engine::EngineExecutor;
 use flightdeck::engine::core::{Input, InstanceStage, Kind, Outcome, Pool, Progress, Slot, SlotKey, State, row};
-use flightdeck::integration::orchestrator::{EngineOrchestrator, Followed};
 use flightdeck::model::*;
+use flightdeck::port::Followed;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -137,7 +138,7 @@ impl Effects {
         let (served, begun) = (&self.served, &self.begun);
         self.pending.retain(|of| {
             let current = row(state, &of.slot, now);
-            let reached = EngineOrchestrator::stage(&Followed {
+            let reached = EngineExecutor::stage(&Followed {
                 command: &of.command,
                 created: of.created.as_ref(),
                 left: None,

@@ -15,9 +15,9 @@ mod wire;
 
 pub use wire::EXEC_WIRE;
 
-use super::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
 use crate::control::Authorized;
 use crate::model::{Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
+use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use shared::{Lost, Shared};
@@ -51,7 +51,7 @@ pub enum SituationError {
 /// A program as a backend.
 ///
 /// How far a command has come is what the program says: its `stage` lines are kept by command id in
-/// a map of this source, which [`Orchestrator::progress`] looks into. That map is an input like the
+/// a map of this source, which [`Executor::progress`] looks into. That map is an input like the
 /// rows are, written by the watch alone, so the rule itself stays a plain look-up.
 #[derive(Debug, Clone)]
 pub struct Exec {
@@ -125,7 +125,7 @@ fn another(run: &Run, row: &Rollout) -> InspectError {
 }
 
 #[async_trait]
-impl Orchestrator for Exec {
+impl Executor for Exec {
     /// What its last hello said; nothing before the first one.
     fn capabilities(&self) -> Capabilities {
         Capabilities {

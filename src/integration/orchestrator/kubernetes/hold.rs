@@ -5,8 +5,8 @@ use super::plan::{Grip, Live, Resource, grip, let_go, rewrite};
 use super::row::{RowContext, row};
 use super::{HoldMark, KubernetesSettings, WorkloadKind};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, Holding, NotDone};
 use crate::model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Run, Selector, sanitize_line};
+use crate::port::{Accepted, Holding, NotDone};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 

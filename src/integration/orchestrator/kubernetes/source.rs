@@ -1,4 +1,4 @@
-//! A cluster as an [`Orchestrator`]: what its parts share, and which of them does what.
+//! A cluster as an [`Executor`]: what its parts share, and which of them does what.
 
 use super::access::Access;
 use super::client::Cluster;
@@ -7,8 +7,8 @@ use super::row::{RowContext, needs_groups, row};
 use super::watch::{now, sets, watch};
 use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
 use crate::control::Authorized;
-use crate::integration::orchestrator::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
 use crate::model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -93,7 +93,7 @@ impl Kubernetes {
 }
 
 #[async_trait]
-impl Orchestrator for Kubernetes {
+impl Executor for Kubernetes {
     fn capabilities(&self) -> Capabilities {
         let actions: ActionSet = ACTIONS.into_iter().collect();
         let later = "it does not hold what begins later: hold again then";

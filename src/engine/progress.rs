@@ -6,10 +6,10 @@
 
 mod row;
 
-use super::Followed;
 use crate::model::{
     Action, Deployment, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, Run, Selector, Stage, Subject, Wait,
 };
+use crate::port::Followed;
 use row::{
     all_at_stable, first_share, in_force, is_held_by_person, place, serves, serves_all, settled, shares, version,
 };

@@ -1,19 +1,19 @@
-//! The built-in engine as an orchestrator.
+//! The built-in engine behind the port.
 
 use super::progress::progress;
-use super::{Accepted, Capabilities, Followed, InspectError, NotDone, Orchestrator};
 use crate::control::Authorized;
 use crate::engine::runtime::Engine;
 use crate::model::{Action, Detail, Rollout, Run, Scoped, Stage};
+use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 /// The built-in engine, behind the port.
 #[derive(Debug, Clone)]
-pub struct EngineOrchestrator(pub Engine);
+pub struct EngineExecutor(pub Engine);
 
-impl EngineOrchestrator {
-    /// How far a command has come: what [`Orchestrator::progress`] says, for whoever has no engine at hand.
+impl EngineExecutor {
+    /// How far a command has come: what [`Executor::progress`] says, for whoever has no engine at hand.
     #[must_use]
     pub fn stage(followed: &Followed<'_>) -> Stage {
         progress(followed)
@@ -21,7 +21,7 @@ impl EngineOrchestrator {
 }
 
 #[async_trait]
-impl Orchestrator for EngineOrchestrator {
+impl Executor for EngineExecutor {
     /// It knows every action.
     fn capabilities(&self) -> Capabilities {
         let actions = Action::TABLE.iter().map(|row| row.action).collect();
@@ -43,7 +43,7 @@ impl Orchestrator for EngineOrchestrator {
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        EngineOrchestrator::stage(followed)
+        EngineExecutor::stage(followed)
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {

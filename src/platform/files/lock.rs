@@ -1,6 +1,6 @@
 //! Locks of whole files: taken within a time, and whoever has one is named.
 
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::fs::File;
