@@ -2,22 +2,23 @@
 //!
 //! The map, one line a room; ARCHITECTURE.md has the whole.
 
-pub mod analysis;
-pub mod board;
 pub mod cli;
-pub mod client;
-pub mod cockpit;
-pub mod config;
 pub mod contract;
-pub mod control;
 pub mod demo;
-pub mod engine;
-pub mod hub;
-pub mod integration;
-pub mod ledger;
-pub mod notify;
-pub mod port;
-pub mod server;
 
+pub use flightdeck_analysis as analysis;
+pub use flightdeck_board as board;
+pub use flightdeck_client as client;
+pub use flightdeck_cockpit as cockpit;
+pub use flightdeck_config as config;
+pub use flightdeck_control as control;
+pub use flightdeck_engine as engine;
+pub use flightdeck_hub as hub;
+pub use flightdeck_integration as integration;
+pub use flightdeck_ledger as ledger;
 pub use flightdeck_model as model;
-pub use flightdeck_platform::{self as platform, failpoint};
+pub use flightdeck_notify as notify;
+pub use flightdeck_platform as platform;
+pub use flightdeck_platform::failpoint;
+pub use flightdeck_port as port;
+pub use flightdeck_server as server;

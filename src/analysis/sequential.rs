@@ -13,7 +13,7 @@
 use super::e_process::{Allowed, EProcess, Hits, count};
 use super::words::{Bound, metric_word, values};
 use super::{Plain, Span, Totals, estimate, passed, plain, quantile_of, result};
-use crate::model::{
+use flightdeck_model::{
     AnalysisReport, AnalysisTemplate, Histogram, Metric, MetricLimit, MetricResult, MetricVerdict, Ppm,
 };
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Judge, Missing, Ppm};
+use flightdeck_model::{Judge, Missing, Ppm};
 use jiff::SignedDuration;
 
 fn totals(requests: u64, errors: u64, ms: &[u32]) -> Totals {

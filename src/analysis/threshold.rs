@@ -3,7 +3,7 @@
 
 use super::words::{Bound, values};
 use super::{Plain, Span, estimate, passed, plain, result};
-use crate::model::{AnalysisReport, AnalysisTemplate, MetricVerdict};
+use flightdeck_model::{AnalysisReport, AnalysisTemplate, MetricVerdict};
 
 /// Judges a candidate over a span. Too few requests at the candidate, or no numbers of stable where
 /// a limit compares with it, is `Missing`; an absolute limit that is broken stays `Fail`.

@@ -1,6 +1,6 @@
 //! Values, limits and verdicts in words. What is beyond its limit is never shown as if it kept it.
 
-use crate::model::{Metric, MetricLimit};
+use flightdeck_model::{Metric, MetricLimit};
 
 /// One limit on one metric.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 use super::jobs::{self, JobRef};
 use super::needs::{About, Needs};
 use super::{Board, Freshness};
-use crate::model::{
+use flightdeck_model::{
     Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, Hold, HoldId, HoldTarget, MetricVerdict, Phase,
     Rollout, Run, Scope, SourceId, Wait,
 };
@@ -317,7 +317,7 @@ fn deadline(rollout: &Rollout) -> Option<Timestamp> {
 }
 
 fn of_approval(approval: &Approval) -> Attention {
-    let yes = approval.votes.iter().filter(|vote| vote.verdict == crate::model::Verdict::Approved).count();
+    let yes = approval.votes.iter().filter(|vote| vote.verdict == flightdeck_model::Verdict::Approved).count();
     let count = approval.requirement.count;
     let mut sentence =
         if count > 1 { format!("waits for approval ({yes} of {count})") } else { "waits for approval".to_owned() };

@@ -7,7 +7,7 @@
 //! - Rework is what an incident caused: each rollback, and the first deployment after a failed one.
 //! - Recovery belongs to the failed deployment, and counts where that does.
 
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome, EnvironmentName, Ppm, ServiceName, Target};
+use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, EnvironmentName, Ppm, ServiceName, Target};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Finished rollouts in the order of a list.
 
 use super::{Board, Filter};
-use crate::model::{Deployment, Run};
+use flightdeck_model::{Deployment, Run};
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 
@@ -70,7 +70,7 @@ fn key(order: EndedOrder, of: &Deployment) -> Key<'_> {
         EndedOrder::Service => Key::Text(of.service.as_str()),
         EndedOrder::Environment => Key::Text(of.environment.as_str()),
         EndedOrder::Outcome => {
-            use crate::model::DeploymentOutcome::{Aborted, Failed, RolledBack, Succeeded, Superseded};
+            use flightdeck_model::DeploymentOutcome::{Aborted, Failed, RolledBack, Succeeded, Superseded};
             Key::Class(match of.outcome {
                 Failed => 0,
                 Aborted => 1,

@@ -1,6 +1,6 @@
 //! What a person types after `/`: several words, all of which must match.
 
-use crate::model::{Deployment, Rollout};
+use flightdeck_model::{Deployment, Rollout};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use std::borrow::Borrow;
@@ -280,7 +280,7 @@ fn field_has(rollout: &Rollout, field: Field, text: &str) -> bool {
 fn plain_ended(of: &Deployment) -> impl Iterator<Item = &str> {
     [of.service.as_str(), of.environment.as_str(), of.run.target.source.as_str(), of.to.as_str()]
         .into_iter()
-        .chain(of.from.as_ref().map(crate::model::Version::as_str))
+        .chain(of.from.as_ref().map(flightdeck_model::Version::as_str))
 }
 
 fn ended_has(of: &Deployment, field: Field, text: &str) -> bool {

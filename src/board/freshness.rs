@@ -1,7 +1,7 @@
 //! Freshness belongs to a watch: a row is as fresh as the watch that told of it.
 
 use super::Board;
-use crate::model::{LinkState, Rollout, Scope};
+use flightdeck_model::{LinkState, Rollout, Scope};
 use jiff::Timestamp;
 
 /// Can a row be believed?

@@ -3,7 +3,7 @@
 
 use super::Board;
 use super::attention::latest_judgement;
-use crate::model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout};
+use flightdeck_model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout};
 use jiff::{SignedDuration, Timestamp};
 
 /// Both arms are compared over so long, up to the newest window of either.

@@ -1,6 +1,6 @@
 //! A rollout's row as a board holds it.
 
-use crate::model::{Rollout, Scope, Target};
+use flightdeck_model::{Rollout, Scope, Target};
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::Board;
 use super::attention::{Attention, AttentionSubject, Severity};
-use crate::model::{EnvironmentName, Service, ServiceJob, ServiceName, SourceId};
+use flightdeck_model::{EnvironmentName, Service, ServiceJob, ServiceName, SourceId};
 use jiff::Timestamp;
 
 /// A job of a service in an environment.

@@ -6,7 +6,7 @@ use super::filter::Fit;
 use super::ordered::Ordered;
 use super::sort::{Key, Order, compare};
 use super::{Board, Filter};
-use crate::model::{Phase, Rollout, Target};
+use flightdeck_model::{Phase, Rollout, Target};
 use std::sync::Arc;
 
 /// Which rollouts a list has, and in which order.

@@ -1,6 +1,6 @@
 //! Where a service's migrations stand, in words: the same in the cockpit and on the command line.
 
-use crate::model::{MigrationRow, MigrationStanding, MigrationWayBack};
+use flightdeck_model::{MigrationRow, MigrationStanding, MigrationWayBack};
 
 /// Where it stands.
 #[must_use]

@@ -9,7 +9,7 @@ use super::list::Moved;
 use super::ordered::Ordered;
 use super::sort::{exposure, tier};
 use super::{Board, Freshness};
-use crate::model::{
+use flightdeck_model::{
     Approval, ApprovalId, ApprovalState, Hold, HoldId, Ppm, Rollout, Run, Scope, ServiceName, SourceId, Target, Tier,
 };
 use jiff::Timestamp;

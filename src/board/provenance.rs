@@ -1,7 +1,7 @@
 //! Where a version in a rollout came from: who brought it in, when, from which commit, and why.
 
 use super::Board;
-use crate::model::{DeploymentOutcome, Rollout, Run, Version};
+use flightdeck_model::{DeploymentOutcome, Rollout, Run, Version};
 use jiff::Timestamp;
 
 /// Something about a deployment that may not be known.

@@ -1,7 +1,7 @@
 //! The rows of a board and how updates change them.
 
 use super::held::{Held, Origin};
-use crate::model::{
+use flightdeck_model::{
     Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
     Scope, Scoped, Service, ServiceName, SourceId, Target, Version,

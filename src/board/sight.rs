@@ -1,6 +1,6 @@
 //! What an answer could see: of everything that is looked at, what is complete, and what is not and why.
 
-use crate::model::{LinkState, Scope, SourceId};
+use flightdeck_model::{LinkState, Scope, SourceId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

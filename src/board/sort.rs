@@ -2,7 +2,7 @@
 
 use super::attention::{fails, latest_judgements};
 use super::{Board, freshness};
-use crate::model::{ArmRole, Phase, Ppm, Rollout, Tier};
+use flightdeck_model::{ArmRole, Phase, Ppm, Rollout, Tier};
 use jiff::Timestamp;
 use std::cmp::{Ordering, Reverse};
 
@@ -111,7 +111,7 @@ pub(super) fn compare(order: Order, reverse: bool, (a, x): (&Key, &Rollout), (b,
     ordering.then_with(|| tie(x).cmp(&tie(y)))
 }
 
-fn tie(rollout: &Rollout) -> (&str, &str, &crate::model::Target) {
+fn tie(rollout: &Rollout) -> (&str, &str, &flightdeck_model::Target) {
     (rollout.service.as_str(), rollout.environment.as_str(), &rollout.run.target)
 }
 

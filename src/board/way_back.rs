@@ -1,7 +1,7 @@
 //! How a rollback would go, in words: the same in the cockpit, in a confirmation and on the command line.
 
 use super::dora::span;
-use crate::model::{RollbackPath, ServiceKind, WayBack};
+use flightdeck_model::{RollbackPath, ServiceKind, WayBack};
 use jiff::SignedDuration;
 
 /// By which path, as a sentence without its end.

@@ -1,6 +1,6 @@
 //! Why an action does not go with a rollout as it stands.
 
-use crate::model::{Action, Phase, Ppm, Rollout, Step, Wait};
+use flightdeck_model::{Action, Phase, Ppm, Rollout, Step, Wait};
 
 /// A sentence that says why the rollout does not take the action now, and what does help.
 #[must_use]

@@ -1,6 +1,6 @@
 //! What can go wrong between a client and its server, in words that say what to do.
 
-use crate::model::{Refusal, WIRE_VERSION};
+use flightdeck_model::{Refusal, WIRE_VERSION};
 use std::error::Error as _;
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use super::sse::SseParser;
 use super::transfer::{LineStream, lines_of};
 use super::{Client, ClientError, url};
-use crate::model::{Envelope, HEARTBEAT_HEADER, sanitize_json, sanitize_line};
+use flightdeck_model::{Envelope, HEARTBEAT_HEADER, sanitize_json, sanitize_line};
 use futures::stream::{self, Stream, StreamExt as _};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,8 +1,8 @@
 //! A hub, wherever it is: behind a server's socket or in this process.
 
 use super::{Client, ClientError, ClientEvent, SubmitError};
-use crate::hub::{Hub, Subscription};
-use crate::model::{Actor, Command, Query, Receipt, Reply};
+use flightdeck_hub::{Hub, Subscription};
+use flightdeck_model::{Actor, Command, Query, Receipt, Reply};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use std::time::Duration;
 

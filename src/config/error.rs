@@ -1,6 +1,6 @@
 //! What is wrong with a file, said so that a person can mend it.
 
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use std::fmt;
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Walks a TOML document with the place of every value at hand and notes what is wrong.
 
 use super::error::{ConfigError, Problem, nearest};
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use jiff::SignedDuration;
 use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};

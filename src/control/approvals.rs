@@ -1,6 +1,6 @@
 //! Who may say yes or no to an approval.
 
-use crate::model::{Action, Actor, Approval, ApprovalState, Refusal, RefusalKind};
+use flightdeck_model::{Action, Actor, Approval, ApprovalState, Refusal, RefusalKind};
 use jiff::Timestamp;
 
 /// May they? `Err` says why not. A no needs less than a yes: the author may withdraw their own

@@ -1,6 +1,6 @@
 //! The proof that a decision was made.
 
-use crate::model::{Actor, Command};
+use flightdeck_model::{Actor, Command};
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -2,8 +2,8 @@
 
 use super::plan;
 use super::seen::Seen;
-use crate::board::migrations::{asks, standing};
-use crate::model::{
+use flightdeck_board::migrations::{asks, standing};
+use flightdeck_model::{
     EnvironmentName, Forecast, MigrationRow, MigrationStanding, MigrationWayBack, Place, Release, Rollout, ServiceName,
     SourceId, Step, Subject, Version,
 };

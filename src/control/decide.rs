@@ -4,8 +4,8 @@ use super::approvals::may_vote;
 use super::friction::direction_of;
 use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
-use crate::board::{Board, why_not};
-use crate::model::{
+use flightdeck_board::{Board, why_not};
+use flightdeck_model::{
     Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Receipt, Refusal, RefusalKind,
     Rollout, Service, ServiceName, SourceId, Subject, Tier, has_hidden,
 };

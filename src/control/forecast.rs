@@ -5,8 +5,8 @@ use super::friction::before;
 use super::plan::{self, Ahead};
 use super::seen::Seen;
 use super::way_back;
-use crate::board::Board;
-use crate::model::{
+use flightdeck_board::Board;
+use flightdeck_model::{
     Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
     Subject, Verdict, Version, Wait,
 };

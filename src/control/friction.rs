@@ -2,7 +2,7 @@
 
 use super::plan;
 use super::seen::Seen;
-use crate::model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
+use flightdeck_model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
 
 /// How many users an action could reach: share of traffic that changes × tier × number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn direction_of(seen: Seen<'_>, action: Action, subject: &Subject) ->
 
 /// Which way an action moves exposure, by what the board knows.
 #[must_use]
-pub fn direction(board: &crate::board::Board, action: Action, subject: &Subject) -> Direction {
+pub fn direction(board: &flightdeck_board::Board, action: Action, subject: &Subject) -> Direction {
     direction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
     let current = rollout.stable().or_else(|| rollout.candidate()).map(|arm| &arm.version);
     let earlier = seen.board.deployments().filter(|d| {
         d.run.target == rollout.run.target
-            && d.outcome == crate::model::DeploymentOutcome::Succeeded
+            && d.outcome == flightdeck_model::DeploymentOutcome::Succeeded
             && Some(&d.to) != current
     });
     earlier.max_by_key(|deployment| deployment.ended).map(|deployment| deployment.to.clone())
@@ -73,10 +73,10 @@ pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
 /// Did this version end badly when it was last brought in or taken back? What a rollback returned to
 /// is good, whatever its outcome is called; a drill says nothing of either.
 fn known_bad(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> bool {
-    use crate::model::DeploymentKind::{Drill, Rollback};
-    use crate::model::DeploymentOutcome::{Aborted, Failed, RolledBack};
+    use flightdeck_model::DeploymentKind::{Drill, Rollback};
+    use flightdeck_model::DeploymentOutcome::{Aborted, Failed, RolledBack};
     let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target && d.kind != Drill);
-    let left = |d: &crate::model::Deployment| d.kind == Rollback && d.from.as_ref() == Some(version);
+    let left = |d: &flightdeck_model::Deployment| d.kind == Rollback && d.from.as_ref() == Some(version);
     let last = runs.filter(|d| d.to == *version || left(d)).max_by_key(|d| d.ended);
     last.is_some_and(|d| match (d.outcome, d.kind) {
         (RolledBack, Rollback) => left(d),
@@ -130,7 +130,7 @@ pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> 
 
 /// How much the confirmation of an action asks for, by what the board knows.
 #[must_use]
-pub fn friction(board: &crate::board::Board, action: Action, subject: &Subject) -> Friction {
+pub fn friction(board: &flightdeck_board::Board, action: Action, subject: &Subject) -> Friction {
     friction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
 }
 

@@ -1,6 +1,6 @@
 //! Walking through a rollout's steps: what comes after a yes.
 
-use crate::model::{Arm, ArmRole, Ppm, Rollout, Step};
+use flightdeck_model::{Arm, ArmRole, Ppm, Rollout, Step};
 use jiff::SignedDuration;
 
 /// Where a rollout comes to when it goes on from a step.

@@ -1,6 +1,6 @@
 //! Who may act at all.
 
-use crate::model::{Action, Actor, ConfigName, Refusal, RefusalKind, Subject};
+use flightdeck_model::{Action, Actor, ConfigName, Refusal, RefusalKind, Subject};
 use std::collections::BTreeMap;
 
 /// What governs a hub. `Default`: advisory, everyone who reaches the hub may act.

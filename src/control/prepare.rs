@@ -5,8 +5,8 @@ use super::decide::{allowed, facts};
 use super::forecast::forecast_of;
 use super::friction::{direction_of, friction_of};
 use super::seen::{Seen, identities};
-use crate::board::Board;
-use crate::model::{Action, Actor, Decision, Direction, Prepared, Rollout, Subject, has_hidden};
+use flightdeck_board::Board;
+use flightdeck_model::{Action, Actor, Decision, Direction, Prepared, Rollout, Subject, has_hidden};
 use jiff::Timestamp;
 
 /// May they, with how much friction, what would happen, and what must the command carry?

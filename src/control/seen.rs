@@ -1,7 +1,7 @@
 //! What a decision looks at: the board, and the live row where one was just read.
 
-use crate::board::{Board, Freshness, freshness};
-use crate::model::{
+use flightdeck_board::{Board, Freshness, freshness};
+use flightdeck_model::{
     Action, Approval, Environment, EnvironmentName, Hold, HoldId, Place, Refusal, RefusalKind, Rollout, Run,
     ServiceName, SourceId, Subject, Target, Tier,
 };
@@ -150,7 +150,7 @@ pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a st
         Subject::Hold { source, id } => source.iter().map(SourceId::as_str).chain([id.as_str()]).collect(),
         Subject::Deployment { source, service, environment, version, from } => {
             let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];
-            texts.extend(version.as_ref().map(crate::model::Version::as_str));
+            texts.extend(version.as_ref().map(flightdeck_model::Version::as_str));
             texts.extend(from.as_ref().map(EnvironmentName::as_str));
             texts
         }

@@ -1,7 +1,7 @@
 //! What a rollback or a drill would do, by the backend's own plan.
 
-use crate::board::way_back::{Objective, estimate, objective, objective_words, path};
-use crate::model::{Forecast, RollbackPath, Rollout, WayBack};
+use flightdeck_board::way_back::{Objective, estimate, objective, objective_words, path};
+use flightdeck_model::{Forecast, RollbackPath, Rollout, WayBack};
 
 /// A rollback by this plan; `abort`: what an abort does, where the rollout is in flight.
 pub(super) fn rollback(way: &WayBack, abort: Option<Forecast>) -> Forecast {

@@ -1,11 +1,11 @@
 //! The built-in engine behind the port.
 
 use super::progress::progress;
-use crate::control::Authorized;
-use crate::engine::runtime::Engine;
-use crate::model::{Action, Detail, Rollout, Run, Scoped, Stage};
-use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
+use crate::runtime::Engine;
 use async_trait::async_trait;
+use flightdeck_control::Authorized;
+use flightdeck_model::{Action, Detail, Rollout, Run, Scoped, Stage};
+use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use futures::stream::BoxStream;
 
 /// The built-in engine, behind the port.

@@ -7,8 +7,8 @@ mod history;
 #[cfg(test)]
 pub(crate) use history::kit;
 
-use crate::failpoint;
-use crate::model::{ConfigRevision, Deployment};
+use flightdeck_model::{ConfigRevision, Deployment};
+use flightdeck_platform::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs::{File, OpenOptions};

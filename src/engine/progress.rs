@@ -6,10 +6,10 @@
 
 mod row;
 
-use crate::model::{
+use flightdeck_model::{
     Action, Deployment, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, Run, Selector, Stage, Subject, Wait,
 };
-use crate::port::Followed;
+use flightdeck_port::Followed;
 use row::{
     all_at_stable, first_share, in_force, is_held_by_person, place, serves, serves_all, settled, shares, version,
 };
@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 pub(super) fn progress(of: &Followed<'_>) -> Stage {
     match (&of.command.subject, of.command.action) {
         (_, Action::Deploy | Action::Retry | Action::Restart | Action::Drill) => of_created(of),
-        (Subject::Run(_), Action::Rollback) if of.created.is_some() || !of.was_in_flight() => of_created(of),
+        (Subject::Run(_), Action::Rollback) if of.created.is_some() || !was_in_flight(of) => of_created(of),
         (Subject::Run(run) | Subject::Approval { run, .. }, action) => match of.current {
             Some(current) => of_run(of, action, run, current),
             None => gone(),
@@ -68,60 +68,58 @@ fn order(row: &Rollout, run: &Run) -> Ordering {
     number(&row.run.revision).cmp(&number(&run.revision))
 }
 
-impl<'a> Followed<'a> {
-    /// A fact as it was when the command was asked: as pinned, else as the row had it.
-    fn then(&self, fact: Fact) -> Option<&'a str> {
-        let pinned = self.command.pin.as_ref().and_then(|pin| pin.facts.get(&fact));
-        pinned.or_else(|| self.before?.facts.0.get(&fact)).map(String::as_str)
-    }
+/// A fact as it was when the command was asked: as pinned, else as the row had it.
+fn then<'a>(of: &Followed<'a>, fact: Fact) -> Option<&'a str> {
+    let pinned = of.command.pin.as_ref().and_then(|pin| pin.facts.get(&fact));
+    pinned.or_else(|| of.before?.facts.0.get(&fact)).map(String::as_str)
+}
 
-    /// The run that the command created. Where the engine's word of it was lost: the run that the row
-    /// shows, if that came after what was there and brings in what was asked for.
-    fn bound(&self) -> Option<&'a Run> {
-        if self.created.is_some() {
-            return self.created;
-        }
-        let row = self.current?;
-        let wanted = match (&self.command.subject, self.command.action) {
-            (Subject::Deployment { version, .. }, _) => {
-                version.as_ref().is_none_or(|version| row.arms.iter().any(|arm| arm.version == *version))
-            }
-            (_, Action::Retry) => is_of(row, self.then(Fact::Candidate)),
-            (_, Action::Restart) => is_of(row, self.then(Fact::Stable)),
-            _ => true,
-        };
-        let last = match &self.command.subject {
-            Subject::Run(run) => Some(run),
-            _ => self.before.map(|before| &before.run),
-        };
-        let newer = last.is_none_or(|last| order(row, last) == Ordering::Greater);
-        (wanted && newer).then_some(&row.run)
+/// The run that the command created. Where the engine's word of it was lost: the run that the row
+/// shows, if that came after what was there and brings in what was asked for.
+fn bound<'a>(of: &Followed<'a>) -> Option<&'a Run> {
+    if of.created.is_some() {
+        return of.created;
     }
-
-    /// Was the run in flight when the command was asked? Then a rollback takes it back, else it makes a run.
-    fn was_in_flight(&self) -> bool {
-        match self.before {
-            Some(before) => before.phase.in_flight(),
-            None => self.ended.is_none_or(|ended| ended.outcome != DeploymentOutcome::Succeeded),
+    let row = of.current?;
+    let wanted = match (&of.command.subject, of.command.action) {
+        (Subject::Deployment { version, .. }, _) => {
+            version.as_ref().is_none_or(|version| row.arms.iter().any(|arm| arm.version == *version))
         }
+        (_, Action::Retry) => is_of(row, then(of, Fact::Candidate)),
+        (_, Action::Restart) => is_of(row, then(of, Fact::Stable)),
+        _ => true,
+    };
+    let last = match &of.command.subject {
+        Subject::Run(run) => Some(run),
+        _ => of.before.map(|before| &before.run),
+    };
+    let newer = last.is_none_or(|last| order(row, last) == Ordering::Greater);
+    (wanted && newer).then_some(&row.run)
+}
+
+/// Was the run in flight when the command was asked? Then a rollback takes it back, else it makes a run.
+fn was_in_flight(of: &Followed<'_>) -> bool {
+    match of.before {
+        Some(before) => before.phase.in_flight(),
+        None => of.ended.is_none_or(|ended| ended.outcome != DeploymentOutcome::Succeeded),
     }
+}
 
-    /// Has the engine counted a change of the run since the command was asked?
-    fn is_newer(&self, row: &Rollout) -> bool {
-        let count = |text: &str| text.parse::<u64>().ok();
-        let now = row.facts.0.get(&Fact::Generation).and_then(|now| count(now));
-        match (self.then(Fact::Generation).and_then(count), now) {
-            (Some(then), Some(now)) => now > then,
-            _ => true,
-        }
+/// Has the engine counted a change of the run since the command was asked?
+fn is_newer(of: &Followed<'_>, row: &Rollout) -> bool {
+    let count = |text: &str| text.parse::<u64>().ok();
+    let now = row.facts.0.get(&Fact::Generation).and_then(|now| count(now));
+    match (then(of, Fact::Generation).and_then(count), now) {
+        (Some(then), Some(now)) => now > then,
+        _ => true,
     }
+}
 
-    /// The step at which the run stood: of the row before, else the one that the person saw.
-    fn step_before(&self, run: &Run) -> Option<u32> {
-        match self.before.filter(|before| before.run == *run) {
-            Some(before) => before.step,
-            None => self.command.pin.as_ref()?.facts.get(&Fact::Step)?.parse().ok(),
-        }
+/// The step at which the run stood: of the row before, else the one that the person saw.
+fn step_before(of: &Followed<'_>, run: &Run) -> Option<u32> {
+    match of.before.filter(|before| before.run == *run) {
+        Some(before) => before.step,
+        None => of.command.pin.as_ref()?.facts.get(&Fact::Step)?.parse().ok(),
     }
 }
 
@@ -143,7 +141,7 @@ fn of_created(of: &Followed<'_>) -> Stage {
     if asked_at.is_some_and(|target| *target != row.run.target) {
         return superseded("the service was removed and configured anew");
     }
-    let Some(run) = of.bound() else { return Stage::Accepted };
+    let Some(run) = bound(of) else { return Stage::Accepted };
     match (order(row, run), of.command.action) {
         // In line behind the one that the row shows.
         (Ordering::Less, _) => Stage::Accepted,
@@ -207,7 +205,7 @@ fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> St
             }),
         },
         (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Equal) => {
-            moved_on(action, of.step_before(run), current)
+            moved_on(action, step_before(of, run), current)
         }
         _ => Stage::Failed { why: format!("{} does not fit a rollout", action.name()) },
     }
@@ -238,7 +236,7 @@ fn resumed(of: &Followed<'_>, row: &Rollout) -> Stage {
     if let Some(over) = over(row) {
         return over;
     }
-    if is_held_by_person(row) || !of.is_newer(row) {
+    if is_held_by_person(row) || !is_newer(of, row) {
         return Stage::Accepted;
     }
     let restarts =

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{
+use flightdeck_model::{
     ActionSet, Arm, ArmRole, Command, DeploymentKind, Facts, Ppm, Replicas, Step, Strategy, Target, Traffic,
     TrafficSource,
 };

@@ -1,6 +1,6 @@
 //! Artifacts by content: `artifacts/sha256/<hex>`, verified when they are added and before each use.
 
-use crate::model::ArtifactRef;
+use flightdeck_model::ArtifactRef;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -285,7 +285,7 @@ fn each_entry(
             return Err(StoreError::Unsafe(format!("more than {MAX_ENTRIES} entries or {MAX_UNPACKED} bytes")));
         }
         let path = entry.path().map_err(malformed)?.into_owned();
-        let name = crate::model::sanitize_line(&path.to_string_lossy());
+        let name = flightdeck_model::sanitize_line(&path.to_string_lossy());
         check_entry(&entry, &path, &mut links).map_err(|why| StoreError::Unsafe(format!("{name} {why}")))?;
         visit(&mut entry, &name)?;
     }

@@ -2,9 +2,11 @@
 
 use super::holds::{HeldThere, is_gone};
 use super::state::{Doing, Done, State, now};
-use crate::control::Authorized;
-use crate::model::{Action, CommandId, Detail, Proof, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject};
-use crate::port::{Accepted, Executor, Holding, InspectError, NotDone};
+use flightdeck_control::Authorized;
+use flightdeck_model::{
+    Action, CommandId, Detail, Proof, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject,
+};
+use flightdeck_port::{Accepted, Executor, Holding, InspectError, NotDone};
 use futures::FutureExt;
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -176,7 +178,7 @@ impl State {
         self.answer(id);
     }
 
-    fn finish_with(&mut self, id: &CommandId, outcome: &Result<crate::model::Receipt, Refusal>) {
+    fn finish_with(&mut self, id: &CommandId, outcome: &Result<flightdeck_model::Receipt, Refusal>) {
         if let Some(following) = self.commands.get_mut(id) {
             following.is_done();
             for waiter in following.waiters.drain(..) {

@@ -1,7 +1,7 @@
 //! Updates on their way to subscribers.
 
-use crate::board::Board;
-use crate::model::{ArmSample, Body, Envelope, HubId, LinkState, Scope, Scoped};
+use flightdeck_board::Board;
+use flightdeck_model::{ArmSample, Body, Envelope, HubId, LinkState, Scope, Scoped};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! Following each command to its effect, and a while beyond.
 
 use super::state::{Doing, Following, State, now};
-use crate::control::grade;
-use crate::model::{
+use flightdeck_control::grade;
+use flightdeck_model::{
     Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, SourceId, Stage, Subject,
     Target, Verdict,
 };
-use crate::port::Followed;
+use flightdeck_port::Followed;
 use jiff::{SignedDuration, Timestamp};
 
 /// A hold of at most so many targets is looked at with each change of one of them.

@@ -2,12 +2,12 @@
 
 use super::feed::Subscription;
 use super::task::HubTask;
-use crate::control::Policy;
-use crate::ledger::Ledger;
-use crate::model::{
+use flightdeck_control::Policy;
+use flightdeck_ledger::Ledger;
+use flightdeck_model::{
     Action, Actor, Command, Direction, Entity, HubId, Query, Receipt, Refusal, RefusalKind, Reply, SourceId,
 };
-use crate::port::Executor;
+use flightdeck_port::Executor;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};

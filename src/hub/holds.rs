@@ -2,11 +2,11 @@
 
 use super::follow::effective;
 use super::state::{Following, State};
-use crate::model::{
+use flightdeck_model::{
     Action, Hold, HoldId, HoldTarget, LinkState, Phase, Ppm, RefusalKind, Rollout, Selector, SourceId, SourceResult,
     Stage, Subject, TargetResult, Wait,
 };
-use crate::port::{Accepted, Executor, Holding, NotDone};
+use flightdeck_port::{Accepted, Executor, Holding, NotDone};
 use std::sync::Arc;
 
 /// What one backend put into force.

@@ -3,13 +3,13 @@
 use super::holds::HeldThere;
 use super::state::{Doing, Done, Following, RESTORED, State, now};
 use super::submit::subject_run;
-use crate::board::Board;
-use crate::ledger::{Appended, Entry, Known, LedgerError, Record};
-use crate::model::{
+use flightdeck_board::Board;
+use flightdeck_ledger::{Appended, Entry, Known, LedgerError, Record};
+use flightdeck_model::{
     Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
     Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
-use crate::port::Holding;
+use flightdeck_port::Holding;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use tokio::sync::oneshot;

@@ -3,9 +3,9 @@
 use super::effects::{inspect, read};
 use super::state::{Done, Preparing, State, now};
 use super::submit::subject_run;
-use crate::control::{direction, prepare, prepare_live};
-use crate::ledger::{Against, Ledger, export, verify_against};
-use crate::model::{
+use flightdeck_control::{direction, prepare, prepare_live};
+use flightdeck_ledger::{Against, Ledger, export, verify_against};
+use flightdeck_model::{
     Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind,
     Reply, Rollout, Selector, Subject, Watch,
 };
@@ -159,7 +159,7 @@ fn is_over(entity: &Entity) -> bool {
     }
 }
 
-fn concerns(receipt: &Receipt, run: &crate::model::Run) -> bool {
+fn concerns(receipt: &Receipt, run: &flightdeck_model::Run) -> bool {
     subject_run(&receipt.command.subject) == Some(run) || receipt.targets.iter().any(|target| target.run == *run)
 }
 

@@ -4,8 +4,8 @@
 //! and one more each [`PAUSE`]; what comes beyond is counted, and the sum is a record each [`SUM`].
 
 use super::state::{Done, State, now};
-use crate::ledger::{Appended, Entry};
-use crate::model::{Actor, Command, Refusal};
+use flightdeck_ledger::{Appended, Entry};
+use flightdeck_model::{Actor, Command, Refusal};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 

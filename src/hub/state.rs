@@ -4,14 +4,14 @@ use super::feed::Feed;
 use super::handle::{Answer, HubSettings};
 use super::holds::HeldThere;
 use super::refusals::Refusals;
-use crate::board::Board;
-use crate::control::Authorized;
-use crate::ledger::{Appended, LedgerError, Record};
-use crate::model::{
+use flightdeck_board::Board;
+use flightdeck_control::Authorized;
+use flightdeck_ledger::{Appended, LedgerError, Record};
+use flightdeck_model::{
     Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
     Scoped, SourceId, Stage, StageRecord, Subject, Target,
 };
-use crate::port::{Accepted, Executor, NotDone};
+use flightdeck_port::{Accepted, Executor, NotDone};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

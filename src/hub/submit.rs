@@ -2,9 +2,9 @@
 
 use super::handle::Answer;
 use super::state::{Doing, Following, State, now};
-use crate::control::{decide, decide_live, direction, forecast};
-use crate::ledger::LedgerError;
-use crate::model::{
+use flightdeck_control::{decide, decide_live, direction, forecast};
+use flightdeck_ledger::LedgerError;
+use flightdeck_model::{
     Actor, Command, CommandId, Direction, Receipt, ReceiptId, Refusal, RefusalKind, Rollout, Run, Stage, StageRecord,
     Subject, sanitize_line,
 };

@@ -3,7 +3,9 @@
 
 use super::follow::rank;
 use super::state::{Following, State};
-use crate::model::{Action, CommandId, DeploymentOutcome, Direction, MetricVerdict, Phase, Ppm, Rollout, Run, Stage};
+use flightdeck_model::{
+    Action, CommandId, DeploymentOutcome, Direction, MetricVerdict, Phase, Ppm, Rollout, Run, Stage,
+};
 
 /// What became of an effect.
 enum Later {

@@ -1,8 +1,8 @@
 //! Which of the hubs that share a ledger still run: each keeps a lock as long as it lives.
 
 use super::store::{LedgerError, OpenLock};
-use crate::model::HubId;
-use crate::platform::files;
+use flightdeck_model::HubId;
+use flightdeck_platform::files;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::File;
 use std::io;

@@ -1,6 +1,6 @@
 //! Records and the hash that chains them.
 
-use crate::model::{
+use flightdeck_model::{
     Action, Actor, Command, CommandId, Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId,
     Refusal, RefusalKind, Rollout, Run, SourceId, StageRecord, TargetResult,
 };
@@ -134,7 +134,7 @@ pub enum Entry {
         /// Each target, for a scope.
         targets: Vec<TargetResult>,
         /// Forecast against outcome, once final.
-        grade: Option<crate::model::Grade>,
+        grade: Option<flightdeck_model::Grade>,
         /// The run that it created, once its backend named it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         created: Option<Run>,

@@ -2,7 +2,7 @@
 
 use super::record::Entry;
 use super::store::LOCKED;
-use crate::platform::files;
+use flightdeck_platform::files;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use serde::{Deserialize, Serialize};
 use std::fs::File;

@@ -5,7 +5,7 @@ use super::record::{Entry, Kind, Record, end_of};
 use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
-use crate::model::{Deployment, HubId, Receipt, Rollout, SourceId};
+use flightdeck_model::{Deployment, HubId, Receipt, Rollout, SourceId};
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -117,7 +117,7 @@ impl Ledger {
     /// The same, with options.
     pub fn open_with(dir: &Path, options: Options) -> Result<Ledger, LedgerError> {
         let io = |step| move |source| LedgerError::Io { path: dir.to_owned(), step, source };
-        crate::platform::files::folder(dir).map_err(io("make its folder"))?;
+        flightdeck_platform::files::folder(dir).map_err(io("make its folder"))?;
         let opened = stamp();
         let mut store = Store::open(dir, options.busy)?;
         let mut spill = Spill::open(&dir.join("ledger.spill")).map_err(io("open the spill file"))?;

@@ -1,7 +1,7 @@
 //! What people are told of, from rows as they come. Pure.
 
-use crate::model::{Approval, ApprovalState, Deployment, DeploymentKind, DeploymentOutcome, Entity, Rollout, Wait};
-use crate::port::{Notification, NotifyEvent};
+use flightdeck_model::{Approval, ApprovalState, Deployment, DeploymentKind, DeploymentOutcome, Entity, Rollout, Wait};
+use flightdeck_port::{Notification, NotifyEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -93,7 +93,7 @@ fn waits(of: &Rollout) -> Option<Notification> {
         _ => None,
     })?;
     let step = of.step.map(|step| step.to_string()).unwrap_or_default();
-    let version = |arm: Option<&crate::model::Arm>| arm.map(|arm| arm.version.to_string());
+    let version = |arm: Option<&flightdeck_model::Arm>| arm.map(|arm| arm.version.to_string());
     Some(Notification {
         id: id(&["waits", &of.run.to_string(), &step, &since.to_string()]),
         event: NotifyEvent::WaitsForPerson,

@@ -1,7 +1,7 @@
 //! What is still to be told, in SQLite: it survives a crash between the fact and the telling. A fact that is put in
 //! again is the same one.
 
-use crate::port::Notification;
+use flightdeck_port::Notification;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::path::{Path, PathBuf};
@@ -185,7 +185,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::port::NotifyEvent;
+    use flightdeck_port::NotifyEvent;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)

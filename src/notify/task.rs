@@ -2,9 +2,9 @@
 
 use super::events::{Wanted, of};
 use super::outbox::{Outbox, OutboxError};
-use crate::hub::Hub;
-use crate::model::Body;
-use crate::port::{NotTold, Notification, Sink};
+use flightdeck_hub::Hub;
+use flightdeck_model::Body;
+use flightdeck_port::{NotTold, Notification, Sink};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};

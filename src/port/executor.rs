@@ -1,11 +1,11 @@
 //! Whoever carries out rollouts.
 
-use crate::control::Authorized;
-use crate::model::{
+use async_trait::async_trait;
+use flightdeck_control::Authorized;
+use flightdeck_model::{
     Action, ActionSet, Command, Deployment, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
     SourceId, Stage,
 };
-use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 

@@ -1,11 +1,11 @@
 //! Errors as answers: a status, and a refusal as JSON that says why.
 
-use crate::model::{Refusal, RefusalKind};
 use axum::Json;
 use axum::body::Body;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flightdeck_model::{Refusal, RefusalKind};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::time::Duration;
 

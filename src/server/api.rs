@@ -4,15 +4,15 @@ use super::answer::{Failure, json};
 use super::limits::{Kept, Place};
 use super::peer::{Asker, Peer};
 use super::{Api, heavy};
-use crate::engine::runtime::{ConfigText, ThisMachine};
-use crate::model::{
-    Action, Actor, Command, Decision, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Subject,
-};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use flightdeck_engine::runtime::{ConfigText, ThisMachine};
+use flightdeck_model::{
+    Action, Actor, Command, Decision, Query, Receipt, Refusal, RefusalKind, Reply, ServicePlace, Subject,
+};
 use std::time::Duration;
 
 /// Largest question or command: a configuration in JSON's clothes.

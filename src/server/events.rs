@@ -2,13 +2,13 @@
 
 use super::Api;
 use super::answer::Failure;
-use crate::hub::Subscription;
-use crate::model::{Envelope, HEARTBEAT_HEADER, RefusalKind};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flightdeck_hub::Subscription;
+use flightdeck_model::{Envelope, HEARTBEAT_HEADER, RefusalKind};
 use futures::{FutureExt as _, stream};
 use std::convert::Infallible;
 use std::sync::Arc;

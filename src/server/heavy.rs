@@ -4,14 +4,14 @@
 use super::Api;
 use super::answer::Failure;
 use super::limits::{Kept, Place};
-use crate::engine::runtime::{ConfigText, Engine};
-use crate::ledger::{Against, Export, Ledger, LedgerError, newest_lines, verify_until};
-use crate::model::{EnvironmentName, LogLines, Query, Refusal, RefusalKind, Reply, ServiceName};
 use axum::Json;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use flightdeck_engine::runtime::{ConfigText, Engine};
+use flightdeck_ledger::{Against, Export, Ledger, LedgerError, newest_lines, verify_until};
+use flightdeck_model::{EnvironmentName, LogLines, Query, Refusal, RefusalKind, Reply, ServiceName};
 use futures::stream;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;

@@ -5,13 +5,13 @@
 
 use super::answer::Failure;
 use super::peer::{Asker, Peer};
-use crate::model::RefusalKind;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use flightdeck_model::RefusalKind;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::collections::HashMap;
 use std::pin::Pin;

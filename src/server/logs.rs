@@ -2,13 +2,13 @@
 
 use super::Api;
 use super::answer::Failure;
-use crate::model::{Refusal, RefusalKind, sanitize_line};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path as Segment, Query as Parameters, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use flightdeck_model::{Refusal, RefusalKind, sanitize_line};
 use futures::stream;
 use serde::Deserialize;
 use std::io;

@@ -3,12 +3,12 @@
 use super::Api;
 use super::answer::Failure;
 use super::text::Page;
-use crate::board::Board;
-use crate::engine::runtime::PoolMetrics;
-use crate::model::{Actor, Histogram, LinkState, Query, RefusalKind, Reply, Scope, WIRE_VERSION, bucket_floor};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use flightdeck_board::Board;
+use flightdeck_engine::runtime::PoolMetrics;
+use flightdeck_model::{Actor, Histogram, LinkState, Query, RefusalKind, Reply, Scope, WIRE_VERSION, bucket_floor};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -194,7 +194,7 @@ fn seconds(latency: &Histogram) -> f64 {
     latency.0.iter().map(|(bucket, count)| middle(*bucket) * *count as f64 / 1e6).sum()
 }
 
-fn rows(page: &mut Page, board: &Board, engine: &crate::model::SourceId) {
+fn rows(page: &mut Page, board: &Board, engine: &flightdeck_model::SourceId) {
     page.family("flightdeck_rollouts", "gauge", "Rollouts, by phase.");
     let mut phases: BTreeMap<&str, u64> = BTreeMap::new();
     board.rollouts().for_each(|row| *phases.entry(row.phase.word()).or_default() += 1);

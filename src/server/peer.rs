@@ -3,8 +3,8 @@
 
 use super::answer::Failure;
 use super::limits::Share;
-use crate::model::{Action, Actor, Direction, RefusalKind, sanitize_line};
 use axum::http::StatusCode;
+use flightdeck_model::{Action, Actor, Direction, RefusalKind, sanitize_line};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::ffi::CString;
 use std::io;

@@ -1,6 +1,6 @@
 //! The socket: who may reach it, and that only one server has it.
 
-use crate::platform::files::{LockError, LockFile};
+use flightdeck_platform::files::{LockError, LockFile};
 use rustix::fs::{AtFlags, Gid, Mode, chmodat, chown};
 use std::fs::DirBuilder;
 use std::io;

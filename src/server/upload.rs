@@ -3,15 +3,15 @@
 use super::answer::Failure;
 use super::peer::Asker;
 use super::{Api, api};
-use crate::engine::runtime::StagedRelease;
-use crate::model::{
-    Action, Command, CommandId, Decision, LONGEST_NAME, Query, Receipt, RefusalKind, Reply, Subject, bounded,
-};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query as Parameters, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use flightdeck_engine::runtime::StagedRelease;
+use flightdeck_model::{
+    Action, Command, CommandId, Decision, LONGEST_NAME, Query, Receipt, RefusalKind, Reply, Subject, bounded,
+};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde::Deserialize;

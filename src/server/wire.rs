@@ -1,11 +1,11 @@
 //! The version of the vocabulary, on every request and answer.
 
 use super::answer::Failure;
-use crate::model::{RefusalKind, WIRE_HEADER, WIRE_VERSION};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use flightdeck_model::{RefusalKind, WIRE_HEADER, WIRE_VERSION};
 
 /// Stamps every answer, and refuses what is newer than we are.
 pub(super) async fn versioned(request: Request, next: Next) -> Response {

@@ -7,8 +7,8 @@ use super::rows;
 use super::state::{DeckPanel, OwnProgress, Page, State};
 use super::superseded;
 use super::{ConnectionId, ConnectionState};
-use crate::board::{Freshness, why_not};
-use crate::model::{
+use flightdeck_board::{Freshness, why_not};
+use flightdeck_model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector,
     SourceId, Subject, Verdict,
 };

@@ -1,7 +1,7 @@
 //! Ages and countdowns: their words, and the moment when those words change, in one place. The
 //! screen is drawn again at that moment and not before.
 
-use crate::model::{Phase, Rollout, Wait};
+use flightdeck_model::{Phase, Rollout, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// Units with their length in seconds, largest first; a unit is used from twice its length on.

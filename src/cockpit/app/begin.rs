@@ -10,7 +10,7 @@ use super::confirm::start;
 use super::dialog::Item;
 use super::rows;
 use super::state::{DeckPanel, Page, State, Tone};
-use crate::model::{Action, Direction, EnvironmentName, Hold, Subject};
+use flightdeck_model::{Action, Direction, EnvironmentName, Hold, Subject};
 use std::collections::BTreeSet;
 
 /// Begins an action on what is selected or marked.

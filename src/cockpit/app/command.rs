@@ -1,7 +1,7 @@
 //! Everything that a key can be bound to: the cockpit's own commands, one table row each, and the
 //! actions of [`Action::TABLE`].
 
-use crate::model::Action;
+use flightdeck_model::Action;
 use serde::{Deserialize, Serialize};
 
 /// A row of the table.

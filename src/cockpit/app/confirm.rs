@@ -6,8 +6,8 @@ use super::dialog::{Dialog, Field, Item, ReasonFor, SETTLE};
 use super::input::LONGEST;
 use super::state::{Asked, Input, Overlay, OwnCommand, OwnProgress, State, Tone};
 use super::{ConnectionState, Effect, Key, Token, begin, rows, superseded};
-use crate::board::Health;
-use crate::model::{
+use flightdeck_board::Health;
+use flightdeck_model::{
     Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Prepared, Query, Refusal, RefusalKind,
     Reply, Run, Subject, has_hidden,
 };

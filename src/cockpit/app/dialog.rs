@@ -2,8 +2,8 @@
 
 use super::state::Input;
 use super::{ConnectionId, Token};
-use crate::board::Freshness;
-use crate::model::{Action, Direction, FactChange, Forecast, Friction, Pin, Prepared, Refusal, Subject};
+use flightdeck_board::Freshness;
+use flightdeck_model::{Action, Direction, FactChange, Forecast, Friction, Pin, Prepared, Refusal, Subject};
 use jiff::{SignedDuration, Timestamp};
 
 /// A confirmation ignores keys until it was on the screen for so long: they were meant for what was

@@ -1,7 +1,7 @@
 //! Everything that reaches the cockpit and everything that it asks for: plain data, so that a
 //! session can be recorded and replayed.
 
-use crate::model::{Actor, Command, Envelope, Query, Receipt, Refusal, Reply};
+use flightdeck_model::{Actor, Command, Envelope, Query, Receipt, Refusal, Reply};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

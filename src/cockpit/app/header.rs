@@ -3,8 +3,8 @@
 use super::rows::lost;
 use super::state::State;
 use super::{ConnectionId, ConnectionState};
-use crate::board::Freshness;
-use crate::model::{Hold, LinkState, Scope};
+use flightdeck_board::Freshness;
+use flightdeck_model::{Hold, LinkState, Scope};
 use std::collections::BTreeMap;
 
 /// The part that a hub's own rows (receipts) belong to: no source that anything runs at, so it is

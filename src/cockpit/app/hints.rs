@@ -6,7 +6,7 @@ use super::age::{age, age_changes};
 use super::command::{Bound, UiCommand};
 use super::keys::contexts;
 use super::state::{OwnCommand, OwnProgress, Page, State};
-use crate::model::Action;
+use flightdeck_model::Action;
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 

@@ -4,9 +4,9 @@
 use super::layout::layout;
 use super::rows::{self, Window, scrolled};
 use super::state::{Cursor, Memo, State};
-use crate::board::dora::{self, DAYS, Dora};
-use crate::board::{EndedOrder, Filter, Freshness, ended};
-use crate::model::{
+use flightdeck_board::dora::{self, DAYS, Dora};
+use flightdeck_board::{EndedOrder, Filter, Freshness, ended};
+use flightdeck_model::{
     Deployment, EnvironmentName, Evidence, MetricResult, NOT_RECORDED, Note, Run, ServiceName, SourceId,
 };
 use jiff::{SignedDuration, Timestamp};

@@ -2,7 +2,7 @@
 
 use super::command::UiCommand;
 use super::state::Input;
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 
 /// The longest line that can be typed or pasted, bytes.
 pub(super) const LONGEST: usize = 1000;

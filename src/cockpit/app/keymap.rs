@@ -2,7 +2,7 @@
 
 use super::Key;
 use super::command::{Bound, UiCommand};
-use crate::model::Action;
+use flightdeck_model::Action;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

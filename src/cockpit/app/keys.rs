@@ -8,7 +8,7 @@ use super::layout::layout;
 use super::motion::{Motion, motion};
 use super::state::{DeckPanel, Input, Over, Overlay, Page, Palette, RolloutPanel, State, Tone};
 use super::{Effect, Key, actions, begin, confirm, motion, pages, palette};
-use crate::model::Action;
+use flightdeck_model::Action;
 
 /// The sections of keymap.toml that hold on a page, the first ruling.
 #[must_use]

@@ -4,7 +4,7 @@
 use super::history;
 use super::rows;
 use super::state::{Over, Page, State};
-use crate::model::Rollout;
+use flightdeck_model::Rollout;
 
 /// A rectangle of cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use super::dialog::Item;
 use super::rows;
 use super::state::{Page, State};
-use crate::board::{Change, Moved, Order};
-use crate::model::{ArmSample, Body, Entity, EntityRef, Rollout, Run, ServiceName, SourceId, Target};
+use flightdeck_board::{Change, Moved, Order};
+use flightdeck_model::{ArmSample, Body, Entity, EntityRef, Rollout, Run, ServiceName, SourceId, Target};
 use std::sync::Arc;
 
 /// So many rows that go at once are taken out one by one; with more the lists are made anew.

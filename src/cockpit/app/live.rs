@@ -5,7 +5,7 @@
 use super::rows;
 use super::state::{Asked, Over, Page, State};
 use super::{ConnectionState, Effect, actions};
-use crate::model::{Detail, Phase, Query, Reply, Run, sanitize};
+use flightdeck_model::{Detail, Phase, Query, Reply, Run, sanitize};
 use jiff::{SignedDuration, Timestamp};
 
 /// A row that changes all the time is asked for no more often than this.
@@ -90,7 +90,7 @@ pub(super) fn choose(page: &mut super::state::RolloutPage) {
         return;
     }
     let differs = || history.iter().filter(|one| !one.diff.is_empty());
-    let serves = differs().find(|one| one.role == Some(crate::model::ArmRole::Stable));
+    let serves = differs().find(|one| one.role == Some(flightdeck_model::ArmRole::Stable));
     *revision = serves.or_else(|| differs().next()).or_else(|| history.first()).map(|one| one.revision.clone());
 }
 

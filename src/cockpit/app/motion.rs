@@ -8,7 +8,7 @@ use super::live;
 use super::record;
 use super::rows::{self, scrolled};
 use super::state::{Cursor, DeckPanel, Over, Overlay, Page, State};
-use crate::board::About;
+use flightdeck_board::About;
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::state::{
     Connection, Cursor, DeckPanel, Live, OutputPage, Over, Page, RolloutPage, RolloutPanel, State, Tone,
 };
 use super::{ConnectionState, Effect, history, live, rows};
-use crate::board::{About, AttentionSubject, Filter, Fit, JobRef};
-use crate::model::{Approval, ApprovalId, ApprovalState, Run};
+use flightdeck_board::{About, AttentionSubject, Filter, Fit, JobRef};
+use flightdeck_model::{Approval, ApprovalId, ApprovalState, Run};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The filter of the page, where it has one.

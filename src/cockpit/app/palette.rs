@@ -6,8 +6,8 @@ use super::keymap::suggestion;
 use super::state::{Completion, Input, Overlay, Page, Palette, State, Tone};
 use super::{Effect, Key, begin, confirm};
 use super::{keys, pages};
-use crate::board::Filter;
-use crate::model::{Action, EnvironmentName};
+use flightdeck_board::Filter;
+use flightdeck_model::{Action, EnvironmentName};
 use std::collections::BTreeSet;
 
 /// Lines of the history that are kept.

@@ -6,7 +6,9 @@ use super::state::{Page, RolloutPanel, State, Tone};
 use super::timeline::{Happened, timeline};
 use super::way_back;
 use super::wrap::wrap;
-use crate::model::{Analysis, Approval, Evidence, Group, Instance, InstanceState, Note, Receipt, Revision, Verdict};
+use flightdeck_model::{
+    Analysis, Approval, Evidence, Group, Instance, InstanceState, Note, Receipt, Revision, Verdict,
+};
 
 /// Columns of a line's name and of the gaps around it.
 pub const NAME: u16 = 14;

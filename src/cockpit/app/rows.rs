@@ -5,8 +5,9 @@ use super::ConnectionState;
 use super::layout::layout;
 use super::state::{Connection, Cursor, DeckPage, OutputPage, Over, OwnCommand, Page, RolloutPanel, State};
 use super::timeline::{Moment, timeline};
-use crate::board::{self, Attention, AttentionSubject, Filter, Freshness, Health, JobRef, List, Needs, Wanted};
-use crate::model::{
+use flightdeck_board as board;
+use flightdeck_board::{Attention, AttentionSubject, Filter, Freshness, Health, JobRef, List, Needs, Wanted};
+use flightdeck_model::{
     Analysis, Approval, ApprovalId, ApprovalState, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt,
     ReceiptId, Revision, Rollout, Run, Subject, Target,
 };
@@ -237,7 +238,7 @@ pub fn approvals(state: &State) -> Window<ApprovalRow<'_>> {
 #[must_use]
 pub fn approval_freshness(state: &State, approval: &Approval) -> Freshness {
     of_target(state, &approval.run.target, || {
-        let scope = state.board.scope(&crate::model::EntityRef::Approval(approval.id.clone()));
+        let scope = state.board.scope(&flightdeck_model::EntityRef::Approval(approval.id.clone()));
         Freshness::of(scope.and_then(|scope| state.board.link_of(scope)))
     })
 }

@@ -8,8 +8,8 @@ use super::strip::Phases;
 use super::typing::Typing;
 use super::widest::Widest;
 use super::{ConnectionId, ConnectionState, Key, Token};
-use crate::board::{Board, List, Needs, Order};
-use crate::model::{
+use flightdeck_board::{Board, List, Needs, Order};
+use flightdeck_model::{
     Action, ApprovalId, CommandId, Detail, HubId, Receipt, Refusal, Run, Scope, SourceId, Subject, Target,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -250,7 +250,7 @@ pub struct DeckPage {
     /// Selection in the list of rollouts.
     pub cursor: Cursor<Target>,
     /// Selection in "Needs you".
-    pub needs: Cursor<crate::board::AttentionSubject>,
+    pub needs: Cursor<flightdeck_board::AttentionSubject>,
     /// Marked with space; they stay marked when a filter hides them.
     pub marks: BTreeSet<Target>,
     /// What was typed after `/`.

@@ -1,8 +1,8 @@
 //! How many rollouts of each phase every environment has.
 
 use super::State;
-use crate::board::Board;
-use crate::model::{EnvironmentName, Phase, Rollout};
+use flightdeck_board::Board;
+use flightdeck_model::{EnvironmentName, Phase, Rollout};
 use std::collections::BTreeMap;
 
 /// An environment of the strip; those of several sources with one name are one.

@@ -5,7 +5,7 @@ use super::dialog::Item;
 use super::keymap::Context;
 use super::rows;
 use super::state::State;
-use crate::model::{Action, Approval, ApprovalState, Fact, FactChange, Receipt, Rollout, Run, Subject, Verdict};
+use flightdeck_model::{Action, Approval, ApprovalState, Fact, FactChange, Receipt, Rollout, Run, Subject, Verdict};
 use jiff::Timestamp;
 
 /// What changed the row of an open confirmation.

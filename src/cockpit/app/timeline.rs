@@ -3,7 +3,9 @@
 
 use super::rows;
 use super::state::State;
-use crate::model::{Approval, ApprovalState, Evidence, MetricVerdict, Note, Receipt, Run, Stage, StageRecord, Verdict};
+use flightdeck_model::{
+    Approval, ApprovalState, Evidence, MetricVerdict, Note, Receipt, Run, Stage, StageRecord, Verdict,
+};
 use jiff::Timestamp;
 
 /// One thing that happened.

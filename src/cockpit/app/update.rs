@@ -6,8 +6,8 @@ use super::typing::Typing;
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
 use super::{keys, lists, live, pages, typing};
-use crate::board::Change;
-use crate::model::{Body, Entity, EntityRef, Envelope, LinkState, Receipt, Reply, Stage};
+use flightdeck_board::Change;
+use flightdeck_model::{Body, Entity, EntityRef, Envelope, LinkState, Receipt, Reply, Stage};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 

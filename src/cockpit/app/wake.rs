@@ -9,8 +9,8 @@ use super::layout::layout;
 use super::live;
 use super::rows;
 use super::state::{Page, State};
-use crate::board::{Freshness, Severity};
-use crate::model::ApprovalState;
+use flightdeck_board::{Freshness, Severity};
+use flightdeck_model::ApprovalState;
 use jiff::{SignedDuration, Timestamp};
 
 /// The next moment at which something visible changes without an event.

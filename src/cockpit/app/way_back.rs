@@ -2,9 +2,9 @@
 
 use super::rows;
 use super::state::State;
-use crate::board::migrations;
-use crate::board::way_back::{Objective, estimate, objective, objective_words, path};
-use crate::model::{MigrationRow, MigrationWayBack, Rollout, Step, WayBack};
+use flightdeck_board::migrations;
+use flightdeck_board::way_back::{Objective, estimate, objective, objective_words, path};
+use flightdeck_model::{MigrationRow, MigrationWayBack, Rollout, Step, WayBack};
 
 /// A line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,7 @@ fn data(state: &State, rollout: &Rollout) -> Vec<PlanLine> {
 
 fn lines(way: &WayBack) -> Vec<PlanLine> {
     let line = |name, text: String, warns| PlanLine { name, text, warns };
-    let mut lines = vec![line("path", path(way), way.path == crate::model::RollbackPath::Recreate)];
+    let mut lines = vec![line("path", path(way), way.path == flightdeck_model::RollbackPath::Recreate)];
     lines.extend(way.steps.iter().zip(1..).map(|(step, number)| line("steps", format!("{number}. {step}"), false)));
     lines.push(line("takes", estimate(way), way.estimate.is_none()));
     let missed = matches!(objective(way), Objective::Missed { .. });

@@ -1,6 +1,6 @@
 //! What the columns of the Deck have to hold.
 
-use crate::model::{Arm, Rollout};
+use flightdeck_model::{Arm, Rollout};
 use unicode_width::UnicodeWidthStr as _;
 
 /// The widest that ever stood in some of the Deck's columns, in columns of the terminal: of all rows, so that

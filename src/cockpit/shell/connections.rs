@@ -1,8 +1,8 @@
 //! One task for each server: what it tells becomes events.
 
-use crate::client::{ClientEvent, Link};
-use crate::cockpit::app::{ConnectionId, ConnectionState, Event};
-use crate::model::{Query, Reply};
+use crate::app::{ConnectionId, ConnectionState, Event};
+use flightdeck_client::{ClientEvent, Link};
+use flightdeck_model::{Query, Reply};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use std::sync::Arc;

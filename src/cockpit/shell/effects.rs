@@ -1,9 +1,9 @@
 //! Carries out what the state asked for, without ever keeping the loop waiting.
 
 use super::connections::{Server, follow};
-use crate::client::{Link, SubmitError, fresh_id};
-use crate::cockpit::app::{ConnectionId, Event, Submitted, Token};
-use crate::model::{Command, Query};
+use crate::app::{ConnectionId, Event, Submitted, Token};
+use flightdeck_client::{Link, SubmitError, fresh_id};
+use flightdeck_model::{Command, Query};
 use futures::StreamExt as _;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl Effects {
 const NO_SERVER: &str = "there is no such connection";
 
 /// Hands on lines; returns why there are no more.
-async fn relay(client: &crate::client::Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
+async fn relay(client: &flightdeck_client::Client, token: Token, instance: &str, events: &Sender<Event>) -> String {
     let mut lines = match client.follow_log(instance, PAST_LINES).await {
         Ok(lines) => lines,
         Err(error) => return error.in_full(),
@@ -118,7 +118,7 @@ async fn relay(client: &crate::client::Client, token: Token, instance: &str, eve
     while let Some(line) = lines.next().await {
         match line {
             Ok(line) => {
-                let line = crate::model::sanitize_line(&line);
+                let line = flightdeck_model::sanitize_line(&line);
                 if events.send(Event::LogLine { token, line }).await.is_err() {
                     break;
                 }

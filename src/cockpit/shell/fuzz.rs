@@ -6,12 +6,12 @@
 
 use super::input::together;
 use super::parse::Parser;
-use crate::cockpit::app::dialog::{Dialog, Field, SETTLE};
-use crate::cockpit::app::rows;
-use crate::cockpit::app::state::{DeckPanel, Overlay, Page};
-use crate::cockpit::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
-use crate::cockpit::view::{self, Themes};
-use crate::model::{
+use crate::app::dialog::{Dialog, Field, SETTLE};
+use crate::app::rows;
+use crate::app::state::{DeckPanel, Overlay, Page};
+use crate::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
+use crate::view::{self, Themes};
+use flightdeck_model::{
     Action, Actor, Arm, ArmRole, Body, Command, Decision, Direction, Entity, Envelope, Facts, Forecast, Friction,
     LinkState, Phase, Ppm, Prepared, Query, Replicas, Reply, Rollout, Run, Scope, Scoped, Strategy, Subject, Target,
     Traffic, TrafficSource,

@@ -6,7 +6,7 @@
 //! Started before any thread or runtime, it does nothing but wait.
 
 use super::terminal::LEAVE;
-use crate::model::sanitize;
+use flightdeck_model::sanitize;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};

@@ -6,7 +6,7 @@
 //! terminal itself: whatever is there is taken, and what can't be finished is dropped soon.
 
 use super::parse::{Parsed, Parser};
-use crate::cockpit::app::{Event, Key};
+use crate::app::{Event, Key};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;

@@ -3,8 +3,8 @@
 //! tui-logger's `init_logger` would start a thread that wakes every 10 ms; here the loop is told
 //! when records exist and moves them itself, so an idle cockpit sleeps.
 
-use crate::cockpit::app::Event;
-use crate::model::sanitize_line;
+use crate::app::Event;
+use flightdeck_model::sanitize_line;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,8 +1,8 @@
 //! Bytes of a terminal to events: keys in keymap.toml's notation, pastes, clicks, the wheel.
 //! Forms of sequences: ECMA-48; their meanings: xterm's ctlseqs.
 
-use crate::cockpit::app::{Event, Key};
-use crate::model::sanitize_line;
+use crate::app::{Event, Key};
+use flightdeck_model::sanitize_line;
 
 /// Lines that one notch of the wheel moves.
 const WHEEL: i16 = 3;
@@ -169,7 +169,7 @@ fn beyond_ascii(bytes: &[u8], first: u8) -> Character {
         return if rest_fits { Character::Unfinished } else { Character::None(1) };
     };
     match std::str::from_utf8(bytes) {
-        Ok(text) if !crate::model::has_hidden(text) => Character::Is(length, text.to_owned()),
+        Ok(text) if !flightdeck_model::has_hidden(text) => Character::Is(length, text.to_owned()),
         Ok(_) => Character::None(length),
         Err(_) => Character::None(1),
     }
@@ -316,7 +316,7 @@ mod tests {
             assert_eq!(events, expected, "{bytes:?} byte by byte");
         }
         for (_, name) in [("", "ctrl-alt-r"), ("", "alt-shift-up"), ("", "shift-tab"), ("", "f12")] {
-            assert_eq!(crate::cockpit::app::keymap::parse_key(name), Ok(Key(name.to_owned())));
+            assert_eq!(crate::app::keymap::parse_key(name), Ok(Key(name.to_owned())));
         }
     }
 

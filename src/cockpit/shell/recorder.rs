@@ -1,6 +1,6 @@
 //! Writes every event of a session to a file, one JSON object a line, so that it can be replayed.
 
-use crate::cockpit::app::Event;
+use crate::app::Event;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};

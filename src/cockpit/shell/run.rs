@@ -6,12 +6,12 @@ use super::logs::Records;
 use super::recorder::Recorder;
 use super::terminal::Tty;
 use super::{guardian, logs, terminal};
-use crate::client::Link;
-use crate::cockpit::app::keymap::KeymapError;
-use crate::cockpit::app::{ConnectionState, Effect, Event, Found, Keymap, Settings, State, update};
-use crate::cockpit::view::{self, ThemeError, Themes, theme::theme_name};
-use crate::hub::HubTask;
-use crate::model::SourceId;
+use crate::app::keymap::KeymapError;
+use crate::app::{ConnectionState, Effect, Event, Found, Keymap, Settings, State, update};
+use crate::view::{self, ThemeError, Themes, theme::theme_name};
+use flightdeck_client::Link;
+use flightdeck_hub::HubTask;
+use flightdeck_model::SourceId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Size;
@@ -182,7 +182,7 @@ impl Cockpit {
             },
             theme: args.theme,
             themes: themes.names(),
-            session: crate::client::fresh_id().0,
+            session: flightdeck_client::fresh_id().0,
             read_only: args.read_only,
             found: args.found,
             optional: args.optional,

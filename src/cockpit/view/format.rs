@@ -1,5 +1,5 @@
 //! Numbers and times as they stand on the screen: short, and of one width in a column. What ticks
-//! is in [`crate::cockpit::app::age`].
+//! is in [`crate::app::age`].
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};

@@ -1,6 +1,6 @@
 //! The sign of every state. A state is never told by colour alone.
 
-use crate::model::{InstanceState, MetricVerdict, Phase, Stage};
+use flightdeck_model::{InstanceState, MetricVerdict, Phase, Stage};
 
 /// Of a phase.
 pub(super) const fn phase(phase: Phase) -> &'static str {

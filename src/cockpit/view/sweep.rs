@@ -1,7 +1,7 @@
 //! The last look at a finished frame: nothing that a terminal would obey or hide leaves it. Text is
 //! made harmless where it comes in; this catches what slipped past.
 
-use crate::model::{has_hidden, sanitize_line};
+use flightdeck_model::{has_hidden, sanitize_line};
 use ratatui::buffer::Buffer;
 use unicode_width::UnicodeWidthStr as _;
 

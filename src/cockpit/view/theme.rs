@@ -1,6 +1,6 @@
 //! Themes: styles by meaning. A view never names a colour; it asks for a [`Scope`].
 
-use crate::model::{Phase, Stage};
+use flightdeck_model::{Phase, Stage};
 use ratatui::style::{Color, Modifier, Style};
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,11 +1,11 @@
 //! What is weighed before a yes, in words: how the candidate does against stable, and what the yes replaces.
 
 use super::{Ctx, Scope, format, glyph};
-use crate::board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
-use crate::board::provenance::{Provenance, Recorded};
-use crate::board::{Failing, Health};
-use crate::cockpit::app::age::age;
-use crate::model::MetricVerdict;
+use crate::app::age::age;
+use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
+use flightdeck_board::provenance::{Provenance, Recorded};
+use flightdeck_board::{Failing, Health};
+use flightdeck_model::MetricVerdict;
 use jiff::SignedDuration;
 
 /// Numbers that are older than this are no longer of now.

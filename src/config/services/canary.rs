@@ -2,8 +2,8 @@
 
 use super::hooks::{self, Named};
 use super::{Known, MILLISECOND, SECOND, kind, or};
-use crate::config::reader::{Value, quoted};
-use crate::model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, ServiceKind, Step};
+use crate::reader::{Value, quoted};
+use flightdeck_model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, ServiceKind, Step};
 use jiff::SignedDuration;
 use std::collections::BTreeSet;
 

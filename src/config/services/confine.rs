@@ -1,8 +1,8 @@
 //! As whom a service runs, and within which limits.
 
 use super::{Known, or};
-use crate::config::reader::{Table, Value, quoted};
-use crate::model::{Limits, RunAs};
+use crate::reader::{Table, Value, quoted};
+use flightdeck_model::{Limits, RunAs};
 
 /// A program that may have less memory than this does not even start.
 const LEAST_MEMORY: u64 = 1 << 20;

@@ -1,8 +1,8 @@
 //! How users' connections are treated: what a service says everywhere, and what an environment says otherwise.
 
 use super::{SECOND, confine, or};
-use crate::config::reader::{Table, Value, quoted};
-use crate::model::{AccessLog, Connections, Ppm};
+use crate::reader::{Table, Value, quoted};
+use flightdeck_model::{AccessLog, Connections, Ppm};
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use std::net::IpAddr;

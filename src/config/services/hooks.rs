@@ -2,8 +2,8 @@
 
 use super::program::command;
 use super::{MILLISECOND, NAME, is_name, kind, or};
-use crate::config::reader::{Table, Value};
-use crate::model::{HookOn, HookSpec, Migration, ServiceKind};
+use crate::reader::{Table, Value};
+use flightdeck_model::{HookOn, HookSpec, Migration, ServiceKind};
 use jiff::SignedDuration;
 
 /// What a hook's command line may contain.

@@ -2,8 +2,8 @@
 
 use super::placement::Listener;
 use super::{Known, or, placement};
-use crate::config::reader::{Table, Value, quoted};
-use crate::model::{CertificateFiles, CertificatePart, Ingress, ServiceKind};
+use crate::reader::{Table, Value, quoted};
+use flightdeck_model::{CertificateFiles, CertificatePart, Ingress, ServiceKind};
 use std::path::{Path, PathBuf};
 
 /// What each environment of a service may say.

@@ -1,8 +1,8 @@
 //! Programs that a service has run by the clock.
 
 use super::{NAME, SECOND, hooks, is_name, or};
-use crate::config::reader::{Table, Value, quoted};
-use crate::model::{EnvironmentName, JobSpec, Placement, Schedule, ServiceKind};
+use crate::reader::{Table, Value, quoted};
+use flightdeck_model::{EnvironmentName, JobSpec, Placement, Schedule, ServiceKind};
 use jiff::SignedDuration;
 use jiff::civil::Time;
 use std::collections::BTreeMap;

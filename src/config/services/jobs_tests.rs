@@ -2,7 +2,7 @@
 
 use super::tests::{SMALL, wrong};
 use super::*;
-use crate::model::{JobSpec, Schedule};
+use flightdeck_model::{JobSpec, Schedule};
 
 fn jobs(text: &str, environment: &str) -> BTreeMap<String, JobSpec> {
     let spec = parse(text, Path::new("flightdeck.toml")).unwrap();

@@ -1,7 +1,7 @@
 //! What a kind of service has no use for: each such key is refused with what to use instead.
 
-use crate::config::reader::{Table, Value};
-use crate::model::ServiceKind;
+use crate::reader::{Table, Value};
+use flightdeck_model::ServiceKind;
 
 /// Keys of a service or of one of its environments that fit no worker.
 const NO_WORKER: [(&str, &str); 12] = [

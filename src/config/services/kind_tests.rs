@@ -1,6 +1,6 @@
 use super::tests::{SMALL, wrong};
 use super::*;
-use crate::model::{Ppm, Probe, Step};
+use flightdeck_model::{Ppm, Probe, Step};
 
 /// A worker, and what is added to its service or to its environment.
 fn worker(service: &str, placement: &str) -> String {

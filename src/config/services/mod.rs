@@ -22,7 +22,7 @@ mod tests;
 
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
-use crate::model::{
+use flightdeck_model::{
     AnalysisTemplate, CertificateFiles, ConfigName, EnvironmentName, EnvironmentSpec, InForce, RunAs, SecretRef,
     ServiceKind, ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
 };

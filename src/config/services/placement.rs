@@ -2,8 +2,8 @@
 
 use super::hooks::{self, Named};
 use super::{Known, SECOND, connections, ingress, kind, or, program, strategy};
-use crate::config::reader::{Table, Value, quoted};
-use crate::model::{Concurrency, EnvironmentName, InForce, Ingress, Listens, Placement, ServiceKind};
+use crate::reader::{Table, Value, quoted};
+use flightdeck_model::{Concurrency, EnvironmentName, InForce, Ingress, Listens, Placement, ServiceKind};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,9 +1,9 @@
 //! How instances are run: what a service says everywhere, and what an environment says otherwise.
 
 use super::{Known, MILLISECOND, SECOND, confine, or};
-use crate::config::error::nearest;
-use crate::config::reader::{Table, Value, alternatives, quoted};
-use crate::model::{HealthSpec, Overrides, Probe, SecretRef, ServiceKind, ServiceName, ServiceSpec, StopSpec};
+use crate::error::nearest;
+use crate::reader::{Table, Value, alternatives, quoted};
+use flightdeck_model::{HealthSpec, Overrides, Probe, SecretRef, ServiceKind, ServiceName, ServiceSpec, StopSpec};
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! What the parts of a file say of each other: which service needs which, where versions come from.
 
 use super::{Known, NAME, Table, is_name};
-use crate::config::reader::{Value, quoted};
-use crate::model::ServiceName;
+use crate::reader::{Value, quoted};
+use flightdeck_model::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Services that services need, in one file: from each of them the others are searched for a cycle.

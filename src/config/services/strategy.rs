@@ -4,8 +4,8 @@ use super::canary::{self, Steps};
 use super::hooks::Named;
 use super::placement::{Listener, listen};
 use super::{Known, MILLISECOND, kind, or};
-use crate::config::reader::{Table, Value};
-use crate::model::{HookOn, HookSpec, Ingress, Ppm, ServiceKind, Step, StickyKey, Strategy};
+use crate::reader::{Table, Value};
+use flightdeck_model::{HookOn, HookSpec, Ingress, Ppm, ServiceKind, Step, StickyKey, Strategy};
 use jiff::SignedDuration;
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{HookOn, HookSpec, Migration, Placement, Ppm, Step, StickyKey, Strategy};
+use flightdeck_model::{HookOn, HookSpec, Migration, Placement, Ppm, Step, StickyKey, Strategy};
 use std::fmt::Write;
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Probe, Step};
+use flightdeck_model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Probe, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
 /// The least that is accepted; cases add to it or change it.
@@ -632,7 +632,7 @@ fn messages_are_harmless_for_a_terminal() {
     let text = SMALL.replace("/healthz", "\\u001b]0;x\\u0007").replace("shop", "\"sh\\u202eop\"");
     let error = parse(&text, Path::new("a\u{1b}[31m.toml")).unwrap_err().to_string();
     assert!(
-        !error.chars().any(|c| c != '\n' && crate::model::has_hidden(&c.to_string()) && c != '\u{fffd}'),
+        !error.chars().any(|c| c != '\n' && flightdeck_model::has_hidden(&c.to_string()) && c != '\u{fffd}'),
         "{error:?}"
     );
 }

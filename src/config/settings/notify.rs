@@ -2,7 +2,7 @@
 
 use super::super::error::nearest;
 use super::super::reader::{Value, alternatives, quoted};
-use crate::model::{SecretRef, has_hidden};
+use flightdeck_model::{SecretRef, has_hidden};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::super::error::nearest;
 use super::super::reader::{Table, Value, alternatives, quoted};
-use crate::model::{Tier, has_hidden};
+use flightdeck_model::{Tier, has_hidden};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

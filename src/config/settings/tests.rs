@@ -1,6 +1,6 @@
 use super::*;
-use crate::config::ConfigError;
-use crate::model::Tier;
+use crate::ConfigError;
+use flightdeck_model::Tier;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -114,9 +114,9 @@ fn the_first_file_holds_every_default() {
 
 #[test]
 fn the_reference_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
     if std::env::var_os("BLESS").is_some() {
-        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+        std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).unwrap();
         std::fs::write(path, reference()).unwrap();
     }
     assert_eq!(

@@ -11,7 +11,7 @@ use super::step::{with, with_all};
 use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use super::{migrations, one_off};
-use crate::model::{
+use flightdeck_model::{
     Actor, InForce, Listens, Placement, Program, Refusal, RefusalKind, ReleaseRef, Renamed, ServiceKind, ServiceName,
     ServicePlace, ServiceSpec, Spec, Step,
 };

@@ -6,7 +6,7 @@ use super::rollout::{Back, begin_rollback};
 use super::state::{Slot, State};
 use super::step::with;
 use super::turn::{Turn, note};
-use crate::model::{ApprovalId, ApprovalState, DeploymentOutcome, Fact, Refusal, RefusalKind, Run, Verdict, Vote};
+use flightdeck_model::{ApprovalId, ApprovalState, DeploymentOutcome, Fact, Refusal, RefusalKind, Run, Verdict, Vote};
 
 pub(super) fn on_approval(
     state: &mut State,

@@ -9,7 +9,7 @@ use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
 use super::turn::{Turn, note_run, span};
 use super::{jobs, undo};
-use crate::model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack};
+use flightdeck_model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack};
 use jiff::SignedDuration;
 use std::collections::VecDeque;
 
@@ -250,7 +250,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
             format!("{full} instances of {} are started and get all traffic", to.version),
         ],
     };
-    let hooks = run.hooks.iter().filter(|hook| hook.on == crate::model::HookOn::Rollback);
+    let hooks = run.hooks.iter().filter(|hook| hook.on == flightdeck_model::HookOn::Rollback);
     steps.extend(hooks.map(|hook| format!("hook {} runs", hook.name)));
     let as_rollback = RunState { kind: if flying { run.kind } else { Kind::Rollback }, ..run.clone() };
     steps.extend(undo::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));

@@ -14,7 +14,7 @@ use super::steps::{next_step, skip_steps};
 use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
 use super::{migrations, one_off};
-use crate::model::{
+use flightdeck_model::{
     Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, HoldId, Pin, Refusal,
     RefusalKind, ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
 };

@@ -3,7 +3,7 @@
 
 use super::apply::invalid;
 use super::state::State;
-use crate::model::{
+use flightdeck_model::{
     AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, InForce, Refusal, ServiceName, Spec,
 };
 use serde::{Deserialize, Serialize};

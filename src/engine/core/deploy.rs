@@ -10,7 +10,7 @@ use super::step::with;
 use super::steps::ahead;
 use super::turn::{Turn, run_id, span, words};
 use super::types::SlotKey;
-use crate::model::{EnvironmentName, Probe, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
+use flightdeck_model::{EnvironmentName, Probe, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 

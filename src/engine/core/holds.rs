@@ -6,7 +6,7 @@ use super::run::RunState;
 use super::state::{Slot, State};
 use super::step::with_all;
 use super::turn::{Turn, note, run_id, words};
-use crate::model::{Facts, Hold, HoldId, HoldTarget, Refusal, RefusalKind, Selector};
+use flightdeck_model::{Facts, Hold, HoldId, HoldTarget, Refusal, RefusalKind, Selector};
 
 pub(super) fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: &Selector, id: HoldId) -> Done {
     check_pin(ask, &Facts::default())?;

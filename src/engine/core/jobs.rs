@@ -7,7 +7,7 @@ use super::run::{Drill, Job, JobStage, Pause, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
-use crate::model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
+use flightdeck_model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -325,7 +325,7 @@ pub(super) fn looked_at(slot: &mut Slot, applied: bool) {
     if run.pauses.hook.take().is_none() {
         return;
     }
-    let Some(crate::model::Step::Hook { name }) = run.current_step().cloned() else { return };
+    let Some(flightdeck_model::Step::Hook { name }) = run.current_step().cloned() else { return };
     match slot.migrations.get_mut(&name) {
         Some(migrated) if applied => migrated.state = MigrationState::Applied,
         _ => {
@@ -413,7 +413,7 @@ pub(super) fn tick(run: &mut RunState, dt: SignedDuration) {
 pub(super) fn migration_ahead(slot: &Slot, run: &RunState) -> Option<String> {
     let ahead = run.steps.get(run.step as usize..).unwrap_or_default();
     ahead.iter().find_map(|step| match step {
-        crate::model::Step::Hook { name } => {
+        flightdeck_model::Step::Hook { name } => {
             let migration = of_run(run, name)?.migration.is_some();
             let applied = slot.migrations.get(name).is_some_and(|of| of.state == MigrationState::Applied);
             (migration && !applied).then(|| name.clone())

@@ -5,8 +5,8 @@ use super::run::{Pause, RunState, Watched};
 use super::state::{Slot, State};
 use super::turn::{Turn, evidence, note_run};
 use super::types::PoolWindow;
-use crate::analysis::{Span, Totals, Verdict, Window, summary, threshold};
-use crate::model::{AnalysisReport, DeploymentOutcome, Judge, MetricVerdict, Missing, Ppm, Step};
+use flightdeck_analysis::{Span, Totals, Verdict, Window, summary, threshold};
+use flightdeck_model::{AnalysisReport, DeploymentOutcome, Judge, MetricVerdict, Missing, Ppm, Step};
 use jiff::SignedDuration;
 
 const WHO: &str = "system:analysis";

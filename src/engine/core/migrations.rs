@@ -8,7 +8,7 @@ use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::step::{with, with_all};
 use super::turn::{Turn, note_run};
 use super::types::{Effect, JobEnd, SlotKey};
-use crate::model::{
+use flightdeck_model::{
     HookSpec, MigrationRow, MigrationStanding, MigrationWayBack, Refusal, RefusalKind, ReleaseRef, Spec, Step,
 };
 use jiff::Timestamp;

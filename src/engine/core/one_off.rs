@@ -8,7 +8,7 @@ use super::state::{Counters, Slot, State};
 use super::step::with;
 use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd, JobLaunch, SlotKey};
-use crate::model::{CommandId, OneOff, Program, ReleaseRef};
+use flightdeck_model::{CommandId, OneOff, Program, ReleaseRef};
 use jiff::SignedDuration;
 
 /// Ended ones that a slot remembers.

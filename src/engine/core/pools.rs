@@ -6,7 +6,7 @@ use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, c
 use super::steps::share_of;
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
-use crate::model::{
+use flightdeck_model::{
     ArmRole, Diagnosis, Draining, Placement, Ppm, ReleaseRef, ServiceKind, Step, Strategy, sanitize_line,
 };
 use jiff::SignedDuration;

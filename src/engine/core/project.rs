@@ -9,7 +9,7 @@ use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::turn::{run_id, words};
 use super::types::SlotKey;
-use crate::model::{
+use flightdeck_model::{
     Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Listening, Place,
     Placement, Rollout, Run, Service, ServiceAddress, ServiceKind, ServiceName,
 };
@@ -194,5 +194,5 @@ pub(super) fn is_pending_approval<'a>(state: &'a State, slot: &Slot, run: &RunSt
     state
         .approvals
         .iter()
-        .find(|asked| asked.approval.run == id && asked.approval.state == crate::model::ApprovalState::Pending)
+        .find(|asked| asked.approval.run == id && asked.approval.state == flightdeck_model::ApprovalState::Pending)
 }

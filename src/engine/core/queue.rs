@@ -5,7 +5,7 @@ use super::run::{Kind, RunState};
 use super::state::{Slot, State};
 use super::turn::{Turn, words};
 use super::types::SlotKey;
-use crate::model::{Concurrency, DeploymentOutcome};
+use flightdeck_model::{Concurrency, DeploymentOutcome};
 
 /// Lets the first in line start, or take the place of what is in flight, if it may.
 pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {

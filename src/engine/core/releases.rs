@@ -4,7 +4,7 @@ use super::apply::invalid;
 use super::commands::no;
 use super::rollout::previous;
 use super::state::State;
-use crate::model::{Refusal, RefusalKind, Release, ServiceName, Version};
+use flightdeck_model::{Refusal, RefusalKind, Release, ServiceName, Version};
 
 /// Stores a release.
 pub(super) fn added(state: &mut State, release: &Release) -> Result<(), Refusal> {

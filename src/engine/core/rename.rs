@@ -6,7 +6,7 @@ use super::commands::no;
 use super::state::State;
 use super::turn::words;
 use super::types::{Effect, SlotKey};
-use crate::model::{EnvironmentName, Refusal, Renamed, ServiceName, Spec};
+use flightdeck_model::{EnvironmentName, Refusal, Renamed, ServiceName, Spec};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

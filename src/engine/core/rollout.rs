@@ -6,7 +6,7 @@ use super::state::{Counters, Slot, State, Succeeded, Warm};
 use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
 use super::{back, jobs, migrations};
-use crate::model::{
+use flightdeck_model::{
     ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec,
     Phase, Placement, Ppm, ReleaseRef, RollbackPath, ServiceKind, Step, Strategy,
 };

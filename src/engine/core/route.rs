@@ -7,8 +7,10 @@ use super::run::{Progress, RunState};
 use super::state::{Counters, Pool, Routing, Sent, Slot, State};
 use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
-use crate::engine::proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
-use crate::model::{ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line};
+use flightdeck_model::{
+    ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line,
+};
+use flightdeck_proxy::wire::{Endpoint, PoolRoute, Route, RouteOptions, Sticky};
 use jiff::{SignedDuration, Timestamp};
 
 /// Between two tries of a route that the proxy refused.

@@ -15,7 +15,7 @@ use super::state::{InstanceStage, Pool, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
 use super::turn::{run_id, span, words};
 use super::types::PoolId;
-use crate::model::{
+use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
     RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, sanitize_line,
 };

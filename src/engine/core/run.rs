@@ -1,8 +1,8 @@
 //! One rollout: what it brings in, how far it is, who stopped it, and what it counts.
 
 use super::types::{InstanceId, JobEnd, JobId};
-use crate::analysis::{Sequential, Totals};
-use crate::model::{
+use flightdeck_analysis::{Sequential, Totals};
+use flightdeck_model::{
     AnalysisTemplate, DeploymentOutcome, Diagnosis, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step,
     Strategy,
 };

@@ -8,7 +8,7 @@ use super::rollout::placement;
 use super::state::{Counters, Slot, State};
 use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd};
-use crate::model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob};
+use flightdeck_model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 

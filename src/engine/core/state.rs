@@ -3,12 +3,12 @@
 use super::configs::Configured;
 use super::run::RunState;
 use super::types::{Effect, EffectId, InstanceId, Numbered, PoolId, SlotKey, preview_of};
-use crate::engine::proxy::wire::{PoolRoute, Route};
-use crate::model::{
+use flightdeck_model::{
     Approval, ArmRole, CertificateState, CommandId, ConfigName, Diagnosis, Draining, Evidence, Hold, HookSpec,
     LimitKept, Listening, Note, OneOff, Placement, Ppm, Refusal, Release, ReleaseRef, RollbackPath, Run, ServiceJob,
     ServiceKind, ServiceName, SourceId, Spec, StopSpec, Target, Version,
 };
+use flightdeck_proxy::wire::{PoolRoute, Route};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -5,7 +5,7 @@ use super::state::{Remembered, Routing, Slot, State};
 use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
 use super::{apply, commands, jobs, judge, one_off, pools, releases, route, scheduled, steps};
-use crate::model::{Refusal, sanitize_line};
+use flightdeck_model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Commands remembered, so that one that is sent twice is carried out once.
@@ -169,8 +169,8 @@ fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touche
 fn command_once(
     state: &mut State,
     turn: &mut Turn,
-    command: &crate::model::Command,
-    actor: &crate::model::Actor,
+    command: &flightdeck_model::Command,
+    actor: &flightdeck_model::Actor,
 ) -> Result<Touched, Refusal> {
     if let Some(before) = state.commands.iter().find(|before| before.id == command.id) {
         turn.note.clone_from(&before.note);

@@ -6,7 +6,7 @@ use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
 use super::{back, jobs, judge, route};
-use crate::model::{
+use flightdeck_model::{
     Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step,
 };
 use jiff::SignedDuration;

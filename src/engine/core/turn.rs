@@ -3,7 +3,7 @@
 use super::run::{Kind, RunState};
 use super::state::{Counters, Slot, State};
 use super::types::{Effect, Numbered};
-use crate::model::{AnalysisReport, Deployment, Evidence, Note, Renamed, Run, sanitize_line};
+use flightdeck_model::{AnalysisReport, Deployment, Evidence, Note, Renamed, Run, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Notes kept of one run.

@@ -1,11 +1,11 @@
 //! What goes into the core and what comes out.
 
-use crate::engine::proxy::wire::Route;
-pub use crate::model::JobEnd;
-use crate::model::{
+pub use flightdeck_model::JobEnd;
+use flightdeck_model::{
     Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
     Limits, Refusal, Release, Renamed, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
 };
+use flightdeck_proxy::wire::Route;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use super::run::{JobStage, Kind, RunState, Undo};
 use super::state::{MigrationState, Slot, State};
 use super::turn::{Turn, note_run};
 use super::types::{Effect, JobEnd};
-use crate::model::{HookOn, HookSpec, ReleaseRef};
+use flightdeck_model::{HookOn, HookSpec, ReleaseRef};
 use std::collections::VecDeque;
 
 /// What there is to run.

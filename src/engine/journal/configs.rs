@@ -1,7 +1,7 @@
 //! The table of configurations that were put into force.
 
 use super::JournalError;
-use crate::model::ConfigRevision;
+use flightdeck_model::ConfigRevision;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 
@@ -84,7 +84,7 @@ pub(super) fn read(
 /// Configurations for tests.
 #[cfg(test)]
 pub(super) mod kit {
-    use crate::model::ConfigRevision;
+    use flightdeck_model::ConfigRevision;
     use jiff::Timestamp;
 
     /// One with a text of its own.

@@ -1,7 +1,7 @@
 //! The table of finished rollouts.
 
 use super::JournalError;
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome, Renamed};
+use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, Renamed};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
@@ -111,7 +111,7 @@ pub(super) fn forget(connection: &Connection, keep: u64, before: Timestamp) -> R
 /// Finished rollouts for tests.
 #[cfg(test)]
 pub(crate) mod kit {
-    use crate::model::*;
+    use flightdeck_model::*;
     use jiff::{SignedDuration, Timestamp};
 
     /// One of shop in production, that ended so many seconds after 1970.
@@ -155,7 +155,7 @@ mod tests {
     use super::super::{Journal, Opened};
     use super::kit::ended;
     use super::*;
-    use crate::model::ConfigRevision;
+    use flightdeck_model::ConfigRevision;
 
     fn revisions(opened: &Opened) -> Vec<&str> {
         opened.deployments.iter().map(|of| of.run.revision.as_str()).collect()

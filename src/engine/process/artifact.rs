@@ -1,8 +1,8 @@
 //! Can an artifact's programs be run here? Looked at before anything is started.
 
 use super::inspect::{self, HEAD};
-use crate::engine::store::{Store, StoreError};
-use crate::model::Cause;
+use crate::store::{Store, StoreError};
+use flightdeck_model::Cause;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -106,7 +106,7 @@ fn missing(program: &str, path: &Path, entries: &BTreeMap<PathBuf, Entry>, searc
     let inside = inside.filter(|inside| entries.contains_key(inside));
     let folder = one.filter(|_| inside.is_some()).map(|top| top.as_os_str().to_string_lossy().into_owned());
     let at = inside.or_else(|| entries.keys().find(|path| ends_alike(path, program)).cloned());
-    let words = |text: String| crate::model::sanitize_line(&text);
+    let words = |text: String| flightdeck_model::sanitize_line(&text);
     Cause::MissingProgram {
         program: program.to_owned(),
         folder: folder.map(words),

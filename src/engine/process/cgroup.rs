@@ -2,8 +2,8 @@
 //! gets a group of its own in `flightdeck/`, at the top of the hierarchy, where a server that is not root can't make
 //! one. Source: <https://docs.kernel.org/admin-guide/cgroup-v2.html>.
 
-use crate::engine::store::digest_of;
-use crate::model::{Limit, Limits};
+use crate::store::digest_of;
+use flightdeck_model::{Limit, Limits};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

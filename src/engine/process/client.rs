@@ -3,7 +3,7 @@
 use super::Identity;
 use super::identity::with_environment;
 use super::wire::{DIR_VARIABLE, Greeting, Request, Response, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
-use crate::failpoint;
+use flightdeck_platform::failpoint;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;

@@ -4,7 +4,7 @@
 use super::cgroup;
 use super::launch::StartError;
 use super::wire::{Confinement, Ids};
-use crate::model::{KeptBy, Limit, LimitKept, Limits, RunAs};
+use flightdeck_model::{KeptBy, Limit, LimitKept, Limits, RunAs};
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 use std::collections::BTreeMap;
 use std::ffi::CString;

@@ -2,7 +2,7 @@
 
 use super::health::CheckFailure;
 use super::wire::Ended;
-use crate::model::{Cause, PortOwner};
+use flightdeck_model::{Cause, PortOwner};
 use std::net::SocketAddr;
 
 /// SIGKILL, by which the kernel ends what has no memory left.

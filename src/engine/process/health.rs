@@ -5,7 +5,7 @@ use super::client::ShimClient;
 use super::identity::with_environment;
 use super::listening;
 use super::wire::{Checked, DIR_VARIABLE, Request as ShimRequest, Response};
-use crate::model::{HealthSpec, Probe, sanitize_line};
+use flightdeck_model::{HealthSpec, Probe, sanitize_line};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
 use hyper::body::Bytes;

@@ -1,7 +1,7 @@
 //! What stands in the way of running a program, as its file says: a missing interpreter, line ends of Windows, another
 //! architecture.
 
-use crate::model::Cause;
+use flightdeck_model::Cause;
 use object::Endianness;
 use object::elf::{
     ELFCLASS32, EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64, FileHeader32, FileHeader64, Machine,
@@ -44,7 +44,7 @@ pub fn obstacle(program: &str, head: &[u8], runs: impl Fn(&Path) -> bool, search
     let program = program.to_owned();
     let missing = |interpreter: &str| Cause::MissingInterpreter {
         program: program.clone(),
-        interpreter: crate::model::sanitize_line(interpreter),
+        interpreter: flightdeck_model::sanitize_line(interpreter),
     };
     if let Some(line) = head.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();

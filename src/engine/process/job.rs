@@ -13,8 +13,8 @@ use super::wire::{
     Status,
 };
 use super::{confine, listening, log, output, secrets};
-use crate::engine::core::{JobEnd, JobEvent, JobId, JobLaunch};
-use crate::model::{Cause, StopSpec, sanitize_line};
+use flightdeck_engine_core::{JobEnd, JobEvent, JobId, JobLaunch};
+use flightdeck_model::{Cause, StopSpec, sanitize_line};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use super::wire::{SHIM_WIRE, ShimSpec};
 use super::{LogLimits, confine, inspect};
-use crate::engine::core::{JobLaunch, Launch};
-use crate::engine::store::Store;
-use crate::model::{Cause, Limits, Probe, RunAs};
+use crate::store::Store;
+use flightdeck_engine_core::{JobLaunch, Launch};
+use flightdeck_model::{Cause, Limits, Probe, RunAs};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -240,8 +240,8 @@ pub const fn address(port: u16) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::core::SlotKey;
-    use crate::model::{HealthSpec, Probe, StopSpec};
+    use flightdeck_engine_core::SlotKey;
+    use flightdeck_model::{HealthSpec, Probe, StopSpec};
     use jiff::SignedDuration;
     use std::os::unix::fs::PermissionsExt as _;
 

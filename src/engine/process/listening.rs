@@ -1,6 +1,6 @@
 //! Which processes listen where, as the kernel tells in `/proc`.
 
-use crate::model::PortOwner;
+use flightdeck_model::PortOwner;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,7 +34,7 @@ pub fn owner(port: u16) -> Option<PortOwner> {
     let pids = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
     let pid = pids.into_iter().find(|pid| sockets_of(*pid).any(|inode| wanted.contains(&inode)))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(PortOwner { pid, name: crate::model::sanitize_line(name.trim()) })
+    Some(PortOwner { pid, name: flightdeck_model::sanitize_line(name.trim()) })
 }
 
 /// The sockets that a process holds.

@@ -1,8 +1,8 @@
 //! Whose output a directory holds: written down beside it, and kept as long as it.
 
 use super::room::plain_name;
-use crate::engine::core::{JobLaunch, Launch, SlotKey};
-use crate::model::{EnvironmentName, Output, OutputOf, ServiceName, Version};
+use flightdeck_engine_core::{JobLaunch, Launch, SlotKey};
+use flightdeck_model::{EnvironmentName, Output, OutputOf, ServiceName, Version};
 use jiff::Timestamp;
 use std::fs;
 use std::io;

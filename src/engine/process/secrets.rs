@@ -2,7 +2,7 @@
 //! file's content nor a program's output is ever part of a message.
 
 use super::launch::StartError;
-use crate::model::SecretRef;
+use flightdeck_model::SecretRef;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::collections::BTreeMap;

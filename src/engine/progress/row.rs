@@ -1,6 +1,6 @@
 //! What a row of the engine proves: shares that the proxy acknowledged, at instances that are ready.
 
-use crate::model::{Arm, ArmRole, Phase, Ppm, Rollout, Step, Wait};
+use flightdeck_model::{Arm, ArmRole, Phase, Ppm, Rollout, Step, Wait};
 
 /// Is every acknowledged share the one that was asked for last?
 pub(super) fn settled(row: &Rollout) -> bool {

@@ -3,10 +3,11 @@
 use super::clock;
 use super::link::LinkOrder;
 use super::task::{EngineTask, Link, sentence};
-use crate::engine::core::{self, Effect, JobId, Numbered, SlotKey};
-use crate::engine::journal::Spill;
-use crate::engine::proxy::wire::Route;
-use crate::failpoint;
+use crate::journal::Spill;
+use flightdeck_engine_core as core;
+use flightdeck_engine_core::{Effect, JobId, Numbered, SlotKey};
+use flightdeck_platform::failpoint;
+use flightdeck_proxy::wire::Route;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -1,12 +1,13 @@
 //! Configurations: read beside those that are in force, compared with them, put into force.
 
 use super::{Ask, Engine, ThisMachine};
-use crate::config::services::{self, Machine, Surroundings};
-use crate::engine::core::{self, Apply, Input};
-use crate::engine::journal::JournalError;
-use crate::engine::store::digest_of;
-use crate::model::{Actor, ConfigName, ConfigRevision, InForce, Refusal, RefusalKind, ServicePlace, Spec};
-use crate::port::NotDone;
+use crate::journal::JournalError;
+use crate::store::digest_of;
+use flightdeck_config::services::{self, Machine, Surroundings};
+use flightdeck_engine_core as core;
+use flightdeck_engine_core::{Apply, Input};
+use flightdeck_model::{Actor, ConfigName, ConfigRevision, InForce, Refusal, RefusalKind, ServicePlace, Spec};
+use flightdeck_port::NotDone;
 use std::path::Path;
 use tokio::sync::oneshot;
 

@@ -5,13 +5,13 @@
 //! its last requests stands in `proxy.old-N/`. Each step can be taken again after a crash.
 
 use super::link::{Connection, Hello, SOCKET, STATE, connect, socket_of};
-use crate::engine::process::LogLimits;
-use crate::engine::process::client::{self, ShimClient};
-use crate::engine::process::held::Holder;
-use crate::engine::process::identity;
-use crate::engine::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
-use crate::engine::proxy::wire::CLOSE_GRACE;
-use crate::engine::proxy::{self, SHIM_VARIABLE};
+use crate::process::LogLimits;
+use crate::process::client::{self, ShimClient};
+use crate::process::held::Holder;
+use crate::process::identity;
+use crate::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
+use flightdeck_proxy::SHIM_VARIABLE;
+use flightdeck_proxy::wire::CLOSE_GRACE;
 use rustix::net::sockopt::socket_acceptconn;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::collections::BTreeMap;
@@ -198,7 +198,7 @@ async fn serves_already(home: &ProxyHome) -> bool {
 /// The sockets on which the proxy of a directory listens: from its shim, else from the process itself,
 /// which the kernel allows to whoever may trace it (pidfd_getfd(2)). Blocks.
 fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> {
-    let routes = proxy::routes_on_disk(&dir.join(STATE));
+    let routes = flightdeck_proxy::routes_on_disk(&dir.join(STATE));
     let mut wanted: Vec<_> =
         routes.into_iter().map(|route| Listening { listener: route.listener, address: route.listen }).collect();
     // Several services may share an address, which has one socket.

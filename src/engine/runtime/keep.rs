@@ -1,11 +1,11 @@
 //! What is kept, and for how long.
 
-use crate::engine::core::{Input, State};
-use crate::engine::process::instance::record;
-use crate::engine::process::job::is_job;
-use crate::engine::process::output;
-use crate::engine::store::Store;
-use crate::model::{ServiceName, Version};
+use crate::process::instance::record;
+use crate::process::job::is_job;
+use crate::process::output;
+use crate::store::Store;
+use flightdeck_engine_core::{Input, State};
+use flightdeck_model::{ServiceName, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;

@@ -2,11 +2,11 @@
 //! anew whenever the connection ends. Decides nothing.
 
 use super::handover::{self, ProxyHome, Retired};
-use crate::engine::process::client::{self, ShimClient};
-use crate::engine::process::identity;
-use crate::engine::process::instance::Drain;
-use crate::engine::process::wire::Request as ShimRequest;
-use crate::engine::proxy::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
+use crate::process::client::{self, ShimClient};
+use crate::process::identity;
+use crate::process::instance::Drain;
+use crate::process::wire::Request as ShimRequest;
+use flightdeck_proxy::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -56,7 +56,7 @@ pub enum LinkEvent {
         routes: Vec<(String, u64)>,
         /// Leases that lapsed.
         lapsed: Vec<Lapse>,
-        /// What it knows of the wire: [`PROXY_LEVEL`](crate::engine::proxy::wire::PROXY_LEVEL).
+        /// What it knows of the wire: [`PROXY_LEVEL`](flightdeck_proxy::wire::PROXY_LEVEL).
         level: u32,
     },
     /// No proxy.
@@ -151,7 +151,7 @@ pub async fn run(
             Err(error) => format!("no proxy: {error}"),
         };
         tracing::warn!(%why, "the proxy is away");
-        let _ = events.send(LinkEvent::Down { why: crate::model::sanitize_line(&why) }); // the loop may be ending
+        let _ = events.send(LinkEvent::Down { why: flightdeck_model::sanitize_line(&why) }); // the loop may be ending
         tokio::select! {
             () = sleep(pause) => pause = (pause * 2).min(RETRY.1),
             done = told_to_end(&mut orders) => return finish(&home, done).await,
@@ -357,7 +357,7 @@ fn hear(asked: Asked, answer: Response, events: &mpsc::UnboundedSender<LinkEvent
             LinkEvent::Acked { listener, version, lacking, redirect_refused: None }
         }
         (Asked::Route { listener, version, .. }, Response::Refused { why, newer }) => {
-            LinkEvent::Refused { listener, version, newer, why: crate::model::sanitize_line(&why) }
+            LinkEvent::Refused { listener, version, newer, why: flightdeck_model::sanitize_line(&why) }
         }
         (Asked::Stats, Response::Stats(stats)) => LinkEvent::Stats { stats, alone: retired.none() },
         (Asked::Drain(done, until), Response::Drained { remaining }) => return retired.after(done, until, remaining),

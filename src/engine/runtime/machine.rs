@@ -1,9 +1,9 @@
 //! What a configuration refers to on this machine.
 
-use crate::config::services::Machine;
-use crate::engine::process::{confine, secrets};
-use crate::engine::proxy::certificate;
-use crate::model::{CertificateFiles, RunAs, SecretRef, UnfitCertificate};
+use crate::process::{confine, secrets};
+use flightdeck_config::services::Machine;
+use flightdeck_model::{CertificateFiles, RunAs, SecretRef, UnfitCertificate};
+use flightdeck_proxy::certificate;
 use nix::unistd::{Group, User};
 
 /// The machine that this process runs on, as its user sees it.

@@ -24,16 +24,17 @@ pub use open::{EngineError, Settings};
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
-use crate::control::Authorized;
-use crate::engine::core::{self, Input, State};
-use crate::engine::journal::JournalError;
-use crate::engine::process::{log, output, wire::LOG_DIR};
-use crate::engine::store::{Store, StoreError, digest_of};
-use crate::model::{
+use crate::journal::JournalError;
+use crate::process::{log, output, wire::LOG_DIR};
+use crate::store::{Store, StoreError, digest_of};
+use flightdeck_control::Authorized;
+use flightdeck_engine_core as core;
+use flightdeck_engine_core::{Input, State};
+use flightdeck_model::{
     Action, Actor, Command, CommandId, ConfigRevision, Detail, Direction, EnvironmentName, Output, Refusal,
     RefusalKind, Release, Run, Scoped, ServiceName, SourceId, Subject, Version, sanitize_line,
 };
-use crate::port::{Accepted, InspectError, NotDone};
+use flightdeck_port::{Accepted, InspectError, NotDone};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
@@ -284,7 +285,7 @@ impl Engine {
     /// Will nothing be added to an output? It is of something that was run once, and has ended. What can't be read
     /// now is asked for again.
     pub fn output_is_over(&self, id: &str) -> bool {
-        let named = crate::engine::process::room::plain_name(id);
+        let named = crate::process::room::plain_name(id);
         named && output::is_over(&self.instances.join(id)).unwrap_or_default()
     }
 
@@ -308,7 +309,7 @@ impl Engine {
     }
 
     fn log_dir(&self, instance: &str) -> Option<PathBuf> {
-        crate::engine::process::room::plain_name(instance).then(|| self.instances.join(instance).join(LOG_DIR))
+        crate::process::room::plain_name(instance).then(|| self.instances.join(instance).join(LOG_DIR))
     }
 
     /// Cumulative counters, as last read from the proxy.

@@ -1,12 +1,13 @@
 //! What can be seen of a release before anything of it is started.
 
 use super::{Ask, Engine};
-use crate::engine::core::{self, Programs};
-use crate::engine::process::artifact;
-use crate::engine::process::launch::search;
-use crate::engine::store::Store;
-use crate::model::{Command, Refusal, RefusalKind, ServiceName, Subject, Version};
-use crate::port::NotDone;
+use crate::process::artifact;
+use crate::process::launch::search;
+use crate::store::Store;
+use flightdeck_engine_core as core;
+use flightdeck_engine_core::Programs;
+use flightdeck_model::{Command, Refusal, RefusalKind, ServiceName, Subject, Version};
+use flightdeck_port::NotDone;
 use tokio::sync::oneshot;
 
 impl Engine {
@@ -60,7 +61,7 @@ fn look(store: &Store, programs: &Programs) -> Result<Vec<String>, NotDone> {
     let names: Vec<String> = programs.named.iter().map(|(_, program)| program.clone()).collect();
     let found = artifact::obstacles(store, &programs.release.digest, &names, &search(&programs.env));
     let found = found.map_err(|error| {
-        NotDone::Refused(Refusal::new(RefusalKind::Internal, crate::model::sanitize_line(&error.sentence())))
+        NotDone::Refused(Refusal::new(RefusalKind::Internal, flightdeck_model::sanitize_line(&error.sentence())))
     })?;
     let each = programs.named.iter().zip(found);
     Ok(each.filter_map(|((what, _), cause)| cause.map(|cause| format!("{what}: {cause}"))).collect())

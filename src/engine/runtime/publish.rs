@@ -1,6 +1,8 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
-use crate::model::{Body, Deployment, Entity, EntityRef, LinkState, Renamed, Rollout, Scope, Scoped, SourceId, Wait};
+use flightdeck_model::{
+    Body, Deployment, Entity, EntityRef, LinkState, Renamed, Rollout, Scope, Scoped, SourceId, Wait,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -142,7 +144,7 @@ impl Publisher {
     }
 
     /// Tells numbers.
-    pub fn samples(&mut self, samples: Vec<crate::model::ArmSample>) {
+    pub fn samples(&mut self, samples: Vec<flightdeck_model::ArmSample>) {
         if !samples.is_empty() {
             let scope = rows_scope(&self.source);
             self.tell(vec![Scoped { scope, body: Body::Samples(samples) }]);
@@ -196,8 +198,8 @@ fn steady(old: &Rollout, new: &Rollout) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::board::Board;
-    use crate::model::{EnvironmentName, Instance, Service, ServiceName, Target};
+    use flightdeck_board::Board;
+    use flightdeck_model::{EnvironmentName, Instance, Service, ServiceName, Target};
 
     fn service(name: &str, environments: &[&str]) -> Entity {
         Entity::Service(Service {
@@ -257,9 +259,9 @@ mod tests {
             Entity::Instance(Box::new(Instance {
                 id: "shop-production-1".into(),
                 target,
-                role: crate::model::ArmRole::Stable,
+                role: flightdeck_model::ArmRole::Stable,
                 version: "1.0".into(),
-                state: crate::model::InstanceState::Ready,
+                state: flightdeck_model::InstanceState::Ready,
                 pid: Some(7),
                 address: None,
                 restarts: 0,
@@ -293,7 +295,7 @@ mod tests {
     }
 
     fn finished(revision: usize) -> Deployment {
-        crate::engine::journal::kit::ended(revision, 0)
+        crate::journal::kit::ended(revision, 0)
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use super::commit::Spilled;
 use super::task::EngineTask;
-use crate::engine::core::{Effect, Input, InstanceStage};
-use crate::engine::process::instance::Report;
-use crate::model::StopSpec;
+use crate::process::instance::Report;
+use flightdeck_engine_core::{Effect, Input, InstanceStage};
+use flightdeck_model::StopSpec;
 use jiff::SignedDuration;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;

@@ -1,8 +1,8 @@
 //! From the proxy's counters to windows, samples and metrics.
 
-use crate::engine::core::{PoolId, PoolWindow, SlotKey, preview_of};
-use crate::engine::proxy::wire::{PoolStats, Route, Stats};
-use crate::model::{ArmRole, ArmSample, EnvironmentName, Histogram, ServiceName, Target, Version};
+use flightdeck_engine_core::{PoolId, PoolWindow, SlotKey, preview_of};
+use flightdeck_model::{ArmRole, ArmSample, EnvironmentName, Histogram, ServiceName, Target, Version};
+use flightdeck_proxy::wire::{PoolStats, Route, Stats};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -199,8 +199,8 @@ pub fn samples(window: &SlotWindow, route: &Route, target: &Target, at: Timestam
 #[expect(clippy::disallowed_methods, reason = "a test needs two instants")]
 mod tests {
     use super::*;
-    use crate::engine::proxy::wire::PoolRoute;
-    use crate::model::Ppm;
+    use flightdeck_model::Ppm;
+    use flightdeck_proxy::wire::PoolRoute;
     use std::time::Duration;
 
     fn stats(pool: &str, requests: u64, failures: u64) -> Stats {

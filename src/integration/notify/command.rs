@@ -1,7 +1,7 @@
 //! A program of one's own: the notification as JSON on its standard input; status 0 says that it was told.
 
-use crate::port::{NotTold, Notification, Sink};
 use async_trait::async_trait;
+use flightdeck_port::{NotTold, Notification, Sink};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::process::Stdio;

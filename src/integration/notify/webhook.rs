@@ -2,11 +2,11 @@
 //! `webhook-signature`, the HMAC-SHA256 of `id.timestamp.body`. Source: standardwebhooks/standard-webhooks,
 //! spec/standard-webhooks.md.
 
-use crate::port::{NotTold, Notification, Sink};
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use flightdeck_port::{NotTold, Notification, Sink};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode, Uri};

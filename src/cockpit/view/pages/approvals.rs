@@ -2,15 +2,15 @@
 
 use super::fit::fitted;
 use super::phase;
-use crate::board::Health;
-use crate::cockpit::app::actions::may_approve;
-use crate::cockpit::app::age::{age, countdown};
-use crate::cockpit::app::rows::{self, ApprovalRow};
-use crate::cockpit::app::wrap::wrap;
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect, weigh};
-use crate::model::{Approval, ApprovalState, ReleaseRef, Verdict};
+use crate::app::actions::may_approve;
+use crate::app::age::{age, countdown};
+use crate::app::rows::{self, ApprovalRow};
+use crate::app::wrap::wrap;
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope, format, glyph, rect, weigh};
+use flightdeck_board::Health;
+use flightdeck_model::{Approval, ApprovalState, ReleaseRef, Verdict};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -19,7 +19,7 @@ use ratatui::style::{Modifier, Style};
 const NAME: u16 = 12;
 
 /// Draws it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);

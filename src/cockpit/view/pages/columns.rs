@@ -3,11 +3,11 @@
 //! Columns of numbers that no source tells are not there. Too narrow for all of them, columns shrink and go in
 //! the order of `LESS`. Spare room goes to names first, then since when, replicas, kind, source, author, began and cause come.
 
-use crate::cockpit::app::widest::Widest;
+use crate::app::widest::Widest;
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cockpit::view) enum Column {
+pub(in crate::view) enum Column {
     Service,
     Environment,
     Version,
@@ -27,15 +27,15 @@ pub(in crate::cockpit::view) enum Column {
 }
 
 /// A column with its width.
-pub(in crate::cockpit::view) type Sized = (Column, u16);
+pub(in crate::view) type Sized = (Column, u16);
 
 /// The columns before a row's first: the bar of the selected row and the sign of a marked one.
-pub(in crate::cockpit::view) const LEAD: u16 = 2;
+pub(in crate::view) const LEAD: u16 = 2;
 const GAP: u16 = 1;
 /// Columns of numbers beside a curve: ` 4.1/0.3`.
-pub(in crate::cockpit::view) const NUMBERS: u16 = 8;
+pub(in crate::view) const NUMBERS: u16 = 8;
 /// Columns of a share beside its bar: ` 100 %`.
-pub(in crate::cockpit::view) const SHARE: u16 = 6;
+pub(in crate::view) const SHARE: u16 = 6;
 
 /// A name gets so much before numbers get what they want.
 const NAME: u16 = 20;
@@ -75,7 +75,7 @@ fn more(content: Content) -> [Sized; 7] {
 
 /// What the columns have to hold.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cockpit::view) struct Content {
+pub(in crate::view) struct Content {
     pub widest: Widest,
     /// Does any source tell numbers of traffic?
     pub measured: bool,
@@ -101,7 +101,7 @@ fn all(content: Content) -> Vec<Sized> {
 }
 
 /// The columns for a list of that width.
-pub(in crate::cockpit::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
+pub(in crate::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
     let mut columns = all(content);
     for (column, left) in LESS {
         if needs(&columns) <= width {

@@ -2,18 +2,18 @@
 
 use super::columns::{Column, Content, LEAD, NUMBERS, SHARE, Sized, plan};
 use super::{empty, phase};
-use crate::board::{Attention, Filter, Severity};
-use crate::cockpit::app::age::{age, countdown};
-use crate::cockpit::app::header::sources;
-use crate::cockpit::app::rows::{self, DeckRow, NeedRow};
-use crate::cockpit::app::state::DeckPanel;
-use crate::cockpit::app::strip;
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::widgets::spark::{self, Metric, Pair};
-use crate::cockpit::view::widgets::{bar, track};
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{Arm, Rollout};
+use crate::app::age::{age, countdown};
+use crate::app::header::sources;
+use crate::app::rows::{self, DeckRow, NeedRow};
+use crate::app::state::DeckPanel;
+use crate::app::strip;
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::widgets::spark::{self, Metric, Pair};
+use crate::view::widgets::{bar, track};
+use crate::view::{Ctx, Scope, format, glyph, rect};
+use flightdeck_board::{Attention, Filter, Severity};
+use flightdeck_model::{Arm, Rollout};
 use jiff::SignedDuration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -26,7 +26,7 @@ const BUCKET: SignedDuration = SignedDuration::from_secs(10);
 const RECENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Draws it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let layout = &ctx.layout;
     let list = rect(layout.list);
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
@@ -390,7 +390,7 @@ fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
 }
 
 /// A share without more digits than a row has room for.
-fn whole(share: crate::model::Ppm) -> String {
+fn whole(share: flightdeck_model::Ppm) -> String {
     match share.0 {
         0 => "0 %".to_owned(),
         ppm if ppm < 10_000 => format!("{:.1} %", f64::from(ppm) / 1e4),

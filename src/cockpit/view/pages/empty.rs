@@ -1,17 +1,17 @@
 //! What a person sees who has nothing yet: what was looked for, and what to do.
 
-use crate::cockpit::app::header::sources;
-use crate::cockpit::app::{ConnectionState, State};
-use crate::cockpit::view::widgets::panel::centered;
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope};
+use crate::app::header::sources;
+use crate::app::{ConnectionState, State};
+use crate::view::widgets::panel::centered;
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use std::collections::BTreeMap;
 
 /// Nothing was ever told by any server, and none is up. Logs can be read all the same.
-pub(in crate::cockpit::view) fn applies(state: &State) -> bool {
-    use crate::cockpit::app::Page;
+pub(in crate::view) fn applies(state: &State) -> bool {
+    use crate::app::Page;
     let nothing = state.board.is_empty();
     let none_up = !state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Up { .. }));
     nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals | Page::History)
@@ -25,7 +25,7 @@ const OFFERS: [(&str, &str); 4] = [
 ];
 
 /// Draws it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
     let connecting =
         ctx.state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Connecting));
     let servers = u16::try_from(ctx.state.connections.len().max(1)).unwrap_or(u16::MAX);

@@ -2,13 +2,13 @@
 //! rollout, or one of them with all that is known of it.
 
 use super::fit::fitted;
-use crate::board::dora::{DAYS, Dora, Figure, span};
-use crate::cockpit::app::history::{self, RecordLine};
-use crate::cockpit::app::record;
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{Deployment, DeploymentKind, DeploymentOutcome, NOT_RECORDED};
+use crate::app::history::{self, RecordLine};
+use crate::app::record;
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope, format, glyph, rect};
+use flightdeck_board::dora::{DAYS, Dora, Figure, span};
+use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, NOT_RECORDED};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -16,7 +16,7 @@ use ratatui::layout::Rect;
 const NAME: u16 = 11;
 
 /// Draws it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);

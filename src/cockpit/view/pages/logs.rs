@@ -1,14 +1,14 @@
 //! The program's own log.
 
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::{Ctx, Scope, rect};
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::{Ctx, Scope, rect};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::widgets::Widget as _;
 use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget, TuiWidgetEvent, TuiWidgetState};
 
 /// Draws it. The widget reads what the loop moved to it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let frame = Rect { x: 0, y: list.y - 1, width: ctx.state.columns, height: list.height + 2 };
     let back = ctx.state.logs.pages_back;

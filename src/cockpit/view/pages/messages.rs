@@ -1,15 +1,15 @@
 //! What the footer said, in full.
 
 use super::history::record_line;
-use crate::cockpit::app::record;
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, rect};
+use crate::app::record;
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope, rect};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// Draws the lines that are in sight.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let lines = record::messages(ctx.state);
     let frame = Rect { x: 0, y: list.y - 1, width: ctx.state.columns, height: list.height + 2 };

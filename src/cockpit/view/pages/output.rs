@@ -1,13 +1,13 @@
 //! An instance's output, followed.
 
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, format, rect};
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope, format, rect};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// Draws the lines that are in sight.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let Some(page) = &ctx.state.output else { return };
     let list = rect(ctx.layout.list);
     let height = usize::from(list.height);

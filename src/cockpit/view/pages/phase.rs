@@ -1,14 +1,14 @@
 //! Where a rollout stands, in a glyph and few words.
 
-use crate::board::Freshness;
-use crate::cockpit::app::age::{Clock, age, clock, countdown};
-use crate::cockpit::app::state::{OwnCommand, OwnProgress};
-use crate::cockpit::view::{Scope, format, glyph};
-use crate::model::{Phase, Rollout, Step, Wait};
+use crate::app::age::{Clock, age, clock, countdown};
+use crate::app::state::{OwnCommand, OwnProgress};
+use crate::view::{Scope, format, glyph};
+use flightdeck_board::Freshness;
+use flightdeck_model::{Phase, Rollout, Step, Wait};
 use jiff::Timestamp;
 
 /// The words of a row in so many columns: why its instances fail stands there before that they do.
-pub(in crate::cockpit::view) fn words_in(
+pub(in crate::view) fn words_in(
     columns: u16,
     rollout: &Rollout,
     freshness: &Freshness,
@@ -24,7 +24,7 @@ pub(in crate::cockpit::view) fn words_in(
 
 /// The words of a row: `⏸ paused 31 m`, `▶ analysis 0:42`; what one asked for oneself comes first
 /// while it is under way, and a row that may be old says so.
-pub(in crate::cockpit::view) fn words(
+pub(in crate::view) fn words(
     rollout: &Rollout,
     freshness: &Freshness,
     own: Option<&OwnCommand>,
@@ -61,7 +61,7 @@ fn is_unwell(rollout: &Rollout) -> bool {
 }
 
 /// The word: what it waits for where that says more than the phase.
-pub(in crate::cockpit::view) fn state(rollout: &Rollout) -> (&'static str, Scope) {
+pub(in crate::view) fn state(rollout: &Rollout) -> (&'static str, Scope) {
     let scope = Scope::phase(rollout.phase);
     let waits = |wanted: fn(&Wait) -> bool| rollout.waits.iter().any(wanted);
     let at_approval = matches!(current(rollout), Some(Step::Approval { .. }));
@@ -79,7 +79,7 @@ pub(in crate::cockpit::view) fn state(rollout: &Rollout) -> (&'static str, Scope
 }
 
 /// The step that it is at.
-pub(in crate::cockpit::view) fn current(rollout: &Rollout) -> Option<&Step> {
+pub(in crate::view) fn current(rollout: &Rollout) -> Option<&Step> {
     rollout.step.and_then(|step| rollout.steps.get(step as usize))
 }
 

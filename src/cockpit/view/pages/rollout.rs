@@ -3,17 +3,19 @@
 
 use super::phase;
 use super::{run_live, run_panels};
-use crate::board::way_back;
-use crate::cockpit::app::age::{age, countdown};
-use crate::cockpit::app::rows;
-use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
-use crate::cockpit::view::widgets::chart::{self, Chart};
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge, sides};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::widgets::spark::{Metric, Pair};
-use crate::cockpit::view::widgets::{bar, track};
-use crate::cockpit::view::{Ctx, Scope, format, rect};
-use crate::model::{Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, Target, TrafficSource, Wait};
+use crate::app::age::{age, countdown};
+use crate::app::rows;
+use crate::app::state::{RolloutPage, RolloutPanel};
+use crate::view::widgets::chart::{self, Chart};
+use crate::view::widgets::panel::{Edge, Title, edge, sides};
+use crate::view::widgets::pen::Pen;
+use crate::view::widgets::spark::{Metric, Pair};
+use crate::view::widgets::{bar, track};
+use crate::view::{Ctx, Scope, format, rect};
+use flightdeck_board::way_back;
+use flightdeck_model::{
+    Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, Target, TrafficSource, Wait,
+};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -23,7 +25,7 @@ const TWO: u16 = 110;
 const NAME: u16 = 11;
 
 /// Draws it.
-pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let Some(page) = &ctx.state.rollout else { return };
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);
@@ -40,7 +42,7 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 }
 
 /// The summary, where the page has room for it.
-pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
+pub(in crate::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.summary {
         let Target { source, kind, .. } = &rollout.run.target;
         let title = Title { left: name(ctx, rollout), right: format!("{kind} at {source}"), focus: false };
@@ -50,7 +52,7 @@ pub(in crate::cockpit::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: R
 }
 
 /// The charts, where the page has room for them.
-pub(in crate::cockpit::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
+pub(in crate::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.charts {
         let source = &rollout.run.target.source;
         let none = if rollout.is_worker() {

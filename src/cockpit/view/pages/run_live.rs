@@ -2,15 +2,15 @@
 //! not be read, the raw object, and templates compared.
 
 use super::run_panels::name;
-use crate::cockpit::app::layout;
-use crate::cockpit::app::record;
-use crate::cockpit::app::rows;
-use crate::cockpit::app::state::{Live, Over, RolloutPage, RolloutPanel};
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::widgets::spark;
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{Analysis, AnalysisMetric, ArmRole, Group, MetricVerdict, Revision, Rollout};
+use crate::app::layout;
+use crate::app::record;
+use crate::app::rows;
+use crate::app::state::{Live, Over, RolloutPage, RolloutPanel};
+use crate::view::widgets::panel::{Edge, Title, edge};
+use crate::view::widgets::pen::Pen;
+use crate::view::widgets::spark;
+use crate::view::{Ctx, Scope, format, glyph, rect};
+use flightdeck_model::{Analysis, AnalysisMetric, ArmRole, Group, MetricVerdict, Revision, Rollout};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 

@@ -1,18 +1,18 @@
 //! The panels of an opened rollout.
 
 use super::{history, run_live};
-use crate::cockpit::app::state::{RolloutPage, RolloutPanel};
-use crate::cockpit::app::timeline::{Happened, Moment, timeline};
-use crate::cockpit::app::{record, rows, way_back};
-use crate::cockpit::view::widgets::panel::{Edge, Title, edge};
-use crate::cockpit::view::widgets::pen::Pen;
-use crate::cockpit::view::{Ctx, Scope, format, glyph, rect};
-use crate::model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service};
+use crate::app::state::{RolloutPage, RolloutPanel};
+use crate::app::timeline::{Happened, Moment, timeline};
+use crate::app::{record, rows, way_back};
+use crate::view::widgets::panel::{Edge, Title, edge};
+use crate::view::widgets::pen::Pen;
+use crate::view::{Ctx, Scope, format, glyph, rect};
+use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// A panel's name.
-pub(in crate::cockpit::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
+pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
     match panel {
         RolloutPanel::Instances => "Instances",
         RolloutPanel::Sets => match rollout.run.target.kind.as_str() {
@@ -41,7 +41,7 @@ const fn nothing(panel: RolloutPanel) -> &'static str {
 }
 
 /// Draws a panel's rows that are in sight.
-pub(in crate::cockpit::view) fn draw(
+pub(in crate::view) fn draw(
     ctx: &Ctx<'_>,
     page: &RolloutPage,
     rollout: &Rollout,
@@ -132,7 +132,7 @@ pub(in crate::cockpit::view) fn draw(
 
 /// The selected row of the panel that takes the keys, in full as far as there is room: `half` of the width where
 /// another panel stands beside.
-pub(in crate::cockpit::view) fn selected(
+pub(in crate::view) fn selected(
     ctx: &Ctx<'_>,
     rollout: &Rollout,
     panel: RolloutPanel,

@@ -1,22 +1,16 @@
 //! A share as a bar: what is, and what should be.
 
 use super::pen::Pen;
-use crate::cockpit::view::{Scope, Theme};
-use crate::model::Traffic;
+use crate::view::{Scope, Theme};
+use flightdeck_model::Traffic;
 
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 /// Draws a share of traffic: solid up to what is known to be in force, shaded up to what is asked
 /// for. Where nothing is known of what is in force, all of it is shaded.
-pub(in crate::cockpit::view) fn traffic(
-    pen: &mut Pen<'_>,
-    traffic: Traffic,
-    columns: u16,
-    scope: Scope,
-    theme: &Theme,
-) {
+pub(in crate::view) fn traffic(pen: &mut Pen<'_>, traffic: Traffic, columns: u16, scope: Scope, theme: &Theme) {
     let columns = columns.min(pen.left());
-    let (solid, part) = eighths(traffic.actual.map_or(0.0, crate::model::Ppm::fraction), columns);
+    let (solid, part) = eighths(traffic.actual.map_or(0.0, flightdeck_model::Ppm::fraction), columns);
     let (mut wanted, wanted_part) = eighths(traffic.desired.fraction(), columns);
     if wanted_part >= 4 {
         wanted += 1;

@@ -3,27 +3,27 @@
 
 use super::pen::Pen;
 use super::spark::{Metric, Pair, buckets, highest};
-use crate::cockpit::view::{Scope, Theme, format};
+use crate::view::{Scope, Theme, format};
 use jiff::{SignedDuration, Timestamp};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 /// What a chart shows.
-pub(in crate::cockpit::view) struct Chart<'a> {
-    pub(in crate::cockpit::view) name: &'a str,
-    pub(in crate::cockpit::view) metric: Metric,
-    pub(in crate::cockpit::view) pair: Pair<'a>,
+pub(in crate::view) struct Chart<'a> {
+    pub(in crate::view) name: &'a str,
+    pub(in crate::view) metric: Metric,
+    pub(in crate::view) pair: Pair<'a>,
     /// The right edge.
-    pub(in crate::cockpit::view) end: Timestamp,
+    pub(in crate::view) end: Timestamp,
     /// How far back the left edge is.
-    pub(in crate::cockpit::view) span: SignedDuration,
+    pub(in crate::view) span: SignedDuration,
     /// Did the rollout begin there?
-    pub(in crate::cockpit::view) from_begin: bool,
+    pub(in crate::view) from_begin: bool,
     /// Moments to mark, such as the begin of a step.
-    pub(in crate::cockpit::view) marks: &'a [Timestamp],
+    pub(in crate::view) marks: &'a [Timestamp],
     /// What must not be crossed, where that is known; in the metric's unit.
-    pub(in crate::cockpit::view) limit: Option<f64>,
+    pub(in crate::view) limit: Option<f64>,
 }
 
 /// Columns of the numbers at the left.
@@ -32,7 +32,7 @@ const AXIS: u16 = 5;
 const DOTS: [[u32; 4]; 2] = [[0x40, 0x04, 0x02, 0x01], [0x80, 0x20, 0x10, 0x08]];
 
 /// Draws a chart with its name and newest numbers above.
-pub(in crate::cockpit::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Buffer, theme: &Theme) {
+pub(in crate::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Buffer, theme: &Theme) {
     if area.height < 4 || area.width < AXIS + 8 {
         return;
     }
@@ -176,7 +176,7 @@ fn draw_cells(cells: &[u32], plot: Rect, buf: &mut Buffer, style: Style) {
 }
 
 /// How far back a chart goes: to the rollout's begin, or as far as there is data; and whether that is its begin.
-pub(in crate::cockpit::view) fn span(pair: &Pair<'_>, end: Timestamp, began: Timestamp) -> (SignedDuration, bool) {
+pub(in crate::view) fn span(pair: &Pair<'_>, end: Timestamp, began: Timestamp) -> (SignedDuration, bool) {
     let least = SignedDuration::from_secs(60);
     let data = pair.oldest().map_or(least, |oldest| end.duration_since(oldest)).max(least);
     let own = end.duration_since(began).max(least);
@@ -188,7 +188,7 @@ pub(in crate::cockpit::view) fn span(pair: &Pair<'_>, end: Timestamp, began: Tim
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ArmRole, ArmSample, Target};
+    use flightdeck_model::{ArmRole, ArmSample, Target};
 
     #[test]
     fn a_chart_begins_with_its_rollout() {

@@ -1,14 +1,14 @@
 //! A line of text that is being typed.
 
 use super::pen::Pen;
-use crate::cockpit::app::state::Input;
-use crate::cockpit::view::format::width;
-use crate::cockpit::view::{Scope, Theme};
+use crate::app::state::Input;
+use crate::view::format::width;
+use crate::view::{Scope, Theme};
 use ratatui::style::Modifier;
 
 /// Draws it with a cursor of our own: the terminal's stays hidden, so that nothing blinks. Long
 /// text scrolls so that the cursor is in sight.
-pub(in crate::cockpit::view) fn draw(pen: &mut Pen<'_>, input: &Input, columns: u16, focus: bool, theme: &Theme) {
+pub(in crate::view) fn draw(pen: &mut Pen<'_>, input: &Input, columns: u16, focus: bool, theme: &Theme) {
     let columns = columns.min(pen.left());
     let style = theme.style(Scope::Input);
     let (before, after) = input.text.split_at_checked(input.cursor).unwrap_or((&input.text, ""));

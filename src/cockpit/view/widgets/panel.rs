@@ -2,13 +2,13 @@
 //! spent twice.
 
 use super::pen::Pen;
-use crate::cockpit::view::{Scope, Theme};
+use crate::view::{Scope, Theme};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 /// Which line of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cockpit::view) enum Edge {
+pub(in crate::view) enum Edge {
     Top,
     Between,
     Bottom,
@@ -16,15 +16,15 @@ pub(in crate::cockpit::view) enum Edge {
 
 /// What stands in a line: at its left the panel's name, at its right how it is shown.
 #[derive(Debug, Clone, Default)]
-pub(in crate::cockpit::view) struct Title {
-    pub(in crate::cockpit::view) left: String,
-    pub(in crate::cockpit::view) right: String,
+pub(in crate::view) struct Title {
+    pub(in crate::view) left: String,
+    pub(in crate::view) right: String,
     /// Does the panel below take the keys?
-    pub(in crate::cockpit::view) focus: bool,
+    pub(in crate::view) focus: bool,
 }
 
 /// A horizontal line over the whole width of `area`'s row `y`.
-pub(in crate::cockpit::view) fn edge(buf: &mut Buffer, area: Rect, y: u16, edge: Edge, title: &Title, theme: &Theme) {
+pub(in crate::view) fn edge(buf: &mut Buffer, area: Rect, y: u16, edge: Edge, title: &Title, theme: &Theme) {
     if y >= buf.area.bottom() || area.width < 2 {
         return;
     }
@@ -46,13 +46,13 @@ pub(in crate::cockpit::view) fn edge(buf: &mut Buffer, area: Rect, y: u16, edge:
     if !title.left.is_empty() {
         pen.put(&format!(" {} ", title.left), name);
     }
-    if !title.right.is_empty() && pen.left() > crate::cockpit::view::format::width(&title.right) + 3 {
+    if !title.right.is_empty() && pen.left() > crate::view::format::width(&title.right) + 3 {
         pen.tail(&format!(" {} ", title.right), theme.style(Scope::Title));
     }
 }
 
 /// The lines at both sides of an area whose rows lie inside a frame.
-pub(in crate::cockpit::view) fn sides(buf: &mut Buffer, frame: Rect, theme: &Theme) {
+pub(in crate::view) fn sides(buf: &mut Buffer, frame: Rect, theme: &Theme) {
     let style = theme.style(Scope::Border);
     for y in frame.y..frame.bottom().min(buf.area.bottom()) {
         for x in [frame.x, frame.right().saturating_sub(1)] {
@@ -64,13 +64,7 @@ pub(in crate::cockpit::view) fn sides(buf: &mut Buffer, frame: Rect, theme: &The
 }
 
 /// A frame of its own over whatever lies there, with a name; gives what is inside.
-pub(in crate::cockpit::view) fn window(
-    buf: &mut Buffer,
-    area: Rect,
-    title: &Title,
-    scope: Scope,
-    theme: &Theme,
-) -> Rect {
+pub(in crate::view) fn window(buf: &mut Buffer, area: Rect, title: &Title, scope: Scope, theme: &Theme) -> Rect {
     use ratatui::widgets::{Block, BorderType, Clear, Widget as _};
     // One column of air around it: what lies below does not run into it.
     let left = area.x.saturating_sub(1).max(buf.area.x);
@@ -92,7 +86,7 @@ pub(in crate::cockpit::view) fn window(
 }
 
 /// A rectangle in the middle of another, no larger than it.
-pub(in crate::cockpit::view) fn centered(area: Rect, columns: u16, rows: u16) -> Rect {
+pub(in crate::view) fn centered(area: Rect, columns: u16, rows: u16) -> Rect {
     let (width, height) = (columns.min(area.width), rows.min(area.height));
     Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height }
 }

@@ -1,7 +1,7 @@
 //! Small curves: candidate and stable side by side on one scale, newest at the right, and a gap
 //! where there is no data. No data is not zero.
 
-use crate::model::{ArmRole, ArmSample, Target};
+use flightdeck_model::{ArmRole, ArmSample, Target};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█
 
 /// What a curve shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cockpit::view) enum Metric {
+pub(in crate::view) enum Metric {
     /// Failed requests ÷ requests.
     Errors,
     /// Median in milliseconds.
@@ -25,7 +25,7 @@ pub(in crate::cockpit::view) enum Metric {
 impl Metric {
     /// The value over several windows; `None`: no requests, so nothing to say. Ratios are exact;
     /// a quantile is the highest of the windows', since quantiles can't be added up.
-    pub(in crate::cockpit::view) fn of<'a>(self, samples: impl Iterator<Item = &'a ArmSample> + Clone) -> Option<f64> {
+    pub(in crate::view) fn of<'a>(self, samples: impl Iterator<Item = &'a ArmSample> + Clone) -> Option<f64> {
         let highest = |quantile: fn(&ArmSample) -> Option<u32>| {
             samples.clone().filter_map(quantile).max().map(|micros| f64::from(micros) / 1000.0)
         };
@@ -47,7 +47,7 @@ impl Metric {
     }
 
     /// A curve is never drawn larger than if this were its top: noise near zero is no mountain.
-    pub(in crate::cockpit::view) const fn floor(self) -> f64 {
+    pub(in crate::view) const fn floor(self) -> f64 {
         match self {
             Metric::Errors => 0.02,
             Metric::P50 | Metric::P95 | Metric::P99 => 10.0,
@@ -63,32 +63,32 @@ fn count(value: u64) -> f64 {
 
 /// The samples of both arms of a target.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::cockpit::view) struct Pair<'a> {
-    pub(in crate::cockpit::view) candidate: Option<&'a VecDeque<ArmSample>>,
-    pub(in crate::cockpit::view) stable: Option<&'a VecDeque<ArmSample>>,
+pub(in crate::view) struct Pair<'a> {
+    pub(in crate::view) candidate: Option<&'a VecDeque<ArmSample>>,
+    pub(in crate::view) stable: Option<&'a VecDeque<ArmSample>>,
 }
 
 impl<'a> Pair<'a> {
     /// Of a board.
-    pub(in crate::cockpit::view) fn of(board: &'a crate::board::Board, target: &Target) -> Pair<'a> {
+    pub(in crate::view) fn of(board: &'a flightdeck_board::Board, target: &Target) -> Pair<'a> {
         Pair { candidate: board.samples(target, &ArmRole::Candidate), stable: board.samples(target, &ArmRole::Stable) }
     }
 
     /// End of the newest window of either arm: both curves end there.
-    pub(in crate::cockpit::view) fn newest(&self) -> Option<Timestamp> {
+    pub(in crate::view) fn newest(&self) -> Option<Timestamp> {
         let last = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.back()).map(|s| s.at);
         last(self.candidate).max(last(self.stable))
     }
 
     /// End of the oldest window of either arm.
-    pub(in crate::cockpit::view) fn oldest(&self) -> Option<Timestamp> {
+    pub(in crate::view) fn oldest(&self) -> Option<Timestamp> {
         let first = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.front()).map(|s| s.at);
         [first(self.candidate), first(self.stable)].into_iter().flatten().min()
     }
 }
 
 /// The values of an arm in `count` spans of `span` each, the last of which ends at `end`.
-pub(in crate::cockpit::view) fn buckets(
+pub(in crate::view) fn buckets(
     samples: Option<&VecDeque<ArmSample>>,
     metric: Metric,
     end: Timestamp,
@@ -111,7 +111,7 @@ pub(in crate::cockpit::view) fn buckets(
 
 /// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
 /// that a candidate that is slower stands out; a share of errors begins at its floor.
-pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], stable: &[Option<f64>]) -> f64 {
+pub(in crate::view) fn top(metric: Metric, candidate: &[Option<f64>], stable: &[Option<f64>]) -> f64 {
     let highest = highest(metric, candidate.iter().chain(stable));
     match metric {
         Metric::P50 | Metric::P95 | Metric::P99 => {
@@ -124,13 +124,13 @@ pub(in crate::cockpit::view) fn top(metric: Metric, candidate: &[Option<f64>], s
 }
 
 /// The highest of several values, at least the metric's floor.
-pub(in crate::cockpit::view) fn highest<'a>(metric: Metric, values: impl Iterator<Item = &'a Option<f64>>) -> f64 {
+pub(in crate::view) fn highest<'a>(metric: Metric, values: impl Iterator<Item = &'a Option<f64>>) -> f64 {
     values.flatten().copied().fold(metric.floor(), f64::max)
 }
 
 /// A curve as text: one column a value, a blank where there is none.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 7")]
-pub(in crate::cockpit::view) fn curve(values: &[Option<f64>], top: f64) -> String {
+pub(in crate::view) fn curve(values: &[Option<f64>], top: f64) -> String {
     values
         .iter()
         .map(|value| match value {
@@ -146,7 +146,7 @@ pub(in crate::cockpit::view) fn curve(values: &[Option<f64>], top: f64) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Version;
+    use flightdeck_model::Version;
 
     fn sample(second: i64, requests: u64, errors: u64) -> ArmSample {
         ArmSample {

@@ -1,14 +1,14 @@
 //! A rollout's steps as a track: what is done, where it stands, what is ahead.
 
 use super::pen::Pen;
-use crate::cockpit::view::format::{exact, width};
-use crate::cockpit::view::{Scope, Theme};
-use crate::model::{Phase, Rollout, Step};
+use crate::view::format::{exact, width};
+use crate::view::{Scope, Theme};
+use flightdeck_model::{Phase, Rollout, Step};
 
 const JOIN: &str = " ─ ";
 
 /// A step in words.
-pub(in crate::cockpit::view) fn words(step: &Step) -> String {
+pub(in crate::view) fn words(step: &Step) -> String {
     match step {
         Step::SetWeight(share) => share.to_string(),
         Step::Pause { duration: Some(duration) } => format!("pause {}", exact(*duration)),
@@ -25,7 +25,7 @@ pub(in crate::cockpit::view) fn words(step: &Step) -> String {
 }
 
 /// `2/6`, counted from 1; `-` where there are no steps.
-pub(in crate::cockpit::view) fn position(rollout: &Rollout) -> String {
+pub(in crate::view) fn position(rollout: &Rollout) -> String {
     let total = rollout.steps.len();
     match rollout.step {
         Some(step) if total > 0 => format!("{}/{total}", (step as usize + 1).min(total)),
@@ -35,7 +35,7 @@ pub(in crate::cockpit::view) fn position(rollout: &Rollout) -> String {
 
 /// Draws the track on the rest of a row. Where it is too long, steps far from the current one are
 /// left out, first behind it and then ahead.
-pub(in crate::cockpit::view) fn draw(pen: &mut Pen<'_>, rollout: &Rollout, theme: &Theme) {
+pub(in crate::view) fn draw(pen: &mut Pen<'_>, rollout: &Rollout, theme: &Theme) {
     if rollout.steps.is_empty() {
         pen.put("none", theme.style(Scope::Dim));
         return;

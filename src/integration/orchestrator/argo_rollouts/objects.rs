@@ -1,7 +1,7 @@
 //! The parts of `argoproj.io/v1alpha1` objects that rows are made of. Every field may be absent, and
 //! unknown ones are dropped: Rollouts of several controller versions must all parse.
 
-use crate::integration::orchestrator::kubernetes::objects::{Condition, PodTemplate};
+use crate::orchestrator::kubernetes::objects::{Condition, PodTemplate};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::Object;

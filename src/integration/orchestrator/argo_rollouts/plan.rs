@@ -3,12 +3,12 @@
 
 use super::objects::ArgoRollout;
 use super::phase::is_observed;
-use crate::integration::orchestrator::kubernetes::plan::{
+use crate::orchestrator::kubernetes::plan::{
     Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, Target, check_hold, let_through, refused, seconds,
     take_ephemeral, text, words,
 };
-use crate::integration::orchestrator::kubernetes::{Workload, WorkloadKind};
-use crate::model::{Action, Refusal, sanitize_line};
+use crate::orchestrator::kubernetes::{Workload, WorkloadKind};
+use flightdeck_model::{Action, Refusal, sanitize_line};
 
 /// The label by which pods of one template are told from others.
 pub const HASH: &str = "rollouts-pod-template-hash";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::integration::orchestrator::kubernetes::plan::{Body, needs, plan as planned};
+use crate::orchestrator::kubernetes::plan::{Body, needs, plan as planned};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -4,10 +4,10 @@
 //! the template that it works on, of stable and of the active service, steps beyond the one that was
 //! written, weights, and pods.
 
-use crate::integration::orchestrator::kubernetes::progress::{
+use crate::orchestrator::kubernetes::progress::{
     Seen, Template, effective, pods, ready, replaced, superseded, wants_none,
 };
-use crate::model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Rollout, Stage, Step, Strategy, TrafficSource, Wait};
+use flightdeck_model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Rollout, Stage, Step, Strategy, TrafficSource, Wait};
 
 /// The stage of a command about a Rollout that was accepted.
 #[must_use]

@@ -1,9 +1,9 @@
 use super::*;
-use crate::integration::orchestrator::kubernetes::images;
-use crate::integration::orchestrator::kubernetes::progress::{Followed, progress};
-use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::model::{Command, Facts, Replicas, Subject};
+use crate::orchestrator::kubernetes::images;
+use crate::orchestrator::kubernetes::progress::{Followed, progress};
+use crate::orchestrator::kubernetes::row::{RowContext, row};
+use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use flightdeck_model::{Command, Facts, Replicas, Subject};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -4,13 +4,13 @@ use super::objects::{AnalysisRunStatus, ArgoRollout, Canary, PauseCondition, Rol
 use super::phase::{ArgoPhase, is_observed, is_workload_observed, phase};
 use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
-use crate::integration::orchestrator::kubernetes::images::Images;
-use crate::integration::orchestrator::kubernetes::row::{
+use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::row::{
     PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, resume,
     revision, settled, time,
 };
-use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{
+use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, BackendAnalysis, Fact, Facts, MetricVerdict, Phase, Ppm, Replicas, Rollout,
     Strategy, Traffic, TrafficSource, Wait,
 };
@@ -27,7 +27,7 @@ struct Seen<'a> {
     template: Option<Images>,
 }
 
-/// The row of a Rollout; see [`crate::integration::orchestrator::kubernetes::row::row`].
+/// The row of a Rollout; see [`crate::orchestrator::kubernetes::row::row`].
 #[must_use]
 pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
     let none = RolloutStatus::default();

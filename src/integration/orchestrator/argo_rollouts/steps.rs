@@ -1,8 +1,8 @@
 //! A canary's steps, and the durations of its pauses.
 
 use super::objects::{Canary, CanaryStep, Pause};
-use crate::integration::orchestrator::kubernetes::row::line;
-use crate::model::Step;
+use crate::orchestrator::kubernetes::row::line;
+use flightdeck_model::Step;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::Value;
@@ -143,7 +143,7 @@ fn of_units(number: &str, nanos: i64) -> Option<SignedDuration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Ppm;
+    use flightdeck_model::Ppm;
 
     #[test]
     fn pauses_are_read_as_seconds_or_as_go_writes_durations() {

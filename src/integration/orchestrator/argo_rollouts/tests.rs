@@ -2,9 +2,9 @@
 
 use super::objects::ArgoRollout;
 use super::{ArgoPhase, has_groups, needs_groups, phase, row};
-use crate::integration::orchestrator::kubernetes::row::RowContext;
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
-use crate::model::{
+use crate::orchestrator::kubernetes::row::RowContext;
+use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
+use flightdeck_model::{
     Action, Arm, ArmRole, Fact, MetricVerdict, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait,
 };
 use jiff::Timestamp;
@@ -712,7 +712,7 @@ fn nonsense_makes_a_row_and_no_panic() {
 
 #[test]
 fn a_hold_means_what_still_moves_whatever_its_phase_is_called() {
-    use crate::model::Selector;
+    use flightdeck_model::Selector;
     let holds = |change: &Value| {
         let row = row_of(&canary(change), &groups());
         (row.phase, Selector::default().holds(&row))

@@ -1,9 +1,9 @@
 //! How much a canary should have, and how much it has.
 
 use super::objects::{ArgoRollout, Canary, RolloutStatus};
-use crate::integration::orchestrator::kubernetes::ReplicaGroup;
-use crate::integration::orchestrator::kubernetes::row::{count, part};
-use crate::model::{Ppm, TrafficSource};
+use crate::orchestrator::kubernetes::ReplicaGroup;
+use crate::orchestrator::kubernetes::row::{count, part};
+use flightdeck_model::{Ppm, TrafficSource};
 
 /// A canary's share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! How far what the program told can be believed. Pure.
 
-use crate::model::{Body, LinkState};
+use flightdeck_model::{Body, LinkState};
 use jiff::Timestamp;
 
 /// Of one life of the program.

@@ -15,10 +15,10 @@ mod wire;
 
 pub use wire::EXEC_WIRE;
 
-use crate::control::Authorized;
-use crate::model::{Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
-use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use async_trait::async_trait;
+use flightdeck_control::Authorized;
+use flightdeck_model::{Detail, Direction, Refusal, RefusalKind, Rollout, Run, Scoped, SourceId, Stage, Target};
+use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use futures::stream::BoxStream;
 use shared::{Lost, Shared};
 use std::collections::BTreeMap;

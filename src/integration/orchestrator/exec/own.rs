@@ -1,6 +1,6 @@
 //! What a program tells belongs to its source, whatever it says.
 
-use crate::model::{Body, Detail, Entity, EntityRef, Rollout, Run, SourceId, Target};
+use flightdeck_model::{Body, Detail, Entity, EntityRef, Rollout, Run, SourceId, Target};
 use std::sync::Arc;
 
 /// Forces the source of everything in the update. `Err`: it is not a program's to tell.

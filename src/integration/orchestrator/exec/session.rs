@@ -7,7 +7,7 @@ use super::program::{Pipes, Program, ending};
 use super::shared::{Ask, Inbox, Lanes, Lost, Shared, lanes};
 use super::watch::{now, scope};
 use super::wire::{FromProgram, Hello, LineError, Outcome, ToProgram, parse};
-use crate::model::{Body, Entity, LinkState, Scoped, Stage, sanitize_line};
+use flightdeck_model::{Body, Entity, LinkState, Scoped, Stage, sanitize_line};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem::discriminant;

@@ -3,7 +3,7 @@
 use super::ExecSettings;
 use super::own;
 use super::wire::Outcome;
-use crate::model::{Action, ActionSet, Barred, CommandId, Rollout, Stage};
+use flightdeck_model::{Action, ActionSet, Barred, CommandId, Rollout, Stage};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -196,5 +196,5 @@ impl Shared {
 fn name(settings: &ExecSettings) -> String {
     let program = settings.command.first().map_or("", String::as_str);
     let file = Path::new(program).file_name().map_or(program.into(), |name| name.to_string_lossy());
-    crate::model::sanitize_line(&file)
+    flightdeck_model::sanitize_line(&file)
 }

@@ -3,7 +3,7 @@
 use super::program::Program;
 use super::session::{Session, SessionEnd};
 use super::shared::Shared;
-use crate::model::{Body, LinkState, Scope, Scoped};
+use flightdeck_model::{Body, LinkState, Scope, Scoped};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use jiff::Timestamp;

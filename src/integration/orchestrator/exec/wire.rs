@@ -1,7 +1,7 @@
 //! The lines of the protocol, one JSON object each; docs/exec.md is its description.
 
-use crate::control::Authorized;
-use crate::model::{
+use flightdeck_control::Authorized;
+use flightdeck_model::{
     ActionSet, Body, CommandId, Detail, Fact, Refusal, Rollout, Run, SourceId, Stage, Target, sanitize, sanitize_line,
 };
 use serde::{Deserialize, Serialize};

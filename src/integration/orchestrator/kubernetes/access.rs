@@ -3,7 +3,7 @@
 use super::client::{ANSWER, Cluster};
 use super::explain::sentence;
 use super::{KubernetesSettings, WorkloadKind};
-use crate::model::{Action, ActionSet, Barred};
+use flightdeck_model::{Action, ActionSet, Barred};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::{Api, PostParams};

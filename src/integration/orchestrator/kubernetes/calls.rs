@@ -1,8 +1,8 @@
 //! Single calls to an API server for commands, each with what its answer means.
 
 use super::plan::{Body, Request, Resource};
-use crate::model::{Refusal, RefusalKind, sanitize_line};
-use crate::port::NotDone;
+use flightdeck_model::{Refusal, RefusalKind, sanitize_line};
+use flightdeck_port::NotDone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::Request as Path;

@@ -5,7 +5,7 @@ use super::explain::sentence;
 use super::login::login;
 use super::proxy::goes_direct;
 use super::{KubernetesSettings, kubeconfig};
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::api::{Api, PostParams};

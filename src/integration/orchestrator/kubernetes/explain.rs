@@ -1,6 +1,6 @@
 //! What a failed request means, in one sentence a person can act on.
 
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use kube::client::AuthError;
 
 /// Characters of another program's words that a sentence takes in.

@@ -2,7 +2,7 @@
 
 use super::progress::ready;
 use super::row::RESUME;
-use crate::model::{
+use flightdeck_model::{
     Action, Arm, ArmRole, Fact, Forecast, Phase, Ppm, RollbackPath, Rollout, Strategy, TrafficSource, Wait,
 };
 

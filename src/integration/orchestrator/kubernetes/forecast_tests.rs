@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Barred, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
+use flightdeck_model::{Barred, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
 use std::sync::Arc;
 
 fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32, how: TrafficSource) -> Arm {

@@ -4,9 +4,9 @@ use super::calls::{Calls, Sent};
 use super::plan::{Grip, Live, Resource, grip, let_go, rewrite};
 use super::row::{RowContext, row};
 use super::{HoldMark, KubernetesSettings, WorkloadKind};
-use crate::control::Authorized;
-use crate::model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Run, Selector, sanitize_line};
-use crate::port::{Accepted, Holding, NotDone};
+use flightdeck_control::Authorized;
+use flightdeck_model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Run, Selector, sanitize_line};
+use flightdeck_port::{Accepted, Holding, NotDone};
 use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 

@@ -4,7 +4,7 @@
 //! that of the container that matters, and of what differs between the templates that run.
 
 use super::objects::PodTemplate;
-use crate::model::{Version, sanitize_line};
+use flightdeck_model::{Version, sanitize_line};
 use std::collections::BTreeSet;
 
 /// The annotation of a template that names its main container.

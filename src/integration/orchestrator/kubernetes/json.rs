@@ -1,7 +1,7 @@
 //! Reading fields of objects of any kind.
 
-use crate::integration::orchestrator::kubernetes::images::Images;
-use crate::model::{Version, sanitize_line};
+use crate::orchestrator::kubernetes::images::Images;
+use flightdeck_model::{Version, sanitize_line};
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The kubeconfig, read as kubectl reads it: of the files that `KUBECONFIG` lists those that are there,
 //! and of what several say the first. Unlike kubectl, a list of which nothing is there is an error.
 
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use kube::config::{Kubeconfig, KubeconfigError as Fault};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,9 @@
 
 use super::client::Doing;
 use super::explain::some;
-use crate::model::sanitize_line;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flightdeck_model::sanitize_line;
 use jiff::Timestamp;
 use kube::config::{AuthInfo, ExecConfig};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -157,7 +157,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, largest: u64, into: &mut Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integration::orchestrator::kubernetes::client::doing;
+    use crate::orchestrator::kubernetes::client::doing;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::inspect::masked;
 use super::json::{at, count, items, label, line, text, time};
-use crate::model::{FailingInstances, InstanceState, sanitize_line};
+use flightdeck_model::{FailingInstances, InstanceState, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::cmp::Reverse;

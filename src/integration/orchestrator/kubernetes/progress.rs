@@ -3,9 +3,9 @@
 //! Effective only when pods, weights or selectors of the template that the command left moved, or its
 //! controller took the change up: a field that our own patch wrote is no evidence.
 
-use crate::integration::orchestrator::argo_rollouts;
-use crate::model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
-pub use crate::port::Followed;
+use crate::orchestrator::argo_rollouts;
+use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
+pub use flightdeck_port::Followed;
 
 /// The stage of a command that was accepted. Holds and their release are told by the hub, which sees
 /// every target.

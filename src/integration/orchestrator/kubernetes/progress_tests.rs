@@ -1,7 +1,7 @@
 use super::*;
-use crate::integration::orchestrator::kubernetes::row::{RowContext, row};
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
-use crate::model::{Command, Facts, Replicas};
+use crate::orchestrator::kubernetes::row::{RowContext, row};
+use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
+use flightdeck_model::{Command, Facts, Replicas};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use super::images::{Images, unknown, versions};
 use super::objects::PodTemplate;
 use super::pods::Pods;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::integration::orchestrator::argo_rollouts;
-use crate::model::{
+use crate::orchestrator::argo_rollouts;
+use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, BackendAnalysis, Barred, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, Rollout,
     Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
 };
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub const RESUME: &str = "resume";
 
 /// What a row says of a pause whose author no object names.
-pub(in crate::integration::orchestrator) const PAUSED: &str = "paused by somebody";
+pub(in crate::orchestrator) const PAUSED: &str = "paused by somebody";
 
 /// What a row depends on beside its objects.
 #[derive(Debug, Clone, Copy)]
@@ -90,9 +90,9 @@ const fn by_replicas(desired: Ppm, actual: Option<Ppm>) -> Traffic {
 }
 
 /// What a kind says of itself; the rest of a row is the same for all.
-pub(in crate::integration::orchestrator) struct Told {
+pub(in crate::orchestrator) struct Told {
     pub strategy: Strategy,
-    pub steps: Arc<[crate::model::Step]>,
+    pub steps: Arc<[flightdeck_model::Step]>,
     pub step: Option<u32>,
     pub arms: Vec<Arm>,
     pub phase: Phase,
@@ -109,11 +109,7 @@ pub(in crate::integration::orchestrator) struct Told {
 }
 
 /// Puts a row together.
-pub(in crate::integration::orchestrator) fn assemble(
-    context: &RowContext<'_>,
-    workload: &Workload,
-    told: Told,
-) -> Rollout {
+pub(in crate::orchestrator) fn assemble(context: &RowContext<'_>, workload: &Workload, told: Told) -> Rollout {
     let target = target(context.settings, workload);
     let created = time(workload.meta().creation_timestamp.as_ref());
     let started = told.started.or(created).unwrap_or(context.now);
@@ -140,7 +136,7 @@ pub(in crate::integration::orchestrator) fn assemble(
     }
     if waits.iter().any(|wait| matches!(wait, Wait::Hold(_))) {
         // What a hold stopped goes on by releasing it, and by nothing else.
-        let raises = |action: &Action| action.direction() != crate::model::Direction::Reduces;
+        let raises = |action: &Action| action.direction() != flightdeck_model::Direction::Reduces;
         offers = offers.iter().filter(|action| !raises(action) && *action != Action::Pause).collect();
         offers.insert(Action::LetThrough);
     }
@@ -225,40 +221,40 @@ fn facts(template: &PodTemplate, meta: &ObjectMeta, observed: i64) -> Facts {
 }
 
 /// A count of pods; a negative one is nonsense and means none.
-pub(in crate::integration::orchestrator) fn count(number: i32) -> u32 {
+pub(in crate::orchestrator) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
 /// A share of a whole, in parts per million; `None` of nothing.
-pub(in crate::integration::orchestrator) fn part(of: u32, whole: u32) -> Option<Ppm> {
+pub(in crate::orchestrator) fn part(of: u32, whole: u32) -> Option<Ppm> {
     let ppm = (u64::from(of.min(whole)) * 1_000_000).checked_div(u64::from(whole))?;
     u32::try_from(ppm).ok().map(Ppm)
 }
 
-pub(in crate::integration::orchestrator) fn time(time: Option<&Time>) -> Option<Timestamp> {
+pub(in crate::orchestrator) fn time(time: Option<&Time>) -> Option<Timestamp> {
     time.map(|time| time.0)
 }
 
-pub(in crate::integration::orchestrator) fn line(text: &str) -> String {
+pub(in crate::orchestrator) fn line(text: &str) -> String {
     sanitize_line(text)
 }
 
-pub(in crate::integration::orchestrator) fn resume(since: Timestamp) -> Wait {
+pub(in crate::orchestrator) fn resume(since: Timestamp) -> Wait {
     Wait::Human { what: RESUME.to_owned(), who: None, since }
 }
 
 /// An annotation's value as a revision; `0` where there is none.
-pub(in crate::integration::orchestrator) fn revision(workload: &Workload, key: &str) -> String {
+pub(in crate::orchestrator) fn revision(workload: &Workload, key: &str) -> String {
     workload.annotation(key).map_or_else(|| "0".to_owned(), line)
 }
 
 /// Is there a revision before this one?
-pub(in crate::integration::orchestrator) fn has_earlier(revision: &str) -> bool {
+pub(in crate::orchestrator) fn has_earlier(revision: &str) -> bool {
     revision.parse::<u64>().is_ok_and(|number| number > 1)
 }
 
 /// One side of a workload, before it is called by what differs from the others.
-pub(in crate::integration::orchestrator) struct Side<'a> {
+pub(in crate::orchestrator) struct Side<'a> {
     pub role: ArmRole,
     /// What it runs, where that is known.
     pub images: Option<&'a Images>,
@@ -267,7 +263,7 @@ pub(in crate::integration::orchestrator) struct Side<'a> {
 }
 
 /// The arms of all sides. Their versions are what differs between them.
-pub(in crate::integration::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
+pub(in crate::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
     let known: Vec<&Images> = sides.iter().filter_map(|side| side.images).collect();
     let mut names = versions(&known).into_iter();
     let arm = |side: Side<'_>| Arm {
@@ -281,18 +277,18 @@ pub(in crate::integration::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec
 }
 
 /// A further template that still has pods: neither stable nor what is being brought in.
-pub(in crate::integration::orchestrator) fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
+pub(in crate::orchestrator) fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
     let name = group.revision.as_deref().map_or_else(|| "old".to_owned(), |revision| format!("revision {revision}"));
     Side { role: ArmRole::Cohort(name), images: Some(&group.images), replicas: group.replicas, traffic }
 }
 
 /// Has it pods, or is it to have some?
-pub(in crate::integration::orchestrator) const fn has_pods(group: &ReplicaGroup) -> bool {
+pub(in crate::orchestrator) const fn has_pods(group: &ReplicaGroup) -> bool {
     group.replicas.ready > 0 || group.replicas.desired > 0
 }
 
 /// The only arm of a settled workload.
-pub(in crate::integration::orchestrator) fn settled(
+pub(in crate::orchestrator) fn settled(
     images: Option<&Images>,
     ready: u32,
     desired: u32,

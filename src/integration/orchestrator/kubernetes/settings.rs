@@ -1,6 +1,6 @@
 //! What a Kubernetes source is made of; the configuration is turned into this.
 
-use crate::model::{EnvironmentName, ServiceName, SourceId, Tier};
+use flightdeck_model::{EnvironmentName, ServiceName, SourceId, Tier};
 use std::path::PathBuf;
 
 /// A kind of workload.
@@ -21,7 +21,7 @@ impl WorkloadKind {
     pub const ALL: [WorkloadKind; 4] =
         [WorkloadKind::Rollout, WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet];
 
-    /// As Kubernetes writes it; also the [`crate::model::Target`]'s kind.
+    /// As Kubernetes writes it; also the [`flightdeck_model::Target`]'s kind.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -6,11 +6,11 @@ use super::requests::{Failure, Place, one};
 use super::row::{RowContext, needs_groups, row};
 use super::watch::{now, sets, watch};
 use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
-use crate::control::Authorized;
-use crate::model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
-use crate::port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use flightdeck_control::Authorized;
+use flightdeck_model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +36,10 @@ const ACTIONS: [Action; 11] = [
 ];
 
 /// The cluster as it can be asked now, or the sentence why it can't.
-pub(in crate::integration::orchestrator::kubernetes) type Connection = Result<Arc<Cluster>, String>;
+pub(in crate::orchestrator::kubernetes) type Connection = Result<Arc<Cluster>, String>;
 
 /// What the watch keeps up to date for commands and reads.
-pub(in crate::integration::orchestrator::kubernetes) struct Shared {
+pub(in crate::orchestrator::kubernetes) struct Shared {
     /// As they are in force: without namespaces of their own, that of the context once it is known to be
     /// all that may be looked at.
     settings: ArcSwap<KubernetesSettings>,

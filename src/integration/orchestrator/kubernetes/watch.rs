@@ -14,7 +14,7 @@ use super::access::{Access, Bars, everywhere, within};
 use super::client::{Cluster, ConnectError, connect, doing};
 use super::requests::Place;
 use super::{KubernetesSettings, Shared, WorkloadKind};
-use crate::model::{Body, LinkState, Scope, Scoped};
+use flightdeck_model::{Body, LinkState, Scope, Scoped};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
 use futures::{FutureExt as _, StreamExt as _};

@@ -7,7 +7,7 @@ use super::images::Images;
 use super::objects::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use super::row::{count, line};
 use super::{ReplicaGroup, Workload, WorkloadKind};
-use crate::model::Replicas;
+use flightdeck_model::Replicas;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry, OwnerReference, Time};
 use kube::core::{Object, ObjectMeta};
 use serde::Deserialize;

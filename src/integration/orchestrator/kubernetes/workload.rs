@@ -3,8 +3,8 @@
 use super::WorkloadKind;
 use super::images::Images;
 use super::objects::{DaemonSet, Deployment, PodTemplate, StatefulSet};
-use crate::integration::orchestrator::argo_rollouts::objects::ArgoRollout;
-use crate::model::{HoldId, HoldTarget, Replicas, Selector, sanitize_line};
+use crate::orchestrator::argo_rollouts::objects::ArgoRollout;
+use flightdeck_model::{HoldId, HoldTarget, Replicas, Selector, sanitize_line};
 use jiff::Timestamp;
 use kube::core::ObjectMeta;
 use serde::{Deserialize, Serialize};

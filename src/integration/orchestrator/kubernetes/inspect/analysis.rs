@@ -2,7 +2,7 @@
 
 use super::json::{annotation, at, items, label, line, owned, text, time, uid};
 use super::mask::Masker;
-use crate::model::{Analysis, AnalysisMetric, Measurement, MetricVerdict, sanitize_line};
+use flightdeck_model::{Analysis, AnalysisMetric, Measurement, MetricVerdict, sanitize_line};
 use serde_json::Value;
 
 /// Runs that are shown.

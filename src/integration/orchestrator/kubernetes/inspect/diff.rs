@@ -1,7 +1,7 @@
 //! Pod templates side by side.
 
 use super::mask::Masker;
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use serde_json::Value;
 use similar::TextDiff;
 

@@ -2,7 +2,7 @@
 
 use super::json::{count, line, text, time, uid};
 use super::mask::Masker;
-use crate::model::{Note, Run, sanitize_line};
+use flightdeck_model::{Note, Run, sanitize_line};
 use serde_json::Value;
 
 /// Events that are shown, the newest.
@@ -65,7 +65,7 @@ pub(super) fn experiment(run: &Run, experiment: &Value) -> Option<Note> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Target;
+    use flightdeck_model::Target;
     use serde_json::json;
 
     fn run() -> Run {

@@ -3,9 +3,9 @@
 use super::diff::{bare, templates};
 use super::json::{annotation, at, count, images, label, line, name, text, time};
 use super::mask::Masker;
-use crate::integration::orchestrator::kubernetes::WorkloadKind;
-use crate::integration::orchestrator::kubernetes::images::{Images, unknown, versions};
-use crate::model::{ArmRole, Group, Replicas, Revision, Version, sanitize_line};
+use crate::orchestrator::kubernetes::WorkloadKind;
+use crate::orchestrator::kubernetes::images::{Images, unknown, versions};
+use flightdeck_model::{ArmRole, Group, Replicas, Revision, Version, sanitize_line};
 use serde_json::Value;
 use std::cmp::Reverse;
 

@@ -1,7 +1,7 @@
 //! Objects as people may see them: secrets masked, bookkeeping of the API server left out, text from
 //! outside made harmless. It rather hides too much than too little.
 
-use crate::model::sanitize;
+use flightdeck_model::sanitize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 

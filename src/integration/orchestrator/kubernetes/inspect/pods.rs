@@ -2,8 +2,8 @@
 
 use super::history::Set;
 use super::json::{label, line, time, version};
-use crate::integration::orchestrator::kubernetes::pods::{SET_LABELS, restarts, running_since, state};
-use crate::model::{ArmRole, Instance, InstanceState, Replicas, Target};
+use crate::orchestrator::kubernetes::pods::{SET_LABELS, restarts, running_since, state};
+use flightdeck_model::{ArmRole, Instance, InstanceState, Replicas, Target};
 use serde_json::Value;
 
 /// The set that a pod belongs to.
@@ -57,7 +57,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integration::orchestrator::kubernetes::WorkloadKind;
+    use crate::orchestrator::kubernetes::WorkloadKind;
     use serde_json::json;
 
     fn pod(status: &Value) -> Value {

@@ -1,8 +1,8 @@
 //! Questions to the API server, each with a limit of time; what went wrong becomes a sentence.
 
 use super::json::text;
-use crate::integration::orchestrator::kubernetes::{WorkloadKind, sentence};
-use crate::model::sanitize_line;
+use crate::orchestrator::kubernetes::{WorkloadKind, sentence};
+use flightdeck_model::sanitize_line;
 use kube::Client;
 use kube::api::{GetParams, ListParams};
 use kube::core::Request;

@@ -2,7 +2,7 @@
 
 use super::template::{Revisions, Side, words};
 use super::{Asked, HOLD_ANNOTATION, Live, Ops, Plan, check_hold, let_through, refused};
-use crate::model::{Action, Refusal};
+use flightdeck_model::{Action, Refusal};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 

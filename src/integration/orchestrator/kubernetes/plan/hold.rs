@@ -1,9 +1,9 @@
 //! Holds: a workload stands still and says who asked for it.
 
 use super::{Live, Ops, Plan, Request, mark_path, refused};
-use crate::integration::orchestrator::argo_rollouts;
-use crate::integration::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
-use crate::model::{HoldId, Refusal};
+use crate::orchestrator::argo_rollouts;
+use crate::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
+use flightdeck_model::{HoldId, Refusal};
 use serde_json::Value;
 
 /// What one workload gets of a hold.
@@ -28,7 +28,7 @@ pub fn grip(live: &Live, mark: &HoldMark) -> Grip {
         Some(held) if held.id == mark.id => return Grip::HeldAlready,
         Some(held) => {
             let words = format!("stands still by hold {} of {} and goes on when that is released", held.id, held.owner);
-            return Grip::Cannot(crate::model::sanitize_line(&words));
+            return Grip::Cannot(flightdeck_model::sanitize_line(&words));
         }
         None => {}
     }

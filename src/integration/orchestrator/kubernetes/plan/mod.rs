@@ -15,8 +15,8 @@ pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
 
 use super::{HOLD_ANNOTATION, HoldMark, Workload, WorkloadKind};
-use crate::integration::orchestrator::argo_rollouts;
-use crate::model::{Action, Refusal, RefusalKind};
+use crate::orchestrator::argo_rollouts;
+use flightdeck_model::{Action, Refusal, RefusalKind};
 use jiff::Timestamp;
 use kube::core::ApiResource;
 use serde_json::Value;
@@ -144,7 +144,7 @@ impl Live {
     pub fn place(&self) -> String {
         let meta = self.workload.meta();
         let text = |part: &Option<String>| part.clone().unwrap_or_default();
-        crate::model::sanitize_line(&format!("{}/{}", text(&meta.namespace), text(&meta.name)))
+        flightdeck_model::sanitize_line(&format!("{}/{}", text(&meta.namespace), text(&meta.name)))
     }
 
     /// A patch of this object.
@@ -269,8 +269,8 @@ pub fn check_hold(live: &Live) -> Result<(), Refusal> {
     Err(refused(format!(
         "{} is held by {} of {}: release that hold first",
         live.place(),
-        crate::model::sanitize_line(mark.id.as_str()),
-        crate::model::sanitize_line(&mark.owner)
+        flightdeck_model::sanitize_line(mark.id.as_str()),
+        flightdeck_model::sanitize_line(&mark.owner)
     )))
 }
 

@@ -3,7 +3,7 @@
 use super::deployment::{no_pods, restart};
 use super::template::{Revisions, image, text};
 use super::{Asked, Body, Plan, Workload, refused};
-use crate::model::{Action, Refusal};
+use flightdeck_model::{Action, Refusal};
 use serde_json::{Value, json};
 
 pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {

@@ -1,6 +1,6 @@
 //! Revisions of a workload and the templates in them.
 
-use crate::model::sanitize_line;
+use flightdeck_model::sanitize_line;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 

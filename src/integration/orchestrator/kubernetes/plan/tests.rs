@@ -1,6 +1,6 @@
 use super::*;
-use crate::integration::orchestrator::kubernetes::HoldMark;
-use crate::model::{HoldId, HoldTarget, Run, Selector, Target};
+use crate::orchestrator::kubernetes::HoldMark;
+use flightdeck_model::{HoldId, HoldTarget, Run, Selector, Target};
 use serde_json::json;
 
 fn template(tag: &str) -> Value {

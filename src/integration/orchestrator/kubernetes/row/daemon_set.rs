@@ -1,10 +1,10 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
 use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, number, rolling, settled};
-use crate::integration::orchestrator::kubernetes::images::Images;
-use crate::integration::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
-use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
+use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use flightdeck_model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 const GENERATION: &str = "deprecated.daemonset.template.generation";

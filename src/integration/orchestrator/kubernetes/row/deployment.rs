@@ -4,10 +4,10 @@ use super::{
     PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision,
     rolling, settled, time,
 };
-use crate::integration::orchestrator::kubernetes::images::Images;
-use crate::integration::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
-use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
+use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use flightdeck_model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -1,11 +1,11 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
 use super::{RowContext, Told, arms_of, assemble, count, facts, line, newest_before, rolling, settled, time};
-use crate::integration::orchestrator::kubernetes::images::Images;
-use crate::integration::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
-use crate::integration::orchestrator::kubernetes::pods::Pods;
-use crate::integration::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use crate::model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
+use crate::orchestrator::kubernetes::pods::Pods;
+use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use flightdeck_model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// After this its first pods should have been up.

@@ -1,9 +1,9 @@
 //! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
 
 use super::{RowContext, has_groups, managed_by, needs_groups, row};
-use crate::integration::orchestrator::kubernetes::images::{self, version_of};
-use crate::integration::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
+use crate::orchestrator::kubernetes::images::{self, version_of};
+use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use flightdeck_model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -388,7 +388,7 @@ fn owners_are_known_by_their_labels() {
 
 #[test]
 fn what_is_past_its_deadline_still_moves_and_can_be_held() {
-    use crate::model::Selector;
+    use flightdeck_model::Selector;
     let progressing =
         |reason: &str| json!([{"type": "Progressing", "status": "False", "reason": reason, "message": "m"}]);
     let late = json!({"status": {"updatedReplicas": 1, "conditions": progressing("ProgressDeadlineExceeded")}});

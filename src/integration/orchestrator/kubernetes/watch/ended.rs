@@ -6,7 +6,7 @@ use super::super::inspect::masked;
 use super::super::plan::RESTARTED;
 use super::super::row::RESUME;
 use super::super::{ReplicaGroup, Workload};
-use crate::model::{
+use flightdeck_model::{
     Arm, ArmRole, Deployment, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, Run, Version,
     Wait, sanitize_line,
 };
@@ -263,7 +263,7 @@ fn kind(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> Deployme
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Replicas, Strategy, Target, Traffic, TrafficSource};
+    use flightdeck_model::{Replicas, Strategy, Target, Traffic, TrafficSource};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -301,8 +301,8 @@ mod tests {
             started: at(10),
             since: at(20),
             author: None,
-            facts: crate::model::Facts::default(),
-            offers: crate::model::ActionSet::EMPTY,
+            facts: flightdeck_model::Facts::default(),
+            offers: flightdeck_model::ActionSet::EMPTY,
             barred: Arc::default(),
             managed_by: None,
             analyses: Vec::new(),

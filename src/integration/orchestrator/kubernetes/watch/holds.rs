@@ -1,7 +1,7 @@
 //! Holds in force, put together from the marks on the workloads that they stopped.
 
 use super::super::Workload;
-use crate::model::{
+use flightdeck_model::{
     Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Phase, Rollout, Run, SourceId, Target, sanitize_line,
 };
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! unless they have pods of their own beside it, as while somebody moves from one to the other.
 
 use super::super::Workload;
-use crate::model::{ActionSet, Rollout, Target};
+use flightdeck_model::{ActionSet, Rollout, Target};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Owners {
         let mut changed = self.forget(uid);
         if let Some(named) = named {
             changed.push((named.clone(), self.of_named(&named).map(str::to_owned)));
-            let name = crate::model::sanitize_line(meta.name.as_deref().unwrap_or_default());
+            let name = flightdeck_model::sanitize_line(meta.name.as_deref().unwrap_or_default());
             self.by_named.entry(named.clone()).or_default().insert(uid.to_owned(), name);
             self.names.insert(uid.to_owned(), named);
         }

@@ -1,7 +1,7 @@
 //! Services and environments, which follow from the workloads that there are.
 
 use super::super::KubernetesSettings;
-use crate::model::{Body, Entity, EntityRef, Environment, EnvironmentName, Rollout, Service, ServiceName};
+use flightdeck_model::{Body, Entity, EntityRef, Environment, EnvironmentName, Rollout, Service, ServiceName};
 use std::collections::BTreeMap;
 
 pub(super) struct Places {

@@ -11,7 +11,7 @@ use super::groups::Want;
 use super::holds::Holds;
 use super::owners::{self, Named, Owners};
 use super::places::Places;
-use crate::model::{ActionSet, Body, Entity, EntityRef, Phase, Rollout, Step, sanitize_line};
+use flightdeck_model::{ActionSet, Body, Entity, EntityRef, Phase, Rollout, Step, sanitize_line};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 use super::super::super::images;
 use super::super::super::wire::item;
 use super::*;
-use crate::model::{HoldTarget, Replicas};
+use flightdeck_model::{HoldTarget, Replicas};
 use serde_json::{Value, json};
 
 fn deployment(name: &str, change: &Value) -> Item {
@@ -302,7 +302,7 @@ fn rows_share_their_plans() {
     let mut world = World::new();
     let told = world.take(deployment("a", &json!({})));
     let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
-    let plan = |weight| -> Arc<[Step]> { vec![Step::SetWeight(crate::model::Ppm::percent(weight))].into() };
+    let plan = |weight| -> Arc<[Step]> { vec![Step::SetWeight(flightdeck_model::Ppm::percent(weight))].into() };
     let mut rows = [plan(20), plan(20), plan(30)].map(|steps| Rollout { steps, ..(**row).clone() });
     for row in &mut rows {
         share(&mut plans, row);
@@ -324,7 +324,7 @@ fn what_lacks_pods_has_them_counted_until_it_has_all() {
     let told = world.news("a", News::Pods(Ok(pods)));
     let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", told.row) };
     assert_eq!(
-        row.failing.iter().map(crate::model::FailingInstances::counted).collect::<Vec<_>>(),
+        row.failing.iter().map(flightdeck_model::FailingInstances::counted).collect::<Vec<_>>(),
         ["CrashLoopBackOff"]
     );
     assert!(row.message.starts_with("1 pod: CrashLoopBackOff, exit status 3; 4 restarts; "), "{}", row.message);

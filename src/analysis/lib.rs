@@ -10,7 +10,7 @@ mod words;
 
 pub use sequential::{ALPHA, Sequential, Verdict, Window};
 
-use crate::model::{AnalysisReport, AnalysisTemplate, Histogram, Metric, MetricLimit, MetricResult, MetricVerdict};
+use flightdeck_model::{AnalysisReport, AnalysisTemplate, Histogram, Metric, MetricLimit, MetricResult, MetricVerdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use words::{Bound, limit_words, metric_name, metric_word, values};

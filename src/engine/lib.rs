@@ -1,6 +1,5 @@
 //! The built-in orchestrator: real processes behind a real proxy, on one machine.
 
-pub mod core;
 mod executor;
 pub mod journal;
 pub mod process;
@@ -9,4 +8,5 @@ pub mod runtime;
 pub mod store;
 
 pub use executor::EngineExecutor;
+pub use flightdeck_engine_core as core;
 pub use flightdeck_proxy as proxy;

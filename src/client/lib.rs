@@ -12,7 +12,7 @@ pub use events::ClientEvent;
 pub use link::Link;
 pub use transfer::NewRelease;
 
-use crate::model::{
+use flightdeck_model::{
     Command, CommandId, Query, Receipt, Refusal, Reply, WIRE_HEADER, WIRE_VERSION, sanitize, sanitize_json,
 };
 use reqwest::header::{HeaderMap, HeaderValue};

@@ -21,14 +21,14 @@ mod wire;
 pub use peer::actor_of;
 pub use socket::{Access, Bound, SocketError, bind};
 
-use crate::control::Policy;
-use crate::engine::runtime::Engine;
-use crate::hub::Hub;
-use crate::ledger::Ledger;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use flightdeck_control::Policy;
+use flightdeck_engine::runtime::Engine;
+use flightdeck_hub::Hub;
+use flightdeck_ledger::Ledger;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
