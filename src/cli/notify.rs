@@ -3,12 +3,12 @@
 use super::output::{Table, say};
 use super::{Context, Failure};
 use crate::config::settings::{self, Notify};
-use crate::engine::process::secrets;
 use crate::integration::notify::{CommandNotifier, Secret, WebhookNotifier};
 use crate::model::SecretRef;
 use crate::notify::{Destination, Outbox, Wanted};
 use crate::port::{NotTold, Notification, NotifyEvent, Sink};
 use clap::{Args, Subcommand};
+
 use jiff::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -142,7 +142,7 @@ async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Sink>, Failure>
         None => None,
         Some(text) => {
             let reference: SecretRef = text.parse().map_err(|error| wrong(format!("secret: {error}")))?;
-            let read = secrets::read(&BTreeMap::from([("secret".to_owned(), reference)])).await;
+            let read = flightdeck_secrets::read(&BTreeMap::from([("secret".to_owned(), reference)])).await;
             let text = read.map_err(|error| wrong(error.why))?.remove("secret").unwrap_or_default();
             Some(Secret::read(&text).map_err(|error| wrong(error.to_string()))?)
         }

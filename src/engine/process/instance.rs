@@ -5,7 +5,7 @@ use super::diagnose::{self, Memory, Seen};
 use super::health::{CheckFailure, Health, Verdict};
 use super::launch::{ROOT_DIR, StartError, address, prepare};
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
-use super::{confine, listening, log, memory, output, secrets};
+use super::{confine, listening, log, memory, output};
 use crate::store::Store;
 use flightdeck_engine_core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use flightdeck_model::{Cause, Diagnosis, HealthSpec, LimitKept, StopSpec, sanitize_line};
@@ -242,7 +242,7 @@ impl Instance {
         .await
         .map_err(|error| StartError::passing(format!("cannot prepare the start: {error}")))??;
         drop(permit);
-        let secrets = secrets::read(&secrets).await?;
+        let secrets = flightdeck_secrets::read(&secrets).await?;
         let status = client::launch(&self.context.exe, &self.dir, &spec, &secrets).await.map_err(passing)?;
         if let Some(why) = status.failed {
             let _ = client::ask(&self.dir, &Request::Forget).await; // it has nothing to say any more

@@ -12,7 +12,7 @@ use super::wire::{
     BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec,
     Status,
 };
-use super::{confine, listening, log, output, secrets};
+use super::{confine, listening, log, output};
 use flightdeck_engine_core::{JobEnd, JobEvent, JobId, JobLaunch};
 use flightdeck_model::{Cause, StopSpec, sanitize_line};
 use std::collections::BTreeMap;
@@ -168,7 +168,7 @@ impl Job {
         let prepared = tokio::task::spawn_blocking(prepare).await;
         drop(permit);
         let spec = prepared.map_err(|error| StartError::passing(format!("cannot prepare the start: {error}")))??;
-        let secrets = secrets::read(&references).await?;
+        let secrets = flightdeck_secrets::read(&references).await?;
         Ok((spec, secrets))
     }
 

@@ -44,6 +44,12 @@ impl StartError {
     }
 }
 
+impl From<flightdeck_secrets::SecretError> for StartError {
+    fn from(error: flightdeck_secrets::SecretError) -> StartError {
+        StartError { why: error.why, permanent: error.permanent, cause: None }
+    }
+}
+
 /// What is to run, of an instance or of a hook.
 struct Wanted<'a> {
     id: &'a str,

@@ -26,7 +26,6 @@ pub mod listening;
 pub mod memory;
 pub mod output;
 pub mod room;
-pub mod secrets;
 
 pub use flightdeck_platform::identity::{self, Identity};
 pub use flightdeck_shim::{self as shim, LogLimits, enter, held, log, mask, wire};

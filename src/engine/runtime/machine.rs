@@ -1,6 +1,6 @@
 //! What a configuration refers to on this machine.
 
-use crate::process::{confine, secrets};
+use crate::process::confine;
 use flightdeck_config::services::Machine;
 use flightdeck_model::{CertificateFiles, RunAs, SecretRef, UnfitCertificate};
 use flightdeck_proxy::certificate;
@@ -12,7 +12,7 @@ pub struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn secret(&self, reference: &SecretRef) -> Result<(), String> {
-        secrets::check(reference).map_err(|why| format!("the server cannot read this secret: {why}"))
+        flightdeck_secrets::check(reference).map_err(|why| format!("the server cannot read this secret: {why}"))
     }
 
     fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate> {

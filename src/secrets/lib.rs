@@ -1,7 +1,6 @@
 //! Secrets, read at each start where their references say. What goes wrong is told without the secret: neither a
 //! file's content nor a program's output is ever part of a message.
 
-use super::launch::StartError;
 use flightdeck_model::SecretRef;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -23,12 +22,32 @@ const MOST_BYTES: u64 = 64 * 1024;
 /// Permissions of all others than a file's owner and group: read and write.
 const OTHERS: u32 = 0o006;
 
+/// Why a secret can't be read; never with the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct SecretError {
+    /// A sentence.
+    pub why: String,
+    /// Trying again can't help.
+    pub permanent: bool,
+}
+
+impl SecretError {
+    fn permanent(why: impl Into<String>) -> SecretError {
+        SecretError { why: why.into(), permanent: true }
+    }
+
+    fn passing(why: impl Into<String>) -> SecretError {
+        SecretError { why: why.into(), permanent: false }
+    }
+}
+
 /// Reads all secrets of a start: variable → secret.
 ///
 /// # Errors
 /// The first that can't be read, with its variable. What only a change of files or of the server's environment
 /// can mend is permanent; what a program did may pass.
-pub async fn read(references: &BTreeMap<String, SecretRef>) -> Result<BTreeMap<String, String>, StartError> {
+pub async fn read(references: &BTreeMap<String, SecretRef>) -> Result<BTreeMap<String, String>, SecretError> {
     let mut secrets = BTreeMap::new();
     for (variable, reference) in references {
         let bytes = match reference {
@@ -39,13 +58,13 @@ pub async fn read(references: &BTreeMap<String, SecretRef>) -> Result<BTreeMap<S
                     .await
                     .map_err(|error| error.to_string())
                     .and_then(|content| content)
-                    .map_err(StartError::permanent)
+                    .map_err(SecretError::permanent)
             }
-            SecretRef::Env(name) => variable_of(name).map_err(StartError::permanent),
-            SecretRef::Command(words) => output(words, PATIENCE).await.map_err(StartError::passing),
+            SecretRef::Env(name) => variable_of(name).map_err(SecretError::permanent),
+            SecretRef::Command(words) => output(words, PATIENCE).await.map_err(SecretError::passing),
         };
-        let secret = bytes.and_then(|bytes| text(bytes).map_err(StartError::permanent)).map_err(|error| {
-            StartError { why: format!("cannot read the secret {variable}: {}", error.why), ..error }
+        let secret = bytes.and_then(|bytes| text(bytes).map_err(SecretError::permanent)).map_err(|error| {
+            SecretError { why: format!("cannot read the secret {variable}: {}", error.why), ..error }
         })?;
         secrets.insert(variable.clone(), secret);
     }
@@ -192,7 +211,7 @@ mod tests {
         SecretRef::Command(words(&["sh", "-c", script]))
     }
 
-    async fn one(reference: SecretRef) -> Result<String, StartError> {
+    async fn one(reference: SecretRef) -> Result<String, SecretError> {
         let secrets = read(&BTreeMap::from([("KEY".to_owned(), reference)])).await?;
         Ok(secrets["KEY"].clone())
     }
