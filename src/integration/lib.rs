@@ -1,4 +1,5 @@
 //! Everything outside, one folder a port.
 
+pub mod http;
 pub mod notify;
 pub mod orchestrator;
