@@ -87,6 +87,7 @@ async fn folder(context: &Context, link: &Link, dir: &Path, args: &ApplyArgs) ->
     }
     let ids: Vec<_> = receipts.iter().map(|receipt: &Receipt| receipt.id.to_string()).collect();
     context.output.data(&receipts, &act::table(&receipts), &ids)?;
+    act::say_open(context, &args.act, &receipts);
     let Some((_, first)) = failed.first() else { return Ok(()) };
     // Some are in force and some are not: that is a part, whatever kept the others.
     let code = if failed.len() < files.len() { Code::Partial } else { first.code };
@@ -148,6 +149,9 @@ pub(super) async fn remove(context: &Context, name: &ConfigName, args: &ActArgs)
         let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
         return Err(Failure::usage(format!("no configuration {name} is in force")).todo(format!("in force: {known}")));
     };
+    let services: Vec<_> = config.services.iter().map(ToString::to_string).collect();
+    let ends = if services.is_empty() { "nothing, since it has no service".to_owned() } else { services.join(", ") };
+    say(&format!("config remove {name} ends everywhere: {ends}"));
     // Whoever names the configuration means all that it brought; what of that runs is shown before it is confirmed.
     let places = config.services.iter().map(|service| ServicePlace { service: service.clone(), environment: None });
     let source = Source { name: name.clone(), text: String::new(), path: config.path.clone() };
