@@ -331,12 +331,21 @@ impl State {
     }
 
     /// What a configuration ends and is still there: a service's row names an environment until nothing is left in it.
+    /// A hub that was started since does not have the backend's answer, but the place is gone from the row at once.
     fn still_ending(&self, following: &Following) -> Vec<String> {
-        let is_there = |(source, place): &&(SourceId, ServicePlace)| {
-            let mut services = self.board.services().filter(|of| of.source == *source && of.name == place.service);
-            services.any(|service| service.environments.iter().any(|name| place.means(&service.name, name)))
-        };
-        following.ending.iter().filter(is_there).map(|(_, place)| place.to_string()).collect()
+        let Subject::Config { remove, .. } = &following.receipt.command.subject else { return Vec::new() };
+        let of = |source: &SourceId| following.notes.iter().any(|(asked, _)| asked == source);
+        let mut still = Vec::new();
+        for service in self.board.services().filter(|service| of(&service.source)) {
+            for environment in &service.environments {
+                let means = |place: &ServicePlace| place.means(&service.name, environment);
+                let told = following.ending.iter().any(|(source, place)| *source == service.source && means(place));
+                if told || (service.place(environment).is_none() && remove.iter().any(means)) {
+                    still.push(format!("{}@{environment}", service.name));
+                }
+            }
+        }
+        still
     }
 
     /// A vote that is not the last one has its effect once it is counted.
