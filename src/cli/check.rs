@@ -109,7 +109,7 @@ pub(super) async fn settings(context: &Context) -> Result<(), Failure> {
         }
     };
     let known: Vec<_> = configs.iter().filter(|of| of.in_force).map(|of| of.name.as_str()).collect();
-    let listed = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
+    let listed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     for name in apply.keys().filter(|name| !known.contains(&name.as_str())) {
         say(&format!("warning: serve.apply.{name}: no configuration {name} is in force (in force: {listed})"));
     }

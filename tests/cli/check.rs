@@ -9,8 +9,8 @@ fn what_only_the_server_knows_is_asked_of_it_and_otherwise_named_as_not_checked(
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     let check = || server.run_cli(&["config", "check", "flightdeck.toml"]);
     write(&server.config());
-    let fine = check();
-    assert!(fine.code == 0 && fine.err.ends_with("is fine\nthe server would put it into force\n"), "{fine:?}");
+    let good = check();
+    assert!(good.code == 0 && good.err.ends_with("is fine\nthe server would put it into force\n"), "{good:?}");
     for (line, why) in [
         ("renamed_from = \"cart\"", "there is no service cart that shop could be renamed from"),
         ("secrets = { TOKEN = \"file:/no/such\" }", "the server cannot read this secret"),
