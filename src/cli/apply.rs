@@ -278,7 +278,7 @@ async fn diff_of(client: &Client, source: Source, one_of_several: bool) -> Resul
     }
     match check::of_server(client, source).await? {
         Said::Fine => {}
-        Said::Refused(refusal) => say(&format!("{whose}apply would be refused: {}", refusal.why)),
+        Said::Refused(why) => say(&format!("{whose}apply would be refused: {why}")),
         Said::Nothing(why) => say(&check::unlooked(&why)),
     }
     Ok(!lines.is_empty())

@@ -2,10 +2,10 @@
 
 use super::apply::{self, Source, files, stem};
 use super::output::say;
-use super::{Context, Failure, act};
+use super::{Code, Context, Failure, act};
 use crate::client::{Client, Link};
 use crate::config::settings;
-use crate::model::{Action, ConfigName, Decision, Refusal, RefusalKind};
+use crate::model::{Action, ConfigName, Decision, RefusalKind};
 use nix::unistd::{Group, User};
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use std::path::Path;
 pub(super) enum Said {
     /// It would be put into force.
     Fine,
-    /// It would not.
-    Refused(Refusal),
+    /// It would not, and why.
+    Refused(String),
     /// It was not looked at, and why.
     Nothing(String),
 }
@@ -22,12 +22,16 @@ pub(super) enum Said {
 /// Asks as `apply` would: about secrets, certificates and users of its machine, and about what it has in force.
 pub(super) async fn of_server(client: &Client, source: Source) -> Result<Said, Failure> {
     let link = Link::Server(client.clone());
-    let prepared = act::ask(&link, Action::Apply, source.subject(Vec::new())).await?;
+    let prepared = match act::ask(&link, Action::Apply, source.subject(Vec::new())).await {
+        // It does not fit beside what is in force.
+        Err(failure) if failure.code == Code::Usage => return Ok(Said::Refused(failure.what)),
+        prepared => prepared?,
+    };
     Ok(match prepared.decision {
         Decision::Allow { .. } | Decision::Needs(_) => Said::Fine,
         // What its machine has is told to those only who may apply.
         Decision::Refuse(refusal) if refusal.kind == RefusalKind::Denied => Said::Nothing(refusal.why),
-        Decision::Refuse(refusal) => Said::Refused(refusal),
+        Decision::Refuse(refusal) => Said::Refused(refusal.why),
     })
 }
 
@@ -74,7 +78,7 @@ async fn one(context: &Context, file: &Path, name: ConfigName, one_of_several: b
     };
     match said {
         Ok(Said::Fine) => say("the server would put it into force"),
-        Ok(Said::Refused(refusal)) => say(&format!("the server would not put it into force: {}", refusal.why)),
+        Ok(Said::Refused(why)) => say(&format!("the server would not put it into force: {why}")),
         Ok(Said::Nothing(why)) => say(&unlooked(&why)),
         Err(failure) => say(&unlooked(&failure.what)),
     }

@@ -21,6 +21,12 @@ fn what_only_the_server_knows_is_asked_of_it_and_otherwise_named_as_not_checked(
         assert!(diff.code == 0 && diff.err.contains("apply would be refused: "), "{diff:?}");
         assert!(checked.err.contains(why) && diff.err.contains(why), "{checked:?} {diff:?}");
     }
+    write(&server.config());
+    server.ok(&["apply", "--yes", "--wait"]);
+    write(&format!("name = \"other\"\n{}", server.config()));
+    let beside = check();
+    let why = "service.shop: expected a service that no other";
+    assert!(beside.err.contains("the server would not put it into force: ") && beside.err.contains(why), "{beside:?}");
     let alone = tempfile::tempdir().unwrap();
     std::fs::write(alone.path().join("flightdeck.toml"), server.config()).unwrap();
     let alone = flightdeck(alone.path(), &["config", "check", "flightdeck.toml"]);
