@@ -3,7 +3,7 @@
 
 use super::confirm::{self, Confirmed};
 use super::links::{Links, Need};
-use super::output::{Cell, Table, say};
+use super::output::{Cell, Format, Table, say};
 use super::wait::{self, Patience};
 use super::{Code, Context, Failure, complete, follow, target};
 use crate::client::{Link, SubmitError, fresh_id};
@@ -247,12 +247,30 @@ pub(super) async fn finish(
     submission: impl Future<Output = Result<Receipt, SubmitError>>,
 ) -> Result<(), Failure> {
     let receipt = followed(link, id, args, submission).await?;
-    context.output.data(&receipt, &table(std::slice::from_ref(&receipt)), &[receipt.id.to_string()])?;
+    let (receipts, ids) = (std::slice::from_ref(&receipt), [receipt.id.to_string()]);
     // A run that is on its way back has not ended: its end says more than that the effect won't come.
-    match receipt.run().filter(|_| args.wait == Some(Until::Finished)) {
-        Some(run) => wait::finished(link, run, receipt.command.action, Patience::of(args)).await,
-        None => outcome(&receipt),
+    let Some(run) = receipt.run().filter(|_| args.wait == Some(Until::Finished)) else {
+        context.output.data(&receipt, &table(receipts), &ids)?;
+        say_open(context, args, receipts);
+        return outcome(&receipt);
+    };
+    let ended = wait::finished(link, run, receipt.command.action, Patience::of(args)).await;
+    context.output.data(&receipt, &ended_table(&receipt, &ended), &ids)?;
+    ended.map(drop)
+}
+
+/// A receipt as a table, with the end of its run where that was seen: it says more than the first effect.
+fn ended_table(receipt: &Receipt, ended: &Result<String, Failure>) -> Table {
+    let mut table = table(std::slice::from_ref(receipt));
+    let seen = match ended {
+        Ok(seen) => Some(seen),
+        Err(failure) if matches!(failure.code, Code::Failed | Code::Aborted | Code::RolledBack) => Some(&failure.what),
+        Err(_) => None,
+    };
+    if let (Some(seen), Some([.., stage, detail])) = (seen, table.rows.first_mut().map(Vec::as_mut_slice)) {
+        (*stage, *detail) = ("finished".into(), seen.as_str().into());
     }
+    table
 }
 
 /// Sends, and follows where that was asked for.
@@ -300,12 +318,40 @@ pub(super) fn outcome(receipt: &Receipt) -> Result<(), Failure> {
     Err(Failure::new(code, format!("{}: {}", stage.word(), stage.detail().unwrap_or_default())))
 }
 
+/// Whoever did not wait is told that a yes is not the effect, and how to see that. Scripts have the receipt's stage.
+pub(super) fn say_open(context: &Context, args: &ActArgs, receipts: &[Receipt]) {
+    if args.wait.is_some() || context.output.format != Format::Table {
+        return;
+    }
+    for receipt in receipts.iter().filter(|receipt| !receipt.stage().is_final()) {
+        let Receipt { id, command, .. } = receipt;
+        let effect = match command.action {
+            Action::Apply if is_removal(&command.subject) => "to have ended",
+            Action::Apply => "to be in force",
+            _ => "to have its effect",
+        };
+        say(&format!(
+            "{}, and not yet known {effect}: `flightdeck get receipts {id}` tells; with --wait this waits for it",
+            receipt.stage().word()
+        ));
+    }
+}
+
+/// What a command calls itself: `config remove` puts a configuration without a text into force.
+pub(super) fn verb(action: Action, subject: &Subject) -> &'static str {
+    if is_removal(subject) { "config remove" } else { action.name() }
+}
+
+fn is_removal(subject: &Subject) -> bool {
+    matches!(subject, Subject::Config { text, .. } if text.trim().is_empty())
+}
+
 /// Receipts as a table.
 pub(super) fn table(receipts: &[Receipt]) -> Table {
     let rows = receipts.iter().map(|receipt| {
         vec![
             Cell::from(receipt.id.to_string()),
-            receipt.command.action.name().into(),
+            verb(receipt.command.action, &receipt.command.subject).into(),
             object(&receipt.command.subject).into(),
             receipt.actor.name.as_str().into(),
             receipt.stage().word().into(),
@@ -339,6 +385,7 @@ pub(super) fn object(subject: &Subject) -> String {
         }
         Subject::OneOff { source, service, environment, id } => format!("{source}: {service}@{environment}: {id}"),
         Subject::Receipt { id } => id.to_string(),
+        Subject::Config { name, .. } if is_removal(subject) => name.to_string(),
         Subject::Config { name, path, .. } if *name == ConfigName::default() => path.clone(),
         Subject::Config { name, path, .. } => format!("{name} {path}"),
     }

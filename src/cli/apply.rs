@@ -1,6 +1,7 @@
 //! `apply` and `diff`: service configurations go to the server, each whole.
 
 use super::act::{self, ActArgs};
+use super::check::{self, Said};
 use super::output::{Cell, Format, Table, print_lines, say};
 use super::{Code, Context, Failure, get, unexpected};
 use crate::client::{Client, Link};
@@ -42,8 +43,9 @@ pub struct DiffArgs {
 }
 
 /// A configuration on its way to the server.
-struct Source {
-    name: ConfigName,
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) name: ConfigName,
     text: String,
     path: String,
 }
@@ -65,7 +67,7 @@ pub(super) async fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failu
 }
 
 impl Source {
-    fn subject(self, remove: Vec<ServicePlace>) -> Subject {
+    pub(super) fn subject(self, remove: Vec<ServicePlace>) -> Subject {
         let Source { name, text, path } = self;
         Subject::Config { name, text, path, remove }
     }
@@ -87,6 +89,7 @@ async fn folder(context: &Context, link: &Link, dir: &Path, args: &ApplyArgs) ->
     }
     let ids: Vec<_> = receipts.iter().map(|receipt: &Receipt| receipt.id.to_string()).collect();
     context.output.data(&receipts, &act::table(&receipts), &ids)?;
+    act::say_open(context, &args.act, &receipts);
     let Some((_, first)) = failed.first() else { return Ok(()) };
     // Some are in force and some are not: that is a part, whatever kept the others.
     let code = if failed.len() < files.len() { Code::Partial } else { first.code };
@@ -148,6 +151,9 @@ pub(super) async fn remove(context: &Context, name: &ConfigName, args: &ActArgs)
         let known = if known.is_empty() { "none is".to_owned() } else { known.join(", ") };
         return Err(Failure::usage(format!("no configuration {name} is in force")).todo(format!("in force: {known}")));
     };
+    let services: Vec<_> = config.services.iter().map(ToString::to_string).collect();
+    let ends = if services.is_empty() { "nothing, since it has no service".to_owned() } else { services.join(", ") };
+    say(&format!("config remove {name} ends everywhere: {ends}"));
     // Whoever names the configuration means all that it brought; what of that runs is shown before it is confirmed.
     let places = config.services.iter().map(|service| ServicePlace { service: service.clone(), environment: None });
     let source = Source { name: name.clone(), text: String::new(), path: config.path.clone() };
@@ -202,7 +208,7 @@ pub(super) async fn history(context: &Context, revision: Option<u64>) -> Result<
     context.output.data(&configs, &table, &names)
 }
 
-async fn configs(client: &Client) -> Result<Vec<ConfigRevision>, Failure> {
+pub(super) async fn configs(client: &Client) -> Result<Vec<ConfigRevision>, Failure> {
     match client.query(Query::Configs { revision: None }).await? {
         Reply::Configs(configs) => Ok(configs),
         other => Err(unexpected(&other)),
@@ -250,7 +256,7 @@ pub(super) async fn diff(context: &Context, args: &DiffArgs) -> Result<(), Failu
 
 /// Shows what one would change; true: something would.
 async fn diff_of(client: &Client, source: Source, one_of_several: bool) -> Result<bool, Failure> {
-    let Source { name, text, path } = source;
+    let Source { name, text, path } = source.clone();
     let named = one_of_several || name != ConfigName::default();
     let whose = if named { format!("configuration {name}: ") } else { String::new() };
     let place = path.clone();
@@ -264,17 +270,22 @@ async fn diff_of(client: &Client, source: Source, one_of_several: bool) -> Resul
     };
     if lines.is_empty() {
         say(&format!("{whose}nothing would change"));
-        return Ok(false);
+    } else {
+        if named {
+            say(&format!("{whose}{place}"));
+        }
+        print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())?;
     }
-    if named {
-        say(&format!("{whose}{place}"));
+    match check::of_server(client, source).await? {
+        Said::Fine => {}
+        Said::Refused(why) => say(&format!("{whose}apply would be refused: {why}")),
+        Said::Nothing(why) => say(&check::unlooked(&why)),
     }
-    print_lines(&lines.iter().map(|line| sanitize_line(line)).collect::<Vec<_>>())?;
-    Ok(true)
+    Ok(!lines.is_empty())
 }
 
 /// Reads and checks here first, so that mistakes are found without a server.
-fn read(file: &Path, name: ConfigName) -> Result<(Source, Spec), Failure> {
+pub(super) fn read(file: &Path, name: ConfigName) -> Result<(Source, Spec), Failure> {
     let path = std::path::absolute(file)?;
     let text = std::fs::read_to_string(&path).map_err(|error| {
         Failure::usage(format!("cannot read {}: {error}", file.display()))
@@ -282,31 +293,4 @@ fn read(file: &Path, name: ConfigName) -> Result<(Source, Spec), Failure> {
     })?;
     let spec = services::parse_in(&text, &path, &Surroundings { name, ..Surroundings::default() })?;
     Ok((Source { name: spec.name.clone(), text, path: path.display().to_string() }, spec))
-}
-
-/// `config check`: says whether a file, or each of a folder, is fine.
-pub(super) fn check(file: &Path) -> Result<(), Failure> {
-    if !file.is_dir() {
-        return check_file(file, ConfigName::default(), false);
-    }
-    let wrong = files(file)?
-        .iter()
-        .filter_map(|file| check_file(file, stem(file), true).err())
-        .reduce(|all, next| Failure { what: format!("{}\n{}", all.what, next.what), ..all });
-    wrong.map_or(Ok(()), Err)
-}
-
-fn check_file(file: &Path, name: ConfigName, one_of_several: bool) -> Result<(), Failure> {
-    let (source, spec) = read(file, name)?;
-    let places = spec.without_user();
-    if rustix::process::geteuid().is_root() && !places.is_empty() {
-        say(&format!(
-            "warning: a server of root's would run {} as root: name a user, such as user = \"www-data\"",
-            places.join(", ")
-        ));
-    }
-    let named = one_of_several || source.name != ConfigName::default();
-    let called = if named { format!("; it is the configuration {}", source.name) } else { String::new() };
-    say(&format!("{} is fine{called}", file.display()));
-    Ok(())
 }

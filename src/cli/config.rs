@@ -65,12 +65,8 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
     match &args.command {
         ConfigCommand::Init { services: false } => init(&context.paths.settings(), settings::TEMPLATE),
         ConfigCommand::Init { services: true } => init(Path::new("flightdeck.toml"), SERVICES),
-        ConfigCommand::Check { file: None } => {
-            settings::load(&context.paths, &[])?;
-            say(&format!("{} is fine", context.paths.settings().display()));
-            Ok(())
-        }
-        ConfigCommand::Check { file: Some(file) } => super::apply::check(file),
+        ConfigCommand::Check { file: None } => super::block_on(super::check::settings(context)),
+        ConfigCommand::Check { file: Some(file) } => super::block_on(super::check::services(context, file)),
         ConfigCommand::Remove { name, act } => {
             super::block_on(super::apply::remove(context, &ConfigName::from(name.as_str()), act))
         }

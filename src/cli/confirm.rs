@@ -1,6 +1,6 @@
 //! Asking a person at a terminal; a script gets a refusal, not a hang.
 
-use super::act::ActArgs;
+use super::act::{self, ActArgs};
 use super::output::say;
 use super::{Code, Failure};
 use crate::model::{Decision, Friction, Pin, Prepared, has_hidden, sanitize_line};
@@ -20,7 +20,7 @@ pub fn confirm(prepared: &Prepared, args: &ActArgs) -> Result<Confirmed, Failure
     let Decision::Allow { friction } = &prepared.decision else {
         return Err(Failure::new(Code::Refused, "refused"));
     };
-    let object = super::act::object(&prepared.subject);
+    let object = act::object(&prepared.subject);
     if has_hidden(&object) {
         return Err(Failure::new(
             Code::Refused,
@@ -31,8 +31,8 @@ pub fn confirm(prepared: &Prepared, args: &ActArgs) -> Result<Confirmed, Failure
     let asked = *friction != Friction::None && !args.yes;
     if asked {
         if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
-            let what =
-                format!("{} {object} must be confirmed, and there is no terminal to ask at", prepared.action.name());
+            let verb = act::verb(prepared.action, &prepared.subject);
+            let what = format!("{verb} {object} must be confirmed, and there is no terminal to ask at");
             return Err(Failure::usage(what).todo("add --yes if it is meant; nothing was done"));
         }
         show(prepared, &object);
@@ -63,7 +63,7 @@ fn agrees(friction: &Friction) -> Result<bool, Failure> {
 }
 
 fn show(prepared: &Prepared, object: &str) {
-    say(&format!("{} {object}", prepared.action.name()));
+    say(&format!("{} {object}", act::verb(prepared.action, &prepared.subject)));
     for line in &prepared.forecast.lines {
         say(&format!("  {}", sanitize_line(line)));
     }

@@ -1,12 +1,12 @@
 //! `get`: rows of one kind.
 
 use super::links::{Links, Need};
-use super::output::{Cell, Table, Tone};
+use super::output::{Cell, Table, Tone, say};
 use super::target::{self, Rows};
 use super::{Context, Failure, act, apply, history, migration};
 use crate::model::{
-    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Receipt, Release, Rollout,
-    Service, ServiceKind,
+    Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Place, Receipt, Release,
+    Rollout, Service, ServiceKind, ServicePlace,
 };
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -43,7 +43,7 @@ pub enum Kind {
 }
 
 /// Options of `get`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct GetArgs {
     /// Rows of which kind.
     #[arg(value_enum)]
@@ -92,6 +92,13 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
         _ => links.rows(Need::All).await?,
     };
     let mut list = list(&rows, args, now())?;
+    if list.is_empty()
+        && let Some(named) = args.name.as_ref()
+        && let Some(name) = renamed(&rows, named)
+    {
+        say(&format!("{named} is called {name} now"));
+        list = self::list(&rows, &GetArgs { name: Some(name), ..args.clone() }, now())?;
+    }
     let limit = args.limit.unwrap_or(usize::MAX);
     if args.kind == Kind::Receipts {
         // They stand in the order in which they came: the newest are the last ones.
@@ -111,6 +118,15 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
         context.output.data(&json!({ "rows": json, "unseen": rows.sight.unseen }), &table, &names)?;
     }
     rows.whole()
+}
+
+/// What a service is called now that was called so, with the environment that was named.
+fn renamed(rows: &Rows, name: &str) -> Option<String> {
+    let place = ServicePlace::of(name);
+    let ended = rows.deployments().find(|of| of.called.as_ref() == Some(&place.service)).map(|of| &of.service);
+    let first = |of: &&Rollout| of.run.target.first_name.as_deref() == Some(place.service.as_str());
+    let service = ended.or_else(|| rows.rollouts().find(first).map(|of| &of.service))?.clone();
+    (service != place.service).then(|| ServicePlace { service, ..place }.to_string())
 }
 
 fn nothing(rows: &Rows, args: &GetArgs, name: &str) -> Failure {
@@ -133,7 +149,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Rollouts => &["ROLLOUT", "VERSION", "STEP", "TRAFFIC", "READY", "PHASE", "MESSAGE"],
         Kind::Approvals => &["APPROVAL", "FOR", "VERSION", "WHAT", "BY", "SINCE", "VOTES", "STATE"],
-        Kind::Services => &["SERVICE", "SOURCE", "KIND", "CONFIGURATION", "ENVIRONMENTS", "JOBS"],
+        Kind::Services => &["SERVICE", "SOURCE", "KIND", "CONFIGURATION", "ENVIRONMENTS", "JOBS", "RUNNING"],
         Kind::Configurations => &[], // told by `apply`
         Kind::Environments => &["ENVIRONMENT", "SOURCE", "ORDER", "TIER"],
         Kind::Receipts => &["RECEIPT", "ACTION", "OBJECT", "BY", "STAGE", "DETAIL"],
@@ -330,6 +346,8 @@ fn service(row: &Service) -> Result<Row, Failure> {
     let jobs = row.places.iter().flat_map(|place| &place.jobs);
     let jobs: BTreeSet<String> = jobs.map(|job| format!("{} {}", job.name, job.spec.schedule)).collect();
     let jobs = if jobs.is_empty() { "-".to_owned() } else { jobs.into_iter().collect::<Vec<_>>().join(", ") };
+    let running: Vec<_> = row.places.iter().flat_map(running).collect();
+    let running = if running.is_empty() { "-".to_owned() } else { running.join(", ") };
     let configuration = row.configuration.as_ref().map_or("-", |name| name.as_str());
     let cells = vec![
         row.name.to_string().into(),
@@ -338,8 +356,18 @@ fn service(row: &Service) -> Result<Row, Failure> {
         configuration.into(),
         environments.join(", ").into(),
         jobs.into(),
+        running.into(),
     ];
     Ok(Row { name: row.name.to_string(), json: value(row)?, cells })
+}
+
+/// What runs once beside the instances, by the id that `run --end` and `logs` take: `job-7 bin/console by ann`.
+fn running(place: &Place) -> Vec<String> {
+    let by_hand = place.one_offs.iter().filter(|of| of.ended.is_none());
+    let jobs = place.jobs.iter().filter_map(|job| Some((&job.name, job.running.as_ref()?)));
+    let by_clock = jobs.filter(|(_, run)| place.one_offs.iter().all(|of| of.id != run.id));
+    let by_hand = by_hand.map(|of| format!("{} {} by {}", of.id, of.run.first().map_or("", String::as_str), of.by));
+    by_hand.chain(by_clock.map(|(name, run)| format!("{} {name}", run.id))).collect()
 }
 
 fn environment(row: &Environment) -> Result<Row, Failure> {

@@ -153,6 +153,7 @@ async fn over_hubs(
         [one] => context.output.data(one, &act::table(&receipts), &names)?,
         all => context.output.data(&all, &act::table(&receipts), &names)?,
     }
+    act::say_open(context, args, &receipts);
     outcome
 }
 

@@ -4,6 +4,7 @@ mod act;
 mod annotate;
 mod apply;
 mod backup;
+mod check;
 mod cockpit;
 mod complete;
 mod completions;

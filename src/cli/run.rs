@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// into the ledger as they are: no secret belongs there. Its output and its errors come as one, line by line.
     #[arg(value_name = "COMMAND", last = true, required_unless_present_any = ["end", "job"])]
     pub command: Vec<String>,
-    /// The command of this job, now, beside its times: with its timeout, as a command of yours.
+    /// Run this job now, beside its times: with its timeout, and as a run of it. While one runs no other is begun.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["command", "end"])]
     pub job: Option<String>,
     /// End one that runs, such as job-7, as ctrl-c here does: the signal of the service's `stop`, then SIGKILL.
@@ -85,7 +85,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &RunArgs) -> Res
         Some(name) => place.job(&rows, name).map(|job| (job.run, args.timeout.or(Some(job.timeout))))?,
         None => (args.command.clone(), args.timeout),
     };
-    let subject = place.command(run, timeout);
+    let subject = place.command(run, timeout, args.job.clone());
     let prepared = act::prepare(link, Action::Run, subject.clone()).await?;
     let reason = confirm::confirm(&prepared, &act)?.reason;
     let command = Command { id: fresh_id(), action: Action::Run, subject, pin: None, reason };
@@ -97,10 +97,10 @@ pub(super) async fn run(context: &Context, links: &Links, args: &RunArgs) -> Res
 }
 
 impl Place {
-    fn command(&self, run: Vec<String>, timeout: Option<SignedDuration>) -> Subject {
+    fn command(&self, run: Vec<String>, timeout: Option<SignedDuration>, job: Option<String>) -> Subject {
         let Place { source, service, environment } = self;
         let (source, service, environment) = (source.clone(), service.clone(), environment.clone());
-        Subject::Command { source, service, environment, run, timeout }
+        Subject::Command { source, service, environment, run, timeout, job }
     }
 
     /// A job as it is configured there.

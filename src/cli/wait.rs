@@ -111,16 +111,17 @@ pub(super) async fn run(context: &Context, links: &Links, args: &WaitArgs) -> Re
     context.output.data(&Told { run: run.clone(), seen }, &table, &[name])
 }
 
-/// Waits for the end of a run that a command is about.
-pub(super) async fn finished(link: &Link, run: &Run, action: Action, patience: Patience) -> Result<(), Failure> {
+/// Waits for the end of a run that a command is about, and gives it in words.
+pub(super) async fn finished(link: &Link, run: &Run, action: Action, patience: Patience) -> Result<String, Failure> {
     let takes_away = matches!(action, Action::Abort | Action::Reject | Action::Rollback);
     let seen = until(link, run, patience, |board| match look(board, run, WaitFor::Finished) {
         // It was to end so.
         Seen::Over(failure) if takes_away && failure.code == Code::Aborted => Seen::There(failure.what),
         seen => seen,
-    });
-    say(&seen.await?);
-    Ok(())
+    })
+    .await?;
+    say(&seen);
+    Ok(seen)
 }
 
 /// Waits until that is seen.

@@ -51,13 +51,15 @@ pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject
         (Subject::Hold { .. }, _) => release(seen, subject),
         (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
-        (Subject::Command { service, environment, run, timeout, .. }, _) => {
+        (Subject::Command { service, environment, run, timeout, job, .. }, _) => {
             let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", plan::length(timeout)));
             let first = format!(
                 "runs once, with what is stable in {service}@{environment}, its variables, secrets and user{bound}"
             );
             let shown: Vec<String> = run.iter().map(|word| format!("{word:?}")).collect();
-            Forecast { lines: vec![first, shown.join(" ")], ..Forecast::default() }
+            let counts =
+                job.as_ref().map(|job| format!("it counts as a run of the job {job}, which is not started meanwhile"));
+            Forecast { lines: [first, shown.join(" ")].into_iter().chain(counts).collect(), ..Forecast::default() }
         }
         (Subject::OneOff { id, .. }, _) => Forecast {
             lines: vec![format!("{id} is signalled, and killed if it has not ended after the grace of its service")],

@@ -206,6 +206,9 @@ fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
         }
         (Subject::Migrations { service, .. }, None) => format!("{} {}", action.name(), end(service.as_str(), NAME)),
         (Subject::Receipt { id }, None) => format!("{} {}", action.name(), end(&id.0, NAME)),
+        (Subject::Config { name, text, .. }, None) if text.trim().is_empty() => {
+            format!("remove {}", end(name.as_str(), NAME))
+        }
         (Subject::Config { path, .. }, None) => format!("{} {}", action.name(), end(path, NAME)),
     }
 }

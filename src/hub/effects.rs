@@ -103,6 +103,7 @@ impl State {
         let several = matches!(subject, Subject::Scope { .. } | Subject::Hold { .. });
         let sources = if several { self.by_source(&subject, &results) } else { Vec::new() };
         let (mut notes, mut missed, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let mut ending = Vec::new();
         let (mut created, mut left) = (None, None);
         let (mut accepted, mut refused, mut unknown) = (false, None, None);
         let elsewhere = results.iter().any(|(_, result)| result.is_ok());
@@ -111,6 +112,7 @@ impl State {
                 Ok(answer) => {
                     accepted = true;
                     missed.extend(answer.lacking.into_iter().map(|why| format!("{source}: {why}")));
+                    ending.extend(answer.ending.into_iter().map(|place| (source.clone(), place)));
                     let Accepted { note, targets: told, holding, created: run, left: facts, .. } = answer;
                     created = created.or(run);
                     left = left.or(Some(facts).filter(|facts| !facts.0.is_empty()));
@@ -136,6 +138,7 @@ impl State {
         following.doing = Doing::Following;
         following.notes = notes;
         following.held = held;
+        following.ending = ending;
         following.receipt.sources = sources;
         following.receipt.created = created;
         following.receipt.left = left;

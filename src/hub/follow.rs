@@ -3,14 +3,17 @@
 use super::state::{Doing, Following, State, now};
 use flightdeck_control::grade;
 use flightdeck_model::{
-    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, SourceId, Stage, Subject,
-    Target, Verdict,
+    Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, ServicePlace, SourceId,
+    Stage, Subject, Target, Verdict,
 };
 use flightdeck_port::Followed;
 use jiff::{SignedDuration, Timestamp};
 
 /// A hold of at most so many targets is looked at with each change of one of them.
 const AT_ONCE: usize = 64;
+
+/// So long what a configuration ends may take for it: requests and connections are let go on as long as its `drain`.
+const ENDS: SignedDuration = SignedDuration::from_mins(20);
 
 /// How long the effect of an action is waited for.
 const fn patience(action: Action) -> SignedDuration {
@@ -319,11 +322,30 @@ impl State {
                 }
             }
         }
+        pending |= !self.still_ending(following).is_empty();
         match (wrong.is_empty(), pending) {
             (false, _) => Stage::Failed { why: format!("{in_force}, but {}", wrong.join("; ")) },
             (true, true) => Stage::Observed,
-            (true, false) => effective(in_force),
+            (true, false) => effective(ended_too(in_force, following)),
         }
+    }
+
+    /// What a configuration ends and is still there: a service's row names an environment until nothing is left in it.
+    /// A hub that was started since does not have the backend's answer, but the place is gone from the row at once.
+    fn still_ending(&self, following: &Following) -> Vec<String> {
+        let Subject::Config { remove, .. } = &following.receipt.command.subject else { return Vec::new() };
+        let of = |source: &SourceId| following.notes.iter().any(|(asked, _)| asked == source);
+        let mut still = Vec::new();
+        for service in self.board.services().filter(|service| of(&service.source)) {
+            for environment in &service.environments {
+                let means = |place: &ServicePlace| place.means(&service.name, environment);
+                let told = following.ending.iter().any(|(source, place)| *source == service.source && means(place));
+                if told || (service.place(environment).is_none() && remove.iter().any(means)) {
+                    still.push(format!("{}@{environment}", service.name));
+                }
+            }
+        }
+        still
     }
 
     /// A vote that is not the last one has its effect once it is counted.
@@ -345,19 +367,32 @@ impl State {
         let Some(following) = self.commands.get(id).filter(|following| following.doing == Doing::Following) else {
             return;
         };
-        if now().duration_since(following.watched) <= patience(following.action()) {
+        let ends = (!following.ending.is_empty()).then_some(ENDS);
+        if now().duration_since(following.watched) <= ends.unwrap_or(patience(following.action())) {
             return;
         }
         let stage = following.receipt.stage();
         let seen = self.row(&following.receipt.command.subject);
         let row = seen.map_or("no row".to_owned(), |r| format!("{}, {}", r.phase.word(), r.message));
-        let last = format!(
-            "{}{}; the row says: {row}",
-            stage.word(),
-            stage.detail().map_or(String::new(), |d| format!(" ({d})"))
-        );
+        let ending = self.still_ending(following);
+        let now = if ending.is_empty() {
+            format!("the row says: {row}")
+        } else {
+            format!("still ending: {}", ending.join(", "))
+        };
+        let last = format!("{}{}; {now}", stage.word(), stage.detail().map_or(String::new(), |d| format!(" ({d})")));
         self.push(id, Stage::TimedOut { last });
         self.finish(id);
+    }
+}
+
+/// What is in force, with what has ended by it.
+fn ended_too(in_force: String, following: &Following) -> String {
+    let ended: Vec<_> = following.ending.iter().map(|(_, place)| place.to_string()).collect();
+    match ended.len() {
+        0 => in_force,
+        1 => format!("{in_force}; {} has ended", ended.concat()),
+        _ => format!("{in_force}; {} have ended", ended.join(", ")),
     }
 }
 

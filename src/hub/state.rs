@@ -9,7 +9,7 @@ use flightdeck_control::Authorized;
 use flightdeck_ledger::{Appended, LedgerError, Record};
 use flightdeck_model::{
     Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
-    Scoped, SourceId, Stage, StageRecord, Subject, Target,
+    Scoped, ServicePlace, SourceId, Stage, StageRecord, Subject, Target,
 };
 use flightdeck_port::{Accepted, Executor, NotDone};
 use jiff::Timestamp;
@@ -52,6 +52,8 @@ pub(super) struct Following {
     pub held: Vec<HeldThere>,
     /// Backends that did not take it, and why, where others did.
     pub missed: Vec<String>,
+    /// What a configuration ends, by source.
+    pub ending: Vec<(SourceId, ServicePlace)>,
     /// A later command took its place before it was sent.
     pub superseded: Option<String>,
     /// Since when this hub watches for its effect.
@@ -71,6 +73,7 @@ impl Following {
             notes: Vec::new(),
             held: Vec::new(),
             missed: Vec::new(),
+            ending: Vec::new(),
             superseded: None,
             watched: now(),
             settled: false,
@@ -80,7 +83,7 @@ impl Following {
     /// What only its being followed needed goes.
     pub fn is_done(&mut self) {
         self.doing = Doing::Done;
-        (self.before, self.authorized, self.held) = (None, None, Vec::new());
+        (self.before, self.authorized, self.held, self.ending) = (None, None, Vec::new(), Vec::new());
     }
 
     pub fn action(&self) -> Action {

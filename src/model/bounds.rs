@@ -103,8 +103,9 @@ impl Subject {
                 }
                 names.iter().try_for_each(|one| name("migrations.names", one))
             }
-            Subject::Command { source, service, environment, run, timeout: _ } => {
+            Subject::Command { source, service, environment, run, timeout: _, job } => {
                 name("command.source", source.as_str())?;
+                optional("command.job", job.as_deref(), LONGEST_NAME)?;
                 name("command.service", service.as_str())?;
                 name("command.environment", environment.as_str())?;
                 if run.first().is_none_or(String::is_empty) {
@@ -263,6 +264,7 @@ mod tests {
                     environment: text(2).into(),
                     run: vec!["run".to_owned()],
                     timeout: None,
+                    job: Some(text(3)),
                 },
             ),
         ];
@@ -319,6 +321,7 @@ mod tests {
             environment: "dev".into(),
             run: words.iter().map(ToString::to_string).collect(),
             timeout: None,
+            job: None,
         };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),

@@ -202,6 +202,9 @@ pub enum Subject {
         run: Vec<String>,
         /// It is killed after so long; `None`: it may take as long as it likes.
         timeout: Option<SignedDuration>,
+        /// It is a run of this job, beside its times.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        job: Option<String>,
     },
     /// One that runs: end-run.
     OneOff {

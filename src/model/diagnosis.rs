@@ -121,6 +121,11 @@ pub enum Cause {
         /// Where it redirects to.
         location: Option<String>,
     },
+    /// The program that checks it says no, and why.
+    CheckSaid {
+        /// The last lines that it wrote, oldest first, sanitised and without secrets.
+        lines: Vec<String>,
+    },
     /// It listens as it should and does not answer.
     NoAnswer {
         /// The health check's path.
@@ -209,6 +214,7 @@ impl fmt::Display for Cause {
                 f.write_str("the machine ran out of memory and killed it: let it use less, or give the machine more")
             }
             Cause::HealthStatus { path, status, location } => answers(f, path, *status, location.as_deref()),
+            Cause::CheckSaid { lines } => write!(f, "the check wrote: {}", lines.join(" / ")),
             Cause::NoAnswer { path, within_ms } => {
                 write!(
                     f,

@@ -99,7 +99,7 @@ pub struct JobRun {
     pub id: String,
     /// Whose artifact it is run in.
     pub version: Version,
-    /// The time that it is the run of; no other is.
+    /// The time that it is the run of, and no other is; of one that a person asked for, when that was.
     pub due: Timestamp,
     /// When it was asked for.
     pub began: Timestamp,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use flightdeck_control::Authorized;
 use flightdeck_model::{
     Action, ActionSet, Command, Deployment, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
-    SourceId, Stage,
+    ServicePlace, SourceId, Stage,
 };
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -63,6 +63,8 @@ pub struct Accepted {
     /// The facts of its target as the command left it, where the backend answers with them. A platform
     /// that names a new revision only later is known by these.
     pub left: Facts,
+    /// For a configuration: what leaves it and was up, until it has ended.
+    pub ending: Vec<ServicePlace>,
 }
 
 /// A command that a backend accepted, and everything that is known of what came of it.

@@ -29,8 +29,9 @@ fn an_emptied_file_ends_nothing_without_its_name_and_what_was_removed_comes_back
     let wrong = server.run_cli(&["apply", &file, "--yes", "--remove", "shop@production", "--remove", "cart"]);
     assert!(wrong.code == 2 && wrong.err.contains("cart is asked to be removed"), "{wrong:?}");
 
-    server.ok(&["apply", &file, "--yes", "--wait", "--remove", "shop@production", "--reason", "moved"]);
-    eventually("the service is gone", || server.rollout().is_none());
+    let removed = server.ok(&["apply", &file, "--yes", "--wait", "--remove", "shop@production", "--reason", "moved"]);
+    assert!(removed.contains("shop@production has ended"), "{removed}");
+    assert_eq!(server.ok(&["get", "instances", "-o", "name"]) + &server.ok(&["get", "services", "-o", "name"]), "");
     let history = server.ok(&["config", "history"]);
     let revisions: Vec<&str> = history.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(revisions, ["2", "1"], "{history}");
@@ -39,8 +40,7 @@ fn an_emptied_file_ends_nothing_without_its_name_and_what_was_removed_comes_back
     let unknown = server.run_cli(&["apply", "--revision", "9", "--yes"]);
     assert!(unknown.code == 2 && unknown.err.contains("there is no revision 9"), "{unknown:?}");
 
-    // While it is still being taken down it can't be put back.
-    eventually("it is put back", || server.run_cli(&["apply", "--revision", "1", "--yes", "--wait"]).code == 0);
+    server.ok(&["apply", "--revision", "1", "--yes", "--wait"]);
     let back = server.until("it serves again", |rollout| rollout.phase == Phase::Healthy);
     assert_eq!(back.stable().unwrap().version.as_str(), "1.0");
     assert_eq!(server.ok(&["config", "history", "-o", "name"]), "3\n2\n1\n");
@@ -139,6 +139,19 @@ fn a_folder_is_a_configuration_a_file_and_each_has_only_its_own() {
 }
 
 #[test]
+fn who_does_not_wait_is_told_that_a_yes_is_not_the_effect_and_how_to_follow_it() {
+    let server = Server::start();
+    let file = write(&server, &server.config());
+    let accepted = server.run_cli(&["apply", &file, "--yes"]);
+    assert_eq!(accepted.code, 0, "{accepted:?}");
+    let id = accepted.out.lines().nth(1).and_then(|row| row.split_whitespace().next()).unwrap();
+    let told = format!("accepted, and not yet known to be in force: `flightdeck get receipts {id}` tells");
+    assert!(accepted.err.contains(&told), "{accepted:?}");
+    let scripted = server.run_cli(&["apply", &file, "--yes", "-o", "json"]);
+    assert!(scripted.code == 0 && scripted.err.is_empty(), "{scripted:?}");
+}
+
+#[test]
 fn who_names_a_configuration_removes_what_of_it_runs_and_no_more() {
     let (server, dir) = with_teams();
     server.ok(&["apply", &dir.display().to_string(), "--yes", "--wait"]);
@@ -148,9 +161,11 @@ fn who_names_a_configuration_removes_what_of_it_runs_and_no_more() {
     }
     server.first("1.0");
     let asked = server.run_cli(&["config", "remove", "shop"]);
-    assert!(asked.code == 2 && asked.err.contains("must be confirmed"), "{asked:?}");
-    server.ok(&["config", "remove", "shop", "--yes", "--wait"]);
-    eventually("the shop has gone", || server.ok(&["get", "services", "-o", "name"]) == "search\n");
+    assert!(asked.code == 2 && asked.err.contains("config remove shop must be confirmed"), "{asked:?}");
+    assert!(asked.err.contains("config remove shop ends everywhere: shop\n"), "{asked:?}");
+    let removed = server.ok(&["config", "remove", "shop", "--yes", "--wait"]);
+    assert!(removed.contains("  config remove  shop  ") && removed.contains("shop@production has ended"), "{removed}");
+    assert_eq!(server.ok(&["get", "services", "-o", "name"]), "search\n");
     let history = server.ok(&["config", "history"]);
     let last = history.lines().nth(1).unwrap().split_whitespace().take(3).collect::<Vec<_>>();
     assert_eq!(last, ["3", "shop", "-"], "{history}");

@@ -63,7 +63,8 @@ fn a_rollout_that_fails_says_why_and_its_output_is_found() {
     for (version, script) in &scripts {
         add(&server, version, "bin/app", 0o755, script);
     }
-    server.ok(&["deploy", "shop", "good", "--to", "production", "--yes", "--wait=finished"]);
+    let good = server.ok(&["deploy", "shop", "good", "--to", "production", "--yes", "--wait=finished"]);
+    assert!(good.contains("  finished  it succeeded: "), "the end, not the first effect: {good}");
 
     // Each: the type of its cause, and what its message and its last lines say.
     for (version, cause, message, lines) in [
@@ -75,6 +76,7 @@ fn a_rollout_that_fails_says_why_and_its_output_is_found() {
     ] {
         let done = server.run_cli(&["deploy", "shop", version, "--to", "production", "--yes", "--wait=finished"]);
         assert!(done.code == 1 && done.err.contains(message) && done.err.contains(lines), "{version}: {done:#?}");
+        assert!(done.out.contains("  finished  it failed: "), "{version}: {done:#?}");
         let all: Vec<Value> = serde_json::from_str(&server.ok(&["get", "deployments", "-o", "json"])).unwrap();
         let ended = &all[0];
         assert_eq!((&ended["to"], &ended["diagnosis"]["cause"]["type"]), (&version.into(), &cause.into()), "{ended:#}");

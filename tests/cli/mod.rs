@@ -1,6 +1,7 @@
 //! The command line as scripts and people use it: the real binary, mostly against a real server.
 
 mod apply;
+mod check;
 mod commands;
 mod confirm;
 mod drill;

@@ -87,6 +87,8 @@ fn a_renamed_service_goes_on_without_a_restart_and_without_a_lost_request() {
     // What happened as shop is store's, and says so; with it the figures, releases and the way of a receipt.
     let history = server.ok(&["get", "deployments", "store"]);
     assert!(history.contains("store@production (shop then)"), "{history}");
+    let by_old_name = server.run_cli(&["get", "deployments", "shop"]);
+    assert_eq!((by_old_name.out, by_old_name.err.as_str()), (history, "shop is called store now\n"));
     let now = json(&server, &["get", "deployments"]);
     assert_eq!(
         (now.len(), &now[0]["run"], &now[0]["called"]),

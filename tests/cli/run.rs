@@ -126,7 +126,10 @@ fn ctrl_c_ends_it_in_order_and_kills_what_does_not() {
     child.kill().unwrap();
     child.wait().unwrap();
     let running = one_offs(&server).into_iter().find(|of| of["ended"].is_null()).unwrap();
-    server.ok(&["run", "tool@production", "--yes", "--end", running["id"].as_str().unwrap()]);
+    let id = running["id"].as_str().unwrap();
+    let services = server.ok(&["get", "services"]);
+    assert!(services.contains(&format!("{id} bin/tool by ")), "{services}");
+    server.ok(&["run", "tool@production", "--yes", "--end", id]);
     eventually("its end", || one_offs(&server).iter().all(|of| !of["ended"].is_null()));
     let of_tool = |process: &String| {
         std::fs::read_to_string(format!("{process}/cmdline")).is_ok_and(|line| line.contains("term"))

@@ -738,6 +738,7 @@ fn a_command_that_is_run_asks_for_as_much_as_a_deployment() {
         environment: environment.into(),
         run: vec!["bin/console".into(), "a b".into()],
         timeout: Some(SignedDuration::from_mins(5)),
+        job: None,
     };
     let places = |name: &str| EnvironmentName::from(name);
     let service = Entity::Service(Service {
@@ -848,6 +849,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
             environment: "b".into(),
             run: vec!["x".into()],
             timeout: None,
+            job: None,
         },
         Subject::OneOff { source: "local".into(), service: "a".into(), environment: "b".into(), id: "job-1".into() },
         Subject::Receipt { id: ReceiptId("c-1".to_owned()) },

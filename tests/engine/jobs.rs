@@ -250,3 +250,40 @@ fn an_older_journal_has_none_and_after_a_restore_nothing_of_before_runs() {
     let state: State = serde_json::from_value(older).unwrap();
     assert!(state.slots.values().all(|slot| slot.jobs.is_empty()));
 }
+
+#[test]
+fn one_that_a_person_runs_is_its_run_and_no_other_is_begun_meanwhile() {
+    let mut story = Story::serving(with_job(every(2)));
+    story.hanging.insert("cleanup".to_owned());
+    let by_hand = |job: &str, program: &str| Subject::Command {
+        source: "local".into(),
+        service: "shop".into(),
+        environment: "production".into(),
+        run: vec![program.to_owned(), "--old".to_owned()],
+        timeout: Some(seconds(600)),
+        job: Some(job.to_owned()),
+    };
+    for (job, program, why) in [
+        ("clean-up", "bin/cleanup", "shop@production has no job clean-up"),
+        ("cleanup", "bin/other", "the job cleanup is configured otherwise by now"),
+    ] {
+        let refused = story.command_as("ann", Action::Run, by_hand(job, program), None).unwrap_err();
+        assert!(refused.why.starts_with(why), "{}", refused.why);
+    }
+    let id = story.command_as("ann", Action::Run, by_hand("cleanup", "bin/cleanup"), None).unwrap().note.unwrap();
+    let launch = story.jobs_run.last().unwrap();
+    assert_eq!((launch.hook.as_str(), launch.one_off), ("cleanup", false), "its output is with the others of the job");
+    assert_eq!(job(&story).running.map(|run| run.id), Some(id.clone()));
+    let refused = story.command_as("bob", Action::Run, by_hand("cleanup", "bin/cleanup"), None).unwrap_err();
+    assert!(refused.why.starts_with(&format!("the job cleanup runs already, as {id}")), "{}", refused.why);
+    let due = job(&story).next;
+    story.pass(due.as_second() - story.now.as_second());
+    assert_eq!((begun(&story), job(&story).missed.map(|of| of.why)), (1, Some(Missed::StillRunning)));
+    story.end_hook("cleanup", JobEnd::Exited(0));
+    let of = job(&story);
+    assert_eq!((of.running, how(of.last.as_ref()), of.last.unwrap().id), (None, Some(JobEnd::Exited(0)), id));
+    assert!(story.state.pending.is_empty());
+    let due = job(&story).next;
+    story.pass(due.as_second() - story.now.as_second());
+    assert_eq!(begun(&story), 2, "by the clock again");
+}

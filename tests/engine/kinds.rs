@@ -116,6 +116,32 @@ fn a_worker_that_crashes_on_the_way_fails_its_rollout_which_goes_back() {
 }
 
 #[test]
+fn a_candidate_that_ends_again_and_again_does_not_wait_for_its_deadline_whatever_its_kind() {
+    for spec in [worker(Strategy::Rolling, &batches()), of_kind(ServiceKind::Http, Strategy::Canary, &canary_steps())] {
+        let mut story = Story::serving(spec);
+        let before = story.ready_of("1.0").len();
+        story.ready = false;
+        story.deploy("production", "1.1").unwrap();
+        let crash = |story: &mut Story| {
+            let id = story.started.last().unwrap().clone();
+            story.event(&id, InstanceEvent::Exited { why: "exit status 3: no queue".into(), diagnosis: None });
+            id
+        };
+        for pause in [1, 2, 4, 8] {
+            crash(&mut story);
+            story.pass(pause);
+            assert!(story.row().phase.in_flight(), "{}", story.row().message);
+        }
+        let id = crash(&mut story);
+        story.pass(1);
+        let row = story.row();
+        assert_eq!((row.phase, story.ready_of("1.0").len()), (Phase::Failed, before), "{}", row.message);
+        let why = format!("1.1 does not stay up: {id} ended 5 times in a row: exit status 3: no queue");
+        assert!(row.message.contains(&why), "{}", row.message);
+    }
+}
+
+#[test]
 fn a_worker_s_share_is_what_runs_of_it() {
     let steps = [
         Step::Batch { instances: 1, unavailable: 0 },

@@ -11,6 +11,7 @@ fn command(program: &str) -> Subject {
         environment: "production".into(),
         run: vec![program.to_owned(), "--all".to_owned()],
         timeout: None,
+        job: None,
     }
 }
 

@@ -488,8 +488,10 @@ async fn what_still_runs_after_a_while_is_ready_and_stays_so() {
 
 #[tokio::test]
 async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
-    let script = "#!/bin/sh\n[ \"$MODE\" = on ] && [ \"$TOKEN\" = s3cret ] && [ -e up ] && exit 0\nexit 7\n";
-    let mut rig = open_with(Scratch::new(), ports(4), &[("bin/alive", script), ("bin/slow", "#!/bin/sh\nsleep 60\n")]);
+    let script = "#!/bin/sh\n[ \"$MODE\" = on ] && [ \"$TOKEN\" = s3cret ] && [ -e up ] && exit 0\n\
+                  head -c 300000 /dev/zero | tr '\\0' x\nprintf '\\nlooked\\nnot up with %s\\n' $TOKEN >&2\nexit 7\n";
+    let slow = "#!/bin/sh\necho waits for a lock\nsleep 60\n";
+    let mut rig = open_with(Scratch::new(), ports(4), &[("bin/alive", script), ("bin/slow", slow)]);
     let secret = rig.scratch.dir.path().join("token");
     std::fs::write(&secret, "s3cret").unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -498,7 +500,11 @@ async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
     launch.secrets = BTreeMap::from([("TOKEN".to_owned(), SecretRef::File(secret.display().to_string()))]);
     rig.room.start(launch);
     rig.started().await;
-    let no = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/alive: exit status 7");
+    // Its last words are told, however much it wrote before, and no secret.
+    let no = |event: &InstanceEvent| {
+        matches!(event, InstanceEvent::Unhealthy { why, .. }
+        if why.starts_with("bin/alive: exit status 7; the check wrote: xxx") && why.ends_with("x / looked / not up with •••"))
+    };
     rig.told("that it is not up", no).await;
     let up = rig.scratch.path("instances").join("i-1/root/up");
     std::fs::write(&up, "").unwrap();
@@ -514,7 +520,10 @@ async fn a_program_says_whether_an_instance_is_well_as_that_is_run() {
     hangs.health.timeout = SignedDuration::from_millis(200);
     rig.room.start(hangs);
     rig.started().await;
-    let late = |event: &InstanceEvent| matches!(event, InstanceEvent::Unhealthy { why, .. } if why == "bin/slow: did not end within 200 ms");
+    let late = |event: &InstanceEvent| {
+        matches!(event, InstanceEvent::Unhealthy { why, .. }
+        if why == "bin/slow: did not end within 200 ms; the check wrote: waits for a lock")
+    };
     rig.told("that it hangs", late).await;
     let why = rig.exited().await;
     assert!(why.starts_with("exit status 0") && !why.contains("processes"), "{why}");

@@ -92,7 +92,11 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
         }
     }
     migrations::unknown_of(state, spec);
-    turn.note = Some(format!("in force as revision {revision}"));
+    turn.note = Some(if spec.is_empty() {
+        format!("the configuration {} is removed, as revision {revision}", spec.name)
+    } else {
+        format!("in force as revision {revision}")
+    });
     Ok(())
 }
 

@@ -65,9 +65,10 @@ pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, a
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             migrations::settle(state, turn, &ask, &key, names, *applied)
         }
-        (Subject::Command { service, environment, run, timeout, .. }, Action::Run) => {
+        (Subject::Command { service, environment, run, timeout, job, .. }, Action::Run) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            one_off::begin(state, turn, &ask, (&key, &command.id), run, *timeout)
+            let wanted = one_off::Wanted { id: &command.id, run, timeout: *timeout, job: job.as_deref() };
+            one_off::begin(state, turn, &ask, &key, &wanted)
         }
         (Subject::OneOff { service, environment, id, .. }, Action::EndRun) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };

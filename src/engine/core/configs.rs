@@ -4,7 +4,7 @@
 use super::apply::invalid;
 use super::state::State;
 use flightdeck_model::{
-    AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, InForce, Refusal, ServiceName, Spec,
+    AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, InForce, Refusal, ServiceName, ServicePlace, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,16 @@ impl State {
     pub fn configs_beside(&self, name: &ConfigName) -> Vec<InForce> {
         let others = self.configs.iter().filter(|(other, _)| *other != name);
         others.map(|(other, of)| InForce { path: of.path.clone(), spec: self.said(other, of) }).collect()
+    }
+
+    /// What was asked to leave the configurations and has not ended yet.
+    #[must_use]
+    pub fn ending(&self, asked: &[ServicePlace]) -> Vec<ServicePlace> {
+        let slots = self.slots.values().filter(|slot| slot.removed).map(|slot| &slot.key);
+        let meant = slots.filter(|key| asked.iter().any(|place| place.means(&key.service, &key.environment)));
+        meant
+            .map(|key| ServicePlace { service: key.service.clone(), environment: Some(key.environment.clone()) })
+            .collect()
     }
 
     fn said(&self, name: &ConfigName, of: &Configured) -> Spec {

@@ -18,15 +18,18 @@ const MOST: usize = 20;
 /// One without a bound of its own.
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 365);
 
+/// What is asked to be run.
+pub(super) struct Wanted<'a> {
+    /// By which command.
+    pub(super) id: &'a CommandId,
+    pub(super) run: &'a [String],
+    pub(super) timeout: Option<SignedDuration>,
+    /// As a run of this job.
+    pub(super) job: Option<&'a str>,
+}
+
 /// Runs it in the unpacked artifact of the stable version.
-pub(super) fn begin(
-    state: &mut State,
-    turn: &mut Turn,
-    ask: &Ask<'_>,
-    (key, command): (&SlotKey, &CommandId),
-    run: &[String],
-    timeout: Option<SignedDuration>,
-) -> Done {
+pub(super) fn begin(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, key: &SlotKey, wanted: &Wanted<'_>) -> Done {
     let done = with(state, key, |state, slot| {
         let program = state.spec.program(&key.service, &key.environment).filter(|_| !slot.removed);
         let program = program.ok_or_else(|| not_found(format!("{key} is not configured")))?;
@@ -36,9 +39,16 @@ pub(super) fn begin(
         if slot.one_offs.iter().filter(|of| of.ended.is_none()).count() >= MOST {
             return Err(no(format!("{MOST} commands run in {key} already")));
         }
+        let Wanted { id: command, run, timeout, job } = *wanted;
+        job.map_or(Ok(()), |job| scheduled::may_run(slot, job, run))?;
         let id = format!("job-{}", Counters::next(&mut state.counters.job));
-        let once = Once { id: &id, hook: "run", one_off: true, run, timeout: timeout.unwrap_or(LONGEST) };
+        // The output of a job's run is found with those of its other runs.
+        let (hook, one_off) = (job.unwrap_or("run"), job.is_none());
+        let once = Once { id: &id, hook, one_off, run, timeout: timeout.unwrap_or(LONGEST) };
         let launch = launch(state, slot, program, &stable, &once);
+        if let Some(job) = job {
+            scheduled::runs_by_hand(slot, job, &id, &stable.version, turn.now);
+        }
         slot.one_offs.push(OneOff {
             id: id.clone(),
             command: command.clone(),
@@ -115,6 +125,7 @@ pub(super) fn ended(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &st
     if let Some(of) = slot.one_offs.iter_mut().find(|of| of.id == id) {
         of.ended = Some((turn.now, how.clone()));
     }
+    scheduled::settle(slot, turn.now, id, how);
     let over = slot.one_offs.iter().filter(|of| of.ended.is_some()).count();
     if over > KEPT
         && let Some(oldest) = slot.one_offs.iter().position(|of| of.ended.is_some())

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 const LONGEST_BACKOFF: SignedDuration = SignedDuration::from_secs(30);
 /// An instance that was ready for so long starts its back-off anew.
 const STEADY: SignedDuration = SignedDuration::from_secs(60);
+/// Ends in a row after which a rollout does not wait for its deadline any more: with the pauses between them 15 s, in
+/// which what it needs may come up.
+const CRASH_LOOP: u32 = 5;
 /// An instance that was ready and stays unhealthy for so long is started anew.
 const UNHEALTHY: SignedDuration = SignedDuration::from_secs(5);
 
@@ -480,4 +483,14 @@ pub(super) fn warm_pool<'a>(slot: &'a Slot, release: &ReleaseRef) -> Option<&'a 
 /// Is it the plan of a canary?
 pub(super) const fn stepped(kind: Kind) -> bool {
     matches!(kind, Kind::Canary)
+}
+
+/// An instance that was made for a rollout and ended again and again, with the last reason. What ran before it, as a
+/// version that is kept warm, may have ended for other reasons.
+pub(super) fn crash_loop(pool: &Pool, revision: &str) -> Option<String> {
+    let made_for = |instance: &&InstanceRecord| instance.revision.as_deref() == Some(revision);
+    let mut bad = pool.instances.values().filter(made_for).filter(|of| !of.serving() && !of.leaving);
+    let of = bad.find(|of| of.crashes >= CRASH_LOOP)?;
+    let why = of.error.as_deref().unwrap_or("it ended");
+    Some(format!("{} ended {} times in a row: {why}", of.id, of.crashes))
 }

@@ -2,13 +2,14 @@
 //! crashes: the id of the run and the time that it is of are committed with the effect. A time that passed without a
 //! run is not made up for, and said. Holds and pauses are of rollouts: jobs go on.
 
+use super::commands::{Done, no, not_found};
 use super::jobs::end_job;
 use super::one_off::{Once, launch};
 use super::rollout::placement;
 use super::state::{Counters, Slot, State};
 use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd};
-use flightdeck_model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob};
+use flightdeck_model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob, Version};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -96,6 +97,29 @@ fn begin(state: &mut State, slot: &Slot, turn: &mut Turn, job: &ServiceJob, due:
     Some(JobRun { id, version: stable.version, due, began: turn.now, ended: None })
 }
 
+/// May a person have it run now, with this command line? Two runs of it never overlap.
+pub(super) fn may_run(slot: &Slot, name: &str, run: &[String]) -> Done {
+    let job = slot.jobs.iter().find(|job| job.name == name);
+    let job = job.ok_or_else(|| not_found(format!("{} has no job {name}", slot.key)))?;
+    if let Some(running) = &job.running {
+        return Err(no(format!(
+            "the job {name} runs already, as {}: wait for its end, or end it first; nothing was run",
+            running.id
+        )));
+    }
+    if job.spec.run != run {
+        return Err(no(format!("the job {name} is configured otherwise by now: ask again; nothing was run")));
+    }
+    Ok(())
+}
+
+/// A person has it run: until that has ended the clock does not start it.
+pub(super) fn runs_by_hand(slot: &mut Slot, name: &str, id: &str, version: &Version, now: Timestamp) {
+    if let Some(job) = slot.jobs.iter_mut().find(|job| job.name == name) {
+        job.running = Some(JobRun { id: id.to_owned(), version: version.clone(), due: now, began: now, ended: None });
+    }
+}
+
 /// Does this slot know it as one that runs?
 pub(super) fn knows(slot: &Slot, id: &str) -> bool {
     running(slot).any(|(_, run)| run.id == id)
@@ -108,10 +132,15 @@ pub(super) fn running(slot: &Slot) -> impl Iterator<Item = (&ServiceJob, &JobRun
 
 /// It has ended.
 pub(super) fn ended(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, how: &JobEnd) {
-    for job in &mut slot.jobs {
-        end(job, turn.now, how, |run| run.id == id);
-    }
+    settle(slot, turn.now, id, how);
     end_job(state, turn, id);
+}
+
+/// If it was a job's run, that is over.
+pub(super) fn settle(slot: &mut Slot, now: Timestamp, id: &str, how: &JobEnd) {
+    for job in &mut slot.jobs {
+        end(job, now, how, |run| run.id == id);
+    }
 }
 
 /// What ran when the backup was made is not known to have ended, and is not begun again.

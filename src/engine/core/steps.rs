@@ -1,6 +1,6 @@
 //! How a rollout moves: one small function for each kind of step.
 
-use super::pools::{diagnosis, hopeless, needed, trouble};
+use super::pools::{crash_loop, diagnosis, hopeless, needed, trouble};
 use super::rollout::{Back, begin_rollback, finish, placement, promote};
 use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
@@ -95,7 +95,7 @@ pub(super) fn candidate_ready(state: &State, slot: &Slot) -> bool {
     slot.candidate_pool().is_some_and(|pool| pool.ready() >= needs)
 }
 
-/// Fails a rollout that can't come up: an instance that can never start, or the deadline.
+/// Fails a rollout that can't come up: an instance that can never start or does not stay up, or the deadline.
 fn unable(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let Some(run) = slot.active() else { return false };
     let restarting = matches!(run.progress, Progress::Restarting { .. });
@@ -103,6 +103,11 @@ fn unable(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let late = run.waited >= deadline(state, slot);
     let why = match pool.and_then(hopeless) {
         Some(why) => format!("{} can't start: {why}", run.to.version),
+        None if run.pauses.none()
+            && let Some(why) = pool.and_then(|pool| crash_loop(pool, &run.revision)) =>
+        {
+            format!("{} does not stay up: {why}", run.to.version)
+        }
         None if late && run.pauses.none() => waited_for(state, slot),
         None => return false,
     };

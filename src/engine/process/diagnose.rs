@@ -91,6 +91,7 @@ pub fn check(failure: &CheckFailure, expected: SocketAddr) -> Option<Cause> {
             }
             Some(if same { Cause::OtherAddress { expected, listens } } else { Cause::OtherPort { expected, listens } })
         }
+        CheckFailure::Command { said, .. } if !said.is_empty() => Some(Cause::CheckSaid { lines: said.clone() }),
         CheckFailure::NotConnected { listens: None, .. }
         | CheckFailure::Broken { .. }
         | CheckFailure::Command { .. } => None,
@@ -158,6 +159,11 @@ mod tests {
                 Some(Cause::NoAnswer { path: path(), within_ms: 1000 }),
             ),
             (CheckFailure::Broken { path: path(), why: "reset".into() }, None),
+            (CheckFailure::Command { program: "bin/alive".into(), how: "exit status 1".into(), said: vec![] }, None),
+            (
+                CheckFailure::Command { program: "bin/alive".into(), how: "ended".into(), said: vec!["behind".into()] },
+                Some(Cause::CheckSaid { lines: vec!["behind".into()] }),
+            ),
         ] {
             assert_eq!(check(&failure, expected), cause, "{failure:?}");
         }

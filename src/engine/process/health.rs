@@ -4,7 +4,7 @@
 use super::client::ShimClient;
 use super::identity::with_environment;
 use super::listening;
-use super::wire::{Checked, DIR_VARIABLE, Request as ShimRequest, Response};
+use super::wire::{CheckEnd, Checked, DIR_VARIABLE, Request as ShimRequest, Response};
 use flightdeck_model::{HealthSpec, Probe, sanitize_line};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
@@ -82,7 +82,22 @@ pub enum CheckFailure {
         program: String,
         /// `exit status 1`, or what else became of it.
         how: String,
+        /// The last lines that it wrote, oldest first.
+        said: Vec<String>,
     },
+}
+
+impl CheckFailure {
+    /// What a program writes differs from check to check, as with a time in it, and is no other reason.
+    fn is_like(&self, other: &CheckFailure) -> bool {
+        match (self, other) {
+            (
+                CheckFailure::Command { program, how, .. },
+                CheckFailure::Command { program: other_program, how: other_how, .. },
+            ) => program == other_program && how == other_how,
+            (this, other) => this == other,
+        }
+    }
 }
 
 impl fmt::Display for CheckFailure {
@@ -96,7 +111,7 @@ impl fmt::Display for CheckFailure {
                 write!(f, "GET {path}: no answer within {} ms", within.as_millis())
             }
             CheckFailure::Status { path, status, .. } => write!(f, "GET {path} answered {status}"),
-            CheckFailure::Command { program, how } => write!(f, "{program}: {how}"),
+            CheckFailure::Command { program, how, .. } => write!(f, "{program}: {how}"),
         }
     }
 }
@@ -139,7 +154,7 @@ impl Counts {
             Err(why) => {
                 (self.good, self.bad) = (0, self.bad.saturating_add(1));
                 // Told again for another reason: "refused" while it starts hides "503" from then on.
-                let news = self.told.as_ref() != Some(&Err(why.clone()));
+                let news = !matches!(&self.told, Some(Err(told)) if told.is_like(&why));
                 (news && self.bad >= spec.unhealthy.max(1)).then(|| {
                     self.told = Some(Err(why.clone()));
                     Verdict::Unhealthy(why)
@@ -268,16 +283,19 @@ async fn by_program(dir: &Path, command: &[String], bound: Duration) -> Result<(
         let mut shim = ShimClient::connect(dir).await?;
         shim.ask_within(&ShimRequest::Check { timeout_ms }, bound + TOLD).await
     };
-    let how = match asked.await {
-        Ok(Response::Checked(Checked::Ended(ended))) if ended.code == Some(0) => return Ok(()),
-        Ok(Response::Checked(Checked::Ended(ended))) => ended.to_string(),
-        Ok(Response::Checked(Checked::Late)) => format!("did not end within {timeout_ms} ms"),
-        Ok(Response::Checked(Checked::NotStarted { why })) => format!("could not be started: {why}"),
-        Ok(other) => format!("the shim answered {other:?}"),
-        Err(error) => format!("the shim can't be asked: {error}"),
+    let (how, said) = match asked.await {
+        Ok(Response::Checked(Checked { end, said })) => match end {
+            CheckEnd::Ended(ended) if ended.code == Some(0) => return Ok(()),
+            CheckEnd::Ended(ended) => (ended.to_string(), said),
+            CheckEnd::Late => (format!("did not end within {timeout_ms} ms"), said),
+            CheckEnd::NotStarted { why } => (format!("could not be started: {why}"), said),
+        },
+        Ok(other) => (format!("the shim answered {other:?}"), Vec::new()),
+        Err(error) => (format!("the shim can't be asked: {error}"), Vec::new()),
     };
     let program = command.first().cloned().unwrap_or_default();
-    Err(CheckFailure::Command { program, how: sanitize_line(&how) })
+    let said = said.iter().map(|line| sanitize_line(line)).collect();
+    Err(CheckFailure::Command { program, how: sanitize_line(&how), said })
 }
 
 /// The status of the answer and where it redirects to, once its body was read.

@@ -167,7 +167,9 @@ impl Engine {
                 let config = ConfigText { name: name.clone(), text: text.clone(), path: path.clone() };
                 let input = self.apply(config, remove.clone(), command.reason.clone(), actor.clone()).await?;
                 let accepted = self.input(input, Direction::Raises).await?;
-                return Ok(Accepted { lacking: self.not_listening().await, ..accepted });
+                // An engine that ended says so in its own answers.
+                let ending = self.state().await.map(|state| state.ending(remove)).unwrap_or_default();
+                return Ok(Accepted { lacking: self.not_listening().await, ending, ..accepted });
             }
             (Action::AddRelease, Subject::Release { service, version, .. }) => {
                 let input = self.add_release(command, service, version, actor).await?;

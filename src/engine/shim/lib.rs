@@ -15,8 +15,8 @@ use crate::held::Sockets;
 use crate::log::Log;
 use crate::mask::Mask;
 use crate::wire::{
-    BEGUN_FILE, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response, SHIM_WIRE,
-    SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
+    BEGUN_FILE, CheckEnd, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response,
+    SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
 use flightdeck_platform::failpoint;
 use flightdeck_platform::identity::{Identity, OWN_PROGRAM, with_environment};
@@ -341,6 +341,9 @@ impl Shim {
             if ready.ended {
                 self.reap()?;
             }
+            if let Some(check) = self.check.as_mut().filter(|_| ready.said) {
+                check.read_output();
+            }
             if ready.checked || self.check.as_ref().is_some_and(|check| check.left(now()).is_zero()) {
                 self.end_check(ready.checked);
             }
@@ -362,6 +365,8 @@ impl Shim {
         fds.extend(self.output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
         fds.extend(self.running.as_ref().map(|running| PollFd::new(&running.pidfd, PollFlags::IN)));
         fds.extend(self.check.as_ref().map(|check| PollFd::from_borrowed_fd(check.pidfd(), PollFlags::IN)));
+        let said = self.check.as_ref().and_then(Check::output);
+        fds.extend(said.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(self.connections.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)));
         let respawn = self.respawn.map(|at| at.saturating_duration_since(now()));
         let checked = self.check.as_ref().map(|check| check.left(now()));
@@ -379,6 +384,7 @@ impl Shim {
             output: self.output.is_some() && hits.next().unwrap_or(false),
             ended: self.running.is_some() && hits.next().unwrap_or(false),
             checked: self.check.is_some() && hits.next().unwrap_or(false),
+            said: said.is_some() && hits.next().unwrap_or(false),
             connections: hits.collect(),
         })
     }
@@ -441,7 +447,8 @@ impl Shim {
         let asker = asker.try_clone().map_err(|error| error.to_string())?;
         let mut command = self.command(Path::new(program)).map_err(|error| error.to_string())?;
         command.args(args);
-        let started = Check::start(command, now() + bound, asker).map_err(|error| format!("{program}: {error}"));
+        let mask = Mask::new(&self.secrets);
+        let started = Check::start(command, now() + bound, asker, mask).map_err(|error| format!("{program}: {error}"));
         self.check = Some(started?);
         Ok(())
     }
@@ -491,7 +498,10 @@ impl Shim {
                     Ok(Request::Check { timeout_ms }) => {
                         match self.check(&connection.stream, Duration::from_millis(timeout_ms)) {
                             Ok(()) => true,
-                            Err(why) => send(&connection.stream, &Response::Checked(Checked::NotStarted { why })),
+                            Err(why) => {
+                                let checked = Checked { end: CheckEnd::NotStarted { why }, said: Vec::new() };
+                                send(&connection.stream, &Response::Checked(checked))
+                            }
                         }
                     }
                     Ok(request) => {
@@ -581,6 +591,7 @@ struct Ready {
     output: bool,
     ended: bool,
     checked: bool,
+    said: bool,
     connections: Vec<bool>,
 }
 

@@ -205,10 +205,21 @@ pub enum Response {
     },
 }
 
+/// What a check said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// What became of it.
+    #[serde(flatten)]
+    pub end: CheckEnd,
+    /// The last lines of its output, oldest first, without secrets. Shims of before kept none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<String>,
+}
+
 /// What became of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-pub enum Checked {
+pub enum CheckEnd {
     /// It ended so.
     Ended(Ended),
     /// It was ended.
@@ -234,4 +245,27 @@ pub enum Greeting {
         /// A sentence.
         why: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shims_of_before_say_of_a_check_is_still_read() {
+        let read = |text: &str| serde_json::from_str::<Response>(text).unwrap();
+        let checked = |end| Response::Checked(Checked { end, said: Vec::new() });
+        let ended = Ended { code: Some(1), ..Ended::default() };
+        for (text, is) in [
+            (r#"{"type":"checked","data":{"type":"late"}}"#, checked(CheckEnd::Late)),
+            (
+                r#"{"type":"checked","data":{"type":"ended","data":{"code":1,"signal":null,"left":0}}}"#,
+                checked(CheckEnd::Ended(ended)),
+            ),
+        ] {
+            assert_eq!(read(text), is);
+        }
+        let said = Response::Checked(Checked { end: CheckEnd::Late, said: vec!["waits".into()] });
+        assert_eq!(read(&serde_json::to_string(&said).unwrap()), said);
+    }
 }
