@@ -130,7 +130,7 @@ fn recreate_never_runs_both_and_says_how_long_it_is_down() {
     story.routes = false;
     story.deploy("production", "1.2").unwrap();
     let said = story.row().message;
-    assert!(said.contains("down for about 4 s, as measured 1 times"), "{said}");
+    assert!(said.contains("down for about 4 s, as measured once"), "{said}");
     story.routes = true;
     story.flush();
     assert_eq!(story.row().phase, Phase::Healthy);

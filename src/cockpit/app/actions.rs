@@ -10,7 +10,7 @@ use super::{ConnectionId, ConnectionState};
 use crate::board::{Freshness, why_not};
 use crate::model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector,
-    SourceId, Subject, Verdict,
+    SourceId, Subject, Verdict, counted,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -353,7 +353,7 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector, id: &H
     let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
     Item {
         target: format!("{selector} on {name}"),
-        change: Some(format!("pauses {moving} rollouts{standing}{again}")),
+        change: Some(format!("pauses {}{standing}{again}", counted(moving, "rollout"))),
         subject: Subject::Scope { selector, frozen, hold: Some(id.clone()) },
         connection,
         pin: None,
@@ -391,7 +391,7 @@ fn release_item(state: &State, connection: ConnectionId, holds: &[&Hold]) -> Opt
         subject: Subject::Hold { source, id: first.id.clone() },
         connection,
         target: format!("{} of {} ({})", first.id, first.owner, sources.join(", ")),
-        change: Some(format!("{}, {count} rollouts held{reason}", first.selector)),
+        change: Some(format!("{}, {} held{reason}", first.selector, counted(count, "rollout"))),
         pin: None,
         seen: seen(state, &freshness),
         heard: None,

@@ -1,0 +1,33 @@
+//! Numbers in sentences.
+
+use std::fmt::Display;
+
+/// `1 instance`, `3 instances`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+    let s = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {one}{s}")
+}
+
+/// The verb of so many: `is` of one, `are` of others.
+pub fn are<N: PartialEq + From<u8>>(count: &N) -> &'static str {
+    if *count == N::from(1) { "is" } else { "are" }
+}
+
+/// `once`, `3 times`.
+#[must_use]
+pub fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        for (count, expected) in [(0, "0 rows are"), (1, "1 row is"), (2, "2 rows are")] {
+            assert_eq!(format!("{} {}", counted(count, "row"), are(&count)), expected);
+        }
+        assert_eq!((times(1), times(2)), ("once".to_owned(), "2 times".to_owned()));
+    }
+}
