@@ -95,6 +95,14 @@ fn told(service: u8, phase: usize, share: u32, age: i64, (place, waits, version)
     row.message = format!("told {age}");
     row.arms[1].version = format!("1.{version}.0").as_str().into();
     row.arms[1].traffic.actual = Some(Ppm::percent(share * 25));
+    // Columns come and go with what stands in them.
+    if share % 2 == 1 {
+        row.steps = Arc::from(vec![Step::SetWeight(Ppm::percent(25)), Step::SetWeight(Ppm::ALL)]);
+    }
+    if version == 0 {
+        row.arms.truncate(1);
+    }
+    row.author = (age % 2 == 1).then(|| "bob".repeat(share as usize));
     if waits {
         row.waits = vec![Wait::Human { what: "promotion".to_owned(), who: None, since: row.since }];
     }
@@ -142,7 +150,7 @@ fn with_jobs(service: u8, fail: [bool; 2], age: i64) -> Service {
         source: "local".into(),
         name: name(service).as_str().into(),
         configuration: None,
-        kind: None,
+        kind: fail[0].then_some(ServiceKind::Tcp),
         environments: vec!["production".into()],
         addresses: Vec::new(),
         places: vec![Place {
@@ -182,10 +190,10 @@ impl Desk {
                     version: "1.1.0".into(),
                     at: start() + SignedDuration::from_secs(round),
                     window_ms: 1000,
-                    requests: 100,
+                    requests: if *errors < 10 { 0 } else { 100 },
                     errors: *errors,
                     p50_us: None,
-                    p95_us: None,
+                    p95_us: (*errors > 30).then_some(20_000),
                     p99_us: None,
                 };
                 self.body(0, "local", "", Body::Samples(vec![sample]));

@@ -1,9 +1,10 @@
 //! The Deck: environments, what needs a person, all rollouts.
 
-use super::columns::{Column, Content, LEAD, NUMBERS, SHARE, Sized, plan};
+use super::columns::{Column, Content, LEAD, NUMBERS, REPLICAS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::board::{Attention, Filter, Severity};
 use crate::cockpit::app::age::{age, countdown};
+use crate::cockpit::app::filled::{at_step, filled};
 use crate::cockpit::app::header::sources;
 use crate::cockpit::app::rows::{self, DeckRow, NeedRow};
 use crate::cockpit::app::state::DeckPanel;
@@ -91,7 +92,9 @@ pub(in crate::cockpit::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).len() > 1;
-    Content { widest: ctx.state.deck.widest, measured: ctx.state.measured, several_sources }
+    let filled = filled(ctx.state);
+    let (steps, candidates) = (filled.steps(), filled.candidates());
+    Content { widest: ctx.state.deck.widest, steps, candidates, several_sources }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
@@ -245,6 +248,7 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Rps => pen.right("rps", *width, style),
             Column::Phase => pen.cell("phase", *width, style),
             Column::Since => pen.cell("since", *width, style),
+            Column::Replicas if *width < REPLICAS => pen.cell("ready", *width, style),
             Column::Replicas => pen.cell("stable can", *width, style),
             Column::Kind => pen.cell("kind", *width, style),
             Column::Source => pen.cell("source", *width, style),
@@ -310,13 +314,13 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
         Column::Service => (format::name(&ctx.state.board.service_name(rollout), width), Scope::Strong),
         Column::Environment => (rollout.environment.0.clone(), Scope::Text),
-        Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
+        Column::Step if at_step(rollout) => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),
         Column::Rps => (rps(ctx, rollout), Scope::Text),
         Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
         Column::Replicas => (replicas(rollout), Scope::Text),
-        Column::Kind => (rollout.run.target.kind.clone(), Scope::Dim),
+        Column::Kind => (ctx.state.board.kind_word(rollout).to_owned(), Scope::Dim),
         Column::Source => (rollout.run.target.source.0.clone(), Scope::Text),
         Column::Began => (format::since(ctx.now, rollout.started, ctx.zone), Scope::Dim),
         Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
