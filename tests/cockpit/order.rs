@@ -144,7 +144,7 @@ fn with_jobs(service: u8, fail: [bool; 2], age: i64) -> Service {
             began: ended,
             ended: Some((ended, JobEnd::Exited(failed.into()))),
         }),
-        missed: None,
+        missed: (age % 3 == 0).then_some(MissedRun { due: ended, why: Missed::ServerDown }),
     };
     Service {
         source: "local".into(),
