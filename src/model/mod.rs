@@ -38,7 +38,7 @@ pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::{ConfigRevision, InForce, Renamed};
 pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
 pub use connections::{AccessLog, Connections, Draining};
-pub use count::{are, counted, times};
+pub use count::{are, counted, counted_do, times};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
 pub use entity::{

@@ -17,8 +17,8 @@ use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use crate::model::{
     Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
-    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, are, counted, sanitize_line,
-    times,
+    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, are, counted, counted_do,
+    sanitize_line, times,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -392,9 +392,8 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
         Some(Step::Batch { instances, .. }) => {
             let left = slot.stable_pool().map_or(0, |pool| pool.instances.len());
             format!(
-                "{at}: {} {} {}, {left} of the version before {} left",
-                counted(*instances, "instance"),
-                are(instances),
+                "{at}: {} {}, {left} of the version before {} left",
+                counted_do(*instances, "instance", "run"),
                 run.to.version,
                 are(&left)
             )

@@ -7,8 +7,8 @@ use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
 use super::{back, jobs, judge, route};
 use crate::model::{
-    Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step, are,
-    counted,
+    Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step, counted,
+    counted_do,
 };
 use jiff::SignedDuration;
 
@@ -187,7 +187,7 @@ fn taken(run: &RunState, step: &Step) -> String {
         Step::SetScale(share) => format!("{} has {share} of its instances ready", run.to.version),
         Step::Preview => "the preview address is open".to_owned(),
         Step::Batch { instances, .. } => {
-            format!("{} {} {}", counted(*instances, "instance"), are(instances), run.to.version)
+            format!("{} {}", counted_do(*instances, "instance", "run"), run.to.version)
         }
         Step::TakeDown => "nothing of the version before runs any more".to_owned(),
         Step::Hook { name } => format!("hook {name} passed"),
