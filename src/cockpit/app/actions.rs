@@ -164,6 +164,13 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
         UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Timeline if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
         }
+        UiCommand::Open | UiCommand::Mark
+            if state.page == Page::Deck
+                && state.deck.panel == DeckPanel::Rollouts
+                && rows::deck_list(state).is_empty() =>
+        {
+            Err(format!("{label}: there is no row"))
+        }
         UiCommand::Output => match rows::selected_instance(state) {
             Some(instance) if rows::told(state) || instance.logs.is_some() => Ok(()),
             Some(_) => Err(format!("{label}: this backend tells no output of its instances")),

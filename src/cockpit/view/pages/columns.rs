@@ -67,7 +67,7 @@ fn more(content: Content) -> [Sized; 7] {
     [
         (Column::Since, 6),
         (Column::Replicas, if content.candidates { REPLICAS } else { 5 }),
-        (Column::Kind, kind.min(12)),
+        (Column::Kind, if kind > 0 { kind.clamp(4, 12) } else { 0 }),
         (Column::Source, if content.several_sources { source.clamp(6, 14) } else { 0 }),
         (Column::Author, if author > 0 { author.clamp(6, 10) } else { 0 }),
         (Column::Cause, 20),
@@ -136,7 +136,8 @@ pub(in crate::cockpit::view) fn plan(width: u16, content: Content) -> Vec<Sized>
         let at = columns.iter().position(|(column, _)| *column == Column::Cause).unwrap_or(columns.len());
         columns.insert(at, sized);
     }
-    grow(&mut columns, width, [(Column::Service, service), (Column::Errors, 13 + NUMBERS)]);
+    grow(&mut columns, width, [(Column::Service, service), (Column::Version, version.min(48))]);
+    grow(&mut columns, width, [(Column::Errors, 13 + NUMBERS)]);
     grow(&mut columns, width, [(Column::P95, 13 + NUMBERS), (Column::Author, author.min(14))]);
     grow(&mut columns, width, [(Column::Cause, u16::MAX)]);
     columns

@@ -403,6 +403,11 @@ fn whole(share: crate::model::Ppm) -> String {
 }
 
 fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, width: u16) {
+    if rollout.is_worker() && metric == Metric::Errors {
+        // It never has any: what it is stands there.
+        pen.right(ctx.state.board.kind_word(rollout), width, ctx.style(Scope::Faint));
+        return;
+    }
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
     let Some(newest) = pair.newest() else {
         // Nothing was ever told of it, as in the column beside.
