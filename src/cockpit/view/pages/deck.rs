@@ -155,13 +155,26 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
             pen.skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
         }
     }
+    // Names have the columns of the list below, or fewer where that is enough: the rest is the sentences'.
+    let columns = plan(area.width, content(ctx));
+    let named = window.rows.iter().filter(|row| row.entry.environment.is_some());
+    let widest = named.map(|row| format::width(&row.entry.name)).max().unwrap_or(0);
+    let wide = |column| columns.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
+    let widths = (wide(Column::Service).min(widest.max(8)), wide(Column::Environment));
     for (y, entry) in (0..area.height).zip(&window.rows) {
         let selected = focus && window.selected == Some(usize::from(y));
-        need(ctx, area, y, entry, selected, buf);
+        need(ctx, area, y, entry, (selected, widths), buf);
     }
 }
 
-fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &mut Buffer) {
+fn need(
+    ctx: &Ctx<'_>,
+    area: Rect,
+    y: u16,
+    row: &NeedRow,
+    (selected, (service, environment)): (bool, (u16, u16)),
+    buf: &mut Buffer,
+) {
     let NeedRow { entry, freshness } = row;
     let old = !freshness.is_fresh();
     let scope = match entry.severity {
@@ -175,15 +188,12 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     if selected {
         buf.set_style(Rect { y: area.y + y, height: 1, ..area }, ctx.style(Scope::Selection));
     }
-    let names = plan(area.width, content(ctx));
-    let wide = |column| names.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
     let mut pen = Pen::new(buf, area, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
     let when = when(ctx, entry, old);
     pen.tail(&format!("  {when} "), ctx.style(Scope::Dim));
     let (name, text) = if old { (Scope::Dim, Scope::Dim) } else { (Scope::Strong, Scope::Text) };
     pen.cell(if old { "◌" } else { entry.severity.glyph() }, 2, ctx.style(scope));
-    let (service, environment) = (wide(Column::Service), wide(Column::Environment));
     // A source has no environment: its name may be as wide as both.
     let room = entry.environment.as_ref().map_or(service + 1 + environment, |_| service);
     pen.cell(&format::name(&entry.name, room), room, ctx.style(name)).skip(1);
