@@ -112,11 +112,8 @@ pub fn then<'a>(
     environment: &EnvironmentName,
 ) -> String {
     let of_it = deployments.filter(|of| of.service == *service && of.environment == *environment);
-    let names: BTreeSet<&str> = of_it.filter_map(|of| of.called.as_ref()).map(|called| called.as_str()).collect();
-    match names.is_empty() {
-        true => String::new(),
-        false => format!(" ({} then)", Vec::from_iter(names).join(", ")),
-    }
+    let names: BTreeSet<&str> = of_it.filter_map(|of| of.called.as_ref()).map(ServiceName::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" ({} then)", Vec::from_iter(names).join(", ")) }
 }
 
 /// The figures of all these records; those before the window tell what those in it belong to.

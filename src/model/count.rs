@@ -3,18 +3,18 @@
 use std::fmt::Display;
 
 /// `1 instance`, `3 instances`.
-pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str) -> String {
+pub fn counted<N: Display + Copy + PartialEq + From<u8>>(count: N, one: &str) -> String {
     let s = if count == N::from(1) { "" } else { "s" };
     format!("{count} {one}{s}")
 }
 
 /// The verb of so many: `is` of one, `are` of others.
-pub fn are<N: PartialEq + From<u8>>(count: &N) -> &'static str {
-    if *count == N::from(1) { "is" } else { "are" }
+pub fn are<N: Copy + PartialEq + From<u8>>(count: N) -> &'static str {
+    if count == N::from(1) { "is" } else { "are" }
 }
 
 /// What so many do, where one does it with an `s`: `1 instance runs`, `3 instances run`.
-pub fn counted_do<N: Display + PartialEq + From<u8>>(count: N, one: &str, verb: &str) -> String {
+pub fn counted_do<N: Display + Copy + PartialEq + From<u8>>(count: N, one: &str, verb: &str) -> String {
     let s = if count == N::from(1) { "s" } else { "" };
     format!("{} {verb}{s}", counted(count, one))
 }
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn one_is_not_many() {
         for (count, expected) in [(0, "0 rows are"), (1, "1 row is"), (2, "2 rows are")] {
-            assert_eq!(format!("{} {}", counted(count, "row"), are(&count)), expected);
+            assert_eq!(format!("{} {}", counted(count, "row"), are(count)), expected);
         }
         assert_eq!(counted_do(1, "instance", "run"), "1 instance runs");
         assert_eq!(counted_do(2, "instance", "run"), "2 instances run");

@@ -3,7 +3,7 @@
 use super::world::*;
 use flightdeck::cockpit::app::command::{Bound, UiCommand};
 use flightdeck::cockpit::app::keymap::{Context, Keymap, Resolved, parse_key};
-use flightdeck::cockpit::app::{Key, Page, State, hints, keys};
+use flightdeck::cockpit::app::{Key, Page, hints, keys};
 use flightdeck::model::Action;
 
 #[test]

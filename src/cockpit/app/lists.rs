@@ -179,14 +179,13 @@ fn on_page(state: &State, body: &Body) -> bool {
             Entity::Rollout(rollout) => listed || of_opened(&rollout.run),
             Entity::Approval(approval) => listed || of_opened(&approval.run),
             Entity::Evidence(evidence) => listed || of_opened(&evidence.run) || of_record(&evidence.run),
-            Entity::Environment(_) => listed || opened.is_some(),
+            // A service says what its rows are: a worker, a TCP service.
+            Entity::Environment(_) | Entity::Service(_) => listed || opened.is_some(),
             Entity::Instance(instance) => opened == Some(&instance.target),
             Entity::Note(note) => of_opened(&note.run) || of_record(&note.run),
             Entity::Deployment(deployment) => state.page == Page::History || of_opened(&deployment.run),
             Entity::Receipt(_) => opened.is_some(),
             Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
-            // What it is called there: a worker, a TCP service.
-            Entity::Service(_) => listed || opened.is_some(),
         },
         // Rows that go are rare, and their keys don't say of what they were.
         Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => true,

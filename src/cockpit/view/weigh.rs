@@ -73,7 +73,7 @@ fn words(unknown: Unknown, health: &Health) -> String {
         Unknown::StableIdle => format!("no {unit} reached stable in {span} s"),
         Unknown::FewRequests => {
             let few = health.candidate.map_or(0, |candidate| candidate.requests);
-            format!("{} {} too few to compare errors by, {ENOUGH_REQUESTS} would do", counted(few, unit), are(&few))
+            format!("{} {} too few to compare errors by, {ENOUGH_REQUESTS} would do", counted(few, unit), are(few))
         }
         Unknown::BeingJudged => "an analysis is still running".to_owned(),
         Unknown::NotJudged => "no analysis has looked yet".to_owned(),

@@ -217,7 +217,7 @@ pub(super) fn estimate(timings: &Timings, path: RollbackPath) -> (Option<SignedD
 /// What happens to workers, which have no traffic.
 fn worker_steps(path: RollbackPath, full: u32, to: &ReleaseRef, left: &ReleaseRef) -> Vec<String> {
     let (to, left) = (&to.version, &left.version);
-    let started = format!("{} of {to} {} started", counted(full, "instance"), are(&full));
+    let started = format!("{} of {to} {} started", counted(full, "instance"), are(full));
     match path {
         RollbackPath::Warm => vec![format!("{to} goes on working: all of its instances run")],
         RollbackPath::Start => {
@@ -239,7 +239,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     let path = path(state, slot, &to);
     let (estimate, measured) = estimate(&slot.timings, path);
     let full = replicas(state, slot);
-    let started = format!("{} of {} {} started", counted(full, "instance"), to.version, are(&full));
+    let started = format!("{} of {} {} started", counted(full, "instance"), to.version, are(full));
     let mut steps = match (slot.kind, path) {
         (ServiceKind::Worker, path) => worker_steps(path, full, &to, &left),
         (_, RollbackPath::Warm) => vec![format!("all traffic goes to {}, which is up, in one switch", to.version)],

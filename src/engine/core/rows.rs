@@ -395,7 +395,7 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
                 "{at}: {} {}, {left} of the version before {} left",
                 counted_do(*instances, "instance", "run"),
                 run.to.version,
-                are(&left)
+                are(left)
             )
         }
         Some(Step::Hook { name }) => format!("{at}: {}, then {next}", hook_words(run, name)),
