@@ -2,7 +2,7 @@
 //! that is not drawn could not have been seen.
 
 use super::world::*;
-use flightdeck::board::{About, Filter, rank, sort};
+use flightdeck::board::{About, Filter, Order, rank, sort};
 use flightdeck::cockpit::app::{Event, State, rows, strip};
 use flightdeck::cockpit::view::{Themes, draw};
 use flightdeck::model::*;
@@ -264,6 +264,29 @@ fn frame(state: &State) -> Buffer {
     let (now, theme) = (state.now.to_zoned(TimeZone::UTC), themes.get("dark").unwrap());
     terminal.draw(|frame| draw(state, &now, theme, frame)).unwrap();
     terminal.backend().buffer().clone()
+}
+
+#[test]
+fn a_column_that_comes_with_a_row_out_of_sight_is_drawn() {
+    let mut desk = Desk::empty();
+    desk.state.deck.order = Order::Service;
+    let plain = |n: u8| {
+        let mut row = row(&name(n), Phase::Progressing);
+        row.arms.truncate(1);
+        row
+    };
+    (0..60).for_each(|n| desk.upsert(Entity::Rollout(Arc::new(plain(n)))));
+    desk.look();
+    let mut drawn = frame(&desk.state);
+    let steps = Rollout { steps: Arc::from(vec![Step::SetWeight(Ppm::ALL)]), step: Some(0), ..plain(59) };
+    let candidate = Rollout { arms: row(&name(59), Phase::Progressing).arms, ..steps.clone() };
+    for row in [steps, candidate, plain(59)] {
+        desk.state.visible_changed = false;
+        desk.upsert(Entity::Rollout(Arc::new(row)));
+        let now = frame(&desk.state);
+        assert!(now != drawn && desk.state.visible_changed);
+        drawn = now;
+    }
 }
 
 proptest! {
