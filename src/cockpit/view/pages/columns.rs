@@ -230,7 +230,7 @@ mod tests {
         );
         assert_eq!(width_of(&columns, C::Service), 33);
         let wide = plan(118, nothing);
-        assert_eq!((width_of(&wide, C::Replicas), width_of(&wide, C::Author)), (5, 14));
+        assert_eq!((width_of(&wide, C::Replicas), width_of(&wide, C::Author)), (5, 12));
         // Connections have no latencies.
         let tcp = Widest { latencies: false, ..content(8, true).widest };
         let columns = plan(198, Content { widest: tcp, ..content(8, true) });
