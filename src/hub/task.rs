@@ -2,7 +2,7 @@
 
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
-use super::outside::{is_observed, target_of};
+use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::state::{Doing, Done, State, now};
 use flightdeck_board::Board;
@@ -176,7 +176,7 @@ impl State {
 
     fn watched(&mut self, watched: Watched) {
         match watched {
-            Watched::Told(scoped) => self.told(scoped),
+            Watched::Told(scoped) => self.on_update(scoped),
             Watched::Ended(source) => {
                 let mut scopes: Vec<Scope> =
                     self.board.links().map(|(scope, _)| scope.clone()).filter(|scope| scope.source == source).collect();
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Applies what a source tells, records what must be, and looks at the commands concerned.
-    fn told(&mut self, mut scoped: Scoped) {
+    fn on_update(&mut self, mut scoped: Scoped) {
         let target = match &scoped.body {
             Body::Upsert(entity) => {
                 if is_observed(entity) && self.is_new(entity) {
@@ -228,7 +228,7 @@ impl State {
         }
         self.tell(scoped);
         if let Some(target) = target {
-            self.touch(&target);
+            self.reevaluate(&target);
         }
         if other {
             self.tick();
