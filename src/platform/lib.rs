@@ -10,6 +10,12 @@ pub mod sockets;
 mod linux;
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(target_os = "macos")]
+mod macos;
+#[cfg(target_os = "macos")]
+use macos as system;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("flightdeck runs on Linux and macOS; another system needs a file here with the functions of linux.rs");
 
 pub use identity::Identity;
 pub use system::{
