@@ -2,6 +2,11 @@
 
 pub mod listening;
 
+/// It gives back what a thousand connections left behind, which the C library's keeps, and takes less time for each
+/// request. One for every program that is built here.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use super::{BinaryFormat, Identity, NotSupported};
 use nix::unistd::{Gid, Uid};
 use rustix::net::sockopt::{self, socket_acceptconn};
