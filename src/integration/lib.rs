@@ -1,5 +1,6 @@
 //! Everything outside, one folder a port.
 
 pub mod http;
+pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
