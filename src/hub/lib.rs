@@ -11,6 +11,7 @@ mod follow;
 mod handle;
 mod holds;
 mod outside;
+mod probes;
 mod query;
 mod refusals;
 mod state;
