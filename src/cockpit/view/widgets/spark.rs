@@ -87,7 +87,9 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`.
+/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`. A window that is longer
+/// than a span is in all that it covers: what is measured each 15 s is a line, too, and a gap is where a window
+/// is missing.
 pub(in crate::view) fn buckets(
     samples: Option<&VecDeque<ArmSample>>,
     metric: Metric,
@@ -102,11 +104,20 @@ pub(in crate::view) fn buckets(
         let back = usize::try_from(age.max(0) / width).unwrap_or(usize::MAX);
         // Oldest first in the ring: nothing before this one is in sight either.
         let Some(index) = count.checked_sub(back.saturating_add(1)) else { break };
-        if let Some(bucket) = sorted.get_mut(index) {
+        let first = (age.max(0) + covered(sample, width)) / width;
+        let first = count.saturating_sub(usize::try_from(first).unwrap_or(usize::MAX).saturating_add(1));
+        for bucket in sorted.iter_mut().take(index + 1).skip(first) {
             bucket.push(sample);
         }
     }
     sorted.into_iter().map(|bucket| if bucket.is_empty() { None } else { metric.of(bucket.into_iter()) }).collect()
+}
+
+/// How far beyond its end a window reaches that is longer than a span, in milliseconds: a quarter more than it is,
+/// since whoever is asked each 15 s answers a moment later now and then.
+fn covered(sample: &ArmSample, width: i128) -> i128 {
+    let window = i128::from(sample.window_ms);
+    if window > width { window + window / 4 - 1 } else { 0 }
 }
 
 /// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
@@ -178,6 +189,20 @@ mod tests {
         let expected = [None, None, Some(0.1), None, None, None, Some(0.0), None, None, None, None, Some(1.0)];
         assert_eq!(values, expected, "windows without requests are gaps as well");
         assert_eq!(curve(&values, 1.0), "  ▁   ▁    █");
+    }
+
+    #[test]
+    fn a_long_window_is_in_all_spans_that_it_covers() {
+        let long = |second| ArmSample { window_ms: 15_000, ..sample(second, 10, 1) };
+        let end = Timestamp::from_second(100).unwrap();
+        let seconds = |samples: VecDeque<ArmSample>, span, count| {
+            let values = buckets(Some(&samples), Metric::Errors, end, SignedDuration::from_secs(span), count);
+            values.iter().map(|value| if value.is_some() { '#' } else { ' ' }).collect::<String>()
+        };
+        // Each 15 s, one of them late, and one missing.
+        let samples: VecDeque<_> = [long(39), long(70), long(85), long(100)].into();
+        assert_eq!(seconds(samples.clone(), 10, 6), " #####", "no gap where none is missing");
+        assert_eq!(seconds(samples, 5, 16), "####  ##########");
     }
 
     #[test]
