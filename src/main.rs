@@ -3,10 +3,19 @@
 use clap::Parser as _;
 use flightdeck::cli::{self, Cli, Code, Failure};
 use flightdeck::engine::process::shim;
+use flightdeck::engine::proxy::{self, ProxyArgs};
 use flightdeck::model::{has_hidden, sanitize_line};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// `flightdeck proxy` alone.
+#[derive(Debug, clap::Parser)]
+#[command(name = "flightdeck proxy")]
+struct ProxyCommand {
+    #[command(flatten)]
+    args: ProxyArgs,
+}
 
 fn main() -> ExitCode {
     // Before anything else: a shim must stay small.
@@ -16,6 +25,14 @@ fn main() -> ExitCode {
         && flag == "--dir"
     {
         return match shim::run(Path::new(dir)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => report(&Failure::from_error(Code::Failed, &error)),
+        };
+    }
+    // So must a proxy, which needs nothing of the other commands: what is read to describe them all stays in memory.
+    if words.first().is_some_and(|command| command == "proxy") {
+        let ProxyCommand { args } = ProxyCommand::parse_from(std::env::args_os().skip(1));
+        return match proxy::run(args) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => report(&Failure::from_error(Code::Failed, &error)),
         };

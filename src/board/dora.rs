@@ -9,7 +9,7 @@
 
 use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, EnvironmentName, Ppm, ServiceName, Target};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The usual window, in days.
 pub const DAYS: i64 = 30;
@@ -102,6 +102,18 @@ pub fn by_place<'a>(
         places.entry((of.service.clone(), of.environment.clone())).or_default().push(of);
     }
     places.into_iter().map(|(place, of)| (place, dora(of.into_iter(), window))).collect()
+}
+
+/// What a service was called when some of what its figures count ended: ` (shop then)`; empty if it had one name.
+#[must_use]
+pub fn then<'a>(
+    deployments: impl Iterator<Item = &'a Deployment>,
+    service: &ServiceName,
+    environment: &EnvironmentName,
+) -> String {
+    let of_it = deployments.filter(|of| of.service == *service && of.environment == *environment);
+    let names: BTreeSet<&str> = of_it.filter_map(|of| of.called.as_ref()).map(ServiceName::as_str).collect();
+    if names.is_empty() { String::new() } else { format!(" ({} then)", Vec::from_iter(names).join(", ")) }
 }
 
 /// The figures of all these records; those before the window tell what those in it belong to.

@@ -3,7 +3,7 @@
 
 use super::Board;
 use super::attention::latest_judgement;
-use flightdeck_model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout};
+use flightdeck_model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout, ServiceKind};
 use jiff::{SignedDuration, Timestamp};
 
 /// Both arms are compared over so long, up to the newest window of either.
@@ -20,6 +20,8 @@ const STANDARD_ERRORS: f64 = 3.0;
 /// How a candidate does against stable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Health {
+    /// What is counted: requests, of a TCP service connections.
+    pub kind: ServiceKind,
     /// What the candidate did; `None`: no request reached it, or nothing is measured.
     pub candidate: Option<ArmNumbers>,
     /// What stable did over the same span.
@@ -95,7 +97,7 @@ pub enum Failing {
 /// How the candidate of a rollout does, as far as the board has numbers and judgements of this run.
 #[must_use]
 pub fn health(board: &Board, rollout: &Rollout) -> Health {
-    let target = &rollout.run.target;
+    let (target, kind) = (&rollout.run.target, board.service_kind(rollout));
     // What was measured before it began is about another candidate.
     let measured = |role: &ArmRole| {
         let all = board.samples(target, role).into_iter().flatten().rev();
@@ -122,7 +124,7 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     };
     let mut unknown = Vec::new();
     match (as_of, candidate) {
-        (None, _) if rollout.is_worker() || !board.measures(&target.source) => unknown.push(Unknown::NoMetrics),
+        (None, _) if kind == ServiceKind::Worker || !board.measures(&target.source) => unknown.push(Unknown::NoMetrics),
         (None, _) => unknown.push(Unknown::NoNumbers),
         (Some(_), None) => {
             unknown.push(idle(&ArmRole::Candidate, Unknown::CandidateIdle, Unknown::CandidateUnmeasured));
@@ -135,10 +137,10 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     }
     if rollout.analyses.iter().any(|analysis| analysis.verdict.is_none()) {
         unknown.push(Unknown::BeingJudged);
-    } else if verdict.is_none() && !rollout.is_worker() {
+    } else if verdict.is_none() && kind == ServiceKind::Http {
         unknown.push(Unknown::NotJudged);
     }
-    Health { candidate, stable, as_of, of_now_until, verdict, unknown, failing }
+    Health { kind, candidate, stable, as_of, of_now_until, verdict, unknown, failing }
 }
 
 /// The worst that the backend's own analyses say.

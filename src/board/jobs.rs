@@ -1,4 +1,4 @@
-//! Jobs whose last run failed.
+//! Jobs whose last run failed, or that were not run when they were due.
 
 use super::Board;
 use super::attention::{Attention, AttentionSubject, Severity};
@@ -18,14 +18,20 @@ pub struct JobRef {
     pub name: String,
 }
 
-/// Those of a service whose last run failed, and when.
-pub(super) fn failed(service: &Service) -> impl Iterator<Item = (JobRef, Timestamp)> {
+/// Those of a service that are not well: how bad that is, and since when.
+pub(super) fn unwell(service: &Service) -> impl Iterator<Item = (JobRef, (Severity, Timestamp))> {
     let all = service.places.iter().flat_map(|place| place.jobs.iter().map(move |job| (place, job)));
     all.filter_map(|(place, job)| {
         let (source, name) = (service.source.clone(), job.name.clone());
-        let (at, _) = job.failure()?;
-        Some((JobRef { source, service: service.name.clone(), environment: place.environment.clone(), name }, at))
+        let of = JobRef { source, service: service.name.clone(), environment: place.environment.clone(), name };
+        Some((of, how(job)?))
     })
+}
+
+/// What its last run came to weighs more than that one was missed since.
+fn how(job: &ServiceJob) -> Option<(Severity, Timestamp)> {
+    let failed = job.failure().map(|(at, _)| (Severity::Failed, at));
+    failed.or_else(|| job.missed.as_ref().map(|missed| (Severity::Degraded, missed.due)))
 }
 
 fn find<'a>(board: &'a Board, job: &JobRef) -> Option<&'a ServiceJob> {
@@ -33,24 +39,33 @@ fn find<'a>(board: &'a Board, job: &JobRef) -> Option<&'a ServiceJob> {
     place.jobs.iter().find(|of| of.name == job.name)
 }
 
-/// When its last run failed, if it did.
-pub(super) fn failed_at(board: &Board, job: &JobRef) -> Option<Timestamp> {
-    Some(find(board, job)?.failure()?.0)
+/// How bad it is with that one, and since when; `None`: it is well.
+pub(super) fn how_unwell(board: &Board, job: &JobRef) -> Option<(Severity, Timestamp)> {
+    how(find(board, job)?)
 }
 
-/// What its last run came to.
+/// What its last run came to, or why there was none.
 pub(super) fn describe(board: &Board, job: &JobRef) -> Option<Attention> {
     let of = find(board, job)?;
-    let (since, how) = of.failure()?;
-    let id = of.last.as_ref().map_or("", |run| run.id.as_str());
+    let (severity, since) = how(of)?;
+    let (name, schedule) = (&job.name, &of.spec.schedule);
+    let (word, sentence) = match (of.failure(), &of.missed) {
+        (Some((_, end)), _) => {
+            let id = of.last.as_ref().map_or("", |run| run.id.as_str());
+            ("job failed", format!("{name}: {end} ({schedule}, {id})"))
+        }
+        (None, Some(missed)) => ("job missed", format!("{name}: {} ({schedule})", missed.why)),
+        (None, None) => return None,
+    };
     Some(Attention {
         subject: AttentionSubject::Job(job.clone()),
         name: job.service.to_string(),
         environment: Some(job.environment.clone()),
-        severity: Severity::Failed,
-        word: "job failed",
-        sentence: format!("{}, {}: {how} ({id})", job.name, of.spec.schedule),
-        deadline: Some(of.next),
+        severity,
+        word,
+        sentence,
+        // Its next turn is its schedule's, and nobody waits for it.
+        deadline: None,
         since,
     })
 }

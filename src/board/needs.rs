@@ -128,10 +128,10 @@ impl Need {
         })
     }
 
-    fn job(board: &Board, job: JobRef, since: Timestamp) -> Need {
+    fn job(board: &Board, job: JobRef, (severity, since): (Severity, Timestamp)) -> Need {
         let environment = board.environment(&job.source, &job.environment);
         let tier = Reverse(environment.map_or(Tier::default(), |environment| environment.tier));
-        Need { severity: Severity::Failed, tier, share: Reverse(Ppm::ZERO), since, about: About::Job(job) }
+        Need { severity, tier, share: Reverse(Ppm::ZERO), since, about: About::Job(job) }
     }
 
     fn source(scope: &Scope, freshness: &Freshness) -> Option<Need> {
@@ -169,7 +169,7 @@ impl Needs {
         }
         needs.extend(pending(board).map(|a| Need::approval(board, a, board.rollout(&a.run.target))));
         needs.extend(board.holds().filter_map(|hold| Need::hold(board, hold)));
-        needs.extend(board.services().flat_map(jobs::failed).map(|(job, since)| Need::job(board, job, since)));
+        needs.extend(board.services().flat_map(jobs::unwell).map(|(job, how)| Need::job(board, job, how)));
         // Of a source that is lost as a whole its parts say nothing more.
         let whole = |scope: &Scope| Scope { source: scope.source.clone(), part: String::new() };
         let lost = |scope: &Scope| board.link_of(&whole(scope)).is_some_and(|link| !link.is_complete());
@@ -222,7 +222,7 @@ impl Needs {
                 Need::approval(board, approval, board.rollout(&approval.run.target))
             }
             AttentionSubject::Hold(source, id) => Need::hold(board, board.hold(source, id)?)?,
-            AttentionSubject::Job(job) => Need::job(board, job.clone(), jobs::failed_at(board, job)?),
+            AttentionSubject::Job(job) => Need::job(board, job.clone(), jobs::how_unwell(board, job)?),
             AttentionSubject::Source(scope) => Need::source(scope, &Freshness::of(board.link_of(scope)))?,
         };
         self.find(&wanted, |about| about.is(subject))
@@ -260,7 +260,7 @@ impl Needs {
         self.put(board, was, board.shared_rollout(target), now)
     }
 
-    /// A service of the board came, changed or went. True if one of its jobs has failed, or had.
+    /// A service of the board came, changed or went. True if one of its jobs is not well, or was not.
     pub fn change_jobs(&mut self, board: &Board, source: &SourceId, service: &ServiceName) -> bool {
         let is_of =
             |need: &Need| matches!(&need.about, About::Job(job) if job.source == *source && job.service == *service);
@@ -270,8 +270,8 @@ impl Needs {
             self.needs.remove(at);
             any = true;
         }
-        for (job, since) in board.service(source, service).into_iter().flat_map(jobs::failed) {
-            self.insert(Need::job(board, job, since));
+        for (job, how) in board.service(source, service).into_iter().flat_map(jobs::unwell) {
+            self.insert(Need::job(board, job, how));
             any = true;
         }
         any

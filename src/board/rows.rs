@@ -4,7 +4,7 @@ use super::held::{Held, Origin};
 use flightdeck_model::{
     Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
     Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
-    Scope, Scoped, Service, ServiceName, SourceId, Target, Version,
+    Scope, Scoped, Service, ServiceKind, ServiceName, SourceId, Target, Version,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -399,6 +399,22 @@ impl Board {
             format!("{}/{}", target.kind, rollout.service)
         } else {
             rollout.service.0.clone()
+        }
+    }
+
+    /// How a rollout's service is reached, as far as its source says it.
+    pub fn service_kind(&self, rollout: &Rollout) -> ServiceKind {
+        if rollout.is_worker() {
+            return ServiceKind::Worker;
+        }
+        self.service(&rollout.run.target.source, &rollout.service).and_then(|of| of.kind).unwrap_or_default()
+    }
+
+    /// What a rollout's workload is: `service`, `tcp service`, `worker`, or its platform's word, such as `Deployment`.
+    pub fn kind_word<'a>(&self, rollout: &'a Rollout) -> &'a str {
+        match self.service_kind(rollout) {
+            ServiceKind::Http => &rollout.run.target.kind,
+            kind => kind.noun(),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Code, Context, Failure};
 use crate::engine::core::{MigrationState, State, restored};
 use crate::engine::journal::{Journal, JournalError, Opened};
 use crate::ledger::{self, Ledger};
+use crate::model::counted;
 use archive::{Archive, Sink};
 use clap::Args;
 use jiff::Timestamp;
@@ -98,7 +99,11 @@ pub(super) async fn backup(context: &Context, args: &BackupArgs) -> Result<(), F
     give_back(&data.join("ledger"), &owner)?;
     match written {
         Ok((files, bytes)) => {
-            say(&format!("wrote {files} files, {bytes} bytes, to {}; it holds the ledger's key", args.to.display()));
+            say(&format!(
+                "wrote {}, {bytes} bytes, to {}; it holds the ledger's key",
+                counted(files, "file"),
+                args.to.display()
+            ));
             Ok(())
         }
         Err(failure) => {
@@ -245,7 +250,7 @@ pub(super) async fn restore(context: &Context, args: &RestoreArgs) -> Result<(),
     let found = Archive::open(&args.from)?.unpack(scratch.path())?;
     let manifest = check(scratch.path(), &found)?;
     let said = match ledger::verify(&scratch.path().join("ledger")) {
-        Ok(verified) => format!("its {} records verify", verified.count),
+        Ok(verified) => format!("{} verified", counted(verified.count, "record")),
         Err(broken) if args.anyway => format!("restored although {broken}"),
         Err(broken) => {
             return Err(Failure::failed(format!("{broken}; nothing was restored"))
@@ -262,10 +267,11 @@ pub(super) async fn restore(context: &Context, args: &RestoreArgs) -> Result<(),
     give_back(&data, &fs::metadata(&data).map_err(failed("read", &data))?)?;
     let artifacts = manifest.files.iter().filter(|file| file.path.starts_with("artifacts/")).count();
     say(&format!(
-        "restored what flightdeck {} saved at {} to {}: the engine's journal, {artifacts} artifacts, the ledger ({said})",
+        "restored what flightdeck {} saved at {} to {}: the engine's journal, {}, the ledger ({said})",
         manifest.flightdeck,
         manifest.made,
-        data.display()
+        data.display(),
+        counted(artifacts, "artifact"),
     ));
     if data.join(SETTINGS).exists() {
         say(&format!(

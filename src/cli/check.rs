@@ -5,6 +5,7 @@ use super::output::say;
 use super::{Code, Context, Failure, act};
 use crate::client::{Client, Link};
 use crate::config::settings;
+use crate::integration::PROVIDERS;
 use crate::model::{Action, ConfigName, Decision, RefusalKind};
 use nix::unistd::{Group, User};
 use std::path::Path;
@@ -87,7 +88,7 @@ async fn one(context: &Context, file: &Path, name: ConfigName, one_of_several: b
 
 /// Whether config.toml is fine, and the names in it that nobody here has.
 pub(super) async fn settings(context: &Context) -> Result<(), Failure> {
-    let settings = settings::load(&context.paths, &[])?.settings;
+    let settings = settings::load(&context.paths, PROVIDERS, &[])?.settings;
     say(&format!("{} is fine", context.paths.settings().display()));
     let apply = &settings.serve.apply;
     for (name, who) in apply {

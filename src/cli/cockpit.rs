@@ -5,6 +5,7 @@ use super::{Code, Context, Failure, links, sources};
 use crate::client::{Client, Link};
 use crate::cockpit::shell::{self, ShellArgs, guard, guarded};
 use crate::config::settings;
+use crate::integration::PROVIDERS;
 use crate::model::SourceId;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -19,7 +20,8 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
             .todo("in a script use `flightdeck status`, `get`, `watch`; `flightdeck --help` lists all"));
     }
     if guarded() {
-        return shell::run(args(context)?).map_err(|error| Failure::from_error(Code::Failed, &error));
+        let args = super::block_on(args(context))?;
+        return shell::run(args).map_err(|error| Failure::from_error(Code::Failed, &error));
     }
     let exe = std::env::current_exe().map_err(|error| Failure::failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(exe);
@@ -32,8 +34,8 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn args(context: &Context) -> Result<ShellArgs, Failure> {
-    let settings = settings::load(&context.paths, &[])?.settings;
+async fn args(context: &Context) -> Result<ShellArgs, Failure> {
+    let settings = settings::load(&context.paths, PROVIDERS, &[])?.settings;
     let sources::Sources { planned, found, .. } = sources::find(context)?;
     let watched = planned.iter().map(|planned| (planned.source().clone(), planned.looks_at())).collect();
     let mut links = vec![("local".to_owned(), Link::Server(context.client()?))];
@@ -42,7 +44,7 @@ fn args(context: &Context) -> Result<ShellArgs, Failure> {
             links.push((server.name, Link::Server(Client::unix(&super::socket_of(&server.url)?)?)));
         }
     }
-    let local = links::local(context, planned)?;
+    let local = links::local(context, planned).await?;
     // With sources of one's own nobody needs a server, so none is missed.
     let optional = if local.is_some() && context.globals.server.is_none() { vec![0] } else { Vec::new() };
     let mut hub = None;

@@ -4,6 +4,7 @@ use super::act::ActArgs;
 use super::output::{Cell, Table, say};
 use super::{Context, Failure};
 use crate::config::settings;
+use crate::integration::PROVIDERS;
 use crate::model::ConfigName;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
         ConfigCommand::Show => show(context),
         ConfigCommand::Path => path(context),
         ConfigCommand::History { revision } => super::block_on(super::apply::history(context, *revision)),
-        ConfigCommand::Schema => context.output.document(&settings::schema()),
+        ConfigCommand::Schema => context.output.document(&settings::schema(PROVIDERS)),
     }
 }
 
@@ -94,7 +95,7 @@ fn init(path: &Path, text: &str) -> Result<(), Failure> {
 }
 
 fn show(context: &Context) -> Result<(), Failure> {
-    let effective = settings::load(&context.paths, &[])?;
+    let effective = settings::load(&context.paths, PROVIDERS, &[])?;
     let json: Vec<_> = effective
         .rows
         .iter()

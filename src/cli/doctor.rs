@@ -9,6 +9,7 @@ use super::output::{Cell, Table, Tone};
 use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
+use crate::integration::PROVIDERS;
 use crate::model::{Entity, Listening, Query, Reply, Service};
 use crate::notify::Outbox;
 use jiff::Timestamp;
@@ -88,7 +89,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
 
 fn configuration(context: &Context) -> Check {
     let path = context.paths.settings();
-    match settings::load(&context.paths, &[]) {
+    match settings::load(&context.paths, PROVIDERS, &[]) {
         Ok(_) if path.exists() => ok("config", path.display().to_string()),
         Ok(_) => ok("config", format!("defaults; {} is not there", path.display())),
         Err(error) => fail(
@@ -157,7 +158,7 @@ fn socket(path: &Path) -> Check {
 
 /// The other servers of the settings.
 async fn others(context: &Context) -> Vec<Check> {
-    let Ok(loaded) = settings::load(&context.paths, &[]) else { return Vec::new() };
+    let Ok(loaded) = settings::load(&context.paths, PROVIDERS, &[]) else { return Vec::new() };
     let servers = if context.globals.server.is_some() { Vec::new() } else { loaded.settings.servers };
     let each = servers.into_iter().map(|of| async move {
         let name = format!("server {}", of.name);

@@ -5,7 +5,6 @@ use crate::demo::load::{self, LoadArgs};
 use crate::demo::sample::{self, SampleArgs};
 use crate::engine::process::enter::{self, EnterArgs};
 use crate::engine::process::shim::{self, ShimArgs};
-use crate::engine::proxy::{self, ProxyArgs};
 
 /// What runs in a process of its own.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -16,9 +15,6 @@ pub enum Hidden {
     /// Takes a user and limits, then becomes a program.
     #[command(hide = true)]
     Enter(EnterArgs),
-    /// The data plane.
-    #[command(hide = true)]
-    Proxy(ProxyArgs),
     /// A service to try rollouts with.
     #[command(hide = true)]
     SampleApp(SampleArgs),
@@ -36,7 +32,6 @@ pub(super) fn run(hidden: Hidden) -> Result<(), Failure> {
             Ok(never) => match never {},
             Err(error) => Err(wrong(&error)),
         },
-        Hidden::Proxy(args) => proxy::run(args).map_err(|error| wrong(&error)),
         Hidden::SampleApp(args) => sample::run(args).map_err(|error| wrong(&error)),
         Hidden::Load(args) => load::run(args).map_err(|error| wrong(&error)),
     }

@@ -60,13 +60,17 @@ pub(super) fn dora(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Ro
     let window = Window::before(now, length);
     let records: Vec<_> = rows.deployments().collect();
     let oldest = records.iter().map(|of| of.started).min();
-    let places = dora::by_place(records.into_iter(), window);
+    let places = dora::by_place(records.iter().copied(), window);
     let wanted = places.into_iter().filter(|((service, environment), _)| {
         args.name.as_ref().or(args.service.as_ref()).is_none_or(|name| *name == service.0)
             && args.environment.as_ref().is_none_or(|name| *name == environment.0)
     });
-    let list: Result<Vec<_>, Failure> =
-        wanted.map(|((service, environment), of)| place(&service.0, &environment.0, &of, window)).collect();
+    let list: Result<Vec<_>, Failure> = wanted
+        .map(|((service, environment), of)| {
+            let then = dora::then(records.iter().copied(), &service, &environment);
+            place((&service.0, &environment.0, &then), &of, window)
+        })
+        .collect();
     let list = list?;
     if !list.is_empty() {
         let begins = oldest.filter(|oldest| *oldest > window.from);
@@ -76,9 +80,9 @@ pub(super) fn dora(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Ro
     Ok(list)
 }
 
-fn place(service: &str, environment: &str, of: &Dora, window: Window) -> Result<Row, Failure> {
+fn place((service, environment, then): (&str, &str, &str), of: &Dora, window: Window) -> Result<Row, Failure> {
     let name = format!("{service}@{environment}");
-    let mut cells = vec![Cell::from(name.as_str())];
+    let mut cells = vec![Cell::from(format!("{name}{then}"))];
     cells.extend([
         cell(of.frequency, |per_day| format!("{per_day:.2}")),
         cell(of.lead_time, |spread| format!("{} / {}", span(spread.median), span(spread.p90))),

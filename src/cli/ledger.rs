@@ -6,7 +6,7 @@ use super::serve::ledger_dir;
 use super::{Code, Context, Failure, act, unexpected};
 use crate::client::ClientError;
 use crate::ledger::{self, Against, Entry, Kind, Ledger, Record, Witness};
-use crate::model::{Deployment, LogLines, Query, Reply, Stage, escape_hidden, sanitize_line};
+use crate::model::{Deployment, LogLines, Query, Reply, Stage, counted, escape_hidden, sanitize_line};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::Write as _;
@@ -117,7 +117,7 @@ fn words(entry: &Entry) -> (String, String, Tone) {
             told(who, format!("{} refused: {why}", action.name()), Tone::Warn)
         }
         Entry::RefusedMore { who, count, until, .. } => {
-            told(who, format!("{count} more commands refused, the last at {}", at(*until)), Tone::Warn)
+            told(who, format!("{} refused, the last at {}", counted(*count, "more command"), at(*until)), Tone::Warn)
         }
         Entry::Stage { receipt, stage, .. } => {
             let detail = stage.stage.detail().map_or(String::new(), |detail| format!(": {detail}"));
@@ -178,7 +178,7 @@ fn write(file: &Path, lines: &[String]) -> Result<(), Failure> {
     })?;
     let records = lines.iter().filter(|line| line.starts_with("{\"seq\"")).count();
     let signed = if records < lines.len() { ", signed" } else { ", without a checkpoint" };
-    say(&format!("wrote {records} records{signed} to {}; keep it on another machine", file.display()));
+    say(&format!("wrote {}{signed} to {}; keep it on another machine", counted(records, "record"), file.display()));
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::client::{Client, ClientError, ClientEvent, Link};
 use crate::config::settings;
 use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, HubTask};
+use crate::integration::PROVIDERS;
 use crate::ledger::Ledger;
 use crate::model::{Entity, LinkState, Query, RefusalKind, Reply, Scope, SourceId, Watch};
 use crate::server::actor_of;
@@ -42,7 +43,7 @@ pub(super) struct Local {
 
 /// Makes the hub of this process over these sources; `None` if there are none. Policy is advisory:
 /// one's own settings can't bind oneself.
-pub(super) fn local(context: &Context, planned: Vec<sources::Planned>) -> Result<Option<Local>, Failure> {
+pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> Result<Option<Local>, Failure> {
     if planned.is_empty() {
         return Ok(None);
     }
@@ -52,7 +53,7 @@ pub(super) fn local(context: &Context, planned: Vec<sources::Planned>) -> Result
         .map_err(|error| Failure::failed(format!("cannot find out who you are: {error}")))?;
     let policy = Policy { enforced: false, read_only: context.globals.read_only, ..Policy::default() };
     let names = planned.iter().map(|planned| planned.source().clone()).collect();
-    let (hub, task) = Hub::start(HubSettings::new(OWN.into(), policy, ledger), sources::open(planned));
+    let (hub, task) = Hub::start(HubSettings::new(OWN.into(), policy, ledger), sources::open(planned).await);
     Ok(Some(Local { link: Link::Local { hub, actor }, task, sources: names }))
 }
 
@@ -98,7 +99,7 @@ fn servers(context: &Context) -> Result<Vec<(String, Client)>, Failure> {
     }
     let mut servers = vec![(LOCAL_SERVER.to_owned(), context.client()?)];
     if !told {
-        for server in settings::load(&context.paths, &[])?.settings.servers {
+        for server in settings::load(&context.paths, PROVIDERS, &[])?.settings.servers {
             servers.push((server.name, Client::unix(&super::socket_of(&server.url)?)?));
         }
     }
@@ -148,7 +149,7 @@ impl Links {
     /// Joins what there is. Without sources of one's own there must be a server.
     pub(super) async fn open(context: &Context) -> Result<Links, Failure> {
         let sources::Sources { planned, unseen, .. } = sources::find(context)?;
-        let local = local(context, planned)?;
+        let local = local(context, planned).await?;
         let servers = servers(context)?;
         let others = local.is_some() || servers.len() > 1;
         let joining = servers.into_iter().map(|(name, client)| async move {

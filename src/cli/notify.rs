@@ -2,11 +2,10 @@
 
 use super::output::{Table, say};
 use super::{Context, Failure};
-use crate::config::settings::{self, Notify};
-use crate::integration::notify::{CommandNotifier, Secret, WebhookNotifier};
-use crate::model::SecretRef;
+use crate::config::settings::{self, Notify, configured, provider};
+use crate::integration::PROVIDERS;
 use crate::notify::{Destination, Outbox, Wanted};
-use crate::port::{NotTold, Notification, NotifyEvent, Sink};
+use crate::port::{NotTold, Notification, NotifyEvent, Section, Sink, System};
 use clap::{Args, Subcommand};
 
 use jiff::Timestamp;
@@ -53,7 +52,7 @@ pub(super) async fn run(context: &Context, args: &NotifyArgs) -> Result<(), Fail
 }
 
 async fn test(context: &Context, name: &str) -> Result<(), Failure> {
-    let settings = settings::load(&context.paths, &[])?.settings.notify;
+    let settings = settings::load(&context.paths, PROVIDERS, &[])?.settings.notify;
     let Some(notify) = settings.get(name) else {
         let known: Vec<&str> = settings.keys().map(String::as_str).collect();
         let known =
@@ -134,21 +133,16 @@ pub(super) async fn destinations(all: &BTreeMap<String, Notify>) -> Result<Vec<D
 }
 
 async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Sink>, Failure> {
-    let wrong = |why: String| Failure::usage(format!("[notify.{name}]: {why}"));
-    let Some(url) = &notify.url else {
-        return Ok(Arc::new(CommandNotifier { words: notify.command.clone() }));
-    };
-    let secret = match &notify.secret {
-        None => None,
-        Some(text) => {
-            let reference: SecretRef = text.parse().map_err(|error| wrong(format!("secret: {error}")))?;
-            let read = flightdeck_secrets::read(&BTreeMap::from([("secret".to_owned(), reference)])).await;
-            let text = read.map_err(|error| wrong(error.why))?.remove("secret").unwrap_or_default();
-            Some(Secret::read(&text).map_err(|error| wrong(error.to_string()))?)
+    let found = provider(PROVIDERS, Section::Notify, &notify.kind, |key| notify.settings.contains_key(key));
+    let provider = found.ok_or_else(|| Failure::usage(format!("notify.{name}: there is no kind {:?}", notify.kind)))?;
+    match provider.open(&configured(name, false, &notify.settings)).await {
+        Ok(System::Sink(sink)) => Ok(sink),
+        Ok(_) => Err(Failure::usage(format!("notify.{name}: nobody can be told by {}", provider.kind()))),
+        Err(wrong) => {
+            let key = wrong.key.map(|key| format!(".{key}")).unwrap_or_default();
+            Err(Failure::usage(format!("notify.{name}{key}: {}", wrong.what)))
         }
-    };
-    let webhook = WebhookNotifier::new(url, secret).map_err(|error| wrong(error.to_string()))?;
-    Ok(Arc::new(webhook))
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line is a shell: it says when it was asked")]

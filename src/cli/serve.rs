@@ -8,6 +8,7 @@ use crate::demo;
 use crate::engine::EngineExecutor;
 use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Settings, Stop};
 use crate::hub::{Hub, HubSettings, HubTask};
+use crate::integration::PROVIDERS;
 use crate::ledger::Ledger;
 use crate::model::{Body, LinkState, SourceId};
 use crate::notify::Destination;
@@ -258,7 +259,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::from_error(Code::Failed, error);
     let flags = [("serve.group", &args.group), ("serve.ports", &args.ports), ("serve.lease", &args.lease)];
     let flags: Vec<_> = flags.iter().filter_map(|(key, value)| Some((*key, json!(value.as_ref()?)))).collect();
-    let settings = settings::load(&context.paths, &flags)?.settings;
+    let settings = settings::load(&context.paths, PROVIDERS, &flags)?.settings;
     let told = notify::destinations(&settings.notify).await?;
     let serve = settings.serve;
     let access = serve.group.map_or(Access::Owner, Access::Group);

@@ -2,22 +2,26 @@
 
 use super::{Context, Failure};
 use crate::cockpit::app::Found;
-use crate::config::settings::{self, Source, SourceKind};
-use crate::integration::orchestrator::exec::{Exec, ExecSettings};
+use crate::config::settings::{self, Source, configured, provider};
 use crate::integration::orchestrator::kubernetes::kubeconfig::{KubeconfigError, Places};
-use crate::integration::orchestrator::kubernetes::{EnvironmentRule, Kubernetes, KubernetesSettings, WorkloadKind};
+use crate::integration::{PROVIDERS, Unopened};
 use crate::model::{SourceId, sanitize_line};
-use crate::port::Executor;
+use crate::port::{Checked, Configured, Executor, Provider, Section, System, WrongSetting};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How to make one source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Planned {
-    /// A context of a kubeconfig.
-    Kubernetes(Box<KubernetesSettings>),
-    /// A program that speaks JSON lines.
-    Exec(ExecSettings),
+/// A source and what makes it.
+#[derive(Clone)]
+pub(super) struct Planned {
+    provider: &'static dyn Provider,
+    configured: Configured,
+}
+
+impl std::fmt::Debug for Planned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Planned").field(&self.provider.kind()).field(&self.configured).finish()
+    }
 }
 
 /// The sources, and what was looked for to find them.
@@ -32,95 +36,70 @@ pub(super) struct Sources {
 }
 
 impl Planned {
+    fn new(name: &str, source: &Source) -> Result<Planned, Failure> {
+        let found = provider(PROVIDERS, Section::Sources, &source.kind, |key| source.settings.contains_key(key));
+        let provider =
+            found.ok_or_else(|| Failure::usage(format!("sources.{name}: there is no kind {:?}", source.kind)))?;
+        Ok(Planned { provider, configured: configured(name, source.read_only, &source.settings) })
+    }
+
     /// What it is called.
     pub(super) fn source(&self) -> &SourceId {
-        match self {
-            Planned::Kubernetes(settings) => &settings.source,
-            Planned::Exec(settings) => &settings.source,
-        }
+        &self.configured.name
     }
 
     /// What it looks at, in words.
     pub(super) fn looks_at(&self) -> String {
-        let words = match self {
-            Planned::Exec(settings) => format!("what `{}` tells", settings.command.join(" ")),
-            Planned::Kubernetes(settings) => {
-                let context = settings.context.as_ref();
-                let mut words =
-                    vec![context.map_or("the current context".to_owned(), |name| format!("context {name}"))];
-                words.push(match settings.namespaces.as_slice() {
-                    [] => "all namespaces".to_owned(),
-                    [one] => format!("namespace {one}"),
-                    several => format!("namespaces {}", several.join(" ")),
-                });
-                words.extend(settings.selector.iter().map(|selector| format!("labels {selector}")));
-                if settings.kinds.len() < WorkloadKind::ALL.len() {
-                    let kinds: Vec<_> = settings.kinds.iter().map(|kind| kind.resource()).collect();
-                    words.push(format!("only {}", kinds.join(" ")));
-                }
-                words.join(", ")
-            }
+        sanitize_line(&self.provider.describe(&self.configured.settings))
+    }
+
+    /// Does it answer, and what may one do there?
+    pub(super) async fn doctor(&self) -> Checked {
+        self.provider.doctor(&self.configured).await
+    }
+
+    /// Is it meant by this word of `--context`: its name, or the context that it looks at?
+    fn goes_by(&self, word: &str) -> bool {
+        let context = self.configured.settings.get("context").and_then(serde_json::Value::as_str);
+        self.source().as_str() == word || context == Some(word)
+    }
+}
+
+/// Makes them; nothing is connected yet. One that can't be made stands there and says why, since the others count too.
+pub(super) async fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Executor>> {
+    let mut executors: Vec<Arc<dyn Executor>> = Vec::new();
+    for Planned { provider, configured } in planned {
+        let opened = match provider.open(&configured).await {
+            Ok(System::Executor(executor)) => Ok(executor),
+            Ok(System::Probe(_) | System::Sink(_)) => Err("it shows nothing".to_owned()),
+            Err(WrongSetting { key, what }) => Err(key.map_or_else(|| what.clone(), |key| format!("{key}: {what}"))),
         };
-        sanitize_line(&words)
+        executors.push(opened.unwrap_or_else(|why| {
+            tracing::warn!(source = %configured.name, why, "a source can't be opened");
+            Arc::new(Unopened { source: configured.name, why: sanitize_line(&why), since: now() })
+        }));
     }
+    executors
 }
 
-/// Makes them; nothing is connected yet.
-pub(super) fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Executor>> {
-    planned.into_iter().map(one).collect()
-}
-
-fn one(planned: Planned) -> Arc<dyn Executor> {
-    match planned {
-        Planned::Kubernetes(settings) => Arc::new(Kubernetes::new(*settings)),
-        Planned::Exec(settings) => Arc::new(Exec::new(settings)),
-    }
+#[expect(clippy::disallowed_methods, reason = "the command line is a shell: it says when it looked")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 /// What is to be looked at. `--server` alone means that server and nothing else.
 pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
-    let configured = settings::load(&context.paths, &[])?.settings.sources;
+    let configured = settings::load(&context.paths, PROVIDERS, &[])?.settings.sources;
     let wanted = &context.globals.context;
     let planned: Vec<Planned> =
-        configured.iter().map(|(name, source)| from_settings(name, source)).collect::<Result<_, _>>()?;
+        configured.iter().map(|(name, source)| Planned::new(name, source)).collect::<Result<_, _>>()?;
     if !wanted.is_empty() {
         return named(wanted, &planned);
     }
     if context.globals.server.is_some() {
         return Ok(Sources::default());
     }
-    if planned.is_empty() { Ok(current()) } else { Ok(Sources { planned, ..Sources::default() }) }
-}
-
-fn from_settings(name: &str, source: &Source) -> Result<Planned, Failure> {
-    let id = SourceId::from(name);
-    if source.kind == SourceKind::Exec {
-        let (command, read_only) = (source.command.clone(), source.read_only);
-        return Ok(Planned::Exec(ExecSettings { source: id, command, read_only }));
-    }
-    let rules = source.environments.iter().map(|rule| EnvironmentRule {
-        namespaces: rule.namespaces.clone(),
-        environment: rule.environment.as_str().into(),
-        tier: rule.tier,
-    });
-    let kind = |word: &String| {
-        WorkloadKind::from_name(word).ok_or_else(|| Failure::usage(format!("sources.{name}: {word:?} is no workload")))
-    };
-    let usual = KubernetesSettings::new(id);
-    let kinds = source.kinds.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-    Ok(Planned::Kubernetes(Box::new(KubernetesSettings {
-        kubeconfig: source.kubeconfig.clone(),
-        context: source.context.clone(),
-        namespaces: source.namespaces.clone(),
-        selector: source.selector.clone(),
-        kinds: if kinds.is_empty() { usual.kinds.clone() } else { kinds },
-        environments: rules.collect(),
-        environment: source.environment.as_deref().map(Into::into),
-        tier: source.tier.unwrap_or(usual.tier),
-        order: source.order.unwrap_or(usual.order),
-        read_only: source.read_only,
-        ..usual
-    })))
+    if planned.is_empty() { current() } else { Ok(Sources { planned, ..Sources::default() }) }
 }
 
 /// What `--context` names: sources of the settings by name or context, else contexts of the kubeconfig.
@@ -128,13 +107,7 @@ fn named(wanted: &[String], planned: &[Planned]) -> Result<Sources, Failure> {
     let mut sources = Sources::default();
     let mut seen = BTreeSet::new();
     for name in wanted.iter().filter(|name| seen.insert((*name).clone())) {
-        let fits = |planned: &&Planned| match planned {
-            Planned::Kubernetes(settings) => {
-                settings.source.as_str() == name || settings.context.as_ref() == Some(name)
-            }
-            Planned::Exec(settings) => settings.source.as_str() == name,
-        };
-        match planned.iter().find(fits) {
+        match planned.iter().find(|planned| planned.goes_by(name)) {
             Some(known) => sources.planned.push(known.clone()),
             None => sources.planned.push(of_context(name)?),
         }
@@ -153,22 +126,22 @@ fn of_context(name: &str) -> Result<Planned, Failure> {
         let what = format!("there is no context {name:?} in {places}");
         return Err(Failure::usage(what).todo(format!("there are: {known}")));
     }
-    Ok(context_source(name))
+    context_source(name)
 }
 
-fn context_source(name: &str) -> Planned {
-    let settings = KubernetesSettings::new(SourceId(sanitize_line(name)));
-    Planned::Kubernetes(Box::new(KubernetesSettings { context: Some(name.to_owned()), ..settings }))
+fn context_source(name: &str) -> Result<Planned, Failure> {
+    let settings = [("context".to_owned(), name.into())].into_iter().collect();
+    Planned::new(&sanitize_line(name), &Source { settings, ..Source::default() })
 }
 
 /// The current context of the kubeconfig, where there is one.
-fn current() -> Sources {
+fn current() -> Result<Sources, Failure> {
     let places = Places::of_environment();
     let what = format!("kubeconfig {places}");
     let found = |came: String, good| vec![Found { what: what.clone(), came, good }];
     let told = matches!(places, Places::Told(_));
     if !told && !places.files().iter().any(|path| path.exists()) {
-        return Sources { found: found("not there".to_owned(), false), ..Sources::default() };
+        return Ok(Sources { found: found("not there".to_owned(), false), ..Sources::default() });
     }
     let read = match places.read() {
         Ok(read) => read,
@@ -177,16 +150,16 @@ fn current() -> Sources {
                 KubeconfigError::Gone(_) => "not there".to_owned(),
                 _ => error.to_string(),
             };
-            return Sources { found: found(came, false), unseen: Some(error.to_string()), ..Sources::default() };
+            return Ok(Sources { found: found(came, false), unseen: Some(error.to_string()), ..Sources::default() });
         }
     };
     let names: Vec<_> = read.contexts.iter().map(|context| sanitize_line(&context.name)).collect();
     let contexts = if names.is_empty() { "no context".to_owned() } else { format!("contexts {}", names.join(", ")) };
     if let Some(current) = read.current_context.filter(|current| !current.is_empty()) {
         let came = format!("{contexts}; current: {}", sanitize_line(&current));
-        Sources { planned: vec![context_source(&current)], found: found(came, true), unseen: None }
+        Ok(Sources { planned: vec![context_source(&current)?], found: found(came, true), unseen: None })
     } else {
         let came = format!("{contexts}; none is the current one: flightdeck --context NAME");
-        Sources { found: found(came, false), ..Sources::default() }
+        Ok(Sources { found: found(came, false), ..Sources::default() })
     }
 }

@@ -8,7 +8,7 @@ use super::way_back;
 use flightdeck_board::Board;
 use flightdeck_model::{
     Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
-    Subject, Verdict, Version, Wait,
+    Subject, Verdict, Version, Wait, times,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -305,7 +305,10 @@ fn restart(rollout: &Rollout) -> Forecast {
     let count = arm.map_or(0, |arm| arm.replicas.desired);
     let version = plan::version(arm);
     let keeps = if rollout.is_worker() { "" } else { "; it keeps all traffic" };
-    let lines = vec![format!("{count} instances of {version} are replaced, one after the other{keeps}")];
+    let lines = vec![match count {
+        1 => format!("the instance of {version} is replaced{keeps}"),
+        count => format!("{count} instances of {version} are replaced, one after the other{keeps}"),
+    }];
     let warnings = if count == 1 {
         vec!["there is one instance only: its replacement must be ready first".to_owned()]
     } else {
@@ -403,7 +406,7 @@ fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forec
     if let Some(rollout) = current.filter(|rollout| rollout.strategy == Strategy::Recreate) {
         let measured = rollout.way_back.as_ref().filter(|way| way.path == RollbackPath::Recreate);
         let how_long = match measured.and_then(|way| Some((way.estimate?, way.measured))) {
-            Some((down, measured)) => format!("about {}, as measured {measured} times", plan::length(down)),
+            Some((down, measured)) => format!("about {}, as measured {}", plan::length(down), times(measured)),
             None => "how long was never measured here".to_owned(),
         };
         let stable = plan::version(rollout.stable());

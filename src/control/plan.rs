@@ -1,6 +1,6 @@
 //! Walking through a rollout's steps: what comes after a yes.
 
-use flightdeck_model::{Arm, ArmRole, Ppm, Rollout, Step};
+use flightdeck_model::{Arm, ArmRole, Ppm, Rollout, Step, counted};
 use jiff::SignedDuration;
 
 /// Where a rollout comes to when it goes on from a step.
@@ -75,7 +75,7 @@ pub(super) fn words(step: &Step) -> String {
         Step::Approval { count, from, .. } => format!("approval by {count} of {}", from.join(", ")),
         Step::SetScale(share) => format!("candidate at {share} of its size"),
         Step::Preview => "candidate behind its preview address".to_owned(),
-        Step::Batch { instances, .. } => format!("{instances} instances replaced"),
+        Step::Batch { instances, .. } => format!("{} replaced", counted(*instances, "instance")),
         Step::TakeDown => "stable ended before the candidate starts".to_owned(),
         Step::Hook { name } => format!("hook {name}"),
         Step::Other(name) => name.clone(),

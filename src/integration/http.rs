@@ -140,6 +140,9 @@ impl Http {
     /// Below the address of the settings, whatever path that has.
     fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
+        if path.is_empty() {
+            return url;
+        }
         url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
         url
     }

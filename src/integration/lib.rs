@@ -1,6 +1,22 @@
-//! Everything outside, one folder a port.
+//! The systems outside, one file or folder each, in a folder for what they are to us.
 
 pub mod http;
 pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
+pub mod secret;
+mod unopened;
+
+pub use unopened::Unopened;
+
+use flightdeck_port::Provider;
+
+/// Every kind of system that the settings can name. Of each section the first is meant where a table says no kind and
+/// has no key that tells it.
+pub const PROVIDERS: &[&dyn Provider] = &[
+    &orchestrator::kubernetes::KubernetesProvider,
+    &orchestrator::exec::ExecProvider,
+    &notify::WebhookProvider,
+    &notify::CommandProvider,
+    &notify::SlackProvider,
+];

@@ -7,6 +7,7 @@ use super::record::{Fields, GENESIS, Kind, hex, is_last};
 use super::signing::{has_tables, public_key};
 use super::spill::waiting;
 use super::store::{LEDGER_VERSION, database, number, read_head};
+use flightdeck_model::counted;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,11 +37,13 @@ impl Verified {
     /// In sentences: what holds, and what only a copy kept elsewhere can show.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("{} records, each follows from the one before; head {}", self.count, self.head)];
+        let mut lines =
+            vec![format!("{}, each follows from the one before; head {}", counted(self.count, "record"), self.head)];
         match &self.key {
             Some(key) if self.checkpoints > 0 => lines.push(format!(
-                "{} checkpoints, each signed by {key}; the newest covers records 1 to {}",
-                self.checkpoints, self.signed
+                "{}, each signed by {key}; the newest covers records 1 to {}",
+                counted(self.checkpoints, "checkpoint"),
+                self.signed
             )),
             _ => lines.push("no checkpoint is signed yet".to_owned()),
         }

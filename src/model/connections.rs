@@ -62,21 +62,24 @@ impl Connections {
 pub struct Draining {
     /// Requests and tunnels in flight as last counted; `None`: not counted yet, or not all of them could be.
     pub requests: Option<u64>,
-    /// It waits no longer than until then.
+    /// It waits no longer than until then; what is left is ended then.
     pub until: Timestamp,
 }
 
 impl Draining {
-    /// `draining, 3 requests left, at most 40 s more`; of a TCP service they are connections.
+    /// `draining, 3 requests left, at most 40 s more`; of a TCP service they are connections. What is left then is
+    /// ended, which the drain itself says when it is done.
     #[must_use]
     pub fn words(&self, now: Timestamp, kind: ServiceKind) -> String {
         let seconds =
             self.until.duration_since(now).max(SignedDuration::ZERO).as_millis().unsigned_abs().div_ceil(1000);
         let left = if seconds < 120 { format!("{seconds} s") } else { format!("{} m", seconds.div_ceil(60)) };
-        match self.requests {
-            // That it is over its drain itself says.
-            None | Some(0) => format!("draining, at most {left} more"),
-            Some(count) => format!("draining, {} left, at most {left} more", kind.in_flight(count)),
+        // That it is over its drain itself says.
+        match self.requests.filter(|count| *count > 0).map(|count| kind.in_flight(count)) {
+            None if seconds == 0 => "draining, what is left is ended now".to_owned(),
+            Some(some) if seconds == 0 => format!("draining, {some} left and ended now"),
+            None => format!("draining, at most {left} more"),
+            Some(some) => format!("draining, {some} left, at most {left} more"),
         }
     }
 }

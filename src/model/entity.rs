@@ -479,6 +479,13 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Its service as it is called now, and then where that was another name: `store (shop then)`.
+    #[must_use]
+    pub fn service_then(&self) -> String {
+        let then = self.called.as_ref().map(|called| format!(" ({called} then)"));
+        format!("{}{}", self.service, then.unwrap_or_default())
+    }
+
     /// Its service goes on under another name, if it is that one.
     pub fn rename(&mut self, Renamed { from, to }: &Renamed) {
         if self.service == *from {

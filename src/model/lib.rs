@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod confine;
 mod connections;
+mod count;
 mod detail;
 mod diagnosis;
 mod entity;
@@ -37,6 +38,7 @@ pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::{ConfigRevision, InForce, Renamed};
 pub use confine::{KeptBy, Limit, LimitKept, Limits, RunAs};
 pub use connections::{AccessLog, Connections, Draining};
+pub use count::{are, counted, counted_do, times};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
 pub use entity::{

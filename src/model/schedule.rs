@@ -148,12 +148,17 @@ impl ServiceJob {
 
 impl fmt::Display for MissedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.why {
+        write!(f, "missed at {:.0}: {}", self.due, self.why)
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Missed::ServerDown => "the server was down",
             Missed::NothingStable => "nothing was stable",
             Missed::StillRunning => "the run before still went on",
-        };
-        write!(f, "missed at {:.0}: {why}", self.due)
+        })
     }
 }
 

@@ -103,11 +103,29 @@ impl ServiceKind {
         }
     }
 
+    /// What such a service is in a sentence.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            ServiceKind::Http => "service",
+            ServiceKind::Tcp => "tcp service",
+            ServiceKind::Worker => "worker",
+        }
+    }
+
+    /// One of what is counted on it.
+    #[must_use]
+    pub const fn unit(self) -> &'static str {
+        match self {
+            ServiceKind::Tcp => "connection",
+            ServiceKind::Http | ServiceKind::Worker => "request",
+        }
+    }
+
     /// What so many in flight are: `1 request`, `3 connections`.
     #[must_use]
     pub fn in_flight(self, count: u64) -> String {
-        let what = if self == ServiceKind::Tcp { "connection" } else { "request" };
-        format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+        super::counted(count, self.unit())
     }
 }
 

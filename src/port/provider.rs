@@ -89,6 +89,10 @@ pub trait Provider: Send + Sync {
     fn about(&self) -> &'static str;
     /// Where its tables stand.
     fn section(&self) -> Section;
+    /// The key that tells this kind from its section's others where `kind` is left out.
+    fn implied_by(&self) -> Option<&'static str> {
+        None
+    }
     /// Its keys with their types and what they mean; [`schema_of`] makes it of a struct.
     fn schema(&self) -> Schema;
     /// What is wrong with settings whose types are right. Looks at nothing but them.

@@ -84,14 +84,14 @@ fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
         }),
         missed: None,
     };
-    let told = |how: JobEnd| {
+    let told = |job: ServiceJob| {
         let place = Place {
             environment: "production".into(),
             steps: std::sync::Arc::default(),
             left_out: Vec::new(),
             migrations: Vec::new(),
             one_offs: Vec::new(),
-            jobs: vec![job(how)],
+            jobs: vec![job],
             user: None,
         };
         Entity::Service(Service {
@@ -104,13 +104,19 @@ fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
             places: vec![place],
         })
     };
-    let mut board = board([told(JobEnd::Exited(3))]);
+    let mut board = board([told(job(JobEnd::Exited(3)))]);
     let [entry] = rank(&board, at(100)).try_into().unwrap();
     assert_eq!((entry.word, entry.name.as_str(), entry.environment), ("job failed", "shop", Some("production".into())));
-    assert_eq!(entry.sentence, "cleanup, every 1h: exit status 3 (job-7)");
-    assert_eq!((entry.since, entry.deadline), (at(9), Some(at(3600))));
-    apply(&mut board, Body::Upsert(told(JobEnd::Exited(0))));
+    assert_eq!(entry.sentence, "cleanup: exit status 3 (every 1h, job-7)");
+    assert_eq!((entry.since, entry.deadline), (at(9), None));
+    apply(&mut board, Body::Upsert(told(job(JobEnd::Exited(0)))));
     assert!(rank(&board, at(100)).is_empty());
+
+    let missed = Some(MissedRun { due: at(50), why: Missed::StillRunning });
+    apply(&mut board, Body::Upsert(told(ServiceJob { missed, ..job(JobEnd::Exited(0)) })));
+    let [entry] = rank(&board, at(100)).try_into().unwrap();
+    assert_eq!((entry.word, entry.severity, entry.since), ("job missed", Severity::Degraded, at(50)));
+    assert_eq!(entry.sentence, "cleanup: the run before still went on (every 1h)");
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn a_renamed_service_goes_on_without_a_restart_and_without_a_lost_request() {
         (now.len(), &now[0]["run"], &now[0]["called"]),
         (deployed.len(), &deployed[0]["run"], &Value::from("shop"))
     );
+    assert!(server.ok(&["get", "dora", "store"]).contains("store@production (shop then)"));
     let figures = json(&server, &["get", "dora", "store"]);
     assert_eq!((figures.len(), &figures[0]["frequency"]["n"]), (1, &Value::from(deployed.len())));
     let releases = json(&server, &["get", "releases"]);

@@ -92,6 +92,27 @@ fn a_cursor_whose_row_is_gone_acts_on_nothing() {
 }
 
 #[test]
+fn an_entry_that_is_over_is_selected_no_more_and_tab_goes_to_the_first() {
+    let mut desk = Desk::new();
+    assert_eq!(rows::needs(&desk.state).selected, Some(0), "payments is paused");
+    desk.upsert(rollout("payments", Phase::Healthy));
+    desk.upsert(rollout("search", Phase::Degraded));
+    desk.look();
+    assert_eq!(rows::needs(&desk.state).selected, None);
+    desk.key("tab");
+    assert_eq!(rows::needs(&desk.state).selected, Some(0));
+    assert_eq!(rows::selected_rollout(&desk.state).map(|row| row.service.as_str()), Some("search"));
+    // It is over while keys are there: they act on nothing that is not shown.
+    desk.upsert(rollout("search", Phase::Healthy));
+    desk.upsert(rollout("payments", Phase::Paused));
+    desk.look();
+    assert_eq!((rows::needs(&desk.state).selected, rows::selected_rollout(&desk.state)), (None, None));
+    desk.keys("b enter");
+    assert_eq!((desk.notice(), desk.state.page), ("no entry is selected", Page::Deck));
+    assert!(desk.state.dialog().is_none());
+}
+
+#[test]
 fn the_first_row_is_that_of_all_sources_once_each_has_told() {
     for early in [false, true] {
         let mut desk = Desk::empty();

@@ -3,7 +3,7 @@
 use super::world::*;
 use flightdeck::cockpit::app::command::{Bound, UiCommand};
 use flightdeck::cockpit::app::keymap::{Context, Keymap, Resolved, parse_key};
-use flightdeck::cockpit::app::{Key, Page, State, hints, keys};
+use flightdeck::cockpit::app::{Key, Page, hints, keys};
 use flightdeck::model::Action;
 
 #[test]
@@ -76,7 +76,9 @@ fn a_line_of_a_person_replaces_the_keys_of_its_command() {
     assert_eq!((resolve("z"), resolve("a")), (Resolved::Nothing, Resolved::Nothing));
     assert_eq!(resolve("p"), Resolved::Bound(Bound::Act(Action::Promote)), "the rest stays");
     // The footer and the help follow.
-    let state = State::new(200, 40, flightdeck::cockpit::app::Settings { keymap, ..settings() });
+    let mut desk = Desk::new();
+    desk.state.settings.keymap = keymap;
+    let state = desk.state;
     let footer = hints::footer(&state);
     assert!(footer.iter().any(|hint| (hint.key.as_str(), hint.label) == ("P", "pause")));
     assert!(!footer.iter().any(|hint| hint.label == "abort"));

@@ -2,7 +2,7 @@
 //! that is not drawn could not have been seen.
 
 use super::world::*;
-use flightdeck::board::{About, Filter, rank, sort};
+use flightdeck::board::{About, Filter, Order, rank, sort};
 use flightdeck::cockpit::app::{Event, State, rows, strip};
 use flightdeck::cockpit::view::{Themes, draw};
 use flightdeck::model::*;
@@ -95,6 +95,14 @@ fn told(service: u8, phase: usize, share: u32, age: i64, (place, waits, version)
     row.message = format!("told {age}");
     row.arms[1].version = format!("1.{version}.0").as_str().into();
     row.arms[1].traffic.actual = Some(Ppm::percent(share * 25));
+    // Columns come and go with what stands in them.
+    if share % 2 == 1 {
+        row.steps = Arc::from(vec![Step::SetWeight(Ppm::percent(25)), Step::SetWeight(Ppm::ALL)]);
+    }
+    if version == 0 {
+        row.arms.truncate(1);
+    }
+    row.author = (age % 2 == 1).then(|| "bob".repeat(share as usize));
     if waits {
         row.waits = vec![Wait::Human { what: "promotion".to_owned(), who: None, since: row.since }];
     }
@@ -136,13 +144,13 @@ fn with_jobs(service: u8, fail: [bool; 2], age: i64) -> Service {
             began: ended,
             ended: Some((ended, JobEnd::Exited(failed.into()))),
         }),
-        missed: None,
+        missed: (age % 3 == 0).then_some(MissedRun { due: ended, why: Missed::ServerDown }),
     };
     Service {
         source: "local".into(),
         name: name(service).as_str().into(),
         configuration: None,
-        kind: None,
+        kind: fail[0].then_some(ServiceKind::Tcp),
         environments: vec!["production".into()],
         addresses: Vec::new(),
         places: vec![Place {
@@ -182,10 +190,10 @@ impl Desk {
                     version: "1.1.0".into(),
                     at: start() + SignedDuration::from_secs(round),
                     window_ms: 1000,
-                    requests: 100,
+                    requests: if *errors < 10 { 0 } else { 100 },
                     errors: *errors,
                     p50_us: None,
-                    p95_us: None,
+                    p95_us: (*errors > 30).then_some(20_000),
                     p99_us: None,
                 };
                 self.body(0, "local", "", Body::Samples(vec![sample]));
@@ -256,6 +264,29 @@ fn frame(state: &State) -> Buffer {
     let (now, theme) = (state.now.to_zoned(TimeZone::UTC), themes.get("dark").unwrap());
     terminal.draw(|frame| draw(state, &now, theme, frame)).unwrap();
     terminal.backend().buffer().clone()
+}
+
+#[test]
+fn a_column_that_comes_with_a_row_out_of_sight_is_drawn() {
+    let mut desk = Desk::empty();
+    desk.state.deck.order = Order::Service;
+    let plain = |n: u8| {
+        let mut row = row(&name(n), Phase::Progressing);
+        row.arms.truncate(1);
+        row
+    };
+    (0..60).for_each(|n| desk.upsert(Entity::Rollout(Arc::new(plain(n)))));
+    desk.look();
+    let mut drawn = frame(&desk.state);
+    let steps = Rollout { steps: Arc::from(vec![Step::SetWeight(Ppm::ALL)]), step: Some(0), ..plain(59) };
+    let candidate = Rollout { arms: row(&name(59), Phase::Progressing).arms, ..steps.clone() };
+    for row in [steps, candidate, plain(59)] {
+        desk.state.visible_changed = false;
+        desk.upsert(Entity::Rollout(Arc::new(row)));
+        let now = frame(&desk.state);
+        assert!(now != drawn && desk.state.visible_changed);
+        drawn = now;
+    }
 }
 
 proptest! {

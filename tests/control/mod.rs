@@ -720,8 +720,8 @@ fn a_worker_is_forecast_by_its_instances_and_never_by_traffic() {
         (Action::PromoteFull, "1.10.0 goes from 50 % to 100 % of its instances and becomes stable"),
         (Action::Pause, "stands still at step 2 of 3: 1.10.0 keeps 50 % of its instances"),
         (Action::Abort, "1.10.0 is ended; 1.9.0 goes on working"),
-        (Action::Restart, "1 instances of 1.9.0 are replaced, one after the other"),
-        (Action::Retry, "1.10.0 starts again from its first step: 1 instances replaced"),
+        (Action::Restart, "the instance of 1.9.0 is replaced"),
+        (Action::Retry, "1.10.0 starts again from its first step: 1 instance replaced"),
     ] {
         let forecast = prepared(&board, action, &run(&one)).forecast;
         assert_eq!(forecast.lines[0], says);

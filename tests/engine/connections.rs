@@ -45,6 +45,8 @@ fn a_row_says_what_an_instance_that_leaves_waits_for() {
     assert!(story.row().message.ends_with("; 1.0 is draining, at most 32 s more"), "{}", story.row().message);
     story.event(&ids[1], InstanceEvent::Drained { remaining: Some(0) });
     assert!(story.row().message.ends_with("draining, 2 requests left, at most 32 s more"), "{}", story.row().message);
+    story.pass(32);
+    assert!(story.row().message.ends_with("draining, 2 requests left and ended now"), "{}", story.row().message);
     story.event(&ids[0], InstanceEvent::Drained { remaining: Some(2) });
     assert!(!story.row().message.contains("draining"), "{}", story.row().message);
     let notes: Vec<_> = story.state.slots[&key("shop", "production")].notes.iter().map(|note| &note.text).collect();

@@ -130,7 +130,7 @@ fn recreate_never_runs_both_and_says_how_long_it_is_down() {
     story.routes = false;
     story.deploy("production", "1.2").unwrap();
     let said = story.row().message;
-    assert!(said.contains("down for about 4 s, as measured 1 times"), "{said}");
+    assert!(said.contains("down for about 4 s, as measured once"), "{said}");
     story.routes = true;
     story.flush();
     assert_eq!(story.row().phase, Phase::Healthy);
@@ -275,4 +275,26 @@ fn a_service_waits_for_those_that_it_builds_on() {
     let run = cart(&story).run.clone().unwrap();
     assert!(matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded)), "{run:?}");
     assert_eq!(cart(&story).migrations.values().filter(|of| of.state != MigrationState::Applied).count(), 0);
+}
+
+#[test]
+fn what_is_over_leaves_the_row() {
+    let mut story = Story::serving(spec(&canary_steps()));
+    story.deploy("production", "1.1").unwrap();
+    story.act(Action::PromoteFull).unwrap();
+    assert_eq!(story.row().message, "all traffic is at 1.1; 1.0 stays up for 2 m");
+    story.pass(121);
+    assert_eq!(story.row().message, "all traffic is at 1.1");
+
+    story.ready = false;
+    story.act(Action::Rollback).unwrap();
+    let said = story.row().message;
+    assert!(said.contains("back to 1.0") && said.contains("; it is started first"), "{said}");
+    story.ready = true;
+    for id in story.running.clone() {
+        story.event(&id, InstanceEvent::Ready);
+    }
+    let row = story.row();
+    assert!(row.message.starts_with("back to 1.0") && !row.message.contains("started first"), "{}", row.message);
+    assert_eq!(story.traffic(), all_at("1.0"));
 }

@@ -3,8 +3,8 @@
 use super::stub::{Asked, Play, Stub};
 use super::{Fixture, WITHIN, at, moving, stands, told, whole};
 use async_trait::async_trait;
-use flightdeck::integration::metrics::prometheus::{Prometheus, PrometheusProbe};
-use flightdeck::port::{Checked, Configured, Probe, Provider as _, RawSettings, System, typed};
+use flightdeck::integration::metrics::prometheus::{Prometheus, PrometheusProbe, Settings};
+use flightdeck::port::{Checked, Configured, Probe, Provider as _, RawSettings, System};
 use serde_json::{Value, json};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub fn configured(settings: Value) -> Configured {
 
 pub async fn opened(settings: Value, within: Duration) -> PrometheusProbe {
     drop(rustls::crypto::ring::default_provider().install_default());
-    PrometheusProbe::open("prometheus".into(), typed(&raw(settings)).unwrap()).await.unwrap().within(within)
+    PrometheusProbe::open("prometheus".into(), Settings::of(&raw(settings)).unwrap()).await.unwrap().within(within)
 }
 
 /// What a query is about, by its text.

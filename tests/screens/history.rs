@@ -29,10 +29,10 @@ fn ended(
         ended: ago(hours * 3600),
         outcome: how.1,
         cause: match how.1 {
-            Succeeded => format!("all traffic is at {}; {} stays up for 10 m", versions.1, versions.0),
+            Succeeded => format!("all traffic is at {}", versions.1),
             Aborted => "errors 4.1 % against 0.3 % of stable, limit 1 %".to_owned(),
             RolledBack => {
-                format!("back to {}: rolled back: checkout loses carts; it is still up: one switch", versions.1)
+                format!("back to {}: rolled back: checkout loses carts", versions.1)
             }
             Failed => "3 of 3 instances did not become ready within 2 m".to_owned(),
             Superseded => "replaced by 1.11.0, asked for by ann".to_owned(),
@@ -57,6 +57,7 @@ fn records() -> Vec<Deployment> {
     let mut drill = ended(9, 12, "catalog", ("5.2", "5.1"), (Drill, Succeeded));
     "drill: 5.1 was back in 2.9 s; 5.2 serves again".clone_into(&mut drill.cause);
     drill.rollback = Some(SignedDuration::from_millis(2900));
+    let then = |of: Deployment| Deployment { called: Some("basket".into()), ..of };
     vec![
         ended(8, 2, "checkout", ("1.9.0", "1.10.0"), (Deploy, Aborted)),
         ended(7, 5, "search", ("3.0.4", "3.1.0"), (Deploy, Succeeded)),
@@ -65,8 +66,8 @@ fn records() -> Vec<Deployment> {
         ended(5, 27, "checkout", ("1.9.0", "1.9.1"), (Deploy, Succeeded)),
         ended(4, 50, "payments", ("2.0.0", "2.0.0"), (Restart, Succeeded)),
         ended(3, 75, "payments", ("1.9.9", "2.0.0"), (Deploy, Failed)),
-        ended(2, 99, "checkout", ("1.8.0", "1.9.0"), (Deploy, Superseded)),
-        ended(1, 100, "checkout", ("1.7.0", "1.8.0"), (Deploy, Succeeded)),
+        then(ended(2, 99, "checkout", ("1.8.0", "1.9.0"), (Deploy, Superseded))),
+        then(ended(1, 100, "checkout", ("1.7.0", "1.8.0"), (Deploy, Succeeded))),
     ]
 }
 

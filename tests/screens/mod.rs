@@ -3,6 +3,7 @@
 mod canary;
 mod decision;
 mod history;
+mod kinds;
 pub mod world;
 
 use canary::*;
@@ -169,6 +170,21 @@ fn rollout_that_another_replaced() {
         Hub::new(0, "local").upsert(&mut state, Entity::Rollout(std::sync::Arc::new(newer)));
         state
     });
+}
+
+#[test]
+fn services_at_rest_leave_the_room_of_empty_columns_to_names() {
+    every_size("deck_idle", kinds::idle);
+}
+
+#[test]
+fn tcp_services_have_connections() {
+    every_size("deck_tcp", kinds::connections);
+    every_size("rollout_tcp", after(kinds::connections, "enter"));
+    let mut state = kinds::connections(200, 60);
+    press(&mut state, "enter");
+    let screen = screen(&state);
+    assert!(!screen.contains("request") && !screen.contains("p95"), "{screen}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{ConnectionId, ConnectionState};
 use flightdeck_board::{Freshness, why_not};
 use flightdeck_model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector,
-    SourceId, Subject, Verdict,
+    SourceId, Subject, Verdict, counted,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,6 +163,13 @@ fn ui(state: &State, command: UiCommand) -> Result<(), String> {
     match command {
         UiCommand::Output | UiCommand::Raw | UiCommand::Diff | UiCommand::Timeline if state.page != Page::Rollout => {
             Err(format!("{label} works on an opened rollout: select one and open it"))
+        }
+        UiCommand::Open | UiCommand::Mark
+            if state.page == Page::Deck
+                && state.deck.panel == DeckPanel::Rollouts
+                && rows::deck_list(state).is_empty() =>
+        {
+            Err(format!("{label}: there is no row"))
         }
         UiCommand::Output => match rows::selected_instance(state) {
             Some(instance) if rows::told(state) || instance.logs.is_some() => Ok(()),
@@ -353,7 +360,7 @@ fn hold_item(state: &State, connection: ConnectionId, selector: Selector, id: &H
     let freshness = state.connections.get(connection).and_then(rows::lost).unwrap_or(Freshness::Fresh);
     Item {
         target: format!("{selector} on {name}"),
-        change: Some(format!("pauses {moving} rollouts{standing}{again}")),
+        change: Some(format!("pauses {}{standing}{again}", counted(moving, "rollout"))),
         subject: Subject::Scope { selector, frozen, hold: Some(id.clone()) },
         connection,
         pin: None,
@@ -391,7 +398,7 @@ fn release_item(state: &State, connection: ConnectionId, holds: &[&Hold]) -> Opt
         subject: Subject::Hold { source, id: first.id.clone() },
         connection,
         target: format!("{} of {} ({})", first.id, first.owner, sources.join(", ")),
-        change: Some(format!("{}, {count} rollouts held{reason}", first.selector)),
+        change: Some(format!("{}, {} held{reason}", first.selector, counted(count, "rollout"))),
         pin: None,
         seen: seen(state, &freshness),
         heard: None,

@@ -23,8 +23,6 @@ pub struct Hint {
     pub label: &'static str,
     /// What it does.
     pub bound: Bound,
-    /// Could it be done now? Drawn dim if not.
-    pub available: bool,
 }
 
 /// A line of the help page.
@@ -132,15 +130,14 @@ pub(super) fn under_way_changes(state: &State) -> Option<Timestamp> {
     on_their_way(state).next_back().map(|own| age_changes(own.sent, state.now))
 }
 
-/// The keys on the footer, as many as fit.
+/// The keys on the footer, as many as fit: of those that do something now. Any other says why it does nothing.
 #[must_use]
 pub fn footer(state: &State) -> Vec<Hint> {
     let contexts = contexts(state.page);
     let hint = |bound: &Bound| {
         let key = state.settings.keymap.keys(contexts, *bound).next()?;
         let width = u16::try_from(key.width() + 1 + bound.label().width()).ok()?;
-        let available = availability(state, *bound).is_ok();
-        Some(Hint { x: 0, width, key, label: bound.label(), bound: *bound, available })
+        Some(Hint { x: 0, width, key, label: bound.label(), bound: *bound })
     };
     let always: Vec<Hint> = ALWAYS.iter().filter_map(hint).collect();
     let taken = under_way(state, state.now).map_or(0, |text| text.width() + 4);
@@ -149,7 +146,8 @@ pub fn footer(state: &State) -> Vec<Hint> {
         free = free.saturating_sub(hint.width + 2);
     }
     let mut hints = Vec::new();
-    for hint in wanted(state.page).iter().filter_map(hint) {
+    let offered = |bound: &&Bound| availability(state, **bound).is_ok();
+    for hint in wanted(state.page).iter().filter(offered).filter_map(hint) {
         if hint.width + 2 <= free {
             free -= hint.width + 2;
             hints.push(hint);

@@ -56,7 +56,9 @@ fn rollout(state: &mut State, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollo
     let (board, now) = (&state.board, state.now);
     let list = state.deck.list.known().map(|list| list.change(board, old, new));
     let needs = state.attention.known().map(|needs| needs.change(board, old, new, now));
-    let counted = state.phases.known().map(|phases| phases.change(old.map(|row| &**row), new.map(|row| &**row)));
+    let (before, after) = (old.map(|row| &**row), new.map(|row| &**row));
+    let counted = state.phases.known().map(|phases| phases.change(before, after));
+    let filled = state.filled.known().map(|filled| filled.change(before, after));
     state.unlooked = true;
     match state.page {
         Page::Approvals => asked_for,
@@ -67,7 +69,8 @@ fn rollout(state: &mut State, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollo
             let replaced = old.is_none() || new.is_none();
             let listed = list.is_none_or(|moved| on_list(state, moved));
             let needed = || needs.is_none_or(|moved| moved.into_iter().any(|moved| on_needs(state, moved)));
-            selected || replaced || counted != Some(false) || listed || needed()
+            let columns = filled != Some(false);
+            selected || replaced || counted != Some(false) || columns || listed || needed()
         }
     }
 }
@@ -86,8 +89,8 @@ fn other(state: &mut State, body: &Body) -> bool {
             state.approvals.list.clear();
             state.unlooked = true;
         }
-        Body::Upsert(Entity::Service(service)) => return jobs(state, &service.source, &service.name),
-        Body::Remove(EntityRef::Service(source, service)) => return jobs(state, source, service),
+        Body::Upsert(Entity::Service(service)) => jobs(state, &service.source, &service.name),
+        Body::Remove(EntityRef::Service(source, service)) => jobs(state, source, service),
         // What goes on although it is held needs somebody.
         Body::Upsert(Entity::Hold(_)) | Body::Remove(EntityRef::Hold(..)) => {
             state.attention.clear();
@@ -103,12 +106,11 @@ fn other(state: &mut State, body: &Body) -> bool {
     on_page
 }
 
-/// A job of a service may have failed, or succeeded again: all that is shown of a service.
-fn jobs(state: &mut State, source: &SourceId, service: &ServiceName) -> bool {
+/// A job of a service may have failed, or succeeded again.
+fn jobs(state: &mut State, source: &SourceId, service: &ServiceName) {
     let board = &state.board;
     let changed = state.attention.known().is_none_or(|needs| needs.change_jobs(board, source, service));
     state.unlooked |= changed;
-    changed && state.page == Page::Deck
 }
 
 /// Numbers move rows where numbers are sorted by.
@@ -177,16 +179,15 @@ fn on_page(state: &State, body: &Body) -> bool {
             Entity::Rollout(rollout) => listed || of_opened(&rollout.run),
             Entity::Approval(approval) => listed || of_opened(&approval.run),
             Entity::Evidence(evidence) => listed || of_opened(&evidence.run) || of_record(&evidence.run),
-            Entity::Environment(_) => listed || opened.is_some(),
+            // A service says what its rows are: a worker, a TCP service.
+            Entity::Environment(_) | Entity::Service(_) => listed || opened.is_some(),
             Entity::Instance(instance) => opened == Some(&instance.target),
             Entity::Note(note) => of_opened(&note.run) || of_record(&note.run),
             Entity::Deployment(deployment) => state.page == Page::History || of_opened(&deployment.run),
             Entity::Receipt(_) => opened.is_some(),
             Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
-            Entity::Service(_) => false,
         },
         // Rows that go are rare, and their keys don't say of what they were.
-        Body::Remove(EntityRef::Service(..)) => false,
         Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => true,
     }
 }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod confirm;
 pub mod dialog;
 mod event;
+pub mod filled;
 pub mod header;
 pub mod hints;
 pub mod history;

@@ -184,7 +184,7 @@ pub(super) fn back(state: &mut State, effects: &mut Vec<Effect>) {
 
 pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
     match state.page {
-        Page::Deck if state.deck.panel == DeckPanel::Needs => match state.deck.needs.key.clone() {
+        Page::Deck if state.deck.panel == DeckPanel::Needs => match rows::selected_need(state).cloned() {
             Some(AttentionSubject::Rollout(run)) => open_run(state, run, effects),
             Some(AttentionSubject::Approval(id)) => {
                 descend(state, Page::Approvals, effects);
@@ -209,7 +209,8 @@ pub(super) fn open(state: &mut State, effects: &mut Vec<Effect>) {
                 let key = state.settings.keymap.first_key(&[Context::Global], Bound::Ui(UiCommand::Reconnect));
                 state.say(Tone::Plain, format!("{}: its server keeps trying; {key} tries at once", scope.source));
             }
-            None => state.say(Tone::Plain, "nothing needs you"),
+            None if rows::attention(state).is_empty() => state.say(Tone::Plain, "nothing needs you"),
+            None => state.say(Tone::Plain, "no entry is selected"),
         },
         Page::Deck => match rows::selected_rollout(state).map(|rollout| rollout.run.clone()) {
             Some(run) => open_run(state, run, effects),
@@ -253,6 +254,11 @@ pub(super) fn panel(state: &mut State, step: isize) {
                 DeckPanel::Needs => DeckPanel::Rollouts,
                 DeckPanel::Rollouts => DeckPanel::Needs,
             };
+            // Whoever comes here sees at once which entry keys are about.
+            if state.deck.panel == DeckPanel::Needs && rows::needs_position(state).is_none() {
+                let first = rows::attention(state).from(0).next().map(About::subject);
+                state.deck.needs = Cursor { key: first, ..Cursor::default() };
+            }
         }
         Page::Rollout => {
             let all = rows::panels(state);

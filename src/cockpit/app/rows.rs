@@ -479,7 +479,7 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
                 deck_position(state)?;
                 state.board.rollout(target)
             }),
-            super::state::DeckPanel::Needs => match state.deck.needs.key.as_ref()? {
+            super::state::DeckPanel::Needs => match selected_need(state)? {
                 AttentionSubject::Rollout(run) => state.board.rollout(&run.target).filter(|row| row.run == *run),
                 AttentionSubject::Approval(id) => {
                     state.board.approval(id).and_then(|approval| state.board.rollout(&approval.run.target))
@@ -494,6 +494,12 @@ pub fn selected_rollout(state: &State) -> Option<&Rollout> {
         Page::Rollout => opened(state),
         _ => None,
     }
+}
+
+/// The selected entry of "Needs you": one that is over is not selected any more.
+pub(super) fn selected_need(state: &State) -> Option<&AttentionSubject> {
+    needs_position(state)?;
+    state.deck.needs.key.as_ref()
 }
 
 /// The opened rollout's row, while it is still of the same run.

@@ -2,6 +2,7 @@
 //! [`super::update`] does.
 
 use super::dialog::Dialog;
+use super::filled::Filled;
 use super::history::HistoryPage;
 use super::keymap::Keymap;
 use super::strip::Phases;
@@ -164,6 +165,8 @@ pub struct State {
     pub(super) attention: Memo<Needs>,
     /// How many rollouts of each phase every environment has; as above.
     pub(super) phases: Memo<Phases>,
+    /// Which columns of the Deck have anything to show; as above.
+    pub(super) filled: Memo<Filled>,
 }
 
 /// One server.
@@ -568,6 +571,7 @@ impl State {
             cursors_stay: false,
             attention: Memo::default(),
             phases: Memo::default(),
+            filled: Memo::default(),
         }
     }
 
@@ -625,6 +629,7 @@ impl State {
     pub(super) fn forget_lists(&mut self) {
         self.attention.clear();
         self.phases.clear();
+        self.filled.clear();
         self.deck.list.clear();
         self.approvals.list.clear();
         self.ended.forget();

@@ -194,11 +194,16 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         }
         Body::Upsert(Entity::Rollout(row)) => {
             let name = state.board.service_name(row);
-            state.visible_changed |= state.deck.widest.note(&name, row);
+            state.visible_changed |= state.deck.widest.note(&name, state.board.kind_word(row), row);
             if let Some(page) = state.rollout.as_mut().filter(|page| page.run == row.run) {
                 page.live.changed = true;
             }
         }
+        Body::Upsert(Entity::Service(service)) => {
+            let kind = service.kind.unwrap_or_default();
+            state.visible_changed |= state.deck.widest.note_kind(kind.noun());
+        }
+        Body::Samples(samples) => state.visible_changed |= state.deck.widest.count(samples),
         _ => {}
     }
     confirm::recheck(state);

@@ -132,7 +132,6 @@ pub(super) fn footer(ctx: &Ctx<'_>, buf: &mut Buffer) {
     }
     for hint in footer_keys(ctx.state) {
         pen.skip((from + hint.x).saturating_sub(pen.x()));
-        let (key, words) = if hint.available { (Scope::Key, Scope::Text) } else { (Scope::KeyOff, Scope::KeyOff) };
-        pen.put(&hint.key, ctx.style(key)).skip(1).put(hint.label, ctx.style(words));
+        pen.put(&hint.key, ctx.style(Scope::Key)).skip(1).put(hint.label, ctx.style(Scope::Text));
     }
 }

@@ -5,7 +5,7 @@ use crate::app::age::age;
 use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
 use flightdeck_board::provenance::{Provenance, Recorded};
 use flightdeck_board::{Failing, Health, metrics_problem};
-use flightdeck_model::MetricVerdict;
+use flightdeck_model::{MetricVerdict, ServiceKind, are, counted};
 
 /// How a candidate does, line by line: what the line is, its words, how they look.
 pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, String, Scope)> {
@@ -38,33 +38,30 @@ pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, Strin
     lines
 }
 
-/// `errors 18 % against 0.5 %, p95 212 against 181 ms, 200 against 600 requests/s`.
+/// `errors 18 % against 0.5 %, p95 212 against 181 ms, 200 against 600 requests/s`; connections have no p95.
 fn numbers(health: &Health) -> Option<String> {
     let errors = |arm: &ArmNumbers| format!("{} %", format::percent(arm.error_ratio()));
     let p95 = |arm: &ArmNumbers| arm.p95_ms.map_or_else(|| "-".to_owned(), format::millis);
     let rate = |arm: &ArmNumbers| format::rate(arm.per_second);
+    let tcp = health.kind == ServiceKind::Tcp;
+    let of = |only: &ArmNumbers| {
+        let p95 = if tcp { String::new() } else { format!(", p95 {} ms", p95(only)) };
+        format!("errors {}{p95}, {} {}s/s", errors(only), rate(only), health.kind.unit())
+    };
     match (&health.candidate, &health.stable) {
-        (Some(candidate), Some(stable)) => Some(format!(
-            "errors {} against {}, p95 {} against {} ms, {} against {} requests/s",
-            errors(candidate),
-            errors(stable),
-            p95(candidate),
-            p95(stable),
-            rate(candidate),
-            rate(stable)
-        )),
-        (Some(only), None) => {
-            Some(format!("candidate: errors {}, p95 {} ms, {} requests/s", errors(only), p95(only), rate(only)))
+        (Some(candidate), Some(stable)) => {
+            let p95 = if tcp { String::new() } else { format!(", p95 {} against {} ms", p95(candidate), p95(stable)) };
+            let errors = format!("errors {} against {}", errors(candidate), errors(stable));
+            Some(format!("{errors}{p95}, {} against {} {}s/s", rate(candidate), rate(stable), health.kind.unit()))
         }
-        (None, Some(only)) => {
-            Some(format!("stable: errors {}, p95 {} ms, {} requests/s", errors(only), p95(only), rate(only)))
-        }
+        (Some(only), None) => Some(format!("candidate: {}", of(only))),
+        (None, Some(only)) => Some(format!("stable: {}", of(only))),
         (None, None) => None,
     }
 }
 
 fn words(ctx: &Ctx<'_>, unknown: Unknown, health: &Health) -> String {
-    let span = COMPARED.as_secs();
+    let (span, unit) = (COMPARED.as_secs(), health.kind.unit());
     let because = |words: &str| match metrics_problem(&ctx.state.board, ctx.now) {
         Some(problem) => format!("{words} ({problem})"),
         None => words.to_owned(),
@@ -74,11 +71,11 @@ fn words(ctx: &Ctx<'_>, unknown: Unknown, health: &Health) -> String {
         Unknown::NoNumbers => because("nothing was measured since it began"),
         Unknown::CandidateUnmeasured => format!("the candidate was not measured in {span} s"),
         Unknown::StableUnmeasured => format!("stable was not measured in {span} s"),
-        Unknown::CandidateIdle => format!("no request reached the candidate in {span} s"),
-        Unknown::StableIdle => format!("no request reached stable in {span} s"),
+        Unknown::CandidateIdle => format!("no {unit} reached the candidate in {span} s"),
+        Unknown::StableIdle => format!("no {unit} reached stable in {span} s"),
         Unknown::FewRequests => {
             let few = health.candidate.map_or(0, |candidate| candidate.requests);
-            format!("{few} requests are too few to compare errors by, {ENOUGH_REQUESTS} would do")
+            format!("{} {} too few to compare errors by, {ENOUGH_REQUESTS} would do", counted(few, unit), are(few))
         }
         Unknown::BeingJudged => "an analysis is still running".to_owned(),
         Unknown::NotJudged => "no analysis has looked yet".to_owned(),

@@ -3,6 +3,7 @@
 use super::super::error::{ConfigError, Problem, nearest};
 use super::super::reader::{Report, Table, Value as Node, alternatives, document, quoted};
 use super::super::services;
+use super::provided::{self, Providers};
 use super::{Settings, check};
 use crate::Paths;
 use flightdeck_model::sanitize_line;
@@ -67,11 +68,12 @@ pub struct Effective {
     pub rows: Vec<Row>,
 }
 
-/// Reads the user's `config.toml` (none is fine), the environment, and flags as key and value.
+/// Reads the user's `config.toml` (none is fine), the environment, and flags as key and value. `providers` say which
+/// kinds of system there are.
 ///
 /// # Errors
 /// All that is wrong; nothing is taken then.
-pub fn load(paths: &Paths, flags: &[(&str, Value)]) -> Result<Effective, ConfigError> {
+pub fn load(paths: &Paths, providers: Providers<'_>, flags: &[(&str, Value)]) -> Result<Effective, ConfigError> {
     let path = paths.settings();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -80,7 +82,7 @@ pub fn load(paths: &Paths, flags: &[(&str, Value)]) -> Result<Effective, ConfigE
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
-    resolve(&text, &path, environment, flags)
+    resolve(&text, &path, providers, environment, flags)
 }
 
 /// Lays the layers over each other. Pure.
@@ -90,11 +92,12 @@ pub fn load(paths: &Paths, flags: &[(&str, Value)]) -> Result<Effective, ConfigE
 pub fn resolve(
     text: &str,
     path: &Path,
+    providers: Providers<'_>,
     environment: impl IntoIterator<Item = (String, String)>,
     flags: &[(&str, Value)],
 ) -> Result<Effective, ConfigError> {
     let report = Report::new(path, text);
-    let mut layers = Layers::new();
+    let mut layers = Layers::new(providers);
     let document = document(text, &report);
     if let Some(document) = &document {
         file(&mut layers, &Table::whole(document, &report), &report);
@@ -148,14 +151,15 @@ pub(super) fn leaves(value: &Value) -> Vec<(String, Value)> {
     out
 }
 
-struct Layers {
+struct Layers<'p> {
+    providers: Providers<'p>,
     settings: Settings,
     origins: BTreeMap<String, Origin>,
 }
 
-impl Layers {
-    fn new() -> Layers {
-        Layers { settings: Settings::default(), origins: BTreeMap::new() }
+impl<'p> Layers<'p> {
+    fn new(providers: Providers<'p>) -> Layers<'p> {
+        Layers { providers, settings: Settings::default(), origins: BTreeMap::new() }
     }
 
     fn json(&self) -> Value {
@@ -174,7 +178,7 @@ impl Layers {
             None => return Err("there is no such key".to_owned()),
         }
         let settings: Settings = serde_json::from_value(json).map_err(|error| reworded(&error.to_string()))?;
-        if let Some((_, what)) = check(&settings).into_iter().find(|(wrong, _)| *wrong == key) {
+        if let Some((_, what)) = check(&settings, self.providers).into_iter().find(|(wrong, _)| *wrong == key) {
             return Err(what);
         }
         self.settings = settings;
@@ -220,7 +224,7 @@ fn reworded(message: &str) -> String {
 }
 
 /// Takes every value of a file that is fine and notes the others.
-fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
+fn file(layers: &mut Layers<'_>, table: &Table<'_>, report: &Report<'_>) {
     let keys = layers.keys();
     let known: Vec<&str> = keys
         .iter()
@@ -232,14 +236,14 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
     for (name, value) in table.entries() {
         if value.path == SOURCES {
             named(layers, &value, report, |layers, name, value| {
-                let source = super::sources::read(name, value);
+                let source = provided::source(layers.providers, name, value);
                 let json = serde_json::to_value(&source).unwrap_or_default();
                 layers.settings.sources.insert(name.to_owned(), source);
                 json
             });
         } else if value.path == NOTIFY {
             named(layers, &value, report, |layers, name, value| {
-                let notify = super::notify::read(name, value);
+                let notify = provided::notify(layers.providers, name, value);
                 let json = serde_json::to_value(&notify).unwrap_or_default();
                 layers.settings.notify.insert(name.to_owned(), notify);
                 json
@@ -264,10 +268,10 @@ fn file(layers: &mut Layers, table: &Table<'_>, report: &Report<'_>) {
 /// Sources and notifications are a table by name, so that none of their keys is there before the file names it.
 /// `read` reads one and gives it as JSON.
 fn named(
-    layers: &mut Layers,
+    layers: &mut Layers<'_>,
     value: &Node<'_>,
     report: &Report<'_>,
-    read: impl Fn(&mut Layers, &str, &Node<'_>) -> Value,
+    read: impl Fn(&mut Layers<'_>, &str, &Node<'_>) -> Value,
 ) {
     let Some(table) = value.map() else { return };
     for (name, inner) in table.entries() {
@@ -282,7 +286,7 @@ fn named(
 }
 
 /// Who may apply which configuration: a list a name.
-fn appliers(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
+fn appliers(layers: &mut Layers<'_>, value: &Node<'_>, report: &Report<'_>) {
     let expected = "users and groups such as [\"user:ann\", \"group:web\"]";
     let Some(table) = value.map() else { return };
     for (name, list) in table.entries() {
@@ -303,7 +307,7 @@ fn appliers(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
     }
 }
 
-fn leaf(layers: &mut Layers, value: &Node<'_>, report: &Report<'_>) {
+fn leaf(layers: &mut Layers<'_>, value: &Node<'_>, report: &Report<'_>) {
     let (path, line) = report.place(&value.span);
     let origin = Origin::File { path, line };
     // A list's elements are tried one by one first, so that the message has the right place.

@@ -2,6 +2,7 @@
 
 mod layers;
 mod notify;
+mod provided;
 mod reference;
 mod sources;
 #[cfg(test)]
@@ -9,8 +10,9 @@ mod tests;
 
 pub use layers::{Effective, Origin, Row, load, resolve};
 pub use notify::Notify;
+pub use provided::{Providers, configured, provider};
 pub use reference::{TEMPLATE, reference, schema};
-pub use sources::{NamespaceRule, Source, SourceKind, WORKLOADS};
+pub use sources::Source;
 
 use super::services;
 use schemars::JsonSchema;
@@ -157,7 +159,7 @@ impl Default for Retention {
 }
 
 /// What types alone don't say: the key and what is wrong with it.
-fn check(settings: &Settings) -> Vec<(&'static str, String)> {
+fn check(settings: &Settings, providers: Providers<'_>) -> Vec<(&'static str, String)> {
     let mut wrong = Vec::new();
     if settings.theme.is_empty() || settings.theme.contains(['/', '.']) {
         wrong
@@ -175,12 +177,11 @@ fn check(settings: &Settings) -> Vec<(&'static str, String)> {
             wrong.push(("servers", format!("expected a name that no other server has, found {:?}", server.name)));
         }
     }
-    if let Some(what) = sources::wrong(&settings.sources) {
+    if let Some(what) = sources::wrong(providers, &settings.sources) {
         wrong.push(("sources", what));
     }
-    let notify = settings.notify.iter().find_map(|(name, it)| Some((name, notify::wrong(it)?)));
-    if let Some((name, (key, what))) = notify {
-        wrong.push(("notify", format!("{name}.{key}: {what}")));
+    if let Some(what) = notify::wrong(providers, &settings.notify) {
+        wrong.push(("notify", what));
     }
     let unfit = |(name, who): &(&String, &Vec<String>)| !services::is_name(name) || who.is_empty();
     if let Some((name, _)) = settings.serve.apply.iter().find(unfit) {

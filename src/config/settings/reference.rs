@@ -2,22 +2,54 @@
 
 use super::Settings;
 use super::layers::{leaves, variable};
-use serde_json::Value;
+use super::provided::{Providers, properties};
+use flightdeck_port::{Provider, Section};
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// What `flightdeck config init` writes: every setting with its default, commented out.
 pub const TEMPLATE: &str = include_str!("../../../config/config.toml");
 
-/// JSON schema of `config.toml`.
+/// JSON schema of `config.toml`, with the keys of each kind of system.
 #[must_use]
-pub fn schema() -> Value {
-    schemars::schema_for!(Settings).to_value()
+pub fn schema(providers: Providers<'_>) -> Value {
+    let mut schema = schemars::schema_for!(Settings).to_value();
+    for (section, word, table) in SECTIONS {
+        let common = schema.pointer(&format!("/$defs/{table}")).cloned().unwrap_or_default();
+        let of_section = providers.iter().filter(|provider| provider.section() == section);
+        let kinds: Vec<Value> = of_section.map(|provider| of_kind(&common, *provider)).collect();
+        if let Some(place) = schema.pointer_mut(&format!("/properties/{word}/additionalProperties")) {
+            *place = json!({"anyOf": kinds});
+        }
+    }
+    schema
+}
+
+/// Where providers' tables stand: the word, and the struct of what all tables there have.
+const SECTIONS: [(Section, &str, &str); 2] =
+    [(Section::Sources, "sources", "Source"), (Section::Notify, "notify", "Notify")];
+
+/// A table of one kind. References within a provider's schema stay within it.
+fn of_kind(common: &Value, provider: &dyn Provider) -> Value {
+    let mut own = provider.schema().to_value();
+    let mut properties = common.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    properties.insert("kind".to_owned(), json!({"const": provider.kind()}));
+    if let Some(place) = own.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.append(place);
+    }
+    if let Some(own) = own.as_object_mut() {
+        own.insert("$id".to_owned(), format!("flightdeck:{}", provider.kind()).into());
+        own.insert("title".to_owned(), provider.about().into());
+        own.insert("additionalProperties".to_owned(), false.into());
+        own.insert("properties".to_owned(), properties.into());
+    }
+    own
 }
 
 /// `docs/config.md`.
 #[must_use]
-pub fn reference() -> String {
-    let schema = schema();
+pub fn reference(providers: Providers<'_>) -> String {
+    let schema = schema(providers);
     let mut out = String::from(HEAD);
     for (key, default) in leaves(&serde_json::to_value(Settings::default()).unwrap_or_default()) {
         let default = match default {
@@ -28,10 +60,27 @@ pub fn reference() -> String {
         // Writing to a String can't fail.
         let _ = writeln!(out, "| `{key}` | {default} | {about} | `{}` |", variable(&key));
     }
+    for (section, word, table) in SECTIONS {
+        let _ = write!(out, "\n### `[{word}.NAME]`\n\n| Key | Means |\n|---|---|\n");
+        let common = schema.pointer(&format!("/$defs/{table}")).cloned().unwrap_or_default();
+        keys(&mut out, &common);
+        for provider in providers.iter().filter(|provider| provider.section() == section) {
+            let _ =
+                write!(out, "\n`kind = \"{}\"`: {}\n\n| Key | Means |\n|---|---|\n", provider.kind(), provider.about());
+            keys(&mut out, &provider.schema().to_value());
+        }
+    }
     out.push_str(MIDDLE);
     out.push_str(include_str!("../../../config/flightdeck.toml"));
     out.push_str("```\n");
     out
+}
+
+fn keys(out: &mut String, schema: &Value) {
+    for (key, schema) in properties(schema) {
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let _ = writeln!(out, "| `{key}` | {about} |");
+    }
 }
 
 /// The sentence of a key: its field's doc comment.

@@ -1,12 +1,13 @@
 use super::*;
 use crate::ConfigError;
-use flightdeck_model::Tier;
+use flightdeck_integration::PROVIDERS;
+use flightdeck_port::Section;
 use serde_json::{Value, json};
 use std::path::Path;
 
 fn read(text: &str, environment: &[(&str, &str)], flags: &[(&str, Value)]) -> Result<Effective, ConfigError> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    resolve(text, Path::new("config.toml"), environment, flags)
+    resolve(text, Path::new("config.toml"), PROVIDERS, environment, flags)
 }
 
 fn wrong(text: &str) -> Vec<String> {
@@ -104,11 +105,14 @@ fn the_first_file_holds_every_default() {
     assert_eq!(settings.servers.drain(..).count(), 1);
     assert_eq!(std::mem::take(&mut settings.serve.apply)["shop"], ["user:ann", "group:web"]);
     let example = std::mem::take(&mut settings.sources).remove("prod-eu").unwrap();
-    let every = Source { command: vec!["/x".into()], ..example };
-    assert_eq!(serde_json::to_value(every).unwrap().as_object().unwrap().len(), 12, "the example names every key");
+    let provider = provider(PROVIDERS, Section::Sources, &example.kind, |_| false).unwrap();
+    let schema = provider.schema().to_value();
+    let missing: Vec<_> =
+        provided::properties(&schema).into_iter().filter(|(key, _)| !example.settings.contains_key(*key)).collect();
+    assert!(missing.is_empty(), "the example lacks {missing:?}");
     let mut told = std::mem::take(&mut settings.notify);
-    let example = Notify { command: vec!["/x".into()], ..told.remove("on-call").unwrap() };
-    assert_eq!(serde_json::to_value(example).unwrap().as_object().unwrap().len(), 6, "the example names every key");
+    let example = told.remove("on-call").unwrap();
+    assert_eq!(example.settings.len(), 2, "the example names every key of a webhook");
     assert_eq!(settings, Settings::default());
 }
 
@@ -117,14 +121,14 @@ fn the_reference_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
     if std::env::var_os("BLESS").is_some() {
         std::fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs")).unwrap();
-        std::fs::write(path, reference()).unwrap();
+        std::fs::write(path, reference(PROVIDERS)).unwrap();
     }
     assert_eq!(
         std::fs::read_to_string(path).unwrap_or_default(),
-        reference(),
+        reference(PROVIDERS),
         "renew with BLESS=1 cargo test --lib reference"
     );
-    assert!(!reference().contains("|  |"), "a setting without its sentence:\n{}", reference());
+    assert!(!reference(PROVIDERS).contains("|  |"), "a setting without its sentence:\n{}", reference(PROVIDERS));
 }
 
 const SOURCES: &str = r#"
@@ -147,15 +151,16 @@ command = ["/opt/mf/adapter", "--fast"]
 fn sources_are_read_by_name_and_each_key_says_its_line() {
     let effective = read(SOURCES, &[], &[]).unwrap();
     let eu = &effective.settings.sources["prod-eu"];
-    assert_eq!((eu.context.as_deref(), eu.tier, eu.read_only), (Some("eks-prod"), Some(Tier::Critical), true));
-    assert_eq!((eu.namespaces.len(), eu.kinds.len(), eu.environments[0].namespaces.as_str()), (2, 2, "shop-*"));
+    assert!(eu.read_only);
+    assert_eq!((&eu.settings["context"], &eu.settings["tier"]), (&json!("eks-prod"), &json!("critical")));
+    assert_eq!(eu.settings["environments"][0]["namespaces"], "shop-*");
     let mainframe = &effective.settings.sources["mainframe"];
-    assert_eq!((mainframe.kind, mainframe.command.len()), (SourceKind::Exec, 2));
+    assert_eq!((mainframe.kind.as_str(), &mainframe.settings["command"][1]), ("exec", &json!("--fast")));
     let origin = |key: &str| effective.rows.iter().find(|row| row.key == key).unwrap().origin.to_string();
     assert_eq!(origin("sources.prod-eu.tier"), "config.toml:8");
     assert_eq!(origin("sources.mainframe.command"), "config.toml:14");
     let told = [("FLIGHTDECK_SOURCES", r#"{"eu":{"context":"a"}}"#)];
-    assert_eq!(read("", &told, &[]).unwrap().settings.sources["eu"].context.as_deref(), Some("a"));
+    assert_eq!(read("", &told, &[]).unwrap().settings.sources["eu"].settings["context"], "a");
     assert!(read("", &[("FLIGHTDECK_SOURCES", r#"{"eu":{"kind":"exec"}}"#)], &[]).is_err());
 }
 
@@ -196,7 +201,7 @@ command = ["adapter"]
         "10:41: sources.eu.environments[1].namespace: unknown key",
         "11:13: sources.eu.read_only: expected true or false",
         "12:14: sources.eu.kubeconfig: expected an absolute path, found \"relative\"",
-        "13:10: sources.mf: expected command = [\"/path/to/program\"] for kind \"exec\", found nothing",
+        "13:10: sources.mf.command: expected command = [\"/path/to/program\"], found nothing",
         "15:1: sources.mf.context: there is no such key for kind \"exec\"",
         "18:11: sources.mf2.command: expected the program's absolute path first, found \"adapter\"",
     ];

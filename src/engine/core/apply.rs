@@ -13,7 +13,7 @@ use super::types::{Apply, SlotKey};
 use super::{migrations, one_off};
 use flightdeck_model::{
     Actor, InForce, Listens, Placement, Program, Refusal, RefusalKind, ReleaseRef, Renamed, ServiceKind, ServiceName,
-    ServicePlace, ServiceSpec, Spec, Step,
+    ServicePlace, ServiceSpec, Spec, Step, counted,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -210,12 +210,11 @@ fn running(slot: &Slot) -> String {
     let pools = slot.pools.values().filter(|pool| !pool.retired && !pool.instances.is_empty());
     let words = pools.map(|pool| {
         let (count, version) = (pool.instances.len(), &pool.release.version);
-        let instances = if count == 1 { "instance" } else { "instances" };
         let traffic = match slot.kind {
             ServiceKind::Worker => String::new(),
             ServiceKind::Http | ServiceKind::Tcp => format!(", {} of its traffic", slot.share_in_force(&pool.id)),
         };
-        format!("{count} {instances} of {version}{traffic}")
+        format!("{} of {version}{traffic}", counted(count, "instance"))
     });
     let words: Vec<String> = words.collect();
     if words.is_empty() { "its instances are to come up".to_owned() } else { words.join(" and ") }
@@ -433,7 +432,7 @@ fn service_changes<'a>(old: &'a Spec, new: &'a Spec) -> BTreeMap<SlotKey, Vec<St
             (Some(old), Some(new)) => placement_changes(&old, &new),
             (None, Some((_, placement, _))) => {
                 let behind = placement.listen.map_or(String::new(), |listen| format!(" behind {listen}"));
-                vec![format!("{} instances{behind}", placement.replicas)]
+                vec![format!("{}{behind}", counted(placement.replicas, "instance"))]
             }
             (Some(_), None) => vec!["removed".to_owned()],
             (None, None) => Vec::new(),

@@ -9,7 +9,9 @@ use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
 use super::turn::{Turn, note_run, span};
 use super::{jobs, undo};
-use flightdeck_model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack};
+use flightdeck_model::{
+    ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack, are, counted,
+};
 use jiff::SignedDuration;
 use std::collections::VecDeque;
 
@@ -215,15 +217,14 @@ pub(super) fn estimate(timings: &Timings, path: RollbackPath) -> (Option<SignedD
 /// What happens to workers, which have no traffic.
 fn worker_steps(path: RollbackPath, full: u32, to: &ReleaseRef, left: &ReleaseRef) -> Vec<String> {
     let (to, left) = (&to.version, &left.version);
+    let started = format!("{} of {to} {} started", counted(full, "instance"), are(full));
     match path {
         RollbackPath::Warm => vec![format!("{to} goes on working: all of its instances run")],
         RollbackPath::Start => {
-            vec![format!("{full} instances of {to} are started; {left} goes on working until they are ready")]
+            let ready = if full == 1 { "it is" } else { "they are" };
+            vec![format!("{started}; {left} goes on working until {ready} ready")]
         }
-        RollbackPath::Recreate => vec![
-            format!("every instance of {left} ends: nothing works from here"),
-            format!("{full} instances of {to} are started"),
-        ],
+        RollbackPath::Recreate => vec![format!("every instance of {left} ends: nothing works from here"), started],
     }
 }
 
@@ -238,16 +239,20 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     let path = path(state, slot, &to);
     let (estimate, measured) = estimate(&slot.timings, path);
     let full = replicas(state, slot);
+    let started = format!("{} of {} {} started", counted(full, "instance"), to.version, are(full));
     let mut steps = match (slot.kind, path) {
         (ServiceKind::Worker, path) => worker_steps(path, full, &to, &left),
         (_, RollbackPath::Warm) => vec![format!("all traffic goes to {}, which is up, in one switch", to.version)],
         (_, RollbackPath::Start) => vec![
-            format!("{full} instances of {} are started; {} goes on serving", to.version, left.version),
-            "traffic follows as they become ready, all of it once they all are".to_owned(),
+            format!("{started}; {} goes on serving", left.version),
+            match full {
+                1 => "all traffic follows once it is ready".to_owned(),
+                _ => "traffic follows as they become ready, all of it once they all are".to_owned(),
+            },
         ],
         (_, RollbackPath::Recreate) => vec![
             format!("every instance of {} ends: nothing serves from here", left.version),
-            format!("{full} instances of {} are started and get all traffic", to.version),
+            format!("{started} and {} all traffic", if full == 1 { "gets" } else { "get" }),
         ],
     };
     let hooks = run.hooks.iter().filter(|hook| hook.on == flightdeck_model::HookOn::Rollback);

@@ -5,7 +5,7 @@ use super::run::{Kind, RunState};
 use super::state::{Slot, State};
 use super::turn::{Turn, words};
 use super::types::SlotKey;
-use flightdeck_model::{Concurrency, DeploymentOutcome};
+use flightdeck_model::{Concurrency, DeploymentOutcome, counted};
 
 /// Lets the first in line start, or take the place of what is in flight, if it may.
 pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
@@ -71,5 +71,6 @@ fn crowded(state: &State, slot: &Slot, asked: u64) -> Option<String> {
             .is_some_and(|run| run.pauses.none() && run.asked < asked && waits_for_service(state, of, run).is_none())
     };
     let ahead = others().filter(|of| of.active().is_none() && goes_first(of)).count();
-    (flying + ahead >= limit as usize).then(|| format!("a place: {environment} allows {limit} rollouts at once"))
+    (flying + ahead >= limit as usize)
+        .then(|| format!("a place: {environment} allows {} at once", counted(limit, "rollout")))
 }

@@ -335,13 +335,10 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     if let Some(warm) = slot.warm.take() {
         retire(slot, &warm.pool);
     }
-    let mut kept = String::new();
     if let Some(old) = slot.stable.replace(new.clone()) {
         // A strategy that shrinks it on the way leaves nothing to keep up.
         let whole = slot.pools.get(&old).is_some_and(|pool| pool.ready() > 0 && pool.ready() >= pool.desired);
         if keep > SignedDuration::ZERO && whole {
-            let version = slot.pools.get(&old).map_or(String::new(), |pool| pool.release.version.to_string());
-            kept = format!("; {version} stays up for {}", super::turn::span(keep));
             role(slot, &old, ArmRole::Cohort("previous".to_owned()));
             slot.warm = Some(Warm { pool: old, elapsed: SignedDuration::ZERO });
         } else {
@@ -370,7 +367,7 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         .map_or((String::new(), 0, 0), |pool| (pool.release.version.to_string(), pool.ready(), pool.desired));
     let done = match slot.kind {
         ServiceKind::Worker => format!("{ready} of {desired} run {version}"),
-        ServiceKind::Http | ServiceKind::Tcp => format!("all traffic is at {version}{kept}"),
+        ServiceKind::Http | ServiceKind::Tcp => format!("all traffic is at {version}"),
     };
     finish(state, slot, turn, DeploymentOutcome::Succeeded, done);
 }
@@ -409,8 +406,9 @@ pub(super) fn roll_back(
         (_, RollbackPath::Recreate) => "what serves ends first, then it is started",
         _ => "it is started first",
     };
-    run.cause = format!("back to {}: {why}; {path}", to.version);
-    let text = run.cause.clone();
+    run.cause = format!("back to {}: {why}", to.version);
+    // How it gets there is true until it is there: the row says it meanwhile.
+    let text = format!("{}; {path}", run.cause);
     let target = match warm {
         Some(pool) => {
             slot.warm = None;

@@ -17,7 +17,8 @@ use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
-    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, sanitize_line,
+    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, are, counted, counted_do,
+    sanitize_line, times,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -263,7 +264,7 @@ fn draining(slot: &Slot, now: Timestamp) -> impl Iterator<Item = String> {
 
 fn reason(state: &State, slot: &Slot, run: &RunState) -> String {
     if let Progress::Ended(_) = run.progress {
-        return ended(slot, run);
+        return ended(state, slot, run);
     }
     if let Some(words) = pauses_in_words(&run.pauses) {
         return words;
@@ -279,7 +280,7 @@ fn reason(state: &State, slot: &Slot, run: &RunState) -> String {
         Progress::RollingBack { .. } => rolling_back(slot, run),
         Progress::Promoting => promoting(state, slot, run),
         Progress::Restarting { old } => {
-            format!("{} instances still to be replaced{}", old.len(), pool_trouble(slot.stable_pool()))
+            format!("{} still to be replaced{}", counted(old.len(), "instance"), pool_trouble(slot.stable_pool()))
         }
         Progress::Steps => at_step(state, slot, run),
         Progress::Ended(_) => String::new(),
@@ -287,7 +288,7 @@ fn reason(state: &State, slot: &Slot, run: &RunState) -> String {
     format!("{text}{behind}")
 }
 
-fn ended(slot: &Slot, run: &RunState) -> String {
+fn ended(state: &State, slot: &Slot, run: &RunState) -> String {
     if let Some(why) = slot.routing.refused.as_ref().filter(|_| is_current(slot, run)) {
         return format!("not listening: {why}; {}", run.cause);
     }
@@ -297,8 +298,15 @@ fn ended(slot: &Slot, run: &RunState) -> String {
             let why = pool_trouble(Some(pool));
             format!("{}; {} of {} instances of stable are ready{why}", run.cause, pool.ready(), pool.desired)
         }
-        None => run.cause.clone(),
+        None => format!("{}{}", run.cause, kept_up(state, slot, run)),
     }
+}
+
+/// What stays up for a way back, as long as it does.
+fn kept_up(state: &State, slot: &Slot, run: &RunState) -> String {
+    let warm = slot.warm.as_ref().filter(|_| is_current(slot, run)).and_then(|warm| slot.pools.get(&warm.pool));
+    let Some((pool, placement)) = warm.zip(placement(state, &slot.key)) else { return String::new() };
+    format!("; {} stays up for {}", pool.release.version, span(placement.keep_warm))
 }
 
 fn pool_trouble(pool: Option<&Pool>) -> String {
@@ -317,9 +325,21 @@ fn rolling_back(slot: &Slot, run: &RunState) -> String {
     let (ready, desired) = slot.stable_pool().map_or((0, 0), |pool| (pool.ready(), pool.desired));
     if slot.stable.is_some() && ready < desired {
         let why = pool_trouble(slot.stable_pool());
-        return format!("{}; {ready} of {desired} instances of stable are ready{why}", run.cause);
+        let way = on_its_way(run);
+        return format!("{}{way}; {ready} of {desired} instances of stable are ready{why}", run.cause);
     }
-    run.cause.clone()
+    format!("{}{}", run.cause, on_its_way(run))
+}
+
+/// How a rollback gets to its version, until it is there.
+fn on_its_way(run: &RunState) -> &'static str {
+    match run.tally.back_path {
+        _ if run.kind != Kind::Rollback || run.tally.back_took.is_some() => "",
+        Some(RollbackPath::Warm) => "; it is still up: one switch",
+        Some(RollbackPath::Recreate) => "; what serves ends first, then it is started",
+        Some(RollbackPath::Start) => "; it is started first",
+        None => "",
+    }
 }
 
 fn candidate_words(slot: &Slot) -> String {
@@ -354,7 +374,7 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
     if let Some(Step::TakeDown) = run.current_step() {
         let (down, measured) = estimate(&slot.timings, RollbackPath::Recreate);
         let how_long = down.map_or("how long was never measured here".to_owned(), |down| {
-            format!("about {}, as measured {measured} times", span(down))
+            format!("about {}, as measured {}", span(down), times(measured))
         });
         return format!("{at}: ends what serves, then starts {}; down for {how_long}", run.to.version);
     }
@@ -373,7 +393,12 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
         Some(Step::Preview) => format!("{at}: opens the preview address"),
         Some(Step::Batch { instances, .. }) => {
             let left = slot.stable_pool().map_or(0, |pool| pool.instances.len());
-            format!("{at}: {instances} instances are {}, {left} of the version before are left", run.to.version)
+            format!(
+                "{at}: {} {}, {left} of the version before {} left",
+                counted_do(*instances, "instance", "run"),
+                run.to.version,
+                are(left)
+            )
         }
         Some(Step::Hook { name }) => format!("{at}: {}, then {next}", hook_words(run, name)),
         Some(Step::Approval { count, from, .. }) => {
@@ -388,7 +413,7 @@ fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
 fn hook_words(run: &RunState, name: &str) -> String {
     match run.job.as_ref().map(|job| (&job.stage, job.attempt)) {
         Some((JobStage::Waiting(left), attempt)) => {
-            format!("hook {name} failed {} times and is tried again in {}", attempt + 1, span(*left))
+            format!("hook {name} failed {} and is tried again in {}", times(attempt + 1), span(*left))
         }
         Some((_, attempt)) if attempt > 0 => format!("hook {name} runs, try {}", attempt + 1),
         _ => format!("hook {name} runs"),

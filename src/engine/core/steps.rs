@@ -7,7 +7,8 @@ use super::state::{Asked, Counters, Slot, State};
 use super::turn::{Turn, note_run, run_id, span};
 use super::{back, jobs, judge, route};
 use flightdeck_model::{
-    Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step,
+    Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step, counted,
+    counted_do,
 };
 use jiff::SignedDuration;
 
@@ -190,7 +191,9 @@ fn taken(run: &RunState, step: &Step) -> String {
         Step::Approval { .. } => "approved".to_owned(),
         Step::SetScale(share) => format!("{} has {share} of its instances ready", run.to.version),
         Step::Preview => "the preview address is open".to_owned(),
-        Step::Batch { instances, .. } => format!("{instances} instances are {}", run.to.version),
+        Step::Batch { instances, .. } => {
+            format!("{} {}", counted_do(*instances, "instance", "run"), run.to.version)
+        }
         Step::TakeDown => "nothing of the version before runs any more".to_owned(),
         Step::Hook { name } => format!("hook {name} passed"),
         Step::Other(what) => what.clone(),
@@ -345,7 +348,7 @@ pub(super) fn ahead(slot: &Slot, run: &RunState, from: u32) -> String {
     let rest = run.steps.get(from as usize..).unwrap_or_default();
     if slot.kind == ServiceKind::Worker {
         let batch = rest.iter().find_map(|step| match step {
-            Step::Batch { instances, .. } => Some(format!("{instances} instances of it")),
+            Step::Batch { instances, .. } => Some(format!("{} of it", counted(*instances, "instance"))),
             _ => None,
         });
         return batch.unwrap_or_else(|| "all instances".to_owned());

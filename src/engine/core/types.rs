@@ -225,7 +225,7 @@ pub enum InstanceEvent {
     },
     /// It is out of every route, and what is in flight on it is waited for from now on.
     Draining {
-        /// At most so long, closing what is left included.
+        /// At most so long; what is left then is ended.
         bound: SignedDuration,
     },
     /// Nothing is in flight on it any more, or the bound has passed.

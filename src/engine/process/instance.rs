@@ -420,9 +420,10 @@ impl Instance {
 
     /// Waits until the proxy has nothing in flight on it.
     async fn drain(&self, bound: SignedDuration) {
+        self.report(InstanceEvent::Draining { bound });
         let bound = Duration::try_from(bound).unwrap_or_default();
+        // Tunnels have their time for a close, and the proxy its time to answer.
         let most = bound + CLOSE_GRACE + ANSWER;
-        self.report(InstanceEvent::Draining { bound: most.try_into().unwrap_or(SignedDuration::MAX) });
         let (done, drained) = oneshot::channel();
         let mut remaining = None;
         if self.context.drains.send(Drain { instance: self.id.clone(), bound, done }).is_ok() {

@@ -321,6 +321,8 @@ impl EngineTask {
     async fn tick(&mut self) {
         if self.unsaved {
             let _ = self.commit(&[]).await; // said there, and tried again at the next tick
+            // What a quiet tick began, such as a job, is told once it is written down.
+            self.dirty = true;
         }
         if self.busy() {
             let mut inputs = vec![Input::Tick];

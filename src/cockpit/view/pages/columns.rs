@@ -1,6 +1,6 @@
 //! Which columns the Deck's list has, and how wide they are: as wide as what stands in them, within bounds.
 //!
-//! Columns of numbers that no source tells are not there. Too narrow for all of them, columns shrink and go in
+//! A column in which nothing stands is not there. Too narrow for all of them, columns shrink and go in
 //! the order of `LESS`. Spare room goes to names first, then since when, replicas, kind, source, author, began and cause come.
 
 use crate::app::widest::Widest;
@@ -34,6 +34,8 @@ pub(in crate::view) const LEAD: u16 = 2;
 const GAP: u16 = 1;
 /// Columns of numbers beside a curve: ` 4.1/0.3`.
 pub(in crate::view) const NUMBERS: u16 = 8;
+/// Columns of the instances of both sides: `10/10 10/10`.
+pub(in crate::view) const REPLICAS: u16 = 10;
 /// Columns of a share beside its bar: ` 100 %`.
 pub(in crate::view) const SHARE: u16 = 6;
 
@@ -61,13 +63,13 @@ const LESS: [(Column, u16); 15] = [
 
 /// What comes with more room; a column without a width has nothing to tell apart.
 fn more(content: Content) -> [Sized; 7] {
-    let Widest { kind, source, .. } = content.widest;
+    let Widest { kind, source, author, .. } = content.widest;
     [
         (Column::Since, 6),
-        (Column::Replicas, 10),
-        (Column::Kind, kind.min(12)),
+        (Column::Replicas, if content.candidates { REPLICAS } else { 5 }),
+        (Column::Kind, if kind > 0 { kind.clamp(4, 12) } else { 0 }),
         (Column::Source, if content.several_sources { source.clamp(6, 14) } else { 0 }),
-        (Column::Author, 10),
+        (Column::Author, if author > 0 { author.clamp(6, 10) } else { 0 }),
         (Column::Cause, 20),
         (Column::Began, 6),
     ]
@@ -77,24 +79,26 @@ fn more(content: Content) -> [Sized; 7] {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::view) struct Content {
     pub widest: Widest,
-    /// Does any source tell numbers of traffic?
-    pub measured: bool,
+    /// Is any rollout at a step?
+    pub steps: bool,
+    /// Has any a candidate?
+    pub candidates: bool,
     /// Is there more than one source?
     pub several_sources: bool,
 }
 
 fn all(content: Content) -> Vec<Sized> {
-    let Widest { service, environment, version, .. } = content.widest;
-    let numbers = |width| if content.measured { width } else { 0 };
+    let Widest { service, environment, version, requests, latencies, .. } = content.widest;
+    let there = |there, width| if there { width } else { 0 };
     let columns = [
         (Column::Service, service.clamp(8, NAME)),
         (Column::Environment, environment.clamp(3, 11)),
         (Column::Version, version.clamp(7, 14)),
-        (Column::Step, 4),
-        (Column::Traffic, 8 + SHARE),
-        (Column::Errors, numbers(9 + NUMBERS)),
-        (Column::P95, numbers(9 + NUMBERS)),
-        (Column::Rps, numbers(4)),
+        (Column::Step, there(content.steps, 4)),
+        (Column::Traffic, there(content.candidates, 8 + SHARE)),
+        (Column::Errors, there(requests, 9 + NUMBERS)),
+        (Column::P95, there(latencies, 9 + NUMBERS)),
+        (Column::Rps, there(requests, 4)),
         (Column::Phase, 15),
     ];
     columns.into_iter().filter(|(_, width)| *width > 0).collect()
@@ -112,7 +116,7 @@ pub(in crate::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
         }
         columns.retain(|sized| sized.1 > 0);
     }
-    let Widest { service, environment, version, .. } = content.widest;
+    let Widest { service, environment, version, author, .. } = content.widest;
     grow(&mut columns, width, [(Column::Service, service.min(36)), (Column::Environment, environment.min(16))]);
     grow(&mut columns, width, [(Column::Version, version.min(24)), (Column::Errors, 9 + NUMBERS)]);
     // Wide enough for `✗ CrashLoopBackOff ×12`.
@@ -132,8 +136,9 @@ pub(in crate::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
         let at = columns.iter().position(|(column, _)| *column == Column::Cause).unwrap_or(columns.len());
         columns.insert(at, sized);
     }
-    grow(&mut columns, width, [(Column::Service, service), (Column::Errors, 13 + NUMBERS)]);
-    grow(&mut columns, width, [(Column::P95, 13 + NUMBERS), (Column::Author, 14)]);
+    grow(&mut columns, width, [(Column::Service, service), (Column::Version, version.min(48))]);
+    grow(&mut columns, width, [(Column::Errors, 13 + NUMBERS)]);
+    grow(&mut columns, width, [(Column::P95, 13 + NUMBERS), (Column::Author, author.min(14))]);
     grow(&mut columns, width, [(Column::Cause, u16::MAX)]);
     columns
 }
@@ -161,8 +166,10 @@ mod tests {
     use super::*;
 
     const fn content(service: u16, measured: bool) -> Content {
-        let widest = Widest { service, environment: 10, version: 14, kind: 0, source: 8 };
-        Content { widest, measured, several_sources: false }
+        let (requests, latencies) = (measured, measured);
+        let widest =
+            Widest { service, environment: 10, version: 14, kind: 0, source: 8, author: 14, requests, latencies };
+        Content { widest, steps: true, candidates: true, several_sources: false }
     }
 
     fn width_of(columns: &[Sized], column: Column) -> u16 {
@@ -192,7 +199,7 @@ mod tests {
         assert_eq!(names(38), [C::Service, C::Environment, C::Phase]);
         assert_eq!(names(198)[9..], [C::Since, C::Replicas, C::Author, C::Began, C::Cause]);
         let cluster = Widest { kind: 11, ..content(8, false).widest };
-        let clusters = plan(198, Content { widest: cluster, measured: false, several_sources: true });
+        let clusters = plan(198, Content { widest: cluster, several_sources: true, ..content(8, false) });
         let names: Vec<_> = clusters.into_iter().map(|(column, _)| column).collect();
         assert_eq!(names[6..], [C::Since, C::Replicas, C::Kind, C::Source, C::Author, C::Began, C::Cause]);
         // At 80 columns there is a curve of errors, however long names are.
@@ -210,5 +217,26 @@ mod tests {
         }
         assert!(width_of(&plan(118, content(40, false)), Column::Since) > 0);
         assert_eq!(width_of(&plan(118, content(40, false)), Column::Phase), 22);
+    }
+
+    #[test]
+    fn what_stands_in_no_row_leaves_its_room_to_names() {
+        use Column as C;
+        let nothing = Content { steps: false, candidates: false, ..content(40, false) };
+        let columns = plan(78, nothing);
+        assert_eq!(
+            columns.iter().map(|sized| sized.0).collect::<Vec<_>>(),
+            [C::Service, C::Environment, C::Version, C::Phase]
+        );
+        assert_eq!(width_of(&columns, C::Service), 33);
+        let wide = plan(118, nothing);
+        assert_eq!((width_of(&wide, C::Replicas), width_of(&wide, C::Author)), (5, 12));
+        // Connections have no latencies.
+        let tcp = Widest { latencies: false, ..content(8, true).widest };
+        let columns = plan(198, Content { widest: tcp, ..content(8, true) });
+        assert_eq!((width_of(&columns, C::P95), width_of(&columns, C::Rps)), (0, 4));
+        // A source that tells of nobody has no column of names.
+        let nobody = Widest { author: 0, ..nothing.widest };
+        assert_eq!(width_of(&plan(198, Content { widest: nobody, ..nothing }), C::Author), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! The Deck: environments, what needs a person, all rollouts.
 
-use super::columns::{Column, Content, LEAD, NUMBERS, SHARE, Sized, plan};
+use super::columns::{Column, Content, LEAD, NUMBERS, REPLICAS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::app::age::{age, countdown};
+use crate::app::filled::{at_step, filled};
 use crate::app::header::sources;
 use crate::app::rows::{self, DeckRow, NeedRow};
 use crate::app::state::DeckPanel;
@@ -91,7 +92,9 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).len() > 1;
-    Content { widest: ctx.state.deck.widest, measured: ctx.state.measured, several_sources }
+    let filled = filled(ctx.state);
+    let (steps, candidates) = (filled.steps(), filled.candidates());
+    Content { widest: ctx.state.deck.widest, steps, candidates, several_sources }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
@@ -152,13 +155,26 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
             pen.skip(1).put("✓ nothing needs you", ctx.style(Scope::Dim));
         }
     }
+    // Names have the columns of the list below, or fewer where that is enough: the rest is the sentences'.
+    let columns = plan(area.width, content(ctx));
+    let named = window.rows.iter().filter(|row| row.entry.environment.is_some());
+    let widest = named.map(|row| format::width(&row.entry.name)).max().unwrap_or(0);
+    let wide = |column| columns.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
+    let widths = (wide(Column::Service).min(widest.max(8)), wide(Column::Environment));
     for (y, entry) in (0..area.height).zip(&window.rows) {
         let selected = focus && window.selected == Some(usize::from(y));
-        need(ctx, area, y, entry, selected, buf);
+        need(ctx, area, y, entry, (selected, widths), buf);
     }
 }
 
-fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &mut Buffer) {
+fn need(
+    ctx: &Ctx<'_>,
+    area: Rect,
+    y: u16,
+    row: &NeedRow,
+    (selected, (service, environment)): (bool, (u16, u16)),
+    buf: &mut Buffer,
+) {
     let NeedRow { entry, freshness } = row;
     let old = !freshness.is_fresh();
     let scope = match entry.severity {
@@ -172,15 +188,12 @@ fn need(ctx: &Ctx<'_>, area: Rect, y: u16, row: &NeedRow, selected: bool, buf: &
     if selected {
         buf.set_style(Rect { y: area.y + y, height: 1, ..area }, ctx.style(Scope::Selection));
     }
-    let names = plan(area.width, content(ctx));
-    let wide = |column| names.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
     let mut pen = Pen::new(buf, area, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
     let when = when(ctx, entry, old);
     pen.tail(&format!("  {when} "), ctx.style(Scope::Dim));
     let (name, text) = if old { (Scope::Dim, Scope::Dim) } else { (Scope::Strong, Scope::Text) };
     pen.cell(if old { "◌" } else { entry.severity.glyph() }, 2, ctx.style(scope));
-    let (service, environment) = (wide(Column::Service), wide(Column::Environment));
     // A source has no environment: its name may be as wide as both.
     let room = entry.environment.as_ref().map_or(service + 1 + environment, |_| service);
     pen.cell(&format::name(&entry.name, room), room, ctx.style(name)).skip(1);
@@ -245,6 +258,7 @@ fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
             Column::Rps => pen.right("rps", *width, style),
             Column::Phase => pen.cell("phase", *width, style),
             Column::Since => pen.cell("since", *width, style),
+            Column::Replicas if *width < REPLICAS => pen.cell("ready", *width, style),
             Column::Replicas => pen.cell("stable can", *width, style),
             Column::Kind => pen.cell("kind", *width, style),
             Column::Source => pen.cell("source", *width, style),
@@ -310,13 +324,13 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
         Column::Service => (format::name(&ctx.state.board.service_name(rollout), width), Scope::Strong),
         Column::Environment => (rollout.environment.0.clone(), Scope::Text),
-        Column::Step if rollout.phase.in_flight() => (track::position(rollout), Scope::Text),
+        Column::Step if at_step(rollout) => (track::position(rollout), Scope::Text),
         Column::Step => ("-".to_owned(), Scope::Faint),
         Column::Rps => (rps(ctx, rollout), Scope::Text),
         Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
         Column::Replicas => (replicas(rollout), Scope::Text),
-        Column::Kind => (rollout.run.target.kind.clone(), Scope::Dim),
+        Column::Kind => (ctx.state.board.kind_word(rollout).to_owned(), Scope::Dim),
         Column::Source => (rollout.run.target.source.0.clone(), Scope::Text),
         Column::Began => (format::since(ctx.now, rollout.started, ctx.zone), Scope::Dim),
         Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
@@ -399,6 +413,11 @@ fn whole(share: flightdeck_model::Ppm) -> String {
 }
 
 fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, width: u16) {
+    if rollout.is_worker() && metric == Metric::Errors {
+        // It never has any: what it is stands there.
+        pen.right(ctx.state.board.kind_word(rollout), width, ctx.style(Scope::Faint));
+        return;
+    }
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
     let Some(newest) = pair.newest() else {
         // Nothing was ever told of it, as in the column beside.

@@ -7,7 +7,7 @@ use crate::app::record;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_board::dora::{DAYS, Dora, Figure, span};
+use flightdeck_board::dora::{self, DAYS, Dora, Figure, span};
 use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, NOT_RECORDED};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -22,7 +22,10 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     sides(buf, frame, ctx.theme);
     let selected = history::selected(ctx.state);
     if let Some(area) = ctx.layout.summary {
-        let left = selected.map_or("Delivery".to_owned(), |of| format!("{} in {}", of.service, of.environment));
+        let left = selected.map_or("Delivery".to_owned(), |of| {
+            let then = dora::then(ctx.state.board.deployments(), &of.service, &of.environment);
+            format!("{} in {}{then}", of.service, of.environment)
+        });
         let title = Title { left, right: span_of_figures(ctx), focus: false };
         edge(buf, frame, area.y - 1, Edge::Top, &title, ctx.theme);
         figures(ctx, rect(area), buf);
@@ -136,8 +139,8 @@ impl Widths {
         let Widths { service, environment, change, author, .. } = self;
         let mut widest = ["service", "env", "from → to", "by"].map(format::width);
         for of in rows {
-            let (change, who) = (self::change(of), of.who());
-            let texts = [of.service.as_str(), of.environment.as_str(), &change, &who];
+            let (change, who, service) = (self::change(of), of.who(), of.service_then());
+            let texts = [service.as_str(), of.environment.as_str(), &change, &who];
             for (widest, text) in widest.iter_mut().zip(texts) {
                 *widest = format::width(text).max(*widest);
             }
@@ -217,7 +220,7 @@ fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &Deployment, selected: bool, lis
     pen.cell(&format::since(ctx.now, of.ended, ctx.zone), 6, dim).skip(1);
     pen.cell(&format!("{sign} {word}"), widths.outcome, ctx.style(scope)).skip(1);
     cell(&mut pen, widths.service, |pen, width| {
-        pen.cell(&format::name(of.service.as_str(), width), width, ctx.style(Scope::Strong))
+        pen.cell(&format::name(&of.service_then(), width), width, ctx.style(Scope::Strong))
     });
     cell(&mut pen, widths.environment, |pen, width| pen.cell(of.environment.as_str(), width, text));
     cell(&mut pen, widths.change, |pen, width| pen.cell(&change(of), width, text));

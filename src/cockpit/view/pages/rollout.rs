@@ -14,7 +14,7 @@ use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
 use flightdeck_board::{metrics_problem, numbers_age, way_back};
 use flightdeck_model::{
-    Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, Target, TrafficSource, Wait,
+    Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -44,7 +44,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// The summary, where the page has room for it.
 pub(in crate::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.summary {
-        let Target { source, kind, .. } = &rollout.run.target;
+        let (kind, source) = (ctx.state.board.kind_word(rollout), &rollout.run.target.source);
         let title = Title { left: name(ctx, rollout), right: format!("{kind} at {source}"), focus: false };
         edge(buf, frame, area.y - 1, at, &title, ctx.theme);
         summary(ctx, rollout, rect(area), buf);
@@ -72,7 +72,10 @@ pub(in crate::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf
             return;
         }
         let title = Title {
-            left: "Canary against stable".to_owned(),
+            left: match ctx.state.board.service_kind(rollout) {
+                ServiceKind::Tcp => "Connections, candidate against stable".to_owned(),
+                ServiceKind::Http | ServiceKind::Worker => "Canary against stable".to_owned(),
+            },
             right: "━ candidate  ╍ stable  ╌ limit  ┊ step or pause".to_owned(),
             focus: false,
         };
@@ -276,16 +279,20 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
     let steps = |note: &&&Note| turns.iter().any(|word| note.text.starts_with(word));
     let marks: Vec<_> = rows::notes(ctx.state, &rollout.run).iter().filter(steps).map(|note| note.at).collect();
-    let all = [
-        ("errors", Metric::Errors, "error_rate"),
-        ("p95 ms", Metric::P95, "latency_p95"),
-        ("requests/s", Metric::Rate, ""),
-        ("p99 ms", Metric::P99, "latency_p99"),
-        ("p50 ms", Metric::P50, "latency_p50"),
-    ];
-    let count = (area.width / 28).clamp(1, 5);
+    let all: &[_] = match ctx.state.board.service_kind(rollout) {
+        ServiceKind::Tcp => &[("failed", Metric::Errors, ""), ("connections/s", Metric::Rate, "")],
+        ServiceKind::Http | ServiceKind::Worker => &[
+            ("errors", Metric::Errors, "error_rate"),
+            ("p95 ms", Metric::P95, "latency_p95"),
+            ("requests/s", Metric::Rate, ""),
+            ("p99 ms", Metric::P99, "latency_p99"),
+            ("p50 ms", Metric::P50, "latency_p50"),
+        ],
+    };
+    let most = u16::try_from(all.len()).unwrap_or(u16::MAX);
+    let count = (area.width / 28).clamp(1, most);
     let each = (area.width - 1) / count;
-    for (index, (name, metric, limited)) in (0..count).zip(all) {
+    for (index, &(name, metric, limited)) in (0..count).zip(all) {
         let limit = limit(&evidence, limited);
         let chart = Chart { name, metric, pair, end, edge: &edge, span, from_begin, marks: &marks, limit };
         let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };

@@ -7,7 +7,7 @@ use crate::app::{record, rows, way_back};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service};
+use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service, counted};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -146,7 +146,7 @@ pub(in crate::view) fn selected(
     let lines = record::within(ctx.state, area.width);
     let more = lines.len().saturating_sub(usize::from(area.height));
     let left = format!("Selected: {}", name(panel, rollout));
-    let right = if more > 0 { format!("{more} more lines: Enter") } else { String::new() };
+    let right = if more > 0 { format!("{}: Enter", counted(more, "more line")) } else { String::new() };
     edge(buf, line, area.y - 1, Edge::Between, &Title { left, right, focus: false }, ctx.theme);
     let mut before = "";
     for (row, line) in (0..area.height).zip(&lines) {

@@ -5,7 +5,7 @@ use serde_json::json;
 fn settings(more: serde_json::Value) -> Settings {
     let mut all = json!({"url": "http://127.0.0.1:9090"});
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    serde_json::from_value(all).unwrap()
+    Settings::of(all.as_object().unwrap()).unwrap()
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -15,7 +15,7 @@ pub use settings::Settings;
 
 use crate::http::{self, HttpError};
 use async_trait::async_trait;
-use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
+use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of};
 use schemars::Schema;
 use std::sync::Arc;
 
@@ -38,15 +38,15 @@ impl Provider for Prometheus {
     }
 
     fn schema(&self) -> Schema {
-        schema_of::<Settings>()
+        schema_of::<settings::Written>()
     }
 
     fn check(&self, settings: &RawSettings) -> Result<(), WrongSetting> {
-        typed::<Settings>(settings)?.check()
+        Settings::of(settings).map(drop)
     }
 
     fn describe(&self, settings: &RawSettings) -> String {
-        match typed::<Settings>(settings) {
+        match Settings::of(settings) {
             Ok(settings) => {
                 let url = http::url_of("url", &settings.url);
                 let host = url.map_or_else(|wrong| wrong.what, |url| http::host_of(&url));
@@ -57,12 +57,12 @@ impl Provider for Prometheus {
     }
 
     async fn open(&self, configured: &Configured) -> Result<System, WrongSetting> {
-        let settings: Settings = typed(&configured.settings)?;
+        let settings = Settings::of(&configured.settings)?;
         Ok(System::Probe(Arc::new(PrometheusProbe::open(configured.name.clone(), settings).await?)))
     }
 
     async fn doctor(&self, configured: &Configured) -> Checked {
-        let opened = match typed::<Settings>(&configured.settings) {
+        let opened = match Settings::of(&configured.settings) {
             Ok(settings) => PrometheusProbe::open(configured.name.clone(), settings).await,
             Err(wrong) => Err(wrong),
         };

@@ -45,9 +45,8 @@ impl PrometheusProbe {
     /// Made of its settings; reads its token, connects nothing.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// Its token can't be read.
     pub async fn open(source: SourceId, settings: Settings) -> Result<PrometheusProbe, WrongSetting> {
-        settings.check()?;
         let http = ArcSwap::from_pointee(settings.client().await?);
         let every = Duration::try_from(settings.every).unwrap_or_default();
         let (refused, rests) = (AtomicBool::new(false), AtomicI64::new(i64::MIN));

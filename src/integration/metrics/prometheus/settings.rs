@@ -2,107 +2,120 @@
 
 use super::query::HTTP;
 use crate::http::{self, Http};
-use flightdeck_model::{SecretRef, SourceId};
-use flightdeck_port::WrongSetting;
+use crate::secret;
+use flightdeck_model::SourceId;
+use flightdeck_port::{RawSettings, WrongSetting, typed};
 use jiff::SignedDuration;
 use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
 /// Asked more often than that, a Prometheus that scrapes each 15 s has nothing new to tell.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(5);
 /// Asked less often than that, what is shown is no help to whoever watches a rollout.
 const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+const EVERY: SignedDuration = SignedDuration::from_secs(15);
+const RANGE: SignedDuration = SignedDuration::from_secs(60);
 
-/// Keys of a source of kind `prometheus`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+/// A Prometheus, as it is written in the settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
+pub(super) struct Written {
     /// Where it answers, with the path before `/api/v1` where there is one: `https://mimir.example/prometheus`.
-    pub url: String,
-    /// Where its bearer token is kept: `file:PATH`, `env:NAME` or `command:PROGRAM ARGS`. Read again when it is
-    /// not taken any more.
+    #[schemars(title = "an address such as \"https://prometheus.example\"")]
+    url: String,
+    /// Where its bearer token is read: `file:PATH`, `env:NAME` or `command:PROGRAM ARGS`; again whenever it is not
+    /// taken any more. Without: none is sent.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub token: Option<SecretRef>,
-    /// How often it is asked, `5s` to `5m`.
-    #[serde(default = "every", deserialize_with = "duration")]
-    #[schemars(with = "String")]
-    pub every: SignedDuration,
-    /// The span that rates and latencies are taken over. Four scrapes must fit into it: it is to be `2m` where
-    /// pods are scraped each 30 s.
-    #[serde(default = "range", deserialize_with = "duration")]
-    #[schemars(with = "String")]
-    pub range: SignedDuration,
-    /// The label with a pod's namespace.
-    #[serde(default = "namespace_label")]
-    pub namespace_label: String,
-    /// The label with a pod's name.
-    #[serde(default = "pod_label")]
-    pub pod_label: String,
+    #[schemars(title = "where it is read, such as \"file:/run/secrets/prometheus\"")]
+    token: Option<String>,
+    /// How often it is asked, `5s` to `5m`. Without: `15s`.
+    #[serde(default)]
+    #[schemars(title = "a span such as \"15s\"")]
+    every: Option<String>,
+    /// The span that rates and latencies are taken over; four scrapes must fit into it, so `2m` where pods are
+    /// scraped each 30 s. Without: `1m`.
+    #[serde(default)]
+    #[schemars(title = "a span such as \"1m\"")]
+    range: Option<String>,
+    /// The label with a pod's namespace. Without: `namespace`.
+    #[serde(default)]
+    #[schemars(title = "a label's name")]
+    namespace_label: Option<String>,
+    /// The label with a pod's name. Without: `pod`.
+    #[serde(default)]
+    #[schemars(title = "a label's name")]
+    pod_label: Option<String>,
     /// The label with the status of an answer. Without: `code`, else `status`.
     #[serde(default)]
-    pub status_label: Option<String>,
+    #[schemars(title = "a label's name")]
+    status_label: Option<String>,
     /// Further label matchers of all queries, such as `cluster="eu-1"` where it has the metrics of several clusters.
     #[serde(default)]
-    pub selector: Option<String>,
+    #[schemars(title = "label matchers such as cluster=\"eu-1\"")]
+    selector: Option<String>,
     /// The sources whose rollouts it measures. Without: all that do not measure themselves.
     #[serde(default)]
-    pub sources: Vec<String>,
+    #[schemars(title = "a list of sources")]
+    sources: Vec<String>,
 }
 
-fn every() -> SignedDuration {
-    SignedDuration::from_secs(15)
-}
-
-fn range() -> SignedDuration {
-    SignedDuration::from_secs(60)
-}
-
-fn namespace_label() -> String {
-    "namespace".to_owned()
-}
-
-fn pod_label() -> String {
-    "pod".to_owned()
-}
-
-/// `15s`, `2m`.
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<SignedDuration, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map_err(|_| serde::de::Error::custom(format!("expected a span such as \"15s\", found {text:?}")))
+/// The same, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub(super) url: String,
+    token: Option<String>,
+    pub(super) every: SignedDuration,
+    pub(super) range: SignedDuration,
+    pub(super) namespace_label: String,
+    pub(super) pod_label: String,
+    status_label: Option<String>,
+    pub(super) selector: Option<String>,
+    sources: Vec<String>,
 }
 
 impl Settings {
-    /// What is wrong with them, as far as they alone tell.
+    /// Reads them. Looks at nothing but them.
     ///
     /// # Errors
     /// The first that is wrong, with its key.
-    pub fn check(&self) -> Result<(), WrongSetting> {
-        http::url_of("url", &self.url)?;
-        if !(SHORTEST..=LONGEST).contains(&self.every) {
-            return Err(WrongSetting::at("every", format!("expected \"5s\" to \"5m\", found {:#}", self.every)));
+    pub fn of(raw: &RawSettings) -> Result<Settings, WrongSetting> {
+        let Written { url, token, every, range, namespace_label, pod_label, status_label, selector, sources } =
+            typed(raw)?;
+        http::url_of("url", &url)?;
+        if let Some(token) = &token {
+            secret::check("token", token)?;
         }
-        if self.range < self.every {
-            let what = format!("expected no less than `every` ({:#}), found {:#}", self.every, self.range);
+        let every = span("every", every.as_deref(), EVERY)?;
+        if !(SHORTEST..=LONGEST).contains(&every) {
+            return Err(WrongSetting::at("every", format!("expected \"5s\" to \"5m\", found {every:#}")));
+        }
+        let range = span("range", range.as_deref(), RANGE.max(every))?;
+        if range < every {
+            let what = format!("expected no less than `every` ({every:#}), found {range:#}");
             return Err(WrongSetting::at("range", what));
         }
-        let labels = [
-            ("namespace_label", Some(&self.namespace_label)),
-            ("pod_label", Some(&self.pod_label)),
-            ("status_label", self.status_label.as_ref()),
-        ];
-        for (key, label) in labels {
-            if let Some(label) = label.filter(|label| !is_label(label)) {
-                return Err(WrongSetting::at(key, format!("expected a label's name, found {label:?}")));
-            }
-        }
-        if self.selector.as_ref().is_some_and(|matchers| matchers.contains(['{', '}', '\n'])) {
+        if selector.as_ref().is_some_and(|matchers| matchers.contains(['{', '}', '\n'])) {
             let what = "expected label matchers without braces, such as cluster=\"eu-1\"";
             return Err(WrongSetting::at("selector", what));
         }
-        Ok(())
+        let label = |key, written: Option<String>, usual: &str| match written {
+            Some(label) if !is_label(&label) => {
+                Err(WrongSetting::at(key, format!("expected a label's name, found {label:?}")))
+            }
+            written => Ok(written.unwrap_or_else(|| usual.to_owned())),
+        };
+        Ok(Settings {
+            namespace_label: label("namespace_label", namespace_label, "namespace")?,
+            pod_label: label("pod_label", pod_label, "pod")?,
+            status_label: status_label.map(|written| label("status_label", Some(written), "")).transpose()?,
+            url,
+            token,
+            every,
+            range,
+            selector,
+            sources,
+        })
     }
 
     /// The labels that may have the status of an answer.
@@ -119,15 +132,16 @@ impl Settings {
     pub(super) async fn client(&self) -> Result<Http, WrongSetting> {
         let headers = match &self.token {
             None => HeaderMap::new(),
-            Some(reference) => {
-                let references = BTreeMap::from([("token".to_owned(), reference.clone())]);
-                let read = flightdeck_secrets::read(&references).await;
-                let mut secrets = read.map_err(|error| WrongSetting::at("token", error.why))?;
-                http::bearer("token", &secrets.remove("token").unwrap_or_default())?
-            }
+            Some(reference) => http::bearer("token", &secret::read("token", reference).await?)?,
         };
         Http::new("url", &self.url, headers)
     }
+}
+
+/// `15s`, `2m`.
+fn span(key: &'static str, written: Option<&str>, usual: SignedDuration) -> Result<SignedDuration, WrongSetting> {
+    let Some(text) = written else { return Ok(usual) };
+    text.parse().map_err(|_| WrongSetting::at(key, format!("expected a span such as \"15s\", found {text:?}")))
 }
 
 /// Can it be a label's name?
@@ -158,8 +172,9 @@ mod tests {
             (json!({"url": url, "every": "30s", "range": "20s"}), Some("range"), "no less than `every` (30s)"),
             (json!({"url": url, "pod_label": "po d"}), Some("pod_label"), "\"po d\""),
             (json!({"url": url, "selector": "{a=\"b\"}"}), Some("selector"), "without braces"),
-            (json!({"url": url, "every": "often"}), None, "a span such as \"15s\", found \"often\""),
-            (json!({"url": url, "token": "hunter2"}), None, "env:NAME"),
+            (json!({"url": url, "every": "often"}), Some("every"), "a span such as \"15s\", found \"often\""),
+            (json!({"url": url, "token": "hunter2"}), Some("token"), "env:NAME"),
+            (json!({"url": url, "token": "file:token"}), Some("token"), "an absolute path"),
             (json!({"url": url, "tokn": "env:T"}), None, "unknown field `tokn`"),
             (json!({}), None, "missing field `url`"),
         ] {

@@ -8,11 +8,13 @@ mod health;
 mod lines;
 mod own;
 mod program;
+mod provider;
 mod session;
 mod shared;
 mod watch;
 mod wire;
 
+pub use provider::ExecProvider;
 pub use wire::EXEC_WIRE;
 
 use async_trait::async_trait;

@@ -1,18 +1,24 @@
 //! What a Kubernetes source is made of; the configuration is turned into this.
 
 use flightdeck_model::{EnvironmentName, ServiceName, SourceId, Tier};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::path::PathBuf;
 
 /// A kind of workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 pub enum WorkloadKind {
     /// `argoproj.io/v1alpha1` Rollout.
+    #[serde(rename = "rollouts")]
     Rollout,
     /// `apps/v1` Deployment.
+    #[serde(rename = "deployments")]
     Deployment,
     /// `apps/v1` StatefulSet.
+    #[serde(rename = "statefulsets")]
     StatefulSet,
     /// `apps/v1` DaemonSet.
+    #[serde(rename = "daemonsets")]
     DaemonSet,
 }
 

@@ -1,7 +1,7 @@
 //! Pod templates side by side.
 
 use super::mask::Masker;
-use flightdeck_model::sanitize_line;
+use flightdeck_model::{counted, sanitize_line};
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -48,7 +48,7 @@ pub(super) fn templates(from: &Value, to: &Value) -> Vec<String> {
     if lines.len() > MAX_LINES {
         let more = lines.len() - MAX_LINES;
         lines.truncate(MAX_LINES);
-        lines.push(format!("… {more} more lines"));
+        lines.push(format!("… {}", counted(more, "more line")));
     }
     lines
 }
