@@ -114,9 +114,8 @@ async fn numbers_go_where_the_engines_go_and_health_is_told_beside() {
     assert!(flightdeck::board::Sight::of(board.links()).unseen.is_empty(), "all rows are there without it");
     let (_, again) = teller.asked().await;
     teller.answer(measured(vec![sample(&target, again, 30)]));
-    let back = LinkState::live(again);
-    let board = bench.until("it is back", |board| board.link_of(&scope("prometheus")) == Some(&back)).await;
-    assert_eq!(requests(&board, &target), [150, 30]);
+    let board = bench.until("it is back", |board| requests(board, &target) == [150, 30]).await;
+    assert_eq!(board.link_of(&scope("prometheus")), Some(&LinkState::live(again)));
     assert_eq!(probe.at_once.lock().unwrap().1, 1, "one question at a time");
 }
 

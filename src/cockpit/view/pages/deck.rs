@@ -91,7 +91,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 }
 
 fn content(ctx: &Ctx<'_>) -> Content {
-    let several_sources = sources(ctx.state).len() > 1;
+    let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
     let filled = filled(ctx.state);
     let (steps, candidates) = (filled.steps(), filled.candidates());
     Content { widest: ctx.state.deck.widest, steps, candidates, several_sources }
@@ -134,7 +134,7 @@ fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
 
 /// Sources of which nothing is heard now: `not seen now: local`.
 fn not_seen(ctx: &Ctx<'_>) -> Option<String> {
-    let unseen = sources(ctx.state).into_iter().filter(|source| !source.freshness.is_fresh());
+    let unseen = sources(ctx.state).into_iter().filter(|source| !source.measures && !source.freshness.is_fresh());
     let names: Vec<String> = unseen.map(|source| source.name).collect();
     (!names.is_empty()).then(|| format!("not seen now: {}", names.join(", ")))
 }

@@ -87,9 +87,9 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`. A window that is longer
-/// than a span is in all that it covers: what is measured each 15 s is a line, too, and a gap is where a window
-/// is missing.
+/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`. A span has the windows that
+/// end in it. Of windows that are longer than a span it has the one that was running when it ended, so that what is
+/// measured each 15 s is a line, too, and a gap is where a window is missing.
 pub(in crate::view) fn buckets(
     samples: Option<&VecDeque<ArmSample>>,
     metric: Metric,
@@ -97,27 +97,34 @@ pub(in crate::view) fn buckets(
     span: SignedDuration,
     count: usize,
 ) -> Vec<Option<f64>> {
-    let mut sorted: Vec<Vec<&ArmSample>> = vec![Vec::new(); count];
+    // From the newest span to the oldest, by age.
+    let mut spans: Vec<Vec<&ArmSample>> = vec![Vec::new(); count];
     let width = span.as_millis().max(1);
-    for sample in samples.into_iter().flatten().rev() {
-        let age = end.duration_since(sample.at).as_millis();
-        let back = usize::try_from(age.max(0) / width).unwrap_or(usize::MAX);
+    let age = |sample: &ArmSample| end.duration_since(sample.at).as_millis().max(0);
+    let index = |spans: i128| usize::try_from(spans).unwrap_or(usize::MAX);
+    let mut samples = samples.into_iter().flatten().rev().peekable();
+    let mut newest = true;
+    while let Some(sample) = samples.next() {
+        let (own, window) = (age(sample), i128::from(sample.window_ms));
         // Oldest first in the ring: nothing before this one is in sight either.
-        let Some(index) = count.checked_sub(back.saturating_add(1)) else { break };
-        let first = (age.max(0) + covered(sample, width)) / width;
-        let first = count.saturating_sub(usize::try_from(first).unwrap_or(usize::MAX).saturating_add(1));
-        for bucket in sorted.iter_mut().take(index + 1).skip(first) {
+        if index(own / width) >= count {
+            break;
+        }
+        let (first, last) = if window > width {
+            let begin = own + window;
+            // Whoever is asked each 15 s answers a moment later now and then: that is no gap.
+            let late = samples.peek().map(|older| age(older)).filter(|older| *older - begin <= window / 4);
+            let first = if newest { own / width } else { (own + width - 1) / width };
+            (first, (late.unwrap_or(begin).max(begin) - 1) / width)
+        } else {
+            (own / width, own / width)
+        };
+        newest = false;
+        for bucket in spans.iter_mut().take(index(last).saturating_add(1)).skip(index(first)) {
             bucket.push(sample);
         }
     }
-    sorted.into_iter().map(|bucket| if bucket.is_empty() { None } else { metric.of(bucket.into_iter()) }).collect()
-}
-
-/// How far beyond its end a window reaches that is longer than a span, in milliseconds: a quarter more than it is,
-/// since whoever is asked each 15 s answers a moment later now and then.
-fn covered(sample: &ArmSample, width: i128) -> i128 {
-    let window = i128::from(sample.window_ms);
-    if window > width { window + window / 4 - 1 } else { 0 }
+    spans.into_iter().rev().map(|of| if of.is_empty() { None } else { metric.of(of.into_iter()) }).collect()
 }
 
 /// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
@@ -202,7 +209,12 @@ mod tests {
         // Each 15 s, one of them late, and one missing.
         let samples: VecDeque<_> = [long(39), long(70), long(85), long(100)].into();
         assert_eq!(seconds(samples.clone(), 10, 6), " #####", "no gap where none is missing");
-        assert_eq!(seconds(samples, 5, 16), "####  ##########");
+        assert_eq!(seconds(samples, 5, 16), "###    #########");
+        // Each span has one: a peak is not mixed with what was before it.
+        let peak: VecDeque<_> = [long(85), ArmSample { errors: 5, ..long(100) }].into();
+        let end = Timestamp::from_second(100).unwrap();
+        let values = buckets(Some(&peak), Metric::Errors, end, SignedDuration::from_secs(10), 3);
+        assert_eq!(values, [Some(0.1), Some(0.5), Some(0.5)]);
     }
 
     #[test]
