@@ -1,6 +1,6 @@
 //! The cases: what is asked of every backend.
 
-use super::bench::Bench;
+use super::harness::Harness;
 use super::{Situation, Stop, checks};
 use crate::model::Action;
 use serde::{Serialize, Serializer};
@@ -132,26 +132,26 @@ impl Serialize for Case {
     }
 }
 
-pub(super) async fn run(case: Case, bench: &mut Bench) -> Result<(), Stop> {
+pub(super) async fn run(case: Case, harness: &mut Harness) -> Result<(), Stop> {
     match case {
-        Case::Watch => checks::watch(bench).await,
-        Case::Reconnect => checks::reconnect(bench).await,
-        Case::Effect(action, situation) => checks::effect(bench, action, situation).await,
-        Case::Hold => checks::hold(bench).await,
-        Case::NotOffered => checks::not_offered(bench).await,
-        Case::NotFound => checks::not_found(bench).await,
-        Case::BadPin => checks::bad_pin(bench).await,
-        Case::PinChanged => checks::pin_changed(bench).await,
-        Case::PinChangedAtBackend => checks::pin_changed_at_backend(bench).await,
-        Case::Denied => checks::denied(bench).await,
-        Case::Gone => checks::gone(bench).await,
-        Case::Slow => checks::slow(bench).await,
-        Case::Cut => checks::cut(bench).await,
-        Case::Repeated => checks::repeated(bench).await,
-        Case::Stale => checks::stale(bench).await,
-        Case::Lost => checks::lost(bench).await,
-        Case::NoController(action, situation) => checks::no_controller(bench, action, situation).await,
-        Case::Superseded(action, situation) => checks::superseded(bench, action, situation).await,
-        Case::FailedAfterwards => checks::failed_afterwards(bench).await,
+        Case::Watch => checks::watch(harness).await,
+        Case::Reconnect => checks::reconnect(harness).await,
+        Case::Effect(action, situation) => checks::effect(harness, action, situation).await,
+        Case::Hold => checks::hold(harness).await,
+        Case::NotOffered => checks::not_offered(harness).await,
+        Case::NotFound => checks::not_found(harness).await,
+        Case::BadPin => checks::bad_pin(harness).await,
+        Case::PinChanged => checks::pin_changed(harness).await,
+        Case::PinChangedAtBackend => checks::pin_changed_at_backend(harness).await,
+        Case::Denied => checks::denied(harness).await,
+        Case::Gone => checks::gone(harness).await,
+        Case::Slow => checks::slow(harness).await,
+        Case::Cut => checks::cut(harness).await,
+        Case::Repeated => checks::repeated(harness).await,
+        Case::Stale => checks::stale(harness).await,
+        Case::Lost => checks::lost(harness).await,
+        Case::NoController(action, situation) => checks::no_controller(harness, action, situation).await,
+        Case::Superseded(action, situation) => checks::superseded(harness, action, situation).await,
+        Case::FailedAfterwards => checks::failed_afterwards(harness).await,
     }
 }

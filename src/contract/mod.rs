@@ -4,9 +4,9 @@
 //! [`Fixture`] to bring about the situations that it needs. A situation that can't apply makes the
 //! case not applicable, with the reason; it is never skipped silently.
 
-mod bench;
 mod cases;
 mod checks;
+mod harness;
 mod program;
 mod table;
 
@@ -17,8 +17,8 @@ pub use table::{Column, Outcome, matrix};
 use crate::model::{Action, Target};
 use crate::port::Executor;
 use async_trait::async_trait;
-use bench::Bench;
 use futures::StreamExt as _;
+use harness::Harness;
 use std::sync::Arc;
 
 /// What a case asks for. The first six begin anew; the others change what is there.
@@ -128,12 +128,12 @@ async fn outcome(backend: &dyn Backend, case: Case) -> Outcome {
         Ok(fixture) => fixture,
         Err(stop) => return stop.into(),
     };
-    let mut bench = match Bench::new(fixture, case).await {
-        Ok(bench) => bench,
+    let mut harness = match Harness::new(fixture, case).await {
+        Ok(harness) => harness,
         Err(stop) => return stop.into(),
     };
-    let result = cases::run(case, &mut bench).await;
-    match (result, bench.end().await) {
+    let result = cases::run(case, &mut harness).await;
+    match (result, harness.end().await) {
         (Ok(()), Ok(())) => Outcome::Passed,
         (Err(stop), _) | (Ok(()), Err(stop)) => stop.into(),
     }

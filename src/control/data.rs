@@ -1,7 +1,7 @@
 //! What an action does to a service's data, said beforehand.
 
+use super::context::DecisionContext;
 use super::plan;
-use super::seen::Seen;
 use flightdeck_board::migrations::{asks, standing};
 use flightdeck_model::{
     EnvironmentName, Forecast, MigrationRow, MigrationStanding, MigrationWayBack, Place, Release, Rollout, ServiceName,
@@ -17,7 +17,7 @@ pub(super) struct Deploys<'a> {
 
 impl<'a> Deploys<'a> {
     pub(super) fn of(
-        seen: Seen<'a>,
+        seen: DecisionContext<'a>,
         source: &SourceId,
         service: &ServiceName,
         environment: &EnvironmentName,
@@ -99,7 +99,7 @@ impl<'a> Deploys<'a> {
 }
 
 /// What the end of this rollout leaves of what it did to the data, where there is no version to return to.
-pub(super) fn no_way_back(seen: Seen<'_>, rollout: &Rollout) -> Vec<String> {
+pub(super) fn no_way_back(seen: DecisionContext<'_>, rollout: &Rollout) -> Vec<String> {
     let version = rollout.candidate().map(|arm| &arm.version);
     let rows = seen.data_of(rollout).into_iter().flat_map(|place| &place.migrations);
     let own = rows.filter(|row| version.is_some() && row.version.as_ref() == version);
@@ -112,7 +112,7 @@ pub(super) fn no_way_back(seen: Seen<'_>, rollout: &Rollout) -> Vec<String> {
 }
 
 /// What going on says of a migration that a rollout waits at.
-pub(super) fn word_on(seen: Seen<'_>, rollout: &Rollout, applied: bool) -> Option<String> {
+pub(super) fn word_on(seen: DecisionContext<'_>, rollout: &Rollout, applied: bool) -> Option<String> {
     let Some(Step::Hook { name }) = rollout.step.and_then(|step| rollout.steps.get(step as usize)) else { return None };
     seen.data_of(rollout)?.migration(name).filter(|row| asks(row))?;
     Some(if applied {
@@ -123,7 +123,7 @@ pub(super) fn word_on(seen: Seen<'_>, rollout: &Rollout, applied: bool) -> Optio
 }
 
 /// A person's word on migrations.
-pub(super) fn settle(seen: Seen<'_>, subject: &Subject) -> Forecast {
+pub(super) fn settle(seen: DecisionContext<'_>, subject: &Subject) -> Forecast {
     let Subject::Migrations { source, service, environment, names, applied } = subject else {
         return Forecast::default();
     };

@@ -1,8 +1,8 @@
 //! The decision: may this command be carried out now?
 
 use super::approvals::may_vote;
+use super::context::{DecisionContext, fits, identities};
 use super::friction::direction_of;
-use super::seen::{Seen, fits, identities};
 use super::{Authorized, Policy};
 use flightdeck_board::{Board, why_not};
 use flightdeck_model::{
@@ -19,7 +19,7 @@ pub fn decide(
     command: &Command,
     now: Timestamp,
 ) -> Result<Authorized, Refusal> {
-    decide_with(policy, Seen { board, live: None, now }, actor, command)
+    decide_with(policy, DecisionContext { board, live: None, now }, actor, command)
 }
 
 /// Decides with a row that was read from the backend just now.
@@ -31,10 +31,15 @@ pub fn decide_live(
     command: &Command,
     now: Timestamp,
 ) -> Result<Authorized, Refusal> {
-    decide_with(policy, Seen { board, live: Some(live), now }, actor, command)
+    decide_with(policy, DecisionContext { board, live: Some(live), now }, actor, command)
 }
 
-fn decide_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, command: &Command) -> Result<Authorized, Refusal> {
+fn decide_with(
+    policy: &Policy,
+    seen: DecisionContext<'_>,
+    actor: &Actor,
+    command: &Command,
+) -> Result<Authorized, Refusal> {
     let Command { action, subject, reason, .. } = command;
     allowed(policy, seen, actor, *action, subject)?;
     if *action == Action::Annotate && reason.as_ref().is_none_or(|text| text.trim().is_empty()) {
@@ -56,7 +61,7 @@ fn decide_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, command: &Command
 /// Everything but the pin: rights, shape, existence, freshness, offers, eligibility.
 pub(super) fn allowed(
     policy: &Policy,
-    seen: Seen<'_>,
+    seen: DecisionContext<'_>,
     actor: &Actor,
     action: Action,
     subject: &Subject,
@@ -116,7 +121,7 @@ fn not_found(why: String) -> Refusal {
     Refusal::new(RefusalKind::NotFound, why)
 }
 
-fn no_hold(seen: Seen<'_>, source: Option<&SourceId>, id: &HoldId) -> String {
+fn no_hold(seen: DecisionContext<'_>, source: Option<&SourceId>, id: &HoldId) -> String {
     let of_source = seen.board.holds().filter(|hold| source.is_none_or(|source| *source == hold.source));
     let mut ids: Vec<_> = of_source.map(|hold| hold.id.as_str()).collect();
     ids.sort_unstable();
@@ -128,7 +133,7 @@ fn no_hold(seen: Seen<'_>, source: Option<&SourceId>, id: &HoldId) -> String {
 
 /// Is it the run that is meant, and does it take the action as it stands? Where the row may be
 /// old, a command that reduces exposure goes through: the backend knows better.
-fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: bool) -> Result<(), Refusal> {
+fn rollout_takes(seen: DecisionContext<'_>, action: Action, subject: &Subject, lenient: bool) -> Result<(), Refusal> {
     let Subject::Run(run) = subject else { return Ok(()) };
     let Some(rollout) = seen.rollout(&run.target) else {
         return if lenient { Ok(()) } else { Err(not_found(format!("there is no rollout {run}"))) };
@@ -151,7 +156,7 @@ fn rollout_takes(seen: Seen<'_>, action: Action, subject: &Subject, lenient: boo
     Err(Refusal::new(RefusalKind::NotApplicable, why_not(rollout, action)))
 }
 
-fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal> {
+fn deployment_possible(seen: DecisionContext<'_>, subject: &Subject) -> Result<(), Refusal> {
     let Subject::Deployment { source, service, environment, version, from } = subject else { return Ok(()) };
     let known = runs_in(seen, source, service, environment)?;
     match (version, from) {
@@ -178,7 +183,7 @@ fn deployment_possible(seen: Seen<'_>, subject: &Subject) -> Result<(), Refusal>
 
 /// The service, if it is configured to run there.
 fn runs_in<'a>(
-    seen: Seen<'a>,
+    seen: DecisionContext<'a>,
     source: &SourceId,
     service: &ServiceName,
     environment: &EnvironmentName,
@@ -201,7 +206,7 @@ fn list(names: &[&str]) -> String {
 
 /// The facts that a pin on the subject is made of; `None` where it does not exist yet or its id is
 /// all there is to it.
-pub(super) fn facts<'a>(seen: Seen<'a>, subject: &Subject) -> Option<&'a Facts> {
+pub(super) fn facts<'a>(seen: DecisionContext<'a>, subject: &Subject) -> Option<&'a Facts> {
     match subject {
         Subject::Run(_) | Subject::Deployment { .. } => seen.rollout_of(subject).map(|rollout| &rollout.facts),
         Subject::Approval { id, .. } => seen.board.approval(id).map(|approval| &approval.facts),

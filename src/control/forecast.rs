@@ -1,9 +1,9 @@
 //! What a yes does next, said beforehand, and how the outcome compares.
 
+use super::context::DecisionContext;
 use super::data::{self, Deploys};
 use super::friction::before;
 use super::plan::{self, Ahead};
-use super::seen::Seen;
 use super::way_back;
 use flightdeck_board::Board;
 use flightdeck_model::{
@@ -25,10 +25,10 @@ pub fn forecast(
     subject: &Subject,
     now: Timestamp,
 ) -> Forecast {
-    forecast_of(Seen { board, live, now }, actor, action, subject)
+    forecast_of(DecisionContext { board, live, now }, actor, action, subject)
 }
 
-pub(super) fn forecast_of(seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Forecast {
+pub(super) fn forecast_of(seen: DecisionContext<'_>, actor: &Actor, action: Action, subject: &Subject) -> Forecast {
     match (subject, seen.rollout_of(subject)) {
         (Subject::Run(_) | Subject::Approval { .. }, Some(rollout)) => match action {
             Action::Promote => with_word(data::word_on(seen, rollout, true), promote(rollout)),
@@ -172,7 +172,7 @@ fn promote_full(rollout: &Rollout) -> Forecast {
     Forecast { lines, warnings, step, ..Forecast::default() }
 }
 
-fn approve(seen: Seen<'_>, actor: &Actor, subject: &Subject, rollout: &Rollout) -> Forecast {
+fn approve(seen: DecisionContext<'_>, actor: &Actor, subject: &Subject, rollout: &Rollout) -> Forecast {
     let Some(approval) = seen.approval_of(subject) else { return promote(rollout) };
     let missing = votes_missing(approval, actor);
     let mut forecast = if missing == 0 {
@@ -228,7 +228,7 @@ fn abort(rollout: &Rollout) -> Forecast {
 }
 
 /// An abort whose way the backend does not plan: often since there is no version to return to.
-fn nothing_before(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
+fn nothing_before(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
     let mut forecast = abort(rollout);
     forecast.warnings.extend(data::no_way_back(seen, rollout));
     forecast
@@ -250,7 +250,7 @@ fn pause(rollout: &Rollout) -> Forecast {
     Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn rollback(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
+fn rollback(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
     let in_flight = rollout.phase.in_flight();
     if let Some(way) = &rollout.way_back {
         return way_back::rollback(way, in_flight.then(|| abort(rollout)));
@@ -280,7 +280,7 @@ fn rollback(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
 }
 
 /// Ready instances of a version.
-fn warm(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> usize {
+fn warm(seen: DecisionContext<'_>, rollout: &Rollout, version: &Version) -> usize {
     let of_version = seen.board.instances().filter(|i| i.target == rollout.run.target && i.version == *version);
     of_version.filter(|instance| instance.state == InstanceState::Ready).count()
 }
@@ -317,7 +317,7 @@ fn restart(rollout: &Rollout) -> Forecast {
     Forecast { lines, warnings, ..Forecast::default() }
 }
 
-fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
+fn hold(seen: DecisionContext<'_>, subject: &Subject) -> Forecast {
     let Subject::Scope { selector, .. } = subject else { return Forecast::default() };
     let mut names: Vec<_> = seen
         .board
@@ -335,7 +335,7 @@ fn hold(seen: Seen<'_>, subject: &Subject) -> Forecast {
     Forecast { lines, takes: Some(SWITCH), ..Forecast::default() }
 }
 
-fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
+fn release(seen: DecisionContext<'_>, subject: &Subject) -> Forecast {
     let Subject::Hold { source, id } = subject else { return Forecast::default() };
     let holds: Vec<&Hold> = seen.holds(source.as_ref(), id).collect();
     let Some(first) = holds.first() else { return Forecast::default() };
@@ -368,7 +368,7 @@ fn release(seen: Seen<'_>, subject: &Subject) -> Forecast {
 }
 
 /// One goes on, the rest of its hold stays.
-fn let_through(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
+fn let_through(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
     let mut lines = vec![format!(
         "{} in {} goes on at {}, {}",
         rollout.service,
@@ -389,7 +389,7 @@ fn let_through(seen: Seen<'_>, rollout: &Rollout) -> Forecast {
     Forecast { lines, warnings: not_ready(rollout).into_iter().collect(), ..Forecast::default() }
 }
 
-fn deploy(seen: Seen<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {
+fn deploy(seen: DecisionContext<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {
     let Subject::Deployment { source, service, environment, version, from } = subject else {
         return Forecast::default();
     };

@@ -1,7 +1,7 @@
 //! How much a confirmation asks of a person: direction first, then blast radius.
 
+use super::context::DecisionContext;
 use super::plan;
-use super::seen::Seen;
 use flightdeck_model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
 
 /// How many users an action could reach: share of traffic that changes × tier × number of targets.
@@ -31,7 +31,7 @@ impl Blast {
 
 /// Which way an action moves exposure here. Rolling back reduces it, unless the version to return
 /// to was itself taken back or failed.
-pub(super) fn direction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Direction {
+pub(super) fn direction_of(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> Direction {
     if action == Action::Rollback
         && let Some(rollout) = seen.rollout_of(subject)
         && !rollout.phase.in_flight()
@@ -46,11 +46,11 @@ pub(super) fn direction_of(seen: Seen<'_>, action: Action, subject: &Subject) ->
 /// Which way an action moves exposure, by what the board knows.
 #[must_use]
 pub fn direction(board: &flightdeck_board::Board, action: Action, subject: &Subject) -> Direction {
-    direction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
+    direction_of(DecisionContext { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
 }
 
 /// The version that a rollback returns to: stable's while in flight, else what served before.
-pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
+pub(super) fn before(seen: DecisionContext<'_>, rollout: &Rollout) -> Option<Version> {
     if rollout.phase.in_flight() {
         return rollout.stable().map(|arm| arm.version.clone());
     }
@@ -72,7 +72,7 @@ pub(super) fn before(seen: Seen<'_>, rollout: &Rollout) -> Option<Version> {
 
 /// Did this version end badly when it was last brought in or taken back? What a rollback returned to
 /// is good, whatever its outcome is called; a drill says nothing of either.
-fn known_bad(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> bool {
+fn known_bad(seen: DecisionContext<'_>, rollout: &Rollout, version: &Version) -> bool {
     use flightdeck_model::DeploymentKind::{Drill, Rollback};
     use flightdeck_model::DeploymentOutcome::{Aborted, Failed, RolledBack};
     let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target && d.kind != Drill);
@@ -85,7 +85,7 @@ fn known_bad(seen: Seen<'_>, rollout: &Rollout, version: &Version) -> bool {
 }
 
 /// The blast radius of an action.
-pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast {
+pub(super) fn blast(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> Blast {
     let tier = seen.tier(subject);
     let rollout = seen.rollout_of(subject);
     let now = rollout.map_or(Ppm::ZERO, plan::share);
@@ -109,7 +109,7 @@ pub(super) fn blast(seen: Seen<'_>, action: Action, subject: &Subject) -> Blast 
 }
 
 /// How much the confirmation asks for.
-pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> Friction {
+pub(super) fn friction_of(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> Friction {
     match direction_of(seen, action, subject) {
         // Never more, whatever the tier: whoever stops something must not be stopped.
         Direction::Reduces | Direction::Neutral
@@ -131,7 +131,7 @@ pub(super) fn friction_of(seen: Seen<'_>, action: Action, subject: &Subject) -> 
 /// How much the confirmation of an action asks for, by what the board knows.
 #[must_use]
 pub fn friction(board: &flightdeck_board::Board, action: Action, subject: &Subject) -> Friction {
-    friction_of(Seen { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
+    friction_of(DecisionContext { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
 }
 
 fn large(action: Action, blast: Blast) -> bool {
@@ -153,7 +153,7 @@ const WORD: usize = 10;
 
 /// What a person types: it names the target and what changes, so that it is another one each time. Long names
 /// are there by their end, which tells them apart; the dialog above it has them in full.
-fn challenge(seen: Seen<'_>, action: Action, subject: &Subject) -> String {
+fn challenge(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> String {
     let arrow = |from: Ppm, to: Ppm| format!("{}→{}", plan::percent(from), plan::percent(to));
     match (subject, seen.rollout_of(subject)) {
         (Subject::Hold { source, id }, _) => {

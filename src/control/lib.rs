@@ -2,6 +2,7 @@
 
 mod approvals;
 mod authorized;
+mod context;
 mod data;
 mod decide;
 mod forecast;
@@ -9,7 +10,6 @@ mod friction;
 mod plan;
 mod policy;
 mod prepare;
-mod seen;
 mod way_back;
 
 pub use approvals::may_vote;

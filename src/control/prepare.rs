@@ -1,10 +1,10 @@
 //! What a confirmation shows before it opens.
 
 use super::Policy;
+use super::context::{DecisionContext, identities};
 use super::decide::{allowed, facts};
 use super::forecast::forecast_of;
 use super::friction::{direction_of, friction_of};
-use super::seen::{Seen, identities};
 use flightdeck_board::Board;
 use flightdeck_model::{Action, Actor, Decision, Direction, Prepared, Rollout, Subject, has_hidden};
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ pub fn prepare(
     subject: &Subject,
     now: Timestamp,
 ) -> Prepared {
-    prepare_with(policy, Seen { board, live: None, now }, actor, action, subject)
+    prepare_with(policy, DecisionContext { board, live: None, now }, actor, action, subject)
 }
 
 /// The same with a row that was read from the backend just now.
@@ -33,10 +33,16 @@ pub fn prepare_live(
     subject: &Subject,
     now: Timestamp,
 ) -> Prepared {
-    prepare_with(policy, Seen { board, live: Some(live), now }, actor, action, subject)
+    prepare_with(policy, DecisionContext { board, live: Some(live), now }, actor, action, subject)
 }
 
-fn prepare_with(policy: &Policy, seen: Seen<'_>, actor: &Actor, action: Action, subject: &Subject) -> Prepared {
+fn prepare_with(
+    policy: &Policy,
+    seen: DecisionContext<'_>,
+    actor: &Actor,
+    action: Action,
+    subject: &Subject,
+) -> Prepared {
     let decision = match allowed(policy, seen, actor, action, subject) {
         Ok(()) => Decision::Allow { friction: friction_of(seen, action, subject) },
         Err(refusal) => Decision::Refuse(refusal),

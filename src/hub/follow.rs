@@ -16,7 +16,7 @@ const AT_ONCE: usize = 64;
 const ENDS: SignedDuration = SignedDuration::from_mins(20);
 
 /// How long the effect of an action is waited for.
-const fn patience(action: Action) -> SignedDuration {
+const fn effect_timeout(action: Action) -> SignedDuration {
     match action {
         Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
         // Stable may have to grow first, and the candidate's instances finish their requests.
@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Something about a target changed: looks at every command that is about it.
-    pub fn touch(&mut self, target: &Target) {
+    pub fn reevaluate(&mut self, target: &Target) {
         let commands = &self.commands;
         self.live.retain(|id| commands.get(id).is_some_and(|of| of.doing != Doing::Done || !of.settled));
         let all = self.live.iter().filter_map(|id| Some((id, self.commands.get(id)?)));
@@ -368,7 +368,7 @@ impl State {
             return;
         };
         let ends = (!following.ending.is_empty()).then_some(ENDS);
-        if now().duration_since(following.watched) <= ends.unwrap_or(patience(following.action())) {
+        if now().duration_since(following.watched) <= ends.unwrap_or(effect_timeout(following.action())) {
             return;
         }
         let stage = following.receipt.stage();

@@ -2,8 +2,8 @@
 
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
-use super::outside::{is_observed, target_of};
 use super::probes::{Probes, Probing, ask};
+use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::state::{Doing, Done, State, now};
 use flightdeck_board::Board;
@@ -192,7 +192,7 @@ impl State {
 
     fn watched(&mut self, watched: Watched) {
         match watched {
-            Watched::Told(scoped) => self.told(scoped),
+            Watched::Told(scoped) => self.on_update(scoped),
             Watched::Probing(probing) => self.probing(probing),
             Watched::Ended(source) => {
                 let mut scopes: Vec<Scope> =
@@ -220,7 +220,7 @@ impl State {
     }
 
     /// Applies what a source tells, records what must be, and looks at the commands concerned.
-    fn told(&mut self, mut scoped: Scoped) {
+    fn on_update(&mut self, mut scoped: Scoped) {
         let target = match &scoped.body {
             Body::Upsert(entity) => {
                 if is_observed(entity) && self.is_new(entity) {
@@ -249,7 +249,7 @@ impl State {
         }
         self.tell(scoped);
         if let Some(target) = target {
-            self.touch(&target);
+            self.reevaluate(&target);
         }
         if other {
             self.tick();

@@ -1,14 +1,21 @@
 //! One client for every system that speaks HTTP: TLS, time limits, a bound on what is read, and errors that say
 //! whether a request can have had an effect. Redirects are not followed: what is meant stands in the settings.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flightdeck_model::sanitize_line;
 use flightdeck_port::WrongSetting;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode, Url, redirect};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde::de::DeserializeOwned;
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
+use tokio::time::timeout;
+use url::Url;
 
 /// For a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -22,9 +29,10 @@ const MOST_WORDS: usize = 200;
 /// A system at its address.
 #[derive(Debug, Clone)]
 pub struct Http {
-    client: reqwest::Client,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
-    most_bytes: usize,
+    /// Go with each request.
+    headers: HeaderMap,
 }
 
 /// What came back.
@@ -85,15 +93,16 @@ impl Http {
     /// It is no address, or there is no TLS here.
     pub fn new(key: &'static str, address: &str, headers: HeaderMap) -> Result<Http, WrongSetting> {
         let base = url_of(key, address)?;
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("flightdeck/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .default_headers(headers)
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .build()
-            .map_err(|error| WrongSetting::at(key, format!("cannot make a client: {}", reason(&error))))?;
-        Ok(Http { client, base, most_bytes: MOST_BYTES })
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.enforce_http(false);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(|error| WrongSetting::at(key, format!("the certificates that this machine trusts: {error}")))?
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        Ok(Http { client: Client::builder(TokioExecutor::new()).build(connector), base, headers })
     }
 
     /// Host and port, for messages.
@@ -107,9 +116,20 @@ impl Http {
     /// # Errors
     /// Neither was answered.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, HttpError> {
-        let request = || self.client.get(self.at(path)).query(query);
-        match self.answered(request()).await {
-            Err(_) => self.answered(request()).await,
+        self.get_with(path, query, &HeaderMap::new()).await
+    }
+
+    /// The same with headers of its own, such as `If-None-Match`.
+    ///
+    /// # Errors
+    /// Neither was answered.
+    pub async fn get_with(&self, path: &str, query: &[(&str, &str)], own: &HeaderMap) -> Result<Answer, HttpError> {
+        let mut url = self.at(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        match self.asked(Method::GET, &url, None, Bytes::new(), own).await {
+            Err(_) => self.asked(Method::GET, &url, None, Bytes::new(), own).await,
             answer => answer,
         }
     }
@@ -119,20 +139,27 @@ impl Http {
     /// # Errors
     /// It did not leave, or its answer is lost.
     pub async fn send(&self, method: Method, path: &str, body: &serde_json::Value) -> Result<Answer, HttpError> {
-        self.answered(self.client.request(method, self.at(path)).json(body)).await
+        let body = Bytes::from(body.to_string());
+        self.asked(method, &self.at(path), Some("application/json"), body, &HeaderMap::new()).await
     }
 
-    /// Asks with a form, where a query would be too long for an address. For reading.
+    /// Posts JSON that is written already, such as what a signature is about, with headers of its own. Once.
+    ///
+    /// # Errors
+    /// It did not leave, or its answer is lost.
+    pub async fn post(&self, body: Bytes, own: &HeaderMap) -> Result<Answer, HttpError> {
+        self.asked(Method::POST, &self.base, Some("application/json"), body, own).await
+    }
+
+    /// Reads by a form, where a query would be too long for an address.
     ///
     /// # Errors
     /// Not answered, twice.
     pub async fn ask(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, HttpError> {
-        let body = Url::parse_with_params("http://form", form).ok();
-        let body = body.as_ref().and_then(Url::query).unwrap_or_default().to_owned();
-        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-        let request = || self.client.post(self.at(path)).header(CONTENT_TYPE, form.clone()).body(body.clone());
-        match self.answered(request()).await {
-            Err(_) => self.answered(request()).await,
+        let body = Bytes::from(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish());
+        let (url, kind, own) = (self.at(path), Some("application/x-www-form-urlencoded"), HeaderMap::new());
+        match self.asked(Method::POST, &url, kind, body.clone(), &own).await {
+            Err(_) => self.asked(Method::POST, &url, kind, body, &own).await,
             answer => answer,
         }
     }
@@ -147,32 +174,42 @@ impl Http {
         url
     }
 
-    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<Answer, HttpError> {
-        let response = request.send().await.map_err(|error| self.error(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.read(response).await?;
-        Ok(Answer { status, headers, body })
-    }
-
-    async fn read(&self, mut response: Response) -> Result<Bytes, HttpError> {
-        let mut body = BytesMut::new();
-        while let Some(part) = response.chunk().await.map_err(|error| self.error(&error))? {
-            if body.len() + part.len() > self.most_bytes {
-                let why = format!("its answer is longer than {} bytes", self.most_bytes);
-                return Err(HttpError::Lost { host: self.host(), why });
-            }
-            body.extend_from_slice(&part);
-        }
-        Ok(body.freeze())
-    }
-
-    fn error(&self, error: &reqwest::Error) -> HttpError {
-        let (host, why) = (self.host(), reason(error));
-        if error.is_connect() || error.is_builder() {
-            HttpError::NotSent { host, why }
-        } else {
-            HttpError::Lost { host, why }
-        }
+    async fn asked(
+        &self,
+        method: Method,
+        url: &Url,
+        kind: Option<&'static str>,
+        body: Bytes,
+        own: &HeaderMap,
+    ) -> Result<Answer, HttpError> {
+        let not_sent = |why: String| HttpError::NotSent { host: self.host(), why };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| not_sent("its address can't be asked".to_owned()))?;
+        request
+            .headers_mut()
+            .insert(USER_AGENT, HeaderValue::from_static(concat!("flightdeck/", env!("CARGO_PKG_VERSION"))));
+        request.headers_mut().extend(kind.map(|kind| (CONTENT_TYPE, HeaderValue::from_static(kind))));
+        request.headers_mut().extend(self.headers.clone());
+        request.headers_mut().extend(own.clone());
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|error| {
+                let (host, why) = (self.host(), innermost(&error));
+                if error.is_connect() { HttpError::NotSent { host, why } } else { HttpError::Lost { host, why } }
+            })?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| {
+                let why = if error.is::<http_body_util::LengthLimitError>() {
+                    format!("its answer is longer than {MOST_BYTES} bytes")
+                } else {
+                    innermost(&*error)
+                };
+                HttpError::Lost { host: self.host(), why }
+            })?;
+            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        };
+        let late = |_| HttpError::Lost { host: self.host(), why: format!("nothing within {} s", ANSWER.as_secs()) };
+        timeout(ANSWER, answer).await.map_err(late)?
     }
 }
 
@@ -231,14 +268,10 @@ pub fn header(key: &'static str, name: HeaderName, value: &str) -> Result<Header
 }
 
 /// The innermost reason, without the address: a query may name what nobody else should read.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return format!("nothing within {} s", ANSWER.as_secs());
-    }
-    let mut innermost: &dyn std::error::Error = error;
-    let mut source = error.source();
-    while let Some(inner) = source {
-        (innermost, source) = (inner, inner.source());
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
     }
     sanitize_line(&innermost.to_string())
 }

@@ -2,7 +2,6 @@
 
 use flightdeck_model::SecretRef;
 use flightdeck_port::WrongSetting;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is wrong with where a secret is said to be; nothing is read.
@@ -24,7 +23,6 @@ pub fn check(key: &'static str, text: &str) -> Result<SecretRef, WrongSetting> {
 /// # Errors
 /// As for [`check`], or it can't be read; never with the secret.
 pub async fn read(key: &'static str, text: &str) -> Result<String, WrongSetting> {
-    let reference = check(key, text)?;
-    let read = flightdeck_secrets::read(&BTreeMap::from([(key.to_owned(), reference)])).await;
-    Ok(read.map_err(|error| WrongSetting::at(key, error.why))?.remove(key).unwrap_or_default())
+    let read = flightdeck_secrets::read_one(&check(key, text)?).await;
+    read.map_err(|error| WrongSetting::at(key, format!("cannot be read: {}", error.why)))
 }

@@ -50,25 +50,30 @@ impl SecretError {
 pub async fn read(references: &BTreeMap<String, SecretRef>) -> Result<BTreeMap<String, String>, SecretError> {
     let mut secrets = BTreeMap::new();
     for (variable, reference) in references {
-        let bytes = match reference {
-            SecretRef::File(path) => {
-                let path = PathBuf::from(path);
-                let content = tokio::task::spawn_blocking(move || open(&path).and_then(|file| content(file, &path)));
-                content
-                    .await
-                    .map_err(|error| error.to_string())
-                    .and_then(|content| content)
-                    .map_err(SecretError::permanent)
-            }
-            SecretRef::Env(name) => variable_of(name).map_err(SecretError::permanent),
-            SecretRef::Command(words) => output(words, PATIENCE).await.map_err(SecretError::passing),
-        };
-        let secret = bytes.and_then(|bytes| text(bytes).map_err(SecretError::permanent)).map_err(|error| {
-            SecretError { why: format!("cannot read the secret {variable}: {}", error.why), ..error }
+        let secret = read_one(reference).await.map_err(|error| SecretError {
+            why: format!("cannot read the secret {variable}: {}", error.why),
+            ..error
         })?;
         secrets.insert(variable.clone(), secret);
     }
     Ok(secrets)
+}
+
+/// Reads one.
+///
+/// # Errors
+/// Why not, without the secret.
+pub async fn read_one(reference: &SecretRef) -> Result<String, SecretError> {
+    let bytes = match reference {
+        SecretRef::File(path) => {
+            let path = PathBuf::from(path);
+            let content = tokio::task::spawn_blocking(move || open(&path).and_then(|file| content(file, &path)));
+            content.await.map_err(|error| error.to_string()).and_then(|content| content).map_err(SecretError::permanent)
+        }
+        SecretRef::Env(name) => variable_of(name).map_err(SecretError::permanent),
+        SecretRef::Command(words) => output(words, PATIENCE).await.map_err(SecretError::passing),
+    };
+    bytes.and_then(|bytes| text(bytes).map_err(SecretError::permanent))
 }
 
 /// Can it be read here and now? A program is looked for and not run. Blocks.

@@ -30,7 +30,7 @@ def snapshot(message="fine"):
 def hello(): say("hello", {"wire": 1, "actions": ["promote", "abort"]})
 "#;
 
-struct Bench {
+struct Harness {
     exec: Exec,
     updates: BoxStream<'static, Scoped>,
     board: Board,
@@ -47,22 +47,22 @@ fn source() -> SourceId {
     "mine".into()
 }
 
-impl Bench {
-    fn new(body: &str) -> Bench {
-        Bench::with(body, false)
+impl Harness {
+    fn new(body: &str) -> Harness {
+        Harness::with(body, false)
     }
 
-    fn with(body: &str, read_only: bool) -> Bench {
+    fn with(body: &str, read_only: bool) -> Harness {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("platform.py");
         std::fs::write(&path, format!("{BEGIN}\nDIR = {:?}\n{body}", dir.path().to_str().unwrap())).unwrap();
-        Bench::of(vec!["python3".into(), path.display().to_string()], read_only, dir)
+        Harness::of(vec!["python3".into(), path.display().to_string()], read_only, dir)
     }
 
-    fn of(command: Vec<String>, read_only: bool, dir: tempfile::TempDir) -> Bench {
+    fn of(command: Vec<String>, read_only: bool, dir: tempfile::TempDir) -> Harness {
         let exec = Exec::new(ExecSettings { source: source(), command, read_only });
         let updates = exec.watch();
-        Bench { exec, updates, board: Board::default(), dir }
+        Harness { exec, updates, board: Board::default(), dir }
     }
 
     async fn until(&mut self, what: &str, so: impl Fn(&Board) -> bool) {
@@ -110,7 +110,7 @@ fn alive(pid: &str) -> bool {
 
 #[tokio::test]
 async fn garbage_and_a_line_of_10_mb_are_skipped_said_and_everything_is_asked_for_anew() {
-    let mut bench = Bench::new(
+    let mut harness = Harness::new(
         r#"
 hello(); snapshot()
 sys.stdin.readline()
@@ -124,18 +124,20 @@ snapshot("told once more")
 sys.stdin.read()
 "#,
     );
-    bench.live().await;
-    bench.stale("python3: line 5 is skipped: no JSON: expected value at line 1 column 1: Traceback \u{fffd}[31m").await;
+    harness.live().await;
+    harness
+        .stale("python3: line 5 is skipped: no JSON: expected value at line 1 column 1: Traceback \u{fffd}[31m")
+        .await;
     let live = |board: &Board| matches!(board.link(&source()), LinkState::Live { .. });
     let says = |board: &Board, text: &str| board.rollouts().all(|row| row.message == text);
-    bench.until("all anew", |board| live(board) && says(board, "told anew")).await;
-    bench.stale("line 9 is skipped: it has 10000000 bytes, at most 1048576 are taken").await;
-    bench.until("all once more", |board| live(board) && says(board, "told once more")).await;
+    harness.until("all anew", |board| live(board) && says(board, "told anew")).await;
+    harness.stale("line 9 is skipped: it has 10000000 bytes, at most 1048576 are taken").await;
+    harness.until("all once more", |board| live(board) && says(board, "told once more")).await;
 }
 
 #[tokio::test]
 async fn a_program_that_exits_is_started_again_and_its_end_is_explained() {
-    let mut bench = Bench::new(
+    let mut harness = Harness::new(
         r#"
 hello(); snapshot()
 for line in sys.stdin:
@@ -145,26 +147,26 @@ for line in sys.stdin:
         sys.exit(3)
 "#,
     );
-    bench.live().await;
-    let promote = bench.command("c-1", Action::Promote);
-    let Err(NotDone::Unknown { why }) = bench.exec.execute(&promote).await else { panic!("it was sent") };
+    harness.live().await;
+    let promote = harness.command("c-1", Action::Promote);
+    let Err(NotDone::Unknown { why }) = harness.exec.execute(&promote).await else { panic!("it was sent") };
     assert!(why.contains("exited with status 3: disk \u{fffd}[31mfull"), "{why}");
-    bench.stale("exited with status 3: disk \u{fffd}[31mfull").await;
-    bench.live().await;
-    assert_eq!(bench.file("executed"), "x", "never sent again");
-    assert_eq!(bench.exec.progress(&followed(&promote)), Stage::Accepted);
+    harness.stale("exited with status 3: disk \u{fffd}[31mfull").await;
+    harness.live().await;
+    assert_eq!(harness.file("executed"), "x", "never sent again");
+    assert_eq!(harness.exec.progress(&followed(&promote)), Stage::Accepted);
 }
 
 #[tokio::test]
 async fn a_program_that_is_not_there_takes_no_command() {
     let dir = tempfile::tempdir().unwrap();
     let command = vec![dir.path().join("missing").display().to_string()];
-    let mut bench = Bench::of(command, false, dir);
-    bench.stale("cannot start missing: No such file or directory").await;
+    let mut harness = Harness::of(command, false, dir);
+    harness.stale("cannot start missing: No such file or directory").await;
     // Decided on a board that knows the row from before.
-    let mut other = Bench::new("hello(); snapshot(); sys.stdin.read()");
+    let mut other = Harness::new("hello(); snapshot(); sys.stdin.read()");
     other.live().await;
-    let Err(NotDone::NotSent { why }) = bench.exec.execute(&other.command("c", Action::Abort)).await else {
+    let Err(NotDone::NotSent { why }) = harness.exec.execute(&other.command("c", Action::Abort)).await else {
         panic!("nothing can be sent")
     };
     assert!(why.contains("cannot start missing"), "{why}");
@@ -172,9 +174,9 @@ async fn a_program_that_is_not_there_takes_no_command() {
 
 #[tokio::test]
 async fn a_silent_program_and_one_that_is_newer_are_refused_with_a_sentence() {
-    let mut silent = Bench::new("time.sleep(1000)");
-    let mut newer = Bench::new(r#"say("hello", {"wire": 2, "skills": {}}); sys.stdin.read()"#);
-    let mut early = Bench::new("snapshot(); hello(); sys.stdin.read()");
+    let mut silent = Harness::new("time.sleep(1000)");
+    let mut newer = Harness::new(r#"say("hello", {"wire": 2, "skills": {}}); sys.stdin.read()"#);
+    let mut early = Harness::new("snapshot(); hello(); sys.stdin.read()");
     newer.stale("speaks version 2 of the protocol, this flightdeck knows up to 1: update flightdeck").await;
     early.stale("said something before its hello").await;
     assert!(newer.board.rollouts().next().is_none() && early.board.rollouts().next().is_none());
@@ -183,31 +185,31 @@ async fn a_silent_program_and_one_that_is_newer_are_refused_with_a_sentence() {
 
 #[tokio::test]
 async fn what_a_program_with_a_closed_input_is_asked_was_not_sent() {
-    let mut bench = Bench::new("hello(); sys.stdin.readline(); os.close(0); snapshot(); time.sleep(1000)");
-    bench.live().await;
-    let Err(NotDone::NotSent { why }) = bench.exec.execute(&bench.command("c", Action::Abort)).await else {
+    let mut harness = Harness::new("hello(); sys.stdin.readline(); os.close(0); snapshot(); time.sleep(1000)");
+    harness.live().await;
+    let Err(NotDone::NotSent { why }) = harness.exec.execute(&harness.command("c", Action::Abort)).await else {
         panic!("nobody reads it")
     };
     assert!(why.contains("closed its standard input"), "{why}");
-    bench.stale("closed its standard input").await;
+    harness.stale("closed its standard input").await;
 }
 
 #[tokio::test]
 async fn an_answer_that_never_comes_is_unknown_and_what_was_never_read_was_not_sent() {
-    let mut bench = Bench::new("hello(); sys.stdin.readline(); snapshot(); time.sleep(1000)");
-    bench.live().await;
+    let mut harness = Harness::new("hello(); sys.stdin.readline(); snapshot(); time.sleep(1000)");
+    harness.live().await;
     // More than the pipe holds: the first ones leave, the last ones never do.
     let reason = "r".repeat(2000);
     let mut wait = Vec::new();
     for number in 0..60 {
-        let row = bench.board.rollouts().next().unwrap();
+        let row = harness.board.rollouts().next().unwrap();
         let (subject, pin) = (Subject::Run(row.run.clone()), Some(row.facts.pin(Action::Abort)));
         let id = format!("c-{number}").into();
         let command = Command { id, action: Action::Abort, subject, pin, reason: Some(reason.clone()) };
         let alice = Actor { name: "alice".into(), uid: Some(1), roles: vec![] };
-        wait.push(decide(&Policy::default(), &bench.board, &alice, &command, Timestamp::now()).unwrap());
+        wait.push(decide(&Policy::default(), &harness.board, &alice, &command, Timestamp::now()).unwrap());
     }
-    let answers = futures::future::join_all(wait.iter().map(|one| bench.exec.execute(one))).await;
+    let answers = futures::future::join_all(wait.iter().map(|one| harness.exec.execute(one))).await;
     let unknown = answers.iter().filter(|one| matches!(one, Err(NotDone::Unknown { .. }))).count();
     let not_sent = answers.iter().filter(|one| matches!(one, Err(NotDone::NotSent { .. }))).count();
     assert_eq!(unknown + not_sent, 60, "{answers:?}");
@@ -216,7 +218,7 @@ async fn an_answer_that_never_comes_is_unknown_and_what_was_never_read_was_not_s
 
 #[tokio::test]
 async fn a_flood_of_updates_delays_no_answer_for_ever_and_does_not_grow_here() {
-    let mut bench = Bench::new(
+    let mut harness = Harness::new(
         r#"
 import threading
 hello(); snapshot()
@@ -233,22 +235,22 @@ for line in sys.stdin:
         say("reply", {"id": asked["data"]["id"], "outcome": {"type": "accepted", "data": {"note": "yes"}}})
 "#,
     );
-    bench.live().await;
-    let answer = bench.exec.execute(&bench.command("c", Action::Abort)).await;
+    harness.live().await;
+    let answer = harness.exec.execute(&harness.command("c", Action::Abort)).await;
     // Nobody takes updates here meanwhile: what is told waits in the program, not in memory.
     match answer {
         Ok(accepted) => assert_eq!(accepted.note.as_deref(), Some("yes")),
         Err(NotDone::Unknown { why }) => assert!(why.contains("did not answer"), "{why}"),
         Err(other) => panic!("{other}"),
     }
-    let bench = &bench;
-    let written = until("what it wrote", || async { bench.file("written").parse::<u64>().ok() }).await;
+    let harness = &harness;
+    let written = until("what it wrote", || async { harness.file("written").parse::<u64>().ok() }).await;
     assert!(written < 200_000, "{written} lines were taken in at once");
 }
 
 #[tokio::test]
 async fn the_whole_group_ends_with_the_watch_and_with_the_program() {
-    let mut bench = Bench::new(
+    let mut harness = Harness::new(
         r#"
 child = subprocess.Popen(["sleep", "1000"])
 open(f"{DIR}/pids", "a").write(f"{os.getpid()} {child.pid}\n")
@@ -257,24 +259,24 @@ for line in sys.stdin:
     if "execute" in line: sys.exit(0)
 "#,
     );
-    bench.live().await;
+    harness.live().await;
     let pids = |text: String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let first = pids(bench.file("pids"));
+    let first = pids(harness.file("pids"));
     assert!(first.len() == 2 && first.iter().all(|pid| alive(pid)), "{first:?}");
-    let _ = bench.exec.execute(&bench.command("c", Action::Abort)).await;
-    bench.stale("exited with status 0").await;
+    let _ = harness.exec.execute(&harness.command("c", Action::Abort)).await;
+    harness.stale("exited with status 0").await;
     until("its child is gone too", || async { first.iter().all(|pid| !alive(pid)).then_some(()) }).await;
-    bench.live().await;
-    let all = pids(bench.file("pids"));
+    harness.live().await;
+    let all = pids(harness.file("pids"));
     let second = all[2..].to_vec();
     assert!(second.len() == 2 && second.iter().all(|pid| alive(pid)), "{second:?}");
-    drop(std::mem::replace(&mut bench.updates, futures::stream::empty().boxed()));
+    drop(std::mem::replace(&mut harness.updates, futures::stream::empty().boxed()));
     until("nothing is left", || async { second.iter().all(|pid| !alive(pid)).then_some(()) }).await;
 }
 
 #[tokio::test]
 async fn what_it_tells_is_harmless_its_own_and_read_only_where_configured() {
-    let mut bench = Bench::with(
+    let mut harness = Harness::with(
         r#"
 hello(); snapshot("a\x1b[2Jb")
 say("update", {"type": "upsert", "data": {"type": "service", "data": {"source": "local", "name": "x", "environments": []}}})
@@ -283,23 +285,23 @@ for line in sys.stdin:
 "#,
         true,
     );
-    bench.live().await;
-    bench.until("its service", |board| board.services().next().is_some()).await;
-    let row = bench.board.rollouts().next().unwrap();
+    harness.live().await;
+    harness.until("its service", |board| board.services().next().is_some()).await;
+    let row = harness.board.rollouts().next().unwrap();
     assert_eq!((row.message.as_str(), &row.run.target.source), ("a\u{fffd}[2Jb", &source()));
-    assert_eq!(bench.board.services().next().unwrap().source, source());
+    assert_eq!(harness.board.services().next().unwrap().source, source());
     assert!(row.bar(Action::Abort).is_some_and(|why| why.contains("mine is read-only")));
     // Even what got past the row is not sent.
-    let mut other = Bench::new("hello(); snapshot(); sys.stdin.read()");
+    let mut other = Harness::new("hello(); snapshot(); sys.stdin.read()");
     other.live().await;
-    let refused = bench.exec.execute(&other.command("c", Action::Abort)).await;
+    let refused = harness.exec.execute(&other.command("c", Action::Abort)).await;
     assert!(matches!(&refused, Err(NotDone::Refused(no)) if no.kind == RefusalKind::Denied), "{refused:?}");
-    assert!(!bench.file("asked").contains("execute"));
+    assert!(!harness.file("asked").contains("execute"));
 }
 
 #[tokio::test]
 async fn stages_are_what_the_program_says_but_never_without_a_proof() {
-    let mut bench = Bench::new(
+    let mut harness = Harness::new(
         r#"
 hello(); snapshot()
 sys.stdin.readline()
@@ -311,13 +313,13 @@ snapshot("seen")
 sys.stdin.read()
 "#,
     );
-    bench.live().await;
-    let promote = bench.command("c-1", Action::Promote);
-    bench.stale("effective needs a proof").await;
-    let stage = |bench: &Bench| bench.exec.progress(&followed(&promote));
-    assert_eq!(stage(&bench), Stage::Observed);
-    bench.until("everything anew", |board| board.rollouts().all(|row| row.message == "seen")).await;
-    assert_eq!(stage(&bench), Stage::Effective { proof: Proof { text: "all at 1.1".into() } });
+    harness.live().await;
+    let promote = harness.command("c-1", Action::Promote);
+    harness.stale("effective needs a proof").await;
+    let stage = |harness: &Harness| harness.exec.progress(&followed(&promote));
+    assert_eq!(stage(&harness), Stage::Observed);
+    harness.until("everything anew", |board| board.rollouts().all(|row| row.message == "seen")).await;
+    assert_eq!(stage(&harness), Stage::Effective { proof: Proof { text: "all at 1.1".into() } });
 }
 
 #[test]

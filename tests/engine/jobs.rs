@@ -154,7 +154,7 @@ fn a_crash_between_the_commit_and_the_effect_begins_it_once() {
     assert_eq!(run.due, story.now);
     down(&mut story, seconds(5));
     let again: Vec<Effect> = pending(&story.state).map(|numbered| numbered.effect.clone()).collect();
-    let [Effect::Run(launch)] = again.as_slice() else { panic!("{again:?}") };
+    let [Effect::StartJob(launch)] = again.as_slice() else { panic!("{again:?}") };
     assert_eq!((&launch.job, begun(&story)), (&run.id, 0), "the same run, and no other");
     story.carry_out(&again[0]);
     assert_eq!((job(&story).running, job(&story).last.unwrap().id), (None, run.id));

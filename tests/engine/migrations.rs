@@ -219,7 +219,11 @@ fn a_restored_backup_runs_nothing_that_may_have_run_and_takes_nothing_back() {
     story.deploy("production", "1.1").unwrap();
     let backup = story.state.clone();
     restore(&mut story, backup);
-    assert!(!story.state.pending.iter().any(|of| matches!(of.effect, Effect::Run(_))), "{:?}", story.state.pending);
+    assert!(
+        !story.state.pending.iter().any(|of| matches!(of.effect, Effect::StartJob(_))),
+        "{:?}",
+        story.state.pending
+    );
     story.pass(1);
     assert_eq!((story.row().phase, story.ran.len()), (Phase::Failed, 0), "{}", story.row().message);
     assert!(story.row().message.contains("nobody knows"), "{}", story.row().message);

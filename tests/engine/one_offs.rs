@@ -88,7 +88,7 @@ fn without_a_stable_version_there_is_nothing_to_run_and_after_a_restore_nothing_
     story.command_as("ann", Action::Run, command("bin/tidy"), None).unwrap();
     restored(&mut story.state, story.now);
     assert_eq!(told(&story)[0].1, Some(JobEnd::Lost));
-    assert!(!story.state.pending.iter().any(|of| matches!(of.effect, Effect::Run(_))));
+    assert!(!story.state.pending.iter().any(|of| matches!(of.effect, Effect::StartJob(_))));
     for number in 0..30 {
         story.hanging.clear();
         story.command_as("ann", Action::Run, command(&format!("bin/{number}")), None).unwrap();

@@ -295,7 +295,7 @@ impl Story {
                     lacking: None,
                 });
             }
-            Effect::Run(launch) => {
+            Effect::StartJob(launch) => {
                 self.jobs_run.push((**launch).clone());
                 self.ran.push(format!("{} {} {}", launch.hook, launch.run.join(" "), launch.version));
                 self.jobs.insert(launch.hook.clone(), launch.job.clone());

@@ -138,6 +138,39 @@ fn what_happens_is_told_though_the_receiver_fails_and_the_server_is_killed() {
 }
 
 #[test]
+fn a_channel_is_told_once_it_is_there_though_the_server_was_killed_meanwhile() {
+    let receiver = Receiver::start("500 Internal Server Error");
+    let dir = prepared(|dir| {
+        let hook = dir.join("hook");
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).mode(0o600).open(&hook).unwrap();
+        writeln!(file, "http://{}/services/T0/B0/x", receiver.address).unwrap();
+        format!("[notify.shop]\nkind = \"slack\"\nwebhook = \"file:{}\"\n", hook.display())
+    });
+    let mut server = Server::start_in(dir, &[]);
+    server.with_canary();
+    eventually("the channel is asked", || !receiver.came().is_empty());
+    let words = |came: &Came| serde_json::from_slice::<serde_json::Value>(&came.body).unwrap();
+    let first = words(&receiver.came()[0]);
+    assert_eq!(first["text"], "shop in production: 1.0 waits for a person");
+    let id = first["blocks"][1]["elements"][0]["text"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    assert!(id.starts_with("msg_"), "{first}");
+    let status = server.ok(&["notify", "status"]);
+    assert!(status.contains("shop") && status.contains("500") && !status.contains("/services/"), "{status}");
+    server.crash();
+    receiver.answers("200 OK");
+    let before = receiver.came().len();
+    server.start_again();
+    eventually("it is told after the crash, as the same one", || {
+        receiver.came().iter().skip(before).any(|came| words(came).to_string().contains(&id))
+    });
+    eventually("nothing waits any more", || server.ok(&["notify", "status", "-o", "json"]).trim() == "[]");
+    receiver.answers("404 Not Found");
+    let tried = server.run_cli(&["notify", "test", "shop"]);
+    assert!(tried.code == 1 && tried.err.contains("shop was not told: 404 Not Found"), "{tried:?}");
+}
+
+#[test]
 fn a_program_gets_what_it_asked_for_and_nothing_else() {
     let dir = prepared(|dir| {
         let script = format!("cat >> {0}/told; echo >> {0}/told", dir.display());
@@ -163,7 +196,13 @@ fn settings_that_can_reach_nobody_are_refused_with_their_place() {
         ("url = \"https://a\"\nsecret = \"hunter2\"", "config.toml:3:10: notify.x.secret: "),
         ("url = \"https://a\"\nevents = [\"faild\"]", "did you mean \"failed\"?"),
         ("uri = \"https://a\"", "unknown key"),
-        ("", "expected url = "),
+        (
+            "kind = \"slack\"\nwebhook = \"https://hooks.slack.com/services/hunter2\"",
+            "config.toml:3:11: notify.x.webhook: ",
+        ),
+        ("kind = \"slac\"", "config.toml:2:8: notify.x.kind: expected \"webhook\", \"command\" or \"slack\""),
+        ("kind = \"slack\"\nurl = \"https://a\"", "there is no such key for kind \"slack\""),
+        ("", "notify.x.url: expected an address such as"),
     ] {
         let dir = prepared(|_| format!("[notify.x]\n{table}\n"));
         let done = flightdeck(dir.path(), &["config", "check"]);
@@ -172,7 +211,7 @@ fn settings_that_can_reach_nobody_are_refused_with_their_place() {
     }
     let dir = prepared(|_| "[notify.x]\nurl = \"https://a\"\nsecret = \"file:/no/such\"\n".to_owned());
     let done = flightdeck(dir.path(), &["serve"]);
-    assert!(done.code == 2 && done.err.contains("[notify.x]: cannot read the secret"), "{done:?}");
+    assert!(done.code == 2 && done.err.contains("notify.x.secret: cannot be read: /no/such"), "{done:?}");
     let done = flightdeck(dir.path(), &["notify", "test", "y"]);
     assert!(done.code == 2 && done.err.contains("known: x"), "{done:?}");
 }

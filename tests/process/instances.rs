@@ -5,7 +5,7 @@ use flightdeck::engine::core::{InstanceEvent, Launch, SlotKey};
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::process::identity::with_environment;
 use flightdeck::engine::process::instance::{Context, Drain, Report};
-use flightdeck::engine::process::room::Room;
+use flightdeck::engine::process::supervisor::Supervisor;
 use flightdeck::engine::process::{Identity, log};
 use flightdeck::engine::store::Store;
 use flightdeck::model::{Cause, HealthSpec, Limits, Probe, SecretRef, StopSpec};
@@ -40,7 +40,7 @@ pub fn artifact(path: &Path, files: &[(&str, &str)]) {
 
 pub struct Rig {
     pub scratch: Scratch,
-    pub room: Room,
+    pub room: Supervisor,
     store: Store,
     reports: mpsc::UnboundedReceiver<Report>,
     drains: mpsc::UnboundedReceiver<Drain>,
@@ -75,7 +75,15 @@ fn open(scratch: Scratch, ports: RangeInclusive<u16>, digest: Option<String>) ->
         drains: drain_sender,
         unpacking: Semaphore::new(1),
     };
-    Rig { room: Room::open(context, ports).unwrap(), scratch, store, reports, drains, drained: Vec::new(), digest }
+    Rig {
+        room: Supervisor::open(context, ports).unwrap(),
+        scratch,
+        store,
+        reports,
+        drains,
+        drained: Vec::new(),
+        digest,
+    }
 }
 
 fn rig() -> Rig {

@@ -7,7 +7,7 @@ use flightdeck::engine::process::Identity;
 use flightdeck::engine::process::client::recorded;
 use flightdeck::engine::process::identity::with_environment;
 use flightdeck::engine::process::instance::{Context, Report};
-use flightdeck::engine::process::room::Room;
+use flightdeck::engine::process::supervisor::Supervisor;
 use flightdeck::engine::store::Store;
 use flightdeck::model::{Limits, SecretRef, StopSpec};
 use jiff::SignedDuration;
@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 struct Rig {
     scratch: Scratch,
-    room: Room,
+    room: Supervisor,
     reports: mpsc::UnboundedReceiver<Report>,
     digest: String,
 }
@@ -37,7 +37,7 @@ fn open(scratch: Scratch) -> Rig {
         drains: mpsc::unbounded_channel().0,
         unpacking: Semaphore::new(1),
     };
-    Rig { room: Room::open(context, 1..=1).unwrap(), scratch, reports, digest }
+    Rig { room: Supervisor::open(context, 1..=1).unwrap(), scratch, reports, digest }
 }
 
 impl Rig {

@@ -1,66 +1,72 @@
 //! What is seen, and what a command does.
 
 use super::offering;
-use crate::contract::bench::{Bench, check, failed};
+use crate::contract::harness::{Harness, check, failed};
 use crate::contract::{Situation, Stop};
 use crate::model::{Action, ApprovalState, Fact, LinkState, Phase, Ppm, Rollout, Selector, Subject, Wait};
 
 /// A situation that every backend has.
-async fn any(bench: &mut Bench) -> Result<Rollout, Stop> {
-    match bench.bring(Situation::Paused).await {
-        Err(Stop::NotApplicable(_)) => bench.bring(Situation::Settled).await,
+async fn any(harness: &mut Harness) -> Result<Rollout, Stop> {
+    match harness.bring(Situation::Paused).await {
+        Err(Stop::NotApplicable(_)) => harness.bring(Situation::Settled).await,
         brought => brought,
     }
 }
 
-pub(in crate::contract) async fn watch(bench: &mut Bench) -> Result<(), Stop> {
-    let before = any(bench).await?;
-    let source = bench.source();
-    check(bench.board.rollouts().all(|row| row.run.target.source == source), || {
+pub(in crate::contract) async fn watch(harness: &mut Harness) -> Result<(), Stop> {
+    let before = any(harness).await?;
+    let source = harness.source();
+    check(harness.board.rollouts().all(|row| row.run.target.source == source), || {
         "a row is of another source".to_owned()
     })?;
     check(!before.arms.is_empty(), || "its row has no arm".to_owned())?;
     for fact in [Fact::Workload, Fact::Revision] {
         check(before.facts.0.contains_key(&fact), || format!("its row has no fact {}", fact.word()))?;
     }
-    let live = bench.read(&before).await?;
+    let live = harness.read(&before).await?;
     check(live.facts == before.facts, || format!("read live it has other facts: {:?}", live.facts))?;
-    let target = bench.fixture.bring(Situation::Changed).await?;
-    let changed = |bench: &Bench| bench.row(&target).is_some_and(|row| row.facts != before.facts);
-    bench.until("the change shows by itself", changed).await
+    let target = harness.fixture.bring(Situation::Changed).await?;
+    let changed = |harness: &Harness| harness.row(&target).is_some_and(|row| row.facts != before.facts);
+    harness.until("the change shows by itself", changed).await
 }
 
-pub(in crate::contract) async fn reconnect(bench: &mut Bench) -> Result<(), Stop> {
-    let before = any(bench).await?;
-    let target = bench.fixture.bring(Situation::Interrupted).await?;
-    bench.until("the link says that it is stale", |bench| matches!(bench.link(), LinkState::Stale { .. })).await?;
-    let back = |bench: &Bench| bench.live() && bench.row(&target).is_some_and(|row| row.facts != before.facts);
-    bench.until("the link is live and shows what changed meanwhile", back).await?;
-    let row = bench.found(&target)?;
-    let live = bench.read(&row).await?;
+pub(in crate::contract) async fn reconnect(harness: &mut Harness) -> Result<(), Stop> {
+    let before = any(harness).await?;
+    let target = harness.fixture.bring(Situation::Interrupted).await?;
+    harness
+        .until("the link says that it is stale", |harness| matches!(harness.link(), LinkState::Stale { .. }))
+        .await?;
+    let back = |harness: &Harness| harness.live() && harness.row(&target).is_some_and(|row| row.facts != before.facts);
+    harness.until("the link is live and shows what changed meanwhile", back).await?;
+    let row = harness.found(&target)?;
+    let live = harness.read(&row).await?;
     check(live.run == row.run, || format!("the board has {}, the backend {}", row.run, live.run))
 }
 
-pub(in crate::contract) async fn effect(bench: &mut Bench, action: Action, situation: Situation) -> Result<(), Stop> {
-    if let Some(why) = bench.lacks(action) {
+pub(in crate::contract) async fn effect(
+    harness: &mut Harness,
+    action: Action,
+    situation: Situation,
+) -> Result<(), Stop> {
+    if let Some(why) = harness.lacks(action) {
         return Err(Stop::NotApplicable(why));
     }
     match action {
         Action::Approve | Action::Reject => {
-            let before = bench.bring(situation).await?;
-            return vote(bench, action, &before).await;
+            let before = harness.bring(situation).await?;
+            return vote(harness, action, &before).await;
         }
         Action::Deploy => {
-            let before = bench.bring(situation).await?;
-            return deploy(bench, &before).await;
+            let before = harness.bring(situation).await?;
+            return deploy(harness, &before).await;
         }
         _ => {}
     }
-    let before = offering(bench, action, situation).await?;
+    let before = offering(harness, action, situation).await?;
     let target = before.run.target.clone();
-    let receipt = bench.carried_out(Bench::command(action, &before)).await?;
+    let receipt = harness.carried_out(Harness::command(action, &before)).await?;
     let what = format!("the row shows the effect of {}: {:?}", action.name(), receipt.stage().detail());
-    bench.until(&what, |bench| bench.row(&target).is_some_and(|row| came(action, &before, row))).await
+    harness.until(&what, |harness| harness.row(&target).is_some_and(|row| came(action, &before, row))).await
 }
 
 /// Is the effect in the row?
@@ -81,62 +87,65 @@ fn came(action: Action, before: &Rollout, row: &Rollout) -> bool {
     }
 }
 
-async fn vote(bench: &mut Bench, action: Action, before: &Rollout) -> Result<(), Stop> {
-    let open = |bench: &Bench| {
-        let mut approvals = bench.board.approvals();
+async fn vote(harness: &mut Harness, action: Action, before: &Rollout) -> Result<(), Stop> {
+    let open = |harness: &Harness| {
+        let mut approvals = harness.board.approvals();
         approvals.find(|approval| approval.run == before.run && approval.state == ApprovalState::Pending).cloned()
     };
-    bench.until("its approval is asked for", |bench| open(bench).is_some()).await?;
-    let Some(approval) = open(bench) else { return failed("its approval is gone") };
+    harness.until("its approval is asked for", |harness| open(harness).is_some()).await?;
+    let Some(approval) = open(harness) else { return failed("its approval is gone") };
     let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
-    bench.carried_out(Bench::about(action, subject, Some(approval.facts.pin(action)))).await?;
+    harness.carried_out(Harness::about(action, subject, Some(approval.facts.pin(action)))).await?;
     let expected = if action == Action::Approve { ApprovalState::Approved } else { ApprovalState::Rejected };
-    let voted = |bench: &Bench| bench.board.approval(&approval.id).is_some_and(|approval| approval.state == expected);
-    bench.until("the approval says so", voted).await
+    let voted =
+        |harness: &Harness| harness.board.approval(&approval.id).is_some_and(|approval| approval.state == expected);
+    harness.until("the approval says so", voted).await
 }
 
-async fn deploy(bench: &mut Bench, before: &Rollout) -> Result<(), Stop> {
+async fn deploy(harness: &mut Harness, before: &Rollout) -> Result<(), Stop> {
     let serves = before.stable().map(|arm| arm.version.clone());
-    let other = bench
+    let other = harness
         .board
         .releases()
         .find(|release| release.service == before.service && Some(&release.version) != serves.as_ref())
         .map(|release| release.version.clone());
     let Some(version) = other else { return failed("no other release of it is stored") };
     let (service, environment) = (before.service.clone(), before.environment.clone());
-    let source = bench.source();
+    let source = harness.source();
     let subject = Subject::Deployment { source, service, environment, version: Some(version.clone()), from: None };
-    bench.carried_out(Bench::about(Action::Deploy, subject, Some(before.facts.pin(Action::Deploy)))).await?;
+    harness.carried_out(Harness::about(Action::Deploy, subject, Some(before.facts.pin(Action::Deploy)))).await?;
     let target = before.run.target.clone();
-    let named = |bench: &Bench| bench.row(&target).is_some_and(|row| row.arms.iter().any(|arm| arm.version == version));
-    bench.until("the row names the version", named).await
+    let named =
+        |harness: &Harness| harness.row(&target).is_some_and(|row| row.arms.iter().any(|arm| arm.version == version));
+    harness.until("the row names the version", named).await
 }
 
-pub(in crate::contract) async fn hold(bench: &mut Bench) -> Result<(), Stop> {
-    if let Some(why) = bench.lacks(Action::Hold) {
+pub(in crate::contract) async fn hold(harness: &mut Harness) -> Result<(), Stop> {
+    if let Some(why) = harness.lacks(Action::Hold) {
         return Err(Stop::NotApplicable(why));
     }
-    let before = bench.bring(Situation::InFlight).await?;
+    let before = harness.bring(Situation::InFlight).await?;
     // Others may use the same backend: only what this case brought is meant.
     let selector = Selector {
-        source: Some(bench.source()),
+        source: Some(harness.source()),
         environment: Some(before.environment.clone()),
         service: Some(before.service.clone()),
     };
     let subject = Subject::Scope { selector: selector.clone(), frozen: vec![before.run.clone()], hold: None };
-    bench.carried_out(Bench::about(Action::Hold, subject, None)).await?;
+    harness.carried_out(Harness::about(Action::Hold, subject, None)).await?;
     let target = before.run.target.clone();
-    let holds = |bench: &Bench| bench.board.holds().find(|hold| hold.selector == selector).map(|hold| hold.id.clone());
-    bench.until("the hold is on the board", |bench| holds(bench).is_some()).await?;
-    let Some(id) = holds(bench) else { return failed("the hold is gone") };
-    let held = |bench: &Bench| bench.row(&target).is_some_and(|row| row.waits.contains(&Wait::Hold(id.clone())));
-    bench.until("the row waits for the hold", held).await?;
-    bench
-        .carried_out(Bench::about(
+    let holds =
+        |harness: &Harness| harness.board.holds().find(|hold| hold.selector == selector).map(|hold| hold.id.clone());
+    harness.until("the hold is on the board", |harness| holds(harness).is_some()).await?;
+    let Some(id) = holds(harness) else { return failed("the hold is gone") };
+    let held = |harness: &Harness| harness.row(&target).is_some_and(|row| row.waits.contains(&Wait::Hold(id.clone())));
+    harness.until("the row waits for the hold", held).await?;
+    harness
+        .carried_out(Harness::about(
             Action::Release,
-            Subject::Hold { source: Some(bench.source()), id: id.clone() },
+            Subject::Hold { source: Some(harness.source()), id: id.clone() },
             None,
         ))
         .await?;
-    bench.until("the row goes on", |bench| !held(bench)).await
+    harness.until("the row goes on", |harness| !held(harness)).await
 }

@@ -1,7 +1,7 @@
 //! Effective is what was seen: by instances and their shares, never by what the command itself wrote.
 
 use super::{offering, raising, untouched};
-use crate::contract::bench::{Bench, check, failed, told};
+use crate::contract::harness::{Harness, check, failed, told};
 use crate::contract::{Situation, Stop};
 use crate::model::{
     Action, Arm, Command, CommandId, Entity, LinkState, Ppm, Receipt, ReceiptId, Rollout, Selector, Stage, StageRecord,
@@ -47,19 +47,19 @@ fn never_effective(receipt: &Receipt) -> Result<(), Stop> {
     check(!is_effective(receipt), || format!("effective, though nothing carried it out: {}", told(receipt)))
 }
 
-fn receipt(bench: &Bench, id: &CommandId) -> Result<Receipt, Stop> {
-    let receipt = bench.board.receipt(&ReceiptId(id.0.clone())).cloned();
+fn receipt(harness: &Harness, id: &CommandId) -> Result<Receipt, Stop> {
+    let receipt = harness.board.receipt(&ReceiptId(id.0.clone())).cloned();
     receipt.ok_or_else(|| Stop::Failed("its receipt is gone".to_owned()))
 }
 
 /// Sends it while nothing would carry it out, and looks once all that it changed is on the board.
-async fn in_vain(bench: &mut Bench, command: Command, before: &Rollout) -> Result<(), Stop> {
-    bench.fixture.bring(Situation::Uncontrolled).await?;
+async fn in_vain(harness: &mut Harness, command: Command, before: &Rollout) -> Result<(), Stop> {
+    harness.fixture.bring(Situation::Uncontrolled).await?;
     let id = command.id.clone();
-    never_effective(&bench.taken(command).await?)?;
-    bench.caught_up("what it changed is on the board", &before.run.target, |_| true).await?;
+    never_effective(&harness.taken(command).await?)?;
+    harness.caught_up("what it changed is on the board", &before.run.target, |_| true).await?;
     // The hub answers after it has looked at all that it told.
-    let said = bench.hub.board().await.into_iter().find_map(|entity| match entity {
+    let said = harness.hub.board().await.into_iter().find_map(|entity| match entity {
         Entity::Receipt(receipt) if receipt.command.id == id => Some(receipt),
         _ => None,
     });
@@ -70,49 +70,50 @@ async fn in_vain(bench: &mut Bench, command: Command, before: &Rollout) -> Resul
 }
 
 pub(in crate::contract) async fn no_controller(
-    bench: &mut Bench,
+    harness: &mut Harness,
     action: Action,
     situation: Situation,
 ) -> Result<(), Stop> {
-    let before = offering(bench, action, situation).await?;
-    let command = Bench::command(action, &before);
-    in_vain(bench, command.clone(), &before).await?;
-    bench.fixture.bring(Situation::Restored).await?;
+    let before = offering(harness, action, situation).await?;
+    let command = Harness::command(action, &before);
+    in_vain(harness, command.clone(), &before).await?;
+    harness.fixture.bring(Situation::Restored).await?;
     let target = before.run.target.clone();
     let id = ReceiptId(command.id.0.clone());
-    let is_final = |bench: &Bench| bench.board.receipt(&id).is_some_and(|receipt| receipt.stage().is_final());
+    let is_final = |harness: &Harness| harness.board.receipt(&id).is_some_and(|receipt| receipt.stage().is_final());
     // What goes by steps may wait for a person then, and must not be called effective while it does.
-    let waits = |bench: &Bench| bench.row(&target).is_some_and(|row| row.facts != before.facts && row.awaits_human());
+    let waits =
+        |harness: &Harness| harness.row(&target).is_some_and(|row| row.facts != before.facts && row.awaits_human());
     let way_back = action == Action::Rollback;
-    bench.until("it has its effect at last", |bench| is_final(bench) || (way_back && waits(bench))).await?;
-    if is_final(&*bench) {
-        bench.effective(&command.id).await.map(drop)
+    harness.until("it has its effect at last", |harness| is_final(harness) || (way_back && waits(harness))).await?;
+    if is_final(&*harness) {
+        harness.effective(&command.id).await.map(drop)
     } else {
-        never_effective(&receipt(bench, &command.id)?)
+        never_effective(&receipt(harness, &command.id)?)
     }
 }
 
 pub(in crate::contract) async fn superseded(
-    bench: &mut Bench,
+    harness: &mut Harness,
     action: Action,
     situation: Situation,
 ) -> Result<(), Stop> {
-    let before = offering(bench, action, situation).await?;
-    let command = Bench::command(action, &before);
-    in_vain(bench, command.clone(), &before).await?;
-    bench.fixture.bring(Situation::Changed).await?;
-    bench.fixture.bring(Situation::Restored).await?;
+    let before = offering(harness, action, situation).await?;
+    let command = Harness::command(action, &before);
+    in_vain(harness, command.clone(), &before).await?;
+    harness.fixture.bring(Situation::Changed).await?;
+    harness.fixture.bring(Situation::Restored).await?;
     let id = ReceiptId(command.id.0.clone());
     let (before, target) = (before.facts.clone(), before.run.target.clone());
     // Where the answer was lost nobody can tell whose version it is: then it may stay without an end.
     let lost = |stages: &[StageRecord]| stages.iter().any(|record| matches!(record.stage, Stage::Unknown { .. }));
-    let waits = |bench: &Bench| bench.row(&target).is_some_and(|row| row.facts != before && row.awaits_human());
-    let over = |bench: &Bench| {
-        let receipt = bench.board.receipt(&id);
-        receipt.is_some_and(|of| of.stage().is_final() || (lost(&of.stages) && waits(bench)))
+    let waits = |harness: &Harness| harness.row(&target).is_some_and(|row| row.facts != before && row.awaits_human());
+    let over = |harness: &Harness| {
+        let receipt = harness.board.receipt(&id);
+        receipt.is_some_and(|of| of.stage().is_final() || (lost(&of.stages) && waits(harness)))
     };
-    bench.until("it has an end", over).await?;
-    let receipt = receipt(bench, &command.id)?;
+    harness.until("it has an end", over).await?;
+    let receipt = receipt(harness, &command.id)?;
     never_effective(&receipt)?;
     if !receipt.stage().is_final() {
         return Ok(());
@@ -123,56 +124,57 @@ pub(in crate::contract) async fn superseded(
     })
 }
 
-pub(in crate::contract) async fn failed_afterwards(bench: &mut Bench) -> Result<(), Stop> {
-    let before = offering(bench, Action::Promote, Situation::Doomed).await?;
-    let command = Bench::command(Action::Promote, &before);
-    bench.taken(command.clone()).await?;
+pub(in crate::contract) async fn failed_afterwards(harness: &mut Harness) -> Result<(), Stop> {
+    let before = offering(harness, Action::Promote, Situation::Doomed).await?;
+    let command = Harness::command(Action::Promote, &before);
+    harness.taken(command.clone()).await?;
     let target = before.run.target.clone();
-    bench.until("it has failed", |bench| bench.row(&target).is_some_and(|row| !row.phase.in_flight())).await?;
+    harness.until("it has failed", |harness| harness.row(&target).is_some_and(|row| !row.phase.in_flight())).await?;
     let id = ReceiptId(command.id.0.clone());
-    let over = |bench: &Bench| {
-        let receipt = bench.board.receipt(&id);
+    let over = |harness: &Harness| {
+        let receipt = harness.board.receipt(&id);
         receipt.is_some_and(|of| of.stage().is_final() && !matches!(of.stage(), Stage::Effective { .. }))
     };
-    bench.until("its receipt says that the effect is gone", over).await?;
-    let receipt = receipt(bench, &command.id)?;
+    harness.until("its receipt says that the effect is gone", over).await?;
+    let receipt = receipt(harness, &command.id)?;
     check(receipt.stage().detail().is_some_and(|why| !why.trim().is_empty()), || {
         format!("it does not say why: {}", told(&receipt))
     })
 }
 
-pub(in crate::contract) async fn lost(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, _) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    bench.fixture.bring(Situation::Stale).await?;
-    let says_why = |bench: &Bench| matches!(bench.link(), LinkState::Stale { why, .. } if !why.trim().is_empty());
-    bench.until("the link says that it is stale, and why", says_why).await?;
-    check(bench.row(&row.run.target).is_some(), || "the row is gone while its platform is lost".to_owned())?;
-    match bench.orchestrator.read(&row.run).await {
+pub(in crate::contract) async fn lost(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, _) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    harness.fixture.bring(Situation::Stale).await?;
+    let says_why = |harness: &Harness| matches!(harness.link(), LinkState::Stale { why, .. } if !why.trim().is_empty());
+    harness.until("the link says that it is stale, and why", says_why).await?;
+    check(harness.row(&row.run.target).is_some(), || "the row is gone while its platform is lost".to_owned())?;
+    match harness.orchestrator.read(&row.run).await {
         Err(InspectError::Unreachable(why)) if !why.trim().is_empty() => {}
         other => return failed(format!("read while it can't be reached: {other:?}")),
     }
-    match bench.orchestrator.inspect(&row.run).await {
+    match harness.orchestrator.inspect(&row.run).await {
         Err(InspectError::Unreachable(why)) if !why.trim().is_empty() => {}
         other => return failed(format!("inspected while it can't be reached: {other:?}")),
     }
-    let known = Vec::from(bench.orchestrator.capabilities().actions);
+    let known = Vec::from(harness.orchestrator.capabilities().actions);
     for action in known.iter().copied() {
-        says_no(bench, Bench::command(action, &row)).await?;
+        says_no(harness, Harness::command(action, &row)).await?;
     }
     if known.contains(&Action::Hold) {
-        let selector = Selector { source: Some(bench.source()), service: Some(row.service.clone()), environment: None };
+        let selector =
+            Selector { source: Some(harness.source()), service: Some(row.service.clone()), environment: None };
         let subject = Subject::Scope { selector, frozen: vec![row.run.clone()], hold: None };
-        says_no(bench, Bench::about(Action::Hold, subject, None)).await?;
+        says_no(harness, Harness::about(Action::Hold, subject, None)).await?;
     }
-    bench.fixture.bring(Situation::Restored).await?;
-    bench.until("the link is live again", Bench::live).await?;
-    untouched(bench, &row).await
+    harness.fixture.bring(Situation::Restored).await?;
+    harness.until("the link is live again", Harness::live).await?;
+    untouched(harness, &row).await
 }
 
 /// It is refused, or its receipt says that it did not get there, or that nobody knows.
-async fn says_no(bench: &mut Bench, command: Command) -> Result<(), Stop> {
-    let Ok(receipt) = bench.submit(command).await? else { return Ok(()) };
+async fn says_no(harness: &mut Harness, command: Command) -> Result<(), Stop> {
+    let Ok(receipt) = harness.submit(command).await? else { return Ok(()) };
     let told_yes = |stage: &Stage| matches!(stage, Stage::Accepted | Stage::Observed | Stage::Effective { .. });
     check(!receipt.stages.iter().any(|record| told_yes(&record.stage)), || {
         format!("the platform can't be reached, and it says: {}", told(&receipt))

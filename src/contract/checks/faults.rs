@@ -1,7 +1,7 @@
 //! What must hold while the way to the platform is bad.
 
 use super::{once, raising, reducing};
-use crate::contract::bench::{Bench, check, failed, told};
+use crate::contract::harness::{Harness, check, failed, told};
 use crate::contract::{Situation, Stop};
 use crate::model::{Action, Command, LinkState, Receipt, RefusalKind, Stage};
 
@@ -14,12 +14,12 @@ fn was_unknown(receipt: &Receipt) -> Result<(), Stop> {
     check(unknown, || format!("its outcome was not unknown: {}", told(receipt)))
 }
 
-pub(in crate::contract) async fn slow(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = reducing(bench)?;
-    let row = bench.bring(situation).await?;
-    bench.fixture.bring(Situation::Slow).await?;
-    let command = Bench::command(action, &row);
-    let hub = bench.hub.clone();
+pub(in crate::contract) async fn slow(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = reducing(harness)?;
+    let row = harness.bring(situation).await?;
+    harness.fixture.bring(Situation::Slow).await?;
+    let command = Harness::command(action, &row);
+    let hub = harness.hub.clone();
     let (answered, mut was_answered) = tokio::sync::oneshot::channel();
     // The board must be answered before the slow command is.
     let looked = async {
@@ -28,7 +28,7 @@ pub(in crate::contract) async fn slow(bench: &mut Bench) -> Result<(), Stop> {
         rows
     };
     let submission = async {
-        let outcome = bench.submit(command.clone()).await;
+        let outcome = harness.submit(command.clone()).await;
         (outcome, was_answered.try_recv().is_ok())
     };
     let (rows, (outcome, looked_first)) = tokio::join!(looked, submission);
@@ -38,62 +38,62 @@ pub(in crate::contract) async fn slow(bench: &mut Bench) -> Result<(), Stop> {
         format!("the hub did not answer while the backend was slow: {rows} rows after {}", told(&receipt))
     })?;
     was_unknown(&receipt)?;
-    bench.fixture.bring(Situation::Restored).await?;
-    let receipt = bench.effective(&command.id).await?;
+    harness.fixture.bring(Situation::Restored).await?;
+    let receipt = harness.effective(&command.id).await?;
     check(sent(&receipt) == 1, || format!("it was sent again: {}", told(&receipt)))
 }
 
-pub(in crate::contract) async fn cut(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    bench.fixture.bring(Situation::Cut).await?;
-    let command = Bench::command(action, &row);
-    was_unknown(&bench.taken(command.clone()).await?)?;
+pub(in crate::contract) async fn cut(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    harness.fixture.bring(Situation::Cut).await?;
+    let command = Harness::command(action, &row);
+    was_unknown(&harness.taken(command.clone()).await?)?;
     // Whoever did not get the answer asks again: it must not be sent again.
-    bench.taken(command.clone()).await?;
-    bench.fixture.bring(Situation::Restored).await?;
-    let receipt = bench.effective(&command.id).await?;
+    harness.taken(command.clone()).await?;
+    harness.fixture.bring(Situation::Restored).await?;
+    let receipt = harness.effective(&command.id).await?;
     check(sent(&receipt) == 1, || format!("it was sent again: {}", told(&receipt)))?;
-    once(bench, action, &row).await
+    once(harness, action, &row).await
 }
 
-pub(in crate::contract) async fn repeated(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    let command = Bench::command(action, &row);
-    let (first, second) = tokio::join!(bench.taken(command.clone()), bench.taken(command.clone()));
+pub(in crate::contract) async fn repeated(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    let command = Harness::command(action, &row);
+    let (first, second) = tokio::join!(harness.taken(command.clone()), harness.taken(command.clone()));
     check(first?.id == second?.id, || "two receipts for one command".to_owned())?;
-    bench.effective(&command.id).await?;
-    let third = bench.taken(command.clone()).await?;
+    harness.effective(&command.id).await?;
+    let third = harness.taken(command.clone()).await?;
     check(third.stage().is_final(), || format!("it was begun again: {}", told(&third)))?;
     let other = Command { reason: Some("another".to_owned()), ..command };
-    match bench.submit(other).await? {
+    match harness.submit(other).await? {
         Err(refusal) if refusal.kind == RefusalKind::Invalid => {}
         Err(refusal) => return failed(format!("its id for another command was refused as {:?}", refusal.kind)),
         Ok(_) => return failed("its id was taken for another command"),
     }
-    once(bench, action, &row).await
+    once(harness, action, &row).await
 }
 
-pub(in crate::contract) async fn stale(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    bench.fixture.bring(Situation::Stale).await?;
-    let says_why = |bench: &Bench| matches!(bench.link(), LinkState::Stale { why, .. } if !why.trim().is_empty());
-    bench.until("the link says since when and why it is stale", says_why).await?;
-    check(bench.row(&row.run.target).is_some(), || "the row is gone while its watch is stale".to_owned())?;
-    match bench.submit(Bench::command(action, &row)).await? {
+pub(in crate::contract) async fn stale(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    harness.fixture.bring(Situation::Stale).await?;
+    let says_why = |harness: &Harness| matches!(harness.link(), LinkState::Stale { why, .. } if !why.trim().is_empty());
+    harness.until("the link says since when and why it is stale", says_why).await?;
+    check(harness.row(&row.run.target).is_some(), || "the row is gone while its watch is stale".to_owned())?;
+    match harness.submit(Harness::command(action, &row)).await? {
         Err(refusal) if refusal.kind == RefusalKind::Stale => {}
         Err(refusal) => return failed(format!("refused as {:?}: {refusal}", refusal.kind)),
         Ok(receipt) => return failed(format!("{} was taken: {}", action.name(), told(&receipt))),
     }
     let reduces = [Action::Abort, Action::Pause, Action::Rollback];
-    let reduces = reduces.into_iter().find(|action| bench.lacks(*action).is_none());
+    let reduces = reduces.into_iter().find(|action| harness.lacks(*action).is_none());
     if let Some(action) = reduces
-        && let Err(refusal) = bench.submit(Bench::command(action, &row)).await?
+        && let Err(refusal) = harness.submit(Harness::command(action, &row)).await?
     {
         check(refusal.kind != RefusalKind::Stale, || format!("{} was held back: {refusal}", action.name()))?;
     }
-    bench.fixture.bring(Situation::Restored).await?;
-    bench.until("the link is live again", Bench::live).await
+    harness.fixture.bring(Situation::Restored).await?;
+    harness.until("the link is live again", Harness::live).await
 }

@@ -10,45 +10,47 @@ pub(super) use evidence::{failed_afterwards, lost, no_controller, serves, supers
 pub(super) use faults::{cut, repeated, slow, stale};
 pub(super) use refusals::{bad_pin, denied, gone, not_found, not_offered, pin_changed, pin_changed_at_backend};
 
-use super::bench::{Bench, check};
+use super::harness::{Harness, check};
 use super::{Situation, Stop};
 use crate::model::{Action, Phase, Rollout, Step};
 
 /// An action that raises exposure here, and the situation that offers it.
-fn raising(bench: &Bench) -> Result<(Situation, Action), Stop> {
+fn raising(harness: &Harness) -> Result<(Situation, Action), Stop> {
     let known = [(Situation::Paused, Action::Promote), (Situation::Settled, Action::Restart)];
-    let found = known.into_iter().find(|(_, action)| bench.lacks(*action).is_none());
+    let found = known.into_iter().find(|(_, action)| harness.lacks(*action).is_none());
     found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that raises exposure".to_owned()))
 }
 
 /// The same for one that reduces it.
-fn reducing(bench: &Bench) -> Result<(Situation, Action), Stop> {
+fn reducing(harness: &Harness) -> Result<(Situation, Action), Stop> {
     let known = [
         (Situation::Paused, Action::Abort),
         (Situation::InFlight, Action::Pause),
         (Situation::Settled, Action::Rollback),
     ];
-    let found = known.into_iter().find(|(_, action)| bench.lacks(*action).is_none());
+    let found = known.into_iter().find(|(_, action)| harness.lacks(*action).is_none());
     found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that reduces exposure".to_owned()))
 }
 
 /// The row in a situation, once it offers the action.
-async fn offering(bench: &mut Bench, action: Action, situation: Situation) -> Result<Rollout, Stop> {
-    if let Some(why) = bench.lacks(action) {
+async fn offering(harness: &mut Harness, action: Action, situation: Situation) -> Result<Rollout, Stop> {
+    if let Some(why) = harness.lacks(action) {
         return Err(Stop::NotApplicable(why));
     }
-    let before = bench.bring(situation).await?;
+    let before = harness.bring(situation).await?;
     if action == Action::Resume {
-        bench.carried_out(Bench::command(Action::Pause, &before)).await?;
+        harness.carried_out(Harness::command(Action::Pause, &before)).await?;
     }
     let target = before.run.target.clone();
-    bench.until("the row offers it", |bench| bench.row(&target).is_some_and(|row| row.offers.contains(action))).await?;
-    bench.found(&target)
+    harness
+        .until("the row offers it", |harness| harness.row(&target).is_some_and(|row| row.offers.contains(action)))
+        .await?;
+    harness.found(&target)
 }
 
 /// Nothing was done to it: its facts are what they were.
-async fn untouched(bench: &Bench, before: &Rollout) -> Result<(), Stop> {
-    let live = bench.read(before).await?;
+async fn untouched(harness: &Harness, before: &Rollout) -> Result<(), Stop> {
+    let live = harness.read(before).await?;
     check(live.facts == before.facts && live.phase == before.phase, || {
         format!("it changed though nothing was to be done: {:?} → {:?}", before.facts, live.facts)
     })
@@ -61,26 +63,27 @@ fn pauses_ahead(row: &Rollout) -> usize {
 }
 
 /// A raising command had its effect exactly once, as far as the backend lets that be told.
-async fn once(bench: &mut Bench, action: Action, before: &Rollout) -> Result<(), Stop> {
+async fn once(harness: &mut Harness, action: Action, before: &Rollout) -> Result<(), Stop> {
     let target = before.run.target.clone();
     match action {
         Action::Promote if pauses_ahead(before) > 0 => {
-            let at_next =
-                |bench: &Bench| bench.row(&target).is_some_and(|row| row.step > before.step && row.awaits_human());
-            bench.until("it stands at the next pause", at_next).await?;
-            let row = bench.found(&target)?;
+            let at_next = |harness: &Harness| {
+                harness.row(&target).is_some_and(|row| row.step > before.step && row.awaits_human())
+            };
+            harness.until("it stands at the next pause", at_next).await?;
+            let row = harness.found(&target)?;
             check(row.phase.in_flight() && pauses_ahead(&row) + 1 == pauses_ahead(before), || {
                 format!("promoted more than once: step {:?}, it was {:?}", row.step, before.step)
             })
         }
         Action::Promote => {
-            bench
-                .until("it has finished", |bench| bench.row(&target).is_some_and(|row| row.phase == Phase::Healthy))
+            harness
+                .until("it has finished", |harness| harness.row(&target).is_some_and(|row| row.phase == Phase::Healthy))
                 .await
         }
         _ => {
             let number = |row: &Rollout| row.run.revision.trim_start_matches("r-").parse::<u64>().ok();
-            let row = bench.found(&target)?;
+            let row = harness.found(&target)?;
             check(number(&row) == number(before).map(|number| number + 1) || number(before).is_none(), || {
                 format!("carried out more than once: revision {}, it was {}", row.run.revision, before.run.revision)
             })

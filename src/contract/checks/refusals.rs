@@ -1,7 +1,7 @@
 //! What must be refused, and that nothing was done then.
 
 use super::{raising, untouched};
-use crate::contract::bench::{Bench, check, failed, now};
+use crate::contract::harness::{Harness, check, failed, now};
 use crate::contract::{Situation, Stop};
 use crate::control::{Policy, decide};
 use crate::model::{Action, Command, Direction, Receipt, Refusal, RefusalKind, Run, Subject, Target};
@@ -17,66 +17,66 @@ fn refused(what: &str, outcome: Result<Receipt, Refusal>, kinds: &[RefusalKind])
     }
 }
 
-pub(in crate::contract) async fn not_offered(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, _) = raising(bench)?;
-    let row = bench.bring(situation).await?;
+pub(in crate::contract) async fn not_offered(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, _) = raising(harness)?;
+    let row = harness.bring(situation).await?;
     let candidates = [Action::Retry, Action::Resume, Action::PromoteFull, Action::Promote, Action::Restart];
     let action = candidates.into_iter().find(|action| !row.offers.contains(*action));
     let Some(action) = action else { return failed("the row offers everything at once") };
-    refused(action.name(), bench.submit(Bench::command(action, &row)).await?, &[RefusalKind::NotApplicable])?;
-    untouched(bench, &row).await
+    refused(action.name(), harness.submit(Harness::command(action, &row)).await?, &[RefusalKind::NotApplicable])?;
+    untouched(harness, &row).await
 }
 
-pub(in crate::contract) async fn not_found(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
+pub(in crate::contract) async fn not_found(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
     let name = format!("{}-that-is-not-there", row.run.target.name);
     let target = Target { name, uid: "00000000-0000-0000-0000-000000000000".to_owned(), ..row.run.target.clone() };
     let run = Run { target, revision: row.run.revision.clone() };
-    let command = Bench::about(action, Subject::Run(run.clone()), Some(row.facts.pin(action)));
-    refused("what does not exist", bench.submit(command).await?, &[RefusalKind::NotFound])?;
-    match bench.orchestrator.read(&run).await {
-        Err(InspectError::NotFound(_)) => untouched(bench, &row).await,
+    let command = Harness::about(action, Subject::Run(run.clone()), Some(row.facts.pin(action)));
+    refused("what does not exist", harness.submit(command).await?, &[RefusalKind::NotFound])?;
+    match harness.orchestrator.read(&run).await {
+        Err(InspectError::NotFound(_)) => untouched(harness, &row).await,
         Err(error) => failed(format!("reading what does not exist: {error}")),
         Ok(_) => failed("it reads a row of what does not exist"),
     }
 }
 
-pub(in crate::contract) async fn bad_pin(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    let good = Bench::command(action, &row);
+pub(in crate::contract) async fn bad_pin(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    let good = Harness::command(action, &row);
     let none = Command { id: "no-pin".into(), pin: None, ..good.clone() };
-    refused("no pin", bench.submit(none).await?, &[RefusalKind::Invalid])?;
+    refused("no pin", harness.submit(none).await?, &[RefusalKind::Invalid])?;
     let other = Command { id: "other-pin".into(), pin: Some(row.facts.pin(Action::Deploy)), ..good.clone() };
-    refused("another action's pin", bench.submit(other).await?, &[RefusalKind::Invalid])?;
+    refused("another action's pin", harness.submit(other).await?, &[RefusalKind::Invalid])?;
     let mut cut = row.facts.pin(action);
     cut.facts.pop_first();
     let short = Command { id: "short-pin".into(), pin: Some(cut), ..good };
-    refused("a pin that leaves out a fact", bench.submit(short).await?, &[RefusalKind::Invalid])?;
-    untouched(bench, &row).await
+    refused("a pin that leaves out a fact", harness.submit(short).await?, &[RefusalKind::Invalid])?;
+    untouched(harness, &row).await
 }
 
-pub(in crate::contract) async fn pin_changed(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    let command = Bench::command(action, &row);
-    let target = bench.fixture.bring(Situation::Changed).await?;
-    bench.caught_up("the change is on the board", &target, |now| now.facts != row.facts).await?;
-    refused("an old pin", bench.submit(command).await?, &[RefusalKind::PinChanged])
+pub(in crate::contract) async fn pin_changed(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    let command = Harness::command(action, &row);
+    let target = harness.fixture.bring(Situation::Changed).await?;
+    harness.caught_up("the change is on the board", &target, |now| now.facts != row.facts).await?;
+    refused("an old pin", harness.submit(command).await?, &[RefusalKind::PinChanged])
 }
 
 /// Decided on the board as it was, as a hub would that has not heard of the change yet.
-pub(in crate::contract) async fn pin_changed_at_backend(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    let command = Bench::command(action, &row);
-    let old = bench.board.clone();
-    bench.fixture.bring(Situation::Changed).await?;
-    let authorized = decide(&Policy::default(), &old, &Bench::actor(), &command, now());
+pub(in crate::contract) async fn pin_changed_at_backend(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    let command = Harness::command(action, &row);
+    let old = harness.board.clone();
+    harness.fixture.bring(Situation::Changed).await?;
+    let authorized = decide(&Policy::default(), &old, &Harness::actor(), &command, now());
     let authorized = authorized.map_err(|refusal| Stop::Failed(format!("the old board refuses it: {refusal}")))?;
     check(action.direction() == Direction::Raises, || format!("{} does not raise exposure", action.name()))?;
-    match bench.orchestrator.execute(&authorized).await {
+    match harness.orchestrator.execute(&authorized).await {
         Err(NotDone::Refused(refusal)) => {
             check(refusal.kind == RefusalKind::PinChanged && !refusal.changes.is_empty(), || {
                 format!("refused as {:?} with {} changes: {refusal}", refusal.kind, refusal.changes.len())
@@ -87,24 +87,24 @@ pub(in crate::contract) async fn pin_changed_at_backend(bench: &mut Bench) -> Re
     }
 }
 
-pub(in crate::contract) async fn denied(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    bench.fixture.bring(Situation::Denied).await?;
-    let outcome = bench.submit(Bench::command(action, &row)).await?;
+pub(in crate::contract) async fn denied(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    harness.fixture.bring(Situation::Denied).await?;
+    let outcome = harness.submit(Harness::command(action, &row)).await?;
     refused("what is not allowed", outcome, &[RefusalKind::Denied])?;
-    untouched(bench, &row).await
+    untouched(harness, &row).await
 }
 
-pub(in crate::contract) async fn gone(bench: &mut Bench) -> Result<(), Stop> {
-    let (situation, action) = raising(bench)?;
-    let row = bench.bring(situation).await?;
-    let command = Bench::command(action, &row);
-    let old = bench.board.clone();
-    bench.fixture.bring(Situation::Deleted).await?;
-    let authorized = decide(&Policy::default(), &old, &Bench::actor(), &command, now());
+pub(in crate::contract) async fn gone(harness: &mut Harness) -> Result<(), Stop> {
+    let (situation, action) = raising(harness)?;
+    let row = harness.bring(situation).await?;
+    let command = Harness::command(action, &row);
+    let old = harness.board.clone();
+    harness.fixture.bring(Situation::Deleted).await?;
+    let authorized = decide(&Policy::default(), &old, &Harness::actor(), &command, now());
     let authorized = authorized.map_err(|refusal| Stop::Failed(format!("the old board refuses it: {refusal}")))?;
-    match bench.orchestrator.execute(&authorized).await {
+    match harness.orchestrator.execute(&authorized).await {
         Err(NotDone::Refused(refusal)) => refused(
             "what is gone",
             Err(refusal),
@@ -114,6 +114,6 @@ pub(in crate::contract) async fn gone(bench: &mut Bench) -> Result<(), Stop> {
         Ok(_) => return failed("the backend took a command for what is gone"),
     }
     let target = row.run.target.clone();
-    bench.until("its row is gone", |bench| bench.row(&target).is_none()).await?;
-    refused("what is gone", bench.submit(command).await?, &[RefusalKind::NotFound])
+    harness.until("its row is gone", |harness| harness.row(&target).is_none()).await?;
+    refused("what is gone", harness.submit(command).await?, &[RefusalKind::NotFound])
 }

@@ -2,13 +2,13 @@
 
 use super::commands::no;
 use super::configs::{self, Configured};
+use super::context::{StepContext, note_run, words};
 use super::pools::retire;
 use super::rename;
 use super::rollout::{enqueue, plan};
 use super::run::Kind;
 use super::state::{Counters, Removed, Slot, State};
 use super::step::{with, with_all};
-use super::turn::{Turn, note_run, words};
 use super::types::{Apply, SlotKey};
 use super::{migrations, one_off};
 use flightdeck_model::{
@@ -21,10 +21,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Puts a configuration into force, services that it renames first.
-pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
+pub(super) fn apply(state: &mut State, ctx: &mut StepContext, wanted: &Apply) -> Result<(), Refusal> {
     let renamed = rename::due(state, &wanted.spec)?;
     if renamed.is_empty() {
-        return put_into_force(state, turn, wanted);
+        return put_into_force(state, ctx, wanted);
     }
     // On a copy: what is refused after it must not leave them renamed.
     let mut next = state.clone();
@@ -35,20 +35,20 @@ pub(super) fn apply(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Resul
                 note_run(
                     state,
                     slot,
-                    turn,
+                    ctx,
                     &wanted.actor.name,
                     format!("{} is called {} from now on", one.from, one.to),
                 );
             }
         });
     }
-    put_into_force(&mut next, turn, wanted)?;
+    put_into_force(&mut next, ctx, wanted)?;
     *state = next;
-    turn.renamed = renamed;
+    ctx.renamed = renamed;
     Ok(())
 }
 
-fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<(), Refusal> {
+fn put_into_force(state: &mut State, ctx: &mut StepContext, wanted: &Apply) -> Result<(), Refusal> {
     let (spec, actor) = (&wanted.spec, &wanted.actor);
     let gone = may_apply(state, spec, &wanted.remove)?;
     migrations::close_lists(state);
@@ -63,7 +63,7 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
     }
     with_all(state, |state, slot| {
         if let Some(text) = text(&slot.key) {
-            note_run(state, slot, turn, &actor.name, format!("configuration: {text}"));
+            note_run(state, slot, ctx, &actor.name, format!("configuration: {text}"));
         }
     });
     state.spec = next;
@@ -87,12 +87,12 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             match state.slots.get_mut(&key) {
                 Some(slot) => slot.kind = of.kind,
-                None => add(state, turn, &key, actor),
+                None => add(state, ctx, &key, actor),
             }
         }
     }
     migrations::unknown_of(state, spec);
-    turn.note = Some(if spec.is_empty() {
+    ctx.note = Some(if spec.is_empty() {
         format!("the configuration {} is removed, as revision {revision}", spec.name)
     } else {
         format!("in force as revision {revision}")
@@ -101,7 +101,7 @@ fn put_into_force(state: &mut State, turn: &mut Turn, wanted: &Apply) -> Result<
 }
 
 /// Brings a place in. What was there before is not forgotten, and what served comes up again.
-fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
+fn add(state: &mut State, ctx: &mut StepContext, key: &SlotKey, actor: &Actor) {
     let number = Counters::next(&mut state.counters.slot);
     let kind = state.spec.services.get(&key.service).map_or(ServiceKind::default(), |of| of.kind);
     let mut slot = Box::new(Slot::new(key.clone(), number, kind));
@@ -118,11 +118,11 @@ fn add(state: &mut State, turn: &mut Turn, key: &SlotKey, actor: &Actor) {
     state.slots.insert(key.clone(), slot);
     let Some(to) = release else { return };
     with(state, key, |state, slot| {
-        let mut run = plan(state, slot, turn, Kind::First, to.clone(), &actor.name);
+        let mut run = plan(state, slot, ctx, Kind::First, to.clone(), &actor.name);
         // It went through its steps when it came here, and its hooks have run.
         run.steps = Arc::from(Vec::new());
         let text = format!("put back by {}: {} comes up again, as it ran", actor.name, to.version);
-        enqueue(state, slot, turn, run, &text);
+        enqueue(state, slot, ctx, run, &text);
     });
 }
 
@@ -486,16 +486,16 @@ fn placement_changes(old: &Placed<'_>, new: &Placed<'_>) -> Vec<String> {
     let address = |preview: Option<SocketAddr>| preview.map_or("none".to_owned(), |preview| preview.to_string());
     lines.extend(from_to("strategy", format!("{:?}", old.strategy), format!("{:?}", new.strategy)));
     lines.extend(from_to("preview", address(old.preview), address(new.preview)));
-    let objective = |rto: Option<jiff::SignedDuration>| rto.map_or("none".to_owned(), super::turn::span);
+    let objective = |rto: Option<jiff::SignedDuration>| rto.map_or("none".to_owned(), super::context::span);
     lines.extend(from_to("rto", objective(old.rto), objective(new.rto)));
     lines.extend(from_to("replicas", old.replicas.to_string(), new.replicas.to_string()));
     lines.extend(from_to("listen", address(old.listen), address(new.listen)));
     lines.extend(from_to(
         "progress_deadline",
-        super::turn::span(old.progress_deadline),
-        super::turn::span(new.progress_deadline),
+        super::context::span(old.progress_deadline),
+        super::context::span(new.progress_deadline),
     ));
-    lines.extend(from_to("keep_warm", super::turn::span(old.keep_warm), super::turn::span(new.keep_warm)));
+    lines.extend(from_to("keep_warm", super::context::span(old.keep_warm), super::context::span(new.keep_warm)));
     lines.extend(from_to("concurrency", format!("{:?}", old.concurrency), format!("{:?}", new.concurrency)));
     lines.extend(from_to(
         "background_analysis",

@@ -1,16 +1,16 @@
 //! Votes on what waits for a yes.
 
 use super::commands::{Ask, Done, check_pin, find_slot, no, not_found};
+use super::context::{StepContext, note};
 use super::project::facts_of;
 use super::rollout::{Back, begin_rollback};
 use super::state::{Slot, State};
 use super::step::with;
-use super::turn::{Turn, note};
 use flightdeck_model::{ApprovalId, ApprovalState, DeploymentOutcome, Fact, Refusal, RefusalKind, Run, Verdict, Vote};
 
 pub(super) fn on_approval(
     state: &mut State,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     ask: &Ask<'_>,
     id: &ApprovalId,
     run: &Run,
@@ -25,18 +25,18 @@ pub(super) fn on_approval(
         if let Some(of) = slot.runs().find(|of| of.revision == run.revision) {
             check_pin(ask, &facts_of(slot, of).with(Fact::Approval, id.as_str()))?;
         }
-        vote(state, turn, ask, at, verdict)?;
-        settle_votes(state, slot, turn, ask, at);
+        vote(state, ctx, ask, at, verdict)?;
+        settle_votes(state, slot, ctx, ask, at);
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found("it is gone")))
 }
 
 /// Takes one person's word, if it counts.
-fn vote(state: &mut State, turn: &Turn, ask: &Ask<'_>, at: usize, verdict: Verdict) -> Done {
+fn vote(state: &mut State, ctx: &StepContext, ask: &Ask<'_>, at: usize, verdict: Verdict) -> Done {
     let Some(asked) = state.approvals.get_mut(at) else { return Err(not_found("it is gone")) };
     let (approval, who) = (&mut asked.approval, &ask.actor.name);
-    let lapsed = approval.expires.is_some_and(|expires| turn.now >= expires);
+    let lapsed = approval.expires.is_some_and(|expires| ctx.now >= expires);
     match &approval.state {
         ApprovalState::Pending if lapsed => return Err(no(format!("{} has expired", approval.id))),
         ApprovalState::Pending => {}
@@ -64,11 +64,11 @@ fn vote(state: &mut State, turn: &Turn, ask: &Ask<'_>, at: usize, verdict: Verdi
             return denied(format!("{} takes the yes of {} only", approval.id, from.join(", ")));
         }
     }
-    approval.votes.push(Vote { who: who.clone(), verdict, at: turn.now, reason: ask.reason.clone() });
+    approval.votes.push(Vote { who: who.clone(), verdict, at: ctx.now, reason: ask.reason.clone() });
     Ok(())
 }
 
-fn settle_votes(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>, at: usize) {
+fn settle_votes(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>, at: usize) {
     let Some(asked) = state.approvals.get_mut(at) else { return };
     let approval = &mut asked.approval;
     let (id, revision) = (approval.id.clone(), approval.run.revision.clone());
@@ -76,7 +76,7 @@ fn settle_votes(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'
     if approval.votes.iter().any(|vote| vote.verdict == Verdict::Rejected) {
         approval.state = ApprovalState::Rejected;
         let back = Back::new(DeploymentOutcome::Aborted, ask.because(&format!("{id} rejected")));
-        begin_rollback(state, slot, turn, who, back);
+        begin_rollback(state, slot, ctx, who, back);
         return;
     }
     let yes = approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved).count();
@@ -86,5 +86,5 @@ fn settle_votes(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'
         slot.generation += 1;
         super::commands::by_person(slot);
     }
-    note(state, slot, turn, &revision, who, &ask.because(&format!("{id} approved ({yes} of {count})")));
+    note(state, slot, ctx, &revision, who, &ask.because(&format!("{id} approved ({yes} of {count})")));
 }

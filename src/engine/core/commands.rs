@@ -1,6 +1,7 @@
 //! What people ask for: pins first, then one function for each action.
 
 use super::approvals::on_approval;
+use super::context::{StepContext, note, run_id, words};
 use super::deploy::deploy;
 use super::holds::{hold, let_through, release_hold};
 use super::jobs::{looked_at, migration_ahead};
@@ -11,7 +12,6 @@ use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState};
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::{next_step, skip_steps};
-use super::turn::{Turn, note, run_id, words};
 use super::types::SlotKey;
 use super::{migrations, one_off};
 use flightdeck_model::{
@@ -45,34 +45,34 @@ pub(super) fn not_found(why: impl Into<String>) -> Refusal {
 }
 
 /// Checks the pin and carries the command out, or says why not; then nothing has changed.
-pub(super) fn carry_out(state: &mut State, turn: &mut Turn, command: &Command, actor: &Actor) -> Done {
+pub(super) fn carry_out(state: &mut State, ctx: &mut StepContext, command: &Command, actor: &Actor) -> Done {
     let reason = command.reason.as_ref().map(|reason| sanitize_line(reason));
     let ask = Ask { action: command.action, actor, pin: command.pin.as_ref(), reason };
     match (&command.subject, command.action) {
-        (Subject::Run(run), _) => on_run(state, turn, &ask, run),
-        (Subject::Approval { id, run }, Action::Approve) => on_approval(state, turn, &ask, id, run, Verdict::Approved),
-        (Subject::Approval { id, run }, Action::Reject) => on_approval(state, turn, &ask, id, run, Verdict::Rejected),
+        (Subject::Run(run), _) => on_run(state, ctx, &ask, run),
+        (Subject::Approval { id, run }, Action::Approve) => on_approval(state, ctx, &ask, id, run, Verdict::Approved),
+        (Subject::Approval { id, run }, Action::Reject) => on_approval(state, ctx, &ask, id, run, Verdict::Rejected),
         (Subject::Scope { selector, hold: named, .. }, Action::Hold) => {
             let id = named.clone().unwrap_or_else(|| HoldId::of(command.id.as_str()));
-            hold(state, turn, &ask, selector, id)
+            hold(state, ctx, &ask, selector, id)
         }
-        (Subject::Hold { id, .. }, Action::Release) => release_hold(state, turn, &ask, id),
+        (Subject::Hold { id, .. }, Action::Release) => release_hold(state, ctx, &ask, id),
         (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            deploy(state, turn, &ask, &key, version.as_ref(), from.as_ref())
+            deploy(state, ctx, &ask, &key, version.as_ref(), from.as_ref())
         }
         (Subject::Migrations { service, environment, names, applied, .. }, Action::Migration) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            migrations::settle(state, turn, &ask, &key, names, *applied)
+            migrations::settle(state, ctx, &ask, &key, names, *applied)
         }
         (Subject::Command { service, environment, run, timeout, job, .. }, Action::Run) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             let wanted = one_off::Wanted { id: &command.id, run, timeout: *timeout, job: job.as_deref() };
-            one_off::begin(state, turn, &ask, &key, &wanted)
+            one_off::begin(state, ctx, &ask, &key, &wanted)
         }
         (Subject::OneOff { service, environment, id, .. }, Action::EndRun) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            one_off::end(state, turn, &key, id)
+            one_off::end(state, ctx, &key, id)
         }
         (_, action) => Err(Refusal::new(
             RefusalKind::Invalid,
@@ -121,35 +121,35 @@ fn find_place(slot: &Slot, run: &Run) -> Result<Place, Refusal> {
     }
 }
 
-fn on_run(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, run: &Run) -> Done {
+fn on_run(state: &mut State, ctx: &mut StepContext, ask: &Ask<'_>, run: &Run) -> Done {
     let key = find_slot(state, run)?;
     let done = with(state, &key, |state, slot| {
         if let Some(of) = slot.runs().find(|of| of.revision == run.revision) {
             check_pin(ask, &facts_of(slot, of))?;
         }
         match find_place(slot, run)? {
-            Place::Current => on_current(state, slot, turn, ask),
-            Place::Queued(at) => on_queued(state, slot, turn, ask, at),
+            Place::Current => on_current(state, slot, ctx, ask),
+            Place::Queued(at) => on_queued(state, slot, ctx, ask, at),
         }
     });
     done.unwrap_or_else(|| Err(not_found("it is gone")))
 }
 
-fn on_current(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn on_current(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     match ask.action {
-        Action::Promote => promote(state, slot, turn, ask),
-        Action::PromoteFull => promote_full(state, slot, turn, ask),
-        Action::Pause => pause(state, slot, turn, ask),
-        Action::Resume => resume(state, slot, turn, ask),
-        Action::Abort => abort(state, slot, turn, ask),
-        Action::Rollback => rollback(state, slot, turn, ask),
-        Action::Retry => retry(state, slot, turn, ask),
-        Action::Restart => restart(state, slot, turn, ask),
-        Action::Drill => drill(state, slot, turn, ask),
+        Action::Promote => promote(state, slot, ctx, ask),
+        Action::PromoteFull => promote_full(state, slot, ctx, ask),
+        Action::Pause => pause(state, slot, ctx, ask),
+        Action::Resume => resume(state, slot, ctx, ask),
+        Action::Abort => abort(state, slot, ctx, ask),
+        Action::Rollback => rollback(state, slot, ctx, ask),
+        Action::Retry => retry(state, slot, ctx, ask),
+        Action::Restart => restart(state, slot, ctx, ask),
+        Action::Drill => drill(state, slot, ctx, ask),
         Action::LetThrough => {
             moving(slot, Action::LetThrough)?;
             let revision = slot.run.as_ref().map(|run| run.revision.clone()).unwrap_or_default();
-            let_through(state, slot, turn, ask, &revision)
+            let_through(state, slot, ctx, ask, &revision)
         }
         _ => Err(Refusal::new(RefusalKind::Invalid, format!("{} is not for a rollout", ask.action.name()))),
     }
@@ -213,7 +213,7 @@ pub(super) fn may_promote(slot: &Slot) -> Result<&RunState, Refusal> {
     }
 }
 
-fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn promote(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let run = may_promote(slot)?;
     let (revision, text) =
         (run.revision.clone(), format!("promoted past step {} of {}", run.step + 1, run.steps.len()));
@@ -221,7 +221,7 @@ fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -
     looked_at(slot, true);
     by_person(slot);
     next_step(slot);
-    note(state, slot, turn, &revision, &ask.actor.name, &ask.because(&text));
+    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(&text));
     Ok(())
 }
 
@@ -273,18 +273,18 @@ pub(super) fn may_promote_full<'a>(state: &State, slot: &'a Slot) -> Result<&'a 
     }
 }
 
-fn promote_full(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn promote_full(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let run = may_promote_full(state, slot)?;
     let revision = run.revision.clone();
     clear_analysis(slot);
-    super::jobs::cancel(state, slot, turn);
+    super::jobs::cancel(state, slot, ctx);
     by_person(slot);
     skip_steps(slot);
-    note(state, slot, turn, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
+    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
     Ok(())
 }
 
-fn pause(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let run = moving(slot, Action::Pause)?;
     if run.pauses.person.is_some() {
         return Ok(());
@@ -292,9 +292,9 @@ fn pause(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> 
     let revision = run.revision.clone();
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
-        run.pauses.person = Some(Pause { who: ask.actor.name.clone(), why: ask.reason.clone(), since: turn.now });
+        run.pauses.person = Some(Pause { who: ask.actor.name.clone(), why: ask.reason.clone(), since: ctx.now });
     }
-    note(state, slot, turn, &revision, &ask.actor.name, &ask.because("paused"));
+    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("paused"));
     Ok(())
 }
 
@@ -308,7 +308,7 @@ pub(super) fn may_resume(slot: &Slot) -> Result<&RunState, Refusal> {
     Ok(run)
 }
 
-fn resume(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn resume(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let run = may_resume(slot)?;
     let (revision, measure) = (run.revision.clone(), run.pauses.analysis.is_some());
     slot.generation += 1;
@@ -323,7 +323,7 @@ fn resume(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) ->
             run.measured = super::run::Measured::default();
         }
     }
-    note(state, slot, turn, &revision, &ask.actor.name, &ask.because("resumed"));
+    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("resumed"));
     Ok(())
 }
 
@@ -336,12 +336,12 @@ pub(super) fn may_abort(slot: &Slot) -> Result<&RunState, Refusal> {
     Ok(run)
 }
 
-fn abort(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn abort(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     if may_abort(slot)?.rolling_back() {
         return Ok(());
     }
     let back = Back::new(DeploymentOutcome::Aborted, ask.because("aborted"));
-    begin_rollback(state, slot, turn, &ask.actor.name, back);
+    begin_rollback(state, slot, ctx, &ask.actor.name, back);
     Ok(())
 }
 
@@ -366,13 +366,13 @@ pub(super) fn may_rollback(state: &State, slot: &Slot) -> Result<ReleaseRef, Ref
     Ok(to)
 }
 
-fn rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     if slot.active().is_some() {
-        return abort(state, slot, turn, ask);
+        return abort(state, slot, ctx, ask);
     }
     let to = may_rollback(state, slot)?;
-    roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("rolled back"), None));
-    turn.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
+    roll_back(state, slot, ctx, &to, &ask.actor.name, (&ask.because("rolled back"), None));
+    ctx.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
     Ok(())
 }
 
@@ -388,10 +388,10 @@ pub(super) fn may_drill(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusa
     may_rollback(state, slot)
 }
 
-fn drill(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn drill(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let to = may_drill(state, slot)?;
-    roll_back(state, slot, turn, &to, &ask.actor.name, (&ask.because("drill asked for"), Some(Drill::Back)));
-    turn.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
+    roll_back(state, slot, ctx, &to, &ask.actor.name, (&ask.because("drill asked for"), Some(Drill::Back)));
+    ctx.created = slot.run.as_ref().map(|run| run_id(state, slot, &run.revision));
     Ok(())
 }
 
@@ -415,14 +415,14 @@ pub(super) fn may_retry(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusa
     Ok(run.to.clone())
 }
 
-fn retry(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn retry(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let to = may_retry(state, slot)?;
     migrations::can_be_run(state, slot, &to)?;
     let kind =
         if slot.run.as_ref().is_some_and(|run| run.kind == Kind::Restart) { Kind::Restart } else { Kind::Canary };
-    let run = plan(state, slot, turn, kind, to, &ask.actor.name);
-    let revision = enqueue(state, slot, turn, run, &ask.because("retried"));
-    turn.created = Some(run_id(state, slot, &revision));
+    let run = plan(state, slot, ctx, kind, to, &ask.actor.name);
+    let revision = enqueue(state, slot, ctx, run, &ask.because("retried"));
+    ctx.created = Some(run_id(state, slot, &revision));
     Ok(())
 }
 
@@ -434,21 +434,21 @@ pub(super) fn may_restart(slot: &Slot) -> Result<ReleaseRef, Refusal> {
     slot.stable_pool().map(|pool| pool.release.clone()).ok_or_else(|| no("nothing runs here"))
 }
 
-fn restart(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>) -> Done {
+fn restart(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let to = may_restart(slot)?;
-    let run = plan(state, slot, turn, Kind::Restart, to, &ask.actor.name);
-    let revision = enqueue(state, slot, turn, run, &ask.because("restart asked for"));
-    turn.created = Some(run_id(state, slot, &revision));
+    let run = plan(state, slot, ctx, Kind::Restart, to, &ask.actor.name);
+    let revision = enqueue(state, slot, ctx, run, &ask.because("restart asked for"));
+    ctx.created = Some(run_id(state, slot, &revision));
     Ok(())
 }
 
-fn on_queued(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>, at: usize) -> Done {
+fn on_queued(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>, at: usize) -> Done {
     let Some(run) = slot.queue.get_mut(at) else { return Err(not_found("it is gone")) };
     let (revision, name) = (run.revision.clone(), words(run));
     let text = match ask.action {
         Action::Pause if run.pauses.person.is_some() => return Ok(()),
         Action::Pause => {
-            run.pauses.person = Some(Pause { who: ask.actor.name.clone(), why: ask.reason.clone(), since: turn.now });
+            run.pauses.person = Some(Pause { who: ask.actor.name.clone(), why: ask.reason.clone(), since: ctx.now });
             "paused in line"
         }
         Action::Resume => {
@@ -456,19 +456,19 @@ fn on_queued(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>,
             run.pauses.person.take().ok_or_else(|| no(format!("{name} is not paused; it waits in line")))?;
             "resumed in line"
         }
-        Action::LetThrough => return let_through(state, slot, turn, ask, &revision),
+        Action::LetThrough => return let_through(state, slot, ctx, ask, &revision),
         Action::Abort | Action::Rollback => {
             if let Some(run) = slot.queue.remove(at) {
                 let why = ask.because("aborted in line");
-                settle_queued(state, slot, turn, run, DeploymentOutcome::Aborted, &why);
-                note(state, slot, turn, &revision, &ask.actor.name, &why);
+                settle_queued(state, slot, ctx, run, DeploymentOutcome::Aborted, &why);
+                note(state, slot, ctx, &revision, &ask.actor.name, &why);
             }
             return Ok(());
         }
         action => return Err(no(format!("{name} waits in line: it can't {} yet", action.row().label))),
     };
     slot.generation += 1;
-    note(state, slot, turn, &revision, &ask.actor.name, &ask.because(text));
+    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(text));
     Ok(())
 }
 

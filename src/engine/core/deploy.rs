@@ -1,6 +1,7 @@
 //! Asking for a new rollout.
 
 use super::commands::{Ask, Done, check_pin, no, not_found};
+use super::context::{StepContext, run_id, span, words};
 use super::migrations;
 use super::project::facts_of;
 use super::rollout::{enqueue, placement, plan};
@@ -8,7 +9,6 @@ use super::run::Kind;
 use super::state::{Slot, State};
 use super::step::with;
 use super::steps::ahead;
-use super::turn::{Turn, run_id, span, words};
 use super::types::SlotKey;
 use flightdeck_model::{EnvironmentName, Probe, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 pub(super) fn deploy(
     state: &mut State,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     ask: &Ask<'_>,
     key: &SlotKey,
     version: Option<&Version>,
@@ -32,11 +32,11 @@ pub(super) fn deploy(
     let done = with(state, key, |state, slot| {
         not_there_yet(slot, &to)?;
         migrations::can_be_run(state, slot, &to)?;
-        let run = plan(state, slot, turn, Kind::Canary, to.clone(), &ask.actor.name);
+        let run = plan(state, slot, ctx, Kind::Canary, to.clone(), &ask.actor.name);
         let next = ahead(slot, &run, 0);
         let text = ask.because(&format!("deployment of {} asked for, first {next}", to.version));
-        let revision = enqueue(state, slot, turn, run, &text);
-        turn.created = Some(run_id(state, slot, &revision));
+        let revision = enqueue(state, slot, ctx, run, &text);
+        ctx.created = Some(run_id(state, slot, &revision));
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found("it is gone")))

@@ -1,14 +1,14 @@
 //! "Stop the line": holds, what is let through, and their release.
 
 use super::commands::{Ask, Done, check_pin, no, not_found};
+use super::context::{StepContext, note, run_id, words};
 use super::rollout::covers;
 use super::run::RunState;
 use super::state::{Slot, State};
 use super::step::with_all;
-use super::turn::{Turn, note, run_id, words};
 use flightdeck_model::{Facts, Hold, HoldId, HoldTarget, Refusal, RefusalKind, Selector};
 
-pub(super) fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: &Selector, id: HoldId) -> Done {
+pub(super) fn hold(state: &mut State, ctx: &mut StepContext, ask: &Ask<'_>, selector: &Selector, id: HoldId) -> Done {
     check_pin(ask, &Facts::default())?;
     if selector.source.as_ref().is_some_and(|source| *source != state.source) {
         return Err(no(format!("this is {}; {selector} is not here", state.source)));
@@ -18,24 +18,24 @@ pub(super) fn hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, selector: 
     let mut hold = match known {
         // The same once more is the same hold: what was let through meanwhile is held again.
         Some(at) => state.holds.remove(at),
-        None => new_hold(state, turn, ask, (owner, selector.clone(), id))?,
+        None => new_hold(state, ctx, ask, (owner, selector.clone(), id))?,
     };
     let text = ask.because(&format!("held by {}", hold.id));
     let mut left = Vec::new();
     with_all(state, |state, slot| {
         if covers(state, &hold, &slot.key) {
-            left.extend(hold_slot(state, slot, turn, &hold.id, ask, &text));
+            left.extend(hold_slot(state, slot, ctx, &hold.id, ask, &text));
         }
     });
     hold.targets = left;
-    turn.note = Some(hold.id.to_string());
+    ctx.note = Some(hold.id.to_string());
     state.holds.push(hold);
     Ok(())
 }
 
 fn new_hold(
     state: &State,
-    turn: &Turn,
+    ctx: &StepContext,
     ask: &Ask<'_>,
     (owner, selector, id): (String, Selector, HoldId),
 ) -> Result<Hold, Refusal> {
@@ -43,7 +43,7 @@ fn new_hold(
         let why = format!("a new hold can't be called {id}: that is taken, or no id; nothing was done");
         return Err(Refusal::new(RefusalKind::Invalid, why));
     }
-    let (source, reason, since) = (state.source.clone(), ask.reason.clone(), turn.now);
+    let (source, reason, since) = (state.source.clone(), ask.reason.clone(), ctx.now);
     Ok(Hold { id, source, selector, owner, reason, since, targets: Vec::new() })
 }
 
@@ -51,7 +51,7 @@ fn new_hold(
 fn hold_slot(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     id: &HoldId,
     ask: &Ask<'_>,
     text: &str,
@@ -67,7 +67,7 @@ fn hold_slot(
     }
     for revision in held {
         slot.generation += 1;
-        note(state, slot, turn, &revision, &ask.actor.name, text);
+        note(state, slot, ctx, &revision, &ask.actor.name, text);
     }
     left.iter().map(|revision| not_held(state, slot, revision, "on its way back to stable: not held")).collect()
 }
@@ -93,7 +93,7 @@ pub(super) fn held_now(state: &State, hold: &Hold) -> Hold {
     Hold { targets, ..hold.clone() }
 }
 
-pub(super) fn release_hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, id: &HoldId) -> Done {
+pub(super) fn release_hold(state: &mut State, ctx: &mut StepContext, ask: &Ask<'_>, id: &HoldId) -> Done {
     check_pin(ask, &Facts::default())?;
     let Some(at) = state.holds.iter().position(|hold| hold.id == *id) else {
         return Err(not_found(format!("there is no hold {id}")));
@@ -105,7 +105,7 @@ pub(super) fn release_hold(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, id
         let freed: Vec<_> = runs.filter_map(|run| run.pauses.holds.remove(id).then(|| run.revision.clone())).collect();
         for revision in freed {
             slot.generation += 1;
-            note(state, slot, turn, &revision, &ask.actor.name, &text);
+            note(state, slot, ctx, &revision, &ask.actor.name, &text);
         }
     });
     Ok(())
@@ -117,7 +117,13 @@ pub(super) fn may_let_through(run: &RunState) -> Done {
 }
 
 /// One rollout goes on; what else its holds stopped stays where it is.
-pub(super) fn let_through(state: &mut State, slot: &mut Slot, turn: &mut Turn, ask: &Ask<'_>, revision: &str) -> Done {
+pub(super) fn let_through(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    ask: &Ask<'_>,
+    revision: &str,
+) -> Done {
     if ask.reason.is_none() {
         return Err(Refusal::new(RefusalKind::Invalid, "letting one through needs a reason; nothing was done"));
     }
@@ -133,6 +139,6 @@ pub(super) fn let_through(state: &mut State, slot: &mut Slot, turn: &mut Turn, a
     }
     let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let text = ask.because(&format!("let through {}", ids.join(", ")));
-    note(state, slot, turn, revision, &ask.actor.name, &text);
+    note(state, slot, ctx, revision, &ask.actor.name, &text);
     Ok(())
 }

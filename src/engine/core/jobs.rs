@@ -1,11 +1,11 @@
 //! Hooks: programs around a rollout. Each run of one has an id of its own and is begun at most once,
 //! whatever crashes; what its end means for the rollout and for the data is decided here.
 
+use super::context::{StepContext, emit, note_run, span};
 use super::migrations;
 use super::rollout::{Back, begin_rollback, placement};
 use super::run::{Drill, Job, JobStage, Pause, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
-use super::turn::{Turn, emit, note_run, span};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
 use flightdeck_model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
 use jiff::SignedDuration;
@@ -80,7 +80,7 @@ pub(super) fn variables(
 pub(super) fn begin(
     state: &mut State,
     slot: &Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     hook: &HookSpec,
     release: &ReleaseRef,
     back: bool,
@@ -110,25 +110,25 @@ pub(super) fn begin(
         run_as: program.run_as,
         limits: program.limits,
     };
-    emit(state, turn, Effect::Run(Box::new(launch)));
-    Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: turn.now })
+    emit(state, ctx, Effect::StartJob(Box::new(launch)));
+    Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: ctx.now })
 }
 
 /// Whatever of it runs is ended, and its files go. False: it was never begun.
-pub(super) fn end_job(state: &mut State, turn: &mut Turn, id: &str) -> bool {
+pub(super) fn end_job(state: &mut State, ctx: &mut StepContext, id: &str) -> bool {
     state.pending.retain(|numbered| numbered.effect.job() != Some(id));
     // Decided in this very step: then it is never begun.
-    let begun = turn.effects.len();
-    turn.effects.retain(|numbered| numbered.effect.job() != Some(id));
-    if turn.effects.len() < begun {
+    let begun = ctx.effects.len();
+    ctx.effects.retain(|numbered| numbered.effect.job() != Some(id));
+    if ctx.effects.len() < begun {
         return false;
     }
-    emit(state, turn, Effect::EndJob { job: id.to_owned() });
+    emit(state, ctx, Effect::EndJob { job: id.to_owned() });
     true
 }
 
 /// Takes the end of a run into the state; what follows is decided where the rollout moves.
-pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, event: &JobEvent) {
+pub(super) fn happened(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, id: &str, event: &JobEvent) {
     let JobEvent::Ended { how, output, cause } = event else { return };
     let Some(run) = &mut slot.run else { return };
     let of_watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
@@ -149,12 +149,12 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
     if !run.rolling_back() || run.diagnosis.is_none() {
         run.diagnosis = (!passed).then(|| Box::new(found()));
     }
-    end_job(state, turn, id);
+    end_job(state, ctx, id);
     // A synthetic transaction that passes each few seconds is no news.
     let watched = slot.run.as_ref().is_some_and(|run| run.watches.contains_key(&hook));
     if !(watched && passed) {
         for line in output {
-            note_run(state, slot, turn, WHO, format!("{hook}: {line}"));
+            note_run(state, slot, ctx, WHO, format!("{hook}: {line}"));
         }
     }
 }
@@ -168,45 +168,40 @@ pub(super) fn knows(slot: &Slot, id: &str) -> bool {
 }
 
 /// The hook of the current step.
-pub(super) fn step(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &str) -> Says {
+pub(super) fn step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, name: &str) -> Says {
     let Some(run) = slot.active() else { return Says::Wait };
     let (to, Some(hook)) = (run.to.clone(), of_run(run, name)) else {
-        return fail(state, slot, turn, format!("there is no hook {name}"));
+        return fail(state, slot, ctx, format!("there is no hook {name}"));
     };
     let Some(job) = run.job.clone() else {
         if hook.migration.is_some() {
             match slot.migrations.get(name) {
                 Some(Migrated { state: MigrationState::Applied, .. }) => {
-                    note_run(state, slot, turn, WHO, format!("migration {name} is there already"));
+                    note_run(state, slot, ctx, WHO, format!("migration {name} is there already"));
                     return Says::Passed;
                 }
                 Some(Migrated { state: MigrationState::Half { why }, .. }) => {
-                    return ask_person(state, slot, turn, &format!("migration {name} stands half way ({why})"));
+                    return ask_person(state, slot, ctx, &format!("migration {name} stands half way ({why})"));
                 }
                 Some(Migrated { state: MigrationState::Unknown { why }, .. }) => {
-                    return ask_person(
-                        state,
-                        slot,
-                        turn,
-                        &format!("whether migration {name} ran is not known ({why})"),
-                    );
+                    return ask_person(state, slot, ctx, &format!("whether migration {name} ran is not known ({why})"));
                 }
                 Some(Migrated { state: MigrationState::Running, .. }) => {
                     let what = format!("migration {name} stands half way (it was begun before, and has no known end)");
-                    return ask_person(state, slot, turn, &what);
+                    return ask_person(state, slot, ctx, &what);
                 }
-                None => remember(state, slot, turn, &hook, &to, MigrationState::Running),
+                None => remember(state, slot, ctx, &hook, &to, MigrationState::Running),
             }
         }
         if let Some(why) = &hook.irreversible {
-            note_run(state, slot, turn, WHO, format!("runs {name}, which can't be taken back: {why}"));
+            note_run(state, slot, ctx, WHO, format!("runs {name}, which can't be taken back: {why}"));
         }
-        let job = begin(state, slot, turn, &hook, &to, false, 0);
+        let job = begin(state, slot, ctx, &hook, &to, false, 0);
         return started(slot, job);
     };
     match &job.stage {
         JobStage::Waiting(left) if left.is_zero() => {
-            let job = begin(state, slot, turn, &hook, &to, false, job.attempt + 1);
+            let job = begin(state, slot, ctx, &hook, &to, false, job.attempt + 1);
             started(slot, job)
         }
         JobStage::Running | JobStage::Waiting(_) => Says::Wait,
@@ -214,37 +209,37 @@ pub(super) fn step(state: &mut State, slot: &mut Slot, turn: &mut Turn, name: &s
             Verdict::Passed => {
                 forget_job(slot);
                 if hook.migration.is_some() {
-                    remember(state, slot, turn, &hook, &to, MigrationState::Applied);
+                    remember(state, slot, ctx, &hook, &to, MigrationState::Applied);
                 }
-                note_run(state, slot, turn, WHO, format!("{name} passed"));
+                note_run(state, slot, ctx, WHO, format!("{name} passed"));
                 Says::Passed
             }
             Verdict::Again => {
-                again(slot, turn, &hook);
+                again(slot, ctx, &hook);
                 Says::Wait
             }
             Verdict::Failed(why) => {
                 forget_job(slot);
                 let why = if hook.migration.is_some() {
-                    failed_migration(slot, turn, name, how, &why)
+                    failed_migration(slot, ctx, name, how, &why)
                 } else {
                     format!("hook {name}: {why}")
                 };
-                fail(state, slot, turn, why)
+                fail(state, slot, ctx, why)
             }
         },
     }
 }
 
 /// What it did before it failed nobody knows: it is not run again, and not taken back.
-fn failed_migration(slot: &mut Slot, turn: &mut Turn, name: &str, how: &JobEnd, why: &str) -> String {
-    turn.changed = true;
+fn failed_migration(slot: &mut Slot, ctx: &mut StepContext, name: &str, how: &JobEnd, why: &str) -> String {
+    ctx.changed = true;
     if matches!(how, JobEnd::NotStarted(_)) {
         slot.migrations.remove(name);
         return format!("migration {name} could not be started: {why}; its data is as before");
     }
     if let Some(migrated) = slot.migrations.get_mut(name) {
-        (migrated.state, migrated.at) = (MigrationState::Half { why: why.to_owned() }, turn.now);
+        (migrated.state, migrated.at) = (MigrationState::Half { why: why.to_owned() }, ctx.now);
     }
     format!("migration {name} failed half way: {why}; look at its data")
 }
@@ -265,10 +260,10 @@ pub(super) fn forget_job(slot: &mut Slot) {
 }
 
 /// Once more, after a pause.
-pub(super) fn again(slot: &mut Slot, turn: &mut Turn, hook: &HookSpec) {
+pub(super) fn again(slot: &mut Slot, ctx: &mut StepContext, hook: &HookSpec) {
     if let Some(job) = slot.run.as_mut().and_then(|run| run.job.as_mut()) {
         job.stage = JobStage::Waiting(pause(hook, job.attempt));
-        turn.changed = true;
+        ctx.changed = true;
     }
 }
 
@@ -276,27 +271,27 @@ fn pause(hook: &HookSpec, attempt: u32) -> SignedDuration {
     hook.backoff.saturating_mul(1 << attempt.min(10))
 }
 
-fn fail(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: String) -> Says {
-    begin_rollback(state, slot, turn, WHO, Back::new(DeploymentOutcome::Failed, why));
+fn fail(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: String) -> Says {
+    begin_rollback(state, slot, ctx, WHO, Back::new(DeploymentOutcome::Failed, why));
     Says::Acted
 }
 
-fn ask_person(state: &mut State, slot: &mut Slot, turn: &mut Turn, what: &str) -> Says {
+fn ask_person(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, what: &str) -> Says {
     let why = format!(
         "{what}: look at the data and put it right, then promote if it is applied, or resume if it is not, to run it"
     );
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
-        run.pauses.hook = Some(Pause { who: WHO.to_owned(), why: Some(why.clone()), since: turn.now });
+        run.pauses.hook = Some(Pause { who: WHO.to_owned(), why: Some(why.clone()), since: ctx.now });
     }
-    note_run(state, slot, turn, WHO, format!("paused: {why}"));
+    note_run(state, slot, ctx, WHO, format!("paused: {why}"));
     Says::Acted
 }
 
 fn remember(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     hook: &HookSpec,
     release: &ReleaseRef,
     to: MigrationState,
@@ -312,11 +307,11 @@ fn remember(
         revision: revision.unwrap_or_default(),
         number,
         order,
-        at: turn.now,
+        at: ctx.now,
         state: to,
     };
     slot.migrations.insert(hook.name.clone(), migrated);
-    turn.changed = true;
+    ctx.changed = true;
 }
 
 /// A person has looked at the migration of the current step: applied as it is, or to be run again.
@@ -336,7 +331,7 @@ pub(super) fn looked_at(slot: &mut Slot, applied: bool) {
 
 /// Hooks that run again and again while users are at the candidate. True if one of them ended the
 /// rollout.
-pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+pub(super) fn watch(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let exposed = slot.exposed() > Ppm::ZERO;
     let Some(run) = slot.active().filter(|run| !run.rolling_back()) else { return false };
     let to = run.to.clone();
@@ -350,9 +345,9 @@ pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool
         let watch = run.watches.get(&hook.name).cloned().unwrap_or_default();
         let mut next = watch.clone();
         match watch.job.as_ref().map(|job| (job, &job.stage)) {
-            None if watch.left.is_zero() => next.job = begin(state, slot, turn, hook, &to, false, 0),
+            None if watch.left.is_zero() => next.job = begin(state, slot, ctx, hook, &to, false, 0),
             Some((job, JobStage::Waiting(left))) if left.is_zero() => {
-                next.job = begin(state, slot, turn, hook, &to, false, job.attempt + 1);
+                next.job = begin(state, slot, ctx, hook, &to, false, job.attempt + 1);
             }
             None | Some((_, JobStage::Running | JobStage::Waiting(_))) => {}
             Some((job, JobStage::Ended(how))) => match judge(hook, job, how) {
@@ -365,13 +360,13 @@ pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool
                 }
                 Verdict::Failed(why) => {
                     let why = format!("hook {}: {why}", hook.name);
-                    begin_rollback(state, slot, turn, WHO, Back::new(DeploymentOutcome::Aborted, why));
+                    begin_rollback(state, slot, ctx, WHO, Back::new(DeploymentOutcome::Aborted, why));
                     return true;
                 }
             },
         }
         if next != watch {
-            turn.changed = true;
+            ctx.changed = true;
         }
         if let Some(run) = &mut slot.run {
             run.watches.insert(hook.name.clone(), next);
@@ -381,18 +376,18 @@ pub(super) fn watch(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool
 }
 
 /// What runs for the rollout in flight is ended. Gives a sentence where that leaves a migration half way.
-pub(super) fn cancel(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> Option<String> {
+pub(super) fn cancel(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> Option<String> {
     let run = slot.run.as_mut()?;
     let watches = std::mem::take(&mut run.watches).into_values().filter_map(|watch| watch.job);
     let mut job = run.job.take();
     run.cut_off = job.as_ref().filter(|job| job.stage == JobStage::Running).map(|job| job.id.clone());
     let mut watches: Vec<Job> = watches.collect();
     for job in job.iter_mut().chain(&mut watches).filter(|job| job.stage == JobStage::Running) {
-        if !end_job(state, turn, &job.id) {
+        if !end_job(state, ctx, &job.id) {
             job.stage = JobStage::Ended(JobEnd::NotStarted("its rollout went back first".to_owned()));
         }
     }
-    job.and_then(|job| migrations::cut_off(slot, turn, &job))
+    job.and_then(|job| migrations::cut_off(slot, ctx, &job))
 }
 
 /// Time passes for hooks that wait to be run again.

@@ -1,9 +1,9 @@
 //! Analyses: numbers in, judgements out. Missing data pauses or fails, it never passes.
 
+use super::context::{StepContext, evidence, note_run};
 use super::rollout::{Back, begin_rollback};
 use super::run::{Pause, RunState, Watched};
 use super::state::{Slot, State};
-use super::turn::{Turn, evidence, note_run};
 use super::types::PoolWindow;
 use flightdeck_analysis::{Span, Totals, Verdict, Window, summary, threshold};
 use flightdeck_model::{AnalysisReport, DeploymentOutcome, Judge, MetricVerdict, Missing, Ppm, Step};
@@ -58,15 +58,15 @@ pub(super) fn window(slot: &mut Slot, pools: &[PoolWindow]) {
 pub(super) fn step(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     name: &str,
     duration: SignedDuration,
 ) -> StepSays {
-    let now = turn.now;
+    let now = ctx.now;
     let Some(run) = &mut slot.run else { return StepSays::Wait };
     let from = *run.measured.from.get_or_insert(now);
     let Some(template) = run.templates.get(name) else {
-        pause(state, slot, turn, &format!("there is no analysis {name:?} any more"));
+        pause(state, slot, ctx, &format!("there is no analysis {name:?} any more"));
         return StepSays::Acted;
     };
     let measured = &run.measured;
@@ -88,7 +88,7 @@ pub(super) fn step(
         None => StepSays::Wait,
         Some(report) => {
             let missing = Lacking { what: template.missing, of: template.min_requests };
-            act(state, slot, turn, report, missing, "analysis")
+            act(state, slot, ctx, report, missing, "analysis")
         }
     }
 }
@@ -100,8 +100,8 @@ fn analyses(run: &RunState) -> usize {
 }
 
 /// The background analysis. True if it acted.
-pub(super) fn background(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
-    let now = turn.now;
+pub(super) fn background(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
+    let now = ctx.now;
     let exposed = slot.exposed() > Ppm::ZERO;
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return false };
     let Some(name) = run.background.clone() else { return false };
@@ -134,7 +134,7 @@ pub(super) fn background(state: &mut State, slot: &mut Slot, turn: &mut Turn) ->
         return false;
     };
     let missing = Lacking { what: template.missing, of: template.min_requests };
-    matches!(act(state, slot, turn, report, missing, "background analysis"), StepSays::Acted)
+    matches!(act(state, slot, ctx, report, missing, "background analysis"), StepSays::Acted)
 }
 
 /// What a template says of too little data.
@@ -150,7 +150,7 @@ struct Lacking {
 fn act(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     report: AnalysisReport,
     missing: Lacking,
     what: &str,
@@ -162,25 +162,25 @@ fn act(
         MetricVerdict::Missing if report.candidate_requests < missing.of => "no data",
         MetricVerdict::Missing => "inconclusive",
     };
-    evidence(state, slot, turn, report, &format!("{word}: {said}"));
+    evidence(state, slot, ctx, report, &format!("{word}: {said}"));
     match (verdict, missing.what) {
         (MetricVerdict::Pass, _) => {
-            note_run(state, slot, turn, WHO, format!("passed: {said}"));
+            note_run(state, slot, ctx, WHO, format!("passed: {said}"));
             return StepSays::Passed;
         }
-        (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, turn, &format!("{word}: {said}")),
+        (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, ctx, &format!("{word}: {said}")),
         (MetricVerdict::Fail, _) | (MetricVerdict::Missing, Missing::Fail) => {
             let back = Back::new(DeploymentOutcome::Aborted, format!("{word}: {said}"));
-            begin_rollback(state, slot, turn, WHO, back);
+            begin_rollback(state, slot, ctx, WHO, back);
         }
     }
     StepSays::Acted
 }
 
-fn pause(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: &str) {
+fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: &str) {
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
-        run.pauses.analysis = Some(Pause { who: WHO.to_owned(), why: Some(why.to_owned()), since: turn.now });
+        run.pauses.analysis = Some(Pause { who: WHO.to_owned(), why: Some(why.to_owned()), since: ctx.now });
     }
-    note_run(state, slot, turn, WHO, format!("paused: {why}"));
+    note_run(state, slot, ctx, WHO, format!("paused: {why}"));
 }

@@ -7,9 +7,9 @@
 
 mod apply;
 mod approvals;
-mod back;
 mod commands;
 mod configs;
+mod context;
 mod deploy;
 mod holds;
 mod jobs;
@@ -21,6 +21,8 @@ mod project;
 mod queue;
 mod releases;
 mod rename;
+mod revert;
+mod rollback;
 mod rollout;
 mod route;
 mod rows;
@@ -29,9 +31,7 @@ mod scheduled;
 mod state;
 mod step;
 mod steps;
-mod turn;
 mod types;
-mod undo;
 
 pub use apply::{diff, why_not_apply};
 pub use configs::Configured;

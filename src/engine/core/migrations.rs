@@ -2,11 +2,11 @@
 //! what a restored state knows of them.
 
 use super::commands::{Ask, Done, no, not_found};
+use super::context::{StepContext, note_run};
 use super::rollout::{placement, previous};
 use super::run::{Job, JobStage, Kind, RunState};
 use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::step::{with, with_all};
-use super::turn::{Turn, note_run};
 use super::types::{Effect, JobEnd, SlotKey};
 use flightdeck_model::{
     HookSpec, MigrationRow, MigrationStanding, MigrationWayBack, Refusal, RefusalKind, ReleaseRef, Spec, Step,
@@ -167,10 +167,10 @@ fn way_back(slot: &Slot, of: &Migrated) -> MigrationWayBack {
 }
 
 /// Where a migration stands whose run was ended with its rollout; in words where a person must look.
-pub(super) fn cut_off(slot: &mut Slot, turn: &mut Turn, job: &Job) -> Option<String> {
+pub(super) fn cut_off(slot: &mut Slot, ctx: &mut StepContext, job: &Job) -> Option<String> {
     let migrated = slot.migrations.get_mut(&job.hook).filter(|of| of.state == MigrationState::Running)?;
-    turn.changed = true;
-    migrated.at = turn.now;
+    ctx.changed = true;
+    migrated.at = ctx.now;
     match (&job.stage, job.back) {
         // It had ended, and nobody had acted on that yet.
         (JobStage::Ended(JobEnd::Exited(0)), false) | (JobStage::Ended(JobEnd::NotStarted(_)), true) => {
@@ -192,7 +192,7 @@ pub(super) fn cut_off(slot: &mut Slot, turn: &mut Turn, job: &Job) -> Option<Str
 /// A person has looked at them: their data is there, or nothing of it is. Nothing is run.
 pub(super) fn settle(
     state: &mut State,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     ask: &Ask<'_>,
     key: &SlotKey,
     names: &[String],
@@ -201,7 +201,7 @@ pub(super) fn settle(
     let done = with(state, key, |state, slot| {
         let names = meant(state, slot, names, applied)?;
         for name in &names {
-            say(state, slot, turn, name, applied);
+            say(state, slot, ctx, name, applied);
         }
         let paused_at = slot.run.as_ref().and_then(|run| match run.current_step() {
             Some(Step::Hook { name }) if run.pauses.hook.is_some() => Some(name.clone()),
@@ -213,14 +213,8 @@ pub(super) fn settle(
         slot.generation += 1;
         let stands = if applied { "applied" } else { "not applied" };
         let said = format!("{}: {stands}", names.join(", "));
-        note_run(
-            state,
-            slot,
-            turn,
-            &ask.actor.name,
-            ask.because(&format!("told of migrations {said}, nothing is run")),
-        );
-        turn.note = Some(said);
+        note_run(state, slot, ctx, &ask.actor.name, ask.because(&format!("told of migrations {said}, nothing is run")));
+        ctx.note = Some(said);
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found(format!("{} is not configured in {}", key.service, key.environment))))
@@ -252,15 +246,15 @@ fn meant(state: &State, slot: &Slot, names: &[String], applied: bool) -> Result<
     }
 }
 
-fn say(state: &mut State, slot: &mut Slot, turn: &Turn, name: &str, applied: bool) {
+fn say(state: &mut State, slot: &mut Slot, ctx: &StepContext, name: &str, applied: bool) {
     if !applied {
         slot.migrations.remove(name);
     } else if let Some(known) = slot.migrations.get_mut(name) {
         if known.state != MigrationState::Applied {
-            (known.state, known.at) = (MigrationState::Applied, turn.now);
+            (known.state, known.at) = (MigrationState::Applied, ctx.now);
         }
     } else {
-        record(state, slot, name, turn.now, MigrationState::Applied);
+        record(state, slot, name, ctx.now, MigrationState::Applied);
     }
 }
 
@@ -281,7 +275,7 @@ pub fn restored(state: &mut State, made: Timestamp) {
             job.stage = JobStage::Ended(JobEnd::Lost);
         }
     };
-    state.pending.retain(|numbered| !matches!(numbered.effect, Effect::Run(_) | Effect::StopJob { .. }));
+    state.pending.retain(|numbered| !matches!(numbered.effect, Effect::StartJob(_) | Effect::StopJob { .. }));
     state.restored = Some(made);
     state.applied_since_restore.clear();
     state.away_at_restore = state.removed.keys().chain(state.migrated.keys()).cloned().collect();

@@ -2,11 +2,11 @@
 //! most once, whatever crashes, as a hook is.
 
 use super::commands::{Ask, Done, no, not_found};
+use super::context::{StepContext, emit};
 use super::jobs::{end_job, variables};
 use super::scheduled;
 use super::state::{Counters, Slot, State};
 use super::step::with;
-use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd, JobLaunch, SlotKey};
 use flightdeck_model::{CommandId, OneOff, Program, ReleaseRef};
 use jiff::SignedDuration;
@@ -29,7 +29,13 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Runs it in the unpacked artifact of the stable version.
-pub(super) fn begin(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, key: &SlotKey, wanted: &Wanted<'_>) -> Done {
+pub(super) fn begin(
+    state: &mut State,
+    ctx: &mut StepContext,
+    ask: &Ask<'_>,
+    key: &SlotKey,
+    wanted: &Wanted<'_>,
+) -> Done {
     let done = with(state, key, |state, slot| {
         let program = state.spec.program(&key.service, &key.environment).filter(|_| !slot.removed);
         let program = program.ok_or_else(|| not_found(format!("{key} is not configured")))?;
@@ -47,7 +53,7 @@ pub(super) fn begin(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, key: &Slo
         let once = Once { id: &id, hook, one_off, run, timeout: timeout.unwrap_or(LONGEST) };
         let launch = launch(state, slot, program, &stable, &once);
         if let Some(job) = job {
-            scheduled::runs_by_hand(slot, job, &id, &stable.version, turn.now);
+            scheduled::runs_by_hand(slot, job, &id, &stable.version, ctx.now);
         }
         slot.one_offs.push(OneOff {
             id: id.clone(),
@@ -55,11 +61,11 @@ pub(super) fn begin(state: &mut State, turn: &mut Turn, ask: &Ask<'_>, key: &Slo
             by: ask.actor.name.clone(),
             run: run.to_vec(),
             version: stable.version,
-            began: turn.now,
+            began: ctx.now,
             ended: None,
         });
-        emit(state, turn, Effect::Run(Box::new(launch)));
-        turn.note = Some(id);
+        emit(state, ctx, Effect::StartJob(Box::new(launch)));
+        ctx.note = Some(id);
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found(format!("{key} is not configured"))))
@@ -100,7 +106,7 @@ pub(super) fn launch(state: &State, slot: &Slot, program: Program, stable: &Rele
 }
 
 /// Ends one that runs, or a run of a job: signalled as an instance of its service is, and killed after the same grace.
-pub(super) fn end(state: &mut State, turn: &mut Turn, key: &SlotKey, id: &str) -> Done {
+pub(super) fn end(state: &mut State, ctx: &mut StepContext, key: &SlotKey, id: &str) -> Done {
     let done = with(state, key, |state, slot| {
         if !knows(slot, id) && !scheduled::knows(slot, id) {
             let ended = slot.jobs.iter().filter_map(|job| job.last.as_ref()).any(|run| run.id == id)
@@ -109,7 +115,7 @@ pub(super) fn end(state: &mut State, turn: &mut Turn, key: &SlotKey, id: &str) -
         }
         let program = state.spec.program(&key.service, &key.environment);
         let stop = program.ok_or_else(|| not_found(format!("{key} is not configured")))?.stop;
-        emit(state, turn, Effect::StopJob { job: id.to_owned(), stop });
+        emit(state, ctx, Effect::StopJob { job: id.to_owned(), stop });
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found(format!("{key} is not configured"))))
@@ -121,18 +127,18 @@ pub(super) fn knows(slot: &Slot, id: &str) -> bool {
 }
 
 /// It has ended.
-pub(super) fn ended(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, how: &JobEnd) {
+pub(super) fn ended(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, id: &str, how: &JobEnd) {
     if let Some(of) = slot.one_offs.iter_mut().find(|of| of.id == id) {
-        of.ended = Some((turn.now, how.clone()));
+        of.ended = Some((ctx.now, how.clone()));
     }
-    scheduled::settle(slot, turn.now, id, how);
+    scheduled::settle(slot, ctx.now, id, how);
     let over = slot.one_offs.iter().filter(|of| of.ended.is_some()).count();
     if over > KEPT
         && let Some(oldest) = slot.one_offs.iter().position(|of| of.ended.is_some())
     {
         slot.one_offs.remove(oldest);
     }
-    end_job(state, turn, id);
+    end_job(state, ctx, id);
 }
 
 /// What ran when the backup was made is not known to have ended, and is not begun again.

@@ -1,10 +1,10 @@
 //! Instances: what happens to them, how many there are, when they start again, when they end.
 
-use super::back::keep;
+use super::context::{StepContext, emit, note_run};
+use super::rollback::keep;
 use super::run::{Kind, Progress, RunState};
 use super::state::{Counters, InstanceRecord, InstanceStage, Pool, Slot, State, count};
 use super::steps::share_of;
-use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, InstanceEvent, InstanceId, Launch, SlotKey};
 use flightdeck_model::{
     ArmRole, Diagnosis, Draining, Placement, Ppm, ReleaseRef, ServiceKind, Step, Strategy, sanitize_line,
@@ -51,9 +51,9 @@ pub(super) fn retire(slot: &mut Slot, pool: &str) {
 }
 
 /// Takes what happened to an instance into the state.
-pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, event: &InstanceEvent) {
+pub(super) fn happened(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, id: &str, event: &InstanceEvent) {
     answer(state, id, event);
-    let now = turn.now;
+    let now = ctx.now;
     let mut said = None;
     for pool in slot.pools.values_mut() {
         let Some(instance) = pool.instances.get_mut(id) else { continue };
@@ -119,7 +119,7 @@ pub(super) fn happened(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: 
         break;
     }
     if let Some(said) = said {
-        note_run(state, slot, turn, "system:engine", format!("{id}: {said}"));
+        note_run(state, slot, ctx, "system:engine", format!("{id}: {said}"));
     }
 }
 
@@ -211,7 +211,7 @@ pub(super) fn tick(slot: &mut Slot, dt: SignedDuration) {
 }
 
 /// Gives each pool the size that it should have, and starts what is due to start again.
-pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn scale(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     resize(state, slot);
     let key = slot.key.clone();
     let revision = slot.run.as_ref().map(|run| run.revision.clone());
@@ -221,10 +221,10 @@ pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     for pool in slot.pools.values_mut() {
         let (staying, release, id) = (pool.staying(), pool.release.clone(), pool.id.clone());
         for _ in staying..pool.desired {
-            start_new(state, turn, &key, pool, revision.clone());
+            start_new(state, ctx, &key, pool, revision.clone());
         }
         for _ in pool.desired..staying {
-            leave_one(pool, turn);
+            leave_one(pool, ctx);
         }
         if later.as_ref() == Some(&pool.id) {
             continue;
@@ -233,7 +233,7 @@ pub(super) fn scale(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
             let due = matches!(instance.stage, InstanceStage::BackingOff { left, .. } if left.is_zero());
             if due {
                 instance.attempt = instance.attempt.saturating_add(1);
-                start(state, turn, &key, &id, &release, instance);
+                start(state, ctx, &key, &id, &release, instance);
             }
         }
     }
@@ -328,7 +328,7 @@ fn batch_size(slot: &Slot, run: &RunState, done: &[Step], replicas: u32) -> u32 
     replicas.saturating_sub(gone)
 }
 
-fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool, revision: Option<String>) {
+fn start_new(state: &mut State, ctx: &mut StepContext, key: &SlotKey, pool: &mut Pool, revision: Option<String>) {
     let Some(program) = state.spec.program(&key.service, &key.environment) else { return };
     let id = format!("{}-{}-{}", key.service, key.environment, Counters::next(&mut state.counters.instance));
     let mut instance = InstanceRecord {
@@ -350,13 +350,13 @@ fn start_new(state: &mut State, turn: &mut Turn, key: &SlotKey, pool: &mut Pool,
         diagnosis: None,
         limits: Vec::new(),
     };
-    start(state, turn, key, &pool.id, &pool.release, &mut instance);
+    start(state, ctx, key, &pool.id, &pool.release, &mut instance);
     pool.instances.insert(id, instance);
 }
 
 fn start(
     state: &mut State,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     key: &SlotKey,
     pool: &str,
     release: &ReleaseRef,
@@ -365,7 +365,7 @@ fn start(
     let Some(program) = state.spec.program(&key.service, &key.environment) else { return };
     instance.stage = InstanceStage::Starting;
     instance.ready_since = None;
-    instance.asked = Some(turn.now);
+    instance.asked = Some(ctx.now);
     instance.draining = None;
     instance.stop = program.stop.clone();
     let launch = Launch {
@@ -385,7 +385,7 @@ fn start(
         limits: program.limits,
     };
     state.pending.retain(|numbered| !is_start_of(&numbered.effect, &instance.id));
-    emit(state, turn, Effect::Start(Box::new(launch)));
+    emit(state, ctx, Effect::Start(Box::new(launch)));
 }
 
 fn is_start_of(effect: &Effect, id: &str) -> bool {
@@ -393,11 +393,11 @@ fn is_start_of(effect: &Effect, id: &str) -> bool {
 }
 
 /// Marks the least useful instance: one that is not ready, else the newest.
-fn leave_one(pool: &mut Pool, turn: &mut Turn) {
+fn leave_one(pool: &mut Pool, ctx: &mut StepContext) {
     let staying = pool.instances.values_mut().filter(|instance| !instance.leaving);
     if let Some(instance) = staying.max_by_key(|instance| (!instance.serving(), number(&instance.id))) {
         instance.leaving = true;
-        turn.changed = true;
+        ctx.changed = true;
     }
 }
 
@@ -407,7 +407,7 @@ pub(super) fn number(id: &InstanceId) -> u64 {
 }
 
 /// Stops what is to go and is in no route that the proxy may follow; forgets pools that are empty.
-pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn sweep(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let Slot { pools, routing, preview, .. } = slot;
     let mut stops = Vec::new();
     for instance in pools.values_mut().flat_map(|pool| pool.instances.values_mut()) {
@@ -436,7 +436,7 @@ pub(super) fn sweep(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     for (instance, stop) in stops {
         state.pending.retain(|numbered| numbered.effect.instance() != Some(&instance));
         let drain = state.spec.connections(&slot.key.service, &slot.key.environment).drain;
-        emit(state, turn, Effect::Stop { instance, stop, drain });
+        emit(state, ctx, Effect::Stop { instance, stop, drain });
     }
     let Slot { pools, warm, .. } = slot;
     pools.retain(|_, pool| !(pool.retired && pool.instances.is_empty()));
@@ -464,14 +464,14 @@ pub(super) fn hopeless(pool: &Pool) -> Option<&str> {
 }
 
 /// Keeps the version before up for its time.
-pub(super) fn cool(state: &State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn cool(state: &State, slot: &mut Slot, ctx: &mut StepContext) {
     let keep = placement(state, &slot.key).map_or(SignedDuration::ZERO, |placement| placement.keep_warm);
     // A rollback in flight may need what it leaves or takes; nothing is warm then.
     let Some(warm) = slot.warm.as_ref().filter(|warm| warm.elapsed >= keep || slot.removed) else { return };
     let pool = warm.pool.clone();
     slot.warm = None;
     retire(slot, &pool);
-    turn.changed = true;
+    ctx.changed = true;
 }
 
 /// The pool to return to, if it is still up.

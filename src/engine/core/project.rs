@@ -1,5 +1,6 @@
 //! What people see: the whole state as rows.
 
+use super::context::{run_id, words};
 use super::holds::held_now;
 use super::migrations;
 use super::pools::number;
@@ -7,7 +8,6 @@ use super::rollout::first_steps;
 use super::rows::rollout;
 use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
-use super::turn::{run_id, words};
 use super::types::SlotKey;
 use flightdeck_model::{
     Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Listening, Place,

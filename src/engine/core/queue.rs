@@ -1,14 +1,14 @@
 //! The line: who may start next, and what the others wait for.
 
+use super::context::{StepContext, words};
 use super::rollout::{Back, begin_rollback, placement, start};
 use super::run::{Kind, RunState};
 use super::state::{Slot, State};
-use super::turn::{Turn, words};
 use super::types::SlotKey;
 use flightdeck_model::{Concurrency, DeploymentOutcome, counted};
 
 /// Lets the first in line start, or take the place of what is in flight, if it may.
-pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let Some(first) = slot.queue.front() else { return };
     if !first.pauses.none() {
         return;
@@ -21,7 +21,7 @@ pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn)
             let mut back =
                 Back::new(DeploymentOutcome::Superseded, format!("replaced by {name}, asked for by {author}"));
             back.superseded_by = Some(format!("{} {name} by {author}", slot.key.service));
-            begin_rollback(state, slot, turn, &author, back);
+            begin_rollback(state, slot, ctx, &author, back);
         }
         return;
     }
@@ -29,7 +29,7 @@ pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, turn: &mut Turn)
         return;
     }
     if let Some(run) = slot.queue.pop_front() {
-        start(state, slot, turn, run);
+        start(state, slot, ctx, run);
     }
 }
 

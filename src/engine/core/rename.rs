@@ -3,8 +3,8 @@
 
 use super::apply::invalid;
 use super::commands::no;
+use super::context::words;
 use super::state::State;
-use super::turn::words;
 use super::types::{Effect, SlotKey};
 use flightdeck_model::{EnvironmentName, Refusal, Renamed, ServiceName, Spec};
 use std::borrow::Cow;
@@ -132,7 +132,7 @@ fn effect(effect: &mut Effect, Renamed { from, to }: &Renamed) {
     let known_as = effect.listener().map(|(listener, _)| listener);
     match effect {
         Effect::Start(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot, to),
-        Effect::Run(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot, to),
+        Effect::StartJob(launch) if launch.slot.service == *from => launch.slot = called(&launch.slot, to),
         Effect::Route { slot, .. } if slot.service == *from => *slot = called(slot, to),
         Effect::Unroute { slot, listener, .. } if slot.service == *from => {
             (*slot, *listener) = (called(slot, to), known_as);

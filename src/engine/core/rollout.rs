@@ -1,11 +1,11 @@
 //! A rollout's life: asked for, started, promoted or taken back, ended.
 
+use super::context::{StepContext, note, note_run, run_id, trim, words};
 use super::pools::{new_pool, retire, stepped, warm_pool};
 use super::run::{Drill, Kind, Measured, Pauses, Progress, RunState, Tally, Watched};
 use super::state::{Counters, Slot, State, Succeeded, Warm};
-use super::turn::{Turn, note, note_run, run_id, trim, words};
 use super::types::SlotKey;
-use super::{back, jobs, migrations};
+use super::{jobs, migrations, rollback};
 use flightdeck_model::{
     ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec,
     Phase, Placement, Ppm, ReleaseRef, RollbackPath, ServiceKind, Step, Strategy,
@@ -42,15 +42,15 @@ pub(super) fn placement<'a>(state: &'a State, key: &SlotKey) -> Option<&'a Place
 pub(super) fn plan(
     state: &mut State,
     slot: &mut Slot,
-    turn: &Turn,
+    ctx: &StepContext,
     kind: Kind,
     to: ReleaseRef,
     author: &str,
 ) -> RunState {
     slot.revision += 1;
     slot.generation += 1;
-    if turn.decided < turn.now {
-        back::keep(&mut slot.timings.wait, turn.now.duration_since(turn.decided));
+    if ctx.decided < ctx.now {
+        rollback::keep(&mut slot.timings.wait, ctx.now.duration_since(ctx.decided));
     }
     let placement = placement(state, &slot.key);
     let strategy = placement.map_or(Strategy::Canary, |placement| placement.strategy);
@@ -73,8 +73,8 @@ pub(super) fn plan(
         from: slot.stable_pool().map(|pool| pool.release.clone()),
         author: author.to_owned(),
         asked: Counters::next(&mut state.counters.asked),
-        started: turn.now,
-        since: turn.now,
+        started: ctx.now,
+        since: ctx.now,
         phase: Phase::Queued,
         steps,
         templates,
@@ -113,16 +113,16 @@ fn holds_on(state: &State, key: &SlotKey) -> std::collections::BTreeSet<HoldId> 
 }
 
 /// Puts a rollout in line; it starts at once if nothing is before it. Gives its revision.
-pub(super) fn enqueue(state: &mut State, slot: &mut Slot, turn: &mut Turn, run: RunState, text: &str) -> String {
+pub(super) fn enqueue(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, run: RunState, text: &str) -> String {
     let (revision, author, name) = (run.revision.clone(), run.author.clone(), words(&run));
     let concurrency = placement(state, &slot.key).map_or(Concurrency::Supersede, |of| of.concurrency);
     if concurrency == Concurrency::Supersede {
         for old in std::mem::take(&mut slot.queue) {
-            settle_queued(state, slot, turn, old, DeploymentOutcome::Superseded, &format!("replaced by {name}"));
+            settle_queued(state, slot, ctx, old, DeploymentOutcome::Superseded, &format!("replaced by {name}"));
         }
     }
     slot.queue.push_back(run);
-    note(state, slot, turn, &revision, &author, text);
+    note(state, slot, ctx, &revision, &author, text);
     revision
 }
 
@@ -130,7 +130,7 @@ pub(super) fn enqueue(state: &mut State, slot: &mut Slot, turn: &mut Turn, run: 
 pub(super) fn settle_queued(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     mut run: RunState,
     outcome: DeploymentOutcome,
     why: &str,
@@ -140,14 +140,14 @@ pub(super) fn settle_queued(
     run.progress = Progress::Ended(outcome);
     run.pauses = Pauses::default();
     run.phase = ended_phase(outcome);
-    run.since = turn.now;
-    record(state, slot, turn, &run, outcome);
+    run.since = ctx.now;
+    record(state, slot, ctx, &run, outcome);
     if slot.active().is_some() {
         remember(slot, run);
     } else if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }
-    turn.changed = true;
+    ctx.changed = true;
 }
 
 pub(super) const fn ended_phase(outcome: DeploymentOutcome) -> Phase {
@@ -168,8 +168,8 @@ fn remember(slot: &mut Slot, mut run: RunState) {
     trim(slot);
 }
 
-fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: DeploymentOutcome) {
-    turn.ended.push(Deployment {
+fn record(state: &State, slot: &Slot, ctx: &mut StepContext, run: &RunState, outcome: DeploymentOutcome) {
+    ctx.ended.push(Deployment {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         called: None,
@@ -179,7 +179,7 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
         author: Some(run.author.clone()),
         writer: None,
         started: run.started,
-        ended: turn.now,
+        ended: ctx.now,
         outcome,
         cause: run.cause.clone(),
         kind: match run.kind {
@@ -200,7 +200,7 @@ fn record(state: &State, slot: &Slot, turn: &mut Turn, run: &RunState, outcome: 
     });
 }
 
-pub(super) fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run: RunState) {
+pub(super) fn start(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, mut run: RunState) {
     run.from = slot.stable_pool().map(|pool| pool.release.clone());
     slot.generation += 1;
     let text = if run.kind == Kind::Restart {
@@ -213,7 +213,7 @@ pub(super) fn start(state: &mut State, slot: &mut Slot, turn: &mut Turn, mut run
     if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }
-    note_run(state, slot, turn, "system:engine", text);
+    note_run(state, slot, ctx, "system:engine", text);
 }
 
 /// Gives a rollout its pool; says what it does in words.
@@ -266,16 +266,16 @@ pub(super) fn first_steps(plan: &[Step], hooks: &[HookSpec], kind: ServiceKind) 
 }
 
 /// Sends all traffic to stable that it can carry, and ends the rollout once the candidate has none.
-pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, who: &str, back: Back) {
+pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, who: &str, back: Back) {
     let exposed = slot.exposed();
     if slot.active().is_none_or(RunState::rolling_back) {
         return;
     }
     slot.generation += 1;
-    let cut_off = jobs::cancel(state, slot, turn);
-    let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| back::path(state, slot, &to));
+    let cut_off = jobs::cancel(state, slot, ctx);
+    let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| rollback::path(state, slot, &to));
     let Some(run) = &mut slot.run else { return };
-    run.tally.back_since = Some(turn.decided);
+    run.tally.back_since = Some(ctx.decided);
     run.tally.back_path = path;
     let why = cut_off.map_or_else(|| back.why.clone(), |cut_off| format!("{}; {cut_off}", back.why));
     let mut said = why.clone();
@@ -289,7 +289,7 @@ pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn
     let revision = run.revision.clone();
     let by = back.superseded_by.unwrap_or_else(|| format!("{revision} ended: {}", back.why));
     supersede_approvals(state, slot, &revision, &by);
-    note_run(state, slot, turn, who, said);
+    note_run(state, slot, ctx, who, said);
 }
 
 /// What still waits for a yes of this run waits no more.
@@ -310,9 +310,15 @@ pub(super) fn supersede_approvals(state: &mut State, slot: &Slot, revision: &str
 }
 
 /// The rollout in flight is over; its pools are where they should be.
-pub(super) fn finish(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentOutcome, cause: String) {
+pub(super) fn finish(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    outcome: DeploymentOutcome,
+    cause: String,
+) {
     slot.generation += 1;
-    jobs::cancel(state, slot, turn);
+    jobs::cancel(state, slot, ctx);
     let Some(run) = slot.run.as_mut() else { return };
     run.progress = Progress::Ended(outcome);
     run.undo = None;
@@ -323,13 +329,13 @@ pub(super) fn finish(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcom
     run.cause = cause;
     let run = run.clone();
     supersede_approvals(state, slot, &run.revision, &format!("{} ended", run.revision));
-    record(state, slot, turn, &run, outcome);
+    record(state, slot, ctx, &run, outcome);
     let word = ended_phase(outcome).word();
-    note_run(state, slot, turn, "system:engine", format!("{word}: {}", run.cause));
+    note_run(state, slot, ctx, "system:engine", format!("{word}: {}", run.cause));
 }
 
 /// All traffic is at the candidate and acknowledged: it is stable from now on.
-pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn promote(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let Some(new) = slot.candidate.take() else { return };
     let keep = placement(state, &slot.key).map_or(SignedDuration::ZERO, |placement| placement.keep_warm);
     if let Some(warm) = slot.warm.take() {
@@ -369,7 +375,7 @@ pub(super) fn promote(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         ServiceKind::Worker => format!("{ready} of {desired} run {version}"),
         ServiceKind::Http | ServiceKind::Tcp => format!("all traffic is at {version}"),
     };
-    finish(state, slot, turn, DeploymentOutcome::Succeeded, done);
+    finish(state, slot, ctx, DeploymentOutcome::Succeeded, done);
 }
 
 pub(super) fn role(slot: &mut Slot, pool: &str, role: ArmRole) {
@@ -388,15 +394,15 @@ pub(super) fn previous(slot: &Slot) -> Option<&ReleaseRef> {
 pub(super) fn roll_back(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     to: &ReleaseRef,
     who: &str,
     (why, drill): (&str, Option<Drill>),
 ) {
-    let path = back::path(state, slot, to);
-    let mut run = plan(state, slot, turn, Kind::Rollback, to.clone(), who);
+    let path = rollback::path(state, slot, to);
+    let mut run = plan(state, slot, ctx, Kind::Rollback, to.clone(), who);
     run.drill = drill;
-    run.tally = Tally { back_since: Some(turn.decided), back_path: Some(path), ..Tally::default() };
+    run.tally = Tally { back_since: Some(ctx.decided), back_path: Some(path), ..Tally::default() };
     run.pauses = Pauses::default();
     run.weight = Ppm::ALL;
     run.progress = Progress::RollingBack { outcome: DeploymentOutcome::RolledBack, elapsed: SignedDuration::ZERO };
@@ -424,15 +430,15 @@ pub(super) fn roll_back(
     if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }
-    note_run(state, slot, turn, who, text);
+    note_run(state, slot, ctx, who, text);
 }
 
 /// A rollback whose target can't come up: what served goes on serving.
-pub(super) fn give_up_rollback(state: &mut State, slot: &mut Slot, turn: &mut Turn, why: &str) {
+pub(super) fn give_up_rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: &str) {
     let Some(left) = slot.candidate.take() else { return };
     if let Some(target) = slot.stable.replace(left.clone()) {
         retire(slot, &target);
     }
     role(slot, &left, ArmRole::Stable);
-    finish(state, slot, turn, DeploymentOutcome::Failed, why.to_owned());
+    finish(state, slot, ctx, DeploymentOutcome::Failed, why.to_owned());
 }

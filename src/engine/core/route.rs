@@ -1,11 +1,11 @@
 //! Routes: what the proxy should follow, what it acknowledged, refused, or left by itself.
 
-use super::back::keep;
+use super::context::{StepContext, emit, note_run};
 use super::pools::capacity;
+use super::rollback::keep;
 use super::rollout::{Back, begin_rollback, placement};
 use super::run::{Progress, RunState};
 use super::state::{Counters, Pool, Routing, Sent, Slot, State};
-use super::turn::{Turn, emit, note_run};
 use super::types::{Effect, SlotKey};
 use flightdeck_model::{
     ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line,
@@ -19,9 +19,9 @@ const RETRY: SignedDuration = SignedDuration::from_secs(1);
 const REFUSALS: u32 = 3;
 
 /// Tells the proxy what it should follow, if that is not what it was told last.
-pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn send(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     if slot.kind == ServiceKind::Worker {
-        return count(slot, turn);
+        return count(slot, ctx);
     }
     // An abort does not wait for the next try.
     let urgent = slot.run.as_ref().is_some_and(RunState::rolling_back);
@@ -29,14 +29,14 @@ pub(super) fn send(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
         let wanted = desired(state, slot);
         let lowers = wanted.as_ref().is_some_and(|route| lowers_exposure(slot, route));
         let listener = slot.listener(false);
-        let effect = put((&slot.key, listener), &mut slot.routing, turn, wanted, (lowers, false));
-        tell(state, turn, effect);
+        let effect = put((&slot.key, listener), &mut slot.routing, ctx, wanted, (lowers, false));
+        tell(state, ctx, effect);
     }
     if !resting(&slot.preview, false) {
         let wanted = desired_preview(state, slot);
         let listener = slot.listener(true);
-        let effect = put((&slot.key, listener), &mut slot.preview, turn, wanted, (false, true));
-        tell(state, turn, effect);
+        let effect = put((&slot.key, listener), &mut slot.preview, ctx, wanted, (false, true));
+        tell(state, ctx, effect);
     }
 }
 
@@ -49,7 +49,7 @@ fn resting(routing: &Routing, urgent: bool) -> bool {
 fn put(
     (key, listener): (&SlotKey, String),
     routing: &mut Routing,
-    turn: &Turn,
+    ctx: &StepContext,
     wanted: Option<Route>,
     (lowers_exposure, preview): (bool, bool),
 ) -> Option<Effect> {
@@ -65,7 +65,7 @@ fn put(
     }
     let version = Counters::next(&mut routing.version);
     let route = wanted.map(|route| Route { version, ..route });
-    routing.sent.push(Sent { version, route: route.clone(), at: Some(turn.now) });
+    routing.sent.push(Sent { version, route: route.clone(), at: Some(ctx.now) });
     routing.retry = None;
     Some(match route {
         Some(route) => Effect::Route { slot: key.clone(), route, lowers_exposure },
@@ -73,13 +73,13 @@ fn put(
     })
 }
 
-fn tell(state: &mut State, turn: &mut Turn, effect: Option<Effect>) {
+fn tell(state: &mut State, ctx: &mut StepContext, effect: Option<Effect>) {
     let Some(effect) = effect else { return };
     let listener = effect.listener();
     state.pending.retain(|numbered| {
         numbered.effect.listener().is_none_or(|(of, _)| listener.as_ref().is_none_or(|(new, _)| of != *new))
     });
-    emit(state, turn, effect);
+    emit(state, ctx, effect);
 }
 
 fn same(a: Option<&Route>, b: Option<&Route>) -> bool {
@@ -201,7 +201,7 @@ pub(super) fn stable_capacity(state: &State, slot: &Slot) -> Ppm {
 }
 
 /// The proxy follows a route.
-pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview: bool, version: u64) {
+pub(super) fn acked(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, preview: bool, version: u64) {
     let listener = slot.listener(preview);
     let routing = if preview { &mut slot.preview } else { &mut slot.routing };
     state
@@ -212,13 +212,13 @@ pub(super) fn acked(state: &mut State, slot: &mut Slot, turn: &mut Turn, preview
     routing.refusals = 0;
     routing.refused = None;
     if let Some(sent) = routing.acked.as_ref().and_then(|sent| sent.at) {
-        keep(&mut slot.timings.switch, turn.now.duration_since(sent));
+        keep(&mut slot.timings.switch, ctx.now.duration_since(sent));
     }
     if !preview {
         if slot.routing.acked.as_ref().is_some_and(|sent| sent.route.is_some()) {
             slot.taken = None;
         }
-        count(slot, turn);
+        count(slot, ctx);
     }
 }
 
@@ -236,7 +236,7 @@ pub(super) fn lost(slot: &mut Slot, preview: bool) {
 }
 
 /// What the rollout's record needs to know of the shares in force.
-pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn count(slot: &mut Slot, ctx: &mut StepContext) {
     let exposed = slot.exposed();
     let route = slot.routing.acked.as_ref().and_then(|sent| sent.route.as_ref());
     let serves = match slot.kind {
@@ -252,9 +252,9 @@ pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
         return;
     }
     if !serves {
-        run.tally.down_since.get_or_insert(turn.now);
+        run.tally.down_since.get_or_insert(ctx.now);
     } else if let Some(since) = run.tally.down_since.take() {
-        keep(&mut slot.timings.down, turn.now.duration_since(since));
+        keep(&mut slot.timings.down, ctx.now.duration_since(since));
     }
 }
 
@@ -263,7 +263,7 @@ pub(super) fn count(slot: &mut Slot, turn: &mut Turn) {
 pub(super) fn refused(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     preview: bool,
     (version, newer): (u64, Option<u64>),
     why: &str,
@@ -298,19 +298,19 @@ pub(super) fn refused(
     slot.taken = taken.or(slot.taken.take());
     let what = if preview { "the preview's route" } else { "route" };
     if new {
-        note_run(state, slot, turn, "system:proxy", format!("{what} {version} was refused: {why}"));
+        note_run(state, slot, ctx, "system:proxy", format!("{what} {version} was refused: {why}"));
     }
     let needs_it = |run: &RunState| preview || run.weight > Ppm::ZERO;
     let failing = slot.active().is_some_and(|run| !run.rolling_back() && needs_it(run));
     if failing && often {
         let what = if preview { "the preview's route" } else { "the route" };
         let back = Back::new(DeploymentOutcome::Failed, format!("the proxy refused {what}: {why}"));
-        begin_rollback(state, slot, turn, "system:engine", back);
+        begin_rollback(state, slot, ctx, "system:engine", back);
     }
 }
 
 /// The proxy went back to stable by itself.
-pub(super) fn lapsed(state: &mut State, slot: &mut Slot, turn: &mut Turn, version: u64, at: Timestamp) {
+pub(super) fn lapsed(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, version: u64, at: Timestamp) {
     let lapsed = slot.routing.in_force().find(|sent| sent.version == version);
     let Some(route) = lapsed.and_then(|sent| sent.route.clone()) else { return };
     let (Some(fallback), Some(candidate)) = (route.fallback.clone(), slot.candidate.clone()) else { return };
@@ -326,11 +326,11 @@ pub(super) fn lapsed(state: &mut State, slot: &mut Slot, turn: &mut Turn, versio
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
     run.weight = Ppm::ZERO;
     if let Progress::RollingBack { .. } = run.progress {
-        note_run(state, slot, turn, "system:proxy", "lease lapsed while rolling back: all traffic is at stable");
+        note_run(state, slot, ctx, "system:proxy", "lease lapsed while rolling back: all traffic is at stable");
         return;
     }
     let why = format!("lease lapsed: nobody was judging, so the proxy went back to stable at {at:.0}");
-    begin_rollback(state, slot, turn, "system:proxy", Back::new(DeploymentOutcome::Aborted, why));
+    begin_rollback(state, slot, ctx, "system:proxy", Back::new(DeploymentOutcome::Aborted, why));
 }
 
 /// That route is known to be in force, with other weights than it was sent with.

@@ -1,19 +1,19 @@
 //! A rollout's row: arms, waits, why it stands so, and what could be done to it.
 
-use super::back::{estimate, way_back};
 use super::commands::{
     may_abort, may_drill, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback,
     pauses_in_words,
 };
+use super::context::{run_id, span, words};
 use super::holds::may_let_through;
 use super::pools::{capacity, diagnosis, trouble};
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
+use super::rollback::{estimate, way_back};
 use super::rollout::placement;
 use super::run::{JobStage, Kind, Progress, RunState};
 use super::state::{InstanceStage, Pool, Slot, State};
 use super::steps::{ahead, candidate_ready, phase};
-use super::turn::{run_id, span, words};
 use super::types::PoolId;
 use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,

@@ -3,11 +3,11 @@
 //! run is not made up for, and said. Holds and pauses are of rollouts: jobs go on.
 
 use super::commands::{Done, no, not_found};
+use super::context::{StepContext, emit};
 use super::jobs::end_job;
 use super::one_off::{Once, launch};
 use super::rollout::placement;
 use super::state::{Counters, Slot, State};
-use super::turn::{Turn, emit};
 use super::types::{Effect, JobEnd};
 use flightdeck_model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob, Version};
 use jiff::{SignedDuration, Timestamp};
@@ -17,17 +17,17 @@ use std::collections::BTreeMap;
 const LATE: SignedDuration = SignedDuration::from_mins(1);
 
 /// Begins what is due.
-pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let Some(placement) = placement(state, &slot.key).filter(|_| !slot.removed) else { return };
     if placement.jobs.is_empty() && slot.jobs.is_empty() {
         return;
     }
     let wanted = placement.jobs.clone();
     let mut jobs = std::mem::take(&mut slot.jobs);
-    turn.changed |= configure(&mut jobs, &wanted, turn.now);
+    ctx.changed |= configure(&mut jobs, &wanted, ctx.now);
     for job in &mut jobs {
-        if job.next <= turn.now && wanted.contains_key(&job.name) {
-            due(state, slot, turn, job);
+        if job.next <= ctx.now && wanted.contains_key(&job.name) {
+            due(state, slot, ctx, job);
         }
     }
     slot.jobs = jobs;
@@ -63,21 +63,21 @@ fn configure(jobs: &mut Vec<ServiceJob>, wanted: &BTreeMap<String, JobSpec>, now
 }
 
 /// Its time has come, or has passed.
-fn due(state: &mut State, slot: &Slot, turn: &mut Turn, job: &mut ServiceJob) {
+fn due(state: &mut State, slot: &Slot, ctx: &mut StepContext, job: &mut ServiceJob) {
     let schedule = &job.spec.schedule;
-    let newest = schedule.until(turn.now);
+    let newest = schedule.until(ctx.now);
     let before = schedule.until(newest.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MIN));
     if before >= job.next {
         job.missed = Some(MissedRun { due: before, why: Missed::ServerDown });
     }
-    job.next = schedule.after(turn.now);
-    turn.changed = true;
-    let begun = if turn.now.duration_since(newest) > LATE {
+    job.next = schedule.after(ctx.now);
+    ctx.changed = true;
+    let begun = if ctx.now.duration_since(newest) > LATE {
         Err(Missed::ServerDown)
     } else if job.running.is_some() {
         Err(Missed::StillRunning)
     } else {
-        begin(state, slot, turn, job, newest).ok_or(Missed::NothingStable)
+        begin(state, slot, ctx, job, newest).ok_or(Missed::NothingStable)
     };
     match begun {
         Ok(run) => job.running = Some(run),
@@ -86,15 +86,15 @@ fn due(state: &mut State, slot: &Slot, turn: &mut Turn, job: &mut ServiceJob) {
 }
 
 /// Runs it in the unpacked artifact of the stable version; `None`: there is none.
-fn begin(state: &mut State, slot: &Slot, turn: &mut Turn, job: &ServiceJob, due: Timestamp) -> Option<JobRun> {
+fn begin(state: &mut State, slot: &Slot, ctx: &mut StepContext, job: &ServiceJob, due: Timestamp) -> Option<JobRun> {
     let stable = slot.stable_pool()?.release.clone();
     let program = state.spec.program(&slot.key.service, &slot.key.environment)?;
     let id = format!("job-{}", Counters::next(&mut state.counters.job));
     let JobSpec { run, timeout, .. } = &job.spec;
     let once = Once { id: &id, hook: &job.name, one_off: false, run, timeout: *timeout };
     let launch = launch(state, slot, program, &stable, &once);
-    emit(state, turn, Effect::Run(Box::new(launch)));
-    Some(JobRun { id, version: stable.version, due, began: turn.now, ended: None })
+    emit(state, ctx, Effect::StartJob(Box::new(launch)));
+    Some(JobRun { id, version: stable.version, due, began: ctx.now, ended: None })
 }
 
 /// May a person have it run now, with this command line? Two runs of it never overlap.
@@ -131,9 +131,9 @@ pub(super) fn running(slot: &Slot) -> impl Iterator<Item = (&ServiceJob, &JobRun
 }
 
 /// It has ended.
-pub(super) fn ended(state: &mut State, slot: &mut Slot, turn: &mut Turn, id: &str, how: &JobEnd) {
-    settle(slot, turn.now, id, how);
-    end_job(state, turn, id);
+pub(super) fn ended(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, id: &str, how: &JobEnd) {
+    settle(slot, ctx.now, id, how);
+    end_job(state, ctx, id);
 }
 
 /// If it was a job's run, that is over.

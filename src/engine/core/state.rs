@@ -696,7 +696,7 @@ impl Effect {
 
     pub(super) fn job(&self) -> Option<&str> {
         match self {
-            Effect::Run(launch) => Some(&launch.job),
+            Effect::StartJob(launch) => Some(&launch.job),
             Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
             _ => None,
         }

@@ -1,8 +1,8 @@
 //! The entry: one input in, the new state and what to carry out.
 
+use super::context::StepContext;
 use super::queue::advance_queue;
 use super::state::{Remembered, Routing, Slot, State};
-use super::turn::Turn;
 use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
 use super::{apply, commands, jobs, judge, one_off, pools, releases, route, scheduled, steps};
 use flightdeck_model::{Refusal, sanitize_line};
@@ -15,7 +15,7 @@ const COMMANDS: usize = 512;
 pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
     let decided = if let Input::Command { decided, .. } = input { *decided } else { now };
     let dt = elapsed(state, now);
-    let mut turn = Turn {
+    let mut ctx = StepContext {
         now,
         decided,
         dt,
@@ -26,18 +26,18 @@ pub fn step(state: &mut State, input: &Input, now: Timestamp) -> Outcome {
         ended: Vec::new(),
         renamed: Vec::new(),
     };
-    pass_time(state, turn.dt);
-    let touched = match take(state, &mut turn, input) {
+    pass_time(state, ctx.dt);
+    let touched = match take(state, &mut ctx, input) {
         Ok(touched) => touched,
         Err(refused) => {
-            return Outcome { refused: Some(refused), note: turn.note, ..Outcome::default() };
+            return Outcome { refused: Some(refused), note: ctx.note, ..Outcome::default() };
         }
     };
-    settle(state, &mut turn, touched);
+    settle(state, &mut ctx, touched);
     if !matches!(input, Input::Tick | Input::Window { .. } | Input::WindowMissing | Input::InFlight { .. }) {
-        turn.changed = true;
+        ctx.changed = true;
     }
-    let Turn { effects, changed, note, created, ended, renamed, .. } = turn;
+    let StepContext { effects, changed, note, created, ended, renamed, .. } = ctx;
     Outcome { effects, changed, refused: None, note, created, ended, renamed }
 }
 
@@ -75,10 +75,10 @@ pub(super) enum Touched {
     None,
 }
 
-fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Refusal> {
+fn take(state: &mut State, ctx: &mut StepContext, input: &Input) -> Result<Touched, Refusal> {
     match input {
-        Input::Command { command, actor, .. } => return command_once(state, turn, command, actor),
-        Input::Apply(wanted) => apply::apply(state, turn, wanted)?,
+        Input::Command { command, actor, .. } => return command_once(state, ctx, command, actor),
+        Input::Apply(wanted) => apply::apply(state, ctx, wanted)?,
         Input::ReleaseAdded(release) => {
             releases::added(state, release)?;
             return Ok(Touched::None);
@@ -94,13 +94,13 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
                 state.pending.retain(|numbered| numbered.effect.instance() != Some(id.as_str()));
                 return Ok(Touched::None);
             };
-            with(state, &key, |state, slot| pools::happened(state, slot, turn, id, event));
+            with(state, &key, |state, slot| pools::happened(state, slot, ctx, id, event));
             return Ok(Touched::One(key));
         }
-        Input::Job { id, event } => return Ok(job(state, turn, id, event)),
+        Input::Job { id, event } => return Ok(job(state, ctx, id, event)),
         Input::RouteAcked { slot, preview, version, lacking } => {
             with(state, slot, |state, slot| {
-                route::acked(state, slot, turn, *preview, *version);
+                route::acked(state, slot, ctx, *preview, *version);
                 route::lacks(slot, *preview, lacking.as_deref());
             });
             return Ok(Touched::One(slot.clone()));
@@ -110,7 +110,7 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             return Ok(Touched::One(slot.clone()));
         }
         Input::RouteRefused { slot, preview, version, newer, why } => {
-            with(state, slot, |state, slot| route::refused(state, slot, turn, *preview, (*version, *newer), why));
+            with(state, slot, |state, slot| route::refused(state, slot, ctx, *preview, (*version, *newer), why));
             return Ok(Touched::One(slot.clone()));
         }
         Input::InFlight { requests } => {
@@ -130,7 +130,7 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
             return Ok(Touched::None);
         }
         Input::LeaseLapsed { slot, version, at } => {
-            with(state, slot, |state, slot| route::lapsed(state, slot, turn, *version, *at));
+            with(state, slot, |state, slot| route::lapsed(state, slot, ctx, *version, *at));
             return Ok(Touched::One(slot.clone()));
         }
         Input::Window { slot, pools, .. } => {
@@ -142,7 +142,7 @@ fn take(state: &mut State, turn: &mut Turn, input: &Input) -> Result<Touched, Re
     Ok(Touched::All)
 }
 
-fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touched {
+fn job(state: &mut State, ctx: &mut StepContext, id: &str, event: &JobEvent) -> Touched {
     if *event == JobEvent::Gone {
         state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::EndJob { job } if job == id));
         // A way back may wait for it.
@@ -152,34 +152,34 @@ fn job(state: &mut State, turn: &mut Turn, id: &str, event: &JobEvent) -> Touche
     if let (Some(key), JobEvent::Ended { how, .. }) = (beside.map(|slot| slot.key.clone()), event) {
         with(state, &key, |state, slot| {
             let ended = if one_off::knows(slot, id) { one_off::ended } else { scheduled::ended };
-            ended(state, slot, turn, id, how);
+            ended(state, slot, ctx, id, how);
         });
         return Touched::None;
     }
     let key = state.slots.values().find(|slot| jobs::knows(slot, id)).map(|slot| slot.key.clone());
     let Some(key) = key else {
         // Nobody waits for it any more; that it is to be ended stays asked for.
-        state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::Run(launch) if launch.job == id));
+        state.pending.retain(|numbered| !matches!(&numbered.effect, Effect::StartJob(launch) if launch.job == id));
         return Touched::None;
     };
-    with(state, &key, |state, slot| jobs::happened(state, slot, turn, id, event));
+    with(state, &key, |state, slot| jobs::happened(state, slot, ctx, id, event));
     Touched::One(key)
 }
 
 fn command_once(
     state: &mut State,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     command: &flightdeck_model::Command,
     actor: &flightdeck_model::Actor,
 ) -> Result<Touched, Refusal> {
     if let Some(before) = state.commands.iter().find(|before| before.id == command.id) {
-        turn.note.clone_from(&before.note);
-        turn.created.clone_from(&before.created);
+        ctx.note.clone_from(&before.note);
+        ctx.created.clone_from(&before.created);
         return before.refused.clone().map_or(Ok(Touched::None), Err);
     }
-    let result = commands::carry_out(state, turn, command, actor);
+    let result = commands::carry_out(state, ctx, command, actor);
     let refused = result.as_ref().err().cloned();
-    let (note, created) = (turn.note.clone(), turn.created.clone());
+    let (note, created) = (ctx.note.clone(), ctx.created.clone());
     state.commands.push_back(Remembered { id: command.id.clone(), refused, note, created });
     if state.commands.len() > COMMANDS {
         state.commands.pop_front();
@@ -187,26 +187,26 @@ fn command_once(
     result.map(|()| Touched::All)
 }
 
-fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
+fn settle(state: &mut State, ctx: &mut StepContext, touched: Touched) {
     if matches!(touched, Touched::None) {
         return;
     }
     // What replaces a rollout does so before that can go on once more.
     for key in waiting(state) {
-        with(state, &key, |state, slot| advance_queue(state, slot, turn));
+        with(state, &key, |state, slot| advance_queue(state, slot, ctx));
     }
     match touched {
         Touched::None => {}
         Touched::One(key) => {
-            with(state, &key, |state, slot| drive(state, slot, turn));
+            with(state, &key, |state, slot| drive(state, slot, ctx));
         }
-        Touched::All => with_all(state, |state, slot| drive(state, slot, turn)),
+        Touched::All => with_all(state, |state, slot| drive(state, slot, ctx)),
     }
     // One that ended may let another start, in any slot.
     for key in waiting(state) {
         with(state, &key, |state, slot| {
-            advance_queue(state, slot, turn);
-            drive(state, slot, turn);
+            advance_queue(state, slot, ctx);
+            drive(state, slot, ctx);
         });
     }
     let down: Vec<_> = state.slots.values().filter(|slot| is_down(slot)).map(|slot| slot.key.clone()).collect();
@@ -214,7 +214,7 @@ fn settle(state: &mut State, turn: &mut Turn, touched: Touched) {
         let gone = state.slots.remove(&key).map(|slot| slot.migrations).filter(|of| !of.is_empty());
         state.migrated.extend(gone.map(|migrations| (key.to_string(), migrations)));
         apply::forget(state, &key);
-        turn.changed = true;
+        ctx.changed = true;
     }
 }
 
@@ -234,14 +234,14 @@ fn is_down(slot: &Slot) -> bool {
 }
 
 /// Brings one slot as far as it can go now.
-fn drive(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
-    steps::advance(state, slot, turn);
-    pools::cool(state, slot, turn);
-    pools::scale(state, slot, turn);
-    route::send(state, slot, turn);
-    pools::sweep(state, slot, turn);
-    steps::note_phase(state, slot, turn);
-    scheduled::advance(state, slot, turn);
+fn drive(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
+    steps::advance(state, slot, ctx);
+    pools::cool(state, slot, ctx);
+    pools::scale(state, slot, ctx);
+    route::send(state, slot, ctx);
+    pools::sweep(state, slot, ctx);
+    steps::note_phase(state, slot, ctx);
+    scheduled::advance(state, slot, ctx);
 }
 
 /// Works on one slot with the rest of the state at hand. True if there is such a slot.

@@ -1,11 +1,11 @@
 //! How a rollout moves: one small function for each kind of step.
 
+use super::context::{StepContext, note_run, run_id, span};
 use super::pools::{crash_loop, diagnosis, hopeless, needed, trouble};
 use super::rollout::{Back, begin_rollback, finish, placement, promote};
 use super::run::{Kind, Measured, Progress, RunState};
 use super::state::{Asked, Counters, Slot, State};
-use super::turn::{Turn, note_run, run_id, span};
-use super::{back, jobs, judge, route};
+use super::{jobs, judge, rollback, route};
 use flightdeck_model::{
     Approval, ApprovalId, ApprovalState, DeploymentOutcome, Facts, Phase, Ppm, Requirement, ServiceKind, Step, counted,
     counted_do,
@@ -51,32 +51,32 @@ impl RunState {
 }
 
 /// Moves the rollout in flight as far as it can go now.
-pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let rounds = slot.run.as_ref().map_or(0, |run| run.steps.len()) + 3;
     for _ in 0..rounds {
-        if !advance_once(state, slot, turn) {
+        if !advance_once(state, slot, ctx) {
             break;
         }
     }
 }
 
-fn advance_once(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn advance_once(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let Some(run) = slot.active() else { return false };
     if run.rolling_back() {
-        return back::advance(state, slot, turn);
+        return rollback::advance(state, slot, ctx);
     }
-    if unable(state, slot, turn)
-        || judge::background(state, slot, turn)
-        || jobs::watch(state, slot, turn)
-        || expired(state, slot, turn)
+    if unable(state, slot, ctx)
+        || judge::background(state, slot, ctx)
+        || jobs::watch(state, slot, ctx)
+        || expired(state, slot, ctx)
     {
         return true;
     }
     let Some(run) = slot.active().filter(|run| run.pauses.none()) else { return false };
     match &run.progress {
-        Progress::Steps => at_step(state, slot, turn),
-        Progress::Promoting => promoting(state, slot, turn),
-        Progress::Restarting { .. } => restarting(state, slot, turn),
+        Progress::Steps => at_step(state, slot, ctx),
+        Progress::Promoting => promoting(state, slot, ctx),
+        Progress::Restarting { .. } => restarting(state, slot, ctx),
         _ => false,
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn candidate_ready(state: &State, slot: &Slot) -> bool {
 }
 
 /// Fails a rollout that can't come up: an instance that can never start or does not stay up, or the deadline.
-fn unable(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn unable(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let Some(run) = slot.active() else { return false };
     let restarting = matches!(run.progress, Progress::Restarting { .. });
     let pool = if restarting { slot.stable_pool() } else { slot.candidate_pool() };
@@ -116,7 +116,7 @@ fn unable(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     if let Some(run) = &mut slot.run {
         run.diagnosis = found;
     }
-    begin_rollback(state, slot, turn, "system:engine", Back::new(DeploymentOutcome::Failed, why));
+    begin_rollback(state, slot, ctx, "system:engine", Back::new(DeploymentOutcome::Failed, why));
     true
 }
 
@@ -141,11 +141,11 @@ fn waited_for(state: &State, slot: &Slot) -> String {
 }
 
 /// One step of the plan. True if there is more to look at.
-fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn at_step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let Some(run) = slot.active() else { return false };
     let Some(step) = run.current_step().cloned() else {
         to_promoting(slot);
-        turn.changed = true;
+        ctx.changed = true;
         return true;
     };
     if !candidate_ready(state, slot) {
@@ -153,19 +153,19 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     }
     let text = taken(run, &step);
     let said = match step {
-        Step::SetWeight(weight) => set_weight(slot, turn, weight),
+        Step::SetWeight(weight) => set_weight(slot, ctx, weight),
         Step::Pause { duration } => pause(slot, duration),
-        Step::Analysis { name, duration } => judge::step(state, slot, turn, &name, duration).into(),
+        Step::Analysis { name, duration } => judge::step(state, slot, ctx, &name, duration).into(),
         Step::Approval { count, from, expires } => {
             let requirement = Requirement { count, from, allow_self: allow_self(state, slot) };
-            approval(state, slot, turn, requirement, expires)
+            approval(state, slot, ctx, requirement, expires)
         }
         Step::Preview => preview(state, slot),
-        Step::Batch { instances, .. } => batch(state, slot, turn, instances),
+        Step::Batch { instances, .. } => batch(state, slot, ctx, instances),
         Step::TakeDown => take_down(slot),
-        Step::Hook { name } => jobs::step(state, slot, turn, &name).into(),
+        Step::Hook { name } => jobs::step(state, slot, ctx, &name).into(),
         // A worker works as soon as it runs.
-        Step::SetScale(share) if slot.kind == ServiceKind::Worker => set_weight(slot, turn, share),
+        Step::SetScale(share) if slot.kind == ServiceKind::Worker => set_weight(slot, ctx, share),
         // Its instances are ready. Steps of other backends are not in a configuration here.
         Step::SetScale(_) | Step::Other(_) => Said::Done,
     };
@@ -173,9 +173,9 @@ fn at_step(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         Said::Wait => false,
         Said::Moved => true,
         Said::Done => {
-            note_run(state, slot, turn, "system:engine", text);
+            note_run(state, slot, ctx, "system:engine", text);
             next_step(slot);
-            turn.changed = true;
+            ctx.changed = true;
             true
         }
     }
@@ -234,9 +234,9 @@ pub(super) fn share_of(instances: u32, replicas: u32) -> Ppm {
 }
 
 /// So many are the candidate's, have their share of the traffic, and their predecessors are gone.
-fn batch(state: &State, slot: &mut Slot, turn: &mut Turn, instances: u32) -> Said {
+fn batch(state: &State, slot: &mut Slot, ctx: &mut StepContext, instances: u32) -> Said {
     let full = replicas(state, slot);
-    if matches!(set_weight(slot, turn, share_of(instances, full)), Said::Wait) {
+    if matches!(set_weight(slot, ctx, share_of(instances, full)), Said::Wait) {
         return Said::Wait;
     }
     let left = slot.stable_pool().map_or(0, |pool| super::state::count(pool.instances.values()));
@@ -282,11 +282,11 @@ pub(super) fn skip_steps(slot: &mut Slot) {
 }
 
 /// Instances are ready: ask for the weight, and wait until the proxy follows it.
-fn set_weight(slot: &mut Slot, turn: &mut Turn, weight: Ppm) -> Said {
+fn set_weight(slot: &mut Slot, ctx: &mut StepContext, weight: Ppm) -> Said {
     let Some(run) = &mut slot.run else { return Said::Wait };
     if run.weight != weight {
         run.weight = weight;
-        turn.changed = true;
+        ctx.changed = true;
     }
     if slot.exposed() == weight && slot.routing.settled() { Said::Done } else { Said::Wait }
 }
@@ -305,7 +305,7 @@ fn allow_self(state: &State, slot: &Slot) -> bool {
 fn approval(
     state: &mut State,
     slot: &mut Slot,
-    turn: &mut Turn,
+    ctx: &mut StepContext,
     requirement: Requirement,
     expires: Option<SignedDuration>,
 ) -> Said {
@@ -328,8 +328,8 @@ fn approval(
         from: run.from.clone(),
         to: run.to.clone(),
         author: run.author.clone(),
-        requested: turn.now,
-        expires: expires.and_then(|expires| turn.now.checked_add(expires).ok()),
+        requested: ctx.now,
+        expires: expires.and_then(|expires| ctx.now.checked_add(expires).ok()),
         requirement,
         votes: Vec::new(),
         state: ApprovalState::Pending,
@@ -339,7 +339,7 @@ fn approval(
     let name = approval.id.to_string();
     state.approvals.push(Asked { approval, step: run.step });
     slot.generation += 1;
-    note_run(state, slot, turn, "system:engine", format!("asks for approval {name}, {what}"));
+    note_run(state, slot, ctx, "system:engine", format!("asks for approval {name}, {what}"));
     Said::Wait
 }
 
@@ -361,23 +361,23 @@ pub(super) fn ahead(slot: &Slot, run: &RunState, from: u32) -> String {
 }
 
 /// A request that nobody answered in time ends its rollout.
-fn expired(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn expired(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let Some(run) = slot.active() else { return false };
     let id = run_id(state, slot, &run.revision);
     let late = state.approvals.iter_mut().find(|asked| {
         asked.approval.run == id
             && asked.approval.state == ApprovalState::Pending
-            && asked.approval.expires.is_some_and(|expires| turn.now >= expires)
+            && asked.approval.expires.is_some_and(|expires| ctx.now >= expires)
     });
     let Some(late) = late else { return false };
     late.approval.state = ApprovalState::Expired;
     let why = format!("approval {} expired: nobody answered in time", late.approval.id);
-    begin_rollback(state, slot, turn, "system:engine", Back::new(DeploymentOutcome::Aborted, why));
+    begin_rollback(state, slot, ctx, "system:engine", Back::new(DeploymentOutcome::Aborted, why));
     true
 }
 
 /// To full size, then all traffic, then it is stable.
-fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn promoting(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let ready = candidate_ready(state, slot);
     let Some(run) = &mut slot.run else { return false };
     if run.weight != Ppm::ALL {
@@ -385,12 +385,12 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
             return false;
         }
         run.weight = Ppm::ALL;
-        turn.changed = true;
+        ctx.changed = true;
     }
     if slot.exposed() == Ppm::ALL && slot.routing.settled() && ready {
         // A worker's share is in force without an acknowledgement that would have counted it.
-        route::count(slot, turn);
-        promote(state, slot, turn);
+        route::count(slot, ctx);
+        promote(state, slot, ctx);
         return true;
     }
     false
@@ -398,7 +398,7 @@ fn promoting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
 
 /// One more of the old instances goes once its replacement serves; where two may not run side by side,
 /// all go at once.
-fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+fn restarting(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let full = replicas(state, slot);
     let settled = slot.routing.settled();
     let routed = slot.leads_to_stable();
@@ -407,13 +407,13 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
     let (Progress::Restarting { old }, Some(pool)) = (&mut run.progress, slot.pools.get_mut(id)) else { return false };
     let before = old.len();
     old.retain(|id| pool.instances.get(id).is_some_and(|instance| !instance.leaving));
-    turn.changed |= old.len() != before;
+    ctx.changed |= old.len() != before;
     let ready = pool.ready();
     if old.is_empty() {
         // Who is new serves only once the proxy leads to it, and no more to who is old.
         if ready >= full && settled && routed && pool.staying() == full {
             let version = run.to.version.clone();
-            finish(state, slot, turn, DeploymentOutcome::Succeeded, format!("every instance of {version} is new"));
+            finish(state, slot, ctx, DeploymentOutcome::Succeeded, format!("every instance of {version} is new"));
             return true;
         }
         return false;
@@ -422,7 +422,7 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         for instance in pool.instances.iter_mut().filter(|(id, _)| old.contains(id)).map(|(_, instance)| instance) {
             instance.leaving = true;
         }
-        turn.changed = true;
+        ctx.changed = true;
         return true;
     }
     if ready > full && settled {
@@ -431,7 +431,7 @@ fn restarting(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
         if let Some(instance) = next.and_then(|id| pool.instances.get_mut(&id)) {
             instance.leaving = true;
             run.waited = SignedDuration::ZERO;
-            turn.changed = true;
+            ctx.changed = true;
         }
         return true;
     }
@@ -491,12 +491,12 @@ fn waits_for_people(run: &RunState) -> bool {
 }
 
 /// Notices that a phase changed.
-pub(super) fn note_phase(state: &State, slot: &mut Slot, turn: &mut Turn) {
+pub(super) fn note_phase(state: &State, slot: &mut Slot, ctx: &mut StepContext) {
     let replicas = replicas(state, slot);
     let Some(phase) = slot.run.as_ref().map(|run| phase(slot, run, replicas)) else { return };
     if let Some(run) = slot.run.as_mut().filter(|run| run.phase != phase) {
         run.phase = phase;
-        run.since = turn.now;
-        turn.changed = true;
+        run.since = ctx.now;
+        ctx.changed = true;
     }
 }

@@ -382,7 +382,8 @@ pub enum Effect {
     },
     /// Run a hook, once: one that was started already is not started again, also after a crash;
     /// answered by `JobEvent::Ended`.
-    Run(Box<JobLaunch>),
+    #[serde(rename = "run")]
+    StartJob(Box<JobLaunch>),
     /// End a run in order: signal, grace, kill the group; answered by `JobEvent::Ended`.
     StopJob {
         /// Which.

@@ -25,7 +25,7 @@ pub mod launch;
 pub mod listening;
 pub mod memory;
 pub mod output;
-pub mod room;
+pub mod supervisor;
 
 pub use flightdeck_platform::identity::{self, Identity};
 pub use flightdeck_shim::{self as shim, LogLimits, enter, held, log, mask, wire};

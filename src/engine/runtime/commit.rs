@@ -110,7 +110,7 @@ impl EngineTask {
             })
             .collect();
         let runs =
-            |numbered: &&Numbered| !matches!(&numbered.effect, Effect::Run(launch) if over.contains(&launch.job));
+            |numbered: &&Numbered| !matches!(&numbered.effect, Effect::StartJob(launch) if over.contains(&launch.job));
         core::pending(&self.state).filter(runs).cloned().collect()
     }
 
@@ -150,7 +150,7 @@ impl EngineTask {
                     self.send(LinkOrder::Unroute { listener, version });
                 }
             }
-            Effect::Run(launch) => {
+            Effect::StartJob(launch) => {
                 failpoint::pass("effect-job");
                 self.room.run(*launch);
             }

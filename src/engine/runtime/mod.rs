@@ -6,21 +6,21 @@
 mod commit;
 mod configs;
 mod handover;
-mod keep;
 mod link;
 mod machine;
 mod open;
 mod preflight;
 mod proxied;
 mod publish;
+mod retention;
 mod takeover;
 mod task;
 mod windows;
 
 pub use configs::{Changes, ConfigText};
-pub use keep::Retention;
 pub use machine::ThisMachine;
 pub use open::{EngineError, Settings};
+pub use retention::Retention;
 pub use task::EngineTask;
 pub use windows::PoolMetrics;
 
@@ -287,7 +287,7 @@ impl Engine {
     /// Will nothing be added to an output? It is of something that was run once, and has ended. What can't be read
     /// now is asked for again.
     pub fn output_is_over(&self, id: &str) -> bool {
-        let named = crate::process::room::plain_name(id);
+        let named = crate::process::supervisor::plain_name(id);
         named && output::is_over(&self.instances.join(id)).unwrap_or_default()
     }
 
@@ -311,7 +311,7 @@ impl Engine {
     }
 
     fn log_dir(&self, instance: &str) -> Option<PathBuf> {
-        crate::process::room::plain_name(instance).then(|| self.instances.join(instance).join(LOG_DIR))
+        crate::process::supervisor::plain_name(instance).then(|| self.instances.join(instance).join(LOG_DIR))
     }
 
     /// Cumulative counters, as last read from the proxy.

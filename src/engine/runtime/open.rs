@@ -2,14 +2,14 @@
 
 use super::commit::Spilled;
 use super::handover::ProxyHome;
-use super::keep::Retention;
 use super::publish::{HISTORY, Publisher};
+use super::retention::Retention;
 use super::task::EngineTask;
 use super::windows::Counters;
 use super::{Engine, clock};
 use crate::journal::{Journal, JournalError, Opened, Spill};
 use crate::process::instance::Context;
-use crate::process::room::Room;
+use crate::process::supervisor::Supervisor;
 use crate::store::{Store, StoreError};
 use flightdeck_engine_core::State;
 use flightdeck_model::SourceId;
@@ -124,7 +124,7 @@ impl Engine {
             drains,
             unpacking: Semaphore::new(UNPACKING),
         };
-        let room = Room::open(context, settings.ports.clone()).map_err(|source| EngineError::Io {
+        let room = Supervisor::open(context, settings.ports.clone()).map_err(|source| EngineError::Io {
             step: "make",
             path: instances.clone(),
             source,

@@ -113,7 +113,7 @@ fn instance_of(effect: &Effect) -> Option<&str> {
         Effect::Stop { instance, .. } => Some(instance),
         Effect::Route { .. }
         | Effect::Unroute { .. }
-        | Effect::Run(_)
+        | Effect::StartJob(_)
         | Effect::StopJob { .. }
         | Effect::EndJob { .. } => None,
     }
@@ -122,7 +122,7 @@ fn instance_of(effect: &Effect) -> Option<&str> {
 /// The hook's run that an effect is about.
 fn job_of(effect: &Effect) -> Option<&str> {
     match effect {
-        Effect::Run(launch) => Some(&launch.job),
+        Effect::StartJob(launch) => Some(&launch.job),
         Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
         Effect::Start(_) | Effect::Stop { .. } | Effect::Route { .. } | Effect::Unroute { .. } => None,
     }

@@ -4,15 +4,15 @@
 use super::commit::send;
 use super::commit::{Spilled, Unrecorded};
 use super::handover::ProxyHome;
-use super::keep;
 use super::link::{self, LinkEvent, LinkOrder};
 use super::publish::Publisher;
+use super::retention;
 use super::takeover::Adopting;
 use super::windows::{Counters, PoolMetrics};
 use super::{Ask, EngineError, Settings, StagedRelease, Stop, clock};
 use crate::journal::{Journal, Spill};
 use crate::process::instance::{Drain, Report};
-use crate::process::room::Room;
+use crate::process::supervisor::Supervisor;
 use crate::store::Store;
 use flightdeck_engine_core as core;
 use flightdeck_engine_core::{Input, InstanceStage, Outcome, State};
@@ -60,7 +60,7 @@ pub struct EngineTask {
     pub(super) spill: Option<Spill>,
     pub(super) spilled: Vec<Spilled>,
     pub(super) store: Store,
-    pub(super) room: Room,
+    pub(super) room: Supervisor,
     pub(super) publisher: Publisher,
     pub(super) counters: Counters,
     pub(super) metrics: watch::Sender<Vec<PoolMetrics>>,
@@ -361,17 +361,17 @@ impl EngineTask {
     }
 
     async fn sweep(&mut self) {
-        let old = keep::old_releases(&self.state, self.settings.retention);
+        let old = retention::old_releases(&self.state, self.settings.retention);
         if !old.is_empty() {
             self.feed(old).await;
         }
         let (store, retention) = (self.store.clone(), self.settings.retention);
         let oldest = clock().checked_sub(retention.deployment_age).unwrap_or(Timestamp::MIN);
         self.journal.forget(retention.deployments, oldest);
-        let (used, instances) = (keep::used_digests(&self.state), self.settings.data.join("instances"));
+        let (used, instances) = (retention::used_digests(&self.state), self.settings.data.join("instances"));
         let mut live: BTreeSet<String> = self.instances().map(|instance| instance.id.clone()).collect();
         live.extend(self.room.supervised().cloned());
-        self.tasks.spawn_blocking(move || keep::sweep(&store, &used, &instances, &live, retention));
+        self.tasks.spawn_blocking(move || retention::sweep(&store, &used, &instances, &live, retention));
     }
 
     fn publish(&mut self) {

@@ -80,8 +80,7 @@ impl Provider for WebhookProvider {
                 Some(Secret::read(&text).map_err(|error| WrongSetting::at("secret", error.to_string()))?)
             }
         };
-        let webhook = WebhookNotifier::new(&settings.url, secret);
-        Ok(System::Sink(Arc::new(webhook.map_err(|error| WrongSetting::at("url", error.to_string()))?)))
+        Ok(System::Sink(Arc::new(WebhookNotifier::new("url", &settings.url, secret)?)))
     }
 
     async fn doctor(&self, configured: &Configured) -> Checked {

@@ -9,9 +9,9 @@ use flightdeck_port::{
     Checked, Configured, NotTold, Notification, NotifyEvent, Provider, RawSettings, Section, Sink, System,
     WrongSetting, schema_of, typed,
 };
+use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
 use jiff::Timestamp;
-use reqwest::header::HeaderMap;
-use reqwest::{Method, StatusCode};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Value, json};

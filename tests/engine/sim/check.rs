@@ -254,7 +254,7 @@ impl Checker {
                 let routed = endpoints.into_iter().any(|endpoint| endpoint.instance == *instance);
                 self.check(!routed, 2, || format!("{instance} is stopped before its removal was acknowledged"));
             }
-            Effect::Run(launch) => {
+            Effect::StartJob(launch) => {
                 let slot = state.slots.get(&launch.slot);
                 let run = slot.and_then(|slot| slot.run.as_ref());
                 let by_clock = slot.iter().flat_map(|slot| &slot.jobs).filter_map(|job| job.running.as_ref());

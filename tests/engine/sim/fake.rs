@@ -92,7 +92,7 @@ impl Fake {
             Effect::Unroute { slot, version, preview, .. } => {
                 self.routes.push((slot.clone(), *preview, *version, None));
             }
-            Effect::Run(launch) => {
+            Effect::StartJob(launch) => {
                 self.job_lines.entry(launch.job.clone()).or_default().work.push_back(JobWork::Run(launch.clone()));
             }
             // No story has a person end a command.

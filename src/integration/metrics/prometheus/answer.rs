@@ -3,7 +3,7 @@
 use crate::http::Answer;
 use flightdeck_model::sanitize_line;
 use flightdeck_port::ProbeError;
-use reqwest::StatusCode;
+use hyper::StatusCode;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use reqwest::header::HeaderMap;
+    use hyper::header::HeaderMap;
 
     fn came(status: u16, body: &str) -> Result<Vector, ProbeError> {
         let status = StatusCode::from_u16(status).unwrap();

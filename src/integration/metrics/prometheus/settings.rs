@@ -5,8 +5,8 @@ use crate::http::{self, Http};
 use crate::secret;
 use flightdeck_model::SourceId;
 use flightdeck_port::{RawSettings, WrongSetting, typed};
+use hyper::header::HeaderMap;
 use jiff::SignedDuration;
-use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 

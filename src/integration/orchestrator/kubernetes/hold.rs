@@ -1,7 +1,7 @@
 //! Holds and their release over a scope: each workload in flight that matches is stopped and marked.
 
 use super::calls::{Calls, Sent};
-use super::plan::{Grip, Live, Resource, grip, let_go, rewrite};
+use super::plan::{HoldPlan, Live, Resource, plan_hold, plan_release, rewrite};
 use super::row::{RowContext, row};
 use super::{HoldMark, KubernetesSettings, WorkloadKind};
 use flightdeck_control::Authorized;
@@ -24,7 +24,7 @@ struct Found {
 }
 
 /// How one workload fared.
-enum Fared {
+enum HoldOutcome {
     Held(Box<(Live, HoldTarget)>),
     /// It ended or began to go back meanwhile: there is nothing to hold.
     Over,
@@ -102,14 +102,14 @@ pub(super) async fn hold(
         let lacking = failed.iter().map(ToString::to_string).collect();
         return Ok(Accepted { note: Some(note), holding: Holding::Nothing, lacking, ..Accepted::default() });
     }
-    let unheld = |found: &Found| match grip(&found.live, &mark) {
-        Grip::Cannot(note) => Some(not_held(&found.row.run, note)),
+    let unheld = |found: &Found| match plan_hold(&found.live, &mark) {
+        HoldPlan::Cannot(note) => Some(not_held(&found.row.run, note)),
         _ => None,
     };
     let known: Vec<HoldTarget> = targets.iter().filter_map(unheld).collect();
     mark.unheld = known.iter().take(LISTED).cloned().collect();
     let each = targets.into_iter().map(|found| stop(calls, settings, selector, &mark, found, now));
-    let fared: Vec<Fared> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
+    let fared: Vec<HoldOutcome> = stream::iter(each).buffer_unordered(AT_ONCE).collect().await;
     told(calls, settings, mark, &known, fared, &failed).await
 }
 
@@ -120,36 +120,38 @@ async fn stop(
     mark: &HoldMark,
     found: Found,
     now: Timestamp,
-) -> Fared {
+) -> HoldOutcome {
     let run = found.row.run;
-    let not = |note: String| Fared::Not(not_held(&run, note));
+    let not = |note: String| HoldOutcome::Not(not_held(&run, note));
     let held = |live: Live| {
         let target = HoldTarget { run: run.clone(), held: true, note: "held".to_owned(), undone: false };
-        Fared::Held(Box::new((live, target)))
+        HoldOutcome::Held(Box::new((live, target)))
     };
     let kind = found.live.workload.kind();
     let mut live = found.live;
     let mut stale = String::new();
     for _ in 0..=AGAIN {
-        let request = match grip(&live, mark) {
-            Grip::Send(request) => request,
-            Grip::HeldAlready => return held(live),
-            Grip::Cannot(why) => return not(why),
+        let request = match plan_hold(&live, mark) {
+            HoldPlan::Send(request) => request,
+            HoldPlan::HeldAlready => return held(live),
+            HoldPlan::Cannot(why) => return not(why),
         };
         match calls.patch(&request).await {
             Sent::Done(raw) => return held(Live::parse(kind, raw).unwrap_or(live)),
             Sent::Stale(why) => stale = why,
-            Sent::NotDone(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => return Fared::Over,
-            Sent::NotDone(NotDone::Unknown { why }) => return Fared::Lost(format!("{}: {why}", live.place())),
+            Sent::NotDone(NotDone::Refused(refusal)) if refusal.kind == RefusalKind::NotFound => {
+                return HoldOutcome::Over;
+            }
+            Sent::NotDone(NotDone::Unknown { why }) => return HoldOutcome::Lost(format!("{}: {why}", live.place())),
             Sent::NotDone(error) => return not(error.to_string()),
         }
         match calls.get(request.resource, &request.namespace, &request.name).await {
             Ok(Some(raw)) => match Live::parse(kind, raw) {
                 Ok(read) if selector.holds(&row_of(settings, &read, now)) => live = read,
-                Ok(_) => return Fared::Over,
+                Ok(_) => return HoldOutcome::Over,
                 Err(error) => return not(sanitize_line(&error.to_string())),
             },
-            Ok(None) => return Fared::Over,
+            Ok(None) => return HoldOutcome::Over,
             Err(error) => return not(error.to_string()),
         }
     }
@@ -162,16 +164,16 @@ async fn told(
     settings: &KubernetesSettings,
     mut mark: HoldMark,
     known: &[HoldTarget],
-    fared: Vec<Fared>,
+    fared: Vec<HoldOutcome>,
     failed: &[NotDone],
 ) -> Result<Accepted, NotDone> {
     let (mut held, mut not, mut lost) = (Vec::new(), Vec::new(), Vec::new());
     for one in fared {
         match one {
-            Fared::Held(one) => held.push(*one),
-            Fared::Not(target) => not.push(target),
-            Fared::Lost(why) => lost.push(why),
-            Fared::Over => {}
+            HoldOutcome::Held(one) => held.push(*one),
+            HoldOutcome::Not(target) => not.push(target),
+            HoldOutcome::Lost(why) => lost.push(why),
+            HoldOutcome::Over => {}
         }
     }
     let words = |target: &HoldTarget| format!("{}: {}", target.run.target, target.note);
@@ -220,7 +222,7 @@ pub(super) async fn tell_let_through(calls: &Calls, settings: &KubernetesSetting
 /// Takes a hold's marks away and lets go on what it had stopped.
 pub(super) async fn release(calls: &Calls, settings: &KubernetesSettings, id: &HoldId) -> Result<Accepted, NotDone> {
     let (found, failed) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
-    let marked: Vec<Live> = found.into_iter().filter(|live| let_go(live, id).is_some()).collect();
+    let marked: Vec<Live> = found.into_iter().filter(|live| plan_release(live, id).is_some()).collect();
     if marked.is_empty() {
         if let Some(error) = failed.into_iter().next() {
             return Err(error);
@@ -250,7 +252,7 @@ async fn free(calls: &Calls, mut live: Live, id: &HoldId) -> Result<(), NotDone>
     let kind = live.workload.kind();
     let mut stale = String::new();
     for _ in 0..=AGAIN {
-        let Some(request) = let_go(&live, id) else { return Ok(()) };
+        let Some(request) = plan_release(&live, id) else { return Ok(()) };
         match calls.patch(&request).await {
             Sent::Done(_) => return Ok(()),
             Sent::Stale(why) => stale = why,

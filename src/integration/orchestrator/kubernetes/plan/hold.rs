@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What one workload gets of a hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Grip {
+pub enum HoldPlan {
     /// This stops and marks it.
     Send(Request),
     /// It carries the hold's mark and stands still.
@@ -19,26 +19,26 @@ pub enum Grip {
 
 /// What a hold sends to a workload in flight.
 #[must_use]
-pub fn grip(live: &Live, mark: &HoldMark) -> Grip {
+pub fn plan_hold(live: &Live, mark: &HoldMark) -> HoldPlan {
     let kind = live.workload.kind().name();
     if matches!(live.workload, Workload::StatefulSet(_) | Workload::DaemonSet(_)) {
-        return Grip::Cannot(format!("a {kind} can't be paused: it goes on"));
+        return HoldPlan::Cannot(format!("a {kind} can't be paused: it goes on"));
     }
     match live.held_by() {
-        Some(held) if held.id == mark.id => return Grip::HeldAlready,
+        Some(held) if held.id == mark.id => return HoldPlan::HeldAlready,
         Some(held) => {
             let words = format!("stands still by hold {} of {} and goes on when that is released", held.id, held.owner);
-            return Grip::Cannot(flightdeck_model::sanitize_line(&words));
+            return HoldPlan::Cannot(flightdeck_model::sanitize_line(&words));
         }
         None => {}
     }
     if let Workload::Rollout(rollout) = &live.workload
         && let Some(why) = argo_rollouts::plan::unheld(rollout)
     {
-        return Grip::Cannot(why.to_owned());
+        return HoldPlan::Cannot(why.to_owned());
     }
     let mark = HoldMark { paused_before: live.paused(), ..mark.clone() };
-    let Some(text) = text(&mark) else { return Grip::Cannot("its mark can't be written".to_owned()) };
+    let Some(text) = text(&mark) else { return HoldPlan::Cannot("its mark can't be written".to_owned()) };
     let ops = match &live.workload {
         // A rollout that goes back must not be held: its candidate's pods would stay.
         Workload::Rollout(_) => Ops::on(&live.raw)
@@ -50,12 +50,12 @@ pub fn grip(live: &Live, mark: &HoldMark) -> Grip {
         _ => Ops::unchanged(&live.raw),
     };
     let ops = ops.annotate("/metadata", HOLD_ANNOTATION, &text).set("/spec/paused", true);
-    Grip::Send(live.request(false, ops.body(), format!("hold {}", mark.id)))
+    HoldPlan::Send(live.request(false, ops.body(), format!("hold {}", mark.id)))
 }
 
 /// What takes a hold's mark from a workload, and lets it go on unless it stood still before.
 #[must_use]
-pub fn let_go(live: &Live, id: &HoldId) -> Option<Request> {
+pub fn plan_release(live: &Live, id: &HoldId) -> Option<Request> {
     let mark = live.workload.hold().filter(|mark| mark.id == *id)?;
     let ops = live.without_mark(Ops::on(&live.raw));
     let ops = if live.paused() && !mark.paused_before {
@@ -68,7 +68,7 @@ pub fn let_go(live: &Live, id: &HoldId) -> Option<Request> {
 
 /// Lets one workload go on although it is held, whoever holds it.
 pub fn let_through(live: &Live) -> Result<Plan, Refusal> {
-    let request = live.held_by().and_then(|mark| let_go(live, &mark.id));
+    let request = live.held_by().and_then(|mark| plan_release(live, &mark.id));
     let request = request.ok_or_else(|| refused(format!("{} is not held", live.place())))?;
     let still = live.workload.hold().is_some_and(|mark| mark.paused_before);
     let note = still.then(|| "it stood still before it was held: resume it, too".to_owned());

@@ -10,7 +10,7 @@ mod sets;
 mod template;
 
 pub use deployment::RESTARTED;
-pub use hold::{Grip, grip, let_go, let_through, rewrite};
+pub use hold::{HoldPlan, let_through, plan_hold, plan_release, rewrite};
 pub use patch::Ops;
 pub use template::{Revisions, Side, take_ephemeral, text, words};
 

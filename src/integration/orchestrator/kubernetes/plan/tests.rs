@@ -181,8 +181,8 @@ fn parsed(raw: &Value) -> Live {
 }
 
 fn gripped(raw: &Value, mark: &HoldMark) -> Value {
-    match grip(&parsed(raw), mark) {
-        Grip::Send(request) => after(raw, &request.body),
+    match plan_hold(&parsed(raw), mark) {
+        HoldPlan::Send(request) => after(raw, &request.body),
         other => panic!("{other:?}"),
     }
 }
@@ -194,11 +194,11 @@ fn a_hold_stops_and_marks_and_its_release_undoes_both() {
     let held = gripped(&bare, &mark("H-1"));
     assert_eq!(held["spec"]["paused"], true);
     assert_eq!(parsed(&held).held_by(), Some(mark("H-1")));
-    assert_eq!(grip(&parsed(&held), &mark("H-1")), Grip::HeldAlready);
-    let Grip::Cannot(why) = grip(&parsed(&held), &mark("H-2")) else { panic!("it is another's") };
+    assert_eq!(plan_hold(&parsed(&held), &mark("H-1")), HoldPlan::HeldAlready);
+    let HoldPlan::Cannot(why) = plan_hold(&parsed(&held), &mark("H-2")) else { panic!("it is another's") };
     assert!(why.contains("hold H-1 of anna"), "{why}");
-    assert_eq!(let_go(&parsed(&held), &HoldId::from("H-2")), None);
-    let free = after(&held, &let_go(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
+    assert_eq!(plan_release(&parsed(&held), &HoldId::from("H-2")), None);
+    let free = after(&held, &plan_release(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
     assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold()), (json!(false), None));
 }
 
@@ -208,7 +208,7 @@ fn what_stood_still_before_a_hold_stands_still_after_it() {
     paused["spec"]["paused"] = json!(true);
     let held = gripped(&paused, &mark("H-1"));
     assert!(parsed(&held).held_by().unwrap().paused_before);
-    let free = after(&held, &let_go(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
+    let free = after(&held, &plan_release(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
     assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold()), (json!(true), None));
 }
 
@@ -218,14 +218,14 @@ fn a_mark_on_what_somebody_resumed_holds_nothing() {
     held["spec"]["paused"] = json!(false);
     assert_eq!(parsed(&held).held_by(), None);
     assert_eq!(parsed(&gripped(&held, &mark("H-2"))).held_by().unwrap().id, HoldId::from("H-2"));
-    let free = after(&held, &let_go(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
+    let free = after(&held, &plan_release(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
     assert_eq!(free["spec"]["paused"], false);
 }
 
 #[test]
 fn sets_can_t_be_held_and_a_mark_tells_of_them() {
     let live = Live::parse(WorkloadKind::StatefulSet, set("StatefulSet", "db-2", "db-1")).unwrap();
-    assert_eq!(grip(&live, &mark("H-1")), Grip::Cannot("a StatefulSet can't be paused: it goes on".into()));
+    assert_eq!(plan_hold(&live, &mark("H-1")), HoldPlan::Cannot("a StatefulSet can't be paused: it goes on".into()));
     let target = Target {
         source: "s".into(),
         kind: "StatefulSet".into(),

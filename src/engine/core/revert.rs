@@ -1,11 +1,11 @@
 //! What a way back does with the data, once traffic is back: hooks for it, then the ways back of
 //! migrations, newest first.
 
+use super::context::{StepContext, note_run};
 use super::jobs::{Verdict, WHO, again, begin, forget_job, judge, started};
 use super::migrations::{applied_by, of_way_back, stays};
 use super::run::{JobStage, Kind, RunState, Undo};
 use super::state::{MigrationState, Slot, State};
-use super::turn::{Turn, note_run};
 use super::types::{Effect, JobEnd};
 use flightdeck_model::{HookOn, HookSpec, ReleaseRef};
 use std::collections::VecDeque;
@@ -47,26 +47,26 @@ pub(super) fn undoes(slot: &Slot, run: &RunState) -> Vec<String> {
 }
 
 /// What this rollout applied stays where there is no version to return to that could do without it.
-fn nowhere(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+fn nowhere(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let Some(run) = slot.run.as_ref().filter(|run| run.kind == Kind::First) else { return };
     let names: Vec<_> = applied_by(slot, run).map(|of| of.hook.name.as_str()).collect();
     if !names.is_empty() {
         let text = format!("not taken back, since there is no version to return to: migration {}", names.join(", "));
-        tell(state, slot, turn, text);
+        tell(state, slot, ctx, text);
     }
 }
 
 /// Says it in the rollout's notes, and where it says why it ended.
-fn tell(state: &mut State, slot: &mut Slot, turn: &mut Turn, text: String) {
+fn tell(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, text: String) {
     if let Some(run) = &mut slot.run {
         run.cause = format!("{}; {text}", run.cause);
     }
-    note_run(state, slot, turn, WHO, text);
+    note_run(state, slot, ctx, WHO, text);
 }
 
 /// Runs what the way back has to run, one after the other. True once nothing is left. Traffic is
 /// back already: nothing that fails here keeps a rollback from its end.
-pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+pub(super) fn undo(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     loop {
         let Some(run) = slot.run.as_ref() else { return true };
         let is_cut_off = |effect: &Effect| effect.job().is_some_and(|job| run.cut_off.as_deref() == Some(job));
@@ -75,8 +75,8 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
         }
         let Some(list) = run.undo.clone() else {
             let list = undo_list(slot, run);
-            turn.changed |= !list.is_empty();
-            nowhere(state, slot, turn);
+            ctx.changed |= !list.is_empty();
+            nowhere(state, slot, ctx);
             if let Some(run) = &mut slot.run {
                 run.undo = Some(list);
             }
@@ -85,13 +85,13 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
         let Some(first) = list.front().cloned() else { return true };
         let Some(job) = run.job.clone() else {
             if first.back && first.hook.migration.as_ref().is_none_or(|migration| migration.back.is_empty()) {
-                without_a_way_back(state, slot, turn, &first);
+                without_a_way_back(state, slot, ctx, &first);
                 continue;
             }
             if first.back {
-                mark(slot, turn, &first.hook.name, MigrationState::Running);
+                mark(slot, ctx, &first.hook.name, MigrationState::Running);
             }
-            let job = begin(state, slot, turn, &first.hook, &first.release, first.back, 0);
+            let job = begin(state, slot, ctx, &first.hook, &first.release, first.back, 0);
             if job.is_none() {
                 return true;
             }
@@ -100,29 +100,29 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool 
         };
         match &job.stage {
             JobStage::Waiting(left) if left.is_zero() => {
-                let job = begin(state, slot, turn, &first.hook, &first.release, first.back, job.attempt + 1);
+                let job = begin(state, slot, ctx, &first.hook, &first.release, first.back, job.attempt + 1);
                 started(slot, job);
                 return false;
             }
             JobStage::Running | JobStage::Waiting(_) => return false,
             JobStage::Ended(how) => match judge(&first.hook, &job, how) {
-                Verdict::Again => again(slot, turn, &first.hook),
-                Verdict::Passed => undone(state, slot, turn, &first, None),
-                Verdict::Failed(why) => undone(state, slot, turn, &first, Some((how, &why))),
+                Verdict::Again => again(slot, ctx, &first.hook),
+                Verdict::Passed => undone(state, slot, ctx, &first, None),
+                Verdict::Failed(why) => undone(state, slot, ctx, &first, Some((how, &why))),
             },
         }
     }
 }
 
 /// A migration without a way back: what is done is done.
-fn without_a_way_back(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo) {
+fn without_a_way_back(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, undo: &Undo) {
     let name = &undo.hook.name;
     let why = undo.hook.irreversible.as_deref().unwrap_or("it has no way back");
-    tell(state, slot, turn, format!("migration {name} is not taken back: {why}"));
-    next_undo(slot, turn);
+    tell(state, slot, ctx, format!("migration {name} is not taken back: {why}"));
+    next_undo(slot, ctx);
 }
 
-fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, failed: Option<(&JobEnd, &str)>) {
+fn undone(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, undo: &Undo, failed: Option<(&JobEnd, &str)>) {
     let name = undo.hook.name.clone();
     let text = match (failed, undo.back) {
         (None, true) => {
@@ -131,35 +131,35 @@ fn undone(state: &mut State, slot: &mut Slot, turn: &mut Turn, undo: &Undo, fail
         }
         (None, false) => format!("{name} passed"),
         (Some((JobEnd::NotStarted(_), why)), true) => {
-            mark(slot, turn, &name, MigrationState::Applied);
+            mark(slot, ctx, &name, MigrationState::Applied);
             format!("migration {name} is not taken back, its way back could not be started: {why}")
         }
         (Some((_, why)), true) => {
-            mark(slot, turn, &name, MigrationState::Half { why: format!("its way back: {why}") });
+            mark(slot, ctx, &name, MigrationState::Half { why: format!("its way back: {why}") });
             format!("migration {name} could not be taken back and stands half way: {why}")
         }
         (Some((_, why)), false) => format!("{name} failed on the way back: {why}"),
     };
     if failed.is_some() || undo.back {
-        tell(state, slot, turn, text);
+        tell(state, slot, ctx, text);
     } else {
-        note_run(state, slot, turn, WHO, text);
+        note_run(state, slot, ctx, WHO, text);
     }
     forget_job(slot);
-    next_undo(slot, turn);
+    next_undo(slot, ctx);
 }
 
-fn next_undo(slot: &mut Slot, turn: &mut Turn) {
-    turn.changed = true;
+fn next_undo(slot: &mut Slot, ctx: &mut StepContext) {
+    ctx.changed = true;
     if let Some(list) = slot.run.as_mut().and_then(|run| run.undo.as_mut()) {
         list.pop_front();
     }
 }
 
-fn mark(slot: &mut Slot, turn: &mut Turn, name: &str, to: MigrationState) {
+fn mark(slot: &mut Slot, ctx: &mut StepContext, name: &str, to: MigrationState) {
     if let Some(migrated) = slot.migrations.get_mut(name) {
         migrated.state = to;
-        migrated.at = turn.now;
-        turn.changed = true;
+        migrated.at = ctx.now;
+        ctx.changed = true;
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 /// The instances of an engine, owned by its loop.
 #[derive(Debug)]
-pub struct Room {
+pub struct Supervisor {
     context: Arc<Context>,
     ports: RangeInclusive<u16>,
     last_port: Option<u16>,
@@ -33,11 +33,11 @@ struct Supervised {
     port: Option<u16>,
 }
 
-impl Room {
-    /// Empty; what runs already is taken over with [`Room::adopt`].
-    pub fn open(context: Context, ports: RangeInclusive<u16>) -> io::Result<Room> {
+impl Supervisor {
+    /// Empty; what runs already is taken over with [`Supervisor::adopt`].
+    pub fn open(context: Context, ports: RangeInclusive<u16>) -> io::Result<Supervisor> {
         std::fs::create_dir_all(&context.instances)?;
-        Ok(Room {
+        Ok(Supervisor {
             context: Arc::new(context),
             ports,
             last_port: None,

@@ -12,7 +12,7 @@ const NOTES: usize = 200;
 const EVIDENCE: usize = 100;
 
 /// What one call of `step` collects.
-pub(super) struct Turn {
+pub(super) struct StepContext {
     /// The time.
     pub(super) now: Timestamp,
     /// When what leads to all this was decided: before `now` for a command.
@@ -34,11 +34,11 @@ pub(super) struct Turn {
 }
 
 /// Writes down an effect.
-pub(super) fn emit(state: &mut State, turn: &mut Turn, effect: Effect) {
+pub(super) fn emit(state: &mut State, ctx: &mut StepContext, effect: Effect) {
     let numbered = Numbered { id: Counters::next(&mut state.counters.effect), effect };
     state.pending.push(numbered.clone());
-    turn.effects.push(numbered);
-    turn.changed = true;
+    ctx.effects.push(numbered);
+    ctx.changed = true;
 }
 
 /// The identity of a run of a slot.
@@ -47,11 +47,11 @@ pub(super) fn run_id(state: &State, slot: &Slot, revision: &str) -> Run {
 }
 
 /// Writes down what happened to a run.
-pub(super) fn note(state: &mut State, slot: &mut Slot, turn: &mut Turn, revision: &str, who: &str, text: &str) {
+pub(super) fn note(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, revision: &str, who: &str, text: &str) {
     let note = Note {
         id: format!("N-{}", Counters::next(&mut state.counters.note)),
         run: run_id(state, slot, revision),
-        at: turn.now,
+        at: ctx.now,
         who: who.to_owned(),
         text: sanitize_line(text),
     };
@@ -62,24 +62,30 @@ pub(super) fn note(state: &mut State, slot: &mut Slot, turn: &mut Turn, revision
     {
         slot.notes.remove(oldest);
     }
-    turn.changed = true;
+    ctx.changed = true;
 }
 
 /// Writes down what happened to the newest run of a slot.
-pub(super) fn note_run(state: &mut State, slot: &mut Slot, turn: &mut Turn, who: &str, text: impl AsRef<str>) {
+pub(super) fn note_run(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, who: &str, text: impl AsRef<str>) {
     if let Some(revision) = slot.run.as_ref().map(|run| run.revision.clone()) {
-        note(state, slot, turn, &revision, who, text.as_ref());
+        note(state, slot, ctx, &revision, who, text.as_ref());
     }
 }
 
 /// Writes down a judgement on the run in flight.
-pub(super) fn evidence(state: &mut State, slot: &mut Slot, turn: &mut Turn, report: AnalysisReport, summary: &str) {
+pub(super) fn evidence(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    report: AnalysisReport,
+    summary: &str,
+) {
     let Some(run) = &slot.run else { return };
     let revision = run.revision.clone();
     let evidence = Evidence {
         id: format!("E-{}", Counters::next(&mut state.counters.evidence)),
         run: run_id(state, slot, &revision),
-        at: turn.now,
+        at: ctx.now,
         kind: "analysis".to_owned(),
         analysis: Some(report),
         summary: sanitize_line(summary),
@@ -88,7 +94,7 @@ pub(super) fn evidence(state: &mut State, slot: &mut Slot, turn: &mut Turn, repo
     if slot.evidence.iter().filter(|evidence| evidence.run.revision == revision).count() > EVIDENCE {
         slot.evidence.pop_front();
     }
-    turn.changed = true;
+    ctx.changed = true;
 }
 
 /// Forgets notes and evidence of runs that are no longer remembered.

@@ -1,14 +1,14 @@
 //! The way back: traffic first, then hooks and migrations, then the rollout ends. How long it took is
 //! kept, for the next one's estimate.
 
+use super::context::{StepContext, note_run, span};
 use super::pools::{diagnosis, hopeless, retire, trouble, warm_pool};
 use super::rollout::{finish, give_up_rollback, previous, role};
 use super::route::stable_capacity;
 use super::run::{Drill, Kind, Progress, RunState};
 use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
-use super::turn::{Turn, note_run, span};
-use super::{jobs, undo};
+use super::{jobs, revert};
 use flightdeck_model::{
     ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack, are, counted,
 };
@@ -32,7 +32,7 @@ pub(super) fn keep(times: &mut VecDeque<SignedDuration>, took: SignedDuration) {
 
 /// Traffic goes back as far as stable can carry it; then the rollout ends. True if there is more to
 /// look at.
-pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bool {
+pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
     let (capacity, late) = (stable_capacity(state, slot), is_late(state, slot));
     let stable_ready = slot.stable_pool().map_or(0, Pool::ready);
     let candidate_ready = slot.candidate_pool().map_or(0, Pool::ready);
@@ -43,7 +43,7 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
     let weight = run.weight.min(if all { Ppm::ZERO } else { capacity.rest() });
     if weight != run.weight {
         run.weight = weight;
-        turn.changed = true;
+        ctx.changed = true;
     }
     // Once data is on its way back, what is left could do without it no more: there is no giving up.
     if kind == Kind::Rollback && run.undo.is_none() {
@@ -55,7 +55,7 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
             if let Some(run) = &mut slot.run {
                 run.diagnosis = found;
             }
-            give_up_rollback(state, slot, turn, &format!("could not go back: {why}; {serves}"));
+            give_up_rollback(state, slot, ctx, &format!("could not go back: {why}; {serves}"));
             return true;
         }
         if capacity < Ppm::ALL && !(late && stable_ready > 0) {
@@ -76,15 +76,15 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, turn: &mut Turn) -> bo
     if stable_ready > 0 && !reached && !slot.removed {
         return false;
     }
-    is_back(slot, turn);
+    is_back(slot, ctx);
     if slot.active().is_some_and(jobs::rehearses) {
-        turn_around(state, slot, turn);
+        turn_around(state, slot, ctx);
         return true;
     }
-    if !undo::undo(state, slot, turn) {
+    if !revert::undo(state, slot, ctx) {
         return false;
     }
-    end(state, slot, turn, outcome);
+    end(state, slot, ctx, outcome);
     true
 }
 
@@ -94,20 +94,20 @@ fn is_late(state: &State, slot: &Slot) -> bool {
 }
 
 /// All traffic is back: how long that took.
-fn is_back(slot: &mut Slot, turn: &mut Turn) {
+fn is_back(slot: &mut Slot, ctx: &mut StepContext) {
     let Some(run) = &mut slot.run else { return };
     if run.tally.back_took.is_some() {
         return;
     }
     let (Some(since), Some(path)) = (run.tally.back_since, run.tally.back_path) else { return };
-    let took = turn.now.duration_since(since);
+    let took = ctx.now.duration_since(since);
     run.tally.back_took = Some(took.max(SignedDuration::ZERO));
-    turn.changed = true;
+    ctx.changed = true;
     // One that users never were at says nothing of the next.
     let real = run.kind == Kind::Rollback || run.tally.reached > Ppm::ZERO;
     if real && took >= SignedDuration::ZERO && took < LONGEST {
         let back = &mut slot.timings.back;
-        back.push_back(BackTime { path, took, at: turn.now, drill: run.drill.is_some() });
+        back.push_back(BackTime { path, took, at: ctx.now, drill: run.drill.is_some() });
         if back.len() > KEPT {
             back.pop_front();
         }
@@ -115,7 +115,7 @@ fn is_back(slot: &mut Slot, turn: &mut Turn) {
 }
 
 /// A rehearsal is where it wanted to be: now back to what served.
-fn turn_around(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+fn turn_around(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let (Some(old), Some(new)) = (slot.stable.clone(), slot.candidate.clone()) else { return };
     slot.generation += 1;
     slot.stable = Some(new.clone());
@@ -131,14 +131,14 @@ fn turn_around(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     let took = run.tally.back_took.map_or("an unknown time".to_owned(), span);
     let text = format!("drill: {} was back in {took}; returns", run.to.version);
     run.cause.clone_from(&text);
-    note_run(state, slot, turn, "system:engine", text);
+    note_run(state, slot, ctx, "system:engine", text);
 }
 
-fn end(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentOutcome) {
+fn end(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, outcome: DeploymentOutcome) {
     let returned = slot.run.as_ref().is_some_and(|run| run.drill == Some(Drill::Return));
     let cause = slot.run.as_ref().map(|run| run.cause.clone()).unwrap_or_default();
     if returned {
-        return end_drill(state, slot, turn);
+        return end_drill(state, slot, ctx);
     }
     if let Some(pool) = slot.candidate.take() {
         retire(slot, &pool);
@@ -146,11 +146,11 @@ fn end(state: &mut State, slot: &mut Slot, turn: &mut Turn, outcome: DeploymentO
     if outcome == DeploymentOutcome::RolledBack {
         slot.lineage.pop();
     }
-    finish(state, slot, turn, outcome, cause);
+    finish(state, slot, ctx, outcome, cause);
 }
 
 /// What served before serves again; what was warm before is warm again.
-fn end_drill(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
+fn end_drill(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let was_warm = slot.run.as_ref().is_some_and(|run| run.tally.back_path == Some(RollbackPath::Warm));
     if let Some(pool) = slot.candidate.take() {
         if was_warm {
@@ -167,7 +167,7 @@ fn end_drill(state: &mut State, slot: &mut Slot, turn: &mut Turn) {
     finish(
         state,
         slot,
-        turn,
+        ctx,
         DeploymentOutcome::Succeeded,
         format!("drill: {back} was back in {took}; {now} serves again"),
     );
@@ -258,7 +258,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     let hooks = run.hooks.iter().filter(|hook| hook.on == flightdeck_model::HookOn::Rollback);
     steps.extend(hooks.map(|hook| format!("hook {} runs", hook.name)));
     let as_rollback = RunState { kind: if flying { run.kind } else { Kind::Rollback }, ..run.clone() };
-    steps.extend(undo::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));
+    steps.extend(revert::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));
     steps.push(format!("{} ends", left.version));
     let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
     Some(WayBack {
@@ -268,7 +268,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
         steps,
         estimate,
         measured,
-        cannot_undo: undo::cannot_undo(slot, &as_rollback, &left),
+        cannot_undo: revert::cannot_undo(slot, &as_rollback, &left),
         rto: super::rollout::placement(state, &slot.key).and_then(|placement| placement.rto),
         drilled,
     })

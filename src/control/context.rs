@@ -9,14 +9,14 @@ use jiff::Timestamp;
 
 /// The facts of a decision.
 #[derive(Clone, Copy)]
-pub(super) struct Seen<'a> {
+pub(super) struct DecisionContext<'a> {
     pub board: &'a Board,
     /// Read from the backend just now; it stands in for the board's row of the same target.
     pub live: Option<&'a Rollout>,
     pub now: Timestamp,
 }
 
-impl<'a> Seen<'a> {
+impl<'a> DecisionContext<'a> {
     pub fn rollout(self, target: &Target) -> Option<&'a Rollout> {
         self.live.filter(|live| live.run.target == *target).or_else(|| self.board.rollout(target))
     }
@@ -136,7 +136,7 @@ pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
 }
 
 /// The texts that say who or what is meant; a person must be able to see them for what they are.
-pub(super) fn identities<'a>(seen: Seen<'a>, subject: &'a Subject) -> Vec<&'a str> {
+pub(super) fn identities<'a>(seen: DecisionContext<'a>, subject: &'a Subject) -> Vec<&'a str> {
     fn of_run(run: &Run) -> Vec<&str> {
         let target = &run.target;
         let mut texts = vec![target.source.as_str(), target.name.as_str(), run.revision.as_str()];

@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// How long the hub waits for the answer of a backend that is slow, which takes longer.
 const ANSWER: SignedDuration = SignedDuration::from_secs(2);
 
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub fixture: Box<dyn Fixture>,
     pub orchestrator: Arc<dyn Executor>,
     pub hub: Hub,
@@ -47,8 +47,8 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-impl Bench {
-    pub async fn new(fixture: Box<dyn Fixture>, case: Case) -> Result<Bench, Stop> {
+impl Harness {
+    pub async fn new(fixture: Box<dyn Fixture>, case: Case) -> Result<Harness, Stop> {
         let wrong = |step: &str, error: &dyn std::fmt::Display| Stop::Failed(format!("cannot {step}: {error}"));
         let dir = tempfile::tempdir().map_err(|error| wrong("make the ledger's folder", &error))?;
         let ledger = Ledger::open(dir.path()).map_err(|error| wrong("open the ledger", &error))?;
@@ -64,10 +64,10 @@ impl Bench {
         let ended = || Stop::Failed("the hub ended".to_owned());
         let updates = hub.subscribe(None).await.ok_or_else(ended)?;
         let board = Board::default();
-        let mut bench = Bench { fixture, orchestrator, hub, board, updates, task, _ledger: dir };
-        let known = |bench: &Bench| !Vec::from(bench.orchestrator.capabilities().actions).is_empty();
-        bench.until("the backend says what it can do", known).await?;
-        Ok(bench)
+        let mut harness = Harness { fixture, orchestrator, hub, board, updates, task, _ledger: dir };
+        let known = |harness: &Harness| !Vec::from(harness.orchestrator.capabilities().actions).is_empty();
+        harness.until("the backend says what it can do", known).await?;
+        Ok(harness)
     }
 
     /// Ends the hub, then the subject.
@@ -82,7 +82,7 @@ impl Bench {
     }
 
     /// Takes updates in until it is so.
-    pub async fn until(&mut self, what: &str, so: impl Fn(&Bench) -> bool) -> Result<(), Stop> {
+    pub async fn until(&mut self, what: &str, so: impl Fn(&Harness) -> bool) -> Result<(), Stop> {
         let deadline = tokio::time::Instant::from(std_now()) + PATIENCE;
         while !so(self) {
             match tokio::time::timeout_at(deadline, self.updates.next()).await {
@@ -124,7 +124,7 @@ impl Bench {
     ) -> Result<Rollout, Stop> {
         let deadline = tokio::time::Instant::from(std_now()) + PATIENCE;
         loop {
-            self.until(what, |bench| bench.live() && bench.row(target).is_some_and(&so)).await?;
+            self.until(what, |harness| harness.live() && harness.row(target).is_some_and(&so)).await?;
             let row = self.found(target)?;
             let live = self.orchestrator.read(&row.run).await;
             if live.as_ref().is_ok_and(|live| live.facts == row.facts && so(live)) {
@@ -187,7 +187,7 @@ impl Bench {
     /// A fresh command about the row, pinned to it.
     pub fn command(action: Action, row: &Rollout) -> Command {
         let (subject, pin) = (Subject::Run(row.run.clone()), Some(row.facts.pin(action)));
-        Bench::about(action, subject, pin)
+        Harness::about(action, subject, pin)
     }
 
     pub fn about(action: Action, subject: Subject, pin: Option<crate::model::Pin>) -> Command {
@@ -197,7 +197,7 @@ impl Bench {
 
     pub async fn submit(&self, command: Command) -> Result<Result<Receipt, Refusal>, Stop> {
         let name = command.action.name();
-        match tokio::time::timeout(PATIENCE, self.hub.submit(Bench::actor(), command)).await {
+        match tokio::time::timeout(PATIENCE, self.hub.submit(Harness::actor(), command)).await {
             Ok(outcome) => Ok(outcome),
             Err(_) => failed(format!("the submission of {name} was never answered")),
         }
@@ -215,7 +215,7 @@ impl Bench {
     /// Follows a command that was taken to its effect; its stages must be in order.
     pub async fn effective(&mut self, id: &CommandId) -> Result<Receipt, Stop> {
         let id = ReceiptId(id.0.clone());
-        let is_final = |bench: &Bench| bench.board.receipt(&id).is_some_and(|receipt| receipt.stage().is_final());
+        let is_final = |harness: &Harness| harness.board.receipt(&id).is_some_and(|receipt| receipt.stage().is_final());
         self.until("the command is final", is_final).await?;
         let Some(receipt) = self.board.receipt(&id).cloned() else { return failed("its receipt is gone") };
         match receipt.stage() {
