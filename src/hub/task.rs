@@ -233,7 +233,9 @@ impl State {
             }
             Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
             Body::Samples(samples) => {
-                samples.iter().for_each(|sample| self.measures_itself(&sample.target.source));
+                for sample in samples {
+                    self.measures_itself(&sample.target.source);
+                }
                 None
             }
             _ => None,

@@ -80,8 +80,8 @@ fn sample(target: &Target, at: Timestamp, requests: u64) -> ArmSample {
     }
 }
 
-fn measured(samples: Vec<ArmSample>) -> Answer {
-    Ok(Measured { samples, warnings: vec!["something is odd".to_owned()] })
+fn measured(samples: Vec<ArmSample>) -> Measured {
+    Measured { samples, warnings: vec!["something is odd".to_owned()] }
 }
 
 fn scope(probe: &str) -> Scope {
@@ -100,7 +100,7 @@ async fn numbers_go_where_the_engines_go_and_health_is_told_beside() {
     let (rows, at) = teller.asked().await;
     assert_eq!(rows.iter().map(|row| &row.run.target).collect::<Vec<_>>(), [&target]);
     let gone = Target { name: "gone".into(), uid: "gone".into(), ..target.clone() };
-    teller.answer(measured(vec![sample(&target, at, 150), sample(&gone, at, 150)]));
+    teller.answer(Ok(measured(vec![sample(&target, at, 150), sample(&gone, at, 150)])));
     let board = bench.until("its numbers", |board| requests(board, &target) == [150]).await;
     assert!(board.samples(&gone, &ArmRole::Candidate).is_none(), "nothing is kept of a row that is gone");
     assert_eq!(board.link_of(&scope("prometheus")), Some(&LinkState::live(at)));
@@ -113,7 +113,7 @@ async fn numbers_go_where_the_engines_go_and_health_is_told_beside() {
     assert_eq!(requests(&board, &target), [150]);
     assert!(flightdeck::board::Sight::of(board.links()).unseen.is_empty(), "all rows are there without it");
     let (_, again) = teller.asked().await;
-    teller.answer(measured(vec![sample(&target, again, 30)]));
+    teller.answer(Ok(measured(vec![sample(&target, again, 30)])));
     let board = bench.until("it is back", |board| requests(board, &target) == [150, 30]).await;
     assert_eq!(board.link_of(&scope("prometheus")), Some(&LinkState::live(again)));
     assert_eq!(probe.at_once.lock().unwrap().1, 1, "one question at a time");
@@ -128,7 +128,7 @@ async fn a_dead_probe_holds_up_neither_commands_nor_another() {
     // It never answers.
     let (_, at) = teller.asked().await;
     let target = bench.world.rollout().run.target.clone();
-    teller.answer(measured(vec![sample(&target, at, 7)]));
+    teller.answer(Ok(measured(vec![sample(&target, at, 7)])));
     let board = bench.until("the other's numbers", |board| requests(board, &target) == [7]).await;
     assert_eq!(board.link_of(&scope("dead")), None, "nobody waits for a word of it");
     let promoted = bench.submit(bench.world.command("c-1", Action::Promote)).await.unwrap();
@@ -147,7 +147,7 @@ async fn rows_that_measure_themselves_are_nobody_elses() {
     bench.world.tell(&Body::Samples(vec![sample(&target, at, 1000)]));
     bench.until("its own numbers", |board| requests(board, &target) == [1000]).await;
     // What is answered now was asked before.
-    teller.answer(measured(vec![sample(&target, at + jiff::SignedDuration::from_secs(1), 5)]));
+    teller.answer(Ok(measured(vec![sample(&target, at + jiff::SignedDuration::from_secs(1), 5)])));
     let (rows, _) = teller.asked().await;
     assert!(rows.is_empty(), "{rows:?}");
     let board = bench.until("it is live", |board| board.link_of(&scope("prometheus")).is_some()).await;
@@ -162,10 +162,10 @@ async fn a_row_is_measured_by_one_probe_until_that_fails() {
     let target = bench.world.rollout().run.target.clone();
     let later = |at: Timestamp, seconds| at + jiff::SignedDuration::from_secs(seconds);
     let (_, at) = one.asked().await;
-    one.answer(measured(vec![sample(&target, at, 10)]));
+    one.answer(Ok(measured(vec![sample(&target, at, 10)])));
     bench.until("the first's numbers", |board| requests(board, &target) == [10]).await;
     two.asked().await;
-    two.answer(measured(vec![sample(&target, later(at, 1), 20)]));
+    two.answer(Ok(measured(vec![sample(&target, later(at, 1), 20)])));
     let board = bench.until("the second is live", |board| board.link_of(&scope("two")).is_some()).await;
     assert_eq!(requests(&board, &target), [10]);
     one.asked().await;
@@ -173,6 +173,6 @@ async fn a_row_is_measured_by_one_probe_until_that_fails() {
     let lost = |board: &Board| matches!(board.link_of(&scope("one")), Some(LinkState::Stale { .. }));
     bench.until("the first is lost", lost).await;
     two.asked().await;
-    two.answer(measured(vec![sample(&target, later(at, 2), 30)]));
+    two.answer(Ok(measured(vec![sample(&target, later(at, 2), 30)])));
     bench.until("the second took over", |board| requests(board, &target) == [10, 30]).await;
 }

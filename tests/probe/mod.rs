@@ -44,7 +44,7 @@ pub fn at() -> Timestamp {
 pub fn moving(name: &str) -> Arc<Rollout> {
     let mut row = crate::board::kit::rollout(name, "production");
     row.run.target.namespace = Some("shop".to_owned());
-    row.run.target.name = name.to_owned();
+    name.clone_into(&mut row.run.target.name);
     for (arm, hash) in row.arms.iter_mut().zip(["58bb4f", "7d5f9c"]) {
         arm.pods = Some(PodNames::Set(format!("{name}-{hash}")));
     }
@@ -146,7 +146,7 @@ async fn no_answer(fixture: &dyn Fixture) {
     fails(fixture, "slow", Play::Silent, Kind::Passing, "nothing within 0.7 s").await;
     // Its own bound on bytes is met before its time limit.
     let stub = Stub::start(|_| Play::Endless);
-    let probe = fixture.open(&stub.url(), Duration::from_secs(60)).await;
+    let probe = fixture.open(&stub.url(), Duration::from_mins(1)).await;
     let error = probe.measure(&[moving("web")], at()).await.expect_err("it never ends");
     assert!(error.to_string().contains("longer than 16777216 bytes"), "{error}");
     let address = stub.url();

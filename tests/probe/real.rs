@@ -33,12 +33,12 @@ fn exported(seconds: f64) -> String {
         for pod in ["x2x4z", "b7k9m"] {
             let labels = format!("namespace=\"shop\",pod=\"{set}-{pod}\"");
             let counted = |rate: f64| rate / 2.0 * seconds;
-            let mut counter = |code: &str, rate: f64| {
+            let mut status_of = |code: &str, rate: f64| {
                 writeln!(text, "http_requests_total{{{labels},{status}=\"{code}\"}} {}", counted(rate)).unwrap();
             };
-            counter("200", requests - failed);
+            status_of("200", requests - failed);
             if failed > 0.0 {
-                counter("503", failed);
+                status_of("503", failed);
             }
             let name = "http_request_duration_seconds_bucket";
             for bucket in BUCKETS {

@@ -163,12 +163,11 @@ fn decoded(text: &str) -> String {
 fn answer(mut stream: TcpStream, play: Play, shared: &Shared) -> std::io::Result<()> {
     match play {
         Play::Answer { status, headers, body } => {
-            let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 {status} X\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-            )
+            write!(stream, "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n", body.len())?;
+            for (name, value) in headers {
+                write!(stream, "{name}: {value}\r\n")?;
+            }
+            write!(stream, "\r\n{body}")
         }
         Play::Truncated => {
             write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n{{\"status\":\"succ")

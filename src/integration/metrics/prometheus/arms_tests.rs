@@ -2,7 +2,7 @@ use super::*;
 use flightdeck_model::{ArmRole, Facts, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
 use serde_json::json;
 
-fn settings(more: serde_json::Value) -> Settings {
+fn settings(more: &serde_json::Value) -> Settings {
     let mut all = json!({"url": "http://127.0.0.1:9090"});
     all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Settings::of(all.as_object().unwrap()).unwrap()
@@ -12,7 +12,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
 }
 
-fn row(source: &str, name: &str, arms: &[(ArmRole, &str, Option<PodNames>)]) -> Arc<Rollout> {
+fn row(source: &str, name: &str, arms: &[(ArmRole, &str, PodNames)]) -> Arc<Rollout> {
     let target = Target {
         source: SourceId::from(source),
         kind: "Deployment".into(),
@@ -22,13 +22,13 @@ fn row(source: &str, name: &str, arms: &[(ArmRole, &str, Option<PodNames>)]) -> 
         first_name: None,
     };
     let traffic = Traffic { desired: Ppm::ALL, actual: None, how: TrafficSource::Replicas };
-    let arm = |(role, version, pods): &(ArmRole, &str, Option<PodNames>)| Arm {
+    let arm = |(role, version, pods): &(ArmRole, &str, PodNames)| Arm {
         role: role.clone(),
         version: (*version).into(),
         digest: None,
         replicas: Replicas::default(),
         traffic,
-        pods: pods.clone(),
+        pods: Some(pods.clone()),
     };
     Arc::new(Rollout {
         run: Run { target, revision: "2".into() },
@@ -58,12 +58,12 @@ fn row(source: &str, name: &str, arms: &[(ArmRole, &str, Option<PodNames>)]) -> 
     })
 }
 
-fn set(name: &str) -> Option<PodNames> {
-    Some(PodNames::Set(name.into()))
+fn set(name: &str) -> PodNames {
+    PodNames::Set(name.into())
 }
 
-fn workload(name: &str) -> Option<PodNames> {
-    Some(PodNames::Workload(name.into()))
+fn workload(name: &str) -> PodNames {
+    PodNames::Workload(name.into())
 }
 
 fn vector(values: &[(&str, f64)]) -> Vector {
@@ -91,7 +91,7 @@ fn each_arm_gets_the_numbers_of_its_own_pods() {
         p95: vector(&[("web-58bb4f", 0.18), ("web-7d5f9c", 0.212)]),
         ..Answers::default()
     };
-    let measured = measured(&[moving()], &answers, &settings(json!({})), at(1_764_476_700));
+    let measured = measured(&[moving()], &answers, &settings(&json!({})), at(1_764_476_700));
     assert_eq!(
         told(&measured),
         [("web stable".into(), 600, 0, Some(180_000)), ("web candidate".into(), 60, 30, Some(212_000))]
@@ -108,7 +108,7 @@ fn without_numbers_there_is_no_sample_and_no_traffic_is_zero() {
         errors: vector(errors),
         ..Answers::default()
     };
-    let (own, now) = (settings(json!({})), at(30));
+    let (own, now) = (settings(&json!({})), at(30));
     // The candidate was not scraped yet.
     let one = measured(&[moving()], &answers(&[("web-58bb4f", 4.0)], &[("web-58bb4f", 0.0)]), &own, now);
     assert_eq!(told(&one), [("web stable".into(), 60, 0, None)]);
@@ -129,7 +129,7 @@ fn a_settled_workload_has_the_pods_of_all_its_sets_and_no_others() {
         row("east", "web", &[(ArmRole::Stable, "1.0", workload("web"))]),
         row("east", "web-api", &[(ArmRole::Stable, "1.0", workload("web-api"))]),
         row("east", "web-store", &[(ArmRole::Stable, "1.0", set("web-store"))]),
-        row("east", "web-xkcdb", &[(ArmRole::Stable, "1.0", Some(PodNames::Untold))]),
+        row("east", "web-xkcdb", &[(ArmRole::Stable, "1.0", PodNames::Untold)]),
     ];
     // `web-db` is a StatefulSet that nobody shows; `web-store` and `web-xkcdb` are rows of their own.
     let of: Vec<(&str, f64)> = ["web-58bb4f", "web-7d5f9c", "web-api-6c9d7", "web-db", "web-store", "web-xkcdb"]
@@ -139,7 +139,7 @@ fn a_settled_workload_has_the_pods_of_all_its_sets_and_no_others() {
     let quantiles = vector(&[("web-58bb4f", 0.1), ("web-7d5f9c", 0.3)]);
     let errors = vector(&of.iter().map(|(set, _)| (*set, 0.0)).collect::<Vec<_>>());
     let answers = Answers { requests: vector(&of), errors, p95: quantiles, ..Answers::default() };
-    let measured = measured(&rows, &answers, &settings(json!({})), at(30));
+    let measured = measured(&rows, &answers, &settings(&json!({})), at(30));
     assert_eq!(
         told(&measured),
         [
@@ -160,18 +160,20 @@ fn workloads_of_one_name_in_two_clusters_get_nothing_until_it_is_told_which_are_
         errors: vector(&[("web-58bb4f", 0.0)]),
         ..Answers::default()
     };
-    let both = measured(&rows, &answers(), &settings(json!({})), at(30));
+    let both = measured(&rows, &answers(), &settings(&json!({})), at(30));
     assert!(both.samples.is_empty());
     assert!(both.warnings[0].contains("shop/web: name the `sources`"), "{:?}", both.warnings);
-    let west = measured(&rows, &answers(), &settings(json!({"sources": ["west"]})), at(30));
+    let west = measured(&rows, &answers(), &settings(&json!({"sources": ["west"]})), at(30));
     assert_eq!(west.samples.len(), 1);
     assert_eq!(west.samples[0].target.source.as_str(), "west");
 }
 
 #[test]
 fn rows_without_pods_are_left_to_others() {
-    let engine = row("local", "web", &[(ArmRole::Stable, "1.0", None)]);
-    assert_eq!(measurable(&[engine], &settings(json!({}))).count(), 0);
+    let mut engine = row("local", "web", &[(ArmRole::Stable, "1.0", set("web"))]);
+    assert_eq!(measurable(&[Arc::clone(&engine)], &settings(&json!({}))).count(), 1);
+    Arc::make_mut(&mut engine).arms[0].pods = None;
+    assert_eq!(measurable(&[engine], &settings(&json!({}))).count(), 0);
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn what_may_lack_something_gives_no_quantile_and_a_clock_that_is_off_is_told() {
         p99: vector(&[("web-7d5f9c", 1e9)]),
         ..Answers::default()
     };
-    let measured = measured(&[moving()], &answers, &settings(json!({})), now);
+    let measured = measured(&[moving()], &answers, &settings(&json!({})), now);
     assert_eq!((measured.samples[0].p95_us, measured.samples[0].p99_us), (None, None));
     assert_eq!(
         measured.warnings,
@@ -207,7 +209,7 @@ fn what_may_lack_something_gives_no_quantile_and_a_clock_that_is_off_is_told() {
 fn many_rows_are_counted_and_hostile_names_are_clean() {
     let rows: Vec<_> =
         (0..5).map(|n| row("east", &format!("web\u{1b}[2J{n}"), &[(ArmRole::Stable, "1.0", workload("x"))])).collect();
-    let measured = measured(&rows, &Answers::default(), &settings(json!({})), at(30));
+    let measured = measured(&rows, &Answers::default(), &settings(&json!({})), at(30));
     assert!(
         measured.warnings[0].ends_with(", 2 more") && !measured.warnings[0].contains('\u{1b}'),
         "{:?}",

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn settings(more: serde_json::Value) -> Settings {
+    fn settings(more: &serde_json::Value) -> Settings {
         let mut all = json!({"url": "http://127.0.0.1:9090"});
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Settings::of(all.as_object().unwrap()).unwrap()
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_query_a_metric_answers_for_all_rows() {
-        let plain = settings(json!({}));
+        let plain = settings(&json!({}));
         let shop = BTreeSet::from(["pay", "shop"]);
         assert_eq!(
             query(Metric::Requests, &HTTP, &plain, &shop),
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn labels_and_matchers_are_those_of_the_settings() {
-        let own = settings(json!({
+        let own = settings(&json!({
             "namespace_label": "ns", "pod_label": "pod_name", "status_label": "status_code", "range": "2m",
             "selector": "cluster=\"eu-1\","
         }));

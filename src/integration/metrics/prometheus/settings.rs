@@ -157,15 +157,18 @@ mod tests {
     use flightdeck_port::{Provider as _, RawSettings};
     use serde_json::json;
 
-    fn raw(settings: serde_json::Value) -> RawSettings {
+    fn raw(settings: &serde_json::Value) -> RawSettings {
         settings.as_object().unwrap().clone()
     }
 
     #[test]
     fn an_address_is_enough_and_mistakes_are_named_by_key() {
         let url = "http://127.0.0.1:9090";
-        assert_eq!(Prometheus.check(&raw(json!({"url": url}))), Ok(()));
-        assert_eq!(Prometheus.describe(&raw(json!({"url": url}))), "http_requests_total at 127.0.0.1:9090, every 15 s");
+        assert_eq!(Prometheus.check(&raw(&json!({"url": url}))), Ok(()));
+        assert_eq!(
+            Prometheus.describe(&raw(&json!({"url": url}))),
+            "http_requests_total at 127.0.0.1:9090, every 15 s"
+        );
         for (settings, key, told) in [
             (json!({"url": "prometheus:9090"}), Some("url"), "https://"),
             (json!({"url": url, "every": "1s"}), Some("every"), "\"5s\" to \"5m\", found 1s"),
@@ -178,7 +181,7 @@ mod tests {
             (json!({"url": url, "tokn": "env:T"}), None, "unknown field `tokn`"),
             (json!({}), None, "missing field `url`"),
         ] {
-            let wrong = Prometheus.check(&raw(settings.clone())).unwrap_err();
+            let wrong = Prometheus.check(&raw(&settings)).unwrap_err();
             assert_eq!(wrong.key, key, "{settings}: {wrong:?}");
             assert!(wrong.what.contains(told) && !wrong.what.contains("hunter2"), "{settings}: {wrong:?}");
         }
