@@ -412,21 +412,24 @@ fn number(desk: &Desk, role: ArmRole, window_ms: u32, requests: u64) -> ArmSampl
 fn the_screen_is_drawn_again_once_numbers_get_old() {
     // The window, requests in it → seconds until its numbers are no longer of now.
     for (window_ms, requests, seconds) in [(1000, 10, Some(30)), (15_000, 10, Some(45)), (15_000, 0, None)] {
-        let mut desk = Desk::empty();
-        desk.upsert(rollout("checkout", Phase::Healthy));
-        desk.look();
-        let told = number(&desk, ArmRole::Stable, window_ms, requests);
-        let at = told.at;
-        desk.body(0, "local", "", Body::Samples(vec![told]));
-        desk.wait(100);
-        let due = desk.state.wake;
-        let expected = seconds.map(|seconds| at + jiff::SignedDuration::from_secs(seconds));
-        assert_eq!(due, expected, "{window_ms} ms, {requests} requests");
-        if let Some(due) = due {
-            desk.now = due;
-            desk.send(Event::Wake);
-            let ticks = at + jiff::SignedDuration::from_secs(seconds.unwrap() + 1);
-            assert_eq!(desk.state.wake, Some(ticks), "their age at the charts' edge");
+        // Its own charts have an age that ticks from then on; of a row alone nothing does.
+        for selected in ["another", "checkout"] {
+            let mut desk = Desk::empty();
+            desk.upsert(rollout("another", Phase::Healthy));
+            desk.upsert(rollout("checkout", Phase::Healthy));
+            desk.look();
+            desk.select(selected);
+            let told = number(&desk, ArmRole::Stable, window_ms, requests);
+            let after = |seconds| told.at + jiff::SignedDuration::from_secs(seconds);
+            desk.body(0, "local", "", Body::Samples(vec![told.clone()]));
+            desk.wait(100);
+            assert_eq!(desk.state.wake, seconds.map(after), "{window_ms} ms, {requests} requests, {selected} selected");
+            if let Some(seconds) = seconds {
+                desk.now = after(seconds);
+                desk.send(Event::Wake);
+                let ticks = (selected == "checkout").then(|| after(seconds + 1));
+                assert_eq!(desk.state.wake, ticks, "{window_ms} ms, {selected} selected");
+            }
         }
     }
 }
