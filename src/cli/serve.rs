@@ -12,7 +12,7 @@ use crate::integration::PROVIDERS;
 use crate::ledger::Ledger;
 use crate::model::{Body, LinkState, SourceId};
 use crate::notify::Destination;
-use crate::platform::files;
+use crate::platform::{self, files};
 use crate::server::{self, Access, Api, Bound};
 use clap::Args;
 use serde_json::json;
@@ -121,8 +121,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime, Failure> {
 
 /// Lowers the priority of the calling thread, where the system has one for each thread.
 fn yielding() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, 10) {
+    if let Err(error) = platform::lower_priority() {
         tracing::debug!(%error, "could not lower the priority of a thread");
     }
 }
@@ -352,14 +351,8 @@ fn send(address: &std::ffi::OsStr, state: &str) -> std::io::Result<()> {
     use std::os::unix::net::{SocketAddr, UnixDatagram};
     let socket = UnixDatagram::unbound()?;
     match address.as_bytes().strip_prefix(b"@") {
-        #[cfg(target_os = "linux")]
-        Some(name) => {
-            use std::os::linux::net::SocketAddrExt as _;
-            socket.send_to_addr(state.as_bytes(), &SocketAddr::from_abstract_name(name)?)?;
-        }
-        _ => {
-            socket.send_to_addr(state.as_bytes(), &SocketAddr::from_pathname(address)?)?;
-        }
+        Some(name) => socket.send_to_addr(state.as_bytes(), &platform::abstract_address(name)?),
+        None => socket.send_to_addr(state.as_bytes(), &SocketAddr::from_pathname(address)?),
     }
-    Ok(())
+    .map(drop)
 }

@@ -99,7 +99,7 @@ pub enum DemoError {
         /// The scratch directory.
         dir: PathBuf,
         /// Which.
-        pids: Vec<i32>,
+        pids: Vec<u32>,
     },
     /// Something that the server was to do at its start.
     #[error("the demo's server could not {step}: {why}")]

@@ -2,12 +2,12 @@
 
 use super::DemoError;
 use super::plan::failed;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use crate::platform::{self, Identity, command_line, program_of, working_folder};
+use rustix::process::Signal;
 use std::ffi::OsString;
 use std::fs::Permissions;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,13 +18,6 @@ const LOOK: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(3);
 /// A socket's path must be shorter than this (`sun_path`, less what lies below the directory).
 const LONGEST_DIR: usize = 60;
-
-/// A process of the demo that is still there. The descriptor can't come to mean another one.
-#[derive(Debug)]
-struct Left {
-    pid: i32,
-    fd: OwnedFd,
-}
 
 /// Makes the scratch directory, mode 0700.
 pub(super) fn make() -> Result<PathBuf, DemoError> {
@@ -41,8 +34,7 @@ pub(super) fn make() -> Result<PathBuf, DemoError> {
 }
 
 /// Ends whatever of this program still runs for that directory, then removes it. Nothing of
-/// another program is touched, and a process is signalled through a descriptor that was checked
-/// after it was opened, so a pid that is used again is never hit.
+/// another program is touched, and a pid that is used again is never hit.
 ///
 /// # Errors
 /// If something can't be ended or removed; the text names it.
@@ -57,8 +49,7 @@ pub fn remove(dir: &Path) -> Result<(), DemoError> {
             // New ones may have been started meanwhile, such as a shim's next attempt.
             if round % 10 == 0 {
                 for process in &left {
-                    // One that has ended meanwhile needs no signal.
-                    let _ = pidfd_send_signal(&process.fd, signal);
+                    process.signal(signal); // one that has ended meanwhile needs none
                 }
             }
             std::thread::sleep(LOOK);
@@ -83,38 +74,21 @@ fn remove_files(dir: &Path) -> Result<(), DemoError> {
 }
 
 /// Processes of this program, other than this one, that were told of the directory or work in it.
-fn processes(dir: &Path) -> io::Result<Vec<Left>> {
-    let exe = program("self")?;
-    let own = i32::try_from(std::process::id()).unwrap_or_default();
-    let mut left = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        if pid == own || !belongs(pid, &exe, dir) {
-            continue;
-        }
-        let fd = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        // Checked again: the number may have changed hands before it was opened.
-        if let Some(fd) = fd.filter(|_| belongs(pid, &exe, dir)) {
-            left.push(Left { pid, fd });
-        }
-    }
-    Ok(left)
+fn processes(dir: &Path) -> io::Result<Vec<Identity>> {
+    let own = std::process::id();
+    let exe = program_of(own)?;
+    // The identity is read first: a signal then reaches what was looked at, or nothing.
+    let ours = |pid: u32| Identity::of(pid).ok().filter(|_| pid != own && belongs(pid, &exe, dir));
+    Ok(platform::processes()?.into_iter().filter_map(ours).collect())
 }
 
-/// The file that a process runs, whether it is still there or has been replaced since.
-fn program(pid: &str) -> io::Result<PathBuf> {
-    let exe = std::fs::read_link(format!("/proc/{pid}/exe"))?.into_os_string().into_vec();
-    Ok(OsString::from_vec(exe.strip_suffix(b" (deleted)").unwrap_or(&exe).to_vec()).into())
-}
-
-fn belongs(pid: i32, exe: &Path, dir: &Path) -> bool {
-    if program(&pid.to_string()).ok().as_deref() != Some(exe) {
+fn belongs(pid: u32, exe: &Path, dir: &Path) -> bool {
+    if program_of(pid).ok().as_deref() != Some(exe) {
         return false;
     }
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let told = std::fs::read(proc.join("cmdline")).is_ok_and(|line| contains(&line, dir.as_os_str().as_bytes()));
-    let works_there = std::fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir));
-    told || works_there
+    let names = |word: &OsString| contains(word.as_bytes(), dir.as_os_str().as_bytes());
+    command_line(pid).is_ok_and(|words| words.iter().any(names))
+        || working_folder(pid).is_ok_and(|folder| folder.starts_with(dir))
 }
 
 fn contains(line: &[u8], part: &[u8]) -> bool {

@@ -7,6 +7,7 @@ mod lock;
 
 pub use lock::{LockError, LockFile, lock};
 
+use rustix::fs::Mode;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -47,7 +48,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// From now on what this process makes is its user's alone, whoever makes it.
 pub fn for_the_owner_alone() {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(OTHERS));
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 #[cfg(test)]

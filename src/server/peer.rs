@@ -5,8 +5,8 @@ use super::answer::Failure;
 use super::limits::Share;
 use axum::http::StatusCode;
 use flightdeck_model::{Action, Actor, Direction, RefusalKind, sanitize_line};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
-use std::ffi::CString;
+use flightdeck_platform::groups_of;
+use nix::unistd::{Gid, Group, Uid, User};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,10 +102,9 @@ pub fn actor_of(uid: u32) -> io::Result<Actor> {
     let Some(user) = User::from_uid(Uid::from_raw(uid))? else {
         return Ok(Actor { name: format!("uid:{uid}"), uid: Some(uid), roles: Vec::new() });
     };
-    let name = CString::new(user.name.as_str()).map_err(io::Error::other)?;
     let mut roles = Vec::new();
-    for gid in getgrouplist(&name, Gid::from_raw(user.gid.as_raw()))? {
-        roles.extend(Group::from_gid(gid)?.map(|group| sanitize_line(&group.name)));
+    for gid in groups_of(&user.name, user.gid.as_raw())? {
+        roles.extend(Group::from_gid(Gid::from_raw(gid))?.map(|group| sanitize_line(&group.name)));
     }
     roles.sort();
     roles.dedup();

@@ -1,5 +1,5 @@
-//! What the compiler does not keep: who may import whom within one crate, and that pure rooms stay pure. Which
-//! crate may use which stands in its `Cargo.toml`.
+//! What the compiler does not keep: who may import whom within one crate, that pure rooms stay pure, and that only
+//! `src/platform` knows on which system it runs. Which crate may use which stands in its `Cargo.toml`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,6 +84,40 @@ const IMPURE: &[(&str, &str)] = &[
     ("rusqlite", "a store"),
 ];
 
+/// The room that may depend on the kernel.
+const PLATFORM: &str = "platform";
+
+/// What one kernel has and another has not, so that it would not build there or find nothing.
+const OF_ONE_SYSTEM: &[&str] = &[
+    "\"/dev/fd",
+    "\"/proc",
+    "Boottime",
+    "CMSG_CLOEXEC",
+    "NOSIGNAL",
+    "SocketFlags",
+    "accept_with",
+    "epoll",
+    "eventfd",
+    "getgrouplist",
+    "inotify",
+    "kqueue",
+    "memfd",
+    "os::linux",
+    "os::macos",
+    "parent_process_death_signal",
+    "pidfd",
+    "pipe_with",
+    "prctl",
+    "set_tcp_user_timeout",
+    "setgroups",
+    "setpriority",
+    "signalfd",
+    "socket_acceptconn",
+    "target_os",
+    "target_vendor",
+    "timerfd",
+];
+
 fn room_of(path: &str) -> Option<&'static Room> {
     let within =
         |room: &&Room| path == room.path || path.strip_prefix(room.path).is_some_and(|rest| rest.starts_with('/'));
@@ -99,6 +133,11 @@ fn allowed(room: &Room, import: &str) -> bool {
 
 /// The code of a line: without comments and with strings emptied, so that prose is no import.
 fn code(line: &str) -> String {
+    parts(line, false)
+}
+
+/// A line without comments, and with its strings or without.
+fn parts(line: &str, strings: bool) -> String {
     let mut out = String::new();
     let (mut string, mut escaped) = (false, false);
     let mut chars = line.chars().peekable();
@@ -108,8 +147,10 @@ fn code(line: &str) -> String {
             '\\' if string => escaped = true,
             '"' => string = !string,
             '/' if !string && chars.peek() == Some(&'/') => break,
-            _ if string => {}
-            _ => out.push(c),
+            _ => {}
+        }
+        if strings || !string && c != '"' {
+            out.push(c);
         }
     }
     out
@@ -253,15 +294,59 @@ fn faults(file: &str, module: &str, text: &str) -> Vec<String> {
     faults
 }
 
+/// Where a file depends on one system.
+fn of_one_system(file: &str, module: &str, text: &str) -> Vec<String> {
+    // The room itself chooses in one place which file counts.
+    let words: &[&str] = match module.strip_prefix(PLATFORM) {
+        Some("") => &[],
+        Some(_) => &["target_os", "target_vendor"],
+        None => OF_ONE_SYSTEM,
+    };
+    let mut found = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = parts(line, true);
+        for word in words.iter().filter(|word| line.contains(*word)) {
+            found.push(format!("{file}:{}: {word} is one system's alone: it belongs into src/platform", number + 1));
+        }
+    }
+    found
+}
+
+/// Every source below `src`, by the path that people see, with its module and its text.
+fn read_sources() -> impl Iterator<Item = (String, String, String)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources().into_iter().map(move |path| {
+        let file = format!("src/{}", path.strip_prefix(&source).unwrap().display());
+        (file, module_of(&path), fs::read_to_string(&path).unwrap())
+    })
+}
+
+#[test]
+fn only_the_platform_depends_on_one_system() {
+    let found: Vec<_> = read_sources().flat_map(|(file, module, text)| of_one_system(&file, &module, &text)).collect();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn what_is_one_systems_alone_is_named_with_file_and_line() {
+    for (module, text, expected) in [
+        ("hub", "\nlet fd = pidfd_open(pid)?;", vec!["f:2: pidfd is one system's alone"]),
+        ("hub", "fs::read(format!(\"/proc/{pid}/stat\"))", vec!["f:1: \"/proc is one system's alone"]),
+        ("hub", "#[cfg(test)]\n#[cfg(target_os = \"linux\")]", vec!["f:2: target_os is one system's alone"]),
+        ("hub", "// by pidfd, as /proc says\nlet s = \"no // pipe\";", vec![]),
+        ("platform/linux", "pidfd_open(pid, \"/proc/1\")", vec![]),
+        ("platform/files/lock", "#[cfg(target_os = \"linux\")]", vec!["f:1: target_os is one system's alone"]),
+        ("platform", "#[cfg(target_os = \"linux\")]", vec![]),
+    ] {
+        let found = of_one_system("f", module, text);
+        assert_eq!(found.len(), expected.len(), "{module}: {found:?}");
+        assert!(found.iter().zip(&expected).all(|(found, expected)| found.starts_with(expected)), "{found:?}");
+    }
+}
+
 #[test]
 fn rooms_import_only_what_the_table_says() {
-    let mut found = Vec::new();
-    for path in sources() {
-        let text = fs::read_to_string(&path).unwrap();
-        let file =
-            format!("src/{}", path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap().display());
-        found.extend(faults(&file, &module_of(&path), &text));
-    }
+    let found: Vec<_> = read_sources().flat_map(|(file, module, text)| faults(&file, &module, &text)).collect();
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 

@@ -118,10 +118,9 @@ pub fn run(args: ShellArgs) -> Result<(), ShellError> {
 
 /// Is told to end when its guardian is killed: nobody would hold the terminal then.
 fn end_with_guardian() {
-    #[cfg(target_os = "linux")]
     if guardian::guarded() {
         // Without it a killed guardian leaves a cockpit that ends with its terminal.
-        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+        let _ = flightdeck_platform::end_with_parent();
     }
 }
 

@@ -13,21 +13,6 @@ const OURS: &str = "flightdeck";
 /// Length of the span that `cpu.max` counts in, microseconds.
 const PERIOD: u64 = 100_000;
 
-/// Where cgroup v2 is mounted; `None`: nowhere.
-#[must_use]
-pub fn mount() -> Option<PathBuf> {
-    mount_in(&fs::read_to_string("/proc/self/mountinfo").ok()?)
-}
-
-/// `36 35 98:0 / /sys/fs/cgroup rw … - cgroup2 cgroup2 rw`. Source: proc_pid_mountinfo(5).
-fn mount_in(mounts: &str) -> Option<PathBuf> {
-    mounts.lines().find_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let is_v2 = kind.split(' ').next() == Some("cgroup2");
-        place.split(' ').nth(4).filter(|_| is_v2).map(PathBuf::from)
-    })
-}
-
 /// The group of what runs in a directory: two servers on one machine may have instances of the same name.
 #[must_use]
 pub fn of(mount: &Path, dir: &Path) -> PathBuf {
@@ -101,14 +86,6 @@ pub fn remove(group: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_second_hierarchy_is_found_beside_the_first() {
-        let mounts = "30 24 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
-                      31 24 0:27 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_in(mounts), Some("/sys/fs/cgroup/unified".into()));
-        assert_eq!(mount_in("30 24 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), None);
-    }
 
     #[test]
     fn two_servers_on_one_machine_share_no_group() {

@@ -4,11 +4,10 @@ use super::Identity;
 use super::identity::with_environment;
 use super::wire::{DIR_VARIABLE, Greeting, Request, Response, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
 use flightdeck_platform::failpoint;
+use flightdeck_platform::sockets::SocketPath;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -36,10 +35,7 @@ fn invalid(why: impl Into<String>) -> io::Error {
 impl ShimClient {
     /// Connects to the shim of an instance's directory.
     pub async fn connect(dir: &Path) -> io::Result<ShimClient> {
-        // Through a descriptor, since a socket's path is limited to 107 bytes.
-        let dir = File::open(dir)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(SOCKET_FILE);
-        let (read, write) = UnixStream::connect(path).await?.into_split();
+        let (read, write) = UnixStream::connect(SocketPath::of(dir, SOCKET_FILE)?.path()).await?.into_split();
         Ok(ShimClient { lines: BufReader::new(read).lines(), write })
     }
 

@@ -5,9 +5,9 @@ use super::cgroup;
 use super::launch::StartError;
 use super::wire::{Confinement, Ids};
 use flightdeck_model::{KeptBy, Limit, LimitKept, Limits, RunAs};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use flightdeck_platform::{KEEPS_MEMORY_LIMITS, can_become_user, cgroup_mount, groups_of};
+use nix::unistd::{Gid, Group, Uid, User};
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
@@ -27,30 +27,32 @@ pub fn check(run_as: &RunAs) -> Result<(), String> {
     account(run_as).map(drop)
 }
 
+fn unreadable(error: impl std::fmt::Display) -> String {
+    format!("users and groups of the server's machine can't be read: {error}")
+}
+
 fn account(run_as: &RunAs) -> Result<Account, String> {
-    let failed = |error: nix::Error| format!("users and groups of the server's machine can't be read: {error}");
     let name = &run_as.user;
     let user = match name.parse() {
         Ok(uid) => User::from_uid(Uid::from_raw(uid)),
         Err(_) => User::from_name(name),
     };
-    let user = user.map_err(failed)?.ok_or_else(|| format!("there is no user {name:?} on the server's machine"))?;
+    let user = user.map_err(unreadable)?.ok_or_else(|| format!("there is no user {name:?} on the server's machine"))?;
     let group = |name: &String| {
         let group = match name.parse() {
             Ok(gid) => Group::from_gid(Gid::from_raw(gid)),
             Err(_) => Group::from_name(name),
         };
         let group =
-            group.map_err(failed)?.ok_or_else(|| format!("there is no group {name:?} on the server's machine"))?;
+            group.map_err(unreadable)?.ok_or_else(|| format!("there is no group {name:?} on the server's machine"))?;
         Ok::<_, String>(group.gid)
     };
     let gid = run_as.group.as_ref().map_or(Ok(user.gid), group)?;
-    let own = CString::new(user.name.as_str()).map_err(|error| error.to_string())?;
-    let mut groups = getgrouplist(&own, gid).map_err(failed)?;
+    let mut groups = groups_of(&user.name, gid.as_raw()).map_err(unreadable)?;
     for name in &run_as.groups {
-        groups.push(group(name)?);
+        groups.push(group(name)?.as_raw());
     }
-    groups.sort_unstable_by_key(|gid| gid.as_raw());
+    groups.sort_unstable();
     groups.dedup();
     let server = Uid::effective();
     if !server.is_root() && (user.uid != server || gid != Gid::effective()) {
@@ -58,7 +60,9 @@ fn account(run_as: &RunAs) -> Result<Account, String> {
             "the server runs as user {server} and can start nothing as {name}: run the server as root, or leave user out"
         ));
     }
-    let groups = groups.into_iter().map(Gid::as_raw).collect();
+    if server.is_root() {
+        can_become_user().map_err(|error| error.to_string())?;
+    }
     Ok(Account { ids: Ids { uid: user.uid.as_raw(), gid: gid.as_raw(), groups }, user })
 }
 
@@ -103,7 +107,7 @@ fn limit(limits: &Limits, dir: &Path, confinement: &mut Confinement) {
     let shared = [Limit::Memory, Limit::Cpu, Limit::Processes];
     let mut kept = Vec::new();
     if limits.set().any(|limit| shared.contains(&limit))
-        && let Some(mount) = cgroup::mount()
+        && let Some(mount) = cgroup_mount()
     {
         let group = cgroup::of(&mount, dir);
         match cgroup::remove(&group).and_then(|()| cgroup::make(&mount, &group, limits)) {
@@ -119,7 +123,7 @@ fn limit(limits: &Limits, dir: &Path, confinement: &mut Confinement) {
             limit if kept.contains(&limit) => KeptBy::Cgroup,
             Limit::Files => KeptBy::Process,
             // Unlike all address space, what a runtime merely reserves does not count.
-            Limit::Memory => {
+            Limit::Memory if KEEPS_MEMORY_LIMITS => {
                 confinement.data = limits.memory;
                 KeptBy::Process
             }
@@ -128,7 +132,7 @@ fn limit(limits: &Limits, dir: &Path, confinement: &mut Confinement) {
                 confinement.processes = limits.processes;
                 KeptBy::Process
             }
-            Limit::Processes | Limit::Cpu => KeptBy::Nothing,
+            Limit::Memory | Limit::Processes | Limit::Cpu => KeptBy::Nothing,
         };
         confinement.kept.push(LimitKept { limit, by });
     }
@@ -182,12 +186,12 @@ fn reachable(root: &Path, ids: &Ids, run_as: &RunAs) -> Result<(), StartError> {
 /// The limit of memory that what ran in a directory was ended for.
 #[must_use]
 pub fn out_of_memory(dir: &Path) -> Option<u64> {
-    cgroup::out_of_memory(&cgroup::of(&cgroup::mount()?, dir))
+    cgroup::out_of_memory(&cgroup::of(&cgroup_mount()?, dir))
 }
 
 /// What ran in a directory has ended, and its group goes.
 pub fn release(dir: &Path) {
-    if let Some(mount) = cgroup::mount()
+    if let Some(mount) = cgroup_mount()
         && let Err(error) = cgroup::remove(&cgroup::of(&mount, dir))
     {
         tracing::warn!(%error, dir = %dir.display(), "cannot remove a cgroup");

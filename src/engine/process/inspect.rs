@@ -2,6 +2,7 @@
 //! architecture.
 
 use flightdeck_model::Cause;
+use flightdeck_platform::{BINARIES, BinaryFormat, runs_other_formats};
 use object::Endianness;
 use object::elf::{
     ELFCLASS32, EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64, FileHeader32, FileHeader64, Machine,
@@ -14,8 +15,6 @@ use std::path::Path;
 
 /// So much of a file is looked at: the header of a binary, the first line of a script.
 pub const HEAD: usize = 64 << 10;
-/// Where the kernel lists what it runs by other means than by itself.
-const OTHER_FORMATS: &str = "/proc/sys/fs/binfmt_misc";
 
 /// Is there a file that can be run?
 pub fn is_program(path: &Path) -> bool {
@@ -68,21 +67,24 @@ pub fn obstacle(program: &str, head: &[u8], runs: impl Fn(&Path) -> bool, search
         built_for: built_for.to_owned(),
         here: here().to_owned(),
     };
-    match head {
-        [0x7f, b'E', b'L', b'F', class, ..] => {
+    match (head, BINARIES) {
+        ([0x7f, b'E', b'L', b'F', class, ..], BinaryFormat::Elf) => {
             let (machine, loader) = if *class == ELFCLASS32.0 {
                 binary::<FileHeader32<Endianness>>(head)?
             } else {
                 binary::<FileHeader64<Endianness>>(head)?
             };
-            if !runs_here(machine) && !other_formats() {
+            if !runs_here(machine) && !runs_other_formats() {
                 return Some(architecture(name_of(machine)));
             }
             loader.filter(|loader| !runs(Path::new(loader))).map(|loader| missing(&loader))
         }
-        [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..] => Some(architecture("macOS")),
-        [b'M', b'Z', ..] if !other_formats() => Some(architecture("Windows")),
-        _ if other_formats() => None,
+        ([0x7f, b'E', b'L', b'F', ..], BinaryFormat::MachO) => Some(architecture("Linux")),
+        ([0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xca, 0xfe, 0xba, 0xbe, ..], format) => {
+            (format != BinaryFormat::MachO).then(|| architecture("macOS"))
+        }
+        ([b'M', b'Z', ..], _) if !runs_other_formats() => Some(architecture("Windows")),
+        _ if runs_other_formats() => None,
         _ => Some(Cause::NoProgram { program }),
     }
 }
@@ -129,12 +131,6 @@ fn here() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
-}
-
-/// Does the kernel run more formats than its own here, such as by qemu-user?
-fn other_formats() -> bool {
-    let Ok(formats) = std::fs::read_dir(OTHER_FORMATS) else { return false };
-    formats.flatten().any(|format| !matches!(format.file_name().to_str(), Some("register" | "status")))
 }
 
 #[cfg(test)]

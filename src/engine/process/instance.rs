@@ -5,11 +5,11 @@ use super::diagnose::{self, Memory, Seen};
 use super::health::{CheckFailure, Health, Verdict};
 use super::launch::{ROOT_DIR, StartError, address, prepare};
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
-use super::{confine, listening, log, memory, output};
+use super::{confine, listening, log, output};
 use crate::store::Store;
 use flightdeck_engine_core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
 use flightdeck_model::{Cause, Diagnosis, HealthSpec, LimitKept, StopSpec, sanitize_line};
-use flightdeck_platform::failpoint;
+use flightdeck_platform::{self as platform, failpoint};
 use flightdeck_proxy::wire::CLOSE_GRACE;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -255,7 +255,7 @@ impl Instance {
     fn running(&self, shim: ShimClient, status: Status, health: HealthSpec, port: u16) -> Running {
         let age = status.process.as_ref().map(super::Identity::age).unwrap_or_default();
         let health = Health::new(health, address(port), self.dir.clone(), age);
-        Running { shim, status, health, port, machine_kills: memory::machine_kills() }
+        Running { shim, status, health, port, machine_kills: platform::machine_kills() }
     }
 
     async fn connect(&self) -> io::Result<(ShimClient, Status)> {
@@ -339,7 +339,7 @@ impl Instance {
     async fn ended(&self, status: &Status, port: u16, machine_kills: Option<u64>) {
         self.finish().await;
         let lines = self.last_lines();
-        let machine = memory::machine_kills().zip(machine_kills).filter(|(now, before)| now > before);
+        let machine = platform::machine_kills().zip(machine_kills).filter(|(now, before)| now > before);
         let own = confine::out_of_memory(&self.dir).map(Memory::Limit);
         let memory = own.or(machine.map(|_| Memory::Machine));
         let (how, cause) = match (&status.ended, &status.failed) {

@@ -1,7 +1,7 @@
 //! Instances: start, watch, stop, adopt.
 //!
 //! Each instance is a process under a [`shim`]: a small process of the same binary in a session of
-//! its own, which holds the instance's pidfd, its output and its exit status, so that a server that
+//! its own, which waits for the instance's end and holds its output and its exit status, so that a server that
 //! dies takes nothing with it. The server talks to a shim over a socket in the instance's directory
 //! and finds it there again after a restart.
 //!
@@ -22,10 +22,9 @@ pub mod inspect;
 pub mod instance;
 pub mod job;
 pub mod launch;
-pub mod listening;
-pub mod memory;
 pub mod output;
 pub mod supervisor;
 
 pub use flightdeck_platform::identity::{self, Identity};
+pub use flightdeck_platform::listening;
 pub use flightdeck_shim::{self as shim, LogLimits, enter, held, log, mask, wire};

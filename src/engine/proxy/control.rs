@@ -14,8 +14,7 @@ use super::tls::Pair;
 use super::wire::{Lapse, Numbered, PROXY_LEVEL, PROXY_WIRE, Request, Response, Route, Stats};
 use super::{Limits, ProxyArgs, ProxyError, clock, drain};
 use flightdeck_model::{ArmRole, UnfitCertificate, sanitize_line};
-use flightdeck_platform::failpoint;
-use flightdeck_platform::identity;
+use flightdeck_platform::{failpoint, identity, own_program};
 use flightdeck_shim::wire::Listening;
 use leads::{addresses, not_listening};
 use std::collections::BTreeMap;
@@ -57,6 +56,8 @@ enum Unfollowed {
 
 #[derive(Debug)]
 struct Control {
+    /// Which program this is, as it was when it started.
+    program: String,
     limits: Limits,
     lease_ms: u64,
     state: PathBuf,
@@ -94,6 +95,7 @@ pub async fn serve(args: &ProxyArgs) -> Result<(), ProxyError> {
     let (limits, tasks) = (args.limits(), TaskTracker::new());
     let sockets = Sockets::new(args.shim.as_deref(), limits.stall);
     let mut control = Control {
+        program: own_program().map_or_else(|_| String::new(), |path| identity::program(&path)),
         limits,
         lease_ms: args.lease_ms,
         state: args.state.clone(),
@@ -234,7 +236,7 @@ impl Control {
         Response::Hello {
             wire: PROXY_WIRE,
             pid: std::process::id(),
-            program: identity::program(Path::new(identity::OWN_PROGRAM)),
+            program: self.program.clone(),
             level: PROXY_LEVEL,
             routes: self.in_force.values().map(|f| (f.route.listener.clone(), f.route.version)).collect(),
             lapsed: self.lapsed(),

@@ -208,9 +208,7 @@ fn start_log(args: &ProxyArgs) -> Result<(), ProxyError> {
 
 /// A proxied connection takes two descriptors; the usual soft limit of 1024 would be reached first.
 fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+    if let Err(error) = flightdeck_platform::raise_open_files() {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }

@@ -1,5 +1,6 @@
 //! Where listening sockets come from: the shim that holds them, or the kernel.
 
+use flightdeck_platform::set_user_timeout;
 use flightdeck_shim::held::Holder;
 use flightdeck_shim::wire::Listening;
 use rustix::net::{listen, sockopt};
@@ -35,7 +36,12 @@ impl Sockets {
             };
             // Connections take these over from the socket that they come in on.
             sockopt::set_tcp_nodelay(&socket, true)?;
-            sockopt::set_tcp_user_timeout(&socket, u32::try_from(this.stall.as_millis()).unwrap_or(u32::MAX))?;
+            match set_user_timeout(&socket, this.stall) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    tracing::info!(address = %held.address, %error, "slow users are cut off when the kernel gives up");
+                }
+                set => set?,
+            }
             socket.set_nonblocking(true)?;
             Ok((socket, held))
         })

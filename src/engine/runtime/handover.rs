@@ -10,10 +10,9 @@ use crate::process::client::{self, ShimClient};
 use crate::process::held::Holder;
 use crate::process::identity;
 use crate::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
+use flightdeck_platform::take_listeners;
 use flightdeck_proxy::SHIM_VARIABLE;
 use flightdeck_proxy::wire::CLOSE_GRACE;
-use rustix::net::sockopt::socket_acceptconn;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -195,8 +194,7 @@ async fn serves_already(home: &ProxyHome) -> bool {
         && connect(&next, SERVES).await.is_ok_and(|(_, hello)| hello.program == identity::program(&home.exe))
 }
 
-/// The sockets on which the proxy of a directory listens: from its shim, else from the process itself,
-/// which the kernel allows to whoever may trace it (pidfd_getfd(2)). Blocks.
+/// The sockets on which the proxy of a directory listens: from its shim, else from the process itself. Blocks.
 fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> {
     let routes = flightdeck_proxy::routes_on_disk(&dir.join(STATE));
     let mut wanted: Vec<_> =
@@ -212,25 +210,9 @@ fn inherited(dir: &Path, pid: u32) -> io::Result<Vec<(Listening, TcpListener)>> 
         };
         return wanted.into_iter().map(lend).collect();
     }
-    let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(invalid)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let mut listening = BTreeMap::new();
-    for entry in std::fs::read_dir(format!("/proc/{pid}/fd", pid = pid.as_raw_nonzero()))? {
-        let entry = entry?;
-        if !std::fs::read_link(entry.path())?.to_string_lossy().starts_with("socket:") {
-            continue;
-        }
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).ok_or_else(invalid)?;
-        let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
-        // One that is no TCP socket has no such address.
-        if socket_acceptconn(&socket)?
-            && let socket = TcpListener::from(socket)
-            && let Ok(address) = socket.local_addr()
-        {
-            listening.insert(address, socket);
-        }
-    }
+    let taken = take_listeners(pid)?;
+    let mut listening: BTreeMap<_, _> =
+        taken.into_iter().filter_map(|socket| Some((socket.local_addr().ok()?, socket))).collect();
     wanted
         .into_iter()
         .map(|at| {

@@ -6,12 +6,11 @@ use crate::process::client::{self, ShimClient};
 use crate::process::identity;
 use crate::process::instance::Drain;
 use crate::process::wire::Request as ShimRequest;
+use flightdeck_platform::sockets::SocketPath;
 use flightdeck_proxy::wire::{Lapse, Numbered, PROXY_WIRE, Request, Response, Route, Stats};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
@@ -236,10 +235,8 @@ pub(super) async fn connect(dir: &Path, answer: Duration) -> io::Result<(Connect
     }
 }
 
-/// Through a descriptor, since a socket's path is limited to 107 bytes.
 pub(super) async fn socket_of(dir: &Path) -> io::Result<UnixStream> {
-    let dir = File::open(dir)?;
-    UnixStream::connect(PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(SOCKET)).await
+    UnixStream::connect(SocketPath::of(dir, SOCKET)?.path()).await
 }
 
 /// A proxy that just started binds its socket within milliseconds.

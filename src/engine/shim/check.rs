@@ -4,10 +4,10 @@
 use super::mask::Mask;
 use super::wire::{CheckEnd, Checked, Ended};
 use flightdeck_model::sanitize_line;
+use flightdeck_platform::exit_fd;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -28,7 +28,7 @@ const PIECES: usize = 4;
 #[derive(Debug)]
 pub struct Check {
     child: Child,
-    pidfd: OwnedFd,
+    exit: OwnedFd,
     /// Read end of its output; `None` once every writer closed it.
     output: Option<OwnedFd>,
     tail: Vec<u8>,
@@ -40,14 +40,14 @@ pub struct Check {
 impl Check {
     /// Starts it, in a process group of its own. Its exit status is what it says; its last lines say why.
     pub fn start(mut command: Command, until: Instant, asker: UnixStream, mask: Mask) -> io::Result<Check> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (read, write) = io::pipe()?;
         fcntl_setfl(&read, OFlags::NONBLOCK)?;
         let errors = write.try_clone()?;
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::from(write)).stderr(Stdio::from(errors));
         let child = command.spawn()?;
         // Not reaped yet, so that its pid can't have changed hands.
-        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        Ok(Check { child, pidfd, output: Some(read), tail: Vec::new(), mask, until, asker })
+        let exit = exit_fd(Pid::from_child(&child))?;
+        Ok(Check { child, exit, output: Some(read.into()), tail: Vec::new(), mask, until, asker })
     }
 
     /// Readable when there is output, or its end.
@@ -77,8 +77,8 @@ impl Check {
     }
 
     /// Readable once it has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+    pub fn exit(&self) -> BorrowedFd<'_> {
+        self.exit.as_fd()
     }
 
     /// Until its time is over.

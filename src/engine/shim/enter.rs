@@ -2,7 +2,7 @@
 //! process of its own, since a shim must stay what it is, and a fork may not do all of this.
 
 use super::wire::{Confinement, Ids};
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+use flightdeck_platform::become_user;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -61,7 +61,7 @@ pub fn run(args: &EnterArgs) -> Result<Infallible, EnterError> {
     }
     if let Some(ids) = ids {
         let user = ids.uid;
-        become_user(&ids).map_err(step(format!("become user {user}")))?;
+        enter_user(&ids).map_err(step(format!("become user {user}")))?;
     }
     let mut words = args.program.iter();
     let program = words.next().cloned().unwrap_or_default();
@@ -69,16 +69,11 @@ pub fn run(args: &EnterArgs) -> Result<Infallible, EnterError> {
     Err(step(format!("run {}", program.display()))(error))
 }
 
-fn become_user(ids: &Ids) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+fn enter_user(ids: &Ids) -> io::Result<()> {
     // Programs open /dev/stdout by its name, which asks who owns it.
     for output in [rustix::stdio::stdout(), rustix::stdio::stderr()] {
         let (uid, gid) = (rustix::fs::Uid::from_raw(ids.uid), rustix::fs::Gid::from_raw(ids.gid));
         rustix::fs::fchown(output, Some(uid), Some(gid))?;
     }
-    let groups: Vec<Gid> = ids.groups.iter().copied().map(Gid::from_raw).collect();
-    setgroups(&groups)?;
-    setgid(gid)?;
-    setuid(uid)?;
-    Ok(())
+    become_user(ids.uid, ids.gid, &ids.groups)
 }

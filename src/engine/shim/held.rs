@@ -3,17 +3,11 @@
 //! beside a line on the shim's socket (`SCM_RIGHTS`, unix(7)).
 
 use super::wire::{Listening, Request, Response};
-use rustix::cmsg_space;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
-};
+use flightdeck_platform::sockets::{SocketPath, receive, send};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,34 +16,6 @@ use std::time::Duration;
 const MAX_HELD: usize = 512;
 /// A shim answers at once or is broken.
 const ANSWER: Duration = Duration::from_secs(2);
-
-/// Reads, with at most one socket that came beside the bytes.
-pub fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(stream, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let mut socket = None;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(sockets) = message {
-            socket = sockets.last();
-        }
-    }
-    Ok((got.bytes, socket))
-}
-
-/// Writes a whole line, with a socket beside it if there is one.
-pub fn send(stream: &UnixStream, line: &[u8], socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let sockets = socket.as_slice();
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !sockets.is_empty() && !control.push(SendAncillaryMessage::ScmRights(sockets)) {
-        return Err(io::ErrorKind::OutOfMemory.into());
-    }
-    match sendmsg(stream, &[IoSlice::new(line)], &mut control, SendFlags::NOSIGNAL)? {
-        sent if sent == line.len() => Ok(()),
-        _ => Err(io::ErrorKind::WriteZero.into()),
-    }
-}
 
 /// A shim's side.
 #[derive(Debug, Default)]
@@ -119,10 +85,8 @@ impl Holder {
     }
 
     fn ask(&self, request: &Request, socket: Option<BorrowedFd<'_>>) -> io::Result<(Response, Option<OwnedFd>)> {
-        // Through a descriptor, since a socket's path is limited to 107 bytes.
-        let dir = File::open(self.socket.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-        let name = self.socket.file_name().unwrap_or_default();
-        let stream = UnixStream::connect(PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name))?;
+        let dir = self.socket.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let stream = UnixStream::connect(SocketPath::of(dir, self.socket.file_name().unwrap_or_default())?.path())?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(ANSWER))?;
         let mut line = serde_json::to_vec(request)?;

@@ -18,17 +18,16 @@ use crate::wire::{
     BEGUN_FILE, CheckEnd, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response,
     SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,
 };
-use flightdeck_platform::failpoint;
-use flightdeck_platform::identity::{Identity, OWN_PROGRAM, with_environment};
+use flightdeck_platform::identity::{Identity, with_environment};
+use flightdeck_platform::{exit_fd, failpoint, own_program, sockets};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_setfl, flock};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -126,7 +125,8 @@ struct Connection {
 struct Running {
     child: Child,
     pid: Pid,
-    pidfd: OwnedFd,
+    /// Readable once it has ended.
+    exit: OwnedFd,
     since: Instant,
 }
 
@@ -255,7 +255,7 @@ impl Shim {
             Some(confinement) => {
                 let confinement = serde_json::to_string(confinement)
                     .map_err(|source| ShimError::Parse { what: "as whom and within what to start", source })?;
-                let mut command = Command::new(OWN_PROGRAM);
+                let mut command = Command::new(own_program().map_err(io_error("find this program"))?);
                 command.arg("enter").arg(confinement).arg("--").arg(program);
                 command
             }
@@ -265,7 +265,7 @@ impl Shim {
     }
 
     fn spawn(&mut self) -> Result<(), ShimError> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(errno("make a pipe"))?;
+        let (read, write) = io::pipe().map_err(io_error("make a pipe"))?;
         fcntl_setfl(&read, OFlags::NONBLOCK).map_err(errno("set up the pipe"))?;
         let errors = write.try_clone().map_err(io_error("duplicate the pipe"))?;
         let spawned = self
@@ -287,9 +287,9 @@ impl Shim {
                 let identity = Identity::of(child.id()).map_err(io_error("read the instance's identity"))?;
                 let pid = Pid::from_child(&child);
                 // Not reaped yet, so that its pid can't have changed hands.
-                let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(errno("open the instance's pidfd"))?;
-                self.output = Some(read);
-                self.running = Some(Running { child, pid, pidfd, since: now() });
+                let exit = exit_fd(pid).map_err(io_error("watch the instance"))?;
+                self.output = Some(read.into());
+                self.running = Some(Running { child, pid, exit, since: now() });
                 self.status.process = Some(identity);
                 self.status.ended = None;
                 self.status.failed = None;
@@ -363,8 +363,8 @@ impl Shim {
     fn wait(&self, listener: &UnixListener) -> Result<Ready, ShimError> {
         let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
         fds.extend(self.output.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        fds.extend(self.running.as_ref().map(|running| PollFd::new(&running.pidfd, PollFlags::IN)));
-        fds.extend(self.check.as_ref().map(|check| PollFd::from_borrowed_fd(check.pidfd(), PollFlags::IN)));
+        fds.extend(self.running.as_ref().map(|running| PollFd::new(&running.exit, PollFlags::IN)));
+        fds.extend(self.check.as_ref().map(|check| PollFd::from_borrowed_fd(check.exit(), PollFlags::IN)));
         let said = self.check.as_ref().and_then(Check::output);
         fds.extend(said.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(self.connections.iter().map(|connection| PollFd::new(&connection.stream, PollFlags::IN)));
@@ -482,7 +482,7 @@ impl Shim {
     fn read_connection(&mut self, connection: &mut Connection) -> bool {
         let mut buffer = [0; 1024];
         loop {
-            match held::receive(&connection.stream, &mut buffer) {
+            match sockets::receive(&connection.stream, &mut buffer) {
                 Ok((0, _)) => return false,
                 Ok((count, socket)) => {
                     connection.line.extend_from_slice(buffer.get(..count).unwrap_or_default());
@@ -560,7 +560,7 @@ impl Shim {
 
     fn lend(&self, stream: &UnixStream, at: &Listening) -> bool {
         match (self.sockets.get(at), line(&Response::Done)) {
-            (Some(socket), Some(line)) => held::send(stream, &line, Some(socket)).is_ok(),
+            (Some(socket), Some(line)) => sockets::send(stream, &line, Some(socket)).is_ok(),
             _ => send(stream, &Response::Refused { why: "no such socket is held".into() }),
         }
     }
@@ -577,7 +577,7 @@ impl Shim {
         let Some(running) = &self.running else { return Response::Done };
         let group = kill_process_group(running.pid, signal);
         // In case that it left its group.
-        let own = if signal == Signal::KILL { pidfd_send_signal(running.pidfd.as_fd(), signal) } else { group };
+        let own = if signal == Signal::KILL { kill_process(running.pid, signal) } else { group };
         match group.or(own) {
             Ok(()) | Err(Errno::SRCH) => Response::Done,
             Err(error) => Response::Refused { why: format!("cannot signal the instance: {error}") },

@@ -1,5 +1,6 @@
 //! Locks of whole files: taken within a time, and whoever has one is named.
 
+use crate::system;
 use flightdeck_model::sanitize_line;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -72,7 +73,7 @@ pub fn lock(file: &File, path: &Path, wait: Duration) -> Result<(), LockError> {
 
 /// Who has the lock: as the kernel says where it does, else as the file says.
 fn holder(file: &File) -> String {
-    if let Some(pid) = locker(file) {
+    if let Some(pid) = system::locker(file) {
         return described(pid);
     }
     let mut text = String::new();
@@ -83,38 +84,13 @@ fn holder(file: &File) -> String {
     if said.is_empty() { "another process".to_owned() } else { said }
 }
 
-/// The process that locked the file, by the kernel's list. Source: proc_locks(5).
-#[cfg(target_os = "linux")]
-fn locker(file: &File) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    let about = file.metadata().ok()?;
-    let (major, minor) = (rustix::fs::major(about.dev()), rustix::fs::minor(about.dev()));
-    let inode = format!("{major:02x}:{minor:02x}:{}", about.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    let ours = locks.lines().find_map(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        match words.as_slice() {
-            // Not those that only wait: `1: -> FLOCK …`.
-            [_, "FLOCK", _, _, pid, at, ..] if *at == inode => pid.parse::<u32>().ok(),
-            _ => None,
-        }
-    });
-    ours.filter(|pid| *pid != 0)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn locker(_: &File) -> Option<u32> {
-    None
-}
-
 /// `pid 17, flightdeck serve`.
 fn described(pid: u32) -> String {
     let words: Vec<String> = if pid == std::process::id() {
         std::env::args().take(2).collect()
     } else {
-        let all = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let words = all.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-        words.take(2).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        let words = system::command_line(pid).unwrap_or_default();
+        words.iter().filter(|word| !word.is_empty()).take(2).map(|word| word.to_string_lossy().into_owned()).collect()
     };
     let mut command = words.join(" ");
     if let Some((folder, _)) = words.first().and_then(|program| program.rsplit_once('/')) {
@@ -151,26 +127,5 @@ mod tests {
             drop(first);
             second.join().unwrap().unwrap();
         });
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn it_is_the_kernel_that_names_the_holder_whatever_the_file_says() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        std::fs::write(&path, "pid 1, somebody else\n").unwrap();
-        let mut other = std::process::Command::new("flock")
-            .arg(&path)
-            .args(["sh", "-c", "echo locked; read line"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = [0; 7];
-        other.stdout.take().unwrap().read_exact(&mut said).unwrap();
-        let error = LockFile::take(&path, Duration::ZERO).unwrap_err().to_string();
-        assert!(error.contains(&format!("pid {}, flock ", other.id())), "{error}");
-        drop(other.stdin.take());
-        other.wait().unwrap();
     }
 }

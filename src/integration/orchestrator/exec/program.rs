@@ -1,9 +1,11 @@
 //! The process itself: started in a group of its own, ended with all of its group.
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use flightdeck_platform::exit_fd;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -39,7 +41,7 @@ impl Program {
             deprecated,
             reason = "the other one is unsafe; an OwnedFd is never closed or changed while it is owned"
         )]
-        let exit = AsyncFd::new(pidfd_open(pid, PidfdFlags::NONBLOCK)?)?;
+        let exit = AsyncFd::with_interest(exit_fd(pid)?, Interest::READABLE)?;
         Ok((Program { child, pid, exit, reaped: false }, (stdin, stdout, stderr)))
     }
 

@@ -234,8 +234,7 @@ mod tests {
         let text = std::fs::read_to_string(&pids).unwrap();
         let gone = |pid: &str| {
             // A zombie that waits for its parent has ended.
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.trim_start().starts_with('Z'))
+            !flightdeck_platform::Identity::of(pid.parse().unwrap()).is_ok_and(|process| process.lives())
         };
         let ended = async {
             while !text.split_whitespace().all(gone) {

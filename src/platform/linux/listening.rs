@@ -30,9 +30,7 @@ pub fn owner(port: u16) -> Option<PortOwner> {
     if wanted.is_empty() {
         return None;
     }
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
-    let pid = pids.into_iter().find(|pid| sockets_of(*pid).any(|inode| wanted.contains(&inode)))?;
+    let pid = super::processes().ok()?.into_iter().find(|pid| sockets_of(*pid).any(|inode| wanted.contains(&inode)))?;
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
     Some(PortOwner { pid, name: flightdeck_model::sanitize_line(name.trim()) })
 }
