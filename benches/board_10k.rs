@@ -56,6 +56,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         digest: None,
         replicas: Replicas { ready, desired: ready },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Replicas },
+        pods: None,
     };
     let mut arms = vec![arm(ArmRole::Stable, format!("1.{}.0", index % 40), 4, share.rest())];
     if moving {

@@ -25,6 +25,7 @@ mod hub;
 mod ledger;
 mod migrations;
 mod notify;
+mod probe;
 mod process;
 mod proxy;
 mod recovery;

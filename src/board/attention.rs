@@ -366,8 +366,11 @@ fn of_hold(board: &Board, hold: &Hold) -> Option<Attention> {
 }
 
 fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {
+    let numbers = scope.part == Scope::METRICS_PART;
     let (word, sentence, since) = match freshness {
         Freshness::Fresh | Freshness::Connecting => return None,
+        Freshness::Stale { since, why } if numbers => ("stale", format!("its numbers are old: {why}"), *since),
+        Freshness::Never { since, why } if numbers => ("never reached", format!("it told no numbers: {why}"), *since),
         Freshness::Stale { since, why } => ("stale", format!("what is shown may be old: {why}"), *since),
         Freshness::Never { since, why } => ("never reached", format!("nothing of it was ever seen: {why}"), *since),
         Freshness::Denied { verb, resource } => ("denied", format!("you lack {verb} on {resource}"), NEVER),

@@ -1,7 +1,7 @@
 //! Freshness belongs to a watch: a row is as fresh as the watch that told of it.
 
 use super::Board;
-use flightdeck_model::{LinkState, Rollout, Scope};
+use flightdeck_model::{ArmRole, ArmSample, LinkState, Rollout, Scope, Target};
 use jiff::Timestamp;
 
 /// Can a row be believed?
@@ -76,6 +76,33 @@ pub fn freshness(board: &Board, rollout: &Rollout) -> Freshness {
         Some(scope) => of_scope(board, scope),
         None => Freshness::of(Some(&board.link(&rollout.run.target.source))),
     }
+}
+
+/// How old the newest numbers of a workload are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumbersAge {
+    /// End of their window.
+    pub at: Timestamp,
+    /// From then on they are no longer of now.
+    pub old_from: Timestamp,
+}
+
+/// How old its newest numbers are; `None` where there are none, or they tell of no request: a source need not tell
+/// again that nothing happens.
+#[must_use]
+pub fn numbers_age(board: &Board, target: &Target) -> Option<NumbersAge> {
+    let last = |role| board.samples(target, &role)?.back();
+    let arms = || [last(ArmRole::Candidate), last(ArmRole::Stable)].into_iter().flatten();
+    let at = arms().map(|sample| sample.at).max()?;
+    let busy = arms().filter(|sample| sample.at == at && sample.requests > 0);
+    Some(NumbersAge { at, old_from: busy.map(ArmSample::of_now_until).max()? })
+}
+
+/// Why whoever measures rows of others can't, such as `prometheus: stale for 41 s: connection refused`.
+#[must_use]
+pub fn metrics_problem(board: &Board, now: Timestamp) -> Option<String> {
+    let mut watches = board.links().filter(|(scope, _)| scope.part == Scope::METRICS_PART);
+    watches.find_map(|(scope, link)| Some(format!("{}: {}", scope.source, Freshness::of(Some(link)).problem(now)?)))
 }
 
 /// How fresh the rows of a watch are.

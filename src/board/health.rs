@@ -28,6 +28,8 @@ pub struct Health {
     pub stable: Option<ArmNumbers>,
     /// End of the newest window of either arm: the numbers are as old as that.
     pub as_of: Option<Timestamp>,
+    /// Until when they are of now: longer where windows are.
+    pub of_now_until: Option<Timestamp>,
     /// The newest judgement of this run.
     pub verdict: Option<Judged>,
     /// What can't be said.
@@ -71,6 +73,10 @@ pub enum Unknown {
     CandidateIdle,
     /// No request reached stable.
     StableIdle,
+    /// Nobody told how many requests reached the candidate, while stable is measured.
+    CandidateUnmeasured,
+    /// Nobody told how many requests reached stable, while the candidate is measured.
+    StableUnmeasured,
     /// The candidate had requests, but fewer than [`ENOUGH_REQUESTS`].
     FewRequests,
     /// No analysis has looked yet.
@@ -97,10 +103,13 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
         let all = board.samples(target, role).into_iter().flatten().rev();
         all.take_while(|sample| sample.at > rollout.started)
     };
-    let newest = |role: &ArmRole| measured(role).next().map(|sample| sample.at);
-    let as_of = newest(&ArmRole::Candidate).max(newest(&ArmRole::Stable));
+    let newest = |role: &ArmRole| measured(role).next();
+    let newest = [newest(&ArmRole::Candidate), newest(&ArmRole::Stable)].into_iter().flatten().max_by_key(|s| s.at);
+    let (as_of, of_now_until) = (newest.map(|sample| sample.at), newest.map(ArmSample::of_now_until));
     let since = as_of.and_then(|at| at.checked_sub(COMPARED).ok());
-    let arm = |role: &ArmRole| since.and_then(|since| numbers(measured(role).take_while(|sample| sample.at > since)));
+    let compared = |role: &ArmRole| measured(role).take_while(|sample| since.is_some_and(|since| sample.at > since));
+    let arm = |role: &ArmRole| numbers(compared(role));
+    let idle = |role: &ArmRole, idle, unmeasured| if compared(role).next().is_some() { idle } else { unmeasured };
     let (candidate, stable) = (arm(&ArmRole::Candidate), arm(&ArmRole::Stable));
     let evidence = latest_judgement(board, &rollout.run);
     let verdict = evidence.and_then(|evidence| {
@@ -117,19 +126,21 @@ pub fn health(board: &Board, rollout: &Rollout) -> Health {
     match (as_of, candidate) {
         (None, _) if kind == ServiceKind::Worker || !board.measures(&target.source) => unknown.push(Unknown::NoMetrics),
         (None, _) => unknown.push(Unknown::NoNumbers),
-        (Some(_), None) => unknown.push(Unknown::CandidateIdle),
+        (Some(_), None) => {
+            unknown.push(idle(&ArmRole::Candidate, Unknown::CandidateIdle, Unknown::CandidateUnmeasured));
+        }
         (Some(_), Some(candidate)) if candidate.requests < ENOUGH_REQUESTS => unknown.push(Unknown::FewRequests),
         (Some(_), Some(_)) => {}
     }
     if as_of.is_some() && stable.is_none() {
-        unknown.push(Unknown::StableIdle);
+        unknown.push(idle(&ArmRole::Stable, Unknown::StableIdle, Unknown::StableUnmeasured));
     }
     if rollout.analyses.iter().any(|analysis| analysis.verdict.is_none()) {
         unknown.push(Unknown::BeingJudged);
     } else if verdict.is_none() && kind == ServiceKind::Http {
         unknown.push(Unknown::NotJudged);
     }
-    Health { kind, candidate, stable, as_of, verdict, unknown, failing }
+    Health { kind, candidate, stable, as_of, of_now_until, verdict, unknown, failing }
 }
 
 /// The worst that the backend's own analyses say.

@@ -22,7 +22,7 @@ mod why_not;
 pub use attention::{Attention, AttentionSubject, Severity, describe, rank};
 pub use ended::{EndedOrder, ended};
 pub use filter::{Filter, Fit, Term};
-pub use freshness::{Freshness, freshness};
+pub use freshness::{Freshness, NumbersAge, freshness, metrics_problem, numbers_age};
 pub use health::{Failing, Health, health};
 pub use jobs::JobRef;
 pub use list::{List, Moved, Wanted};

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// The part that a hub's own rows belong to: it tells of the hub's ledger, not of what runs.
 const HUB_PART: &str = "hub";
 
+/// Parts without which every row is there all the same.
+const BESIDE: [&str; 2] = [HUB_PART, Scope::METRICS_PART];
+
 /// Something that could not be seen, or of which only old rows are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unseen {
@@ -42,7 +45,7 @@ impl Sight {
     /// By the health of all watches. Of a source that is lost as a whole its parts say nothing more.
     pub fn of<'a>(links: impl IntoIterator<Item = (&'a Scope, &'a LinkState)>) -> Sight {
         let mut sources: BTreeMap<&SourceId, Vec<(&Scope, &LinkState)>> = BTreeMap::new();
-        for (scope, state) in links.into_iter().filter(|(scope, _)| scope.part != HUB_PART) {
+        for (scope, state) in links.into_iter().filter(|(scope, _)| !BESIDE.contains(&scope.part.as_str())) {
             sources.entry(&scope.source).or_default().push((scope, state));
         }
         let mut sight = Sight::default();
@@ -95,6 +98,7 @@ mod tests {
         for (links, seen, expected) in [
             (vec![], 0, vec![]),
             (vec![("local", "", live()), ("local", "hub", lost())], 1, vec![]),
+            (vec![("east", "", live()), ("prometheus", Scope::METRICS_PART, lost())], 1, vec![]),
             (vec![("east", "", live()), ("east", "rollouts", absent()), ("east", "deployments", live())], 2, vec![]),
             (
                 vec![("east", "", live()), ("east", "rollouts", live()), ("east", "daemonsets", denied())],

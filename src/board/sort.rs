@@ -3,11 +3,11 @@
 use super::attention::{fails, latest_judgements};
 use super::{Board, freshness};
 use flightdeck_model::{ArmRole, Phase, Ppm, Rollout, Tier};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::cmp::{Ordering, Reverse};
 
-/// Windows that a recent error rate looks at.
-const RECENT: usize = 30;
+/// How far back a recent error rate looks from the newest window.
+const RECENT: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -129,7 +129,8 @@ pub(super) fn exposure(rollout: &Rollout) -> Ppm {
 /// The candidate's share of failed requests of late, in parts per million; `None`: no data.
 pub(super) fn error_ppm(board: &Board, rollout: &Rollout) -> Option<u64> {
     let samples = board.samples(&rollout.run.target, &ArmRole::Candidate)?;
-    let recent = samples.iter().rev().take(RECENT);
+    let since = samples.back()?.at.checked_sub(RECENT).ok()?;
+    let recent = samples.iter().rev().take_while(|sample| sample.at > since);
     let (requests, errors) = recent.fold((0, 0), |(r, e), sample| (r + sample.requests, e + sample.errors));
     (requests > 0).then(|| errors * 1_000_000 / requests)
 }

@@ -30,6 +30,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
             actual: Some(Ppm::percent(share)),
             how: TrafficSource::Acknowledged,
         },
+        pods: None,
     };
     Rollout {
         run: run(revision),

@@ -10,6 +10,7 @@ mod feed;
 mod follow;
 mod handle;
 mod holds;
+mod probes;
 mod query;
 mod recording;
 mod refusals;

@@ -3,6 +3,7 @@
 use super::feed::Feed;
 use super::handle::{Answer, HubSettings};
 use super::holds::HeldThere;
+use super::probes::Probes;
 use super::refusals::Refusals;
 use flightdeck_board::Board;
 use flightdeck_control::Authorized;
@@ -129,6 +130,8 @@ pub(super) struct State {
     pub tasks: JoinSet<Done>,
     /// Who was refused how often of late.
     pub refusals: Refusals,
+    /// What is known of those who measure.
+    pub probes: Probes,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }

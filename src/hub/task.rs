@@ -2,12 +2,13 @@
 
 use super::feed::Feed;
 use super::handle::{HubSettings, Request};
+use super::probes::{Probes, Probing, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::state::{Doing, Done, State, now};
 use flightdeck_board::Board;
 use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
-use flightdeck_port::Executor;
+use flightdeck_port::{Executor, Probe};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,10 +25,13 @@ const TRIM_AFTER: usize = 256;
 /// How long the end waits for backends that are carrying something out.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// What a source's watch brings.
+/// What comes from outside by itself.
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
-enum Watched {
+pub(super) enum Watched {
+    /// A source's watch tells it.
     Told(Scoped),
+    /// A probe's task asks or tells.
+    Probing(Probing),
     /// It ended, which it never should.
     Ended(SourceId),
 }
@@ -35,6 +39,7 @@ enum Watched {
 /// The loop of a hub; does nothing until it is run.
 pub struct HubTask {
     state: State,
+    probes: Vec<Arc<dyn Probe>>,
     urgent: mpsc::UnboundedReceiver<Request>,
     ordinary: mpsc::Receiver<Request>,
 }
@@ -56,13 +61,21 @@ impl HubTask {
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
         let live = BTreeSet::new();
         let refusals = Refusals::default();
-        let state = State { settings, orchestrators, board, feed, commands, live, tasks, refusals, untrimmed: 0 };
-        HubTask { state, urgent, ordinary }
+        let probes = Probes::default();
+        let state =
+            State { settings, orchestrators, board, feed, commands, live, tasks, refusals, probes, untrimmed: 0 };
+        HubTask { state, probes: Vec::new(), urgent, ordinary }
+    }
+
+    /// With probes, which measure the rows of sources that tell no numbers.
+    #[must_use]
+    pub fn measured_by(self, probes: Vec<Arc<dyn Probe>>) -> HubTask {
+        HubTask { probes, ..self }
     }
 
     /// Runs until the last [`super::Hub`] is dropped; then ends its tasks and returns.
     pub async fn run(self) {
-        let HubTask { mut state, mut urgent, mut ordinary } = self;
+        let HubTask { mut state, probes, mut urgent, mut ordinary } = self;
         // Before anything of this hub is in the ledger, so that no other hub takes it for a dead one's.
         let presence = state.settings.ledger.appear(&state.settings.id);
         if let Err(error) = &presence {
@@ -73,6 +86,9 @@ impl HubTask {
         let mut sources = JoinSet::new();
         for orchestrator in &state.orchestrators {
             sources.spawn(watch(Arc::clone(orchestrator), sender.clone()));
+        }
+        for probe in probes {
+            sources.spawn(ask(probe, sender.clone()));
         }
         drop(sender);
         let mut ticks = interval(Duration::from_secs(1));
@@ -177,6 +193,7 @@ impl State {
     fn watched(&mut self, watched: Watched) {
         match watched {
             Watched::Told(scoped) => self.on_update(scoped),
+            Watched::Probing(probing) => self.probing(probing),
             Watched::Ended(source) => {
                 let mut scopes: Vec<Scope> =
                     self.board.links().map(|(scope, _)| scope.clone()).filter(|scope| scope.source == source).collect();
@@ -215,6 +232,12 @@ impl State {
                 target_of(entity, &self.board).cloned()
             }
             Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
+            Body::Samples(samples) => {
+                for sample in samples {
+                    self.measures_itself(&sample.target.source);
+                }
+                None
+            }
             _ => None,
         };
         // Holds, releases and commands that are run have no target: those about them look at every change of a row.

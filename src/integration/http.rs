@@ -67,17 +67,32 @@ pub enum HttpError {
     },
 }
 
+/// An address of the settings; `key` is where it stands.
+///
+/// # Errors
+/// It is none.
+pub fn url_of(key: &'static str, address: &str) -> Result<Url, WrongSetting> {
+    let url = Url::parse(address).map_err(|error| WrongSetting::at(key, format!("expected an address: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(WrongSetting::at(key, "expected an address that begins with \"https://\" or \"http://\""));
+    }
+    Ok(url)
+}
+
+/// Host and port, for messages.
+#[must_use]
+pub fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 impl Http {
     /// At an address of the settings; `key` is where that stands. `headers` go with each request.
     ///
     /// # Errors
     /// It is no address, or there is no TLS here.
     pub fn new(key: &'static str, address: &str, headers: HeaderMap) -> Result<Http, WrongSetting> {
-        let base =
-            Url::parse(address).map_err(|error| WrongSetting::at(key, format!("expected an address: {error}")))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-            return Err(WrongSetting::at(key, "expected an address that begins with \"https://\" or \"http://\""));
-        }
+        let base = url_of(key, address)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.enforce_http(false);
@@ -93,8 +108,7 @@ impl Http {
     /// Host and port, for messages.
     #[must_use]
     pub fn host(&self) -> String {
-        let host = self.base.host_str().unwrap_or_default();
-        self.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        host_of(&self.base)
     }
 
     /// Reads. Asked once more where the first answer was lost, since reading changes nothing.

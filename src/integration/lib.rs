@@ -1,6 +1,7 @@
 //! The systems outside, one file or folder each, in a folder for what they are to us.
 
 pub mod http;
+pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
 pub mod secret;

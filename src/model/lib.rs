@@ -58,8 +58,8 @@ pub use output::{Output, OutputOf};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{
-    Arm, ArmRole, BackendAnalysis, Barred, FailingInstances, ManagedBy, Phase, Ppm, Replicas, Rollout, Step, Strategy,
-    Traffic, TrafficSource, Wait, WayBack,
+    Arm, ArmRole, BackendAnalysis, Barred, FailingInstances, ManagedBy, Phase, PodNames, Ppm, Replicas, Rollout, Step,
+    Strategy, Traffic, TrafficSource, Wait, WayBack,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use schedule::{JobRun, JobSpec, Missed, MissedRun, Schedule, ServiceJob};

@@ -115,6 +115,18 @@ pub struct Traffic {
     pub how: TrafficSource,
 }
 
+/// Which pods are an arm's, by their names: what is measured of pods is told apart by that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+pub enum PodNames {
+    /// Those of this set, whose name they have with one part more: `shop-7d5f9c-x2x4z` of `shop-7d5f9c`.
+    Set(String),
+    /// Those of every set of this workload, whose names have one part more again: `shop-7d5f9c-x2x4z` of `shop`.
+    Workload(String),
+    /// Their names do not tell whose they are: pods of a StatefulSet are called alike, whatever they run.
+    Untold,
+}
+
 /// One side of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Arm {
@@ -128,6 +140,9 @@ pub struct Arm {
     pub replicas: Replicas,
     /// Its share of requests.
     pub traffic: Traffic,
+    /// Which pods are its own; `None` where the platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodNames>,
 }
 
 impl Arm {

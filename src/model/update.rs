@@ -26,6 +26,8 @@ pub struct Scope {
 impl Scope {
     /// The part of the engine's proxy: without it shares of traffic are unknown, and the rows are there all the same.
     pub const PROXY_PART: &str = "proxy";
+    /// The part of whoever measures rows of others: without it numbers are unknown, and the rows are there all the same.
+    pub const METRICS_PART: &str = "metrics";
 }
 
 /// The health of one watch.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use flightdeck_model::{ArmSample, Rollout, SourceId};
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Numbers of rows, as they were measured.
@@ -10,7 +11,8 @@ use std::time::Duration;
 pub struct Measured {
     /// One a side of a rollout that was found; a side without a sample has no numbers, which is not zero.
     pub samples: Vec<ArmSample>,
-    /// What the system warned of, or why rows have no numbers, a sentence each.
+    /// What the system warned of, or why rows have no numbers, a sentence each. Nothing that makes a sample wrong:
+    /// such a sample is left out.
     pub warnings: Vec<String>,
 }
 
@@ -39,6 +41,6 @@ pub trait Probe: Send + Sync + 'static {
     /// How often it is asked, and so how long a window is.
     fn every(&self) -> Duration;
     /// The numbers of these rows in the window that ends `now`: one query a metric, never one a row, within a
-    /// time limit of its own.
-    async fn measure(&self, rows: &[Rollout], now: Timestamp) -> Result<Measured, ProbeError>;
+    /// time limit of its own. Without a row that it could measure it only sees whether it is answered.
+    async fn measure(&self, rows: &[Arc<Rollout>], now: Timestamp) -> Result<Measured, ProbeError>;
 }

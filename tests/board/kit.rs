@@ -36,6 +36,7 @@ pub fn arm(role: ArmRole, version: &str, ready: u32, desired: u32, percent: u32)
         digest: Some(format!("sha256:{version}")),
         replicas: Replicas { ready, desired },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
+        pods: None,
     }
 }
 

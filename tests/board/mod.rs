@@ -270,6 +270,34 @@ fn lists_are_sorted_by_what_was_asked_and_reversed_whole() {
 }
 
 #[test]
+fn errors_of_late_are_those_of_half_a_minute_whatever_a_window_is() {
+    let (a, b) = (rollout("a", "dev"), rollout("b", "dev"));
+    let sample = |rollout: &Rollout, seconds, window_ms, errors| ArmSample {
+        target: rollout.run.target.clone(),
+        role: ArmRole::Candidate,
+        version: "1.10.0".into(),
+        at: at(seconds),
+        window_ms,
+        requests: 100,
+        errors,
+        p50_us: None,
+        p95_us: None,
+        p99_us: None,
+    };
+    for window in [1, 15] {
+        let mut board = board([row(a.clone()), row(b.clone())]);
+        // What failed at `a` is a minute ago.
+        let windows = (0..120).step_by(window).flat_map(|second| {
+            let failed = if second < 60 { 50 } else { 0 };
+            let window_ms = u32::try_from(window).unwrap() * 1000;
+            [sample(&a, second, window_ms, failed), sample(&b, second, window_ms, 1)]
+        });
+        apply(&mut board, Body::Samples(windows.collect()));
+        assert_eq!(order(&board, Order::Errors, false), ["b", "a"], "windows of {window} s");
+    }
+}
+
+#[test]
 fn versions_compare_as_people_read_them() {
     for (low, high) in [
         ("1.9.0", "1.10.0"),

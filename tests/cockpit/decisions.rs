@@ -68,6 +68,22 @@ fn health(desk: &Desk) -> Option<Health> {
 }
 
 #[test]
+fn who_was_not_measured_is_not_called_idle() {
+    for (candidate, stable, expected) in [
+        (None, Some((1000, 5)), vec![Unknown::CandidateUnmeasured, Unknown::NotJudged]),
+        (Some((0, 0)), Some((1000, 5)), vec![Unknown::CandidateIdle, Unknown::NotJudged]),
+        (Some((1000, 5)), None, vec![Unknown::StableUnmeasured, Unknown::NotJudged]),
+        (Some((1000, 5)), Some((0, 0)), vec![Unknown::StableIdle, Unknown::NotJudged]),
+    ] {
+        let mut desk = promoting();
+        numbers(&mut desk, "checkout", candidate, stable);
+        let seen = health(&desk).unwrap();
+        assert_eq!(seen.unknown, expected, "{candidate:?} against {stable:?}");
+        assert_eq!(seen.of_now_until, Some(desk.now + SignedDuration::from_secs(30)));
+    }
+}
+
+#[test]
 fn what_raises_exposure_shows_candidate_against_stable_and_what_is_unknown() {
     let mut desk = promoting();
     let seen = health(&desk).unwrap();
@@ -80,7 +96,7 @@ fn what_raises_exposure_shows_candidate_against_stable_and_what_is_unknown() {
     numbers(&mut desk, "checkout", Some((40, 0)), None);
     assert!(desk.state.visible_changed, "numbers change what is on the screen");
     desk.state.page = Page::Deck;
-    assert_eq!(health(&desk).unwrap().unknown, [Unknown::FewRequests, Unknown::StableIdle, Unknown::NotJudged]);
+    assert_eq!(health(&desk).unwrap().unknown, [Unknown::FewRequests, Unknown::StableUnmeasured, Unknown::NotJudged]);
 
     desk.wait(1000);
     numbers(&mut desk, "checkout", Some((160, 36)), Some((2000, 10)));

@@ -392,3 +392,60 @@ fn a_filter_selects_what_fits_best_and_keys_act_there() {
     assert_eq!(desk.did(), []);
     assert!(desk.state.dialog().is_none());
 }
+
+fn number(desk: &Desk, role: ArmRole, window_ms: u32, requests: u64) -> ArmSample {
+    ArmSample {
+        target: target("checkout"),
+        role,
+        version: "1.1.0".into(),
+        at: desk.now,
+        window_ms,
+        requests,
+        errors: 0,
+        p50_us: None,
+        p95_us: None,
+        p99_us: None,
+    }
+}
+
+#[test]
+fn the_screen_is_drawn_again_once_numbers_get_old() {
+    // The window, requests in it → seconds until its numbers are no longer of now.
+    for (window_ms, requests, seconds) in [(1000, 10, Some(30)), (15_000, 10, Some(45)), (15_000, 0, None)] {
+        // Its own charts have an age that ticks from then on; of a row alone nothing does.
+        for selected in ["another", "checkout"] {
+            let mut desk = Desk::empty();
+            desk.upsert(rollout("another", Phase::Healthy));
+            desk.upsert(rollout("checkout", Phase::Healthy));
+            desk.look();
+            desk.select(selected);
+            let told = number(&desk, ArmRole::Stable, window_ms, requests);
+            let after = |seconds| told.at + jiff::SignedDuration::from_secs(seconds);
+            desk.body(0, "local", "", Body::Samples(vec![told.clone()]));
+            desk.wait(100);
+            assert_eq!(desk.state.wake, seconds.map(after), "{window_ms} ms, {requests} requests, {selected} selected");
+            if let Some(seconds) = seconds {
+                desk.now = after(seconds);
+                desk.send(Event::Wake);
+                let ticks = (selected == "checkout").then(|| after(seconds + 1));
+                assert_eq!(desk.state.wake, ticks, "{window_ms} ms, {selected} selected");
+            }
+        }
+    }
+}
+
+#[test]
+fn pods_that_somebody_measures_are_asked_for_all_the_same() {
+    for (pods, told) in [(None, true), (Some(PodNames::Workload("checkout".into())), false)] {
+        let mut desk = Desk::empty();
+        let Entity::Rollout(mut row) = rollout("checkout", Phase::Progressing) else { panic!("a rollout") };
+        std::sync::Arc::make_mut(&mut row).arms.iter_mut().for_each(|arm| arm.pods.clone_from(&pods));
+        desk.upsert(Entity::Rollout(row));
+        desk.look();
+        let sample = number(&desk, ArmRole::Candidate, 15_000, 10);
+        desk.body(0, "local", "", Body::Samples(vec![sample]));
+        desk.key("enter");
+        assert!(rows::measured(&desk.state));
+        assert_eq!(rows::told(&desk.state), told, "{pods:?}");
+    }
+}

@@ -294,6 +294,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
             actual: Some(Ppm::percent(percent)),
             how: TrafficSource::Acknowledged,
         },
+        pods: None,
     };
     let offers = match phase {
         Phase::Progressing => vec![Action::Promote, Action::PromoteFull, Action::Pause, Action::Abort],

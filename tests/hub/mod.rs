@@ -2,6 +2,7 @@
 
 mod feed;
 mod holds;
+mod probes;
 mod races;
 mod shared;
 mod world;
@@ -12,7 +13,7 @@ use flightdeck::control::Policy;
 use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::ledger::{Kind, Ledger, Options, verify};
 use flightdeck::model::*;
-use flightdeck::port::Executor;
+use flightdeck::port::{Executor, Probe};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,6 +63,11 @@ impl Bench {
         Bench::beside(world, dir, busy, change, Vec::new()).await
     }
 
+    /// With probes, which measure the world's row.
+    async fn measured(probes: Vec<Arc<dyn Probe>>) -> Bench {
+        Bench::made(World::new(), Arc::new(TempDir::new().unwrap()), PATIENCE, |_| {}, Vec::new(), probes).await
+    }
+
     /// With other sources beside the world's.
     async fn beside(
         world: World,
@@ -70,12 +76,23 @@ impl Bench {
         change: impl FnOnce(&mut HubSettings),
         others: Vec<Arc<dyn Executor>>,
     ) -> Bench {
+        Bench::made(world, dir, busy, change, others, Vec::new()).await
+    }
+
+    async fn made(
+        world: World,
+        dir: Arc<TempDir>,
+        busy: Duration,
+        change: impl FnOnce(&mut HubSettings),
+        others: Vec<Arc<dyn Executor>>,
+        probes: Vec<Arc<dyn Probe>>,
+    ) -> Bench {
         let rows = 1 + others.len();
         let policy = Policy { enforced: true, ..Policy::default() };
         let mut settings = HubSettings::new("hub".into(), policy, ledger(dir.path(), busy));
         change(&mut settings);
         let (hub, task) = Hub::start(settings, [vec![Arc::new(world.clone()) as Arc<dyn Executor>], others].concat());
-        let task = tokio::spawn(task.run());
+        let task = tokio::spawn(task.measured_by(probes).run());
         let bench = Bench { world, hub, task, dir };
         bench
             .until("the backend's rows", |board| board.rollouts().count() == rows && board.link(&source()).is_live())

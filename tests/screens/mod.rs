@@ -105,6 +105,74 @@ fn sources_without_metrics() {
     every_size("deck_no_metrics", |columns, rows| canary(columns, rows, &|_| {}));
 }
 
+/// A canary of a cluster whose pods somebody else measures each 15 s: each in the last ten minutes but two, the newest
+/// so many seconds ago.
+fn measured(columns: u16, rows: u16, newest: i64) -> State {
+    let mut state = canary(columns, rows, &|row| {
+        for (arm, set) in row.arms.iter_mut().zip(["shop-58bb4f", "shop-7d5f9c"]) {
+            arm.pods = Some(PodNames::Set(set.into()));
+        }
+    });
+    let sample = |n: i64, role, version: &str, requests, errors, p95_us| ArmSample {
+        target: state.board.rollouts().next().unwrap().run.target.clone(),
+        role,
+        version: version.into(),
+        at: ago(newest + 15 * n),
+        window_ms: 15_000,
+        requests,
+        errors,
+        p50_us: Some(p95_us / 2),
+        p95_us: Some(p95_us),
+        p99_us: Some(p95_us * 2),
+    };
+    let windows = (0..40).rev().filter(|n| !(8..10).contains(n)).flat_map(|n| {
+        let wave = u32::try_from(n % 7).unwrap() * 4_000;
+        [
+            sample(n, ArmRole::Stable, "v1.9", 1200, 2, 80_000 + wave),
+            sample(n, ArmRole::Candidate, "v1.10", 300, 9, 150_000 + wave),
+        ]
+    });
+    let windows = Body::Samples(windows.collect());
+    Hub::again(0, "prod", 50).send(&mut state, windows);
+    state
+}
+
+fn lost_metrics(state: &mut State, since: i64, never: bool) {
+    let scope = Scope { source: "prometheus".into(), part: Scope::METRICS_PART.to_owned() };
+    let why = "no answer: prometheus.test: connection refused".to_owned();
+    let link = Body::Link(LinkState::Stale { since: ago(since), why, never });
+    let scoped = Scoped { scope, body: link };
+    let envelope = Envelope { hub: "hub-prod".into(), epoch: 1, seq: 60, at: now(), scoped };
+    tell(state, Event::Update { id: 0, envelope: Box::new(envelope) });
+}
+
+#[test]
+fn pods_that_are_measured_each_fifteen_seconds() {
+    every_size("deck_measured", |columns, rows| measured(columns, rows, 4));
+    every_size("rollout_measured", |columns, rows| {
+        let mut state = measured(columns, rows, 4);
+        press(&mut state, "enter");
+        state
+    });
+}
+
+#[test]
+fn numbers_that_are_no_longer_of_now() {
+    every_size("deck_numbers_old", |columns, rows| {
+        let mut state = measured(columns, rows, 150);
+        lost_metrics(&mut state, 150, false);
+        state
+    });
+    let mut state = measured(120, 36, 150);
+    press(&mut state, "enter");
+    assert!(screen(&state).contains("2 m ago"), "{}", screen(&state));
+    // Nobody ever told a number, and it is known why.
+    let mut state = canary(120, 36, &|_| {});
+    lost_metrics(&mut state, 41, true);
+    let shown = screen(&state);
+    assert!(shown.contains("no metrics of prod: prometheus: never reached"), "{shown}");
+}
+
 #[test]
 fn sources_with_nothing_to_show() {
     every_size("deck_no_workloads", |columns, rows| {

@@ -152,6 +152,7 @@ fn arm(role: ArmRole, version: &str, share: Ppm, ready: u32) -> Arm {
         digest: Some(format!("sha256:{}", &digest[..64])),
         replicas: Replicas { ready, desired: 3 },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
+        pods: None,
     }
 }
 

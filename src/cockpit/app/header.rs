@@ -5,7 +5,7 @@ use super::state::State;
 use super::{ConnectionId, ConnectionState};
 use flightdeck_board::Freshness;
 use flightdeck_model::{Hold, LinkState, Scope};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The part that a hub's own rows (receipts) belong to: no source that anything runs at, so it is
 /// shown only when it is not well.
@@ -24,6 +24,8 @@ pub struct SourceItem {
     pub only: Option<String>,
     /// Nothing of it may be changed from here, as far as its rows say.
     pub read_only: bool,
+    /// It measures the rows of others, and has none itself.
+    pub measures: bool,
 }
 
 /// A hold in the header.
@@ -102,7 +104,7 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
         if worst.is_empty() {
             let freshness = lost.unwrap_or(Freshness::Connecting);
             let name = connection.name.clone();
-            items.push(SourceItem { name, connection: id, freshness, only: None, read_only: false });
+            items.push(SourceItem { name, connection: id, freshness, only: None, read_only: false, measures: false });
         }
         items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
             name: name.to_owned(),
@@ -110,9 +112,14 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
             freshness: freshness.unwrap_or(Freshness::Connecting),
             only: only(state, name),
             read_only: read_only(state, name),
+            measures: of(&connection.scopes, name).all(|scope| scope.part == Scope::METRICS_PART),
         }));
     }
     items
+}
+
+fn of<'a>(scopes: &'a BTreeSet<Scope>, source: &'a str) -> impl Iterator<Item = &'a Scope> {
+    scopes.iter().filter(move |scope| scope.source.as_str() == source)
 }
 
 fn only(state: &State, source: &str) -> Option<String> {

@@ -126,7 +126,7 @@ pub fn layout(state: &State) -> Layout {
         Page::Rollout => {
             layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));
             // A backend that tells nothing by itself sends no samples either.
-            if state.rows >= 24 && rows::told(state) {
+            if state.rows >= 24 && (rows::told(state) || rows::measured(state)) {
                 // What has nothing to draw says so in one row.
                 let worker = rows::opened(state).is_some_and(Rollout::is_worker);
                 layout.charts = Some(free.boxed(if worker { 1 } else { CHARTS.max(state.rows / 4) }));

@@ -316,8 +316,16 @@ pub fn selected_instance(state: &State) -> Option<&Instance> {
 pub fn told(state: &State) -> bool {
     let Some(page) = &state.rollout else { return true };
     let target = &page.run.target;
-    state.board.instances().any(|instance| instance.target == *target)
-        || [ArmRole::Stable, ArmRole::Candidate].iter().any(|role| state.board.samples(target, role).is_some())
+    // Numbers of pods come from whoever measures those, and tell nothing of the pods.
+    let has_pods = || opened(state).is_some_and(|rollout| rollout.arms.iter().any(|arm| arm.pods.is_some()));
+    state.board.instances().any(|instance| instance.target == *target) || (measured(state) && !has_pods())
+}
+
+/// Are there numbers of the opened rollout?
+#[must_use]
+pub fn measured(state: &State) -> bool {
+    let Some(page) = &state.rollout else { return false };
+    [ArmRole::Stable, ArmRole::Candidate].iter().any(|role| state.board.samples(&page.run.target, role).is_some())
 }
 
 /// What the backend said of the opened rollout when it was asked.

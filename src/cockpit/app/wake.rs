@@ -9,8 +9,8 @@ use super::layout::layout;
 use super::live;
 use super::rows;
 use super::state::{Page, State};
-use flightdeck_board::{Freshness, Severity};
-use flightdeck_model::ApprovalState;
+use flightdeck_board::{Freshness, Severity, numbers_age};
+use flightdeck_model::{ApprovalState, Target};
 use jiff::{SignedDuration, Timestamp};
 
 /// The next moment at which something visible changes without an event.
@@ -46,7 +46,13 @@ pub fn next(state: &State) -> Option<Timestamp> {
                     moments.push(age_changes(entry.since, now));
                 }
             }
-            moments.extend(rows::deck(state).rows.iter().filter_map(|row| clock_changes(clock(row.rollout), now)));
+            let shown = rows::deck(state).rows;
+            moments.extend(shown.iter().filter_map(|row| clock_changes(clock(row.rollout), now)));
+            let old = |row: &rows::DeckRow<'_>| Some(numbers_age(&state.board, &row.rollout.run.target)?.old_from);
+            moments.extend(shown.iter().filter_map(old).filter(|old| *old > now));
+            if layout(state).charts.is_some() {
+                moments.extend(rows::selected_rollout(state).and_then(|row| charts_age(state, &row.run.target)));
+            }
             if layout(state).summary.is_some() {
                 moments.extend(rows::selected_rollout(state).and_then(|rollout| waits_change(rollout, now)));
             }
@@ -64,11 +70,18 @@ pub fn next(state: &State) -> Option<Timestamp> {
         Page::Rollout => {
             moments.extend(rows::opened(state).and_then(|rollout| waits_change(rollout, now)));
             moments.extend(live::due(state));
+            moments.extend(rows::opened(state).and_then(|rollout| charts_age(state, &rollout.run.target)));
         }
         // What has ended has its times, and no ages.
         Page::History | Page::Logs | Page::Messages | Page::Output => {}
     }
     moments.into_iter().min()
+}
+
+/// When charts get old; once they are, when their age changes.
+fn charts_age(state: &State, target: &Target) -> Option<Timestamp> {
+    let age = numbers_age(&state.board, target)?;
+    Some(if state.now < age.old_from { age.old_from } else { age_changes(age.at, state.now) })
 }
 
 /// Rows and refusals say `stale for 131 s`, so this ticks each second.

@@ -83,6 +83,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         digest: None,
         replicas: Replicas { ready: 2, desired: 2 },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
+        pods: None,
     };
     Entity::Rollout(std::sync::Arc::new(Rollout {
         run: Run { target, revision: "r-1".into() },

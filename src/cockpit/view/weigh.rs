@@ -4,18 +4,14 @@ use super::{Ctx, Scope, format, glyph};
 use crate::app::age::age;
 use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
 use flightdeck_board::provenance::{Provenance, Recorded};
-use flightdeck_board::{Failing, Health};
+use flightdeck_board::{Failing, Health, metrics_problem};
 use flightdeck_model::{MetricVerdict, ServiceKind, are, counted};
-use jiff::SignedDuration;
-
-/// Numbers that are older than this are no longer of now.
-const OLD: SignedDuration = SignedDuration::from_secs(30);
 
 /// How a candidate does, line by line: what the line is, its words, how they look.
 pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, String, Scope)> {
     let mut lines = Vec::new();
     if let (Some(at), Some(numbers)) = (health.as_of, numbers(health)) {
-        let old = ctx.now.duration_since(at) > OLD;
+        let old = health.of_now_until.is_some_and(|until| ctx.now >= until);
         let (sign, scope) = match health.failing {
             Some(Failing::Errors) => ("✗ ", Scope::SeverityFailing),
             Some(Failing::Verdict) => ("", Scope::SeverityFailing),
@@ -36,7 +32,7 @@ pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, Strin
         lines.push(("verdict", format!("{sign} {}{at}", judged.summary), scope));
     }
     if !health.unknown.is_empty() {
-        let words: Vec<String> = health.unknown.iter().map(|unknown| words(*unknown, health)).collect();
+        let words: Vec<String> = health.unknown.iter().map(|unknown| words(ctx, *unknown, health)).collect();
         lines.push(("unknown", format!("? {}", words.join("; ")), Scope::ToneWarn));
     }
     lines
@@ -64,11 +60,17 @@ fn numbers(health: &Health) -> Option<String> {
     }
 }
 
-fn words(unknown: Unknown, health: &Health) -> String {
+fn words(ctx: &Ctx<'_>, unknown: Unknown, health: &Health) -> String {
     let (span, unit) = (COMPARED.as_secs(), health.kind.unit());
+    let because = |words: &str| match metrics_problem(&ctx.state.board, ctx.now) {
+        Some(problem) => format!("{words} ({problem})"),
+        None => words.to_owned(),
+    };
     match unknown {
-        Unknown::NoMetrics => "no metrics here".to_owned(),
-        Unknown::NoNumbers => "nothing was measured since it began".to_owned(),
+        Unknown::NoMetrics => because("no metrics here"),
+        Unknown::NoNumbers => because("nothing was measured since it began"),
+        Unknown::CandidateUnmeasured => format!("the candidate was not measured in {span} s"),
+        Unknown::StableUnmeasured => format!("stable was not measured in {span} s"),
         Unknown::CandidateIdle => format!("no {unit} reached the candidate in {span} s"),
         Unknown::StableIdle => format!("no {unit} reached stable in {span} s"),
         Unknown::FewRequests => {

@@ -108,6 +108,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
         digest: Some(pool.release.digest.clone()),
         replicas: Replicas { ready: pool.ready(), desired: pool.desired },
         traffic: traffic(slot, pool, replicas),
+        pods: None,
     };
     arms.extend(slot.stable_pool().map(|pool| arm(pool, ArmRole::Stable)));
     let flying = run.active() && is_current(slot, run);
@@ -129,6 +130,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
             digest: Some(run.to.digest.clone()),
             replicas: Replicas::default(),
             traffic: Traffic { desired: Ppm::ZERO, actual: Some(Ppm::ZERO), how: known(slot) },
+            pods: None,
         };
         arms.push(left.map_or_else(none, |pool| arm(pool, ArmRole::Candidate)));
         left.map(|pool| pool.id.clone())

@@ -13,7 +13,7 @@ use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{self, Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_board::{Attention, Filter, Severity};
+use flightdeck_board::{Attention, Filter, Severity, numbers_age};
 use flightdeck_model::{Arm, Rollout};
 use jiff::SignedDuration;
 use ratatui::buffer::Buffer;
@@ -91,7 +91,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 }
 
 fn content(ctx: &Ctx<'_>) -> Content {
-    let several_sources = sources(ctx.state).len() > 1;
+    let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
     let filled = filled(ctx.state);
     let (steps, candidates) = (filled.steps(), filled.candidates());
     Content { widest: ctx.state.deck.widest, steps, candidates, several_sources }
@@ -134,7 +134,7 @@ fn environments(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
 
 /// Sources of which nothing is heard now: `not seen now: local`.
 fn not_seen(ctx: &Ctx<'_>) -> Option<String> {
-    let unseen = sources(ctx.state).into_iter().filter(|source| !source.freshness.is_fresh());
+    let unseen = sources(ctx.state).into_iter().filter(|source| !source.measures && !source.freshness.is_fresh());
     let names: Vec<String> = unseen.map(|source| source.name).collect();
     (!names.is_empty()).then(|| format!("not seen now: {}", names.join(", ")))
 }
@@ -444,6 +444,7 @@ fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, 
     let (candidate, stable) = (recent(pair.candidate), recent(pair.stable));
     match (candidate, stable) {
         (None, None) => pen.right("no data", NUMBERS, ctx.style(Scope::Faint)),
+        _ if is_old(ctx, rollout) => pen.right("old", NUMBERS, ctx.style(Scope::LinkStale)),
         _ if rollout.candidate().is_none() => pen.right(&words(stable), NUMBERS, ctx.style(Scope::ArmStable)),
         _ => {
             let half = (NUMBERS - 1) / 2;
@@ -453,9 +454,14 @@ fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, 
     };
 }
 
+/// Are its newest numbers no longer of now?
+fn is_old(ctx: &Ctx<'_>, rollout: &Rollout) -> bool {
+    numbers_age(&ctx.state.board, &rollout.run.target).is_some_and(|age| ctx.now >= age.old_from)
+}
+
 fn rps(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
-    let Some(newest) = pair.newest() else { return "-".to_owned() };
+    let Some(newest) = pair.newest().filter(|_| !is_old(ctx, rollout)) else { return "-".to_owned() };
     let rate = |samples| spark::buckets(samples, Metric::Rate, newest, RECENT, 1).pop().flatten().unwrap_or(0.0);
     format::rate(rate(pair.candidate) + rate(pair.stable))
 }

@@ -73,7 +73,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
 /// What stands in the place of rollouts while there is none: what was looked at, and where a server
 /// answers, how to give it something to run.
 pub(super) fn no_rollouts(state: &State) -> Vec<String> {
-    let fresh = sources(state).into_iter().filter(|source| source.freshness.is_fresh());
+    let fresh = sources(state).into_iter().filter(|source| source.freshness.is_fresh() && !source.measures);
     let fresh: BTreeMap<String, Option<String>> = fresh.map(|source| (source.name, source.only)).collect();
     let watched = &state.settings.watched;
     let mut lines: Vec<String> = watched

@@ -12,7 +12,7 @@ use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
-use flightdeck_board::way_back;
+use flightdeck_board::{metrics_problem, numbers_age, way_back};
 use flightdeck_model::{
     Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
@@ -60,7 +60,10 @@ pub(in crate::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf
         } else if ctx.state.board.measures(source) {
             None
         } else {
-            Some(format!("no metrics: {source} tells none; a metrics provider is to come"))
+            Some(match metrics_problem(&ctx.state.board, ctx.now) {
+                Some(problem) => format!("no metrics of {source}: {problem}"),
+                None => format!("no metrics: {source} tells none; docs/metrics.md says how a Prometheus does"),
+            })
         };
         if let Some(none) = none {
             let title = Title { left: "Metrics".to_owned(), ..Title::default() };
@@ -269,6 +272,8 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
     let end = pair.newest().unwrap_or(ctx.now);
     let (span, from_begin) = chart::span(&pair, end, rollout.started);
+    let old = numbers_age(&ctx.state.board, &rollout.run.target).filter(|age| ctx.now >= age.old_from);
+    let edge = old.map_or_else(|| "now".to_owned(), |old| format!("{} ago", age(old.at, ctx.now)));
     let evidence = rows::evidence(ctx.state, &rollout.run);
     // Where a step ended or somebody stepped in is what a bend in a curve is looked for at.
     let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
@@ -289,7 +294,7 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let each = (area.width - 1) / count;
     for (index, &(name, metric, limited)) in (0..count).zip(all) {
         let limit = limit(&evidence, limited);
-        let chart = Chart { name, metric, pair, end, span, from_begin, marks: &marks, limit };
+        let chart = Chart { name, metric, pair, end, edge: &edge, span, from_begin, marks: &marks, limit };
         let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };
         chart::draw(&chart, area, buf, ctx.theme);
     }

@@ -16,6 +16,8 @@ pub(in crate::view) struct Chart<'a> {
     pub(in crate::view) pair: Pair<'a>,
     /// The right edge.
     pub(in crate::view) end: Timestamp,
+    /// When that is, in words.
+    pub(in crate::view) edge: &'a str,
     /// How far back the left edge is.
     pub(in crate::view) span: SignedDuration,
     /// Did the rollout begin there?
@@ -96,7 +98,7 @@ fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffe
     }
     let below = Rect { x: plot.x, y: plot.bottom(), width: plot.width, height: 1 };
     let mut pen = Pen::new(buf, below, 0);
-    pen.tail("now", style);
+    pen.tail(chart.edge, style);
     let ago = format::exact(chart.span);
     pen.put(&if chart.from_begin { format!("began {ago} ago") } else { format!("-{ago}") }, style);
 }

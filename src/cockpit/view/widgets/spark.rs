@@ -87,7 +87,9 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`.
+/// The values of an arm in `count` spans of `span` each, the last of which ends at `end`. A span has the windows that
+/// end in it. Of windows that are longer than a span it has the one that was running when it ended, so that what is
+/// measured each 15 s is a line, too, and a gap is where a window is missing.
 pub(in crate::view) fn buckets(
     samples: Option<&VecDeque<ArmSample>>,
     metric: Metric,
@@ -95,18 +97,34 @@ pub(in crate::view) fn buckets(
     span: SignedDuration,
     count: usize,
 ) -> Vec<Option<f64>> {
-    let mut sorted: Vec<Vec<&ArmSample>> = vec![Vec::new(); count];
+    // From the newest span to the oldest, by age.
+    let mut spans: Vec<Vec<&ArmSample>> = vec![Vec::new(); count];
     let width = span.as_millis().max(1);
-    for sample in samples.into_iter().flatten().rev() {
-        let age = end.duration_since(sample.at).as_millis();
-        let back = usize::try_from(age.max(0) / width).unwrap_or(usize::MAX);
+    let age = |sample: &ArmSample| end.duration_since(sample.at).as_millis().max(0);
+    let index = |spans: i128| usize::try_from(spans).unwrap_or(usize::MAX);
+    let mut samples = samples.into_iter().flatten().rev().peekable();
+    let mut newest = true;
+    while let Some(sample) = samples.next() {
+        let (own, window) = (age(sample), i128::from(sample.window_ms));
         // Oldest first in the ring: nothing before this one is in sight either.
-        let Some(index) = count.checked_sub(back.saturating_add(1)) else { break };
-        if let Some(bucket) = sorted.get_mut(index) {
+        if index(own / width) >= count {
+            break;
+        }
+        let (first, last) = if window > width {
+            let begin = own + window;
+            // Whoever is asked each 15 s answers a moment later now and then: that is no gap.
+            let late = samples.peek().map(|older| age(older)).filter(|older| *older - begin <= window / 4);
+            let first = if newest { own / width } else { (own + width - 1) / width };
+            (first, (late.unwrap_or(begin).max(begin) - 1) / width)
+        } else {
+            (own / width, own / width)
+        };
+        newest = false;
+        for bucket in spans.iter_mut().take(index(last).saturating_add(1)).skip(index(first)) {
             bucket.push(sample);
         }
     }
-    sorted.into_iter().map(|bucket| if bucket.is_empty() { None } else { metric.of(bucket.into_iter()) }).collect()
+    spans.into_iter().rev().map(|of| if of.is_empty() { None } else { metric.of(of.into_iter()) }).collect()
 }
 
 /// The top of the scale that two small curves share. Latencies leave stable in the lower half, so
@@ -178,6 +196,25 @@ mod tests {
         let expected = [None, None, Some(0.1), None, None, None, Some(0.0), None, None, None, None, Some(1.0)];
         assert_eq!(values, expected, "windows without requests are gaps as well");
         assert_eq!(curve(&values, 1.0), "  ▁   ▁    █");
+    }
+
+    #[test]
+    fn a_long_window_is_in_all_spans_that_it_covers() {
+        let long = |second| ArmSample { window_ms: 15_000, ..sample(second, 10, 1) };
+        let end = Timestamp::from_second(100).unwrap();
+        let seconds = |samples: VecDeque<ArmSample>, span, count| {
+            let values = buckets(Some(&samples), Metric::Errors, end, SignedDuration::from_secs(span), count);
+            values.iter().map(|value| if value.is_some() { '#' } else { ' ' }).collect::<String>()
+        };
+        // Each 15 s, one of them late, and one missing.
+        let samples: VecDeque<_> = [long(39), long(70), long(85), long(100)].into();
+        assert_eq!(seconds(samples.clone(), 10, 6), " #####", "no gap where none is missing");
+        assert_eq!(seconds(samples, 5, 16), "###    #########");
+        // Each span has one: a peak is not mixed with what was before it.
+        let peak: VecDeque<_> = [long(85), ArmSample { errors: 5, ..long(100) }].into();
+        let end = Timestamp::from_second(100).unwrap();
+        let values = buckets(Some(&peak), Metric::Errors, end, SignedDuration::from_secs(10), 3);
+        assert_eq!(values, [Some(0.1), Some(0.5), Some(0.5)]);
     }
 
     #[test]

@@ -6,13 +6,13 @@ use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::row::{
-    PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, resume,
-    revision, settled, time,
+    PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, pods_of,
+    resume, revision, settled, time,
 };
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use flightdeck_model::{
-    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Fact, Facts, MetricVerdict, Phase, Ppm, Replicas, Rollout,
-    Strategy, Traffic, TrafficSource, Wait,
+    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Fact, Facts, MetricVerdict, Phase, PodNames, Ppm, Replicas,
+    Rollout, Strategy, Traffic, TrafficSource, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -143,6 +143,12 @@ impl Seen<'_> {
         self.groups.iter().find(|group| group.hash == hash && !hash.is_empty())
     }
 
+    /// Which pods are of that template: its controller calls ReplicaSets after the Rollout and the hash.
+    fn pod_names(&self, hash: &str) -> Option<PodNames> {
+        let name = self.object.metadata.name.as_deref().unwrap_or_default();
+        (!hash.is_empty()).then(|| PodNames::Set(line(&format!("{name}-{hash}"))))
+    }
+
     fn canary(&self) -> Option<&Canary> {
         self.object.spec.strategy.canary.as_ref()
     }
@@ -255,13 +261,14 @@ fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
         // Nothing was ever taken up, so nothing is stable.
         let traffic = Traffic { desired: Ppm::ALL, actual: None, how: TrafficSource::Replicas };
         let replicas = Replicas { ready: available, desired };
-        let side = Side { role: ArmRole::Candidate, images: seen.images_of_current(), replicas, traffic };
+        let side = Side { role: ArmRole::Candidate, images: seen.images_of_current(), replicas, traffic, pods: None };
         return (arms_of(vec![side]), None);
     }
     if !in_flight(seen.object) {
         return (arms_of(at_rest(seen, available, desired)), None);
     }
-    let mine = Pods { images: seen.images_of_current(), replicas: replicas(seen, seen.current()) };
+    let of_current = replicas(seen, seen.current());
+    let mine = Pods { images: seen.images_of_current(), replicas: of_current, names: seen.pod_names(seen.current()) };
     if !seen.two() {
         // The first version ever: it has what is ready.
         let actual = (mine.replicas.ready > 0).then_some(Ppm::ALL);
@@ -269,7 +276,7 @@ fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
         return (arms_of(vec![mine.side(ArmRole::Candidate, traffic)]), None);
     }
     let images = seen.group(seen.stable()).map(|group| &group.images);
-    let mut theirs = Pods { images, replicas: replicas(seen, seen.stable()) };
+    let mut theirs = Pods { images, replicas: replicas(seen, seen.stable()), names: seen.pod_names(seen.stable()) };
     if seen.aborted() {
         // It is to carry everything again, and pods that its ReplicaSet is about to end don't count.
         let staying = theirs.replicas.ready.min(theirs.replicas.desired);
@@ -304,11 +311,11 @@ fn at_rest<'a>(seen: &'a Seen<'_>, available: u32, desired: u32) -> Vec<Side<'a>
     let current = seen.group(seen.current());
     let others: Vec<&ReplicaGroup> = seen.others().filter(|_| !routed && !seen.is_blue_green()).collect();
     let Some(current) = current.filter(|_| !others.is_empty()) else {
-        return vec![settled(seen.images_of_current(), available, desired, how)];
+        return vec![settled(seen.images_of_current(), available, desired, how, seen.pod_names(seen.current()))];
     };
     let traffic = |desired, pods| Traffic { desired, actual: seen.by_pods(pods), how };
     let replicas = Replicas { desired, ..current.replicas };
-    let mine = Pods { images: Some(&current.images), replicas };
+    let mine = Pods { images: Some(&current.images), replicas, names: Some(pods_of(current)) };
     let stable = mine.side(ArmRole::Stable, traffic(Ppm::ALL, current.replicas.ready));
     let others = others.into_iter().map(|group| older(group, traffic(Ppm::ZERO, group.replicas.ready)));
     [stable].into_iter().chain(others).collect()
@@ -333,15 +340,15 @@ fn two_sides<'a>(seen: &'a Seen<'_>, theirs: Pods<'a>, mine: Pods<'a>) -> Vec<Si
 }
 
 /// The pods of one template.
-#[derive(Clone, Copy)]
 struct Pods<'a> {
     images: Option<&'a Images>,
     replicas: Replicas,
+    names: Option<PodNames>,
 }
 
 impl<'a> Pods<'a> {
     fn side(self, role: ArmRole, traffic: Traffic) -> Side<'a> {
-        Side { role, images: self.images, replicas: self.replicas, traffic }
+        Side { role, images: self.images, replicas: self.replicas, traffic, pods: self.names }
     }
 }
 

@@ -5,7 +5,8 @@ use super::{ArgoPhase, has_groups, needs_groups, phase, row};
 use crate::orchestrator::kubernetes::row::RowContext;
 use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
 use flightdeck_model::{
-    Action, Arm, ArmRole, Fact, MetricVerdict, Phase, Ppm, Replicas, Rollout, Strategy, TrafficSource, Version, Wait,
+    Action, Arm, ArmRole, Fact, MetricVerdict, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, TrafficSource,
+    Version, Wait,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -535,6 +536,24 @@ fn arms_are_told_apart_by_hash() {
     let users = (ArmRole::Candidate, "v2".into(), pods(1, 5), Some(Ppm::ALL));
     assert_eq!(roles(&switched)[1], users, "a preview may be smaller, what users meet may not");
     assert_eq!(switched.strategy, Strategy::BlueGreen);
+}
+
+#[test]
+fn each_arm_says_which_pods_are_its_own() {
+    let pods = |object: &ArgoRollout, groups: &[ReplicaGroup]| -> Vec<PodNames> {
+        row_of(object, groups).arms.into_iter().map(|arm| arm.pods.unwrap()).collect()
+    };
+    let of = |name: &str| PodNames::Set(name.into());
+    let mut three = groups();
+    three.push(group("older", "v0", 1, 1));
+    assert_eq!(
+        pods(&canary(&json!({})), &three),
+        [of("checkout-old"), of("checkout-new"), of("checkout-older")],
+        "stable, candidate, and what is left of another"
+    );
+    assert_eq!(pods(&canary(&json!({})), &[]), [of("checkout-old"), of("checkout-new")], "by its status alone");
+    assert_eq!(pods(&canary(&json!({"status": {"stableRS": NEW}})), &[]), [of("checkout-new")], "at rest");
+    assert_eq!(pods(&blue_green(&json!({})), &groups()), [of("checkout-old"), of("checkout-new")]);
 }
 
 #[test]

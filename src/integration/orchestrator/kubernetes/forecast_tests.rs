@@ -10,6 +10,7 @@ fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32
         digest: None,
         replicas: Replicas { ready, desired },
         traffic: Traffic { desired: share, actual: Some(share), how },
+        pods: None,
     }
 }
 

@@ -12,8 +12,8 @@ use super::pods::Pods;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::orchestrator::argo_rollouts;
 use flightdeck_model::{
-    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Barred, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, Rollout,
-    Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
+    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Barred, Fact, Facts, ManagedBy, Phase, PodNames, Ppm, Replicas,
+    Rollout, Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -260,6 +260,7 @@ pub(in crate::orchestrator) struct Side<'a> {
     pub images: Option<&'a Images>,
     pub replicas: Replicas,
     pub traffic: Traffic,
+    pub pods: Option<PodNames>,
 }
 
 /// The arms of all sides. Their versions are what differs between them.
@@ -272,6 +273,7 @@ pub(in crate::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
         digest: side.images.and_then(Images::digest),
         replicas: side.replicas,
         traffic: side.traffic,
+        pods: side.pods,
     };
     sides.into_iter().map(arm).collect()
 }
@@ -279,7 +281,18 @@ pub(in crate::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
 /// A further template that still has pods: neither stable nor what is being brought in.
 pub(in crate::orchestrator) fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
     let name = group.revision.as_deref().map_or_else(|| "old".to_owned(), |revision| format!("revision {revision}"));
-    Side { role: ArmRole::Cohort(name), images: Some(&group.images), replicas: group.replicas, traffic }
+    let pods = Some(pods_of(group));
+    Side { role: ArmRole::Cohort(name), images: Some(&group.images), replicas: group.replicas, traffic, pods }
+}
+
+/// The pods of one set.
+pub(in crate::orchestrator) fn pods_of(group: &ReplicaGroup) -> PodNames {
+    PodNames::Set(line(&group.name))
+}
+
+/// The name of a workload.
+fn name_of(workload: &Workload) -> String {
+    line(workload.meta().name.as_deref().unwrap_or_default())
 }
 
 /// Has it pods, or is it to have some?
@@ -293,26 +306,27 @@ pub(in crate::orchestrator) fn settled(
     ready: u32,
     desired: u32,
     how: TrafficSource,
+    pods: Option<PodNames>,
 ) -> Side<'_> {
     // Nothing serves where nothing is ready.
     let actual = (ready > 0).then_some(Ppm::ALL);
     let traffic = Traffic { desired: Ppm::ALL, actual, how };
-    Side { role: ArmRole::Stable, images, replicas: Replicas { ready, desired }, traffic }
+    Side { role: ArmRole::Stable, images, replicas: Replicas { ready, desired }, traffic, pods }
 }
 
 /// Pods of several templates behind one load balancer, stable first. `known`: each one's ready pods are.
 fn rolling(
-    stable: (Option<&Images>, Replicas),
-    candidate: (Option<&Images>, Replicas),
+    stable: (Option<&Images>, Replicas, Option<PodNames>),
+    candidate: (Option<&Images>, Replicas, Option<PodNames>),
     others: &[&ReplicaGroup],
     known: bool,
 ) -> Vec<Arm> {
     let others_ready = others.iter().fold(0_u32, |sum, group| sum.saturating_add(group.replicas.ready));
     let whole = stable.1.ready.saturating_add(candidate.1.ready).saturating_add(others_ready);
     let share = |desired, ready| by_replicas(desired, if known { part(ready, whole) } else { None });
-    let side = |role, (images, replicas): (_, Replicas), desired| {
+    let side = |role, (images, replicas, pods): (_, Replicas, _), desired| {
         let traffic = share(desired, replicas.ready);
-        Side { role, images, replicas, traffic }
+        Side { role, images, replicas, traffic, pods }
     };
     let mut sides = vec![side(ArmRole::Stable, stable, Ppm::ZERO), side(ArmRole::Candidate, candidate, Ppm::ALL)];
     sides.extend(others.iter().map(|group| older(group, share(Ppm::ZERO, group.replicas.ready))));

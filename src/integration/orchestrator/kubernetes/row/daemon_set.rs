@@ -1,10 +1,10 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, number, rolling, settled};
+use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, name_of, number, rolling, settled};
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use flightdeck_model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use flightdeck_model::{Action, Arm, Phase, PodNames, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::Timestamp;
 
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -106,7 +106,8 @@ fn arms(workload: &Workload, object: &DaemonSet, status: &DaemonSetStatus, group
         count(status.number_available),
     );
     if !in_flight(object) {
-        return arms_of(vec![settled(Some(images), available, desired, TrafficSource::Replicas)]);
+        let pods = Some(PodNames::Set(name_of(workload)));
+        return arms_of(vec![settled(Some(images), available, desired, TrafficSource::Replicas, pods)]);
     }
     let old = desired.saturating_sub(updated);
     // Which of the available pods are the updated ones is told only once all are available.
@@ -114,5 +115,6 @@ fn arms(workload: &Workload, object: &DaemonSet, status: &DaemonSetStatus, group
     let candidate = Replicas { ready: available.saturating_sub(old).min(updated), desired };
     let stable = Replicas { ready: available.saturating_sub(candidate.ready), desired: old };
     let before = super::newest_before(groups, newest.map(|group| group.name.as_str())).map(|group| &group.images);
-    rolling((before, stable), (Some(images), candidate), &[], known)
+    let untold = || Some(PodNames::Untold);
+    rolling((before, stable, untold()), (Some(images), candidate, untold()), &[], known)
 }

@@ -1,13 +1,15 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, number, resume, revision,
-    rolling, settled, time,
+    PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, name_of, number, pods_of,
+    resume, revision, rolling, settled, time,
 };
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use flightdeck_model::{Action, ActionSet, Arm, Fact, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use flightdeck_model::{
+    Action, ActionSet, Arm, Fact, Phase, PodNames, Replicas, Rollout, Strategy, TrafficSource, Wait,
+};
 use jiff::Timestamp;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -163,7 +165,9 @@ fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>
     let counted = old == 0 && (updated > 0 || groups.is_empty());
     let alone = others.is_empty() && (current.is_some() || counted);
     if alone {
-        return arms_of(vec![settled(images, available, desired(object), TrafficSource::Replicas)]);
+        // Its sets are read in flight only. At rest all its pods are of one.
+        let pods = Some(current.map_or_else(|| PodNames::Workload(name_of(workload)), pods_of));
+        return arms_of(vec![settled(images, available, desired(object), TrafficSource::Replicas, pods)]);
     }
     // Where its ReplicaSets can't be read: the fewest of the new ones that can be available, all old ones are.
     let least = Replicas { ready: available.saturating_sub(old).min(updated), desired: desired(object) };
@@ -172,10 +176,10 @@ fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>
     others.sort_by_key(|group| std::cmp::Reverse((group.replicas.desired.max(group.replicas.ready), number(group))));
     let rest = || Replicas { ready: available.saturating_sub(candidate.ready), desired: old };
     let (stable, others) = others.split_first().map_or_else(
-        || ((None, rest()), &[][..]),
-        |(stable, others)| ((Some(&stable.images), stable.replicas), others),
+        || ((None, rest(), None), &[][..]),
+        |(stable, others)| ((Some(&stable.images), stable.replicas, Some(pods_of(stable))), others),
     );
-    rolling(stable, (images, candidate), others, !groups.is_empty())
+    rolling(stable, (images, candidate, current.map(pods_of)), others, !groups.is_empty())
 }
 
 fn offers(object: &Deployment, revision: &str) -> ActionSet {

@@ -1,11 +1,11 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, count, facts, line, newest_before, rolling, settled, time};
+use super::{RowContext, Told, arms_of, assemble, count, facts, line, name_of, newest_before, rolling, settled, time};
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
 use crate::orchestrator::kubernetes::pods::Pods;
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use flightdeck_model::{Action, Arm, Phase, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use flightdeck_model::{Action, Arm, Phase, PodNames, Replicas, Rollout, Strategy, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// After this its first pods should have been up.
@@ -135,7 +135,8 @@ fn arms(
     let images = of(&status.update_revision).unwrap_or(&template);
     let (ready, updated, all) = (count(status.ready_replicas), count(status.updated_replicas), count(status.replicas));
     if !in_flight(object) {
-        return arms_of(vec![settled(Some(images), ready, desired(object), TrafficSource::Replicas)]);
+        let pods = Some(PodNames::Set(name_of(workload)));
+        return arms_of(vec![settled(Some(images), ready, desired(object), TrafficSource::Replicas, pods)]);
     }
     // Which of the ready pods are the updated ones only the pods tell, unless all are ready.
     let old = all.saturating_sub(updated);
@@ -149,5 +150,7 @@ fn arms(
     } else {
         of(&status.current_revision)
     };
-    rolling((before, stable), (Some(images), candidate), &[], ready == all || counted.is_some())
+    let untold = || Some(PodNames::Untold);
+    let known = ready == all || counted.is_some();
+    rolling((before, stable, untold()), (Some(images), candidate, untold()), &[], known)
 }

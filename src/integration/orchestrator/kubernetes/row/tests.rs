@@ -3,7 +3,7 @@
 use super::{RowContext, has_groups, managed_by, needs_groups, row};
 use crate::orchestrator::kubernetes::images::{self, version_of};
 use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use flightdeck_model::{Action, Barred, Fact, Phase, Ppm, Replicas, Rollout, Strategy, Wait};
+use flightdeck_model::{Action, Barred, Fact, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -278,6 +278,27 @@ fn a_rolling_set_has_two_arms_by_its_counts() {
         arms(&row_of(&nodes, &groups)),
         [("v1".into(), pods(2, 2), Some(Ppm(666_666))), ("v2".into(), pods(1, 3), Some(Ppm(333_333)))]
     );
+}
+
+#[test]
+fn each_arm_says_which_pods_are_its_own() {
+    let pods = |workload: &Workload, groups: &[ReplicaGroup]| -> Vec<PodNames> {
+        row_of(workload, groups).arms.into_iter().map(|arm| arm.pods.unwrap()).collect()
+    };
+    let of = |name: &str| PodNames::Set(name.into());
+    let rolling = deployment(&json!({"status": {"replicas": 6, "updatedReplicas": 2}}));
+    let groups =
+        [set("checkout-a", "1", "v1", 3, 3), set("checkout-b", "2", "v2", 2, 2), set("checkout-0", "0", "v0", 1, 1)];
+    let settled = deployment(&json!({}));
+    assert_eq!(pods(&rolling, &groups), [of("checkout-a"), of("checkout-b"), of("checkout-0")]);
+    assert_eq!(pods(&settled, &[]), [PodNames::Workload("checkout".into())], "its sets were not read");
+    assert_eq!(pods(&settled, &groups[1..2]), [of("checkout-b")]);
+    // All pods of these are called alike: of two templates nobody can tell which are whose.
+    let two = json!({"status": {"currentRevision": "checkout-a", "updatedReplicas": 1, "updatedNumberScheduled": 1}});
+    for of_kind in [stateful_set, daemon_set] {
+        assert_eq!(pods(&of_kind(&json!({})), &[]), [of("checkout")]);
+        assert_eq!(pods(&of_kind(&two), &[]), [PodNames::Untold, PodNames::Untold]);
+    }
 }
 
 #[test]

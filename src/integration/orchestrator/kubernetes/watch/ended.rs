@@ -286,6 +286,7 @@ mod tests {
             digest: None,
             replicas: Replicas::default(),
             traffic,
+            pods: None,
         };
         Rollout {
             run: Run { target, revision: revision.into() },

@@ -1,0 +1,3 @@
+//! Whoever has numbers of rollouts that others steer.
+
+pub mod prometheus;

@@ -1,0 +1,147 @@
+//! A real Prometheus, which scrapes an exporter of this test: pods of two sets that fail unequally often.
+//!
+//! Ignored unless it is asked for: `./check` fetches a Prometheus and runs it. `FLIGHTDECK_PROMETHEUS` names the
+//! program; without, it is looked for in `PATH`.
+
+use super::prometheus::opened;
+use super::stub::{Play, Stub};
+use crate::support::live::DEADLINE;
+use flightdeck::model::*;
+use flightdeck::port::{Measured, Probe as _};
+use jiff::Timestamp;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A set of pods: its name, requests a second, of those failed, seconds that each takes, the label of its status.
+const SETS: [(&str, f64, f64, f64, &str); 4] = [
+    ("web-58bb4f", 200.0, 2.0, 0.08, "code"),
+    ("web-7d5f9c", 50.0, 10.0, 0.3, "code"),
+    // Never failed, so that it has no series of failures; and one without traffic.
+    ("api-6c9d7", 20.0, 0.0, 0.08, "status"),
+    ("idle-5d8f7", 0.0, 0.0, 0.08, "code"),
+];
+const BUCKETS: [f64; 4] = [0.05, 0.1, 0.2, 0.4];
+
+/// What all pods would tell after so many seconds, two pods a set.
+fn exported(seconds: f64) -> String {
+    let mut text = String::new();
+    for (set, requests, failed, takes, status) in SETS {
+        for pod in ["x2x4z", "b7k9m"] {
+            let labels = format!("namespace=\"shop\",pod=\"{set}-{pod}\"");
+            let counted = |rate: f64| rate / 2.0 * seconds;
+            let mut status_of = |code: &str, rate: f64| {
+                writeln!(text, "http_requests_total{{{labels},{status}=\"{code}\"}} {}", counted(rate)).unwrap();
+            };
+            status_of("200", requests - failed);
+            if failed > 0.0 {
+                status_of("503", failed);
+            }
+            let name = "http_request_duration_seconds_bucket";
+            for bucket in BUCKETS {
+                let within = if takes <= bucket { counted(requests) } else { 0.0 };
+                writeln!(text, "{name}{{{labels},le=\"{bucket}\"}} {within}").unwrap();
+            }
+            writeln!(text, "{name}{{{labels},le=\"+Inf\"}} {}", counted(requests)).unwrap();
+        }
+    }
+    text
+}
+
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn prometheus(dir: &std::path::Path, target: &str) -> (Running, String) {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs: [{{job_name: pods, honor_labels: true, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    );
+    std::fs::write(dir.join("prometheus.yml"), config).unwrap();
+    let program = std::env::var_os("FLIGHTDECK_PROMETHEUS").unwrap_or_else(|| "prometheus".into());
+    let child = Command::new(program)
+        .arg(format!("--config.file={}", dir.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(Stdio::null())
+        .stderr(std::fs::File::create(dir.join("log")).unwrap())
+        .spawn()
+        .expect("a Prometheus: FLIGHTDECK_PROMETHEUS names one, and ./check fetches one");
+    (Running(child), format!("http://{free}"))
+}
+
+fn row(name: &str, arms: &[(ArmRole, PodNames)]) -> Arc<Rollout> {
+    let mut row = Rollout::clone(&super::moving(name));
+    row.arms.truncate(arms.len());
+    for (arm, (role, pods)) in row.arms.iter_mut().zip(arms) {
+        (arm.role, arm.pods) = (role.clone(), Some(pods.clone()));
+    }
+    Arc::new(row)
+}
+
+fn of<'a>(measured: &'a Measured, name: &str, role: &ArmRole) -> Option<&'a ArmSample> {
+    measured.samples.iter().find(|sample| sample.target.name == name && sample.role == *role)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a prometheus: ./check fetches one"]
+async fn its_numbers_are_those_of_the_pods() {
+    let begun = Instant::now();
+    let exporter = Stub::start(move |_| Play::answer(200, &exported(begun.elapsed().as_secs_f64())));
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, url) = prometheus(dir.path(), exporter.url().trim_start_matches("http://"));
+    let settings = json!({"url": url, "every": "5s", "range": "8s"});
+    let probe = opened(settings, Duration::from_secs(10)).await;
+    let set = |name: &str| PodNames::Set(name.to_owned());
+    let rows = [
+        row("web", &[(ArmRole::Stable, set("web-58bb4f")), (ArmRole::Candidate, set("web-7d5f9c"))]),
+        row("api", &[(ArmRole::Stable, PodNames::Workload("api".to_owned()))]),
+        row("idle", &[(ArmRole::Stable, set("idle-5d8f7"))]),
+        row("gone", &[(ArmRole::Stable, set("gone-5d8f7"))]),
+    ];
+    let close =
+        |got: u64, wanted: f64| (f64::from(u32::try_from(got).unwrap()) - wanted).abs() <= wanted.mul_add(0.1, 1.0);
+    let whole = |measured: &Measured| {
+        let web = |role| {
+            of(measured, "web", role).is_some_and(|sample| {
+                let (requests, errors) = if *role == ArmRole::Stable { (200.0, 2.0) } else { (50.0, 10.0) };
+                close(sample.requests, requests * 5.0) && close(sample.errors, errors * 5.0)
+            })
+        };
+        web(&ArmRole::Stable) && web(&ArmRole::Candidate)
+    };
+    let mut last = String::new();
+    let measured = loop {
+        assert!(
+            begun.elapsed() < DEADLINE,
+            "no such numbers: {last}; {}",
+            std::fs::read_to_string(dir.path().join("log")).unwrap()
+        );
+        match probe.measure(&rows, Timestamp::now()).await {
+            Ok(measured) if whole(&measured) => break measured,
+            other => last = format!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    // Linear within the bucket that a quantile is in.
+    let (stable, candidate) =
+        (of(&measured, "web", &ArmRole::Stable).unwrap(), of(&measured, "web", &ArmRole::Candidate).unwrap());
+    assert!((95_000..=100_000).contains(&stable.p95_us.unwrap()), "{stable:?}");
+    assert!((380_000..=400_000).contains(&candidate.p95_us.unwrap()), "{candidate:?}");
+    let api = of(&measured, "api", &ArmRole::Stable).unwrap();
+    assert!(close(api.requests, 100.0) && api.errors == 0, "{api:?}");
+    let idle = of(&measured, "idle", &ArmRole::Stable).unwrap();
+    assert_eq!((idle.requests, idle.errors, idle.p95_us), (0, 0, None));
+    assert_eq!(measured.samples.len(), 4, "{measured:?}");
+    assert_eq!(measured.warnings, ["no http_requests_total of the pods of shop/gone"]);
+}
