@@ -52,8 +52,12 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
     let actor = actor_of(rustix::process::getuid().as_raw())
         .map_err(|error| Failure::failed(format!("cannot find out who you are: {error}")))?;
     let policy = Policy { enforced: false, read_only: context.globals.read_only, ..Policy::default() };
-    let names = planned.iter().map(|planned| planned.source().clone()).collect();
-    let (hub, task) = Hub::start(HubSettings::new(OWN.into(), policy, ledger), sources::open(planned).await);
+    // Numbers that nobody has hide no row.
+    let showing = planned.iter().filter(|planned| !planned.measures_others());
+    let names = showing.map(|planned| planned.source().clone()).collect();
+    let sources::Opened { executors, probes } = sources::open(planned).await;
+    let (hub, task) = Hub::start(HubSettings::new(OWN.into(), policy, ledger), executors);
+    let task = task.measured_by(probes);
     Ok(Some(Local { link: Link::Local { hub, actor }, task, sources: names }))
 }
 

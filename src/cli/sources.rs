@@ -6,7 +6,7 @@ use crate::config::settings::{self, Source, configured, provider};
 use crate::integration::orchestrator::kubernetes::kubeconfig::{KubeconfigError, Places};
 use crate::integration::{PROVIDERS, Unopened};
 use crate::model::{SourceId, sanitize_line};
-use crate::port::{Checked, Configured, Executor, Provider, Section, System, WrongSetting};
+use crate::port::{Checked, Configured, Executor, Probe, Provider, Section, System, WrongSetting};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -58,6 +58,11 @@ impl Planned {
         self.provider.doctor(&self.configured).await
     }
 
+    /// Has it numbers of other sources' rows, and none of its own?
+    pub(super) fn measures_others(&self) -> bool {
+        self.provider.measures_others()
+    }
+
     /// Is it meant by this word of `--context`: its name, or the context that it looks at?
     fn goes_by(&self, word: &str) -> bool {
         let context = self.configured.settings.get("context").and_then(serde_json::Value::as_str);
@@ -65,13 +70,24 @@ impl Planned {
     }
 }
 
+/// What a hub is made over.
+#[derive(Default)]
+pub(super) struct Opened {
+    pub executors: Vec<Arc<dyn Executor>>,
+    pub probes: Vec<Arc<dyn Probe>>,
+}
+
 /// Makes them; nothing is connected yet. One that can't be made stands there and says why, since the others count too.
-pub(super) async fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Executor>> {
-    let mut executors: Vec<Arc<dyn Executor>> = Vec::new();
+pub(super) async fn open(planned: Vec<Planned>) -> Opened {
+    let Opened { mut executors, mut probes } = Opened::default();
     for Planned { provider, configured } in planned {
         let opened = match provider.open(&configured).await {
             Ok(System::Executor(executor)) => Ok(executor),
-            Ok(System::Probe(_) | System::Sink(_)) => Err("it shows nothing".to_owned()),
+            Ok(System::Probe(probe)) => {
+                probes.push(probe);
+                continue;
+            }
+            Ok(System::Sink(_)) => Err("it shows nothing".to_owned()),
             Err(WrongSetting { key, what }) => Err(key.map_or_else(|| what.clone(), |key| format!("{key}: {what}"))),
         };
         executors.push(opened.unwrap_or_else(|why| {
@@ -79,7 +95,7 @@ pub(super) async fn open(planned: Vec<Planned>) -> Vec<Arc<dyn Executor>> {
             Arc::new(Unopened { source: configured.name, why: sanitize_line(&why), since: now() })
         }));
     }
-    executors
+    Opened { executors, probes }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line is a shell: it says when it looked")]
@@ -93,13 +109,24 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
     let wanted = &context.globals.context;
     let planned: Vec<Planned> =
         configured.iter().map(|(name, source)| Planned::new(name, source)).collect::<Result<_, _>>()?;
+    let measuring = || planned.iter().filter(|planned| planned.measures_others()).cloned();
     if !wanted.is_empty() {
-        return named(wanted, &planned);
+        let mut sources = named(wanted, &planned)?;
+        let asked: BTreeSet<_> = sources.planned.iter().map(|planned| planned.source().clone()).collect();
+        sources.planned.extend(measuring().filter(|planned| !asked.contains(planned.source())));
+        return Ok(sources);
     }
     if context.globals.server.is_some() {
         return Ok(Sources::default());
     }
-    if planned.is_empty() { current() } else { Ok(Sources { planned, ..Sources::default() }) }
+    if planned.iter().any(|planned| !planned.measures_others()) {
+        return Ok(Sources { planned, ..Sources::default() });
+    }
+    let mut sources = current()?;
+    if !sources.planned.is_empty() {
+        sources.planned.extend(measuring());
+    }
+    Ok(sources)
 }
 
 /// What `--context` names: sources of the settings by name or context, else contexts of the kubeconfig.

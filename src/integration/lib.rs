@@ -16,6 +16,7 @@ use flightdeck_port::Provider;
 pub const PROVIDERS: &[&dyn Provider] = &[
     &orchestrator::kubernetes::KubernetesProvider,
     &orchestrator::exec::ExecProvider,
+    &metrics::prometheus::Prometheus,
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,

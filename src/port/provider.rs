@@ -93,6 +93,10 @@ pub trait Provider: Send + Sync {
     fn implied_by(&self) -> Option<&'static str> {
         None
     }
+    /// It has no rows of its own but numbers of others', so it is looked at with whichever source is.
+    fn measures_others(&self) -> bool {
+        false
+    }
     /// Its keys with their types and what they mean; [`schema_of`] makes it of a struct.
     fn schema(&self) -> Schema;
     /// What is wrong with settings whose types are right. Looks at nothing but them.

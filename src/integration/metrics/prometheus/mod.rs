@@ -37,6 +37,10 @@ impl Provider for Prometheus {
         Section::Sources
     }
 
+    fn measures_others(&self) -> bool {
+        true
+    }
+
     fn schema(&self) -> Schema {
         schema_of::<settings::Written>()
     }
