@@ -144,6 +144,9 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
     let Some(ConnectionState::Up { actor, .. }) = connection.map(|connection| &connection.state) else {
         return Err("not connected, so it is not known who you are".to_owned());
     };
+    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.barred.as_ref()) {
+        return Err(why.clone());
+    }
     let requirement = &approval.requirement;
     if actor.name == approval.author && !requirement.allow_self {
         return Err(format!("you asked for it yourself; somebody else has to say yes in {}", approval.environment));
