@@ -1,5 +1,6 @@
 //! The systems outside, one file or folder each, in a folder for what they are to us.
 
+pub mod approval;
 pub mod http;
 pub mod metrics;
 pub mod notify;
