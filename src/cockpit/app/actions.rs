@@ -247,12 +247,17 @@ pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> 
 
 /// An approval as a target of an action.
 pub(super) fn approval_item(state: &State, action: Action, approval: &Approval) -> Option<Item> {
-    let from = approval.from.as_ref().map_or("nothing".to_owned(), |from| from.version.to_string());
+    let change = match &approval.from {
+        Some(from) => format!("{} → {}", from.version, approval.to.version),
+        // A source that counts votes itself does not tell what serves.
+        None if approval.reviewers.is_some() => approval.to.version.to_string(),
+        None => format!("nothing → {}", approval.to.version),
+    };
     Some(Item {
         subject: Subject::Approval { id: approval.id.clone(), run: approval.run.clone() },
         connection: owner(state, &approval.run)?,
         target: format!("{} in {} ({})", approval.service, approval.environment, approval.run.target.source),
-        change: Some(format!("{from} → {}; {}", approval.to.version, approval.what)),
+        change: Some(format!("{change}; {}", approval.what)),
         pin: Some(approval.facts.pin(action)),
         seen: seen(state, &rows::approval_freshness(state, approval)),
         heard: superseded::heard(state, &approval.run),
