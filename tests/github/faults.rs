@@ -217,3 +217,18 @@ async fn doctor_says_who_it_is_and_what_it_may_not_read() {
     std::fs::write(&path, "other").unwrap();
     assert!(matches!(GitHub.doctor(&configured).await, Checked::Bad { todo, .. } if todo.contains("new token")));
 }
+
+#[tokio::test]
+async fn a_token_that_is_nobodys_reads_and_says_as_whom_it_may_not() {
+    let stub = Stub::start();
+    let mut run = StubRun::waiting(REPOSITORY, 42);
+    run.gates[0].can_approve = false;
+    stub.world().runs.push(run);
+    stub.world().fail("GET /user", Fault::status("403 Forbidden", "Resource not accessible by integration"));
+    let mut bench = Bench::of(stub, TOKEN, &[REPOSITORY]);
+    let approval = bench.asked().await;
+    let reviewers = approval.reviewers.unwrap();
+    assert_eq!(reviewers.login, None);
+    let why = "GitHub does not count this token's account among the reviewers of production: octo, team release can";
+    assert_eq!(reviewers.barred.as_deref(), Some(why));
+}

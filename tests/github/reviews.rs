@@ -10,7 +10,7 @@ async fn a_waiting_deployment_is_a_row_and_an_approval() {
     let run = StubRun::waiting(REPOSITORY, 42);
     assert_eq!(approval.id.as_str(), format!("github/acme/shop/{}.1/161088068", run.id));
     assert_eq!((approval.service.as_str(), approval.environment.as_str()), ("shop", "production"));
-    assert_eq!(approval.what, "Deploy #42 of main (push) deploys to production: Round prices once");
+    assert_eq!(approval.what, "Round prices once (Deploy #42 of main, push)");
     assert_eq!((approval.to.version.as_str(), &approval.to.digest), ("42ceb02", &run.sha));
     assert_eq!(approval.author, "mona");
     let reviewers = approval.reviewers.unwrap();
@@ -121,7 +121,7 @@ async fn who_may_not_is_told_why_and_nothing_is_posted() {
     bench.stub.world().run(run_id()).gates[0].reviewers = vec![("User", "mona".into())];
     let Err(NotDone::Refused(refusal)) = bench.source.execute(&yes).await else { panic!("it may not") };
     assert_eq!(refusal.kind, RefusalKind::Denied);
-    let why = "GitHub counts octo not among the reviewers of production: mona can";
+    let why = "GitHub does not count octo among the reviewers of production: mona can";
     assert_eq!(refusal.why, why);
     let barred = |of: &Approval| of.reviewers.as_ref().is_some_and(|of| of.barred.as_deref() == Some(why));
     bench.until("its row says so", |board| board.approvals().all(barred)).await;

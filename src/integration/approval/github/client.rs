@@ -72,15 +72,15 @@ impl Problem {
         }
     }
 
-    /// What the health of a repository is then; `since` is when it was last well, if it ever was.
-    pub fn link(&self, repository: &str, since: Option<Timestamp>, now: Timestamp) -> LinkState {
+    /// What the health of a repository is then: it was well last, if it ever was, and is tried since it began.
+    pub fn link(&self, repository: &str, well: Option<Timestamp>, began: Timestamp) -> LinkState {
         let denied = |said: &str| LinkState::Denied {
             verb: format!("read on its Actions and Deployments (GitHub says {said}; docs/github.md names the rights)"),
             resource: repository.to_owned(),
         };
         match self {
             Problem::Forbidden(said) | Problem::Missing(said) => denied(said),
-            other => LinkState::Stale { since: since.unwrap_or(now), why: other.sentence(), never: since.is_none() },
+            other => LinkState::Stale { since: well.unwrap_or(began), why: other.sentence(), never: well.is_none() },
         }
     }
 }

@@ -28,9 +28,11 @@ pub(super) async fn execute(shared: &Shared, authorized: &Authorized) -> Result<
     let not_found = |why: String| NotDone::from(Refusal::new(RefusalKind::NotFound, why));
     let (repository, key) =
         shared.place(run).ok_or_else(|| not_found(format!("{run} is of no repository of {}", shared.source)))?;
-    shared.client.rested().map_err(not_sent)?;
+    shared.client.rested().map_err(|problem| not_sent(&problem))?;
     let looked = shared.live(repository, key).await;
-    let gate = looked.map_err(not_sent)?.ok_or_else(|| not_found(format!("{run} waits for no review any more")))?;
+    let gate = looked
+        .map_err(|problem| not_sent(&problem))?
+        .ok_or_else(|| not_found(format!("{run} waits for no review any more")))?;
     checked(shared, authorized, &gate)?;
     let path = format!("repos/{repository}/actions/runs/{}/pending_deployments", key.run);
     let body = json!({ "environment_ids": [key.environment], "state": verdict, "comment": comment(authorized) });
@@ -48,7 +50,7 @@ pub(super) async fn execute(shared: &Shared, authorized: &Authorized) -> Result<
 }
 
 /// Nothing was asked of GitHub but to be read.
-fn not_sent(problem: Problem) -> NotDone {
+fn not_sent(problem: &Problem) -> NotDone {
     let sentence = problem.sentence();
     match problem {
         Problem::Unauthorized(_) | Problem::Forbidden(_) => Refusal::new(RefusalKind::Denied, sentence).into(),

@@ -140,11 +140,13 @@ impl Gate {
         }
         let (you, place) = (login.unwrap_or("this token's account"), &self.place.name);
         Some(if login.is_some() && self.run.author() == login {
-            format!("{you} started this run, and GitHub lets it not review its own for {place}; another reviewer can")
+            format!(
+                "{you} started this run, and GitHub does not let it review its own for {place}: another reviewer can"
+            )
         } else if login.is_some_and(|login| self.reviewers.iter().any(|name| name == login)) {
             format!("GitHub takes no review of {place} from {you} now; see {}", self.run.html_url)
         } else {
-            format!("GitHub counts {you} not among the reviewers of {place}: {} can", self.reviewers.join(", "))
+            format!("GitHub does not count {you} among the reviewers of {place}: {} can", self.reviewers.join(", "))
         })
     }
 }

@@ -87,9 +87,8 @@ impl Looking<'_> {
     async fn pending(&self, cache: &mut Cache, run: &WorkflowRun, now: Timestamp) -> Result<Vec<Gate>, Problem> {
         let path = self.path(&format!("actions/runs/{}/pending_deployments", run.id));
         let all: Vec<Pending> = there(self.client.get(cache, &path, &[]).await)?.unwrap_or_default();
-        let wanted = |pending: &Pending| {
-            self.environments.is_empty() || self.environments.iter().any(|name| *name == pending.environment.name)
-        };
+        let wanted =
+            |pending: &Pending| self.environments.is_empty() || self.environments.contains(&pending.environment.name);
         let all: Vec<Pending> = all.into_iter().filter(wanted).collect();
         // Who may not review it now may have: a timer can hold it after a yes. Reviews of an earlier attempt are
         // told without saying so, hence only those of a first one are believed of what still waits.
@@ -98,19 +97,20 @@ impl Looking<'_> {
         let newer = if all.is_empty() { None } else { self.newer(cache, run).await? };
         let gate = |pending: Pending| {
             let review = review(&history, pending.environment.id);
+            let asked = pending.wait_timer_started_at.unwrap_or(run.updated_at);
             Gate {
                 repository: self.repository.to_owned(),
                 run: run.clone(),
                 attempt: run.run_attempt,
                 place: pending.environment.clone(),
-                asked: pending.wait_timer_started_at.unwrap_or(run.updated_at),
+                asked,
                 reviewers: pending.reviewers.iter().map(super::wire::Asked::name).collect(),
                 reviewed: review.as_ref().map(|_| now),
                 review,
                 pending: Some(pending),
                 deployment: None,
                 newer,
-                since: now,
+                since: asked,
             }
         };
         Ok(all.into_iter().map(gate).collect())

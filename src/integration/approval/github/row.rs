@@ -88,7 +88,7 @@ impl Shown {
         };
         let conclusion = gate.run.conclusion.as_deref().unwrap_or("unknown");
         let (phase, step, message) = match gate.standing() {
-            Standing::Asks => (Phase::Paused, GATE, format!("waits for a review by {}", gate.reviewers.join(" or "))),
+            Standing::Asks => (Phase::Paused, GATE, waiting(gate)),
             Standing::Timer => (Phase::Paused, GATE, format!("no person is asked: {holds}")),
             Standing::Held => (Phase::Paused, BEGIN, format!("{said}; {holds}")),
             Standing::Unreviewed => {
@@ -107,6 +107,13 @@ impl Shown {
             }
         };
         Shown { phase, step: Some(step), message }
+    }
+}
+
+fn waiting(gate: &Gate) -> String {
+    match gate.newer {
+        Some(number) => format!("superseded by run #{number}, which has it all"),
+        None => format!("waits for a review by {}", gate.reviewers.join(" or ")),
     }
 }
 
@@ -148,6 +155,10 @@ fn steps(gate: &Gate) -> Arc<[Step]> {
 fn waits(gate: &Gate) -> Vec<Wait> {
     let mut waits = Vec::new();
     match gate.standing() {
+        // Nobody is to decide on that one.
+        Standing::Asks if gate.newer.is_some() => {
+            waits.extend(gate.newer.map(|number| Wait::Gate(format!("run #{number}"))));
+        }
         Standing::Asks => {
             let what = format!("a review of {}", gate.place.name);
             waits.push(Wait::Human { what, who: Some(gate.reviewers.join(", ")), since: gate.asked });
@@ -269,8 +280,8 @@ fn what(gate: &Gate) -> String {
     let branch = run.head_branch.as_ref().map_or_else(String::new, |branch| format!(" of {branch}"));
     let minutes = gate.pending.as_ref().map_or(0, |pending| pending.wait_timer);
     let timer = if minutes > 0 { format!(", {minutes} min after its start at the earliest") } else { String::new() };
-    let (workflow, number, place) = (run.workflow(), run.run_number, &gate.place.name);
-    format!("{workflow} #{number}{branch} ({}) deploys to {place}{timer}: {}", run.event, run.display_title)
+    let by = format!("{} #{}{branch}, {}", run.workflow(), run.run_number, run.event);
+    if run.display_title.is_empty() { format!("{by}{timer}") } else { format!("{} ({by}){timer}", run.display_title) }
 }
 
 /// Did anything change for people? Then the standing is as old as now.

@@ -58,8 +58,7 @@ fn what_github_writes_is_shown_harmless() {
     let approval = approval(context(&source), &gate(), std::iter::empty()).unwrap();
     assert_eq!(
         approval.what,
-        "Build and deploy #562 of main (push) deploys to staging, 30 min after its start at the earliest: Update \
-         \u{fffd}[31mREADME"
+        "Update \u{fffd}[31mREADME (Build and deploy #562 of main, push), 30 min after its start at the earliest"
     );
     assert_eq!(approval.run.target.to_string(), "github/octo-org/octo-repo/Build-and-deploy-562-staging");
     assert_eq!((approval.author.as_str(), approval.service.as_str()), ("hubot", "octo-repo"));
@@ -164,7 +163,8 @@ fn why_not_you_is_said_by_what_github_tells() {
     let why = |can, reviewers: &[&str], login| gate(can, reviewers).barred(login).unwrap_or_default();
     assert_eq!(why(true, &["alice"], Some("octocat")), "");
     assert!(
-        why(false, &["alice"], Some("octocat")).contains("counts octocat not among the reviewers of staging: alice")
+        why(false, &["alice"], Some("octocat"))
+            .contains("does not count octocat among the reviewers of staging: alice")
     );
     assert!(why(false, &["hubot"], Some("hubot")).contains("hubot started this run"));
     assert!(why(false, &["octocat"], Some("octocat")).contains("takes no review of staging from octocat now"));
@@ -210,4 +210,13 @@ fn a_review_is_followed_by_the_row_of_its_run() {
         };
         assert_eq!((words(Action::Approve, &gate), words(Action::Reject, &gate)), (yes, no), "{standing:?}");
     }
+}
+
+#[test]
+fn what_a_later_run_has_is_nobodys_to_decide() {
+    let source = SourceId::from("github");
+    let gate = Gate { newer: Some(563), ..gate() };
+    let row = rollout(context(&source), &gate);
+    assert!(!row.awaits_human(), "{:?}", row.waits);
+    assert!(row.message.starts_with("superseded by run #563"), "{}", row.message);
 }

@@ -58,6 +58,10 @@ struct Part {
     link: Option<LinkState>,
     /// When it was well last.
     well: Option<Timestamp>,
+    /// Since when it is tried.
+    began: Timestamp,
+    /// Whose token it is was asked.
+    introduced: bool,
 }
 
 impl Part {
@@ -71,6 +75,8 @@ impl Part {
             told: None,
             link: None,
             well: None,
+            began: now(),
+            introduced: false,
         }
     }
 
@@ -104,10 +110,8 @@ impl Part {
     }
 
     async fn look(&mut self) -> Result<Option<String>, Problem> {
-        // Whose token it is does not change.
-        if self.shared.login.borrow().is_none() {
-            let account: Account = self.shared.client.get(&mut self.cache, "user", &[]).await?;
-            self.shared.login.send_replace(Some(account.login));
+        if !self.introduced {
+            self.introduce().await?;
         }
         let at = now();
         let looking = self.shared.looking(&self.repository);
@@ -124,16 +128,27 @@ impl Part {
         Ok(seen.only)
     }
 
+    /// Asks whose token it is, which does not change. That of an app is nobody's, and may read all the same.
+    async fn introduce(&mut self) -> Result<(), Problem> {
+        match self.shared.client.get::<Account>(&mut self.cache, "user", &[]).await {
+            Ok(account) => drop(self.shared.login.send_replace(Some(account.login))),
+            Err(Problem::Forbidden(_) | Problem::Missing(_)) => {}
+            Err(problem) => return Err(problem),
+        }
+        self.introduced = true;
+        Ok(())
+    }
+
     /// Tells what changed.
     async fn say(&mut self, outcome: Result<Option<String>, Problem>) -> Result<(), Unheard> {
-        let at = now();
         let only = match outcome {
             Ok(only) => only,
             Err(problem) => {
                 tracing::warn!(repository = self.repository, why = problem.sentence(), "GitHub could not be read");
-                return self.link(problem.link(&self.repository, self.well, at)).await;
+                return self.link(problem.link(&self.repository, self.well, self.began)).await;
             }
         };
+        let at = now();
         self.well = Some(at);
         let rows = self.rows();
         if self.told.as_ref() != Some(&rows) {
