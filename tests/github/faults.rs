@@ -178,7 +178,7 @@ async fn nobody_there_is_not_sent() {
     };
     let settings = Settings {
         url: nobody,
-        token: SecretRef::Env("UNUSED".into()),
+        token: "env:UNUSED".into(),
         repositories: vec![REPOSITORY.into()],
         every: Duration::from_secs(15),
         environments: Vec::new(),
@@ -193,7 +193,6 @@ async fn doctor_says_who_it_is_and_what_it_may_not_read() {
     use flightdeck::integration::approval::github::GitHub;
     use flightdeck::port::{Checked, Configured, Provider, System};
     use std::os::unix::fs::OpenOptionsExt;
-    drop(rustls::crypto::ring::default_provider().install_default());
     let stub = Stub::start();
     stub.world().runs.push(StubRun::waiting(REPOSITORY, 42));
     let dir = tempfile::tempdir().unwrap();

@@ -3,12 +3,11 @@
 use super::WaitingDeployments;
 use super::client::{Cache, Client, Problem};
 use super::wire::{Account, Runs};
+use crate::secret;
 use async_trait::async_trait;
-use flightdeck_model::SecretRef;
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +24,10 @@ pub struct Settings {
     pub url: String,
     /// Where the token is kept: `file:PATH`, `env:NAME` or `command:PROGRAM ARGS`. What is said goes out in the name
     /// of its owner.
-    #[schemars(with = "String")]
-    pub token: SecretRef,
+    #[schemars(title = "token = \"file:/path/to/token\"")]
+    pub token: String,
     /// Repositories, each `OWNER/NAME`.
+    #[schemars(title = "repositories = [\"acme/shop\"]")]
     pub repositories: Vec<String>,
     /// How often they are looked at; 5 s to 1 h.
     #[serde(default = "every", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
@@ -66,6 +66,7 @@ fn checked(settings: &Settings) -> Result<(), WrongSetting> {
     if let Some(wrong) = settings.repositories.iter().find(|name| !is_repository(name)) {
         return Err(WrongSetting::at("repositories", format!("expected OWNER/NAME, found {wrong:?}")));
     }
+    secret::check("token", &settings.token)?;
     let mut names: Vec<String> = settings.repositories.iter().map(|name| name.to_lowercase()).collect();
     names.sort_unstable();
     names.dedup();
@@ -79,13 +80,6 @@ fn checked(settings: &Settings) -> Result<(), WrongSetting> {
         ));
     }
     Ok(())
-}
-
-async fn token(settings: &Settings) -> Result<String, WrongSetting> {
-    let wanted = BTreeMap::from([("token".to_owned(), settings.token.clone())]);
-    let secrets = flightdeck_secrets::read(&wanted).await;
-    let secrets = secrets.map_err(|error| WrongSetting::at("token", error.to_string()))?;
-    secrets.into_values().next().ok_or_else(|| WrongSetting::at("token", "expected a token"))
 }
 
 #[async_trait]
@@ -121,7 +115,7 @@ impl Provider for GitHub {
     async fn open(&self, configured: &Configured) -> Result<System, WrongSetting> {
         let settings: Settings = typed(&configured.settings)?;
         checked(&settings)?;
-        let token = token(&settings).await?;
+        let token = secret::read("token", &settings.token).await?;
         let source = WaitingDeployments::new(configured.name.clone(), configured.read_only, settings, &token)?;
         Ok(System::Executor(Arc::new(source)))
     }
@@ -135,10 +129,11 @@ impl Provider for GitHub {
             Ok(settings) => settings,
             Err(error) => return wrong(error),
         };
-        let client = match token(&settings).await.and_then(|token| Client::new(&settings.url, &token)) {
-            Ok(client) => client,
-            Err(error) => return wrong(error),
-        };
+        let client =
+            match secret::read("token", &settings.token).await.and_then(|token| Client::new(&settings.url, &token)) {
+                Ok(client) => client,
+                Err(error) => return wrong(error),
+            };
         looked(&client, &settings).await
     }
 }
@@ -191,7 +186,6 @@ mod tests {
 
     #[test]
     fn each_mistake_is_named_at_its_key_and_never_with_a_secret() {
-        drop(rustls::crypto::ring::default_provider().install_default());
         assert_eq!(GitHub.check(&settings(json!({}))), Ok(()));
         assert_eq!(GitHub.check(&settings(json!({ "every": "1m", "url": "https://ghe/api/v3" }))), Ok(()));
         for (more, key, what) in [
@@ -202,7 +196,7 @@ mod tests {
             (json!({ "repositories": ["acme/shop", "Acme/Shop"] }), Some("repositories"), "named twice"),
             (json!({ "every": "4s" }), Some("every"), "from 5s to 1h"),
             (json!({ "url": "github" }), Some("url"), "expected an address"),
-            (json!({ "token": "ghp_s3cret" }), None, "a secret never stands in this file"),
+            (json!({ "token": "ghp_s3cret" }), Some("token"), "a secret never stands in this file"),
             (json!({ "owner": "acme" }), None, "unknown field"),
         ] {
             let wrong = GitHub.check(&settings(more.clone())).expect_err(&more.to_string());
