@@ -17,6 +17,7 @@ use flightdeck_port::Provider;
 pub const PROVIDERS: &[&dyn Provider] = &[
     &orchestrator::kubernetes::KubernetesProvider,
     &orchestrator::exec::ExecProvider,
+    &approval::github::GitHub,
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,
