@@ -2,11 +2,12 @@
 
 use super::gate::{Gate, Key, Standing};
 use flightdeck_model::{
-    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Barred, Fact, Facts, Phase, Ppm, ReleaseRef,
-    Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic, TrafficSource, Verdict,
-    Vote, Wait,
+    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Barred, Entity, Fact, Facts, Phase, Ppm,
+    ReleaseRef, Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic,
+    TrafficSource, Verdict, Vote, Wait,
 };
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The backend's word for what is rolled out.
@@ -227,7 +228,6 @@ pub(super) fn approval<'a>(
 ) -> Option<Approval> {
     let superseded = |by: String| ApprovalState::Superseded { by };
     let state = match (gate.standing(), is_asked(gate)) {
-        (Standing::Timer, _) => return None,
         (Standing::Asks, _) => {
             gate.newer.map_or(ApprovalState::Pending, |number| superseded(format!("run #{number}, which has it all")))
         }
@@ -282,6 +282,20 @@ fn what(gate: &Gate) -> String {
     let timer = if minutes > 0 { format!(", {minutes} min after its start at the earliest") } else { String::new() };
     let by = format!("{} #{}{branch}, {}", run.workflow(), run.run_number, run.event);
     if run.display_title.is_empty() { format!("{by}{timer}") } else { format!("{} ({by}){timer}", run.display_title) }
+}
+
+/// Everything that is shown of a repository.
+pub(super) fn rows(context: Context<'_>, gates: &BTreeMap<Key, Gate>) -> Vec<Entity> {
+    let mut rows = Vec::new();
+    for gate in gates.values() {
+        rows.extend(approval(context, gate, gates.values()).map(|asked| Entity::Approval(Box::new(asked))));
+        // The attempts of a run share a row, which is that of the last one.
+        let later = |other: &Gate| other.key().is_at(gate.key()) && other.attempt > gate.attempt;
+        if !gates.values().any(later) {
+            rows.push(Entity::Rollout(Arc::new(rollout(context, gate))));
+        }
+    }
+    rows
 }
 
 /// Did anything change for people? Then the standing is as old as now.

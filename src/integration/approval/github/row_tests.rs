@@ -220,3 +220,22 @@ fn what_a_later_run_has_is_nobodys_to_decide() {
     assert!(!row.awaits_human(), "{:?}", row.waits);
     assert!(row.message.starts_with("superseded by run #563"), "{}", row.message);
 }
+
+#[test]
+fn the_attempts_of_a_run_share_the_row_of_the_last_one() {
+    let source = SourceId::from("github");
+    let run = WorkflowRun { run_attempt: 2, ..gate().run };
+    let (before, again) = (Gate { run: run.clone(), ..gate() }, Gate { run, attempt: 2, ..gate() });
+    let gates = BTreeMap::from([(before.key(), before), (again.key(), again)]);
+    let (mut shown, mut states) = (Vec::new(), Vec::new());
+    for row in rows(context(&source), &gates) {
+        match row {
+            Entity::Rollout(row) => shown.push((row.run.revision.clone(), row.phase)),
+            Entity::Approval(asked) => states.push((asked.run.revision.clone(), asked.state)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(shown, [("2".to_owned(), Phase::Paused)]);
+    let superseded = ApprovalState::Superseded { by: "attempt 2".into() };
+    assert_eq!(states, [("1".to_owned(), superseded), ("2".to_owned(), ApprovalState::Pending)]);
+}

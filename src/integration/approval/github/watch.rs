@@ -4,7 +4,7 @@
 use super::Shared;
 use super::client::{Cache, Problem};
 use super::gate::{Gate, Key, Standing};
-use super::row::{approval, rollout, settle};
+use super::row::{rows, settle};
 use super::wire::Account;
 use flightdeck_model::{Body, Entity, LinkState, Scope, Scoped};
 use futures::StreamExt as _;
@@ -150,7 +150,10 @@ impl Part {
         };
         let at = now();
         self.well = Some(at);
-        let rows = self.rows();
+        let rows = {
+            let login = self.shared.login.borrow();
+            rows(self.shared.context(login.as_deref()), &self.gates)
+        };
         if self.told.as_ref() != Some(&rows) {
             self.tell(Body::SnapshotBegin).await?;
             for row in &rows {
@@ -160,21 +163,6 @@ impl Part {
             self.told = Some(rows);
         }
         self.link(LinkState::Live { as_of: at, only }).await
-    }
-
-    fn rows(&self) -> Vec<Entity> {
-        let login = self.shared.login.borrow().clone();
-        let context = self.shared.context(login.as_deref());
-        let mut rows = Vec::new();
-        for gate in self.gates.values() {
-            rows.extend(approval(context, gate, self.gates.values()).map(|asked| Entity::Approval(Box::new(asked))));
-            // The attempts of a run share a row, which is that of the last one.
-            let later = |other: &Gate| other.key().is_at(gate.key()) && other.attempt > gate.attempt;
-            if !self.gates.values().any(later) {
-                rows.push(Entity::Rollout(Arc::new(rollout(context, gate))));
-            }
-        }
-        rows
     }
 
     /// Its health, where that is another.
