@@ -120,7 +120,7 @@ impl Run {
         })
     }
 
-    fn place(&self, gate: &Gate) -> Value {
+    fn place(gate: &Gate) -> Value {
         json!({ "id": gate.id, "name": gate.name, "url": "https://api.github.com/x", "html_url": "https://github.com/x" })
     }
 
@@ -132,7 +132,7 @@ impl Run {
             };
             let timer = (gate.wait_timer > 0).then_some(self.began);
             json!({
-                "environment": self.place(gate), "wait_timer": gate.wait_timer, "wait_timer_started_at": timer,
+                "environment": Run::place(gate), "wait_timer": gate.wait_timer, "wait_timer_started_at": timer,
                 "current_user_can_approve": gate.can_approve,
                 "reviewers": gate.reviewers.iter().map(reviewer).collect::<Vec<_>>(),
             })
@@ -164,7 +164,7 @@ impl Run {
 
     /// Somebody says yes or no, whoever it is.
     pub fn review(&mut self, environment: u64, who: &str, state: &str, comment: &str) {
-        let place = self.gates.iter().find(|gate| gate.id == environment).map(|gate| self.place(gate));
+        let place = self.gates.iter().find(|gate| gate.id == environment).map(|gate| Run::place(gate));
         let user = json!({ "login": who, "id": 1 });
         self.reviews.push(json!({ "environments": [place], "state": state, "user": user, "comment": comment }));
         for gate in self.gates.iter_mut().filter(|gate| gate.id == environment) {
@@ -247,7 +247,7 @@ impl World {
         let number = |text: &str| text.parse::<u64>().unwrap_or_default();
         let newest = |all: Vec<&Run>| {
             let mut all: Vec<Value> = all.into_iter().rev().map(Run::json).collect();
-            all.truncate(parameter("per_page").map_or(30, |text| number(&text) as usize));
+            all.truncate(parameter("per_page").map_or(30, |text| text.parse().unwrap_or(30)));
             (200, json!({ "total_count": all.len(), "workflow_runs": all }))
         };
         let own = |run: &&Run| run.repository == repository;
@@ -422,23 +422,20 @@ fn serve(world: &Mutex<World>, mut stream: TcpStream) {
         _ if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) => {
             ("401 Unauthorized".to_owned(), String::new(), json!({ "message": "Bad credentials" }).to_string())
         }
-        _ => match request.wrong() {
-            Some(why) => {
-                guard.wrong.push(why.clone());
-                ("400 Bad Request".to_owned(), String::new(), why)
-            }
-            None => {
-                let (status, body) = guard.answer(&request);
-                if let Some(why) = operation(&request.method, &request.path).and_then(|of| of.lacks(&body)) {
-                    if status == 200 {
-                        guard.wrong.push(why)
-                    }
+        _ => {
+            let (status, body) = match request.wrong() {
+                Some(why) => {
+                    guard.wrong.push(why.clone());
+                    (400, json!({ "message": why }))
                 }
-                let reset = Timestamp::now().as_second() + 3600;
-                let limit = format!("x-ratelimit-remaining: 4999\r\nx-ratelimit-reset: {reset}\r\n");
-                (format!("{status} Said"), format!("content-type: application/json\r\n{limit}"), body.to_string())
-            }
-        },
+                None => guard.answer(&request),
+            };
+            let lacks = operation(&request.method, &request.path).and_then(|of| of.lacks(&body));
+            guard.wrong.extend(lacks.filter(|_| status == 200));
+            let reset = Timestamp::now().as_second() + 3600;
+            let limit = format!("x-ratelimit-remaining: 4999\r\nx-ratelimit-reset: {reset}\r\n");
+            (format!("{status} Said"), format!("content-type: application/json\r\n{limit}"), body.to_string())
+        }
     };
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
