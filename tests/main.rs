@@ -21,6 +21,7 @@ mod control;
 mod crash;
 mod demo;
 mod engine;
+mod github;
 mod hub;
 mod ledger;
 mod migrations;

@@ -7,8 +7,8 @@ use crate::control::Policy;
 use crate::hub::{Hub, HubSettings, Subscription};
 use crate::ledger::Ledger;
 use crate::model::{
-    Action, Actor, Command, CommandId, LinkState, Receipt, ReceiptId, Refusal, Rollout, SourceId, Stage, Subject,
-    Target,
+    Action, Actor, Approval, ApprovalState, Command, CommandId, LinkState, Receipt, ReceiptId, Refusal, Rollout, Run,
+    SourceId, Stage, Subject, Target,
 };
 use crate::port::{Executor, InspectError};
 use jiff::{SignedDuration, Timestamp};
@@ -111,7 +111,11 @@ impl Harness {
     pub async fn bring(&mut self, situation: Situation) -> Result<Rollout, Stop> {
         let target = self.fixture.bring(situation).await?;
         let what = format!("the workload is {} on the board", situation.word());
-        self.caught_up(&what, &target, |row| shows(situation, row)).await
+        let row = self.caught_up(&what, &target, |row| shows(situation, row)).await?;
+        if situation == Situation::Approval {
+            self.until("what it asks for is on the board", |harness| harness.asked(&row.run).is_some()).await?;
+        }
+        Ok(row)
     }
 
     /// Waits until the board's row is so, and is the one that the backend reads now: the board may be
@@ -184,10 +188,20 @@ impl Harness {
         Actor { name: "contract".to_owned(), uid: Some(0), roles: Vec::new() }
     }
 
-    /// A fresh command about the row, pinned to it.
-    pub fn command(action: Action, row: &Rollout) -> Command {
-        let (subject, pin) = (Subject::Run(row.run.clone()), Some(row.facts.pin(action)));
-        Harness::about(action, subject, pin)
+    /// A fresh command about the row, or about what it asks for, pinned to it.
+    pub fn command(&self, action: Action, row: &Rollout) -> Command {
+        let votes = matches!(action, Action::Approve | Action::Reject);
+        let (subject, facts) = match self.asked(&row.run).filter(|_| votes) {
+            Some(of) => (Subject::Approval { id: of.id.clone(), run: of.run.clone() }, &of.facts),
+            None => (Subject::Run(row.run.clone()), &row.facts),
+        };
+        Harness::about(action, subject, Some(facts.pin(action)))
+    }
+
+    /// The approval that a run waits for.
+    pub fn asked(&self, run: &Run) -> Option<&Approval> {
+        let mut approvals = self.board.approvals();
+        approvals.find(|approval| approval.run == *run && approval.state == ApprovalState::Pending)
     }
 
     pub fn about(action: Action, subject: Subject, pin: Option<crate::model::Pin>) -> Command {

@@ -1,5 +1,6 @@
 //! The systems outside, one file or folder each, in a folder for what they are to us.
 
+pub mod approval;
 pub mod http;
 pub mod metrics;
 pub mod notify;
@@ -17,6 +18,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &orchestrator::kubernetes::KubernetesProvider,
     &orchestrator::exec::ExecProvider,
     &metrics::prometheus::Prometheus,
+    &approval::github::GitHub,
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,

@@ -38,12 +38,23 @@ pub struct Requirement {
     pub allow_self: bool,
 }
 
+/// Who decides, where the source counts votes itself and by names of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reviewers {
+    /// Those it asks, as it names them, such as `alice` or `team release`.
+    pub names: Vec<String>,
+    /// As whom it takes what is sent from here, where it said so.
+    pub login: Option<String>,
+    /// Why it would take neither a yes nor a no from here.
+    pub barred: Option<String>,
+}
+
 /// A release by version and content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ReleaseRef {
     /// As its owner writes it.
     pub version: Version,
-    /// `sha256:…`
+    /// `sha256:…`, or the commit where a source knows no more.
     pub digest: String,
 }
 
@@ -91,6 +102,9 @@ pub struct Approval {
     pub expires: Option<Timestamp>,
     /// Who must agree.
     pub requirement: Requirement,
+    /// Whom its source asks, where that decides who may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewers: Option<Box<Reviewers>>,
     /// Who said what so far.
     pub votes: Vec<Vote>,
     /// Where it stands.

@@ -32,7 +32,7 @@ mod text;
 mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Direction};
-pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Verdict, Vote};
+pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Reviewers, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
 pub use config::{ConfigRevision, InForce, Renamed};

@@ -118,6 +118,7 @@ pub fn approval(rollout: &Rollout) -> Approval {
         requested: at(0),
         expires: Some(at(3600)),
         requirement: Requirement { count: 1, from: vec!["release-managers".into()], allow_self: false },
+        reviewers: None,
         votes: Vec::new(),
         state: ApprovalState::Pending,
         behind: Vec::new(),

@@ -348,6 +348,7 @@ pub fn approval(id: &str, service: &str) -> Approval {
         requested: start(),
         expires: None,
         requirement: Requirement { count: 1, from: Vec::new(), allow_self: false },
+        reviewers: None,
         votes: Vec::new(),
         state: ApprovalState::Pending,
         behind: Vec::new(),

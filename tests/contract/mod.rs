@@ -2,6 +2,7 @@
 
 mod engine;
 mod exec;
+mod github;
 pub mod kubernetes;
 
 use flightdeck::contract::{Case, Column, ProgramBackend, matrix, run};
@@ -29,6 +30,11 @@ async fn the_python_example_passes() {
 #[tokio::test]
 async fn the_engine_passes() {
     all_passed(&run(&engine::EngineBackend, Case::ALL, 2).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn waiting_deployments_of_github_pass() {
+    all_passed(&run(&github::GitHubBackend, Case::ALL, 4).await, Case::ALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

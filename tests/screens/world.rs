@@ -332,6 +332,7 @@ pub fn approval(run: &Run, service: &str, environment: &str, id: &str) -> Approv
         requested: ago(730),
         expires: Some(ahead(13_670)),
         requirement: Requirement { count: 2, from: vec!["sre".into()], allow_self: false },
+        reviewers: None,
         votes: vec![Vote {
             who: "bob".into(),
             verdict: Verdict::Approved,

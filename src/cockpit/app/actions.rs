@@ -144,6 +144,9 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
     let Some(ConnectionState::Up { actor, .. }) = connection.map(|connection| &connection.state) else {
         return Err("not connected, so it is not known who you are".to_owned());
     };
+    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.barred.as_ref()) {
+        return Err(why.clone());
+    }
     let requirement = &approval.requirement;
     if actor.name == approval.author && !requirement.allow_self {
         return Err(format!("you asked for it yourself; somebody else has to say yes in {}", approval.environment));
@@ -244,12 +247,17 @@ pub(super) fn rollout_item(state: &State, action: Action, rollout: &Rollout) -> 
 
 /// An approval as a target of an action.
 pub(super) fn approval_item(state: &State, action: Action, approval: &Approval) -> Option<Item> {
-    let from = approval.from.as_ref().map_or("nothing".to_owned(), |from| from.version.to_string());
+    let change = match &approval.from {
+        Some(from) => format!("{} → {}", from.version, approval.to.version),
+        // A source that counts votes itself does not tell what serves.
+        None if approval.reviewers.is_some() => approval.to.version.to_string(),
+        None => format!("nothing → {}", approval.to.version),
+    };
     Some(Item {
         subject: Subject::Approval { id: approval.id.clone(), run: approval.run.clone() },
         connection: owner(state, &approval.run)?,
         target: format!("{} in {} ({})", approval.service, approval.environment, approval.run.target.source),
-        change: Some(format!("{from} → {}; {}", approval.to.version, approval.what)),
+        change: Some(format!("{change}; {}", approval.what)),
         pin: Some(approval.facts.pin(action)),
         seen: seen(state, &rows::approval_freshness(state, approval)),
         heard: superseded::heard(state, &approval.run),

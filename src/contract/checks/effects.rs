@@ -7,10 +7,13 @@ use crate::model::{Action, ApprovalState, Fact, LinkState, Phase, Ppm, Rollout, 
 
 /// A situation that every backend has.
 async fn any(harness: &mut Harness) -> Result<Rollout, Stop> {
-    match harness.bring(Situation::Paused).await {
-        Err(Stop::NotApplicable(_)) => harness.bring(Situation::Settled).await,
-        brought => brought,
+    for situation in [Situation::Paused, Situation::Settled] {
+        match harness.bring(situation).await {
+            Err(Stop::NotApplicable(_)) => {}
+            brought => return brought,
+        }
     }
+    harness.bring(Situation::Approval).await
 }
 
 pub(in crate::contract) async fn watch(harness: &mut Harness) -> Result<(), Stop> {
@@ -64,7 +67,7 @@ pub(in crate::contract) async fn effect(
     }
     let before = offering(harness, action, situation).await?;
     let target = before.run.target.clone();
-    let receipt = harness.carried_out(Harness::command(action, &before)).await?;
+    let receipt = harness.carried_out(harness.command(action, &before)).await?;
     let what = format!("the row shows the effect of {}: {:?}", action.name(), receipt.stage().detail());
     harness.until(&what, |harness| harness.row(&target).is_some_and(|row| came(action, &before, row))).await
 }
@@ -88,12 +91,8 @@ fn came(action: Action, before: &Rollout, row: &Rollout) -> bool {
 }
 
 async fn vote(harness: &mut Harness, action: Action, before: &Rollout) -> Result<(), Stop> {
-    let open = |harness: &Harness| {
-        let mut approvals = harness.board.approvals();
-        approvals.find(|approval| approval.run == before.run && approval.state == ApprovalState::Pending).cloned()
-    };
-    harness.until("its approval is asked for", |harness| open(harness).is_some()).await?;
-    let Some(approval) = open(harness) else { return failed("its approval is gone") };
+    harness.until("its approval is asked for", |harness| harness.asked(&before.run).is_some()).await?;
+    let Some(approval) = harness.asked(&before.run).cloned() else { return failed("its approval is gone") };
     let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
     harness.carried_out(Harness::about(action, subject, Some(approval.facts.pin(action)))).await?;
     let expected = if action == Action::Approve { ApprovalState::Approved } else { ApprovalState::Rejected };

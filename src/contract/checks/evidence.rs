@@ -75,7 +75,7 @@ pub(in crate::contract) async fn no_controller(
     situation: Situation,
 ) -> Result<(), Stop> {
     let before = offering(harness, action, situation).await?;
-    let command = Harness::command(action, &before);
+    let command = harness.command(action, &before);
     in_vain(harness, command.clone(), &before).await?;
     harness.fixture.bring(Situation::Restored).await?;
     let target = before.run.target.clone();
@@ -99,7 +99,7 @@ pub(in crate::contract) async fn superseded(
     situation: Situation,
 ) -> Result<(), Stop> {
     let before = offering(harness, action, situation).await?;
-    let command = Harness::command(action, &before);
+    let command = harness.command(action, &before);
     in_vain(harness, command.clone(), &before).await?;
     harness.fixture.bring(Situation::Changed).await?;
     harness.fixture.bring(Situation::Restored).await?;
@@ -126,7 +126,7 @@ pub(in crate::contract) async fn superseded(
 
 pub(in crate::contract) async fn failed_afterwards(harness: &mut Harness) -> Result<(), Stop> {
     let before = offering(harness, Action::Promote, Situation::Doomed).await?;
-    let command = Harness::command(Action::Promote, &before);
+    let command = harness.command(Action::Promote, &before);
     harness.taken(command.clone()).await?;
     let target = before.run.target.clone();
     harness.until("it has failed", |harness| harness.row(&target).is_some_and(|row| !row.phase.in_flight())).await?;
@@ -159,7 +159,7 @@ pub(in crate::contract) async fn lost(harness: &mut Harness) -> Result<(), Stop>
     }
     let known = Vec::from(harness.orchestrator.capabilities().actions);
     for action in known.iter().copied() {
-        says_no(harness, Harness::command(action, &row)).await?;
+        says_no(harness, harness.command(action, &row)).await?;
     }
     if known.contains(&Action::Hold) {
         let selector =

@@ -18,7 +18,7 @@ pub(in crate::contract) async fn slow(harness: &mut Harness) -> Result<(), Stop>
     let (situation, action) = reducing(harness)?;
     let row = harness.bring(situation).await?;
     harness.fixture.bring(Situation::Slow).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     let hub = harness.hub.clone();
     let (answered, mut was_answered) = tokio::sync::oneshot::channel();
     // The board must be answered before the slow command is.
@@ -47,7 +47,7 @@ pub(in crate::contract) async fn cut(harness: &mut Harness) -> Result<(), Stop> 
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
     harness.fixture.bring(Situation::Cut).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     was_unknown(&harness.taken(command.clone()).await?)?;
     // Whoever did not get the answer asks again: it must not be sent again.
     harness.taken(command.clone()).await?;
@@ -60,7 +60,7 @@ pub(in crate::contract) async fn cut(harness: &mut Harness) -> Result<(), Stop> 
 pub(in crate::contract) async fn repeated(harness: &mut Harness) -> Result<(), Stop> {
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     let (first, second) = tokio::join!(harness.taken(command.clone()), harness.taken(command.clone()));
     check(first?.id == second?.id, || "two receipts for one command".to_owned())?;
     harness.effective(&command.id).await?;
@@ -82,7 +82,7 @@ pub(in crate::contract) async fn stale(harness: &mut Harness) -> Result<(), Stop
     let says_why = |harness: &Harness| matches!(harness.link(), LinkState::Stale { why, .. } if !why.trim().is_empty());
     harness.until("the link says since when and why it is stale", says_why).await?;
     check(harness.row(&row.run.target).is_some(), || "the row is gone while its watch is stale".to_owned())?;
-    match harness.submit(Harness::command(action, &row)).await? {
+    match harness.submit(harness.command(action, &row)).await? {
         Err(refusal) if refusal.kind == RefusalKind::Stale => {}
         Err(refusal) => return failed(format!("refused as {:?}: {refusal}", refusal.kind)),
         Ok(receipt) => return failed(format!("{} was taken: {}", action.name(), told(&receipt))),
@@ -90,7 +90,7 @@ pub(in crate::contract) async fn stale(harness: &mut Harness) -> Result<(), Stop
     let reduces = [Action::Abort, Action::Pause, Action::Rollback];
     let reduces = reduces.into_iter().find(|action| harness.lacks(*action).is_none());
     if let Some(action) = reduces
-        && let Err(refusal) = harness.submit(Harness::command(action, &row)).await?
+        && let Err(refusal) = harness.submit(harness.command(action, &row)).await?
     {
         check(refusal.kind != RefusalKind::Stale, || format!("{} was held back: {refusal}", action.name()))?;
     }

@@ -16,9 +16,13 @@ use crate::model::{Action, Phase, Rollout, Step};
 
 /// An action that raises exposure here, and the situation that offers it.
 fn raising(harness: &Harness) -> Result<(Situation, Action), Stop> {
-    let known = [(Situation::Paused, Action::Promote), (Situation::Settled, Action::Restart)];
+    let known = [
+        (Situation::Paused, Action::Promote),
+        (Situation::Settled, Action::Restart),
+        (Situation::Approval, Action::Approve),
+    ];
     let found = known.into_iter().find(|(_, action)| harness.lacks(*action).is_none());
-    found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that raises exposure".to_owned()))
+    found.ok_or_else(|| Stop::NotApplicable("it has no action that raises exposure".to_owned()))
 }
 
 /// The same for one that reduces it.
@@ -27,9 +31,10 @@ fn reducing(harness: &Harness) -> Result<(Situation, Action), Stop> {
         (Situation::Paused, Action::Abort),
         (Situation::InFlight, Action::Pause),
         (Situation::Settled, Action::Rollback),
+        (Situation::Approval, Action::Reject),
     ];
     let found = known.into_iter().find(|(_, action)| harness.lacks(*action).is_none());
-    found.ok_or_else(|| Stop::NotApplicable("it has no action on a rollout that reduces exposure".to_owned()))
+    found.ok_or_else(|| Stop::NotApplicable("it has no action that reduces exposure".to_owned()))
 }
 
 /// The row in a situation, once it offers the action.
@@ -39,7 +44,7 @@ async fn offering(harness: &mut Harness, action: Action, situation: Situation) -
     }
     let before = harness.bring(situation).await?;
     if action == Action::Resume {
-        harness.carried_out(Harness::command(Action::Pause, &before)).await?;
+        harness.carried_out(harness.command(Action::Pause, &before)).await?;
     }
     let target = before.run.target.clone();
     harness
@@ -80,6 +85,14 @@ async fn once(harness: &mut Harness, action: Action, before: &Rollout) -> Result
             harness
                 .until("it has finished", |harness| harness.row(&target).is_some_and(|row| row.phase == Phase::Healthy))
                 .await
+        }
+        // Where one person's yes is enough, it is there once.
+        Action::Approve => {
+            let counted = |harness: &Harness| {
+                harness.board.approvals().find(|of| of.run == before.run).map_or(0, |approval| approval.votes.len())
+            };
+            harness.until("the yes is counted", |harness| counted(harness) > 0).await?;
+            check(counted(harness) == 1, || format!("{} votes for one command", counted(harness)))
         }
         _ => {
             let number = |row: &Rollout| row.run.revision.trim_start_matches("r-").parse::<u64>().ok();

@@ -23,7 +23,7 @@ pub(in crate::contract) async fn not_offered(harness: &mut Harness) -> Result<()
     let candidates = [Action::Retry, Action::Resume, Action::PromoteFull, Action::Promote, Action::Restart];
     let action = candidates.into_iter().find(|action| !row.offers.contains(*action));
     let Some(action) = action else { return failed("the row offers everything at once") };
-    refused(action.name(), harness.submit(Harness::command(action, &row)).await?, &[RefusalKind::NotApplicable])?;
+    refused(action.name(), harness.submit(harness.command(action, &row)).await?, &[RefusalKind::NotApplicable])?;
     untouched(harness, &row).await
 }
 
@@ -33,7 +33,11 @@ pub(in crate::contract) async fn not_found(harness: &mut Harness) -> Result<(), 
     let name = format!("{}-that-is-not-there", row.run.target.name);
     let target = Target { name, uid: "00000000-0000-0000-0000-000000000000".to_owned(), ..row.run.target.clone() };
     let run = Run { target, revision: row.run.revision.clone() };
-    let command = Harness::about(action, Subject::Run(run.clone()), Some(row.facts.pin(action)));
+    let subject = match action {
+        Action::Approve => Subject::Approval { id: "not-there".into(), run: run.clone() },
+        _ => Subject::Run(run.clone()),
+    };
+    let command = Harness::about(action, subject, Some(row.facts.pin(action)));
     refused("what does not exist", harness.submit(command).await?, &[RefusalKind::NotFound])?;
     match harness.orchestrator.read(&run).await {
         Err(InspectError::NotFound(_)) => untouched(harness, &row).await,
@@ -45,14 +49,16 @@ pub(in crate::contract) async fn not_found(harness: &mut Harness) -> Result<(), 
 pub(in crate::contract) async fn bad_pin(harness: &mut Harness) -> Result<(), Stop> {
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
-    let good = Harness::command(action, &row);
+    let good = harness.command(action, &row);
     let none = Command { id: "no-pin".into(), pin: None, ..good.clone() };
     refused("no pin", harness.submit(none).await?, &[RefusalKind::Invalid])?;
     let other = Command { id: "other-pin".into(), pin: Some(row.facts.pin(Action::Deploy)), ..good.clone() };
     refused("another action's pin", harness.submit(other).await?, &[RefusalKind::Invalid])?;
-    let mut cut = row.facts.pin(action);
-    cut.facts.pop_first();
-    let short = Command { id: "short-pin".into(), pin: Some(cut), ..good };
+    let mut cut = good.pin.clone();
+    if let Some(pin) = &mut cut {
+        pin.facts.pop_first();
+    }
+    let short = Command { id: "short-pin".into(), pin: cut, ..good };
     refused("a pin that leaves out a fact", harness.submit(short).await?, &[RefusalKind::Invalid])?;
     untouched(harness, &row).await
 }
@@ -60,17 +66,22 @@ pub(in crate::contract) async fn bad_pin(harness: &mut Harness) -> Result<(), St
 pub(in crate::contract) async fn pin_changed(harness: &mut Harness) -> Result<(), Stop> {
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     let target = harness.fixture.bring(Situation::Changed).await?;
     harness.caught_up("the change is on the board", &target, |now| now.facts != row.facts).await?;
-    refused("an old pin", harness.submit(command).await?, &[RefusalKind::PinChanged])
+    let kinds: &[RefusalKind] = match action {
+        // What is asked for anew is another approval: the one before is settled.
+        Action::Approve => &[RefusalKind::PinChanged, RefusalKind::NotApplicable],
+        _ => &[RefusalKind::PinChanged],
+    };
+    refused("an old pin", harness.submit(command).await?, kinds)
 }
 
 /// Decided on the board as it was, as a hub would that has not heard of the change yet.
 pub(in crate::contract) async fn pin_changed_at_backend(harness: &mut Harness) -> Result<(), Stop> {
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     let old = harness.board.clone();
     harness.fixture.bring(Situation::Changed).await?;
     let authorized = decide(&Policy::default(), &old, &Harness::actor(), &command, now());
@@ -91,7 +102,7 @@ pub(in crate::contract) async fn denied(harness: &mut Harness) -> Result<(), Sto
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
     harness.fixture.bring(Situation::Denied).await?;
-    let outcome = harness.submit(Harness::command(action, &row)).await?;
+    let outcome = harness.submit(harness.command(action, &row)).await?;
     refused("what is not allowed", outcome, &[RefusalKind::Denied])?;
     untouched(harness, &row).await
 }
@@ -99,7 +110,7 @@ pub(in crate::contract) async fn denied(harness: &mut Harness) -> Result<(), Sto
 pub(in crate::contract) async fn gone(harness: &mut Harness) -> Result<(), Stop> {
     let (situation, action) = raising(harness)?;
     let row = harness.bring(situation).await?;
-    let command = Harness::command(action, &row);
+    let command = harness.command(action, &row);
     let old = harness.board.clone();
     harness.fixture.bring(Situation::Deleted).await?;
     let authorized = decide(&Policy::default(), &old, &Harness::actor(), &command, now());

@@ -331,6 +331,7 @@ fn approval(
         requested: ctx.now,
         expires: expires.and_then(|expires| ctx.now.checked_add(expires).ok()),
         requirement,
+        reviewers: None,
         votes: Vec::new(),
         state: ApprovalState::Pending,
         behind: Vec::new(),

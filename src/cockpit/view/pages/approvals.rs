@@ -201,8 +201,8 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
     let text = Scope::Text;
     let mut lines: Vec<(&str, String, Scope)> = vec![
         ("a yes", approval.what.clone(), Scope::Strong),
-        ("from", release(approval.from.as_ref()), Scope::ArmStable),
-        ("to", release(Some(&approval.to)), Scope::ArmCandidate),
+        ("from", from(approval), Scope::ArmStable),
+        ("to", release(&approval.to), Scope::ArmCandidate),
     ];
     let health = rows::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
     for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
@@ -255,6 +255,12 @@ fn you(ctx: &Ctx<'_>, approval: &Approval) -> (&'static str, String, Scope) {
 
 fn needs(approval: &Approval) -> (&'static str, String, Scope) {
     let requirement = &approval.requirement;
+    if let Some(reviewers) = &approval.reviewers {
+        let ours =
+            reviewers.login.as_ref().map_or_else(String::new, |login| format!("; what you say counts as {login}"));
+        let who = reviewers.names.join(" or ");
+        return ("needs", format!("{} of {} yes by {who}{ours}", yes(approval), requirement.count), Scope::Text);
+    }
     let who = if requirement.from.is_empty() { "anybody here".to_owned() } else { requirement.from.join(" or ") };
     let own = if requirement.allow_self { "" } else { ", not by its author" };
     let count = requirement.count;
@@ -284,9 +290,15 @@ fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &
     }
 }
 
-fn release(release: Option<&ReleaseRef>) -> String {
-    match release {
-        Some(release) => format!("{}  {}", release.version, release.digest),
+/// What serves now. A source that counts votes itself does not tell.
+fn from(approval: &Approval) -> String {
+    match &approval.from {
+        Some(serves) => release(serves),
+        None if approval.reviewers.is_some() => format!("{} does not tell what serves", approval.run.target.source),
         None => "nothing serves yet".to_owned(),
     }
+}
+
+fn release(release: &ReleaseRef) -> String {
+    format!("{}  {}", release.version, release.digest)
 }

@@ -1,0 +1,243 @@
+//! Requests to GitHub: conditional where something is known, held back while it asks to be left alone, and what it
+//! says no with told apart by what to do.
+
+use super::watch::now;
+use crate::http::{Answer, Http, HttpError, bearer};
+use bytes::Bytes;
+use flightdeck_model::LinkState;
+use flightdeck_port::WrongSetting;
+use hyper::header::{ACCEPT, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use tokio::sync::watch;
+
+/// Without one each answer is that of the newest version.
+const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28"));
+const REMAINING: &str = "x-ratelimit-remaining";
+const RESET: &str = "x-ratelimit-reset";
+/// Where GitHub says no without saying for how long: its documents ask for a minute.
+const MINUTE: SignedDuration = SignedDuration::from_secs(60);
+/// A limit is counted by the hour.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What GitHub said before, by request.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    etag: HeaderValue,
+    body: Bytes,
+    used: bool,
+}
+
+impl Cache {
+    /// What was not asked for since the last time is forgotten.
+    pub fn forget_unused(&mut self) {
+        self.known.retain(|_, known| std::mem::take(&mut known.used));
+    }
+}
+
+/// Why nothing is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// The token is none, or no more.
+    Unauthorized(String),
+    /// The token is good and may not do this.
+    Forbidden(String),
+    /// It is not there, or not for this token: GitHub does not say which.
+    Missing(String),
+    /// It wants to be left alone until then.
+    Limited(Timestamp),
+    /// No answer, or none that could be used.
+    Unreachable(String),
+}
+
+impl Problem {
+    /// One sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Problem::Unauthorized(said) => format!("GitHub does not take the token ({said}): renew it"),
+            Problem::Forbidden(said) => format!("the token may not do this ({said})"),
+            Problem::Missing(said) => format!("it is not there, or not for this token ({said})"),
+            Problem::Limited(until) => {
+                format!("GitHub's rate limit is used up until {}: nothing is asked before", clock(*until))
+            }
+            Problem::Unreachable(why) => why.clone(),
+        }
+    }
+
+    /// What the health of a repository is then: it was well last, if it ever was, and is tried since it began.
+    pub fn link(&self, repository: &str, well: Option<Timestamp>, began: Timestamp) -> LinkState {
+        let denied = |said: &str| LinkState::Denied {
+            verb: format!("read on its Actions and Deployments (GitHub says {said}; docs/github.md names the rights)"),
+            resource: repository.to_owned(),
+        };
+        match self {
+            Problem::Forbidden(said) | Problem::Missing(said) => denied(said),
+            other => LinkState::Stale { since: well.unwrap_or(began), why: other.sentence(), never: well.is_none() },
+        }
+    }
+}
+
+fn clock(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%H:%M:%S UTC")
+}
+
+/// GitHub with one token.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: Http,
+    /// Nothing is asked before.
+    resting: watch::Sender<Option<Timestamp>>,
+}
+
+impl Client {
+    pub fn new(url: &str, token: &str) -> Result<Client, WrongSetting> {
+        let mut headers = bearer("token", token)?;
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+        headers.extend([VERSION]);
+        Ok(Client { http: Http::new("url", url, headers)?, resting: watch::Sender::new(None) })
+    }
+
+    /// Reads; an answer that is as it was costs nothing of the rate limit.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        cache: &mut Cache,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Problem> {
+        self.rested()?;
+        let key = format!("{path}?{query:?}");
+        let condition = cache.known.get(&key).map(|known| (IF_NONE_MATCH, known.etag.clone()));
+        let answer = self.http.get_with(path, query, &HeaderMap::from_iter(condition)).await;
+        let mut answer = answer.map_err(|error| Problem::Unreachable(error.to_string()))?;
+        if answer.status == StatusCode::NOT_MODIFIED
+            && let Some(known) = cache.known.get_mut(&key)
+        {
+            known.used = true;
+            answer.body = known.body.clone();
+            self.counted(&answer);
+            return answer.json().map_err(Problem::Unreachable);
+        }
+        self.judged(&answer)?;
+        let content = answer.json().map_err(Problem::Unreachable)?;
+        if let Some(etag) = answer.headers.get(ETAG) {
+            cache.known.insert(key, Known { etag: etag.clone(), body: answer.body.clone(), used: true });
+        }
+        Ok(content)
+    }
+
+    /// Changes something, once.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, HttpError> {
+        self.http.send(Method::POST, path, body).await
+    }
+
+    /// May it be asked now?
+    pub fn rested(&self) -> Result<(), Problem> {
+        let until = *self.resting.borrow();
+        until.filter(|until| *until > now()).map_or(Ok(()), |until| Err(Problem::Limited(until)))
+    }
+
+    /// What an answer says of itself and of the rate limit.
+    pub fn judged(&self, answer: &Answer) -> Result<(), Problem> {
+        self.counted(answer);
+        let problem = problem(answer, now());
+        if let Some(Problem::Limited(until)) = problem {
+            self.resting.send_replace(Some(until));
+        }
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// The last request that was allowed: the next one is not sent.
+    fn counted(&self, answer: &Answer) {
+        if let Some(until) = used_up(answer, now()) {
+            self.resting.send_replace(Some(until));
+        }
+    }
+}
+
+fn number(answer: &Answer, name: &str) -> Option<i64> {
+    answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// When a limit that is used up ends. A clock that is off by hours stops nothing for longer than one.
+fn used_up(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
+    if number(answer, REMAINING)? > 0 {
+        return None;
+    }
+    let reset = Timestamp::from_second(number(answer, RESET)?).ok()?;
+    let (soonest, latest) = (now.checked_add(SignedDuration::from_secs(1)).ok()?, now.checked_add(HOUR).ok()?);
+    Some(reset.clamp(soonest, latest))
+}
+
+/// Why an answer is not what was asked for. Pure.
+fn problem(answer: &Answer, now: Timestamp) -> Option<Problem> {
+    let said = || answer.complaint();
+    let after = |wait: SignedDuration| now.checked_add(wait.min(HOUR)).unwrap_or(now);
+    let asked = answer.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok()).map(after);
+    let limit = asked.or_else(|| used_up(answer, now));
+    match answer.status.as_u16() {
+        200..=299 => None,
+        429 => Some(Problem::Limited(limit.unwrap_or_else(|| after(MINUTE)))),
+        // The same status says that the token may not, and that a limit is used up.
+        403 => Some(limit.map_or_else(|| Problem::Forbidden(said()), Problem::Limited)),
+        401 => Some(Problem::Unauthorized(said())),
+        301 | 302 | 307 | 308 => {
+            Some(Problem::Missing(format!("{}: it has moved, name it as it is now", answer.status)))
+        }
+        404 | 410 => Some(Problem::Missing(said())),
+        _ => Some(Problem::Unreachable(format!("GitHub answers {}", said()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
+        let header = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = headers.iter().map(header).collect();
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    #[test]
+    fn what_github_says_no_with_is_told_apart_by_what_to_do() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let said = r#"{"message":"Bad credentials"}"#;
+        let limited = |second| Some(Problem::Limited(at(second)));
+        for (answer, expected) in [
+            (answer(200, &[(REMAINING, "0"), (RESET, "1000100")], "[]"), None),
+            (answer(401, &[], said), Some(Problem::Unauthorized("401 Unauthorized: Bad credentials".into()))),
+            (answer(403, &[(REMAINING, "4999")], ""), Some(Problem::Forbidden("403 Forbidden".into()))),
+            (answer(403, &[("retry-after", "30")], ""), limited(1_000_030)),
+            (answer(403, &[(REMAINING, "0"), (RESET, "1000100")], ""), limited(1_000_100)),
+            // A clock that is off, or a number that can't be meant.
+            (answer(403, &[(REMAINING, "0"), (RESET, "5")], ""), limited(1_000_001)),
+            (answer(403, &[(REMAINING, "0"), (RESET, "9000000000")], ""), limited(1_003_600)),
+            (answer(429, &[("retry-after", "9999999999999")], ""), limited(1_003_600)),
+            (answer(429, &[], ""), limited(1_000_060)),
+            (answer(404, &[], "<html>"), Some(Problem::Missing("404 Not Found".into()))),
+            (answer(502, &[], "<html>"), Some(Problem::Unreachable("GitHub answers 502 Bad Gateway".into()))),
+        ] {
+            assert_eq!(problem(&answer, now), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_request_of_a_limit_says_when_the_next_may_be_sent() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let of = |remaining| used_up(&answer(200, &[(REMAINING, remaining), (RESET, "1000100")], ""), now);
+        assert_eq!(of("1"), None);
+        assert_eq!(of("0"), Some(Timestamp::from_second(1_000_100).unwrap()));
+        assert_eq!(of("soon"), None);
+    }
+}

@@ -1,0 +1,311 @@
+//! A gate as rows: what people see of it, and what commands are followed by. Pure.
+
+use super::gate::{Gate, Key, Standing};
+use flightdeck_model::{
+    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Barred, Entity, Fact, Facts, Phase, Ppm,
+    ReleaseRef, Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic,
+    TrafficSource, Verdict, Vote, Wait,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The backend's word for what is rolled out.
+pub(super) const KIND: &str = "workflow";
+
+/// Steps of a row: the gate, the wait for a runner, the job.
+const GATE: u32 = 0;
+const BEGIN: u32 = 1;
+const JOB: u32 = 2;
+const DONE: u32 = 3;
+
+/// Whose rows these are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub source: &'a SourceId,
+    pub read_only: bool,
+    /// Whose token it is, once GitHub has said so.
+    pub login: Option<&'a str>,
+}
+
+/// The run of a gate; an attempt is a revision.
+pub(super) fn run(context: Context<'_>, gate: &Gate, attempt: u64) -> Run {
+    let name = format!("{} {} {}", gate.run.workflow(), gate.run.run_number, gate.place.name);
+    let target = Target {
+        source: context.source.clone(),
+        kind: KIND.to_owned(),
+        namespace: Some(gate.repository.clone()),
+        name: name.split_whitespace().collect::<Vec<_>>().join("-"),
+        uid: gate.key().uid(),
+        first_name: None,
+    };
+    Run { target, revision: attempt.to_string() }
+}
+
+/// What people call what is deployed: the repository.
+fn service(gate: &Gate) -> &str {
+    gate.repository.split_once('/').map_or(gate.repository.as_str(), |(_, name)| name)
+}
+
+pub(super) fn approval_id(source: &SourceId, gate: &Gate) -> ApprovalId {
+    let Key { run, environment, attempt } = gate.key();
+    ApprovalId(format!("{source}/{}/{run}.{attempt}/{environment}", gate.repository))
+}
+
+/// What a pin is made of. The pending deployment is a fact only while it pends.
+pub(super) fn facts(context: Context<'_>, gate: &Gate) -> Facts {
+    let attempt = gate.run.run_attempt.to_string();
+    let mut facts = Facts::default()
+        .with(Fact::Workload, gate.key().uid())
+        .with(Fact::Revision, attempt)
+        .with(Fact::Candidate, gate.run.head_sha.clone());
+    if let Some(step) = Shown::of(gate).step {
+        facts = facts.with(Fact::Step, step.to_string());
+    }
+    if gate.standing() == Standing::Asks {
+        facts = facts.with(Fact::Approval, approval_id(context.source, gate).0);
+    }
+    facts
+}
+
+/// How a standing looks in a row; [`standing`] reads it back.
+struct Shown {
+    phase: Phase,
+    step: Option<u32>,
+    message: String,
+}
+
+impl Shown {
+    fn of(gate: &Gate) -> Shown {
+        let place = &gate.place.name;
+        let said = gate.review.as_ref().map_or_else(String::new, |review| {
+            let word = if review.verdict == Verdict::Approved { "approved" } else { "rejected" };
+            format!("{word} by {}", review.who)
+        });
+        let yes = if said.is_empty() { "let go on without a review".to_owned() } else { said.clone() };
+        let holds = match gate.until() {
+            Some(until) => format!("its wait timer runs until {}", until.strftime("%H:%M UTC")),
+            None => "another protection rule holds it".to_owned(),
+        };
+        let conclusion = gate.run.conclusion.as_deref().unwrap_or("unknown");
+        let (phase, step, message) = match gate.standing() {
+            Standing::Asks => (Phase::Paused, GATE, waiting(gate)),
+            Standing::Timer => (Phase::Paused, GATE, format!("no person is asked: {holds}")),
+            Standing::Held => (Phase::Paused, BEGIN, format!("{said}; {holds}")),
+            Standing::Unreviewed => {
+                (Phase::Queued, GATE, format!("waits for {place} no more, and no review of it is told"))
+            }
+            Standing::Approved => (Phase::Progressing, BEGIN, format!("{yes}; its job has not begun")),
+            Standing::Deploying => (Phase::Progressing, JOB, format!("{yes}; its job deploys to {place}")),
+            Standing::Deployed => (Phase::Healthy, DONE, format!("{yes}; deployed to {place}")),
+            Standing::Failed => (Phase::Failed, JOB, format!("{yes}; its deployment to {place} failed")),
+            Standing::Rejected => (Phase::Progressing, GATE, format!("{said}; its run has not ended")),
+            Standing::Stopped => (Phase::Aborted, GATE, format!("{said}; nothing was deployed to {place}")),
+            Standing::Ended => (Phase::Failed, GATE, format!("its run ended without a review: {conclusion}")),
+            Standing::Rerun => {
+                let message = format!("started again: attempt {} has not come to {place} yet", gate.run.run_attempt);
+                return Shown { phase: Phase::Initializing, step: None, message };
+            }
+        };
+        Shown { phase, step: Some(step), message }
+    }
+}
+
+fn waiting(gate: &Gate) -> String {
+    match gate.newer {
+        Some(number) => format!("superseded by run #{number}, which has it all"),
+        None => format!("waits for a review by {}", gate.reviewers.join(" or ")),
+    }
+}
+
+/// Is the first step of a row that of people?
+fn is_asked(gate: &Gate) -> bool {
+    gate.review.is_some() || gate.standing() == Standing::Asks
+}
+
+/// Where a row says that its gate stands, and whether people had a word in it; `None`: it is no row of here.
+pub(super) fn standing(row: &Rollout) -> Option<(Standing, bool)> {
+    let asked = matches!(row.steps.first(), Some(Step::Approval { .. }));
+    let standing = match (row.phase, row.step) {
+        (Phase::Paused, Some(GATE)) if asked => Standing::Asks,
+        (Phase::Paused, Some(GATE)) => Standing::Timer,
+        (Phase::Paused, Some(BEGIN)) => Standing::Held,
+        (Phase::Queued, Some(GATE)) => Standing::Unreviewed,
+        (Phase::Progressing, Some(GATE)) => Standing::Rejected,
+        (Phase::Progressing, Some(BEGIN)) => Standing::Approved,
+        (Phase::Progressing, Some(JOB)) => Standing::Deploying,
+        (Phase::Healthy, Some(DONE)) => Standing::Deployed,
+        (Phase::Failed, Some(JOB)) => Standing::Failed,
+        (Phase::Failed, Some(GATE)) => Standing::Ended,
+        (Phase::Aborted, Some(GATE)) => Standing::Stopped,
+        (Phase::Initializing, None) => Standing::Rerun,
+        _ => return None,
+    };
+    Some((standing, asked))
+}
+
+fn steps(gate: &Gate) -> Arc<[Step]> {
+    let first = if is_asked(gate) {
+        Step::Approval { count: 1, from: gate.reviewers.clone(), expires: None }
+    } else {
+        Step::Other("protection rules".to_owned())
+    };
+    [first, Step::Other("a runner".to_owned()), Step::Other("deployment".to_owned())].into()
+}
+
+fn waits(gate: &Gate) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    match gate.standing() {
+        // Nobody is to decide on that one.
+        Standing::Asks if gate.newer.is_some() => {
+            waits.extend(gate.newer.map(|number| Wait::Gate(format!("run #{number}"))));
+        }
+        Standing::Asks => {
+            let what = format!("a review of {}", gate.place.name);
+            waits.push(Wait::Human { what, who: Some(gate.reviewers.join(", ")), since: gate.asked });
+        }
+        Standing::Timer | Standing::Held if gate.until().is_none() => {
+            waits.push(Wait::Gate("another protection rule".to_owned()));
+        }
+        _ => {}
+    }
+    waits.extend(gate.until().map(|at| Wait::Until { at }));
+    waits
+}
+
+/// Its row.
+pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
+    let Shown { phase, step, message } = Shown::of(gate);
+    let role = if phase == Phase::Healthy { ArmRole::Stable } else { ArmRole::Candidate };
+    // GitHub knows what it deploys, and nothing of instances or users.
+    let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
+    let arm =
+        Arm { role, version: gate.run.short_commit().into(), digest: None, replicas: Replicas::default(), traffic, pods: None };
+    Rollout {
+        run: run(context, gate, gate.run.run_attempt),
+        service: service(gate).into(),
+        environment: gate.place.name.as_str().into(),
+        strategy: Strategy::Other,
+        steps: if step.is_some() { steps(gate) } else { Arc::from([]) },
+        step,
+        arms: vec![arm],
+        phase,
+        waits: waits(gate),
+        message: format!("{message}; {}", gate.run.html_url),
+        started: gate.run.began(),
+        since: gate.since,
+        author: gate.run.author().map(str::to_owned),
+        facts: facts(context, gate),
+        offers: ActionSet::EMPTY,
+        barred: barred(context),
+        managed_by: None,
+        way_back: None,
+        listening: None,
+        in_flight: Some(!gate.standing().is_over()),
+        failing: Vec::new(),
+        still_asked: false,
+        analyses: Vec::new(),
+        diagnosis: None,
+    }
+}
+
+fn barred(context: Context<'_>) -> Arc<[Barred]> {
+    let actions = [Action::Approve, Action::Reject].into_iter().collect();
+    let why = read_only(context.source);
+    if context.read_only { Arc::from([Barred { actions, why }]) } else { Arc::default() }
+}
+
+/// Why nothing is changed through a source.
+pub(super) fn read_only(source: &SourceId) -> String {
+    format!("the source {source} is read-only in the configuration: nothing can be changed through it")
+}
+
+/// What it asks of people, or asked; nothing where none are asked. `others` are all gates that are known.
+pub(super) fn approval<'a>(
+    context: Context<'_>,
+    gate: &Gate,
+    others: impl Iterator<Item = &'a Gate>,
+) -> Option<Approval> {
+    let superseded = |by: String| ApprovalState::Superseded { by };
+    let state = match (gate.standing(), is_asked(gate)) {
+        (Standing::Asks, _) => {
+            gate.newer.map_or(ApprovalState::Pending, |number| superseded(format!("run #{number}, which has it all")))
+        }
+        (Standing::Rejected | Standing::Stopped, _) => ApprovalState::Rejected,
+        (Standing::Rerun, _) => superseded(format!("attempt {}", gate.run.run_attempt)),
+        (Standing::Ended, _) => superseded("the end of its run".to_owned()),
+        (_, true) => ApprovalState::Approved,
+        (_, false) if gate.reviewers.is_empty() => return None,
+        (_, false) => superseded("somebody who let it go on without a review".to_owned()),
+    };
+    let votes = gate.review.iter().map(|review| Vote {
+        who: review.who.clone(),
+        verdict: review.verdict,
+        at: gate.reviewed.unwrap_or(gate.since),
+        reason: Some(review.comment.clone()).filter(|comment| !comment.is_empty()),
+    });
+    let behind = others.filter(|other| {
+        let later = (other.run.workflow_id, other.run.run_number) > (gate.run.workflow_id, gate.run.run_number);
+        later && other.place == gate.place && other.standing() == Standing::Asks
+    });
+    let barred = if context.read_only { Some(read_only(context.source)) } else { gate.barred(context.login) };
+    Some(Approval {
+        id: approval_id(context.source, gate),
+        run: run(context, gate, gate.attempt),
+        service: service(gate).into(),
+        environment: gate.place.name.as_str().into(),
+        what: what(gate),
+        from: None,
+        to: ReleaseRef { version: gate.run.short_commit().into(), digest: gate.run.head_sha.clone() },
+        author: gate.run.author().unwrap_or("unknown").to_owned(),
+        requested: gate.asked,
+        expires: None,
+        // GitHub decides who may, whether the author may, and takes one yes for enough.
+        requirement: Requirement { count: 1, from: Vec::new(), allow_self: true },
+        reviewers: Some(Box::new(Reviewers {
+            names: gate.reviewers.clone(),
+            login: context.login.map(str::to_owned),
+            barred,
+        })),
+        votes: votes.collect(),
+        state,
+        behind: behind.map(|other| format!("{} #{}", other.run.workflow(), other.run.run_number)).collect(),
+        facts: facts(context, gate),
+    })
+}
+
+/// What a yes lets through.
+fn what(gate: &Gate) -> String {
+    let run = &gate.run;
+    let branch = run.head_branch.as_ref().map_or_else(String::new, |branch| format!(" of {branch}"));
+    let minutes = gate.pending.as_ref().map_or(0, |pending| pending.wait_timer);
+    let timer = if minutes > 0 { format!(", {minutes} min after its start at the earliest") } else { String::new() };
+    let by = format!("{} #{}{branch}, {}", run.workflow(), run.run_number, run.event);
+    if run.display_title.is_empty() { format!("{by}{timer}") } else { format!("{} ({by}){timer}", run.display_title) }
+}
+
+/// Everything that is shown of a repository.
+pub(super) fn rows(context: Context<'_>, gates: &BTreeMap<Key, Gate>) -> Vec<Entity> {
+    let mut rows = Vec::new();
+    for gate in gates.values() {
+        rows.extend(approval(context, gate, gates.values()).map(|asked| Entity::Approval(Box::new(asked))));
+        // The attempts of a run share a row, which is that of the last one.
+        let later = |other: &Gate| other.key().is_at(gate.key()) && other.attempt > gate.attempt;
+        if !gates.values().any(later) {
+            rows.push(Entity::Rollout(Arc::new(rollout(context, gate))));
+        }
+    }
+    rows
+}
+
+/// Did anything change for people? Then the standing is as old as now.
+pub(super) fn settle(gate: &mut Gate, before: Option<&Gate>, now: Timestamp) {
+    let Some(before) = before else { return };
+    gate.asked = before.asked;
+    gate.since = if before.standing() == gate.standing() { before.since } else { now };
+    gate.reviewed = gate.review.is_some().then(|| before.reviewed.unwrap_or(now));
+}
+
+#[cfg(test)]
+#[path = "row_tests.rs"]
+mod tests;

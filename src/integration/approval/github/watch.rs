@@ -1,0 +1,185 @@
+//! Looks at each repository again and again, for as long as somebody watches. Each is a part of its own, so that one
+//! that can't be read makes no other stale.
+
+use super::Shared;
+use super::client::{Cache, Problem};
+use super::gate::{Gate, Key, Standing};
+use super::row::{rows, settle};
+use super::wire::Account;
+use flightdeck_model::{Body, Entity, LinkState, Scope, Scoped};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// How often is looked while something that was decided is on its way.
+const MOVING: Duration = Duration::from_secs(3);
+/// Updates that wait for whoever watches; then nothing is asked.
+const WAITING: usize = 64;
+
+#[expect(clippy::disallowed_methods, reason = "a watch is a shell: it says when it saw what")]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The stream owns the tasks: when it is dropped nothing is asked any more.
+pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
+    futures::stream::once(async move {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let mut tasks = JoinSet::new();
+        for repository in &shared.settings.repositories {
+            let part = Part::new(Arc::clone(&shared), repository.clone(), sender.clone());
+            tasks.spawn(part.follow());
+        }
+        futures::stream::unfold((receiver, tasks), |(mut receiver, tasks)| async {
+            receiver.recv().await.map(|scoped| (scoped, (receiver, tasks)))
+        })
+    })
+    .flatten()
+    .boxed()
+}
+
+/// Nobody listens any more.
+struct Unheard;
+
+/// One repository.
+struct Part {
+    shared: Arc<Shared>,
+    repository: String,
+    updates: mpsc::Sender<Scoped>,
+    cache: Cache,
+    gates: BTreeMap<Key, Gate>,
+    /// The rows as they were told; nothing before the first time.
+    told: Option<Vec<Entity>>,
+    link: Option<LinkState>,
+    /// When it was well last.
+    well: Option<Timestamp>,
+    /// Since when it is tried.
+    began: Timestamp,
+    /// Whose token it is was asked.
+    introduced: bool,
+}
+
+impl Part {
+    fn new(shared: Arc<Shared>, repository: String, updates: mpsc::Sender<Scoped>) -> Part {
+        Part {
+            shared,
+            repository,
+            updates,
+            cache: Cache::default(),
+            gates: BTreeMap::new(),
+            told: None,
+            link: None,
+            well: None,
+            began: now(),
+            introduced: false,
+        }
+    }
+
+    async fn follow(mut self) {
+        let mut decided = self.shared.decided.subscribe();
+        if self.link(LinkState::Connecting).await.is_err() {
+            return;
+        }
+        loop {
+            decided.mark_unchanged();
+            let outcome = self.look().await;
+            if self.say(outcome).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.pause()) => {}
+                // What was decided is looked at, whatever the pause.
+                _ = decided.changed() => {}
+                () = self.updates.closed() => return,
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let every = self.shared.settings.every;
+        let moves = |gate: &Gate| {
+            let standing = gate.standing();
+            !standing.is_over() && !matches!(standing, Standing::Asks | Standing::Timer | Standing::Held)
+        };
+        if self.gates.values().any(moves) { every.min(MOVING) } else { every }
+    }
+
+    async fn look(&mut self) -> Result<Option<String>, Problem> {
+        if !self.introduced {
+            self.introduce().await?;
+        }
+        let at = now();
+        let looking = self.shared.looking(&self.repository);
+        let mut seen = looking.all(&mut self.cache, &self.gates, at).await?;
+        for (key, gate) in &mut seen.gates {
+            settle(gate, self.gates.get(key), at);
+        }
+        self.shared.known.send_modify(|known| {
+            known.retain(|_, gate| gate.repository != self.repository);
+            known.extend(seen.gates.clone());
+        });
+        self.gates = seen.gates;
+        self.cache.forget_unused();
+        Ok(seen.only)
+    }
+
+    /// Asks whose token it is, which does not change. That of an app is nobody's, and may read all the same.
+    async fn introduce(&mut self) -> Result<(), Problem> {
+        match self.shared.client.get::<Account>(&mut self.cache, "user", &[]).await {
+            Ok(account) => drop(self.shared.login.send_replace(Some(account.login))),
+            Err(Problem::Forbidden(_) | Problem::Missing(_)) => {}
+            Err(problem) => return Err(problem),
+        }
+        self.introduced = true;
+        Ok(())
+    }
+
+    /// Tells what changed.
+    async fn say(&mut self, outcome: Result<Option<String>, Problem>) -> Result<(), Unheard> {
+        let only = match outcome {
+            Ok(only) => only,
+            Err(problem) => {
+                tracing::warn!(repository = self.repository, why = problem.sentence(), "GitHub could not be read");
+                return self.link(problem.link(&self.repository, self.well, self.began)).await;
+            }
+        };
+        let at = now();
+        self.well = Some(at);
+        let rows = {
+            let login = self.shared.login.borrow();
+            rows(self.shared.context(login.as_deref()), &self.gates)
+        };
+        if self.told.as_ref() != Some(&rows) {
+            self.tell(Body::SnapshotBegin).await?;
+            for row in &rows {
+                self.tell(Body::Upsert(row.clone())).await?;
+            }
+            self.tell(Body::SnapshotEnd).await?;
+            self.told = Some(rows);
+        }
+        self.link(LinkState::Live { as_of: at, only }).await
+    }
+
+    /// Its health, where that is another.
+    async fn link(&mut self, state: LinkState) -> Result<(), Unheard> {
+        let same = match (&self.link, &state) {
+            (Some(LinkState::Live { only: before, .. }), LinkState::Live { only, .. }) => before == only,
+            (before, state) => before.as_ref() == Some(state),
+        };
+        if same {
+            return Ok(());
+        }
+        self.link = Some(state.clone());
+        self.tell(Body::Link(state)).await
+    }
+
+    async fn tell(&self, body: Body) -> Result<(), Unheard> {
+        let scope = Scope { source: self.shared.source.clone(), part: self.repository.clone() };
+        self.updates.send(Scoped { scope, body }).await.map_err(|_| Unheard)
+    }
+}
