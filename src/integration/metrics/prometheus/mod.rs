@@ -1,8 +1,8 @@
 //! Prometheus and what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics): rates and latencies of the pods of each
 //! arm. API version 1, <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 //!
-//! [`query`] makes the questions, [`answer`] reads what comes back, [`arms`] gives it to the arms of rows: pure all
-//! three. [`probe`] asks.
+//! `query.rs` makes the questions, `answer.rs` reads what comes back, `arms.rs` gives it to the arms of rows: pure all
+//! three. `probe.rs` asks.
 
 mod answer;
 mod arms;
