@@ -79,7 +79,7 @@ pub(super) fn wrong(providers: Providers<'_>, section: Section, kind: &str, sett
     Some(key.map_or_else(|| what.clone(), |key| format!("{key}: {what}")))
 }
 
-fn kinds<'p>(providers: Providers<'p>, section: Section) -> Vec<&'p str> {
+fn kinds(providers: Providers<'_>, section: Section) -> Vec<&str> {
     providers.iter().filter(|provider| provider.section() == section).map(|provider| provider.kind()).collect()
 }
 
@@ -143,14 +143,11 @@ fn object(root: &Value, schema: &Value, table: &Table<'_>) -> Object {
     let mut read = Object { settings: RawSettings::new(), whole: true, lacks_required: false };
     for (key, schema) in properties(schema) {
         let node = if required(key) { table.need(key, &expected(root, schema)) } else { table.get(key) };
-        match node.as_ref().and_then(|node| by_schema(root, schema, node)) {
-            Some(value) => {
-                read.settings.insert(key.to_owned(), value);
-            }
-            None => {
-                read.whole &= node.is_none();
-                read.lacks_required |= required(key);
-            }
+        if let Some(value) = node.as_ref().and_then(|node| by_schema(root, schema, node)) {
+            read.settings.insert(key.to_owned(), value);
+        } else {
+            read.whole &= node.is_none();
+            read.lacks_required |= required(key);
         }
     }
     read
