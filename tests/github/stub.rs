@@ -164,7 +164,7 @@ impl Run {
 
     /// Somebody says yes or no, whoever it is.
     pub fn review(&mut self, environment: u64, who: &str, state: &str, comment: &str) {
-        let place = self.gates.iter().find(|gate| gate.id == environment).map(|gate| Run::place(gate));
+        let place = self.gates.iter().find(|gate| gate.id == environment).map(Run::place);
         let user = json!({ "login": who, "id": 1 });
         self.reviews.push(json!({ "environments": [place], "state": state, "user": user, "comment": comment }));
         for gate in self.gates.iter_mut().filter(|gate| gate.id == environment) {
