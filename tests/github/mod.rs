@@ -56,7 +56,7 @@ impl Bench {
     }
 
     async fn until(&mut self, what: &str, so: impl Fn(&Board) -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         while !so(&self.board) {
             match tokio::time::timeout_at(deadline, self.updates.next()).await {
                 Ok(Some(scoped)) => drop(self.board.apply(&scoped)),
@@ -114,7 +114,7 @@ impl Bench {
     }
 
     async fn reaches(&mut self, authorized: &Authorized, word: &str) -> String {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
         loop {
             let stage = self.stage(authorized);
             if stage.word() == word {

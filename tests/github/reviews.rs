@@ -30,7 +30,7 @@ async fn a_waiting_deployment_is_a_row_and_an_approval() {
 #[tokio::test]
 async fn a_yes_is_posted_with_its_reason_and_effective_once_the_job_runs() {
     let mut bench = Bench::new();
-    bench.stub.world().runner = Duration::from_secs(3600);
+    bench.stub.world().runner = Duration::from_hours(1);
     let approval = bench.asked().await;
     let yes = bench.command(Action::Approve, &approval, Some("canary is fine"));
     assert_eq!(bench.stage(&yes), Stage::Accepted);

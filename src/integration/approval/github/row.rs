@@ -179,14 +179,8 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
     let role = if phase == Phase::Healthy { ArmRole::Stable } else { ArmRole::Candidate };
     // GitHub knows what it deploys, and nothing of instances or users.
     let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
-    let arm = Arm {
-        role,
-        version: gate.run.short_commit().into(),
-        digest: None,
-        replicas: Replicas::default(),
-        traffic,
-        pods: None,
-    };
+    let (version, replicas) = (gate.run.short_commit().into(), Replicas::default());
+    let arm = Arm { role, version, digest: None, replicas, traffic, pods: None };
     Rollout {
         run: run(context, gate, gate.run.run_attempt),
         service: service(gate).into(),
