@@ -100,6 +100,33 @@ fn sources_of_this_process_without_a_server() {
     assert!(screen(&joined).contains("local"), "once it is there it is shown");
 }
 
+/// Two clusters that have the same names: their rows are told apart by their source, in both lists and in the summary.
+#[test]
+fn rows_of_one_name_at_two_sources() {
+    every_size("deck_alike", |columns, rows| {
+        let mut state = empty(columns, rows);
+        let name = "team-shop-production/checkout-service-with-a-rather-long-name-006-worker";
+        for (at, source) in ["fleet-eu-central-1", "fleet-us-east-1"].into_iter().enumerate() {
+            connect(&mut state, at, source, true);
+            let mut row = world::rollout(source, name, "production", "2026.11.29-rc1", "2026.11.30-rc2", 25);
+            row.phase = Phase::Paused;
+            row.waits = vec![Wait::Human { what: "promote to 50 %".into(), who: None, since: ago(60) }];
+            let other = settled(source, &format!("only-at-{source}"), "production", "1.0");
+            let entities = [row, other].map(|row| Entity::Rollout(std::sync::Arc::new(row)));
+            Hub::new(at, source).snapshot(&mut state, entities.into());
+        }
+        tell(&mut state, Event::Wake);
+        let drawn = screen(&state);
+        let rows = |part: &str| drawn.lines().filter(|line| line.contains("worker") && line.contains(part)).count();
+        // Once needed, once listed; the selected one once more.
+        for end in ["l-1", "t-1"] {
+            assert!(rows(end) >= 2, "{columns}: {end}\n{drawn}");
+        }
+        assert!(drawn.lines().any(|line| line.contains("006-worker") && line.contains("at fleet-")), "{drawn}");
+        state
+    });
+}
+
 #[test]
 fn sources_without_metrics() {
     every_size("deck_no_metrics", |columns, rows| canary(columns, rows, &|_| {}));

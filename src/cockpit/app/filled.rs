@@ -2,13 +2,18 @@
 
 use super::State;
 use flightdeck_board::Board;
-use flightdeck_model::Rollout;
+use flightdeck_model::{EnvironmentName, Rollout, ServiceName, SourceId};
+use std::collections::BTreeMap;
 
-/// In how many rows something stands in columns that are empty while nothing is on its way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// In how many rows something stands in columns that are empty while nothing is on its way, or that all rows have alike.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filled {
     steps: usize,
     candidates: usize,
+    /// How many rows of each source have a name.
+    named: BTreeMap<(ServiceName, EnvironmentName), BTreeMap<SourceId, usize>>,
+    /// Names that rows of several sources have.
+    alike: usize,
 }
 
 impl Filled {
@@ -18,41 +23,79 @@ impl Filled {
         filled
     }
 
-    /// A row changed. True if a column comes or goes.
+    /// A row changed. True if a column comes or goes, or rows are to be told apart otherwise.
     pub(super) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>) -> bool {
-        let before = (self.steps(), self.candidates());
+        let before = (self.steps(), self.candidates(), self.alike);
+        let renamed = old.zip(new).is_some_and(|(old, new)| name(old) != name(new));
         if let Some(old) = old {
+            self.unname(old);
             self.steps = self.steps.saturating_sub(usize::from(at_step(old)));
             self.candidates = self.candidates.saturating_sub(usize::from(old.candidate().is_some()));
         }
         if let Some(new) = new {
             self.add(new);
         }
-        before != (self.steps(), self.candidates())
+        renamed || before != (self.steps(), self.candidates(), self.alike)
     }
 
     fn add(&mut self, rollout: &Rollout) {
         self.steps += usize::from(at_step(rollout));
         self.candidates += usize::from(rollout.candidate().is_some());
+        let sources = self.named.entry(name(rollout)).or_default();
+        let before = sources.len();
+        *sources.entry(rollout.run.target.source.clone()).or_default() += 1;
+        self.alike += usize::from(before == 1 && sources.len() == 2);
+    }
+
+    fn unname(&mut self, rollout: &Rollout) {
+        let (name, source) = (name(rollout), &rollout.run.target.source);
+        let Some(sources) = self.named.get_mut(&name) else { return };
+        let before = sources.len();
+        if let Some(rows) = sources.get_mut(source) {
+            *rows -= 1;
+            if *rows == 0 {
+                sources.remove(source);
+            }
+        }
+        self.alike -= usize::from(before == 2 && sources.len() == 1);
+        if sources.is_empty() {
+            self.named.remove(&name);
+        }
     }
 
     /// Is any rollout at a step?
     #[must_use]
-    pub const fn steps(self) -> bool {
+    pub const fn steps(&self) -> bool {
         self.steps > 0
+    }
+
+    /// Can some rows be told apart by their source only?
+    #[must_use]
+    pub const fn alike(&self) -> bool {
+        self.alike > 0
+    }
+
+    /// Has a row of another source the same name?
+    #[must_use]
+    pub fn is_alike(&self, rollout: &Rollout) -> bool {
+        self.named.get(&name(rollout)).is_some_and(|sources| sources.len() > 1)
     }
 
     /// Has any rollout a candidate, and with it a share?
     #[must_use]
-    pub const fn candidates(self) -> bool {
+    pub const fn candidates(&self) -> bool {
         self.candidates > 0
     }
 }
 
 /// What the rows of the board fill.
 #[must_use]
-pub fn filled(state: &State) -> Filled {
-    *state.filled.get(|| Filled::of(&state.board))
+pub fn filled(state: &State) -> &Filled {
+    state.filled.get(|| Filled::of(&state.board))
+}
+
+fn name(rollout: &Rollout) -> (ServiceName, EnvironmentName) {
+    (rollout.service.clone(), rollout.environment.clone())
 }
 
 /// Is it at one of its steps? Where it stopped for good its row tells otherwise.

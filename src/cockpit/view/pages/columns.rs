@@ -61,6 +61,19 @@ const LESS: [(Column, u16); 15] = [
     (Column::Service, 10),
 ];
 
+/// What is given up before, where rows can be told apart by their source only: names stay as long as they can.
+const LESS_BESIDE_SOURCES: [(Column, u16); 9] = [
+    (Column::Rps, 0),
+    (Column::P95, NUMBERS),
+    (Column::P95, 0),
+    (Column::Traffic, 4 + SHARE),
+    (Column::Step, 0),
+    (Column::Source, 8),
+    (Column::Errors, 5 + NUMBERS),
+    (Column::Traffic, SHARE),
+    (Column::Version, 9),
+];
+
 /// What comes with more room; a column without a width has nothing to tell apart.
 fn more(content: Content) -> [Sized; 7] {
     let Widest { kind, source, author, .. } = content.widest;
@@ -68,7 +81,7 @@ fn more(content: Content) -> [Sized; 7] {
         (Column::Since, 6),
         (Column::Replicas, if content.candidates { REPLICAS } else { 5 }),
         (Column::Kind, if kind > 0 { kind.clamp(4, 12) } else { 0 }),
-        (Column::Source, if content.several_sources { source.clamp(6, 14) } else { 0 }),
+        (Column::Source, if content.several_sources && !content.alike { source.clamp(6, 14) } else { 0 }),
         (Column::Author, if author > 0 { author.clamp(6, 10) } else { 0 }),
         (Column::Cause, 20),
         (Column::Began, 6),
@@ -85,14 +98,17 @@ pub(in crate::view) struct Content {
     pub candidates: bool,
     /// Is there more than one source?
     pub several_sources: bool,
+    /// Can some rows be told apart by their source only?
+    pub alike: bool,
 }
 
 fn all(content: Content) -> Vec<Sized> {
-    let Widest { service, environment, version, requests, latencies, .. } = content.widest;
+    let Widest { service, environment, version, source, requests, latencies, .. } = content.widest;
     let there = |there, width| if there { width } else { 0 };
     let columns = [
         (Column::Service, service.clamp(8, NAME)),
         (Column::Environment, environment.clamp(3, 11)),
+        (Column::Source, there(content.alike, source.clamp(6, 14))),
         (Column::Version, version.clamp(7, 14)),
         (Column::Step, there(content.steps, 4)),
         (Column::Traffic, there(content.candidates, 8 + SHARE)),
@@ -107,7 +123,8 @@ fn all(content: Content) -> Vec<Sized> {
 /// The columns for a list of that width.
 pub(in crate::view) fn plan(width: u16, content: Content) -> Vec<Sized> {
     let mut columns = all(content);
-    for (column, left) in LESS {
+    let before: &[(Column, u16)] = if content.alike { &LESS_BESIDE_SOURCES } else { &[] };
+    for (column, left) in before.iter().chain(&LESS).chain(&[(Column::Source, 0)]).copied() {
         if needs(&columns) <= width {
             break;
         }
@@ -169,7 +186,7 @@ mod tests {
         let (requests, latencies) = (measured, measured);
         let widest =
             Widest { service, environment: 10, version: 14, kind: 0, source: 8, author: 14, requests, latencies };
-        Content { widest, steps: true, candidates: true, several_sources: false }
+        Content { widest, steps: true, candidates: true, several_sources: false, alike: false }
     }
 
     fn width_of(columns: &[Sized], column: Column) -> u16 {
@@ -217,6 +234,22 @@ mod tests {
         }
         assert!(width_of(&plan(118, content(40, false)), Column::Since) > 0);
         assert_eq!(width_of(&plan(118, content(40, false)), Column::Phase), 22);
+    }
+
+    #[test]
+    fn rows_that_only_their_source_tells_apart_have_it_however_little_room_there_is() {
+        let widest = Widest { source: 18, ..content(60, false).widest };
+        let alike = Content { widest, several_sources: true, alike: true, ..content(60, false) };
+        for (width, service, source) in [(78, 22, 8), (118, 36, 14), (198, 60, 14)] {
+            let columns = plan(width, alike);
+            assert!(needs(&columns) <= width, "{width}: {columns:?}");
+            let widths = (width_of(&columns, Column::Service), width_of(&columns, Column::Source));
+            assert_eq!(widths, (service, source), "{width}: {columns:?}");
+            assert_eq!(columns.iter().filter(|sized| sized.0 == Column::Source).count(), 1);
+        }
+        for width in 38..400 {
+            assert!(needs(&plan(width, alike)) <= width, "{width}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{self, Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_board::{Attention, Filter, Severity, numbers_age};
-use flightdeck_model::{Arm, Rollout};
+use flightdeck_board::{Attention, AttentionSubject, Filter, Severity, numbers_age};
+use flightdeck_model::{Arm, Rollout, SourceId};
 use jiff::SignedDuration;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -93,8 +93,8 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
     let filled = filled(ctx.state);
-    let (steps, candidates) = (filled.steps(), filled.candidates());
-    Content { widest: ctx.state.deck.widest, steps, candidates, several_sources }
+    let (steps, candidates, alike) = (filled.steps(), filled.candidates(), filled.alike());
+    Content { widest: ctx.state.deck.widest, steps, candidates, several_sources, alike }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
@@ -200,6 +200,9 @@ fn need(
     if let Some(name) = &entry.environment {
         pen.cell(name.as_str(), environment, ctx.style(text)).skip(1);
     }
+    if let Some(source) = told_apart_by(ctx, entry) {
+        pen.put(source.as_str(), ctx.style(text)).put(": ", ctx.style(Scope::Dim));
+    }
     if old {
         pen.put("may be old: ", ctx.style(scope));
     }
@@ -208,6 +211,18 @@ fn need(
         pen.put(entry.word, ctx.style(scope)).put(": ", ctx.style(Scope::Dim));
     }
     pen.put(&entry.sentence, ctx.style(text));
+}
+
+/// The source of an entry, where another source has a rollout of the same name.
+fn told_apart_by<'c>(ctx: &Ctx<'c>, entry: &Attention) -> Option<&'c SourceId> {
+    let board = &ctx.state.board;
+    let target = match &entry.subject {
+        AttentionSubject::Rollout(run) => &run.target,
+        AttentionSubject::Approval(id) => &board.approval(id)?.run.target,
+        _ => return None,
+    };
+    let rollout = board.rollout(target)?;
+    filled(ctx.state).is_alike(rollout).then_some(&rollout.run.target.source)
 }
 
 /// How long already, and what happens by itself and when, where that is known to be so still.
@@ -331,7 +346,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
         Column::Replicas => (replicas(rollout), Scope::Text),
         Column::Kind => (ctx.state.board.kind_word(rollout).to_owned(), Scope::Dim),
-        Column::Source => (rollout.run.target.source.0.clone(), Scope::Text),
+        Column::Source => (format::name(rollout.run.target.source.as_str(), width), Scope::Text),
         Column::Began => (format::since(ctx.now, rollout.started, ctx.zone), Scope::Dim),
         Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
         Column::Cause => {

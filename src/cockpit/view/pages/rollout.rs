@@ -44,9 +44,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 /// The summary, where the page has room for it.
 pub(in crate::view) fn about(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, at: Edge, buf: &mut Buffer) {
     if let Some(area) = ctx.layout.summary {
-        let (kind, source) = (ctx.state.board.kind_word(rollout), &rollout.run.target.source);
-        let title = Title { left: name(ctx, rollout), right: format!("{kind} at {source}"), focus: false };
-        edge(buf, frame, area.y - 1, at, &title, ctx.theme);
+        edge(buf, frame, area.y - 1, at, &whose(ctx, rollout, frame.width), ctx.theme);
         summary(ctx, rollout, rect(area), buf);
     }
 }
@@ -82,6 +80,29 @@ pub(in crate::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf
         edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
         charts(ctx, rollout, rect(area), buf);
     }
+}
+
+/// Which rollout it is, in a title of that width. Its source is always there, since another may have one of the same
+/// name; the kind goes first, then what stands before the name, then the environment, which the row has too.
+fn whose(ctx: &Ctx<'_>, rollout: &Rollout, width: u16) -> Title {
+    // The corners, the blanks around both sides, and a piece of line between them.
+    const AROUND: u16 = 11;
+    let (kind, source) = (ctx.state.board.kind_word(rollout), &rollout.run.target.source);
+    let left = name(ctx, rollout);
+    let right = format!("{kind} at {source}");
+    let room = |right: &str| width.saturating_sub(AROUND).saturating_sub(format::width(right));
+    if format::width(&left) <= room(&right) {
+        return Title { left, right, focus: false };
+    }
+    let (right, service) = (format!("at {source}"), ctx.state.board.service_name(rollout));
+    let (room, place) = (room(&right), format!(" in {}", rollout.environment));
+    let bare = service.rsplit_once('/').map_or(&*service, |(_, bare)| bare);
+    let left = if format::width(bare) + format::width(&place) <= room {
+        format!("{}{place}", format::name(&service, room - format::width(&place)))
+    } else {
+        format::name(&service, room)
+    };
+    Title { left, right, focus: false }
 }
 
 fn name(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
