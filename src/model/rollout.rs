@@ -533,6 +533,18 @@ impl Rollout {
         })
     }
 
+    /// Does its platform tell of instances and shares of users? One that only lets a pipeline go on tells neither.
+    #[must_use]
+    pub fn tells_of_users(&self) -> bool {
+        let silent = |arm: &Arm| {
+            arm.traffic.how == TrafficSource::Declared
+                && arm.traffic.actual.is_none()
+                && arm.traffic.desired == Ppm::ZERO
+                && arm.replicas == Replicas::default()
+        };
+        self.strategy != Strategy::Other || !self.arms.iter().all(silent)
+    }
+
     /// Does it work by itself, without traffic that could be shared out?
     #[must_use]
     pub fn is_worker(&self) -> bool {

@@ -127,6 +127,26 @@ fn rows_of_one_name_at_two_sources() {
     });
 }
 
+/// What lets a pipeline go on knows of no user: nothing is said of shares, instances or a version before.
+#[test]
+fn a_source_that_tells_of_no_user_is_not_taken_for_one_without_any() {
+    let mut state = empty(120, 36);
+    connect(&mut state, 0, "github", true);
+    let mut row = world::rollout("github", "shop", "production", "41ceb02", "42ceb02", 0);
+    row.strategy = Strategy::Other;
+    row.arms.retain(|arm| arm.role == ArmRole::Candidate);
+    for arm in &mut row.arms {
+        arm.replicas = Replicas::default();
+        arm.traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
+    }
+    row.way_back = None;
+    Hub::new(0, "github").snapshot(&mut state, vec![Entity::Rollout(std::sync::Arc::new(row))]);
+    tell(&mut state, Event::Wake);
+    let drawn = screen(&state);
+    assert!(!drawn.contains(" 0 %") && !drawn.contains("0/0") && !drawn.contains("no version before"), "{drawn}");
+    assert!(drawn.contains("github tells neither shares nor instances") && drawn.contains("github tells of none"));
+}
+
 #[test]
 fn sources_without_metrics() {
     every_size("deck_no_metrics", |columns, rows| canary(columns, rows, &|_| {}));

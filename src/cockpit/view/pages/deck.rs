@@ -344,6 +344,7 @@ fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Si
         Column::Rps => (rps(ctx, rollout), Scope::Text),
         Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
         Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
+        Column::Replicas if !rollout.tells_of_users() => ("-".to_owned(), Scope::Faint),
         Column::Replicas => (replicas(rollout), Scope::Text),
         Column::Kind => (ctx.state.board.kind_word(rollout).to_owned(), Scope::Dim),
         Column::Source => (format::name(rollout.run.target.source.as_str(), width), Scope::Text),
@@ -408,6 +409,10 @@ fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
         pen.cell("", width, Style::new());
         return;
     };
+    if !rollout.tells_of_users() {
+        pen.right("-", width, ctx.style(Scope::Faint));
+        return;
+    }
     let columns = width - SHARE;
     if columns > 0 {
         bar::traffic(pen, arm.traffic, columns, Scope::ArmCandidate, ctx.theme);

@@ -219,6 +219,11 @@ fn waits(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
 }
 
 fn traffic(ctx: &Ctx<'_>, rollout: &Rollout, pen: &mut Pen<'_>) {
+    if !rollout.tells_of_users() {
+        let words = format!("{} tells neither shares nor instances", rollout.run.target.source);
+        pen.put(&words, ctx.style(Scope::Dim));
+        return;
+    }
     let wide = pen.left() >= 100;
     for arm in &rollout.arms {
         let scope = match arm.role {
@@ -259,6 +264,9 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
         let parts = [Some(way_back::estimate(way)), way_back::objective_words(way), Some(way_back::path(way))];
         let scope = if missed || !way.cannot_undo.is_empty() { Scope::ToneWarn } else { Scope::Text };
         return (parts.into_iter().flatten().collect::<Vec<_>>().join("; "), scope);
+    }
+    if !rollout.tells_of_users() {
+        return (format!("{} tells of none", rollout.run.target.source), Scope::Dim);
     }
     let Some(stable) = rollout.stable() else {
         return ("none: there is no version before".to_owned(), Scope::ToneWarn);
