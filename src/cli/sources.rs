@@ -92,7 +92,11 @@ pub(super) async fn open(planned: Vec<Planned>) -> Opened {
         };
         executors.push(opened.unwrap_or_else(|why| {
             tracing::warn!(source = %configured.name, why, "a source can't be opened");
-            Arc::new(Unopened { source: configured.name, why: sanitize_line(&why), since: now() })
+            Arc::new(Unopened {
+                source: configured.name,
+                why: sanitize_line(&format!("{why}; once that is mended, start flightdeck again")),
+                since: now(),
+            })
         }));
     }
     Opened { executors, probes }

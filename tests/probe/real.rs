@@ -5,11 +5,12 @@
 
 use super::prometheus::opened;
 use super::stub::{Play, Stub};
-use crate::support::live::DEADLINE;
+use crate::cluster::until_told;
 use flightdeck::model::*;
 use flightdeck::port::{Measured, Probe as _};
 use jiff::Timestamp;
 use serde_json::json;
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -120,19 +121,17 @@ async fn its_numbers_are_those_of_the_pods() {
         };
         web(&ArmRole::Stable) && web(&ArmRole::Candidate)
     };
-    let mut last = String::new();
-    let measured = loop {
-        assert!(
-            begun.elapsed() < DEADLINE,
-            "no such numbers: {last}; {}",
-            std::fs::read_to_string(dir.path().join("log")).unwrap()
-        );
-        match probe.measure(&rows, Timestamp::now()).await {
-            Ok(measured) if whole(&measured) => break measured,
-            other => last = format!("{other:?}"),
+    let last = RefCell::new(String::new());
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    let told = || format!("such numbers; there were {}; {}", last.borrow(), log());
+    let measured = until_told(told, async || match probe.measure(&rows, Timestamp::now()).await {
+        Ok(measured) if whole(&measured) => Some(measured),
+        other => {
+            last.replace(format!("{other:?}"));
+            None
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
+    })
+    .await;
     // Linear within the bucket that a quantile is in.
     let (stable, candidate) =
         (of(&measured, "web", &ArmRole::Stable).unwrap(), of(&measured, "web", &ArmRole::Candidate).unwrap());

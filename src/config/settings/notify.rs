@@ -14,7 +14,7 @@ pub const EVENTS: [&str; 4] = ["failed", "aborted", "rolled_back", "waits_for_pe
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Notify {
-    /// How they are told; without it `webhook` where there is a `url`, `command` where there is a `command`.
+    /// How they are told; without it `webhook` where there is a `url`, `command` where there is a `command`, `slack` where there is a `webhook`.
     pub kind: String,
     /// What is told: `failed`, `aborted`, `rolled_back`, `waits_for_person`; without any all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
