@@ -19,9 +19,7 @@ pub(super) const NEVER: Timestamp = Timestamp::MAX;
 /// What an entry is about; opening it leads there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AttentionSubject {
-    /// A rollout.
     Rollout(Run),
-    /// An approval.
     Approval(ApprovalId),
     /// A hold that somebody undid from outside.
     Hold(SourceId, HoldId),
@@ -68,13 +66,11 @@ impl Severity {
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attention {
-    /// What it is about.
     pub subject: AttentionSubject,
     /// The service, or the source's name.
     pub name: String,
     /// Where; `None` for a source.
     pub environment: Option<EnvironmentName>,
-    /// Why.
     pub severity: Severity,
     /// Beside the glyph: `failing`, `rolling back`, `approval`, `paused`, …
     pub word: &'static str,
@@ -82,7 +78,6 @@ pub struct Attention {
     pub sentence: String,
     /// When something happens by itself.
     pub deadline: Option<Timestamp>,
-    /// Since when.
     pub since: Timestamp,
 }
 

@@ -7,7 +7,7 @@
 //! - Rework is what an incident caused: each rollback, and the first deployment after a failed one.
 //! - Recovery belongs to the failed deployment, and counts where that does.
 
-use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, EnvironmentName, Ppm, ServiceName, Target};
+use flightdeck_model::{DeploymentKind, DeploymentOutcome, EnvironmentName, Ppm, RolloutRecord, ServiceName, Target};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,10 +94,10 @@ pub struct Dora {
 /// The figures of each service in each environment that has records, in the order of their names.
 #[must_use]
 pub fn by_place<'a>(
-    deployments: impl Iterator<Item = &'a Deployment>,
+    deployments: impl Iterator<Item = &'a RolloutRecord>,
     window: Window,
 ) -> BTreeMap<(ServiceName, EnvironmentName), Dora> {
-    let mut places: BTreeMap<_, Vec<&Deployment>> = BTreeMap::new();
+    let mut places: BTreeMap<_, Vec<&RolloutRecord>> = BTreeMap::new();
     for of in deployments {
         places.entry((of.service.clone(), of.environment.clone())).or_default().push(of);
     }
@@ -107,7 +107,7 @@ pub fn by_place<'a>(
 /// What a service was called when some of what its figures count ended: ` (shop then)`; empty if it had one name.
 #[must_use]
 pub fn then<'a>(
-    deployments: impl Iterator<Item = &'a Deployment>,
+    deployments: impl Iterator<Item = &'a RolloutRecord>,
     service: &ServiceName,
     environment: &EnvironmentName,
 ) -> String {
@@ -119,7 +119,7 @@ pub fn then<'a>(
 /// The figures of all these records; those before the window tell what those in it belong to.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Window) -> Dora {
+pub fn dora<'a>(deployments: impl Iterator<Item = &'a RolloutRecord>, window: Window) -> Dora {
     let (mut known, mut unknown) = (Vec::new(), 0);
     let mut oldest = window.to;
     let seen = deployments.inspect(|of| oldest = oldest.min(of.started));
@@ -139,9 +139,9 @@ pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Windo
     let share = |count: usize| Figure { value: (n > 0).then(|| count as f64 / n as f64), n };
     let observed = window.to.duration_since(oldest).min(window.length());
     let days = observed.as_secs_f64() / 86_400.0;
-    let recorded = |of: &Deployment| of.steps.unwrap_or(0);
+    let recorded = |of: &RolloutRecord| of.steps.unwrap_or(0);
     let steps: u64 = counted.iter().map(|of| u64::from(recorded(of.deployment))).sum();
-    let by_hand = |of: &Deployment| of.manual_steps.min(recorded(of));
+    let by_hand = |of: &RolloutRecord| of.manual_steps.min(recorded(of));
     let manual: u64 = counted.iter().map(|of| u64::from(by_hand(of.deployment))).sum();
     Dora {
         lead_time: spread(counted.iter().filter_map(|of| lead_time(of.deployment)).collect()),
@@ -157,20 +157,20 @@ pub fn dora<'a>(deployments: impl Iterator<Item = &'a Deployment>, window: Windo
 
 /// Did it reach users? What arrived did, whatever share its record names: that of a rollback is the
 /// share of what it left. Of the rest a record may not tell.
-fn reached_users(of: &Deployment) -> Option<bool> {
+fn reached_users(of: &RolloutRecord) -> Option<bool> {
     if arrived(of) { Some(true) } else { of.reached.map(|share| share > Ppm::ZERO) }
 }
 
 /// A deployment, and what it turned out to be.
 struct Judged<'a> {
-    deployment: &'a Deployment,
+    deployment: &'a RolloutRecord,
     failed: bool,
     rework: bool,
     recovery: Option<SignedDuration>,
 }
 
 /// Did it bring all traffic to its version?
-fn arrived(of: &Deployment) -> bool {
+fn arrived(of: &RolloutRecord) -> bool {
     match of.kind {
         DeploymentKind::Rollback => {
             matches!(of.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack)
@@ -181,7 +181,7 @@ fn arrived(of: &Deployment) -> bool {
 
 /// A record that tells something.
 struct Known<'a> {
-    deployment: &'a Deployment,
+    deployment: &'a RolloutRecord,
     /// It is a deployment itself.
     counts: bool,
 }
@@ -228,13 +228,13 @@ fn failed(line: &[&Known<'_>], at: usize) -> bool {
 }
 
 /// How long its failure lasted; `held`: the next that stayed.
-fn recovery(of: &Deployment, held: Option<&Deployment>) -> Option<SignedDuration> {
+fn recovery(of: &RolloutRecord, held: Option<&RolloutRecord>) -> Option<SignedDuration> {
     let taken_back = of.rollback.filter(|_| !arrived(of));
     let held = held.map(|held| held.ended.duration_since(of.ended).max(SignedDuration::ZERO));
     taken_back.or(held)
 }
 
-fn lead_time(of: &Deployment) -> Option<SignedDuration> {
+fn lead_time(of: &RolloutRecord) -> Option<SignedDuration> {
     let counts = of.kind == DeploymentKind::Deploy && of.outcome == DeploymentOutcome::Succeeded;
     let took = of.ended.duration_since(of.commit_at.filter(|_| counts)?);
     // A commit from the future is a wrong clock, not a fast change.

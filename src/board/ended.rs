@@ -1,7 +1,7 @@
 //! Finished rollouts in the order of a list.
 
 use super::{Board, Filter};
-use flightdeck_model::{Deployment, Run};
+use flightdeck_model::{RolloutRecord, Run};
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 
@@ -64,7 +64,7 @@ enum Key<'a> {
     Class(u8),
 }
 
-fn key(order: EndedOrder, of: &Deployment) -> Key<'_> {
+fn key(order: EndedOrder, of: &RolloutRecord) -> Key<'_> {
     match order {
         EndedOrder::Newest => Key::Class(0),
         EndedOrder::Service => Key::Text(of.service.as_str()),
@@ -87,7 +87,7 @@ fn key(order: EndedOrder, of: &Deployment) -> Key<'_> {
 /// The runs of those that match, in order.
 #[must_use]
 pub fn ended(board: &Board, filter: &Filter, order: EndedOrder, reverse: bool) -> Vec<Run> {
-    let mut list: Vec<(Key<'_>, Reverse<Timestamp>, &Deployment)> = filter
+    let mut list: Vec<(Key<'_>, Reverse<Timestamp>, &RolloutRecord)> = filter
         .select_ended(board.deployments())
         .into_iter()
         .map(|of| (key(order, of), Reverse(of.ended), of))

@@ -1,6 +1,6 @@
 //! What a person types after `/`: several words, all of which must match.
 
-use flightdeck_model::{Deployment, Rollout};
+use flightdeck_model::{Rollout, RolloutRecord};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use std::borrow::Borrow;
@@ -205,7 +205,7 @@ impl Filter {
     /// How well its plain words fit a finished rollout; `outcome:` (or `phase:`) looks at how it ended and
     /// at what it was for.
     #[must_use]
-    pub fn fit_ended(&self, of: &Deployment) -> Option<Fit> {
+    pub fn fit_ended(&self, of: &RolloutRecord) -> Option<Fit> {
         self.fit_of(of.ended, || plain_ended(of), |field, text| ended_has(of, field, text))
     }
 
@@ -215,7 +215,7 @@ impl Filter {
     }
 
     /// The finished rollouts that match, in the given order.
-    pub fn select_ended<'d>(&self, ended: impl Iterator<Item = &'d Deployment>) -> Vec<&'d Deployment> {
+    pub fn select_ended<'d>(&self, ended: impl Iterator<Item = &'d RolloutRecord>) -> Vec<&'d RolloutRecord> {
         ended.filter(|of| self.fit_ended(of).is_some()).collect()
     }
 
@@ -277,13 +277,13 @@ fn field_has(rollout: &Rollout, field: Field, text: &str) -> bool {
     }
 }
 
-fn plain_ended(of: &Deployment) -> impl Iterator<Item = &str> {
+fn plain_ended(of: &RolloutRecord) -> impl Iterator<Item = &str> {
     [of.service.as_str(), of.environment.as_str(), of.run.target.source.as_str(), of.to.as_str()]
         .into_iter()
         .chain(of.from.as_ref().map(flightdeck_model::Version::as_str))
 }
 
-fn ended_has(of: &Deployment, field: Field, text: &str) -> bool {
+fn ended_has(of: &RolloutRecord, field: Field, text: &str) -> bool {
     let has = |value: &str| value.to_lowercase().contains(text);
     match field {
         Field::Service => has(of.service.as_str()),

@@ -15,21 +15,18 @@ pub enum Freshness {
     Stale {
         /// When the last word was heard.
         since: Timestamp,
-        /// Why.
         why: String,
     },
     /// Nothing was ever heard of it.
     Never {
         /// Since when it is tried.
         since: Timestamp,
-        /// Why not.
         why: String,
     },
     /// Its watch is not allowed.
     Denied {
         /// The verb that is missing.
         verb: String,
-        /// On what.
         resource: String,
     },
 }

@@ -54,7 +54,6 @@ pub struct ArmNumbers {
 /// What an analysis said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// Its verdict.
     pub verdict: MetricVerdict,
     /// When; `None`: its backend's row does not tell.
     pub at: Option<Timestamp>,

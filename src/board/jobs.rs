@@ -10,11 +10,8 @@ use jiff::Timestamp;
 pub struct JobRef {
     /// Where its service is known.
     pub source: SourceId,
-    /// Whose it is.
     pub service: ServiceName,
-    /// Where.
     pub environment: EnvironmentName,
-    /// Its name.
     pub name: String,
 }
 

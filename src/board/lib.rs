@@ -13,10 +13,10 @@ pub mod migrations;
 mod needs;
 mod ordered;
 pub mod provenance;
+pub mod rollback_plan;
 mod rows;
 mod sight;
 mod sort;
-pub mod way_back;
 mod why_not;
 
 pub use attention::{Attention, AttentionSubject, Severity, describe, rank};

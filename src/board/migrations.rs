@@ -1,6 +1,6 @@
 //! Where a service's migrations stand, in words: the same in the cockpit and on the command line.
 
-use flightdeck_model::{MigrationRow, MigrationStanding, MigrationWayBack};
+use flightdeck_model::{MigrationRollback, MigrationRow, MigrationStanding};
 
 /// Where it stands.
 #[must_use]
@@ -16,11 +16,11 @@ pub fn standing(row: &MigrationRow) -> String {
 
 /// What a way back from what is there now does with it.
 #[must_use]
-pub fn way_back(row: &MigrationRow) -> String {
-    match &row.way_back {
-        MigrationWayBack::Nothing => "-".to_owned(),
-        MigrationWayBack::TakenBack => "takes it back".to_owned(),
-        MigrationWayBack::Stays { why } => format!("leaves it: {why}"),
+pub fn rollback(row: &MigrationRow) -> String {
+    match &row.rollback {
+        MigrationRollback::Nothing => "-".to_owned(),
+        MigrationRollback::TakenBack => "takes it back".to_owned(),
+        MigrationRollback::Stays { why } => format!("leaves it: {why}"),
     }
 }
 

@@ -20,9 +20,7 @@ use std::sync::Arc;
 /// What an entry is about.
 #[derive(Debug, Clone)]
 pub enum About {
-    /// A rollout.
     Rollout(Arc<Rollout>),
-    /// An approval.
     Approval(ApprovalId),
     /// A hold that somebody undid from outside, in whole or in part.
     Hold(SourceId, HoldId),

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 /// Something about a deployment that may not be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is known.
     Known(String),
     /// Its source records such things, but not this one.
     Missing,
@@ -18,7 +17,6 @@ pub enum Recorded {
 /// Where one version came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// Which version.
     pub version: Version,
     /// Who deployed it.
     pub by: Recorded,

@@ -2,9 +2,9 @@
 
 use super::held::{Held, Origin};
 use flightdeck_model::{
-    Approval, ApprovalId, ArmRole, ArmSample, Body, Deployment, Entity, EntityRef, Environment, EnvironmentName,
-    Evidence, Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, Run, SAMPLE_HISTORY,
-    Scope, Scoped, Service, ServiceKind, ServiceName, SourceId, Target, Version,
+    Approval, ApprovalId, ArmRole, ArmSample, Body, Entity, EntityRef, Environment, EnvironmentName, Evidence, Hold,
+    HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, RolloutRecord, Run, SAMPLE_HISTORY, Scope,
+    Scoped, Service, ServiceKind, ServiceName, SourceId, Target, Version,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -227,7 +227,7 @@ impl Board {
         let (mut deployments, mut notes, mut evidence, mut receipts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, (_, entity)) in &self.rows {
             match entity {
-                Entity::Deployment(row) => deployments.push((row.ended, key.clone())),
+                Entity::RolloutRecord(row) => deployments.push((row.ended, key.clone())),
                 Entity::Note(row) => notes.push((row.at, key.clone())),
                 Entity::Evidence(row) => evidence.push((row.at, key.clone())),
                 Entity::Receipt(row) => {
@@ -328,8 +328,8 @@ impl Board {
     );
     all!(
         /// Finished rollouts.
-        deployments, Deployment, Deployment,
-        EntityRef::Deployment(Run { target: no_target(), revision: String::new() })
+        deployments, RolloutRecord, RolloutRecord,
+        EntityRef::RolloutRecord(Run { target: no_target(), revision: String::new() })
     );
 
     one!(
@@ -354,7 +354,7 @@ impl Board {
     );
     one!(
         /// A finished rollout.
-        deployment, Deployment, Deployment, (run: &Run)
+        deployment, RolloutRecord, RolloutRecord, (run: &Run)
     );
 
     one!(

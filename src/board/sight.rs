@@ -17,7 +17,6 @@ pub struct Unseen {
     pub source: String,
     /// Which part of it, such as `rollouts in shop`; empty: all of it.
     pub part: String,
-    /// Why.
     pub state: LinkState,
 }
 

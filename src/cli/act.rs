@@ -8,8 +8,8 @@ use super::wait::{self, Patience};
 use super::{Code, Context, Failure, complete, follow, target};
 use crate::client::{Link, SubmitError, fresh_id};
 use crate::model::{
-    Action, Command, ConfigName, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal, Reply,
-    Stage, Subject,
+    Action, ActionRow, Command, ConfigName, Decision, DeploymentOutcome, Facts, Pin, Prepared, Query, Receipt, Refusal,
+    Reply, Stage, Subject, SubjectKind, Surface,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use jiff::SignedDuration;
@@ -53,35 +53,9 @@ pub struct VerbArgs {
     pub act: ActArgs,
 }
 
-/// What a verb is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A rollout, named by a TARGET.
-    Rollout,
-    /// An approval.
-    Approval,
-    /// Something that has a command of its own.
-    Own,
-}
-
-/// A new action is a verb on a rollout unless it is listed here.
-const fn kind(action: Action) -> Kind {
-    match action {
-        Action::Approve | Action::Reject => Kind::Approval,
-        Action::PromoteFull
-        | Action::Hold
-        | Action::Release
-        | Action::Drill
-        | Action::Deploy
-        | Action::Run
-        | Action::EndRun
-        | Action::Apply
-        | Action::AddRelease
-        | Action::RemoveRelease
-        | Action::Migration
-        | Action::Annotate => Kind::Own,
-        _ => Kind::Rollout,
-    }
+/// Does the action's row alone make it a verb? Others have a command of their own.
+fn is_verb(row: &ActionRow) -> bool {
+    row.surface == Surface::Everywhere
 }
 
 /// A verb with its object.
@@ -101,15 +75,10 @@ const APPROVAL_HELP: &str = "The approval's id, or the TARGET of the rollout tha
 
 impl Subcommand for Verb {
     fn augment_subcommands(mut command: clap::Command) -> clap::Command {
-        for row in Action::TABLE {
-            let (name, help) = match kind(row.action) {
-                Kind::Rollout => ("TARGET", TARGET_HELP),
-                Kind::Approval => ("ID", APPROVAL_HELP),
-                Kind::Own => continue,
-            };
-            let there = match kind(row.action) {
-                Kind::Approval => complete::approvals(),
-                _ => complete::rollouts(Some(row.action)),
+        for row in Action::TABLE.iter().filter(|row| is_verb(row)) {
+            let (name, help, there) = match row.about {
+                SubjectKind::Approval => ("ID", APPROVAL_HELP, complete::approvals()),
+                _ => ("TARGET", TARGET_HELP, complete::rollouts(Some(row.action))),
             };
             let object = Arg::new("object").value_name(name).help(help).required(true).add(there);
             // Deriving would make the struct's own comment the description.
@@ -130,7 +99,7 @@ impl Subcommand for Verb {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        Action::from_name(name).is_some_and(|action| kind(action) != Kind::Own)
+        Action::from_name(name).is_some_and(|action| is_verb(action.row()))
     }
 }
 
@@ -156,8 +125,8 @@ impl FromArgMatches for Verb {
 pub(super) async fn run(context: &Context, links: &Links, verb: &Verb) -> Result<(), Failure> {
     context.may_change()?;
     let rows = links.rows(Need::Named(&verb.object)).await?;
-    let subject = match kind(verb.action) {
-        Kind::Approval => {
+    let subject = match verb.action.row().about {
+        SubjectKind::Approval => {
             let approval = target::approval(&rows, &verb.object)?;
             Subject::Approval { id: approval.id.clone(), run: approval.run.clone() }
         }
@@ -369,7 +338,7 @@ pub(super) fn object(subject: &Subject) -> String {
         Subject::Scope { selector, .. } => selector.to_string(),
         Subject::Hold { source: Some(source), id } => format!("{source}/{id}"),
         Subject::Hold { source: None, id } => id.to_string(),
-        Subject::Deployment { source, service, environment, version, from } => {
+        Subject::NewRollout { source, service, environment, version, from } => {
             let what = version.as_ref().map(|version| format!(" {version}"));
             let from = from.as_ref().map(|from| format!(" from {from}"));
             format!("{source}: {service}@{environment}{}{}", what.unwrap_or_default(), from.unwrap_or_default())

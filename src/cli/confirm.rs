@@ -11,7 +11,6 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 pub struct Confirmed {
     /// What they saw.
     pub pin: Option<Pin>,
-    /// Why.
     pub reason: Option<String>,
 }
 

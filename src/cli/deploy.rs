@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &DeployArgs) -> 
     let rows = links.rows(Need::Named(&args.service)).await?;
     let (source, service) = target::service(&rows, &args.service, Some(&args.to))?;
     rows.say_unseen();
-    let subject = Subject::Deployment {
+    let subject = Subject::NewRollout {
         source,
         service,
         environment: args.to.as_str().into(),

@@ -6,9 +6,11 @@ use super::output::{Table, say};
 use super::target::Rows;
 use super::{Code, Context, Failure, complete, confirm, target, unexpected};
 use crate::board::dora::span;
-use crate::board::way_back::estimate;
+use crate::board::rollback_plan::estimate;
 use crate::client::{Link, fresh_id};
-use crate::model::{Action, Command, Deployment, DeploymentKind, Query, Reply, Rollout, Run, Subject, Tier, WayBack};
+use crate::model::{
+    Action, Command, DeploymentKind, Query, Reply, RollbackPlan, Rollout, RolloutRecord, Run, Subject, Tier,
+};
 use clap::Args;
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -61,7 +63,7 @@ pub(super) async fn run(context: &Context, links: &Links, args: &DrillArgs) -> R
     let (source, service) = target::service(&rows, &args.service, Some(&args.environment))?;
     let rollout = target::rollout(&rows, &format!("{source}/{}/{service}", args.environment))?;
     bearable(&rows, rollout)?;
-    let (run, way) = (rollout.run.clone(), rollout.way_back.clone());
+    let (run, way) = (rollout.run.clone(), rollout.rollback_plan.clone());
     let way = way.as_deref();
     let link = links.of(Some(&source))?;
     let subject = Subject::Run(run.clone());
@@ -100,17 +102,22 @@ fn bearable(rows: &Rows, rollout: &Rollout) -> Result<(), Failure> {
 }
 
 /// The drills that are known of a target.
-async fn drills(link: &Link, run: &Run) -> Result<Vec<Deployment>, Failure> {
+async fn drills(link: &Link, run: &Run) -> Result<Vec<RolloutRecord>, Failure> {
     let entities = match link.query(Query::Board).await? {
         Reply::Board(entities) => entities,
         other => return Err(unexpected(&other)),
     };
     let rows = Rows { entities, ..Rows::default() };
-    let of_it = |of: &&Deployment| of.kind == DeploymentKind::Drill && of.run.target == run.target;
+    let of_it = |of: &&RolloutRecord| of.kind == DeploymentKind::Drill && of.run.target == run.target;
     Ok(rows.deployments().filter(of_it).cloned().collect())
 }
 
-fn tell(context: &Context, drill: &Deployment, rollback: SignedDuration, way: Option<&WayBack>) -> Result<(), Failure> {
+fn tell(
+    context: &Context,
+    drill: &RolloutRecord,
+    rollback: SignedDuration,
+    way: Option<&RollbackPlan>,
+) -> Result<(), Failure> {
     let rto = way.and_then(|way| way.rto);
     let measured = Measured {
         run: drill.run.clone(),

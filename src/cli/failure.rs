@@ -38,7 +38,6 @@ pub struct Failure {
     pub code: Code,
     /// What happened and what still holds; empty where that was said already.
     pub what: String,
-    /// What to do.
     pub todo: Option<String>,
     /// The exit status of a program that was run, which is this one's in the place of the code.
     pub status: Option<u8>,
@@ -132,7 +131,7 @@ impl From<ClientError> for Failure {
             ClientError::Artifact { .. } => Failure::new(Code::Usage, error.in_full()),
             ClientError::Decode { .. } | ClientError::Address(_) => Failure::new(Code::Failed, error.in_full()),
             ClientError::NoServer { .. }
-            | ClientError::Barred { .. }
+            | ClientError::Denied { .. }
             | ClientError::NotFlightdeck { .. }
             | ClientError::ServerNewer { .. }
             | ClientError::Answer { .. }

@@ -201,7 +201,7 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
             {
                 instance(row)?
             }
-            (Kind::Deployments, Entity::Deployment(row))
+            (Kind::Deployments, Entity::RolloutRecord(row))
                 if of(args, &row.service.0, &row.environment.0) && history::wanted(args, now, row) =>
             {
                 history::deployment(row)?
@@ -226,7 +226,7 @@ fn matches(args: &GetArgs, entity: &Entity, name: &str) -> bool {
     args.name.as_ref().is_none_or(|wanted| {
         wanted == name
             || match entity {
-                Entity::Deployment(_) => true,
+                Entity::RolloutRecord(_) => true,
                 Entity::Rollout(rollout) => target::means(wanted, rollout),
                 _ => false,
             }
@@ -239,7 +239,7 @@ fn order(entity: &Entity) -> (i128, u32) {
         Entity::Environment(environment) => (0, environment.order),
         Entity::Receipt(receipt) => (receipt.stages.first().map_or(0, |first| first.at.as_nanosecond()), 0),
         Entity::Approval(approval) => (approval.requested.as_nanosecond(), 0),
-        Entity::Deployment(deployment) => (-deployment.ended.as_nanosecond(), 0),
+        Entity::RolloutRecord(deployment) => (-deployment.ended.as_nanosecond(), 0),
         _ => (0, 0),
     }
 }

@@ -5,7 +5,7 @@ use super::get::{GetArgs, Row, at, value};
 use super::output::{Cell, Tone, say};
 use super::target::Rows;
 use crate::board::dora::{self, Dora, Figure, Window, span};
-use crate::model::{Deployment, DeploymentOutcome};
+use crate::model::{DeploymentOutcome, RolloutRecord};
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ const fn tone(outcome: DeploymentOutcome) -> Tone {
 }
 
 /// A finished rollout as a row.
-pub(super) fn deployment(row: &Deployment) -> Result<Row, Failure> {
+pub(super) fn deployment(row: &RolloutRecord) -> Result<Row, Failure> {
     let from = row.from.as_ref().map(|from| format!("{from} → ")).unwrap_or_default();
     let then = row.called.as_ref().map(|called| format!(" ({called} then)")).unwrap_or_default();
     let cells = vec![
@@ -48,7 +48,7 @@ pub(super) fn deployment(row: &Deployment) -> Result<Row, Failure> {
 }
 
 /// Is it of what was asked for, and did it end lately enough?
-pub(super) fn wanted(args: &GetArgs, now: Timestamp, row: &Deployment) -> bool {
+pub(super) fn wanted(args: &GetArgs, now: Timestamp, row: &RolloutRecord) -> bool {
     let named = |name: &String| *name == row.service.0 || *name == row.run.to_string();
     let since = |length| row.ended >= Window::before(now, length).from;
     args.name.as_ref().is_none_or(named) && args.since.is_none_or(since)

@@ -96,7 +96,7 @@ pub(super) async fn release(
         let source = if sources.len() == 1 { sources.pop() } else { None };
         (link, Subject::Hold { source, id: named.id.clone() })
     });
-    over_hubs(context, Action::Release, subjects.collect(), args).await
+    over_hubs(context, Action::ReleaseHold, subjects.collect(), args).await
 }
 
 /// Asks once and sends to every hub; what one of them can't do must not keep the others from it.

@@ -6,7 +6,7 @@ use super::serve::ledger_dir;
 use super::{Code, Context, Failure, act, unexpected};
 use crate::client::ClientError;
 use crate::ledger::{self, Against, Entry, Kind, Ledger, Record, Witness};
-use crate::model::{Deployment, LogLines, Query, Reply, Stage, counted, escape_hidden, sanitize_line};
+use crate::model::{LogLines, Query, Reply, RolloutRecord, Stage, counted, escape_hidden, sanitize_line};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::Write as _;
@@ -130,7 +130,7 @@ fn words(entry: &Entry) -> (String, String, Tone) {
         }
         Entry::Evidence(evidence) => told("analysis", evidence.summary.clone(), Tone::Plain),
         Entry::Observed { deployment, .. } => {
-            let Deployment { service, environment, to, outcome, cause, .. } = &**deployment;
+            let RolloutRecord { service, environment, to, outcome, cause, .. } = &**deployment;
             told(&deployment.who(), format!("{service}@{environment} {to} {}: {cause}", outcome.word()), Tone::Plain)
         }
         Entry::Hold(hold) => {

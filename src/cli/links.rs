@@ -37,7 +37,6 @@ pub(super) struct Local {
     pub link: Link,
     /// Its loop.
     pub task: HubTask,
-    /// Its sources.
     pub sources: Vec<SourceId>,
 }
 
@@ -319,7 +318,7 @@ fn source_of(row: &Entity) -> Option<&SourceId> {
         Entity::Approval(row) => Some(&row.run.target.source),
         Entity::Evidence(row) => Some(&row.run.target.source),
         Entity::Hold(row) => Some(&row.source),
-        Entity::Deployment(row) => Some(&row.run.target.source),
+        Entity::RolloutRecord(row) => Some(&row.run.target.source),
         Entity::Instance(row) => Some(&row.target.source),
         Entity::Note(row) => Some(&row.run.target.source),
         Entity::Receipt(_) => None,

@@ -88,7 +88,7 @@ fn row(service: &Service, place: &Place, one: &MigrationRow) -> Result<Row, Fail
         format!("{}@{}", service.name, place.environment).into(),
         Cell { text: migrations::standing(one), tone },
         one.version.as_ref().map_or("-", |version| version.as_str()).into(),
-        migrations::way_back(one).into(),
+        migrations::rollback(one).into(),
     ];
     let of = json!({ "source": service.source, "service": service.name, "environment": place.environment });
     let mut json = get::value(one)?;

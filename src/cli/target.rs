@@ -3,8 +3,8 @@
 use super::Failure;
 use crate::board::Sight;
 use crate::model::{
-    Approval, Deployment, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, Selector, Service, ServiceName,
-    SourceId, Watch,
+    Approval, Entity, Environment, EnvironmentName, Hold, HoldId, Rollout, RolloutRecord, Selector, Service,
+    ServiceName, SourceId, Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ impl Rows {
     );
     rows!(
         /// Finished rollouts.
-        deployments, Deployment, Deployment
+        deployments, RolloutRecord, RolloutRecord
     );
     rows!(
         /// Holds in force.
@@ -205,7 +205,6 @@ pub fn approval<'a>(rows: &'a Rows, id: &str) -> Result<&'a Approval, Failure> {
 /// What a person means by a hold: its id, and its source where they named one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HoldNamed {
-    /// Its id.
     pub id: HoldId,
     /// At these sources.
     pub sources: Vec<SourceId>,

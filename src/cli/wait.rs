@@ -9,7 +9,7 @@ use super::{Code, Context, Failure, complete};
 use crate::board::{Board, Freshness, freshness};
 use crate::client::Link;
 use crate::model::{
-    Action, Arm, Deployment, DeploymentKind, DeploymentOutcome, Phase, Ppm, Rollout, Run, Wait, sanitize_line,
+    Action, Arm, DeploymentKind, DeploymentOutcome, Phase, Ppm, Rollout, RolloutRecord, Run, Wait, sanitize_line,
 };
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -266,7 +266,7 @@ fn look(board: &Board, run: &Run, state: WaitFor) -> Seen {
     }
 }
 
-fn ended(record: &Deployment, next: Option<&Deployment>, state: WaitFor) -> Seen {
+fn ended(record: &RolloutRecord, next: Option<&RolloutRecord>, state: WaitFor) -> Seen {
     if let Some(next) = next.filter(|next| next.takes_back(record)) {
         return over(DeploymentOutcome::RolledBack, &next.cause, state);
     }

@@ -48,10 +48,10 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         author: None,
         facts: Facts::default(),
         offers: ActionSet::EMPTY,
-        barred: Arc::default(),
+        denied: Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        way_back: None,
+        rollback_plan: None,
         in_flight: None,
         failing: Vec::new(),
         still_asked: false,
@@ -60,8 +60,8 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
     }
 }
 
-fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) -> Deployment {
-    Deployment {
+fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) -> RolloutRecord {
+    RolloutRecord {
         run: run(revision),
         service: "shop".into(),
         called: None,
@@ -86,10 +86,10 @@ fn record(revision: &str, (from, to): (&str, &str), outcome: DeploymentOutcome) 
     }
 }
 
-fn board(row: Option<Rollout>, records: &[Deployment], link: LinkState) -> Board {
+fn board(row: Option<Rollout>, records: &[RolloutRecord], link: LinkState) -> Board {
     let mut board = Board::default();
     let rows = row.map(|row| Entity::Rollout(Arc::new(row))).into_iter();
-    let records = records.iter().cloned().map(|record| Entity::Deployment(Arc::new(record)));
+    let records = records.iter().cloned().map(|record| Entity::RolloutRecord(Arc::new(record)));
     let bodies = rows.chain(records).map(Body::Upsert).chain([Body::Link(link)]);
     for body in bodies {
         board.apply(&Scoped { scope: Scope { source: "local".into(), part: String::new() }, body });
@@ -154,7 +154,7 @@ fn the_record_of_an_end_counts_and_so_does_a_way_back_after_it() {
         (vec![two(Superseded)], "1: it was superseded: its cause"),
         (vec![two(Aborted)], "7: it was aborted: its cause"),
         (vec![two(RolledBack)], "8: it was rolled back: its cause"),
-        (vec![Deployment { kind: DeploymentKind::Rollback, ..two(RolledBack) }], "there: it succeeded: its cause"),
+        (vec![RolloutRecord { kind: DeploymentKind::Rollback, ..two(RolledBack) }], "there: it succeeded: its cause"),
         (vec![two(Succeeded), record("r-3", ("1.1", "1.0"), RolledBack)], "8: it was rolled back: its cause"),
         (vec![two(Succeeded), record("r-3", ("1.1", "1.2"), Succeeded)], "there: it succeeded: its cause"),
     ] {

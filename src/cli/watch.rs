@@ -91,7 +91,7 @@ fn happened(body: &Body) -> Option<Timestamp> {
         Entity::Hold(row) => Some(row.since),
         Entity::Note(row) => Some(row.at),
         Entity::Evidence(row) => Some(row.at),
-        Entity::Deployment(row) => Some(row.ended),
+        Entity::RolloutRecord(row) => Some(row.ended),
         Entity::Release(row) => Some(row.added),
         Entity::Receipt(row) => row.stages.last().map(|stage| stage.at),
         Entity::Service(_) | Entity::Environment(_) | Entity::Instance(_) => None,
@@ -124,7 +124,7 @@ fn words(entity: &Entity) -> Option<String> {
         }
         Entity::Note(row) => format!("note {} {}: {}", row.run.target, row.who, row.text),
         Entity::Evidence(row) => format!("evidence {} {}", row.run.target, row.summary),
-        Entity::Deployment(row) => {
+        Entity::RolloutRecord(row) => {
             format!("finished {}@{} {} {:?} {}", row.service, row.environment, row.to, row.outcome, row.cause)
         }
         Entity::Release(row) => format!("release {} {} by {}", row.service, row.version, row.author),

@@ -23,7 +23,7 @@ pub enum ClientError {
         "you may not reach the server at {}: it is for its own user and, where it was started with `--group`, that \
          group's members (`id` lists yours; a new group counts from the next login)", socket.display()
     )]
-    Barred {
+    Denied {
         /// Which one.
         socket: PathBuf,
         /// What the system said.
@@ -32,10 +32,7 @@ pub enum ClientError {
     },
     /// Something listens, but it does not speak our protocol.
     #[error("what listens at {} is no flightdeck server: check `--server`", socket.display())]
-    NotFlightdeck {
-        /// Where.
-        socket: PathBuf,
-    },
+    NotFlightdeck { socket: PathBuf },
     /// The server is newer than this program.
     #[error(
         "the server speaks version {theirs} of the protocol and this program {WIRE_VERSION}: upgrade flightdeck here"
@@ -58,9 +55,7 @@ pub enum ClientError {
     /// The exchange broke off.
     #[error("could not {what}: is the server still running? see `flightdeck doctor`")]
     Request {
-        /// Which step failed.
         what: &'static str,
-        /// How.
         #[source]
         source: reqwest::Error,
     },
@@ -73,18 +68,14 @@ pub enum ClientError {
     /// The answer is not what the protocol says.
     #[error("could not {what}: the server's answer is not understood; are both of the same version?")]
     Decode {
-        /// Which step failed.
         what: &'static str,
-        /// Where.
         #[source]
         source: serde_json::Error,
     },
     /// The artifact to upload can't be read.
     #[error("could not read {}", path.display())]
     Artifact {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -30,7 +30,6 @@ pub enum ClientEvent {
     Envelope(Box<Envelope>),
     /// The connection is lost. It is tried again without being asked.
     Lost {
-        /// Why.
         why: String,
         /// How long ago the last word was heard; `None`: none ever was.
         heard: Option<Duration>,

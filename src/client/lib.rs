@@ -103,9 +103,9 @@ impl Client {
     fn unreachable(&self, source: reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
         let causes = std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
-        let barred = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
-        if barred.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::PermissionDenied) {
-            ClientError::Barred { socket, source }
+        let denied = causes.filter_map(|error| error.downcast_ref::<std::io::Error>());
+        if denied.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::PermissionDenied) {
+            ClientError::Denied { socket, source }
         } else {
             ClientError::NoServer { socket, source }
         }

@@ -13,7 +13,6 @@ pub enum Link {
     Server(Client),
     /// In this process. It ends when every link to it is dropped.
     Local {
-        /// The hub.
         hub: Hub,
         /// In whose name everything is asked.
         actor: Actor,

@@ -26,7 +26,6 @@ pub(super) fn lines_of(response: Response, longest: usize) -> LineStream {
 pub struct NewRelease {
     /// The command's id.
     pub id: CommandId,
-    /// Of which service.
     pub service: ServiceName,
     /// As its owner writes it.
     pub version: Version,

@@ -50,7 +50,6 @@ impl Outcome {
 /// The results of one backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Column {
-    /// Which.
     pub backend: String,
     /// Each case, in the order in which they were given.
     pub cells: Vec<(Case, Outcome)>,

@@ -17,7 +17,7 @@ pub fn may_vote(approval: &Approval, actor: &Actor, action: Action, now: Timesta
             format!("approval {} lapsed at {expires}: deploy again to ask anew", approval.id),
         );
     }
-    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.barred.as_ref()) {
+    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.denied.as_ref()) {
         return refuse(RefusalKind::Denied, why.clone());
     }
     let from = &approval.requirement.from;

@@ -25,7 +25,7 @@ impl<'a> DecisionContext<'a> {
     pub fn rollout_of(self, subject: &Subject) -> Option<&'a Rollout> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => self.rollout(&run.target),
-            Subject::Deployment { source, service, environment, .. }
+            Subject::NewRollout { source, service, environment, .. }
             | Subject::Migrations { source, service, environment, .. }
             | Subject::Command { source, service, environment, .. }
             | Subject::OneOff { source, service, environment, .. } => self.place(source, service, environment),
@@ -72,7 +72,7 @@ impl<'a> DecisionContext<'a> {
     pub fn tier(self, subject: &Subject) -> Tier {
         let of = |source: &SourceId, name: &EnvironmentName| self.board.environment(source, name).map(|e| e.tier);
         match subject {
-            Subject::Deployment { source, environment, .. }
+            Subject::NewRollout { source, environment, .. }
             | Subject::Migrations { source, environment, .. }
             | Subject::Command { source, environment, .. }
             | Subject::OneOff { source, environment, .. } => of(source, environment).unwrap_or_default(),
@@ -109,30 +109,9 @@ impl<'a> DecisionContext<'a> {
 
 /// Does the action go with that sort of subject?
 pub(super) fn fits(action: Action, subject: &Subject) -> Result<(), Refusal> {
-    let (ok, expected) = match action {
-        Action::Promote
-        | Action::PromoteFull
-        | Action::Pause
-        | Action::Resume
-        | Action::Abort
-        | Action::Rollback
-        | Action::Retry
-        | Action::Restart
-        | Action::LetThrough
-        | Action::Drill => (matches!(subject, Subject::Run(_)), "a rollout"),
-        Action::Approve | Action::Reject => (matches!(subject, Subject::Approval { .. }), "an approval"),
-        Action::Hold => (matches!(subject, Subject::Scope { .. }), "a scope"),
-        Action::Release => (matches!(subject, Subject::Hold { .. }), "a hold's id"),
-        Action::Deploy => (matches!(subject, Subject::Deployment { .. }), "a service and an environment"),
-        Action::Migration => (matches!(subject, Subject::Migrations { .. }), "a service's migrations"),
-        Action::Run => (matches!(subject, Subject::Command { .. }), "a command line"),
-        Action::EndRun => (matches!(subject, Subject::OneOff { .. }), "a command that runs"),
-        Action::Annotate => (matches!(subject, Subject::Receipt { .. }), "a command's receipt"),
-        Action::Apply => (matches!(subject, Subject::Config { .. }), "a configuration"),
-        Action::AddRelease | Action::RemoveRelease => (matches!(subject, Subject::Release { .. }), "a release"),
-    };
-    let wrong = || Refusal::new(RefusalKind::Invalid, format!("{} needs {expected}", action.name()));
-    ok.then_some(()).ok_or_else(wrong)
+    let about = action.row().about;
+    let wrong = || Refusal::new(RefusalKind::Invalid, format!("{} needs {}", action.name(), about.words()));
+    (subject.kind() == about).then_some(()).ok_or_else(wrong)
 }
 
 /// The texts that say who or what is meant; a person must be able to see them for what they are.
@@ -148,7 +127,7 @@ pub(super) fn identities<'a>(seen: DecisionContext<'a>, subject: &'a Subject) ->
         Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
         Subject::Receipt { id } => vec![id.0.as_str()],
         Subject::Hold { source, id } => source.iter().map(SourceId::as_str).chain([id.as_str()]).collect(),
-        Subject::Deployment { source, service, environment, version, from } => {
+        Subject::NewRollout { source, service, environment, version, from } => {
             let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];
             texts.extend(version.as_ref().map(flightdeck_model::Version::as_str));
             texts.extend(from.as_ref().map(EnvironmentName::as_str));

@@ -4,8 +4,8 @@ use super::context::DecisionContext;
 use super::plan;
 use flightdeck_board::migrations::{asks, standing};
 use flightdeck_model::{
-    EnvironmentName, Forecast, MigrationRow, MigrationStanding, MigrationWayBack, Place, Release, Rollout, ServiceName,
-    SourceId, Step, Subject, Version,
+    EnvironmentName, Forecast, MigrationRollback, MigrationRow, MigrationStanding, Place, Release, Rollout,
+    ServiceName, SourceId, Step, Subject, Version,
 };
 
 /// A deployment: which service, where, and the version, where that is known beforehand.
@@ -84,7 +84,7 @@ impl<'a> Deploys<'a> {
             forecast.warnings.push(format!("migration {}: {why}; it waits there for a person's word", row.name));
         }
         let flying = self.current.is_some_and(|current| current.phase.in_flight());
-        let back = self.named(|row| flying && row.way_back == MigrationWayBack::TakenBack);
+        let back = self.named(|row| flying && row.rollback == MigrationRollback::TakenBack);
         if !back.is_empty() {
             forecast
                 .warnings
@@ -99,13 +99,13 @@ impl<'a> Deploys<'a> {
 }
 
 /// What the end of this rollout leaves of what it did to the data, where there is no version to return to.
-pub(super) fn no_way_back(seen: DecisionContext<'_>, rollout: &Rollout) -> Vec<String> {
+pub(super) fn no_rollback(seen: DecisionContext<'_>, rollout: &Rollout) -> Vec<String> {
     let version = rollout.candidate().map(|arm| &arm.version);
     let rows = seen.data_of(rollout).into_iter().flat_map(|place| &place.migrations);
     let own = rows.filter(|row| version.is_some() && row.version.as_ref() == version);
-    own.filter_map(|row| match (&row.state, &row.way_back) {
+    own.filter_map(|row| match (&row.state, &row.rollback) {
         (MigrationStanding::Running, _) => Some(format!("migration {} runs: it would be cut off half way", row.name)),
-        (_, MigrationWayBack::Stays { why }) => Some(format!("not taken back: migration {}: {why}", row.name)),
+        (_, MigrationRollback::Stays { why }) => Some(format!("not taken back: migration {}: {why}", row.name)),
         _ => None,
     })
     .collect()

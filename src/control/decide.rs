@@ -49,7 +49,7 @@ fn decide_with(
     if let Some(facts) = facts(seen, subject) {
         let raises = direction_of(seen, *action, subject) == Direction::Raises;
         // What a deployment replaces may be pinned; it needs no pin, since it is about something new.
-        let new = matches!(subject, Subject::Deployment { .. });
+        let new = matches!(subject, Subject::NewRollout { .. });
         check_pin(&command, facts, raises && !(new && command.pin.is_none()))?;
         if !new {
             command.pin = command.pin.or_else(|| Some(facts.pin(command.action)));
@@ -93,7 +93,7 @@ pub(super) fn allowed(
         Subject::Hold { source, id } if seen.holds(source.as_ref(), id).next().is_none() => {
             Err(not_found(no_hold(seen, source.as_ref(), id)))
         }
-        Subject::Deployment { .. } => deployment_possible(seen, subject),
+        Subject::NewRollout { .. } => deployment_possible(seen, subject),
         Subject::Migrations { source, service, environment, .. }
         | Subject::Command { source, service, environment, .. }
         | Subject::OneOff { source, service, environment, .. } => {
@@ -147,7 +147,7 @@ fn rollout_takes(seen: DecisionContext<'_>, action: Action, subject: &Subject, l
         let why = format!("{place} is critical, and a drill sends its users back and forth: rehearse it below");
         return Err(Refusal::new(RefusalKind::Denied, why));
     }
-    if let Some(why) = rollout.bar(action).filter(|_| !lenient) {
+    if let Some(why) = rollout.denial(action).filter(|_| !lenient) {
         return Err(Refusal::new(RefusalKind::Denied, why));
     }
     if rollout.offers.contains(action) || lenient {
@@ -157,7 +157,7 @@ fn rollout_takes(seen: DecisionContext<'_>, action: Action, subject: &Subject, l
 }
 
 fn deployment_possible(seen: DecisionContext<'_>, subject: &Subject) -> Result<(), Refusal> {
-    let Subject::Deployment { source, service, environment, version, from } = subject else { return Ok(()) };
+    let Subject::NewRollout { source, service, environment, version, from } = subject else { return Ok(()) };
     let known = runs_in(seen, source, service, environment)?;
     match (version, from) {
         (None, None) => Err(Refusal::new(
@@ -208,7 +208,7 @@ fn list(names: &[&str]) -> String {
 /// all there is to it.
 pub(super) fn facts<'a>(seen: DecisionContext<'a>, subject: &Subject) -> Option<&'a Facts> {
     match subject {
-        Subject::Run(_) | Subject::Deployment { .. } => seen.rollout_of(subject).map(|rollout| &rollout.facts),
+        Subject::Run(_) | Subject::NewRollout { .. } => seen.rollout_of(subject).map(|rollout| &rollout.facts),
         Subject::Approval { id, .. } => seen.board.approval(id).map(|approval| &approval.facts),
         _ => None,
     }

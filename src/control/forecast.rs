@@ -4,7 +4,7 @@ use super::context::DecisionContext;
 use super::data::{self, Deploys};
 use super::friction::before;
 use super::plan::{self, Ahead};
-use super::way_back;
+use super::rollback_plan;
 use flightdeck_board::Board;
 use flightdeck_model::{
     Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
@@ -35,21 +35,21 @@ pub(super) fn forecast_of(seen: DecisionContext<'_>, actor: &Actor, action: Acti
             Action::Resume => with_word(data::word_on(seen, rollout, false), resume(rollout)),
             Action::PromoteFull => promote_full(rollout),
             Action::Approve => approve(seen, actor, subject, rollout),
-            Action::Abort | Action::Reject => match &rollout.way_back {
-                Some(way) => way_back::abort(way, abort(rollout)),
+            Action::Abort | Action::Reject => match &rollout.rollback_plan {
+                Some(way) => rollback_plan::abort(way, abort(rollout)),
                 None => nothing_before(seen, rollout),
             },
             Action::Pause => pause(rollout),
             Action::Rollback => rollback(seen, rollout),
             Action::Retry => retry(rollout),
             Action::Restart => restart(rollout),
-            Action::Drill => way_back::drill(rollout),
+            Action::Drill => rollback_plan::drill(rollout),
             Action::LetThrough => let_through(seen, rollout),
             _ => Forecast::default(),
         },
         (Subject::Scope { .. }, _) => hold(seen, subject),
         (Subject::Hold { .. }, _) => release(seen, subject),
-        (Subject::Deployment { .. }, current) => deploy(seen, subject, current),
+        (Subject::NewRollout { .. }, current) => deploy(seen, subject, current),
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
         (Subject::Command { service, environment, run, timeout, job, .. }, _) => {
             let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", plan::length(timeout)));
@@ -230,7 +230,7 @@ fn abort(rollout: &Rollout) -> Forecast {
 /// An abort whose way the backend does not plan: often since there is no version to return to.
 fn nothing_before(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
     let mut forecast = abort(rollout);
-    forecast.warnings.extend(data::no_way_back(seen, rollout));
+    forecast.warnings.extend(data::no_rollback(seen, rollout));
     forecast
 }
 
@@ -252,8 +252,8 @@ fn pause(rollout: &Rollout) -> Forecast {
 
 fn rollback(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
     let in_flight = rollout.phase.in_flight();
-    if let Some(way) = &rollout.way_back {
-        return way_back::rollback(way, in_flight.then(|| abort(rollout)));
+    if let Some(way) = &rollout.rollback_plan {
+        return rollback_plan::rollback(way, in_flight.then(|| abort(rollout)));
     }
     if in_flight {
         return Forecast { path: Some(RollbackPath::Warm), ..nothing_before(seen, rollout) };
@@ -390,7 +390,7 @@ fn let_through(seen: DecisionContext<'_>, rollout: &Rollout) -> Forecast {
 }
 
 fn deploy(seen: DecisionContext<'_>, subject: &Subject, current: Option<&Rollout>) -> Forecast {
-    let Subject::Deployment { source, service, environment, version, from } = subject else {
+    let Subject::NewRollout { source, service, environment, version, from } = subject else {
         return Forecast::default();
     };
     let what = match (version, from) {
@@ -404,7 +404,7 @@ fn deploy(seen: DecisionContext<'_>, subject: &Subject, current: Option<&Rollout
     }];
     let mut warnings = Vec::new();
     if let Some(rollout) = current.filter(|rollout| rollout.strategy == Strategy::Recreate) {
-        let measured = rollout.way_back.as_ref().filter(|way| way.path == RollbackPath::Recreate);
+        let measured = rollout.rollback_plan.as_ref().filter(|way| way.path == RollbackPath::Recreate);
         let how_long = match measured.and_then(|way| Some((way.estimate?, way.measured))) {
             Some((down, measured)) => format!("about {}, as measured {}", plan::length(down), times(measured)),
             None => "how long was never measured here".to_owned(),

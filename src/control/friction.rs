@@ -2,7 +2,7 @@
 
 use super::context::DecisionContext;
 use super::plan;
-use flightdeck_model::{Action, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
+use flightdeck_model::{Action, Confirmation, Direction, Friction, Hold, HoldId, Ppm, Rollout, Subject, Tier, Version};
 
 /// How many users an action could reach: share of traffic that changes × tier × number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) fn before(seen: DecisionContext<'_>, rollout: &Rollout) -> Option<Ver
     if rollout.phase.in_flight() {
         return rollout.stable().map(|arm| arm.version.clone());
     }
-    if let Some(way) = &rollout.way_back {
+    if let Some(way) = &rollout.rollback_plan {
         return Some(way.to.clone());
     }
     if let Some(deployment) = seen.board.deployment(&rollout.run) {
@@ -76,7 +76,7 @@ fn known_bad(seen: DecisionContext<'_>, rollout: &Rollout, version: &Version) ->
     use flightdeck_model::DeploymentKind::{Drill, Rollback};
     use flightdeck_model::DeploymentOutcome::{Aborted, Failed, RolledBack};
     let runs = seen.board.deployments().filter(|d| d.run.target == rollout.run.target && d.kind != Drill);
-    let left = |d: &flightdeck_model::Deployment| d.kind == Rollback && d.from.as_ref() == Some(version);
+    let left = |d: &flightdeck_model::RolloutRecord| d.kind == Rollback && d.from.as_ref() == Some(version);
     let last = runs.filter(|d| d.to == *version || left(d)).max_by_key(|d| d.ended);
     last.is_some_and(|d| match (d.outcome, d.kind) {
         (RolledBack, Rollback) => left(d),
@@ -110,21 +110,19 @@ pub(super) fn blast(seen: DecisionContext<'_>, action: Action, subject: &Subject
 
 /// How much the confirmation asks for.
 pub(super) fn friction_of(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> Friction {
-    match direction_of(seen, action, subject) {
-        // Never more, whatever the tier: whoever stops something must not be stopped.
-        Direction::Reduces | Direction::Neutral
-            if matches!(action, Action::Pause | Action::AddRelease | Action::Annotate) =>
-        {
-            Friction::None
-        }
-        // It undoes what somebody decided in an incident: never by a key alone, and never without a reason.
-        Direction::Raises if action == Action::LetThrough => {
-            Friction::ChallengeAndReason(challenge(seen, action, subject))
-        }
-        Direction::Raises if large(action, blast(seen, action, subject)) => {
-            Friction::Challenge(challenge(seen, action, subject))
-        }
-        Direction::Reduces | Direction::Neutral | Direction::Raises => Friction::Yes,
+    let (confirmation, blast) = (action.row().confirmation, || blast(seen, action, subject));
+    let raises = direction_of(seen, action, subject) == Direction::Raises;
+    let typed = match confirmation {
+        _ if !raises => false,
+        Confirmation::ChallengeAndReason => return Friction::ChallengeAndReason(challenge(seen, action, subject)),
+        Confirmation::Challenge => true,
+        Confirmation::ByTier => blast().tier == Tier::Critical,
+        Confirmation::Key | Confirmation::ForMany => blast().targets > 1,
+    };
+    match confirmation {
+        _ if typed => Friction::Challenge(challenge(seen, action, subject)),
+        Confirmation::Key if !raises => Friction::None,
+        _ => Friction::Yes,
     }
 }
 
@@ -132,16 +130,6 @@ pub(super) fn friction_of(seen: DecisionContext<'_>, action: Action, subject: &S
 #[must_use]
 pub fn friction(board: &flightdeck_board::Board, action: Action, subject: &Subject) -> Friction {
     friction_of(DecisionContext { board, live: None, now: jiff::Timestamp::UNIX_EPOCH }, action, subject)
-}
-
-fn large(action: Action, blast: Blast) -> bool {
-    match action {
-        Action::PromoteFull | Action::Restart | Action::Drill | Action::Release | Action::Rollback => true,
-        Action::Promote | Action::Approve | Action::Deploy | Action::Retry | Action::Run => {
-            blast.tier == Tier::Critical
-        }
-        _ => blast.targets > 1,
-    }
 }
 
 /// Columns of a name in a challenge. With two other words it has 40, and stands whole on a screen of 60.
@@ -160,7 +148,7 @@ fn challenge(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> St
             let held = seen.holds(source.as_ref(), id).flat_map(Hold::held).count();
             format!("release {} of {held}", end(id.as_str(), NAME))
         }
-        (Subject::Deployment { service, environment, version, from, .. }, _) => {
+        (Subject::NewRollout { service, environment, version, from, .. }, _) => {
             let (service, environment) = (end(service.as_str(), NAME), end(environment.as_str(), WORD));
             match (version, from) {
                 (Some(version), _) => format!("{service} {environment} {}", start(version.as_str(), WORD)),

@@ -10,7 +10,7 @@ mod friction;
 mod plan;
 mod policy;
 mod prepare;
-mod way_back;
+mod rollback_plan;
 
 pub use approvals::may_vote;
 pub use authorized::Authorized;

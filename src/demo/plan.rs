@@ -133,9 +133,7 @@ window = "45s"
 /// A release and where its artifact lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seeded {
-    /// Whose.
     pub service: ServiceName,
-    /// Which.
     pub version: Version,
     /// Source commit.
     pub commit: String,
@@ -146,11 +144,8 @@ pub struct Seeded {
 /// A deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployed {
-    /// What.
     pub service: ServiceName,
-    /// Where.
     pub environment: EnvironmentName,
-    /// Which version.
     pub version: Version,
 }
 

@@ -83,7 +83,7 @@ async fn deploy(deployed: &Deployed, hub: &Hub, engine: &Engine) -> Result<(), D
     let step = format!("deploy {service} {version} to {environment}");
     let (service, environment, version) = (service.clone(), environment.clone(), Some(version.clone()));
     let source = engine.source().clone();
-    let subject = Subject::Deployment { source, service, environment, version, from: None };
+    let subject = Subject::NewRollout { source, service, environment, version, from: None };
     submit(hub, new_id(), Action::Deploy, subject, &step).await
 }
 

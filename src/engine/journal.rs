@@ -7,7 +7,7 @@ mod history;
 #[cfg(test)]
 pub(crate) use history::kit;
 
-use flightdeck_model::{ConfigRevision, Deployment};
+use flightdeck_model::{ConfigRevision, RolloutRecord};
 use flightdeck_platform::failpoint;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
@@ -35,44 +35,32 @@ pub enum JournalError {
     /// SQLite said no.
     #[error("cannot {step} the journal {path}")]
     Sqlite {
-        /// Which step.
         step: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: rusqlite::Error,
     },
     /// A finished rollout in it can't be read or written.
     #[error("cannot {step} a finished rollout in the journal {path}")]
     Deployment {
-        /// Which step.
         step: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
     /// A configuration of before can't be read or written.
     #[error("cannot {step} a configuration in the journal {path}")]
     Config {
-        /// Which step.
         step: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
     /// The spill file can't be used.
     #[error("cannot {step} {path}")]
     Spill {
-        /// Which step.
         step: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -80,12 +68,7 @@ pub enum JournalError {
     #[error(
         "the journal {path} is of version {found}, this program knows {JOURNAL_VERSION} and older: use the newer program"
     )]
-    Newer {
-        /// Which file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
+    Newer { path: PathBuf, found: u32 },
     /// Its thread ended.
     #[error("the journal's thread is gone")]
     Gone,
@@ -96,7 +79,7 @@ enum Order {
     /// A new state, the rollouts that ended with it, and the configuration that came into force with it.
     Commit {
         state: String,
-        ended: Vec<Deployment>,
+        ended: Vec<RolloutRecord>,
         config: Option<Box<ConfigRevision>>,
         done: oneshot::Sender<Result<(), JournalError>>,
     },
@@ -114,7 +97,7 @@ pub struct Opened {
     /// The engine's state as JSON; none in a new journal.
     pub state: Option<String>,
     /// The newest finished rollouts, oldest first.
-    pub deployments: Vec<Deployment>,
+    pub deployments: Vec<RolloutRecord>,
 }
 
 /// A handle on the journal's thread.
@@ -185,7 +168,7 @@ impl Journal {
     pub async fn commit(
         &self,
         state: String,
-        ended: Vec<Deployment>,
+        ended: Vec<RolloutRecord>,
         config: Option<Box<ConfigRevision>>,
     ) -> Result<(), JournalError> {
         let (done, answer) = oneshot::channel();
@@ -268,7 +251,7 @@ fn write(
     connection: &mut Connection,
     path: &Path,
     state: &str,
-    (ended, config): (&[Deployment], Option<&ConfigRevision>),
+    (ended, config): (&[RolloutRecord], Option<&ConfigRevision>),
 ) -> Result<(), JournalError> {
     let failed = |source| JournalError::Sqlite { step: "write", path: path.to_owned(), source };
     let transaction = connection.transaction().map_err(failed)?;

@@ -7,7 +7,7 @@
 mod row;
 
 use flightdeck_model::{
-    Action, Deployment, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, Run, Selector, Stage, Subject, Wait,
+    Action, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, RolloutRecord, Run, Selector, Stage, Subject, Wait,
 };
 use flightdeck_port::Followed;
 use row::{
@@ -25,7 +25,7 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
             None => gone(),
         },
         (Subject::Scope { selector, .. }, Action::Hold) => hold(selector, of.current),
-        (Subject::Hold { id, .. }, Action::Release) => release(id, of.current),
+        (Subject::Hold { id, .. }, Action::ReleaseHold) => release(id, of.current),
         // What it came to, and whether its addresses are in force, services' rows tell: the hub looks at them.
         (Subject::Command { .. }, Action::Run)
         | (Subject::OneOff { .. }, Action::EndRun)
@@ -82,7 +82,7 @@ fn bound<'a>(of: &Followed<'a>) -> Option<&'a Run> {
     }
     let row = of.current?;
     let wanted = match (&of.command.subject, of.command.action) {
-        (Subject::Deployment { version, .. }, _) => {
+        (Subject::NewRollout { version, .. }, _) => {
             version.as_ref().is_none_or(|version| row.arms.iter().any(|arm| arm.version == *version))
         }
         (_, Action::Retry) => is_of(row, then(of, Fact::Candidate)),
@@ -159,7 +159,7 @@ fn took_its_place(row: &Rollout) -> Stage {
 
 /// The run has ended and a later one is shown: what the engine recorded of its end counts. It ends well
 /// only once the proxy acknowledged where the users are.
-fn ended_before(ended: &Deployment, row: &Rollout) -> Stage {
+fn ended_before(ended: &RolloutRecord, row: &Rollout) -> Stage {
     let (run, cause, next) = (&ended.run.revision, &ended.cause, &row.run.revision);
     match ended.outcome {
         DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack => {

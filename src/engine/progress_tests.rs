@@ -43,10 +43,10 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         author: None,
         facts: Facts::default(),
         offers: ActionSet::EMPTY,
-        barred: std::sync::Arc::default(),
+        denied: std::sync::Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        way_back: None,
+        rollback_plan: None,
         listening: None,
         in_flight: None,
         failing: Vec::new(),
@@ -115,8 +115,8 @@ fn run(revision: &str) -> Run {
 }
 
 /// The record of how a run ended.
-fn record(revision: &str, outcome: DeploymentOutcome) -> Deployment {
-    Deployment {
+fn record(revision: &str, outcome: DeploymentOutcome) -> RolloutRecord {
+    RolloutRecord {
         run: run(revision),
         service: "shop".into(),
         called: None,
@@ -399,7 +399,7 @@ fn the_last_yes_is_effective_when_the_rollout_moved() {
 #[test]
 fn every_strategy_is_effective_at_the_first_share_of_its_plan() {
     let command = Command {
-        subject: Subject::Deployment {
+        subject: Subject::NewRollout {
             source: "local".into(),
             service: "shop".into(),
             environment: "production".into(),
@@ -461,7 +461,7 @@ fn resume_is_effective_when_it_goes_on_with_the_share_of_its_step() {
 #[test]
 fn deploy_is_effective_when_users_meet_the_version() {
     let command = Command {
-        subject: Subject::Deployment {
+        subject: Subject::NewRollout {
             source: "local".into(),
             service: "shop".into(),
             environment: "production".into(),
@@ -540,7 +540,7 @@ fn holds_are_effective_for_what_they_hold() {
     assert!(said(&command, None, None).starts_with("effective: nothing was in flight"));
     let release = Command {
         subject: Subject::Hold { source: Some("local".into()), id: "H-1".into() },
-        ..on(Action::Release, "")
+        ..on(Action::ReleaseHold, "")
     };
     check(&release, &held(), &[(held(), "accepted"), (at_pause(), "effective: paused at step 2 of 4")]);
 }

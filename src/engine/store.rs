@@ -30,11 +30,8 @@ pub enum StoreError {
     /// A step failed.
     #[error("cannot {step} {path}")]
     Io {
-        /// Which.
         step: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -52,7 +49,6 @@ pub enum StoreError {
     /// It is not stored.
     #[error("the artifact {0} is not stored")]
     Missing(String),
-    /// Too large.
     #[error("the artifact has {found} bytes, at most {MAX_PACKED} are taken")]
     TooLarge {
         /// Its size.

@@ -15,66 +15,6 @@ const AT_ONCE: usize = 64;
 /// So long what a configuration ends may take for it: requests and connections are let go on as long as its `drain`.
 const ENDS: SignedDuration = SignedDuration::from_mins(20);
 
-/// How long the effect of an action is waited for.
-const fn effect_timeout(action: Action) -> SignedDuration {
-    match action {
-        Action::Pause | Action::Hold | Action::Release => SignedDuration::from_secs(60),
-        // Stable may have to grow first, and the candidate's instances finish their requests.
-        Action::Abort | Action::Reject => SignedDuration::from_mins(5),
-        Action::LetThrough
-        | Action::Approve
-        | Action::Apply
-        | Action::AddRelease
-        | Action::RemoveRelease
-        | Action::Migration
-        | Action::EndRun
-        | Action::Annotate => SignedDuration::from_mins(2),
-        // Instances may have to be started and become ready first.
-        Action::Promote | Action::Resume | Action::Retry | Action::Deploy => SignedDuration::from_mins(10),
-        // Instance by instance, each after the one before.
-        Action::PromoteFull | Action::Restart | Action::Rollback | Action::Drill => SignedDuration::from_mins(20),
-        // It has its own bound, or none.
-        Action::Run => SignedDuration::MAX,
-    }
-}
-
-/// Does a later command of one sort take the place of an unfinished one of the other?
-pub(super) fn contrary(new: Action, old: Action) -> bool {
-    let forward = matches!(
-        old,
-        Action::Promote
-            | Action::PromoteFull
-            | Action::Resume
-            | Action::LetThrough
-            | Action::Approve
-            | Action::Retry
-            | Action::Restart
-            | Action::Drill
-    );
-    match new {
-        Action::Abort | Action::Rollback | Action::Reject => forward || matches!(old, Action::Pause | Action::Deploy),
-        Action::Pause | Action::Hold => forward,
-        Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve => old == Action::Pause,
-        Action::Deploy => matches!(
-            old,
-            Action::Promote | Action::PromoteFull | Action::Resume | Action::Approve | Action::Pause | Action::Deploy
-        ),
-        // A backend may take a retry while the abort is still on its way.
-        Action::Retry => forward || matches!(old, Action::Pause | Action::Deploy | Action::Abort | Action::Reject),
-        Action::Release => old == Action::Hold,
-        Action::LetThrough
-        | Action::Restart
-        | Action::Drill
-        | Action::Apply
-        | Action::AddRelease
-        | Action::RemoveRelease
-        | Action::Migration
-        | Action::Run
-        | Action::EndRun
-        | Action::Annotate => false,
-    }
-}
-
 /// How far a stage is; only progress is told.
 pub(super) const fn rank(stage: &Stage) -> u8 {
     match stage {
@@ -115,7 +55,7 @@ impl State {
                 *other != id
                     && old.doing == Doing::Following
                     && old.asked() <= asked
-                    && contrary(new.action(), old.action())
+                    && new.action().row().supersedes.contains(&old.action())
                     && self.meets(new, old)
                     && !ends_by_itself(new, old)
             })
@@ -137,7 +77,7 @@ impl State {
         let newer = self.commands.iter().filter(|(other, new)| {
             *other != id
                 && new.asked() > old.asked()
-                && contrary(new.action(), old.action())
+                && new.action().row().supersedes.contains(&old.action())
                 && matches!(new.receipt.stage(), Stage::Accepted | Stage::Observed | Stage::Effective { .. })
                 && self.meets(new, old)
                 && !ends_by_itself(new, old)
@@ -172,7 +112,7 @@ impl State {
             // One that stops thousands is looked at once a second, not with each of their rows.
             Subject::Scope { .. } => following.receipt.targets.len() <= AT_ONCE,
             Subject::Hold { .. } => true,
-            Subject::Deployment { source, service, environment, .. } => {
+            Subject::NewRollout { source, service, environment, .. } => {
                 let row = self.board.rollout(target).filter(|row| row.run.target.source == *source);
                 row.is_some_and(|row| row.service == *service && row.environment == *environment)
             }
@@ -368,7 +308,9 @@ impl State {
             return;
         };
         let ends = (!following.ending.is_empty()).then_some(ENDS);
-        if now().duration_since(following.watched) <= ends.unwrap_or(effect_timeout(following.action())) {
+        if now().duration_since(following.watched)
+            <= ends.or(following.action().row().effect_timeout).unwrap_or(SignedDuration::MAX)
+        {
             return;
         }
         let stage = following.receipt.stage();

@@ -43,7 +43,7 @@ impl State {
             let meant = source.is_none_or(|source| *source == said.source);
             let shown = self.board.hold(&said.source, id).is_some()
                 || !matches!(self.board.link(&said.source), LinkState::Live { .. });
-            meant && said.actions.contains(Action::Release) && !said.read_only && (source.is_some() || shown)
+            meant && said.actions.contains(Action::ReleaseHold) && !said.read_only && (source.is_some() || shown)
         };
         self.orchestrators.iter().filter(may).cloned().collect()
     }

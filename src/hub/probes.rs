@@ -30,8 +30,11 @@ pub(super) struct Question {
 pub(super) enum Probing {
     /// It wants to know what to ask.
     Asks(oneshot::Sender<Question>),
-    /// It was answered.
-    Answered { source: SourceId, asked: Timestamp, result: Result<Measured, ProbeError> },
+    Answered {
+        source: SourceId,
+        asked: Timestamp,
+        result: Result<Measured, ProbeError>,
+    },
 }
 
 /// What the loop knows of its probes.

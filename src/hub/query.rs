@@ -105,7 +105,7 @@ impl State {
             warnings.push(format!("{why}{goes_on}"));
         }
         for row in self.board.rollouts().filter(|row| selector.holds(row)) {
-            let bar = row.bar(Action::Hold).filter(|_| !warnings.iter().any(|known| known.contains("read-only")));
+            let bar = row.denial(Action::Hold).filter(|_| !warnings.iter().any(|known| known.contains("read-only")));
             warnings.extend(bar.map(|why| format!("{} in {}: {why}: it goes on", row.service, row.environment)));
             warnings.extend(self.own_forecast(action, Some(row)).into_iter().flat_map(|own| own.warnings));
         }
@@ -153,7 +153,7 @@ impl State {
 /// A board has thousands of these, and who acts on what is there now needs none.
 fn is_over(entity: &Entity) -> bool {
     match entity {
-        Entity::Deployment(_) | Entity::Note(_) | Entity::Evidence(_) => true,
+        Entity::RolloutRecord(_) | Entity::Note(_) | Entity::Evidence(_) => true,
         Entity::Receipt(receipt) => receipt.stage().is_final(),
         _ => false,
     }

@@ -6,8 +6,8 @@ use super::submit::subject_run;
 use flightdeck_board::Board;
 use flightdeck_ledger::{Appended, Entry, Known, LedgerError, Record};
 use flightdeck_model::{
-    Action, Body, CommandId, Deployment, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
-    Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
+    Action, Body, CommandId, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
+    RolloutRecord, Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
 use flightdeck_port::Holding;
 use jiff::{SignedDuration, Timestamp};
@@ -192,14 +192,14 @@ impl State {
         match entity {
             Entity::Evidence(evidence) => self.write(&Entry::Evidence(evidence.clone())),
             Entity::Hold(hold) => self.write(&Entry::Hold(hold.clone())),
-            Entity::Deployment(deployment) => self.ended(scope, deployment),
+            Entity::RolloutRecord(deployment) => self.ended(scope, deployment),
             _ => {}
         }
     }
 
     /// Records the end of a rollout. Where no command of this hub asked for it, another hub that
     /// shares the ledger may have: what one's own colleague on the next screen did is no outside change.
-    fn ended(&mut self, scope: &Scope, deployment: &Arc<Deployment>) {
+    fn ended(&mut self, scope: &Scope, deployment: &Arc<RolloutRecord>) {
         let own: Vec<Receipt> = self.about(deployment).cloned().collect();
         let asked = asked_for(&own.iter().collect::<Vec<_>>(), deployment);
         let evidence = self.against(deployment).cloned().map(Box::new);
@@ -219,19 +219,19 @@ impl State {
             let result = written.await;
             // What another hub's command tells of it.
             let more = known.await.ok().filter(|known| *known != told);
-            let told = more.map(|known| Scoped { scope, body: Body::Upsert(Entity::Deployment(known)) });
+            let told = more.map(|known| Scoped { scope, body: Body::Upsert(Entity::RolloutRecord(known)) });
             Done::Ended { result, told: told.map(Box::new) }
         });
     }
 
     /// This hub's commands on the target of a finished rollout.
-    fn about(&self, deployment: &Deployment) -> impl Iterator<Item = &Receipt> {
+    fn about(&self, deployment: &RolloutRecord) -> impl Iterator<Item = &Receipt> {
         let all = self.commands.values().map(|following| &following.receipt);
         all.filter(|receipt| is_about(&receipt.command.subject, deployment))
     }
 
     /// A finished rollout with what this hub's commands tell of it.
-    pub fn joined(&self, deployment: &Arc<Deployment>) -> Arc<Deployment> {
+    pub fn joined(&self, deployment: &Arc<RolloutRecord>) -> Arc<RolloutRecord> {
         joined(&self.about(deployment).collect::<Vec<_>>(), deployment)
     }
 
@@ -241,14 +241,14 @@ impl State {
         for deployment in self.settings.ledger.ends(ENDS).await? {
             let source = self.orchestrator(&deployment.run.target.source);
             if source.is_some_and(|source| !source.keeps_history()) {
-                self.tell(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::Deployment(deployment)) });
+                self.tell(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::RolloutRecord(deployment)) });
             }
         }
         Ok(())
     }
 
     /// The last judgement that failed the run.
-    fn against(&self, deployment: &Deployment) -> Option<&Evidence> {
+    fn against(&self, deployment: &RolloutRecord) -> Option<&Evidence> {
         let of_run = self.board.evidence().filter(|evidence| evidence.run == deployment.run);
         let failing = of_run.filter(|e| e.analysis.as_ref().is_some_and(|a| a.verdict == MetricVerdict::Fail));
         failing.max_by_key(|evidence| evidence.at)
@@ -257,13 +257,13 @@ impl State {
 
 /// A finished rollout, with who began and who ended it where commands tell that. A backend that knows its
 /// people has said it all.
-fn joined(receipts: &[&Receipt], deployment: &Arc<Deployment>) -> Arc<Deployment> {
+fn joined(receipts: &[&Receipt], deployment: &Arc<RolloutRecord>) -> Arc<RolloutRecord> {
     if deployment.author.is_some() {
         return Arc::clone(deployment);
     }
     let made = made(receipts, deployment);
     let ended = asked_for(receipts, deployment).filter(|ended| made.is_none_or(|made| made.id != ended.id));
-    let mut joined = Deployment { author: made.map(|made| made.actor.name.clone()), ..(**deployment).clone() };
+    let mut joined = RolloutRecord { author: made.map(|made| made.actor.name.clone()), ..(**deployment).clone() };
     let words = made.into_iter().chain(ended).map(|receipt| {
         let reason = receipt.command.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         format!("{} by {}{reason}", receipt.command.action.name(), receipt.actor.name)
@@ -274,7 +274,7 @@ fn joined(receipts: &[&Receipt], deployment: &Arc<Deployment>) -> Arc<Deployment
 
 /// The command that began the rollout: the one whose backend named the run as its own, else the last that
 /// makes a new revision of the one before and was asked for when the run began.
-fn made<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'a Receipt> {
+fn made<'a>(receipts: &[&'a Receipt], deployment: &RolloutRecord) -> Option<&'a Receipt> {
     let all = || receipts.iter().copied();
     let named = all().find(|receipt| receipt.created.as_ref() == Some(&deployment.run));
     let near = |receipt: &&Receipt| {
@@ -300,7 +300,7 @@ fn was_sent(receipt: &Receipt) -> bool {
 }
 
 /// The command that ended the rollout so, if one did.
-fn asked_for<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'a Receipt> {
+fn asked_for<'a>(receipts: &[&'a Receipt], deployment: &RolloutRecord) -> Option<&'a Receipt> {
     let fits = |action: Action| match deployment.outcome {
         DeploymentOutcome::Aborted => matches!(action, Action::Abort | Action::Reject | Action::Rollback),
         DeploymentOutcome::RolledBack => matches!(action, Action::Rollback | Action::Abort),
@@ -322,10 +322,10 @@ fn asked_for<'a>(receipts: &[&'a Receipt], deployment: &Deployment) -> Option<&'
 }
 
 /// Is a command about the target of a finished rollout?
-fn is_about(subject: &Subject, deployment: &Deployment) -> bool {
+fn is_about(subject: &Subject, deployment: &RolloutRecord) -> bool {
     match subject {
         Subject::Run(run) | Subject::Approval { run, .. } => run.target == deployment.run.target,
-        Subject::Deployment { source, service, environment, .. } => {
+        Subject::NewRollout { source, service, environment, .. } => {
             *source == deployment.run.target.source
                 && *service == deployment.service
                 && *environment == deployment.environment
@@ -336,7 +336,7 @@ fn is_about(subject: &Subject, deployment: &Deployment) -> bool {
 
 /// Is a new row of that sort recorded?
 pub(super) const fn is_observed(entity: &Entity) -> bool {
-    matches!(entity, Entity::Evidence(_) | Entity::Hold(_) | Entity::Deployment(_))
+    matches!(entity, Entity::Evidence(_) | Entity::Hold(_) | Entity::RolloutRecord(_))
 }
 
 /// The target that a row is about: commands on it may have moved.
@@ -345,7 +345,7 @@ pub(super) fn target_of<'a>(entity: &'a Entity, board: &Board) -> Option<&'a Tar
         Entity::Rollout(rollout) => Some(&rollout.run.target),
         Entity::Approval(approval) => Some(&approval.run.target),
         // The record of an end moves nothing by itself: the row that shows it does, or has done so already.
-        Entity::Deployment(ended) => {
+        Entity::RolloutRecord(ended) => {
             let row = board.rollout(&ended.run.target);
             row.filter(|row| row.run != ended.run || !row.phase.in_flight()).map(|_| &ended.run.target)
         }

@@ -182,7 +182,7 @@ impl State {
     pub fn target<'a>(&'a self, subject: &'a Subject) -> Option<&'a Target> {
         match subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target),
-            Subject::Deployment { source, service, environment, .. } => {
+            Subject::NewRollout { source, service, environment, .. } => {
                 self.board.place(source, service, environment).map(|rollout| &rollout.run.target)
             }
             _ => None,

@@ -165,7 +165,7 @@ impl State {
                 *other != id
                     && matches!(following.doing, Doing::Reading | Doing::Recording)
                     && self.meets(new, following)
-                    && super::follow::contrary(new.action(), following.action())
+                    && new.action().row().supersedes.contains(&following.action())
             })
             .map(|(id, _)| id.clone())
             .collect();

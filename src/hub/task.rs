@@ -211,7 +211,7 @@ impl State {
     /// Is it not known here? A rollout that was aborted, retried, and ended again has ended twice.
     fn is_new(&self, entity: &Entity) -> bool {
         match entity {
-            Entity::Deployment(new) => {
+            Entity::RolloutRecord(new) => {
                 let known = self.board.deployment(&new.run);
                 known.is_none_or(|known| (known.ended, known.outcome) != (new.ended, new.outcome))
             }
@@ -226,7 +226,7 @@ impl State {
                 if is_observed(entity) && self.is_new(entity) {
                     self.observe(&scoped.scope, entity);
                 }
-                if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::Deployment(_)) {
+                if matches!(entity, Entity::Note(_) | Entity::Evidence(_) | Entity::RolloutRecord(_)) {
                     self.untrimmed += 1;
                 }
                 target_of(entity, &self.board).cloned()
@@ -246,7 +246,7 @@ impl State {
             Body::Upsert(Entity::Hold(_) | Entity::Release(_) | Entity::Service(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
-        if let Body::Upsert(Entity::Deployment(deployment)) = &mut scoped.body {
+        if let Body::Upsert(Entity::RolloutRecord(deployment)) = &mut scoped.body {
             *deployment = self.joined(deployment);
         }
         self.tell(scoped);

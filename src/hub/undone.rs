@@ -4,7 +4,7 @@
 use super::follow::rank;
 use super::state::{Following, State};
 use flightdeck_model::{
-    Action, CommandId, DeploymentOutcome, Direction, MetricVerdict, Phase, Ppm, Rollout, Run, Stage,
+    Action, Aim, CommandId, DeploymentOutcome, Direction, MetricVerdict, Phase, Ppm, Rollout, Run, Stage,
 };
 
 /// What became of an effect.
@@ -13,46 +13,17 @@ enum Later {
     Stands,
     /// It stands for good.
     Settled,
-    /// It was undone.
-    Undone { by: String, outcome: Option<DeploymentOutcome> },
+    Undone {
+        by: String,
+        outcome: Option<DeploymentOutcome>,
+    },
 }
 
-/// What an action wanted of the users, which is what undoes it.
-#[derive(PartialEq, Eq)]
-enum Wanted {
-    /// More of them at a version, or all: undone when its run ends badly, or they are taken back later.
-    Forward,
-    /// All of them at the version before: undone when its run ends badly.
-    Back,
-    /// None of them at a version: undone when it gets some again.
-    Away,
-    /// Nothing that a run can undo.
-    Other,
-}
-
-fn wanted(following: &Following) -> Wanted {
+/// What it wanted of the users. A rollback that made no run of its own ends one, as an abort does.
+fn wanted(following: &Following) -> Aim {
     match following.action() {
-        Action::Deploy
-        | Action::Promote
-        | Action::PromoteFull
-        | Action::Approve
-        | Action::Resume
-        | Action::Retry
-        | Action::Restart => Wanted::Forward,
-        Action::Rollback if following.receipt.created.is_none() => Wanted::Away,
-        Action::Rollback | Action::Drill => Wanted::Back,
-        Action::Abort | Action::Reject => Wanted::Away,
-        Action::Pause
-        | Action::Hold
-        | Action::Release
-        | Action::LetThrough
-        | Action::Apply
-        | Action::AddRelease
-        | Action::RemoveRelease
-        | Action::Migration
-        | Action::Run
-        | Action::EndRun
-        | Action::Annotate => Wanted::Other,
+        Action::Rollback if following.receipt.created.is_none() => Aim::Away,
+        action => action.row().aim,
     }
 }
 
@@ -64,7 +35,7 @@ impl State {
         let recorded = self.board.deployment(run).map(|record| record.outcome);
         let outcome = recorded.or_else(|| row()?.phase.outcome());
         // What is taken away from had ended well before, or has yet to show that it is taken away from.
-        outcome.filter(|of| *of != DeploymentOutcome::Succeeded || wanted(following) != Wanted::Away)
+        outcome.filter(|of| *of != DeploymentOutcome::Succeeded || wanted(following) != Aim::Away)
     }
 
     /// Was its effect undone?
@@ -103,7 +74,7 @@ impl State {
     fn became(&self, following: &Following) -> Later {
         let (wanted, Some(run)) = (wanted(following), following.receipt.run()) else { return Later::Settled };
         let Some(row) = self.board.rollout(&run.target) else { return Later::Stands };
-        if wanted == Wanted::Other {
+        if wanted == Aim::Nothing {
             return Later::Settled;
         }
         if row.run != *run {
@@ -112,10 +83,10 @@ impl State {
         let back = matches!(row.phase, Phase::Aborted | Phase::Failed | Phase::Superseded);
         let exposed = row.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
         let undone = match wanted {
-            Wanted::Forward => back || row.phase == Phase::RollingBack,
-            Wanted::Back => back,
-            Wanted::Away => exposed > Ppm::ZERO && row.phase.in_flight() && row.phase != Phase::RollingBack,
-            Wanted::Other => false,
+            Aim::Forward => back || row.phase == Phase::RollingBack,
+            Aim::Back => back,
+            Aim::Away => exposed > Ppm::ZERO && row.phase.in_flight() && row.phase != Phase::RollingBack,
+            Aim::Nothing => false,
         };
         if undone {
             Later::Undone { by: self.undone_by(following, row), outcome: row.phase.outcome() }
@@ -126,15 +97,15 @@ impl State {
 
     /// Another run is shown: the record of the command's own says how that ended, and the record of the
     /// one that is shown whether users were taken back to what was there before.
-    fn after(&self, wanted: &Wanted, run: &Run, row: &Rollout) -> Later {
+    fn after(&self, wanted: &Aim, run: &Run, row: &Rollout) -> Later {
         let Some(record) = self.board.deployment(run) else { return Later::Stands };
         let well = matches!(record.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack);
         match (wanted, well) {
-            (Wanted::Away | Wanted::Other, _) | (Wanted::Back, true) => Later::Settled,
-            (Wanted::Forward | Wanted::Back, false) => {
+            (Aim::Away | Aim::Nothing, _) | (Aim::Back, true) => Later::Settled,
+            (Aim::Forward | Aim::Back, false) => {
                 Later::Undone { by: record.cause.clone(), outcome: Some(record.outcome) }
             }
-            (Wanted::Forward, true) => match self.board.deployment(&row.run) {
+            (Aim::Forward, true) => match self.board.deployment(&row.run) {
                 Some(next) if next.takes_back(record) => {
                     Later::Undone { by: next.cause.clone(), outcome: Some(DeploymentOutcome::RolledBack) }
                 }

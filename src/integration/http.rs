@@ -42,7 +42,6 @@ pub struct Answer {
     pub status: StatusCode,
     /// Of the answer.
     pub headers: HeaderMap,
-    /// All of it.
     pub body: Bytes,
 }
 
@@ -54,7 +53,6 @@ pub enum HttpError {
     NotSent {
         /// Host and port.
         host: String,
-        /// Why.
         why: String,
     },
     /// The answer is lost: the request may have had its effect.
@@ -62,7 +60,6 @@ pub enum HttpError {
     Lost {
         /// Host and port.
         host: String,
-        /// Why.
         why: String,
     },
 }

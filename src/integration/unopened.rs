@@ -14,7 +14,6 @@ use jiff::Timestamp;
 /// In the place of a source.
 #[derive(Debug, Clone)]
 pub struct Unopened {
-    /// Its name.
     pub source: SourceId,
     /// Why it could not be made.
     pub why: String,

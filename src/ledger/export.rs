@@ -154,7 +154,6 @@ pub enum WitnessError {
     Damaged {
         /// From 1.
         line: u64,
-        /// In words.
         why: String,
     },
     /// Its checkpoint does not hold by the key that came with it.

@@ -1,8 +1,8 @@
 //! Records and the hash that chains them.
 
 use flightdeck_model::{
-    Action, Actor, Command, CommandId, Deployment, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId,
-    Refusal, RefusalKind, Rollout, Run, SourceId, StageRecord, TargetResult,
+    Action, Actor, Command, CommandId, DeploymentOutcome, Evidence, Facts, Hold, HubId, Receipt, ReceiptId, Refusal,
+    RefusalKind, Rollout, RolloutRecord, Run, SourceId, StageRecord, TargetResult,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -92,14 +92,12 @@ pub enum Entry {
     Refused {
         /// What was asked, by whom.
         receipt: Box<Receipt>,
-        /// Why not.
         refusal: Refusal,
     },
     /// A command was refused before anything was done: in brief, whatever was sent.
     RefusedBriefly {
         /// The command's id.
         id: CommandId,
-        /// Who asked.
         who: String,
         /// Their user id, where it came over a socket.
         uid: Option<u32>,
@@ -114,11 +112,9 @@ pub enum Entry {
     },
     /// More commands of one user were refused than are recorded one by one.
     RefusedMore {
-        /// Who asked.
         who: String,
         /// Their user id, where it came over a socket.
         uid: Option<u32>,
-        /// How many.
         count: u64,
         /// When the first of them was.
         since: Timestamp,
@@ -127,9 +123,7 @@ pub enum Entry {
     },
     /// A command came a step further.
     Stage {
-        /// Which.
         receipt: ReceiptId,
-        /// How far.
         stage: StageRecord,
         /// Each target, for a scope.
         targets: Vec<TargetResult>,
@@ -149,8 +143,7 @@ pub enum Entry {
     Evidence(Box<Evidence>),
     /// A rollout ended: by a command of this hub, by the backend itself or by somebody outside.
     Observed {
-        /// How it ended.
-        deployment: Arc<Deployment>,
+        deployment: Arc<RolloutRecord>,
         /// The command of this hub that asked for it, if any.
         receipt: Option<ReceiptId>,
         /// What spoke against it last.
@@ -160,7 +153,6 @@ pub enum Entry {
     Hold(Hold),
     /// The hub started.
     Started {
-        /// Its epoch.
         epoch: u64,
         /// The program's version.
         version: String,
@@ -264,7 +256,7 @@ pub(super) fn is_last(kind: &str, body: &str) -> bool {
 }
 
 /// What makes an end the same one, however often it is told.
-pub(super) fn end_of(deployment: &Deployment) -> String {
+pub(super) fn end_of(deployment: &RolloutRecord) -> String {
     format!("{}@{}", deployment.run, deployment.ended)
 }
 
@@ -275,7 +267,6 @@ pub struct Record {
     pub seq: u64,
     /// When it was made.
     pub at: Timestamp,
-    /// What it is about.
     pub kind: Kind,
     /// The command's id, or the observation's identity.
     pub subject: String,

@@ -31,7 +31,6 @@ pub(super) struct Spilled {
 /// What stands in a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A record as it was spilled.
     Record(Box<Spilled>),
     /// Torn by a crash, or not by this program.
     Unreadable {

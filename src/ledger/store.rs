@@ -43,11 +43,9 @@ pub enum LedgerError {
     /// Its folder can't be used.
     #[error("cannot use the ledger at {}: {step}", path.display())]
     Io {
-        /// Which file.
         path: PathBuf,
         /// What was tried.
         step: &'static str,
-        /// Why not.
         #[source]
         source: std::io::Error,
     },
@@ -59,7 +57,6 @@ pub enum LedgerError {
     Sqlite {
         /// What was tried.
         step: &'static str,
-        /// Why not.
         #[source]
         source: rusqlite::Error,
     },
@@ -76,18 +73,12 @@ pub enum LedgerError {
     Duplicate(String),
     /// A record can't be read back.
     #[error("record {seq} can't be read: {why}")]
-    Unreadable {
-        /// Which.
-        seq: u64,
-        /// Why.
-        why: String,
-    },
+    Unreadable { seq: u64, why: String },
     /// The key of its checkpoints can't be used.
     #[error("the ledger's key {} can't be used", path.display())]
     Key {
         /// Its file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: NoteError,
     },

@@ -5,7 +5,7 @@ use super::record::{Entry, Kind, Record, end_of};
 use super::signing::{Signed, Signing};
 use super::spill::{Spill, Spilled};
 use super::store::{Draft, LedgerError, Store};
-use flightdeck_model::{Deployment, HubId, Receipt, Rollout, SourceId};
+use flightdeck_model::{HubId, Receipt, Rollout, RolloutRecord, SourceId};
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
@@ -42,10 +42,7 @@ impl Default for Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// Into the chain, durable.
-    Chained {
-        /// Its number.
-        seq: u64,
-    },
+    Chained { seq: u64 },
     /// Into the spill file, durable: the store can't be written now.
     Spilled,
 }
@@ -210,7 +207,7 @@ impl Ledger {
     }
 
     /// The newest rollouts that ended, oldest first.
-    pub async fn ends(&self, limit: u32) -> Result<Vec<Arc<Deployment>>, LedgerError> {
+    pub async fn ends(&self, limit: u32) -> Result<Vec<Arc<RolloutRecord>>, LedgerError> {
         let records = self.read(Read::Ends(limit)).await?;
         let end = |record: &Record| match record.entry()? {
             Entry::Observed { deployment, .. } => Some(deployment),
@@ -229,7 +226,7 @@ impl Ledger {
     /// asked for since then, by any hub, oldest first.
     pub fn append_end<F>(
         &self,
-        of: &Deployment,
+        of: &RolloutRecord,
         since: Option<Timestamp>,
         make: F,
     ) -> impl Future<Output = Result<Appended, LedgerError>> + Send + 'static + use<F>
@@ -270,7 +267,7 @@ fn draft(entry: &Entry) -> Result<Draft, LedgerError> {
 }
 
 /// An end as it was recorded. Before records could leave out what was not known, nothing stood for it.
-fn from_before(mut end: Arc<Deployment>) -> Arc<Deployment> {
+fn from_before(mut end: Arc<RolloutRecord>) -> Arc<RolloutRecord> {
     let nobody = end.author.is_none() && end.writer.is_none();
     if nobody && (end.waited, end.steps) == (Some(SignedDuration::ZERO), Some(0)) {
         let end = Arc::make_mut(&mut end);

@@ -96,7 +96,6 @@ pub struct Broken {
     pub seq: u64,
     /// What it is a sign of.
     pub tamper: Tamper,
-    /// In words.
     pub why: String,
 }
 

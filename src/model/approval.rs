@@ -17,13 +17,9 @@ pub enum Verdict {
 /// One person's word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Vote {
-    /// Who.
     pub who: String,
-    /// What.
     pub verdict: Verdict,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Option<String>,
 }
 
@@ -46,7 +42,8 @@ pub struct Reviewers {
     /// As whom it takes what is sent from here, where it said so.
     pub login: Option<String>,
     /// Why it would take neither a yes nor a no from here.
-    pub barred: Option<String>,
+    #[serde(rename = "barred")]
+    pub denied: Option<String>,
 }
 
 /// A release by version and content.
@@ -80,13 +77,10 @@ pub enum ApprovalState {
 /// A request for a yes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
-    /// Its identity.
     pub id: ApprovalId,
     /// What goes on when it is granted.
     pub run: Run,
-    /// Of which service.
     pub service: ServiceName,
-    /// In which environment.
     pub environment: EnvironmentName,
     /// What a yes lets through, in words, such as `step 3 of 6: then 50 % of traffic`.
     pub what: String,

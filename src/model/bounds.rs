@@ -80,7 +80,7 @@ impl Subject {
                 optional("hold.source", source.as_ref().map(SourceId::as_str), LONGEST_NAME)?;
                 name("hold.id", id.as_str())
             }
-            Subject::Deployment { source, service, environment, version, from } => {
+            Subject::NewRollout { source, service, environment, version, from } => {
                 name("deployment.source", source.as_str())?;
                 name("deployment.service", service.as_str())?;
                 name("deployment.environment", environment.as_str())?;
@@ -228,7 +228,7 @@ mod tests {
             ),
             (
                 "deployment",
-                Subject::Deployment {
+                Subject::NewRollout {
                     source: text(0).into(),
                     service: text(1).into(),
                     environment: text(2).into(),

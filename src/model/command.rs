@@ -2,7 +2,7 @@
 
 use super::{
     Action, ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run,
-    ServiceName, SourceId, Version,
+    ServiceName, SourceId, SubjectKind, Version,
 };
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,7 @@ impl Actor {
 pub struct Selector {
     /// One backend.
     pub source: Option<SourceId>,
-    /// One environment.
     pub environment: Option<EnvironmentName>,
-    /// One service.
     pub service: Option<ServiceName>,
 }
 
@@ -89,7 +87,6 @@ impl std::fmt::Display for Selector {
 /// A service as a person names it: everywhere, or in one environment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ServicePlace {
-    /// Which.
     pub service: ServiceName,
     /// Where; `None`: wherever it is configured.
     pub environment: Option<EnvironmentName>,
@@ -131,15 +128,9 @@ pub enum Subject {
     /// One rollout: promote, pause, abort, roll back, retry, restart.
     Run(Run),
     /// One approval: approve, reject.
-    Approval {
-        /// Which.
-        id: ApprovalId,
-        /// The run that it is for.
-        run: Run,
-    },
+    Approval { id: ApprovalId, run: Run },
     /// A set of rollouts: hold.
     Scope {
-        /// Which.
         selector: Selector,
         /// Those that matched when the person confirmed; informative, a hold takes all that match.
         frozen: Vec<Run>,
@@ -152,16 +143,13 @@ pub enum Subject {
     Hold {
         /// Where; `None`: everywhere that it is in force.
         source: Option<SourceId>,
-        /// Which.
         id: HoldId,
     },
     /// A new rollout: deploy.
-    Deployment {
-        /// At which backend.
+    #[serde(rename = "deployment")]
+    NewRollout {
         source: SourceId,
-        /// What.
         service: ServiceName,
-        /// Where to.
         environment: EnvironmentName,
         /// Which version; with `from` it may be left out.
         version: Option<Version>,
@@ -169,21 +157,11 @@ pub enum Subject {
         from: Option<EnvironmentName>,
     },
     /// One stored release: add (the artifact travels beside the command), remove.
-    Release {
-        /// At which backend.
-        source: SourceId,
-        /// Whose.
-        service: ServiceName,
-        /// Which.
-        version: Version,
-    },
+    Release { source: SourceId, service: ServiceName, version: Version },
     /// What a person says of migrations of a service's data.
     Migrations {
-        /// At which backend.
         source: SourceId,
-        /// Of which service.
         service: ServiceName,
-        /// Where.
         environment: EnvironmentName,
         /// Which, by name; none named: all that are configured.
         names: Vec<String>,
@@ -192,11 +170,9 @@ pub enum Subject {
     },
     /// A command line to be run once: run.
     Command {
-        /// At which backend.
         source: SourceId,
         /// In the environment of which service.
         service: ServiceName,
-        /// Where.
         environment: EnvironmentName,
         /// Program and arguments, inside the unpacked artifact of the stable version.
         run: Vec<String>,
@@ -207,21 +183,9 @@ pub enum Subject {
         job: Option<String>,
     },
     /// One that runs: end-run.
-    OneOff {
-        /// At which backend.
-        source: SourceId,
-        /// Of which service.
-        service: ServiceName,
-        /// Where.
-        environment: EnvironmentName,
-        /// Which.
-        id: String,
-    },
+    OneOff { source: SourceId, service: ServiceName, environment: EnvironmentName, id: String },
     /// A command that was given before: annotate. What is added is the reason of the command that adds it.
-    Receipt {
-        /// Which.
-        id: ReceiptId,
-    },
+    Receipt { id: ReceiptId },
     /// A configuration of services: apply.
     Config {
         /// Which of the server's configurations it is to be; its text must not say otherwise.
@@ -238,6 +202,24 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// What sort of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> SubjectKind {
+        match self {
+            Subject::Run(_) => SubjectKind::Rollout,
+            Subject::Approval { .. } => SubjectKind::Approval,
+            Subject::Scope { .. } => SubjectKind::Scope,
+            Subject::Hold { .. } => SubjectKind::Hold,
+            Subject::NewRollout { .. } => SubjectKind::NewRollout,
+            Subject::Release { .. } => SubjectKind::Release,
+            Subject::Migrations { .. } => SubjectKind::Migrations,
+            Subject::Command { .. } => SubjectKind::Command,
+            Subject::OneOff { .. } => SubjectKind::OneOff,
+            Subject::Receipt { .. } => SubjectKind::Receipt,
+            Subject::Config { .. } => SubjectKind::Config,
+        }
+    }
+
     /// The one backend that it is about; `None` where it names none.
     #[must_use]
     pub fn source(&self) -> Option<&SourceId> {
@@ -245,7 +227,7 @@ impl Subject {
             Subject::Run(run) | Subject::Approval { run, .. } => Some(&run.target.source),
             Subject::Scope { selector, .. } => selector.source.as_ref(),
             Subject::Hold { source, .. } => source.as_ref(),
-            Subject::Deployment { source, .. }
+            Subject::NewRollout { source, .. }
             | Subject::Release { source, .. }
             | Subject::Migrations { source, .. }
             | Subject::Command { source, .. }
@@ -278,13 +260,10 @@ impl HoldId {
 pub struct Command {
     /// Chosen by the client; submitting the same id twice carries it out once.
     pub id: CommandId,
-    /// What to do.
     pub action: Action,
-    /// To what.
     pub subject: Subject,
     /// What the person saw. `None` is allowed for commands that reduce exposure and for those
     /// about something that does not exist yet; the hub then pins what it sees itself.
     pub pin: Option<Pin>,
-    /// Why.
     pub reason: Option<String>,
 }

@@ -21,9 +21,7 @@ pub struct ConfigRevision {
     /// The services that it renamed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renamed: Vec<Renamed>,
-    /// When.
     pub at: Timestamp,
-    /// By whom.
     pub by: String,
     /// Why, where they said so.
     pub reason: Option<String>,
@@ -41,7 +39,6 @@ pub struct ConfigRevision {
 pub struct Renamed {
     /// What it was called.
     pub from: ServiceName,
-    /// What it is called.
     pub to: ServiceName,
 }
 

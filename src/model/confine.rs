@@ -6,7 +6,6 @@ use std::fmt;
 /// A user of the machine and its groups, by name or number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunAs {
-    /// The user.
     pub user: String,
     /// The main group; `None`: the user's own.
     pub group: Option<String>,
@@ -31,7 +30,6 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// Memory.
     Memory,
     /// Time of processors.
     Cpu,
@@ -57,7 +55,6 @@ pub enum KeptBy {
 /// A limit, and what keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LimitKept {
-    /// Which.
     pub limit: Limit,
     /// By what.
     pub by: KeptBy,

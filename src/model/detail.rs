@@ -42,9 +42,7 @@ pub struct Group {
     pub role: Option<ArmRole>,
     /// What it runs.
     pub version: Version,
-    /// Its revision, where it has one.
     pub revision: Option<String>,
-    /// Its instances.
     pub replicas: Replicas,
     /// When it is scaled down, where that is planned.
     pub ends: Option<Timestamp>,
@@ -59,9 +57,7 @@ pub struct Analysis {
     pub belongs: String,
     /// The backend's own word for where it stands, such as `Running` or `Inconclusive`.
     pub phase: String,
-    /// Why, one line.
     pub message: String,
-    /// When it began.
     pub started: Option<Timestamp>,
     /// Each metric.
     pub metrics: Vec<AnalysisMetric>,
@@ -70,7 +66,6 @@ pub struct Analysis {
 /// One metric of an [`Analysis`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisMetric {
-    /// Its name.
     pub name: String,
     /// The backend's own word, such as `Successful`.
     pub phase: String,
@@ -78,7 +73,6 @@ pub struct AnalysisMetric {
     pub verdict: Option<MetricVerdict>,
     /// Its condition and limits in words, such as `result[0] < 0.05, fails after 3`.
     pub limit: String,
-    /// Why, one line.
     pub message: String,
     /// What was measured, oldest first.
     pub measurements: Vec<Measurement>,

@@ -61,7 +61,6 @@ pub enum Cause {
     WrongArchitecture {
         /// As configured.
         program: String,
-        /// What it was built for.
         built_for: String,
         /// What this machine is.
         here: String,
@@ -75,14 +74,12 @@ pub enum Cause {
     OtherPort {
         /// Where it was to listen.
         expected: SocketAddr,
-        /// Where it listens.
         listens: Vec<SocketAddr>,
     },
     /// It listens on the port that it was given, and where it can't be reached from here.
     OtherAddress {
         /// Where it was to listen.
         expected: SocketAddr,
-        /// Where it listens.
         listens: Vec<SocketAddr>,
     },
     /// A port that it wants belongs to another program.
@@ -98,15 +95,9 @@ pub enum Cause {
         left: u32,
     },
     /// It ended by itself.
-    Exited {
-        /// With which status.
-        status: i32,
-    },
+    Exited { status: i32 },
     /// A signal ended it that was not ours.
-    Killed {
-        /// Which.
-        signal: i32,
-    },
+    Killed { signal: i32 },
     /// It was killed since there was not enough memory.
     OutOfMemory {
         /// Its own limit in bytes, if it was that.
@@ -114,7 +105,6 @@ pub enum Cause {
     },
     /// The health check's path does not answer 2xx.
     HealthStatus {
-        /// The path.
         path: String,
         /// What it answers.
         status: u16,

@@ -120,8 +120,9 @@ pub struct MigrationRow {
     pub state: MigrationStanding,
     /// The version that it was run with; `None`: not run by flightdeck.
     pub version: Option<Version>,
-    /// What a way back from what is there now would do with it: from the rollout in flight, else from stable.
-    pub way_back: MigrationWayBack,
+    /// What a rollback from what is there now would do with it: from the rollout in flight, else from stable.
+    #[serde(rename = "way_back")]
+    pub rollback: MigrationRollback,
 }
 
 /// Where a migration stands.
@@ -149,7 +150,7 @@ pub enum MigrationStanding {
 /// What a way back does with a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
-pub enum MigrationWayBack {
+pub enum MigrationRollback {
     /// Nothing: none of it is there.
     Nothing,
     /// It is taken back.
@@ -421,7 +422,7 @@ impl DeploymentKind {
 
 /// A finished rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
+pub struct RolloutRecord {
     /// Which run.
     pub run: Run,
     /// Of which service.
@@ -478,7 +479,7 @@ pub struct Deployment {
     pub diagnosis: Option<Box<Diagnosis>>,
 }
 
-impl Deployment {
+impl RolloutRecord {
     /// Its service as it is called now, and then where that was another name: `store (shop then)`.
     #[must_use]
     pub fn service_then(&self) -> String {
@@ -503,10 +504,10 @@ fn author<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D
     Ok(Option::<String>::deserialize(from)?.filter(|author| author != "unknown"))
 }
 
-impl Deployment {
+impl RolloutRecord {
     /// Did it bring back what was there before the earlier one?
     #[must_use]
-    pub fn takes_back(&self, earlier: &Deployment) -> bool {
+    pub fn takes_back(&self, earlier: &RolloutRecord) -> bool {
         let well = matches!(self.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack);
         let back = earlier.from.as_ref() == Some(&self.to) && self.from.as_ref() == Some(&earlier.to);
         well && back && !matches!(self.kind, DeploymentKind::Drill | DeploymentKind::Restart)
@@ -593,7 +594,8 @@ pub enum Entity {
     /// A hold.
     Hold(Hold),
     /// A finished rollout.
-    Deployment(Arc<Deployment>),
+    #[serde(rename = "deployment")]
+    RolloutRecord(Arc<RolloutRecord>),
     /// An instance.
     Instance(Box<Instance>),
     /// Something that happened.
@@ -621,7 +623,8 @@ pub enum EntityRef {
     /// By source and id.
     Hold(SourceId, HoldId),
     /// By run.
-    Deployment(Run),
+    #[serde(rename = "deployment")]
+    RolloutRecord(Run),
     /// By source and id.
     Instance(SourceId, String),
     /// By source and id.
@@ -641,14 +644,14 @@ impl Entity {
             Entity::Evidence(e) => EntityRef::Evidence(e.run.target.source.clone(), e.id.clone()),
             Entity::Receipt(e) => EntityRef::Receipt(e.id.clone()),
             Entity::Hold(e) => EntityRef::Hold(e.source.clone(), e.id.clone()),
-            Entity::Deployment(e) => EntityRef::Deployment(e.run.clone()),
+            Entity::RolloutRecord(e) => EntityRef::RolloutRecord(e.run.clone()),
             Entity::Instance(e) => EntityRef::Instance(e.target.source.clone(), e.id.clone()),
             Entity::Note(e) => EntityRef::Note(e.run.target.source.clone(), e.id.clone()),
         }
     }
 }
 
-impl Deployment {
+impl RolloutRecord {
     /// Who asked, as far as it is recorded, in words.
     #[must_use]
     pub fn who(&self) -> std::borrow::Cow<'_, str> {

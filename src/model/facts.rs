@@ -122,9 +122,7 @@ impl Facts {
 /// A fact that is no longer what the person saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactChange {
-    /// Which.
     pub fact: Fact,
-    /// As pinned.
     pub pinned: String,
     /// As it is; `None` if it no longer exists.
     pub current: Option<String>,

@@ -47,7 +47,6 @@ pub enum CertificatePart {
 pub struct UnfitCertificate {
     /// Which file is wrong.
     pub part: CertificatePart,
-    /// A sentence.
     pub why: String,
 }
 

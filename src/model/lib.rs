@@ -31,7 +31,7 @@ mod spec;
 mod text;
 mod update;
 
-pub use action::{Action, ActionRow, ActionSet, Direction};
+pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Reviewers, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
@@ -42,9 +42,9 @@ pub use count::{are, counted, counted_do, times};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
 pub use entity::{
-    AnalysisReport, ArtifactRef, Deployment, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment,
-    Evidence, Hold, HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRow,
-    MigrationStanding, MigrationWayBack, NOT_RECORDED, Note, Place, Release, Service, ServiceAddress, Tier,
+    AnalysisReport, ArtifactRef, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment, Evidence, Hold,
+    HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRollback, MigrationRow,
+    MigrationStanding, NOT_RECORDED, Note, Place, Release, RolloutRecord, Service, ServiceAddress, Tier,
 };
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
@@ -58,8 +58,8 @@ pub use output::{Output, OutputOf};
 pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
 pub use rollout::{
-    Arm, ArmRole, BackendAnalysis, Barred, FailingInstances, ManagedBy, Phase, PodNames, Ppm, Replicas, Rollout, Step,
-    Strategy, Traffic, TrafficSource, Wait, WayBack,
+    Arm, ArmRole, BackendAnalysis, Denied, FailingInstances, ManagedBy, Phase, PodNames, Ppm, Replicas, RollbackPlan,
+    Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use schedule::{JobRun, JobSpec, Missed, MissedRun, Schedule, ServiceJob};

@@ -11,9 +11,7 @@ pub struct Output {
     pub id: String,
     /// What wrote it.
     pub of: OutputOf,
-    /// Of which service.
     pub service: ServiceName,
-    /// In which environment.
     pub environment: EnvironmentName,
     /// What it ran.
     pub version: Version,
@@ -33,11 +31,9 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum OutputOf {
-    /// An instance.
     Instance,
     /// A run of a hook, or of a job by the clock, which has no rollout.
     Hook {
-        /// Its name.
         name: String,
     },
     /// A command that somebody had run once.

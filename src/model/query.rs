@@ -11,17 +11,9 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Query {
     /// May I, what would happen, and what do I pin? Reads the live object.
-    Prepare {
-        /// What.
-        action: Action,
-        /// To what.
-        subject: Subject,
-    },
+    Prepare { action: Action, subject: Subject },
     /// Everything about a run.
-    Inspect {
-        /// Which.
-        run: Run,
-    },
+    Inspect { run: Run },
     /// All rows of the board.
     Board,
     /// Those of what is not over: no finished rollouts, notes, evidence or finished receipts.
@@ -48,18 +40,12 @@ pub enum Query {
     },
     /// The last lines of an instance's output.
     Logs {
-        /// Which instance.
         instance: String,
         /// At most so many lines.
         lines: u32,
     },
     /// Whose output is kept of a service in an environment, newest first. Answered by [`Reply::Outputs`].
-    Outputs {
-        /// Which service.
-        service: ServiceName,
-        /// In which environment.
-        environment: EnvironmentName,
-    },
+    Outputs { service: ServiceName, environment: EnvironmentName },
     /// Check the ledger's chain. Answered by [`Reply::Lines`] or [`Reply::Refused`].
     VerifyLedger,
     /// The same, compared with what was kept elsewhere.
@@ -106,7 +92,6 @@ pub enum RefusalKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{why}")]
 pub struct Refusal {
-    /// Which sort.
     pub kind: RefusalKind,
     /// A sentence: what happened, what still holds, what to do.
     pub why: String,
@@ -164,10 +149,7 @@ impl Friction {
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Decision {
     /// Yes, after this much friction.
-    Allow {
-        /// How much.
-        friction: Friction,
-    },
+    Allow { friction: Friction },
     /// Not yet: these kinds of evidence are missing.
     Needs(Vec<String>),
     /// No.
@@ -197,7 +179,6 @@ pub struct Forecast {
     pub step: Option<u32>,
     /// How long until it is effective, where that can be said.
     pub takes: Option<SignedDuration>,
-    /// For a rollback.
     pub path: Option<RollbackPath>,
     /// Why what it was made from may be old, such as `stale for 41 s: connection refused`; `None`: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -223,9 +204,7 @@ impl Forecast {
 /// The answer to [`Query::Prepare`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
-    /// For which action.
     pub action: Action,
-    /// On what.
     pub subject: Subject,
     /// May the caller, and how.
     pub decision: Decision,
@@ -258,7 +237,6 @@ pub enum Reply {
     Watches(Vec<super::Watch>),
     /// To `WhoAmI`.
     WhoAmI {
-        /// Who.
         actor: super::Actor,
         /// Is policy enforced here (a server), or only advisory (one's own process)?
         enforced: bool,

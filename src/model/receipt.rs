@@ -29,35 +29,23 @@ pub enum Stage {
         proof: Proof,
     },
     /// Not allowed, or the pin no longer held.
-    Refused {
-        /// Why.
-        why: String,
-    },
+    Refused { why: String },
     /// It could not be done.
-    Failed {
-        /// Why.
-        why: String,
-    },
+    Failed { why: String },
     /// A later command took its place.
     Superseded {
         /// Which, in words.
         by: String,
     },
     /// It was effective and then undone.
-    Reverted {
-        /// By whom.
-        by: String,
-    },
+    Reverted { by: String },
     /// The effect was not seen in time.
     TimedOut {
         /// The last thing that was seen.
         last: String,
     },
     /// The answer was lost: observed until known, never sent again.
-    Unknown {
-        /// Why.
-        why: String,
-    },
+    Unknown { why: String },
 }
 
 impl Stage {
@@ -109,34 +97,27 @@ impl Stage {
 /// A stage and when it was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StageRecord {
-    /// Which.
     pub stage: Stage,
-    /// When.
     pub at: Timestamp,
 }
 
 /// How the outcome compares with what was said beforehand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grade {
-    /// As forecast?
     pub as_forecast: bool,
-    /// One sentence.
     pub text: String,
 }
 
 /// What happened to one of several targets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TargetResult {
-    /// Which.
     pub run: Run,
-    /// How far.
     pub stage: Stage,
 }
 
 /// What became of a command at one of several sources.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SourceResult {
-    /// Which.
     pub source: SourceId,
     /// How far; refused where it can't be done at all, and failed where it was not reached.
     pub stage: Stage,
@@ -149,7 +130,6 @@ pub struct Receipt {
     pub id: ReceiptId,
     /// What was asked.
     pub command: Command,
-    /// Who asked.
     pub actor: Actor,
     /// Everything it went through, in order; never empty.
     pub stages: Vec<StageRecord>,

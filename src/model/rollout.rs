@@ -136,7 +136,6 @@ pub struct Arm {
     pub version: Version,
     /// The artifact's digest, `sha256:…`, where known.
     pub digest: Option<String>,
-    /// Its instances.
     pub replicas: Replicas,
     /// Its share of requests.
     pub traffic: Traffic,
@@ -229,7 +228,6 @@ pub enum Wait {
         what: String,
         /// Who caused the wait or who may end it, where known.
         who: Option<String>,
-        /// Since when.
         since: Timestamp,
     },
     /// A moment.
@@ -248,7 +246,6 @@ pub enum Wait {
     Health,
     /// A gate by its id.
     Gate(String),
-    /// A hold.
     Hold(HoldId),
 }
 
@@ -281,15 +278,11 @@ pub enum Step {
     /// Give the candidate this share.
     SetWeight(Ppm),
     /// Stand still; without a duration until a person promotes.
-    Pause {
-        /// How long.
-        duration: Option<SignedDuration>,
-    },
+    Pause { duration: Option<SignedDuration> },
     /// Judge metrics for a span.
     Analysis {
         /// The template's name.
         name: String,
-        /// How long.
         duration: SignedDuration,
     },
     /// Ask people.
@@ -316,21 +309,17 @@ pub enum Step {
     /// until that is ready.
     TakeDown,
     /// Run a hook of the placement.
-    Hook {
-        /// Which.
-        name: String,
-    },
+    Hook { name: String },
     /// Something a backend has and we only name.
     Other(String),
 }
 
 /// How a rollback from here would go, as the backend knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct WayBack {
+pub struct RollbackPlan {
     /// How the service is reached: of a worker no traffic goes anywhere.
     #[serde(default)]
     pub kind: ServiceKind,
-    /// By which path.
     pub path: RollbackPath,
     /// What serves afterwards.
     pub to: Version,
@@ -351,13 +340,11 @@ pub struct WayBack {
 /// One rollout, or the settled state of a workload that has none in flight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rollout {
-    /// Its identity.
     pub run: Run,
     /// What people call it.
     pub service: ServiceName,
     /// Where it happens.
     pub environment: EnvironmentName,
-    /// How.
     pub strategy: Strategy,
     /// The plan; shared, since it never changes within a run.
     pub steps: Arc<[Step]>,
@@ -367,7 +354,6 @@ pub struct Rollout {
     pub arms: Vec<Arm>,
     /// Where it stands.
     pub phase: Phase,
-    /// What it waits for.
     pub waits: Vec<Wait>,
     /// Why it stands so, one sanitised line.
     pub message: String,
@@ -382,14 +368,14 @@ pub struct Rollout {
     /// What the backend could do now; what *you* may comes with a [`super::Prepared`].
     pub offers: ActionSet,
     /// What the backend would not let us do here, whatever the state; shared by rows.
-    #[serde(default, skip_serializing_if = "no_bars")]
-    pub barred: Arc<[Barred]>,
+    #[serde(rename = "barred", default, skip_serializing_if = "nothing_denied")]
+    pub denied: Arc<[Denied]>,
     /// What owns the workload's description and may put it back, where something does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_by: Option<Box<ManagedBy>>,
     /// How a rollback would go, where the backend plans it itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub way_back: Option<Arc<WayBack>>,
+    #[serde(rename = "way_back", default, skip_serializing_if = "Option::is_none")]
+    pub rollback_plan: Option<Arc<RollbackPlan>>,
     /// Whether its users' address is listened on, where the backend routes them itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listening: Option<Listening>,
@@ -473,8 +459,7 @@ impl FailingInstances {
 
 /// Actions that are not ours to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Barred {
-    /// Which.
+pub struct Denied {
     pub actions: ActionSet,
     /// Why, such as `you lack patch on rollouts/status in shop`.
     pub why: String,
@@ -489,8 +474,8 @@ pub struct ManagedBy {
     pub name: String,
 }
 
-fn no_bars(barred: &Arc<[Barred]>) -> bool {
-    barred.is_empty()
+fn nothing_denied(denied: &Arc<[Denied]>) -> bool {
+    denied.is_empty()
 }
 
 impl Rollout {
@@ -514,8 +499,8 @@ impl Rollout {
 
     /// Why the backend would not let us do that here, if so.
     #[must_use]
-    pub fn bar(&self, action: Action) -> Option<&str> {
-        self.barred.iter().find(|barred| barred.actions.contains(action)).map(|barred| barred.why.as_str())
+    pub fn denial(&self, action: Action) -> Option<&str> {
+        self.denied.iter().find(|denied| denied.actions.contains(action)).map(|denied| denied.why.as_str())
     }
 
     /// Can it still change what users get by itself?

@@ -65,7 +65,6 @@ impl fmt::Display for Schedule {
 pub struct JobSpec {
     /// Program and arguments, inside the unpacked artifact of the stable version; placeholders as in a hook's.
     pub run: Vec<String>,
-    /// When.
     pub schedule: Schedule,
     /// It is killed after so long.
     pub timeout: SignedDuration,
@@ -110,9 +109,7 @@ pub struct JobRun {
 /// A time that passed without a run. It is not made up for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissedRun {
-    /// Which.
     pub due: Timestamp,
-    /// Why.
     pub why: Missed,
 }
 

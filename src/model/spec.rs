@@ -16,9 +16,7 @@ pub struct Spec {
     /// What it is called among the configurations of a server.
     #[serde(default, skip_serializing_if = "ConfigName::is_default")]
     pub name: ConfigName,
-    /// Environments by name.
     pub environments: BTreeMap<EnvironmentName, EnvironmentSpec>,
-    /// Services by name.
     pub services: BTreeMap<ServiceName, ServiceSpec>,
     /// Analysis templates by name.
     pub analyses: BTreeMap<String, AnalysisTemplate>,
@@ -209,7 +207,6 @@ pub struct Program {
 pub struct Listens {
     /// For whom, such as `shop in production`.
     pub place: String,
-    /// Where.
     pub address: SocketAddr,
     /// What is spoken there.
     pub kind: ServiceKind,
@@ -445,7 +442,6 @@ pub struct HookSpec {
     /// Program and arguments, inside the unpacked artifact of the candidate; `{version}`,
     /// `{environment}`, `{service}`, `{listen}` and `{preview}` are filled in.
     pub run: Vec<String>,
-    /// When.
     pub on: HookOn,
     /// Bound of one run.
     pub timeout: SignedDuration,
@@ -537,7 +533,6 @@ pub enum Metric {
 /// Limits on one metric; each that is set must hold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricLimit {
-    /// Which.
     pub metric: Metric,
     /// Absolute: a ratio for errors, milliseconds for latencies.
     pub max: Option<f64>,

@@ -48,7 +48,6 @@ pub enum LinkState {
     Stale {
         /// When the last word was heard; where none ever was, since when it is tried.
         since: Timestamp,
-        /// Why.
         why: String,
         /// Nothing was ever heard of it: there are no rows that could be old.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -63,7 +62,6 @@ pub enum LinkState {
     Denied {
         /// The verb that is missing.
         verb: String,
-        /// On what.
         resource: String,
     },
 }
@@ -73,7 +71,6 @@ pub enum LinkState {
 pub struct Watch {
     /// Which watch.
     pub scope: Scope,
-    /// How it is.
     pub state: LinkState,
 }
 
@@ -120,14 +117,12 @@ pub enum Body {
 pub struct Scoped {
     /// Of which watch.
     pub scope: Scope,
-    /// What.
     pub body: Body,
 }
 
 /// An update as a hub stamps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Which hub.
     pub hub: HubId,
     /// Changes when the hub restarts: sequences of two epochs can't be compared.
     pub epoch: u64,
@@ -135,7 +130,6 @@ pub struct Envelope {
     pub seq: u64,
     /// When the hub stamped it.
     pub at: Timestamp,
-    /// What.
     pub scoped: Scoped,
 }
 

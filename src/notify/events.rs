@@ -1,6 +1,8 @@
 //! What people are told of, from rows as they come. Pure.
 
-use flightdeck_model::{Approval, ApprovalState, Deployment, DeploymentKind, DeploymentOutcome, Entity, Rollout, Wait};
+use flightdeck_model::{
+    Approval, ApprovalState, DeploymentKind, DeploymentOutcome, Entity, Rollout, RolloutRecord, Wait,
+};
 use flightdeck_port::{Notification, NotifyEvent};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -31,14 +33,14 @@ impl Wanted {
 #[must_use]
 pub fn of(entity: &Entity) -> Option<Notification> {
     match entity {
-        Entity::Deployment(deployment) => ended(deployment),
+        Entity::RolloutRecord(deployment) => ended(deployment),
         Entity::Approval(approval) => asked(approval),
         Entity::Rollout(rollout) => waits(rollout),
         _ => None,
     }
 }
 
-fn ended(of: &Deployment) -> Option<Notification> {
+fn ended(of: &RolloutRecord) -> Option<Notification> {
     // A rehearsal says nothing of users.
     if of.kind == DeploymentKind::Drill {
         return None;

@@ -39,9 +39,7 @@ pub enum OutboxError {
     Sqlite {
         /// What was tried.
         step: &'static str,
-        /// Which file.
         path: PathBuf,
-        /// Why not.
         #[source]
         source: rusqlite::Error,
     },
@@ -53,7 +51,6 @@ pub enum OutboxError {
 /// What a destination was not told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {
-    /// Which destination.
     pub destination: String,
     /// Still tried.
     pub waiting: u32,

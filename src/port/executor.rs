@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use flightdeck_control::Authorized;
 use flightdeck_model::{
-    Action, ActionSet, Command, Deployment, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, Run, Scoped,
-    ServicePlace, SourceId, Stage,
+    Action, ActionSet, Command, Detail, Facts, Forecast, HoldId, HoldTarget, Refusal, Rollout, RolloutRecord, Run,
+    Scoped, ServicePlace, SourceId, Stage,
 };
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -12,7 +12,6 @@ use jiff::Timestamp;
 /// What a backend can do at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Its source.
     pub source: SourceId,
     /// Every action that it knows, whatever a rollout's state.
     pub actions: ActionSet,
@@ -82,8 +81,7 @@ pub struct Followed<'a> {
     pub current: Option<&'a Rollout>,
     /// How the run that it is about (the one it created, else the one it was asked for) ended, where
     /// the backend told: the row may show a later run by then.
-    pub ended: Option<&'a Deployment>,
-    /// The time.
+    pub ended: Option<&'a RolloutRecord>,
     pub now: Timestamp,
 }
 
@@ -95,16 +93,10 @@ pub enum NotDone {
     Refused(#[from] Refusal),
     /// It never left: nothing changed.
     #[error("not sent: {why}")]
-    NotSent {
-        /// Why.
-        why: String,
-    },
+    NotSent { why: String },
     /// The answer was lost: it may have been carried out. Never sent again blindly.
     #[error("outcome unknown: {why}")]
-    Unknown {
-        /// Why.
-        why: String,
-    },
+    Unknown { why: String },
 }
 
 /// Why a run can't be inspected.

@@ -21,10 +21,7 @@ pub struct Measured {
 pub enum ProbeError {
     /// No answer, or one that breaks off: another time it may be there.
     #[error("no answer: {why}")]
-    Unreachable {
-        /// Why.
-        why: String,
-    },
+    Unreachable { why: String },
     /// It said no, or what it said is no answer.
     #[error("{why}")]
     Refused {

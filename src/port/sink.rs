@@ -35,15 +35,11 @@ impl NotifyEvent {
 pub struct Notification {
     /// The same on each try: whoever gets it twice knows it by this.
     pub id: String,
-    /// What happened.
     pub event: NotifyEvent,
-    /// When.
     pub at: Timestamp,
     /// Which source tells of it.
     pub source: String,
-    /// Of which service.
     pub service: String,
-    /// In which environment.
     pub environment: String,
     /// Which run, as `get rollouts -o json` names it.
     pub run: String,

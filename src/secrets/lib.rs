@@ -26,7 +26,6 @@ const OTHERS: u32 = 0o006;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct SecretError {
-    /// A sentence.
     pub why: String,
     /// Trying again can't help.
     pub permanent: bool,

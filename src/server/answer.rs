@@ -20,7 +20,6 @@ const SAID: usize = 300;
 pub(super) struct Failure {
     /// HTTP status.
     pub(super) status: StatusCode,
-    /// Why.
     pub(super) refusal: Refusal,
 }
 

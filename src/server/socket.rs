@@ -24,7 +24,6 @@ pub enum SocketError {
     /// Another server has it.
     #[error("a server is already listening at {}{owner}: stop it first, or use another --data-dir", path.display())]
     Taken {
-        /// Where.
         path: PathBuf,
         /// Which process, in words; may be empty.
         owner: String,
@@ -34,26 +33,19 @@ pub enum SocketError {
     Foreign {
         /// The folder.
         path: PathBuf,
-        /// Whose it is.
         uid: u32,
     },
     /// Something else lies there.
     #[error("{} is there and no socket: move it away", path.display())]
-    InTheWay {
-        /// What.
-        path: PathBuf,
-    },
+    InTheWay { path: PathBuf },
     /// The group does not exist.
     #[error("there is no group {0:?}")]
     NoGroup(String),
     /// A step failed.
     #[error("cannot {step} {}", path.display())]
     Io {
-        /// Which.
         step: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -62,7 +54,6 @@ pub enum SocketError {
 /// A listening socket. Dropping it removes the file.
 #[derive(Debug)]
 pub struct Bound {
-    /// The listener.
     pub listener: UnixListener,
     path: PathBuf,
     /// Held for as long as the socket is ours.

@@ -10,9 +10,9 @@ use jiff::SignedDuration;
 const HOUR: i64 = 3600;
 
 /// Began so many hours after the start, and took an hour.
-fn ended(hour: i64, from: &str, to: &str, kind: DeploymentKind, outcome: DeploymentOutcome) -> Deployment {
+fn ended(hour: i64, from: &str, to: &str, kind: DeploymentKind, outcome: DeploymentOutcome) -> RolloutRecord {
     let run = Run { target: target("shop", "production"), revision: format!("r-{hour}") };
-    Deployment {
+    RolloutRecord {
         run,
         from: Some(from.into()),
         to: to.into(),
@@ -30,7 +30,7 @@ fn window() -> Window {
     Window::before(at(240 * HOUR), SignedDuration::from_hours(240))
 }
 
-fn of(records: &[Deployment]) -> Dora {
+fn of(records: &[RolloutRecord]) -> Dora {
     dora(records.iter(), window())
 }
 

@@ -76,10 +76,10 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         since: at(0),
         author: Some("dora".into()),
         facts,
-        barred: std::sync::Arc::default(),
+        denied: std::sync::Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        way_back: None,
+        rollback_plan: None,
         listening: None,
         in_flight: None,
         failing: Vec::new(),
@@ -158,8 +158,8 @@ pub fn evidence(rollout: &Rollout, id: &str, seconds: i64, verdict: MetricVerdic
 }
 
 /// The record of its end: 1.9.0 → 1.10.0, of which little is known.
-pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> Deployment {
-    Deployment {
+pub fn ended(rollout: &Rollout, outcome: DeploymentOutcome) -> RolloutRecord {
+    RolloutRecord {
         run: rollout.run.clone(),
         service: rollout.service.clone(),
         called: None,

@@ -357,9 +357,9 @@ fn of_each_kind_of_record_the_oldest_leave_and_one_kind_takes_no_room_of_another
 
 #[test]
 fn a_way_back_meets_its_objective_by_the_longer_of_estimate_and_last_drill() {
-    use flightdeck::board::way_back::{Objective, estimate, objective};
+    use flightdeck::board::rollback_plan::{Objective, estimate, objective};
     let seconds = jiff::SignedDuration::from_secs;
-    let way = |took: Option<i64>, drilled: Option<i64>, rto: Option<i64>| WayBack {
+    let way = |took: Option<i64>, drilled: Option<i64>, rto: Option<i64>| RollbackPlan {
         kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.0".into(),

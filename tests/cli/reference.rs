@@ -32,7 +32,7 @@ fn every_action_has_a_verb_with_its_own_sentence() {
     for row in Action::TABLE {
         let (path, sentence) = match row.action {
             Action::PromoteFull => (vec!["promote"], None),
-            Action::Release => (vec!["release"], None),
+            Action::ReleaseHold => (vec!["release"], None),
             Action::EndRun => (vec!["run"], None),
             Action::AddRelease => (vec!["release", "add"], None),
             Action::RemoveRelease => (vec!["release", "rm"], None),

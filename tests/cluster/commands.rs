@@ -465,7 +465,7 @@ async fn a_hold_stops_what_can_be_stopped_and_another_hub_sees_and_releases_it()
     bert.does(Action::Abort, "shop").await;
     assert_eq!(pods(&namespace).iter().find(|(version, _)| version == "1.1"), None);
     let release = Subject::Hold { source: Some("test".into()), id: seen.id.clone() };
-    let receipt = bert.submit(Action::Release, release, "release").await.unwrap();
+    let receipt = bert.submit(Action::ReleaseHold, release, "release").await.unwrap();
     let receipt = bert.end_of(&receipt).await;
     assert!(matches!(receipt.stage(), Stage::Effective { .. }), "{}", story(&receipt));
     let web = namespace.get("deployment/web");

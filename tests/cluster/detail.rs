@@ -14,7 +14,7 @@ use std::sync::Arc;
 struct Seen {
     cluster: Cluster,
     settings: KubernetesSettings,
-    barred: Arc<[Barred]>,
+    denied: Arc<[Denied]>,
 }
 
 impl Seen {
@@ -24,12 +24,12 @@ impl Seen {
         Seen {
             cluster: clusters::connect(&settings, &clusters::doing().0).await.expect("connected"),
             settings,
-            barred: Arc::default(),
+            denied: Arc::default(),
         }
     }
 
     fn context(&self) -> RowContext<'_> {
-        RowContext { settings: &self.settings, barred: &self.barred, pods: None, now: Timestamp::now() }
+        RowContext { settings: &self.settings, denied: &self.denied, pods: None, now: Timestamp::now() }
     }
 
     async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {

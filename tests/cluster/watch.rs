@@ -103,7 +103,7 @@ async fn every_kind_is_told_and_followed() {
         let row = watching.row(service, "healthy", |row| row.phase == Phase::Healthy).await;
         assert_eq!(row.stable().unwrap().version.as_str(), "1.0", "{service}");
         assert_eq!(row.stable().unwrap().traffic.actual, Some(Ppm::ALL), "{service}");
-        assert!(row.barred.is_empty());
+        assert!(row.denied.is_empty());
     }
     assert_eq!(watching.board.services().count(), 5);
     assert_eq!(watching.board.environments().map(|of| of.name.as_str()).collect::<Vec<_>>(), ["test"]);
@@ -209,16 +209,16 @@ async fn who_may_not_is_told_with_the_verb() {
     assert_eq!(link, LinkState::Denied { verb: "list".into(), resource });
 
     let mut reader = Watching::new(namespace.settings("readonly"));
-    let row = reader.row("shop", "barred", |row| row.barred.len() == 2).await;
+    let row = reader.row("shop", "denied", |row| row.denied.len() == 2).await;
     let why = format!("you lack patch on rollouts/status in {}", namespace.name);
-    assert_eq!(row.bar(Action::Promote), Some(why.as_str()));
-    assert_eq!(reader.source.read(&row.run).await.unwrap().barred, row.barred);
+    assert_eq!(row.denial(Action::Promote), Some(why.as_str()));
+    assert_eq!(reader.source.read(&row.run).await.unwrap().denied, row.denied);
 
     let mut settings = namespace.settings("operator");
     settings.read_only = true;
     let mut operator = Watching::new(settings);
-    let row = operator.row("shop", "barred", |row| !row.barred.is_empty()).await;
-    assert_eq!(row.bar(Action::Abort), Some("source test is read-only"));
+    let row = operator.row("shop", "denied", |row| !row.denied.is_empty()).await;
+    assert_eq!(row.denial(Action::Abort), Some("source test is read-only"));
 }
 
 #[tokio::test]

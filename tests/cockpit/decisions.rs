@@ -221,7 +221,7 @@ fn a_yes_says_what_it_replaces_who_brought_it_and_why() {
 
     let began: Timestamp = "2026-02-20T09:00:00Z".parse().unwrap();
     let before = Run { revision: "r0".to_owned(), ..run("checkout") };
-    desk.upsert(Entity::Deployment(Arc::new(Deployment {
+    desk.upsert(Entity::RolloutRecord(Arc::new(RolloutRecord {
         run: before.clone(),
         service: "checkout".into(),
         called: None,

@@ -326,7 +326,7 @@ fn one_key_shows_what_failed_lately_and_everything_again() {
     let mut desk = Desk::new();
     let ended = |service: &str, outcome, days: i64| {
         let at = start() - jiff::SignedDuration::from_hours(24 * days);
-        Entity::Deployment(Arc::new(Deployment {
+        Entity::RolloutRecord(Arc::new(RolloutRecord {
             run: run(service),
             service: service.into(),
             called: None,

@@ -8,9 +8,9 @@ use jiff::SignedDuration;
 use std::sync::Arc;
 
 /// Ended so many minutes ago.
-fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome) -> Deployment {
+fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome) -> RolloutRecord {
     let at = start() - SignedDuration::from_mins(minutes);
-    Deployment {
+    RolloutRecord {
         run: Run { target: target(service), revision: format!("r-{revision}") },
         service: service.into(),
         called: None,
@@ -35,10 +35,10 @@ fn ended(service: &str, revision: u32, minutes: i64, outcome: DeploymentOutcome)
     }
 }
 
-fn told(records: impl IntoIterator<Item = Deployment>) -> Desk {
+fn told(records: impl IntoIterator<Item = RolloutRecord>) -> Desk {
     let mut desk = Desk::new();
     for of in records {
-        desk.upsert(Entity::Deployment(Arc::new(of)));
+        desk.upsert(Entity::RolloutRecord(Arc::new(of)));
     }
     desk.key("4");
     desk.effects.clear();
@@ -108,10 +108,10 @@ fn one_that_ends_comes_in_at_the_top_and_one_that_is_forgotten_goes() {
     let mut desk = three();
     desk.state.visible_changed = false;
     let new = ended("checkout", 9, 0, DeploymentOutcome::Succeeded);
-    desk.upsert(Entity::Deployment(Arc::new(new.clone())));
+    desk.upsert(Entity::RolloutRecord(Arc::new(new.clone())));
     assert!(desk.state.visible_changed);
     assert_eq!((shown(&desk)[0], selected(&desk)), ("checkout", "search"), "the cursor stays with its row");
-    desk.remove(EntityRef::Deployment(new.run));
+    desk.remove(EntityRef::RolloutRecord(new.run));
     assert_eq!(shown(&desk), ["search", "payments", "checkout"]);
 }
 
@@ -125,7 +125,8 @@ fn what_happens_elsewhere_draws_nothing_here() {
 
 #[test]
 fn what_a_renamed_service_was_called_then_stands_in_the_record() {
-    let then = Deployment { called: Some("basket".into()), ..ended("checkout", 1, 30, DeploymentOutcome::Succeeded) };
+    let then =
+        RolloutRecord { called: Some("basket".into()), ..ended("checkout", 1, 30, DeploymentOutcome::Succeeded) };
     let mut desk = told([then, ended("checkout", 2, 10, DeploymentOutcome::Succeeded)]);
     let called = RecordLine::Text("called", "basket then".to_owned());
     assert!(!history::record(&desk.state).contains(&called));
@@ -177,7 +178,7 @@ fn the_figures_are_those_of_the_cursor_s_service_and_environment() {
     desk.key("j");
     assert_eq!(n(&desk), Some((1, Some(0.0))), "payments");
     let again = ended("payments", 8, 5, DeploymentOutcome::Failed);
-    desk.upsert(Entity::Deployment(Arc::new(again)));
+    desk.upsert(Entity::RolloutRecord(Arc::new(again)));
     assert_eq!(n(&desk), Some((2, Some(0.5))));
     assert_eq!(n(&told([])), None);
 }

@@ -94,7 +94,7 @@ fn a_hold_is_released_by_its_id() {
     assert_eq!(
         asked[0].1,
         Query::Prepare {
-            action: Action::Release,
+            action: Action::ReleaseHold,
             subject: Subject::Hold { source: Some("local".into()), id: "H-4".into() }
         }
     );
@@ -121,7 +121,7 @@ fn the_only_hold_needs_no_id() {
     assert_eq!(texts(&desk), ["release hold H-3"]);
     desk.key("enter");
     let subject = Subject::Hold { source: Some("local".into()), id: "H-3".into() };
-    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::Release, subject });
+    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::ReleaseHold, subject });
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn one_id_is_one_hold_and_its_source_names_a_part_of_it() {
     desk.key("esc");
     enter(&mut desk, "release-hold local/H-3");
     let subject = Subject::Hold { source: Some("local".into()), id: "H-3".into() };
-    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::Release, subject });
+    assert_eq!(desk.asked()[0].1, Query::Prepare { action: Action::ReleaseHold, subject });
 }
 
 #[test]

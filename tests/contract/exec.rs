@@ -290,7 +290,7 @@ for line in sys.stdin:
     let row = harness.board.rollouts().next().unwrap();
     assert_eq!((row.message.as_str(), &row.run.target.source), ("a\u{fffd}[2Jb", &source()));
     assert_eq!(harness.board.services().next().unwrap().source, source());
-    assert!(row.bar(Action::Abort).is_some_and(|why| why.contains("mine is read-only")));
+    assert!(row.denial(Action::Abort).is_some_and(|why| why.contains("mine is read-only")));
     // Even what got past the row is not sent.
     let mut other = Harness::new("hello(); snapshot(); sys.stdin.read()");
     other.live().await;

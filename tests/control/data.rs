@@ -5,12 +5,17 @@ use crate::board::kit::*;
 use flightdeck::board::Board;
 use flightdeck::model::*;
 
-fn migration(name: &str, state: MigrationStanding, version: Option<&str>, way_back: MigrationWayBack) -> MigrationRow {
-    MigrationRow { name: name.to_owned(), state, version: version.map(Into::into), way_back }
+fn migration(
+    name: &str,
+    state: MigrationStanding,
+    version: Option<&str>,
+    rollback_plan: MigrationRollback,
+) -> MigrationRow {
+    MigrationRow { name: name.to_owned(), state, version: version.map(Into::into), rollback: rollback_plan }
 }
 
-fn stays(why: &str) -> MigrationWayBack {
-    MigrationWayBack::Stays { why: why.to_owned() }
+fn stays(why: &str) -> MigrationRollback {
+    MigrationRollback::Stays { why: why.to_owned() }
 }
 
 /// `checkout` in `production`, with this data and these stored versions: each with what it brings.
@@ -52,7 +57,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
 }
 
 fn deploy(board: &Board, version: &str) -> Forecast {
-    let subject = Subject::Deployment {
+    let subject = Subject::NewRollout {
         source: source(),
         service: "checkout".into(),
         environment: "production".into(),
@@ -66,9 +71,9 @@ fn deploy(board: &Board, version: &str) -> Forecast {
 fn a_deployment_says_what_it_runs_waits_for_and_leaves() {
     let data = [
         migration("m-1", MigrationStanding::Applied, Some("1.9.0"), stays("another rollout ran it")),
-        migration("m-2", MigrationStanding::Applied, Some("1.10.0"), MigrationWayBack::TakenBack),
+        migration("m-2", MigrationStanding::Applied, Some("1.10.0"), MigrationRollback::TakenBack),
         migration("m-3", MigrationStanding::HalfWay { why: "exit status 1".into() }, None, stays("look at it")),
-        migration("m-4", MigrationStanding::NotApplied, None, MigrationWayBack::Nothing),
+        migration("m-4", MigrationStanding::NotApplied, None, MigrationRollback::Nothing),
     ];
     let releases: [(&str, Option<&[&str]>); 2] = [("1.8.0", Some(&["m-1"])), ("2.0.0", None)];
     let board = world(&[rollout("checkout", "production")], &data, &releases, false);
@@ -87,7 +92,7 @@ fn a_deployment_says_what_it_runs_waits_for_and_leaves() {
 
 #[test]
 fn a_first_version_says_what_is_left_out_and_asks_about_data_that_was_there() {
-    let data = [migration("m-1", MigrationStanding::NotApplied, None, MigrationWayBack::Nothing)];
+    let data = [migration("m-1", MigrationStanding::NotApplied, None, MigrationRollback::Nothing)];
     let first = deploy(&world(&[], &data, &[("1.0", None)], true), "1.0");
     let left_out = "left out, since nothing serves there to compare with: pause until promoted";
     assert!(first.lines.iter().any(|line| line == left_out), "{first:?}");
@@ -125,7 +130,7 @@ fn who_goes_on_at_a_migration_is_told_what_that_says() {
 
 #[test]
 fn a_word_on_migrations_says_what_follows_from_it() {
-    let data = [migration("m-1", MigrationStanding::Applied, Some("1.9.0"), MigrationWayBack::TakenBack)];
+    let data = [migration("m-1", MigrationStanding::Applied, Some("1.9.0"), MigrationRollback::TakenBack)];
     let board = world(&[rollout("checkout", "production")], &data, &[], false);
     let subject = |applied, environment: &str| Subject::Migrations {
         source: source(),

@@ -351,7 +351,7 @@ fn friction_follows_the_direction_then_the_blast_radius() {
     let board = board([row(one), Entity::Approval(Box::new(asked))]);
     assert_eq!(friction(&board, Action::Approve, &subject), challenge("checkout 50"));
     assert_eq!(friction(&board, Action::Reject, &subject), Friction::Yes);
-    let deploy = |environment: &str| Subject::Deployment {
+    let deploy = |environment: &str| Subject::NewRollout {
         source: "local".into(),
         service: "checkout".into(),
         environment: environment.into(),
@@ -407,7 +407,7 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
     let mut one = rollout("checkout", "production");
     one.phase = Phase::Healthy;
     one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
-    let deployment = |revision: &str, from: &str, to: &str, seconds, outcome| Deployment {
+    let deployment = |revision: &str, from: &str, to: &str, seconds, outcome| RolloutRecord {
         run: Run { revision: revision.into(), ..one.run.clone() },
         from: Some(from.into()),
         to: to.into(),
@@ -431,7 +431,7 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
             // What a rollback returned to is good, though its outcome is called rolled back.
             vec![
                 deployment("r-0", "1.8.0", "1.9.0", 3, Succeeded),
-                Deployment { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.5", "1.9.0", 5, RolledBack) },
+                RolloutRecord { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.5", "1.9.0", 5, RolledBack) },
                 deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded),
             ],
             Direction::Reduces,
@@ -440,7 +440,7 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
             // What it left is not.
             vec![
                 deployment("r-0", "1.8.0", "1.9.0", 3, Succeeded),
-                Deployment { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.0", "1.8.0", 5, RolledBack) },
+                RolloutRecord { kind: DeploymentKind::Rollback, ..deployment("r-1", "1.9.0", "1.8.0", 5, RolledBack) },
                 deployment("r-2", "1.9.0", "1.10.0", 9, Succeeded),
             ],
             Direction::Raises,
@@ -457,7 +457,7 @@ fn a_rollback_reduces_exposure_unless_the_version_before_was_taken_back() {
         (Vec::new(), Direction::Reduces),
     ];
     for (history, expected) in cases {
-        let rows = history.iter().map(|deployment| Entity::Deployment(Arc::new(deployment.clone())));
+        let rows = history.iter().map(|deployment| Entity::RolloutRecord(Arc::new(deployment.clone())));
         let board = board(rows.chain([row(one.clone())]));
         assert_eq!(direction(&board, Action::Rollback, &run(&one)), expected, "{history:?}");
         let needs_pin = ask(&board, &command("c", Action::Rollback, run(&one), None)).is_err();
@@ -549,8 +549,8 @@ fn a_forecast_says_what_comes_next_and_the_way_back() {
 }
 
 /// A way back that was measured three times.
-fn planned(rto: i64) -> WayBack {
-    WayBack {
+fn planned(rto: i64) -> RollbackPlan {
+    RollbackPlan {
         kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.9.0".into(),
@@ -568,7 +568,7 @@ fn a_backend_s_own_plan_is_what_a_rollback_says() {
     let mut one = rollout("checkout", "production");
     one.phase = Phase::Healthy;
     one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
-    one.way_back = Some(planned(30).into());
+    one.rollback_plan = Some(planned(30).into());
     let forecast = prepared(&board([row(one.clone())]), Action::Rollback, &run(&one)).forecast;
     assert_eq!(
         forecast.lines,
@@ -583,13 +583,13 @@ fn a_backend_s_own_plan_is_what_a_rollback_says() {
     assert_eq!((forecast.takes, forecast.path), (Some(SignedDuration::from_secs(12)), Some(RollbackPath::Start)));
     assert_eq!(forecast.warnings, ["not taken back: migrate drops a column"]);
     // An objective that is missed is a warning, and so is a time without anything that serves.
-    one.way_back = Some(WayBack { path: RollbackPath::Recreate, ..planned(10) }.into());
+    one.rollback_plan = Some(RollbackPlan { path: RollbackPath::Recreate, ..planned(10) }.into());
     let forecast = prepared(&board([row(one.clone())]), Action::Rollback, &run(&one)).forecast;
     assert_eq!(forecast.warnings[1..], ["nothing serves until 1.9.0 is ready", "RTO 10 s: missed, it takes 12 s"]);
     // In flight it is an abort first, whose own warnings stay.
     let mut flying = rollout("checkout", "production");
     flying.arms[0].replicas.ready = 1;
-    flying.way_back = Some(WayBack { estimate: None, measured: 0, ..planned(30) }.into());
+    flying.rollback_plan = Some(RollbackPlan { estimate: None, measured: 0, ..planned(30) }.into());
     let forecast = prepared(&board([row(flying.clone())]), Action::Rollback, &run(&flying)).forecast;
     assert!(forecast.lines[0].starts_with("all traffic goes to 1.9.0"), "{forecast:?}");
     assert!(forecast.lines.contains(&"time: never measured: try `flightdeck drill`".to_owned()), "{forecast:?}");
@@ -605,13 +605,13 @@ fn an_abort_tells_its_time_and_what_is_more_than_a_switch() {
     way.path = RollbackPath::Warm;
     way.estimate = Some(SignedDuration::from_millis(300));
     way.cannot_undo.clear();
-    one.way_back = Some(way.clone().into());
+    one.rollback_plan = Some(way.clone().into());
     let switch = said(&one);
     assert_eq!((&switch.lines, switch.takes), (&without.lines, Some(SignedDuration::from_millis(300))));
     assert_eq!(switch.warnings, without.warnings);
     way.steps.insert(1, "migration add-column is taken back".into());
     way.cannot_undo = vec!["migrate drops a column".into()];
-    one.way_back = Some(way.into());
+    one.rollback_plan = Some(way.into());
     let more = said(&one);
     assert!(more.lines.contains(&"2. migration add-column is taken back".to_owned()), "{more:?}");
     assert_eq!(more.warnings, ["not taken back: migrate drops a column"]);
@@ -623,7 +623,7 @@ fn a_drill_is_for_environments_whose_users_can_bear_it() {
         let mut one = rollout("checkout", environment);
         one.phase = Phase::Healthy;
         one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
-        one.way_back = Some(planned(30).into());
+        one.rollback_plan = Some(planned(30).into());
         one.offers = [Action::Drill].into_iter().collect();
         prepared(&board([row(one.clone())]), Action::Drill, &run(&one))
     };
@@ -645,7 +645,7 @@ fn a_rollback_says_its_path() {
     one.phase = Phase::Healthy;
     one.arms = vec![arm(ArmRole::Stable, "1.10.0", 3, 3, 100)];
     let history = ended(&one, Succeeded);
-    let rows = || [row(one.clone()), Entity::Deployment(Arc::new(history.clone()))];
+    let rows = || [row(one.clone()), Entity::RolloutRecord(Arc::new(history.clone()))];
     let cold = prepared(&board(rows()), Action::Rollback, &run(&one)).forecast;
     assert_eq!((cold.path, cold.takes), (Some(RollbackPath::Start), None));
     assert!(cold.lines[0].contains("1.9.0 is started first"));
@@ -689,13 +689,16 @@ fn a_hold_names_what_it_stops_and_a_release_what_goes_on() {
     let scope = Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None };
     let forecast = prepared(&board, Action::Hold, &scope).forecast;
     assert_eq!(forecast.lines[0], "1 rollout stands still: a in production");
-    let release = prepared(&board, Action::Release, &Subject::Hold { source: Some("local".into()), id: "H-3".into() });
+    let release =
+        prepared(&board, Action::ReleaseHold, &Subject::Hold { source: Some("local".into()), id: "H-3".into() });
     assert_eq!(release.decision, Decision::Allow { friction: Friction::Challenge("release H-3 of 2".into()) });
     assert_eq!(release.forecast.lines, ["bob held everything: errors", "a in production goes on at 25 %"]);
     assert_eq!(release.forecast.warnings, ["local/production/b#r-2 has ended meanwhile"]);
     let missing =
-        prepared(&board, Action::Release, &Subject::Hold { source: Some("local".into()), id: "H-9".into() }).decision;
-    let other = prepared(&board, Action::Release, &Subject::Hold { source: Some("prod-eu".into()), id: "H-3".into() });
+        prepared(&board, Action::ReleaseHold, &Subject::Hold { source: Some("local".into()), id: "H-9".into() })
+            .decision;
+    let other =
+        prepared(&board, Action::ReleaseHold, &Subject::Hold { source: Some("prod-eu".into()), id: "H-3".into() });
     let Decision::Refuse(elsewhere) = other.decision else { panic!("the H-3 of another source was taken for it") };
     assert_eq!(elsewhere.why, "there is no hold H-3 at prod-eu; none is in force");
     let Decision::Refuse(refusal) = missing else { panic!("{missing:?}") };
@@ -800,7 +803,7 @@ fn a_deployment_must_name_what_exists() {
     });
     let board = board([service("checkout", &["dev", "staging"]), release]);
     let deploy = |service: &str, environment: &str, version: Option<&str>, from: Option<&str>| {
-        let subject = Subject::Deployment {
+        let subject = Subject::NewRollout {
             source: "local".into(),
             service: service.into(),
             environment: environment.into(),
@@ -828,7 +831,7 @@ fn an_action_needs_the_subject_that_goes_with_it() {
         Subject::Approval { id: "A-1".into(), run: one.run.clone() },
         Subject::Scope { selector: Selector::default(), frozen: Vec::new(), hold: None },
         Subject::Hold { source: Some("local".into()), id: "H-1".into() },
-        Subject::Deployment {
+        Subject::NewRollout {
             source: "local".into(),
             service: "a".into(),
             environment: "b".into(),

@@ -170,7 +170,7 @@ fn a_migration_runs_once_an_environment_and_is_taken_back_newest_first_after_the
     let mut story = Story::serving(spec(&canary_steps()));
     story.apply(with(&hooks)).unwrap();
     story.deploy("production", "1.1").unwrap();
-    let way = story.row().way_back.unwrap();
+    let way = story.row().rollback_plan.unwrap();
     assert_eq!(way.cannot_undo, ["migration m-3: it has no way back"]);
     assert!(way.steps.iter().any(|step| step.contains("m-2 is taken back")), "{:?}", way.steps);
     story.ran.clear();
@@ -240,7 +240,7 @@ fn an_abort_while_a_migration_runs_ends_it_and_leaves_it_half_way() {
     story.apply(with(&[migration("m-1", true), migration("m-2", true)])).unwrap();
     story.hanging.insert("m-2".to_owned());
     story.deploy("production", "1.1").unwrap();
-    assert!(story.row().way_back.unwrap().cannot_undo.iter().any(|what| what.contains("m-2: it runs")));
+    assert!(story.row().rollback_plan.unwrap().cannot_undo.iter().any(|what| what.contains("m-2: it runs")));
     story.ran.clear();
     story.act(Action::Abort).unwrap();
     assert_eq!((story.ran.as_slice(), story.row().phase), (["m-1 back 1.1".to_owned()].as_slice(), Phase::Aborted));
@@ -286,5 +286,5 @@ fn what_cannot_be_taken_back_is_said_before_and_in_the_plan() {
     let mut story = story(&[drops]);
     story.deploy("production", "1.1").unwrap();
     assert!(notes(&story).iter().any(|note| note.contains("can't be taken back: drops a column")));
-    assert_eq!(story.row().way_back.unwrap().cannot_undo, ["drop: drops a column"]);
+    assert_eq!(story.row().rollback_plan.unwrap().cannot_undo, ["drop: drops a column"]);
 }

@@ -38,7 +38,7 @@ fn said(story: &Story) -> String {
     let row = story.row();
     let rows = story.rows();
     let notes = rows.iter().filter_map(|row| if let Entity::Note(note) = row { Some(note.text.clone()) } else { None });
-    let way_back = row.way_back.iter().flat_map(|way| way.steps.clone());
+    let way_back = row.rollback_plan.iter().flat_map(|way| way.steps.clone());
     let waits = row.waits.iter().map(|wait| format!("{wait:?}"));
     notes.chain(way_back).chain(waits).chain([row.message]).collect::<Vec<_>>().join("\n")
 }

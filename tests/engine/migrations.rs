@@ -85,7 +85,7 @@ fn a_version_that_comes_a_second_time_takes_back_nothing_that_its_first_time_app
         story.act(Action::PromoteFull).unwrap();
     }
     for (back_at, left, ran) in [("1.2", vec!["m-1"], 0), ("1.1", vec!["m-1"], 0), ("1.0", vec![], 1)] {
-        let takes_back = story.row().way_back.unwrap().steps.iter().any(|step| step.contains("m-1 is taken back"));
+        let takes_back = story.row().rollback_plan.unwrap().steps.iter().any(|step| step.contains("m-1 is taken back"));
         assert_eq!(takes_back, ran == 1, "back to {back_at}");
         story.act(Action::Rollback).unwrap();
         assert_eq!((story.traffic(), applied(&story)), (all_at(back_at), left.into_iter().map(String::from).collect()));
@@ -231,7 +231,7 @@ fn a_restored_backup_runs_nothing_that_may_have_run_and_takes_nothing_back() {
     let mut story = brought();
     let backup = story.state.clone();
     restore(&mut story, backup);
-    let way = story.row().way_back.unwrap();
+    let way = story.row().rollback_plan.unwrap();
     assert_eq!(way.cannot_undo, ["migration m-1: which rollout ran it is not recorded"]);
     story.act(Action::Rollback).unwrap();
     assert_eq!((story.traffic(), applied(&story)), (all_at("1.0"), vec!["m-1".to_owned()]));
@@ -305,7 +305,7 @@ fn a_state_of_before_is_read_and_what_it_does_not_know_is_not_taken_back() {
     story.state = serde_json::from_value(old).unwrap();
     // What succeeded before lists were kept brings what was configured until then.
     story.apply(with(&[migration("m-1", true), migration("m-2", true)])).unwrap();
-    assert_eq!(story.row().way_back.unwrap().cannot_undo, ["migration m-1: which rollout ran it is not recorded"]);
+    assert_eq!(story.row().rollback_plan.unwrap().cannot_undo, ["migration m-1: which rollout ran it is not recorded"]);
     story.act(Action::Rollback).unwrap();
     assert_eq!((story.traffic(), applied(&story)), (all_at("1.0"), vec!["m-1".to_owned()]));
     story.deploy("production", "1.1").unwrap();

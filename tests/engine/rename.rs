@@ -56,7 +56,7 @@ fn it_goes_on_with_all_that_is_known_of_it_and_nothing_is_started_or_routed() {
     assert_eq!((row.service.as_str(), row.run.target.to_string().as_str()), ("store", "local/production/store"));
     assert_eq!(row.run, row_before.run, "it is the same run to whoever knows it");
     assert_eq!((row.phase, row.offers, row.facts), (row_before.phase, row_before.offers, row_before.facts));
-    assert_eq!(row.way_back, row_before.way_back);
+    assert_eq!(row.rollback_plan, row_before.rollback_plan);
     let of_store = &story.state.releases[&ServiceName::from("store")];
     assert_eq!((story.state.releases.len(), of_store.len()), (releases, 4));
     assert!(of_store.values().all(|release| release.service.as_str() == "store"));
@@ -69,7 +69,7 @@ fn it_goes_on_with_all_that_is_known_of_it_and_nothing_is_started_or_routed() {
     story.pass(2);
     assert_eq!(row_at(&story, &place).phase, Phase::Queued);
     let id = story.state.holds[0].id.clone();
-    story.command_as("eve", Action::Release, Subject::Hold { source: None, id }, None).unwrap();
+    story.command_as("eve", Action::ReleaseHold, Subject::Hold { source: None, id }, None).unwrap();
     story.pass(2);
     assert_eq!(story.traffic(), [("1.1".to_owned(), 90), ("1.2".to_owned(), 10)]);
     let run = row_at(&story, &place).run;

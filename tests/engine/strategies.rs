@@ -44,7 +44,7 @@ fn blue_green_is_tried_behind_its_preview_and_switched_at_once() {
     assert_eq!((story.traffic(), story.row().phase), (all_at("1.1"), Phase::Healthy));
     assert!(!story.proxy.contains_key("shop@production!preview"), "the preview closes");
     assert_eq!(story.ready_of("1.0").len(), 3, "the old side stays warm");
-    assert_eq!(story.row().way_back.unwrap().path, RollbackPath::Warm);
+    assert_eq!(story.row().rollback_plan.unwrap().path, RollbackPath::Warm);
     story.act(Action::Rollback).unwrap();
     assert_eq!((story.traffic(), story.fewest), (all_at("1.0"), 3));
 }
@@ -84,7 +84,7 @@ fn rolling_keeps_to_its_surge_and_to_what_may_be_unavailable() {
         assert!(story.most <= most, "surge {surge}: {} ran at once", story.most);
         assert!(story.fewest >= fewest, "unavailable {unavailable}: {} served", story.fewest);
         assert_eq!(story.ready_of("1.0").len(), 0);
-        assert_eq!(story.row().way_back.unwrap().path, RollbackPath::Start);
+        assert_eq!(story.row().rollback_plan.unwrap().path, RollbackPath::Start);
     }
 }
 
@@ -124,7 +124,7 @@ fn recreate_never_runs_both_and_says_how_long_it_is_down() {
     }
     assert_eq!((story.row().phase, story.traffic()), (Phase::Healthy, all_at("1.1")), "{}", story.row().message);
     assert_eq!(story.slot().timings.down.len(), 1, "how long it was down is kept");
-    let way = story.row().way_back.unwrap();
+    let way = story.row().rollback_plan.unwrap();
     assert_eq!((way.path, way.estimate, way.measured), (RollbackPath::Recreate, Some(seconds(4)), 1));
 
     story.routes = false;
@@ -182,7 +182,7 @@ fn a_drill_goes_back_and_returns_and_both_are_measured() {
         assert_eq!((ended.kind, ended.to.as_str()), (DeploymentKind::Drill, "1.0"));
         assert_eq!(ended.outcome, DeploymentOutcome::Succeeded);
         assert!(ended.rollback.is_some() && ended.cause.contains("1.1 serves again"), "{}", ended.cause);
-        let way = story.row().way_back.unwrap();
+        let way = story.row().rollback_plan.unwrap();
         let path = if warm { RollbackPath::Warm } else { RollbackPath::Start };
         assert_eq!((way.path, way.measured, way.drilled.is_some()), (path, 1, true), "{way:?}");
         assert_eq!(story.ready_of("1.0").len(), if warm { 3 } else { 0 });
@@ -201,7 +201,7 @@ fn the_time_of_a_way_back_counts_from_its_decision_and_so_does_its_estimate() {
         assert_eq!(story.input(&Input::Command { command, actor: actor("bob"), decided }).refused, None);
     };
     decided_before(&mut story, Action::Deploy, subject, 2);
-    let way = story.row().way_back.unwrap();
+    let way = story.row().rollback_plan.unwrap();
     assert_eq!((way.path, way.estimate), (RollbackPath::Warm, Some(seconds(2))), "{way:?}");
     let run = Subject::Run(story.row().run);
     decided_before(&mut story, Action::Rollback, run, 3);

@@ -724,7 +724,7 @@ fn a_retry_is_a_new_run_from_the_first_step() {
 fn what_succeeded_elsewhere_is_deployed_by_its_digest_only() {
     let mut story = at_ten();
     story.act(Action::Abort).unwrap();
-    let from = |version: Option<&str>| Subject::Deployment {
+    let from = |version: Option<&str>| Subject::NewRollout {
         source: "local".into(),
         service: "shop".into(),
         environment: "production".into(),

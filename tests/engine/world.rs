@@ -151,7 +151,7 @@ pub struct Story {
     pub launches: Vec<Launch>,
     pub jobs_run: Vec<JobLaunch>,
     /// Rollouts that ended, oldest first.
-    pub ended: Vec<Deployment>,
+    pub ended: Vec<RolloutRecord>,
     /// How the next runs of a hook end; without an entry they succeed.
     pub ends: BTreeMap<String, Vec<JobEnd>>,
     /// Hooks that do not end before `end_hook`.
@@ -169,7 +169,7 @@ pub struct Story {
 
 /// A version of a service for an environment, as `deploy` names it.
 pub fn deployment(service: &str, environment: &str, version: &str) -> Subject {
-    Subject::Deployment {
+    Subject::NewRollout {
         source: "local".into(),
         service: service.into(),
         environment: environment.into(),
@@ -419,7 +419,12 @@ impl Story {
     }
 
     pub fn release_hold(&mut self, id: &HoldId) -> Result<Outcome, Refusal> {
-        self.command_as("bob", Action::Release, Subject::Hold { source: Some("local".into()), id: id.clone() }, None)
+        self.command_as(
+            "bob",
+            Action::ReleaseHold,
+            Subject::Hold { source: Some("local".into()), id: id.clone() },
+            None,
+        )
     }
 
     pub fn rows(&self) -> Vec<Entity> {

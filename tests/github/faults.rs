@@ -231,5 +231,5 @@ async fn a_token_that_is_nobodys_reads_and_says_as_whom_it_may_not() {
     let reviewers = approval.reviewers.unwrap();
     assert_eq!(reviewers.login, None);
     let why = "GitHub does not count this token's account among the reviewers of production: octo, team release can";
-    assert_eq!(reviewers.barred.as_deref(), Some(why));
+    assert_eq!(reviewers.denied.as_deref(), Some(why));
 }

@@ -15,7 +15,7 @@ async fn a_waiting_deployment_is_a_row_and_an_approval() {
     assert_eq!(approval.author, "mona");
     let reviewers = approval.reviewers.unwrap();
     assert_eq!(reviewers.names, ["octo", "team release"]);
-    assert_eq!((reviewers.login.as_deref(), &reviewers.barred), (Some(LOGIN), &None));
+    assert_eq!((reviewers.login.as_deref(), &reviewers.denied), (Some(LOGIN), &None));
     let row = bench.board.rollout(&approval.run.target).unwrap();
     assert_eq!((row.phase, row.step, row.author.as_deref()), (Phase::Paused, Some(0), Some("mona")));
     let url = format!("https://github.com/acme/shop/actions/runs/{}", run.id);
@@ -123,8 +123,8 @@ async fn who_may_not_is_told_why_and_nothing_is_posted() {
     assert_eq!(refusal.kind, RefusalKind::Denied);
     let why = "GitHub does not count octo among the reviewers of production: mona can";
     assert_eq!(refusal.why, why);
-    let barred = |of: &Approval| of.reviewers.as_ref().is_some_and(|of| of.barred.as_deref() == Some(why));
-    bench.until("its row says so", |board| board.approvals().all(barred)).await;
+    let denied = |of: &Approval| of.reviewers.as_ref().is_some_and(|of| of.denied.as_deref() == Some(why));
+    bench.until("its row says so", |board| board.approvals().all(denied)).await;
     let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
     let alice = Actor { name: "alice".into(), uid: Some(1), roles: vec![] };
     let command = yes.command();

@@ -35,7 +35,7 @@ impl Beside {
 #[async_trait]
 impl Executor for Beside {
     fn capabilities(&self) -> Capabilities {
-        let actions = [Action::Hold, Action::Release].into_iter().collect();
+        let actions = [Action::Hold, Action::ReleaseHold].into_iter().collect();
         let read_only = self.takes == Takes::ReadOnly;
         Capabilities { source: self.name.into(), actions, later: "new ones go on", read_only }
     }
@@ -106,7 +106,7 @@ async fn a_hold_that_held_all_is_effective_beside_a_read_only_source_which_is_na
     assert_eq!(sources, ["local accepted", "west refused"]);
     assert_eq!(targets, ["local effective", "west refused"]);
     let release = Subject::Hold { source: None, id: "H-ABC123".into() };
-    bench.submit(command("c-2", Action::Release, release, None)).await.unwrap();
+    bench.submit(command("c-2", Action::ReleaseHold, release, None)).await.unwrap();
     bench.stage("c-2", "effective").await;
 }
 

@@ -404,7 +404,7 @@ fn end(bench: &Bench, revision: &str, (from, to): (&str, &str), outcome: Deploym
     let mut of = ended(&bench.world.rollout(), outcome);
     of.run.revision = revision.into();
     (of.from, of.to, of.cause) = (Some(from.into()), to.into(), format!("why {revision} ended"));
-    Body::Upsert(Entity::Deployment(Arc::new(of)))
+    Body::Upsert(Entity::RolloutRecord(Arc::new(of)))
 }
 
 #[tokio::test]
@@ -478,10 +478,10 @@ async fn what_the_backend_does_by_itself_is_recorded_once_with_its_evidence() {
     let mut judged = evidence(&one, "e-1", 0, MetricVerdict::Fail);
     judged.at = now;
     let cause = "golden: errors 4.1 %".to_owned();
-    let ended = Deployment { ended: now, cause, ..ended(&one, DeploymentOutcome::Aborted) };
+    let ended = RolloutRecord { ended: now, cause, ..ended(&one, DeploymentOutcome::Aborted) };
     let tell = |world: &World| {
         world.tell(&Body::Upsert(Entity::Evidence(Box::new(judged.clone()))));
-        world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended.clone()))));
+        world.tell(&Body::Upsert(Entity::RolloutRecord(Arc::new(ended.clone()))));
     };
     tell(&bench.world);
     bench.until("the end", |board| board.deployments().count() == 1).await;
@@ -505,7 +505,7 @@ async fn who_asks_for_what_is_there_now_gets_nothing_that_is_over() {
     let one = bench.world.rollout();
     let told = [
         Entity::Evidence(Box::new(evidence(&one, "e-1", 0, MetricVerdict::Pass))),
-        Entity::Deployment(Arc::new(ended(&one, DeploymentOutcome::Succeeded))),
+        Entity::RolloutRecord(Arc::new(ended(&one, DeploymentOutcome::Succeeded))),
         Entity::Note(Note { id: "n-1".into(), run: one.run.clone(), at: at(0), who: "ann".into(), text: "x".into() }),
     ];
     for row in told {
@@ -519,7 +519,8 @@ async fn who_asks_for_what_is_there_now_gets_nothing_that_is_over() {
     assert!(current.iter().any(|row| matches!(row, Entity::Rollout(_))));
     all.retain(|row| !current.contains(row));
     let over: Vec<_> = all.iter().map(Entity::key).collect();
-    let [EntityRef::Evidence(..), EntityRef::Receipt(..), EntityRef::Deployment(..), EntityRef::Note(..)] = &over[..]
+    let [EntityRef::Evidence(..), EntityRef::Receipt(..), EntityRef::RolloutRecord(..), EntityRef::Note(..)] =
+        &over[..]
     else {
         panic!("{over:?}")
     };

@@ -79,8 +79,8 @@ async fn what_another_hub_did_is_no_outside_change() {
     timeout(PATIENCE, task).await.expect("the end of the first hub").unwrap();
     let rollout = world.rollout();
     let now = jiff::Timestamp::now();
-    let ended = Deployment { started: now, ended: now, ..ended(&rollout, DeploymentOutcome::Aborted) };
-    world.tell(&Body::Upsert(Entity::Deployment(Arc::new(ended))));
+    let ended = RolloutRecord { started: now, ended: now, ..ended(&rollout, DeploymentOutcome::Aborted) };
+    world.tell(&Body::Upsert(Entity::RolloutRecord(Arc::new(ended))));
     second.until("the end of the rollout", |board| board.deployments().count() == 1).await;
     let ledger = Ledger::open(dir.path()).unwrap();
     let observed = async {
@@ -102,7 +102,7 @@ async fn an_end_says_who_began_and_who_ended_it_also_after_a_start() {
     bench.submit(bench.world.command("c-1", Action::Rollback)).await.unwrap();
     bench.stage("c-1", "effective").await;
     let (rollout, now) = (bench.world.rollout(), jiff::Timestamp::now());
-    let undone = Deployment {
+    let undone = RolloutRecord {
         author: None,
         writer: Some("kubectl-set".into()),
         cause: "undone by revision 3".into(),
@@ -112,9 +112,9 @@ async fn an_end_says_who_began_and_who_ended_it_also_after_a_start() {
     };
     let run = Run { revision: "3".into(), ..rollout.run.clone() };
     let back =
-        Deployment { run: run.clone(), outcome: DeploymentOutcome::Succeeded, cause: "up".into(), ..undone.clone() };
+        RolloutRecord { run: run.clone(), outcome: DeploymentOutcome::Succeeded, cause: "up".into(), ..undone.clone() };
     for end in [undone.clone(), back] {
-        bench.world.tell(&Body::Upsert(Entity::Deployment(Arc::new(end))));
+        bench.world.tell(&Body::Upsert(Entity::RolloutRecord(Arc::new(end))));
     }
     let told = |board: &Board| {
         let words = |run: &Run| board.deployment(run).map(|of| format!("{}, {}", of.who(), of.cause));
@@ -131,8 +131,8 @@ async fn an_end_says_who_began_and_who_ended_it_also_after_a_start() {
     assert_eq!(told(&board), expected);
     // It is tried again, and ends another way: that is recorded, too.
     let later = now + jiff::SignedDuration::from_secs(9);
-    let again = Deployment { outcome: DeploymentOutcome::Succeeded, ended: later, ..undone };
-    bench.world.tell(&Body::Upsert(Entity::Deployment(Arc::new(again))));
+    let again = RolloutRecord { outcome: DeploymentOutcome::Succeeded, ended: later, ..undone };
+    bench.world.tell(&Body::Upsert(Entity::RolloutRecord(Arc::new(again))));
     let all = |board: &Board| board.deployments().all(|of| of.outcome == DeploymentOutcome::Succeeded);
     bench.until("another end", all).await;
     let records = bench.records().await;
@@ -142,7 +142,7 @@ async fn an_end_says_who_began_and_who_ended_it_also_after_a_start() {
 #[tokio::test]
 async fn what_a_backend_cannot_do_is_refused_before_anything_is_asked() {
     let bench = Bench::new().await;
-    let deploy = |source: &str| Subject::Deployment {
+    let deploy = |source: &str| Subject::NewRollout {
         source: source.into(),
         service: "checkout".into(),
         environment: "staging".into(),

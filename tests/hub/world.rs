@@ -242,7 +242,7 @@ impl Truth {
                 }
             }
             Action::Hold => note = Some(self.hold(command, who)),
-            Action::Release => {
+            Action::ReleaseHold => {
                 for hold in std::mem::take(&mut self.holds) {
                     self.send(&Body::Remove(EntityRef::Hold(source(), hold.id)));
                 }

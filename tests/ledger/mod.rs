@@ -369,7 +369,7 @@ async fn commands_of_before_subjects_named_their_source_are_still_read() {
     let dir = TempDir::new().unwrap();
     let ledger = Ledger::open(dir.path()).unwrap();
     let subject = Subject::Hold { source: Some("local".into()), id: "H-3".into() };
-    let Entry::Requested { mut receipt, .. } = requested("c-1", Action::Release) else { panic!("it is requested") };
+    let Entry::Requested { mut receipt, .. } = requested("c-1", Action::ReleaseHold) else { panic!("it is requested") };
     receipt.command.subject = subject.clone();
     ledger.append(&Entry::Requested { receipt, before: None, hub: None, sources: Vec::new() }).await.unwrap();
     let (old, new) = (r#"{"type":"hold","data":"H-3"}"#, serde_json::to_string(&subject).unwrap());

@@ -3,7 +3,7 @@
 use super::rig::*;
 use crate::process::{Scratch, exe, spec, until};
 use flightdeck::engine::process::client::{ask, end, launch, recorded};
-use flightdeck::engine::process::held::Holder;
+use flightdeck::engine::process::socket_handoff::Holder;
 use flightdeck::engine::process::wire::{Listening, Request as ShimRequest, SOCKET_FILE, ShimSpec};
 use flightdeck::engine::proxy::SHIM_VARIABLE;
 use flightdeck::engine::proxy::wire::{Request, Response};

@@ -87,7 +87,7 @@ async fn a_command_that_does_not_exist_is_refused_before_anything_starts() {
     rig.add_release("1.0").await;
     let (service, environment) = ("shop".into(), "dev".into());
     let subject =
-        Subject::Deployment { source: "local".into(), service, environment, version: Some("1.0".into()), from: None };
+        Subject::NewRollout { source: "local".into(), service, environment, version: Some("1.0".into()), from: None };
     let (kind, why) = refusal(rig.submit(Action::Deploy, subject).await);
     assert_eq!(kind, RefusalKind::NotApplicable);
     let said = "1.0 can't run as shop in dev: run: there is no bin/missing in the artifact; nothing was done";

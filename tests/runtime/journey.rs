@@ -241,7 +241,7 @@ async fn a_hold_pauses_what_is_in_flight_and_names_its_id() {
         .await;
     let hold = rig.board.holds().next().unwrap().clone();
     assert_eq!((hold.owner.as_str(), hold.targets.len()), ("alice", 1));
-    rig.submit(Action::Release, Subject::Hold { source: Some("local".into()), id: hold.id }).await.unwrap();
+    rig.submit(Action::ReleaseHold, Subject::Hold { source: Some("local".into()), id: hold.id }).await.unwrap();
     rig.until("no hold", |board| {
         board.holds().count() == 0 && board.rollouts().all(|row| row.phase == Phase::Progressing)
     })

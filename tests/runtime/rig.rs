@@ -212,7 +212,7 @@ steps = [{steps}]
     }
 
     pub async fn deploy(&mut self, version: &str) {
-        let subject = Subject::Deployment {
+        let subject = Subject::NewRollout {
             source: "local".into(),
             service: "shop".into(),
             environment: "dev".into(),

@@ -20,7 +20,7 @@ fn release(version: &str, commit: &str) -> Entity {
 }
 
 fn deployed(run: &Run, version: &str) -> Entity {
-    Entity::Deployment(Arc::new(Deployment {
+    Entity::RolloutRecord(Arc::new(RolloutRecord {
         run: run.clone(),
         service: "checkout".into(),
         called: None,

@@ -15,8 +15,8 @@ fn ended(
     service: &str,
     versions: (&str, &str),
     how: (DeploymentKind, DeploymentOutcome),
-) -> Deployment {
-    Deployment {
+) -> RolloutRecord {
+    RolloutRecord {
         run: Run { target: target("local", "production", service), revision: format!("r-{number}") },
         service: service.into(),
         called: None,
@@ -53,11 +53,11 @@ fn ended(
     }
 }
 
-fn records() -> Vec<Deployment> {
+fn records() -> Vec<RolloutRecord> {
     let mut drill = ended(9, 12, "catalog", ("5.2", "5.1"), (Drill, Succeeded));
     "drill: 5.1 was back in 2.9 s; 5.2 serves again".clone_into(&mut drill.cause);
     drill.rollback = Some(SignedDuration::from_millis(2900));
-    let then = |of: Deployment| Deployment { called: Some("basket".into()), ..of };
+    let then = |of: RolloutRecord| RolloutRecord { called: Some("basket".into()), ..of };
     vec![
         ended(8, 2, "checkout", ("1.9.0", "1.10.0"), (Deploy, Aborted)),
         ended(7, 5, "search", ("3.0.4", "3.1.0"), (Deploy, Succeeded)),
@@ -71,10 +71,10 @@ fn records() -> Vec<Deployment> {
     ]
 }
 
-fn tell_all(state: &mut State, records: impl IntoIterator<Item = Deployment>) {
+fn tell_all(state: &mut State, records: impl IntoIterator<Item = RolloutRecord>) {
     let mut hub = Hub::new(0, "local");
     for of in records {
-        hub.upsert(state, Entity::Deployment(Arc::new(of)));
+        hub.upsert(state, Entity::RolloutRecord(Arc::new(of)));
     }
 }
 
@@ -140,7 +140,7 @@ pub fn record(columns: u16, rows: u16) -> State {
 pub fn plan(columns: u16, rows: u16) -> State {
     let mut state = live(columns, rows);
     let mut row = settled("local", "checkout", "production", "1.10.0");
-    row.way_back = Some(Arc::new(WayBack {
+    row.rollback_plan = Some(Arc::new(RollbackPlan {
         kind: ServiceKind::Http,
         path: RollbackPath::Start,
         to: "1.9.0".into(),

@@ -139,7 +139,7 @@ fn a_source_that_tells_of_no_user_is_not_taken_for_one_without_any() {
         arm.replicas = Replicas::default();
         arm.traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
     }
-    row.way_back = None;
+    row.rollback_plan = None;
     Hub::new(0, "github").snapshot(&mut state, vec![Entity::Rollout(std::sync::Arc::new(row))]);
     tell(&mut state, Event::Wake);
     let drawn = screen(&state);

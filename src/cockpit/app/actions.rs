@@ -10,7 +10,7 @@ use super::{ConnectionId, ConnectionState};
 use flightdeck_board::{Freshness, why_not};
 use flightdeck_model::{
     Action, Approval, ApprovalState, Direction, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector,
-    SourceId, Subject, Verdict, counted,
+    SourceId, Subject, Surface, Verdict, counted,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ fn act(state: &State, action: Action) -> Result<(), String> {
         }
         Action::Hold if state.connections.is_empty() => Err("hold: no server is known".to_owned()),
         Action::Hold => Ok(()),
-        Action::Release => match state.board.holds().next() {
+        Action::ReleaseHold => match state.board.holds().next() {
             None => Err("release hold: there is no hold".to_owned()),
             Some(_) => Ok(()),
         },
@@ -45,13 +45,7 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             Some(_) => Ok(()),
             None => Err(format!("{}: no command about it is known here", action.row().label)),
         },
-        Action::Deploy
-        | Action::Run
-        | Action::EndRun
-        | Action::Apply
-        | Action::AddRelease
-        | Action::RemoveRelease
-        | Action::Migration => {
+        _ if action.row().surface == Surface::CommandLine => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
         }
         _ => {
@@ -100,7 +94,7 @@ pub fn on_rollout(state: &State, action: Action, rollout: &Rollout) -> Result<()
     let freshness = rows::freshness(state, rollout);
     let reduces = action.direction() == Direction::Reduces;
     believable(state, action, &rollout.run, &freshness)?;
-    if let Some(why) = rollout.bar(action) {
+    if let Some(why) = rollout.denial(action) {
         return Err(format!("{}: {why}", action.row().label));
     }
     // What a stale row offers may be wrong both ways: what reduces exposure is asked all the same.
@@ -144,7 +138,7 @@ pub fn may_approve(state: &State, approval: &Approval) -> Result<(), String> {
     let Some(ConnectionState::Up { actor, .. }) = connection.map(|connection| &connection.state) else {
         return Err("not connected, so it is not known who you are".to_owned());
     };
-    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.barred.as_ref()) {
+    if let Some(why) = approval.reviewers.as_ref().and_then(|reviewers| reviewers.denied.as_ref()) {
         return Err(why.clone());
     }
     let requirement = &approval.requirement;

@@ -58,7 +58,6 @@ fn remaining(until: Timestamp, now: Timestamp) -> i64 {
 /// What ticks on a rollout's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// Nothing.
     Still,
     /// It stands, since then.
     Since(Timestamp),

@@ -70,8 +70,8 @@ pub(super) fn hold_names(state: &State) -> Vec<(String, &Hold)> {
 
 /// Begins the release of one hold; without a name of the only one.
 pub(super) fn release(state: &mut State, named: &str, effects: &mut Vec<Effect>) {
-    match availability(state, Bound::Act(Action::Release)).and_then(|()| held(state, named)) {
-        Ok(items) => start(state, Action::Release, items, effects),
+    match availability(state, Bound::Act(Action::ReleaseHold)).and_then(|()| held(state, named)) {
+        Ok(items) => start(state, Action::ReleaseHold, items, effects),
         Err(why) => state.say(Tone::Warn, why),
     }
 }
@@ -110,7 +110,7 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
             let environments = filtered_environments(state);
             Ok(hold_items(state, &environments))
         }
-        Action::Release => held(state, ""),
+        Action::ReleaseHold => held(state, ""),
         Action::Annotate => {
             let (receipt, run) = rows::selected_receipt(state).ok_or_else(no_server)?;
             Ok(vec![receipt_item(state, receipt, run).ok_or_else(no_server)?])

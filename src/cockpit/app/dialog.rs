@@ -13,7 +13,6 @@ pub const SETTLE: SignedDuration = SignedDuration::from_millis(300);
 /// One target of a confirmation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// What.
     pub subject: Subject,
     /// Which server carries it out.
     pub connection: ConnectionId,
@@ -47,9 +46,7 @@ pub enum Field {
     /// `y`, Enter, Esc and nothing to type.
     #[default]
     Keys,
-    /// The challenge.
     Challenge,
-    /// The reason.
     Reason,
 }
 
@@ -58,7 +55,6 @@ pub enum Field {
 pub struct Dialog {
     /// Which; answers name it.
     pub id: Token,
-    /// What.
     pub action: Action,
     /// Which way it moves exposure.
     pub direction: Direction,

@@ -25,7 +25,6 @@ pub enum ConnectionState {
     },
     /// Lost; the shell tries again by itself.
     Down {
-        /// Why.
         why: String,
         /// When the last word was heard from it, where one was.
         #[serde(default)]
@@ -53,26 +52,19 @@ pub enum Event {
     },
     /// The wheel turned: negative is up.
     Scroll {
-        /// Lines.
         lines: i16,
         /// Over which column and row, from 0.
         #[serde(default)]
         at: (u16, u16),
     },
     /// The terminal has this size now.
-    Resize {
-        /// Columns.
-        columns: u16,
-        /// Rows.
-        rows: u16,
-    },
+    Resize { columns: u16, rows: u16 },
     /// A moment that was asked for with [`Effect::WakeAt`] has come.
     Wake,
     /// What changed is on the screen now: a confirmation that opened can be read from here on.
     Drawn,
     /// A connection changed.
     Connection {
-        /// Which.
         id: ConnectionId,
         /// What its user calls it.
         name: String,
@@ -80,12 +72,7 @@ pub enum Event {
         state: ConnectionState,
     },
     /// A server told something.
-    Update {
-        /// By which connection.
-        id: ConnectionId,
-        /// What.
-        envelope: Box<Envelope>,
-    },
+    Update { id: ConnectionId, envelope: Box<Envelope> },
     /// The answer to [`Effect::Ask`].
     Reply {
         /// To which question.
@@ -111,7 +98,6 @@ pub enum Event {
     LogEnded {
         /// Which following.
         token: Token,
-        /// Why.
         why: String,
     },
     /// New records for the Logs page are there.
@@ -144,11 +130,9 @@ pub enum Submitted {
 pub enum Effect {
     /// Ask a hub.
     Ask {
-        /// Which.
         connection: ConnectionId,
         /// Comes back with the answer.
         token: Token,
-        /// What.
         query: Query,
     },
     /// Send a command.
@@ -166,7 +150,6 @@ pub enum Effect {
         connection: ConnectionId,
         /// Comes back with each line.
         token: Token,
-        /// Which instance.
         instance: String,
     },
     /// Stop following.
@@ -177,10 +160,7 @@ pub enum Effect {
     /// Send [`Event::Wake`] at that moment; a later call replaces an earlier one; `None` cancels.
     WakeAt(Option<Timestamp>),
     /// Try a lost connection now.
-    Reconnect {
-        /// Which.
-        connection: ConnectionId,
-    },
+    Reconnect { connection: ConnectionId },
     /// Put text on the clipboard (OSC 52).
     Copy(String),
     /// Ring.

@@ -129,12 +129,12 @@ fn only(state: &State, source: &str) -> Option<String> {
     }
 }
 
-/// Is all that its first rows offer barred?
+/// Is all that its first rows offer denied?
 fn read_only(state: &State, source: &str) -> bool {
     const LOOKED_AT: usize = 20;
     let of_it = state.board.rollouts().filter(|row| row.run.target.source.as_str() == source);
     let mut rows = of_it.filter(|row| row.offers.iter().next().is_some()).take(LOOKED_AT).peekable();
-    rows.peek().is_some() && rows.all(|row| row.offers.iter().all(|action| row.bar(action).is_some()))
+    rows.peek().is_some() && rows.all(|row| row.offers.iter().all(|action| row.denial(action).is_some()))
 }
 
 fn shown(state: &State, connection: ConnectionId, scope: &Scope) -> bool {

@@ -17,7 +17,6 @@ pub struct Hint {
     pub x: u16,
     /// Columns, from the key to the end of the words.
     pub width: u16,
-    /// The key.
     pub key: String,
     /// The words.
     pub label: &'static str,

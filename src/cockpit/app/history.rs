@@ -7,7 +7,7 @@ use super::state::{Cursor, Memo, State};
 use flightdeck_board::dora::{self, DAYS, Dora};
 use flightdeck_board::{EndedOrder, Filter, Freshness, ended};
 use flightdeck_model::{
-    Deployment, EnvironmentName, Evidence, MetricResult, NOT_RECORDED, Note, Run, ServiceName, SourceId,
+    EnvironmentName, Evidence, MetricResult, NOT_RECORDED, Note, RolloutRecord, Run, ServiceName, SourceId,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,14 +74,14 @@ pub(super) fn position(state: &State) -> Option<usize> {
 
 /// The finished rollout that the cursor is on.
 #[must_use]
-pub fn selected(state: &State) -> Option<&Deployment> {
+pub fn selected(state: &State) -> Option<&RolloutRecord> {
     position(state)?;
     state.board.deployment(state.ended.cursor.key.as_ref()?)
 }
 
 /// The rows on the screen.
 #[must_use]
-pub fn window(state: &State) -> Window<&Deployment> {
+pub fn window(state: &State) -> Window<&RolloutRecord> {
     let (runs, total) = list(state);
     let at = position(state);
     let height = usize::from(layout(state).list.height);

@@ -19,7 +19,6 @@ pub enum Context {
     Global,
     /// Wherever a rollout is selected or opened.
     Rollouts,
-    /// The Deck.
     Deck,
     /// The Approvals page.
     Approvals,
@@ -69,7 +68,7 @@ impl Context {
         use UiCommand as C;
         match bound {
             Bound::Act(Action::Approve | Action::Reject) => self == Context::Approvals,
-            Bound::Act(Action::Hold | Action::Release) => self == Context::Global,
+            Bound::Act(Action::Hold | Action::ReleaseHold) => self == Context::Global,
             Bound::Act(_) => self == Context::Rollouts,
             Bound::Ui(C::Confirm | C::Reopen) => self == Context::Dialog,
             Bound::Ui(C::Accept | C::Cancel) => matches!(self, Context::Dialog | Context::Input),
@@ -117,7 +116,6 @@ pub enum Resolved {
     Bound(Bound),
     /// The beginning of something.
     Begun,
-    /// Nothing.
     Nothing,
 }
 

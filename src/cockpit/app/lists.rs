@@ -42,7 +42,7 @@ fn in_dialog(state: &State, body: &Body) -> bool {
         Body::Upsert(Entity::Approval(approval)) => about(&approval.run.target),
         Body::Upsert(Entity::Evidence(evidence)) => about(&evidence.run.target),
         Body::Upsert(Entity::Note(note)) => about(&note.run.target),
-        Body::Upsert(Entity::Receipt(_) | Entity::Release(_) | Entity::Deployment(_)) => true,
+        Body::Upsert(Entity::Receipt(_) | Entity::Release(_) | Entity::RolloutRecord(_)) => true,
         _ => false,
     }
 }
@@ -99,7 +99,7 @@ fn other(state: &mut State, body: &Body) -> bool {
         Body::Remove(EntityRef::Environment(..) | EntityRef::Evidence(..) | EntityRef::Approval(_)) => {
             state.forget_lists();
         }
-        Body::Upsert(Entity::Deployment(_)) | Body::Remove(EntityRef::Deployment(_)) => state.ended.forget(),
+        Body::Upsert(Entity::RolloutRecord(_)) | Body::Remove(EntityRef::RolloutRecord(_)) => state.ended.forget(),
         // Words that depend on it are made when they are drawn.
         _ => {}
     }
@@ -183,7 +183,7 @@ fn on_page(state: &State, body: &Body) -> bool {
             Entity::Environment(_) | Entity::Service(_) => listed || opened.is_some(),
             Entity::Instance(instance) => opened == Some(&instance.target),
             Entity::Note(note) => of_opened(&note.run) || of_record(&note.run),
-            Entity::Deployment(deployment) => state.page == Page::History || of_opened(&deployment.run),
+            Entity::RolloutRecord(deployment) => state.page == Page::History || of_opened(&deployment.run),
             Entity::Receipt(_) => opened.is_some(),
             Entity::Release(_) => matches!(state.page, Page::Deck | Page::Rollout),
         },

@@ -21,6 +21,7 @@ mod motion;
 mod pages;
 mod palette;
 pub mod record;
+pub mod rollback_plan;
 pub mod rows;
 pub mod state;
 pub mod strip;
@@ -29,7 +30,6 @@ pub mod timeline;
 pub mod typing;
 mod update;
 mod wake;
-pub mod way_back;
 pub mod widest;
 pub mod wrap;
 

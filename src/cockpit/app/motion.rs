@@ -19,9 +19,7 @@ pub(super) enum Motion {
     Lines(isize),
     /// So many half pages.
     Halves(isize),
-    /// To the first.
     First,
-    /// To the last.
     Last,
     /// To this row of the screen.
     Screen(usize),

@@ -7,7 +7,7 @@ use super::state::{Completion, Input, Overlay, Page, Palette, State, Tone};
 use super::{Effect, Key, begin, confirm};
 use super::{keys, pages};
 use flightdeck_board::Filter;
-use flightdeck_model::{Action, EnvironmentName};
+use flightdeck_model::{Action, EnvironmentName, Surface};
 use std::collections::BTreeSet;
 
 /// Lines of the history that are kept.
@@ -31,16 +31,7 @@ enum Asks {
 /// Can that action be begun here? What needs a file or a version is on the command line.
 #[must_use]
 pub(super) fn offers(action: Action) -> bool {
-    !matches!(
-        action,
-        Action::Deploy
-            | Action::Run
-            | Action::EndRun
-            | Action::Apply
-            | Action::AddRelease
-            | Action::RemoveRelease
-            | Action::Migration
-    )
+    action.row().surface != Surface::CommandLine
 }
 
 /// Is the command worth offering? Moving and typing are not.
@@ -90,7 +81,7 @@ fn candidates(state: &State, typed: &str) -> Vec<Completion> {
     };
     for bound in Bound::all().filter(|bound| offered(*bound)) {
         match bound {
-            Bound::Act(Action::Release) => {
+            Bound::Act(Action::ReleaseHold) => {
                 all.extend(begin::hold_names(state).into_iter().map(|(name, hold)| {
                     let reason = hold.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
                     let help = format!("{} by {}{reason}", hold.selector, hold.owner);
@@ -260,7 +251,7 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
 
 fn with_argument(state: &mut State, bound: Bound, argument: &str, effects: &mut Vec<Effect>) {
     match (bound, argument) {
-        (Bound::Act(Action::Release), name) => begin::release(state, name, effects),
+        (Bound::Act(Action::ReleaseHold), name) => begin::release(state, name, effects),
         (Bound::Act(Action::Hold), "everything") => begin::hold(state, &BTreeSet::new(), effects),
         (Bound::Act(Action::Hold), name) if !name.is_empty() => {
             let known: Vec<_> = state.board.environments().map(|environment| environment.name.clone()).collect();

@@ -1,10 +1,10 @@
 //! What is selected in full, line by line, broken to the width that there is: nothing is lost at the right border.
 
 use super::history::{self, RecordLine};
+use super::rollback_plan;
 use super::rows;
 use super::state::{Page, RolloutPanel, State, Tone};
 use super::timeline::{Happened, timeline};
-use super::way_back;
 use super::wrap::wrap;
 use flightdeck_model::{
     Analysis, Approval, Evidence, Group, Instance, InstanceState, Note, Receipt, Revision, Verdict,
@@ -109,7 +109,7 @@ fn selected(state: &State) -> Vec<RecordLine<'_>> {
             meant.map_or_else(Vec::new, |of| receipt(state, of))
         }
         RolloutPanel::Plan => {
-            way_back::plan(state).into_iter().map(|line| RecordLine::Text(line.name, line.text)).collect()
+            rollback_plan::plan(state).into_iter().map(|line| RecordLine::Text(line.name, line.text)).collect()
         }
     }
 }

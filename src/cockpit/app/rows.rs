@@ -32,7 +32,6 @@ pub struct Window<R> {
 /// A row of the Deck.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeckRow<'a> {
-    /// The rollout.
     pub rollout: &'a Rollout,
     /// Marked with space.
     pub marked: bool,
@@ -54,7 +53,6 @@ pub struct NeedRow {
 /// A row of the Approvals page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApprovalRow<'a> {
-    /// The approval.
     pub approval: &'a Approval,
     /// Marked with space.
     pub marked: bool,
@@ -279,7 +277,7 @@ pub fn panel_keys(state: &State, panel: RolloutPanel) -> Vec<String> {
             detail().flat_map(|detail| &detail.history).map(|one| one.revision.clone()).collect()
         }
         RolloutPanel::Actions => receipts(state, &page.run).into_iter().map(|one| one.id.to_string()).collect(),
-        RolloutPanel::Plan => (0..super::way_back::plan(state).len()).map(|index| index.to_string()).collect(),
+        RolloutPanel::Plan => (0..super::rollback_plan::plan(state).len()).map(|index| index.to_string()).collect(),
     }
 }
 
@@ -341,7 +339,7 @@ pub fn panels(state: &State) -> Vec<RolloutPanel> {
     let shown = |panel: &RolloutPanel| match panel {
         RolloutPanel::Sets => has(|detail| detail.groups.len()),
         RolloutPanel::Revisions => has(|detail| detail.history.len()),
-        RolloutPanel::Plan => opened(state).is_some_and(|rollout| rollout.way_back.is_some()),
+        RolloutPanel::Plan => opened(state).is_some_and(|rollout| rollout.rollback_plan.is_some()),
         _ => true,
     };
     RolloutPanel::ALL.into_iter().filter(shown).collect()
@@ -465,7 +463,7 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
         RolloutPanel::Analysis => evidence(state, &page.run).len() + analyses(state).count(),
         RolloutPanel::Revisions => detail(state).map_or(0, |detail| detail.history.len()),
         RolloutPanel::Actions => receipts(state, &page.run).len(),
-        RolloutPanel::Plan => super::way_back::plan(state).len(),
+        RolloutPanel::Plan => super::rollback_plan::plan(state).len(),
     }
 }
 

@@ -113,11 +113,8 @@ pub struct State {
     pub page: Page,
     /// Where Esc leads, innermost last.
     pub back: Vec<Page>,
-    /// The Deck.
     pub deck: DeckPage,
-    /// The Approvals page.
     pub approvals: ApprovalsPage,
-    /// The History page.
     pub ended: HistoryPage,
     /// The rollout that was opened last.
     pub rollout: Option<RolloutPage>,
@@ -145,7 +142,6 @@ pub struct State {
     pub commands: Vec<OwnCommand>,
     /// Questions without an answer yet.
     pub asked: BTreeMap<Token, Asked>,
-    /// The next token.
     pub next_token: Token,
     /// Keys of a sequence that has begun, such as the first `g` of `g g`.
     pub sequence: Vec<Key>,
@@ -174,7 +170,6 @@ pub struct State {
 pub struct Connection {
     /// What its user calls it.
     pub name: String,
-    /// How it is.
     pub state: ConnectionState,
     /// Since when it is so.
     pub since: Timestamp,
@@ -199,7 +194,6 @@ pub enum Page {
     Approvals,
     /// What has ended.
     History,
-    /// One rollout.
     Rollout,
     /// The program's own log.
     Logs,
@@ -336,7 +330,6 @@ pub struct RolloutPage {
 pub struct Live {
     /// The newest answer.
     pub detail: Option<Box<Detail>>,
-    /// When it was read.
     pub read: Option<Timestamp>,
     /// Its raw object as YAML, line by line.
     pub raw: Vec<String>,
@@ -463,7 +456,6 @@ pub enum Tone {
 /// One line that passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What.
     pub text: String,
     /// How it is meant; the view adds a glyph.
     pub tone: Tone,
@@ -474,19 +466,15 @@ pub struct Notice {
 /// One's own command and what became of it. Once a receipt is there it is also on the board.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnCommand {
-    /// Its id.
     pub id: CommandId,
     /// Binds the outcome.
     pub token: Token,
     /// To which server.
     pub connection: ConnectionId,
-    /// What.
     pub action: Action,
-    /// To what.
     pub subject: Subject,
     /// Action and target in words.
     pub title: String,
-    /// When it was sent.
     pub sent: Timestamp,
     /// How far it came.
     pub progress: OwnProgress,
@@ -514,7 +502,6 @@ pub enum Asked {
     Item {
         /// Which confirmation.
         dialog: Token,
-        /// Which of its items.
         item: usize,
     },
     /// For everything about a run.

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 /// An environment of the strip; those of several sources with one name are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// Its name.
     pub name: String,
     /// In the order of `ORDER`, without zeros.
     pub phases: Vec<(Phase, usize)>,

@@ -29,9 +29,7 @@ pub enum Cause {
     },
     /// Somebody's command.
     Command {
-        /// Who.
         who: String,
-        /// What.
         action: Action,
         /// Why, where they said so.
         reason: Option<String>,

@@ -11,9 +11,7 @@ use jiff::Timestamp;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moment<'a> {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub what: Happened<'a>,
 }
 

@@ -112,10 +112,10 @@ fn row(name: &str, phase: Phase) -> Entity {
         ]
         .into_iter()
         .collect(),
-        barred: std::sync::Arc::default(),
+        denied: std::sync::Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        way_back: None,
+        rollback_plan: None,
         listening: None,
         in_flight: None,
         failing: Vec::new(),

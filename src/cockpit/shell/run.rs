@@ -77,9 +77,7 @@ pub enum ShellError {
     /// The recording can't be written.
     #[error("cannot write the recording {}", path.display())]
     Record {
-        /// Where.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

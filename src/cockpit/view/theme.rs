@@ -277,7 +277,6 @@ pub enum ThemeError {
     /// Something in it is wrong.
     #[error("theme {theme}, line {line}: {what}")]
     Wrong {
-        /// Which theme.
         theme: String,
         /// Counted from 1.
         line: usize,
@@ -287,9 +286,7 @@ pub enum ThemeError {
     /// A file can't be read.
     #[error("cannot read the theme {}", path.display())]
     Read {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -24,9 +24,7 @@ const NOTIFY: &str = "notify";
 pub enum Origin {
     /// The program.
     Default,
-    /// A file.
     File {
-        /// Which.
         path: String,
         /// Line, from 1.
         line: usize,

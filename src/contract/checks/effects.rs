@@ -111,7 +111,7 @@ async fn deploy(harness: &mut Harness, before: &Rollout) -> Result<(), Stop> {
     let Some(version) = other else { return failed("no other release of it is stored") };
     let (service, environment) = (before.service.clone(), before.environment.clone());
     let source = harness.source();
-    let subject = Subject::Deployment { source, service, environment, version: Some(version.clone()), from: None };
+    let subject = Subject::NewRollout { source, service, environment, version: Some(version.clone()), from: None };
     harness.carried_out(Harness::about(Action::Deploy, subject, Some(before.facts.pin(Action::Deploy)))).await?;
     let target = before.run.target.clone();
     let named =
@@ -141,7 +141,7 @@ pub(in crate::contract) async fn hold(harness: &mut Harness) -> Result<(), Stop>
     harness.until("the row waits for the hold", held).await?;
     harness
         .carried_out(Harness::about(
-            Action::Release,
+            Action::ReleaseHold,
             Subject::Hold { source: Some(harness.source()), id: id.clone() },
             None,
         ))

@@ -62,7 +62,6 @@ pub enum Ending {
 pub struct Outcome {
     /// How it travelled.
     pub kind: Kind,
-    /// How it ended.
     pub ending: Ending,
     /// Who answered.
     pub version: Option<String>,

@@ -56,8 +56,8 @@ pub(super) fn carry_out(state: &mut State, ctx: &mut StepContext, command: &Comm
             let id = named.clone().unwrap_or_else(|| HoldId::of(command.id.as_str()));
             hold(state, ctx, &ask, selector, id)
         }
-        (Subject::Hold { id, .. }, Action::Release) => release_hold(state, ctx, &ask, id),
-        (Subject::Deployment { service, environment, version, from, .. }, Action::Deploy) => {
+        (Subject::Hold { id, .. }, Action::ReleaseHold) => release_hold(state, ctx, &ask, id),
+        (Subject::NewRollout { service, environment, version, from, .. }, Action::Deploy) => {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
             deploy(state, ctx, &ask, &key, version.as_ref(), from.as_ref())
         }

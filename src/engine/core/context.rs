@@ -3,7 +3,7 @@
 use super::run::{Kind, RunState};
 use super::state::{Counters, Slot, State};
 use super::types::{Effect, Numbered};
-use flightdeck_model::{AnalysisReport, Deployment, Evidence, Note, Renamed, Run, sanitize_line};
+use flightdeck_model::{AnalysisReport, Evidence, Note, Renamed, RolloutRecord, Run, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
 /// Notes kept of one run.
@@ -13,7 +13,6 @@ const EVIDENCE: usize = 100;
 
 /// What one call of `step` collects.
 pub(super) struct StepContext {
-    /// The time.
     pub(super) now: Timestamp,
     /// When what leads to all this was decided: before `now` for a command.
     pub(super) decided: Timestamp,
@@ -27,8 +26,7 @@ pub(super) struct StepContext {
     pub(super) note: Option<String>,
     /// The run that a command created.
     pub(super) created: Option<Run>,
-    /// Rollouts that ended.
-    pub(super) ended: Vec<Deployment>,
+    pub(super) ended: Vec<RolloutRecord>,
     /// Services that were renamed.
     pub(super) renamed: Vec<Renamed>,
 }

@@ -45,7 +45,6 @@ pub(super) fn deploy(
 /// What a deployment would run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Programs {
-    /// Of which release.
     pub release: ReleaseRef,
     /// `run`, or a hook's name, and its program, inside the artifact or absolute.
     pub named: Vec<(String, String)>,

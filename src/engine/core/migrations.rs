@@ -9,7 +9,7 @@ use super::state::{Counters, Migrated, MigrationState, Slot, State};
 use super::step::{with, with_all};
 use super::types::{Effect, JobEnd, SlotKey};
 use flightdeck_model::{
-    HookSpec, MigrationRow, MigrationStanding, MigrationWayBack, Refusal, RefusalKind, ReleaseRef, Spec, Step,
+    HookSpec, MigrationRollback, MigrationRow, MigrationStanding, Refusal, RefusalKind, ReleaseRef, Spec, Step,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ fn taken_back(slot: &Slot, run: &RunState) -> Option<u64> {
 }
 
 /// What a way back of this rollout is about, newest first, wherever each stands.
-pub(super) fn of_way_back<'a>(slot: &'a Slot, run: &RunState) -> Vec<&'a Migrated> {
+pub(super) fn of_rollback<'a>(slot: &'a Slot, run: &RunState) -> Vec<&'a Migrated> {
     let number = taken_back(slot, run);
     let mut all: Vec<_> = slot.migrations.values().filter(|of| of.number.is_some() && of.number == number).collect();
     all.sort_by_key(|of| std::cmp::Reverse(of.order));
@@ -145,12 +145,12 @@ fn row(slot: &Slot, name: &str) -> MigrationRow {
         name: name.to_owned(),
         state,
         version: recorded.and_then(|of| of.release.as_ref()).map(|release| release.version.clone()),
-        way_back: recorded.map_or(MigrationWayBack::Nothing, |of| way_back(slot, of)),
+        rollback: recorded.map_or(MigrationRollback::Nothing, |of| rollback_of(slot, of)),
     }
 }
 
 /// What a way back from what is there now would do with it.
-fn way_back(slot: &Slot, of: &Migrated) -> MigrationWayBack {
+fn rollback_of(slot: &Slot, of: &Migrated) -> MigrationRollback {
     let flying = slot.active();
     let nowhere = if flying.is_some() { slot.stable.is_none() } else { previous(slot).is_none() };
     let number = match flying {
@@ -163,7 +163,7 @@ fn way_back(slot: &Slot, of: &Migrated) -> MigrationWayBack {
         own if own != number => Some("another rollout ran it".to_owned()),
         Some(_) => stays(of),
     };
-    why.map_or(MigrationWayBack::TakenBack, |why| MigrationWayBack::Stays { why })
+    why.map_or(MigrationRollback::TakenBack, |why| MigrationRollback::Stays { why })
 }
 
 /// Where a migration stands whose run was ended with its rollout; in words where a person must look.

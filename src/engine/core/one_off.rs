@@ -20,7 +20,6 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 /// What is asked to be run.
 pub(super) struct Wanted<'a> {
-    /// By which command.
     pub(super) id: &'a CommandId,
     pub(super) run: &'a [String],
     pub(super) timeout: Option<SignedDuration>,

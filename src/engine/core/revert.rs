@@ -3,7 +3,7 @@
 
 use super::context::{StepContext, note_run};
 use super::jobs::{Verdict, WHO, again, begin, forget_job, judge, started};
-use super::migrations::{applied_by, of_way_back, stays};
+use super::migrations::{applied_by, of_rollback, stays};
 use super::run::{JobStage, Kind, RunState, Undo};
 use super::state::{MigrationState, Slot, State};
 use super::types::{Effect, JobEnd};
@@ -22,7 +22,7 @@ fn undo_list(slot: &Slot, run: &RunState) -> VecDeque<Undo> {
     let Some(left) = left else { return VecDeque::new() };
     let hooks = run.hooks.iter().filter(|hook| hook.on == HookOn::Rollback);
     let hooks = hooks.map(|hook| Undo { hook: hook.clone(), release: left.clone(), back: false });
-    let migrations = of_way_back(slot, run).into_iter().filter(|of| of.state == MigrationState::Applied);
+    let migrations = of_rollback(slot, run).into_iter().filter(|of| of.state == MigrationState::Applied);
     let undo =
         |hook: &HookSpec, release: &ReleaseRef| Undo { hook: hook.clone(), release: release.clone(), back: true };
     let migrations = migrations.filter_map(|of| of.release.as_ref().map(|release| undo(&of.hook, release)));
@@ -32,7 +32,7 @@ fn undo_list(slot: &Slot, run: &RunState) -> VecDeque<Undo> {
 /// What a rollback from `left` leaves as it is, each with its reason.
 pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
     let line = |name: &str, why: &str| format!("migration {name}: {why}");
-    let own = of_way_back(slot, run).into_iter().filter_map(|of| Some(line(&of.hook.name, &stays(of)?)));
+    let own = of_rollback(slot, run).into_iter().filter_map(|of| Some(line(&of.hook.name, &stays(of)?)));
     let nobodys = slot.migrations.values().filter(|of| of.number.is_none() && of.release.as_ref() == Some(left));
     let nobodys = nobodys.map(|of| line(&of.hook.name, "which rollout ran it is not recorded"));
     let hooks = run.hooks.iter().filter(|hook| hook.migration.is_none());
@@ -42,7 +42,7 @@ pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec
 
 /// Migrations that a rollback takes back, newest first.
 pub(super) fn undoes(slot: &Slot, run: &RunState) -> Vec<String> {
-    let taken = of_way_back(slot, run).into_iter().filter(|of| stays(of).is_none());
+    let taken = of_rollback(slot, run).into_iter().filter(|of| stays(of).is_none());
     taken.map(|of| of.hook.name.clone()).collect()
 }
 
@@ -85,7 +85,7 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) ->
         let Some(first) = list.front().cloned() else { return true };
         let Some(job) = run.job.clone() else {
             if first.back && first.hook.migration.as_ref().is_none_or(|migration| migration.back.is_empty()) {
-                without_a_way_back(state, slot, ctx, &first);
+                without_a_rollback(state, slot, ctx, &first);
                 continue;
             }
             if first.back {
@@ -115,7 +115,7 @@ pub(super) fn undo(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) ->
 }
 
 /// A migration without a way back: what is done is done.
-fn without_a_way_back(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, undo: &Undo) {
+fn without_a_rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, undo: &Undo) {
     let name = &undo.hook.name;
     let why = undo.hook.irreversible.as_deref().unwrap_or("it has no way back");
     tell(state, slot, ctx, format!("migration {name} is not taken back: {why}"));

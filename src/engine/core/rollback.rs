@@ -10,7 +10,7 @@ use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
 use super::steps::{deadline, replicas};
 use super::{jobs, revert};
 use flightdeck_model::{
-    ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, ServiceKind, Strategy, WayBack, are, counted,
+    ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, RollbackPlan, ServiceKind, Strategy, are, counted,
 };
 use jiff::SignedDuration;
 use std::collections::VecDeque;
@@ -229,7 +229,7 @@ fn worker_steps(path: RollbackPath, full: u32, to: &ReleaseRef, left: &ReleaseRe
 }
 
 /// The plan of a rollback from here; `None`: there is nowhere to go.
-pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<WayBack> {
+pub(super) fn rollback_plan(state: &State, slot: &Slot, run: &RunState) -> Option<RollbackPlan> {
     let flying = run.active();
     let to = if flying { slot.stable_pool()?.release.clone() } else { previous(slot)?.clone() };
     let left = if flying { run.to.clone() } else { slot.stable_pool()?.release.clone() };
@@ -261,7 +261,7 @@ pub(super) fn way_back(state: &State, slot: &Slot, run: &RunState) -> Option<Way
     steps.extend(revert::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));
     steps.push(format!("{} ends", left.version));
     let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
-    Some(WayBack {
+    Some(RollbackPlan {
         kind: slot.kind,
         path,
         to: to.version,

@@ -7,8 +7,8 @@ use super::state::{Counters, Slot, State, Succeeded, Warm};
 use super::types::SlotKey;
 use super::{jobs, migrations, rollback};
 use flightdeck_model::{
-    ApprovalState, ArmRole, Concurrency, Deployment, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec,
-    Phase, Placement, Ppm, ReleaseRef, RollbackPath, ServiceKind, Step, Strategy,
+    ApprovalState, ArmRole, Concurrency, DeploymentKind, DeploymentOutcome, Hold, HoldId, HookOn, HookSpec, Phase,
+    Placement, Ppm, ReleaseRef, RollbackPath, RolloutRecord, ServiceKind, Step, Strategy,
 };
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -169,7 +169,7 @@ fn remember(slot: &mut Slot, mut run: RunState) {
 }
 
 fn record(state: &State, slot: &Slot, ctx: &mut StepContext, run: &RunState, outcome: DeploymentOutcome) {
-    ctx.ended.push(Deployment {
+    ctx.ended.push(RolloutRecord {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
         called: None,

@@ -9,7 +9,7 @@ use super::holds::may_let_through;
 use super::pools::{capacity, diagnosis, trouble};
 use super::project::{facts_of, is_pending_approval};
 use super::queue::blocked;
-use super::rollback::{estimate, way_back};
+use super::rollback::{estimate, rollback_plan};
 use super::rollout::placement;
 use super::run::{JobStage, Kind, Progress, RunState};
 use super::state::{InstanceStage, Pool, Slot, State};
@@ -44,10 +44,10 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         author: Some(run.author.clone()),
         facts: facts_of(slot, run),
         offers: offers(state, slot, run),
-        barred: Arc::default(),
+        denied: Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        way_back: is_current(slot, run).then(|| way_back(state, slot, run)).flatten().map(Arc::new),
+        rollback_plan: is_current(slot, run).then(|| rollback_plan(state, slot, run)).flatten().map(Arc::new),
         listening: placement.and_then(|of| of.listen).filter(|_| is_current(slot, run)).map(|at| slot.listening(at)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
         failing: if is_current(slot, run) { failing(slot) } else { Vec::new() },

@@ -55,9 +55,7 @@ pub enum Progress {
 /// Who stopped a rollout; it moves only when nobody does.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pauses {
-    /// A person.
     pub person: Option<Pause>,
-    /// Holds.
     pub holds: BTreeSet<HoldId>,
     /// An analysis without data.
     pub analysis: Option<Pause>,
@@ -75,11 +73,8 @@ impl Pauses {
 /// One reason to stand still.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Who.
     pub who: String,
-    /// Why.
     pub why: Option<String>,
-    /// Since when.
     pub since: Timestamp,
 }
 
@@ -88,13 +83,11 @@ pub struct Pause {
 pub struct RunState {
     /// Unique within its slot.
     pub revision: String,
-    /// Which sort.
     pub kind: Kind,
     /// What it brings in.
     pub to: ReleaseRef,
     /// What served when it began.
     pub from: Option<ReleaseRef>,
-    /// Who asked.
     pub author: String,
     /// Its place in line, over all slots.
     pub asked: u64,
@@ -176,7 +169,6 @@ pub struct Job {
     pub attempt: u32,
     /// How far it is.
     pub stage: JobStage,
-    /// When it began.
     pub since: Timestamp,
 }
 
@@ -204,7 +196,6 @@ pub struct Watch {
 /// Something to run on the way back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undo {
-    /// What.
     pub hook: HookSpec,
     /// From whose artifact.
     pub release: ReleaseRef,
@@ -235,7 +226,6 @@ pub struct Tally {
     pub steps: u32,
     /// When it was decided to go back.
     pub back_since: Option<Timestamp>,
-    /// By which path.
     pub back_path: Option<RollbackPath>,
     /// How long it took.
     pub back_took: Option<SignedDuration>,
@@ -246,7 +236,6 @@ pub struct Tally {
 /// What an analysis step has seen.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Since when.
     pub from: Option<Timestamp>,
     /// The candidate's.
     pub candidate: Totals,

@@ -78,19 +78,14 @@ pub struct Removed {
 /// Counters of ids; none is used twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Of effects.
     pub effect: EffectId,
-    /// Of slots.
     pub slot: u64,
-    /// Of pools.
     pub pool: u64,
     /// Of instances.
     pub instance: u64,
-    /// Of approvals.
     pub approval: u64,
     /// Of notes.
     pub note: u64,
-    /// Of evidence.
     pub evidence: u64,
     /// Of runs of hooks.
     #[serde(default)]
@@ -112,13 +107,11 @@ impl Counters {
 /// A command and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Remembered {
-    /// Which.
     pub id: CommandId,
     /// Why it was refused, if it was.
     pub refused: Option<Refusal>,
     /// What was answered besides.
     pub note: Option<String>,
-    /// The run that it created.
     #[serde(default)]
     pub created: Option<Run>,
 }
@@ -135,7 +128,6 @@ pub struct Asked {
 /// A service in an environment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
-    /// Its name.
     pub key: SlotKey,
     /// How it is reached; never another one while it is up.
     #[serde(default)]
@@ -171,7 +163,6 @@ pub struct Slot {
     pub generation: u64,
     /// What the proxy was told.
     pub routing: Routing,
-    /// What happened.
     pub notes: VecDeque<Note>,
     /// What was judged.
     pub evidence: VecDeque<Evidence>,
@@ -209,7 +200,6 @@ pub struct Slot {
 /// A version that succeeded in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Succeeded {
-    /// What.
     #[serde(flatten)]
     pub release: ReleaseRef,
     /// The number of the rollout that brought it in ([`RunState::asked`]); `None`: not recorded.
@@ -247,10 +237,7 @@ pub enum MigrationState {
     /// Done; never run again.
     Applied,
     /// It, or its way back, ended badly or was cut off: a person must look.
-    Half {
-        /// What happened.
-        why: String,
-    },
+    Half { why: String },
     /// Whether it ran nobody knows: a person must say.
     Unknown {
         /// Why it is not known.
@@ -277,9 +264,7 @@ pub struct Timings {
 /// How long a way back took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackTime {
-    /// By which path.
     pub path: RollbackPath,
-    /// How long.
     pub took: SignedDuration,
     /// When it was back.
     pub at: Timestamp,
@@ -290,7 +275,6 @@ pub struct BackTime {
 /// A pool that carries nothing and is kept up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warm {
-    /// Which.
     pub pool: PoolId,
     /// For how long already.
     pub elapsed: SignedDuration,
@@ -299,7 +283,6 @@ pub struct Warm {
 /// The instances of one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
-    /// Its id.
     pub id: PoolId,
     /// What it is or was for.
     pub role: ArmRole,
@@ -309,7 +292,6 @@ pub struct Pool {
     pub desired: u32,
     /// It is to end: out of the route, drained, stopped.
     pub retired: bool,
-    /// Its instances.
     pub instances: BTreeMap<InstanceId, InstanceRecord>,
 }
 
@@ -331,16 +313,12 @@ pub enum InstanceStage {
     },
     /// Its process ended; started again when `left` has passed.
     BackingOff {
-        /// How it ended.
         why: String,
         /// Until the next start.
         left: SignedDuration,
     },
     /// Being stopped in order to be started anew.
-    Cycling {
-        /// Why.
-        why: String,
-    },
+    Cycling { why: String },
     /// Being stopped for good.
     Stopping,
 }
@@ -348,7 +326,6 @@ pub enum InstanceStage {
 /// An instance, written down before it is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceRecord {
-    /// Its id.
     pub id: InstanceId,
     /// Where it stands.
     pub stage: InstanceStage,
@@ -441,9 +418,7 @@ pub struct Routing {
 /// A route with its version; `None`: closed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sent {
-    /// Its version.
     pub version: u64,
-    /// What.
     pub route: Option<Route>,
     /// When it was sent.
     #[serde(default)]

@@ -2,8 +2,9 @@
 
 pub use flightdeck_model::JobEnd;
 use flightdeck_model::{
-    Actor, Cause, CertificateState, Command, Deployment, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept,
-    Limits, Refusal, Release, Renamed, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec, Version,
+    Actor, Cause, CertificateState, Command, Diagnosis, EnvironmentName, HealthSpec, Histogram, LimitKept, Limits,
+    Refusal, Release, Renamed, RolloutRecord, Run, RunAs, SecretRef, ServiceName, ServicePlace, Spec, StopSpec,
+    Version,
 };
 use flightdeck_proxy::wire::Route;
 use jiff::{SignedDuration, Timestamp};
@@ -16,9 +17,7 @@ use std::net::SocketAddr;
 /// is also the proxy's listener name unless the service was renamed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotKey {
-    /// Which service.
     pub service: ServiceName,
-    /// In which environment.
     pub environment: EnvironmentName,
 }
 
@@ -50,9 +49,7 @@ pub enum Input {
     /// A person's or system's command: promote, pause, …, deploy, hold, approve. Pins are checked
     /// here. `Apply` and the release actions come as the inputs below instead.
     Command {
-        /// What.
         command: Command,
-        /// Who.
         actor: Actor,
         /// When it was decided that it may be carried out: the time of a way back counts from there.
         decided: Timestamp,
@@ -62,30 +59,14 @@ pub enum Input {
     /// An artifact was stored and verified.
     ReleaseAdded(Release),
     /// A stored release is to be forgotten. Refused while anything runs, is warm or is queued on it.
-    ReleaseRemoved {
-        /// Whose.
-        service: ServiceName,
-        /// Which.
-        version: Version,
-    },
+    ReleaseRemoved { service: ServiceName, version: Version },
     /// Something happened to an instance. What happens to one instance comes in order, so
     /// nothing of an attempt after a later one was asked for; repeating a report at once is harmless.
-    Instance {
-        /// To which.
-        id: InstanceId,
-        /// What.
-        event: InstanceEvent,
-    },
+    Instance { id: InstanceId, event: InstanceEvent },
     /// Something happened to a hook's run. What happens to one comes in order; repeating is harmless.
-    Job {
-        /// Which.
-        id: JobId,
-        /// What.
-        event: JobEvent,
-    },
+    Job { id: JobId, event: JobEvent },
     /// The proxy follows a route.
     RouteAcked {
-        /// Which slot's.
         slot: SlotKey,
         /// Of its preview, not of its users' listener.
         preview: bool,
@@ -96,38 +77,27 @@ pub enum Input {
         lacking: Option<String>,
     },
     /// An older proxy kept only a part of the route that it followed: it is to be told anew.
-    RouteLost {
-        /// Which slot's.
-        slot: SlotKey,
-        /// Of its preview.
-        preview: bool,
-    },
+    RouteLost { slot: SlotKey, preview: bool },
     /// The proxy could not follow a route, such as a port in use.
     RouteRefused {
-        /// Which slot's.
         slot: SlotKey,
-        /// Of its preview.
         preview: bool,
         /// Which version of its route.
         version: u64,
         /// The version that is in force and newer, where that is why.
         #[serde(default)]
         newer: Option<u64>,
-        /// Why.
         why: String,
     },
     /// The proxy went back to stable by itself, since nobody renewed its lease.
     LeaseLapsed {
-        /// Which listener.
         slot: SlotKey,
         /// The route it was on.
         version: u64,
-        /// When.
         at: Timestamp,
     },
     /// What the pools of a slot did in one window; increments, not totals. Not journalled.
     Window {
-        /// Which slot.
         slot: SlotKey,
         /// One for each pool that has a route; without requests the counts are 0.
         pools: Vec<PoolWindow>,
@@ -141,21 +111,18 @@ pub enum Input {
     },
     /// The certificates that are in force for a slot, where they changed.
     Certificates {
-        /// Which slot's.
         slot: SlotKey,
         /// In the order of its route.
         certificates: Vec<CertificateState>,
     },
     /// Whether the address of a slot's redirect is listened on, where that changed.
     Redirect {
-        /// Which slot's.
         slot: SlotKey,
         /// Why it is not; `None`: it is, or there is none.
         refused: Option<String>,
     },
     /// An address that nothing is routed to yet was tried.
     Tried {
-        /// Which slot's.
         slot: SlotKey,
         /// Why it can't be listened on; `None`: it can.
         why: Option<String>,
@@ -177,9 +144,7 @@ pub struct Apply {
     pub path: String,
     /// `sha256:…` of the text.
     pub digest: String,
-    /// Who.
     pub actor: Actor,
-    /// Why.
     pub reason: Option<String>,
     /// What runs and may be ended by it.
     pub remove: Vec<ServicePlace>,
@@ -188,7 +153,6 @@ pub struct Apply {
 /// What a pool did in one window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolWindow {
-    /// Which.
     pub pool: PoolId,
     /// Requests that ended.
     pub requests: u64,
@@ -215,7 +179,6 @@ pub enum InstanceEvent {
     /// It could not be started: no such command, digest differs, no free port. Counts as a crash
     /// unless `permanent`, which fails the rollout at once.
     StartFailed {
-        /// A sentence.
         why: String,
         /// Trying again can't help.
         permanent: bool,
@@ -259,9 +222,7 @@ pub enum InstanceEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum JobEvent {
-    /// It ended.
     Ended {
-        /// How.
         how: JobEnd,
         /// The last lines of its output, sanitised and without secrets.
         output: Vec<String>,
@@ -276,7 +237,6 @@ pub enum JobEvent {
 /// How to run a hook: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobLaunch {
-    /// Its id.
     pub job: JobId,
     /// Where it belongs.
     pub slot: SlotKey,
@@ -320,11 +280,9 @@ pub struct JobLaunch {
 /// How to start an instance: everything that the process room needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// Its id.
     pub instance: InstanceId,
     /// Where it belongs.
     pub slot: SlotKey,
-    /// Its pool.
     pub pool: PoolId,
     /// The rollout that it was made for; `None`: an older program asked for it.
     #[serde(default)]
@@ -363,9 +321,7 @@ pub enum Effect {
     Start(Box<Launch>),
     /// Take out: drain at the proxy, signal, grace, kill the group; answered by `Stopped`.
     Stop {
-        /// Which.
         instance: InstanceId,
-        /// How.
         stop: StopSpec,
         /// Bound for what is in flight on it; without it the grace of its stop.
         #[serde(default)]
@@ -373,7 +329,6 @@ pub enum Effect {
     },
     /// Route a slot; answered by `RouteAcked` or `RouteRefused`.
     Route {
-        /// Which slot.
         slot: SlotKey,
         /// What; of a preview if its listener is named so.
         route: Route,
@@ -385,22 +340,13 @@ pub enum Effect {
     #[serde(rename = "run")]
     StartJob(Box<JobLaunch>),
     /// End a run in order: signal, grace, kill the group; answered by `JobEvent::Ended`.
-    StopJob {
-        /// Which.
-        job: JobId,
-        /// How.
-        stop: StopSpec,
-    },
+    StopJob { job: JobId, stop: StopSpec },
     /// A hook's run is over with: whatever of it still runs is killed, its files go; answered by
     /// `JobEvent::Gone`.
-    EndJob {
-        /// Which.
-        job: JobId,
-    },
+    EndJob { job: JobId },
     /// Close a slot's listener: its service is gone from the configuration, or its first version
     /// never came up. Answered by `RouteAcked` with this version.
     Unroute {
-        /// Which slot.
         slot: SlotKey,
         /// Counts on from the versions of its routes.
         version: u64,
@@ -430,9 +376,7 @@ impl Effect {
 /// An effect with its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Numbered {
-    /// Its number.
     pub id: EffectId,
-    /// What to do.
     pub effect: Effect,
 }
 
@@ -450,7 +394,7 @@ pub struct Outcome {
     /// For `Command`: the run that it created.
     pub created: Option<Run>,
     /// Rollouts that ended, to be recorded with the new state; the core does not keep them.
-    pub ended: Vec<Deployment>,
+    pub ended: Vec<RolloutRecord>,
     /// For `Apply`: services that were renamed, whose finished rollouts go on under the new name.
     pub renamed: Vec<Renamed>,
 }

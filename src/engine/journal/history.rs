@@ -1,7 +1,7 @@
 //! The table of finished rollouts.
 
 use super::JournalError;
-use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, Renamed};
+use flightdeck_model::{DeploymentKind, DeploymentOutcome, Renamed, RolloutRecord};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(super) fn with_history(connection: &mut Connection, path: &Path) -> Result<(
     #[derive(serde::Deserialize)]
     struct Before {
         #[serde(default)]
-        deployments: Vec<Deployment>,
+        deployments: Vec<RolloutRecord>,
     }
     let failed = |source| JournalError::Sqlite { step: "migrate", path: path.to_owned(), source };
     let transaction = connection.transaction().map_err(failed)?;
@@ -38,7 +38,7 @@ pub(super) fn with_history(connection: &mut Connection, path: &Path) -> Result<(
 
 /// Version 1 did not write what a rollout was for, but its engine ended only rollbacks as rolled
 /// back, and only a restart brought in what served already.
-fn kind_before(of: &Deployment) -> DeploymentKind {
+fn kind_before(of: &RolloutRecord) -> DeploymentKind {
     match of.outcome {
         DeploymentOutcome::RolledBack => DeploymentKind::Rollback,
         _ if of.from.as_ref() == Some(&of.to) => DeploymentKind::Restart,
@@ -50,7 +50,7 @@ fn unreadable(path: &Path) -> impl Fn(serde_json::Error) -> JournalError {
     move |source| JournalError::Deployment { step: "read", path: path.to_owned(), source }
 }
 
-pub(super) fn insert(connection: &Connection, path: &Path, ended: &[Deployment]) -> Result<(), JournalError> {
+pub(super) fn insert(connection: &Connection, path: &Path, ended: &[RolloutRecord]) -> Result<(), JournalError> {
     let failed = |source| JournalError::Sqlite { step: "write", path: path.to_owned(), source };
     let unwritable = |source| JournalError::Deployment { step: "write", path: path.to_owned(), source };
     if ended.is_empty() {
@@ -85,7 +85,7 @@ pub(super) fn read_newest(
     connection: &Connection,
     path: &Path,
     newest: usize,
-) -> Result<Vec<Deployment>, JournalError> {
+) -> Result<Vec<RolloutRecord>, JournalError> {
     let failed = |source| JournalError::Sqlite { step: "read the history in", path: path.to_owned(), source };
     let mut select = connection.prepare("SELECT body FROM deployments ORDER BY id DESC LIMIT ?1").map_err(failed)?;
     let limit = i64::try_from(newest).unwrap_or(i64::MAX);
@@ -115,7 +115,7 @@ pub(crate) mod kit {
     use jiff::{SignedDuration, Timestamp};
 
     /// One of shop in production, that ended so many seconds after 1970.
-    pub(crate) fn ended(revision: usize, at: i64) -> Deployment {
+    pub(crate) fn ended(revision: usize, at: i64) -> RolloutRecord {
         let target = Target {
             source: "local".into(),
             kind: "service".into(),
@@ -124,7 +124,7 @@ pub(crate) mod kit {
             uid: "slot-1".into(),
             first_name: None,
         };
-        Deployment {
+        RolloutRecord {
             run: Run { target, revision: format!("r-{revision}") },
             service: "shop".into(),
             called: None,
@@ -166,7 +166,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         let journal = Journal::open(&path, 10).unwrap().journal;
-        let other = Deployment { service: "cart".into(), ..ended(9, 50) };
+        let other = RolloutRecord { service: "cart".into(), ..ended(9, 50) };
         journal.commit("1".into(), vec![other.clone(), ended(1, 100)], None).await.unwrap();
         let config = |revision, from: &str, to: &str| {
             let renamed = vec![Renamed { from: from.into(), to: to.into() }];
@@ -174,7 +174,7 @@ mod tests {
         };
         // What ended just before is stored in the same commit.
         journal.commit("2".into(), vec![ended(2, 200)], config(1, "shop", "store")).await.unwrap();
-        let later = Deployment { service: "store".into(), ..ended(3, 300) };
+        let later = RolloutRecord { service: "store".into(), ..ended(3, 300) };
         journal.commit("3".into(), vec![later], config(2, "store", "market")).await.unwrap();
         drop(journal);
         let found = Journal::open(&path, 10).unwrap().deployments;

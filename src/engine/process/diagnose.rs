@@ -11,7 +11,6 @@ const KILL: i32 = 9;
 /// What was seen when a process ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How it ended.
     pub ended: Ended,
     /// The last lines of its output.
     pub output: Vec<String>,
@@ -22,7 +21,6 @@ pub struct Seen {
 /// What ran out of memory while a process ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// The machine.
     Machine,
     /// The instance's own limit, in bytes.
     Limit(u64),

@@ -48,37 +48,27 @@ pub enum CheckFailure {
     NotConnected {
         /// The path; `None`: only a connection was asked for.
         path: Option<String>,
-        /// Why, in words.
         why: String,
         /// Where the instance's processes listen; `None`: not looked at.
         listens: Option<Vec<SocketAddr>>,
     },
     /// No answer came in time.
     NoAnswer {
-        /// The path.
         path: String,
         /// In which time.
         within: Duration,
     },
     /// The connection broke before the answer.
-    Broken {
-        /// The path.
-        path: String,
-        /// Why, in words.
-        why: String,
-    },
+    Broken { path: String, why: String },
     /// It answered something else than 2xx.
     Status {
-        /// The path.
         path: String,
-        /// What.
         status: u16,
         /// Where it redirects to.
         location: Option<String>,
     },
     /// The program that looks says no.
     Command {
-        /// Its name.
         program: String,
         /// `exit status 1`, or what else became of it.
         how: String,

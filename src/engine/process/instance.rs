@@ -63,19 +63,9 @@ impl Context {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Something happened to an instance.
-    Instance {
-        /// To which.
-        id: InstanceId,
-        /// What.
-        event: InstanceEvent,
-    },
+    Instance { id: InstanceId, event: InstanceEvent },
     /// Something happened to a hook's run.
-    Job {
-        /// To which.
-        id: JobId,
-        /// What.
-        event: JobEvent,
-    },
+    Job { id: JobId, event: JobEvent },
 }
 
 impl From<Report> for Input {
@@ -107,7 +97,6 @@ pub enum Order {
     Adopt,
     /// Drain, signal, grace, kill, reap; then the task ends.
     Stop {
-        /// How.
         stop: StopSpec,
         /// Bound for what is in flight on it.
         drain: SignedDuration,

@@ -19,7 +19,6 @@ pub const ROOT_DIR: &str = "root";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct StartError {
-    /// A sentence.
     pub why: String,
     /// Trying again can't help.
     pub permanent: bool,

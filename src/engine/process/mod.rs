@@ -27,4 +27,4 @@ pub mod supervisor;
 
 pub use flightdeck_platform::identity::{self, Identity};
 pub use flightdeck_platform::listening;
-pub use flightdeck_shim::{self as shim, LogLimits, enter, held, log, mask, wire};
+pub use flightdeck_shim::{self as shim, LogLimits, enter, log, mask, socket_handoff, wire};

@@ -10,7 +10,6 @@ use tokio_util::task::TaskTracker;
 /// What an address leads to.
 #[derive(Debug, Clone)]
 pub enum Lead {
-    /// A service.
     Service(Arc<Backend>),
     /// The same address over TLS.
     Redirect {

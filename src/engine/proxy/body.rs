@@ -105,7 +105,6 @@ impl Body for Upload {
 /// What hyper sends; until it is dropped the request is being answered.
 #[derive(Debug)]
 pub struct Answer {
-    /// The body.
     pub body: Download,
     /// Counts.
     pub _answering: Answering,

@@ -271,7 +271,6 @@ fn ejection_ms(failures_before: u32) -> u64 {
 /// The instances of one revision on one listener; lives on while its routes are swapped.
 #[derive(Debug)]
 pub struct Pool {
-    /// Which listener.
     pub listener: String,
     /// The engine's pool id.
     pub id: String,

@@ -49,7 +49,6 @@ pub struct Routing {
 /// Where a request goes.
 #[derive(Debug)]
 pub enum Choice {
-    /// To this instance of this pool.
     Instance(Arc<Pool>, Arc<Instance>),
     /// All that may be tried were tried.
     Exhausted,

@@ -17,16 +17,13 @@ const MAX_WAITING: usize = 256;
 pub enum Event {
     /// A request.
     Asked {
-        /// By whom.
         session: u64,
         /// What, with its number.
         request: Numbered<Request>,
         /// Where the answer goes.
         answer: Answer,
     },
-    /// It is gone.
     Gone {
-        /// Which.
         session: u64,
     },
 }

@@ -1,7 +1,7 @@
 //! Where listening sockets come from: the shim that holds them, or the kernel.
 
 use flightdeck_platform::set_user_timeout;
-use flightdeck_shim::held::Holder;
+use flightdeck_shim::socket_handoff::Holder;
 use flightdeck_shim::wire::Listening;
 use rustix::net::{listen, sockopt};
 use std::io;

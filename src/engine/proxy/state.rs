@@ -27,25 +27,20 @@ pub enum StateError {
     /// Not readable.
     #[error("reading {path}")]
     Read {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Not what this program wrote.
     #[error("{path} holds no routes")]
     Parse {
-        /// Which.
         path: PathBuf,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
     /// Written by a newer program.
     #[error("{path} has format {found}; this program reads {FORMAT}")]
     Newer {
-        /// Which.
         path: PathBuf,
         /// Its format.
         found: u32,

@@ -61,7 +61,6 @@ type Stamp = (u64, u64, u64, i64, i64);
 /// One pair of files, and what was read of it last that could be used.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// Which files.
     pub files: CertificateFiles,
     /// In force.
     pub certificate: Certificate,

@@ -152,10 +152,7 @@ pub enum Request {
     /// Put a route into force. Answered once every later choice of a pool follows it.
     SetRoute(Route),
     /// Close a listener.
-    RemoveRoute {
-        /// Which.
-        listener: String,
-    },
+    RemoveRoute { listener: String },
     /// The engine is alive and judging: leased routes stay for so long from now.
     Renew {
         /// Milliseconds.
@@ -191,7 +188,6 @@ pub struct Numbered<T> {
 /// A lease that lapsed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lapse {
-    /// Which listener.
     pub listener: String,
     /// The route that it was on.
     pub version: u64,
@@ -222,7 +218,6 @@ pub enum Response {
     },
     /// To `SetRoute`.
     Acked {
-        /// Which listener.
         listener: String,
         /// The version in force.
         version: u64,
@@ -241,7 +236,6 @@ pub enum Response {
     Stats(Stats),
     /// It could not be done: a port in use, a stale version, a malformed request.
     Refused {
-        /// A sentence.
         why: String,
         /// The version of that route which is in force and newer, where that is why.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,9 +264,7 @@ pub struct Stats {
 /// Counters of one pool on one listener.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PoolStats {
-    /// Which listener.
     pub listener: String,
-    /// Which pool.
     pub pool: String,
     /// Requests that ended; of TCP connections that were opened, or that no instance took.
     pub requests: u64,

@@ -22,13 +22,10 @@ const COMMIT: Duration = Duration::from_secs(2);
 /// A line of the spill file: what was done although the journal could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spilled {
-    /// When.
     pub at: Timestamp,
     /// A route that only lowers exposure was sent for this slot.
     pub slot: Option<SlotKey>,
-    /// Its version.
     pub version: u64,
-    /// Why, in words.
     pub what: String,
 }
 
@@ -41,7 +38,6 @@ impl Spilled {
 
 /// The state is not on disk.
 pub(super) struct Unrecorded {
-    /// In words.
     pub(super) why: String,
     /// False: it may get there yet.
     pub(super) certain: bool,

@@ -7,8 +7,8 @@
 use super::link::{Connection, Hello, SOCKET, STATE, connect, socket_of};
 use crate::process::LogLimits;
 use crate::process::client::{self, ShimClient};
-use crate::process::held::Holder;
 use crate::process::identity;
+use crate::process::socket_handoff::Holder;
 use crate::process::wire::{Listening, Request as ShimRequest, SHIM_WIRE, SOCKET_FILE, ShimSpec};
 use flightdeck_platform::take_listeners;
 use flightdeck_proxy::SHIM_VARIABLE;

@@ -31,7 +31,6 @@ pub enum LinkOrder {
     Route(Route),
     /// Close a listener; the version is that of the core's closing.
     Unroute {
-        /// Which.
         listener: String,
         /// Given back with the answer.
         version: u64,
@@ -59,13 +58,9 @@ pub enum LinkEvent {
         level: u32,
     },
     /// No proxy.
-    Down {
-        /// Why.
-        why: String,
-    },
+    Down { why: String },
     /// A route is in force, or a listener is closed.
     Acked {
-        /// Which.
         listener: String,
         /// As asked.
         version: u64,
@@ -76,13 +71,11 @@ pub enum LinkEvent {
     },
     /// A route can't be followed.
     Refused {
-        /// Which.
         listener: String,
         /// As asked.
         version: u64,
         /// The version that is in force and newer, where that is why.
         newer: Option<u64>,
-        /// Why.
         why: String,
     },
     /// Counters.

@@ -67,11 +67,8 @@ pub enum EngineError {
     /// A step failed.
     #[error("cannot {step} {path}")]
     Io {
-        /// Which.
         step: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

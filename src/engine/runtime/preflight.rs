@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 impl Engine {
     /// Refuses a deployment whose programs can't be run. What is not stored or configured the core refuses.
     pub(super) async fn can_run(&self, command: &Command) -> Result<(), NotDone> {
-        let Subject::Deployment { service, environment, version, from, .. } = &command.subject else { return Ok(()) };
+        let Subject::NewRollout { service, environment, version, from, .. } = &command.subject else { return Ok(()) };
         let state = self.state().await?;
         let programs = core::programs(&state, service, environment, version.as_ref(), from.as_ref());
         let Some(programs) = programs else { return Ok(()) };

@@ -1,7 +1,7 @@
 //! What the engine's watchers see: the projection of its state, told as differences.
 
 use flightdeck_model::{
-    Body, Deployment, Entity, EntityRef, LinkState, Renamed, Rollout, Scope, Scoped, SourceId, Wait,
+    Body, Entity, EntityRef, LinkState, Renamed, Rollout, RolloutRecord, Scope, Scoped, SourceId, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
@@ -31,7 +31,7 @@ pub struct Publisher {
     source: SourceId,
     rows: BTreeMap<EntityRef, Entity>,
     /// Finished rollouts, oldest first. They never change, so they are no part of what is compared.
-    history: VecDeque<Arc<Deployment>>,
+    history: VecDeque<Arc<RolloutRecord>>,
     watchers: Vec<Watcher>,
     /// The watch of the proxy.
     proxy: LinkState,
@@ -46,7 +46,7 @@ fn rows_scope(source: &SourceId) -> Scope {
 impl Publisher {
     /// Nothing was told yet; `history` oldest first.
     #[must_use]
-    pub fn new(source: SourceId, history: Vec<Deployment>, now: Timestamp) -> Publisher {
+    pub fn new(source: SourceId, history: Vec<RolloutRecord>, now: Timestamp) -> Publisher {
         Publisher {
             source,
             rows: BTreeMap::new(),
@@ -69,7 +69,7 @@ impl Publisher {
         let scoped = |body| Scoped { scope: scope.clone(), body };
         let mut all = vec![scoped(Body::SnapshotBegin)];
         all.extend(self.rows.values().cloned().map(Body::Upsert).map(scoped));
-        all.extend(self.history.iter().cloned().map(Entity::Deployment).map(Body::Upsert).map(scoped));
+        all.extend(self.history.iter().cloned().map(Entity::RolloutRecord).map(Body::Upsert).map(scoped));
         all.push(scoped(Body::SnapshotEnd));
         all.push(scoped(Body::Link(LinkState::live(self.since))));
         all.push(self.proxy_link());
@@ -92,7 +92,7 @@ impl Publisher {
     }
 
     /// Tells what is different from last time, and the rollouts that ended since.
-    pub fn rows_are(&mut self, entities: Vec<Entity>, ended: Vec<Deployment>) {
+    pub fn rows_are(&mut self, entities: Vec<Entity>, ended: Vec<RolloutRecord>) {
         let scope = rows_scope(&self.source);
         // First, so that who sees a row settle finds the record of it.
         let told = self.ended(ended).into_iter();
@@ -115,19 +115,19 @@ impl Publisher {
         self.tell(updates);
     }
 
-    fn ended(&mut self, ended: Vec<Deployment>) -> Vec<Body> {
+    fn ended(&mut self, ended: Vec<RolloutRecord>) -> Vec<Body> {
         let mut told = Vec::new();
         for of in ended {
             // One that is told again takes the place of what was told first.
             self.history.retain(|old| old.run != of.run);
             let of = Arc::new(of);
             self.history.push_back(Arc::clone(&of));
-            told.push(Body::Upsert(Entity::Deployment(of)));
+            told.push(Body::Upsert(Entity::RolloutRecord(of)));
         }
         while self.history.len() > HISTORY
             && let Some(oldest) = self.history.pop_front()
         {
-            told.push(Body::Remove(EntityRef::Deployment(oldest.run.clone())));
+            told.push(Body::Remove(EntityRef::RolloutRecord(oldest.run.clone())));
         }
         told
     }
@@ -138,7 +138,7 @@ impl Publisher {
         let mut told = Vec::new();
         for of in self.history.iter_mut().filter(|of| of.service == renamed.from) {
             Arc::make_mut(of).rename(renamed);
-            told.push(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::Deployment(Arc::clone(of))) });
+            told.push(Scoped { scope: scope.clone(), body: Body::Upsert(Entity::RolloutRecord(Arc::clone(of))) });
         }
         self.tell(told);
     }
@@ -221,8 +221,8 @@ mod tests {
                 Body::SnapshotEnd => "end".to_owned(),
                 Body::Upsert(Entity::Service(service)) => format!("+{}", service.name),
                 Body::Remove(EntityRef::Service(_, name)) => format!("-{name}"),
-                Body::Upsert(Entity::Deployment(of)) => format!("+{}", of.run.revision),
-                Body::Remove(EntityRef::Deployment(run)) => format!("-{}", run.revision),
+                Body::Upsert(Entity::RolloutRecord(of)) => format!("+{}", of.run.revision),
+                Body::Remove(EntityRef::RolloutRecord(run)) => format!("-{}", run.revision),
                 Body::Link(_) => format!("link {}", update.scope.part),
                 other => format!("{other:?}"),
             }));
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(seen(), ["store", "store Some(\"shop\")"]);
     }
 
-    fn finished(revision: usize) -> Deployment {
+    fn finished(revision: usize) -> RolloutRecord {
         crate::journal::kit::ended(revision, 0)
     }
 

@@ -16,7 +16,7 @@ use crate::process::supervisor::Supervisor;
 use crate::store::Store;
 use flightdeck_engine_core as core;
 use flightdeck_engine_core::{Input, InstanceStage, Outcome, State};
-use flightdeck_model::{Action, CommandId, ConfigRevision, Deployment, Direction, Refusal, RefusalKind, Renamed};
+use flightdeck_model::{Action, CommandId, ConfigRevision, Direction, Refusal, RefusalKind, Renamed, RolloutRecord};
 use flightdeck_platform::failpoint;
 use flightdeck_platform::files::LockFile;
 use flightdeck_port::{Accepted, Holding, NotDone};
@@ -51,11 +51,11 @@ pub struct EngineTask {
     pub(super) state: State,
     pub(super) journal: Journal,
     /// Finished rollouts that the journal does not have yet.
-    pub(super) ended: Vec<Deployment>,
+    pub(super) ended: Vec<RolloutRecord>,
     /// The configuration that came into force and is not in the journal yet.
     pub(super) config: Option<Box<ConfigRevision>>,
     /// Finished rollouts that were not told yet.
-    pub(super) news: Vec<Deployment>,
+    pub(super) news: Vec<RolloutRecord>,
     /// Taken while a line is being written.
     pub(super) spill: Option<Spill>,
     pub(super) spilled: Vec<Spilled>,
@@ -300,7 +300,7 @@ impl EngineTask {
     }
 
     /// Rollouts ended: they are stored with the next commit, and told with the next rows.
-    fn finished(&mut self, ended: Vec<Deployment>) {
+    fn finished(&mut self, ended: Vec<RolloutRecord>) {
         self.news.extend(ended.iter().cloned());
         self.ended.extend(ended);
     }

@@ -10,13 +10,9 @@ use std::time::Instant;
 /// Cumulative counters of what one version did in one role, for `/metrics`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolMetrics {
-    /// Of which service.
     pub service: ServiceName,
-    /// In which environment.
     pub environment: EnvironmentName,
-    /// Which version.
     pub version: Version,
-    /// In which role.
     pub role: ArmRole,
     /// Its bytes pass as they are: requests are connections, and there is no latency.
     pub tcp: bool,
@@ -39,7 +35,6 @@ pub struct PoolMetrics {
 /// What one slot did since the last reading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SlotWindow {
-    /// Which.
     pub slot: SlotKey,
     /// Each pool of its route.
     pub pools: Vec<PoolWindow>,

@@ -3,17 +3,17 @@
 
 mod check;
 pub mod enter;
-pub mod held;
 pub mod log;
 pub mod mask;
+pub mod socket_handoff;
 pub mod wire;
 
 pub use log::LogLimits;
 
 use crate::check::Check;
-use crate::held::Sockets;
 use crate::log::Log;
 use crate::mask::Mask;
+use crate::socket_handoff::Sockets;
 use crate::wire::{
     BEGUN_FILE, CheckEnd, Checked, DIR_VARIABLE, Ended, Greeting, LOCK_FILE, LOG_DIR, Listening, Request, Response,
     SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec, Status,

@@ -32,7 +32,6 @@ pub const DIR_VARIABLE: &str = "FLIGHTDECK_INSTANCE_DIR";
 pub struct ShimSpec {
     /// [`SHIM_WIRE`] of the writer; a newer one is refused.
     pub wire: u32,
-    /// Whose.
     pub instance: String,
     /// Counts starts of this instance.
     pub attempt: u32,
@@ -84,7 +83,6 @@ pub struct Ids {
     pub uid: u32,
     /// The main group.
     pub gid: u32,
-    /// All groups.
     pub groups: Vec<u32>,
 }
 
@@ -115,7 +113,6 @@ impl fmt::Display for Ended {
 pub struct Status {
     /// The shim's [`SHIM_WIRE`].
     pub wire: u32,
-    /// Whose.
     pub instance: String,
     /// Which start of it.
     pub attempt: u32,
@@ -147,7 +144,6 @@ impl Status {
 pub struct Listening {
     /// `service@environment`.
     pub listener: String,
-    /// Where.
     pub address: SocketAddr,
 }
 
@@ -190,17 +186,13 @@ pub enum Request {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Response {
-    /// How it is.
     Status(Status),
-    /// Done.
     Done,
-    /// What is held.
     Held(Vec<Listening>),
     /// What a check said.
     Checked(Checked),
     /// Not done.
     Refused {
-        /// A sentence.
         why: String,
     },
 }
@@ -225,10 +217,7 @@ pub enum CheckEnd {
     /// It was ended.
     Late,
     /// It could not be started.
-    NotStarted {
-        /// Why.
-        why: String,
-    },
+    NotStarted { why: String },
 }
 
 /// What a shim says on its standard output while it starts, one JSON line each: `Bound`, then it
@@ -241,10 +230,7 @@ pub enum Greeting {
     /// The instance runs, or could not be started.
     Started(Status),
     /// The shim itself can't work.
-    Failed {
-        /// A sentence.
-        why: String,
-    },
+    Failed { why: String },
 }
 
 #[cfg(test)]

@@ -28,11 +28,8 @@ pub enum LockError {
     /// A step failed.
     #[error("cannot {step} {}", path.display())]
     Io {
-        /// Which.
         step: &'static str,
-        /// On what.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },

@@ -19,7 +19,7 @@ struct Pending {
     slot: SlotKey,
     created: Option<Run>,
     before: Option<Rollout>,
-    ended: Option<Deployment>,
+    ended: Option<RolloutRecord>,
     /// The running number of the newest instance when it was asked.
     instances: u64,
 }
@@ -48,7 +48,7 @@ fn slot_of(state: &State, subject: &Subject) -> Option<SlotKey> {
             let slot = state.slots.values().find(|slot| slot.target(&state.source) == run.target)?;
             Some(slot.key.clone())
         }
-        Subject::Deployment { service, environment, .. } => {
+        Subject::NewRollout { service, environment, .. } => {
             Some(SlotKey { service: service.clone(), environment: environment.clone() })
         }
         _ => None,

@@ -269,7 +269,7 @@ impl Sim {
     }
 
     fn deploy(&mut self, service: &ServiceName, environment: &EnvironmentName, version: &str) -> Input {
-        let subject = Subject::Deployment {
+        let subject = Subject::NewRollout {
             source: "local".into(),
             service: service.clone(),
             environment: environment.clone(),
@@ -503,7 +503,7 @@ impl Sim {
             let holds: Vec<_> = self.state.holds.iter().map(|hold| hold.id.clone()).collect();
             if let Some(hold) = self.rng.pick(&holds).cloned() {
                 return Some(self.command(
-                    Action::Release,
+                    Action::ReleaseHold,
                     Subject::Hold { source: Some("local".into()), id: hold },
                     None,
                 ));

@@ -60,17 +60,17 @@ struct Widths {
     environment: u16,
     change: u16,
     author: u16,
-    said: u16,
+    votes: u16,
     when: u16,
 }
 
 impl Widths {
     const fn of(width: u16) -> Widths {
         match width {
-            0..70 => Widths { service: 12, environment: 0, change: 0, author: 0, said: 8, when: 6 },
-            70..100 => Widths { service: 12, environment: 10, change: 15, author: 0, said: 8, when: 6 },
-            100..150 => Widths { service: 14, environment: 11, change: 18, author: 12, said: 8, when: 22 },
-            _ => Widths { service: 20, environment: 14, change: 24, author: 16, said: 10, when: 24 },
+            0..70 => Widths { service: 12, environment: 0, change: 0, author: 0, votes: 8, when: 6 },
+            70..100 => Widths { service: 12, environment: 10, change: 15, author: 0, votes: 8, when: 6 },
+            100..150 => Widths { service: 14, environment: 11, change: 18, author: 12, votes: 8, when: 22 },
+            _ => Widths { service: 20, environment: 14, change: 24, author: 16, votes: 10, when: 24 },
         }
     }
 }
@@ -100,7 +100,8 @@ fn names(ctx: &Ctx<'_>, widths: &Widths, area: Rect, buf: &mut Buffer) {
             pen.cell(name, width, style).skip(1);
         }
     }
-    pen.cell("said", widths.said, style).skip(1).cell("asked", widths.when, style).skip(1);
+    let when = if widths.when < 9 { "since" } else { "requested" };
+    pen.cell("votes", widths.votes, style).skip(1).cell(when, widths.when, style).skip(1);
     pen.put("what a yes lets through", style);
 }
 
@@ -131,7 +132,7 @@ fn draw_row(
     cell(&mut pen, approval.environment.as_str(), widths.environment, plain);
     cell(&mut pen, &change(approval), widths.change, plain);
     cell(&mut pen, &approval.author, widths.author, plain);
-    cell(&mut pen, &said(approval), widths.said, ctx.style(scope));
+    cell(&mut pen, &said(approval), widths.votes, ctx.style(scope));
     cell(&mut pen, &when(ctx, approval, widths.when), widths.when, ctx.style(Scope::Dim));
     let under_way = row.own.filter(|own| own.progress.is_open());
     match (under_way, &approval.state) {
@@ -217,7 +218,7 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
         };
         let why = vote.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
         let at = format::clock(vote.at, ctx.zone);
-        lines.push(("said", format!("{glyph} {} said {word} at {at}{why}", vote.who), text));
+        lines.push(("vote", format!("{glyph} {} said {word} at {at}{why}", vote.who), text));
     }
     if let ApprovalState::Superseded { by } = &approval.state {
         lines.push(("replaced", format!("» {by}"), text));

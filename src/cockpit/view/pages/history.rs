@@ -8,7 +8,7 @@ use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
 use flightdeck_board::dora::{self, DAYS, Dora, Figure, span};
-use flightdeck_model::{Deployment, DeploymentKind, DeploymentOutcome, NOT_RECORDED};
+use flightdeck_model::{DeploymentKind, DeploymentOutcome, NOT_RECORDED, RolloutRecord};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -135,7 +135,7 @@ impl Widths {
 }
 
 impl Widths {
-    fn fitted(self, rows: &[&Deployment]) -> Widths {
+    fn fitted(self, rows: &[&RolloutRecord]) -> Widths {
         let Widths { service, environment, change, author, .. } = self;
         let mut widest = ["service", "env", "from → to", "by"].map(format::width);
         for of in rows {
@@ -150,7 +150,7 @@ impl Widths {
     }
 }
 
-fn change(of: &Deployment) -> String {
+fn change(of: &RolloutRecord) -> String {
     format!("{} → {}", of.from.as_ref().map_or("-", |from| from.as_str()), of.to)
 }
 
@@ -208,7 +208,7 @@ fn cell<'p, 'b>(pen: &'p mut Pen<'b>, width: u16, write: impl FnOnce(&'p mut Pen
     }
 }
 
-fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &Deployment, selected: bool, list: Rect, y: u16, buf: &mut Buffer) {
+fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &RolloutRecord, selected: bool, list: Rect, y: u16, buf: &mut Buffer) {
     let (text, dim) = (ctx.style(Scope::Text), ctx.style(Scope::Dim));
     if selected {
         buf.set_style(Rect { y: list.y + y, height: 1, ..list }, ctx.style(Scope::Selection));
@@ -232,7 +232,7 @@ fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &Deployment, selected: bool, lis
 }
 
 /// How it ended and what it was for, in one word with its sign.
-const fn ending(of: &Deployment) -> (&'static str, &'static str, Scope) {
+const fn ending(of: &RolloutRecord) -> (&'static str, &'static str, Scope) {
     match (of.outcome, of.kind) {
         (DeploymentOutcome::Succeeded, DeploymentKind::Restart) => ("↻", "restarted", Scope::StageGood),
         (DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack, DeploymentKind::Drill) => {

@@ -12,7 +12,7 @@ use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
-use flightdeck_board::{metrics_problem, numbers_age, way_back};
+use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
 use flightdeck_model::{
     Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
@@ -259,9 +259,10 @@ fn share(arm: &Arm) -> String {
 /// What the fastest way back would do.
 fn fastest_back(rollout: &Rollout) -> (String, Scope) {
     let offers = rollout.offers;
-    if let Some(way) = &rollout.way_back {
-        let missed = matches!(way_back::objective(way), way_back::Objective::Missed { .. });
-        let parts = [Some(way_back::estimate(way)), way_back::objective_words(way), Some(way_back::path(way))];
+    if let Some(way) = &rollout.rollback_plan {
+        let missed = matches!(rollback_plan::objective(way), rollback_plan::Objective::Missed { .. });
+        let parts =
+            [Some(rollback_plan::estimate(way)), rollback_plan::objective_words(way), Some(rollback_plan::path(way))];
         let scope = if missed || !way.cannot_undo.is_empty() { Scope::ToneWarn } else { Scope::Text };
         return (parts.into_iter().flatten().collect::<Vec<_>>().join("; "), scope);
     }

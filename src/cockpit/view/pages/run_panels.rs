@@ -3,7 +3,7 @@
 use super::{history, run_live};
 use crate::app::state::{RolloutPage, RolloutPanel};
 use crate::app::timeline::{Happened, Moment, timeline};
-use crate::app::{record, rows, way_back};
+use crate::app::{record, rollback_plan, rows};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
@@ -181,7 +181,7 @@ const fn verdict_scope(verdict: MetricVerdict) -> Scope {
 /// How a rollback would go, line by line.
 fn plan(ctx: &Ctx<'_>, first: usize, area: Rect, buf: &mut Buffer) {
     let mut before = "";
-    for (row, line) in (0..area.height).zip(way_back::plan(ctx.state).into_iter().skip(first)) {
+    for (row, line) in (0..area.height).zip(rollback_plan::plan(ctx.state).into_iter().skip(first)) {
         let scope = if line.warns { Scope::ToneWarn } else { Scope::Text };
         let mut pen = Pen::new(buf, area, row);
         pen.skip(1).cell(if line.name == before { "" } else { line.name }, 10, ctx.style(Scope::Column));

@@ -71,7 +71,7 @@ fn checked(shared: &Shared, authorized: &Authorized, gate: &Gate) -> Result<(), 
         let why = format!("run #{number} of the same branch has all that #{} has: decide on that", gate.run.run_number);
         return Err(Refusal::new(RefusalKind::NotApplicable, why));
     }
-    gate.barred(login.as_deref()).map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::Denied, why)))
+    gate.denied(login.as_deref()).map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::Denied, why)))
 }
 
 /// Says on GitHub's side who decided, which its token does not.

@@ -134,7 +134,7 @@ impl Gate {
     }
 
     /// Why GitHub would take neither a yes nor a no from an account.
-    pub fn barred(&self, login: Option<&str>) -> Option<String> {
+    pub fn denied(&self, login: Option<&str>) -> Option<String> {
         if self.pending.as_ref()?.current_user_can_approve {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use super::gate::{Gate, Key, Standing};
 use flightdeck_model::{
-    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Barred, Entity, Fact, Facts, Phase, Ppm,
+    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm,
     ReleaseRef, Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic,
     TrafficSource, Verdict, Vote, Wait,
 };
@@ -197,9 +197,9 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
         author: gate.run.author().map(str::to_owned),
         facts: facts(context, gate),
         offers: ActionSet::EMPTY,
-        barred: barred(context),
+        denied: denied(context),
         managed_by: None,
-        way_back: None,
+        rollback_plan: None,
         listening: None,
         in_flight: Some(!gate.standing().is_over()),
         failing: Vec::new(),
@@ -209,10 +209,10 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
     }
 }
 
-fn barred(context: Context<'_>) -> Arc<[Barred]> {
+fn denied(context: Context<'_>) -> Arc<[Denied]> {
     let actions = [Action::Approve, Action::Reject].into_iter().collect();
     let why = read_only(context.source);
-    if context.read_only { Arc::from([Barred { actions, why }]) } else { Arc::default() }
+    if context.read_only { Arc::from([Denied { actions, why }]) } else { Arc::default() }
 }
 
 /// Why nothing is changed through a source.
@@ -248,7 +248,7 @@ pub(super) fn approval<'a>(
         let later = (other.run.workflow_id, other.run.run_number) > (gate.run.workflow_id, gate.run.run_number);
         later && other.place == gate.place && other.standing() == Standing::Asks
     });
-    let barred = if context.read_only { Some(read_only(context.source)) } else { gate.barred(context.login) };
+    let denied = if context.read_only { Some(read_only(context.source)) } else { gate.denied(context.login) };
     Some(Approval {
         id: approval_id(context.source, gate),
         run: run(context, gate, gate.attempt),
@@ -265,7 +265,7 @@ pub(super) fn approval<'a>(
         reviewers: Some(Box::new(Reviewers {
             names: gate.reviewers.clone(),
             login: context.login.map(str::to_owned),
-            barred,
+            denied,
         })),
         votes: votes.collect(),
         state,

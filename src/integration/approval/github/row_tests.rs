@@ -160,7 +160,7 @@ fn why_not_you_is_said_by_what_github_tells() {
         gate.pending.iter_mut().for_each(|pending| pending.current_user_can_approve = can);
         Gate { reviewers: reviewers.iter().map(ToString::to_string).collect(), ..gate }
     };
-    let why = |can, reviewers: &[&str], login| gate(can, reviewers).barred(login).unwrap_or_default();
+    let why = |can, reviewers: &[&str], login| gate(can, reviewers).denied(login).unwrap_or_default();
     assert_eq!(why(true, &["alice"], Some("octocat")), "");
     assert!(
         why(false, &["alice"], Some("octocat"))

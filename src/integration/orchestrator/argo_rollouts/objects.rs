@@ -38,7 +38,6 @@ pub struct RolloutSpec {
 pub struct WorkloadRef {
     /// `Deployment`, `ReplicaSet` or `PodTemplate`.
     pub kind: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -46,7 +45,6 @@ pub struct WorkloadRef {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct RollbackWindow {
-    /// How many.
     pub revisions: Option<i32>,
 }
 
@@ -90,7 +88,6 @@ pub struct CanaryStep {
     pub set_weight: Option<i32>,
     /// Stand still.
     pub pause: Option<Pause>,
-    /// Scale of the canary.
     pub set_canary_scale: Option<serde_json::Value>,
     /// Requests with these headers go to the canary.
     pub set_header_route: Option<serde_json::Value>,
@@ -145,7 +142,6 @@ pub struct RolloutStatus {
     /// Hash of the template that users had before.
     #[serde(rename = "stableRS")]
     pub stable_rs: Option<String>,
-    /// Index of the current step.
     pub current_step_index: Option<i32>,
     /// Changes when the steps are edited.
     pub current_step_hash: Option<String>,
@@ -155,7 +151,6 @@ pub struct RolloutStatus {
     pub controller_pause: bool,
     /// Aborted?
     pub abort: Option<bool>,
-    /// Since when.
     pub aborted_at: Option<Time>,
     /// Everything left is skipped.
     pub promote_full: Option<bool>,
@@ -185,7 +180,6 @@ pub struct RolloutStatus {
 pub struct PauseCondition {
     /// `CanaryPauseStep`, `BlueGreenPause`, `InconclusiveAnalysisRun`, `InconclusiveExperiment`.
     pub reason: String,
-    /// Since when.
     pub start_time: Time,
 }
 
@@ -195,7 +189,6 @@ pub struct PauseCondition {
 pub struct CanaryStatus {
     /// What the traffic router was told.
     pub weights: Option<Weights>,
-    /// The analysis of the current step.
     pub current_step_analysis_run_status: Option<AnalysisRunStatus>,
     /// The analysis beside all steps.
     pub current_background_analysis_run_status: Option<AnalysisRunStatus>,
@@ -207,9 +200,7 @@ pub struct CanaryStatus {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Weights {
-    /// Of the canary.
     pub canary: Weight,
-    /// Of stable.
     pub stable: Weight,
     /// Does the router confirm them? Absent: nobody asked it.
     pub verified: Option<bool>,
@@ -221,7 +212,6 @@ pub struct Weights {
 pub struct Weight {
     /// Of the whole.
     pub weight: i32,
-    /// For pods of this template.
     pub pod_template_hash: Option<String>,
 }
 
@@ -229,11 +219,9 @@ pub struct Weight {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AnalysisRunStatus {
-    /// Its name.
     pub name: String,
     /// Pending, Running, Successful, Failed, Error, Inconclusive.
     pub status: String,
-    /// Why.
     pub message: Option<String>,
 }
 

@@ -95,7 +95,6 @@ fn refused_spec(rollout: &ArgoRollout) -> Option<String> {
 /// What is left of a command whose first part went through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rest {
-    /// Nothing.
     Nothing,
     /// This.
     Send(Request),

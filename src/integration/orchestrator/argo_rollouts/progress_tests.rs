@@ -40,7 +40,7 @@ fn seen(change: &Value, old: Pods, new: Pods) -> Rollout {
     let workload = Workload::Rollout(Box::new(serde_json::from_value(object).unwrap()));
     let settings = KubernetesSettings::new("east".into());
     let context =
-        RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
+        RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
     row(&context, &workload, &[group("old", "1.9", old), group("new", "1.10", new)])
 }
 

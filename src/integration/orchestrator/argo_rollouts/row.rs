@@ -6,8 +6,8 @@ use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::row::{
-    PAUSED, RowContext, Side, Told, arms_of, assemble, count, has_earlier, has_pods, line, older, part, pods_of,
-    resume, revision, settled, time,
+    PAUSED, RowContext, Side, WorkloadStatus, arms_of, assemble, count, has_earlier, has_pods, line, older, part,
+    pods_of, resume, revision, settled, time,
 };
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use flightdeck_model::{
@@ -49,7 +49,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         .collect::<Vec<_>>()
         .join("; ");
     let since = since(&seen, phase);
-    let told = Told {
+    let status = WorkloadStatus {
         strategy: strategy(object),
         step,
         arms,
@@ -66,7 +66,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         analyses: analyses(&seen),
         revision,
     };
-    assemble(context, workload, told)
+    assemble(context, workload, status)
 }
 
 fn strategy(object: &ArgoRollout) -> Strategy {

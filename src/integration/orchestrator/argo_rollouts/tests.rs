@@ -68,7 +68,7 @@ fn groups() -> Vec<ReplicaGroup> {
 
 fn row_of(object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
     let settings = KubernetesSettings::new("east".into());
-    let context = RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: at(0) };
+    let context = RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: at(0) };
     row(&context, &Workload::Rollout(Box::new(object.clone())), object, groups)
 }
 

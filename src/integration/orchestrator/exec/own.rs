@@ -34,7 +34,7 @@ fn entity(entity: &mut Entity, source: &SourceId) -> Result<(), String> {
             row.source = source.clone();
             row.targets.iter_mut().for_each(|target| run(&mut target.run, source));
         }
-        Entity::Deployment(row) => run(&mut Arc::make_mut(row).run, source),
+        Entity::RolloutRecord(row) => run(&mut Arc::make_mut(row).run, source),
         Entity::Instance(row) => target(&mut row.target, source),
         Entity::Note(row) => run(&mut row.run, source),
     }
@@ -51,7 +51,7 @@ fn key_of(key: &mut EntityRef, source: &SourceId) -> Result<(), String> {
         | EntityRef::Instance(of, _)
         | EntityRef::Note(of, _) => *of = source.clone(),
         EntityRef::Rollout(of) => target(of, source),
-        EntityRef::Deployment(of) => run(of, source),
+        EntityRef::RolloutRecord(of) => run(of, source),
         EntityRef::Approval(id) => return approval(id.as_str(), source),
         EntityRef::Receipt(_) => return Err("receipts are written by the hub alone".to_owned()),
     }

@@ -35,7 +35,6 @@ const EXCERPT: usize = 200;
 
 /// How a life ended.
 pub(super) struct SessionEnd {
-    /// A sentence.
     pub why: String,
     /// A whole list was told in it.
     pub complete: bool,
@@ -45,7 +44,6 @@ pub(super) struct SessionEnd {
 
 /// Why a life ends.
 enum Over {
-    /// It has exited.
     Exited,
     /// It closed a pipe, perhaps since it exits just now.
     Closed(String),

@@ -3,7 +3,7 @@
 use super::ExecSettings;
 use super::own;
 use super::wire::Outcome;
-use flightdeck_model::{Action, ActionSet, Barred, CommandId, Rollout, Stage};
+use flightdeck_model::{Action, ActionSet, CommandId, Denied, Rollout, Stage};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -59,7 +59,6 @@ pub(super) fn lanes() -> (Lanes, Inbox) {
 /// The program as it can be reached now.
 #[derive(Debug)]
 struct Connection {
-    /// Which life of it.
     life: u64,
     actions: ActionSet,
     /// Or why it can't be asked.
@@ -79,7 +78,7 @@ pub(super) struct Shared {
     pub scratch: Option<PathBuf>,
     connection: watch::Sender<Connection>,
     reported: watch::Sender<Reported>,
-    barred: Arc<[Barred]>,
+    denied: Arc<[Denied]>,
     ids: AtomicU64,
 }
 
@@ -93,12 +92,12 @@ impl Shared {
             scratch,
             connection,
             reported: watch::Sender::new(Reported::default()),
-            barred: Arc::from([]),
+            denied: Arc::from([]),
             ids,
         };
         if shared.settings.read_only {
             let actions = Action::TABLE.iter().map(|row| row.action).collect();
-            shared.barred = Arc::from([Barred { actions, why: shared.read_only() }]);
+            shared.denied = Arc::from([Denied { actions, why: shared.read_only() }]);
         }
         shared
     }
@@ -158,7 +157,7 @@ impl Shared {
     pub fn adopt(&self, row: &mut Rollout) {
         own::rollout(row, &self.settings.source);
         if self.settings.read_only {
-            row.barred = Arc::clone(&self.barred);
+            row.denied = Arc::clone(&self.denied);
         }
     }
 

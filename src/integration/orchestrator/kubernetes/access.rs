@@ -3,7 +3,7 @@
 use super::client::{ANSWER, Cluster};
 use super::explain::sentence;
 use super::{KubernetesSettings, WorkloadKind};
-use flightdeck_model::{Action, ActionSet, Barred};
+use flightdeck_model::{Action, ActionSet, Denied};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::{Api, PostParams};
@@ -44,7 +44,7 @@ impl Right {
                 Action::Restart,
                 Action::Rollback,
                 Action::Hold,
-                Action::Release,
+                Action::ReleaseHold,
                 Action::LetThrough,
             ],
         };
@@ -53,14 +53,14 @@ impl Right {
 }
 
 /// What is missing, by kind; `namespace` is for the sentence.
-fn bars(missing: &[Right], namespace: Option<&str>) -> BTreeMap<WorkloadKind, Arc<[Barred]>> {
-    let mut bars: BTreeMap<WorkloadKind, Vec<Barred>> = BTreeMap::new();
+fn denied(missing: &[Right], namespace: Option<&str>) -> BTreeMap<WorkloadKind, Arc<[Denied]>> {
+    let mut denied: BTreeMap<WorkloadKind, Vec<Denied>> = BTreeMap::new();
     for right in missing {
         let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
         let why = format!("you lack patch on {}{place}", right.resource());
-        bars.entry(right.kind).or_default().push(Barred { actions: right.actions(), why });
+        denied.entry(right.kind).or_default().push(Denied { actions: right.actions(), why });
     }
-    bars.into_iter().map(|(kind, bars)| (kind, bars.into())).collect()
+    denied.into_iter().map(|(kind, denied)| (kind, denied.into())).collect()
 }
 
 /// The namespace of the context, where it is all that can be looked at: none is named in the settings, no
@@ -82,25 +82,25 @@ pub(super) async fn only_namespace(client: &Client, settings: &KubernetesSetting
 }
 
 /// Everything, where nothing may be changed through this source at all.
-fn read_only(settings: &KubernetesSettings) -> Arc<[Barred]> {
+fn read_only(settings: &KubernetesSettings) -> Arc<[Denied]> {
     let actions = Action::TABLE.iter().map(|row| row.action).collect();
-    vec![Barred { actions, why: format!("source {} is read-only", settings.source) }].into()
+    vec![Denied { actions, why: format!("source {} is read-only", settings.source) }].into()
 }
 
 /// What is known of our rights, by kind and namespace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Access {
-    none: Arc<[Barred]>,
+    none: Arc<[Denied]>,
     /// Nothing may be changed: no need to ask.
-    read_only: Option<Arc<[Barred]>>,
+    read_only: Option<Arc<[Denied]>>,
     /// Missing cluster-wide: asked again by namespace.
     partial: Vec<WorkloadKind>,
-    namespaces: BTreeMap<String, BTreeMap<WorkloadKind, Arc<[Barred]>>>,
+    namespaces: BTreeMap<String, BTreeMap<WorkloadKind, Arc<[Denied]>>>,
 }
 
 impl Access {
-    /// What is barred for that kind there; nothing as long as it is not known.
-    pub fn bars(&self, kind: WorkloadKind, namespace: &str) -> &Arc<[Barred]> {
+    /// What is denied for that kind there; nothing as long as it is not known.
+    pub fn denied(&self, kind: WorkloadKind, namespace: &str) -> &Arc<[Denied]> {
         let known = self.namespaces.get(namespace).and_then(|kinds| kinds.get(&kind));
         self.read_only.as_ref().or(known).unwrap_or(&self.none)
     }
@@ -116,13 +116,13 @@ impl Access {
     }
 
     /// Takes in what was found out about a namespace.
-    pub fn learn(&mut self, namespace: String, bars: Bars) {
-        self.namespaces.insert(namespace, bars);
+    pub fn learn(&mut self, namespace: String, denied: Bars) {
+        self.namespaces.insert(namespace, denied);
     }
 }
 
 /// Bars of one namespace, by kind.
-pub(super) type Bars = BTreeMap<WorkloadKind, Arc<[Barred]>>;
+pub(super) type Bars = BTreeMap<WorkloadKind, Arc<[Denied]>>;
 
 /// Asks what may be done everywhere.
 pub(super) async fn everywhere(client: &Client, settings: &KubernetesSettings) -> Result<Access, String> {
@@ -139,7 +139,7 @@ pub(super) async fn everywhere(client: &Client, settings: &KubernetesSettings) -
 /// Asks what may be done in one namespace.
 pub(super) async fn within(client: &Client, kinds: &[WorkloadKind], namespace: &str) -> Result<Bars, String> {
     let missing = missing(client, &Right::all(kinds), Some(namespace)).await?;
-    Ok(bars(&missing, Some(namespace)))
+    Ok(denied(&missing, Some(namespace)))
 }
 
 async fn missing(client: &Client, rights: &[Right], namespace: Option<&str>) -> Result<Vec<Right>, String> {
@@ -248,9 +248,9 @@ mod tests {
     #[test]
     fn a_missing_right_bars_the_actions_that_need_it_and_is_named() {
         let missing = Right::all(&[WorkloadKind::Rollout, WorkloadKind::Deployment]);
-        let bars = bars(&missing, Some("shop"));
+        let denied = denied(&missing, Some("shop"));
         let said = |kind: WorkloadKind, action: Action| {
-            bars.get(&kind)?.iter().find(|bar| bar.actions.contains(action)).map(|bar| bar.why.as_str())
+            denied.get(&kind)?.iter().find(|bar| bar.actions.contains(action)).map(|bar| bar.why.as_str())
         };
         assert_eq!(said(WorkloadKind::Rollout, Action::Abort), Some("you lack patch on rollouts/status in shop"));
         assert_eq!(said(WorkloadKind::Rollout, Action::Pause), Some("you lack patch on rollouts in shop"));
@@ -262,15 +262,15 @@ mod tests {
     #[test]
     fn what_is_not_known_bars_nothing_and_is_asked_once() {
         let mut access = Access { partial: vec![WorkloadKind::Deployment], ..Access::default() };
-        assert!(access.bars(WorkloadKind::Deployment, "shop").is_empty() && access.is_open("shop"));
-        access.learn("shop".into(), bars(&Right::all(&[WorkloadKind::Deployment]), Some("shop")));
+        assert!(access.denied(WorkloadKind::Deployment, "shop").is_empty() && access.is_open("shop"));
+        access.learn("shop".into(), denied(&Right::all(&[WorkloadKind::Deployment]), Some("shop")));
         assert!(!access.is_open("shop") && access.is_open("bank"));
-        assert_eq!(access.bars(WorkloadKind::Deployment, "shop").len(), 1);
+        assert_eq!(access.denied(WorkloadKind::Deployment, "shop").len(), 1);
         let mut settings = KubernetesSettings::new("east".into());
         settings.read_only = true;
         let access = Access { read_only: Some(read_only(&settings)), ..Access::default() };
-        let bars = access.bars(WorkloadKind::Rollout, "any");
-        assert_eq!(bars[0].why, "source east is read-only");
-        assert!(bars[0].actions.contains(Action::Hold) && !access.is_open("any"));
+        let denied = access.denied(WorkloadKind::Rollout, "any");
+        assert_eq!(denied[0].why, "source east is read-only");
+        assert!(denied[0].actions.contains(Action::Hold) && !access.is_open("any"));
     }
 }

@@ -57,12 +57,7 @@ pub enum ConnectError {
     Context(String),
     /// The context says something that can't be used.
     #[error("context {context} can't be used: {why}")]
-    Unusable {
-        /// Which.
-        context: String,
-        /// Why.
-        why: String,
-    },
+    Unusable { context: String, why: String },
     /// The API server refuses or can't be reached.
     #[error("{0}")]
     Server(String),

@@ -51,7 +51,7 @@ pub async fn execute(
 
 /// What pins are compared with. They need neither ReplicaSets nor permissions.
 pub(super) fn facts(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Facts {
-    row(&RowContext { settings, barred: &[].into(), pods: None, now }, &live.workload, &[]).facts
+    row(&RowContext { settings, denied: &[].into(), pods: None, now }, &live.workload, &[]).facts
 }
 
 struct Executing<'a> {

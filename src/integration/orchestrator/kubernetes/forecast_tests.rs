@@ -1,5 +1,5 @@
 use super::*;
-use flightdeck_model::{Barred, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
+use flightdeck_model::{Denied, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
 use std::sync::Arc;
 
 fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32, how: TrafficSource) -> Arm {
@@ -29,7 +29,7 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         vec![]
     };
     let at = jiff::Timestamp::UNIX_EPOCH;
-    let barred: Arc<[Barred]> = Arc::default();
+    let denied: Arc<[Denied]> = Arc::default();
     Rollout {
         run: Run { target, revision: "2".into() },
         service: "checkout".into(),
@@ -46,10 +46,10 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
         author: None,
         facts: Facts::default(),
         offers: [].into_iter().collect(),
-        barred,
+        denied,
         managed_by: None,
         analyses: Vec::new(),
-        way_back: None,
+        rollback_plan: None,
         listening: None,
         in_flight: None,
         failing: Vec::new(),

@@ -34,7 +34,7 @@ enum HoldOutcome {
 }
 
 fn row_of(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Rollout {
-    row(&RowContext { settings, barred: &[].into(), pods: None, now }, &live.workload, &[])
+    row(&RowContext { settings, denied: &[].into(), pods: None, now }, &live.workload, &[])
 }
 
 /// All workloads of those kinds, and what could not be listed, in words.

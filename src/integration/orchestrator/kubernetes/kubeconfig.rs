@@ -14,12 +14,7 @@ pub enum KubeconfigError {
     Gone(Vec<PathBuf>),
     /// A file can't be read, or does not say what a kubeconfig says.
     #[error("{}: {why}", listed(std::slice::from_ref(.path)))]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
+    Unreadable { path: PathBuf, why: String },
     /// Nobody says where it is.
     #[error("neither KUBECONFIG nor a home folder names one")]
     Nowhere,

@@ -61,7 +61,6 @@ pub struct PodTemplateSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Container {
-    /// Its name.
     pub name: String,
     /// Its image reference.
     pub image: String,
@@ -71,14 +70,12 @@ pub struct Container {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Condition {
-    /// Which.
     #[serde(rename = "type")]
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// One word.
     pub reason: String,
-    /// A sentence.
     pub message: String,
     /// When it was looked at last.
     pub last_update_time: Option<Time>,

@@ -32,7 +32,6 @@ pub fn progress(followed: &Followed<'_>) -> Stage {
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     followed: &'a Followed<'a>,
-    /// Of which run.
     pub run: &'a Run,
     /// Its row when it was asked.
     pub before: Option<&'a Rollout>,

@@ -25,7 +25,7 @@ fn seen(kind: &str, change: &Value) -> Rollout {
     };
     let settings = KubernetesSettings::new("east".into());
     let context =
-        RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
+        RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
     row(&context, &workload, &[group("web-a", "1", "1.10"), group("web-b", "2", "1.9")])
 }
 

@@ -12,7 +12,7 @@ use super::pods::Pods;
 use super::{KubernetesSettings, ReplicaGroup, Workload};
 use crate::orchestrator::argo_rollouts;
 use flightdeck_model::{
-    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Barred, Fact, Facts, ManagedBy, Phase, PodNames, Ppm, Replicas,
+    Action, ActionSet, Arm, ArmRole, BackendAnalysis, Denied, Fact, Facts, ManagedBy, Phase, PodNames, Ppm, Replicas,
     Rollout, Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::Timestamp;
@@ -32,10 +32,9 @@ pub struct RowContext<'a> {
     /// Of which source, and how its namespaces are called.
     pub settings: &'a KubernetesSettings,
     /// What we may not do in the workload's namespace.
-    pub barred: &'a Arc<[Barred]>,
+    pub denied: &'a Arc<[Denied]>,
     /// Its pods as they were last counted; `None`: they were not, since nothing asked for it.
     pub pods: Option<&'a Pods>,
-    /// The time.
     pub now: Timestamp,
 }
 
@@ -90,7 +89,7 @@ const fn by_replicas(desired: Ppm, actual: Option<Ppm>) -> Traffic {
 }
 
 /// What a kind says of itself; the rest of a row is the same for all.
-pub(in crate::orchestrator) struct Told {
+pub(in crate::orchestrator) struct WorkloadStatus {
     pub strategy: Strategy,
     pub steps: Arc<[flightdeck_model::Step]>,
     pub step: Option<u32>,
@@ -109,11 +108,15 @@ pub(in crate::orchestrator) struct Told {
 }
 
 /// Puts a row together.
-pub(in crate::orchestrator) fn assemble(context: &RowContext<'_>, workload: &Workload, told: Told) -> Rollout {
+pub(in crate::orchestrator) fn assemble(
+    context: &RowContext<'_>,
+    workload: &Workload,
+    status: WorkloadStatus,
+) -> Rollout {
     let target = target(context.settings, workload);
     let created = time(workload.meta().creation_timestamp.as_ref());
-    let started = told.started.or(created).unwrap_or(context.now);
-    let mut waits = told.waits;
+    let started = status.started.or(created).unwrap_or(context.now);
+    let mut waits = status.waits;
     let held = workload.hold();
     // A mark on a workload that goes on is a leftover, and does not hold.
     if let Some(hold) = &held
@@ -121,8 +124,8 @@ pub(in crate::orchestrator) fn assemble(context: &RowContext<'_>, workload: &Wor
     {
         *wait = Wait::Hold(line(hold.id.as_str()).into());
     }
-    let mut message = told.message;
-    let mut offers = told.offers;
+    let mut message = status.message;
+    let mut offers = status.offers;
     if let Some(hold) = held.as_ref().filter(|_| waits.iter().any(|wait| matches!(wait, Wait::Hold(_)))) {
         // Who it is stands in the mark; a pause alone does not say.
         let rest = message.strip_prefix(PAUSED).unwrap_or(&message).trim_start_matches("; ").to_owned();
@@ -140,32 +143,32 @@ pub(in crate::orchestrator) fn assemble(context: &RowContext<'_>, workload: &Wor
         offers = offers.iter().filter(|action| !raises(action) && *action != Action::Pause).collect();
         offers.insert(Action::LetThrough);
     }
-    let facts = told.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, told.revision.clone());
+    let facts = status.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, status.revision.clone());
     Rollout {
         environment: context.settings.environment_of(target.namespace.as_deref().unwrap_or_default()).0,
         service: context.settings.service_of(target.namespace.as_deref().unwrap_or_default(), &target.name),
-        run: Run { target, revision: told.revision },
-        strategy: told.strategy,
-        steps: told.steps,
-        step: told.step,
-        arms: told.arms,
-        phase: told.phase,
+        run: Run { target, revision: status.revision },
+        strategy: status.strategy,
+        steps: status.steps,
+        step: status.step,
+        arms: status.arms,
+        phase: status.phase,
         waits,
         message: line(&message),
         started,
-        since: told.since.unwrap_or(started).max(started),
+        since: status.since.unwrap_or(started).max(started),
         author: None,
         facts,
         offers,
-        barred: Arc::clone(context.barred),
+        denied: Arc::clone(context.denied),
         managed_by: managed_by(workload).map(Box::new),
-        way_back: None,
+        rollback_plan: None,
         listening: None,
-        in_flight: Some(told.in_flight),
+        in_flight: Some(status.in_flight),
         failing,
-        analyses: told.analyses,
+        analyses: status.analyses,
         // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
-        still_asked: told.phase == Phase::Aborted,
+        still_asked: status.phase == Phase::Aborted,
         diagnosis: None,
     }
 }

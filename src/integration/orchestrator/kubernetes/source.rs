@@ -31,7 +31,7 @@ const ACTIONS: [Action; 11] = [
     Action::Retry,
     Action::Restart,
     Action::Hold,
-    Action::Release,
+    Action::ReleaseHold,
     Action::LetThrough,
 ];
 
@@ -128,9 +128,9 @@ impl Executor for Kubernetes {
         let cluster = self.cluster().map_err(InspectError::Unreachable)?;
         let (kind, access) =
             (kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?, self.shared.access.load());
-        let barred = access.bars(kind, run.target.namespace.as_deref().unwrap_or_default());
+        let denied = access.denied(kind, run.target.namespace.as_deref().unwrap_or_default());
         let settings = self.shared.settings();
-        let context = RowContext { settings: &settings, barred, pods: None, now: now() };
+        let context = RowContext { settings: &settings, denied, pods: None, now: now() };
         inspect(&cluster, &context, run).await
     }
 }
@@ -142,8 +142,8 @@ fn kind_of(run: &Run) -> Option<WorkloadKind> {
 fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
     let access = shared.access.load();
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
-    let barred = access.bars(workload.kind(), namespace);
-    row(&RowContext { settings: &shared.settings(), barred, pods: None, now: now() }, workload, groups)
+    let denied = access.denied(workload.kind(), namespace);
+    row(&RowContext { settings: &shared.settings(), denied, pods: None, now: now() }, workload, groups)
 }
 
 /// The row of a run's workload as the API server has it now.

@@ -27,7 +27,7 @@ use pulse::{Beat, Life, pulse};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{News, Store, Told};
+use store::{News, RowUpdate, Store};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -79,7 +79,7 @@ enum Found {
     Access(Arc<Cluster>, Result<Access, String>),
     Namespace {
         namespace: String,
-        bars: Result<Bars, String>,
+        denied: Result<Bars, String>,
     },
     Groups(groups::Fetched),
     Pods(PodsFound),
@@ -204,8 +204,8 @@ impl Source {
             self.asking.insert(namespace.clone());
             let (cluster, kinds) = (Arc::clone(&cluster), self.access.partial());
             let ask = async move {
-                let bars = within(&cluster.reader, &kinds, &namespace).await;
-                Found::Namespace { namespace, bars }
+                let denied = within(&cluster.reader, &kinds, &namespace).await;
+                Found::Namespace { namespace, denied }
             };
             self.asked.push(ask.boxed());
         }
@@ -254,11 +254,11 @@ impl Source {
                 tracing::warn!(source = %self.own.source, %why, "permissions are not known");
                 self.ask_access(cluster, LONGEST);
             }
-            Found::Namespace { namespace, bars } => {
+            Found::Namespace { namespace, denied } => {
                 self.asking.remove(&namespace);
-                match bars {
-                    Ok(bars) => {
-                        self.access.learn(namespace.clone(), bars);
+                match denied {
+                    Ok(denied) => {
+                        self.access.learn(namespace.clone(), denied);
                         self.share_access();
                         self.rebar(Some(&namespace));
                     }
@@ -399,7 +399,7 @@ impl Source {
         self.shared.access.store(Arc::new(self.access.clone()));
     }
 
-    /// Rows say anew what is barred: everywhere, or in one namespace.
+    /// Rows say anew what is denied: everywhere, or in one namespace.
     fn rebar(&mut self, namespace: Option<&str>) {
         for (part, row) in self.store.rebar(&self.access, namespace) {
             if let Some(watched) = self.parts.get(part) {
@@ -532,7 +532,7 @@ impl Source {
         self.told(index, told);
     }
 
-    fn told(&mut self, index: usize, told: Told) {
+    fn told(&mut self, index: usize, told: RowUpdate) {
         let Some(watched) = self.parts.get(index) else { return };
         if let Some(want) = told.want {
             self.fetches.want(index, watched.part.kind, want);

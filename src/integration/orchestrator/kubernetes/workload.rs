@@ -22,9 +22,7 @@ pub struct HoldMark {
     pub id: HoldId,
     /// Who asked for it.
     pub owner: String,
-    /// Why.
     pub reason: Option<String>,
-    /// Since when.
     pub since: Timestamp,
     /// What it meant.
     pub selector: Selector,
@@ -121,7 +119,6 @@ impl Workload {
 /// Pods of one template: a ReplicaSet, as far as a row needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaGroup {
-    /// Its name.
     pub name: String,
     /// Its template's hash: label `pod-template-hash` or `rollouts-pod-template-hash`.
     pub hash: String,

@@ -19,7 +19,6 @@ pub(super) struct Set<'v> {
     pub(super) object: &'v Value,
     /// How pods name it in their label.
     pub(super) hash: String,
-    /// Its number.
     pub(super) revision: Option<u64>,
     /// Its template, without what controllers added.
     pub(super) template: Value,

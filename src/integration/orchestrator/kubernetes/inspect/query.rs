@@ -40,7 +40,6 @@ pub(super) struct Listed {
 pub(super) enum Missing {
     /// There is none.
     Gone,
-    /// In words.
     Because(String),
 }
 

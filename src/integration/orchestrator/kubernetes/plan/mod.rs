@@ -81,17 +81,13 @@ pub enum Body {
 pub struct Request {
     /// Of which kind.
     pub resource: Resource,
-    /// Where.
     pub namespace: String,
-    /// Which.
     pub name: String,
     /// To its status subresource?
     pub status: bool,
-    /// What.
     pub body: Body,
     /// What goes to the main resource where the server knows no status subresource.
     pub fallback: Option<Body>,
-    /// In words.
     pub what: String,
 }
 
@@ -122,7 +118,6 @@ pub struct Target {
 pub struct Live {
     /// As rows see it.
     pub workload: Workload,
-    /// All of it.
     pub raw: Value,
 }
 
@@ -195,15 +190,12 @@ pub fn mark_path() -> String {
 /// What was read for a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// What is asked.
     pub action: Action,
-    /// Of what.
     pub live: &'a Live,
     /// Its revisions, where [`needs`] asks for them: those that it owns.
     pub history: &'a [Value],
     /// The workload that a Rollout's `workloadRef` names, where [`needs`] asks for it.
     pub reference: Option<&'a Value>,
-    /// Now.
     pub now: Timestamp,
 }
 

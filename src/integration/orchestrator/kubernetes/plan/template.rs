@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 pub struct Side<'a> {
     /// Its number; 0 where it has none.
     pub number: u64,
-    /// All of it.
     pub raw: &'a Value,
 }
 

@@ -1,6 +1,8 @@
 //! A DaemonSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, count, facts, has_earlier, line, name_of, number, rolling, settled};
+use super::{
+    RowContext, WorkloadStatus, arms_of, assemble, count, facts, has_earlier, line, name_of, number, rolling, settled,
+};
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{DaemonSet, DaemonSetStatus};
 use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
@@ -33,7 +35,7 @@ pub(super) fn row(
         offers.push(Action::Rollback);
     }
     let started: Option<Timestamp> = newest.and_then(|group| group.created);
-    let told = Told {
+    let status = WorkloadStatus {
         strategy: Strategy::Rolling,
         steps: [].into(),
         step: None,
@@ -49,7 +51,7 @@ pub(super) fn row(
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
         analyses: Vec::new(),
     };
-    assemble(context, workload, told)
+    assemble(context, workload, status)
 }
 
 fn newest(groups: &[ReplicaGroup]) -> Option<&ReplicaGroup> {

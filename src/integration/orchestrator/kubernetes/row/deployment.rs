@@ -1,8 +1,8 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
 use super::{
-    PAUSED, RowContext, Told, arms_of, assemble, count, facts, has_earlier, has_pods, line, name_of, number, pods_of,
-    resume, revision, rolling, settled, time,
+    PAUSED, RowContext, WorkloadStatus, arms_of, assemble, count, facts, has_earlier, has_pods, line, name_of, number,
+    pods_of, resume, revision, rolling, settled, time,
 };
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
@@ -44,7 +44,7 @@ pub(super) fn row(
     if object.spec.paused {
         facts = facts.with(Fact::Pause, "paused");
     }
-    let told = Told {
+    let status = WorkloadStatus {
         strategy: if object.spec.strategy.kind == "Recreate" { Strategy::Recreate } else { Strategy::Rolling },
         steps: [].into(),
         step: None,
@@ -61,7 +61,7 @@ pub(super) fn row(
         facts,
         analyses: Vec::new(),
     };
-    assemble(context, workload, told)
+    assemble(context, workload, status)
 }
 
 /// The ReplicaSet of its newest template: that of its revision, or a newer one, which is made a moment before

@@ -1,6 +1,8 @@
 //! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
 
-use super::{RowContext, Told, arms_of, assemble, count, facts, line, name_of, newest_before, rolling, settled, time};
+use super::{
+    RowContext, WorkloadStatus, arms_of, assemble, count, facts, line, name_of, newest_before, rolling, settled, time,
+};
 use crate::orchestrator::kubernetes::images::Images;
 use crate::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
 use crate::orchestrator::kubernetes::pods::Pods;
@@ -34,7 +36,7 @@ pub(super) fn row(
     if object.metadata.generation.unwrap_or(0) > 1 {
         offers.push(Action::Rollback);
     }
-    let told = Told {
+    let status = WorkloadStatus {
         strategy: Strategy::Rolling,
         steps: [].into(),
         step: None,
@@ -50,7 +52,7 @@ pub(super) fn row(
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
         analyses: Vec::new(),
     };
-    assemble(context, workload, told)
+    assemble(context, workload, status)
 }
 
 fn desired(object: &StatefulSet) -> u32 {

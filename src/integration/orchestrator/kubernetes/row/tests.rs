@@ -3,7 +3,7 @@
 use super::{RowContext, has_groups, managed_by, needs_groups, row};
 use crate::orchestrator::kubernetes::images::{self, version_of};
 use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
-use flightdeck_model::{Action, Barred, Fact, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, Wait};
+use flightdeck_model::{Action, Denied, Fact, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn at(seconds: i64) -> Timestamp {
 
 fn row_of(workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
     let settings = KubernetesSettings::new("east".into());
-    row(&RowContext { settings: &settings, barred: &Arc::default(), pods: None, now: at(0) }, workload, groups)
+    row(&RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: at(0) }, workload, groups)
 }
 
 fn merged(mut object: Value, change: &Value) -> Value {
@@ -348,11 +348,11 @@ fn a_row_says_who_it_is() {
 
 #[test]
 fn bars_are_shared_not_copied() {
-    let barred: Arc<[Barred]> =
-        vec![Barred { actions: [Action::Pause].into_iter().collect(), why: "no".into() }].into();
+    let denied: Arc<[Denied]> =
+        vec![Denied { actions: [Action::Pause].into_iter().collect(), why: "no".into() }].into();
     let settings = KubernetesSettings::new("east".into());
-    let context = RowContext { settings: &settings, barred: &barred, pods: None, now: at(0) };
-    assert!(Arc::ptr_eq(&row(&context, &deployment(&json!({})), &[]).barred, &barred));
+    let context = RowContext { settings: &settings, denied: &denied, pods: None, now: at(0) };
+    assert!(Arc::ptr_eq(&row(&context, &deployment(&json!({})), &[]).denied, &denied));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::super::plan::RESTARTED;
 use super::super::row::RESUME;
 use super::super::{ReplicaGroup, Workload};
 use flightdeck_model::{
-    Arm, ArmRole, Deployment, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, Run, Version,
-    Wait, sanitize_line,
+    Arm, ArmRole, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, RolloutRecord, Run,
+    Version, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Flight {
         workload: &Workload,
         groups: &[ReplicaGroup],
         now: Timestamp,
-    ) -> Option<Deployment> {
+    ) -> Option<RolloutRecord> {
         let ended = flight.as_mut().and_then(|flight| flight.end(row, workload, now));
         let mut over = None;
         if let Some(run) = &ended {
@@ -153,7 +153,7 @@ impl Flight {
     }
 
     /// Its record, if by the new row it has ended.
-    fn end(&mut self, new: &Rollout, workload: &Workload, now: Timestamp) -> Option<Deployment> {
+    fn end(&mut self, new: &Rollout, workload: &Workload, now: Timestamp) -> Option<RolloutRecord> {
         let old = Arc::clone(&self.row);
         let (outcome, why) = self.outcome(new, workload)?;
         if outcome == DeploymentOutcome::Failed && self.failed {
@@ -168,7 +168,7 @@ impl Flight {
         let aborted = outcome == DeploymentOutcome::Aborted && old.run == new.run && new.since > self.started;
         let back = now.duration_since(new.since);
         let steps = if succeeded { u32::try_from(old.steps.len()).ok() } else { self.step.or(Some(0)) };
-        Some(Deployment {
+        Some(RolloutRecord {
             run: old.run.clone(),
             service: old.service.clone(),
             called: None,
@@ -304,10 +304,10 @@ mod tests {
             author: None,
             facts: flightdeck_model::Facts::default(),
             offers: flightdeck_model::ActionSet::EMPTY,
-            barred: Arc::default(),
+            denied: Arc::default(),
             managed_by: None,
             analyses: Vec::new(),
-            way_back: None,
+            rollback_plan: None,
             listening: None,
             in_flight: None,
             failing: Vec::new(),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     /// Rows one after the other, one every ten seconds; the last one's end, if it is one.
-    fn story(workload: &Workload, rows: &[Rollout]) -> Option<Deployment> {
+    fn story(workload: &Workload, rows: &[Rollout]) -> Option<RolloutRecord> {
         let (mut flight, mut before) = (None, None);
         let mut ended = None;
         for (second, row) in (1..).zip(rows) {

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 pub(super) struct Holds {
     source: SourceId,
     by_id: BTreeMap<HoldId, Marks>,
-    /// Which hold has marked which target.
     marked: BTreeMap<Target, HoldId>,
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Wants {
 
 /// What a row leads to.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct RowUpdate {
     /// For the part's scope.
     pub row: Vec<Body>,
     /// For the scopes of other parts.
@@ -119,8 +119,8 @@ impl Store {
 
     /// Makes the row of an object anew. A row that nobody could understand without its sets of pods waits for
     /// them.
-    pub fn row(&mut self, part: usize, uid: &str, news: News, access: &Access, now: Timestamp) -> Told {
-        let mut told = Told::default();
+    pub fn row(&mut self, part: usize, uid: &str, news: News, access: &Access, now: Timestamp) -> RowUpdate {
+        let mut told = RowUpdate::default();
         let Some(kept) = self.parts.get_mut(&part).and_then(|kept| kept.get_mut(uid)) else { return told };
         // Settled in the meantime: nothing to tell.
         let Some(item) = kept.item.take() else { return told };
@@ -172,10 +172,10 @@ impl Store {
         if !same && owner.is_none() {
             let was = kept.flight.as_ref().map(|flight| flight.run().clone());
             let ended = Flight::follow(&mut kept.flight, kept.row.as_deref(), &row, &item.workload, &kept.groups, now);
-            told.own.extend(ended.map(|run| Body::Upsert(Entity::Deployment(Arc::new(run)))));
+            told.own.extend(ended.map(|run| Body::Upsert(Entity::RolloutRecord(Arc::new(run)))));
             // What was aborted and is tried again has not ended.
             let begun = kept.flight.as_ref().map(|flight| flight.run()).filter(|run| was.as_ref() != Some(run));
-            told.own.extend(begun.map(|run| Body::Remove(EntityRef::Deployment(run.clone()))));
+            told.own.extend(begun.map(|run| Body::Remove(EntityRef::RolloutRecord(run.clone()))));
         }
         if !same || self.listing.contains(&part) {
             told.row.extend(body(before.as_deref(), after.as_deref()));
@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// Deployments whose owner is another now are told, or not any more.
-    fn reown(&mut self, changed: Vec<(Named, Option<String>)>, told: &mut Told) {
+    fn reown(&mut self, changed: Vec<(Named, Option<String>)>, told: &mut RowUpdate) {
         for (named, owner_before) in changed {
             let owner = self.owners.of_named(&named);
             let is = |row: &&Arc<Rollout>| {
@@ -215,8 +215,8 @@ impl Store {
     }
 
     /// Forgets an object; what is to be told of it.
-    pub fn remove(&mut self, part: usize, uid: &str) -> Told {
-        let mut told = Told::default();
+    pub fn remove(&mut self, part: usize, uid: &str) -> RowUpdate {
+        let mut told = RowUpdate::default();
         self.withheld.remove(&(part, uid.to_owned()));
         let changed = self.owners.forget(uid);
         let kept = self.parts.get_mut(&part).and_then(|kept| kept.remove(uid));
@@ -231,7 +231,7 @@ impl Store {
     }
 
     /// A list is complete: what was not in it is gone.
-    pub fn complete(&mut self, part: usize) -> Vec<Told> {
+    pub fn complete(&mut self, part: usize) -> Vec<RowUpdate> {
         let kept = self.parts.entry(part).or_default();
         let gone: Vec<String> = kept.iter().filter(|(_, kept)| !kept.seen).map(|(uid, _)| uid.clone()).collect();
         gone.iter().map(|uid| self.remove(part, uid)).collect()
@@ -260,16 +260,16 @@ impl Store {
         rows.filter_map(|row| row.run.target.namespace.clone()).collect()
     }
 
-    /// Rows whose bars have changed, with the part that each is of.
+    /// Rows whose denied have changed, with the part that each is of.
     pub fn rebar(&mut self, access: &Access, namespace: Option<&str>) -> Vec<(usize, Entity)> {
         let mut changed = Vec::new();
         for (part, kept) in &mut self.parts {
             for row in kept.values_mut().filter_map(|kept| kept.row.as_mut()) {
                 let place = row.run.target.namespace.as_deref().unwrap_or_default();
                 let Some(kind) = WorkloadKind::from_name(&row.run.target.kind) else { continue };
-                let bars = access.bars(kind, place);
-                if namespace.is_none_or(|namespace| namespace == place) && row.barred != *bars {
-                    *row = Arc::new(Rollout { barred: Arc::clone(bars), ..(**row).clone() });
+                let denied = access.denied(kind, place);
+                if namespace.is_none_or(|namespace| namespace == place) && row.denied != *denied {
+                    *row = Arc::new(Rollout { denied: Arc::clone(denied), ..(**row).clone() });
                     let told = owners::told(row, self.owners.of(&row.run.target));
                     changed.extend(told.map(|row| (*part, Entity::Rollout(row.into_owned()))));
                 }
@@ -308,8 +308,8 @@ fn make(
 ) -> Rollout {
     let workload: &Workload = &item.workload;
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
-    let barred = access.bars(workload.kind(), namespace);
-    let made = row(&RowContext { settings, barred, pods, now }, workload, groups);
+    let denied = access.denied(workload.kind(), namespace);
+    let made = row(&RowContext { settings, denied, pods, now }, workload, groups);
     match &item.problem {
         None => made,
         Some(problem) => Rollout {

@@ -29,33 +29,33 @@ impl World {
         World { store: Store::new(&KubernetesSettings { namespaces, ..KubernetesSettings::new("east".into()) }) }
     }
 
-    fn take(&mut self, item: Item) -> Told {
+    fn take(&mut self, item: Item) -> RowUpdate {
         let wants = self.store.take(0, item);
         self.news(&wants.uid, News::Object)
     }
 
-    fn row(&mut self, uid: &str, groups: Option<Vec<ReplicaGroup>>) -> Told {
+    fn row(&mut self, uid: &str, groups: Option<Vec<ReplicaGroup>>) -> RowUpdate {
         self.news(uid, groups.map_or(News::Object, |groups| News::Sets(Ok(groups))))
     }
 
-    fn news(&mut self, uid: &str, news: News) -> Told {
+    fn news(&mut self, uid: &str, news: News) -> RowUpdate {
         self.store.row(0, uid, news, &Access::default(), Timestamp::UNIX_EPOCH)
     }
 
     /// Takes in an object, and its sets of pods where its row waits for them.
-    fn whole(&mut self, item: Item) -> Told {
+    fn whole(&mut self, item: Item) -> RowUpdate {
         let uid = item.workload.meta().uid.clone().unwrap_or_default();
         let told = self.take(item);
         let sets = || vec![group("x", "1", "v1"), group("y", "2", "v2")];
         if self.store.is_whole(0) { told } else { self.row(&uid, Some(sets())) }
     }
 
-    fn unread(&mut self, uid: &str, why: &str) -> Told {
+    fn unread(&mut self, uid: &str, why: &str) -> RowUpdate {
         self.news(uid, News::Sets(Err(why.to_owned())))
     }
 
     /// A Rollout of the part beside.
-    fn rollout(&mut self, change: &Value) -> Told {
+    fn rollout(&mut self, change: &Value) -> RowUpdate {
         let mut object = json!({
             "metadata": {"name": "r", "namespace": "shop", "uid": "r", "generation": 1},
             "spec": {"replicas": 1, "workloadRef": {"kind": "Deployment", "name": "a"}, "strategy": {"canary": {}}},
@@ -81,7 +81,7 @@ fn group(name: &str, revision: &str, version: &str) -> ReplicaGroup {
     }
 }
 
-fn row_in(told: &Told) -> Arc<Rollout> {
+fn row_in(told: &RowUpdate) -> Arc<Rollout> {
     let [Body::Upsert(Entity::Rollout(row))] = told.row.as_slice() else { panic!("{:?}", words(&told.row)) };
     Arc::clone(row)
 }
@@ -95,7 +95,7 @@ fn words(bodies: &[Body]) -> Vec<String> {
             let one = |target: &HoldTarget| format!("{}={}", target.run.target.name, target.held);
             format!("hold {}: {}", hold.id, hold.targets.iter().map(one).collect::<Vec<_>>().join(" "))
         }
-        Body::Upsert(Entity::Deployment(run)) => format!("{} {:?}", run.run.revision, run.outcome),
+        Body::Upsert(Entity::RolloutRecord(run)) => format!("{} {:?}", run.run.revision, run.outcome),
         Body::Remove(key) => match key {
             EntityRef::Rollout(target) => format!("no {}", target.name),
             EntityRef::Service(_, name) => format!("no service {name}"),

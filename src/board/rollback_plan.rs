@@ -1,12 +1,12 @@
 //! How a rollback would go, in words: the same in the cockpit, in a confirmation and on the command line.
 
 use super::dora::span;
-use flightdeck_model::{RollbackPath, ServiceKind, WayBack};
+use flightdeck_model::{RollbackPath, RollbackPlan, ServiceKind};
 use jiff::SignedDuration;
 
 /// By which path, as a sentence without its end.
 #[must_use]
-pub fn path(way: &WayBack) -> String {
+pub fn path(way: &RollbackPlan) -> String {
     let to = &way.to;
     if way.kind == ServiceKind::Worker {
         return match way.path {
@@ -28,7 +28,7 @@ pub fn path(way: &WayBack) -> String {
 
 /// How long it takes, and how that is known.
 #[must_use]
-pub fn estimate(way: &WayBack) -> String {
+pub fn estimate(way: &RollbackPlan) -> String {
     let drilled = way.drilled.map(|(_, took)| format!("; the last drill took {}", span(took))).unwrap_or_default();
     match way.estimate {
         // What is measured ends with the traffic: hooks and migrations are taken back after it.
@@ -60,7 +60,7 @@ pub enum Objective {
 
 /// Holds the estimate and the last drill against the objective; the longer of them counts.
 #[must_use]
-pub fn objective(way: &WayBack) -> Objective {
+pub fn objective(way: &RollbackPlan) -> Objective {
     let Some(rto) = way.rto else { return Objective::Unset };
     match way.estimate.into_iter().chain(way.drilled.map(|(_, took)| took)).max() {
         None => Objective::Unknown(rto),
@@ -71,7 +71,7 @@ pub fn objective(way: &WayBack) -> Objective {
 
 /// The same in words; `None` where no objective is set.
 #[must_use]
-pub fn objective_words(way: &WayBack) -> Option<String> {
+pub fn objective_words(way: &RollbackPlan) -> Option<String> {
     match objective(way) {
         Objective::Unset => None,
         Objective::Unknown(rto) => Some(format!("RTO {}: nothing was measured to hold against it", span(rto))),

@@ -3,15 +3,13 @@
 use super::rows;
 use super::state::State;
 use flightdeck_board::migrations;
-use flightdeck_board::way_back::{Objective, estimate, objective, objective_words, path};
-use flightdeck_model::{MigrationRow, MigrationWayBack, Rollout, Step, WayBack};
+use flightdeck_board::rollback_plan::{Objective, estimate, objective, objective_words, path};
+use flightdeck_model::{MigrationRollback, MigrationRow, RollbackPlan, Rollout, Step};
 
 /// A line of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanLine {
-    /// What it is about.
     pub name: &'static str,
-    /// In words.
     pub text: String,
     /// Something to look at.
     pub warns: bool,
@@ -21,7 +19,7 @@ pub struct PlanLine {
 #[must_use]
 pub fn plan(state: &State) -> Vec<PlanLine> {
     let Some(rollout) = rows::opened(state) else { return Vec::new() };
-    let mut all = rollout.way_back.as_deref().map(lines).unwrap_or_default();
+    let mut all = rollout.rollback_plan.as_deref().map(lines).unwrap_or_default();
     all.extend(data(state, rollout));
     all
 }
@@ -36,9 +34,9 @@ fn data(state: &State, rollout: &Rollout) -> Vec<PlanLine> {
     let meant = place.migrations.iter().filter(|row| step(row) || arm(row) || migrations::asks(row));
     let line = |row: &MigrationRow| {
         let run_with = row.version.as_ref().map(|version| format!(", run with {version}")).unwrap_or_default();
-        let back = match row.way_back {
-            MigrationWayBack::Nothing => String::new(),
-            _ => format!("; a way back {}", migrations::way_back(row)),
+        let back = match row.rollback {
+            MigrationRollback::Nothing => String::new(),
+            _ => format!("; a way back {}", migrations::rollback(row)),
         };
         let text = format!("{}: {}{run_with}{back}", row.name, migrations::standing(row));
         PlanLine { name: "data", text, warns: migrations::asks(row) }
@@ -46,7 +44,7 @@ fn data(state: &State, rollout: &Rollout) -> Vec<PlanLine> {
     meant.map(line).collect()
 }
 
-fn lines(way: &WayBack) -> Vec<PlanLine> {
+fn lines(way: &RollbackPlan) -> Vec<PlanLine> {
     let line = |name, text: String, warns| PlanLine { name, text, warns };
     let mut lines = vec![line("path", path(way), way.path == flightdeck_model::RollbackPath::Recreate)];
     lines.extend(way.steps.iter().zip(1..).map(|(step, number)| line("steps", format!("{number}. {step}"), false)));
