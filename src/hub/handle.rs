@@ -4,7 +4,6 @@ use super::feed::Subscription;
 use super::inbox::Request;
 use super::settings::HubSettings;
 use super::task::HubTask;
-
 use flightdeck_model::{Action, Actor, Command, Direction, Entity, Query, Receipt, Refusal, RefusalKind, Reply};
 use flightdeck_port::Executor;
 use std::sync::Arc;

@@ -1,8 +1,7 @@
 //! Holds and their release over several sources: whom they go to, and how far each is.
 
 use super::follow::effective;
-use super::following::Following;
-use super::following::HeldThere;
+use super::following::{Following, HeldThere};
 use super::state::State;
 use flightdeck_model::{
     Action, Hold, HoldId, HoldTarget, LinkState, Phase, Ppm, RefusalKind, Rollout, Selector, SourceId, SourceResult,

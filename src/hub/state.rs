@@ -1,15 +1,12 @@
 //! What the loop owns.
 
 use super::feed::Feed;
-use super::following::Doing;
-use super::following::Following;
-use super::following::now;
+use super::following::{Doing, Following, now};
 use super::inbox::Done;
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::settings::HubSettings;
 use flightdeck_board::Board;
-
 use flightdeck_model::{
     Action, Body, CommandId, Entity, LinkState, Refusal, RefusalKind, Rollout, Scope, Scoped, SourceId, Stage,
     StageRecord, Subject, Target,
@@ -18,7 +15,6 @@ use flightdeck_port::Executor;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
 use tokio::task::JoinSet;
 
 /// Finished commands that are remembered for repeated submissions and reverts.

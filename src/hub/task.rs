@@ -2,8 +2,7 @@
 
 use super::feed::Feed;
 use super::following::{Doing, now};
-use super::inbox::Watched;
-use super::inbox::{Done, Request};
+use super::inbox::{Done, Request, Watched};
 use super::probes::{Probes, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;

@@ -1,11 +1,8 @@
 //! Addresses that a service is reached at, each once on a machine.
+
 use crate::reader::Value;
-use flightdeck_model::InForce;
-use flightdeck_model::Ingress;
-use flightdeck_model::Listens;
-use flightdeck_model::ServiceKind;
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use flightdeck_model::{InForce, Ingress, Listens, ServiceKind};
+use std::net::{IpAddr, SocketAddr};
 
 /// A listener, for the search for clashes.
 pub(super) struct Listener<'d> {
