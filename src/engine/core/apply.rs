@@ -66,7 +66,9 @@ fn put_into_force(state: &mut State, ctx: &mut StepContext, wanted: &Apply) -> R
     } else {
         state.configs.insert(spec.name.clone(), Configured::of(spec, &wanted.path, revision));
     }
-    gone.iter().for_each(|key| remove(state, key));
+    for key in &gone {
+        remove(state, key);
+    }
     for (service, of) in &spec.services {
         for environment in of.placements.keys() {
             let key = SlotKey { service: service.clone(), environment: environment.clone() };
