@@ -2,6 +2,7 @@
 //! `src/platform` knows on which system it runs. Which crate may use which stands in its `Cargo.toml`.
 
 mod circles;
+mod core;
 
 use std::fs;
 use std::path::{Path, PathBuf};
