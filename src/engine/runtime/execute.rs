@@ -11,7 +11,6 @@ use flightdeck_model::{
     Action, Actor, Command, Direction, Refusal, RefusalKind, Release, ServiceName, Subject, Version, sanitize_line,
 };
 use flightdeck_port::{Accepted, NotDone};
-use futures::StreamExt;
 use std::time::Duration;
 use tokio::sync::oneshot;
 

@@ -10,7 +10,6 @@ use crate::process::wire::Request as ShimRequest;
 use flightdeck_proxy::wire::{Lapse, Numbered, Request, Response, Route, Stats};
 use std::io;
 use std::time::Duration;
-use tokio::io::AsyncBufReadExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
