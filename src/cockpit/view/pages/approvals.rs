@@ -4,7 +4,8 @@ use super::fit::fitted;
 use super::phase;
 use crate::app::actions::may_approve;
 use crate::app::age::{age, countdown};
-use crate::app::rows::{self, ApprovalRow};
+use crate::app::pages::approvals::{self, ApprovalRow};
+use crate::app::run;
 use crate::app::wrap::wrap;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
@@ -23,7 +24,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);
-    let window = rows::approvals(ctx.state);
+    let window = approvals::window(ctx.state);
     let count = match (window.matching, window.total) {
         (matching, total) if matching == total => format!("{total}"),
         (matching, total) => format!("{matching} of {total}"),
@@ -43,7 +44,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         draw_row(ctx, &widths, row, window.selected == Some(usize::from(y)), list, y, buf);
     }
     if let Some(area) = ctx.layout.detail {
-        let chosen = rows::selected_approval(ctx.state);
+        let chosen = approvals::selected(ctx.state);
         let left =
             chosen.map_or_else(String::new, |approval| format!("{} in {}", approval.service, approval.environment));
         edge(buf, frame, area.y - 1, Edge::Between, &Title { left, ..Title::default() }, ctx.theme);
@@ -205,7 +206,7 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
         ("from", from(approval), Scope::ArmStable),
         ("to", release(&approval.to), Scope::ArmCandidate),
     ];
-    let health = rows::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
+    let health = run::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
     for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
         let rows = wrap(&words, area.width.saturating_sub(NAME + 1));
         lines.extend(rows.into_iter().map(|row| (name, row, scope)));
@@ -269,7 +270,7 @@ fn needs(approval: &Approval) -> (&'static str, String, Scope) {
 }
 
 fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &mut Vec<(&str, String, Scope)>) {
-    let judged = rows::evidence(ctx.state, &approval.run);
+    let judged = run::evidence(ctx.state, &approval.run);
     if judged.is_empty() && above.is_none() {
         lines.push(("analysis", "nothing was judged yet".to_owned(), Scope::Dim));
     }

@@ -3,7 +3,7 @@
 //! A column in which nothing stands is not there. Too narrow for all of them, columns shrink and go in
 //! the order of `LESS`. Spare room goes to names first, then since when, replicas, kind, source, author, began and cause come.
 
-use crate::app::widest::Widest;
+use crate::app::state::Widest;
 
 /// A column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

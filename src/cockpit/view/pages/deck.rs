@@ -3,10 +3,10 @@
 use super::columns::{Column, Content, LEAD, NUMBERS, REPLICAS, SHARE, Sized, plan};
 use super::{empty, phase};
 use crate::app::age::{age, countdown};
-use crate::app::filled::{at_step, filled};
+use crate::app::dispatch::{self};
 use crate::app::header::sources;
-use crate::app::rows::{self, DeckRow, NeedRow};
-use crate::app::state::DeckPanel;
+use crate::app::pages::deck::{self, DeckRow, NeedRow};
+use crate::app::state::{DeckPanel, at_step};
 use crate::app::strip;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
@@ -45,7 +45,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         needs(ctx, rect(area), frame, first, buf);
         first = Edge::Between;
     }
-    let window = rows::deck(ctx.state);
+    let window = deck::window(ctx.state);
     let heading = layout.heading.map_or(list, rect);
     edge(buf, frame, heading.y - 1, first, &list_title(ctx, window.matching, window.total), ctx.theme);
     let columns = plan(list.width, content(ctx));
@@ -76,7 +76,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         ..Title::default()
     };
     edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &more, ctx.theme);
-    match rows::selected_rollout(ctx.state) {
+    match deck::selected(ctx.state) {
         Some(rollout) => {
             super::rollout::about(ctx, rollout, frame, Edge::Between, buf);
             super::rollout::curves(ctx, rollout, frame, buf);
@@ -92,7 +92,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
-    let filled = filled(ctx.state);
+    let filled = ctx.state.filled();
     let (steps, candidates, alike) = (filled.steps(), filled.candidates(), filled.alike());
     Content { widest: ctx.state.deck.widest, steps, candidates, several_sources, alike }
 }
@@ -108,7 +108,7 @@ fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
         right.push("in flight".to_owned());
     }
     if !deck.marks.is_empty() {
-        let hidden = rows::hidden_marks(ctx.state);
+        let hidden = dispatch::hidden_marks(ctx.state);
         let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
         right.push(format!("{} marked{hidden}", deck.marks.len()));
     }
@@ -140,7 +140,7 @@ fn not_seen(ctx: &Ctx<'_>) -> Option<String> {
 }
 
 fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) {
-    let window = rows::needs(ctx.state);
+    let window = deck::needs(ctx.state);
     let focus = ctx.state.deck.panel == DeckPanel::Needs;
     let below = window.matching.saturating_sub(window.top + window.rows.len());
     let right = if below > 0 { format!("{below} more") } else { String::new() };
@@ -222,7 +222,7 @@ fn told_apart_by<'c>(ctx: &Ctx<'c>, entry: &Attention) -> Option<&'c SourceId> {
         _ => return None,
     };
     let rollout = board.rollout(target)?;
-    filled(ctx.state).is_alike(rollout).then_some(&rollout.run.target.source)
+    ctx.state.filled().is_alike(rollout).then_some(&rollout.run.target.source)
 }
 
 /// How long already, and what happens by itself and when, where that is known to be so still.

@@ -2,8 +2,8 @@
 //! rollout, or one of them with all that is known of it.
 
 use super::fit::fitted;
-use crate::app::history::{self, RecordLine};
-use crate::app::record;
+use crate::app::pages::history;
+use crate::app::record::RecordLine;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
@@ -35,7 +35,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
             let left = format!("{} {} {}", of.to, of.kind.word(), of.outcome.word());
             let right = "Esc goes back to the list".to_owned();
             edge(buf, frame, list.y.saturating_sub(1), Edge::Between, &Title { left, right, focus: true }, ctx.theme);
-            let lines = record::shown(ctx.state);
+            let lines = history::shown(ctx.state);
             let mut before = "";
             for (row, line) in (0..list.height).zip(lines.iter().skip(top)) {
                 before = record_line(ctx, line, before, list, row, buf);
@@ -174,7 +174,7 @@ fn rows(ctx: &Ctx<'_>, frame: Rect, list: Rect, buf: &mut Buffer) {
     let widths = Widths::of(list.width).fitted(&window.rows);
     names(ctx, &widths, heading, buf);
     if window.rows.is_empty() {
-        let text = match (window.total, history::listing(ctx.state)) {
+        let text = match (window.total, history::is_listing(ctx.state)) {
             (0, true) => "… being told",
             (0, false) => "No rollout has ended yet.",
             _ => "Nothing matches the filter; press / and Esc to drop it.",
