@@ -29,6 +29,7 @@ mod schedule;
 mod secret;
 mod spec;
 mod text;
+pub mod time;
 mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};

@@ -1,10 +1,10 @@
 //! The Approvals page.
 
 use super::world::*;
-use flightdeck::cockpit::app::pages::{approvals};
-use flightdeck::cockpit::app::{run};
+use flightdeck::cockpit::app::Page;
 use flightdeck::cockpit::app::actions::may_approve;
-use flightdeck::cockpit::app::{Page};
+use flightdeck::cockpit::app::pages::approvals;
+use flightdeck::cockpit::app::run;
 use flightdeck::model::*;
 
 fn with(approvals: &[Approval]) -> Desk {

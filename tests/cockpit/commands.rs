@@ -1,9 +1,9 @@
 //! Keys that can't act, and one's own commands on their way from requested to effective.
 
 use super::world::*;
-use flightdeck::cockpit::app::pages::{deck};
 use flightdeck::cockpit::app::actions::availability;
 use flightdeck::cockpit::app::command::Bound;
+use flightdeck::cockpit::app::pages::deck;
 use flightdeck::cockpit::app::state::{OwnProgress, Tone};
 use flightdeck::cockpit::app::{ConnectionState, Event, Submitted, hints};
 use flightdeck::model::*;

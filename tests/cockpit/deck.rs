@@ -2,10 +2,10 @@
 
 use super::world::*;
 use flightdeck::board::Order;
-use flightdeck::cockpit::app::pages::{deck, approvals};
-use flightdeck::cockpit::app::{dispatch, run};
+use flightdeck::cockpit::app::pages::{approvals, deck};
 use flightdeck::cockpit::app::state::{DeckPanel, Overlay};
 use flightdeck::cockpit::app::{Event, Page};
+use flightdeck::cockpit::app::{dispatch, run};
 use flightdeck::model::*;
 
 #[test]

@@ -2,12 +2,12 @@
 
 use super::world::*;
 use flightdeck::board::{Severity, rank};
-use flightdeck::cockpit::app::{dispatch, panels};
 use flightdeck::cockpit::app::record::RecordLine;
-use flightdeck::cockpit::app::{pages, record};
 use flightdeck::cockpit::app::state::{Over, RolloutPanel as P};
 use flightdeck::cockpit::app::timeline::timeline;
 use flightdeck::cockpit::app::{Effect, Event, Page};
+use flightdeck::cockpit::app::{dispatch, panels};
+use flightdeck::cockpit::app::{pages, record};
 use flightdeck::model::*;
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The History page.
 
 use super::world::*;
-use flightdeck::cockpit::app::pages::{history};
+use flightdeck::cockpit::app::pages::history;
 use flightdeck::cockpit::app::record::RecordLine;
 use flightdeck::cockpit::app::{Effect, Page};
 use flightdeck::model::*;

@@ -3,7 +3,7 @@
 
 use super::world::*;
 use flightdeck::board::{About, Filter, Order, rank, sort};
-use flightdeck::cockpit::app::pages::{deck};
+use flightdeck::cockpit::app::pages::deck;
 use flightdeck::cockpit::app::{Event, State, strip};
 use flightdeck::cockpit::view::{Themes, draw};
 use flightdeck::model::*;

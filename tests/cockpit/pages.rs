@@ -3,9 +3,9 @@
 use super::world::*;
 use flightdeck::board::Freshness;
 use flightdeck::cockpit::app::pages::{deck, output};
-use flightdeck::cockpit::app::{run, panels};
 use flightdeck::cockpit::app::state::{OUTPUT_LINES, Over, Overlay, RolloutPanel as P};
 use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Page, header};
+use flightdeck::cockpit::app::{panels, run};
 use flightdeck::model::*;
 
 fn instance(id: &str, service: &str) -> Entity {

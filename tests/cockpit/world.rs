@@ -1,7 +1,7 @@
 //! A cockpit on a made-up server, driven by keys.
 
-use flightdeck::cockpit::app::pages::{deck};
 use flightdeck::cockpit::app::dialog::Dialog;
+use flightdeck::cockpit::app::pages::deck;
 use flightdeck::cockpit::app::state::{Overlay, Palette};
 use flightdeck::cockpit::app::{
     ConnectionState, Effect, Event, Key, Keymap, Settings, State, Submitted, Token, update,

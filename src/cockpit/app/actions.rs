@@ -7,9 +7,7 @@ use super::fresh::{approval_freshness, freshness};
 use super::pages::{Page, approvals};
 use super::state::State;
 use flightdeck_board::{Freshness, why_not};
-use flightdeck_model::{
-    Action, Approval, ApprovalState, Direction, Rollout, Run, Surface, Verdict,
-};
+use flightdeck_model::{Action, Approval, ApprovalState, Direction, Rollout, Run, Surface, Verdict};
 
 /// Can that be done now? `Err` says why not, in one line.
 pub fn availability(state: &State, bound: Bound) -> Result<(), String> {

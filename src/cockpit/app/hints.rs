@@ -2,12 +2,12 @@
 //! key is written twice.
 
 use super::actions::{availability, offers};
-use super::age::{age, age_changes};
 use super::command::{Bound, UiCommand};
 use super::keymap::Context;
 use super::pages::Page;
 use super::state::{OwnCommand, OwnProgress, State};
 use flightdeck_model::Action;
+use flightdeck_model::time::{age, age_changes};
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 

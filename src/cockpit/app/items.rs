@@ -1,16 +1,15 @@
 //! What an action is about, as a confirmation shows it.
 
 use super::actions::{on_approval, on_rollout};
-use super::age::age;
 use super::dialog::Item;
 use super::fresh::{approval_freshness, freshness, lost};
 use super::state::State;
 use super::superseded;
 use super::{ConnectionId, ConnectionState};
 use flightdeck_board::Freshness;
+use flightdeck_model::time::age;
 use flightdeck_model::{
-    Action, Approval, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector, SourceId, Subject,
-    counted,
+    Action, Approval, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector, SourceId, Subject, counted,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};

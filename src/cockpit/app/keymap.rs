@@ -235,10 +235,8 @@ impl Reader<'_> {
             return None;
         };
         if !context.takes(bound) {
-            let places: Vec<_> = Context::all()
-                .filter(|(_, place)| place.takes(bound))
-                .map(|(name, _)| format!("[{name}]"))
-                .collect();
+            let places: Vec<_> =
+                Context::all().filter(|(_, place)| place.takes(bound)).map(|(name, _)| format!("[{name}]")).collect();
             self.tell(name.span(), &format!("{section}.{word}: belongs in {}", places.join(" or ")));
             return None;
         }

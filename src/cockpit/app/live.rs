@@ -2,8 +2,8 @@
 //! events by themselves, so that nothing has to be asked; of the others it is asked when the page
 //! opens, again when the row changes, and now and then while it moves.
 
-use super::run::{opened, told};
 use super::pages::Page;
+use super::run::{opened, told};
 use super::state::{Asked, Over, RolloutPage, State};
 use super::{ConnectionState, Effect};
 use flightdeck_model::{Detail, Phase, Query, Reply, Run, sanitize};

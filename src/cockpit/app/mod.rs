@@ -1,8 +1,8 @@
 //! The cockpit's state and how events change it. Pure.
 
 pub mod actions;
-pub mod age;
 mod begin;
+pub mod clock;
 pub mod command;
 mod commands;
 pub mod confirm;

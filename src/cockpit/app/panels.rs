@@ -1,8 +1,8 @@
 //! The rows of the panels of the opened rollout.
 
 use super::list::Listing;
-use super::run::{analyses, detail, evidence, instances, receipts};
 use super::rollback_plan;
+use super::run::{analyses, detail, evidence, instances, receipts};
 use super::state::{RolloutPanel, State};
 use super::timeline::{Moment, timeline};
 use flightdeck_model::Instance;

@@ -1,10 +1,10 @@
 //! What is known of a run, and of the one that is opened: its row, its instances, what happened to it, what was
 //! judged of it, what was asked of it.
 
-use super::age::age_changes;
 use super::state::{Over, RolloutPanel, State};
 use flightdeck_board as board;
 use flightdeck_board::Health;
+use flightdeck_model::time::age_changes;
 use flightdeck_model::{
     Analysis, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt, ReceiptId, Revision, Rollout, Run,
     Subject, Target,

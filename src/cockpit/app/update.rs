@@ -3,8 +3,8 @@
 use super::confirm;
 use super::dispatch::of;
 use super::pages::Page;
-use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, State, Tone};
 use super::state::Typing;
+use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, State, Tone};
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
 use super::{follow, keys, live, typing};

@@ -1,13 +1,13 @@
 //! When the screen changes by itself next. Nothing that counts means no wake: a quiet screen
 //! writes nothing.
 
-use super::age::age_changes;
 use super::confirm::{health, settles};
 use super::dispatch::of;
 use super::header::sources;
 use super::hints::under_way_changes;
 use super::state::State;
 use flightdeck_board::Freshness;
+use flightdeck_model::time::age_changes;
 use jiff::{SignedDuration, Timestamp};
 
 /// The next moment at which something visible changes without an event.

@@ -7,8 +7,8 @@
 use super::input::together;
 use super::parse::Parser;
 use crate::app::dialog::{Dialog, Field, SETTLE};
-use crate::app::pages::{Page, deck};
 use crate::app::dispatch;
+use crate::app::pages::{Page, deck};
 use crate::app::state::{DeckPanel, Overlay};
 use crate::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
 use crate::view::{self, Themes};

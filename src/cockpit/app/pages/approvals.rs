@@ -2,7 +2,6 @@
 
 use super::Page;
 use crate::app::Effect;
-use crate::app::age::{age_changes, countdown_changes};
 use crate::app::command::UiCommand;
 use crate::app::controller::{Controller, RolloutChange, unselected};
 use crate::app::fresh::approval_freshness;
@@ -12,6 +11,7 @@ use crate::app::nav::open_run;
 use crate::app::run::health;
 use crate::app::state::{OwnCommand, State, Tone};
 use flightdeck_board::{Filter, Fit, Freshness};
+use flightdeck_model::time::{age_changes, countdown_changes};
 use flightdeck_model::{Approval, ApprovalId, ApprovalState, Body, Entity};
 use jiff::Timestamp;
 use std::cmp::Reverse;

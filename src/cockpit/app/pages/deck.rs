@@ -3,7 +3,7 @@
 
 use super::approvals;
 use crate::app::Effect;
-use crate::app::age::{age_changes, clock, clock_changes, countdown_changes, waits_change};
+use crate::app::clock::{clock, clock_changes, waits_change};
 use crate::app::command::{Bound, UiCommand};
 use crate::app::controller::{Controller, RolloutChange, unselected};
 use crate::app::fresh::{approval_freshness, freshness, source_freshness};
@@ -15,9 +15,9 @@ use crate::app::run::charts_age;
 use crate::app::state::{DeckPage, DeckPanel, OwnCommand, State, Tone};
 use flightdeck_board as board;
 use flightdeck_board::{
-    Attention, AttentionSubject, Filter, Freshness, JobRef, List, Moved, Needs, Order, Severity, Wanted,
-    numbers_age,
+    Attention, AttentionSubject, Filter, Freshness, JobRef, List, Moved, Needs, Order, Severity, Wanted, numbers_age,
 };
+use flightdeck_model::time::{age_changes, countdown_changes};
 use flightdeck_model::{ArmSample, Body, Entity, Rollout, Target};
 use jiff::Timestamp;
 

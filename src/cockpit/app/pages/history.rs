@@ -77,11 +77,9 @@ const fn figure_rows(state: &State) -> u16 {
 #[must_use]
 pub fn behind(state: &State) -> Vec<(&SourceId, String)> {
     let sources: BTreeSet<&SourceId> = state.owners.keys().collect();
-    let problem = |source: &SourceId| {
-        match source_freshness(state, source) {
-            Freshness::Connecting => None,
-            freshness => freshness.problem(state.now),
-        }
+    let problem = |source: &SourceId| match source_freshness(state, source) {
+        Freshness::Connecting => None,
+        freshness => freshness.problem(state.now),
     };
     sources.into_iter().filter_map(|source| problem(source).map(|why| (source, why))).collect()
 }

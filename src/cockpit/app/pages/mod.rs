@@ -109,16 +109,7 @@ const DECK: Row = Row {
     place: "the Deck",
     section: Some("deck"),
     rollouts: true,
-    takes: &[
-        C::Open,
-        C::NextPanel,
-        C::PreviousPanel,
-        C::Mark,
-        C::Filter,
-        C::Sort,
-        C::SortReverse,
-        C::InFlight,
-    ],
+    takes: &[C::Open, C::NextPanel, C::PreviousPanel, C::Mark, C::Filter, C::Sort, C::SortReverse, C::InFlight],
     footer: &[
         Bound::Act(Action::Promote),
         Bound::Act(Action::Pause),
@@ -221,11 +212,5 @@ const OUTPUT: Row = Row {
     section: Some("output"),
     rollouts: false,
     takes: &[],
-    footer: &[
-        Bound::Ui(C::PageUp),
-        Bound::Ui(C::PageDown),
-        Bound::Ui(C::Last),
-        Bound::Ui(C::Copy),
-        Bound::Ui(C::Back),
-    ],
+    footer: &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Copy), Bound::Ui(C::Back)],
 };

@@ -1,6 +1,7 @@
 //! An instance's output, followed.
 
 use super::Page;
+use crate::app::Effect;
 use crate::app::command::{Bound, UiCommand};
 use crate::app::controller::Controller;
 use crate::app::keymap::Context;
@@ -8,7 +9,6 @@ use crate::app::list::{Motion, text};
 use crate::app::nav::descend;
 use crate::app::panels::selected_instance;
 use crate::app::state::{OutputPage, State};
-use crate::app::Effect;
 use std::collections::VecDeque;
 
 /// The first line on a screen of that height, as an index into the lines.

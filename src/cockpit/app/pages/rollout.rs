@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::app::Effect;
-use crate::app::age::waits_change;
+use crate::app::clock::waits_change;
 use crate::app::command::UiCommand;
 use crate::app::controller::{Controller, RolloutChange};
 use crate::app::layout::{Area, Arrange, CHARTS, Layout, SUMMARY, Stack, framed};

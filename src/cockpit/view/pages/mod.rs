@@ -3,6 +3,7 @@
 mod approvals;
 mod columns;
 mod deck;
+mod deck_columns;
 pub(super) mod empty;
 mod fit;
 mod history;

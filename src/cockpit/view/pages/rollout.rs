@@ -3,9 +3,8 @@
 
 use super::phase;
 use super::{run_live, run_panels};
-use crate::app::age::{age, countdown};
-use crate::app::{fresh, run};
 use crate::app::state::{RolloutPage, RolloutPanel};
+use crate::app::{fresh, run};
 use crate::view::widgets::chart::{self, Chart};
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
@@ -13,6 +12,7 @@ use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
+use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
     Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
@@ -375,7 +375,7 @@ fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf
     buf.set_string(list.x + half, list.y - 1, "┬", line);
     let age = Some(run_live::age(ctx, &page.live)).filter(|age| !age.is_empty());
     let name =
-        format!(" {}{} ", run_panels::name(beside, rollout), age.map_or_else(String::new, |age| format!(", {age}")));
+        format!(" {}{} ", run_live::name(beside, rollout), age.map_or_else(String::new, |age| format!(", {age}")));
     buf.set_string(list.x + half + 2, list.y - 1, name, ctx.style(Scope::Title));
     for y in right.y..right.bottom() {
         buf.set_string(list.x + half, y, "│", line);

@@ -1,11 +1,10 @@
 //! What the opened rollout's backend said when it was asked: sets, revisions, analyses, what could
 //! not be read, the raw object, and templates compared.
 
-use super::run_panels::name;
-use crate::app::record;
 use crate::app::pages::rollout;
-use crate::app::{list, panels, run};
+use crate::app::record;
 use crate::app::state::{Live, Over, RolloutPage, RolloutPanel};
+use crate::app::{list, panels, run};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark;
@@ -237,4 +236,20 @@ fn comparison(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, area: Rect, 
         },
     };
     Pen::new(buf, below, 0).skip(1).put(&words, ctx.style(scope));
+}
+
+/// A panel's name.
+pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
+    match panel {
+        RolloutPanel::Instances => "Instances",
+        RolloutPanel::Sets => match rollout.run.target.kind.as_str() {
+            "StatefulSet" | "DaemonSet" => "ControllerRevisions",
+            _ => "ReplicaSets",
+        },
+        RolloutPanel::Timeline => "Timeline",
+        RolloutPanel::Analysis => "Analysis",
+        RolloutPanel::Revisions => "Revisions",
+        RolloutPanel::Actions => "Actions",
+        RolloutPanel::Plan => "Rollback plan",
+    }
 }

@@ -11,22 +11,6 @@ use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-/// A panel's name.
-pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
-    match panel {
-        RolloutPanel::Instances => "Instances",
-        RolloutPanel::Sets => match rollout.run.target.kind.as_str() {
-            "StatefulSet" | "DaemonSet" => "ControllerRevisions",
-            _ => "ReplicaSets",
-        },
-        RolloutPanel::Timeline => "Timeline",
-        RolloutPanel::Analysis => "Analysis",
-        RolloutPanel::Revisions => "Revisions",
-        RolloutPanel::Actions => "Actions",
-        RolloutPanel::Plan => "Rollback plan",
-    }
-}
-
 /// What a panel without rows says.
 const fn nothing(panel: RolloutPanel) -> &'static str {
     match panel {
@@ -145,7 +129,7 @@ pub(in crate::view) fn selected(
     let line = Rect { width: area.width + if half.is_some() { 2 } else { frame.width - area.width }, ..frame };
     let lines = record::within(ctx.state, area.width);
     let more = lines.len().saturating_sub(usize::from(area.height));
-    let left = format!("Selected: {}", name(panel, rollout));
+    let left = format!("Selected: {}", run_live::name(panel, rollout));
     let right = if more > 0 { format!("{}: Enter", counted(more, "more line")) } else { String::new() };
     edge(buf, line, area.y - 1, Edge::Between, &Title { left, right, focus: false }, ctx.theme);
     let mut before = "";
