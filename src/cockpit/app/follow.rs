@@ -118,9 +118,10 @@ fn jobs(state: &mut State, source: &SourceId, service: &ServiceName) {
 /// Can what an update says be seen on the page that is shown?
 fn on_page(state: &State, body: &Body) -> bool {
     match body {
-        Body::Upsert(Entity::Hold(_)) => true,
+        // A hold stands in the header. Rows that go are rare, and their keys don't say of what they were.
+        Body::Upsert(Entity::Hold(_)) | Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => {
+            true
+        }
         Body::Samples(_) | Body::Upsert(_) => of(state.page).sees(state, body),
-        // Rows that go are rare, and their keys don't say of what they were.
-        Body::Remove(_) | Body::SnapshotBegin | Body::SnapshotEnd | Body::Link(_) => true,
     }
 }

@@ -1,5 +1,6 @@
 //! What the footer said, in full.
 
+use super::Page;
 use crate::app::controller::Controller;
 use crate::app::list::{Motion, text};
 use crate::app::record::{NAME, RecordLine, first_at};
@@ -22,16 +23,23 @@ pub fn lines(state: &State) -> Vec<RecordLine<'static>> {
     .collect()
 }
 
+/// The first line shown.
+#[must_use]
+pub fn top(state: &State) -> usize {
+    state.cursors.get(&Page::Messages).map_or(0, |cursor| cursor.top)
+}
+
 /// The page.
 pub struct Messages;
 
 impl Controller for Messages {
     fn motion(&self, state: &mut State, height: usize, by: Motion) {
-        state.messages_top = text(state.messages_top, lines(state).len(), height, by);
+        let top = text(top(state), lines(state).len(), height, by);
+        state.cursors.entry(Page::Messages).or_default().top = top;
     }
 
     fn shown(&self, state: &mut State) {
-        state.messages_top = 0;
+        state.cursors.remove(&Page::Messages);
     }
 
     fn copied(&self, state: &State) -> Option<String> {

@@ -22,6 +22,7 @@ pub use typing::Typing;
 pub use widest::Widest;
 
 use super::dialog::Dialog;
+use super::list::Cursor;
 use super::memo::Memo;
 use super::pages::Page;
 use super::{ConnectionId, ConnectionState, Key, Token};
@@ -79,8 +80,8 @@ pub struct State {
     pub notice: Option<Notice>,
     /// What passed there, oldest first, and when it was said.
     pub messages: VecDeque<(Timestamp, Tone, String)>,
-    /// First line shown of those.
-    pub messages_top: usize,
+    /// Where one is on pages that have no more state than that: the selected row by its name, the first line.
+    pub cursors: BTreeMap<Page, Cursor<String>>,
     /// So many columns of a text that is wider than the screen lie left of it.
     pub shift: u16,
     /// Some source tells numbers, or has told some.
@@ -147,7 +148,7 @@ impl State {
             history: Vec::new(),
             notice: None,
             messages: VecDeque::new(),
-            messages_top: 0,
+            cursors: BTreeMap::new(),
             shift: 0,
             measured: false,
             commands: Vec::new(),

@@ -20,7 +20,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     if lines.is_empty() {
         Pen::new(buf, list, 0).skip(1).put("nothing was said yet", ctx.style(Scope::Dim));
     }
-    for (row, line) in (0..list.height).zip(lines.iter().skip(ctx.state.messages_top)) {
+    for (row, line) in (0..list.height).zip(lines.iter().skip(messages::top(ctx.state))) {
         record_line(ctx, line, "none", list, row, buf);
     }
 }
