@@ -2,7 +2,7 @@
 
 use super::controller::Controller;
 use super::layout::{Layout, framed};
-use super::pages::{Page, approvals, deck, history, logs, messages, output, pages, rollout};
+use super::pages::{Page, pages};
 use super::panels::selected_key;
 use super::run::{added_to, receipts};
 use super::state::State;
@@ -13,7 +13,7 @@ macro_rules! controllers {
         /// What that page does.
         pub(super) fn of(page: Page) -> &'static dyn Controller {
             match page {
-                $(Page::$page => &$file::$page,)*
+                $(Page::$page => &super::pages::$file::$page,)*
             }
         }
     };
