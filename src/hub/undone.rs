@@ -79,7 +79,7 @@ impl State {
             return Later::Settled;
         }
         if row.run != *run {
-            return self.after(&wanted, run, row);
+            return self.after(wanted, run, row);
         }
         let back = matches!(row.phase, Phase::Aborted | Phase::Failed | Phase::Superseded);
         let exposed = row.candidate().and_then(|arm| arm.traffic.actual).unwrap_or(Ppm::ZERO);
@@ -98,7 +98,7 @@ impl State {
 
     /// Another run is shown: the record of the command's own says how that ended, and the record of the
     /// one that is shown whether users were taken back to what was there before.
-    fn after(&self, wanted: &Aim, run: &Run, row: &Rollout) -> Later {
+    fn after(&self, wanted: Aim, run: &Run, row: &Rollout) -> Later {
         let Some(record) = self.board.deployment(run) else { return Later::Stands };
         let well = matches!(record.outcome, DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack);
         match (wanted, well) {

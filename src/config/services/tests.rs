@@ -1,4 +1,5 @@
 use super::*;
+use flightdeck_model::{CertificateFiles, InForce, RunAs, SecretRef, UnfitCertificate};
 use flightdeck_model::{CertificatePart, Concurrency, Connections, Limits, Metric, Missing, Ppm, Probe, Step};
 
 const EXAMPLE: &str = include_str!("../../../config/flightdeck.toml");
