@@ -3,29 +3,27 @@
 //! Effective only when pods, weights or selectors of the template that the command left moved, or its
 //! controller took the change up: a field that our own patch wrote is no evidence.
 
-use crate::orchestrator::argo_rollouts;
 use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
-pub use flightdeck_port::Followed;
+use flightdeck_port::Followed;
 
-/// The stage of a command that was accepted. Holds and their release are told by the hub, which sees
-/// every target.
-#[must_use]
-pub fn progress(followed: &Followed<'_>) -> Stage {
-    let Subject::Run(run) = &followed.command.subject else { return Stage::Accepted };
-    let Some(row) = followed.current else { return superseded(format!("{} was deleted", run.target)) };
+/// A command about a run with the rows around it, or its stage where that follows without looking at what it does.
+pub fn seen<'a>(followed: &'a Followed<'a>) -> Result<Seen<'a>, Stage> {
+    let Subject::Run(run) = &followed.command.subject else { return Err(Stage::Accepted) };
+    let Some(row) = followed.current else { return Err(superseded(format!("{} was deleted", run.target))) };
     if row.run.target != run.target {
-        return superseded(format!("{} was deleted and made anew", run.target));
+        return Err(superseded(format!("{} was deleted and made anew", run.target)));
     }
     let seen = Seen { followed, run, before: followed.before.filter(|before| before.run.target == run.target), row };
     if followed.command.action == Action::LetThrough {
         if row.held_by().is_some() {
-            return Stage::Accepted;
+            return Err(Stage::Accepted);
         }
         if seen.paused() {
-            return effective(format!("no longer held; it stands still by a pause of its own; {}", pods(row)));
+            let text = format!("no longer held; it stands still by a pause of its own; {}", pods(row));
+            return Err(effective(text));
         }
     }
-    if run.target.kind == "Rollout" { argo_rollouts::progress::progress(seen) } else { of_built_in(seen) }
+    Ok(seen)
 }
 
 /// A command and the rows around it.
@@ -160,7 +158,9 @@ pub fn replaced(row: &Rollout) -> Stage {
     superseded(format!("revision {} took its place", row.run.revision))
 }
 
-fn of_built_in(seen: Seen<'_>) -> Stage {
+/// The stage of a command about what replaces its pods by itself.
+#[must_use]
+pub fn rolling(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     match seen.action() {
         Action::Pause if !seen.paused() => Stage::Accepted,
@@ -202,7 +202,3 @@ fn everywhere(seen: Seen<'_>) -> Stage {
         _ => Stage::Observed,
     }
 }
-
-#[cfg(test)]
-#[path = "progress_tests.rs"]
-mod tests;

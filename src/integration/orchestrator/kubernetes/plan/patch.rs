@@ -1,6 +1,6 @@
 //! JSON patches whose tests repeat what was read.
 
-use super::Body;
+use super::request::Body;
 use serde_json::{Value, json};
 
 /// Operations of a JSON patch on an object that was read.

@@ -1,4 +1,5 @@
-use super::*;
+use super::forecast;
+use flightdeck_model::{Action, Arm, ArmRole, Fact, Phase, Ppm, RollbackPath, Rollout, Strategy, TrafficSource, Wait};
 use flightdeck_model::{Denied, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
 use std::sync::Arc;
 
