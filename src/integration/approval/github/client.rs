@@ -22,7 +22,10 @@ const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// A limit is counted by the hour.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-#[expect(clippy::disallowed_methods, reason = "requests are a shell: limits end at a time, and a look says when it was")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "requests are a shell: limits end at a time, and a look says when it was"
+)]
 pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -97,10 +97,10 @@ pub fn assemble(context: &RowContext<'_>, kind: Resource, meta: &ObjectMeta, sta
         offers.insert(Action::LetThrough);
     }
     let facts = status.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, status.revision.clone());
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let (environment, _) = context.settings.environment_of(namespace);
+    let service = context.settings.service_of(namespace, &target.name);
     Rollout {
-        environment: context.settings.environment_of(target.namespace.as_deref().unwrap_or_default()).0,
-        service: context.settings.service_of(target.namespace.as_deref().unwrap_or_default(), &target.name),
-        run: Run { target, revision: status.revision },
         strategy: status.strategy,
         steps: status.steps,
         step: status.step,
@@ -108,21 +108,17 @@ pub fn assemble(context: &RowContext<'_>, kind: Resource, meta: &ObjectMeta, sta
         phase: status.phase,
         waits,
         message: line(&message),
-        started,
         since: status.since.unwrap_or(started).max(started),
-        author: None,
         facts,
         offers,
         denied: Arc::clone(context.denied),
         managed_by: managed_by(meta).map(Box::new),
-        rollback_plan: None,
-        listening: None,
         in_flight: Some(status.in_flight),
         failing,
         analyses: status.analyses,
         // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
         still_asked: status.phase == Phase::Aborted,
-        diagnosis: None,
+        ..Rollout::bare(Run { target, revision: status.revision }, service, environment, started)
     }
 }
 

@@ -273,30 +273,12 @@ mod tests {
             pods: None,
         };
         Rollout {
-            run: Run { target, revision: revision.into() },
-            service: "web".into(),
-            environment: "east".into(),
             strategy: Strategy::Rolling,
-            steps: [].into(),
-            step: None,
             arms: versions.iter().map(arm).collect(),
             phase,
-            waits: Vec::new(),
             message: "why".into(),
             started: at(10),
-            since: at(20),
-            author: None,
-            facts: flightdeck_model::Facts::default(),
-            offers: flightdeck_model::ActionSet::EMPTY,
-            denied: Arc::default(),
-            managed_by: None,
-            analyses: Vec::new(),
-            rollback_plan: None,
-            listening: None,
-            in_flight: None,
-            failing: Vec::new(),
-            still_asked: false,
-            diagnosis: None,
+            ..Rollout::bare(Run { target, revision: revision.into() }, "web".into(), "east".into(), at(20))
         }
     }
 
