@@ -1,93 +1,18 @@
 //! What needs a person, most dangerous first.
 
-use super::jobs::{self, JobRef};
-use super::needs::{About, Needs};
-use super::{Board, Freshness};
+use super::entry::{About, Attention, AttentionSubject, Severity};
+use super::judged::{fails, latest_judgement};
+use super::{Board, Freshness, jobs};
 use flightdeck_model::{
-    Approval, ApprovalId, ApprovalState, EnvironmentName, Evidence, Hold, HoldId, HoldTarget, MetricVerdict, Phase,
-    Rollout, Run, Scope, SourceId, Wait,
+    Approval, ApprovalState, Evidence, Hold, HoldTarget, MetricVerdict, Phase, Rollout, Run, Scope, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
 
 /// A rollout that ended by its own judgement is worth a look for so long.
 const RECENT_END: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was never allowed has no moment since when; it comes after all that have.
 pub(super) const NEVER: Timestamp = Timestamp::MAX;
-
-/// What an entry is about; opening it leads there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AttentionSubject {
-    Rollout(Run),
-    Approval(ApprovalId),
-    /// A hold that somebody undid from outside.
-    Hold(SourceId, HoldId),
-    /// A job whose last run failed.
-    Job(JobRef),
-    /// A watch that is not live.
-    Source(Scope),
-}
-
-/// Why it needs a person. Ordered, most dangerous first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// It fails, users may be hurt by it, or it is being taken back.
-    Failing,
-    /// It goes on although it was held: somebody undid that from outside.
-    Undone,
-    /// It failed, and stands so until a person does something.
-    Failed,
-    /// Somebody's yes is missing.
-    Approval,
-    /// It stands still until a person lets it go on.
-    Paused,
-    /// It is up but not well, or it ended without success.
-    Degraded,
-    /// What is shown may be old.
-    Stale,
-}
-
-impl Severity {
-    /// One column wide.
-    #[must_use]
-    pub const fn glyph(self) -> &'static str {
-        match self {
-            Severity::Failing | Severity::Failed => "✗",
-            Severity::Undone => "▶",
-            Severity::Approval => "?",
-            Severity::Paused => "⏸",
-            Severity::Degraded => "!",
-            Severity::Stale => "◌",
-        }
-    }
-}
-
-/// One entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attention {
-    pub subject: AttentionSubject,
-    /// The service, or the source's name.
-    pub name: String,
-    /// Where; `None` for a source.
-    pub environment: Option<EnvironmentName>,
-    pub severity: Severity,
-    /// Beside the glyph: `failing`, `rolling back`, `approval`, `paused`, …
-    pub word: &'static str,
-    /// One sentence without ages, which tick: `since` has those.
-    pub sentence: String,
-    /// When something happens by itself.
-    pub deadline: Option<Timestamp>,
-    pub since: Timestamp,
-}
-
-/// Everything that needs a person, most dangerous first: by severity, then by how much care the
-/// environment asks for, by the share of users concerned, and the oldest first.
-#[must_use]
-pub fn rank(board: &Board, now: Timestamp) -> Vec<Attention> {
-    let needs = Needs::of(board, now);
-    needs.from(0).filter_map(|about| describe(board, about)).collect()
-}
 
 /// The words of one entry, as the board has it now.
 #[must_use]
@@ -99,33 +24,6 @@ pub fn describe(board: &Board, about: &About) -> Option<Attention> {
         About::Job(job) => jobs::describe(board, job),
         About::Source(scope) => of_link(scope, &Freshness::of(board.link_of(scope))),
     }
-}
-
-/// The newest judgement of each run.
-pub(super) fn latest_judgements(board: &Board) -> BTreeMap<&Run, &Evidence> {
-    let mut latest: BTreeMap<&Run, &Evidence> = BTreeMap::new();
-    for evidence in board.evidence().filter(|evidence| evidence.analysis.is_some()) {
-        let newest = latest.entry(&evidence.run).or_insert(evidence);
-        if evidence.at >= newest.at {
-            *newest = evidence;
-        }
-    }
-    latest
-}
-
-/// Does it say that a limit is broken?
-pub(super) fn fails(evidence: &Evidence) -> bool {
-    evidence.analysis.as_ref().is_some_and(|report| report.verdict == MetricVerdict::Fail)
-}
-
-/// The newest judgement of one run.
-pub(super) fn latest_judgement<'a>(board: &'a Board, run: &Run) -> Option<&'a Evidence> {
-    board.evidence().filter(|evidence| evidence.analysis.is_some() && evidence.run == *run).max_by_key(|e| e.at)
-}
-
-/// Does the newest judgement of a run say that a limit is broken?
-pub(super) fn failing(board: &Board, run: &Run) -> bool {
-    latest_judgement(board, run).is_some_and(fails)
 }
 
 /// Why a rollout needs a person.

@@ -2,7 +2,7 @@
 //! not known.
 
 use super::Board;
-use super::attention::latest_judgement;
+use super::judged::latest_judgement;
 use flightdeck_model::{ArmRole, ArmSample, BackendAnalysis, MetricVerdict, Rollout, ServiceKind};
 use jiff::{SignedDuration, Timestamp};
 

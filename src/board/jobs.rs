@@ -1,19 +1,9 @@
 //! Jobs whose last run failed, or that were not run when they were due.
 
 use super::Board;
-use super::attention::{Attention, AttentionSubject, Severity};
-use flightdeck_model::{EnvironmentName, Service, ServiceJob, ServiceName, SourceId};
+use super::entry::{Attention, AttentionSubject, JobRef, Severity};
+use flightdeck_model::{Service, ServiceJob};
 use jiff::Timestamp;
-
-/// A job of a service in an environment.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct JobRef {
-    /// Where its service is known.
-    pub source: SourceId,
-    pub service: ServiceName,
-    pub environment: EnvironmentName,
-    pub name: String,
-}
 
 /// Those of a service that are not well: how bad that is, and since when.
 pub(super) fn unwell(service: &Service) -> impl Iterator<Item = (JobRef, (Severity, Timestamp))> {

@@ -1,8 +1,8 @@
 //! A list of rollouts, kept in order while rows change: a change costs what finding its place costs. What
 //! fits the words of its filter best comes first.
 
-use super::attention::{failing, fails, latest_judgements};
 use super::filter::Fit;
+use super::judged::{failing, fails, latest_judgements};
 use super::ordered::Ordered;
 use super::sort::{Key, Order, compare};
 use super::{Board, Filter};

@@ -1,81 +1,18 @@
 //! Who needs a person, in order, kept so while rows change. What each entry says is put in words only
 //! for those that are looked at.
 
-use super::attention::{
-    AttentionSubject, NEVER, Severity, Why, asked, lapses, latest_judgement, latest_judgements, why,
-};
-use super::jobs::{self, JobRef};
+use super::attention::{NEVER, Why, asked, describe, lapses, why};
+use super::entry::{About, Attention, AttentionSubject, JobRef, Severity};
+use super::judged::{latest_judgement, latest_judgements};
 use super::list::Moved;
 use super::ordered::Ordered;
 use super::sort::{exposure, tier};
-use super::{Board, Freshness};
-use flightdeck_model::{
-    Approval, ApprovalId, ApprovalState, Hold, HoldId, Ppm, Rollout, Run, Scope, ServiceName, SourceId, Target, Tier,
-};
+use super::{Board, Freshness, jobs};
+use flightdeck_model::{Approval, ApprovalState, Hold, Ppm, Rollout, Run, Scope, ServiceName, SourceId, Target, Tier};
 use jiff::Timestamp;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// What an entry is about.
-#[derive(Debug, Clone)]
-pub enum About {
-    Rollout(Arc<Rollout>),
-    Approval(ApprovalId),
-    /// A hold that somebody undid from outside, in whole or in part.
-    Hold(SourceId, HoldId),
-    /// A job whose last run failed.
-    Job(JobRef),
-    /// A watch that is not live.
-    Source(Scope),
-}
-
-impl About {
-    /// What a cursor sticks to.
-    #[must_use]
-    pub fn subject(&self) -> AttentionSubject {
-        match self {
-            About::Rollout(rollout) => AttentionSubject::Rollout(rollout.run.clone()),
-            About::Approval(id) => AttentionSubject::Approval(id.clone()),
-            About::Hold(source, id) => AttentionSubject::Hold(source.clone(), id.clone()),
-            About::Job(job) => AttentionSubject::Job(job.clone()),
-            About::Source(scope) => AttentionSubject::Source(scope.clone()),
-        }
-    }
-
-    fn is(&self, subject: &AttentionSubject) -> bool {
-        match (self, subject) {
-            (About::Rollout(rollout), AttentionSubject::Rollout(run)) => rollout.run == *run,
-            (About::Approval(id), AttentionSubject::Approval(wanted)) => id == wanted,
-            (About::Hold(source, id), AttentionSubject::Hold(at, wanted)) => source == at && id == wanted,
-            (About::Job(job), AttentionSubject::Job(wanted)) => job == wanted,
-            (About::Source(scope), AttentionSubject::Source(wanted)) => scope == wanted,
-            _ => false,
-        }
-    }
-
-    fn is_of(&self, target: &Target) -> bool {
-        matches!(self, About::Rollout(rollout) if rollout.run.target == *target)
-    }
-
-    fn cmp(&self, other: &About) -> Ordering {
-        let kind = |about: &About| match about {
-            About::Rollout(_) => 0,
-            About::Approval(_) => 1,
-            About::Hold(..) => 2,
-            About::Job(_) => 3,
-            About::Source(_) => 4,
-        };
-        match (self, other) {
-            (About::Rollout(a), About::Rollout(b)) => a.run.cmp(&b.run),
-            (About::Approval(a), About::Approval(b)) => a.cmp(b),
-            (About::Hold(source, id), About::Hold(at, other)) => (source, id).cmp(&(at, other)),
-            (About::Job(a), About::Job(b)) => a.cmp(b),
-            (About::Source(a), About::Source(b)) => a.cmp(b),
-            (a, b) => kind(a).cmp(&kind(b)),
-        }
-    }
-}
 
 #[derive(Debug, Clone)]
 struct Need {
@@ -332,4 +269,12 @@ fn because(board: &Board, rollout: &Rollout) -> Option<(Why, Timestamp)> {
 /// The entry of a rollout, lapsed or not.
 fn entry(board: &Board, rollout: &Arc<Rollout>) -> Option<Need> {
     because(board, rollout).map(|why| Need::rollout(board, rollout, why))
+}
+
+/// Everything that needs a person, most dangerous first: by severity, then by how much care the
+/// environment asks for, by the share of users concerned, and the oldest first.
+#[must_use]
+pub fn rank(board: &Board, now: Timestamp) -> Vec<Attention> {
+    let needs = Needs::of(board, now);
+    needs.from(0).filter_map(|about| describe(board, about)).collect()
 }

@@ -1,6 +1,6 @@
 //! Orders for lists of rollouts.
 
-use super::attention::{fails, latest_judgements};
+use super::judged::{fails, latest_judgements};
 use super::{Board, freshness};
 use flightdeck_model::{ArmRole, Phase, Ppm, Rollout, Tier};
 use jiff::{SignedDuration, Timestamp};

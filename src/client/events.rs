@@ -1,8 +1,9 @@
 //! The stream of updates: reconnects by itself and resumes where it stopped.
 
+use super::client::{ANSWER_WITHIN, Client, url};
+use super::error::ClientError;
 use super::sse::SseParser;
 use super::transfer::{LineStream, lines_of};
-use super::{Client, ClientError, url};
 use flightdeck_model::{Envelope, HEARTBEAT_HEADER, sanitize_json, sanitize_line};
 use futures::stream::{self, Stream, StreamExt as _};
 use std::time::Duration;
@@ -124,7 +125,7 @@ impl Client {
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
-        let answered = tokio::time::timeout(super::ANSWER_WITHIN, request.send()).await;
+        let answered = tokio::time::timeout(ANSWER_WITHIN, request.send()).await;
         let Ok(answered) = answered else {
             return Err(ClientError::Silent);
         };

@@ -1,6 +1,8 @@
 //! A hub, wherever it is: behind a server's socket or in this process.
 
-use super::{Client, ClientError, ClientEvent, SubmitError};
+use super::client::Client;
+use super::error::{ClientError, SubmitError};
+use super::events::ClientEvent;
 use flightdeck_hub::{Hub, Subscription};
 use flightdeck_model::{Actor, Command, Query, Receipt, Reply};
 use futures::stream::{self, BoxStream, StreamExt as _};

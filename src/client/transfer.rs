@@ -1,6 +1,7 @@
 //! What is too long for one answer: artifacts up, an instance's output down.
 
-use super::{Client, ClientError, SubmitError, url};
+use super::client::{Client, url};
+use super::error::{ClientError, SubmitError};
 use flightdeck_model::{CommandId, Receipt, ServiceName, Version};
 use futures::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;

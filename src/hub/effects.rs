@@ -1,7 +1,9 @@
 //! What the loop sets going: reads, executions, each in a task that it joins.
 
-use super::holds::{HeldThere, is_gone};
-use super::state::{Doing, Done, State, now};
+use super::following::{Doing, HeldThere, now};
+use super::holds::is_gone;
+use super::inbox::Done;
+use super::state::State;
 use flightdeck_control::Authorized;
 use flightdeck_model::{
     Action, CommandId, Detail, Proof, Refusal, RefusalKind, Rollout, Run, SourceId, Stage, Subject,

@@ -1,6 +1,7 @@
 //! Following each command to its effect, and a while beyond.
 
-use super::state::{Doing, Following, State, now};
+use super::following::{Doing, Following, now};
+use super::state::State;
 use flightdeck_control::grade;
 use flightdeck_model::{
     Action, ApprovalId, ApprovalState, CommandId, JobEnd, Listening, Place, Proof, Rollout, ServicePlace, SourceId,

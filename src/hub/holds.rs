@@ -1,22 +1,14 @@
 //! Holds and their release over several sources: whom they go to, and how far each is.
 
 use super::follow::effective;
-use super::state::{Following, State};
+use super::following::{Following, HeldThere};
+use super::state::State;
 use flightdeck_model::{
     Action, Hold, HoldId, HoldTarget, LinkState, Phase, Ppm, RefusalKind, Rollout, Selector, SourceId, SourceResult,
     Stage, Subject, TargetResult, Wait,
 };
 use flightdeck_port::{Accepted, Executor, Holding, NotDone};
 use std::sync::Arc;
-
-/// What one backend put into force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HeldThere {
-    pub source: SourceId,
-    pub holding: Holding,
-    /// Each target and how it fared, where the backend said so.
-    pub told: Vec<HoldTarget>,
-}
 
 /// Sources where nothing can be held, each with the reason.
 type Unable = Vec<(SourceId, String)>;

@@ -8,17 +8,22 @@
 mod effects;
 mod feed;
 mod follow;
+mod following;
 mod handle;
 mod holds;
+mod inbox;
+mod measured;
 mod probes;
 mod query;
 mod recording;
 mod refusals;
+mod settings;
 mod state;
 mod submit;
 mod task;
 mod undone;
 
 pub use feed::Subscription;
-pub use handle::{Hub, HubSettings};
+pub use handle::Hub;
+pub use settings::HubSettings;
 pub use task::HubTask;

@@ -1,7 +1,9 @@
 //! Questions and their answers.
 
 use super::effects::{inspect, read};
-use super::state::{Done, Preparing, State, now};
+use super::following::now;
+use super::inbox::{Done, Preparing};
+use super::state::State;
 use super::submit::subject_run;
 use flightdeck_control::{direction, prepare, prepare_live};
 use flightdeck_ledger::{Against, Ledger, export, verify_against};

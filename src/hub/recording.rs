@@ -1,13 +1,14 @@
 //! The ledger's side of the loop: commands, their stages, and what happened without one.
 
-use super::holds::HeldThere;
-use super::state::{Doing, Done, Following, RESTORED, State, now};
+use super::following::{Doing, Following, HeldThere, now};
+use super::inbox::Done;
+use super::state::{RESTORED, State};
 use super::submit::subject_run;
 use flightdeck_board::Board;
 use flightdeck_ledger::{Appended, Entry, Known, LedgerError, Record};
 use flightdeck_model::{
-    Action, Body, CommandId, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note, Receipt,
-    RolloutRecord, Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
+    Action, Actor, Body, Command, CommandId, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note,
+    Receipt, Refusal, RolloutRecord, Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
 use flightdeck_port::Holding;
 use jiff::{SignedDuration, Timestamp};
@@ -350,5 +351,39 @@ pub(super) fn target_of<'a>(entity: &'a Entity, board: &Board) -> Option<&'a Tar
             row.filter(|row| row.run != ended.run || !row.phase.in_flight()).map(|_| &ended.run.target)
         }
         _ => None,
+    }
+}
+
+impl State {
+    /// Records a refusal, or counts it.
+    pub fn record_refusal(&mut self, actor: &Actor, command: &Command, refusal: &Refusal) {
+        if self.refusals.note(actor, now()) {
+            self.record_in_vain(Entry::refused(actor, command, refusal));
+        }
+    }
+
+    /// Records the sums that are due.
+    pub fn record_sums(&mut self) {
+        for sum in self.refusals.sums(now(), false) {
+            self.record_in_vain(sum);
+        }
+    }
+
+    /// Not spilled: nothing was done, and asking in vain must not fill what is left of a disk.
+    fn record_in_vain(&mut self, entry: Entry) {
+        let ledger = self.settings.ledger.clone();
+        self.tasks.spawn(async move {
+            let result = ledger.append(&entry).await;
+            Done::Written { result: result.map(|seq| Appended::Chained { seq }) }
+        });
+    }
+
+    /// At the end: what was counted and is not recorded yet.
+    pub async fn last_sums(&mut self) {
+        for sum in self.refusals.sums(now(), true) {
+            if let Err(error) = self.settings.ledger.append(&sum).await {
+                tracing::warn!(%error, ?sum, "refusals that were counted are not recorded");
+            }
+        }
     }
 }

@@ -3,9 +3,8 @@
 //! Whoever may only watch can ask for things in vain as often as they like. A user gets [`AT_ONCE`] records,
 //! and one more each [`PAUSE`]; what comes beyond is counted, and the sum is a record each [`SUM`].
 
-use super::state::{Done, State, now};
-use flightdeck_ledger::{Appended, Entry};
-use flightdeck_model::{Actor, Command, Refusal};
+use flightdeck_ledger::Entry;
+use flightdeck_model::Actor;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -42,7 +41,7 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Counts one; true: it gets a record of its own.
-    fn note(&mut self, actor: &Actor, at: Timestamp) -> bool {
+    pub fn note(&mut self, actor: &Actor, at: Timestamp) -> bool {
         let key = (actor.name.clone(), actor.uid);
         if !self.users.contains_key(&key) && self.users.len() >= USERS {
             // Whoever has nothing counted loses nothing but a full allowance.
@@ -70,47 +69,13 @@ impl Refusals {
     }
 
     /// Takes the sums out that are due, or all.
-    fn sums(&mut self, at: Timestamp, all: bool) -> Vec<Entry> {
+    pub fn sums(&mut self, at: Timestamp, all: bool) -> Vec<Entry> {
         let due = |more: &mut More| all || at.duration_since(more.since) >= SUM;
         let taken = self.users.iter_mut().filter_map(|((who, uid), of)| {
             let More { count, since, until } = of.more.take_if(due)?;
             Some(Entry::RefusedMore { who: who.clone(), uid: *uid, count, since, until })
         });
         taken.collect()
-    }
-}
-
-impl State {
-    /// Records a refusal, or counts it.
-    pub fn record_refusal(&mut self, actor: &Actor, command: &Command, refusal: &Refusal) {
-        if self.refusals.note(actor, now()) {
-            self.record_in_vain(Entry::refused(actor, command, refusal));
-        }
-    }
-
-    /// Records the sums that are due.
-    pub fn record_sums(&mut self) {
-        for sum in self.refusals.sums(now(), false) {
-            self.record_in_vain(sum);
-        }
-    }
-
-    /// Not spilled: nothing was done, and asking in vain must not fill what is left of a disk.
-    fn record_in_vain(&mut self, entry: Entry) {
-        let ledger = self.settings.ledger.clone();
-        self.tasks.spawn(async move {
-            let result = ledger.append(&entry).await;
-            Done::Written { result: result.map(|seq| Appended::Chained { seq }) }
-        });
-    }
-
-    /// At the end: what was counted and is not recorded yet.
-    pub async fn last_sums(&mut self) {
-        for sum in self.refusals.sums(now(), true) {
-            if let Err(error) = self.settings.ledger.append(&sum).await {
-                tracing::warn!(%error, ?sum, "refusals that were counted are not recorded");
-            }
-        }
     }
 }
 

@@ -1,123 +1,26 @@
 //! What the loop owns.
 
 use super::feed::Feed;
-use super::handle::{Answer, HubSettings};
-use super::holds::HeldThere;
+use super::following::{Doing, Following, now};
+use super::inbox::Done;
 use super::probes::Probes;
 use super::refusals::Refusals;
+use super::settings::HubSettings;
 use flightdeck_board::Board;
-use flightdeck_control::Authorized;
-use flightdeck_ledger::{Appended, LedgerError, Record};
 use flightdeck_model::{
-    Action, Actor, Body, CommandId, Detail, Entity, LinkState, Receipt, Refusal, RefusalKind, Reply, Rollout, Scope,
-    Scoped, ServicePlace, SourceId, Stage, StageRecord, Subject, Target,
+    Action, Body, CommandId, Entity, LinkState, Refusal, RefusalKind, Rollout, Scope, Scoped, SourceId, Stage,
+    StageRecord, Subject, Target,
 };
-use flightdeck_port::{Accepted, Executor, NotDone};
+use flightdeck_port::Executor;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 /// Finished commands that are remembered for repeated submissions and reverts.
 pub(super) const REMEMBERED: usize = 2000;
 /// Those of them that a hub has from the start: the ledger has all.
 pub(super) const RESTORED: u32 = 200;
-
-/// How far the hub itself is with a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
-    /// Reading the live row.
-    Reading,
-    /// Waiting for the ledger.
-    Recording,
-    /// Waiting for the backend.
-    Executing,
-    /// Watching for the effect.
-    Following,
-    /// Nothing more to do, but a later revert is still noticed.
-    Done,
-}
-
-/// A command and everything that the hub knows of it.
-pub(super) struct Following {
-    pub receipt: Receipt,
-    pub before: Option<Rollout>,
-    pub doing: Doing,
-    pub authorized: Option<Authorized>,
-    /// Those who wait for the backend's answer.
-    pub waiters: Vec<Answer>,
-    /// What each backend said to it.
-    pub notes: Vec<(SourceId, Option<String>)>,
-    /// What each backend put into force of a hold.
-    pub held: Vec<HeldThere>,
-    /// Backends that did not take it, and why, where others did.
-    pub missed: Vec<String>,
-    /// What a configuration ends, by source.
-    pub ending: Vec<(SourceId, ServicePlace)>,
-    /// A later command took its place before it was sent.
-    pub superseded: Option<String>,
-    /// Since when this hub watches for its effect.
-    pub watched: Timestamp,
-    /// Nothing that happens later undoes it any more.
-    pub settled: bool,
-}
-
-impl Following {
-    pub fn new(receipt: Receipt, doing: Doing) -> Following {
-        Following {
-            receipt,
-            before: None,
-            doing,
-            authorized: None,
-            waiters: Vec::new(),
-            notes: Vec::new(),
-            held: Vec::new(),
-            missed: Vec::new(),
-            ending: Vec::new(),
-            superseded: None,
-            watched: now(),
-            settled: false,
-        }
-    }
-
-    /// What only its being followed needed goes.
-    pub fn is_done(&mut self) {
-        self.doing = Doing::Done;
-        (self.before, self.authorized, self.held, self.ending) = (None, None, Vec::new(), Vec::new());
-    }
-
-    pub fn action(&self) -> Action {
-        self.receipt.command.action
-    }
-
-    /// The moment of its first stage.
-    pub fn asked(&self) -> Timestamp {
-        self.receipt.stages.first().map_or(Timestamp::UNIX_EPOCH, |record| record.at)
-    }
-}
-
-/// A confirmation that waits for the live row.
-pub(super) struct Preparing {
-    pub actor: Actor,
-    pub action: Action,
-    pub subject: Subject,
-    pub answer: oneshot::Sender<Reply>,
-}
-
-/// What a task of the loop brings back.
-pub(super) enum Done {
-    Read { id: CommandId, result: Result<Box<Rollout>, Refusal> },
-    Recorded { id: CommandId, result: Result<u64, LedgerError> },
-    Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
-    Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
-    Written { result: Result<Appended, LedgerError> },
-    Ended { result: Result<Appended, LedgerError>, told: Option<Box<Scoped>> },
-    Spilled { result: Result<Vec<Record>, LedgerError> },
-    Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
-    Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },
-    Answered,
-}
 
 pub(super) struct State {
     pub settings: HubSettings,
@@ -134,11 +37,6 @@ pub(super) struct State {
     pub probes: Probes,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
-}
-
-#[expect(clippy::disallowed_methods, reason = "the hub is a shell: it stamps what it tells")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::now()
 }
 
 impl State {

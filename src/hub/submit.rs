@@ -1,7 +1,7 @@
 //! From a submission to the backend's answer.
 
-use super::handle::Answer;
-use super::state::{Doing, Following, State, now};
+use super::following::{Answer, Doing, Following, now};
+use super::state::State;
 use flightdeck_control::{decide, decide_live, direction, forecast};
 use flightdeck_ledger::LedgerError;
 use flightdeck_model::{

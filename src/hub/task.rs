@@ -1,13 +1,15 @@
 //! The loop.
 
 use super::feed::Feed;
-use super::handle::{HubSettings, Request};
-use super::probes::{Probes, Probing, ask};
+use super::following::{Doing, now};
+use super::inbox::{Done, Request, Watched};
+use super::probes::{Probes, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
-use super::state::{Doing, Done, State, now};
+use super::settings::HubSettings;
+use super::state::State;
 use flightdeck_board::Board;
-use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped, SourceId};
+use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped};
 use flightdeck_port::{Executor, Probe};
 use futures::StreamExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,17 +26,6 @@ const TRIM_AFTER: usize = 256;
 
 /// How long the end waits for backends that are carrying something out.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-/// What comes from outside by itself.
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
-pub(super) enum Watched {
-    /// A source's watch tells it.
-    Told(Scoped),
-    /// A probe's task asks or tells.
-    Probing(Probing),
-    /// It ended, which it never should.
-    Ended(SourceId),
-}
 
 /// The loop of a hub; does nothing until it is run.
 pub struct HubTask {

@@ -2,7 +2,8 @@
 //! receipt.
 
 use super::follow::rank;
-use super::state::{Following, State};
+use super::following::Following;
+use super::state::State;
 use flightdeck_model::{
     Action, Aim, CommandId, DeploymentOutcome, Direction, MetricVerdict, Phase, Ppm, Rollout, Run, Stage,
 };

@@ -15,19 +15,30 @@ mod count;
 mod detail;
 mod diagnosis;
 mod entity;
+mod evidence;
 mod facts;
+mod forecast;
 mod histogram;
+mod hold;
 mod ids;
 mod ingress;
+mod instance;
 mod one_off;
 mod output;
+mod phase;
 mod query;
 mod receipt;
+mod record;
+mod refusal;
 mod rollout;
 mod samples;
 mod schedule;
 mod secret;
+mod service;
+mod service_kind;
+mod share;
 mod spec;
+mod strategy;
 mod text;
 mod update;
 
@@ -41,33 +52,43 @@ pub use connections::{AccessLog, Connections, Draining};
 pub use count::{are, counted, counted_do, times};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
-pub use entity::{
-    AnalysisReport, ArtifactRef, DeploymentKind, DeploymentOutcome, Entity, EntityRef, Environment, Evidence, Hold,
-    HoldTarget, Instance, InstanceState, Listening, MetricResult, MetricVerdict, MigrationRollback, MigrationRow,
-    MigrationStanding, NOT_RECORDED, Note, Place, Release, RolloutRecord, Service, ServiceAddress, Tier,
-};
+pub use entity::{Entity, EntityRef, Note};
+pub use evidence::{AnalysisReport, Evidence, MetricResult, MetricVerdict};
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
+pub use forecast::{Decision, Forecast, Friction, Prepared};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
+pub use hold::{Hold, HoldTarget};
 pub use ids::{
     ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target,
     Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
+pub use instance::{Instance, InstanceState};
 pub use one_off::{JobEnd, OneOff};
 pub use output::{Output, OutputOf};
-pub use query::{Decision, Forecast, Friction, LogLines, Prepared, Query, Refusal, RefusalKind, Reply, RollbackPath};
+pub use phase::{DeploymentKind, DeploymentOutcome, Phase, RollbackPath};
+pub use query::{LogLines, Query, Reply};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
+pub use record::{NOT_RECORDED, RolloutRecord};
+pub use refusal::{Refusal, RefusalKind};
 pub use rollout::{
-    Arm, ArmRole, BackendAnalysis, Denied, FailingInstances, ManagedBy, Phase, PodNames, Ppm, Replicas, RollbackPlan,
-    Rollout, Step, Strategy, Traffic, TrafficSource, Wait,
+    Arm, ArmRole, BackendAnalysis, Denied, FailingInstances, ManagedBy, PodNames, Replicas, RollbackPlan, Rollout,
+    Traffic, TrafficSource, Wait,
 };
 pub use samples::{ArmSample, SAMPLE_HISTORY};
 pub use schedule::{JobRun, JobSpec, Missed, MissedRun, Schedule, ServiceJob};
 pub use secret::{NoSecretRef, SecretRef};
+pub use service::{
+    ArtifactRef, Environment, Listening, MigrationRollback, MigrationRow, MigrationStanding, Place, Release, Service,
+    ServiceAddress, Tier,
+};
+pub use service_kind::ServiceKind;
+pub use share::Ppm;
 pub use spec::{
     AnalysisTemplate, Concurrency, EnvironmentSpec, HealthSpec, HookOn, HookSpec, Judge, Listens, Metric, MetricLimit,
-    Migration, Missing, Overrides, Placement, Probe, Program, ServiceKind, ServiceSpec, Spec, StickyKey, StopSpec,
+    Migration, Missing, Overrides, Placement, Probe, Program, ServiceSpec, Spec, StickyKey, StopSpec,
 };
+pub use strategy::{Step, Strategy};
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{
     Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,

@@ -1,54 +1,12 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
 use super::{
-    Action, ActionSet, DeploymentOutcome, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict,
-    RollbackPath, Run, ServiceKind, ServiceName, Version,
+    Action, ActionSet, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict, Phase, Ppm, RollbackPath,
+    Run, ServiceKind, ServiceName, Step, Strategy, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// A share in parts per million, 0 to 1,000,000.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Ppm(pub u32);
-
-impl Ppm {
-    /// No share.
-    pub const ZERO: Ppm = Ppm(0);
-    /// Everything.
-    pub const ALL: Ppm = Ppm(1_000_000);
-
-    /// From whole percent, capped at 100.
-    #[must_use]
-    pub const fn percent(percent: u32) -> Ppm {
-        Ppm(if percent >= 100 { 1_000_000 } else { percent * 10_000 })
-    }
-
-    /// As a fraction, 0.0 to 1.0.
-    #[must_use]
-    pub fn fraction(self) -> f64 {
-        f64::from(self.0) / 1e6
-    }
-
-    /// What is left of the whole.
-    #[must_use]
-    pub const fn rest(self) -> Ppm {
-        Ppm(1_000_000_u32.saturating_sub(self.0))
-    }
-}
-
-impl std::fmt::Display for Ppm {
-    /// `25 %`, `16.7 %`, `0.05 %`: no trailing zeros, and no more digits than a person reads.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = f64::from(self.0) / 10_000.0;
-        let shown = if percent < 1.0 { percent } else { (percent * 10.0).round() / 10.0 };
-        // Never the whole, nor nothing, before it is.
-        let shown = if self.0 < Ppm::ALL.0 { shown.min(99.9) } else { shown };
-        let text = format!("{shown} %");
-        f.pad(&text)
-    }
-}
 
 /// What one group of instances is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -152,72 +110,6 @@ impl Arm {
     }
 }
 
-/// Where a rollout stands. Ordered as in the backends' own documents, not by risk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// The backend said something we don't know.
-    Unknown,
-    /// First version ever is coming up.
-    Initializing,
-    /// Waits for another rollout or a hold.
-    Queued,
-    /// Moving.
-    Progressing,
-    /// Stands still until somebody or something lets it go on.
-    Paused,
-    /// Up, but not well.
-    Degraded,
-    /// Ended without success, nothing rolled back.
-    Failed,
-    /// Ended; stable has the traffic.
-    Aborted,
-    /// On its way back.
-    RollingBack,
-    /// Replaced by a newer one.
-    Superseded,
-    /// Done and serving.
-    Healthy,
-}
-
-impl Phase {
-    /// Not ended: it can still change what users get by itself.
-    #[must_use]
-    pub const fn in_flight(self) -> bool {
-        matches!(self, Phase::Initializing | Phase::Queued | Phase::Progressing | Phase::Paused | Phase::RollingBack)
-    }
-
-    /// How a rollout ended that stands there; `None`: it has not, as far as the phase tells.
-    #[must_use]
-    pub const fn outcome(self) -> Option<DeploymentOutcome> {
-        match self {
-            Phase::Healthy => Some(DeploymentOutcome::Succeeded),
-            Phase::Aborted => Some(DeploymentOutcome::Aborted),
-            Phase::Failed => Some(DeploymentOutcome::Failed),
-            Phase::Superseded => Some(DeploymentOutcome::Superseded),
-            _ => None,
-        }
-    }
-
-    /// The word that stands on screens.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Phase::Unknown => "unknown",
-            Phase::Initializing => "initializing",
-            Phase::Queued => "queued",
-            Phase::Progressing => "progressing",
-            Phase::Paused => "paused",
-            Phase::Degraded => "degraded",
-            Phase::Failed => "failed",
-            Phase::Aborted => "aborted",
-            Phase::RollingBack => "rolling back",
-            Phase::Superseded => "superseded",
-            Phase::Healthy => "healthy",
-        }
-    }
-}
-
 /// What a rollout waits for; several can hold at once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
@@ -247,71 +139,6 @@ pub enum Wait {
     /// A gate by its id.
     Gate(String),
     Hold(HoldId),
-}
-
-/// How a version is brought in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// Stop all, start all.
-    Recreate,
-    /// Batch by batch.
-    Rolling,
-    /// Two full sides and one switch.
-    BlueGreen,
-    /// Growing shares.
-    Canary,
-    /// Split by attribute, measured by arm.
-    Ab,
-    /// Copies of requests only.
-    Shadow,
-    /// Named cohorts in order.
-    Rings,
-    /// A backend's own.
-    Other,
-}
-
-/// One step of a rollout's plan.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
-pub enum Step {
-    /// Give the candidate this share.
-    SetWeight(Ppm),
-    /// Stand still; without a duration until a person promotes.
-    Pause { duration: Option<SignedDuration> },
-    /// Judge metrics for a span.
-    Analysis {
-        /// The template's name.
-        name: String,
-        duration: SignedDuration,
-    },
-    /// Ask people.
-    Approval {
-        /// How many must say yes.
-        count: u32,
-        /// Whose yes counts; empty: anybody's who may act here.
-        from: Vec<String>,
-        /// How long the request stands; then it lapses and the rollout is aborted.
-        expires: Option<SignedDuration>,
-    },
-    /// Bring the candidate to this share of its full size, without traffic.
-    SetScale(Ppm),
-    /// Open the preview address to the candidate: it is tried there before users get it.
-    Preview,
-    /// Rolling: the candidate gets so many instances in all, stable keeps the rest.
-    Batch {
-        /// The candidate's at the end of this step.
-        instances: u32,
-        /// So many of stable's go first, before their replacements are ready.
-        unavailable: u32,
-    },
-    /// Recreate: every instance of stable ends before the candidate starts. Nothing serves from here
-    /// until that is ready.
-    TakeDown,
-    /// Run a hook of the placement.
-    Hook { name: String },
-    /// Something a backend has and we only name.
-    Other(String),
 }
 
 /// How a rollback from here would go, as the backend knows it.

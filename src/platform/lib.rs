@@ -5,6 +5,7 @@ pub mod failpoint;
 pub mod files;
 pub mod identity;
 pub mod sockets;
+mod unsupported;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -23,23 +24,4 @@ pub use system::{
     end_with_parent, exit_fd, groups_of, listening, lower_priority, machine_kills, own_program, processes, program_of,
     raise_open_files, runs_other_formats, set_user_timeout, take_listeners, working_folder,
 };
-
-/// What this system has no means for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not supported on {os}", os = std::env::consts::OS)]
-pub struct NotSupported(pub &'static str);
-
-impl From<NotSupported> for std::io::Error {
-    fn from(error: NotSupported) -> Self {
-        Self::new(std::io::ErrorKind::Unsupported, error)
-    }
-}
-
-/// How programs are laid out that a kernel runs by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BinaryFormat {
-    /// Linux.
-    Elf,
-    /// macOS.
-    MachO,
-}
+pub use unsupported::{BinaryFormat, NotSupported};

@@ -7,7 +7,8 @@ pub mod listening;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-use super::{BinaryFormat, Identity, NotSupported};
+use super::identity::Identity;
+use super::unsupported::{BinaryFormat, NotSupported};
 use nix::unistd::{Gid, Uid};
 use rustix::net::sockopt::{self, socket_acceptconn};
 use rustix::net::{RecvFlags, SendFlags};

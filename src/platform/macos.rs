@@ -2,7 +2,8 @@
 
 pub mod listening;
 
-use super::{BinaryFormat, Identity, NotSupported};
+use super::identity::Identity;
+use super::unsupported::{BinaryFormat, NotSupported};
 use nix::errno::Errno;
 use nix::sys::event::{EvFlags, EventFilter, FilterFlag, KEvent, Kqueue};
 use rustix::io::{FdFlags, fcntl_setfd};

@@ -1,7 +1,8 @@
 //! The steps of a plan and the limits that it is judged by.
 
 use super::hooks::{self, Named};
-use super::{Known, MILLISECOND, SECOND, kind, or};
+use super::kind;
+use super::known::{Known, MILLISECOND, SECOND, or};
 use crate::reader::{Value, quoted};
 use flightdeck_model::{AnalysisTemplate, Judge, Metric, MetricLimit, Missing, Ppm, ServiceKind, Step};
 use jiff::SignedDuration;

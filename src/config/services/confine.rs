@@ -1,6 +1,6 @@
 //! As whom a service runs, and within which limits.
 
-use super::{Known, or};
+use super::known::{Known, or};
 use crate::reader::{Table, Value, quoted};
 use flightdeck_model::{Limits, RunAs};
 

@@ -1,6 +1,7 @@
 //! How users' connections are treated: what a service says everywhere, and what an environment says otherwise.
 
-use super::{SECOND, confine, or};
+use super::confine;
+use super::known::{SECOND, or};
 use crate::reader::{Table, Value, quoted};
 use flightdeck_model::{AccessLog, Connections, Ppm};
 use ipnet::IpNet;

@@ -1,7 +1,8 @@
 //! Programs around a rollout: hooks and migrations.
 
+use super::kind;
+use super::known::{MILLISECOND, NAME, is_name, or};
 use super::program::command;
-use super::{MILLISECOND, NAME, is_name, kind, or};
 use crate::reader::{Table, Value};
 use flightdeck_model::{HookOn, HookSpec, Migration, ServiceKind};
 use jiff::SignedDuration;

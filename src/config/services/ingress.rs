@@ -1,7 +1,9 @@
 //! What of an address is for a service: hosts, paths, certificates.
 
-use super::placement::Listener;
-use super::{Known, or, placement};
+use super::known::{Known, or};
+use super::listener;
+use super::listener::Listener;
+
 use crate::reader::{Table, Value, quoted};
 use flightdeck_model::{CertificateFiles, CertificatePart, Ingress, ServiceKind};
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ pub(super) fn ingress<'d>(table: &Table<'d>, known: &Known<'d>, listeners: &mut 
             return None;
         }
         let plain = Ingress { certificates: Vec::new(), ..ingress.clone() };
-        placement::listen(value, ServiceKind::Http, plain, listeners).map(Some)
+        listener::listen(value, ServiceKind::Http, plain, listeners).map(Some)
     });
     Some(Ingress { redirect_from: redirect_from?, ..ingress })
 }

@@ -1,6 +1,7 @@
 //! Programs that a service has run by the clock.
 
-use super::{NAME, SECOND, hooks, is_name, or};
+use super::hooks;
+use super::known::{NAME, SECOND, is_name, or};
 use crate::reader::{Table, Value, quoted};
 use flightdeck_model::{EnvironmentName, JobSpec, Placement, Schedule, ServiceKind};
 use jiff::SignedDuration;

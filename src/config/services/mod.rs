@@ -11,6 +11,8 @@ mod jobs_tests;
 mod kind;
 #[cfg(test)]
 mod kind_tests;
+mod known;
+mod listener;
 mod placement;
 mod program;
 mod relations;
@@ -27,15 +29,15 @@ use flightdeck_model::{
     ServiceKind, ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
 };
 use jiff::SignedDuration;
-use placement::Listener;
+use known::{Known, each, or};
+pub use known::{Machine, Surroundings};
+pub(super) use known::{NAME, is_name};
+use listener::Listener;
 use relations::Relations;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Spanned;
 use toml::de::DeTable;
-
-const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
-const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Reads `flightdeck.toml`, whole or not at all.
 ///
@@ -56,54 +58,6 @@ pub fn parse_in(text: &str, path: &Path, around: &Surroundings<'_>) -> Result<Sp
     let report = Report::new(path, text);
     let spec = document(text, &report).and_then(|document| spec(&document, &report, path, around));
     report.finish(spec)
-}
-
-/// What a configuration comes into. `Default` knows of nothing.
-#[derive(Default)]
-pub struct Surroundings<'a> {
-    /// What it is called where its text does not say.
-    pub name: ConfigName,
-    /// The machine that is to run it, which is asked about what the file refers to there. Only somebody who may
-    /// apply is to get the answers: they tell of files that the server can see.
-    pub machine: Option<&'a dyn Machine>,
-    /// The configurations that are in force beside it.
-    pub beside: &'a [InForce],
-}
-
-/// What only the machine that runs the services knows.
-pub trait Machine {
-    /// Can a secret be read there? Placeholders are filled in.
-    ///
-    /// # Errors
-    /// Why not, as a sentence without the secret.
-    fn secret(&self, reference: &SecretRef) -> Result<(), String>;
-
-    /// Can a certificate and its key be used there now? Gives the DNS names that it is for.
-    ///
-    /// # Errors
-    /// Which of the two files is wrong, and why.
-    fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate>;
-    /// Can the server start something as that user?
-    ///
-    /// # Errors
-    /// Why not, as a sentence.
-    fn user(&self, run_as: &RunAs) -> Result<(), String>;
-
-    /// Is there a person or a group of that name, whose yes could count?
-    ///
-    /// # Errors
-    /// Why not, as a sentence.
-    fn approver(&self, name: &str) -> Result<(), String>;
-}
-
-/// What the parts of a file need to know of each other.
-struct Known<'d> {
-    environments: BTreeSet<&'d str>,
-    services: BTreeSet<&'d str>,
-    analyses: BTreeSet<&'d str>,
-    folder: Option<&'d Path>,
-    machine: Option<&'d dyn Machine>,
-    beside: &'d [InForce],
 }
 
 fn spec<'d>(
@@ -149,7 +103,7 @@ fn spec<'d>(
     let analyses = each(analyses?, |_, value| canary::analysis(&value));
     let mut listeners = Vec::new();
     let services = each(services?, |name, value| service(name, &value, &known, &mut listeners, &mut relations));
-    placement::clashes(&listeners, known.beside);
+    listener::clashes(&listeners, known.beside);
     relations.check();
     Some(Spec {
         name: name?,
@@ -157,39 +111,6 @@ fn spec<'d>(
         services: services?.into_iter().map(|(name, value)| (ServiceName(name), value)).collect(),
         analyses: analyses?.into_iter().collect::<BTreeMap<String, AnalysisTemplate>>(),
     })
-}
-
-/// Reads every entry, so that all problems are noted; `None` if one of them is wrong.
-fn each<'d, T>(
-    section: Vec<(&'d str, Value<'d>)>,
-    mut read: impl FnMut(&'d str, Value<'d>) -> Option<T>,
-) -> Option<Vec<(String, T)>> {
-    let all: Vec<_> = section
-        .into_iter()
-        .map(|(name, value)| {
-            let named = is_name(name);
-            if !named {
-                value.wrong_key(&format!("expected {NAME}"), None);
-            }
-            read(name, value).filter(|_| named).map(|value| (name.to_owned(), value))
-        })
-        .collect();
-    all.into_iter().collect()
-}
-
-/// What [`is_name`] asks for.
-pub(super) const NAME: &str =
-    "a name of lower-case letters, digits, \"-\" and \"_\" that starts with a letter or digit, at most 63 characters";
-
-/// Names become parts of paths, labels and `service@environment`.
-pub(super) fn is_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    name.len() <= 63 && name.starts_with(plain) && name.chars().all(|c| plain(c) || matches!(c, '-' | '_'))
-}
-
-/// An optional value: `Some(default)` if it is absent, `None` (noted) if it is wrong.
-fn or<'d, T>(table: &Table<'d>, key: &str, default: T, read: impl FnOnce(Value<'d>) -> Option<T>) -> Option<T> {
-    table.get(key).map_or(Some(default), read)
 }
 
 fn environment<'d>(

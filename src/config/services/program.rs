@@ -1,6 +1,7 @@
 //! How instances are run: what a service says everywhere, and what an environment says otherwise.
 
-use super::{Known, MILLISECOND, SECOND, confine, or};
+use super::confine;
+use super::known::{Known, MILLISECOND, SECOND, or};
 use crate::error::nearest;
 use crate::reader::{Table, Value, alternatives, quoted};
 use flightdeck_model::{HealthSpec, Overrides, Probe, SecretRef, ServiceKind, ServiceName, ServiceSpec, StopSpec};

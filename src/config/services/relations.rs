@@ -1,6 +1,7 @@
 //! What the parts of a file say of each other: which service needs which, where versions come from.
 
-use super::{Known, NAME, Table, is_name};
+use super::Table;
+use super::known::{Known, NAME, is_name};
 use crate::reader::{Value, quoted};
 use flightdeck_model::ServiceName;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

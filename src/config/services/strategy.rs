@@ -2,8 +2,9 @@
 
 use super::canary::{self, Steps};
 use super::hooks::Named;
-use super::placement::{Listener, listen};
-use super::{Known, MILLISECOND, kind, or};
+use super::kind;
+use super::known::{Known, MILLISECOND, or};
+use super::listener::{Listener, listen};
 use crate::reader::{Table, Value};
 use flightdeck_model::{HookOn, HookSpec, Ingress, Ppm, ServiceKind, Step, StickyKey, Strategy};
 use jiff::SignedDuration;

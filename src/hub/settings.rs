@@ -1,0 +1,40 @@
+//! What a hub is told at its start.
+
+use flightdeck_control::Policy;
+use flightdeck_ledger::Ledger;
+use flightdeck_model::{HubId, SourceId};
+use jiff::{SignedDuration, Timestamp};
+
+/// What a hub is made of.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// Unique for the hub's life; part of every envelope.
+    pub id: HubId,
+    /// The hub's own source, in whose scope `hub` its receipts are.
+    pub source: SourceId,
+    /// Grows with each start: sequences of two epochs can't be compared.
+    pub epoch: u64,
+    /// Who may do what.
+    pub policy: Policy,
+    /// Where it records.
+    pub ledger: Ledger,
+    /// Envelopes that a subscriber may have missed and still resume from.
+    pub ring: usize,
+    /// Envelopes that a slow subscriber may be behind before it is told to start over.
+    pub lag: usize,
+    /// How long a backend's answer is waited for before its outcome counts as unknown.
+    pub answer: SignedDuration,
+}
+
+impl HubSettings {
+    /// The usual ones; the epoch is the time of the start in milliseconds.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the hub is a shell: its epoch is the time of its start")]
+    pub fn new(source: SourceId, policy: Policy, ledger: Ledger) -> HubSettings {
+        let epoch = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        let id = HubId(uuid::Uuid::now_v7().to_string());
+        // A backend may have to read before it acts, on a slow link, and says itself how it fared.
+        let answer = SignedDuration::from_secs(45);
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer }
+    }
+}
