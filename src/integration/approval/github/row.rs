@@ -2,9 +2,9 @@
 
 use super::gate::{Gate, Key, Standing};
 use flightdeck_model::{
-    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm,
-    ReleaseRef, Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic,
-    TrafficSource, Verdict, Vote, Wait,
+    Action, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm, ReleaseRef,
+    Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Target, Traffic, TrafficSource, Verdict, Vote,
+    Wait,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;

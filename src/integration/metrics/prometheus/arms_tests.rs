@@ -1,5 +1,5 @@
 use super::*;
-use flightdeck_model::{ArmRole, Facts, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
+use flightdeck_model::{ArmRole, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
 use serde_json::json;
 
 fn settings(more: &serde_json::Value) -> Settings {

@@ -3,15 +3,15 @@
 //! Effective only when pods, weights or selectors of the template that the command left moved, or its
 //! controller took the change up: a field that our own patch wrote is no evidence.
 
-use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
+use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Rollout, Run, Stage, Subject, TrafficSource};
 use flightdeck_port::Followed;
 
 /// A command about a run with the rows around it, or its stage where that follows without looking at what it does.
 pub fn seen<'a>(followed: &'a Followed<'a>) -> Result<Seen<'a>, Stage> {
     let Subject::Run(run) = &followed.command.subject else { return Err(Stage::Accepted) };
-    let Some(row) = followed.current else { return Err(superseded(format!("{} was deleted", run.target))) };
+    let Some(row) = followed.current else { return Err(Stage::superseded(format!("{} was deleted", run.target))) };
     if row.run.target != run.target {
-        return Err(superseded(format!("{} was deleted and made anew", run.target)));
+        return Err(Stage::superseded(format!("{} was deleted and made anew", run.target)));
     }
     let seen = Seen { followed, run, before: followed.before.filter(|before| before.run.target == run.target), row };
     if followed.command.action == Action::LetThrough {
@@ -20,7 +20,7 @@ pub fn seen<'a>(followed: &'a Followed<'a>) -> Result<Seen<'a>, Stage> {
         }
         if seen.paused() {
             let text = format!("no longer held; it stands still by a pause of its own; {}", pods(row));
-            return Err(effective(text));
+            return Err(Stage::effective(text));
         }
     }
     Ok(seen)
@@ -105,18 +105,6 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// It took effect.
-#[must_use]
-pub fn effective(text: impl Into<String>) -> Stage {
-    Stage::Effective { proof: Proof { text: text.into() } }
-}
-
-/// Something else came.
-#[must_use]
-pub fn superseded(by: impl Into<String>) -> Stage {
-    Stage::Superseded { by: by.into() }
-}
-
 /// `stable 1.9: 4 of 5 pods ready, 80 % of traffic; candidate 1.10: 1 of 1 pods ready, 20 % of traffic`.
 #[must_use]
 pub fn pods(row: &Rollout) -> String {
@@ -155,7 +143,7 @@ fn one_version(row: &Rollout) -> bool {
 /// Another template took the place of the one that the command was about.
 #[must_use]
 pub fn replaced(row: &Rollout) -> Stage {
-    superseded(format!("revision {} took its place", row.run.revision))
+    Stage::superseded(format!("revision {} took its place", row.run.revision))
 }
 
 /// The stage of a command about what replaces its pods by itself.
@@ -166,9 +154,9 @@ pub fn rolling(seen: Seen<'_>) -> Stage {
         Action::Pause if !seen.paused() => Stage::Accepted,
         Action::Resume | Action::LetThrough if seen.paused() => Stage::Accepted,
         Action::Pause | Action::Resume | Action::LetThrough if seen.unobserved() => Stage::Observed,
-        Action::Pause => effective(format!("paused; {}", pods(row))),
+        Action::Pause => Stage::effective(format!("paused; {}", pods(row))),
         Action::Resume | Action::LetThrough => {
-            effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
+            Stage::effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
         }
         Action::Restart | Action::Rollback => match seen.template() {
             Template::Before => Stage::Accepted,
@@ -187,8 +175,10 @@ fn everywhere(seen: Seen<'_>) -> Stage {
         return Stage::Observed;
     }
     match row.phase {
-        Phase::Healthy if one_version(row) => effective(format!("revision {revision} everywhere; {}", pods(row))),
-        Phase::Healthy if wants_none(row) => effective(format!(
+        Phase::Healthy if one_version(row) => {
+            Stage::effective(format!("revision {revision} everywhere; {}", pods(row)))
+        }
+        Phase::Healthy if wants_none(row) => Stage::effective(format!(
             "its controller has taken up revision {revision}, which comes once pods are wanted again; none are now, so that nobody is served"
         )),
         // A partition keeps the others where they are: it goes no further by itself.

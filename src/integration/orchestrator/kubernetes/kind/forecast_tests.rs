@@ -1,6 +1,8 @@
 use super::forecast;
-use flightdeck_model::{Action, Arm, ArmRole, Fact, Phase, Ppm, RollbackPath, Rollout, Strategy, TrafficSource, Wait};
-use flightdeck_model::{Denied, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
+use flightdeck_model::{
+    Action, Arm, ArmRole, Denied, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, RollbackPath, Rollout, Run, Step,
+    Strategy, Target, Traffic, TrafficSource, Version, Wait,
+};
 use std::sync::Arc;
 
 fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32, how: TrafficSource) -> Arm {
