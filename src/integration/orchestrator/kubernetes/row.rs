@@ -64,6 +64,29 @@ pub struct WorkloadStatus {
     pub analyses: Vec<BackendAnalysis>,
 }
 
+impl WorkloadStatus {
+    /// Of a kind that replaces its pods by itself, in a phase that says all of it.
+    #[must_use]
+    pub fn rolling(phase: Phase, revision: String) -> WorkloadStatus {
+        WorkloadStatus {
+            strategy: Strategy::Rolling,
+            steps: Arc::default(),
+            step: None,
+            arms: Vec::new(),
+            phase,
+            waits: Vec::new(),
+            message: String::new(),
+            started: None,
+            since: None,
+            revision,
+            facts: Facts::default(),
+            offers: ActionSet::EMPTY,
+            in_flight: phase.in_flight(),
+            analyses: Vec::new(),
+        }
+    }
+}
+
 /// Puts a row together.
 pub fn assemble(context: &RowContext<'_>, kind: Resource, meta: &ObjectMeta, status: WorkloadStatus) -> Rollout {
     let target = target(context.settings, kind, meta);

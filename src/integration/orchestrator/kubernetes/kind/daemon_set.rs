@@ -11,7 +11,7 @@ use crate::orchestrator::kubernetes::resource::Resource;
 use crate::orchestrator::kubernetes::row::{
     RowContext, WorkloadStatus, arms_of, assemble, facts, has_earlier, name_of, newest_before, number, rolling, settled,
 };
-use flightdeck_model::{Action, Arm, Phase, PodNames, Refusal, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use flightdeck_model::{Action, Arm, Phase, PodNames, Refusal, Replicas, Rollout, TrafficSource, Wait};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::ObjectMeta;
@@ -92,20 +92,14 @@ fn row(context: &RowContext<'_>, object: &DaemonSet, groups: &[ReplicaGroup]) ->
     }
     let started: Option<Timestamp> = newest.and_then(|group| group.created);
     let status = WorkloadStatus {
-        strategy: Strategy::Rolling,
-        steps: [].into(),
-        step: None,
         arms: arms(object, status, groups),
-        phase,
         waits,
         message,
         started,
-        since: None,
-        revision,
         facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
-        analyses: Vec::new(),
+        ..WorkloadStatus::rolling(phase, revision)
     };
     assemble(context, RESOURCE, &object.metadata, status)
 }

@@ -13,9 +13,7 @@ use crate::orchestrator::kubernetes::resource::Resource;
 use crate::orchestrator::kubernetes::row::{
     RowContext, WorkloadStatus, arms_of, assemble, facts, name_of, newest_before, rolling, settled,
 };
-use flightdeck_model::{
-    Action, Arm, Forecast, Phase, PodNames, Refusal, Replicas, Rollout, Strategy, TrafficSource, Wait,
-};
+use flightdeck_model::{Action, Arm, Forecast, Phase, PodNames, Refusal, Replicas, Rollout, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::ObjectMeta;
@@ -119,20 +117,14 @@ fn row(context: &RowContext<'_>, object: &StatefulSet, groups: &[ReplicaGroup]) 
         offers.push(Action::Rollback);
     }
     let status = WorkloadStatus {
-        strategy: Strategy::Rolling,
-        steps: [].into(),
-        step: None,
         arms: arms(object, status, groups, context.pods),
-        phase,
         waits,
         message,
         started: current.and_then(|group| group.created),
-        since: None,
-        revision,
         facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
-        analyses: Vec::new(),
+        ..WorkloadStatus::rolling(phase, revision)
     };
     assemble(context, RESOURCE, &object.metadata, status)
 }

@@ -42,10 +42,7 @@ pub(super) fn row(context: &RowContext<'_>, object: &Deployment, groups: &[Repli
     }
     let status = WorkloadStatus {
         strategy: if object.spec.strategy.kind == "Recreate" { Strategy::Recreate } else { Strategy::Rolling },
-        steps: [].into(),
-        step: None,
         arms: arms(object, current, groups),
-        phase,
         waits,
         message,
         started: started(object, current, groups, updated),
@@ -53,9 +50,8 @@ pub(super) fn row(context: &RowContext<'_>, object: &Deployment, groups: &[Repli
         offers: offers(object, &revision),
         // Past its deadline it goes on trying, and pods that come up take users.
         in_flight: phase.in_flight() || phase == Phase::Failed,
-        revision,
         facts,
-        analyses: Vec::new(),
+        ..WorkloadStatus::rolling(phase, revision)
     };
     assemble(context, RESOURCE, &object.metadata, status)
 }
