@@ -15,7 +15,7 @@ pub mod kind;
 pub mod kubeconfig;
 mod login;
 mod mask;
-pub mod meta;
+mod meta;
 mod objects;
 mod plan;
 mod pod_sets;

@@ -225,3 +225,23 @@ async fn looked_at(mut settings: KubernetesSettings) -> Checked {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_kind_that_is_none_is_answered_with_those_that_there_are() {
+        let raw = |kinds: serde_json::Value| RawSettings::from_iter([("kinds".to_owned(), kinds)]);
+        let read = settings("east".into(), false, &raw(json!(["statefulsets", "rollouts"]))).unwrap();
+        let names: Vec<_> = read.kinds.iter().map(|kind| kind.kind).collect();
+        assert_eq!(names, ["StatefulSet", "Rollout"]);
+        let wrong = KubernetesProvider.check(&raw(json!(["jobs"]))).expect_err("no kind");
+        let all = "unknown kind `jobs`, expected one of `rollouts`, `deployments`, `statefulsets`, `daemonsets`";
+        assert_eq!(wrong.what, all);
+        let said = |kinds| KubernetesProvider.describe(&raw(kinds));
+        assert!(said(json!(["rollouts"])).ends_with("all namespaces, only rollouts"));
+        assert!(said(json!([])).ends_with("all namespaces"));
+    }
+}

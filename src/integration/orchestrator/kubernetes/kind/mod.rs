@@ -70,3 +70,5 @@ mod plan_tests;
 mod progress_tests;
 #[cfg(test)]
 mod row_tests;
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,9 @@ pub(super) struct Named {
 impl Named {
     /// Is it that target?
     pub fn is(&self, target: &Target) -> bool {
-        *self == Named::of(target)
+        self.kind == target.kind
+            && self.name == target.name
+            && self.namespace == target.namespace.as_deref().unwrap_or_default()
     }
 
     fn of(target: &Target) -> Named {
