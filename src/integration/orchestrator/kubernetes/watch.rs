@@ -12,7 +12,7 @@ mod store;
 
 use super::access::{Access, Bars, everywhere, within};
 use super::client::{Cluster, ConnectError, connect, doing};
-use super::kind::watched;
+use super::kind::{Kind, watched};
 use super::requests::Place;
 use super::settings::KubernetesSettings;
 use super::shared::{Shared, now};
@@ -548,7 +548,7 @@ impl Source {
 
 fn absent(parts: &[Watched], index: usize) -> LinkState {
     let kind = parts.get(index).map(|watched| watched.part.kind);
-    let why = match kind.and_then(|kind| kind.system()) {
+    let why = match kind.and_then(Kind::system) {
         Some(system) => format!("{system} is not installed there"),
         None => format!("{} does not exist there", kind.map_or("", |kind| kind.resource().group)),
     };

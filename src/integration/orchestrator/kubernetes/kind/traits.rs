@@ -201,6 +201,7 @@ pub fn newest_and_largest(
 
 /// What an object is read from.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on at once, never kept")]
 pub enum Source<'a> {
     /// JSON. Of its metadata only what rows need is kept.
     Text(&'a str),

@@ -55,6 +55,7 @@ pub struct Target {
 
 /// What is left of a command whose first part went through.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, a command")]
 pub enum Rest {
     Nothing,
     /// This.

@@ -329,7 +329,7 @@ fn read_lines(kind: &dyn Kind, text: &[u8]) -> Result<Changes, Failure> {
         match (line.kind.as_ref(), changes.heard.last_mut()) {
             ("ADDED" | "MODIFIED", Some(Heard::Objects(items))) => items.extend(Item::read(kind, object)),
             ("ADDED" | "MODIFIED", _) => {
-                changes.heard.push(Heard::Objects(Item::read(kind, object).into_iter().collect()))
+                changes.heard.push(Heard::Objects(Item::read(kind, object).into_iter().collect()));
             }
             ("DELETED", Some(Heard::Gone(uids))) => uids.extend(meta.uid),
             ("DELETED", _) => changes.heard.push(Heard::Gone(meta.uid.into_iter().collect())),
