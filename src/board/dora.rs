@@ -264,22 +264,3 @@ fn middle(sorted: &[SignedDuration]) -> Option<SignedDuration> {
     let lower = *sorted.get((sorted.len() / 2).checked_sub(1)?)?;
     Some(lower.saturating_add(upper.saturating_sub(lower) / 2))
 }
-
-/// A length of time for people, in two units at most: `3.4 s`, `12 m 5 s`, `2 h 10 m`, `3 d 4 h`.
-#[must_use]
-pub fn span(length: SignedDuration) -> String {
-    let seconds = length.as_secs().unsigned_abs();
-    let parts = |large: u64, unit: &str, small: u64, rest: &str| match small {
-        0 => format!("{large} {unit}"),
-        _ => format!("{large} {unit} {small} {rest}"),
-    };
-    match seconds {
-        0 => format!("{} ms", length.as_millis()),
-        1..10 if length.subsec_nanos() == 0 => format!("{seconds} s"),
-        1..10 => format!("{:.1} s", length.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
-        60..3600 => parts(seconds / 60, "m", seconds % 60, "s"),
-        3600..172_800 => parts(seconds / 3600, "h", seconds % 3600 / 60, "m"),
-        _ => parts(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
-    }
-}

@@ -1,6 +1,6 @@
 //! How a rollback would go, in words: the same in the cockpit, in a confirmation and on the command line.
 
-use super::dora::span;
+use flightdeck_model::time::span;
 use flightdeck_model::{RollbackPath, RollbackPlan, ServiceKind};
 use jiff::SignedDuration;
 

@@ -5,9 +5,9 @@ use super::links::{Links, Need};
 use super::output::{Table, say};
 use super::target::Rows;
 use super::{Code, Context, Failure, complete, confirm, target, unexpected};
-use crate::board::dora::span;
 use crate::board::rollback_plan::estimate;
 use crate::client::{Link, fresh_id};
+use crate::model::time::span;
 use crate::model::{
     Action, Command, DeploymentKind, Query, Reply, RollbackPlan, Rollout, RolloutRecord, Run, Subject, Tier,
 };

@@ -6,6 +6,7 @@ use super::friction::before;
 use super::plan::{self, Ahead};
 use super::rollback_plan;
 use flightdeck_board::Board;
+use flightdeck_model::time::length;
 use flightdeck_model::{
     Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
     Subject, Verdict, Version, Wait, times,
@@ -52,7 +53,7 @@ pub(super) fn forecast_of(seen: DecisionContext<'_>, actor: &Actor, action: Acti
         (Subject::NewRollout { .. }, current) => deploy(seen, subject, current),
         (Subject::Migrations { .. }, _) => data::settle(seen, subject),
         (Subject::Command { service, environment, run, timeout, job, .. }, _) => {
-            let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", plan::length(timeout)));
+            let bound = timeout.map_or(String::new(), |timeout| format!(", killed after {}", length(timeout)));
             let first = format!(
                 "runs once, with what is stable in {service}@{environment}, its variables, secrets and user{bound}"
             );
@@ -406,7 +407,7 @@ fn deploy(seen: DecisionContext<'_>, subject: &Subject, current: Option<&Rollout
     if let Some(rollout) = current.filter(|rollout| rollout.strategy == Strategy::Recreate) {
         let measured = rollout.rollback_plan.as_ref().filter(|way| way.path == RollbackPath::Recreate);
         let how_long = match measured.and_then(|way| Some((way.estimate?, way.measured))) {
-            Some((down, measured)) => format!("about {}, as measured {}", plan::length(down), times(measured)),
+            Some((down, measured)) => format!("about {}, as measured {}", length(down), times(measured)),
             None => "how long was never measured here".to_owned(),
         };
         let stable = plan::version(rollout.stable());
@@ -458,9 +459,9 @@ pub fn grade(forecast: &Forecast, action: Action, took: SignedDuration, current:
     }
     let slack = |takes: SignedDuration| takes.saturating_mul(2).max(takes.saturating_add(SWITCH));
     if let Some(takes) = forecast.takes.filter(|takes| took > slack(*takes)) {
-        off.push(format!("it took {} instead of {}", plan::length(took), plan::length(takes)));
+        off.push(format!("it took {} instead of {}", length(took), length(takes)));
     }
     let as_forecast = off.is_empty();
-    let text = if as_forecast { format!("as forecast, in {}", plan::length(took)) } else { off.join("; ") };
+    let text = if as_forecast { format!("as forecast, in {}", length(took)) } else { off.join("; ") };
     Grade { as_forecast, text }
 }

@@ -1,7 +1,7 @@
 //! Walking through a rollout's steps: what comes after a yes.
 
+use flightdeck_model::time::length;
 use flightdeck_model::{Arm, ArmRole, Ppm, Rollout, Step, counted};
-use jiff::SignedDuration;
 
 /// Where a rollout comes to when it goes on from a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,16 +79,6 @@ pub(super) fn words(step: &Step) -> String {
         Step::TakeDown => "stable ended before the candidate starts".to_owned(),
         Step::Hook { name } => format!("hook {name}"),
         Step::Other(name) => name.clone(),
-    }
-}
-
-/// `90 s`, `2 m`, `4 h`: the largest unit that loses nothing.
-pub(super) fn length(duration: SignedDuration) -> String {
-    match duration.as_secs() {
-        _ if duration < SignedDuration::from_secs(1) => format!("{} ms", duration.as_millis()),
-        secs if secs % 3600 == 0 => format!("{} h", secs / 3600),
-        secs if secs % 60 == 0 => format!("{} m", secs / 60),
-        secs => format!("{secs} s"),
     }
 }
 

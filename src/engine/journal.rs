@@ -107,6 +107,36 @@ pub struct Journal {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Makes of a journal of any older version, of an empty one too, one of this version: each step commits its own.
+fn upgrade(connection: &mut Connection, path: &Path, from: u32) -> Result<(), JournalError> {
+    let failed = |step| move |source| JournalError::Sqlite { step, path: path.to_owned(), source };
+    if from < 1 {
+        connection
+            .execute_batch(
+                "BEGIN;
+                 CREATE TABLE journal (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
+                 PRAGMA user_version = 1;
+                 COMMIT;",
+            )
+            .map_err(failed("make"))?;
+    }
+    if from < 2 {
+        history::with_history(connection, path)?;
+    }
+    if from < 3 {
+        configs::with_configs(connection, path)?;
+    }
+    if from < 4 {
+        // Nothing moves. An older program would start instances without what their environment says.
+        connection.execute_batch("PRAGMA user_version = 4").map_err(failed("upgrade"))?;
+    }
+    if from < 5 {
+        // An older program would also speak HTTP to services of other kinds.
+        configs::with_names(connection, path)?;
+    }
+    Ok(())
+}
+
 impl Journal {
     /// Opens or makes the journal, with at most so many finished rollouts read from it. Blocks.
     pub fn open(path: &Path, newest: usize) -> Result<Opened, JournalError> {
@@ -124,30 +154,7 @@ impl Journal {
         if version > JOURNAL_VERSION {
             return Err(JournalError::Newer { path: path.to_owned(), found: version });
         }
-        if version < 1 {
-            connection
-                .execute_batch(
-                    "BEGIN;
-                     CREATE TABLE journal (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL) STRICT;
-                     PRAGMA user_version = 1;
-                     COMMIT;",
-                )
-                .map_err(failed("make"))?;
-        }
-        if version < 2 {
-            history::with_history(&mut connection, path)?;
-        }
-        if version < 3 {
-            configs::with_configs(&connection, path)?;
-        }
-        if version < 4 {
-            // Nothing moves. An older program would start instances without what their environment says.
-            connection.execute_batch("PRAGMA user_version = 4").map_err(failed("upgrade"))?;
-        }
-        if version < 5 {
-            // An older program would also speak HTTP to services of other kinds.
-            configs::with_names(&connection, path)?;
-        }
+        upgrade(&mut connection, path, version)?;
         let state = connection
             .query_row("SELECT state FROM journal", [], |row| row.get(0))
             .optional()

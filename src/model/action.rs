@@ -149,8 +149,8 @@ macro_rules! actions {
     };
 }
 
-const fn minutes(minutes: i64) -> Option<SignedDuration> {
-    Some(SignedDuration::from_mins(minutes))
+const fn minutes(minutes: i64) -> SignedDuration {
+    SignedDuration::from_mins(minutes)
 }
 
 /// What lets a rollout go on.
@@ -175,54 +175,54 @@ macro_rules! forward {
 // instance by instance takes longest.
 actions! {
     Promote "promote" "promote" Some("p"), Raises, "Let the rollout go on by one step.",
-        Rollout Forward within minutes(10), supersedes &[Action::Pause], ByTier Everywhere;
+        Rollout Forward within Some(minutes(10)), supersedes &[Action::Pause], ByTier Everywhere;
     PromoteFull "promote-full" "promote full" None, Raises, "Skip every remaining step: all traffic to the candidate.",
-        Rollout Forward within minutes(20), supersedes &[Action::Pause], Challenge OwnVerb;
+        Rollout Forward within Some(minutes(20)), supersedes &[Action::Pause], Challenge OwnVerb;
     Pause "pause" "pause" Some("z"), Reduces, "Stop the rollout where it is.",
-        Rollout Nothing within minutes(1), supersedes forward!(), Key Everywhere;
+        Rollout Nothing within Some(minutes(1)), supersedes forward!(), Key Everywhere;
     Resume "resume" "resume" Some("u"), Raises, "Let a paused rollout continue.",
-        Rollout Forward within minutes(10), supersedes &[Action::Pause], ForMany Everywhere;
+        Rollout Forward within Some(minutes(10)), supersedes &[Action::Pause], ForMany Everywhere;
     Abort "abort" "abort" Some("a"), Reduces, "Send all traffic back to stable and end the rollout.",
-        Rollout Away within minutes(5), supersedes forward!(Pause, Deploy), ForMany Everywhere;
+        Rollout Away within Some(minutes(5)), supersedes forward!(Pause, Deploy), ForMany Everywhere;
     Rollback "rollback" "roll back" Some("b"), Reduces, "Return to the version before, by the fastest safe path.",
-        Rollout Back within minutes(20), supersedes forward!(Pause, Deploy), Challenge Everywhere;
+        Rollout Back within Some(minutes(20)), supersedes forward!(Pause, Deploy), Challenge Everywhere;
     // A backend may take a retry while the abort is still on its way.
     Retry "retry" "retry" None, Raises, "Start an aborted or failed rollout again from its first step.",
-        Rollout Forward within minutes(10), supersedes forward!(Pause, Deploy, Abort, Reject), ByTier Everywhere;
+        Rollout Forward within Some(minutes(10)), supersedes forward!(Pause, Deploy, Abort, Reject), ByTier Everywhere;
     Restart "restart" "restart" None, Raises, "Replace every instance of the current version, one after the other.",
-        Rollout Forward within minutes(20), supersedes &[], Challenge Everywhere;
+        Rollout Forward within Some(minutes(20)), supersedes &[], Challenge Everywhere;
     Drill "drill" "drill a rollback" None, Raises, "Rehearse the way back: roll back and return, both measured.",
-        Rollout Back within minutes(20), supersedes &[], Challenge OwnVerb;
+        Rollout Back within Some(minutes(20)), supersedes &[], Challenge OwnVerb;
     Approve "approve" "approve" Some("v"), Raises, "Say yes to what waits for approval.",
-        Approval Forward within minutes(2), supersedes &[Action::Pause], ByTier Everywhere;
+        Approval Forward within Some(minutes(2)), supersedes &[Action::Pause], ByTier Everywhere;
     Reject "reject" "reject" Some("x"), Reduces, "Say no to what waits for approval; its rollout is aborted.",
-        Approval Away within minutes(5), supersedes forward!(Pause, Deploy), ForMany Everywhere;
+        Approval Away within Some(minutes(5)), supersedes forward!(Pause, Deploy), ForMany Everywhere;
     Hold "hold" "hold" Some("H"), Reduces, "Hold the line: pause every rollout in scope until it is released.",
-        Scope Nothing within minutes(1), supersedes forward!(), ForMany OwnVerb;
+        Scope Nothing within Some(minutes(1)), supersedes forward!(), ForMany OwnVerb;
     #[serde(rename = "release")]
     ReleaseHold "release-hold" "release hold" None, Raises, "Release one hold by its id: only what it held goes on.",
-        Hold Nothing within minutes(1), supersedes &[Action::Hold], Challenge OwnVerb;
+        Hold Nothing within Some(minutes(1)), supersedes &[Action::Hold], Challenge OwnVerb;
     // It undoes what somebody decided in an incident: never by a key alone, and never without a reason.
     LetThrough "let-through" "let through" Some("L"), Raises, "Let one held rollout go on; everything else that its hold stopped stays held.",
-        Rollout Nothing within minutes(2), supersedes &[], ChallengeAndReason Everywhere;
+        Rollout Nothing within Some(minutes(2)), supersedes &[], ChallengeAndReason Everywhere;
     Deploy "deploy" "deploy" None, Raises, "Start a rollout of a stored release.",
-        NewRollout Forward within minutes(10), supersedes
+        NewRollout Forward within Some(minutes(10)), supersedes
             &[Action::Promote, Action::PromoteFull, Action::Resume, Action::Approve, Action::Pause, Action::Deploy],
         ByTier CommandLine;
     Run "run" "run a command" None, Raises, "Run a command once, with what is stable, in the environment of a service.",
         Command Nothing within None, supersedes &[], ByTier CommandLine;
     EndRun "end-run" "end a command" None, Reduces, "End a command that was run and has not ended.",
-        OneOff Nothing within minutes(2), supersedes &[], ForMany CommandLine;
+        OneOff Nothing within Some(minutes(2)), supersedes &[], ForMany CommandLine;
     Apply "apply" "apply" None, Raises, "Put a new service configuration into force.",
-        Config Nothing within minutes(2), supersedes &[], ForMany CommandLine;
+        Config Nothing within Some(minutes(2)), supersedes &[], ForMany CommandLine;
     AddRelease "release-add" "add release" None, Neutral, "Store an artifact as a release.",
-        Release Nothing within minutes(2), supersedes &[], Key CommandLine;
+        Release Nothing within Some(minutes(2)), supersedes &[], Key CommandLine;
     RemoveRelease "release-rm" "remove release" None, Neutral, "Delete a stored release that nothing runs or needs.",
-        Release Nothing within minutes(2), supersedes &[], ForMany CommandLine;
+        Release Nothing within Some(minutes(2)), supersedes &[], ForMany CommandLine;
     Migration "migration" "settle migrations" None, Neutral, "Say of migrations that their data is there, or that it is not; runs none.",
-        Migrations Nothing within minutes(2), supersedes &[], ForMany CommandLine;
+        Migrations Nothing within Some(minutes(2)), supersedes &[], ForMany CommandLine;
     Annotate "annotate" "add a reason" Some("r"), Neutral, "Add to the record of a command why it was given, or what came of it; does nothing else.",
-        Receipt Nothing within minutes(2), supersedes &[], Key OwnVerb;
+        Receipt Nothing within Some(minutes(2)), supersedes &[], Key OwnVerb;
 }
 
 impl Action {

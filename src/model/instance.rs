@@ -25,9 +25,7 @@ pub enum InstanceState {
         why: String,
     },
     /// Gone for good.
-    Ended {
-        why: String,
-    },
+    Ended { why: String },
 }
 
 /// One running copy of a version.

@@ -40,6 +40,7 @@ mod share;
 mod spec;
 mod strategy;
 mod text;
+pub mod time;
 mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};

@@ -1,6 +1,9 @@
 //! What the compiler does not keep: who may import whom within one crate, that pure rooms stay pure, and that only
 //! `src/platform` knows on which system it runs. Which crate may use which stands in its `Cargo.toml`.
 
+mod circles;
+mod core;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,10 @@
 //! The Approvals page.
 
 use super::world::*;
+use flightdeck::cockpit::app::Page;
 use flightdeck::cockpit::app::actions::may_approve;
-use flightdeck::cockpit::app::{Page, rows};
+use flightdeck::cockpit::app::pages::approvals;
+use flightdeck::cockpit::app::run;
 use flightdeck::model::*;
 
 fn with(approvals: &[Approval]) -> Desk {
@@ -16,7 +18,7 @@ fn with(approvals: &[Approval]) -> Desk {
 }
 
 fn ids(desk: &Desk) -> Vec<&str> {
-    rows::approvals(&desk.state).rows.iter().map(|row| row.approval.id.as_str()).collect()
+    approvals::window(&desk.state).rows.iter().map(|row| row.approval.id.as_str()).collect()
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn enter_opens_the_rollout_and_esc_comes_back() {
     let mut desk = with(&[approval("A-1", "checkout")]);
     desk.key("enter");
     assert_eq!(
-        (desk.state.page, rows::opened(&desk.state).map(|r| r.run.clone())),
+        (desk.state.page, run::opened(&desk.state).map(|r| r.run.clone())),
         (Page::Rollout, Some(run("checkout")))
     );
     desk.key("esc");
@@ -169,7 +171,7 @@ fn the_filter_finds_approvals_by_their_rollouts() {
 #[test]
 fn whoever_comes_back_to_the_queue_stands_on_what_waits() {
     let mut desk = with(&[approval("A-1", "checkout")]);
-    let selected = |desk: &Desk| rows::selected_approval(&desk.state).map(|approval| approval.id.to_string());
+    let selected = |desk: &Desk| approvals::selected(&desk.state).map(|approval| approval.id.to_string());
     assert_eq!(selected(&desk).as_deref(), Some("A-1"));
     let mut settled = approval("A-1", "checkout");
     settled.state = ApprovalState::Approved;

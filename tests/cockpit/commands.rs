@@ -3,8 +3,9 @@
 use super::world::*;
 use flightdeck::cockpit::app::actions::availability;
 use flightdeck::cockpit::app::command::Bound;
+use flightdeck::cockpit::app::pages::deck;
 use flightdeck::cockpit::app::state::{OwnProgress, Tone};
-use flightdeck::cockpit::app::{ConnectionState, Event, Submitted, hints, rows};
+use flightdeck::cockpit::app::{ConnectionState, Event, Submitted, hints};
 use flightdeck::model::*;
 
 #[test]
@@ -106,7 +107,7 @@ fn a_command_is_shown_from_requested_to_effective() {
     desk.select("checkout");
     desk.key("z");
     let (token, command) = desk.submitted().remove(0);
-    let own = |desk: &Desk| rows::deck(&desk.state).rows[0].own.map(|own| own.progress.word());
+    let own = |desk: &Desk| deck::window(&desk.state).rows[0].own.map(|own| own.progress.word());
     assert_eq!(own(&desk), Some("sending"));
     desk.outcome(token, Submitted::Taken(Box::new(receipt(&command, &[Stage::Requested]))));
     assert_eq!((own(&desk), desk.notice()), (Some("requested"), "pause checkout in production (local): requested"));

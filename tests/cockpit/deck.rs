@@ -2,8 +2,10 @@
 
 use super::world::*;
 use flightdeck::board::Order;
+use flightdeck::cockpit::app::pages::{approvals, deck};
 use flightdeck::cockpit::app::state::{DeckPanel, Overlay};
-use flightdeck::cockpit::app::{Event, Page, rows};
+use flightdeck::cockpit::app::{Event, Page};
+use flightdeck::cockpit::app::{dispatch, run};
 use flightdeck::model::*;
 
 #[test]
@@ -13,7 +15,7 @@ fn keys_move_the_selection() {
         desk.upsert(rollout(&format!("s{n:02}"), Phase::Healthy));
     }
     desk.look();
-    let height = rows::deck(&desk.state).rows.len();
+    let height = deck::window(&desk.state).rows.len();
     for (keys, at) in [
         ("j", 1),
         ("j down", 3),
@@ -44,7 +46,7 @@ fn only_the_rows_of_the_screen_are_built_and_they_hold_the_selection() {
         desk.upsert(rollout(&format!("s{n:04}"), Phase::Healthy));
     }
     desk.keys("G");
-    let window = rows::deck(&desk.state);
+    let window = deck::window(&desk.state);
     assert!(window.rows.len() < 36, "{} rows for 36 lines", window.rows.len());
     assert_eq!((window.matching, window.total), (5000, 5000));
     assert_eq!(window.top + window.rows.len(), 5000);
@@ -52,7 +54,7 @@ fn only_the_rows_of_the_screen_are_built_and_they_hold_the_selection() {
     // Up by one does not scroll.
     let top = window.top;
     desk.key("k");
-    assert_eq!(rows::deck(&desk.state).top, top);
+    assert_eq!(deck::window(&desk.state).top, top);
 }
 
 #[test]
@@ -94,19 +96,19 @@ fn a_cursor_whose_row_is_gone_acts_on_nothing() {
 #[test]
 fn an_entry_that_is_over_is_selected_no_more_and_tab_goes_to_the_first() {
     let mut desk = Desk::new();
-    assert_eq!(rows::needs(&desk.state).selected, Some(0), "payments is paused");
+    assert_eq!(deck::needs(&desk.state).selected, Some(0), "payments is paused");
     desk.upsert(rollout("payments", Phase::Healthy));
     desk.upsert(rollout("search", Phase::Degraded));
     desk.look();
-    assert_eq!(rows::needs(&desk.state).selected, None);
+    assert_eq!(deck::needs(&desk.state).selected, None);
     desk.key("tab");
-    assert_eq!(rows::needs(&desk.state).selected, Some(0));
-    assert_eq!(rows::selected_rollout(&desk.state).map(|row| row.service.as_str()), Some("search"));
+    assert_eq!(deck::needs(&desk.state).selected, Some(0));
+    assert_eq!(dispatch::selected_rollout(&desk.state).map(|row| row.service.as_str()), Some("search"));
     // It is over while keys are there: they act on nothing that is not shown.
     desk.upsert(rollout("search", Phase::Healthy));
     desk.upsert(rollout("payments", Phase::Paused));
     desk.look();
-    assert_eq!((rows::needs(&desk.state).selected, rows::selected_rollout(&desk.state)), (None, None));
+    assert_eq!((deck::needs(&desk.state).selected, dispatch::selected_rollout(&desk.state)), (None, None));
     desk.keys("b enter");
     assert_eq!((desk.notice(), desk.state.page), ("no entry is selected", Page::Deck));
     assert!(desk.state.dialog().is_none());
@@ -197,13 +199,13 @@ fn marks_stick_to_targets_and_hidden_ones_are_counted() {
     desk.key("/");
     desk.type_text("payments");
     desk.key("enter");
-    assert_eq!(rows::hidden_marks(&desk.state), 1);
+    assert_eq!(dispatch::hidden_marks(&desk.state), 1);
     desk.key("z");
     assert!(desk.did().is_empty(), "what can't be seen is not acted on");
     assert!(desk.notice().contains("1 of 2 marked rows are hidden"), "{}", desk.notice());
     // Esc clears the filter first, the marks then.
     desk.keys("esc");
-    assert_eq!((rows::hidden_marks(&desk.state), desk.state.deck.marks.len()), (0, 2));
+    assert_eq!((dispatch::hidden_marks(&desk.state), desk.state.deck.marks.len()), (0, 2));
     desk.keys("esc");
     assert!(desk.state.deck.marks.is_empty());
 }
@@ -239,7 +241,7 @@ fn settled_rows_can_be_left_out() {
     let mut desk = Desk::new();
     desk.key("t");
     assert_eq!(desk.shown(), ["checkout", "payments"]);
-    assert_eq!(rows::deck(&desk.state).total, 3);
+    assert_eq!(deck::window(&desk.state).total, 3);
     desk.key("t");
     assert_eq!(desk.shown().len(), 3);
 }
@@ -251,11 +253,11 @@ fn what_needs_you_has_a_cursor_of_its_own_and_opens_what_it_is_about() {
     desk.key("tab");
     assert_eq!(desk.state.deck.panel, DeckPanel::Needs);
     let words: Vec<_> =
-        rows::needs(&desk.state).rows.iter().map(|row| (row.entry.name.clone(), row.entry.word)).collect();
+        deck::needs(&desk.state).rows.iter().map(|row| (row.entry.name.clone(), row.entry.word)).collect();
     assert_eq!(words, [("checkout".to_owned(), "approval"), ("payments".to_owned(), "paused")]);
     desk.keys("g g enter");
     assert_eq!(desk.state.page, Page::Approvals);
-    assert_eq!(rows::selected_approval(&desk.state).map(|approval| approval.id.as_str()), Some("A-1"));
+    assert_eq!(approvals::selected(&desk.state).map(|approval| approval.id.as_str()), Some("A-1"));
     desk.keys("esc G enter");
     assert_eq!(desk.state.page, Page::Rollout);
     assert_eq!(desk.state.rollout.as_ref().map(|page| page.run.clone()), Some(run("payments")));
@@ -266,7 +268,7 @@ fn what_needs_you_has_a_cursor_of_its_own_and_opens_what_it_is_about() {
 #[test]
 fn a_click_selects_and_a_click_on_the_footer_acts() {
     let mut desk = Desk::new();
-    let list = flightdeck::cockpit::app::layout::layout(&desk.state).list;
+    let list = dispatch::layout(&desk.state).list;
     desk.send(Event::Click { column: 10, row: list.y + 1 });
     assert_eq!(desk.selected(), Some("payments"));
     desk.send(Event::Click { column: 10, row: list.y + 20 });
@@ -445,7 +447,7 @@ fn pods_that_somebody_measures_are_asked_for_all_the_same() {
         let sample = number(&desk, ArmRole::Candidate, 15_000, 10);
         desk.body(0, "local", "", Body::Samples(vec![sample]));
         desk.key("enter");
-        assert!(rows::measured(&desk.state));
-        assert_eq!(rows::told(&desk.state), told, "{pods:?}");
+        assert!(run::measured(&desk.state));
+        assert_eq!(run::told(&desk.state), told, "{pods:?}");
     }
 }

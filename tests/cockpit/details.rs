@@ -2,11 +2,12 @@
 
 use super::world::*;
 use flightdeck::board::{Severity, rank};
-use flightdeck::cockpit::app::history::RecordLine;
-use flightdeck::cockpit::app::record;
+use flightdeck::cockpit::app::record::RecordLine;
 use flightdeck::cockpit::app::state::{Over, RolloutPanel as P};
 use flightdeck::cockpit::app::timeline::timeline;
-use flightdeck::cockpit::app::{Effect, Event, Page, rows};
+use flightdeck::cockpit::app::{Effect, Event, Page};
+use flightdeck::cockpit::app::{dispatch, panels};
+use flightdeck::cockpit::app::{pages, record};
 use flightdeck::model::*;
 use std::sync::Arc;
 
@@ -73,7 +74,7 @@ fn a_reason_is_added_to_the_command_that_is_selected_and_stands_with_it() {
     assert!(sentences(&desk).contains(&"adds to abort: the disk was full".to_owned()), "{:?}", sentences(&desk));
     // Beside the command itself, too; and what is added to is never an addition.
     desk.state.rollout.as_mut().unwrap().panel = P::Actions;
-    let (of, _) = rows::selected_receipt(&desk.state).unwrap();
+    let (of, _) = dispatch::selected_receipt(&desk.state).unwrap();
     assert_eq!(of.id.0, "c-1");
     desk.keys("G enter");
     assert!(text(&record::shown(&desk.state)).contains("bob: the disk was full"));
@@ -181,7 +182,7 @@ fn failing_instances_are_the_first_of_their_panel() {
             limits: Vec::new(),
         })));
     }
-    assert_eq!(rows::panel_keys(&desk.state, P::Instances), ["i-3", "i-2", "i-1"]);
+    assert_eq!(panels::panel_keys(&desk.state, P::Instances), ["i-3", "i-2", "i-1"]);
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn what_the_footer_said_can_be_read_again_in_full() {
     let said = desk.notice().to_owned();
     desk.key("M");
     assert_eq!(desk.state.page, Page::Messages);
-    assert!(text(&record::messages(&desk.state)).contains(&said), "{said}");
+    assert!(text(&pages::messages::lines(&desk.state)).contains(&said), "{said}");
     desk.key("q");
     assert_eq!(desk.state.page, Page::Deck);
 }
@@ -247,7 +248,7 @@ fn the_wheel_moves_what_is_under_it_and_leaves_the_keys_where_they_are() {
     desk.upsert(Entity::Approval(Box::new(approval("ap-1", "search"))));
     desk.keys("g g tab g g tab");
     let (before, needs) = (desk.selected().map(str::to_owned), desk.state.deck.needs.key.clone());
-    let area = flightdeck::cockpit::app::layout::layout(&desk.state).needs.unwrap();
+    let area = dispatch::layout(&desk.state).needs.unwrap();
     desk.send(Event::Scroll { lines: 1, at: (area.x + 1, area.y) });
     assert_ne!(desk.state.deck.needs.key, needs);
     assert_eq!(desk.selected().map(str::to_owned), before);
@@ -355,7 +356,7 @@ fn one_key_shows_what_failed_lately_and_everything_again() {
     desk.upsert(ended("c", DeploymentOutcome::RolledBack, 6));
     desk.upsert(ended("d", DeploymentOutcome::Failed, 8));
     let shown = |desk: &Desk| {
-        let runs = flightdeck::cockpit::app::history::runs(&desk.state);
+        let runs = pages::history::runs(&desk.state);
         runs.iter().map(|run| run.target.name.clone()).collect::<Vec<_>>()
     };
     desk.keys("4 f");

@@ -1,7 +1,8 @@
 //! The History page.
 
 use super::world::*;
-use flightdeck::cockpit::app::history::{self, RecordLine};
+use flightdeck::cockpit::app::pages::history;
+use flightdeck::cockpit::app::record::RecordLine;
 use flightdeck::cockpit::app::{Effect, Page};
 use flightdeck::model::*;
 use jiff::SignedDuration;

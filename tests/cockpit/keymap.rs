@@ -3,13 +3,13 @@
 use super::world::*;
 use flightdeck::cockpit::app::command::{Bound, UiCommand};
 use flightdeck::cockpit::app::keymap::{Context, Keymap, Resolved, parse_key};
-use flightdeck::cockpit::app::{Key, Page, hints, keys};
+use flightdeck::cockpit::app::{Key, Page, hints};
 use flightdeck::model::Action;
 
 #[test]
 fn the_table_of_actions_and_the_keymap_agree() {
     let keymap = Keymap::built_in().unwrap();
-    let all: Vec<Context> = Context::ALL.iter().map(|(_, context)| *context).collect();
+    let all: Vec<Context> = Context::all().map(|(_, context)| context).collect();
     for row in Action::TABLE {
         let keys: Vec<_> = keymap.keys(&all, Bound::Act(row.action)).collect();
         let wanted: Vec<_> = row.key.iter().map(ToString::to_string).collect();
@@ -20,7 +20,7 @@ fn the_table_of_actions_and_the_keymap_agree() {
 #[test]
 fn every_command_has_a_key_and_a_name_of_its_own() {
     let keymap = Keymap::built_in().unwrap();
-    let all: Vec<Context> = Context::ALL.iter().map(|(_, context)| *context).collect();
+    let all: Vec<Context> = Context::all().map(|(_, context)| context).collect();
     let mut names = std::collections::BTreeSet::new();
     for bound in Bound::all() {
         assert!(names.insert(bound.name()), "{} is there twice", bound.name());
@@ -56,21 +56,21 @@ fn the_keys_of_the_product_are_bound_and_abort_is_not_on_the_approvals_page() {
         (Page::Deck, "g g", "first"),
     ] {
         let sequence: Vec<Key> = key.split(' ').map(Key::from).collect();
-        let found = keymap.resolve(keys::contexts(page), &sequence);
+        let found = keymap.resolve(&Context::on(page), &sequence);
         assert_eq!(found, Resolved::Bound(Bound::from_name(name).unwrap()), "{key} on {page:?}");
     }
     for key in ["a", "p", "z", "3", "5", "7", "d", "w"] {
-        assert_eq!(keymap.resolve(keys::contexts(Page::Approvals), &[Key::from(key)]), Resolved::Nothing, "{key}");
+        assert_eq!(keymap.resolve(&Context::on(Page::Approvals), &[Key::from(key)]), Resolved::Nothing, "{key}");
     }
-    assert_eq!(keymap.resolve(keys::contexts(Page::Deck), &[Key::from("g")]), Resolved::Begun);
+    assert_eq!(keymap.resolve(&Context::on(Page::Deck), &[Key::from("g")]), Resolved::Begun);
 }
 
 #[test]
 fn a_line_of_a_person_replaces_the_keys_of_its_command() {
     let text = "[rollouts]\npause = [\"P\", \"ctrl-alt-x\"]\nabort = []\n";
     let keymap = Keymap::with(text, "mine.toml").unwrap();
-    let on_deck = keys::contexts(Page::Deck);
-    let resolve = |key: &str| keymap.resolve(on_deck, &[Key::from(key)]);
+    let on_deck = Context::on(Page::Deck);
+    let resolve = |key: &str| keymap.resolve(&on_deck, &[Key::from(key)]);
     assert_eq!(resolve("P"), Resolved::Bound(Bound::Act(Action::Pause)));
     assert_eq!(resolve("ctrl-alt-x"), Resolved::Bound(Bound::Act(Action::Pause)));
     assert_eq!((resolve("z"), resolve("a")), (Resolved::Nothing, Resolved::Nothing));
@@ -185,7 +185,7 @@ fn a_footer_fits_its_terminal_and_always_has_the_way_out() {
 
 #[test]
 fn commands_of_typing_stand_last_in_the_table() {
-    let typing: Vec<_> = UiCommand::TABLE.iter().skip_while(|row| row.command != UiCommand::Complete).collect();
-    assert!(typing.iter().all(|row| Context::Input.takes(Bound::Ui(row.command))));
-    assert!(typing.iter().all(|row| !Context::Global.takes(Bound::Ui(row.command))));
+    let typing: Vec<_> = UiCommand::all().skip_while(|command| *command != UiCommand::Complete).collect();
+    assert!(typing.iter().all(|command| Context::Input.takes(Bound::Ui(*command))));
+    assert!(typing.iter().all(|command| !Context::Global.takes(Bound::Ui(*command))));
 }

@@ -3,7 +3,8 @@
 
 use super::world::*;
 use flightdeck::board::{About, Filter, Order, rank, sort};
-use flightdeck::cockpit::app::{Event, State, rows, strip};
+use flightdeck::cockpit::app::pages::deck;
+use flightdeck::cockpit::app::{Event, State, strip};
 use flightdeck::cockpit::view::{Themes, draw};
 use flightdeck::model::*;
 use jiff::SignedDuration;
@@ -235,14 +236,14 @@ fn in_step(state: &State) {
     // What fits the words of the filter best comes first.
     sorted.sort_by_key(|row| filter.fit(row));
     let sorted: Vec<_> = sorted.into_iter().map(|row| &row.run.target).collect();
-    let list = rows::deck_list(state);
+    let list = deck::list(state);
     assert_eq!(list.from(0).collect::<Vec<_>>(), sorted, "{:?}", deck.order);
     for (at, target) in sorted.iter().enumerate() {
         assert_eq!(list.position(&state.board, target), Some(at));
     }
 
     let ranked: Vec<_> = rank(&state.board, state.now).into_iter().map(|entry| entry.subject).collect();
-    let needs = rows::attention(state);
+    let needs = deck::attention(state);
     assert_eq!(needs.from(0).map(About::subject).collect::<Vec<_>>(), ranked);
     for (at, subject) in ranked.iter().enumerate() {
         assert_eq!(needs.position(&state.board, subject), Some(at));

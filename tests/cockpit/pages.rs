@@ -2,8 +2,10 @@
 
 use super::world::*;
 use flightdeck::board::Freshness;
+use flightdeck::cockpit::app::pages::{deck, output};
 use flightdeck::cockpit::app::state::{OUTPUT_LINES, Over, Overlay, RolloutPanel as P};
-use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Page, header, rows};
+use flightdeck::cockpit::app::{ConnectionState, Effect, Event, Page, header};
+use flightdeck::cockpit::app::{panels, run};
 use flightdeck::model::*;
 
 fn instance(id: &str, service: &str) -> Entity {
@@ -134,12 +136,12 @@ fn an_output_is_followed_until_it_is_left() {
     desk.send(Event::LogLine { token: token + 100, line: "of another".to_owned() });
     let output = desk.state.output.as_ref().unwrap();
     assert_eq!((output.lines.len(), output.follow), (100, true));
-    let height = usize::from(flightdeck::cockpit::app::layout::layout(&desk.state).list.height);
-    assert_eq!(rows::output_top(output, height), 100 - height);
+    let height = usize::from(flightdeck::cockpit::app::dispatch::layout(&desk.state).list.height);
+    assert_eq!(output::first_line(output, height), 100 - height);
     // Scrolled back: what is shown stays while lines come.
     desk.key("ctrl-b");
     let output = desk.state.output.as_ref().unwrap();
-    let top = rows::output_top(output, height);
+    let top = output::first_line(output, height);
     assert!(!output.follow && top < 100 - height);
     let shown = output.lines[top].clone();
     for n in 100..(OUTPUT_LINES + 20) {
@@ -147,7 +149,7 @@ fn an_output_is_followed_until_it_is_left() {
     }
     let output = desk.state.output.as_ref().unwrap();
     assert_eq!((output.lines.len(), output.dropped), (OUTPUT_LINES, 20));
-    assert_eq!(output.lines[rows::output_top(output, height)], shown);
+    assert_eq!(output.lines[output::first_line(output, height)], shown);
     desk.key("G");
     assert!(desk.state.output.as_ref().unwrap().follow);
     desk.send(Event::LogEnded { token, why: "it ended".to_owned() });
@@ -172,7 +174,7 @@ fn the_selected_instance_sticks_and_tab_goes_through_the_panels() {
     desk.select("checkout");
     desk.keys("enter");
     desk.upsert(instance("i-1", "checkout"));
-    assert_eq!(rows::panel_view(&desk.state, P::Instances, 9), (0, Some(1)), "i-2 is still selected");
+    assert_eq!(panels::panel_view(&desk.state, P::Instances, 9), (0, Some(1)), "i-2 is still selected");
     let mut panels = Vec::new();
     for key in ["tab", "tab", "tab", "tab", "shift-tab", "e"] {
         desk.key(key);
@@ -276,15 +278,15 @@ fn opened() -> Desk {
 #[test]
 fn what_is_not_told_is_asked_for_when_a_rollout_is_opened() {
     let desk = opened();
-    assert_eq!(rows::panel_keys(&desk.state, P::Instances), ["shop/pod-1"]);
-    assert_eq!(rows::notes(&desk.state, &run("checkout"))[0].text, "Pulled");
-    assert_eq!(rows::panels(&desk.state), [P::Instances, P::Timeline, P::Analysis, P::Revisions, P::Actions]);
+    assert_eq!(panels::panel_keys(&desk.state, P::Instances), ["shop/pod-1"]);
+    assert_eq!(run::notes(&desk.state, &run("checkout"))[0].text, "Pulled");
+    assert_eq!(run::panels(&desk.state), [P::Instances, P::Timeline, P::Analysis, P::Revisions, P::Actions]);
     let mut told = Desk::new();
     told.upsert(instance("i-1", "checkout"));
     told.select("checkout");
     told.keys("enter");
     assert!(told.asked().is_empty(), "who tells everything by itself is not asked");
-    assert_eq!(rows::panels(&told.state), [P::Instances, P::Timeline, P::Analysis, P::Actions]);
+    assert_eq!(run::panels(&told.state), [P::Instances, P::Timeline, P::Analysis, P::Actions]);
 }
 
 #[test]
@@ -301,8 +303,8 @@ fn it_is_asked_again_when_the_row_changes_and_while_it_moves() {
     desk.wait(1);
     desk.send(Event::Wake);
     answer(&mut desk, Err("timed out".to_owned()));
-    assert_eq!(rows::gaps(&desk.state), ["not read: timed out"]);
-    assert_eq!(rows::instances(&desk.state).len(), 1, "what was read before stays");
+    assert_eq!(run::gaps(&desk.state), ["not read: timed out"]);
+    assert_eq!(run::instances(&desk.state).len(), 1, "what was read before stays");
     desk.keys("esc");
     desk.wait(60_000);
     desk.send(Event::Wake);
@@ -332,10 +334,10 @@ fn a_lost_server_is_asked_when_it_is_back() {
 fn revisions_are_compared_one_after_the_other() {
     let mut desk = opened();
     desk.key("d");
-    let compared = |desk: &Desk| rows::compared(&desk.state).map(|one| one.revision.clone());
+    let compared = |desk: &Desk| run::compared(&desk.state).map(|one| one.revision.clone());
     assert_eq!(compared(&desk).as_deref(), Some("2"), "stable first: an undo goes back to it");
     answer(&mut desk, Ok(Reply::Detail(Box::new(detail("checkout")))));
-    assert_eq!(rows::over_lines(&desk.state), ["-a", "+c", " d", " e"]);
+    assert_eq!(run::over_lines(&desk.state), ["-a", "+c", " d", " e"]);
     for (key, expected) in [("j", "2"), ("k", "3"), ("k", "4"), ("k", "4"), ("j", "3"), ("G", "3")] {
         desk.key(key);
         assert_eq!(compared(&desk).as_deref(), Some(expected), "{key}");
@@ -450,9 +452,9 @@ fn ages_count_from_the_last_word_and_what_never_answered_is_said_so() {
 #[test]
 fn what_needs_you_is_marked_where_it_may_be_old() {
     let mut desk = Desk::new();
-    assert!(rows::needs(&desk.state).rows.iter().all(|row| row.freshness.is_fresh()));
+    assert!(deck::needs(&desk.state).rows.iter().all(|row| row.freshness.is_fresh()));
     desk.connection(0, "local", ConnectionState::Down { why: "reset".to_owned(), heard: None });
-    let rows = rows::needs(&desk.state).rows;
+    let rows = deck::needs(&desk.state).rows;
     assert!(!rows.is_empty() && rows.iter().all(|row| !row.freshness.is_fresh()), "{rows:?}");
 }
 

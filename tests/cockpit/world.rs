@@ -1,9 +1,10 @@
 //! A cockpit on a made-up server, driven by keys.
 
 use flightdeck::cockpit::app::dialog::Dialog;
+use flightdeck::cockpit::app::pages::deck;
 use flightdeck::cockpit::app::state::{Overlay, Palette};
 use flightdeck::cockpit::app::{
-    ConnectionState, Effect, Event, Key, Keymap, Settings, State, Submitted, Token, rows, update,
+    ConnectionState, Effect, Event, Key, Keymap, Settings, State, Submitted, Token, update,
 };
 use flightdeck::model::*;
 use jiff::{SignedDuration, Timestamp};
@@ -231,13 +232,13 @@ impl Desk {
 
     /// The service of the selected row of the Deck.
     pub fn selected(&self) -> Option<&str> {
-        let window = rows::deck(&self.state);
+        let window = deck::window(&self.state);
         window.selected.and_then(|at| window.rows.get(at)).map(|row| row.rollout.service.as_str())
     }
 
     /// The services on the Deck, from the top.
     pub fn shown(&self) -> Vec<&str> {
-        rows::deck(&self.state).rows.iter().map(|row| row.rollout.service.as_str()).collect()
+        deck::window(&self.state).rows.iter().map(|row| row.rollout.service.as_str()).collect()
     }
 
     /// Moves down until that service is selected.

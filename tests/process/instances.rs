@@ -3,8 +3,8 @@
 use super::{Scratch, exe, until, until_gone};
 use flightdeck::engine::core::{InstanceEvent, Launch, SlotKey};
 use flightdeck::engine::process::client::recorded;
+use flightdeck::engine::process::context::{Context, Drain, Report};
 use flightdeck::engine::process::identity::with_environment;
-use flightdeck::engine::process::instance::{Context, Drain, Report};
 use flightdeck::engine::process::supervisor::Supervisor;
 use flightdeck::engine::process::{Identity, log};
 use flightdeck::engine::store::Store;

@@ -42,7 +42,7 @@ pub fn tell(state: &mut State, event: Event) {
 /// The same with what the shell has to do then.
 pub fn effects_of(state: &mut State, event: Event) -> Vec<Effect> {
     // Time stands still here: each key is one by itself all the same.
-    state.typing = flightdeck::cockpit::app::typing::Typing::default();
+    state.typing = flightdeck::cockpit::app::state::Typing::default();
     update(state, event, now())
 }
 

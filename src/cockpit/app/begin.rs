@@ -1,16 +1,15 @@
 //! From a key to what it is about: the targets of an action, frozen at the moment of the key press.
 
 use super::Effect;
-use super::actions::{
-    approval_item, availability, filtered_environments, hold_items, on_approval, on_rollout, receipt_item,
-    release_items, rollout_item,
-};
+use super::actions::{availability, on_approval, on_rollout};
 use super::command::Bound;
 use super::confirm::start;
 use super::dialog::Item;
-use super::rows;
-use super::state::{DeckPanel, Page, State, Tone};
-use flightdeck_model::{Action, Direction, EnvironmentName, Hold, Subject};
+use super::dispatch::{hidden_marks, selected_receipt, selected_rollout};
+use super::items::{approval_item, filtered_environments, hold_items, receipt_item, release_items, rollout_item};
+use super::pages::{Page, approvals};
+use super::state::{DeckPanel, State, Tone};
+use flightdeck_model::{Action, Direction, EnvironmentName, Hold};
 use std::collections::BTreeSet;
 
 /// Begins an action on what is selected or marked.
@@ -112,13 +111,13 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
         }
         Action::ReleaseHold => held(state, ""),
         Action::Annotate => {
-            let (receipt, run) = rows::selected_receipt(state).ok_or_else(no_server)?;
+            let (receipt, run) = selected_receipt(state).ok_or_else(no_server)?;
             Ok(vec![receipt_item(state, receipt, run).ok_or_else(no_server)?])
         }
         Action::Approve | Action::Reject => {
             let marks = visible_marks(state, action, state.approvals.marks.len())?;
             if !marks {
-                let approval = rows::selected_approval(state).ok_or_else(no_server)?;
+                let approval = approvals::selected(state).ok_or_else(no_server)?;
                 return Ok(vec![approval_item(state, action, approval).ok_or_else(no_server)?]);
             }
             let approvals = state.approvals.marks.iter().filter_map(|id| state.board.approval(id));
@@ -134,7 +133,7 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
             let marked = if on_deck_list(state) { state.deck.marks.len() } else { 0 };
             let marks = visible_marks(state, action, marked)?;
             if !marks {
-                let rollout = rows::selected_rollout(state).ok_or_else(no_server)?;
+                let rollout = selected_rollout(state).ok_or_else(no_server)?;
                 return Ok(vec![rollout_item(state, action, rollout).ok_or_else(no_server)?]);
             }
             let rollouts = state.deck.marks.iter().filter_map(|target| state.board.rollout(target));
@@ -149,25 +148,6 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
     }
 }
 
-/// What a confirmation is about, as it is now. `Err`: it can't be done to that any more, and why.
-pub(super) fn anew(state: &State, action: Action, item: &Item) -> Result<Item, String> {
-    let gone = || format!("{}: it is gone", action.row().label);
-    match &item.subject {
-        Subject::Run(run) => {
-            let rollout = state.board.rollout(&run.target).ok_or_else(gone)?;
-            on_rollout(state, action, rollout)?;
-            rollout_item(state, action, rollout).ok_or_else(gone)
-        }
-        Subject::Approval { id, .. } => {
-            let approval = state.board.approval(id).ok_or_else(gone)?;
-            on_approval(state, action, approval)?;
-            approval_item(state, action, approval).ok_or_else(gone)
-        }
-        // Nothing else has a pin that could change.
-        _ => Ok(item.clone()),
-    }
-}
-
 fn on_deck_list(state: &State) -> bool {
     state.page == Page::Deck && state.deck.panel == DeckPanel::Rollouts
 }
@@ -175,7 +155,7 @@ fn on_deck_list(state: &State) -> bool {
 /// Are there marks to act on? Refuses what can't be done to several, and what can't be seen.
 fn visible_marks(state: &State, action: Action, marked: usize) -> Result<bool, String> {
     let label = action.row().label;
-    let hidden = rows::hidden_marks(state);
+    let hidden = hidden_marks(state);
     match (marked, action) {
         (0, _) => Ok(false),
         _ if hidden > 0 => {

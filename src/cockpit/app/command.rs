@@ -1,8 +1,8 @@
-//! Everything that a key can be bound to: the cockpit's own commands, one table row each, and the
+//! Everything that a key can be bound to: pages, the cockpit's other commands, one table row each, and the
 //! actions of [`Action::TABLE`].
 
+use super::pages::{Page, Reached};
 use flightdeck_model::Action;
-use serde::{Deserialize, Serialize};
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -20,22 +20,25 @@ pub struct UiRow {
 macro_rules! commands {
     ($($variant:ident $name:literal $label:literal $sentence:literal;)*) => {
         /// What a key can do to the cockpit itself.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "kebab-case")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum UiCommand {
+            /// Show that page.
+            Show(Page),
             $(#[doc = $sentence] $variant,)*
         }
 
         impl UiCommand {
             /// Every command, in the order of help pages.
-            pub const TABLE: &'static [UiRow] = &[
-                $(UiRow { command: UiCommand::$variant, name: $name, label: $label, sentence: $sentence },)*
-            ];
+            pub fn all() -> impl Iterator<Item = UiCommand> {
+                let called = Page::ALL.iter().filter(|page| page.row().reached != Reached::Row);
+                called.map(|page| UiCommand::Show(*page)).chain([$(UiCommand::$variant,)*])
+            }
 
             /// This command's row.
             #[must_use]
             pub const fn row(self) -> &'static UiRow {
                 match self {
+                    UiCommand::Show(page) => &page.row().command,
                     $(UiCommand::$variant => {
                         const ROW: UiRow = UiRow { command: UiCommand::$variant, name: $name, label: $label, sentence: $sentence };
                         &ROW
@@ -47,11 +50,6 @@ macro_rules! commands {
 }
 
 commands! {
-    Deck "deck" "deck" "Show what needs you and all rollouts.";
-    Approvals "approvals" "approvals" "Show what waits for a yes.";
-    History "history" "history" "Show what has ended, and what it adds up to.";
-    LogPage "log-page" "logs" "Show this program's own log.";
-    Messages "messages" "messages" "Show in full what the footer said, newest first.";
     Open "open" "open" "Open what is selected.";
     Back "back" "back" "Go back to where you came from.";
     MoveDown "move-down" "down" "Move down by one row.";
@@ -102,8 +100,7 @@ commands! {
 }
 
 /// What a key is bound to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bound {
     /// Something that a person asks a server for.
     Act(Action),
@@ -115,7 +112,7 @@ impl Bound {
     /// All, actions first.
     pub fn all() -> impl Iterator<Item = Bound> {
         let actions = Action::TABLE.iter().map(|row| Bound::Act(row.action));
-        actions.chain(UiCommand::TABLE.iter().map(|row| Bound::Ui(row.command)))
+        actions.chain(UiCommand::all().map(Bound::Ui))
     }
 
     /// Its name in keymap.toml and in the palette.

@@ -3,9 +3,12 @@
 
 use super::command::{Bound, UiCommand};
 use super::dialog::{Dialog, Field, Item, ReasonFor, SETTLE};
-use super::input::LONGEST;
-use super::state::{Asked, Input, Overlay, OwnCommand, OwnProgress, State, Tone};
-use super::{ConnectionState, Effect, Key, Token, begin, rows, superseded};
+use super::input::{Input, LONGEST, type_into};
+use super::items::anew;
+use super::keymap::Context;
+use super::run;
+use super::state::{Asked, Overlay, OwnCommand, OwnProgress, State, Tone};
+use super::{ConnectionState, Effect, Key, Token, superseded};
 use flightdeck_board::Health;
 use flightdeck_model::{
     Action, Command, CommandId, Decision, Direction, Fact, Facts, Friction, Pin, Prepared, Query, Refusal, RefusalKind,
@@ -222,7 +225,7 @@ pub fn health(state: &State, dialog: &Dialog, item: &Item) -> Option<Health> {
     if dialog.direction != Direction::Raises || !dialog.raises_candidate() {
         return None;
     }
-    rows::health(state, item.run()?)
+    run::health(state, item.run()?)
 }
 
 /// Does a yes need a reason?
@@ -300,7 +303,7 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
         }
         (_, Field::Keys) => {
             let label = dialog.action.row().label;
-            let yes = state.settings.keymap.first_key(&[super::keymap::Context::Dialog], Bound::Ui(UiCommand::Confirm));
+            let yes = state.settings.keymap.first_key(&[Context::Dialog], Bound::Ui(UiCommand::Confirm));
             dialog.said = Some(format!("`{}` does nothing here: {yes} to {label}, Esc to leave", key.0));
         }
     }
@@ -310,7 +313,7 @@ pub(super) fn key(state: &mut State, command: Option<UiCommand>, key: &Key, effe
 /// what it was; the reason stays.
 fn reopen(state: &mut State, effects: &mut Vec<Effect>) {
     let Some(Overlay::Dialog(mut dialog)) = state.overlay.take() else { return };
-    let items = dialog.items.iter().map(|item| begin::anew(state, dialog.action, item));
+    let items = dialog.items.iter().map(|item| anew(state, dialog.action, item));
     match items.collect::<Result<Vec<_>, _>>() {
         Ok(items) => {
             let reason = std::mem::take(&mut dialog.reason);
@@ -335,19 +338,6 @@ pub(super) fn paste(dialog: &mut Dialog, text: &str) {
         Field::Reason => Some(format!("pasted text was ignored: a reason has at most {LONGEST} bytes")),
         Field::Keys | Field::Challenge => Some("pasted text was ignored: a confirmation is typed".to_owned()),
     };
-}
-
-/// Types a key into a line; false if it is no text and no command of typing.
-pub(super) fn type_into(input: &mut Input, command: Option<UiCommand>, key: &Key) -> bool {
-    if let Some(command) = command {
-        return input.edit(command);
-    }
-    let text = if key.0 == "space" { " " } else { key.0.as_str() };
-    let single = text.chars().count() == 1;
-    if single {
-        input.insert(text);
-    }
-    single
 }
 
 /// The person said yes.
@@ -422,41 +412,4 @@ fn submit(state: &mut State, action: Action, items: &[Item], reason: Option<&str
         state.commands.drain(..old);
     }
     state.say(Tone::Plain, format!("{}: sending", title(action, items)));
-}
-
-impl Item {
-    /// Did the server say something?
-    #[must_use]
-    pub fn answered(&self) -> bool {
-        self.prepared.is_some() || self.refused.is_some() || self.unasked.is_some()
-    }
-
-    /// Why the server won't do it, or could not be asked.
-    #[must_use]
-    pub fn problem(&self) -> Option<String> {
-        let refused = self.refused.as_ref().map(|refusal| refusal.why.clone());
-        refused.or_else(|| self.unasked.as_ref().map(|why| format!("the server could not be asked: {why}")))
-    }
-
-    /// What a command carries. What raises exposure binds the live object that was read for the
-    /// confirmation; what reduces it opened from the row, so it binds what the row showed.
-    #[must_use]
-    pub fn wanted_pin(&self) -> Option<Pin> {
-        let live = self.prepared.as_ref().and_then(|prepared| prepared.pin.clone());
-        live.filter(|_| !self.binds_row()).or_else(|| self.pin.clone())
-    }
-
-    /// Is its command bound to what the row showed, not to the live object?
-    fn binds_row(&self) -> bool {
-        self.pin.as_ref().is_some_and(|row| row.action.direction() == Direction::Reduces)
-    }
-
-    /// The run that it is about.
-    #[must_use]
-    pub const fn run(&self) -> Option<&Run> {
-        match &self.subject {
-            Subject::Run(run) | Subject::Approval { run, .. } => Some(run),
-            _ => None,
-        }
-    }
 }

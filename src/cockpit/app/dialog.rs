@@ -1,9 +1,9 @@
 //! Confirmations as data.
 
-use super::state::Input;
+use super::input::Input;
 use super::{ConnectionId, Token};
 use flightdeck_board::Freshness;
-use flightdeck_model::{Action, Direction, FactChange, Forecast, Friction, Pin, Prepared, Refusal, Subject};
+use flightdeck_model::{Action, Direction, FactChange, Forecast, Friction, Pin, Prepared, Refusal, Run, Subject};
 use jiff::{SignedDuration, Timestamp};
 
 /// A confirmation ignores keys until it was on the screen for so long: they were meant for what was
@@ -108,5 +108,42 @@ impl Dialog {
     /// The items' forecasts together, most important first.
     pub fn forecasts(&self) -> impl Iterator<Item = &Forecast> {
         self.items.iter().filter_map(|item| item.prepared.as_ref()).map(|prepared| &prepared.forecast)
+    }
+}
+
+impl Item {
+    /// Did the server say something?
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.prepared.is_some() || self.refused.is_some() || self.unasked.is_some()
+    }
+
+    /// Why the server won't do it, or could not be asked.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let refused = self.refused.as_ref().map(|refusal| refusal.why.clone());
+        refused.or_else(|| self.unasked.as_ref().map(|why| format!("the server could not be asked: {why}")))
+    }
+
+    /// What a command carries. What raises exposure binds the live object that was read for the
+    /// confirmation; what reduces it opened from the row, so it binds what the row showed.
+    #[must_use]
+    pub fn wanted_pin(&self) -> Option<Pin> {
+        let live = self.prepared.as_ref().and_then(|prepared| prepared.pin.clone());
+        live.filter(|_| !self.binds_row()).or_else(|| self.pin.clone())
+    }
+
+    /// Is its command bound to what the row showed, not to the live object?
+    pub(super) fn binds_row(&self) -> bool {
+        self.pin.as_ref().is_some_and(|row| row.action.direction() == Direction::Reduces)
+    }
+
+    /// The run that it is about.
+    #[must_use]
+    pub const fn run(&self) -> Option<&Run> {
+        match &self.subject {
+            Subject::Run(run) | Subject::Approval { run, .. } => Some(run),
+            _ => None,
+        }
     }
 }

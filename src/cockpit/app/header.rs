@@ -1,6 +1,6 @@
 //! What the header says: every source with its freshness, holds, who you are.
 
-use super::rows::lost;
+use super::fresh::lost;
 use super::state::State;
 use super::{ConnectionId, ConnectionState};
 use flightdeck_board::Freshness;

@@ -1,12 +1,13 @@
 //! The footer and the help page, made from the keymap and the tables of commands: nothing about a
 //! key is written twice.
 
-use super::actions::availability;
-use super::age::{age, age_changes};
+use super::actions::{availability, offers};
 use super::command::{Bound, UiCommand};
-use super::keys::contexts;
-use super::state::{OwnCommand, OwnProgress, Page, State};
+use super::keymap::Context;
+use super::pages::Page;
+use super::state::{OwnCommand, OwnProgress, State};
 use flightdeck_model::Action;
+use flightdeck_model::time::{age, age_changes};
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
@@ -37,64 +38,6 @@ pub struct HelpLine {
     pub unavailable: Option<String>,
 }
 
-/// What stands on the footer of a page, most wanted first.
-const fn wanted(page: Page) -> &'static [Bound] {
-    use UiCommand as C;
-    match page {
-        Page::Deck => &[
-            Bound::Act(Action::Promote),
-            Bound::Act(Action::Pause),
-            Bound::Act(Action::Resume),
-            Bound::Act(Action::Abort),
-            Bound::Act(Action::Hold),
-            Bound::Act(Action::Rollback),
-            Bound::Ui(C::Open),
-            Bound::Ui(C::Filter),
-            Bound::Ui(C::Mark),
-            Bound::Ui(C::Sort),
-            Bound::Ui(C::NextPanel),
-        ],
-        Page::Rollout => &[
-            Bound::Act(Action::Promote),
-            Bound::Act(Action::Pause),
-            Bound::Act(Action::Resume),
-            Bound::Act(Action::Abort),
-            Bound::Act(Action::Rollback),
-            Bound::Ui(C::Open),
-            Bound::Ui(C::NextPanel),
-            Bound::Ui(C::Output),
-            Bound::Ui(C::Back),
-            Bound::Ui(C::Raw),
-            Bound::Ui(C::Diff),
-            Bound::Act(Action::Hold),
-        ],
-        Page::Approvals => &[
-            Bound::Act(Action::Approve),
-            Bound::Act(Action::Reject),
-            Bound::Ui(C::Open),
-            Bound::Ui(C::Mark),
-            Bound::Ui(C::Filter),
-            Bound::Ui(C::Back),
-            Bound::Act(Action::Hold),
-        ],
-        Page::History => &[
-            Bound::Ui(C::Open),
-            Bound::Ui(C::Filter),
-            Bound::Ui(C::Failures),
-            Bound::Ui(C::Sort),
-            Bound::Ui(C::SortReverse),
-            Bound::Ui(C::Copy),
-            Bound::Ui(C::Back),
-            Bound::Act(Action::Hold),
-        ],
-        Page::Messages => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Back)],
-        Page::Logs => &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Back)],
-        Page::Output => {
-            &[Bound::Ui(C::PageUp), Bound::Ui(C::PageDown), Bound::Ui(C::Last), Bound::Ui(C::Copy), Bound::Ui(C::Back)]
-        }
-    }
-}
-
 /// On every footer, whatever else has room: without them the rest can't be found.
 const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Leave)];
 
@@ -121,7 +64,7 @@ pub fn under_way(state: &State, now: Timestamp) -> Option<String> {
 /// The key that shows in full what the footer had no room for.
 #[must_use]
 pub fn messages_key(state: &State) -> String {
-    state.settings.keymap.first_key(contexts(state.page), Bound::Ui(UiCommand::Messages))
+    state.settings.keymap.first_key(&Context::on(state.page), Bound::Ui(UiCommand::Show(Page::Messages)))
 }
 
 /// When [`under_way`] changes next.
@@ -132,9 +75,9 @@ pub(super) fn under_way_changes(state: &State) -> Option<Timestamp> {
 /// The keys on the footer, as many as fit: of those that do something now. Any other says why it does nothing.
 #[must_use]
 pub fn footer(state: &State) -> Vec<Hint> {
-    let contexts = contexts(state.page);
+    let contexts = Context::on(state.page);
     let hint = |bound: &Bound| {
-        let key = state.settings.keymap.keys(contexts, *bound).next()?;
+        let key = state.settings.keymap.keys(&contexts, *bound).next()?;
         let width = u16::try_from(key.width() + 1 + bound.label().width()).ok()?;
         Some(Hint { x: 0, width, key, label: bound.label(), bound: *bound })
     };
@@ -146,7 +89,7 @@ pub fn footer(state: &State) -> Vec<Hint> {
     }
     let mut hints = Vec::new();
     let offered = |bound: &&Bound| availability(state, **bound).is_ok();
-    for hint in wanted(state.page).iter().filter(offered).filter_map(hint) {
+    for hint in state.page.row().footer.iter().filter(offered).filter_map(hint) {
         if hint.width + 2 <= free {
             free -= hint.width + 2;
             hints.push(hint);
@@ -164,7 +107,7 @@ pub fn footer(state: &State) -> Vec<Hint> {
 /// The lines of the help page: every key that holds on this page, then what only the palette has.
 #[must_use]
 pub fn help(state: &State) -> Vec<HelpLine> {
-    let contexts = contexts(state.page);
+    let contexts = Context::on(state.page);
     let line = |bound: Bound, keys: Vec<String>| HelpLine {
         keys: keys.join(", "),
         name: bound.name(),
@@ -172,7 +115,7 @@ pub fn help(state: &State) -> Vec<HelpLine> {
         unavailable: availability(state, bound).err(),
     };
     let keymap = &state.settings.keymap;
-    let bound = keymap.bound(contexts).map(|bound| line(bound, keymap.keys(contexts, bound).collect()));
-    let heavy = Action::TABLE.iter().filter(|row| row.key.is_none() && super::palette::offers(row.action));
+    let bound = keymap.bound(&contexts).map(|bound| line(bound, keymap.keys(&contexts, bound).collect()));
+    let heavy = Action::TABLE.iter().filter(|row| row.key.is_none() && offers(row.action));
     bound.chain(heavy.map(|row| line(Bound::Act(row.action), Vec::new()))).collect()
 }

@@ -1,8 +1,17 @@
 //! Typing a line.
 
+use super::Key;
 use super::command::UiCommand;
-use super::state::Input;
 use flightdeck_model::sanitize_line;
+
+/// A line of text that is being typed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Input {
+    /// What was typed.
+    pub text: String,
+    /// Byte offset of the cursor; always on a character's edge.
+    pub cursor: usize,
+}
 
 /// The longest line that can be typed or pasted, bytes.
 pub(super) const LONGEST: usize = 1000;
@@ -60,6 +69,19 @@ impl Input {
         let right = self.text.get(self.cursor..).unwrap_or_default();
         self.cursor + right.chars().next().map_or(0, char::len_utf8)
     }
+}
+
+/// Types a key into a line; false if it is no text and no command of typing.
+pub(super) fn type_into(input: &mut Input, command: Option<UiCommand>, key: &Key) -> bool {
+    if let Some(command) = command {
+        return input.edit(command);
+    }
+    let text = if key.0 == "space" { " " } else { key.0.as_str() };
+    let single = text.chars().count() == 1;
+    if single {
+        input.insert(text);
+    }
+    single
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::Key;
 use super::command::{Bound, UiCommand};
+use super::pages::Page;
 use flightdeck_model::Action;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,17 +20,7 @@ pub enum Context {
     Global,
     /// Wherever a rollout is selected or opened.
     Rollouts,
-    Deck,
-    /// The Approvals page.
-    Approvals,
-    /// The History page.
-    History,
-    /// An opened rollout.
-    Rollout,
-    /// The program's own log.
-    Logs,
-    /// An instance's output.
-    Output,
+    Page(Page),
     /// A confirmation.
     Dialog,
     /// Wherever text is typed.
@@ -37,28 +28,30 @@ pub enum Context {
 }
 
 impl Context {
-    /// All, with their names in keymap.toml.
-    pub const ALL: [(&'static str, Context); 10] = [
-        ("global", Context::Global),
-        ("rollouts", Context::Rollouts),
-        ("deck", Context::Deck),
-        ("approvals", Context::Approvals),
-        ("history", Context::History),
-        ("rollout", Context::Rollout),
-        ("logs", Context::Logs),
-        ("output", Context::Output),
-        ("dialog", Context::Dialog),
-        ("input", Context::Input),
-    ];
+    /// All that keymap.toml may have sections for, with their names there.
+    pub fn all() -> impl Iterator<Item = (&'static str, Context)> {
+        let pages = Page::ALL.iter().filter_map(|page| Some((page.row().section?, Context::Page(*page))));
+        let everywhere = [("global", Context::Global), ("rollouts", Context::Rollouts)];
+        everywhere.into_iter().chain(pages).chain([("dialog", Context::Dialog), ("input", Context::Input)])
+    }
+
+    /// Those that hold on a page, the first ruling.
+    #[must_use]
+    pub fn on(page: Page) -> Vec<Context> {
+        let row = page.row();
+        let own = row.section.map(|_| Context::Page(page));
+        let rollouts = row.rollouts.then_some(Context::Rollouts);
+        own.into_iter().chain(rollouts).chain([Context::Global]).collect()
+    }
 
     /// Its name in keymap.toml.
     #[must_use]
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, context)| *context == self).map_or("", |(name, _)| name)
+        Self::all().find(|(_, context)| *context == self).map_or("", |(name, _)| name)
     }
 
     fn from_name(name: &str) -> Option<Context> {
-        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, context)| *context)
+        Self::all().find(|(known, _)| *known == name).map(|(_, context)| context)
     }
 
     /// Does it take that command at all? A confirmation can't be bound to a page, nor an abort to
@@ -67,23 +60,16 @@ impl Context {
     pub fn takes(self, bound: Bound) -> bool {
         use UiCommand as C;
         match bound {
-            Bound::Act(Action::Approve | Action::Reject) => self == Context::Approvals,
+            Bound::Act(Action::Approve | Action::Reject) => self == Context::Page(Page::Approvals),
             Bound::Act(Action::Hold | Action::ReleaseHold) => self == Context::Global,
             Bound::Act(_) => self == Context::Rollouts,
             Bound::Ui(C::Confirm | C::Reopen) => self == Context::Dialog,
             Bound::Ui(C::Accept | C::Cancel) => matches!(self, Context::Dialog | Context::Input),
-            Bound::Ui(C::NextPanel | C::PreviousPanel) => {
-                matches!(self, Context::Dialog | Context::Deck | Context::Rollout)
-            }
-            Bound::Ui(C::Mark) => matches!(self, Context::Deck | Context::Approvals),
-            Bound::Ui(C::Filter) => matches!(self, Context::Deck | Context::Approvals | Context::History),
-            Bound::Ui(C::Open) => {
-                matches!(self, Context::Deck | Context::Approvals | Context::History | Context::Rollout)
-            }
-            Bound::Ui(C::Sort | C::SortReverse) => matches!(self, Context::Deck | Context::History),
-            Bound::Ui(C::InFlight) => self == Context::Deck,
-            Bound::Ui(C::Failures) => self == Context::History,
-            Bound::Ui(C::Output | C::Timeline | C::Raw | C::Diff) => self == Context::Rollout,
+            Bound::Ui(C::NextPanel | C::PreviousPanel) if self == Context::Dialog => true,
+            Bound::Ui(command) if Page::ALL.iter().any(|page| page.takes(command)) => match self {
+                Context::Page(page) => page.takes(command),
+                _ => false,
+            },
             // The table ends with the commands of typing.
             Bound::Ui(command) if command >= C::Complete => self == Context::Input,
             Bound::Ui(_) => !matches!(self, Context::Dialog | Context::Input | Context::Rollouts),
@@ -92,16 +78,10 @@ impl Context {
 }
 
 /// Sets of contexts that hold at the same time; keys of one set must not contradict each other.
-const TOGETHER: [&[Context]; 8] = [
-    &[Context::Deck, Context::Rollouts, Context::Global],
-    &[Context::Approvals, Context::Global],
-    &[Context::History, Context::Global],
-    &[Context::Rollout, Context::Rollouts, Context::Global],
-    &[Context::Logs, Context::Global],
-    &[Context::Output, Context::Global],
-    &[Context::Dialog],
-    &[Context::Input],
-];
+fn together() -> Vec<Vec<Context>> {
+    let pages = Page::ALL.iter().map(|page| Context::on(*page));
+    pages.chain([vec![Context::Dialog], vec![Context::Input]]).collect()
+}
 
 /// What keys mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,7 +203,7 @@ impl Reader<'_> {
     fn sections(&mut self, root: &DeTable<'_>, keymap: &mut Keymap, spans: &mut Spans) {
         for (name, section) in root {
             let Some(context) = Context::from_name(name.get_ref()) else {
-                let known = Context::ALL.iter().map(|(name, _)| *name);
+                let known = Context::all().map(|(name, _)| name);
                 let hint = suggestion(name.get_ref(), known);
                 self.tell(name.span(), &format!("{}: expected a section for keys{hint}", name.get_ref()));
                 continue;
@@ -255,11 +235,8 @@ impl Reader<'_> {
             return None;
         };
         if !context.takes(bound) {
-            let places: Vec<_> = Context::ALL
-                .iter()
-                .filter(|(_, place)| place.takes(bound))
-                .map(|(name, _)| format!("[{name}]"))
-                .collect();
+            let places: Vec<_> =
+                Context::all().filter(|(_, place)| place.takes(bound)).map(|(name, _)| format!("[{name}]")).collect();
             self.tell(name.span(), &format!("{section}.{word}: belongs in {}", places.join(" or ")));
             return None;
         }
@@ -305,7 +282,7 @@ impl Reader<'_> {
 
     fn conflicts(&mut self, keymap: &Keymap, spans: &Spans) {
         let mut told = Vec::new();
-        for set in TOGETHER {
+        for set in together() {
             let all: Vec<_> = keymap
                 .bindings
                 .iter()

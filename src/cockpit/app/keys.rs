@@ -2,27 +2,16 @@
 
 use super::command::{Bound, UiCommand};
 use super::dialog::Field;
+use super::dispatch::{layout, of};
 use super::hints;
+use super::input::{Input, type_into};
 use super::keymap::{Context, Resolved};
-use super::layout::layout;
-use super::motion::{Motion, motion};
-use super::state::{DeckPanel, Input, Over, Overlay, Page, Palette, RolloutPanel, State, Tone};
-use super::{Effect, Key, actions, begin, confirm, motion, pages, palette};
+use super::list::Motion;
+use super::motion::motion;
+use super::pages::Page;
+use super::state::{DeckPanel, Overlay, Palette, State, Tone};
+use super::{Effect, Key, actions, begin, commands, confirm, palette};
 use flightdeck_model::Action;
-
-/// The sections of keymap.toml that hold on a page, the first ruling.
-#[must_use]
-pub fn contexts(page: Page) -> &'static [Context] {
-    match page {
-        Page::Deck => &[Context::Deck, Context::Rollouts, Context::Global],
-        Page::Approvals => &[Context::Approvals, Context::Global],
-        Page::History => &[Context::History, Context::Global],
-        Page::Rollout => &[Context::Rollout, Context::Rollouts, Context::Global],
-        Page::Logs => &[Context::Logs, Context::Global],
-        Page::Messages => &[Context::Global],
-        Page::Output => &[Context::Output, Context::Global],
-    }
-}
 
 /// Does the key write a character?
 fn types(key: &Key) -> bool {
@@ -50,7 +39,7 @@ pub(super) fn sends(state: &State, key: &Key) -> bool {
     }
     let ends = |command| match command {
         Some(UiCommand::Quit | UiCommand::Suspend) => true,
-        Some(UiCommand::Leave) => !pages::leads_back(state),
+        Some(UiCommand::Leave) => !commands::leads_back(state),
         _ => false,
     };
     let global = || ends(command_of(state, &[Context::Global], key));
@@ -58,7 +47,7 @@ pub(super) fn sends(state: &State, key: &Key) -> bool {
         _ if state.too_small() => global(),
         None => {
             let sequence: Vec<Key> = state.sequence.iter().chain([key]).cloned().collect();
-            match state.settings.keymap.resolve(contexts(state.page), &sequence) {
+            match state.settings.keymap.resolve(&Context::on(state.page), &sequence) {
                 Resolved::Bound(Bound::Act(action)) => action == Action::Pause,
                 Resolved::Bound(Bound::Ui(command)) => ends(Some(command)),
                 _ => false,
@@ -87,7 +76,7 @@ pub(super) fn burst_key(state: &mut State, key: &Key, pasted: bool, effects: &mu
     let writes = match &state.overlay {
         _ if state.too_small() => false,
         None => return burst_on_page(state, key, effects),
-        Some(Overlay::Help { .. }) => command_of(state, &[Context::Global], key).and_then(motion::of).is_some(),
+        Some(Overlay::Help { .. }) => command_of(state, &[Context::Global], key).and_then(Motion::of).is_some(),
         Some(Overlay::Dialog(dialog)) if confirm::deaf(dialog, key, state.now).is_some() => false,
         // A challenge is typed, a reason may come from anywhere.
         Some(Overlay::Dialog(dialog)) => match dialog.field {
@@ -105,14 +94,14 @@ pub(super) fn burst_key(state: &mut State, key: &Key, pasted: bool, effects: &mu
 
 fn burst_on_page(state: &mut State, key: &Key, effects: &mut Vec<Effect>) -> bool {
     state.sequence.push(key.clone());
-    let bound = match state.settings.keymap.resolve(contexts(state.page), &state.sequence) {
+    let bound = match state.settings.keymap.resolve(&Context::on(state.page), &state.sequence) {
         Resolved::Begun => return true,
         Resolved::Bound(bound) => Some(bound),
         Resolved::Nothing => None,
     };
     state.sequence.clear();
     let moves = match bound {
-        Some(Bound::Ui(command)) => motion::of(command).is_some() || !is_text(key),
+        Some(Bound::Ui(command)) => Motion::of(command).is_some() || !is_text(key),
         _ => false,
     };
     if let Some(bound) = bound.filter(|_| moves) {
@@ -187,7 +176,7 @@ fn sequence_in_help(state: &mut State, key: &Key) {
     match state.settings.keymap.resolve(&[Context::Global], &state.sequence) {
         Resolved::Begun => return,
         Resolved::Bound(Bound::Ui(command)) => {
-            if let Some(by) = motion::of(command) {
+            if let Some(by) = Motion::of(command) {
                 motion(state, by);
             }
         }
@@ -201,7 +190,7 @@ fn sequence_in_help(state: &mut State, key: &Key) {
 
 fn page_key(state: &mut State, key: &Key, effects: &mut Vec<Effect>) {
     state.sequence.push(key.clone());
-    match state.settings.keymap.resolve(contexts(state.page), &state.sequence) {
+    match state.settings.keymap.resolve(&Context::on(state.page), &state.sequence) {
         Resolved::Begun => {}
         Resolved::Bound(bound) => {
             state.sequence.clear();
@@ -230,70 +219,26 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
     if let Err(why) = actions::availability(state, bound) {
         return state.say(Tone::Warn, why);
     }
-    if let Some(by) = motion::of(command) {
+    if let Some(by) = Motion::of(command) {
         return motion(state, by);
     }
+    if of(state.page).command(state, command, effects) {
+        return;
+    }
     match command {
-        UiCommand::Deck => pages::show(state, Page::Deck, effects),
-        UiCommand::Approvals => pages::show(state, Page::Approvals, effects),
-        UiCommand::History => pages::show(state, Page::History, effects),
-        UiCommand::LogPage => pages::show(state, Page::Logs, effects),
-        UiCommand::Messages => {
-            state.messages_top = 0;
-            if state.page != Page::Messages {
-                pages::descend(state, Page::Messages, effects);
-            }
-        }
-        UiCommand::ScrollLeft => pages::shift(state, false),
-        UiCommand::ScrollRight => pages::shift(state, true),
-        UiCommand::Leave if pages::leads_back(state) => pages::back(state, effects),
-        UiCommand::Open => pages::open(state, effects),
-        UiCommand::Back => pages::back(state, effects),
-        UiCommand::NextPanel => pages::panel(state, 1),
-        UiCommand::PreviousPanel => pages::panel(state, -1),
-        UiCommand::Mark => pages::mark(state),
+        UiCommand::Show(page) => commands::show(state, page, effects),
+        UiCommand::ScrollLeft => commands::shift(state, false),
+        UiCommand::ScrollRight => commands::shift(state, true),
+        UiCommand::Leave if commands::leads_back(state) => commands::back(state, effects),
+        UiCommand::Back => commands::back(state, effects),
+        UiCommand::Mark => state.say(Tone::Plain, "rows are marked in the list of rollouts (Tab)"),
         UiCommand::Filter => {
-            // Keys act on what the filter shows, not on another panel beside it.
-            if state.page == Page::Deck {
-                state.deck.panel = DeckPanel::Rollouts;
-            }
-            let before = pages::filter_of(state).map(|filter| filter.clone()).unwrap_or_default();
+            let before = of(state.page).filter(state).unwrap_or_default().to_owned();
             // What is typed is a filter of its own; Esc brings back the one before.
             state.overlay = Some(Overlay::Filter { input: Input::default(), before });
         }
-        UiCommand::Sort if state.page == Page::History => {
-            let word = state.ended.sort_by_next();
-            state.say(Tone::Plain, format!("sorted by {word}"));
-        }
-        UiCommand::Failures => {
-            let all = state.ended.filter == pages::FAILURES;
-            pages::filter(state, if all { "" } else { pages::FAILURES });
-        }
-        UiCommand::SortReverse if state.page == Page::History => state.ended.turn(),
-        UiCommand::Sort => {
-            state.deck.order = state.deck.order.next();
-            state.deck.list.clear();
-            let word = state.deck.order.word();
-            state.say(Tone::Plain, format!("sorted by {word}"));
-        }
-        UiCommand::SortReverse => {
-            state.deck.reverse = !state.deck.reverse;
-            state.deck.list.clear();
-        }
-        UiCommand::InFlight => {
-            state.deck.in_flight_only = !state.deck.in_flight_only;
-            state.deck.list.clear();
-        }
-        UiCommand::Output => pages::output(state, effects),
-        UiCommand::Timeline => {
-            if let Some(page) = &mut state.rollout {
-                (page.panel, page.over) = (RolloutPanel::Timeline, None);
-            }
-        }
-        UiCommand::Raw => pages::over(state, Over::Raw { top: 0 }, effects),
-        UiCommand::Diff => pages::over(state, Over::Diff { revision: None, top: 0 }, effects),
-        UiCommand::Copy => pages::copy(state, effects),
-        UiCommand::Reconnect => pages::reconnect(state, None, effects),
+        UiCommand::Copy => commands::copy(state, effects),
+        UiCommand::Reconnect => commands::reconnect(state, None, effects),
         UiCommand::Palette => {
             let mut typed = Palette::default();
             palette::complete(state, &mut typed);
@@ -302,7 +247,7 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
         UiCommand::Help => state.overlay = Some(Overlay::Help { top: 0 }),
         UiCommand::Suspend => effects.push(Effect::Suspend),
         UiCommand::Leave | UiCommand::Quit => effects.push(Effect::Quit),
-        // The rest belongs to confirmations and typing, which have the keys while they are open.
+        // The rest belongs to pages, and to confirmations and typing, which have the keys while they are open.
         _ => {}
     }
 }
@@ -310,15 +255,19 @@ pub(super) fn run(state: &mut State, bound: Bound, effects: &mut Vec<Effect>) {
 fn input_key(state: &mut State, command: Option<UiCommand>, key: &Key, effects: &mut Vec<Effect>) {
     match state.overlay.take() {
         Some(Overlay::Filter { mut input, before }) => match command {
-            Some(UiCommand::Accept) => pages::filtered(state, &input.text),
-            Some(UiCommand::Cancel) => pages::filter(state, &before),
+            Some(UiCommand::Accept) => commands::filtered(state, &input.text),
+            Some(UiCommand::Cancel) => commands::filter(state, &before),
             command => {
-                confirm::type_into(&mut input, command, key);
-                pages::filter(state, &input.text);
+                type_into(&mut input, command, key);
+                commands::filter(state, &input.text);
                 state.overlay = Some(Overlay::Filter { input, before });
             }
         },
-        Some(Overlay::Palette(typed)) => palette::key(state, typed, command, key, effects),
+        Some(Overlay::Palette(typed)) => {
+            if let Some(bound) = palette::key(state, typed, command, key, effects) {
+                run(state, bound, effects);
+            }
+        }
         other => state.overlay = other,
     }
 }
@@ -329,7 +278,7 @@ pub(super) fn paste(state: &mut State, text: &str) {
     match state.overlay.take() {
         Some(Overlay::Filter { mut input, before }) => {
             input.insert(text);
-            pages::filter(state, &input.text);
+            commands::filter(state, &input.text);
             state.overlay = Some(Overlay::Filter { input, before });
         }
         Some(Overlay::Palette(mut typed)) => {

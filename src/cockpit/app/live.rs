@@ -2,9 +2,10 @@
 //! events by themselves, so that nothing has to be asked; of the others it is asked when the page
 //! opens, again when the row changes, and now and then while it moves.
 
-use super::rows;
-use super::state::{Asked, Over, Page, State};
-use super::{ConnectionState, Effect, actions};
+use super::pages::Page;
+use super::run::{opened, told};
+use super::state::{Asked, Over, RolloutPage, State};
+use super::{ConnectionState, Effect};
 use flightdeck_model::{Detail, Phase, Query, Reply, Run, sanitize};
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,10 +17,10 @@ const AGED: SignedDuration = SignedDuration::from_secs(10);
 /// When the backend is to be asked next; `None`: not without an event.
 pub(super) fn due(state: &State) -> Option<Timestamp> {
     let page = state.rollout.as_ref().filter(|_| state.page == Page::Rollout)?;
-    let rollout = rows::opened(state)?;
-    let connection = state.connections.get(actions::owner(state, &page.run)?)?;
+    let rollout = opened(state)?;
+    let connection = state.connections.get(state.owner(&page.run)?)?;
     let up = matches!(connection.state, ConnectionState::Up { .. });
-    if !up || page.live.asked.is_some() || (page.over.is_none() && rows::told(state)) {
+    if !up || page.live.asked.is_some() || (page.over.is_none() && told(state)) {
         return None;
     }
     let Some(at) = page.live.at else { return Some(state.now) };
@@ -27,7 +28,7 @@ pub(super) fn due(state: &State) -> Option<Timestamp> {
     let moves = rollout.phase.in_flight() || rollout.phase == Phase::Degraded;
     match () {
         () if page.live.changed => Some(after(REST)),
-        () if moves && !rows::told(state) => Some(after(AGED)),
+        () if moves && !told(state) => Some(after(AGED)),
         () => None,
     }
 }
@@ -44,7 +45,7 @@ pub(super) fn ask(state: &mut State, effects: &mut Vec<Effect>) {
     let Some(run) = state.rollout.as_ref().filter(|page| page.live.asked.is_none()).map(|page| page.run.clone()) else {
         return;
     };
-    let Some(connection) = actions::owner(state, &run) else { return };
+    let Some(connection) = state.owner(&run) else { return };
     let token = state.token();
     state.asked.insert(token, Asked::Detail(run.clone()));
     if let Some(page) = &mut state.rollout {
@@ -83,7 +84,7 @@ fn yaml(detail: &Detail) -> Vec<String> {
 }
 
 /// Selects a revision to compare with, where none is: the one that an undo goes back to.
-pub(super) fn choose(page: &mut super::state::RolloutPage) {
+pub(super) fn choose(page: &mut RolloutPage) {
     let Some(Over::Diff { revision, .. }) = &mut page.over else { return };
     let history = page.live.detail.as_ref().map(|detail| detail.history.as_slice()).unwrap_or_default();
     if revision.as_ref().is_some_and(|revision| history.iter().any(|one| one.revision == *revision)) {
@@ -95,7 +96,7 @@ pub(super) fn choose(page: &mut super::state::RolloutPage) {
 }
 
 /// Selects the revision so many rows on.
-pub(super) fn step(page: &mut super::state::RolloutPage, by: isize) {
+pub(super) fn step(page: &mut RolloutPage, by: isize) {
     let Some(Over::Diff { revision, top }) = &mut page.over else { return };
     let history = page.live.detail.as_ref().map(|detail| detail.history.as_slice()).unwrap_or_default();
     let at = history.iter().position(|one| Some(&one.revision) == revision.as_ref()).unwrap_or(0);

@@ -1,13 +1,15 @@
 //! The palette: every command by its name, with its argument.
 
-use super::actions::availability;
+use super::actions::{availability, offers};
 use super::command::{Bound, UiCommand};
+use super::input::{Input, type_into};
 use super::keymap::suggestion;
-use super::state::{Completion, Input, Overlay, Page, Palette, State, Tone};
-use super::{Effect, Key, begin, confirm};
-use super::{keys, pages};
+use super::list::Motion;
+use super::pages::Page;
+use super::state::{Completion, Overlay, Palette, State, Tone};
+use super::{Effect, Key, begin, commands};
 use flightdeck_board::Filter;
-use flightdeck_model::{Action, EnvironmentName, Surface};
+use flightdeck_model::{Action, EnvironmentName};
 use std::collections::BTreeSet;
 
 /// Lines of the history that are kept.
@@ -28,18 +30,12 @@ enum Asks {
     Filter(String),
 }
 
-/// Can that action be begun here? What needs a file or a version is on the command line.
-#[must_use]
-pub(super) fn offers(action: Action) -> bool {
-    action.row().surface != Surface::CommandLine
-}
-
 /// Is the command worth offering? Moving and typing are not.
 fn offered(bound: Bound) -> bool {
     match bound {
         Bound::Act(action) => offers(action),
         Bound::Ui(UiCommand::Palette | UiCommand::Filter | UiCommand::NextPanel | UiCommand::PreviousPanel) => false,
-        Bound::Ui(command) => command < UiCommand::Confirm && super::motion::of(command).is_none(),
+        Bound::Ui(command) => command < UiCommand::Confirm && Motion::of(command).is_none(),
     }
 }
 
@@ -153,16 +149,17 @@ fn rank(text: &str, typed: &str) -> Option<u8> {
     typed.chars().filter(|c| *c != ' ').all(|c| letters.any(|letter| letter == c)).then_some(LETTERS)
 }
 
-/// A key in the palette, which was taken out of the state and is put back unless it closes.
+/// A key in the palette, which was taken out of the state and is put back unless it closes. Gives the command
+/// that is to be carried out.
 pub(super) fn key(
     state: &mut State,
     mut palette: Palette,
     command: Option<UiCommand>,
     key: &Key,
     effects: &mut Vec<Effect>,
-) {
+) -> Option<Bound> {
     match command {
-        Some(UiCommand::Cancel) => return,
+        Some(UiCommand::Cancel) => return None,
         Some(UiCommand::Accept) => return accept(state, palette, effects),
         Some(UiCommand::Complete | UiCommand::CompleteBack) => {
             let back = command == Some(UiCommand::CompleteBack);
@@ -180,7 +177,7 @@ pub(super) fn key(
         Some(UiCommand::Later) => later(state, &mut palette),
         command => {
             let before = palette.input.text.clone();
-            confirm::type_into(&mut palette.input, command, key);
+            type_into(&mut palette.input, command, key);
             if palette.input.text != before {
                 palette.recalled = None;
                 complete(state, &mut palette);
@@ -188,6 +185,7 @@ pub(super) fn key(
         }
     }
     state.overlay = Some(Overlay::Palette(palette));
+    None
 }
 
 /// Up: in what was typed before while nothing is typed, else in the completions.
@@ -216,12 +214,12 @@ fn recall(state: &State, palette: &mut Palette, at: Option<usize>) {
     palette.recalled = at;
 }
 
-fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
+fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) -> Option<Bound> {
     let chosen = palette.selected.and_then(|at| palette.completions.get(at)).map(|completion| completion.text.clone());
     let text = chosen.unwrap_or_else(|| palette.input.text.clone());
     let text = text.trim().to_owned();
     if text.is_empty() {
-        return;
+        return None;
     }
     let Some(asks) = parse(&text) else {
         let known: Vec<String> = Bound::all().filter(|bound| offered(*bound)).map(spelled).collect();
@@ -229,7 +227,8 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
         palette.input = Input::of(text.as_str());
         complete(state, &mut palette);
         state.overlay = Some(Overlay::Palette(palette));
-        return state.say(Tone::Warn, format!("there is no command `{text}`{hint}"));
+        state.say(Tone::Warn, format!("there is no command `{text}`{hint}"));
+        return None;
     };
     state.history.retain(|old| *old != text);
     state.history.push(text);
@@ -239,21 +238,25 @@ fn accept(state: &mut State, mut palette: Palette, effects: &mut Vec<Effect>) {
     match asks {
         Asks::Theme(name) => theme(state, &name),
         Asks::Filter(text) => {
-            if !matches!(state.page, Page::Deck | Page::Approvals | Page::History) {
-                pages::show(state, Page::Deck, effects);
+            if !state.page.takes(UiCommand::Filter) {
+                commands::show(state, Page::Deck, effects);
             }
-            pages::filter(state, &text);
-            pages::filtered(state, &text);
+            commands::filter(state, &text);
+            commands::filtered(state, &text);
+        }
+        Asks::Bound(bound, argument) if argument.is_empty() && bound != Bound::Act(Action::ReleaseHold) => {
+            return Some(bound);
         }
         Asks::Bound(bound, argument) => with_argument(state, bound, &argument, effects),
     }
+    None
 }
 
 fn with_argument(state: &mut State, bound: Bound, argument: &str, effects: &mut Vec<Effect>) {
     match (bound, argument) {
         (Bound::Act(Action::ReleaseHold), name) => begin::release(state, name, effects),
         (Bound::Act(Action::Hold), "everything") => begin::hold(state, &BTreeSet::new(), effects),
-        (Bound::Act(Action::Hold), name) if !name.is_empty() => {
+        (Bound::Act(Action::Hold), name) => {
             let known: Vec<_> = state.board.environments().map(|environment| environment.name.clone()).collect();
             if known.iter().any(|known| known.0 == name) {
                 begin::hold(state, &BTreeSet::from([EnvironmentName::from(name)]), effects);
@@ -262,8 +265,7 @@ fn with_argument(state: &mut State, bound: Bound, argument: &str, effects: &mut 
                 state.say(Tone::Warn, format!("hold: there is no environment {name}{hint}"));
             }
         }
-        (Bound::Ui(UiCommand::Reconnect), name) if !name.is_empty() => pages::reconnect(state, Some(name), effects),
-        (bound, "") => keys::run(state, bound, effects),
+        (Bound::Ui(UiCommand::Reconnect), name) => commands::reconnect(state, Some(name), effects),
         (bound, argument) => {
             let text = format!("{} takes no argument, found `{argument}`; nothing was done", spelled(bound));
             state.say(Tone::Warn, text);

@@ -1,29 +1,50 @@
 //! What is selected in full, line by line, broken to the width that there is: nothing is lost at the right border.
 
-use super::history::{self, RecordLine};
+use super::panels::selected_key;
 use super::rollback_plan;
-use super::rows;
-use super::state::{Page, RolloutPanel, State, Tone};
+use super::run;
+use super::state::{RolloutPanel, State};
 use super::timeline::{Happened, timeline};
 use super::wrap::wrap;
 use flightdeck_model::{
-    Analysis, Approval, Evidence, Group, Instance, InstanceState, Note, Receipt, Revision, Verdict,
+    Analysis, Approval, Evidence, Group, Instance, InstanceState, MetricResult, Note, Receipt, Revision, Verdict,
 };
+use jiff::{SignedDuration, Timestamp};
 
 /// Columns of a line's name and of the gaps around it.
 pub const NAME: u16 = 14;
 /// Columns that a moment takes in front of what happened.
 const MOMENT: u16 = 10;
 
-/// The record that is shown, in lines of the width of the page.
-#[must_use]
-pub fn shown(state: &State) -> Vec<RecordLine<'_>> {
-    let lines = match state.page {
-        Page::History => history::record(state),
-        _ => selected(state),
-    };
+/// A line of a whole record; the view writes times and lengths.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RecordLine<'a> {
+    /// A name and its text.
+    Text(&'static str, String),
+    /// A name and a moment.
+    At(&'static str, Timestamp),
+    /// A name, a moment and what happened then.
+    Moment(&'static str, Timestamp, String),
+    /// A name and how long; `None`: not known.
+    Took(&'static str, Option<SignedDuration>),
+    /// Something that happened.
+    Note(&'a Note),
+    /// A judgement.
+    Evidence(&'a Evidence),
+    /// One of its limits.
+    Metric(&'a MetricResult),
+}
+
+/// Lines broken to the width of the page.
+pub(super) fn fitted<'a>(state: &State, lines: Vec<RecordLine<'a>>) -> Vec<RecordLine<'a>> {
     let columns = state.columns.saturating_sub(2 + NAME);
     lines.into_iter().flat_map(|line| broken(line, columns)).collect()
+}
+
+/// The row that is selected in a panel of the opened rollout, in lines of the width of the page.
+#[must_use]
+pub fn shown(state: &State) -> Vec<RecordLine<'_>> {
+    fitted(state, selected(state))
 }
 
 /// The row that is selected in a panel of the opened rollout, in lines of so many columns.
@@ -31,23 +52,6 @@ pub fn shown(state: &State) -> Vec<RecordLine<'_>> {
 pub fn within(state: &State, columns: u16) -> Vec<RecordLine<'_>> {
     let columns = columns.saturating_sub(NAME);
     selected(state).into_iter().flat_map(|line| broken(line, columns)).collect()
-}
-
-/// What the footer said, newest first.
-#[must_use]
-pub fn messages(state: &State) -> Vec<RecordLine<'static>> {
-    let columns = state.columns.saturating_sub(2 + NAME);
-    let all = state.messages.iter().rev();
-    all.flat_map(|(at, tone, text)| {
-        let name = match tone {
-            Tone::Plain => "",
-            Tone::Good => "done",
-            Tone::Warn => "look",
-            Tone::Bad => "failed",
-        };
-        first_at(name, *at, text, columns)
-    })
-    .collect()
 }
 
 fn broken(line: RecordLine<'_>, columns: u16) -> Vec<RecordLine<'_>> {
@@ -65,7 +69,7 @@ fn broken(line: RecordLine<'_>, columns: u16) -> Vec<RecordLine<'_>> {
 }
 
 /// A moment before the first line, and the rest below it.
-fn first_at(name: &'static str, at: jiff::Timestamp, text: &str, columns: u16) -> Vec<RecordLine<'static>> {
+pub(super) fn first_at(name: &'static str, at: Timestamp, text: &str, columns: u16) -> Vec<RecordLine<'static>> {
     let mut lines = wrap(text, columns.saturating_sub(MOMENT)).into_iter();
     let first = lines.next().unwrap_or_default();
     let rest = lines.map(|text| RecordLine::Text(name, format!("{:10}{text}", "")));
@@ -74,14 +78,14 @@ fn first_at(name: &'static str, at: jiff::Timestamp, text: &str, columns: u16) -
 
 fn selected(state: &State) -> Vec<RecordLine<'_>> {
     let Some(page) = &state.rollout else { return Vec::new() };
-    let key = rows::selected_key(state);
+    let key = selected_key(state);
     let is = |of: &str| key.as_deref() == Some(of);
     match page.panel {
         RolloutPanel::Instances => {
-            rows::instances(state).into_iter().find(|one| is(&one.id)).map_or_else(Vec::new, instance)
+            run::instances(state).into_iter().find(|one| is(&one.id)).map_or_else(Vec::new, instance)
         }
         RolloutPanel::Sets => {
-            let mut groups = rows::detail(state).into_iter().flat_map(|detail| &detail.groups);
+            let mut groups = run::detail(state).into_iter().flat_map(|detail| &detail.groups);
             groups.find(|one| is(&one.name)).map_or_else(Vec::new, group)
         }
         RolloutPanel::Timeline => {
@@ -92,20 +96,20 @@ fn selected(state: &State) -> Vec<RecordLine<'_>> {
                 Happened::Asked(of) | Happened::Came(of, _) => receipt(state, of),
                 Happened::Judged(evidence) => judgement(evidence),
                 Happened::ApprovalAsked(of) | Happened::Vote(of, _) => approval(of),
-                Happened::Analysis(index) => rows::analyses(state).nth(index).map_or_else(Vec::new, analysis),
+                Happened::Analysis(index) => run::analyses(state).nth(index).map_or_else(Vec::new, analysis),
             }
         }
         RolloutPanel::Analysis => {
-            let judged = rows::evidence(state, &page.run).into_iter().find(|one| is(&one.id)).map(judgement);
-            let measured = || rows::analyses(state).find(|one| is(&one.name)).map(analysis);
+            let judged = run::evidence(state, &page.run).into_iter().find(|one| is(&one.id)).map(judgement);
+            let measured = || run::analyses(state).find(|one| is(&one.name)).map(analysis);
             judged.or_else(measured).unwrap_or_default()
         }
         RolloutPanel::Revisions => {
-            let mut all = rows::detail(state).into_iter().flat_map(|detail| &detail.history);
+            let mut all = run::detail(state).into_iter().flat_map(|detail| &detail.history);
             all.find(|one| is(&one.revision)).map_or_else(Vec::new, revision)
         }
         RolloutPanel::Actions => {
-            let meant = rows::receipts(state, &page.run).into_iter().find(|one| is(&one.id.0));
+            let meant = run::receipts(state, &page.run).into_iter().find(|one| is(&one.id.0));
             meant.map_or_else(Vec::new, |of| receipt(state, of))
         }
         RolloutPanel::Plan => {
@@ -218,7 +222,7 @@ fn receipt<'a>(state: &'a State, of: &'a Receipt) -> Vec<RecordLine<'a>> {
         text("reason", of.command.reason.as_deref().unwrap_or("none was given")),
         text("receipt", of.id.to_string()),
     ];
-    for one in rows::additions(state, &of.id) {
+    for one in run::additions(state, &of.id) {
         let Some(first) = one.stages.first() else { continue };
         let words = format!("{}: {}", one.actor.name, one.command.reason.as_deref().unwrap_or_default());
         lines.push(RecordLine::Moment("added", first.at, words));

@@ -1,6 +1,6 @@
 //! The rollback plan of the opened rollout, line by line.
 
-use super::rows;
+use super::run::opened;
 use super::state::State;
 use flightdeck_board::migrations;
 use flightdeck_board::rollback_plan::{Objective, estimate, objective, objective_words, path};
@@ -18,7 +18,7 @@ pub struct PlanLine {
 /// The plan, as its backend knows it, and where the data stands; without either there are no lines.
 #[must_use]
 pub fn plan(state: &State) -> Vec<PlanLine> {
-    let Some(rollout) = rows::opened(state) else { return Vec::new() };
+    let Some(rollout) = opened(state) else { return Vec::new() };
     let mut all = rollout.rollback_plan.as_deref().map(lines).unwrap_or_default();
     all.extend(data(state, rollout));
     all

@@ -3,7 +3,7 @@
 use super::command::{Bound, UiCommand};
 use super::dialog::Item;
 use super::keymap::Context;
-use super::rows;
+use super::run;
 use super::state::State;
 use flightdeck_model::{Action, Approval, ApprovalState, Fact, FactChange, Receipt, Rollout, Run, Subject, Verdict};
 use jiff::Timestamp;
@@ -65,11 +65,11 @@ pub fn cause(state: &State, item: &Item) -> Cause {
         Some(row) if row.run != *run => return replaced(row),
         Some(_) => {}
     }
-    if let Some(receipt) = rows::receipts(state, run).into_iter().find(|receipt| newer(begun(receipt))) {
+    if let Some(receipt) = run::receipts(state, run).into_iter().find(|receipt| newer(begun(receipt))) {
         let (who, action) = (receipt.actor.name.clone(), receipt.command.action);
         return Cause::Command { who, action, reason: receipt.command.reason.clone() };
     }
-    let note = rows::notes(state, run).into_iter().find(|note| newer(Some(note.at)));
+    let note = run::notes(state, run).into_iter().find(|note| newer(Some(note.at)));
     note.map_or(Cause::Unknown, |note| Cause::Note { who: note.who.clone(), text: note.text.clone() })
 }
 
@@ -98,8 +98,8 @@ fn begun(receipt: &Receipt) -> Option<Timestamp> {
 
 /// The newest word on a run, by the clock of its server.
 pub(super) fn heard(state: &State, run: &Run) -> Option<Timestamp> {
-    let receipt = rows::receipts(state, run).into_iter().find_map(begun);
-    receipt.max(rows::notes(state, run).first().map(|note| note.at))
+    let receipt = run::receipts(state, run).into_iter().find_map(begun);
+    receipt.max(run::notes(state, run).first().map(|note| note.at))
 }
 
 /// Why an item can't be said yes to any more, and what to do: in one line. `None`: it is as it was.

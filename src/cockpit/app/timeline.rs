@@ -1,7 +1,7 @@
 //! What happened to a run, across people and sources, in one list: events, commands with who and why, approvals
 //! and their votes, judgements, analyses. Newest first.
 
-use super::rows;
+use super::run;
 use super::state::State;
 use flightdeck_model::{
     Approval, ApprovalState, Evidence, MetricVerdict, Note, Receipt, Run, Stage, StageRecord, Verdict,
@@ -30,7 +30,7 @@ pub enum Happened<'a> {
     ApprovalAsked(&'a Approval),
     /// Somebody answered; which of the votes.
     Vote(&'a Approval, usize),
-    /// An analysis of the backend began; which of [`rows::analyses`].
+    /// An analysis of the backend began; which of [`run::analyses`].
     Analysis(usize),
 }
 
@@ -68,8 +68,8 @@ impl Moment<'_> {
     pub fn sentence(&self, state: &State) -> String {
         match &self.what {
             Happened::Event(note) => note.text.clone(),
-            Happened::Asked(receipt) if rows::added_to(receipt).is_some() => {
-                let to = rows::added_to(receipt).and_then(|id| state.board.receipts().find(|one| one.id == *id));
+            Happened::Asked(receipt) if run::added_to(receipt).is_some() => {
+                let to = run::added_to(receipt).and_then(|id| state.board.receipts().find(|one| one.id == *id));
                 let label = to.map_or("a command", |of| of.command.action.row().label);
                 format!("adds to {label}: {}", receipt.command.reason.as_deref().unwrap_or_default())
             }
@@ -99,7 +99,7 @@ impl Moment<'_> {
                 let word = if vote.verdict == Verdict::Approved { "approves" } else { "rejects" };
                 vote.reason.as_ref().map_or_else(|| word.to_owned(), |why| format!("{word}: {why}"))
             }
-            Happened::Analysis(index) => rows::analyses(state).nth(*index).map_or(String::new(), |analysis| {
+            Happened::Analysis(index) => run::analyses(state).nth(*index).map_or(String::new(), |analysis| {
                 let message =
                     if analysis.message.is_empty() { String::new() } else { format!(": {}", analysis.message) };
                 format!("{} {}{message}", analysis.belongs, analysis.phase)
@@ -130,17 +130,17 @@ impl Moment<'_> {
 #[must_use]
 pub fn timeline<'a>(state: &'a State, run: &Run) -> Vec<Moment<'a>> {
     let mut all: Vec<Moment<'a>> = Vec::new();
-    let judged = rows::evidence(state, run);
+    let judged = run::evidence(state, run);
     // A judgement that the backend tells as an event too is shown with its numbers.
     let told = |note: &&Note| !judged.iter().any(|evidence| evidence.at == note.at && evidence.summary == note.text);
-    let notes = rows::notes(state, run).into_iter().filter(told);
+    let notes = run::notes(state, run).into_iter().filter(told);
     all.extend(notes.map(|note| Moment { at: note.at, what: Happened::Event(note) }));
-    for receipt in rows::receipts(state, run) {
+    for receipt in run::receipts(state, run) {
         if let Some(first) = receipt.stages.first() {
             all.push(Moment { at: first.at, what: Happened::Asked(receipt) });
         }
         // That what was added stands there is all that there is to tell of it.
-        let told = receipt.stages.len() > 1 && rows::added_to(receipt).is_none();
+        let told = receipt.stages.len() > 1 && run::added_to(receipt).is_none();
         if let Some(last) = receipt.stages.last().filter(|_| told) {
             all.push(Moment { at: last.at, what: Happened::Came(receipt, last) });
         }
@@ -151,7 +151,7 @@ pub fn timeline<'a>(state: &'a State, run: &Run) -> Vec<Moment<'a>> {
         let votes = approval.votes.iter().enumerate();
         all.extend(votes.map(|(index, vote)| Moment { at: vote.at, what: Happened::Vote(approval, index) }));
     }
-    let begun = rows::analyses(state).enumerate().filter_map(|(index, analysis)| Some((index, analysis.started?)));
+    let begun = run::analyses(state).enumerate().filter_map(|(index, analysis)| Some((index, analysis.started?)));
     all.extend(begun.map(|(index, at)| Moment { at, what: Happened::Analysis(index) }));
     // What happened in the same moment keeps its order from look to look.
     all.sort_by_cached_key(|moment| (std::cmp::Reverse(moment.at), moment.key()));

@@ -15,23 +15,6 @@ const APART: SignedDuration = SignedDuration::from_millis(15);
 /// text where text is asked for, also in a challenge; they still do nothing by themselves.
 const HELD_BACK: usize = 3;
 
-/// How the last keys came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Typing {
-    /// When the last one came.
-    last: Option<Timestamp>,
-    /// A key that sends a command or ends the program, until it is clear that nothing follows it at once.
-    withheld: Option<(Key, Timestamp)>,
-}
-
-impl Typing {
-    /// When the key that is withheld counts.
-    #[must_use]
-    pub fn due(&self) -> Option<Timestamp> {
-        self.withheld.as_ref().map(|(_, due)| *due)
-    }
-}
-
 /// A key came by itself.
 pub(super) fn key(state: &mut State, key: Key, effects: &mut Vec<Effect>) {
     let follows = follows(state);

@@ -1,11 +1,13 @@
 //! One event at a time: what it changes and what the shell has to do.
 
 use super::confirm;
-use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, Page, State, Tone};
-use super::typing::Typing;
+use super::dispatch::of;
+use super::pages::Page;
+use super::state::Typing;
+use super::state::{Asked, Connection, OUTPUT_LINES, OwnProgress, State, Tone};
 use super::wake;
 use super::{ConnectionId, ConnectionState, Effect, Event, Submitted, Token};
-use super::{keys, lists, live, pages, typing};
+use super::{follow, keys, live, typing};
 use flightdeck_board::Change;
 use flightdeck_model::{Body, Entity, EntityRef, Envelope, LinkState, Receipt, Reply, Stage};
 use jiff::{SignedDuration, Timestamp};
@@ -76,11 +78,11 @@ pub fn update(state: &mut State, event: Event, now: Timestamp) -> Vec<Effect> {
             state.deck.cursor.key = None;
             state.deck.needs.key = None;
         }
-        pages::select_first(state);
+        of(state.page).begin(state);
         state.cursors_stay |= by_hand || (state.deck.cursor.key.is_some() && !is_beginning(state));
     }
     live::keep_up(state, &mut effects);
-    if told && state.unlooked && matches!(state.page, Page::Deck | Page::Approvals) {
+    if told && state.unlooked && of(state.page).has_many_changes() {
         look_soon(state, &mut effects);
     } else {
         state.unlooked = false;
@@ -167,7 +169,7 @@ fn envelope_of(state: &mut State, id: ConnectionId, envelope: &Envelope) {
         return;
     }
     let body = &envelope.scoped.body;
-    let seen = lists::follow(state, body, &change);
+    let seen = follow::follow(state, body, &change);
     if matches!(body, Body::SnapshotEnd | Body::Upsert(Entity::Note(_) | Entity::Evidence(_) | Entity::Receipt(_))) {
         state.untrimmed += 1;
         if state.untrimmed >= TRIM_EVERY {

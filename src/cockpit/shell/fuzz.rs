@@ -7,8 +7,9 @@
 use super::input::together;
 use super::parse::Parser;
 use crate::app::dialog::{Dialog, Field, SETTLE};
-use crate::app::rows;
-use crate::app::state::{DeckPanel, Overlay, Page};
+use crate::app::dispatch;
+use crate::app::pages::{Page, deck};
+use crate::app::state::{DeckPanel, Overlay};
 use crate::app::{ConnectionState, Effect, Event, Keymap, Settings, State, update};
 use crate::view::{self, Themes};
 use flightdeck_model::{
@@ -271,16 +272,16 @@ impl Desk {
     /// The rollouts that a person sees selected or marked now.
     fn visible(&self) -> Vec<Target> {
         let state = &self.state;
-        let list = rows::deck(state);
+        let list = deck::window(state);
         match (state.page, state.deck.panel) {
             (Page::Deck, DeckPanel::Rollouts) => {
                 let selected = list.selected.and_then(|at| list.rows.get(at)).map(|row| &row.rollout.run.target);
                 selected.into_iter().chain(&state.deck.marks).cloned().collect()
             }
             (Page::Deck, DeckPanel::Needs) => {
-                let needs = rows::needs(state);
+                let needs = deck::needs(state);
                 let selected = needs.selected.and_then(|at| needs.rows.get(at)).is_some();
-                rows::selected_rollout(state)
+                dispatch::selected_rollout(state)
                     .filter(|_| selected)
                     .map(|row| row.run.target.clone())
                     .into_iter()

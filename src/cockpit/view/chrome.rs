@@ -3,11 +3,11 @@
 use super::widgets::input;
 use super::widgets::pen::Pen;
 use super::{Ctx, Scope, format, rect};
-use crate::app::age::age;
 use crate::app::header::{Header, HoldItem, SourceItem, header as about};
 use crate::app::hints::{footer as footer_keys, messages_key, under_way};
 use crate::app::state::{Overlay, Tone};
 use flightdeck_board::{Filter, Freshness};
+use flightdeck_model::time::age;
 use ratatui::buffer::Buffer;
 
 /// The first row: name, every source with its freshness, holds, who you are.

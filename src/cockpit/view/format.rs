@@ -1,8 +1,8 @@
 //! Numbers and times as they stand on the screen: short, and of one width in a column. What ticks
-//! is in [`crate::app::age`].
+//! is in [`flightdeck_model::time`].
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Columns that a text takes.
@@ -70,18 +70,6 @@ pub(super) fn right_of(text: &str, columns: u16) -> &str {
         shown
     });
     from.map_or("", |(at, _)| text.get(at..).unwrap_or_default())
-}
-
-/// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.
-pub(super) fn exact(span: SignedDuration) -> String {
-    let seconds = span.as_secs().max(0);
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, minutes, 0) if minutes > 0 => format!("{minutes} m"),
-        (0, 0..3, _) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} m {seconds} s"),
-        (hours, 0, _) => format!("{hours} h"),
-        (hours, minutes, _) => format!("{hours} h {minutes} m"),
-    }
 }
 
 /// Time of day where the person is.
@@ -163,15 +151,6 @@ mod tests {
             let got = clip(text, columns);
             assert_eq!(got, expected);
             assert!(width(&got) <= columns);
-        }
-    }
-
-    #[test]
-    fn spans_of_a_plan_are_exact() {
-        for (seconds, plan) in
-            [(0, "0 s"), (59, "59 s"), (90, "90 s"), (300, "5 m"), (301, "5 m 1 s"), (5400, "1 h 30 m")]
-        {
-            assert_eq!(exact(SignedDuration::from_secs(seconds)), plan);
         }
     }
 

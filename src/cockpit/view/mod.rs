@@ -12,8 +12,9 @@ mod widgets;
 
 pub use theme::{Scope, Theme, ThemeError, Themes};
 
-use super::app::layout::{Area, Layout, layout};
-use super::app::{Page, State};
+use super::app::State;
+use super::app::dispatch::layout;
+use super::app::layout::{Area, Layout};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use ratatui::Frame;
@@ -61,15 +62,7 @@ fn page(ctx: &Ctx<'_>, area: Rect, buf: &mut Buffer) {
     if pages::empty::applies(ctx.state) {
         pages::empty::draw(ctx, area, buf);
     } else {
-        match ctx.state.page {
-            Page::Deck => pages::deck::draw(ctx, buf),
-            Page::Approvals => pages::approvals::draw(ctx, buf),
-            Page::History => pages::history::draw(ctx, buf),
-            Page::Rollout => pages::rollout::draw(ctx, buf),
-            Page::Logs => pages::logs::draw(ctx, buf),
-            Page::Messages => pages::messages::draw(ctx, buf),
-            Page::Output => pages::output::draw(ctx, buf),
-        }
+        pages::draw(ctx, buf);
     }
     chrome::footer(ctx, buf);
     overlay::draw(ctx, area, buf);

@@ -1,10 +1,10 @@
 //! What is weighed before a yes, in words: how the candidate does against stable, and what the yes replaces.
 
 use super::{Ctx, Scope, format, glyph};
-use crate::app::age::age;
 use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
 use flightdeck_board::provenance::{Provenance, Recorded};
 use flightdeck_board::{Failing, Health, metrics_problem};
+use flightdeck_model::time::age;
 use flightdeck_model::{MetricVerdict, ServiceKind, are, counted};
 
 /// How a candidate does, line by line: what the line is, its words, how they look.

@@ -25,8 +25,8 @@ mod tests;
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
 use flightdeck_model::{
-    AnalysisTemplate, CertificateFiles, ConfigName, EnvironmentName, EnvironmentSpec, InForce, RunAs, SecretRef,
-    ServiceKind, ServiceName, ServiceSpec, Spec, StopSpec, Tier, UnfitCertificate,
+    AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, ServiceKind, ServiceName, ServiceSpec, Spec,
+    StopSpec, Tier,
 };
 use jiff::SignedDuration;
 use known::{Known, each, or};

@@ -1,90 +1,100 @@
-//! Votes on what waits for a yes.
+//! What waits for a yes: asked for, waited for, no longer waited for.
 
-use super::commands::{Ask, Done, check_pin, find_slot, no, not_found};
-use super::context::{StepContext, note};
-use super::project::facts_of;
-use super::rollout::{Back, begin_rollback};
-use super::state::{Slot, State};
-use super::step::with;
-use flightdeck_model::{ApprovalId, ApprovalState, DeploymentOutcome, Fact, Refusal, RefusalKind, Run, Verdict, Vote};
+use super::context::{StepContext, ahead, note_run, run_id};
+use super::said::Said;
+use super::state::{Asked, Counters, RunState, Slot, State};
+use flightdeck_model::{Approval, ApprovalId, ApprovalState, Facts, Requirement};
+use jiff::{SignedDuration, Timestamp};
 
-pub(super) fn on_approval(
+/// Settled approvals kept.
+const APPROVALS: usize = 100;
+
+/// Asks for an approval, and waits for it.
+pub(super) fn step(
     state: &mut State,
+    slot: &mut Slot,
     ctx: &mut StepContext,
-    ask: &Ask<'_>,
-    id: &ApprovalId,
-    run: &Run,
-    verdict: Verdict,
-) -> Done {
-    let Some(at) = state.approvals.iter().position(|asked| asked.approval.id == *id && asked.approval.run == *run)
-    else {
-        return Err(not_found(format!("there is no approval {id} for {run}")));
+    (count, from): (u32, Vec<String>),
+    expires: Option<SignedDuration>,
+) -> Said {
+    let Some(run) = slot.active() else { return Said::Wait };
+    let id = run_id(state, slot, &run.revision);
+    let asked = state.approvals.iter().find(|asked| asked.approval.run == id && asked.step == run.step);
+    match asked.map(|asked| &asked.approval.state) {
+        Some(ApprovalState::Approved) => return Said::Done,
+        Some(_) => return Said::Wait,
+        None => {}
+    }
+    ask(state, slot, ctx, (count, from), expires);
+    Said::Wait
+}
+
+fn ask(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    (count, from): (u32, Vec<String>),
+    expires: Option<SignedDuration>,
+) {
+    let Some(run) = slot.active() else { return };
+    let allow_self = state.spec.environments.get(&slot.key.environment).is_some_and(|of| of.allow_self);
+    let number = Counters::next(&mut state.counters.approval);
+    let what = format!("step {} of {}: then {}", run.step + 1, run.steps.len(), ahead(slot, run, run.step + 1));
+    let approval = Approval {
+        id: ApprovalId::from(format!("{}-A{number}", state.source)),
+        run: run_id(state, slot, &run.revision),
+        service: slot.key.service.clone(),
+        environment: slot.key.environment.clone(),
+        what: what.clone(),
+        from: run.from.clone(),
+        to: run.to.clone(),
+        author: run.author.clone(),
+        requested: ctx.now,
+        expires: expires.and_then(|expires| ctx.now.checked_add(expires).ok()),
+        requirement: Requirement { count, from, allow_self },
+        reviewers: None,
+        votes: Vec::new(),
+        state: ApprovalState::Pending,
+        behind: Vec::new(),
+        facts: Facts::default(),
     };
-    let key = find_slot(state, run)?;
-    let done = with(state, &key, |state, slot| {
-        if let Some(of) = slot.runs().find(|of| of.revision == run.revision) {
-            check_pin(ask, &facts_of(slot, of).with(Fact::Approval, id.as_str()))?;
+    let name = approval.id.to_string();
+    state.approvals.push(Asked { approval, step: run.step });
+    slot.generation += 1;
+    note_run(state, slot, ctx, "system:engine", format!("asks for approval {name}, {what}"));
+}
+
+/// What a rollout waits for a yes of.
+pub(super) fn pending<'a>(state: &'a State, slot: &Slot, run: &RunState) -> Option<&'a Asked> {
+    let id = run_id(state, slot, &run.revision);
+    state.approvals.iter().find(|asked| asked.approval.run == id && asked.approval.state == ApprovalState::Pending)
+}
+
+/// Marks a request of this rollout that nobody answered in time.
+pub(super) fn expire(state: &mut State, slot: &Slot, now: Timestamp) -> Option<ApprovalId> {
+    let id = run_id(state, slot, &slot.active()?.revision);
+    let late = state.approvals.iter_mut().find(|asked| {
+        asked.approval.run == id
+            && asked.approval.state == ApprovalState::Pending
+            && asked.approval.expires.is_some_and(|expires| now >= expires)
+    })?;
+    late.approval.state = ApprovalState::Expired;
+    Some(late.approval.id.clone())
+}
+
+/// What still waits for a yes of this run waits no more.
+pub(super) fn supersede(state: &mut State, slot: &Slot, revision: &str, by: &str) {
+    let run = run_id(state, slot, revision);
+    for asked in &mut state.approvals {
+        if asked.approval.run == run && asked.approval.state == ApprovalState::Pending {
+            asked.approval.state = ApprovalState::Superseded { by: by.to_owned() };
         }
-        vote(state, ctx, ask, at, verdict)?;
-        settle_votes(state, slot, ctx, ask, at);
-        Ok(())
+    }
+    let settled = state.approvals.iter().filter(|asked| asked.approval.state != ApprovalState::Pending).count();
+    let mut drop = settled.saturating_sub(APPROVALS);
+    state.approvals.retain(|asked| {
+        let old = drop > 0 && asked.approval.state != ApprovalState::Pending;
+        drop -= usize::from(old);
+        !old
     });
-    done.unwrap_or_else(|| Err(not_found("it is gone")))
-}
-
-/// Takes one person's word, if it counts.
-fn vote(state: &mut State, ctx: &StepContext, ask: &Ask<'_>, at: usize, verdict: Verdict) -> Done {
-    let Some(asked) = state.approvals.get_mut(at) else { return Err(not_found("it is gone")) };
-    let (approval, who) = (&mut asked.approval, &ask.actor.name);
-    let lapsed = approval.expires.is_some_and(|expires| ctx.now >= expires);
-    match &approval.state {
-        ApprovalState::Pending if lapsed => return Err(no(format!("{} has expired", approval.id))),
-        ApprovalState::Pending => {}
-        ApprovalState::Superseded { by } => {
-            return Err(no(format!("{} waits no more: {by}", approval.id)));
-        }
-        ApprovalState::Approved => return Err(no(format!("{} is approved already", approval.id))),
-        ApprovalState::Rejected => return Err(no(format!("{} is rejected already", approval.id))),
-        ApprovalState::Expired => return Err(no(format!("{} has expired", approval.id))),
-    }
-    if approval.votes.iter().any(|vote| vote.who == *who && vote.verdict == verdict) {
-        return Err(no(format!(
-            "{who} has said so already; {} needs {} different people",
-            approval.id, approval.requirement.count
-        )));
-    }
-    if verdict == Verdict::Approved {
-        let denied = |why: String| Err(Refusal::new(RefusalKind::Denied, why));
-        if *who == approval.author && !approval.requirement.allow_self {
-            return denied(format!("{who} asked for this rollout and may not approve it"));
-        }
-        let from = &approval.requirement.from;
-        let counts = from.is_empty() || from.iter().any(|of| of == who || ask.actor.roles.contains(of));
-        if !counts {
-            return denied(format!("{} takes the yes of {} only", approval.id, from.join(", ")));
-        }
-    }
-    approval.votes.push(Vote { who: who.clone(), verdict, at: ctx.now, reason: ask.reason.clone() });
-    Ok(())
-}
-
-fn settle_votes(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>, at: usize) {
-    let Some(asked) = state.approvals.get_mut(at) else { return };
-    let approval = &mut asked.approval;
-    let (id, revision) = (approval.id.clone(), approval.run.revision.clone());
-    let who = &ask.actor.name;
-    if approval.votes.iter().any(|vote| vote.verdict == Verdict::Rejected) {
-        approval.state = ApprovalState::Rejected;
-        let back = Back::new(DeploymentOutcome::Aborted, ask.because(&format!("{id} rejected")));
-        begin_rollback(state, slot, ctx, who, back);
-        return;
-    }
-    let yes = approval.votes.iter().filter(|vote| vote.verdict == Verdict::Approved).count();
-    let count = approval.requirement.count as usize;
-    if yes >= count {
-        approval.state = ApprovalState::Approved;
-        slot.generation += 1;
-        super::commands::by_person(slot);
-    }
-    note(state, slot, ctx, &revision, who, &ask.because(&format!("{id} approved ({yes} of {count})")));
 }

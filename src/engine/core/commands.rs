@@ -1,141 +1,25 @@
-//! What people ask for: pins first, then one function for each action.
+//! What people ask of a rollout: for each action when it may be done, what is offered of it, and what it does.
 
-use super::approvals::on_approval;
 use super::context::{StepContext, note, run_id, words};
-use super::deploy::deploy;
-use super::holds::{hold, let_through, release_hold};
-use super::jobs::{looked_at, migration_ahead};
+use super::ending::{Back, begin_rollback, settle_queued};
+use super::holds::{let_through, may_let_through};
+use super::hooks::looked_at;
+use super::migrations::migration_ahead;
+use super::pins::Ask;
+use super::plans::{enqueue, plan};
 use super::pools::warm_pool;
-use super::project::facts_of;
-use super::rollout::{Back, begin_rollback, enqueue, plan, previous, roll_back, settle_queued};
-use super::run::{Drill, Kind, Pause, Pauses, Progress, RunState};
-use super::state::{Slot, State};
-use super::step::with;
-use super::steps::{next_step, skip_steps};
-use super::types::SlotKey;
-use super::{migrations, one_off};
+use super::refusals::{Done, no, not_found};
+use super::rollback::roll_back;
+use super::state::{Drill, Kind, Measured, Pause, Progress, RunState, Slot, State};
+use super::steps::{by_person, next_step, skip_steps};
+use super::{approvals, jobs, migrations};
 use flightdeck_model::{
-    Action, Actor, ApprovalState, Command, DeploymentOutcome, Fact, FactChange, Facts, HoldId, Pin, Refusal,
-    RefusalKind, ReleaseRef, Run, Step, Subject, Tier, Verdict, sanitize_line,
+    Action, ActionSet, ApprovalState, DeploymentOutcome, Refusal, RefusalKind, ReleaseRef, Step, Tier,
 };
+use jiff::SignedDuration;
 
-pub(super) type Done = Result<(), Refusal>;
-
-/// Who asks what, and why.
-pub(super) struct Ask<'a> {
-    pub(super) action: Action,
-    pub(super) actor: &'a Actor,
-    pub(super) pin: Option<&'a Pin>,
-    pub(super) reason: Option<String>,
-}
-
-impl Ask<'_> {
-    pub(super) fn because(&self, what: &str) -> String {
-        let because = self.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-        format!("{what} by {}{because}", self.actor.name)
-    }
-}
-
-pub(super) fn no(why: impl Into<String>) -> Refusal {
-    Refusal::new(RefusalKind::NotApplicable, why)
-}
-
-pub(super) fn not_found(why: impl Into<String>) -> Refusal {
-    Refusal::new(RefusalKind::NotFound, why)
-}
-
-/// Checks the pin and carries the command out, or says why not; then nothing has changed.
-pub(super) fn carry_out(state: &mut State, ctx: &mut StepContext, command: &Command, actor: &Actor) -> Done {
-    let reason = command.reason.as_ref().map(|reason| sanitize_line(reason));
-    let ask = Ask { action: command.action, actor, pin: command.pin.as_ref(), reason };
-    match (&command.subject, command.action) {
-        (Subject::Run(run), _) => on_run(state, ctx, &ask, run),
-        (Subject::Approval { id, run }, Action::Approve) => on_approval(state, ctx, &ask, id, run, Verdict::Approved),
-        (Subject::Approval { id, run }, Action::Reject) => on_approval(state, ctx, &ask, id, run, Verdict::Rejected),
-        (Subject::Scope { selector, hold: named, .. }, Action::Hold) => {
-            let id = named.clone().unwrap_or_else(|| HoldId::of(command.id.as_str()));
-            hold(state, ctx, &ask, selector, id)
-        }
-        (Subject::Hold { id, .. }, Action::ReleaseHold) => release_hold(state, ctx, &ask, id),
-        (Subject::NewRollout { service, environment, version, from, .. }, Action::Deploy) => {
-            let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            deploy(state, ctx, &ask, &key, version.as_ref(), from.as_ref())
-        }
-        (Subject::Migrations { service, environment, names, applied, .. }, Action::Migration) => {
-            let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            migrations::settle(state, ctx, &ask, &key, names, *applied)
-        }
-        (Subject::Command { service, environment, run, timeout, job, .. }, Action::Run) => {
-            let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            let wanted = one_off::Wanted { id: &command.id, run, timeout: *timeout, job: job.as_deref() };
-            one_off::begin(state, ctx, &ask, &key, &wanted)
-        }
-        (Subject::OneOff { service, environment, id, .. }, Action::EndRun) => {
-            let key = SlotKey { service: service.clone(), environment: environment.clone() };
-            one_off::end(state, ctx, &key, id)
-        }
-        (_, action) => Err(Refusal::new(
-            RefusalKind::Invalid,
-            format!("{} does not fit what it was asked for; nothing was done", action.name()),
-        )),
-    }
-}
-
-pub(super) fn check_pin(ask: &Ask<'_>, facts: &Facts) -> Done {
-    let Some(pin) = ask.pin else { return Ok(()) };
-    if pin.action != ask.action {
-        let why = format!("the pin is for {}, not for {}; nothing was done", pin.action.name(), ask.action.name());
-        return Err(Refusal::new(RefusalKind::PinChanged, why));
-    }
-    let mut changes = pin.changes(facts);
-    changes.extend(pin.missing(facts).into_iter().map(|fact: Fact| FactChange {
-        fact,
-        pinned: "not pinned".to_owned(),
-        current: facts.0.get(&fact).cloned(),
-    }));
-    if changes.is_empty() { Ok(()) } else { Err(Refusal::pin(changes)) }
-}
-
-/// Which of a slot's rollouts is meant.
-enum Place {
-    Current,
-    Queued(usize),
-}
-
-pub(super) fn find_slot(state: &State, run: &Run) -> Result<SlotKey, Refusal> {
-    let slot = state.slots.values().find(|slot| slot.target(&state.source) == run.target);
-    slot.map(|slot| slot.key.clone()).ok_or_else(|| not_found(format!("there is no {} here", run.target)))
-}
-
-fn find_place(slot: &Slot, run: &Run) -> Result<Place, Refusal> {
-    if slot.run.as_ref().is_some_and(|of| of.revision == run.revision) {
-        return Ok(Place::Current);
-    }
-    if let Some(at) = slot.queue.iter().position(|of| of.revision == run.revision) {
-        return Ok(Place::Queued(at));
-    }
-    let newest = slot.shown().map_or("nothing".to_owned(), words);
-    match slot.history.iter().find(|of| of.revision == run.revision) {
-        Some(old) => Err(no(format!("{} is {}; {newest} is there now", words(old), old.phase.word()))),
-        None => Err(not_found(format!("there is no rollout {} of {}; {newest} is there now", run.revision, slot.key))),
-    }
-}
-
-fn on_run(state: &mut State, ctx: &mut StepContext, ask: &Ask<'_>, run: &Run) -> Done {
-    let key = find_slot(state, run)?;
-    let done = with(state, &key, |state, slot| {
-        if let Some(of) = slot.runs().find(|of| of.revision == run.revision) {
-            check_pin(ask, &facts_of(slot, of))?;
-        }
-        match find_place(slot, run)? {
-            Place::Current => on_current(state, slot, ctx, ask),
-            Place::Queued(at) => on_queued(state, slot, ctx, ask, at),
-        }
-    });
-    done.unwrap_or_else(|| Err(not_found("it is gone")))
-}
-
-fn on_current(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
+/// Does it to the rollout in flight, or to the newest settled one.
+pub(super) fn on_current(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     match ask.action {
         Action::Promote => promote(state, slot, ctx, ask),
         Action::PromoteFull => promote_full(state, slot, ctx, ask),
@@ -155,8 +39,41 @@ fn on_current(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &A
     }
 }
 
+/// What is offered for a rollout: what would be taken now and would change something.
+pub(super) fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
+    let is_offered = |action: &Action| {
+        if run.progress == Progress::Queued {
+            is_offered_in_line(run, *action)
+        } else {
+            slot.is_current(run) && is_offered(state, slot, *action)
+        }
+    };
+    Action::TABLE.iter().map(|row| row.action).filter(is_offered).collect()
+}
+
+/// The same for the one in flight, or the newest settled one. A pause that stands and a way back under way may be asked for once
+/// more, but not offered.
+fn is_offered(state: &State, slot: &Slot, action: Action) -> bool {
+    let moving = || moving(slot, action);
+    match action {
+        Action::Promote => may_promote(slot).is_ok(),
+        Action::PromoteFull => may_promote_full(state, slot).is_ok(),
+        Action::Pause => moving().is_ok_and(|run| run.pauses.person.is_none()),
+        Action::Resume => may_resume(slot).is_ok(),
+        Action::Abort => moving().is_ok() && may_abort(slot).is_ok(),
+        Action::Rollback => moving().is_ok() || may_rollback(state, slot).is_ok(),
+        Action::Retry => may_retry(state, slot).is_ok(),
+        Action::Restart => may_restart(slot).is_ok(),
+        Action::Drill => may_drill(state, slot).is_ok(),
+        Action::LetThrough => moving().is_ok_and(|run| may_let_through(run).is_ok()),
+        // Those come by the approval that they are about.
+        Action::Approve | Action::Reject => moving().is_ok_and(|run| approvals::pending(state, slot, run).is_some()),
+        _ => false,
+    }
+}
+
 /// The rollout in flight, if this may be done to it.
-pub(super) fn in_flight(slot: &Slot, action: Action) -> Result<&RunState, Refusal> {
+fn in_flight(slot: &Slot, action: Action) -> Result<&RunState, Refusal> {
     let Some(run) = &slot.run else { return Err(not_found("there is no rollout")) };
     if !run.active() {
         return Err(no(format!("{} is {}: there is nothing to {}", words(run), run.phase.word(), action.row().label)));
@@ -193,7 +110,7 @@ fn not_paused_by_person(run: &RunState) -> Done {
 }
 
 /// May it go on by one step now?
-pub(super) fn may_promote(slot: &Slot) -> Result<&RunState, Refusal> {
+fn may_promote(slot: &Slot) -> Result<&RunState, Refusal> {
     let run = moving(slot, Action::Promote)?;
     not_held(run)?;
     not_paused_by_person(run)?;
@@ -225,13 +142,6 @@ fn promote(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<
     Ok(())
 }
 
-/// A step that a person did.
-pub(super) fn by_person(slot: &mut Slot) {
-    if let Some(run) = &mut slot.run {
-        run.tally.manual += 1;
-    }
-}
-
 fn clear_analysis(slot: &mut Slot) {
     if let Some(run) = &mut slot.run
         && run.pauses.analysis.take().is_some()
@@ -241,7 +151,7 @@ fn clear_analysis(slot: &mut Slot) {
 }
 
 /// May every step that is left be skipped now?
-pub(super) fn may_promote_full<'a>(state: &State, slot: &'a Slot) -> Result<&'a RunState, Refusal> {
+fn may_promote_full<'a>(state: &State, slot: &'a Slot) -> Result<&'a RunState, Refusal> {
     let run = moving(slot, Action::PromoteFull)?;
     not_held(run)?;
     not_paused_by_person(run)?;
@@ -277,14 +187,14 @@ fn promote_full(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: 
     let run = may_promote_full(state, slot)?;
     let revision = run.revision.clone();
     clear_analysis(slot);
-    super::jobs::cancel(state, slot, ctx);
+    jobs::cancel(state, slot, ctx);
     by_person(slot);
     skip_steps(slot);
     note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
     Ok(())
 }
 
-fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
+pub(super) fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>) -> Done {
     let run = moving(slot, Action::Pause)?;
     if run.pauses.person.is_some() {
         return Ok(());
@@ -299,7 +209,7 @@ fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_
 }
 
 /// May a person's or an analysis's pause be ended now?
-pub(super) fn may_resume(slot: &Slot) -> Result<&RunState, Refusal> {
+fn may_resume(slot: &Slot) -> Result<&RunState, Refusal> {
     let run = moving(slot, Action::Resume)?;
     not_held(run)?;
     if run.pauses.person.is_none() && run.pauses.analysis.is_none() && run.pauses.hook.is_none() {
@@ -319,8 +229,8 @@ fn resume(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'
         run.pauses.person = None;
         if measure && matches!(run.current_step(), Some(Step::Analysis { .. })) {
             // Measured anew over the whole span.
-            run.elapsed = jiff::SignedDuration::ZERO;
-            run.measured = super::run::Measured::default();
+            run.elapsed = SignedDuration::ZERO;
+            run.measured = Measured::default();
         }
     }
     note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("resumed"));
@@ -328,7 +238,7 @@ fn resume(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'
 }
 
 /// May traffic be sent back to stable now? Asking again while it goes back is no error.
-pub(super) fn may_abort(slot: &Slot) -> Result<&RunState, Refusal> {
+fn may_abort(slot: &Slot) -> Result<&RunState, Refusal> {
     let run = in_flight(slot, Action::Abort)?;
     if run.kind == Kind::Rollback {
         return Err(no(format!("{} already takes users back; there is nothing safer to return to", words(run))));
@@ -356,7 +266,7 @@ pub(super) fn may_rollback(state: &State, slot: &Slot) -> Result<ReleaseRef, Ref
         };
         return Err(no(format!("{} is {}: {back}", words(run), run.phase.word())));
     }
-    let Some(to) = previous(slot).cloned() else {
+    let Some(to) = slot.previous().cloned() else {
         return Err(no(format!("there is no version before {} to roll back to", run.to.version)));
     };
     let stored = state.release(&slot.key.service, &to.version).is_some();
@@ -377,7 +287,7 @@ fn rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask
 }
 
 /// Where a rehearsal of the way back would go, if it may.
-pub(super) fn may_drill(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
+fn may_drill(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
     let environment = &slot.key.environment;
     if state.spec.environments.get(environment).is_some_and(|of| of.tier == Tier::Critical) {
         return Err(no(format!("{environment} is critical: rehearse in an environment below it")));
@@ -396,7 +306,7 @@ fn drill(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_
 }
 
 /// What a retry would start again, if it may.
-pub(super) fn may_retry(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
+fn may_retry(state: &State, slot: &Slot) -> Result<ReleaseRef, Refusal> {
     let Some(run) = &slot.run else { return Err(not_found("there is no rollout")) };
     let over = matches!(run.progress, Progress::Ended(DeploymentOutcome::Aborted | DeploymentOutcome::Failed));
     if !over || run.kind == Kind::Rollback {
@@ -427,7 +337,7 @@ fn retry(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_
 }
 
 /// May every instance be replaced now?
-pub(super) fn may_restart(slot: &Slot) -> Result<ReleaseRef, Refusal> {
+fn may_restart(slot: &Slot) -> Result<ReleaseRef, Refusal> {
     if let Some(run) = slot.active().or_else(|| slot.queue.front()) {
         return Err(no(format!("{} is in flight", words(run))));
     }
@@ -442,7 +352,19 @@ fn restart(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<
     Ok(())
 }
 
-fn on_queued(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>, at: usize) -> Done {
+/// The same for one that waits in line.
+fn is_offered_in_line(run: &RunState, action: Action) -> bool {
+    match action {
+        Action::Abort => true,
+        Action::Pause => run.pauses.person.is_none(),
+        Action::Resume => run.pauses.person.is_some() && not_held(run).is_ok(),
+        Action::LetThrough => may_let_through(run).is_ok(),
+        _ => false,
+    }
+}
+
+/// Does it to a rollout that waits in line.
+pub(super) fn on_queued(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'_>, at: usize) -> Done {
     let Some(run) = slot.queue.get_mut(at) else { return Err(not_found("it is gone")) };
     let (revision, name) = (run.revision.clone(), words(run));
     let text = match ask.action {
@@ -470,17 +392,4 @@ fn on_queued(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &As
     slot.generation += 1;
     note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(text));
     Ok(())
-}
-
-/// What a person stops is told apart from what the program stops.
-pub(super) fn pauses_in_words(pauses: &Pauses) -> Option<String> {
-    let mut words = Vec::new();
-    if let Some(pause) = &pauses.person {
-        let why = pause.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
-        words.push(format!("paused by {}{why}", pause.who));
-    }
-    words.extend(pauses.holds.iter().map(|hold| format!("held by {hold}")));
-    words.extend(pauses.hook.iter().filter_map(|pause| pause.why.clone()));
-    words.extend(pauses.analysis.iter().map(|pause| pause.why.clone().unwrap_or_else(|| "no data".to_owned())));
-    (!words.is_empty()).then(|| words.join("; "))
 }

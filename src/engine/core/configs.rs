@@ -1,40 +1,11 @@
 //! Which configuration brought what: each has its own services and analyses, environments are shared by those that
 //! name them.
 
-use super::apply::invalid;
-use super::state::State;
+use super::refusals::invalid;
+use super::state::{Configured, State};
 use flightdeck_model::{
-    AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, InForce, Refusal, ServiceName, ServicePlace, Spec,
+    AnalysisTemplate, ConfigName, EnvironmentName, InForce, Refusal, ServiceName, ServicePlace, Spec,
 };
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// A configuration that is in force: what it brought. What it says of its services stands in [`State::spec`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Configured {
-    /// By which it came into force; 0: none was.
-    pub revision: u64,
-    /// Where its text lay; empty: not recorded.
-    pub path: String,
-    /// Those that it alone may change.
-    pub services: BTreeSet<ServiceName>,
-    /// As it says of them; what counts stands in [`State::spec`].
-    pub environments: BTreeMap<EnvironmentName, EnvironmentSpec>,
-    /// For its own services.
-    pub analyses: BTreeMap<String, AnalysisTemplate>,
-}
-
-impl Configured {
-    pub(super) fn of(spec: &Spec, path: &str, revision: u64) -> Configured {
-        Configured {
-            revision,
-            path: path.to_owned(),
-            services: spec.services.keys().cloned().collect(),
-            environments: spec.environments.clone(),
-            analyses: spec.analyses.clone(),
-        }
-    }
-}
 
 impl State {
     /// Reads what a journal holds. What one of before several configurations says is all of the default one.

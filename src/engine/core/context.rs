@@ -1,9 +1,10 @@
 //! What one call of `step` collects, and the few ways to write things down.
 
-use super::run::{Kind, RunState};
-use super::state::{Counters, Slot, State};
+use super::state::{Counters, Kind, RunState, Slot, State};
 use super::types::{Effect, Numbered};
-use flightdeck_model::{AnalysisReport, Evidence, Note, Renamed, RolloutRecord, Run, sanitize_line};
+use flightdeck_model::{
+    AnalysisReport, Evidence, Note, Renamed, RolloutRecord, Run, ServiceKind, Step, counted, sanitize_line,
+};
 use jiff::{SignedDuration, Timestamp};
 
 /// Notes kept of one run.
@@ -119,4 +120,21 @@ pub(super) fn span(duration: SignedDuration) -> String {
     let words: Vec<_> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}")).collect();
     if words.is_empty() { format!("{} ms", duration.as_millis()) } else { words.join(" ") }
+}
+
+/// What comes at or after a step, in words.
+pub(super) fn ahead(slot: &Slot, run: &RunState, from: u32) -> String {
+    let rest = run.steps.get(from as usize..).unwrap_or_default();
+    if slot.kind == ServiceKind::Worker {
+        let batch = rest.iter().find_map(|step| match step {
+            Step::Batch { instances, .. } => Some(format!("{} of it", counted(*instances, "instance"))),
+            _ => None,
+        });
+        return batch.unwrap_or_else(|| "all instances".to_owned());
+    }
+    let weight = rest.iter().find_map(|step| match step {
+        Step::SetWeight(weight) => Some(format!("{weight} of traffic")),
+        _ => None,
+    });
+    weight.unwrap_or_else(|| "all traffic".to_owned())
 }

@@ -1,14 +1,12 @@
 //! Asking for a new rollout.
 
-use super::commands::{Ask, Done, check_pin, no, not_found};
-use super::context::{StepContext, run_id, span, words};
+use super::context::{StepContext, ahead, run_id, span, words};
 use super::migrations;
-use super::project::facts_of;
-use super::rollout::{enqueue, placement, plan};
-use super::run::Kind;
-use super::state::{Slot, State};
-use super::step::with;
-use super::steps::ahead;
+use super::pins::{Ask, check_pin, facts_of};
+use super::plans::{enqueue, plan};
+use super::refusals::{Done, no, not_found};
+use super::slots::{placement, with};
+use super::state::{Kind, Slot, State};
 use super::types::SlotKey;
 use flightdeck_model::{EnvironmentName, Probe, Refusal, RefusalKind, ReleaseRef, ServiceName, Version};
 use jiff::SignedDuration;

@@ -1,12 +1,24 @@
 //! "Stop the line": holds, what is let through, and their release.
 
-use super::commands::{Ask, Done, check_pin, no, not_found};
 use super::context::{StepContext, note, run_id, words};
-use super::rollout::covers;
-use super::run::RunState;
-use super::state::{Slot, State};
-use super::step::with_all;
+use super::pins::{Ask, check_pin};
+use super::refusals::{Done, no, not_found};
+use super::slots::with_all;
+use super::state::{RunState, Slot, State};
+use super::types::SlotKey;
 use flightdeck_model::{Facts, Hold, HoldId, HoldTarget, Refusal, RefusalKind, Selector};
+
+/// Does the hold mean this slot?
+pub(super) fn covers(state: &State, hold: &Hold, key: &SlotKey) -> bool {
+    let selector = &hold.selector;
+    selector.source.as_ref().is_none_or(|source| *source == state.source)
+        && selector.environment.as_ref().is_none_or(|environment| *environment == key.environment)
+        && selector.service.as_ref().is_none_or(|service| *service == key.service)
+}
+
+pub(super) fn holds_on(state: &State, key: &SlotKey) -> std::collections::BTreeSet<HoldId> {
+    state.holds.iter().filter(|hold| covers(state, hold, key)).map(|hold| hold.id.clone()).collect()
+}
 
 pub(super) fn hold(state: &mut State, ctx: &mut StepContext, ask: &Ask<'_>, selector: &Selector, id: HoldId) -> Done {
     check_pin(ask, &Facts::default())?;

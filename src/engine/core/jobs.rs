@@ -1,28 +1,19 @@
-//! Hooks: programs around a rollout. Each run of one has an id of its own and is begun at most once,
-//! whatever crashes; what its end means for the rollout and for the data is decided here.
+//! Runs of programs beside the instances of a slot. Each has an id of its own and is begun at most once, whatever
+//! crashes.
 
 use super::context::{StepContext, emit, note_run, span};
 use super::migrations;
-use super::rollout::{Back, begin_rollback, placement};
-use super::run::{Drill, Job, JobStage, Pause, RunState};
-use super::state::{Counters, Migrated, MigrationState, Slot, State};
+use super::said::Said;
+use super::slots::placement;
+use super::state::{Counters, Job, JobStage, RunState, Slot, State};
 use super::types::{Effect, JobEnd, JobEvent, JobLaunch};
-use flightdeck_model::{DeploymentOutcome, Diagnosis, HookOn, HookSpec, Ppm, ReleaseRef};
+use flightdeck_model::{Diagnosis, HookOn, HookSpec, Program, ReleaseRef};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+/// Who writes down what hooks do.
 pub(super) const WHO: &str = "system:hooks";
-
-/// What the hook of a step says.
-pub(super) enum Says {
-    /// Not over yet.
-    Wait,
-    /// Over, or there is nothing to do.
-    Passed,
-    /// It paused or ended the rollout.
-    Acted,
-}
 
 /// What the end of a run means.
 pub(super) enum Verdict {
@@ -50,12 +41,42 @@ pub(super) fn judge(hook: &HookSpec, job: &Job, how: &JobEnd) -> Verdict {
     }
 }
 
-fn of_run(run: &RunState, name: &str) -> Option<HookSpec> {
-    run.hooks.iter().find(|hook| hook.name == name).cloned()
+/// What is run once beside the instances of a slot.
+pub(super) struct Once<'a> {
+    pub(super) id: &'a str,
+    /// What its output is asked for by.
+    pub(super) hook: &'a str,
+    /// Somebody asked for it.
+    pub(super) one_off: bool,
+    pub(super) run: &'a [String],
+    pub(super) timeout: SignedDuration,
+}
+
+/// How to run it in the unpacked artifact of a release.
+pub(super) fn launch(state: &State, slot: &Slot, program: Program, release: &ReleaseRef, once: &Once<'_>) -> JobLaunch {
+    let (listen, preview, env) = variables(state, slot, release, program.env);
+    JobLaunch {
+        job: once.id.to_owned(),
+        slot: slot.key.clone(),
+        hook: once.hook.to_owned(),
+        one_off: once.one_off,
+        revision: None,
+        repeats: false,
+        version: release.version.clone(),
+        digest: release.digest.clone(),
+        run: once.run.to_vec(),
+        env,
+        secrets: program.secrets,
+        listen,
+        preview,
+        timeout: once.timeout,
+        run_as: program.run_as,
+        limits: program.limits,
+    }
 }
 
 /// Where users and the preview are, and the variables of a program that is run once beside an instance.
-pub(super) fn variables(
+fn variables(
     state: &State,
     slot: &Slot,
     release: &ReleaseRef,
@@ -87,29 +108,15 @@ pub(super) fn begin(
     attempt: u32,
 ) -> Option<Job> {
     let program = state.spec.program(&slot.key.service, &slot.key.environment)?;
-    let from = slot.stable_pool().map(|pool| pool.release.version.0.clone()).unwrap_or_default();
-    let (listen, preview, mut env) = variables(state, slot, release, program.env);
-    env.extend([("FLIGHTDECK_HOOK".to_owned(), hook.name.clone()), ("FLIGHTDECK_FROM".to_owned(), from)]);
-    let way_back = hook.migration.as_ref().filter(|_| back).map(|migration| migration.back.clone());
+    let way_back = hook.migration.as_ref().filter(|_| back).map(|migration| &migration.back);
     let id = format!("job-{}", Counters::next(&mut state.counters.job));
-    let launch = JobLaunch {
-        job: id.clone(),
-        slot: slot.key.clone(),
-        hook: hook.name.clone(),
-        one_off: false,
-        revision: slot.run.as_ref().map(|run| run.revision.clone()),
-        repeats: matches!(hook.on, HookOn::While { .. }),
-        version: release.version.clone(),
-        digest: release.digest.clone(),
-        run: way_back.unwrap_or_else(|| hook.run.clone()),
-        env,
-        secrets: program.secrets,
-        listen,
-        preview,
-        timeout: hook.timeout,
-        run_as: program.run_as,
-        limits: program.limits,
-    };
+    let run = way_back.unwrap_or(&hook.run);
+    let once = Once { id: &id, hook: &hook.name, one_off: false, run, timeout: hook.timeout };
+    let mut launch = launch(state, slot, program, release, &once);
+    launch.revision = slot.run.as_ref().map(|run| run.revision.clone());
+    launch.repeats = matches!(hook.on, HookOn::While { .. });
+    let from = slot.stable_pool().map(|pool| pool.release.version.0.clone()).unwrap_or_default();
+    launch.env.extend([("FLIGHTDECK_HOOK".to_owned(), hook.name.clone()), ("FLIGHTDECK_FROM".to_owned(), from)]);
     emit(state, ctx, Effect::StartJob(Box::new(launch)));
     Some(Job { id, hook: hook.name.clone(), back, attempt, stage: JobStage::Running, since: ctx.now })
 }
@@ -167,89 +174,12 @@ pub(super) fn knows(slot: &Slot, id: &str) -> bool {
     })
 }
 
-/// The hook of the current step.
-pub(super) fn step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, name: &str) -> Says {
-    let Some(run) = slot.active() else { return Says::Wait };
-    let (to, Some(hook)) = (run.to.clone(), of_run(run, name)) else {
-        return fail(state, slot, ctx, format!("there is no hook {name}"));
-    };
-    let Some(job) = run.job.clone() else {
-        if hook.migration.is_some() {
-            match slot.migrations.get(name) {
-                Some(Migrated { state: MigrationState::Applied, .. }) => {
-                    note_run(state, slot, ctx, WHO, format!("migration {name} is there already"));
-                    return Says::Passed;
-                }
-                Some(Migrated { state: MigrationState::Half { why }, .. }) => {
-                    return ask_person(state, slot, ctx, &format!("migration {name} stands half way ({why})"));
-                }
-                Some(Migrated { state: MigrationState::Unknown { why }, .. }) => {
-                    return ask_person(state, slot, ctx, &format!("whether migration {name} ran is not known ({why})"));
-                }
-                Some(Migrated { state: MigrationState::Running, .. }) => {
-                    let what = format!("migration {name} stands half way (it was begun before, and has no known end)");
-                    return ask_person(state, slot, ctx, &what);
-                }
-                None => remember(state, slot, ctx, &hook, &to, MigrationState::Running),
-            }
-        }
-        if let Some(why) = &hook.irreversible {
-            note_run(state, slot, ctx, WHO, format!("runs {name}, which can't be taken back: {why}"));
-        }
-        let job = begin(state, slot, ctx, &hook, &to, false, 0);
-        return started(slot, job);
-    };
-    match &job.stage {
-        JobStage::Waiting(left) if left.is_zero() => {
-            let job = begin(state, slot, ctx, &hook, &to, false, job.attempt + 1);
-            started(slot, job)
-        }
-        JobStage::Running | JobStage::Waiting(_) => Says::Wait,
-        JobStage::Ended(how) => match judge(&hook, &job, how) {
-            Verdict::Passed => {
-                forget_job(slot);
-                if hook.migration.is_some() {
-                    remember(state, slot, ctx, &hook, &to, MigrationState::Applied);
-                }
-                note_run(state, slot, ctx, WHO, format!("{name} passed"));
-                Says::Passed
-            }
-            Verdict::Again => {
-                again(slot, ctx, &hook);
-                Says::Wait
-            }
-            Verdict::Failed(why) => {
-                forget_job(slot);
-                let why = if hook.migration.is_some() {
-                    failed_migration(slot, ctx, name, how, &why)
-                } else {
-                    format!("hook {name}: {why}")
-                };
-                fail(state, slot, ctx, why)
-            }
-        },
-    }
-}
-
-/// What it did before it failed nobody knows: it is not run again, and not taken back.
-fn failed_migration(slot: &mut Slot, ctx: &mut StepContext, name: &str, how: &JobEnd, why: &str) -> String {
-    ctx.changed = true;
-    if matches!(how, JobEnd::NotStarted(_)) {
-        slot.migrations.remove(name);
-        return format!("migration {name} could not be started: {why}; its data is as before");
-    }
-    if let Some(migrated) = slot.migrations.get_mut(name) {
-        (migrated.state, migrated.at) = (MigrationState::Half { why: why.to_owned() }, ctx.now);
-    }
-    format!("migration {name} failed half way: {why}; look at its data")
-}
-
 /// It is what the rollout waits for now.
-pub(super) fn started(slot: &mut Slot, job: Option<Job>) -> Says {
+pub(super) fn started(slot: &mut Slot, job: Option<Job>) -> Said {
     if let Some(run) = &mut slot.run {
         run.job = job;
     }
-    Says::Wait
+    Said::Wait
 }
 
 /// Its end was taken in.
@@ -267,112 +197,9 @@ pub(super) fn again(slot: &mut Slot, ctx: &mut StepContext, hook: &HookSpec) {
     }
 }
 
-fn pause(hook: &HookSpec, attempt: u32) -> SignedDuration {
+/// How long to wait before the next try.
+pub(super) fn pause(hook: &HookSpec, attempt: u32) -> SignedDuration {
     hook.backoff.saturating_mul(1 << attempt.min(10))
-}
-
-fn fail(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: String) -> Says {
-    begin_rollback(state, slot, ctx, WHO, Back::new(DeploymentOutcome::Failed, why));
-    Says::Acted
-}
-
-fn ask_person(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, what: &str) -> Says {
-    let why = format!(
-        "{what}: look at the data and put it right, then promote if it is applied, or resume if it is not, to run it"
-    );
-    slot.generation += 1;
-    if let Some(run) = &mut slot.run {
-        run.pauses.hook = Some(Pause { who: WHO.to_owned(), why: Some(why.clone()), since: ctx.now });
-    }
-    note_run(state, slot, ctx, WHO, format!("paused: {why}"));
-    Says::Acted
-}
-
-fn remember(
-    state: &mut State,
-    slot: &mut Slot,
-    ctx: &mut StepContext,
-    hook: &HookSpec,
-    release: &ReleaseRef,
-    to: MigrationState,
-) {
-    let (revision, number) = slot.run.as_ref().map(|run| (run.revision.clone(), run.asked)).unzip();
-    let order = match slot.migrations.get(&hook.name) {
-        Some(known) => known.order,
-        None => Counters::next(&mut state.counters.job),
-    };
-    let migrated = Migrated {
-        hook: hook.clone(),
-        release: Some(release.clone()),
-        revision: revision.unwrap_or_default(),
-        number,
-        order,
-        at: ctx.now,
-        state: to,
-    };
-    slot.migrations.insert(hook.name.clone(), migrated);
-    ctx.changed = true;
-}
-
-/// A person has looked at the migration of the current step: applied as it is, or to be run again.
-pub(super) fn looked_at(slot: &mut Slot, applied: bool) {
-    let Some(run) = &mut slot.run else { return };
-    if run.pauses.hook.take().is_none() {
-        return;
-    }
-    let Some(flightdeck_model::Step::Hook { name }) = run.current_step().cloned() else { return };
-    match slot.migrations.get_mut(&name) {
-        Some(migrated) if applied => migrated.state = MigrationState::Applied,
-        _ => {
-            slot.migrations.remove(&name);
-        }
-    }
-}
-
-/// Hooks that run again and again while users are at the candidate. True if one of them ended the
-/// rollout.
-pub(super) fn watch(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
-    let exposed = slot.exposed() > Ppm::ZERO;
-    let Some(run) = slot.active().filter(|run| !run.rolling_back()) else { return false };
-    let to = run.to.clone();
-    let hooks = run.hooks.clone();
-    for hook in hooks.iter() {
-        let HookOn::While { every } = hook.on else { continue };
-        if !exposed {
-            continue;
-        }
-        let Some(run) = slot.run.as_ref() else { return false };
-        let watch = run.watches.get(&hook.name).cloned().unwrap_or_default();
-        let mut next = watch.clone();
-        match watch.job.as_ref().map(|job| (job, &job.stage)) {
-            None if watch.left.is_zero() => next.job = begin(state, slot, ctx, hook, &to, false, 0),
-            Some((job, JobStage::Waiting(left))) if left.is_zero() => {
-                next.job = begin(state, slot, ctx, hook, &to, false, job.attempt + 1);
-            }
-            None | Some((_, JobStage::Running | JobStage::Waiting(_))) => {}
-            Some((job, JobStage::Ended(how))) => match judge(hook, job, how) {
-                Verdict::Passed => {
-                    next.job = None;
-                    next.left = every;
-                }
-                Verdict::Again => {
-                    next.job = Some(Job { stage: JobStage::Waiting(pause(hook, job.attempt)), ..job.clone() });
-                }
-                Verdict::Failed(why) => {
-                    let why = format!("hook {}: {why}", hook.name);
-                    begin_rollback(state, slot, ctx, WHO, Back::new(DeploymentOutcome::Aborted, why));
-                    return true;
-                }
-            },
-        }
-        if next != watch {
-            ctx.changed = true;
-        }
-        if let Some(run) = &mut slot.run {
-            run.watches.insert(hook.name.clone(), next);
-        }
-    }
-    false
 }
 
 /// What runs for the rollout in flight is ended. Gives a sentence where that leaves a migration half way.
@@ -402,22 +229,4 @@ pub(super) fn tick(run: &mut RunState, dt: SignedDuration) {
             less(left);
         }
     }
-}
-
-/// Is a migration of the plan still to be run, which nothing may skip?
-pub(super) fn migration_ahead(slot: &Slot, run: &RunState) -> Option<String> {
-    let ahead = run.steps.get(run.step as usize..).unwrap_or_default();
-    ahead.iter().find_map(|step| match step {
-        flightdeck_model::Step::Hook { name } => {
-            let migration = of_run(run, name)?.migration.is_some();
-            let applied = slot.migrations.get(name).is_some_and(|of| of.state == MigrationState::Applied);
-            (migration && !applied).then(|| name.clone())
-        }
-        _ => None,
-    })
-}
-
-/// Is it a rehearsal on its way there?
-pub(super) fn rehearses(run: &RunState) -> bool {
-    run.drill == Some(Drill::Back)
 }

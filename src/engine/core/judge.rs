@@ -1,25 +1,15 @@
 //! Analyses: numbers in, judgements out. Missing data pauses or fails, it never passes.
 
 use super::context::{StepContext, evidence, note_run};
-use super::rollout::{Back, begin_rollback};
-use super::run::{Pause, RunState, Watched};
-use super::state::{Slot, State};
+use super::ending::{Back, begin_rollback};
+use super::said::Said;
+use super::state::{Pause, RunState, Slot, State, Watched};
 use super::types::PoolWindow;
 use flightdeck_analysis::{Span, Totals, Verdict, Window, summary, threshold};
 use flightdeck_model::{AnalysisReport, DeploymentOutcome, Judge, MetricVerdict, Missing, Ppm, Step};
 use jiff::SignedDuration;
 
 const WHO: &str = "system:analysis";
-
-/// What an analysis step says.
-pub(super) enum StepSays {
-    /// Still measuring.
-    Wait,
-    /// Within its limits for its whole span.
-    Passed,
-    /// It paused or ended the rollout.
-    Acted,
-}
 
 /// Counts what the pools did.
 pub(super) fn window(slot: &mut Slot, pools: &[PoolWindow]) {
@@ -61,13 +51,13 @@ pub(super) fn step(
     ctx: &mut StepContext,
     name: &str,
     duration: SignedDuration,
-) -> StepSays {
+) -> Said {
     let now = ctx.now;
-    let Some(run) = &mut slot.run else { return StepSays::Wait };
+    let Some(run) = &mut slot.run else { return Said::Wait };
     let from = *run.measured.from.get_or_insert(now);
     let Some(template) = run.templates.get(name) else {
         pause(state, slot, ctx, &format!("there is no analysis {name:?} any more"));
-        return StepSays::Acted;
+        return Said::Moved;
     };
     let measured = &run.measured;
     let span = Span { from, to: now, candidate: &measured.candidate, stable: &measured.stable };
@@ -85,7 +75,7 @@ pub(super) fn step(
         },
     };
     match judged {
-        None => StepSays::Wait,
+        None => Said::Wait,
         Some(report) => {
             let missing = Lacking { what: template.missing, of: template.min_requests };
             act(state, slot, ctx, report, missing, "analysis")
@@ -134,7 +124,7 @@ pub(super) fn background(state: &mut State, slot: &mut Slot, ctx: &mut StepConte
         return false;
     };
     let missing = Lacking { what: template.missing, of: template.min_requests };
-    matches!(act(state, slot, ctx, report, missing, "background analysis"), StepSays::Acted)
+    matches!(act(state, slot, ctx, report, missing, "background analysis"), Said::Moved)
 }
 
 /// What a template says of too little data.
@@ -154,7 +144,7 @@ fn act(
     report: AnalysisReport,
     missing: Lacking,
     what: &str,
-) -> StepSays {
+) -> Said {
     let (verdict, said) = (report.verdict, format!("{what} {}: {}", report.template, summary(&report)));
     let word = match verdict {
         MetricVerdict::Pass => "passed",
@@ -166,7 +156,7 @@ fn act(
     match (verdict, missing.what) {
         (MetricVerdict::Pass, _) => {
             note_run(state, slot, ctx, WHO, format!("passed: {said}"));
-            return StepSays::Passed;
+            return Said::Done;
         }
         (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, ctx, &format!("{word}: {said}")),
         (MetricVerdict::Fail, _) | (MetricVerdict::Missing, Missing::Fail) => {
@@ -174,7 +164,7 @@ fn act(
             begin_rollback(state, slot, ctx, WHO, back);
         }
     }
-    StepSays::Acted
+    Said::Moved
 }
 
 fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: &str) {

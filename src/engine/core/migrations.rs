@@ -1,24 +1,30 @@
-//! Migrations: which release brings which, whose way back takes which back, what people say of them, and
-//! what a restored state knows of them.
+//! Migrations: which release brings which, whose way back takes which back, where each stands, and what people
+//! say of that.
 
-use super::commands::{Ask, Done, no, not_found};
 use super::context::{StepContext, note_run};
-use super::rollout::{placement, previous};
-use super::run::{Job, JobStage, Kind, RunState};
-use super::state::{Counters, Migrated, MigrationState, Slot, State};
-use super::step::{with, with_all};
-use super::types::{Effect, JobEnd, SlotKey};
-use flightdeck_model::{
-    HookSpec, MigrationRollback, MigrationRow, MigrationStanding, Refusal, RefusalKind, ReleaseRef, Spec, Step,
-};
+use super::pins::Ask;
+use super::refusals::{Done, no, not_found};
+use super::slots::{placement, with, with_all};
+use super::state::{Counters, Job, JobStage, Kind, Migrated, MigrationState, RunState, Slot, State};
+use super::types::{JobEnd, SlotKey};
+use flightdeck_model::{HookSpec, Refusal, RefusalKind, ReleaseRef, Step};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Those of a service in an environment that are configured, in their order.
 pub(super) fn configured<'a>(state: &'a State, key: &SlotKey) -> impl Iterator<Item = &'a HookSpec> + use<'a> {
     let hooks = placement(state, key).map(|placement| &placement.hooks);
     hooks.into_iter().flat_map(|hooks| hooks.iter()).filter(|hook| hook.migration.is_some())
+}
+
+/// The names of all that are configured or recorded here.
+pub(super) fn known<'a>(state: &'a State, slot: &'a Slot) -> Vec<&'a str> {
+    let mut recorded: Vec<&Migrated> = slot.migrations.values().collect();
+    recorded.sort_by_key(|of| of.order);
+    let configured: Vec<&str> = configured(state, &slot.key).map(|hook| hook.name.as_str()).collect();
+    // What left the configuration ran before what is in it.
+    let gone = recorded.into_iter().map(|of| of.hook.name.as_str()).filter(|name| !configured.contains(name));
+    gone.chain(configured.iter().copied()).collect()
 }
 
 fn brings(state: &State, key: &SlotKey, to: &ReleaseRef, name: &str) -> bool {
@@ -57,6 +63,19 @@ pub(super) fn can_be_run(state: &State, slot: &Slot, to: &ReleaseRef) -> Done {
     }
 }
 
+/// Is a migration of the plan still to be run, which nothing may skip?
+pub(super) fn migration_ahead(slot: &Slot, run: &RunState) -> Option<String> {
+    let ahead = run.steps.get(run.step as usize..).unwrap_or_default();
+    ahead.iter().find_map(|step| match step {
+        Step::Hook { name } => {
+            let migration = run.hook(name)?.migration.is_some();
+            let applied = slot.migrations.get(name).is_some_and(|of| of.state == MigrationState::Applied);
+            (migration && !applied).then(|| name.clone())
+        }
+        _ => None,
+    })
+}
+
 /// A version that has succeeded needs nothing that is configured later: its list is closed.
 pub(super) fn succeeded(state: &mut State, slot: &Slot) {
     let Some(run) = &slot.run else { return };
@@ -84,9 +103,79 @@ pub(super) fn close_lists(state: &mut State) {
     });
 }
 
+pub(super) fn remember(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    hook: &HookSpec,
+    release: &ReleaseRef,
+    to: MigrationState,
+) {
+    let (revision, number) = slot.run.as_ref().map(|run| (run.revision.clone(), run.asked)).unzip();
+    let order = match slot.migrations.get(&hook.name) {
+        Some(known) => known.order,
+        None => Counters::next(&mut state.counters.job),
+    };
+    let migrated = Migrated {
+        hook: hook.clone(),
+        release: Some(release.clone()),
+        revision: revision.unwrap_or_default(),
+        number,
+        order,
+        at: ctx.now,
+        state: to,
+    };
+    slot.migrations.insert(hook.name.clone(), migrated);
+    ctx.changed = true;
+}
+
+pub(super) fn mark(slot: &mut Slot, ctx: &mut StepContext, name: &str, to: MigrationState) {
+    if let Some(migrated) = slot.migrations.get_mut(name) {
+        migrated.state = to;
+        migrated.at = ctx.now;
+        ctx.changed = true;
+    }
+}
+
+/// What it did before it failed nobody knows: it is not run again, and not taken back.
+pub(super) fn failed_migration(slot: &mut Slot, ctx: &mut StepContext, name: &str, how: &JobEnd, why: &str) -> String {
+    ctx.changed = true;
+    if matches!(how, JobEnd::NotStarted(_)) {
+        slot.migrations.remove(name);
+        return format!("migration {name} could not be started: {why}; its data is as before");
+    }
+    if let Some(migrated) = slot.migrations.get_mut(name) {
+        (migrated.state, migrated.at) = (MigrationState::Half { why: why.to_owned() }, ctx.now);
+    }
+    format!("migration {name} failed half way: {why}; look at its data")
+}
+
+/// Where a migration stands whose run was ended with its rollout; in words where a person must look.
+pub(super) fn cut_off(slot: &mut Slot, ctx: &mut StepContext, job: &Job) -> Option<String> {
+    let migrated = slot.migrations.get_mut(&job.hook).filter(|of| of.state == MigrationState::Running)?;
+    ctx.changed = true;
+    migrated.at = ctx.now;
+    match (&job.stage, job.back) {
+        // It had ended, and nobody had acted on that yet.
+        (JobStage::Ended(JobEnd::Exited(0)), false) | (JobStage::Ended(JobEnd::NotStarted(_)), true) => {
+            migrated.state = MigrationState::Applied;
+            None
+        }
+        (JobStage::Ended(JobEnd::Exited(0)), true) | (JobStage::Ended(JobEnd::NotStarted(_)), false) => {
+            slot.migrations.remove(&job.hook);
+            None
+        }
+        (_, back) => {
+            let what = if back { "its way back" } else { "it" };
+            migrated.state = MigrationState::Half { why: format!("{what} was cut off") };
+            Some(format!("migration {} is cut off half way: look at it", job.hook))
+        }
+    }
+}
+
 /// The number of the rollout whose migrations a way back of this one takes back: its own, or that which
 /// brought in what is left. `None`: there is no version to return to, or the number is not recorded.
-fn taken_back(slot: &Slot, run: &RunState) -> Option<u64> {
+pub(super) fn taken_back(slot: &Slot, run: &RunState) -> Option<u64> {
     match run.kind {
         Kind::Rollback => slot.lineage.last().and_then(|of| of.number),
         Kind::First | Kind::Canary => slot.stable.as_ref().map(|_| run.asked),
@@ -122,71 +211,21 @@ pub(super) fn stays(of: &Migrated) -> Option<String> {
     }
 }
 
-/// Every migration that is configured or recorded here.
-pub(super) fn rows(state: &State, slot: &Slot) -> Vec<MigrationRow> {
-    let mut recorded: Vec<&Migrated> = slot.migrations.values().collect();
-    recorded.sort_by_key(|of| of.order);
-    let known: Vec<&str> = configured(state, &slot.key).map(|hook| hook.name.as_str()).collect();
-    // What left the configuration ran before what is in it.
-    let gone = recorded.iter().map(|of| of.hook.name.as_str()).filter(|name| !known.contains(name));
-    gone.chain(known.iter().copied()).map(|name| row(slot, name)).collect()
+/// Migrations that a rollback takes back, newest first.
+pub(super) fn undoes(slot: &Slot, run: &RunState) -> Vec<String> {
+    let taken = of_rollback(slot, run).into_iter().filter(|of| stays(of).is_none());
+    taken.map(|of| of.hook.name.clone()).collect()
 }
 
-fn row(slot: &Slot, name: &str) -> MigrationRow {
-    let recorded = slot.migrations.get(name);
-    let state = match recorded.map(|of| &of.state) {
-        None => MigrationStanding::NotApplied,
-        Some(MigrationState::Running) => MigrationStanding::Running,
-        Some(MigrationState::Applied) => MigrationStanding::Applied,
-        Some(MigrationState::Half { why }) => MigrationStanding::HalfWay { why: why.clone() },
-        Some(MigrationState::Unknown { why }) => MigrationStanding::Unknown { why: why.clone() },
-    };
-    MigrationRow {
-        name: name.to_owned(),
-        state,
-        version: recorded.and_then(|of| of.release.as_ref()).map(|release| release.version.clone()),
-        rollback: recorded.map_or(MigrationRollback::Nothing, |of| rollback_of(slot, of)),
-    }
-}
-
-/// What a way back from what is there now would do with it.
-fn rollback_of(slot: &Slot, of: &Migrated) -> MigrationRollback {
-    let flying = slot.active();
-    let nowhere = if flying.is_some() { slot.stable.is_none() } else { previous(slot).is_none() };
-    let number = match flying {
-        Some(run) => taken_back(slot, run),
-        None => slot.lineage.last().and_then(|last| last.number),
-    };
-    let why = match of.number {
-        _ if nowhere => Some("there is no version to return to".to_owned()),
-        None => Some("which rollout ran it is not recorded".to_owned()),
-        own if own != number => Some("another rollout ran it".to_owned()),
-        Some(_) => stays(of),
-    };
-    why.map_or(MigrationRollback::TakenBack, |why| MigrationRollback::Stays { why })
-}
-
-/// Where a migration stands whose run was ended with its rollout; in words where a person must look.
-pub(super) fn cut_off(slot: &mut Slot, ctx: &mut StepContext, job: &Job) -> Option<String> {
-    let migrated = slot.migrations.get_mut(&job.hook).filter(|of| of.state == MigrationState::Running)?;
-    ctx.changed = true;
-    migrated.at = ctx.now;
-    match (&job.stage, job.back) {
-        // It had ended, and nobody had acted on that yet.
-        (JobStage::Ended(JobEnd::Exited(0)), false) | (JobStage::Ended(JobEnd::NotStarted(_)), true) => {
-            migrated.state = MigrationState::Applied;
-            None
-        }
-        (JobStage::Ended(JobEnd::Exited(0)), true) | (JobStage::Ended(JobEnd::NotStarted(_)), false) => {
-            slot.migrations.remove(&job.hook);
-            None
-        }
-        (_, back) => {
-            let what = if back { "its way back" } else { "it" };
-            migrated.state = MigrationState::Half { why: format!("{what} was cut off") };
-            Some(format!("migration {} is cut off half way: look at it", job.hook))
-        }
-    }
+/// What a rollback from `left` leaves as it is, each with its reason.
+pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
+    let line = |name: &str, why: &str| format!("migration {name}: {why}");
+    let own = of_rollback(slot, run).into_iter().filter_map(|of| Some(line(&of.hook.name, &stays(of)?)));
+    let nobodys = slot.migrations.values().filter(|of| of.number.is_none() && of.release.as_ref() == Some(left));
+    let nobodys = nobodys.map(|of| line(&of.hook.name, "which rollout ran it is not recorded"));
+    let hooks = run.hooks.iter().filter(|hook| hook.migration.is_none());
+    let hooks = hooks.filter_map(|hook| Some(format!("{}: {}", hook.name, hook.irreversible.as_ref()?)));
+    own.chain(nobodys).chain(hooks).collect()
 }
 
 /// A person has looked at them: their data is there, or nothing of it is. Nothing is run.
@@ -221,8 +260,8 @@ pub(super) fn settle(
 }
 
 fn meant(state: &State, slot: &Slot, names: &[String], applied: bool) -> Result<Vec<String>, Refusal> {
-    let known: Vec<String> = rows(state, slot).into_iter().map(|row| row.name).collect();
-    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+    let known = known(state, slot);
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         let known = if known.is_empty() { "there are none".to_owned() } else { format!("known: {}", known.join(", ")) };
         return Err(not_found(format!("{} has no migration {name}; {known}", slot.key)));
     }
@@ -259,65 +298,10 @@ fn say(state: &mut State, slot: &mut Slot, ctx: &StepContext, name: &str, applie
 }
 
 /// Notes where one stands that no rollout ran.
-fn record(state: &mut State, slot: &mut Slot, name: &str, at: Timestamp, to: MigrationState) {
+pub(super) fn record(state: &mut State, slot: &mut Slot, name: &str, at: Timestamp, to: MigrationState) {
     let Some(hook) = configured(state, &slot.key).find(|hook| hook.name == name).cloned() else { return };
     let order = Counters::next(&mut state.counters.job);
     let revision = String::new();
     slot.migrations
         .insert(name.to_owned(), Migrated { hook, release: None, revision, order, at, state: to, number: None });
-}
-
-/// The state comes from a backup, and what was done to the data since that was made nobody knows. So nothing
-/// that was about to run is begun, and nothing is taken back; what is not recorded is not known.
-pub fn restored(state: &mut State, made: Timestamp) {
-    let lost = |job: &mut Job| {
-        if job.stage == JobStage::Running {
-            job.stage = JobStage::Ended(JobEnd::Lost);
-        }
-    };
-    state.pending.retain(|numbered| !matches!(numbered.effect, Effect::StartJob(_) | Effect::StopJob { .. }));
-    state.restored = Some(made);
-    state.applied_since_restore.clear();
-    state.away_at_restore = state.removed.keys().chain(state.migrated.keys()).cloned().collect();
-    with_all(state, |_, slot| {
-        super::one_off::restored(slot);
-        super::scheduled::restored(slot);
-        if let Some(run) = &mut slot.run {
-            let watches = run.watches.values_mut().filter_map(|watch| watch.job.as_mut());
-            run.job.iter_mut().chain(watches).for_each(lost);
-            let runs = run.job.as_ref().filter(|job| job.back).map(|job| job.hook.clone());
-            if let Some(undo) = &mut run.undo {
-                undo.retain(|undo| !undo.back || runs.as_ref() == Some(&undo.hook.name));
-            }
-        }
-    });
-    let slots = state.slots.values_mut().flat_map(|slot| slot.migrations.values_mut());
-    for of in slots.chain(state.migrated.values_mut().flat_map(|all| all.values_mut())) {
-        of.number = None;
-    }
-    unknown(state, made, |_| true);
-}
-
-/// A configuration is in force. After a restore that is the first thing known of what its services may have had
-/// before, and so it is for a place that had left and is back.
-pub(super) fn unknown_of(state: &mut State, spec: &Spec) {
-    let Some(made) = state.restored else { return };
-    let first = state.applied_since_restore.insert(spec.name.clone());
-    let has =
-        |key: &SlotKey| spec.services.get(&key.service).is_some_and(|of| of.placements.contains_key(&key.environment));
-    let places: BTreeSet<String> = state.slots.keys().filter(|key| has(key)).map(ToString::to_string).collect();
-    let back: BTreeSet<String> = state.away_at_restore.extract_if(.., |place| places.contains(place)).collect();
-    unknown(state, made, |key| has(key) && (first || back.contains(&key.to_string())));
-}
-
-/// What is configured and not recorded may have been run after a backup was made.
-fn unknown(state: &mut State, made: Timestamp, of: impl Fn(&SlotKey) -> bool) {
-    with_all(state, |state, slot| {
-        let configured = configured(state, &slot.key).filter(|_| of(&slot.key));
-        let names: Vec<String> = configured.map(|hook| hook.name.clone()).collect();
-        for name in names.iter().filter(|name| !slot.migrations.contains_key(*name)).cloned().collect::<Vec<_>>() {
-            let why = format!("restored from a backup of {made}, which does not have it");
-            record(state, slot, &name, made, MigrationState::Unknown { why });
-        }
-    });
 }

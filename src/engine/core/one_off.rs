@@ -1,14 +1,15 @@
 //! Commands that people have run once in the environment of a service, with what is stable there. Each is begun at
 //! most once, whatever crashes, as a hook is.
 
-use super::commands::{Ask, Done, no, not_found};
 use super::context::{StepContext, emit};
-use super::jobs::{end_job, variables};
+use super::jobs::{Once, end_job, launch};
+use super::pins::Ask;
+use super::refusals::{Done, no, not_found};
 use super::scheduled;
+use super::slots::with;
 use super::state::{Counters, Slot, State};
-use super::step::with;
-use super::types::{Effect, JobEnd, JobLaunch, SlotKey};
-use flightdeck_model::{CommandId, OneOff, Program, ReleaseRef};
+use super::types::{Effect, JobEnd, SlotKey};
+use flightdeck_model::{CommandId, OneOff};
 use jiff::SignedDuration;
 
 /// Ended ones that a slot remembers.
@@ -68,40 +69,6 @@ pub(super) fn begin(
         Ok(())
     });
     done.unwrap_or_else(|| Err(not_found(format!("{key} is not configured"))))
-}
-
-/// What is run once beside the instances of a slot.
-pub(super) struct Once<'a> {
-    pub(super) id: &'a str,
-    /// What its output is asked for by.
-    pub(super) hook: &'a str,
-    /// Somebody asked for it.
-    pub(super) one_off: bool,
-    pub(super) run: &'a [String],
-    pub(super) timeout: SignedDuration,
-}
-
-/// How to run it in the unpacked artifact of the stable version.
-pub(super) fn launch(state: &State, slot: &Slot, program: Program, stable: &ReleaseRef, once: &Once<'_>) -> JobLaunch {
-    let (listen, preview, env) = variables(state, slot, stable, program.env);
-    JobLaunch {
-        job: once.id.to_owned(),
-        slot: slot.key.clone(),
-        hook: once.hook.to_owned(),
-        one_off: once.one_off,
-        revision: None,
-        repeats: false,
-        version: stable.version.clone(),
-        digest: stable.digest.clone(),
-        run: once.run.to_vec(),
-        env,
-        secrets: program.secrets,
-        listen,
-        preview,
-        timeout: once.timeout,
-        run_as: program.run_as,
-        limits: program.limits,
-    }
 }
 
 /// Ends one that runs, or a run of a job: signalled as an instance of its service is, and killed after the same grace.

@@ -1,45 +1,20 @@
 //! What people see: the whole state as rows.
 
-use super::context::{run_id, words};
+use super::context::words;
 use super::holds::held_now;
-use super::migrations;
+use super::migration_rows;
+use super::pins::{facts_of, find};
+use super::plans::first_steps;
 use super::pools::number;
-use super::rollout::first_steps;
 use super::rows::rollout;
-use super::run::RunState;
 use super::state::{Asked, InstanceRecord, InstanceStage, Pool, Slot, State};
 use super::types::SlotKey;
 use flightdeck_model::{
-    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Facts, Instance, InstanceState, Listening, Place,
-    Placement, Rollout, Run, Service, ServiceAddress, ServiceKind, ServiceName,
+    Approval, Detail, Entity, Environment, EnvironmentName, Fact, Instance, InstanceState, Listening, Place, Placement,
+    Rollout, Run, Service, ServiceAddress, ServiceKind, ServiceName,
 };
 use jiff::Timestamp;
 use std::net::SocketAddr;
-
-/// What is true of a run now: what pins are made of.
-pub(super) fn facts_of(slot: &Slot, run: &RunState) -> Facts {
-    let mut facts = Facts::default()
-        .with(Fact::Workload, slot.uid.clone())
-        .with(Fact::Revision, run.revision.clone())
-        .with(Fact::Step, run.step.to_string())
-        .with(Fact::Generation, slot.generation.to_string())
-        .with(Fact::Candidate, run.to.digest.clone());
-    if let Some(pool) = slot.stable_pool() {
-        facts = facts.with(Fact::Stable, pool.release.digest.clone());
-    }
-    facts
-}
-
-fn find<'a>(state: &'a State, run: &Run) -> Option<(&'a Slot, &'a RunState)> {
-    let slot = state.slots.values().find(|slot| slot.target(&state.source) == run.target)?;
-    Some((slot, slot.runs().find(|of| of.revision == run.revision)?))
-}
-
-/// The facts of a run that is remembered.
-#[must_use]
-pub fn facts(state: &State, run: &Run) -> Option<Facts> {
-    find(state, run).map(|(slot, run)| facts_of(slot, run))
-}
 
 /// Every row but those of finished rollouts, which [`super::Outcome::ended`] hands over; complete: successive projections differ by what happened between.
 #[must_use]
@@ -139,7 +114,7 @@ fn place(state: &State, service: &ServiceName, environment: &EnvironmentName, of
         environment: environment.clone(),
         steps,
         left_out,
-        migrations: migrations::rows(state, slot),
+        migrations: migration_rows::rows(state, slot),
         one_offs: slot.one_offs.clone(),
         jobs: slot.jobs.clone(),
         user,
@@ -187,12 +162,4 @@ fn instance_state(instance: &InstanceRecord) -> InstanceState {
             InstanceState::BackingOff { why: why.clone() }
         }
     }
-}
-
-pub(super) fn is_pending_approval<'a>(state: &'a State, slot: &Slot, run: &RunState) -> Option<&'a Asked> {
-    let id = run_id(state, slot, &run.revision);
-    state
-        .approvals
-        .iter()
-        .find(|asked| asked.approval.run == id && asked.approval.state == flightdeck_model::ApprovalState::Pending)
 }

@@ -1,11 +1,13 @@
 //! The line: who may start next, and what the others wait for.
 
-use super::context::{StepContext, words};
-use super::rollout::{Back, begin_rollback, placement, start};
-use super::run::{Kind, RunState};
-use super::state::{Slot, State};
+use super::context::{StepContext, note_run, words};
+use super::ending::{Back, begin_rollback, remember};
+use super::plans::first_steps;
+use super::pools::new_pool;
+use super::slots::placement;
+use super::state::{Kind, Progress, RunState, Slot, State, Tally};
 use super::types::SlotKey;
-use flightdeck_model::{Concurrency, DeploymentOutcome, counted};
+use flightdeck_model::{ArmRole, Concurrency, DeploymentOutcome, counted};
 
 /// Lets the first in line start, or take the place of what is in flight, if it may.
 pub(super) fn advance_queue(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
@@ -73,4 +75,42 @@ fn crowded(state: &State, slot: &Slot, asked: u64) -> Option<String> {
     let ahead = others().filter(|of| of.active().is_none() && goes_first(of)).count();
     (flying + ahead >= limit as usize)
         .then(|| format!("a place: {environment} allows {} at once", counted(limit, "rollout")))
+}
+
+pub(super) fn start(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, mut run: RunState) {
+    run.from = slot.stable_pool().map(|pool| pool.release.clone());
+    slot.generation += 1;
+    let text = if run.kind == Kind::Restart {
+        let old = slot.stable_pool().map(|pool| pool.instances.keys().cloned().collect()).unwrap_or_default();
+        run.progress = Progress::Restarting { old };
+        format!("restarts {}, one instance after the other", run.to.version)
+    } else {
+        start_candidate(state, slot, &mut run)
+    };
+    if let Some(old) = slot.run.replace(run) {
+        remember(slot, old);
+    }
+    note_run(state, slot, ctx, "system:engine", text);
+}
+
+/// Gives a rollout its pool; says what it does in words.
+fn start_candidate(state: &mut State, slot: &mut Slot, run: &mut RunState) -> String {
+    slot.candidate = Some(new_pool(state, slot, ArmRole::Candidate, run.to.clone()));
+    let Some(from) = run.from.as_ref().filter(|_| slot.stable.is_some()) else {
+        run.kind = Kind::First;
+        let (steps, left_out) = first_steps(&run.steps, &run.hooks, slot.kind);
+        run.steps = steps;
+        run.background = None;
+        run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
+        let left_out = match left_out.len() {
+            0 => String::new(),
+            1 => "; a step is left out, since there is nothing to compare with yet".to_owned(),
+            n => format!("; {n} steps are left out, since there is nothing to compare with yet"),
+        };
+        return format!("brings up {}, the first version here{left_out}", run.to.version);
+    };
+    run.kind = Kind::Canary;
+    run.tally = Tally::default();
+    run.progress = if run.steps.is_empty() { Progress::Promoting } else { Progress::Steps };
+    format!("starts from {} to {}", from.version, run.to.version)
 }

@@ -1,8 +1,6 @@
 //! Stored releases: a version never changes, and what is needed stays.
 
-use super::apply::invalid;
-use super::commands::no;
-use super::rollout::previous;
+use super::refusals::{invalid, no};
 use super::state::State;
 use flightdeck_model::{Refusal, RefusalKind, Release, ServiceName, Version};
 
@@ -63,7 +61,7 @@ pub(super) fn removed(state: &mut State, service: &ServiceName, version: &Versio
             "runs"
         } else if slot.queue.iter().any(|run| run.to.version == *version) {
             "is in line"
-        } else if previous(slot).is_some_and(|previous| previous.version == *version) {
+        } else if slot.previous().is_some_and(|previous| previous.version == *version) {
             "is what a rollback returns to"
         } else {
             continue;

@@ -1,9 +1,8 @@
 //! A service goes on under another name: with its releases, history, instances, approvals and holds, and with the
 //! listener that the proxy knows it by, so that nothing is started and nothing is routed anew.
 
-use super::apply::invalid;
-use super::commands::no;
 use super::context::words;
+use super::refusals::{invalid, no};
 use super::state::State;
 use super::types::{Effect, SlotKey};
 use flightdeck_model::{EnvironmentName, Refusal, Renamed, ServiceName, Spec};

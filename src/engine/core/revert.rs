@@ -3,9 +3,8 @@
 
 use super::context::{StepContext, note_run};
 use super::jobs::{Verdict, WHO, again, begin, forget_job, judge, started};
-use super::migrations::{applied_by, of_rollback, stays};
-use super::run::{JobStage, Kind, RunState, Undo};
-use super::state::{MigrationState, Slot, State};
+use super::migrations::{applied_by, mark, of_rollback};
+use super::state::{JobStage, Kind, MigrationState, RunState, Slot, State, Undo};
 use super::types::{Effect, JobEnd};
 use flightdeck_model::{HookOn, HookSpec, ReleaseRef};
 use std::collections::VecDeque;
@@ -27,23 +26,6 @@ fn undo_list(slot: &Slot, run: &RunState) -> VecDeque<Undo> {
         |hook: &HookSpec, release: &ReleaseRef| Undo { hook: hook.clone(), release: release.clone(), back: true };
     let migrations = migrations.filter_map(|of| of.release.as_ref().map(|release| undo(&of.hook, release)));
     hooks.chain(migrations).collect()
-}
-
-/// What a rollback from `left` leaves as it is, each with its reason.
-pub(super) fn cannot_undo(slot: &Slot, run: &RunState, left: &ReleaseRef) -> Vec<String> {
-    let line = |name: &str, why: &str| format!("migration {name}: {why}");
-    let own = of_rollback(slot, run).into_iter().filter_map(|of| Some(line(&of.hook.name, &stays(of)?)));
-    let nobodys = slot.migrations.values().filter(|of| of.number.is_none() && of.release.as_ref() == Some(left));
-    let nobodys = nobodys.map(|of| line(&of.hook.name, "which rollout ran it is not recorded"));
-    let hooks = run.hooks.iter().filter(|hook| hook.migration.is_none());
-    let hooks = hooks.filter_map(|hook| Some(format!("{}: {}", hook.name, hook.irreversible.as_ref()?)));
-    own.chain(nobodys).chain(hooks).collect()
-}
-
-/// Migrations that a rollback takes back, newest first.
-pub(super) fn undoes(slot: &Slot, run: &RunState) -> Vec<String> {
-    let taken = of_rollback(slot, run).into_iter().filter(|of| stays(of).is_none());
-    taken.map(|of| of.hook.name.clone()).collect()
 }
 
 /// What this rollout applied stays where there is no version to return to that could do without it.
@@ -153,13 +135,5 @@ fn next_undo(slot: &mut Slot, ctx: &mut StepContext) {
     ctx.changed = true;
     if let Some(list) = slot.run.as_mut().and_then(|run| run.undo.as_mut()) {
         list.pop_front();
-    }
-}
-
-fn mark(slot: &mut Slot, ctx: &mut StepContext, name: &str, to: MigrationState) {
-    if let Some(migrated) = slot.migrations.get_mut(name) {
-        migrated.state = to;
-        migrated.at = ctx.now;
-        ctx.changed = true;
     }
 }

@@ -2,32 +2,58 @@
 //! kept, for the next one's estimate.
 
 use super::context::{StepContext, note_run, span};
-use super::pools::{diagnosis, hopeless, retire, trouble, warm_pool};
-use super::rollout::{finish, give_up_rollback, previous, role};
-use super::route::stable_capacity;
-use super::run::{Drill, Kind, Progress, RunState};
-use super::state::{BackTime, Pool, Slot, State, Timings, Warm};
-use super::steps::{deadline, replicas};
-use super::{jobs, revert};
-use flightdeck_model::{
-    ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath, RollbackPlan, ServiceKind, Strategy, are, counted,
-};
+use super::ending::{finish, remember};
+use super::plans::plan;
+use super::pools::{diagnosis, hopeless, new_pool, retire, role, trouble, warm_pool};
+use super::shares::stable_capacity;
+use super::slots::deadline;
+use super::state::{BackTime, Drill, Kind, Pauses, Pool, Progress, RunState, Slot, State, Tally, Warm};
+use super::{revert, way_back};
+use flightdeck_model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath};
 use jiff::SignedDuration;
-use std::collections::VecDeque;
 
-/// Times kept of each sort.
-const KEPT: usize = 20;
-/// A time beyond this is a jump of the clock.
-const LONGEST: SignedDuration = SignedDuration::from_hours(1);
-
-/// Keeps a time, unless the clock jumped meanwhile.
-pub(super) fn keep(times: &mut VecDeque<SignedDuration>, took: SignedDuration) {
-    if took >= SignedDuration::ZERO && took < LONGEST {
-        times.push_back(took);
-        if times.len() > KEPT {
-            times.pop_front();
+/// Returns from the stable version to the one before: that is stable from now on, and what is left
+/// is the candidate of an abort.
+pub(super) fn roll_back(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    to: &ReleaseRef,
+    who: &str,
+    (why, drill): (&str, Option<Drill>),
+) {
+    let path = way_back::path(state, slot, to);
+    let mut run = plan(state, slot, ctx, Kind::Rollback, to.clone(), who);
+    run.drill = drill;
+    run.tally = Tally { back_since: Some(ctx.decided), back_path: Some(path), ..Tally::default() };
+    run.pauses = Pauses::default();
+    run.weight = Ppm::ALL;
+    run.progress = Progress::RollingBack { outcome: DeploymentOutcome::RolledBack, elapsed: SignedDuration::ZERO };
+    let warm = warm_pool(slot, to).map(|pool| pool.id.clone());
+    let path = match (warm.is_some(), path) {
+        (true, _) => "it is still up: one switch",
+        (_, RollbackPath::Recreate) => "what serves ends first, then it is started",
+        _ => "it is started first",
+    };
+    run.cause = format!("back to {}: {why}", to.version);
+    // How it gets there is true until it is there: the row says it meanwhile.
+    let text = format!("{}; {path}", run.cause);
+    let target = match warm {
+        Some(pool) => {
+            slot.warm = None;
+            pool
         }
+        None => new_pool(state, slot, ArmRole::Stable, to.clone()),
+    };
+    role(slot, &target, ArmRole::Stable);
+    slot.candidate = slot.stable.replace(target);
+    if let Some(left) = slot.candidate.clone() {
+        role(slot, &left, ArmRole::Candidate);
     }
+    if let Some(old) = slot.run.replace(run) {
+        remember(slot, old);
+    }
+    note_run(state, slot, ctx, who, text);
 }
 
 /// Traffic goes back as far as stable can carry it; then the rollout ends. True if there is more to
@@ -38,7 +64,6 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext)
     let candidate_ready = slot.candidate_pool().map_or(0, Pool::ready);
     let Some(run) = &mut slot.run else { return false };
     let Progress::RollingBack { outcome, .. } = run.progress else { return false };
-    let kind = run.kind;
     let all = candidate_ready == 0 || slot.stable.is_none() || (late && stable_ready > 0);
     let weight = run.weight.min(if all { Ppm::ZERO } else { capacity.rest() });
     if weight != run.weight {
@@ -46,38 +71,19 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext)
         ctx.changed = true;
     }
     // Once data is on its way back, what is left could do without it no more: there is no giving up.
-    if kind == Kind::Rollback && run.undo.is_none() {
-        let lost = slot.stable_pool().and_then(hopeless).map(ToOwned::to_owned);
-        if stable_ready == 0 && (late || lost.is_some()) {
-            let why = lost.or_else(|| slot.stable_pool().and_then(trouble)).unwrap_or("it never was ready".to_owned());
-            let serves = if candidate_ready > 0 { "what served goes on serving" } else { "what served comes up again" };
-            let found = slot.stable_pool().and_then(diagnosis);
-            if let Some(run) = &mut slot.run {
-                run.diagnosis = found;
-            }
-            give_up_rollback(state, slot, ctx, &format!("could not go back: {why}; {serves}"));
+    if run.kind == Kind::Rollback && run.undo.is_none() {
+        if give_up(state, slot, ctx, late) {
             return true;
         }
         if capacity < Ppm::ALL && !(late && stable_ready > 0) {
             return false;
         }
     }
-    let gone = slot.candidate.as_ref().is_none_or(|pool| slot.routing.in_force().all(|s| s.weight(pool) == Ppm::ZERO));
-    let closed = slot.stable.is_some() || slot.routing.newest().is_none_or(|sent| sent.route.is_none());
-    if weight > Ppm::ZERO || !gone || !closed || !slot.routing.settled() {
-        return false;
-    }
-    // Where one version ends before the other starts, traffic is back once stable serves.
-    if slot.active().is_some_and(RunState::exclusive) && slot.stable.is_some() && stable_ready == 0 && !late {
-        return false;
-    }
-    // An instance that has just become ready serves nobody before the proxy leads to it.
-    let reached = slot.stable.as_ref().is_some_and(|pool| slot.share_in_force(pool) == Ppm::ALL);
-    if stable_ready > 0 && !reached && !slot.removed {
+    if weight > Ppm::ZERO || !traffic_is_back(slot, late) {
         return false;
     }
     is_back(slot, ctx);
-    if slot.active().is_some_and(jobs::rehearses) {
+    if slot.active().is_some_and(|run| run.drill == Some(Drill::Back)) {
         turn_around(state, slot, ctx);
         return true;
     }
@@ -86,6 +92,23 @@ pub(super) fn advance(state: &mut State, slot: &mut Slot, ctx: &mut StepContext)
     }
     end(state, slot, ctx, outcome);
     true
+}
+
+/// Does the proxy follow a route that leads to stable alone, as far as stable can serve?
+fn traffic_is_back(slot: &Slot, late: bool) -> bool {
+    let stable_ready = slot.stable_pool().map_or(0, Pool::ready);
+    let gone = slot.candidate.as_ref().is_none_or(|pool| slot.routing.in_force().all(|s| s.weight(pool) == Ppm::ZERO));
+    let closed = slot.stable.is_some() || slot.routing.newest().is_none_or(|sent| sent.route.is_none());
+    if !gone || !closed || !slot.routing.settled() {
+        return false;
+    }
+    // Where one version ends before the other starts, traffic is back once stable serves.
+    if slot.active().is_some_and(RunState::exclusive) && slot.stable.is_some() && stable_ready == 0 && !late {
+        return false;
+    }
+    // An instance that has just become ready serves nobody before the proxy leads to it.
+    let reached = slot.stable.as_ref().is_some_and(|pool| slot.share_in_force(pool) == Ppm::ALL);
+    stable_ready == 0 || reached || slot.removed
 }
 
 fn is_late(state: &State, slot: &Slot) -> bool {
@@ -105,12 +128,8 @@ fn is_back(slot: &mut Slot, ctx: &mut StepContext) {
     ctx.changed = true;
     // One that users never were at says nothing of the next.
     let real = run.kind == Kind::Rollback || run.tally.reached > Ppm::ZERO;
-    if real && took >= SignedDuration::ZERO && took < LONGEST {
-        let back = &mut slot.timings.back;
-        back.push_back(BackTime { path, took, at: ctx.now, drill: run.drill.is_some() });
-        if back.len() > KEPT {
-            back.pop_front();
-        }
+    if real {
+        slot.timings.went_back(BackTime { path, took, at: ctx.now, drill: run.drill.is_some() });
     }
 }
 
@@ -173,103 +192,26 @@ fn end_drill(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     );
 }
 
-/// By which path users would get back to `to`.
-pub(super) fn path(state: &State, slot: &Slot, to: &ReleaseRef) -> RollbackPath {
-    let full = replicas(state, slot);
-    let up = |pool: Option<&Pool>| pool.is_some_and(|pool| pool.release == *to && pool.ready() >= full);
-    let strategy = super::rollout::placement(state, &slot.key).map(|placement| placement.strategy);
-    if up(warm_pool(slot, to)) || (slot.active().is_some() && up(slot.stable_pool())) {
-        RollbackPath::Warm
-    } else if strategy == Some(Strategy::Recreate) {
-        RollbackPath::Recreate
-    } else {
-        RollbackPath::Start
+/// A rollback whose target can't come up, or not in time: what served goes on serving. True if it is given up.
+fn give_up(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, late: bool) -> bool {
+    let lost = slot.stable_pool().and_then(hopeless).map(ToOwned::to_owned);
+    if slot.stable_pool().is_some_and(|pool| pool.ready() > 0) || !(late || lost.is_some()) {
+        return false;
     }
-}
-
-fn median(mut times: Vec<SignedDuration>) -> Option<SignedDuration> {
-    times.sort();
-    times.get(times.len() / 2).copied()
-}
-
-/// How long a way back takes, from this slot's own times, and of how many.
-pub(super) fn estimate(timings: &Timings, path: RollbackPath) -> (Option<SignedDuration>, u32) {
-    let own: Vec<_> = timings.back.iter().rev().filter(|of| of.path == path).take(5).map(|of| of.took).collect();
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    if !own.is_empty() {
-        let measured = count(own.len());
-        return (median(own), measured);
-    }
-    let of = |times: &VecDeque<SignedDuration>| median(times.iter().copied().collect());
-    let switch = of(&timings.switch).map(|switch| switch.saturating_add(of(&timings.wait).unwrap_or_default()));
-    match path {
-        RollbackPath::Warm => (switch, count(timings.switch.len())),
-        RollbackPath::Start => {
-            // All are started at once: the slowest counts.
-            let slowest = timings.ready.iter().max().copied();
-            let whole = slowest.and_then(|ready| ready.checked_add(switch?));
-            (whole, count(timings.ready.len()))
-        }
-        RollbackPath::Recreate => (of(&timings.down), count(timings.down.len())),
-    }
-}
-
-/// What happens to workers, which have no traffic.
-fn worker_steps(path: RollbackPath, full: u32, to: &ReleaseRef, left: &ReleaseRef) -> Vec<String> {
-    let (to, left) = (&to.version, &left.version);
-    let started = format!("{} of {to} {} started", counted(full, "instance"), are(full));
-    match path {
-        RollbackPath::Warm => vec![format!("{to} goes on working: all of its instances run")],
-        RollbackPath::Start => {
-            let ready = if full == 1 { "it is" } else { "they are" };
-            vec![format!("{started}; {left} goes on working until {ready} ready")]
-        }
-        RollbackPath::Recreate => vec![format!("every instance of {left} ends: nothing works from here"), started],
-    }
-}
-
-/// The plan of a rollback from here; `None`: there is nowhere to go.
-pub(super) fn rollback_plan(state: &State, slot: &Slot, run: &RunState) -> Option<RollbackPlan> {
-    let flying = run.active();
-    let to = if flying { slot.stable_pool()?.release.clone() } else { previous(slot)?.clone() };
-    let left = if flying { run.to.clone() } else { slot.stable_pool()?.release.clone() };
-    if run.rolling_back() || (!flying && super::commands::may_rollback(state, slot).is_err()) {
-        return None;
-    }
-    let path = path(state, slot, &to);
-    let (estimate, measured) = estimate(&slot.timings, path);
-    let full = replicas(state, slot);
-    let started = format!("{} of {} {} started", counted(full, "instance"), to.version, are(full));
-    let mut steps = match (slot.kind, path) {
-        (ServiceKind::Worker, path) => worker_steps(path, full, &to, &left),
-        (_, RollbackPath::Warm) => vec![format!("all traffic goes to {}, which is up, in one switch", to.version)],
-        (_, RollbackPath::Start) => vec![
-            format!("{started}; {} goes on serving", left.version),
-            match full {
-                1 => "all traffic follows once it is ready".to_owned(),
-                _ => "traffic follows as they become ready, all of it once they all are".to_owned(),
-            },
-        ],
-        (_, RollbackPath::Recreate) => vec![
-            format!("every instance of {} ends: nothing serves from here", left.version),
-            format!("{started} and {} all traffic", if full == 1 { "gets" } else { "get" }),
-        ],
+    let why = lost.or_else(|| slot.stable_pool().and_then(trouble)).unwrap_or("it never was ready".to_owned());
+    let serves = match slot.candidate_pool() {
+        Some(left) if left.ready() > 0 => "what served goes on serving",
+        _ => "what served comes up again",
     };
-    let hooks = run.hooks.iter().filter(|hook| hook.on == flightdeck_model::HookOn::Rollback);
-    steps.extend(hooks.map(|hook| format!("hook {} runs", hook.name)));
-    let as_rollback = RunState { kind: if flying { run.kind } else { Kind::Rollback }, ..run.clone() };
-    steps.extend(revert::undoes(slot, &as_rollback).into_iter().map(|name| format!("migration {name} is taken back")));
-    steps.push(format!("{} ends", left.version));
-    let drilled = slot.timings.back.iter().rev().find(|of| of.drill).map(|of| (of.at, of.took));
-    Some(RollbackPlan {
-        kind: slot.kind,
-        path,
-        to: to.version,
-        steps,
-        estimate,
-        measured,
-        cannot_undo: revert::cannot_undo(slot, &as_rollback, &left),
-        rto: super::rollout::placement(state, &slot.key).and_then(|placement| placement.rto),
-        drilled,
-    })
+    let found = slot.stable_pool().and_then(diagnosis);
+    if let Some(run) = &mut slot.run {
+        run.diagnosis = found;
+    }
+    let Some(left) = slot.candidate.take() else { return true };
+    if let Some(target) = slot.stable.replace(left.clone()) {
+        retire(slot, &target);
+    }
+    role(slot, &left, ArmRole::Stable);
+    finish(state, slot, ctx, DeploymentOutcome::Failed, format!("could not go back: {why}; {serves}"));
+    true
 }

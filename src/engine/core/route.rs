@@ -1,11 +1,9 @@
 //! Routes: what the proxy should follow, what it acknowledged, refused, or left by itself.
 
 use super::context::{StepContext, emit, note_run};
-use super::pools::capacity;
-use super::rollback::keep;
-use super::rollout::{Back, begin_rollback, placement};
-use super::run::{Progress, RunState};
-use super::state::{Counters, Pool, Routing, Sent, Slot, State};
+use super::ending::{Back, begin_rollback};
+use super::slots::placement;
+use super::state::{Counters, Pool, Progress, Routing, RunState, Sent, Slot, State, keep};
 use super::types::{Effect, SlotKey};
 use flightdeck_model::{
     ArmRole, Connections, DeploymentOutcome, Ingress, Ppm, ServiceKind, Step, Strategy, sanitize_line,
@@ -191,13 +189,6 @@ fn pool_route(pool: &Pool, role: ArmRole, weight: Ppm) -> PoolRoute {
         .filter_map(|instance| Some(Endpoint { instance: instance.id.clone(), address: instance.address? }))
         .collect();
     PoolRoute { pool: pool.id.clone(), role, version: pool.release.version.clone(), weight, endpoints }
-}
-
-/// The share that stable can carry now.
-pub(super) fn stable_capacity(state: &State, slot: &Slot) -> Ppm {
-    let services = state.spec.services.get(&slot.key.service);
-    let replicas = services.and_then(|service| service.placements.get(&slot.key.environment));
-    slot.stable_pool().map_or(Ppm::ZERO, |pool| capacity(pool.ready(), replicas.map_or(1, |of| of.replicas)))
 }
 
 /// The proxy follows a route.

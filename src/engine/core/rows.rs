@@ -1,24 +1,20 @@
 //! A rollout's row: arms, waits, why it stands so, and what could be done to it.
 
-use super::commands::{
-    may_abort, may_drill, may_promote, may_promote_full, may_restart, may_resume, may_retry, may_rollback,
-    pauses_in_words,
-};
-use super::context::{run_id, span, words};
-use super::holds::may_let_through;
-use super::pools::{capacity, diagnosis, trouble};
-use super::project::{facts_of, is_pending_approval};
-use super::queue::blocked;
-use super::rollback::{estimate, rollback_plan};
-use super::rollout::placement;
-use super::run::{JobStage, Kind, Progress, RunState};
-use super::state::{InstanceStage, Pool, Slot, State};
-use super::steps::{ahead, candidate_ready, phase};
+use super::approvals;
+use super::commands::offers;
+use super::context::{ahead, run_id};
+use super::phase::phase;
+use super::pins::facts_of;
+use super::pools::diagnosis;
+use super::reasons::message;
+use super::rollback_plan::rollback_plan;
+use super::shares::{candidate_ready, capacity};
+use super::slots::placement;
+use super::state::{InstanceStage, Kind, Pool, Progress, RunState, Slot, State};
 use super::types::PoolId;
 use flightdeck_model::{
-    Action, ActionSet, Arm, ArmRole, DeploymentOutcome, Diagnosis, Draining, FailingInstances, Ppm, Replicas,
-    RollbackPath, Rollout, ServiceKind, Step, Strategy, Traffic, TrafficSource, Wait, are, counted, counted_do,
-    sanitize_line, times,
+    Arm, ArmRole, DeploymentOutcome, Diagnosis, FailingInstances, Ppm, Replicas, Rollout, ServiceKind, Step, Strategy,
+    Traffic, TrafficSource, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -47,10 +43,10 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         denied: Arc::default(),
         managed_by: None,
         analyses: Vec::new(),
-        rollback_plan: is_current(slot, run).then(|| rollback_plan(state, slot, run)).flatten().map(Arc::new),
-        listening: placement.and_then(|of| of.listen).filter(|_| is_current(slot, run)).map(|at| slot.listening(at)),
+        rollback_plan: slot.is_current(run).then(|| rollback_plan(state, slot, run)).flatten().map(Arc::new),
+        listening: placement.and_then(|of| of.listen).filter(|_| slot.is_current(run)).map(|at| slot.listening(at)),
         in_flight: Some(!matches!(run.progress, Progress::Ended(_))),
-        failing: if is_current(slot, run) { failing(slot) } else { Vec::new() },
+        failing: if slot.is_current(run) { failing(slot) } else { Vec::new() },
         still_asked: false,
         diagnosis: diagnosed(slot, run),
     }
@@ -88,16 +84,12 @@ fn failing(slot: &Slot) -> Vec<FailingInstances> {
 
 /// What failed it, else what keeps it from coming up now.
 fn diagnosed(slot: &Slot, run: &RunState) -> Option<Box<Diagnosis>> {
-    if matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded)) || !is_current(slot, run) {
-        return slot.stable_pool().filter(|_| is_current(slot, run)).and_then(diagnosis);
+    if matches!(run.progress, Progress::Ended(DeploymentOutcome::Succeeded)) || !slot.is_current(run) {
+        return slot.stable_pool().filter(|_| slot.is_current(run)).and_then(diagnosis);
     }
     let pool =
         if matches!(run.progress, Progress::Restarting { .. }) { slot.stable_pool() } else { slot.candidate_pool() };
     run.diagnosis.clone().or_else(|| pool.filter(|_| run.active()).and_then(diagnosis))
-}
-
-fn is_current(slot: &Slot, run: &RunState) -> bool {
-    slot.run.as_ref().is_some_and(|of| of.revision == run.revision)
 }
 
 fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
@@ -111,7 +103,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
         pods: None,
     };
     arms.extend(slot.stable_pool().map(|pool| arm(pool, ArmRole::Stable)));
-    let flying = run.active() && is_current(slot, run);
+    let flying = run.active() && slot.is_current(run);
     if let Some(pool) = slot.candidate_pool().filter(|_| flying) {
         arms.push(arm(pool, ArmRole::Candidate));
         arms.extend(others(slot, None).map(|(pool, role)| arm(pool, role)));
@@ -141,7 +133,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
 
 /// The share of a pool, as it is asked for and as it is in force; of a worker its instances of a full pool, those that are still
 /// to end among them.
-fn traffic(slot: &Slot, pool: &Pool, replicas: u32) -> Traffic {
+pub(super) fn traffic(slot: &Slot, pool: &Pool, replicas: u32) -> Traffic {
     let (desired, actual) = match slot.kind {
         ServiceKind::Worker => (capacity(pool.desired, replicas), Some(capacity(pool.working(), replicas))),
         ServiceKind::Http | ServiceKind::Tcp => {
@@ -189,7 +181,7 @@ fn others<'a>(slot: &'a Slot, shown: Option<&PoolId>) -> impl Iterator<Item = (&
     })
 }
 
-fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait> {
+pub(super) fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait> {
     let mut waits = Vec::new();
     let human = |what: String, who: Option<String>, since| Wait::Human { what, who, since };
     if let Some(pause) = &run.pauses.person {
@@ -204,252 +196,36 @@ fn waits(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Vec<Wait
         waits.push(human(why, Some(pause.who.clone()), pause.since));
     }
     waits.extend(run.pauses.holds.iter().cloned().map(Wait::Hold));
-    if !run.active() || run.rolling_back() || !is_current(slot, run) {
+    if !run.active() || run.rolling_back() || !slot.is_current(run) {
         return waits;
     }
     if matches!(run.progress, Progress::Restarting { .. }) || !candidate_ready(state, slot) {
         waits.push(Wait::Health);
     }
-    let left = |duration: SignedDuration| {
-        let left = duration.saturating_sub(run.elapsed).max(SignedDuration::ZERO);
-        now.checked_add(left).ok()
-    };
-    match run.current_step() {
-        Some(Step::Pause { duration: None }) => {
-            waits.push(human(format!("promote to {}", ahead(slot, run, run.step + 1)), None, run.since));
-        }
-        Some(Step::Pause { duration: Some(duration) }) => {
-            waits.extend(left(*duration).filter(|_| run.pauses.none()).map(|at| Wait::Until { at }));
-        }
-        Some(Step::Analysis { name, duration }) => {
-            waits.push(Wait::Analysis { name: name.clone(), until: left(*duration).filter(|_| run.pauses.none()) });
-        }
-        Some(Step::Hook { name }) if run.pauses.none() => waits.push(Wait::Gate(format!("hook {name}"))),
-        Some(Step::Approval { .. }) => {
-            if let Some(asked) = is_pending_approval(state, slot, run) {
-                let of = &asked.approval;
-                let from = &of.requirement.from;
-                let who = (!from.is_empty()).then(|| from.join(", "));
-                waits.push(human(format!("approval {}", of.id), who, of.requested));
-            }
-        }
-        _ => {}
-    }
+    waits.extend(step_wait(state, slot, run, now));
     waits
 }
 
-/// Why it stands as it does, in one line.
-fn message(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> String {
-    let mut text = reason(state, slot, run);
-    if is_current(slot, run) {
-        let troubles = slot.certificates.iter().filter_map(|of| of.trouble.as_ref());
-        let troubles = troubles.map(|why| format!("the certificate before stays in force: {why}"));
-        let redirect = slot.redirect_refused.iter().map(|why| format!("nobody is sent on to TLS: {why}"));
-        let besides =
-            slot.routing.lacking.clone().into_iter().chain(troubles).chain(redirect).chain(draining(slot, now));
-        besides.for_each(|besides| text = format!("{text}; {besides}"));
-    }
-    text
-}
-
-/// What instances that leave are still waited for, by version.
-fn draining(slot: &Slot, now: Timestamp) -> impl Iterator<Item = String> {
-    slot.pools.values().filter_map(move |pool| {
-        let all = || pool.instances.values().filter_map(|instance| instance.draining);
-        let until = all().map(|of| of.until).max()?;
-        let requests = all().map(|of| of.requests).sum();
-        Some(format!("{} is {}", pool.release.version, Draining { requests, until }.words(now, slot.kind)))
-    })
-}
-
-fn reason(state: &State, slot: &Slot, run: &RunState) -> String {
-    if let Progress::Ended(_) = run.progress {
-        return ended(state, slot, run);
-    }
-    if let Some(words) = pauses_in_words(&run.pauses) {
-        return words;
-    }
-    let behind = match slot.queue.len() {
-        0 => String::new(),
-        _ if !run.active() => String::new(),
-        1 => "; 1 rollout in line behind it".to_owned(),
-        more => format!("; {more} rollouts in line behind it"),
+/// What the current step waits for.
+fn step_wait(state: &State, slot: &Slot, run: &RunState, now: Timestamp) -> Option<Wait> {
+    let left = |duration: SignedDuration| {
+        let left = duration.saturating_sub(run.elapsed).max(SignedDuration::ZERO);
+        now.checked_add(left).ok().filter(|_| run.pauses.none())
     };
-    let text = match &run.progress {
-        Progress::Queued => queued(state, slot),
-        Progress::RollingBack { .. } => rolling_back(slot, run),
-        Progress::Promoting => promoting(state, slot, run),
-        Progress::Restarting { old } => {
-            format!("{} still to be replaced{}", counted(old.len(), "instance"), pool_trouble(slot.stable_pool()))
+    match run.current_step()? {
+        Step::Pause { duration: None } => {
+            let what = format!("promote to {}", ahead(slot, run, run.step + 1));
+            Some(Wait::Human { what, who: None, since: run.since })
         }
-        Progress::Steps => at_step(state, slot, run),
-        Progress::Ended(_) => String::new(),
-    };
-    format!("{text}{behind}")
-}
-
-fn ended(state: &State, slot: &Slot, run: &RunState) -> String {
-    if let Some(why) = slot.routing.refused.as_ref().filter(|_| is_current(slot, run)) {
-        return format!("not listening: {why}; {}", run.cause);
-    }
-    let stable = slot.stable_pool().filter(|_| is_current(slot, run));
-    match stable.filter(|pool| pool.ready() < pool.desired) {
-        Some(pool) => {
-            let why = pool_trouble(Some(pool));
-            format!("{}; {} of {} instances of stable are ready{why}", run.cause, pool.ready(), pool.desired)
+        Step::Pause { duration: Some(duration) } => left(*duration).map(|at| Wait::Until { at }),
+        Step::Analysis { name, duration } => Some(Wait::Analysis { name: name.clone(), until: left(*duration) }),
+        Step::Hook { name } if run.pauses.none() => Some(Wait::Gate(format!("hook {name}"))),
+        Step::Approval { .. } => {
+            let of = &approvals::pending(state, slot, run)?.approval;
+            let from = &of.requirement.from;
+            let who = (!from.is_empty()).then(|| from.join(", "));
+            Some(Wait::Human { what: format!("approval {}", of.id), who, since: of.requested })
         }
-        None => format!("{}{}", run.cause, kept_up(state, slot, run)),
+        _ => None,
     }
-}
-
-/// What stays up for a way back, as long as it does.
-fn kept_up(state: &State, slot: &Slot, run: &RunState) -> String {
-    let warm = slot.warm.as_ref().filter(|_| is_current(slot, run)).and_then(|warm| slot.pools.get(&warm.pool));
-    let Some((pool, placement)) = warm.zip(placement(state, &slot.key)) else { return String::new() };
-    format!("; {} stays up for {}", pool.release.version, span(placement.keep_warm))
-}
-
-fn pool_trouble(pool: Option<&Pool>) -> String {
-    pool.and_then(trouble).map_or(String::new(), |why| format!(": {why}"))
-}
-
-fn queued(state: &State, slot: &Slot) -> String {
-    if let Some(run) = slot.active() {
-        return format!("waits for {}", words(run));
-    }
-    let waits = slot.queue.front().and_then(|first| blocked(state, slot, first));
-    waits.map_or("waits in line".to_owned(), |what| format!("waits in line for {what}"))
-}
-
-fn rolling_back(slot: &Slot, run: &RunState) -> String {
-    let (ready, desired) = slot.stable_pool().map_or((0, 0), |pool| (pool.ready(), pool.desired));
-    if slot.stable.is_some() && ready < desired {
-        let why = pool_trouble(slot.stable_pool());
-        let way = on_its_way(run);
-        return format!("{}{way}; {ready} of {desired} instances of stable are ready{why}", run.cause);
-    }
-    format!("{}{}", run.cause, on_its_way(run))
-}
-
-/// How a rollback gets to its version, until it is there.
-fn on_its_way(run: &RunState) -> &'static str {
-    match run.tally.back_path {
-        _ if run.kind != Kind::Rollback || run.tally.back_took.is_some() => "",
-        Some(RollbackPath::Warm) => "; it is still up: one switch",
-        Some(RollbackPath::Recreate) => "; what serves ends first, then it is started",
-        Some(RollbackPath::Start) => "; it is started first",
-        None => "",
-    }
-}
-
-fn candidate_words(slot: &Slot) -> String {
-    let Some(pool) = slot.candidate_pool() else { return "no instance yet".to_owned() };
-    let why = pool_trouble(Some(pool));
-    format!("{} of {} instances of {} ready{why}", pool.ready(), pool.desired, pool.release.version)
-}
-
-fn refused(slot: &Slot) -> Option<String> {
-    slot.routing.refused.as_ref().map(|why| format!("the proxy refused the route: {why}"))
-}
-
-fn promoting(state: &State, slot: &Slot, run: &RunState) -> String {
-    let first = if run.kind == Kind::First { "first version" } else { "to full size" };
-    refused(slot).unwrap_or_else(|| {
-        if candidate_ready(state, slot) {
-            match slot.kind {
-                ServiceKind::Worker => format!("every instance of {} runs", run.to.version),
-                ServiceKind::Http | ServiceKind::Tcp => format!("all traffic goes to {}", run.to.version),
-            }
-        } else {
-            format!("{first}: {}", candidate_words(slot))
-        }
-    })
-}
-
-fn at_step(state: &State, slot: &Slot, run: &RunState) -> String {
-    let at = format!("step {} of {}", run.step + 1, run.steps.len());
-    if let Some(refused) = refused(slot) {
-        return format!("{at}: {refused}");
-    }
-    if let Some(Step::TakeDown) = run.current_step() {
-        let (down, measured) = estimate(&slot.timings, RollbackPath::Recreate);
-        let how_long = down.map_or("how long was never measured here".to_owned(), |down| {
-            format!("about {}, as measured {}", span(down), times(measured))
-        });
-        return format!("{at}: ends what serves, then starts {}; down for {how_long}", run.to.version);
-    }
-    if !candidate_ready(state, slot) {
-        return format!("{at}: {}", candidate_words(slot));
-    }
-    let next = ahead(slot, run, run.step + 1);
-    match run.current_step() {
-        Some(Step::SetWeight(weight)) => format!("{at}: {weight} of traffic to {}", run.to.version),
-        Some(Step::Pause { duration: None }) => format!("{at}: waits for a promotion, then {next}"),
-        Some(Step::Pause { duration: Some(duration) }) => format!("{at}: pause of {}, then {next}", span(*duration)),
-        Some(Step::Analysis { name, duration }) => {
-            format!("{at}: analysis {name} over {}, then {next}", span(*duration))
-        }
-        Some(Step::SetScale(_)) => format!("{at}: {}", candidate_words(slot)),
-        Some(Step::Preview) => format!("{at}: opens the preview address"),
-        Some(Step::Batch { instances, .. }) => {
-            let left = slot.stable_pool().map_or(0, |pool| pool.instances.len());
-            format!(
-                "{at}: {} {}, {left} of the version before {} left",
-                counted_do(*instances, "instance", "run"),
-                run.to.version,
-                are(left)
-            )
-        }
-        Some(Step::Hook { name }) => format!("{at}: {}, then {next}", hook_words(run, name)),
-        Some(Step::Approval { count, from, .. }) => {
-            let who = if from.is_empty() { String::new() } else { format!(" of {}", from.join(", ")) };
-            let yes = is_pending_approval(state, slot, run).map_or(0, |asked| asked.approval.votes.len());
-            format!("{at}: waits for approval{who} ({yes} of {count}), then {next}")
-        }
-        _ => at,
-    }
-}
-
-fn hook_words(run: &RunState, name: &str) -> String {
-    match run.job.as_ref().map(|job| (&job.stage, job.attempt)) {
-        Some((JobStage::Waiting(left), attempt)) => {
-            format!("hook {name} failed {} and is tried again in {}", times(attempt + 1), span(*left))
-        }
-        Some((_, attempt)) if attempt > 0 => format!("hook {name} runs, try {}", attempt + 1),
-        _ => format!("hook {name} runs"),
-    }
-}
-
-fn offers(state: &State, slot: &Slot, run: &RunState) -> ActionSet {
-    let mut offers = ActionSet::EMPTY;
-    let mut offer = |action, may: bool| {
-        if may {
-            offers.insert(action);
-        }
-    };
-    if run.progress == Progress::Queued {
-        offer(Action::Abort, true);
-        offer(Action::Pause, run.pauses.person.is_none());
-        offer(Action::Resume, run.pauses.person.is_some() && run.pauses.holds.is_empty());
-        offer(Action::LetThrough, may_let_through(run).is_ok());
-        return offers;
-    }
-    if !is_current(slot, run) {
-        return offers;
-    }
-    let moving = run.active() && !run.rolling_back();
-    offer(Action::Promote, may_promote(slot).is_ok());
-    offer(Action::PromoteFull, may_promote_full(state, slot).is_ok());
-    offer(Action::Pause, moving && run.pauses.person.is_none());
-    offer(Action::Resume, may_resume(slot).is_ok());
-    offer(Action::Abort, moving && may_abort(slot).is_ok());
-    offer(Action::Rollback, moving || may_rollback(state, slot).is_ok());
-    offer(Action::Retry, may_retry(state, slot).is_ok());
-    offer(Action::Restart, may_restart(slot).is_ok());
-    offer(Action::Drill, may_drill(state, slot).is_ok());
-    offer(Action::LetThrough, moving && may_let_through(run).is_ok());
-    let asked = moving && is_pending_approval(state, slot, run).is_some();
-    offer(Action::Approve, asked);
-    offer(Action::Reject, asked);
-    offers
 }

@@ -2,11 +2,10 @@
 //! crashes: the id of the run and the time that it is of are committed with the effect. A time that passed without a
 //! run is not made up for, and said. Holds and pauses are of rollouts: jobs go on.
 
-use super::commands::{Done, no, not_found};
 use super::context::{StepContext, emit};
-use super::jobs::end_job;
-use super::one_off::{Once, launch};
-use super::rollout::placement;
+use super::jobs::{Once, end_job, launch};
+use super::refusals::{Done, no, not_found};
+use super::slots::placement;
 use super::state::{Counters, Slot, State};
 use super::types::{Effect, JobEnd};
 use flightdeck_model::{JobRun, JobSpec, Missed, MissedRun, ServiceJob, Version};

@@ -2,9 +2,12 @@
 
 use super::context::StepContext;
 use super::queue::advance_queue;
+use super::slots::{with, with_all};
 use super::state::{Remembered, Routing, Slot, State};
-use super::types::{Effect, Input, JobEvent, LONGEST_TICK, Outcome, SlotKey};
-use super::{apply, commands, jobs, judge, one_off, pools, releases, route, scheduled, steps};
+use super::types::{Effect, Input, InstanceEvent, JobEvent, LONGEST_TICK, Numbered, Outcome, SlotKey};
+use super::{
+    apply, dispatch, instances, jobs, judge, moves, one_off, phase, releases, removals, route, scale, scheduled,
+};
 use flightdeck_model::{Refusal, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 
@@ -53,8 +56,8 @@ fn pass_time(state: &mut State, dt: SignedDuration) {
         return;
     }
     with_all(state, |state, slot| {
-        steps::tick(state, slot, dt);
-        pools::tick(slot, dt);
+        moves::tick(state, slot, dt);
+        instances::tick(slot, dt);
         route::tick(slot, dt);
         if let Some(warm) = &mut slot.warm {
             warm.elapsed = warm.elapsed.saturating_add(dt);
@@ -69,12 +72,13 @@ fn pass_time(state: &mut State, dt: SignedDuration) {
 }
 
 /// Which slots may have something to do.
-pub(super) enum Touched {
+enum Touched {
     All,
     One(SlotKey),
     None,
 }
 
+/// One arm for each input: who takes it into the state, and which slots may have something to do after it.
 fn take(state: &mut State, ctx: &mut StepContext, input: &Input) -> Result<Touched, Refusal> {
     match input {
         Input::Command { command, actor, .. } => return command_once(state, ctx, command, actor),
@@ -87,16 +91,7 @@ fn take(state: &mut State, ctx: &mut StepContext, input: &Input) -> Result<Touch
             releases::removed(state, service, version)?;
             return Ok(Touched::None);
         }
-        Input::Instance { id, event } => {
-            let key = state.slots.values().find(|slot| slot.pools.values().any(|pool| pool.instances.contains_key(id)));
-            let Some(key) = key.map(|slot| slot.key.clone()) else {
-                // Nothing is known of it any more: what was asked of it is answered.
-                state.pending.retain(|numbered| numbered.effect.instance() != Some(id.as_str()));
-                return Ok(Touched::None);
-            };
-            with(state, &key, |state, slot| pools::happened(state, slot, ctx, id, event));
-            return Ok(Touched::One(key));
-        }
+        Input::Instance { id, event } => return Ok(instance(state, ctx, id, event)),
         Input::Job { id, event } => return Ok(job(state, ctx, id, event)),
         Input::RouteAcked { slot, preview, version, lacking } => {
             with(state, slot, |state, slot| {
@@ -114,7 +109,7 @@ fn take(state: &mut State, ctx: &mut StepContext, input: &Input) -> Result<Touch
             return Ok(Touched::One(slot.clone()));
         }
         Input::InFlight { requests } => {
-            with_all(state, |_, slot| pools::counted(slot, requests));
+            with_all(state, |_, slot| instances::counted(slot, requests));
             return Ok(Touched::None);
         }
         Input::Certificates { slot, certificates } => {
@@ -140,6 +135,17 @@ fn take(state: &mut State, ctx: &mut StepContext, input: &Input) -> Result<Touch
         Input::WindowMissing | Input::Tick => {}
     }
     Ok(Touched::All)
+}
+
+fn instance(state: &mut State, ctx: &mut StepContext, id: &str, event: &InstanceEvent) -> Touched {
+    let key = state.slots.values().find(|slot| slot.pools.values().any(|pool| pool.instances.contains_key(id)));
+    let Some(key) = key.map(|slot| slot.key.clone()) else {
+        // Nothing is known of it any more: what was asked of it is answered.
+        state.pending.retain(|numbered| numbered.effect.instance() != Some(id));
+        return Touched::None;
+    };
+    with(state, &key, |state, slot| instances::happened(state, slot, ctx, id, event));
+    Touched::One(key)
 }
 
 fn job(state: &mut State, ctx: &mut StepContext, id: &str, event: &JobEvent) -> Touched {
@@ -177,7 +183,7 @@ fn command_once(
         ctx.created.clone_from(&before.created);
         return before.refused.clone().map_or(Ok(Touched::None), Err);
     }
-    let result = commands::carry_out(state, ctx, command, actor);
+    let result = dispatch::carry_out(state, ctx, command, actor);
     let refused = result.as_ref().err().cloned();
     let (note, created) = (ctx.note.clone(), ctx.created.clone());
     state.commands.push_back(Remembered { id: command.id.clone(), refused, note, created });
@@ -213,7 +219,7 @@ fn settle(state: &mut State, ctx: &mut StepContext, touched: Touched) {
     for key in down {
         let gone = state.slots.remove(&key).map(|slot| slot.migrations).filter(|of| !of.is_empty());
         state.migrated.extend(gone.map(|migrations| (key.to_string(), migrations)));
-        apply::forget(state, &key);
+        removals::forget(state, &key);
         ctx.changed = true;
     }
 }
@@ -235,31 +241,16 @@ fn is_down(slot: &Slot) -> bool {
 
 /// Brings one slot as far as it can go now.
 fn drive(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
-    steps::advance(state, slot, ctx);
-    pools::cool(state, slot, ctx);
-    pools::scale(state, slot, ctx);
+    moves::advance(state, slot, ctx);
+    scale::cool(state, slot, ctx);
+    scale::scale(state, slot, ctx);
     route::send(state, slot, ctx);
-    pools::sweep(state, slot, ctx);
-    steps::note_phase(state, slot, ctx);
+    scale::sweep(state, slot, ctx);
+    phase::note_phase(state, slot, ctx);
     scheduled::advance(state, slot, ctx);
 }
 
-/// Works on one slot with the rest of the state at hand. True if there is such a slot.
-pub(super) fn with<T>(state: &mut State, key: &SlotKey, work: impl FnOnce(&mut State, &mut Slot) -> T) -> Option<T> {
-    let mut slot = state.slots.remove(key)?;
-    let result = work(state, &mut slot);
-    state.slots.insert(slot.key.clone(), slot);
-    Some(result)
-}
-
-pub(super) fn with_all(state: &mut State, mut work: impl FnMut(&mut State, &mut Slot)) {
-    let keys: Vec<_> = state.slots.keys().cloned().collect();
-    for key in keys {
-        with(state, &key, &mut work);
-    }
-}
-
 /// Effects that nothing answered yet, oldest first: after a crash they are carried out again.
-pub fn pending(state: &State) -> impl Iterator<Item = &super::types::Numbered> {
+pub fn pending(state: &State) -> impl Iterator<Item = &Numbered> {
     state.pending.iter()
 }

@@ -35,10 +35,13 @@ pub fn preview_of(listener: &str) -> String {
 
 /// Instance ids are unique for the life of the journal, never reused.
 pub type InstanceId = String;
+
 /// A pool is the instances of one revision of a slot; its id is unique for the life of the journal.
 pub type PoolId = String;
+
 /// A hook's run; unique for the life of the journal.
 pub type JobId = String;
+
 /// Effects are numbered without gaps for the life of the journal.
 pub type EffectId = u64;
 
@@ -368,6 +371,24 @@ impl Effect {
             Effect::Unroute { listener: Some(listener), version, .. } => Some((listener.clone(), *version)),
             Effect::Unroute { slot, version, preview: true, .. } => Some((preview_of(&slot.to_string()), *version)),
             Effect::Unroute { slot, version, preview: false, .. } => Some((slot.to_string(), *version)),
+            _ => None,
+        }
+    }
+
+    /// The instance that it is about.
+    pub(super) fn instance(&self) -> Option<&str> {
+        match self {
+            Effect::Start(launch) => Some(&launch.instance),
+            Effect::Stop { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
+
+    /// The run of a hook, job or command that it is about.
+    pub(super) fn job(&self) -> Option<&str> {
+        match self {
+            Effect::StartJob(launch) => Some(&launch.job),
+            Effect::EndJob { job } | Effect::StopJob { job, .. } => Some(job),
             _ => None,
         }
     }

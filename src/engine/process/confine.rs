@@ -2,7 +2,7 @@
 //! process itself has to do for it is [`super::enter`].
 
 use super::cgroup;
-use super::launch::StartError;
+use super::start_error::StartError;
 use super::wire::{Confinement, Ids};
 use flightdeck_model::{KeptBy, Limit, LimitKept, Limits, RunAs};
 use flightdeck_platform::{KEEPS_MEMORY_LIMITS, can_become_user, cgroup_mount, groups_of};

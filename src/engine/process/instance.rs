@@ -1,13 +1,14 @@
 //! One instance, from its start to its end: a task that owns its shim's connection and its checks.
 
 use super::client::{self, ShimClient};
+use super::context::{Context, Drain, Report};
 use super::diagnose::{self, Memory, Seen};
 use super::health::{CheckFailure, Health, Verdict};
-use super::launch::{ROOT_DIR, StartError, address, prepare};
+use super::launch::{ROOT_DIR, address, prepare};
+use super::start_error::StartError;
 use super::wire::{LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SPEC_FILE, STATE_FILE, ShimSpec, Status};
 use super::{confine, listening, log, output};
-use crate::store::Store;
-use flightdeck_engine_core::{Input, InstanceEvent, InstanceId, JobEvent, JobId, Launch};
+use flightdeck_engine_core::{InstanceEvent, InstanceId, Launch};
 use flightdeck_model::{Cause, Diagnosis, HealthSpec, LimitKept, StopSpec, sanitize_line};
 use flightdeck_platform::{self as platform, failpoint};
 use flightdeck_proxy::wire::CLOSE_GRACE;
@@ -17,8 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// What the server needs to adopt an instance.
@@ -33,60 +34,6 @@ const LAST_LINE: usize = 200;
 const OUTPUT_LINES: usize = 20;
 /// Characters of each of them.
 const LINE: usize = 400;
-
-/// What all instances share.
-#[derive(Debug)]
-pub struct Context {
-    /// Artifacts.
-    pub store: Store,
-    /// This program.
-    pub exe: PathBuf,
-    /// Holds a directory for each instance.
-    pub instances: PathBuf,
-    /// To the engine's loop.
-    pub reports: UnboundedSender<Report>,
-    /// To the proxy's connection.
-    pub drains: UnboundedSender<Drain>,
-    /// Unpacking takes disk and CPU: a few at a time.
-    pub unpacking: Semaphore,
-}
-
-impl Context {
-    /// The directory of an instance.
-    #[must_use]
-    pub fn dir(&self, id: &str) -> PathBuf {
-        self.instances.join(id)
-    }
-}
-
-/// What the engine's loop is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    /// Something happened to an instance.
-    Instance { id: InstanceId, event: InstanceEvent },
-    /// Something happened to a hook's run.
-    Job { id: JobId, event: JobEvent },
-}
-
-impl From<Report> for Input {
-    fn from(report: Report) -> Input {
-        match report {
-            Report::Instance { id, event } => Input::Instance { id, event },
-            Report::Job { id, event } => Input::Job { id, event },
-        }
-    }
-}
-
-/// "Wait until this one has no request in flight": answered (or dropped) then, or at the bound.
-#[derive(Debug)]
-pub struct Drain {
-    /// Which; it is out of every route already.
-    pub instance: InstanceId,
-    /// How long at most; what is left is closed after that.
-    pub bound: Duration,
-    /// Answered when it is drained, with what was left at the bound where that is known.
-    pub done: oneshot::Sender<Option<u64>>,
-}
 
 /// What an instance's task is told.
 #[derive(Debug)]

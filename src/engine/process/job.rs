@@ -5,9 +5,10 @@
 //! lost, and what is left of it is killed first.
 
 use super::client::{self, ShimClient};
+use super::context::{Context, Report};
 use super::diagnose::{self, Seen};
-use super::instance::{Context, Report};
-use super::launch::{ROOT_DIR, StartError, prepare_job};
+use super::launch::{ROOT_DIR, prepare_job};
+use super::start_error::StartError;
 use super::wire::{
     BEGUN_FILE, Ended, LOCK_FILE, LOG_DIR, Request, Response, SHIM_WIRE, SOCKET_FILE, SPEC_FILE, STATE_FILE, ShimSpec,
     Status,

@@ -1,5 +1,6 @@
 //! From a [`Launch`] to what a shim runs: artifact, program, arguments, variables, port.
 
+use super::start_error::StartError;
 use super::wire::{SHIM_WIRE, ShimSpec};
 use super::{LogLimits, confine, inspect};
 use crate::store::Store;
@@ -14,40 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// Where an artifact is unpacked, inside the instance's directory.
 pub const ROOT_DIR: &str = "root";
-
-/// Why an instance can't be started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct StartError {
-    pub why: String,
-    /// Trying again can't help.
-    pub permanent: bool,
-    /// Why, if that was seen.
-    pub cause: Option<Box<Cause>>,
-}
-
-impl StartError {
-    /// One that trying again can't help.
-    pub fn permanent(why: impl Into<String>) -> StartError {
-        StartError { why: why.into(), permanent: true, cause: None }
-    }
-
-    /// One that may pass.
-    pub fn passing(why: impl Into<String>) -> StartError {
-        StartError { why: why.into(), permanent: false, cause: None }
-    }
-
-    /// One that trying again can't help, with the reason that was seen.
-    pub fn of(cause: Cause) -> StartError {
-        StartError { why: format!("cannot run the command: {cause}"), permanent: true, cause: Some(Box::new(cause)) }
-    }
-}
-
-impl From<flightdeck_secrets::SecretError> for StartError {
-    fn from(error: flightdeck_secrets::SecretError) -> StartError {
-        StartError { why: error.why, permanent: error.permanent, cause: None }
-    }
-}
 
 /// What is to run, of an instance or of a hook.
 struct Wanted<'a> {

@@ -16,6 +16,7 @@ pub mod artifact;
 pub mod cgroup;
 pub mod client;
 pub mod confine;
+pub mod context;
 pub mod diagnose;
 pub mod health;
 pub mod inspect;
@@ -23,6 +24,7 @@ pub mod instance;
 pub mod job;
 pub mod launch;
 pub mod output;
+pub mod start_error;
 pub mod supervisor;
 
 pub use flightdeck_platform::identity::{self, Identity};

@@ -1,6 +1,6 @@
 //! Whose output a directory holds: written down beside it, and kept as long as it.
 
-use super::supervisor::plain_name;
+use super::context::plain_name;
 use flightdeck_engine_core::{JobLaunch, Launch, SlotKey};
 use flightdeck_model::{EnvironmentName, Output, OutputOf, ServiceName, Version};
 use jiff::Timestamp;

@@ -1,6 +1,7 @@
 //! All instances and hooks: a task for each, and the ports.
 
-use super::instance::{Context, Order, Report, record, supervise};
+use super::context::{Context, Report, plain_name};
+use super::instance::{Order, record, supervise};
 use super::job::{self, JobOrder};
 use super::launch::free_port;
 use super::log;
@@ -217,9 +218,4 @@ impl Supervisor {
         let path = self.context.dir(id).join(LOG_DIR).join(log::CURRENT);
         (plain_name(id) && path.exists()).then_some(path)
     }
-}
-
-/// Is it fit to be a directory's name? Ids become that.
-pub fn plain_name(id: &str) -> bool {
-    !id.is_empty() && id.len() <= 200 && !id.starts_with('.') && !id.contains(['/', '\0'])
 }

@@ -3,10 +3,9 @@
 
 use super::clock;
 use super::headers::REQUEST_ID;
-use super::route::Arm;
 use super::user::User;
 use super::wire::Route;
-use flightdeck_model::{AccessLog, Ppm, Version};
+use flightdeck_model::{AccessLog, ArmRole, Ppm, Version};
 use flightdeck_shim::LogLimits;
 use flightdeck_shim::log::Log;
 use hyper::Request;
@@ -169,11 +168,11 @@ impl Entry {
         self.with(|line| line.request_id = id);
     }
 
-    /// It was given to an instance.
-    pub fn given(&mut self, arm: Option<&Arm>, instance: &str) {
+    /// It was given to an instance; `arm`: what that is in the route.
+    pub fn given(&mut self, arm: Option<(&ArmRole, &Version)>, instance: &str) {
         self.with(|line| {
-            line.role = arm.map(|arm| arm.role.to_string());
-            line.version = arm.map(|arm| arm.version.clone());
+            line.role = arm.map(|(role, _)| role.to_string());
+            line.version = arm.map(|(_, version)| version.clone());
             line.instance = Some(instance.to_owned());
         });
     }

@@ -2,12 +2,13 @@
 
 use super::access::{End, Entry};
 use super::backend::{Backend, Lead};
-use super::body::{Download, Progress, Relay, Upload};
-use super::counters::Flight;
+use super::body::{Download, Relay};
+use super::flight::Flight;
 use super::frontend::Frontend;
 use super::headers::Origin;
 use super::pool::{Instance, Pool};
 use super::route::Choice;
+use super::upload::{Progress, Upload};
 use super::user::User;
 use super::{clock, headers, hosts, sticky, tunnel};
 use hyper::body::Incoming;
@@ -363,7 +364,7 @@ impl Exchange<'_> {
                     self.flight = Some(begun);
                 }
                 if let Some(entry) = &mut self.entry {
-                    entry.given(routing.arm(&pool), &instance.id);
+                    entry.given(routing.arm(&pool).map(|arm| (&arm.role, &arm.version)), &instance.id);
                 }
                 self.preferred = Some(pool);
                 Ok(instance)

@@ -1,8 +1,9 @@
 //! The addresses that are listened on, each for as long as a service is reached there.
 
 use super::Limits;
+use super::accept::Socket;
 use super::backend::{Backend, Lead};
-use super::frontend::{Frontend, Socket};
+use super::frontend::Frontend;
 use super::hosts::Hosts;
 use super::sockets::Sockets;
 use flightdeck_shim::wire::Listening;

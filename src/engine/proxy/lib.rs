@@ -6,6 +6,7 @@
 //! request may choose is a `route::Routing`, swapped whole; who answers is a `pool::Instance` with its own
 //! idle connections. On an address for TCP `tcp` carries bytes as they are, after one choice for each connection.
 
+mod accept;
 mod access;
 mod backend;
 mod body;
@@ -16,6 +17,7 @@ mod coalesce;
 mod control;
 mod counters;
 mod drain;
+mod flight;
 mod forward;
 mod framing;
 mod frontend;
@@ -33,6 +35,7 @@ mod strict;
 mod tcp;
 mod tls;
 mod tunnel;
+mod upload;
 mod user;
 mod websocket;
 pub mod wire;

@@ -1,8 +1,8 @@
 //! Instances with their idle connections, and the pools they stand in.
 
-use super::body::Upload;
 use super::coalesce::Coalesced;
 use super::counters::Counters;
+use super::upload::Upload;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;

@@ -121,7 +121,7 @@ mod tests {
         let (pool, instances) = registry.pool("a@b", "p1", std::slice::from_ref(&endpoint));
         let (again, same) = registry.pool("a@b", "p1", std::slice::from_ref(&endpoint));
         assert!(Arc::ptr_eq(&pool, &again) && Arc::ptr_eq(&instances[0], &same[0]));
-        let flight = super::super::counters::Flight::begin(super::super::clock::instant(), pool, Some(same[0].clone()));
+        let flight = super::super::flight::Flight::begin(super::super::clock::instant(), pool, Some(same[0].clone()));
         drop((instances, same, again));
         registry.keep_only("a@b", &[], 1000);
         registry.keep_only("a@b", &[], 2000);

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::clock;
-use super::counters::Flight;
+use super::flight::Flight;
 use super::pool::{Instance, Pool, Tunnel};
 use super::route::Choice;
 use super::user::Place;

@@ -2,7 +2,7 @@
 //! instance must go.
 
 use super::access::{End, Entry};
-use super::counters::Flight;
+use super::flight::Flight;
 use super::pool::{Instance, Tunnel};
 use super::user::User;
 use super::websocket::{self, Frames};

@@ -1,40 +1,22 @@
 //! Durable first, then carried out.
 
-use super::clock;
+use super::clock::clock;
 use super::link::LinkOrder;
-use super::task::{EngineTask, Link, sentence};
+use super::spilled::{lowering, sentence, spill};
+use super::task::{EngineTask, send};
 use crate::journal::Spill;
 use flightdeck_engine_core as core;
-use flightdeck_engine_core::{Effect, JobId, Numbered, SlotKey};
+use flightdeck_engine_core::{Effect, Input, JobId, Numbered};
+use flightdeck_model::RolloutRecord;
 use flightdeck_platform::failpoint;
-use flightdeck_proxy::wire::Route;
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// A route that only lowers exposure waits no longer than this for the journal.
 const PATIENCE: Duration = Duration::from_millis(25);
 /// A commit that takes longer is as good as lost.
 const COMMIT: Duration = Duration::from_secs(2);
-
-/// A line of the spill file: what was done although the journal could not be written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spilled {
-    pub at: Timestamp,
-    /// A route that only lowers exposure was sent for this slot.
-    pub slot: Option<SlotKey>,
-    pub version: u64,
-    pub what: String,
-}
-
-impl Spilled {
-    /// A line that can't be read says nothing that could be acted on.
-    pub fn parse(line: &str) -> Option<Spilled> {
-        serde_json::from_str(line).inspect_err(|error| tracing::error!(%error, line, "an unreadable spill line")).ok()
-    }
-}
 
 /// The state is not on disk.
 pub(super) struct Unrecorded {
@@ -158,51 +140,28 @@ impl EngineTask {
         }
     }
 
-    pub(super) fn send(&self, order: LinkOrder) {
-        send(self.link.as_ref(), order);
-    }
-
-    pub(super) fn renew(&mut self) {
-        self.last_renew = Some(Instant::now());
-        self.send(LinkOrder::Renew(self.settings.lease));
-    }
-}
-
-pub(super) fn send(link: Option<&Link>, order: LinkOrder) {
-    if let Some(link) = link {
-        let _ = link.orders.send(order); // a link that ended ends the loop
-    }
-}
-
-/// The routes that only take traffic from a candidate.
-fn lowering(effects: &[Numbered]) -> Vec<(SlotKey, Route)> {
-    let lowering = |numbered: &Numbered| match &numbered.effect {
-        Effect::Route { slot, route, lowers_exposure: true } => Some((slot.clone(), route.clone())),
-        _ => None,
-    };
-    effects.iter().filter_map(lowering).collect()
-}
-
-/// Notes routes that went out before the journal had them. Not on the loop's own thread: a disk that
-/// hangs must not keep them from the proxy.
-async fn spill(file: &mut Option<Spill>, routes: &[(SlotKey, Route)]) {
-    let Some(mut open) = file.take() else { return };
-    let at = clock();
-    let lines: Vec<Spilled> = routes
-        .iter()
-        .map(|(slot, route)| {
-            let what = "the route only lowers exposure, and the journal could not be written".to_owned();
-            Spilled { at, slot: Some(slot.clone()), version: route.version, what }
-        })
-        .collect();
-    let written = tokio::task::spawn_blocking(move || {
-        for line in lines {
-            let text = serde_json::to_string(&line).map_err(|error| error.to_string());
-            if let Err(why) = text.and_then(|text| open.line(&text).map_err(|error| sentence(&error))) {
-                tracing::error!(%why, ?line, "a route that lowers exposure is in force but recorded nowhere");
+    /// Steps through events, journals once, carries out what follows.
+    pub(super) async fn feed(&mut self, inputs: Vec<Input>) {
+        let (mut effects, mut changed) = (Vec::new(), false);
+        for input in inputs {
+            let outcome = core::step(&mut self.state, &input, clock());
+            changed |= outcome.changed;
+            self.finished(outcome.ended);
+            effects.extend(outcome.effects);
+            if let Some(refusal) = outcome.refused {
+                tracing::debug!(why = %refusal, "the core refused an input");
             }
         }
-        open
-    });
-    *file = written.await.ok();
+        self.dirty = true;
+        if changed && self.commit(&effects).await.is_err() {
+            return; // said there; what was held back is carried out once it is recorded
+        }
+        self.carry_out(effects);
+    }
+
+    /// Rollouts ended: they are stored with the next commit, and told with the next rows.
+    pub(super) fn finished(&mut self, ended: Vec<RolloutRecord>) {
+        self.news.extend(ended.iter().cloned());
+        self.ended.extend(ended);
+    }
 }

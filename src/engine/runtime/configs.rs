@@ -1,6 +1,8 @@
 //! Configurations: read beside those that are in force, compared with them, put into force.
 
-use super::{Ask, Engine, ThisMachine};
+use super::asks::Ask;
+use super::engine::Engine;
+use super::machine::ThisMachine;
 use crate::journal::JournalError;
 use crate::store::digest_of;
 use flightdeck_config::services::{self, Machine, Surroundings};

@@ -4,7 +4,7 @@
 //! The proxy in force lives in `proxy/`, its successor grows up in `proxy.next/`, and what finishes
 //! its last requests stands in `proxy.old-N/`. Each step can be taken again after a crash.
 
-use super::link::{Connection, Hello, SOCKET, STATE, connect, socket_of};
+use super::connection::{Connection, Hello, SOCKET, STATE, connect, socket_of};
 use crate::process::LogLimits;
 use crate::process::client::{self, ShimClient};
 use crate::process::identity;

@@ -1,5 +1,6 @@
 //! What a configuration refers to on this machine.
 
+use super::clock::clock;
 use crate::process::confine;
 use flightdeck_config::services::Machine;
 use flightdeck_model::{CertificateFiles, RunAs, SecretRef, UnfitCertificate};
@@ -17,7 +18,7 @@ impl Machine for ThisMachine {
 
     fn certificate(&self, files: &CertificateFiles) -> Result<Vec<String>, UnfitCertificate> {
         let certificate = certificate::read(files)?;
-        certificate.counts_at(super::clock())?;
+        certificate.counts_at(clock())?;
         certificate::open_to_others(&files.key).map_or_else(|| Ok(certificate.names()), Err)
     }
 

@@ -1,23 +1,23 @@
 //! From a data directory to an engine that is ready to run.
 
-use super::commit::Spilled;
+use super::clock::clock;
+use super::engine::Engine;
 use super::handover::ProxyHome;
 use super::publish::{HISTORY, Publisher};
-use super::retention::Retention;
+use super::settings::{EngineError, Settings};
+use super::spilled::Spilled;
 use super::task::EngineTask;
 use super::windows::Counters;
-use super::{Engine, clock};
-use crate::journal::{Journal, JournalError, Opened, Spill};
-use crate::process::instance::Context;
+use crate::journal::{Journal, Opened, Spill};
+use crate::process::context::Context;
 use crate::process::supervisor::Supervisor;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use flightdeck_engine_core::State;
 use flightdeck_model::SourceId;
 use flightdeck_platform::files::{self, LockError, LockFile};
 use std::fs;
 use std::io;
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -26,66 +26,6 @@ use tokio::task::JoinSet;
 const ASKS: usize = 256;
 /// Artifacts that are unpacked at once.
 const UNPACKING: usize = 2;
-
-/// How an engine is set up.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Its name among the sources of a board.
-    pub source: SourceId,
-    /// Journal, artifacts, instances; belongs to one engine at a time.
-    pub data: PathBuf,
-    /// This program: shims and the proxy run it.
-    pub exe: PathBuf,
-    /// Where instances listen, on 127.0.0.1.
-    pub ports: RangeInclusive<u16>,
-    /// So long a candidate keeps its traffic while no engine judges it.
-    pub lease: Duration,
-    /// What is kept, and for how long.
-    pub retention: Retention,
-}
-
-/// Why an engine can't run.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// The data directory belongs to another one.
-    #[error("{} belongs to another server: {holder}; stop that one, or use another data directory", path.display())]
-    Held {
-        /// The lock file.
-        path: PathBuf,
-        /// Who has it.
-        holder: String,
-    },
-    /// The journal can't be used.
-    #[error("the engine's journal can't be used")]
-    Journal(#[from] JournalError),
-    /// The journal's content can't be understood.
-    #[error("the engine's state in the journal can't be read")]
-    State(#[source] serde_json::Error),
-    /// The artifacts can't be used.
-    #[error("the engine's artifacts can't be used")]
-    Store(#[from] StoreError),
-    /// A step failed.
-    #[error("cannot {step} {path}")]
-    Io {
-        step: &'static str,
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// The engine that wrote the journal had another name.
-    #[error(
-        "the data belongs to the engine {found}, not to {expected}: set the same name, or use another data directory"
-    )]
-    Source {
-        /// As in the journal.
-        found: SourceId,
-        /// As set.
-        expected: SourceId,
-    },
-    /// A task of the engine ended by itself.
-    #[error("the {0} ended unexpectedly")]
-    Ended(&'static str),
-}
 
 impl Engine {
     /// Opens the data directory and reads the journal. Nothing is started, adopted or answered
@@ -96,13 +36,7 @@ impl Engine {
         let lock = lock(&data.join("lock"))?;
         let (spill, spilled) = Spill::open(&data.join("engine-spill"))?;
         let Opened { journal, state, deployments } = Journal::open(&data.join("engine.db"), HISTORY)?;
-        let state = match state {
-            Some(text) => State::read(&text).map_err(EngineError::State)?,
-            None => State::new(settings.source.clone()),
-        };
-        if state.source != settings.source {
-            return Err(EngineError::Source { found: state.source, expected: settings.source });
-        }
+        let state = state_of(state.as_deref(), &settings.source)?;
         let store = Store::open(data.join("artifacts/sha256"))?;
         let uploads = data.join("uploads");
         clear(&uploads)?;
@@ -169,6 +103,17 @@ impl Engine {
             _lock: lock,
         };
         Ok((engine, task))
+    }
+}
+
+/// The state of the journal, or that of a new engine.
+fn state_of(text: Option<&str>, source: &SourceId) -> Result<State, EngineError> {
+    let Some(text) = text else { return Ok(State::new(source.clone())) };
+    let state = State::read(text).map_err(EngineError::State)?;
+    if state.source == *source {
+        Ok(state)
+    } else {
+        Err(EngineError::Source { found: state.source, expected: source.clone() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be seen of a release before anything of it is started.
 
-use super::{Ask, Engine};
+use super::engine::Engine;
 use crate::process::artifact;
 use crate::process::launch::search;
 use crate::store::Store;
@@ -8,7 +8,6 @@ use flightdeck_engine_core as core;
 use flightdeck_engine_core::Programs;
 use flightdeck_model::{Command, Refusal, RefusalKind, ServiceName, Subject, Version};
 use flightdeck_port::NotDone;
-use tokio::sync::oneshot;
 
 impl Engine {
     /// Refuses a deployment whose programs can't be run. What is not stored or configured the core refuses.
@@ -41,13 +40,6 @@ impl Engine {
         }
         let unfit = all.into_iter().filter(|(found, _)| !found.is_empty());
         Ok(unfit.map(|(found, at)| format!("it can't run in {}: {}", at.join(" and "), found.join("; "))).collect())
-    }
-
-    /// A copy, so that the loop does not wait for whoever reads it.
-    pub(super) async fn state(&self) -> Result<Box<core::State>, NotDone> {
-        let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask::State(answer)).await.map_err(|_| super::gone())?;
-        answered.await.map_err(|_| super::gone())
     }
 
     async fn look(&self, programs: Programs) -> Result<Vec<String>, NotDone> {

@@ -1,7 +1,7 @@
 //! What the proxy says, and what it must know when it comes back.
 
-use super::Silent;
-use super::clock;
+use super::asks::Silent;
+use super::clock::clock;
 use super::link::{LinkEvent, LinkOrder};
 use super::task::EngineTask;
 use super::windows;

@@ -1,8 +1,8 @@
 //! What ran before this engine, and what is to run after it.
 
-use super::commit::Spilled;
-use super::task::EngineTask;
-use crate::process::instance::Report;
+use super::spilled::Spilled;
+use super::task::{Adopting, EngineTask};
+use crate::process::context::Report;
 use flightdeck_engine_core::{Effect, Input, InstanceStage};
 use flightdeck_model::StopSpec;
 use jiff::SignedDuration;
@@ -11,14 +11,6 @@ use tokio::time::Instant;
 
 /// An instance that no journal knows is ended so.
 const UNKNOWN: SignedDuration = SignedDuration::from_secs(1);
-
-/// Instances from before that have not answered yet.
-#[derive(Debug)]
-pub(super) struct Adopting {
-    all: usize,
-    left: BTreeSet<String>,
-    since: Instant,
-}
 
 impl EngineTask {
     /// Adopts what the journal names, ends what it does not, and carries out what was not answered.

@@ -190,8 +190,8 @@ pub fn samples(window: &SlotWindow, route: &Route, target: &Target, at: Timestam
     window.pools.iter().filter_map(sample).collect()
 }
 
-#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test needs two instants")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use flightdeck_model::Ppm;

@@ -158,6 +158,24 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// One shim for one directory, and the socket by which it is found there.
+fn take_directory() -> Result<(File, UnixListener), ShimError> {
+    let lock = File::create(LOCK_FILE).map_err(io_error("open shim.lock"))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Err(ShimError::Held),
+        other => other.map_err(errno("lock shim.lock"))?,
+    }
+    match fs::remove_file(SOCKET_FILE) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove the old socket")(error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(SOCKET_FILE).map_err(io_error("bind shim.sock"))?;
+    listener.set_nonblocking(true).map_err(io_error("set up shim.sock"))?;
+    Ok((lock, listener))
+}
+
 impl Shim {
     fn start(dir: &Path) -> Result<(Shim, UnixListener), ShimError> {
         // Fails only for a process group leader, which has a group of its own already.
@@ -172,19 +190,7 @@ impl Shim {
         if spec.wire > SHIM_WIRE {
             return Err(ShimError::Newer(spec.wire));
         }
-        let lock = File::create(LOCK_FILE).map_err(io_error("open shim.lock"))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(ShimError::Held),
-            other => other.map_err(errno("lock shim.lock"))?,
-        }
-        match fs::remove_file(SOCKET_FILE) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove the old socket")(error));
-            }
-            _ => {}
-        }
-        let listener = UnixListener::bind(SOCKET_FILE).map_err(io_error("bind shim.sock"))?;
-        listener.set_nonblocking(true).map_err(io_error("set up shim.sock"))?;
+        let (lock, listener) = take_directory()?;
         let log = Log::open(Path::new(LOG_DIR), spec.log).map_err(io_error("open the log"))?;
         let status = Status {
             wire: SHIM_WIRE,

@@ -1,15 +1,16 @@
 //! The Approvals page: one queue over all sources, and everything about the selected request.
 
-use super::fit::fitted;
+use super::fit::{Column, Fits, cells, heads, widths};
 use super::phase;
 use crate::app::actions::may_approve;
-use crate::app::age::{age, countdown};
-use crate::app::rows::{self, ApprovalRow};
+use crate::app::pages::approvals::{self, ApprovalRow};
+use crate::app::run;
 use crate::app::wrap::wrap;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect, weigh};
 use flightdeck_board::Health;
+use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{Approval, ApprovalState, ReleaseRef, Verdict};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -23,7 +24,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);
-    let window = rows::approvals(ctx.state);
+    let window = approvals::window(ctx.state);
     let count = match (window.matching, window.total) {
         (matching, total) if matching == total => format!("{total}"),
         (matching, total) => format!("{matching} of {total}"),
@@ -33,17 +34,18 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let title = Title { left: format!("Approvals ({count})"), right, focus: true };
     let heading = ctx.layout.heading.map_or(list, rect);
     edge(buf, frame, heading.y - 1, Edge::Top, &title, ctx.theme);
-    let widths = Widths::of(list.width).fitted(&window.rows);
-    names(ctx, &widths, heading, buf);
+    let columns = columns();
+    let widths = widths(ctx, &columns, list.width, &window.rows);
+    heads(ctx, &columns, &widths, 4, heading, buf);
     if window.rows.is_empty() {
         let text = if window.total == 0 { "✓ nothing waits for a yes" } else { "Nothing matches the filter." };
         Pen::new(buf, list, 0).skip(2).put(text, ctx.style(Scope::Dim));
     }
     for (y, row) in (0..list.height).zip(&window.rows) {
-        draw_row(ctx, &widths, row, window.selected == Some(usize::from(y)), list, y, buf);
+        draw_row(ctx, (&columns, &widths), row, window.selected == Some(usize::from(y)), (list, y), buf);
     }
     if let Some(area) = ctx.layout.detail {
-        let chosen = rows::selected_approval(ctx.state);
+        let chosen = approvals::selected(ctx.state);
         let left =
             chosen.map_or_else(String::new, |approval| format!("{} in {}", approval.service, approval.environment));
         edge(buf, frame, area.y - 1, Edge::Between, &Title { left, ..Title::default() }, ctx.theme);
@@ -54,72 +56,97 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &Title::default(), ctx.theme);
 }
 
-/// Widths of the columns; what a yes lets through takes the rest.
-struct Widths {
-    service: u16,
-    environment: u16,
-    change: u16,
-    author: u16,
-    votes: u16,
-    when: u16,
+/// The columns of the list; what a yes lets through takes the rest.
+fn columns<'a>() -> [Column<ApprovalRow<'a>>; 7] {
+    [
+        Column {
+            head: |_| "service",
+            widths: [12, 12, 14, 20],
+            fits: Fits::Names,
+            right: false,
+            cell: |ctx, row, width| {
+                let pending = row.approval.state == ApprovalState::Pending;
+                let style = if pending { ctx.style(Scope::Strong) } else { plain(ctx, row.approval) };
+                (format::name(row.approval.service.as_str(), width), style)
+            },
+        },
+        Column {
+            head: |_| "env",
+            widths: [0, 10, 11, 14],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, row, _| (row.approval.environment.to_string(), plain(ctx, row.approval)),
+        },
+        Column {
+            head: |_| "from → to",
+            widths: [0, 15, 18, 24],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, row, _| (change(row.approval), plain(ctx, row.approval)),
+        },
+        Column {
+            head: |_| "author",
+            widths: [0, 0, 12, 16],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, row, _| (row.approval.author.clone(), plain(ctx, row.approval)),
+        },
+        Column {
+            head: |_| "votes",
+            widths: [8, 8, 8, 10],
+            fits: Fits::Always,
+            right: false,
+            cell: |ctx, row, _| (said(row.approval), ctx.style(sign(&row.approval.state).1)),
+        },
+        Column {
+            head: |width| if width < 9 { "since" } else { "requested" },
+            widths: [6, 6, 22, 24],
+            fits: Fits::Always,
+            right: false,
+            cell: |ctx, row, width| (when(ctx, row.approval, width), ctx.style(Scope::Dim)),
+        },
+        Column {
+            head: |_| "what a yes lets through",
+            widths: [0; 4],
+            fits: Fits::Rest,
+            right: false,
+            cell: |ctx, row, _| what(ctx, row),
+        },
+    ]
 }
 
-impl Widths {
-    const fn of(width: u16) -> Widths {
-        match width {
-            0..70 => Widths { service: 12, environment: 0, change: 0, author: 0, votes: 8, when: 6 },
-            70..100 => Widths { service: 12, environment: 10, change: 15, author: 0, votes: 8, when: 6 },
-            100..150 => Widths { service: 14, environment: 11, change: 18, author: 12, votes: 8, when: 22 },
-            _ => Widths { service: 20, environment: 14, change: 24, author: 16, votes: 10, when: 24 },
-        }
+/// What is settled stands back, and a line goes through what is void.
+fn plain(ctx: &Ctx<'_>, approval: &Approval) -> Style {
+    match approval.state {
+        ApprovalState::Pending => ctx.style(Scope::Text),
+        ApprovalState::Superseded { .. } => ctx.style(Scope::Dim).add_modifier(Modifier::CROSSED_OUT),
+        _ => ctx.style(Scope::Dim),
     }
 }
 
-impl Widths {
-    fn fitted(self, rows: &[ApprovalRow<'_>]) -> Widths {
-        let Widths { service, environment, change, author, .. } = self;
-        let mut widest = ["service", "env", "from → to", "author"].map(format::width);
-        for ApprovalRow { approval, .. } in rows {
-            let (place, change) = (approval.environment.as_str(), self::change(approval));
-            let texts = [approval.service.as_str(), place, &change, &approval.author];
-            for (widest, text) in widest.iter_mut().zip(texts) {
-                *widest = format::width(text).max(*widest);
-            }
+fn what(ctx: &Ctx<'_>, row: &ApprovalRow<'_>) -> (String, Style) {
+    let under_way = row.own.filter(|own| own.progress.is_open());
+    match (under_way, &row.approval.state) {
+        (Some(own), _) => {
+            (format!("→ {} {}", own.action.row().label, own.progress.word()), ctx.style(Scope::StageOpen))
         }
-        let [service, environment, change, author] = fitted([service, environment, change, author], widest);
-        Widths { service, environment, change, author, ..self }
+        (None, ApprovalState::Superseded { by }) => (format!("» superseded by {by}"), ctx.style(Scope::Dim)),
+        _ if !row.freshness.is_fresh() => {
+            (format!("◌ {}", row.freshness.problem(ctx.now).unwrap_or_default()), ctx.style(Scope::LinkStale))
+        }
+        _ => (row.approval.what.clone(), plain(ctx, row.approval)),
     }
 }
 
-fn names(ctx: &Ctx<'_>, widths: &Widths, area: Rect, buf: &mut Buffer) {
-    let style = ctx.style(Scope::Column);
-    let mut pen = Pen::new(buf, area, 0);
-    pen.skip(4).cell("service", widths.service, style).skip(1);
-    for (name, width) in [("env", widths.environment), ("from → to", widths.change), ("author", widths.author)] {
-        if width > 0 {
-            pen.cell(name, width, style).skip(1);
-        }
-    }
-    let when = if widths.when < 9 { "since" } else { "requested" };
-    pen.cell("votes", widths.votes, style).skip(1).cell(when, widths.when, style).skip(1);
-    pen.put("what a yes lets through", style);
-}
-
-fn draw_row(
+fn draw_row<'a>(
     ctx: &Ctx<'_>,
-    widths: &Widths,
-    row: &ApprovalRow<'_>,
+    (columns, widths): (&[Column<ApprovalRow<'a>>], &[u16]),
+    row: &ApprovalRow<'a>,
     selected: bool,
-    list: Rect,
-    y: u16,
+    (list, y): (Rect, u16),
     buf: &mut Buffer,
 ) {
-    let approval = row.approval;
-    let (sign, scope) = sign(&approval.state);
-    let over = approval.state != ApprovalState::Pending;
-    let struck = matches!(approval.state, ApprovalState::Superseded { .. });
-    let plain = if over { ctx.style(Scope::Dim) } else { ctx.style(Scope::Text) };
-    let plain = if struck { plain.add_modifier(Modifier::CROSSED_OUT) } else { plain };
+    let (sign, scope) = sign(&row.approval.state);
     if selected {
         buf.set_style(Rect { y: list.y + y, height: 1, ..list }, ctx.style(Scope::Selection));
     }
@@ -127,33 +154,7 @@ fn draw_row(
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
     pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
     pen.cell(sign, 2, ctx.style(scope));
-    let service = format::name(approval.service.as_str(), widths.service);
-    cell(&mut pen, &service, widths.service, if over { plain } else { ctx.style(Scope::Strong) });
-    cell(&mut pen, approval.environment.as_str(), widths.environment, plain);
-    cell(&mut pen, &change(approval), widths.change, plain);
-    cell(&mut pen, &approval.author, widths.author, plain);
-    cell(&mut pen, &said(approval), widths.votes, ctx.style(scope));
-    cell(&mut pen, &when(ctx, approval, widths.when), widths.when, ctx.style(Scope::Dim));
-    let under_way = row.own.filter(|own| own.progress.is_open());
-    match (under_way, &approval.state) {
-        (Some(own), _) => {
-            pen.put(&format!("→ {} {}", own.action.row().label, own.progress.word()), ctx.style(Scope::StageOpen))
-        }
-        (None, ApprovalState::Superseded { by }) => pen.put(&format!("» superseded by {by}"), ctx.style(Scope::Dim)),
-        _ if !row.freshness.is_fresh() => {
-            pen.put(&format!("◌ {}", row.freshness.problem(ctx.now).unwrap_or_default()), ctx.style(Scope::LinkStale))
-        }
-        _ => pen.put(&approval.what, plain),
-    };
-}
-
-fn cell(pen: &mut Pen<'_>, text: &str, width: u16, style: Style) {
-    if width > 0 {
-        // The line through a superseded row ends with its text.
-        let text = format::clip(text, width);
-        let rest = width.saturating_sub(format::width(&text));
-        pen.put(&text, style).skip(rest + 1);
-    }
+    cells(ctx, columns, widths, row, &mut pen);
 }
 
 const fn sign(state: &ApprovalState) -> (&'static str, Scope) {
@@ -205,7 +206,7 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
         ("from", from(approval), Scope::ArmStable),
         ("to", release(&approval.to), Scope::ArmCandidate),
     ];
-    let health = rows::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
+    let health = run::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
     for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
         let rows = wrap(&words, area.width.saturating_sub(NAME + 1));
         lines.extend(rows.into_iter().map(|row| (name, row, scope)));
@@ -269,7 +270,7 @@ fn needs(approval: &Approval) -> (&'static str, String, Scope) {
 }
 
 fn evidence(ctx: &Ctx<'_>, approval: &Approval, above: Option<&Health>, lines: &mut Vec<(&str, String, Scope)>) {
-    let judged = rows::evidence(ctx.state, &approval.run);
+    let judged = run::evidence(ctx.state, &approval.run);
     if judged.is_empty() && above.is_none() {
         lines.push(("analysis", "nothing was judged yet".to_owned(), Scope::Dim));
     }

@@ -1,30 +1,23 @@
 //! The Deck: environments, what needs a person, all rollouts.
 
-use super::columns::{Column, Content, LEAD, NUMBERS, REPLICAS, SHARE, Sized, plan};
-use super::{empty, phase};
-use crate::app::age::{age, countdown};
-use crate::app::filled::{at_step, filled};
+use super::columns::{Content, LEAD, Sized, plan};
+use super::deck_columns::COLUMNS;
+use super::empty;
+use crate::app::dispatch;
 use crate::app::header::sources;
-use crate::app::rows::{self, DeckRow, NeedRow};
+use crate::app::pages::deck::{self, DeckRow, NeedRow};
 use crate::app::state::DeckPanel;
 use crate::app::strip;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
-use crate::view::widgets::spark::{self, Metric, Pair};
-use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_board::{Attention, AttentionSubject, Filter, Severity, numbers_age};
-use flightdeck_model::{Arm, Rollout, SourceId};
-use jiff::SignedDuration;
+use flightdeck_board::{Attention, AttentionSubject, Filter, Severity};
+use flightdeck_model::SourceId;
+use flightdeck_model::time::{age, countdown};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use std::ops::Range;
-
-/// One column of a curve stands for so long.
-const BUCKET: SignedDuration = SignedDuration::from_secs(10);
-/// The numbers beside a curve are those of so long.
-const RECENT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Draws it.
 pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
@@ -45,10 +38,10 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         needs(ctx, rect(area), frame, first, buf);
         first = Edge::Between;
     }
-    let window = rows::deck(ctx.state);
+    let window = deck::window(ctx.state);
     let heading = layout.heading.map_or(list, rect);
     edge(buf, frame, heading.y - 1, first, &list_title(ctx, window.matching, window.total), ctx.theme);
-    let columns = plan(list.width, content(ctx));
+    let columns = plan(COLUMNS, list.width, content(ctx));
     if layout.heading.is_some() {
         names(ctx, heading, &columns, buf);
     }
@@ -76,7 +69,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
         ..Title::default()
     };
     edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &more, ctx.theme);
-    match rows::selected_rollout(ctx.state) {
+    match deck::selected(ctx.state) {
         Some(rollout) => {
             super::rollout::about(ctx, rollout, frame, Edge::Between, buf);
             super::rollout::curves(ctx, rollout, frame, buf);
@@ -92,7 +85,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
-    let filled = filled(ctx.state);
+    let filled = ctx.state.filled();
     let (steps, candidates, alike) = (filled.steps(), filled.candidates(), filled.alike());
     Content { widest: ctx.state.deck.widest, steps, candidates, several_sources, alike }
 }
@@ -108,7 +101,7 @@ fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {
         right.push("in flight".to_owned());
     }
     if !deck.marks.is_empty() {
-        let hidden = rows::hidden_marks(ctx.state);
+        let hidden = dispatch::hidden_marks(ctx.state);
         let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
         right.push(format!("{} marked{hidden}", deck.marks.len()));
     }
@@ -140,7 +133,7 @@ fn not_seen(ctx: &Ctx<'_>) -> Option<String> {
 }
 
 fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) {
-    let window = rows::needs(ctx.state);
+    let window = deck::needs(ctx.state);
     let focus = ctx.state.deck.panel == DeckPanel::Needs;
     let below = window.matching.saturating_sub(window.top + window.rows.len());
     let right = if below > 0 { format!("{below} more") } else { String::new() };
@@ -156,11 +149,11 @@ fn needs(ctx: &Ctx<'_>, area: Rect, frame: Rect, first: Edge, buf: &mut Buffer) 
         }
     }
     // Names have the columns of the list below, or fewer where that is enough: the rest is the sentences'.
-    let columns = plan(area.width, content(ctx));
+    let columns = plan(COLUMNS, area.width, content(ctx));
     let named = window.rows.iter().filter(|row| row.entry.environment.is_some());
     let widest = named.map(|row| format::width(&row.entry.name)).max().unwrap_or(0);
-    let wide = |column| columns.iter().find(|sized| sized.0 == column).map_or(12, |sized| sized.1);
-    let widths = (wide(Column::Service).min(widest.max(8)), wide(Column::Environment));
+    let wide = |column: &str| columns.iter().find(|sized| sized.0.name == column).map_or(12, |sized| sized.1);
+    let widths = (wide("service").min(widest.max(8)), wide("environment"));
     for (y, entry) in (0..area.height).zip(&window.rows) {
         let selected = focus && window.selected == Some(usize::from(y));
         need(ctx, area, y, entry, (selected, widths), buf);
@@ -222,7 +215,7 @@ fn told_apart_by<'c>(ctx: &Ctx<'c>, entry: &Attention) -> Option<&'c SourceId> {
         _ => return None,
     };
     let rollout = board.rollout(target)?;
-    filled(ctx.state).is_alike(rollout).then_some(&rollout.run.target.source)
+    ctx.state.filled().is_alike(rollout).then_some(&rollout.run.target.source)
 }
 
 /// How long already, and what happens by itself and when, where that is known to be so still.
@@ -247,40 +240,10 @@ fn when(ctx: &Ctx<'_>, entry: &Attention, old: bool) -> String {
 }
 
 fn names(ctx: &Ctx<'_>, area: Rect, columns: &[Sized], buf: &mut Buffer) {
-    let style = ctx.style(Scope::Column);
     let mut pen = Pen::new(buf, area, 0);
     pen.skip(LEAD);
     for (column, width) in columns {
-        match column {
-            Column::Service => pen.cell("service", *width, style),
-            Column::Environment => pen.cell(if *width < 11 { "env" } else { "environment" }, *width, style),
-            Column::Version => pen.cell("version", *width, style),
-            Column::Step => pen.right("step", *width, style),
-            Column::Traffic if *width <= SHARE => pen.right("share", *width, style),
-            Column::Traffic => pen.cell("traffic", *width, style),
-            // Two numbers, canary and stable, in the colours of both.
-            Column::Errors | Column::P95 => {
-                let name = match (column, *width > 2 * NUMBERS) {
-                    (Column::Errors, true) => "err %",
-                    (Column::Errors, false) => "err",
-                    _ => "p95",
-                };
-                let arms = if usize::from(*width) > name.len() + 13 { "canary/stable" } else { "can/stable" };
-                let arms = if usize::from(*width) > name.len() + arms.len() { arms } else { "c/s" };
-                let room = u16::try_from(arms.len()).unwrap_or(NUMBERS);
-                pen.cell(name, width - room, style).put(arms, style)
-            }
-            Column::Rps => pen.right("rps", *width, style),
-            Column::Phase => pen.cell("phase", *width, style),
-            Column::Since => pen.cell("since", *width, style),
-            Column::Replicas if *width < REPLICAS => pen.cell("ready", *width, style),
-            Column::Replicas => pen.cell("stable can", *width, style),
-            Column::Kind => pen.cell("kind", *width, style),
-            Column::Source => pen.cell("source", *width, style),
-            Column::Author => pen.cell("author", *width, style),
-            Column::Began => pen.cell("began", *width, style),
-            Column::Cause => pen.cell("cause", *width, style),
-        };
+        column.write_head(&mut pen, *width, ctx.style(Scope::Column));
         pen.skip(1);
     }
 }
@@ -304,10 +267,10 @@ fn draw_row(
     pen.cell(bar, 1, ctx.style(Scope::SelectionBar));
     pen.cell(if row.marked { "◆" } else { "" }, 1, ctx.style(Scope::Mark));
     let filter = Filter::parse(&ctx.state.deck.filter, ctx.now);
-    for sized in columns {
+    for (column, width) in columns {
         let from = pen.x();
-        cell(ctx, &mut pen, row, *sized);
-        if matches!(sized.0, Column::Service | Column::Environment | Column::Version) && !filter.is_empty() {
+        (column.cell)(ctx, &mut pen, row, *width);
+        if column.filtered && !filter.is_empty() {
             let to = pen.x();
             underline(&filter, pen.buf, area.y, from..to);
         }
@@ -330,37 +293,6 @@ fn draw_row(
     }
 }
 
-fn cell(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, (column, width): Sized) {
-    let rollout = row.rollout;
-    let (words, scope) = match column {
-        Column::Version => return version(ctx, pen, rollout, width),
-        Column::Traffic => return traffic(ctx, pen, rollout, width),
-        Column::Errors => return numbers(ctx, pen, rollout, Metric::Errors, width),
-        Column::P95 => return numbers(ctx, pen, rollout, Metric::P95, width),
-        Column::Service => (format::name(&ctx.state.board.service_name(rollout), width), Scope::Strong),
-        Column::Environment => (rollout.environment.0.clone(), Scope::Text),
-        Column::Step if at_step(rollout) => (track::position(rollout), Scope::Text),
-        Column::Step => ("-".to_owned(), Scope::Faint),
-        Column::Rps => (rps(ctx, rollout), Scope::Text),
-        Column::Phase => phase::words_in(width, rollout, &row.freshness, row.own, ctx.now),
-        Column::Since => (format::since(ctx.now, rollout.since, ctx.zone), Scope::Dim),
-        Column::Replicas if !rollout.tells_of_users() => ("-".to_owned(), Scope::Faint),
-        Column::Replicas => (replicas(rollout), Scope::Text),
-        Column::Kind => (ctx.state.board.kind_word(rollout).to_owned(), Scope::Dim),
-        Column::Source => (format::name(rollout.run.target.source.as_str(), width), Scope::Text),
-        Column::Began => (format::since(ctx.now, rollout.started, ctx.zone), Scope::Dim),
-        Column::Author => (rollout.author.clone().unwrap_or_else(|| "-".to_owned()), Scope::Dim),
-        Column::Cause => {
-            let old = row.freshness.problem(ctx.now);
-            (old.unwrap_or_else(|| rollout.message.clone()), Scope::Dim)
-        }
-    };
-    match column {
-        Column::Step | Column::Rps => pen.right(&words, width, ctx.style(scope)),
-        _ => pen.cell(&words, width, ctx.style(scope)),
-    };
-}
-
 /// Shows what a filter's word found in what stands there.
 fn underline(filter: &Filter, buf: &mut Buffer, y: u16, columns: Range<u16>) {
     let mut text = String::new();
@@ -376,121 +308,4 @@ fn underline(filter: &Filter, buf: &mut Buffer, y: u16, columns: Range<u16>) {
             cell.set_style(Style::new().add_modifier(Modifier::UNDERLINED));
         }
     }
-}
-
-/// `1.9.0 → 1.10.0`. Where both do not fit, each gets its share of the room.
-fn version(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
-    let stable = rollout.stable().map(|arm| arm.version.as_str());
-    let candidate = rollout.candidate().map(|arm| arm.version.as_str());
-    let (stable_style, candidate_style) = (ctx.style(Scope::ArmStable), ctx.style(Scope::ArmCandidate));
-    let end = pen.left().saturating_sub(width);
-    match (stable, candidate) {
-        (Some(from), Some(to)) => {
-            let room = width.saturating_sub(3);
-            let long = format::width(to).min(room - room / 3);
-            let short = format::width(from).min(room - long);
-            let long = format::width(to).min(room - short);
-            pen.cell(from, short, stable_style).put(" → ", ctx.style(Scope::Dim)).cell(to, long, candidate_style);
-        }
-        (Some(only), None) => {
-            pen.cell(only, width, stable_style);
-        }
-        (None, Some(only)) => {
-            pen.cell(&format!("→ {only}"), width, candidate_style);
-        }
-        (None, None) => {}
-    }
-    let left = pen.left().saturating_sub(end);
-    pen.skip(left);
-}
-
-fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, width: u16) {
-    let Some(arm) = rollout.candidate() else {
-        pen.cell("", width, Style::new());
-        return;
-    };
-    if !rollout.tells_of_users() {
-        pen.right("-", width, ctx.style(Scope::Faint));
-        return;
-    }
-    let columns = width - SHARE;
-    if columns > 0 {
-        bar::traffic(pen, arm.traffic, columns, Scope::ArmCandidate, ctx.theme);
-    }
-    let share = arm.traffic.actual.unwrap_or(arm.traffic.desired);
-    let style = if arm.traffic.actual.is_some() { Scope::Text } else { Scope::Dim };
-    let words = if rollout.is_worker() { ready(arm) } else { whole(share) };
-    pen.right(&words, SHARE, ctx.style(style));
-}
-
-/// A share without more digits than a row has room for.
-fn whole(share: flightdeck_model::Ppm) -> String {
-    match share.0 {
-        0 => "0 %".to_owned(),
-        ppm if ppm < 10_000 => format!("{:.1} %", f64::from(ppm) / 1e4),
-        ppm => format!("{} %", (ppm + 5_000) / 10_000),
-    }
-}
-
-fn numbers(ctx: &Ctx<'_>, pen: &mut Pen<'_>, rollout: &Rollout, metric: Metric, width: u16) {
-    if rollout.is_worker() && metric == Metric::Errors {
-        // It never has any: what it is stands there.
-        pen.right(ctx.state.board.kind_word(rollout), width, ctx.style(Scope::Faint));
-        return;
-    }
-    let pair = Pair::of(&ctx.state.board, &rollout.run.target);
-    let Some(newest) = pair.newest() else {
-        // Nothing was ever told of it, as in the column beside.
-        pen.right("-", width, ctx.style(Scope::Faint));
-        return;
-    };
-    let curves = usize::from(width.saturating_sub(NUMBERS));
-    if curves > 2 {
-        let each = (curves - 1) / 2;
-        let candidate = spark::buckets(pair.candidate, metric, newest, BUCKET, each);
-        let stable = spark::buckets(pair.stable, metric, newest, BUCKET, each);
-        let top = spark::top(metric, &candidate, &stable);
-        pen.put(&spark::curve(&candidate, top), ctx.style(Scope::ArmCandidate)).skip(1);
-        pen.put(&spark::curve(&stable, top), ctx.style(Scope::ArmStable));
-        pen.skip(u16::try_from(curves - 2 * each - 1).unwrap_or(0));
-    }
-    let recent = |samples| spark::buckets(samples, metric, newest, RECENT, 1).pop().flatten();
-    let words = |value: Option<f64>| match (value, metric) {
-        (None, _) => "-".to_owned(),
-        (Some(value), Metric::Errors) => format::percent(value),
-        (Some(value), _) if value >= 999.5 => format!("{:.0}s", value / 1000.0),
-        (Some(value), _) => format::millis(value),
-    };
-    let (candidate, stable) = (recent(pair.candidate), recent(pair.stable));
-    match (candidate, stable) {
-        (None, None) => pen.right("no data", NUMBERS, ctx.style(Scope::Faint)),
-        _ if is_old(ctx, rollout) => pen.right("old", NUMBERS, ctx.style(Scope::LinkStale)),
-        _ if rollout.candidate().is_none() => pen.right(&words(stable), NUMBERS, ctx.style(Scope::ArmStable)),
-        _ => {
-            let half = (NUMBERS - 1) / 2;
-            pen.right(&words(candidate), NUMBERS - 1 - half, ctx.style(Scope::ArmCandidate));
-            pen.put("/", ctx.style(Scope::Dim)).cell(&words(stable), half, ctx.style(Scope::ArmStable))
-        }
-    };
-}
-
-/// Are its newest numbers no longer of now?
-fn is_old(ctx: &Ctx<'_>, rollout: &Rollout) -> bool {
-    numbers_age(&ctx.state.board, &rollout.run.target).is_some_and(|age| ctx.now >= age.old_from)
-}
-
-fn rps(ctx: &Ctx<'_>, rollout: &Rollout) -> String {
-    let pair = Pair::of(&ctx.state.board, &rollout.run.target);
-    let Some(newest) = pair.newest().filter(|_| !is_old(ctx, rollout)) else { return "-".to_owned() };
-    let rate = |samples| spark::buckets(samples, Metric::Rate, newest, RECENT, 1).pop().flatten().unwrap_or(0.0);
-    format::rate(rate(pair.candidate) + rate(pair.stable))
-}
-
-/// Ready of desired instances: stable, then candidate.
-fn replicas(rollout: &Rollout) -> String {
-    [rollout.stable(), rollout.candidate()].into_iter().flatten().map(ready).collect::<Vec<_>>().join(" ")
-}
-
-fn ready(arm: &Arm) -> String {
-    format!("{}/{}", arm.replicas.ready, arm.replicas.desired)
 }

@@ -1,5 +1,6 @@
 //! What a person sees who has nothing yet: what was looked for, and what to do.
 
+use crate::app::command::UiCommand;
 use crate::app::header::sources;
 use crate::app::{ConnectionState, State};
 use crate::view::widgets::panel::centered;
@@ -11,10 +12,9 @@ use std::collections::BTreeMap;
 
 /// Nothing was ever told by any server, and none is up. Logs can be read all the same.
 pub(in crate::view) fn applies(state: &State) -> bool {
-    use crate::app::Page;
     let nothing = state.board.is_empty();
     let none_up = !state.connections.iter().any(|connection| matches!(connection.state, ConnectionState::Up { .. }));
-    nothing && none_up && matches!(state.page, Page::Deck | Page::Approvals | Page::History)
+    nothing && none_up && state.page.takes(UiCommand::Filter)
 }
 
 const OFFERS: [(&str, &str); 4] = [

@@ -1,13 +1,14 @@
 //! The History page: what the selected one's service and environment add up to, and every finished
 //! rollout, or one of them with all that is known of it.
 
-use super::fit::fitted;
-use crate::app::history::{self, RecordLine};
-use crate::app::record;
+use super::fit::{Column, Fits, cells, heads, widths};
+use crate::app::pages::history;
+use crate::app::record::RecordLine;
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_board::dora::{self, DAYS, Dora, Figure, span};
+use flightdeck_board::dora::{self, DAYS, Dora, Figure};
+use flightdeck_model::time::span;
 use flightdeck_model::{DeploymentKind, DeploymentOutcome, NOT_RECORDED, RolloutRecord};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -35,7 +36,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
             let left = format!("{} {} {}", of.to, of.kind.word(), of.outcome.word());
             let right = "Esc goes back to the list".to_owned();
             edge(buf, frame, list.y.saturating_sub(1), Edge::Between, &Title { left, right, focus: true }, ctx.theme);
-            let lines = record::shown(ctx.state);
+            let lines = history::shown(ctx.state);
             let mut before = "";
             for (row, line) in (0..list.height).zip(lines.iter().skip(top)) {
                 before = record_line(ctx, line, before, list, row, buf);
@@ -108,46 +109,76 @@ fn frequency(of: Figure<f64>) -> Option<String> {
     }
 }
 
-/// Widths of the columns; why it ended takes the rest.
-struct Widths {
-    outcome: u16,
-    service: u16,
-    environment: u16,
-    change: u16,
-    took: u16,
-    rollback: u16,
-    author: u16,
-}
-
-impl Widths {
-    const fn of(width: u16) -> Widths {
-        match width {
-            0..70 => Widths { outcome: 13, service: 12, environment: 0, change: 0, took: 0, rollback: 0, author: 0 },
-            70..100 => {
-                Widths { outcome: 13, service: 11, environment: 10, change: 14, took: 9, rollback: 7, author: 0 }
-            }
-            100..150 => {
-                Widths { outcome: 13, service: 14, environment: 11, change: 18, took: 9, rollback: 8, author: 10 }
-            }
-            _ => Widths { outcome: 13, service: 20, environment: 14, change: 24, took: 10, rollback: 10, author: 14 },
-        }
-    }
-}
-
-impl Widths {
-    fn fitted(self, rows: &[&RolloutRecord]) -> Widths {
-        let Widths { service, environment, change, author, .. } = self;
-        let mut widest = ["service", "env", "from → to", "by"].map(format::width);
-        for of in rows {
-            let (change, who, service) = (self::change(of), of.who(), of.service_then());
-            let texts = [service.as_str(), of.environment.as_str(), &change, &who];
-            for (widest, text) in widest.iter_mut().zip(texts) {
-                *widest = format::width(text).max(*widest);
-            }
-        }
-        let [service, environment, change, author] = fitted([service, environment, change, author], widest);
-        Widths { service, environment, change, author, ..self }
-    }
+/// The columns of the list; why it ended takes the rest.
+fn columns<'a>() -> [Column<&'a RolloutRecord>; 9] {
+    [
+        Column {
+            head: |_| "ended",
+            widths: [6; 4],
+            fits: Fits::Always,
+            right: false,
+            cell: |ctx, of, _| (format::since(ctx.now, of.ended, ctx.zone), ctx.style(Scope::Dim)),
+        },
+        Column {
+            head: |_| "outcome",
+            widths: [13; 4],
+            fits: Fits::Always,
+            right: false,
+            cell: |ctx, of, _| {
+                let (sign, word, scope) = ending(of);
+                (format!("{sign} {word}"), ctx.style(scope))
+            },
+        },
+        Column {
+            head: |_| "service",
+            widths: [12, 11, 14, 20],
+            fits: Fits::Names,
+            right: false,
+            cell: |ctx, of, width| (format::name(&of.service_then(), width), ctx.style(Scope::Strong)),
+        },
+        Column {
+            head: |_| "env",
+            widths: [0, 10, 11, 14],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, of, _| (of.environment.to_string(), ctx.style(Scope::Text)),
+        },
+        Column {
+            head: |_| "from → to",
+            widths: [0, 14, 18, 24],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, of, _| (change(of), ctx.style(Scope::Text)),
+        },
+        Column {
+            head: |_| "took",
+            widths: [0, 9, 9, 10],
+            fits: Fits::Always,
+            right: true,
+            cell: |ctx, of, _| (span(of.ended.duration_since(of.started)), ctx.style(Scope::Dim)),
+        },
+        Column {
+            head: |_| "back in",
+            widths: [0, 7, 8, 10],
+            fits: Fits::Always,
+            right: true,
+            cell: |ctx, of, _| (of.rollback.map_or_else(|| "-".to_owned(), span), ctx.style(Scope::Dim)),
+        },
+        Column {
+            head: |_| "by",
+            widths: [0, 0, 10, 14],
+            fits: Fits::Texts,
+            right: false,
+            cell: |ctx, of, _| (of.who().into_owned(), ctx.style(Scope::Dim)),
+        },
+        Column {
+            head: |_| "because",
+            widths: [0; 4],
+            fits: Fits::Rest,
+            right: false,
+            cell: |ctx, of, _| (of.cause.clone(), ctx.style(Scope::Text)),
+        },
+    ]
 }
 
 fn change(of: &RolloutRecord) -> String {
@@ -171,10 +202,11 @@ fn rows(ctx: &Ctx<'_>, frame: Rect, list: Rect, buf: &mut Buffer) {
     let heading = ctx.layout.heading.map_or(list, rect);
     let title = Title { left: format!("History ({count})"), right: right.join(" · "), focus: true };
     edge(buf, frame, heading.y.saturating_sub(1), Edge::Between, &title, ctx.theme);
-    let widths = Widths::of(list.width).fitted(&window.rows);
-    names(ctx, &widths, heading, buf);
+    let columns = columns();
+    let widths = widths(ctx, &columns, list.width, &window.rows);
+    heads(ctx, &columns, &widths, 1, heading, buf);
     if window.rows.is_empty() {
-        let text = match (window.total, history::listing(ctx.state)) {
+        let text = match (window.total, history::is_listing(ctx.state)) {
             (0, true) => "… being told",
             (0, false) => "No rollout has ended yet.",
             _ => "Nothing matches the filter; press / and Esc to drop it.",
@@ -182,53 +214,25 @@ fn rows(ctx: &Ctx<'_>, frame: Rect, list: Rect, buf: &mut Buffer) {
         Pen::new(buf, list, 0).skip(2).put(text, ctx.style(Scope::Dim));
     }
     for (y, of) in (0..list.height).zip(&window.rows) {
-        draw_row(ctx, &widths, of, window.selected == Some(usize::from(y)), list, y, buf);
+        draw_row(ctx, (&columns, &widths), of, window.selected == Some(usize::from(y)), (list, y), buf);
     }
     bottom(ctx, frame, (window.top, window.matching, list.height), buf);
 }
 
-fn names(ctx: &Ctx<'_>, widths: &Widths, area: Rect, buf: &mut Buffer) {
-    let style = ctx.style(Scope::Column);
-    let mut pen = Pen::new(buf, area, 0);
-    pen.skip(1).cell("ended", 6, style).skip(1).cell("outcome", widths.outcome, style).skip(1);
-    for (name, width) in [("service", widths.service), ("env", widths.environment), ("from → to", widths.change)] {
-        cell(&mut pen, width, |pen, width| pen.cell(name, width, style));
-    }
-    for (name, width) in [("took", widths.took), ("back in", widths.rollback)] {
-        cell(&mut pen, width, |pen, width| pen.right(name, width, style));
-    }
-    cell(&mut pen, widths.author, |pen, width| pen.cell("by", width, style));
-    pen.put("because", style);
-}
-
-/// A column, where there is room for it, and the gap after it.
-fn cell<'p, 'b>(pen: &'p mut Pen<'b>, width: u16, write: impl FnOnce(&'p mut Pen<'b>, u16) -> &'p mut Pen<'b>) {
-    if width > 0 {
-        write(pen, width).skip(1);
-    }
-}
-
-fn draw_row(ctx: &Ctx<'_>, widths: &Widths, of: &RolloutRecord, selected: bool, list: Rect, y: u16, buf: &mut Buffer) {
-    let (text, dim) = (ctx.style(Scope::Text), ctx.style(Scope::Dim));
+fn draw_row<'a>(
+    ctx: &Ctx<'_>,
+    (columns, widths): (&[Column<&'a RolloutRecord>], &[u16]),
+    of: &'a RolloutRecord,
+    selected: bool,
+    (list, y): (Rect, u16),
+    buf: &mut Buffer,
+) {
     if selected {
         buf.set_style(Rect { y: list.y + y, height: 1, ..list }, ctx.style(Scope::Selection));
     }
-    let (sign, word, scope) = ending(of);
-    let took = span(of.ended.duration_since(of.started));
     let mut pen = Pen::new(buf, list, y);
     pen.cell(if selected { "▌" } else { "" }, 1, ctx.style(Scope::SelectionBar));
-    pen.cell(&format::since(ctx.now, of.ended, ctx.zone), 6, dim).skip(1);
-    pen.cell(&format!("{sign} {word}"), widths.outcome, ctx.style(scope)).skip(1);
-    cell(&mut pen, widths.service, |pen, width| {
-        pen.cell(&format::name(&of.service_then(), width), width, ctx.style(Scope::Strong))
-    });
-    cell(&mut pen, widths.environment, |pen, width| pen.cell(of.environment.as_str(), width, text));
-    cell(&mut pen, widths.change, |pen, width| pen.cell(&change(of), width, text));
-    cell(&mut pen, widths.took, |pen, width| pen.right(&took, width, dim));
-    let back = of.rollback.map_or_else(|| "-".to_owned(), span);
-    cell(&mut pen, widths.rollback, |pen, width| pen.right(&back, width, dim));
-    cell(&mut pen, widths.author, |pen, width| pen.cell(&of.who(), width, dim));
-    pen.put(&of.cause, text);
+    cells(ctx, columns, widths, &of, &mut pen);
 }
 
 /// How it ended and what it was for, in one word with its sign.

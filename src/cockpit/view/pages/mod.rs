@@ -1,16 +1,34 @@
 //! One file a page.
 
-pub(super) mod approvals;
-pub(super) mod columns;
-pub(super) mod deck;
+mod approvals;
+mod columns;
+mod deck;
+mod deck_columns;
 pub(super) mod empty;
 mod fit;
-pub(super) mod history;
-pub(super) mod logs;
-pub(super) mod messages;
-pub(super) mod output;
-pub(super) mod phase;
-pub(super) mod rollout;
-pub(super) mod run_live;
+mod history;
+mod logs;
+mod messages;
+mod output;
+mod phase;
+mod rollout;
+mod run_live;
 mod run_panels;
 pub(super) mod small;
+
+use super::Ctx;
+use crate::app::Page;
+use crate::app::pages::pages;
+use ratatui::buffer::Buffer;
+
+macro_rules! draws {
+    ($($page:ident $file:ident $row:ident $doc:literal;)*) => {
+        /// Draws the page that is shown.
+        pub(super) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
+            match ctx.state.page {
+                $(Page::$page => $file::draw(ctx, buf),)*
+            }
+        }
+    };
+}
+pages!(draws);

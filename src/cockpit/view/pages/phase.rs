@@ -1,9 +1,10 @@
 //! Where a rollout stands, in a glyph and few words.
 
-use crate::app::age::{Clock, age, clock, countdown};
+use crate::app::clock::{Clock, clock};
 use crate::app::state::{OwnCommand, OwnProgress};
 use crate::view::{Scope, format, glyph};
 use flightdeck_board::Freshness;
+use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{Phase, Rollout, Step, Wait};
 use jiff::Timestamp;
 

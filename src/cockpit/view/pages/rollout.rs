@@ -3,9 +3,8 @@
 
 use super::phase;
 use super::{run_live, run_panels};
-use crate::app::age::{age, countdown};
-use crate::app::rows;
 use crate::app::state::{RolloutPage, RolloutPanel};
+use crate::app::{fresh, run};
 use crate::view::widgets::chart::{self, Chart};
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
@@ -13,6 +12,7 @@ use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
+use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
     Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
@@ -30,7 +30,7 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let frame = Rect { x: 0, y: 1, width: ctx.state.columns, height: ctx.state.rows.saturating_sub(2) };
     sides(buf, frame, ctx.theme);
     edge(buf, frame, frame.bottom() - 1, Edge::Bottom, &Title::default(), ctx.theme);
-    let Some(rollout) = rows::opened(ctx.state) else {
+    let Some(rollout) = run::opened(ctx.state) else {
         return gone(ctx, page, frame, buf);
     };
     about(ctx, rollout, frame, Edge::Top, buf);
@@ -141,7 +141,7 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
             (None, Some(only)) => pen.put(only.version.as_str(), ctx.style(Scope::ArmCandidate)),
             (None, None) => pen,
         };
-        let (words, scope) = phase::words(rollout, &rows::freshness(ctx.state, rollout), None, ctx.now);
+        let (words, scope) = phase::words(rollout, &fresh::freshness(ctx.state, rollout), None, ctx.now);
         pen.skip(3).put(&words, ctx.style(scope));
         pen.skip(3).put(&origin(ctx, rollout), dim);
     });
@@ -151,10 +151,10 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     });
     row(buf, 3, if rollout.is_worker() { "instances" } else { "traffic" }, &|pen| traffic(ctx, rollout, pen));
     row(buf, 4, "because", &|pen| {
-        let old = rows::freshness(ctx.state, rollout).problem(ctx.now);
+        let old = fresh::freshness(ctx.state, rollout).problem(ctx.now);
         match old {
             None if rollout.phase.in_flight() && verdict(ctx, rollout) => {
-                let evidence = rows::evidence(ctx.state, &rollout.run);
+                let evidence = run::evidence(ctx.state, &rollout.run);
                 let summary = evidence.first().map_or("", |evidence| evidence.summary.as_str());
                 pen.put(&format!("✗ {summary}"), ctx.style(Scope::StageBad))
             }
@@ -172,7 +172,7 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
 
 /// Does the newest judgement say that a limit is broken?
 fn verdict(ctx: &Ctx<'_>, rollout: &Rollout) -> bool {
-    let evidence = rows::evidence(ctx.state, &rollout.run);
+    let evidence = run::evidence(ctx.state, &rollout.run);
     let report = evidence.first().and_then(|evidence| evidence.analysis.as_ref());
     report.is_some_and(|report| report.verdict == MetricVerdict::Fail)
 }
@@ -304,11 +304,11 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let (span, from_begin) = chart::span(&pair, end, rollout.started);
     let old = numbers_age(&ctx.state.board, &rollout.run.target).filter(|age| ctx.now >= age.old_from);
     let edge = old.map_or_else(|| "now".to_owned(), |old| format!("{} ago", age(old.at, ctx.now)));
-    let evidence = rows::evidence(ctx.state, &rollout.run);
+    let evidence = run::evidence(ctx.state, &rollout.run);
     // Where a step ended or somebody stepped in is what a bend in a curve is looked for at.
     let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
     let steps = |note: &&&Note| turns.iter().any(|word| note.text.starts_with(word));
-    let marks: Vec<_> = rows::notes(ctx.state, &rollout.run).iter().filter(steps).map(|note| note.at).collect();
+    let marks: Vec<_> = run::notes(ctx.state, &rollout.run).iter().filter(steps).map(|note| note.at).collect();
     let all: &[_] = match ctx.state.board.service_kind(rollout) {
         ServiceKind::Tcp => &[("failed", Metric::Errors, ""), ("connections/s", Metric::Rate, "")],
         ServiceKind::Http | ServiceKind::Worker => &[
@@ -347,7 +347,7 @@ fn limit(evidence: &[&Evidence], metric: &str) -> Option<f64> {
 
 fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     let list = rect(ctx.layout.list);
-    let tabs: Vec<String> = rows::panels(ctx.state)
+    let tabs: Vec<String> = run::panels(ctx.state)
         .into_iter()
         .map(|panel| {
             let name = run_live::tab(ctx, page, rollout, panel);
@@ -375,7 +375,7 @@ fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf
     buf.set_string(list.x + half, list.y - 1, "┬", line);
     let age = Some(run_live::age(ctx, &page.live)).filter(|age| !age.is_empty());
     let name =
-        format!(" {}{} ", run_panels::name(beside, rollout), age.map_or_else(String::new, |age| format!(", {age}")));
+        format!(" {}{} ", run_live::name(beside, rollout), age.map_or_else(String::new, |age| format!(", {age}")));
     buf.set_string(list.x + half + 2, list.y - 1, name, ctx.style(Scope::Title));
     for y in right.y..right.bottom() {
         buf.set_string(list.x + half, y, "│", line);

@@ -1,11 +1,10 @@
 //! What the opened rollout's backend said when it was asked: sets, revisions, analyses, what could
 //! not be read, the raw object, and templates compared.
 
-use super::run_panels::name;
-use crate::app::layout;
+use crate::app::pages::rollout;
 use crate::app::record;
-use crate::app::rows;
 use crate::app::state::{Live, Over, RolloutPage, RolloutPanel};
+use crate::app::{list, panels, run};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark;
@@ -41,7 +40,7 @@ pub(super) fn empty(ctx: &Ctx<'_>, page: &RolloutPage, nothing: &str) -> (String
     match (&page.live.detail, &page.live.failed) {
         (Some(detail), _) if !detail.gaps.is_empty() => ("not known, see below".to_owned(), Scope::ToneWarn),
         (None, Some(_)) => ("not known, see below".to_owned(), Scope::ToneWarn),
-        (None, None) if rows::told(ctx.state) => (nothing.to_owned(), Scope::Dim),
+        (None, None) if run::told(ctx.state) => (nothing.to_owned(), Scope::Dim),
         (None, None) if page.live.asked.is_some() => ("being read".to_owned(), Scope::Dim),
         (None, None) => ("not read: its server is not connected".to_owned(), Scope::ToneWarn),
         _ => (nothing.to_owned(), Scope::Dim),
@@ -51,7 +50,7 @@ pub(super) fn empty(ctx: &Ctx<'_>, page: &RolloutPage, nothing: &str) -> (String
 /// What could not be read, below the panels.
 pub(super) fn gaps(ctx: &Ctx<'_>, buf: &mut Buffer) {
     let Some(area) = ctx.layout.gaps.map(rect) else { return };
-    let all = rows::gaps(ctx.state);
+    let all = run::gaps(ctx.state);
     let more = all.len().saturating_sub(usize::from(area.height));
     for (row, why) in (0..area.height).zip(&all) {
         let last = row + 1 == area.height && more > 0;
@@ -118,7 +117,7 @@ pub(super) fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect
 /// A panel's name with the number of its rows, `?` where that is not known.
 pub(super) fn tab(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, panel: RolloutPanel) -> String {
     let name = name(panel, rollout);
-    match rows::panel_len(ctx.state, panel) {
+    match panels::panel_len(ctx.state, panel) {
         0 if panel != RolloutPanel::Actions && !empty(ctx, page, "").0.is_empty() => format!("{name} ?"),
         len => format!("{name} {len}"),
     }
@@ -161,11 +160,11 @@ fn metric_curve(ctx: &Ctx<'_>, metric: &AnalysisMetric, pen: &mut Pen<'_>) {
 /// What lies over the panels.
 pub(super) fn over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {
     let Some(over) = &page.over else { return };
-    let area = rect(layout::over(ctx.state));
+    let area = rect(rollout::over(ctx.state));
     if let Over::Record { top } = over {
         return record_over(ctx, page, rollout, *top, frame, buf);
     }
-    let lines = rows::over_lines(ctx.state);
+    let lines = run::over_lines(ctx.state);
     let (left, top) = match over {
         Over::Record { .. } => return,
         Over::Raw { top } => ("Raw object".to_owned(), *top),
@@ -180,9 +179,9 @@ pub(super) fn over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: 
     }
     let title = Title { left, right: right.join(", "), focus: true };
     edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
-    let text = rect(layout::over_text(ctx.state));
+    let text = rect(rollout::over_text(ctx.state));
     gaps(ctx, buf);
-    if let Some(revisions) = layout::over_revisions(ctx.state) {
+    if let Some(revisions) = rollout::over_revisions(ctx.state) {
         comparison(ctx, page, rollout, rect(revisions), buf);
     }
     for (row, line) in (0..text.height).zip(lines.iter().skip(top.min(lines.len().saturating_sub(1)))) {
@@ -198,7 +197,7 @@ pub(super) fn over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: 
 
 /// The selected row of the panel, all of it.
 fn record_over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, top: usize, frame: Rect, buf: &mut Buffer) {
-    let area = rect(layout::over(ctx.state));
+    let area = rect(rollout::over(ctx.state));
     let lines = record::shown(ctx.state);
     let right = match lines.len() {
         0 => "it is gone".to_owned(),
@@ -206,7 +205,7 @@ fn record_over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, top: usize,
     };
     let title = Title { left: format!("{}, in full", name(page.panel, rollout)), right, focus: true };
     edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
-    let text = rect(layout::over_text(ctx.state));
+    let text = rect(rollout::over_text(ctx.state));
     gaps(ctx, buf);
     let mut before = "";
     for (row, line) in (0..text.height).zip(lines.iter().skip(top.min(lines.len().saturating_sub(1)))) {
@@ -217,9 +216,9 @@ fn record_over(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, top: usize,
 /// The revisions to choose from, and what the signs below them mean.
 fn comparison(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let history = page.live.detail.as_ref().map(|detail| detail.history.as_slice()).unwrap_or_default();
-    let compared = rows::compared(ctx.state);
+    let compared = run::compared(ctx.state);
     let at = compared.and_then(|compared| history.iter().position(|one| one.revision == compared.revision));
-    let first = rows::scrolled(0, at, usize::from(area.height), history.len());
+    let first = list::scrolled(0, at, usize::from(area.height), history.len());
     for (row, (index, one)) in (0..area.height).zip(history.iter().enumerate().skip(first)) {
         revision(ctx, one, at == Some(index), area, row, buf);
     }
@@ -237,4 +236,20 @@ fn comparison(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, area: Rect, 
         },
     };
     Pen::new(buf, below, 0).skip(1).put(&words, ctx.style(scope));
+}
+
+/// A panel's name.
+pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
+    match panel {
+        RolloutPanel::Instances => "Instances",
+        RolloutPanel::Sets => match rollout.run.target.kind.as_str() {
+            "StatefulSet" | "DaemonSet" => "ControllerRevisions",
+            _ => "ReplicaSets",
+        },
+        RolloutPanel::Timeline => "Timeline",
+        RolloutPanel::Analysis => "Analysis",
+        RolloutPanel::Revisions => "Revisions",
+        RolloutPanel::Actions => "Actions",
+        RolloutPanel::Plan => "Rollback plan",
+    }
 }

@@ -3,29 +3,13 @@
 use super::{history, run_live};
 use crate::app::state::{RolloutPage, RolloutPanel};
 use crate::app::timeline::{Happened, Moment, timeline};
-use crate::app::{record, rollback_plan, rows};
+use crate::app::{panels, record, rollback_plan, run};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
 use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service, counted};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-
-/// A panel's name.
-pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static str {
-    match panel {
-        RolloutPanel::Instances => "Instances",
-        RolloutPanel::Sets => match rollout.run.target.kind.as_str() {
-            "StatefulSet" | "DaemonSet" => "ControllerRevisions",
-            _ => "ReplicaSets",
-        },
-        RolloutPanel::Timeline => "Timeline",
-        RolloutPanel::Analysis => "Analysis",
-        RolloutPanel::Revisions => "Revisions",
-        RolloutPanel::Actions => "Actions",
-        RolloutPanel::Plan => "Rollback plan",
-    }
-}
 
 /// What a panel without rows says.
 const fn nothing(panel: RolloutPanel) -> &'static str {
@@ -49,7 +33,7 @@ pub(in crate::view) fn draw(
     area: Rect,
     buf: &mut Buffer,
 ) {
-    if rows::panel_len(ctx.state, panel) == 0 {
+    if panels::panel_len(ctx.state, panel) == 0 {
         // What nobody asked for is known; what is read from the backend may not be.
         let (text, scope) = match panel {
             RolloutPanel::Actions => (nothing(panel).to_owned(), Scope::Dim),
@@ -66,7 +50,7 @@ pub(in crate::view) fn draw(
         }
         None => area,
     };
-    let (first, at) = rows::panel_view(ctx.state, panel, usize::from(area.height));
+    let (first, at) = panels::panel_view(ctx.state, panel, usize::from(area.height));
     let focus = page.panel == panel;
     let mark = |row: u16, buf: &mut Buffer| {
         if focus && at == Some(first + usize::from(row)) {
@@ -75,17 +59,17 @@ pub(in crate::view) fn draw(
         }
     };
     let run = &rollout.run;
-    let judged = rows::evidence(ctx.state, run);
+    let judged = run::evidence(ctx.state, run);
     let rows = |count: usize| (0..area.height).zip(first..count);
     match panel {
         RolloutPanel::Instances => {
-            for (row, instance) in (0..area.height).zip(rows::instances(ctx.state).into_iter().skip(first)) {
+            for (row, instance) in (0..area.height).zip(run::instances(ctx.state).into_iter().skip(first)) {
                 draw_instance(ctx, instance, area, row, buf);
                 mark(row, buf);
             }
         }
         RolloutPanel::Sets => {
-            let sets = rows::detail(ctx.state).into_iter().flat_map(|detail| &detail.groups);
+            let sets = run::detail(ctx.state).into_iter().flat_map(|detail| &detail.groups);
             for (row, group) in (0..area.height).zip(sets.skip(first)) {
                 run_live::set(ctx, group, area, row, buf);
                 mark(row, buf);
@@ -98,7 +82,7 @@ pub(in crate::view) fn draw(
             }
         }
         RolloutPanel::Analysis => {
-            let measured: Vec<_> = rows::analyses(ctx.state).collect();
+            let measured: Vec<_> = run::analyses(ctx.state).collect();
             for (row, index) in rows(judged.len() + measured.len()) {
                 match (judged.get(index), index.checked_sub(judged.len()).and_then(|index| measured.get(index))) {
                     (Some(evidence), _) => judgement(ctx, evidence, area, row, buf),
@@ -115,14 +99,14 @@ pub(in crate::view) fn draw(
             }
         }
         RolloutPanel::Revisions => {
-            let history = rows::detail(ctx.state).into_iter().flat_map(|detail| &detail.history);
+            let history = run::detail(ctx.state).into_iter().flat_map(|detail| &detail.history);
             for (row, one) in (0..area.height).zip(history.skip(first)) {
                 run_live::revision(ctx, one, false, area, row, buf);
                 mark(row, buf);
             }
         }
         RolloutPanel::Actions => {
-            for (row, entry) in (0..area.height).zip(rows::receipts(ctx.state, run).into_iter().skip(first)) {
+            for (row, entry) in (0..area.height).zip(run::receipts(ctx.state, run).into_iter().skip(first)) {
                 receipt(ctx, entry, area, row, buf);
                 mark(row, buf);
             }
@@ -145,7 +129,7 @@ pub(in crate::view) fn selected(
     let line = Rect { width: area.width + if half.is_some() { 2 } else { frame.width - area.width }, ..frame };
     let lines = record::within(ctx.state, area.width);
     let more = lines.len().saturating_sub(usize::from(area.height));
-    let left = format!("Selected: {}", name(panel, rollout));
+    let left = format!("Selected: {}", run_live::name(panel, rollout));
     let right = if more > 0 { format!("{}: Enter", counted(more, "more line")) } else { String::new() };
     edge(buf, line, area.y - 1, Edge::Between, &Title { left, right, focus: false }, ctx.theme);
     let mut before = "";

@@ -4,6 +4,7 @@
 use super::pen::Pen;
 use super::spark::{Metric, Pair, buckets, highest};
 use crate::view::{Scope, Theme, format};
+use flightdeck_model::time::exact;
 use jiff::{SignedDuration, Timestamp};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -99,7 +100,7 @@ fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffe
     let below = Rect { x: plot.x, y: plot.bottom(), width: plot.width, height: 1 };
     let mut pen = Pen::new(buf, below, 0);
     pen.tail(chart.edge, style);
-    let ago = format::exact(chart.span);
+    let ago = exact(chart.span);
     pen.put(&if chart.from_begin { format!("began {ago} ago") } else { format!("-{ago}") }, style);
 }
 

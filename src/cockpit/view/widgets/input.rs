@@ -1,7 +1,7 @@
 //! A line of text that is being typed.
 
 use super::pen::Pen;
-use crate::app::state::Input;
+use crate::app::input::Input;
 use crate::view::format::width;
 use crate::view::{Scope, Theme};
 use ratatui::style::Modifier;

@@ -1,8 +1,9 @@
 //! A rollout's steps as a track: what is done, where it stands, what is ahead.
 
 use super::pen::Pen;
-use crate::view::format::{exact, width};
+use crate::view::format::width;
 use crate::view::{Scope, Theme};
+use flightdeck_model::time::exact;
 use flightdeck_model::{Phase, Rollout, Step};
 
 const JOIN: &str = " ─ ";

@@ -1,6 +1,6 @@
 //! One rollout: what it brings in, how far it is, who stopped it, and what it counts.
 
-use super::types::{InstanceId, JobEnd, JobId};
+use crate::types::{InstanceId, JobEnd, JobId};
 use flightdeck_analysis::{Sequential, Totals};
 use flightdeck_model::{
     AnalysisTemplate, DeploymentOutcome, Diagnosis, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step,
@@ -65,7 +65,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    pub(super) fn none(&self) -> bool {
+    pub(crate) fn none(&self) -> bool {
         self.person.is_none() && self.holds.is_empty() && self.analysis.is_none() && self.hook.is_none()
     }
 }
@@ -265,7 +265,7 @@ pub struct Watched {
 
 impl Watched {
     /// What both arms did in the span, as of now; what is older is forgotten.
-    pub(super) fn sums(&mut self, span: SignedDuration) -> (Totals, Totals) {
+    pub(crate) fn sums(&mut self, span: SignedDuration) -> (Totals, Totals) {
         let oldest = self.exposed.saturating_sub(span);
         while self.exposed >= span && self.windows.front().is_some_and(|(at, ..)| *at <= oldest) {
             self.windows.pop_front();
@@ -280,7 +280,7 @@ impl Watched {
     }
 
     /// Its sliding span begins anew.
-    pub(super) fn anew(&mut self) {
+    pub(crate) fn anew(&mut self) {
         *self = Watched { sequential: std::mem::take(&mut self.sequential), ..Watched::default() };
     }
 }
@@ -291,16 +291,21 @@ impl RunState {
         !matches!(self.progress, Progress::Queued | Progress::Ended(_))
     }
 
-    pub(super) fn rolling_back(&self) -> bool {
+    pub(crate) fn rolling_back(&self) -> bool {
         matches!(self.progress, Progress::RollingBack { .. })
     }
 
     /// Is one version ended before the other starts?
-    pub(super) fn exclusive(&self) -> bool {
+    pub(crate) fn exclusive(&self) -> bool {
         self.strategy == Strategy::Recreate
     }
 
-    pub(super) fn current_step(&self) -> Option<&Step> {
+    /// A hook of its plan, as configured when it was asked for.
+    pub(crate) fn hook(&self, name: &str) -> Option<&HookSpec> {
+        self.hooks.iter().find(|hook| hook.name == name)
+    }
+
+    pub(crate) fn current_step(&self) -> Option<&Step> {
         if self.progress == Progress::Steps { self.steps.get(self.step as usize) } else { None }
     }
 }

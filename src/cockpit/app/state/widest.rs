@@ -27,7 +27,7 @@ pub struct Widest {
 
 impl Widest {
     /// Takes a row in, by the name and the kind that it is shown with. True if it is wider than all before.
-    pub(super) fn note(&mut self, name: &str, kind: &str, rollout: &Rollout) -> bool {
+    pub(crate) fn note(&mut self, name: &str, kind: &str, rollout: &Rollout) -> bool {
         let before = *self;
         let arm = |arm: Option<&Arm>| arm.map(|arm| width(&arm.version.0));
         let versions: Vec<u16> = [arm(rollout.stable()), arm(rollout.candidate())].into_iter().flatten().collect();
@@ -43,7 +43,7 @@ impl Widest {
     }
 
     /// Takes the kind of rows in that are there already. True as above.
-    pub(super) fn note_kind(&mut self, kind: &str) -> bool {
+    pub(crate) fn note_kind(&mut self, kind: &str) -> bool {
         let before = self.kind;
         if kind != "service" {
             self.kind = self.kind.max(width(kind));
@@ -52,7 +52,7 @@ impl Widest {
     }
 
     /// Takes numbers in. True if there were none of their sort before.
-    pub(super) fn count(&mut self, samples: &[ArmSample]) -> bool {
+    pub(crate) fn count(&mut self, samples: &[ArmSample]) -> bool {
         let before = *self;
         self.requests = self.requests || samples.iter().any(|sample| sample.requests > 0);
         self.latencies = self.latencies || samples.iter().any(|sample| sample.p95_us.is_some());

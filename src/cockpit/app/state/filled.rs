@@ -1,6 +1,5 @@
 //! Which columns of the Deck have anything to show: one that is empty in every row leaves its room to the others.
 
-use super::State;
 use flightdeck_board::Board;
 use flightdeck_model::{EnvironmentName, Rollout, ServiceName, SourceId};
 use std::collections::BTreeMap;
@@ -17,14 +16,14 @@ pub struct Filled {
 }
 
 impl Filled {
-    pub(super) fn of(board: &Board) -> Filled {
+    pub(crate) fn of(board: &Board) -> Filled {
         let mut filled = Filled::default();
         board.rollouts().for_each(|rollout| filled.add(rollout));
         filled
     }
 
     /// A row changed. True if a column comes or goes, or rows are to be told apart otherwise.
-    pub(super) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>) -> bool {
+    pub(crate) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>) -> bool {
         let before = (self.steps(), self.candidates(), self.alike);
         let renamed = old.zip(new).is_some_and(|(old, new)| name(old) != name(new));
         if let Some(old) = old {
@@ -86,12 +85,6 @@ impl Filled {
     pub const fn candidates(&self) -> bool {
         self.candidates > 0
     }
-}
-
-/// What the rows of the board fill.
-#[must_use]
-pub fn filled(state: &State) -> &Filled {
-    state.filled.get(|| Filled::of(&state.board))
 }
 
 fn name(rollout: &Rollout) -> (ServiceName, EnvironmentName) {

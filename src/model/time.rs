@@ -1,7 +1,6 @@
-//! Ages and countdowns: their words, and the moment when those words change, in one place. The
-//! screen is drawn again at that moment and not before.
+//! Words for spans, ages and countdowns, and the moment when those words change. A screen is drawn again at that
+//! moment and not before.
 
-use flightdeck_model::{Phase, Rollout, Wait};
 use jiff::{SignedDuration, Timestamp};
 
 /// Units with their length in seconds, largest first; a unit is used from twice its length on.
@@ -55,60 +54,47 @@ fn remaining(until: Timestamp, now: Timestamp) -> i64 {
     (left.as_secs() + i64::from(left.subsec_nanos() > 0)).max(0)
 }
 
-/// What ticks on a rollout's row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
-    Still,
-    /// It stands, since then.
-    Since(Timestamp),
-    /// It goes on by itself, then.
-    Until(Timestamp),
-}
-
-/// What ticks on a rollout's row: a countdown, or how long it has been waiting for somebody. A row
-/// that neither waits nor counts down shows no age that ticks.
+/// A length of time for people, in two units at most: `3.4 s`, `12 m 5 s`, `2 h 10 m`, `3 d 4 h`.
 #[must_use]
-pub fn clock(rollout: &Rollout) -> Clock {
-    if !rollout.phase.in_flight() {
-        return Clock::Still;
-    }
-    // Nothing but a release lets it go on, whatever moment its plan names.
-    if rollout.held_by().is_some() {
-        return Clock::Since(rollout.since);
-    }
-    let until = rollout.waits.iter().filter_map(|wait| match wait {
-        Wait::Until { at } => Some(*at),
-        Wait::Analysis { until, .. } => *until,
-        _ => None,
-    });
-    match (until.min(), rollout.phase) {
-        (Some(at), _) => Clock::Until(at),
-        (None, Phase::Paused | Phase::Queued) => Clock::Since(rollout.since),
-        (None, _) if rollout.awaits_human() => Clock::Since(rollout.since),
-        _ => Clock::Still,
+pub fn span(length: SignedDuration) -> String {
+    let seconds = length.as_secs().unsigned_abs();
+    let parts = |large: u64, unit: &str, small: u64, rest: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {rest}"),
+    };
+    match seconds {
+        0 => format!("{} ms", length.as_millis()),
+        1..10 if length.subsec_nanos() == 0 => format!("{seconds} s"),
+        1..10 => format!("{:.1} s", length.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => parts(seconds / 60, "m", seconds % 60, "s"),
+        3600..172_800 => parts(seconds / 3600, "h", seconds % 3600 / 60, "m"),
+        _ => parts(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
     }
 }
 
-/// When the words of a clock change next.
+/// A span as it stands in a plan, without loss: `90 s`, `5 m`, `1 h 30 m`.
 #[must_use]
-pub fn clock_changes(clock: Clock, now: Timestamp) -> Option<Timestamp> {
-    match clock {
-        Clock::Still => None,
-        Clock::Since(since) => Some(age_changes(since, now)),
-        Clock::Until(until) => countdown_changes(until, now),
+pub fn exact(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, minutes, 0) if minutes > 0 => format!("{minutes} m"),
+        (0, 0..3, _) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} m {seconds} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} m"),
     }
 }
 
-/// When the words about what a rollout waits for change next, where each wait is spelled out.
+/// `90 s`, `2 m`, `4 h`: the largest unit that loses nothing.
 #[must_use]
-pub fn waits_change(rollout: &Rollout, now: Timestamp) -> Option<Timestamp> {
-    let moments = rollout.waits.iter().filter_map(|wait| match wait {
-        Wait::Human { since, .. } => Some(age_changes(*since, now)),
-        Wait::Until { at } => countdown_changes(*at, now),
-        Wait::Analysis { until, .. } => until.and_then(|at| countdown_changes(at, now)),
-        _ => None,
-    });
-    moments.chain(clock_changes(clock(rollout), now)).min()
+pub fn length(duration: SignedDuration) -> String {
+    match duration.as_secs() {
+        _ if duration < SignedDuration::from_secs(1) => format!("{} ms", duration.as_millis()),
+        secs if secs % 3600 == 0 => format!("{} h", secs / 3600),
+        secs if secs % 60 == 0 => format!("{} m", secs / 60),
+        secs => format!("{secs} s"),
+    }
 }
 
 #[cfg(test)]
@@ -143,5 +129,14 @@ mod tests {
         }
         assert_eq!(countdown(at(42_000), at(0)), "0:42");
         assert_eq!((countdown(at(0), at(0)), countdown_changes(at(0), at(0))), ("now".to_owned(), None));
+    }
+
+    #[test]
+    fn spans_of_a_plan_are_exact() {
+        for (seconds, plan) in
+            [(0, "0 s"), (59, "59 s"), (90, "90 s"), (300, "5 m"), (301, "5 m 1 s"), (5400, "1 h 30 m")]
+        {
+            assert_eq!(exact(SignedDuration::from_secs(seconds)), plan);
+        }
     }
 }
