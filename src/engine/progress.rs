@@ -7,7 +7,7 @@
 mod row;
 
 use flightdeck_model::{
-    Action, DeploymentOutcome, Fact, HoldId, Phase, Proof, Rollout, RolloutRecord, Run, Selector, Stage, Subject, Wait,
+    Action, DeploymentOutcome, Fact, HoldId, Phase, Rollout, RolloutRecord, Run, Selector, Stage, Subject, Wait,
 };
 use flightdeck_port::Followed;
 use row::{
@@ -31,28 +31,20 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         | (Subject::OneOff { .. }, Action::EndRun)
         | (Subject::Config { .. }, Action::Apply) => Stage::Observed,
         (Subject::Release { service, version, .. }, Action::AddRelease) => {
-            effective(format!("{service} {version} is stored, its digest verified, and journalled"))
+            Stage::effective(format!("{service} {version} is stored, its digest verified, and journalled"))
         }
         (Subject::Release { service, version, .. }, Action::RemoveRelease) => {
-            effective(format!("{service} {version} is not offered any more"))
+            Stage::effective(format!("{service} {version} is not offered any more"))
         }
         (Subject::Migrations { environment, .. }, Action::Migration) => {
-            effective(format!("journalled for {environment}; nothing was run"))
+            Stage::effective(format!("journalled for {environment}; nothing was run"))
         }
         _ => Stage::Failed { why: format!("{} does not fit its subject", of.command.action.name()) },
     }
 }
 
-fn effective(text: impl Into<String>) -> Stage {
-    Stage::Effective { proof: Proof { text: text.into() } }
-}
-
-fn superseded(by: impl Into<String>) -> Stage {
-    Stage::Superseded { by: by.into() }
-}
-
 fn gone() -> Stage {
-    superseded("the service is gone from the configuration")
+    Stage::superseded("the service is gone from the configuration")
 }
 
 /// The running number of a revision, `r-N`.
@@ -139,7 +131,7 @@ fn of_created(of: &Followed<'_>) -> Stage {
         _ => of.created.map(|run| &run.target),
     };
     if asked_at.is_some_and(|target| *target != row.run.target) {
-        return superseded("the service was removed and configured anew");
+        return Stage::superseded("the service was removed and configured anew");
     }
     let Some(run) = bound(of) else { return Stage::Accepted };
     match (order(row, run), of.command.action) {
@@ -154,7 +146,7 @@ fn of_created(of: &Followed<'_>) -> Stage {
 }
 
 fn took_its_place(row: &Rollout) -> Stage {
-    superseded(format!("{} of {} took its place", row.run.revision, row.service))
+    Stage::superseded(format!("{} of {} took its place", row.run.revision, row.service))
 }
 
 /// The run has ended and a later one is shown: what the engine recorded of its end counts. It ends well
@@ -163,29 +155,30 @@ fn ended_before(ended: &RolloutRecord, row: &Rollout) -> Stage {
     let (run, cause, next) = (&ended.run.revision, &ended.cause, &row.run.revision);
     match ended.outcome {
         DeploymentOutcome::Succeeded | DeploymentOutcome::RolledBack => {
-            effective(format!("{run} ended well: {cause}; {next} came after it"))
+            Stage::effective(format!("{run} ended well: {cause}; {next} came after it"))
         }
-        DeploymentOutcome::Superseded => superseded(cause),
+        DeploymentOutcome::Superseded => Stage::superseded(cause),
         DeploymentOutcome::Aborted | DeploymentOutcome::Failed => Stage::Failed { why: format!("{run}: {cause}") },
     }
 }
 
 fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> Stage {
     if current.run.target != run.target {
-        return superseded("the service was removed and configured anew");
+        return Stage::superseded("the service was removed and configured anew");
     }
     match (action, order(current, run)) {
         (Action::Abort | Action::Reject | Action::Rollback, order) => taken_back(of, run, current, order),
         // In line behind the one that the row shows: its own state is not in this row.
         (Action::Pause | Action::Resume | Action::LetThrough, Ordering::Less) => match of.ended {
-            Some(ended) => superseded(&ended.cause),
-            None => {
-                effective(format!("{} is in line behind {}; nothing of it runs", run.revision, current.run.revision))
-            }
+            Some(ended) => Stage::superseded(&ended.cause),
+            None => Stage::effective(format!(
+                "{} is in line behind {}; nothing of it runs",
+                run.revision, current.run.revision
+            )),
         },
         (Action::Promote | Action::PromoteFull | Action::Approve, Ordering::Greater) => match of.ended {
             Some(ended) => match ended_before(ended, current) {
-                Stage::Failed { why } => superseded(why),
+                Stage::Failed { why } => Stage::superseded(why),
                 stage => stage,
             },
             None => took_its_place(current),
@@ -196,7 +189,7 @@ fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> St
         (Action::LetThrough, Ordering::Equal) => match current.held_by() {
             Some(_) => Stage::Accepted,
             None => over(current).unwrap_or_else(|| {
-                effective(format!(
+                Stage::effective(format!(
                     "not held any more: {} {}; {}",
                     current.phase.word(),
                     place(current),
@@ -215,7 +208,7 @@ fn of_run(of: &Followed<'_>, action: Action, run: &Run, current: &Rollout) -> St
 fn over(row: &Rollout) -> Option<Stage> {
     match row.phase {
         Phase::RollingBack | Phase::Aborted | Phase::Failed | Phase::Superseded => {
-            Some(superseded(format!("it is {}: {}", row.phase.word(), row.message)))
+            Some(Stage::superseded(format!("it is {}: {}", row.phase.word(), row.message)))
         }
         _ => None,
     }
@@ -223,12 +216,12 @@ fn over(row: &Rollout) -> Option<Stage> {
 
 fn paused(row: &Rollout) -> Stage {
     if !row.phase.in_flight() || row.phase == Phase::RollingBack {
-        return superseded(format!("it is {}: {}", row.phase.word(), row.message));
+        return Stage::superseded(format!("it is {}: {}", row.phase.word(), row.message));
     }
     if !is_held_by_person(row) {
         return Stage::Accepted;
     }
-    if settled(row) { effective(format!("paused {}; {}", place(row), shares(row))) } else { Stage::Observed }
+    if settled(row) { Stage::effective(format!("paused {}; {}", place(row), shares(row))) } else { Stage::Observed }
 }
 
 /// It goes on, and users are where its step wants them.
@@ -242,14 +235,14 @@ fn resumed(of: &Followed<'_>, row: &Rollout) -> Stage {
     let restarts =
         row.steps.is_empty() && row.candidate().is_none() && settled(row) && row.stable().is_some_and(serves);
     if serves_all(row) || in_force(row) || restarts {
-        return effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row)));
+        return Stage::effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row)));
     }
     Stage::Observed
 }
 
 fn moved_on(action: Action, earlier: Option<u32>, row: &Rollout) -> Stage {
     if serves_all(row) {
-        return effective(format!("finished: {}", shares(row)));
+        return Stage::effective(format!("finished: {}", shares(row)));
     }
     if let Some(over) = over(row) {
         return over;
@@ -258,7 +251,7 @@ fn moved_on(action: Action, earlier: Option<u32>, row: &Rollout) -> Stage {
     match (action, advanced) {
         (_, false) => Stage::Accepted,
         (Action::Promote | Action::Approve, true) if in_force(row) => {
-            effective(format!("{}: {}", place(row), shares(row)))
+            Stage::effective(format!("{}: {}", place(row), shares(row)))
         }
         _ => Stage::Observed,
     }
@@ -274,12 +267,12 @@ fn taken_back(of: &Followed<'_>, run: &Run, row: &Rollout, order: Ordering) -> S
                 Stage::Failed { why: format!("it had finished: {cause}") }
             }
             Some((_, cause)) if order == Ordering::Less => {
-                effective(format!("{} was in line and never had traffic: {cause}", run.revision))
+                Stage::effective(format!("{} was in line and never had traffic: {cause}", run.revision))
             }
             // The next one is in line: what is shown is still what this one left, stable that is down included.
             Some(_) if row.phase == Phase::Queued && !all_at_stable(row) => Stage::Observed,
             // One begins only after the one before has ended and the proxy acknowledged it.
-            Some((_, cause)) => effective(format!(
+            Some((_, cause)) => Stage::effective(format!(
                 "{} has ended ({cause}), {} came after it; {}",
                 run.revision,
                 row.run.revision,
@@ -288,7 +281,7 @@ fn taken_back(of: &Followed<'_>, run: &Run, row: &Rollout, order: Ordering) -> S
         },
         Ordering::Equal => match row.phase {
             Phase::RollingBack | Phase::Aborted | Phase::Failed | Phase::Superseded if all_at_stable(row) => {
-                effective(format!("{}: {}", row.phase.word(), shares(row)))
+                Stage::effective(format!("{}: {}", row.phase.word(), shares(row)))
             }
             Phase::RollingBack | Phase::Aborted | Phase::Failed | Phase::Superseded => Stage::Observed,
             Phase::Healthy | Phase::Degraded => Stage::Failed { why: format!("it had finished: {}", shares(row)) },
@@ -303,10 +296,10 @@ fn rolled_back(before: Option<&Rollout>, row: &Rollout) -> Stage {
     let back = row.stable().is_some_and(|stable| Some(&stable.version) != left);
     match row.phase {
         Phase::RollingBack | Phase::Healthy | Phase::Degraded if back && all_at_stable(row) => {
-            effective(format!("back at {}: {}", version(row), shares(row)))
+            Stage::effective(format!("back at {}: {}", version(row), shares(row)))
         }
         Phase::Failed | Phase::Aborted => Stage::Failed { why: row.message.clone() },
-        Phase::Superseded => superseded(row.message.clone()),
+        Phase::Superseded => Stage::superseded(row.message.clone()),
         _ => Stage::Observed,
     }
 }
@@ -320,11 +313,13 @@ fn drilled(of: &Followed<'_>, row: &Rollout) -> Stage {
     let by_digest = pinned.map(|digest| row.facts.0.get(&Fact::Stable) == Some(digest));
     match row.phase {
         Phase::Failed | Phase::Aborted => Stage::Failed { why: row.message.clone() },
-        Phase::Superseded => superseded(row.message.clone()),
+        Phase::Superseded => Stage::superseded(row.message.clone()),
         Phase::Healthy | Phase::Degraded if by_digest.or(by_version) == Some(false) => {
             Stage::Failed { why: format!("it did not return: {}", shares(row)) }
         }
-        _ if serves_all(row) => effective(format!("went back and returned to {}: {}", version(row), shares(row))),
+        _ if serves_all(row) => {
+            Stage::effective(format!("went back and returned to {}: {}", version(row), shares(row)))
+        }
         _ => Stage::Observed,
     }
 }
@@ -335,7 +330,7 @@ fn failed(row: &Rollout) -> Option<Stage> {
         Phase::Failed | Phase::Aborted => {
             Some(Stage::Failed { why: format!("it is {}: {}", row.phase.word(), row.message) })
         }
-        Phase::Superseded => Some(superseded(row.message.clone())),
+        Phase::Superseded => Some(Stage::superseded(row.message.clone())),
         _ => None,
     }
 }
@@ -345,7 +340,7 @@ fn brought_in(row: &Rollout) -> Stage {
     if serves_all(row) {
         let shares = shares(row);
         // A worker's message says its share already.
-        return effective(if row.message == shares { shares } else { format!("{}: {shares}", row.message) });
+        return Stage::effective(if row.message == shares { shares } else { format!("{}: {shares}", row.message) });
     }
     if let Some(failed) = failed(row) {
         return failed;
@@ -353,7 +348,7 @@ fn brought_in(row: &Rollout) -> Stage {
     let share = row.candidate().filter(|arm| serves(arm)).and_then(|arm| arm.traffic.actual);
     match share {
         Some(share) if row.phase != Phase::RollingBack && share >= first_share(row) => {
-            effective(format!("in flight {}: {}", place(row), shares(row)))
+            Stage::effective(format!("in flight {}: {}", place(row), shares(row)))
         }
         _ => Stage::Observed,
     }
@@ -362,7 +357,7 @@ fn brought_in(row: &Rollout) -> Stage {
 /// A restart: effective once every instance is new, and they serve.
 fn replaced(row: &Rollout) -> Stage {
     if serves_all(row) {
-        return effective(format!("{}: {}", row.message, shares(row)));
+        return Stage::effective(format!("{}: {}", row.message, shares(row)));
     }
     failed(row).unwrap_or(Stage::Observed)
 }
@@ -374,19 +369,19 @@ fn hold(selector: &Selector, current: Option<&Rollout>) -> Stage {
             match (held, settled(row)) {
                 (false, _) => Stage::Accepted,
                 (true, false) => Stage::Observed,
-                (true, true) => effective(format!("held {}; {}", place(row), shares(row))),
+                (true, true) => Stage::effective(format!("held {}; {}", place(row), shares(row))),
             }
         }
-        Some(row) => effective(format!("{} is {}: nothing to hold", row.service, row.phase.word())),
-        None => effective("nothing was in flight; new rollouts wait"),
+        Some(row) => Stage::effective(format!("{} is {}: nothing to hold", row.service, row.phase.word())),
+        None => Stage::effective("nothing was in flight; new rollouts wait"),
     }
 }
 
 fn release(id: &HoldId, current: Option<&Rollout>) -> Stage {
     match current {
         Some(row) if row.waits.contains(&Wait::Hold(id.clone())) => Stage::Accepted,
-        Some(row) => effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row))),
-        None => effective(format!("{id} is gone; it held nothing")),
+        Some(row) => Stage::effective(format!("{} {}; {}", row.phase.word(), place(row), shares(row))),
+        None => Stage::effective(format!("{id} is gone; it held nothing")),
     }
 }
 

@@ -49,6 +49,18 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// It took effect, and this shows it.
+    #[must_use]
+    pub fn effective(text: impl Into<String>) -> Stage {
+        Stage::Effective { proof: Proof { text: text.into() } }
+    }
+
+    /// Something else came.
+    #[must_use]
+    pub fn superseded(by: impl Into<String>) -> Stage {
+        Stage::Superseded { by: by.into() }
+    }
+
     /// Nothing more will come.
     #[must_use]
     pub const fn is_final(&self) -> bool {

@@ -306,6 +306,38 @@ fn nothing_denied(denied: &Arc<[Denied]>) -> bool {
 }
 
 impl Rollout {
+    /// A run of which nothing more is told than what it is of and since when: whatever builds a row names what it
+    /// knows, and takes the rest from here.
+    #[must_use]
+    pub fn bare(run: Run, service: ServiceName, environment: EnvironmentName, since: Timestamp) -> Rollout {
+        Rollout {
+            run,
+            service,
+            environment,
+            strategy: Strategy::Other,
+            steps: Arc::default(),
+            step: None,
+            arms: Vec::new(),
+            phase: Phase::Unknown,
+            waits: Vec::new(),
+            message: String::new(),
+            started: since,
+            since,
+            author: None,
+            facts: Facts::default(),
+            offers: ActionSet::EMPTY,
+            denied: Arc::default(),
+            managed_by: None,
+            rollback_plan: None,
+            listening: None,
+            in_flight: None,
+            failing: Vec::new(),
+            still_asked: false,
+            analyses: Vec::new(),
+            diagnosis: None,
+        }
+    }
+
     /// The arm of that role.
     #[must_use]
     pub fn arm(&self, role: &ArmRole) -> Option<&Arm> {

@@ -62,28 +62,13 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         .with(Fact::Candidate, "sha256:1.10.0")
         .with(Fact::Stable, "sha256:1.9.0");
     Rollout {
-        run,
-        service: service.into(),
-        environment: environment.into(),
         strategy: Strategy::Canary,
         steps: steps().into(),
         step: Some(1),
         arms: vec![arm(ArmRole::Stable, "1.9.0", 3, 3, 75), arm(ArmRole::Candidate, "1.10.0", 3, 3, 25)],
         phase: Phase::Progressing,
-        waits: Vec::new(),
-        message: String::new(),
-        started: at(0),
-        since: at(0),
         author: Some("dora".into()),
         facts,
-        denied: std::sync::Arc::default(),
-        managed_by: None,
-        analyses: Vec::new(),
-        rollback_plan: None,
-        listening: None,
-        in_flight: None,
-        failing: Vec::new(),
-        still_asked: false,
         offers: [
             Action::Promote,
             Action::PromoteFull,
@@ -96,7 +81,7 @@ pub fn rollout(service: &str, environment: &str) -> Rollout {
         ]
         .into_iter()
         .collect(),
-        diagnosis: None,
+        ..Rollout::bare(run, service.into(), environment.into(), at(0))
     }
 }
 

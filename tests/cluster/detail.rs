@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::support::live::flightdeck;
-use flightdeck::integration::orchestrator::kubernetes::row::{RowContext, target};
-use flightdeck::integration::orchestrator::kubernetes::{
-    Cluster, KubernetesSettings, Workload, client as clusters, inspect,
-};
+use flightdeck::integration::orchestrator::kubernetes::kind::{Source, named};
+use flightdeck::integration::orchestrator::kubernetes::row::RowContext;
+use flightdeck::integration::orchestrator::kubernetes::{Cluster, KubernetesSettings, client as clusters, inspect};
 use flightdeck::model::*;
 use flightdeck::port::InspectError;
 use jiff::Timestamp;
@@ -38,19 +37,8 @@ impl Seen {
 
     /// The run that an object is of.
     fn run(&self, object: &Value) -> Run {
-        let kind = object["kind"].as_str().expect("a kind");
-        let workload = match kind {
-            "Rollout" => Workload::Rollout(serde_json::from_value(object.clone()).expect("a Rollout")),
-            "Deployment" => Workload::Deployment(serde_json::from_value(object.clone()).expect("a Deployment")),
-            "StatefulSet" => Workload::StatefulSet(serde_json::from_value(object.clone()).expect("a StatefulSet")),
-            other => panic!("{other}"),
-        };
-        let revision = match &workload {
-            Workload::Rollout(_) => workload.annotation("rollout.argoproj.io/revision").unwrap_or("0").to_owned(),
-            Workload::StatefulSet(set) => set.status.clone().unwrap_or_default().update_revision,
-            _ => workload.annotation("deployment.kubernetes.io/revision").unwrap_or("0").to_owned(),
-        };
-        Run { target: target(&self.settings, &workload), revision }
+        let kind = object["kind"].as_str().and_then(named).expect("a kind");
+        kind.read(Source::Value(object.clone())).expect("an object of it").row(&self.context(), &[]).run
     }
 
     /// Reads until what is awaited is there.

@@ -305,30 +305,14 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
         _ => Vec::new(),
     };
     Rollout {
-        run: run(service),
-        service: service.into(),
-        environment: "production".into(),
         strategy: Strategy::Canary,
-        steps: std::sync::Arc::from(Vec::new()),
         step: Some(1),
         arms: vec![arm(ArmRole::Stable, "1.0.0", 75), arm(ArmRole::Candidate, "1.1.0", 25)],
         phase,
-        waits: Vec::new(),
-        message: String::new(),
-        started: start(),
-        since: start(),
         author: Some("bob".to_owned()),
         facts: facts(service, 1, 7),
         offers: offers.into_iter().collect(),
-        denied: std::sync::Arc::default(),
-        managed_by: None,
-        analyses: Vec::new(),
-        rollback_plan: None,
-        listening: None,
-        in_flight: None,
-        failing: Vec::new(),
-        still_asked: false,
-        diagnosis: None,
+        ..Rollout::bare(run(service), service.into(), "production".into(), start())
     }
 }
 

@@ -159,31 +159,19 @@ fn arm(role: ArmRole, version: &str, share: Ppm, ready: u32) -> Arm {
 pub fn rollout(source: &str, service: &str, environment: &str, from: &str, to: &str, percent: u32) -> Rollout {
     let share = Ppm::percent(percent);
     let offers = [Action::Promote, Action::PromoteFull, Action::Pause, Action::Abort];
+    let run = Run { target: target(source, environment, service), revision: "r-7".into() };
     Rollout {
-        run: Run { target: target(source, environment, service), revision: "r-7".into() },
-        service: service.into(),
-        environment: environment.into(),
         strategy: Strategy::Canary,
         steps: steps(),
         step: Some(2),
         arms: vec![arm(ArmRole::Stable, from, share.rest(), 3), arm(ArmRole::Candidate, to, share, 1)],
         phase: Phase::Progressing,
-        waits: Vec::new(),
         message: "25 % goes to the candidate".into(),
         started: ago(750),
-        since: ago(120),
         author: Some("dana".into()),
         facts: Facts::default().with(Fact::Workload, service).with(Fact::Step, "2").with(Fact::Generation, "31"),
         offers: offers.into_iter().collect(),
-        denied: Arc::default(),
-        managed_by: None,
-        analyses: Vec::new(),
-        rollback_plan: None,
-        listening: None,
-        in_flight: None,
-        failing: Vec::new(),
-        still_asked: false,
-        diagnosis: None,
+        ..Rollout::bare(run, service.into(), environment.into(), ago(120))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Requests to GitHub: conditional where something is known, held back while it asks to be left alone, and what it
 //! says no with told apart by what to do.
 
-use super::watch::now;
 use crate::http::{Answer, Http, HttpError, bearer};
 use bytes::Bytes;
 use flightdeck_model::LinkState;
@@ -22,6 +21,14 @@ const RESET: &str = "x-ratelimit-reset";
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// A limit is counted by the hour.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "requests are a shell: limits end at a time, and a look says when it was"
+)]
+pub(super) fn now() -> Timestamp {
+    Timestamp::now()
+}
 
 /// What GitHub said before, by request.
 #[derive(Debug, Default)]

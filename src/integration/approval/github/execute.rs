@@ -1,9 +1,9 @@
 //! A yes or no on its way to GitHub.
 
-use super::Shared;
 use super::client::Problem;
 use super::gate::{Gate, Key};
 use super::row::{facts, read_only};
+use super::shared::Shared;
 use crate::http::{Answer, HttpError};
 use flightdeck_control::Authorized;
 use flightdeck_model::{Action, Refusal, RefusalKind, Run, Subject};

@@ -10,59 +10,25 @@ mod look;
 mod progress;
 mod provider;
 mod row;
+mod settings;
+mod shared;
 mod watch;
 mod wire;
 
-pub use provider::{GitHub, Settings};
+pub use provider::GitHub;
+pub use settings::Settings;
 
 use async_trait::async_trait;
-use client::{Client, Problem};
+use client::Client;
 use flightdeck_control::Authorized;
 use flightdeck_model::{Action, Detail, Forecast, Rollout, Run, Scoped, SourceId, Stage};
 use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone, WrongSetting};
 use futures::stream::BoxStream;
-use gate::{Gate, Key, Standing};
-use look::Looking;
-use row::Context;
+use gate::{Gate, Standing};
+use shared::Shared;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
-
-/// What watch and calls share.
-#[derive(Debug)]
-struct Shared {
-    source: SourceId,
-    read_only: bool,
-    settings: Settings,
-    client: Client,
-    /// Whose token it is, once GitHub has said so.
-    login: Sender<Option<String>>,
-    /// Every gate as it was last seen, written by the watch alone. An input like the rows are: what became of a gate
-    /// is asked by the name of its environment, which a run does not tell any more once it waits no more.
-    known: Sender<BTreeMap<Key, Gate>>,
-    /// Told with each review that was sent: its effect is looked for at once.
-    decided: Sender<()>,
-}
-
-impl Shared {
-    fn context<'a>(&'a self, login: Option<&'a str>) -> Context<'a> {
-        Context { source: &self.source, read_only: self.read_only, login }
-    }
-
-    /// A gate as GitHub has it now; nothing where its run is gone, or never waited.
-    async fn live(&self, repository: &str, key: Key) -> Result<Option<Gate>, Problem> {
-        let (known, at) = (self.known.borrow().get(&key).cloned(), watch::now());
-        let mut gate = self.looking(repository).one(key, known.as_ref(), at).await?;
-        if let Some(gate) = &mut gate {
-            row::settle(gate, known.as_ref(), at);
-        }
-        Ok(gate)
-    }
-
-    fn looking<'a>(&'a self, repository: &'a str) -> Looking<'a> {
-        Looking { client: &self.client, repository, environments: &self.settings.environments }
-    }
-}
 
 /// The waiting deployments of some repositories.
 #[derive(Debug, Clone)]

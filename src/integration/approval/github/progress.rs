@@ -2,7 +2,7 @@
 
 use super::gate::Standing;
 use super::row::standing;
-use flightdeck_model::{Action, Proof, Stage, Subject};
+use flightdeck_model::{Action, Stage, Subject};
 use flightdeck_port::Followed;
 
 /// The stage of a review that GitHub took. A yes is effective once the job that it let through has begun, a no once
@@ -14,11 +14,11 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
     // After a start the first list may be on its way.
     let Some(row) = of.current else { return Stage::Accepted };
     if row.run.revision != run.revision {
-        return Stage::Superseded { by: format!("attempt {}: the run was started again", row.run.revision) };
+        return Stage::superseded(format!("attempt {}: the run was started again", row.run.revision));
     }
     let Some((standing, reviewed)) = standing(row) else { return Stage::Accepted };
-    let superseded = || Stage::Superseded { by: row.message.clone() };
-    let effective = || Stage::Effective { proof: Proof { text: row.message.clone() } };
+    let superseded = || Stage::superseded(row.message.clone());
+    let effective = || Stage::effective(row.message.clone());
     match (of.command.action, standing) {
         (_, Standing::Asks | Standing::Timer | Standing::Unreviewed) => Stage::Accepted,
         (_, Standing::Rerun | Standing::Ended) => superseded(),

@@ -1,50 +1,19 @@
-//! Its table in the settings.
+//! The kind `github` in the registry of systems.
 
 use super::WaitingDeployments;
 use super::client::{Cache, Client, Problem};
+use super::settings::Settings;
 use super::wire::{Account, Runs};
 use crate::secret;
 use async_trait::async_trait;
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
-use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
+use schemars::Schema;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// More often than this nothing is asked: each look is a request a repository and one a waiting run.
 const SOONEST: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_hours(1);
-
-/// Waiting deployments of repositories on GitHub.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Address of the REST API; of a GitHub Enterprise Server `https://HOST/api/v3`.
-    #[serde(default = "api")]
-    pub url: String,
-    /// Where the token is kept: `file:PATH`, `env:NAME` or `command:PROGRAM ARGS`. What is said goes out in the name
-    /// of its owner.
-    #[schemars(title = "token = \"file:/path/to/token\"")]
-    pub token: String,
-    /// Repositories, each `OWNER/NAME`.
-    #[schemars(title = "repositories = [\"acme/shop\"]")]
-    pub repositories: Vec<String>,
-    /// How often they are looked at; 5 s to 1 h.
-    #[serde(default = "every", with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
-    #[schemars(with = "String")]
-    pub every: Duration,
-    /// Only these environments; all without any.
-    #[serde(default)]
-    pub environments: Vec<String>,
-}
-
-fn api() -> String {
-    "https://api.github.com".to_owned()
-}
-
-fn every() -> Duration {
-    Duration::from_secs(15)
-}
 
 /// The kind `github`.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use super::gate::{Gate, Key, Standing};
 use flightdeck_model::{
-    Action, ActionSet, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm,
-    ReleaseRef, Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Strategy, Target, Traffic,
-    TrafficSource, Verdict, Vote, Wait,
+    Action, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm, ReleaseRef,
+    Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Target, Traffic, TrafficSource, Verdict, Vote,
+    Wait,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -181,11 +181,8 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
     let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
     let (version, replicas) = (gate.run.short_commit().into(), Replicas::default());
     let arm = Arm { role, version, digest: None, replicas, traffic, pods: None };
+    let run = run(context, gate, gate.run.run_attempt);
     Rollout {
-        run: run(context, gate, gate.run.run_attempt),
-        service: service(gate).into(),
-        environment: gate.place.name.as_str().into(),
-        strategy: Strategy::Other,
         steps: if step.is_some() { steps(gate) } else { Arc::from([]) },
         step,
         arms: vec![arm],
@@ -193,19 +190,11 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
         waits: waits(gate),
         message: format!("{message}; {}", gate.run.html_url),
         started: gate.run.began(),
-        since: gate.since,
         author: gate.run.author().map(str::to_owned),
         facts: facts(context, gate),
-        offers: ActionSet::EMPTY,
         denied: denied(context),
-        managed_by: None,
-        rollback_plan: None,
-        listening: None,
         in_flight: Some(!gate.standing().is_over()),
-        failing: Vec::new(),
-        still_asked: false,
-        analyses: Vec::new(),
-        diagnosis: None,
+        ..Rollout::bare(run, service(gate).into(), gate.place.name.as_str().into(), gate.since)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Looks at each repository again and again, for as long as somebody watches. Each is a part of its own, so that one
 //! that can't be read makes no other stale.
 
-use super::Shared;
-use super::client::{Cache, Problem};
+use super::client::{Cache, Problem, now};
 use super::gate::{Gate, Key, Standing};
 use super::row::{rows, settle};
+use super::shared::Shared;
 use super::wire::Account;
 use flightdeck_model::{Body, Entity, LinkState, Scope, Scoped};
 use futures::StreamExt as _;
@@ -20,11 +20,6 @@ use tokio::task::JoinSet;
 const MOVING: Duration = Duration::from_secs(3);
 /// Updates that wait for whoever watches; then nothing is asked.
 const WAITING: usize = 64;
-
-#[expect(clippy::disallowed_methods, reason = "a watch is a shell: it says when it saw what")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::now()
-}
 
 /// The stream owns the tasks: when it is dropped nothing is asked any more.
 pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {

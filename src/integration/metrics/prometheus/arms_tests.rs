@@ -1,5 +1,5 @@
 use super::*;
-use flightdeck_model::{ArmRole, Facts, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
+use flightdeck_model::{ArmRole, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
 use serde_json::json;
 
 fn settings(more: &serde_json::Value) -> Settings {
@@ -31,30 +31,10 @@ fn row(source: &str, name: &str, arms: &[(ArmRole, &str, PodNames)]) -> Arc<Roll
         pods: Some(pods.clone()),
     };
     Arc::new(Rollout {
-        run: Run { target, revision: "2".into() },
-        service: name.into(),
-        environment: "production".into(),
         strategy: Strategy::Rolling,
-        steps: [].into(),
-        step: None,
         arms: arms.iter().map(arm).collect(),
         phase: Phase::Progressing,
-        waits: Vec::new(),
-        message: String::new(),
-        started: at(0),
-        since: at(0),
-        author: None,
-        facts: Facts::default(),
-        offers: flightdeck_model::ActionSet::EMPTY,
-        denied: Arc::default(),
-        managed_by: None,
-        analyses: Vec::new(),
-        rollback_plan: None,
-        listening: None,
-        in_flight: None,
-        failing: Vec::new(),
-        still_asked: false,
-        diagnosis: None,
+        ..Rollout::bare(Run { target, revision: "2".into() }, name.into(), "production".into(), at(0))
     })
 }
 

@@ -2,8 +2,10 @@
 
 use super::client::{ANSWER, Cluster};
 use super::explain::sentence;
-use super::{KubernetesSettings, WorkloadKind};
-use flightdeck_model::{Action, ActionSet, Denied};
+use super::kind::{Kind, Right, watched};
+use super::resource::Resource;
+use super::settings::KubernetesSettings;
+use flightdeck_model::{Action, Denied};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::Client;
 use kube::api::{Api, PostParams};
@@ -11,54 +13,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::timeout;
 
-/// Something that may be patched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    kind: WorkloadKind,
-    subresource: Option<&'static str>,
+/// What is patched of a kind.
+type Needed = (&'static dyn Kind, Right);
+
+/// What is patched of these kinds: the objects themselves, then parts of theirs.
+fn needed(kinds: &[&'static dyn Kind]) -> Vec<Needed> {
+    let all = kinds.iter().flat_map(|kind| kind.rights().iter().map(|right| (*kind, *right)));
+    let (whole, parts): (Vec<_>, Vec<_>) = all.partition(|(_, right)| right.subresource.is_none());
+    whole.into_iter().chain(parts).collect()
 }
 
-impl Right {
-    /// What is patched for these kinds.
-    fn all(kinds: &[WorkloadKind]) -> Vec<Right> {
-        let mut rights: Vec<Right> = kinds.iter().map(|kind| Right { kind: *kind, subresource: None }).collect();
-        if kinds.contains(&WorkloadKind::Rollout) {
-            rights.push(Right { kind: WorkloadKind::Rollout, subresource: Some("status") });
-        }
-        rights
-    }
-
-    /// As in a role: `rollouts/status`.
-    fn resource(self) -> String {
-        let resource = self.kind.resource();
-        self.subresource.map_or_else(|| resource.to_owned(), |sub| format!("{resource}/{sub}"))
-    }
-
-    /// The actions that need it.
-    fn actions(self) -> ActionSet {
-        let actions: &[Action] = match (self.kind, self.subresource) {
-            (WorkloadKind::Rollout, Some(_)) => &[Action::Promote, Action::PromoteFull, Action::Abort, Action::Retry],
-            _ => &[
-                Action::Pause,
-                Action::Resume,
-                Action::Restart,
-                Action::Rollback,
-                Action::Hold,
-                Action::ReleaseHold,
-                Action::LetThrough,
-            ],
-        };
-        actions.iter().copied().collect()
-    }
+/// As in a role: `rollouts/status`.
+fn name((kind, right): Needed) -> String {
+    let plural = kind.resource().plural;
+    right.subresource.map_or_else(|| plural.to_owned(), |sub| format!("{plural}/{sub}"))
 }
 
 /// What is missing, by kind; `namespace` is for the sentence.
-fn denied(missing: &[Right], namespace: Option<&str>) -> BTreeMap<WorkloadKind, Arc<[Denied]>> {
-    let mut denied: BTreeMap<WorkloadKind, Vec<Denied>> = BTreeMap::new();
-    for right in missing {
+fn denied(missing: &[Needed], namespace: Option<&str>) -> Bars {
+    let mut denied: BTreeMap<Resource, Vec<Denied>> = BTreeMap::new();
+    for (kind, right) in missing {
         let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
-        let why = format!("you lack patch on {}{place}", right.resource());
-        denied.entry(right.kind).or_default().push(Denied { actions: right.actions(), why });
+        let why = format!("you lack patch on {}{place}", name((*kind, *right)));
+        let actions = right.actions.iter().copied().collect();
+        denied.entry(kind.resource()).or_default().push(Denied { actions, why });
     }
     denied.into_iter().map(|(kind, denied)| (kind, denied.into())).collect()
 }
@@ -71,10 +49,9 @@ pub(super) async fn only_namespace(client: &Client, settings: &KubernetesSetting
         return None;
     }
     let may = async |namespace: Option<&str>| {
-        let each = settings
-            .kinds
-            .iter()
-            .map(|kind| allowed(client, attributes("list", kind.group(), kind.resource(), None, namespace)));
+        let each = watched(settings)
+            .into_iter()
+            .map(|kind| allowed(client, attributes("list", kind.resource(), None, namespace)));
         futures::future::try_join_all(each).await.map(|each| each.into_iter().any(|allowed| allowed))
     };
     let only = may(None).await == Ok(false) && may(Some(context)).await == Ok(true);
@@ -94,13 +71,13 @@ pub(super) struct Access {
     /// Nothing may be changed: no need to ask.
     read_only: Option<Arc<[Denied]>>,
     /// Missing cluster-wide: asked again by namespace.
-    partial: Vec<WorkloadKind>,
-    namespaces: BTreeMap<String, BTreeMap<WorkloadKind, Arc<[Denied]>>>,
+    partial: Vec<&'static dyn Kind>,
+    namespaces: BTreeMap<String, Bars>,
 }
 
 impl Access {
     /// What is denied for that kind there; nothing as long as it is not known.
-    pub fn denied(&self, kind: WorkloadKind, namespace: &str) -> &Arc<[Denied]> {
+    pub fn denied(&self, kind: Resource, namespace: &str) -> &Arc<[Denied]> {
         let known = self.namespaces.get(namespace).and_then(|kinds| kinds.get(&kind));
         self.read_only.as_ref().or(known).unwrap_or(&self.none)
     }
@@ -111,7 +88,7 @@ impl Access {
     }
 
     /// The kinds to ask about, namespace by namespace.
-    pub fn partial(&self) -> Vec<WorkloadKind> {
+    pub fn partial(&self) -> Vec<&'static dyn Kind> {
         self.partial.clone()
     }
 
@@ -122,42 +99,37 @@ impl Access {
 }
 
 /// Bars of one namespace, by kind.
-pub(super) type Bars = BTreeMap<WorkloadKind, Arc<[Denied]>>;
+pub(super) type Bars = BTreeMap<Resource, Arc<[Denied]>>;
 
 /// Asks what may be done everywhere.
 pub(super) async fn everywhere(client: &Client, settings: &KubernetesSettings) -> Result<Access, String> {
     if settings.read_only {
         return Ok(Access { read_only: Some(read_only(settings)), ..Access::default() });
     }
-    let missing = missing(client, &Right::all(&settings.kinds), None).await?;
-    let mut partial: Vec<WorkloadKind> = missing.iter().map(|right| right.kind).collect();
-    partial.sort_unstable();
-    partial.dedup();
+    let kinds = watched(settings);
+    let missing = missing(client, &needed(&kinds), None).await?;
+    let partial = kinds.into_iter().filter(|kind| missing.iter().any(|(of, _)| of == kind)).collect();
     Ok(Access { partial, ..Access::default() })
 }
 
 /// Asks what may be done in one namespace.
-pub(super) async fn within(client: &Client, kinds: &[WorkloadKind], namespace: &str) -> Result<Bars, String> {
-    let missing = missing(client, &Right::all(kinds), Some(namespace)).await?;
+pub(super) async fn within(client: &Client, kinds: &[&'static dyn Kind], namespace: &str) -> Result<Bars, String> {
+    let missing = missing(client, &needed(kinds), Some(namespace)).await?;
     Ok(denied(&missing, Some(namespace)))
 }
 
-async fn missing(client: &Client, rights: &[Right], namespace: Option<&str>) -> Result<Vec<Right>, String> {
-    let answers =
-        rights.iter().map(|right| async move { Ok::<_, String>((*right, may(client, *right, namespace).await?)) });
+async fn missing(client: &Client, needed: &[Needed], namespace: Option<&str>) -> Result<Vec<Needed>, String> {
+    let answers = needed.iter().map(|(kind, right)| async move {
+        let attributes = attributes("patch", kind.resource(), right.subresource, namespace);
+        Ok::<_, String>(((*kind, *right), allowed(client, attributes).await?))
+    });
     let answers = futures::future::try_join_all(answers).await?;
-    Ok(answers.into_iter().filter(|(_, may)| !may).map(|(right, _)| right).collect())
+    Ok(answers.into_iter().filter(|(_, may)| !may).map(|(needed, _)| needed).collect())
 }
 
-/// What is read beside the kinds that are watched: group and resource. All of it is listed.
-const BESIDE: [(&str, &str); 6] = [
-    ("apps", "replicasets"),
-    ("apps", "controllerrevisions"),
-    ("", "pods"),
-    ("", "events"),
-    ("argoproj.io", "analysisruns"),
-    ("argoproj.io", "experiments"),
-];
+/// What is listed beside the kinds that are watched, whichever those are.
+const BESIDE: [Resource; 4] =
+    [Resource::REPLICA_SETS, Resource::CONTROLLER_REVISIONS, Resource::PODS, Resource::EVENTS];
 
 /// What we may not do of what a source is for: a sentence a namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,15 +144,16 @@ pub struct Lacking {
 pub async fn lacking(cluster: &Cluster, settings: &KubernetesSettings) -> Result<Lacking, String> {
     let mut lacking = Lacking::default();
     let named: Vec<_> = settings.namespaces.iter().map(|name| Some(name.as_str())).collect();
-    let rights = Right::all(if settings.read_only { &[] } else { &settings.kinds });
+    let kinds = watched(settings);
+    let needed = needed(if settings.read_only { &[] } else { &kinds });
     for namespace in if named.is_empty() { &[None] } else { named.as_slice() } {
         let (read, change) = futures::future::try_join(
-            unread(&cluster.reader, &settings.kinds, *namespace),
-            missing(&cluster.reader, &rights, *namespace),
+            unread(&cluster.reader, &kinds, *namespace),
+            missing(&cluster.reader, &needed, *namespace),
         )
         .await?;
         let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
-        let change: Vec<_> = change.into_iter().map(Right::resource).collect();
+        let change: Vec<_> = change.into_iter().map(name).collect();
         if !read.is_empty() {
             lacking.read.push(format!("{}{place}", read.join(", ")));
         }
@@ -192,37 +165,30 @@ pub async fn lacking(cluster: &Cluster, settings: &KubernetesSettings) -> Result
 }
 
 /// What can't be read: verbs and resource.
-async fn unread(client: &Client, kinds: &[WorkloadKind], namespace: Option<&str>) -> Result<Vec<String>, String> {
-    let watched = kinds.iter().map(|kind| (["get", "list", "watch"].as_slice(), kind.group(), kind.resource()));
-    let argo = kinds.contains(&WorkloadKind::Rollout);
-    let beside = BESIDE.into_iter().filter(|(group, _)| argo || *group != WorkloadKind::Rollout.group());
-    let beside = beside.map(|(group, resource)| (["list"].as_slice(), group, resource));
-    let asked = watched.chain(beside).map(|(verbs, group, resource)| async move {
+async fn unread(client: &Client, kinds: &[&dyn Kind], namespace: Option<&str>) -> Result<Vec<String>, String> {
+    let watched = kinds.iter().map(|kind| (["get", "list", "watch"].as_slice(), kind.resource()));
+    let beside = BESIDE.into_iter().chain(kinds.iter().flat_map(|kind| kind.listed_beside()).copied());
+    let beside = beside.map(|resource| (["list"].as_slice(), resource));
+    let asked = watched.chain(beside).map(|(verbs, resource)| async move {
         let verbs = verbs.iter().map(|verb| async move {
-            let allowed = allowed(client, attributes(verb, group, resource, None, namespace)).await?;
+            let allowed = allowed(client, attributes(verb, resource, None, namespace)).await?;
             Ok::<_, String>((!allowed).then_some(*verb))
         });
         let verbs: Vec<_> = futures::future::try_join_all(verbs).await?.into_iter().flatten().collect();
-        Ok::<_, String>((!verbs.is_empty()).then(|| format!("{} on {resource}", verbs.join("/"))))
+        Ok::<_, String>((!verbs.is_empty()).then(|| format!("{} on {}", verbs.join("/"), resource.plural)))
     });
     Ok(futures::future::try_join_all(asked).await?.into_iter().flatten().collect())
 }
 
-async fn may(client: &Client, right: Right, namespace: Option<&str>) -> Result<bool, String> {
-    let kind = right.kind;
-    allowed(client, attributes("patch", kind.group(), kind.resource(), right.subresource, namespace)).await
-}
-
 fn attributes(
     verb: &str,
-    group: &str,
-    resource: &str,
+    resource: Resource,
     subresource: Option<&str>,
     namespace: Option<&str>,
 ) -> ResourceAttributes {
     ResourceAttributes {
-        group: Some(group.to_owned()),
-        resource: Some(resource.to_owned()),
+        group: Some(resource.group.to_owned()),
+        resource: Some(resource.plural.to_owned()),
         subresource: subresource.map(str::to_owned),
         verb: Some(verb.to_owned()),
         namespace: namespace.map(str::to_owned),
@@ -244,32 +210,41 @@ async fn allowed(client: &Client, attributes: ResourceAttributes) -> Result<bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrator::kubernetes::kind::named;
+
+    fn of(name: &str) -> &'static dyn Kind {
+        named(name).unwrap()
+    }
 
     #[test]
     fn a_missing_right_bars_the_actions_that_need_it_and_is_named() {
-        let missing = Right::all(&[WorkloadKind::Rollout, WorkloadKind::Deployment]);
+        let missing = needed(&[of("Rollout"), of("Deployment")]);
         let denied = denied(&missing, Some("shop"));
-        let said = |kind: WorkloadKind, action: Action| {
-            denied.get(&kind)?.iter().find(|bar| bar.actions.contains(action)).map(|bar| bar.why.as_str())
+        let said = |kind: &str, action: Action| {
+            denied
+                .get(&of(kind).resource())?
+                .iter()
+                .find(|bar| bar.actions.contains(action))
+                .map(|bar| bar.why.as_str())
         };
-        assert_eq!(said(WorkloadKind::Rollout, Action::Abort), Some("you lack patch on rollouts/status in shop"));
-        assert_eq!(said(WorkloadKind::Rollout, Action::Pause), Some("you lack patch on rollouts in shop"));
-        assert_eq!(said(WorkloadKind::Deployment, Action::Rollback), Some("you lack patch on deployments in shop"));
-        assert_eq!(said(WorkloadKind::Deployment, Action::Promote), None);
-        assert_eq!(said(WorkloadKind::StatefulSet, Action::Restart), None);
+        assert_eq!(said("Rollout", Action::Abort), Some("you lack patch on rollouts/status in shop"));
+        assert_eq!(said("Rollout", Action::Pause), Some("you lack patch on rollouts in shop"));
+        assert_eq!(said("Deployment", Action::Rollback), Some("you lack patch on deployments in shop"));
+        assert_eq!(said("Deployment", Action::Promote), None);
+        assert_eq!(said("StatefulSet", Action::Restart), None);
     }
 
     #[test]
     fn what_is_not_known_bars_nothing_and_is_asked_once() {
-        let mut access = Access { partial: vec![WorkloadKind::Deployment], ..Access::default() };
-        assert!(access.denied(WorkloadKind::Deployment, "shop").is_empty() && access.is_open("shop"));
-        access.learn("shop".into(), denied(&Right::all(&[WorkloadKind::Deployment]), Some("shop")));
+        let mut access = Access { partial: vec![of("Deployment")], ..Access::default() };
+        assert!(access.denied(of("Deployment").resource(), "shop").is_empty() && access.is_open("shop"));
+        access.learn("shop".into(), denied(&needed(&[of("Deployment")]), Some("shop")));
         assert!(!access.is_open("shop") && access.is_open("bank"));
-        assert_eq!(access.denied(WorkloadKind::Deployment, "shop").len(), 1);
+        assert_eq!(access.denied(of("Deployment").resource(), "shop").len(), 1);
         let mut settings = KubernetesSettings::new("east".into());
         settings.read_only = true;
         let access = Access { read_only: Some(read_only(&settings)), ..Access::default() };
-        let denied = access.denied(WorkloadKind::Rollout, "any");
+        let denied = access.denied(of("Rollout").resource(), "any");
         assert_eq!(denied[0].why, "source east is read-only");
         assert!(denied[0].actions.contains(Action::Hold) && !access.is_open("any"));
     }

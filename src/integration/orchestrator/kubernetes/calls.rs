@@ -1,6 +1,7 @@
 //! Single calls to an API server for commands, each with what its answer means.
 
-use super::plan::{Body, Request, Resource};
+use super::plan::{Body, Request};
+use super::resource::Resource;
 use flightdeck_model::{Refusal, RefusalKind, sanitize_line};
 use flightdeck_port::NotDone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -210,13 +211,13 @@ fn lack(verb: &str, resource: &str, namespace: Option<&str>) -> Refusal {
 /// A read that failed: nothing was sent that changes anything.
 fn unread(failed: Failed, resource: Resource, verb: &str, namespace: Option<&str>) -> NotDone {
     match failed {
-        Failed::Status(status) if status.code == 403 => lack(verb, resource.plural(), namespace).into(),
+        Failed::Status(status) if status.code == 403 => lack(verb, resource.plural, namespace).into(),
         Failed::Status(status) if status.code == 401 => unauthorized().into(),
         Failed::Status(status) => {
-            NotDone::NotSent { why: format!("{} could not be read: {}", resource.plural(), status_words(&status)) }
+            NotDone::NotSent { why: format!("{} could not be read: {}", resource.plural, status_words(&status)) }
         }
         Failed::NotSent(why) | Failed::Lost(why) => {
-            NotDone::NotSent { why: format!("{} could not be read: {why}", resource.plural()) }
+            NotDone::NotSent { why: format!("{} could not be read: {why}", resource.plural) }
         }
     }
 }
@@ -236,11 +237,8 @@ fn answered(result: Result<Value, Failed>, request: &Request) -> Sent {
         Err(Failed::Status(status)) => status,
     };
     let words = status_words(&status);
-    let resource = if request.status {
-        format!("{}/status", request.resource.plural())
-    } else {
-        request.resource.plural().to_owned()
-    };
+    let resource =
+        if request.status { format!("{}/status", request.resource.plural) } else { request.resource.plural.to_owned() };
     let refuse = |kind, why: String| Sent::NotDone(NotDone::Refused(Refusal::new(kind, why)));
     match status.code {
         // A failed test, and a resource version that is no longer the newest.
@@ -253,7 +251,7 @@ fn answered(result: Result<Value, Failed>, request: &Request) -> Sent {
         401 => Sent::NotDone(unauthorized().into()),
         404 => refuse(
             RefusalKind::NotFound,
-            sanitize_line(&format!("{} {}/{} is gone", request.resource.api().kind, request.namespace, request.name)),
+            sanitize_line(&format!("{} {}/{} is gone", request.resource.kind, request.namespace, request.name)),
         ),
         429 => Sent::NotDone(NotDone::NotSent { why: words }),
         code if code >= 500 => {

@@ -1,10 +1,12 @@
 //! Carries out one command: read, compare with the pin, plan, patch with tests.
 
 use super::calls::{Calls, Sent};
-use super::plan::{Asked, Live, Plan, Resource, needs, plan};
-use super::row::{RowContext, row};
-use super::{KubernetesSettings, WorkloadKind, hold};
-use crate::orchestrator::argo_rollouts::plan::{Rest, rest};
+use super::hold;
+use super::kind::{Asked, Kind, Live, named};
+use super::plan::{Plan, Rest};
+use super::resource::Resource;
+use super::row::RowContext;
+use super::settings::KubernetesSettings;
 use flightdeck_control::Authorized;
 use flightdeck_model::{Action, Command, Fact, FactChange, Facts, Refusal, RefusalKind, Run, Subject, sanitize_line};
 use flightdeck_port::{Accepted, NotDone};
@@ -51,7 +53,7 @@ pub async fn execute(
 
 /// What pins are compared with. They need neither ReplicaSets nor permissions.
 pub(super) fn facts(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Facts {
-    row(&RowContext { settings, denied: &[].into(), pods: None, now }, &live.workload, &[]).facts
+    live.workload.row(&RowContext { settings, denied: &[].into(), pods: None, now }, &[]).facts
 }
 
 struct Executing<'a> {
@@ -64,14 +66,14 @@ struct Executing<'a> {
 
 /// Where an object is.
 struct Place {
-    kind: WorkloadKind,
+    kind: &'static dyn Kind,
     namespace: String,
     name: String,
 }
 
 impl Executing<'_> {
     async fn on_run(&self, run: &Run) -> Result<Accepted, NotDone> {
-        let kind = WorkloadKind::from_name(&run.target.kind);
+        let kind = named(&run.target.kind);
         let kind = kind.ok_or_else(|| not_found(&format!("{} is not a kind of Kubernetes", run.target.kind)))?;
         let namespace = run.target.namespace.clone().unwrap_or_default();
         let place = Place { kind, namespace, name: run.target.name.clone() };
@@ -82,7 +84,7 @@ impl Executing<'_> {
             }
             let live = self.read(&place, run).await?;
             self.check(run, &live)?;
-            let needs = needs(self.command.action, &live.workload);
+            let needs = live.workload.needs(self.command.action);
             let history = self.history(needs.history, &place, &live).await?;
             let reference = match &needs.reference {
                 Some((resource, name)) => self.calls.get(*resource, &place.namespace, name).await?,
@@ -95,14 +97,14 @@ impl Executing<'_> {
                 reference: reference.as_ref(),
                 now: self.now,
             };
-            let plan = plan(&asked)?;
+            let plan = live.workload.plan(&asked)?;
             let candidate = facts(self.settings, &live, self.now).0.get(&Fact::Candidate).cloned().unwrap_or_default();
             if self.command.action == Action::LetThrough {
                 hold::tell_let_through(&self.calls, self.settings, &live, run, &self.because("let through")).await;
             }
             match self.calls.patch(&plan.request).await {
                 Sent::Done(answer) => {
-                    let same = plan.request.resource == Resource::Workload(kind);
+                    let same = plan.request.resource == kind.resource();
                     let answer = if same { Live::parse(kind, answer).ok() } else { None };
                     let left = self.left(answer.as_ref(), &plan);
                     let more = self.finish(run, &place, answer, &candidate, &plan).await?;
@@ -129,7 +131,7 @@ impl Executing<'_> {
     }
 
     async fn read(&self, place: &Place, run: &Run) -> Result<Live, NotDone> {
-        let found = self.calls.get(Resource::Workload(place.kind), &place.namespace, &place.name).await?;
+        let found = self.calls.get(place.kind.resource(), &place.namespace, &place.name).await?;
         let raw = found.ok_or_else(|| not_found(&format!("{run} is gone")))?;
         Live::parse(place.kind, raw).map_err(|error| {
             let why = sanitize_line(&format!("{run} can't be understood: {error}; nothing was done"));
@@ -198,7 +200,7 @@ impl Executing<'_> {
                     }
                 },
             };
-            let request = match rest(self.command.action, &live, candidate, target) {
+            let request = match live.workload.rest(self.command.action, &live, candidate, target) {
                 Rest::Nothing => return Ok(None),
                 Rest::Send(request) => request,
                 Rest::NotYet if Instant::now() < taken_up_by => {

@@ -1,9 +1,11 @@
 //! Holds and their release over a scope: each workload in flight that matches is stopped and marked.
 
 use super::calls::{Calls, Sent};
-use super::plan::{HoldPlan, Live, Resource, plan_hold, plan_release, rewrite};
-use super::row::{RowContext, row};
-use super::{HoldMark, KubernetesSettings, WorkloadKind};
+use super::kind::{Kind, Live, watched};
+use super::meta::HoldMark;
+use super::plan::{HoldPlan, plan_hold, plan_release, rewrite};
+use super::row::RowContext;
+use super::settings::KubernetesSettings;
 use flightdeck_control::Authorized;
 use flightdeck_model::{HoldId, HoldTarget, Refusal, RefusalKind, Rollout, Run, Selector, sanitize_line};
 use flightdeck_port::{Accepted, Holding, NotDone};
@@ -34,25 +36,33 @@ enum HoldOutcome {
 }
 
 fn row_of(settings: &KubernetesSettings, live: &Live, now: Timestamp) -> Rollout {
-    row(&RowContext { settings, denied: &[].into(), pods: None, now }, &live.workload, &[])
+    live.workload.row(&RowContext { settings, denied: &[].into(), pods: None, now }, &[])
 }
 
-/// All workloads of those kinds, and what could not be listed, in words.
-async fn listed(calls: &Calls, settings: &KubernetesSettings, kinds: &[WorkloadKind]) -> (Vec<Live>, Vec<NotDone>) {
+/// All workloads of those watched kinds, and what could not be listed, in words.
+async fn listed(
+    calls: &Calls,
+    settings: &KubernetesSettings,
+    meant: impl Fn(&dyn Kind) -> bool,
+) -> (Vec<Live>, Vec<NotDone>) {
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     let all = [None];
     let some: Vec<Option<&str>> = settings.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect();
     let namespaces: &[Option<&str>] = if some.is_empty() { &all } else { &some };
-    for kind in kinds.iter().filter(|kind| settings.kinds.contains(kind)) {
+    for kind in watched(settings).into_iter().filter(|kind| meant(*kind)) {
         for namespace in namespaces {
-            match calls.list(Resource::Workload(*kind), *namespace, settings.selector.as_deref()).await {
+            match calls.list(kind.resource(), *namespace, settings.selector.as_deref()).await {
                 // One that can't be understood has no row either.
-                Ok(items) => found.extend(items.into_iter().filter_map(|raw| Live::parse(*kind, raw).ok())),
+                Ok(items) => found.extend(items.into_iter().filter_map(|raw| Live::parse(kind, raw).ok())),
                 Err(error) => failed.push(error),
             }
         }
     }
     (found, failed)
+}
+
+fn can_be_held(kind: &dyn Kind) -> bool {
+    kind.pause_field().is_some()
 }
 
 fn not_held(run: &Run, note: String) -> HoldTarget {
@@ -67,7 +77,7 @@ pub(super) async fn hold(
     (selector, named): (&Selector, Option<&HoldId>),
     now: Timestamp,
 ) -> Result<Accepted, NotDone> {
-    let (found, failed) = listed(calls, settings, &WorkloadKind::ALL).await;
+    let (found, failed) = listed(calls, settings, |_| true).await;
     let owner = authorized.actor().name.clone();
     let is_ours = |mark: &HoldMark| mark.owner == owner && mark.selector == *selector;
     let ours = found.iter().find_map(|live| live.held_by().filter(is_ours));
@@ -205,7 +215,7 @@ async fn told(
 /// hub takes it for undone from outside. Without another mark there is no hold left to say it.
 pub(super) async fn tell_let_through(calls: &Calls, settings: &KubernetesSettings, live: &Live, run: &Run, note: &str) {
     let Some(held) = live.held_by() else { return };
-    let (found, _) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
+    let (found, _) = listed(calls, settings, can_be_held).await;
     let uid = live.workload.meta().uid.as_ref();
     let others = found.iter().filter(|other| other.workload.meta().uid.as_ref() != uid);
     for other in others {
@@ -221,7 +231,7 @@ pub(super) async fn tell_let_through(calls: &Calls, settings: &KubernetesSetting
 
 /// Takes a hold's marks away and lets go on what it had stopped.
 pub(super) async fn release(calls: &Calls, settings: &KubernetesSettings, id: &HoldId) -> Result<Accepted, NotDone> {
-    let (found, failed) = listed(calls, settings, &[WorkloadKind::Rollout, WorkloadKind::Deployment]).await;
+    let (found, failed) = listed(calls, settings, can_be_held).await;
     let marked: Vec<Live> = found.into_iter().filter(|live| plan_release(live, id).is_some()).collect();
     if marked.is_empty() {
         if let Some(error) = failed.into_iter().next() {

@@ -206,6 +206,7 @@ fn short(digest: &str) -> String {
 }
 
 /// What people call an image by itself: its tag, else twelve characters of its digest.
+#[cfg(test)]
 #[must_use]
 pub fn version_of(image: &str) -> Version {
     Version(sanitize_line(&tag(image)))

@@ -5,6 +5,10 @@ use flightdeck_model::{Version, sanitize_line};
 use jiff::Timestamp;
 use serde_json::Value;
 
+/// The labels by which pods name the set that they belong to; their controllers add them to its template.
+pub(super) const SET_LABELS: [&str; 3] =
+    ["rollouts-pod-template-hash", "pod-template-hash", "controller-revision-hash"];
+
 /// The field at a path such as `/metadata/name`.
 pub(super) fn at<'v>(value: &'v Value, path: &str) -> &'v Value {
     value.pointer(path).unwrap_or(&Value::Null)
@@ -70,4 +74,19 @@ pub(super) fn images(template: &Value, workload: &str) -> Images {
 /// What a template of that workload is called by itself.
 pub(super) fn version(template: &Value, workload: &str) -> Version {
     images(template, workload).version()
+}
+
+/// A template without what a controller added to it, so that equal ones compare equal.
+pub(super) fn bare(template: &Value) -> Value {
+    let mut template = template.clone();
+    if let Some(map) = template.as_object_mut() {
+        map.remove("$patch");
+        if let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) {
+            if let Some(labels) = meta.get_mut("labels").and_then(Value::as_object_mut) {
+                labels.retain(|key, _| !SET_LABELS.contains(&key.as_str()));
+            }
+            meta.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()));
+        }
+    }
+    template
 }

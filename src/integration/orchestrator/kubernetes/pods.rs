@@ -1,7 +1,7 @@
 //! What pods say of themselves: where each stands, and why those that are not ready are not. Pure.
 
-use super::inspect::masked;
-use super::json::{at, count, items, label, line, text, time};
+use super::json::{SET_LABELS, at, count, items, label, line, text, time};
+use super::mask::masked;
 use flightdeck_model::{FailingInstances, InstanceState, sanitize_line};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -10,9 +10,6 @@ use std::collections::BTreeMap;
 
 /// What a container waits for while nothing is wrong.
 const STARTING: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
-/// The labels by which pods name the set that they belong to.
-pub(super) const SET_LABELS: [&str; 3] =
-    ["rollouts-pod-template-hash", "pod-template-hash", "controller-revision-hash"];
 /// A pod whose containers run for so long without being ready is not just slow.
 const SLOW: SignedDuration = SignedDuration::from_secs(60);
 

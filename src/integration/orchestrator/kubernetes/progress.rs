@@ -3,29 +3,27 @@
 //! Effective only when pods, weights or selectors of the template that the command left moved, or its
 //! controller took the change up: a field that our own patch wrote is no evidence.
 
-use crate::orchestrator::argo_rollouts;
-use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Proof, Rollout, Run, Stage, Subject, TrafficSource};
-pub use flightdeck_port::Followed;
+use flightdeck_model::{Action, Arm, Fact, Phase, Ppm, Rollout, Run, Stage, Subject, TrafficSource};
+use flightdeck_port::Followed;
 
-/// The stage of a command that was accepted. Holds and their release are told by the hub, which sees
-/// every target.
-#[must_use]
-pub fn progress(followed: &Followed<'_>) -> Stage {
-    let Subject::Run(run) = &followed.command.subject else { return Stage::Accepted };
-    let Some(row) = followed.current else { return superseded(format!("{} was deleted", run.target)) };
+/// A command about a run with the rows around it, or its stage where that follows without looking at what it does.
+pub fn seen<'a>(followed: &'a Followed<'a>) -> Result<Seen<'a>, Stage> {
+    let Subject::Run(run) = &followed.command.subject else { return Err(Stage::Accepted) };
+    let Some(row) = followed.current else { return Err(Stage::superseded(format!("{} was deleted", run.target))) };
     if row.run.target != run.target {
-        return superseded(format!("{} was deleted and made anew", run.target));
+        return Err(Stage::superseded(format!("{} was deleted and made anew", run.target)));
     }
     let seen = Seen { followed, run, before: followed.before.filter(|before| before.run.target == run.target), row };
     if followed.command.action == Action::LetThrough {
         if row.held_by().is_some() {
-            return Stage::Accepted;
+            return Err(Stage::Accepted);
         }
         if seen.paused() {
-            return effective(format!("no longer held; it stands still by a pause of its own; {}", pods(row)));
+            let text = format!("no longer held; it stands still by a pause of its own; {}", pods(row));
+            return Err(Stage::effective(text));
         }
     }
-    if run.target.kind == "Rollout" { argo_rollouts::progress::progress(seen) } else { of_built_in(seen) }
+    Ok(seen)
 }
 
 /// A command and the rows around it.
@@ -107,18 +105,6 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// It took effect.
-#[must_use]
-pub fn effective(text: impl Into<String>) -> Stage {
-    Stage::Effective { proof: Proof { text: text.into() } }
-}
-
-/// Something else came.
-#[must_use]
-pub fn superseded(by: impl Into<String>) -> Stage {
-    Stage::Superseded { by: by.into() }
-}
-
 /// `stable 1.9: 4 of 5 pods ready, 80 % of traffic; candidate 1.10: 1 of 1 pods ready, 20 % of traffic`.
 #[must_use]
 pub fn pods(row: &Rollout) -> String {
@@ -157,18 +143,20 @@ fn one_version(row: &Rollout) -> bool {
 /// Another template took the place of the one that the command was about.
 #[must_use]
 pub fn replaced(row: &Rollout) -> Stage {
-    superseded(format!("revision {} took its place", row.run.revision))
+    Stage::superseded(format!("revision {} took its place", row.run.revision))
 }
 
-fn of_built_in(seen: Seen<'_>) -> Stage {
+/// The stage of a command about what replaces its pods by itself.
+#[must_use]
+pub fn rolling(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     match seen.action() {
         Action::Pause if !seen.paused() => Stage::Accepted,
         Action::Resume | Action::LetThrough if seen.paused() => Stage::Accepted,
         Action::Pause | Action::Resume | Action::LetThrough if seen.unobserved() => Stage::Observed,
-        Action::Pause => effective(format!("paused; {}", pods(row))),
+        Action::Pause => Stage::effective(format!("paused; {}", pods(row))),
         Action::Resume | Action::LetThrough => {
-            effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
+            Stage::effective(format!("{}: {}; {}", row.phase.word(), row.message, pods(row)))
         }
         Action::Restart | Action::Rollback => match seen.template() {
             Template::Before => Stage::Accepted,
@@ -187,8 +175,10 @@ fn everywhere(seen: Seen<'_>) -> Stage {
         return Stage::Observed;
     }
     match row.phase {
-        Phase::Healthy if one_version(row) => effective(format!("revision {revision} everywhere; {}", pods(row))),
-        Phase::Healthy if wants_none(row) => effective(format!(
+        Phase::Healthy if one_version(row) => {
+            Stage::effective(format!("revision {revision} everywhere; {}", pods(row)))
+        }
+        Phase::Healthy if wants_none(row) => Stage::effective(format!(
             "its controller has taken up revision {revision}, which comes once pods are wanted again; none are now, so that nobody is served"
         )),
         // A partition keeps the others where they are: it goes no further by itself.
@@ -202,7 +192,3 @@ fn everywhere(seen: Seen<'_>) -> Stage {
         _ => Stage::Observed,
     }
 }
-
-#[cfg(test)]
-#[path = "progress_tests.rs"]
-mod tests;

@@ -1,12 +1,18 @@
 //! `kind = "kubernetes"`: a context of a kubeconfig.
 
+use super::access::lacking;
+use super::client::ConnectError;
 use super::client::{connect, doing};
-use super::{ConnectError, EnvironmentRule, Kubernetes, KubernetesSettings, WorkloadKind, lacking};
+use super::kind::{KINDS, watched};
+use super::resource::Resource;
+use super::settings::{EnvironmentRule, KubernetesSettings};
+use super::source::Kubernetes;
 use async_trait::async_trait;
 use flightdeck_model::{SourceId, Tier};
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
-use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, Error as _};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +22,7 @@ use tokio::time::timeout;
 const CONNECTED: Duration = Duration::from_secs(20);
 
 /// A context of a kubeconfig, as it is written in the settings.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, serde::Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     /// Which context of the kubeconfig; without it the current one.
@@ -31,9 +37,9 @@ struct Settings {
     /// Label selector that workloads must match, such as `team=shop`.
     #[schemars(title = "a label selector such as \"team=shop\"")]
     selector: Option<String>,
-    /// Kinds of workload to watch; without any all four.
+    /// Kinds of workload to watch; without any all of them.
     #[schemars(title = "a list of kinds")]
-    kinds: Vec<WorkloadKind>,
+    kinds: Vec<KindName>,
     /// The environment that this source is; without it the source's name.
     #[schemars(title = "an environment's name")]
     environment: Option<String>,
@@ -48,7 +54,7 @@ struct Settings {
 }
 
 /// Namespaces that are an environment.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct NamespaceRule {
     /// A namespace's name, with `*` for any characters.
@@ -60,6 +66,36 @@ struct NamespaceRule {
     /// How much care it asks for.
     #[serde(default)]
     tier: Tier,
+}
+
+/// A kind of workload, by the name that URLs have.
+#[derive(Debug, Clone, Copy)]
+struct KindName(Resource);
+
+impl<'de> Deserialize<'de> for KindName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<KindName, D::Error> {
+        let name = String::deserialize(from)?;
+        let found = KINDS.iter().map(|kind| kind.resource()).find(|kind| kind.plural == name);
+        found.map(KindName).ok_or_else(|| {
+            let known: Vec<_> = KINDS.iter().map(|kind| format!("`{}`", kind.resource().plural)).collect();
+            D::Error::custom(format!("unknown kind `{name}`, expected one of {}", known.join(", ")))
+        })
+    }
+}
+
+impl JsonSchema for KindName {
+    fn schema_name() -> Cow<'static, str> {
+        "WorkloadKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let kinds = KINDS.iter().map(|kind| kind.resource());
+        let choices = kinds.map(|kind| {
+            let api = format!("`{}` {}.", kind.api_version(), kind.kind);
+            json_schema!({ "description": api, "type": "string", "const": kind.plural })
+        });
+        json_schema!({ "description": "A kind of workload.", "oneOf": choices.collect::<Vec<_>>() })
+    }
 }
 
 /// The kind in the registry.
@@ -83,7 +119,7 @@ fn settings(source: SourceId, read_only: bool, settings: &RawSettings) -> Result
         context: read.context,
         namespaces: read.namespaces,
         selector: read.selector,
-        kinds: if read.kinds.is_empty() { usual.kinds.clone() } else { read.kinds },
+        kinds: read.kinds.into_iter().map(|kind| kind.0).collect(),
         environments: rules.collect(),
         environment: read.environment.as_deref().map(Into::into),
         tier: read.tier.unwrap_or(usual.tier),
@@ -125,8 +161,8 @@ impl Provider for KubernetesProvider {
             several => format!("namespaces {}", several.join(" ")),
         });
         words.extend(settings.selector.iter().map(|selector| format!("labels {selector}")));
-        if settings.kinds.len() < WorkloadKind::ALL.len() {
-            let kinds: Vec<_> = settings.kinds.iter().map(|kind| kind.resource()).collect();
+        if watched(&settings).len() < KINDS.len() {
+            let kinds: Vec<_> = settings.kinds.iter().map(|kind| kind.plural).collect();
             words.push(format!("only {}", kinds.join(" ")));
         }
         words.join(", ")
@@ -187,5 +223,25 @@ async fn looked_at(mut settings: KubernetesSettings) -> Checked {
             "have the role of config/kubernetes/reader.yaml bound to you, or narrow the source: \
              `namespaces = [\"NAME\"]`, `kinds = [\"rollouts\"]` in its table [sources.NAME] of config.toml",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_kind_that_is_none_is_answered_with_those_that_there_are() {
+        let raw = |kinds: serde_json::Value| RawSettings::from_iter([("kinds".to_owned(), kinds)]);
+        let read = settings("east".into(), false, &raw(json!(["statefulsets", "rollouts"]))).unwrap();
+        let names: Vec<_> = read.kinds.iter().map(|kind| kind.kind).collect();
+        assert_eq!(names, ["StatefulSet", "Rollout"]);
+        let wrong = KubernetesProvider.check(&raw(json!(["jobs"]))).expect_err("no kind");
+        let all = "unknown kind `jobs`, expected one of `rollouts`, `deployments`, `statefulsets`, `daemonsets`";
+        assert_eq!(wrong.what, all);
+        let said = |kinds| KubernetesProvider.describe(&raw(kinds));
+        assert!(said(json!(["rollouts"])).ends_with("all namespaces, only rollouts"));
+        assert!(said(json!([])).ends_with("all namespaces"));
     }
 }

@@ -1,7 +1,7 @@
 //! Requests to an API server for lists and watches, with a bound on every silence.
 
-use super::WorkloadKind;
 use super::explain::{is_unauthorized, sentence, some};
+use super::resource::Resource;
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use hyper::http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
@@ -62,47 +62,25 @@ impl Failure {
 /// Where objects of a resource are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    pub group: &'static str,
-    pub version: &'static str,
-    pub resource: &'static str,
+    pub resource: Resource,
     /// `None`: all of them.
     pub namespace: Option<String>,
 }
 
 impl Place {
-    /// Workloads of a kind.
-    pub fn of(kind: WorkloadKind, namespace: Option<&str>) -> Place {
-        let namespace = namespace.map(str::to_owned);
-        Place { group: kind.group(), version: kind.version(), resource: kind.resource(), namespace }
-    }
-
-    /// What tells of a workload's sets of pods.
-    pub fn of_groups(kind: WorkloadKind, namespace: &str) -> Place {
-        let resource = match kind {
-            WorkloadKind::Rollout | WorkloadKind::Deployment => "replicasets",
-            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => "controllerrevisions",
-        };
-        Place { group: "apps", version: "v1", resource, namespace: Some(namespace.to_owned()) }
-    }
-
-    /// Pods.
-    pub fn of_pods(namespace: &str) -> Place {
-        Place { group: "", version: "v1", resource: "pods", namespace: Some(namespace.to_owned()) }
+    /// Those of a namespace, or all.
+    pub fn of(resource: Resource, namespace: Option<&str>) -> Place {
+        Place { resource, namespace: namespace.map(str::to_owned) }
     }
 
     pub fn request(&self) -> Request {
-        let Place { group, version, resource, namespace } = self;
-        let api = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-        Request::new(match namespace {
-            Some(namespace) => format!("{api}/namespaces/{namespace}/{resource}"),
-            None => format!("{api}/{resource}"),
-        })
+        Request::new(self.resource.path(self.namespace.as_deref()))
     }
 
     /// As in a role.
     pub fn name(&self) -> String {
         let namespace = self.namespace.as_ref().map_or(String::new(), |namespace| format!(" in {namespace}"));
-        format!("{}{namespace}", self.resource)
+        format!("{}{namespace}", self.resource.plural)
     }
 }
 

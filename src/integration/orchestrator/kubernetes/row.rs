@@ -1,22 +1,18 @@
-//! Workloads as rows: what every kind has in common. Pure: the objects and the time are inputs.
+//! What the rows of all kinds have in common. Pure: the objects and the time are inputs.
 
-mod daemon_set;
-mod deployment;
-mod stateful_set;
-#[cfg(test)]
-mod tests;
-
+use super::fields::{line, part, time};
 use super::images::{Images, unknown, versions};
+use super::meta;
 use super::objects::PodTemplate;
+use super::pod_sets::ReplicaGroup;
 use super::pods::Pods;
-use super::{KubernetesSettings, ReplicaGroup, Workload};
-use crate::orchestrator::argo_rollouts;
+use super::resource::Resource;
+use super::settings::KubernetesSettings;
 use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, BackendAnalysis, Denied, Fact, Facts, ManagedBy, Phase, PodNames, Ppm, Replicas,
-    Rollout, Run, Strategy, Target, Traffic, TrafficSource, Wait, sanitize_line,
+    Rollout, Run, Strategy, Target, Traffic, TrafficSource, Wait,
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::ObjectMeta;
 use std::sync::Arc;
 
@@ -24,7 +20,7 @@ use std::sync::Arc;
 pub const RESUME: &str = "resume";
 
 /// What a row says of a pause whose author no object names.
-pub(in crate::orchestrator) const PAUSED: &str = "paused by somebody";
+pub const PAUSED: &str = "paused by somebody";
 
 /// What a row depends on beside its objects.
 #[derive(Debug, Clone, Copy)]
@@ -38,49 +34,10 @@ pub struct RowContext<'a> {
     pub now: Timestamp,
 }
 
-/// The row of a workload. `groups` are its ReplicaSets (Deployment, Rollout) or its revisions
-/// (StatefulSet, DaemonSet); they matter in flight only and may be empty: then what they would tell
-/// is left open.
-#[must_use]
-pub fn row(context: &RowContext<'_>, workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
-    match workload {
-        Workload::Rollout(object) => argo_rollouts::row(context, workload, object, groups),
-        Workload::Deployment(object) => deployment::row(context, workload, object, groups),
-        Workload::StatefulSet(object) => stateful_set::row(context, workload, object, groups),
-        Workload::DaemonSet(object) => daemon_set::row(context, workload, object, groups),
-    }
-}
-
-/// Can the row be told without the workload's sets of pods? If not, they are to be fetched.
-#[must_use]
-pub fn needs_groups(workload: &Workload) -> bool {
-    match workload {
-        Workload::Rollout(object) => argo_rollouts::needs_groups(object),
-        Workload::Deployment(object) => deployment::needs_groups(object),
-        Workload::StatefulSet(object) => stateful_set::needs_groups(object),
-        Workload::DaemonSet(object) => daemon_set::needs_groups(object),
-    }
-}
-
 /// Does it lack pods, so that only those tell why?
 #[must_use]
 pub fn needs_pods(row: &Rollout) -> bool {
     row.arms.iter().any(|arm| arm.replicas.ready < arm.replicas.desired)
-}
-
-/// Is every set of pods that the row tells of among these? A row without one of them would give no
-/// version, or pods to the wrong side.
-#[must_use]
-pub fn has_groups(workload: &Workload, groups: &[ReplicaGroup]) -> bool {
-    match workload {
-        Workload::Rollout(object) => argo_rollouts::has_groups(object, groups),
-        Workload::Deployment(_) => {
-            let revision = revision(workload, deployment::REVISION);
-            groups.iter().any(|group| group.revision.as_deref() == Some(revision.as_str()))
-        }
-        Workload::StatefulSet(object) => stateful_set::has_groups(object, groups),
-        Workload::DaemonSet(_) => !groups.is_empty(),
-    }
 }
 
 /// Pods behind one load balancer: as much traffic as ready pods.
@@ -88,8 +45,8 @@ const fn by_replicas(desired: Ppm, actual: Option<Ppm>) -> Traffic {
     Traffic { desired, actual, how: TrafficSource::Replicas }
 }
 
-/// What a kind says of itself; the rest of a row is the same for all.
-pub(in crate::orchestrator) struct WorkloadStatus {
+/// What a kind says of one of its workloads; the rest of a row is the same for all.
+pub struct WorkloadStatus {
     pub strategy: Strategy,
     pub steps: Arc<[flightdeck_model::Step]>,
     pub step: Option<u32>,
@@ -107,17 +64,36 @@ pub(in crate::orchestrator) struct WorkloadStatus {
     pub analyses: Vec<BackendAnalysis>,
 }
 
+impl WorkloadStatus {
+    /// Of a kind that replaces its pods by itself, in a phase that says all of it.
+    #[must_use]
+    pub fn rolling(phase: Phase, revision: String) -> WorkloadStatus {
+        WorkloadStatus {
+            strategy: Strategy::Rolling,
+            steps: Arc::default(),
+            step: None,
+            arms: Vec::new(),
+            phase,
+            waits: Vec::new(),
+            message: String::new(),
+            started: None,
+            since: None,
+            revision,
+            facts: Facts::default(),
+            offers: ActionSet::EMPTY,
+            in_flight: phase.in_flight(),
+            analyses: Vec::new(),
+        }
+    }
+}
+
 /// Puts a row together.
-pub(in crate::orchestrator) fn assemble(
-    context: &RowContext<'_>,
-    workload: &Workload,
-    status: WorkloadStatus,
-) -> Rollout {
-    let target = target(context.settings, workload);
-    let created = time(workload.meta().creation_timestamp.as_ref());
+pub fn assemble(context: &RowContext<'_>, kind: Resource, meta: &ObjectMeta, status: WorkloadStatus) -> Rollout {
+    let target = target(context.settings, kind, meta);
+    let created = time(meta.creation_timestamp.as_ref());
     let started = status.started.or(created).unwrap_or(context.now);
     let mut waits = status.waits;
-    let held = workload.hold();
+    let held = meta::hold(meta);
     // A mark on a workload that goes on is a leftover, and does not hold.
     if let Some(hold) = &held
         && let Some(wait) = waits.iter_mut().find(|wait| matches!(wait, Wait::Human { what, .. } if what == RESUME))
@@ -144,10 +120,10 @@ pub(in crate::orchestrator) fn assemble(
         offers.insert(Action::LetThrough);
     }
     let facts = status.facts.with(Fact::Workload, target.uid.clone()).with(Fact::Revision, status.revision.clone());
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let (environment, _) = context.settings.environment_of(namespace);
+    let service = context.settings.service_of(namespace, &target.name);
     Rollout {
-        environment: context.settings.environment_of(target.namespace.as_deref().unwrap_or_default()).0,
-        service: context.settings.service_of(target.namespace.as_deref().unwrap_or_default(), &target.name),
-        run: Run { target, revision: status.revision },
         strategy: status.strategy,
         steps: status.steps,
         step: status.step,
@@ -155,31 +131,26 @@ pub(in crate::orchestrator) fn assemble(
         phase: status.phase,
         waits,
         message: line(&message),
-        started,
         since: status.since.unwrap_or(started).max(started),
-        author: None,
         facts,
         offers,
         denied: Arc::clone(context.denied),
-        managed_by: managed_by(workload).map(Box::new),
-        rollback_plan: None,
-        listening: None,
+        managed_by: managed_by(meta).map(Box::new),
         in_flight: Some(status.in_flight),
         failing,
         analyses: status.analyses,
         // Only a Rollout is ever told as aborted, and only while its template is the aborted one.
         still_asked: status.phase == Phase::Aborted,
-        diagnosis: None,
+        ..Rollout::bare(Run { target, revision: status.revision }, service, environment, started)
     }
 }
 
 /// The target that a workload is.
 #[must_use]
-pub fn target(settings: &KubernetesSettings, workload: &Workload) -> Target {
-    let meta = workload.meta();
+pub fn target(settings: &KubernetesSettings, kind: Resource, meta: &ObjectMeta) -> Target {
     Target {
         source: settings.source.clone(),
-        kind: workload.kind().name().to_owned(),
+        kind: kind.kind.to_owned(),
         namespace: Some(line(meta.namespace.as_deref().unwrap_or_default())),
         name: line(meta.name.as_deref().unwrap_or_default()),
         uid: line(meta.uid.as_deref().unwrap_or_default()),
@@ -189,9 +160,9 @@ pub fn target(settings: &KubernetesSettings, workload: &Workload) -> Target {
 
 /// What owns the workload's description, by the labels and annotations that such tools leave.
 #[must_use]
-pub fn managed_by(workload: &Workload) -> Option<ManagedBy> {
-    let label = |key: &str| workload.meta().labels.as_ref()?.get(key).map(String::as_str);
-    let annotation = |key: &str| workload.annotation(key);
+pub fn managed_by(meta: &ObjectMeta) -> Option<ManagedBy> {
+    let label = |key: &str| meta.labels.as_ref()?.get(key).map(String::as_str);
+    let annotation = |key: &str| meta::annotation(meta, key);
     let owner = |tool: &str, kind: &str, name: &str| ManagedBy {
         tool: tool.to_owned(),
         name: format!("{kind} {}", line(name)),
@@ -215,49 +186,30 @@ pub fn managed_by(workload: &Workload) -> Option<ManagedBy> {
     Some(owner("Helm", "release", &place(annotation("meta.helm.sh/release-namespace"), release)))
 }
 
-/// What every built-in kind's pins are made of: all of its template, and whether its controller has taken
+/// What the pins of a kind with a template of its own are made of: all of its template, and whether its controller has taken
 /// up the newest change. `observed` is the generation that its status is about.
-fn facts(template: &PodTemplate, meta: &ObjectMeta, observed: i64) -> Facts {
+pub fn facts(template: &PodTemplate, meta: &ObjectMeta, observed: i64) -> Facts {
     let facts = Facts::default().with(Fact::Candidate, template.digest.clone());
     let generation = meta.generation.unwrap_or(0);
     if generation > observed { facts.with(Fact::Unobserved, generation.to_string()) } else { facts }
 }
 
-/// A count of pods; a negative one is nonsense and means none.
-pub(in crate::orchestrator) fn count(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or(0)
-}
-
-/// A share of a whole, in parts per million; `None` of nothing.
-pub(in crate::orchestrator) fn part(of: u32, whole: u32) -> Option<Ppm> {
-    let ppm = (u64::from(of.min(whole)) * 1_000_000).checked_div(u64::from(whole))?;
-    u32::try_from(ppm).ok().map(Ppm)
-}
-
-pub(in crate::orchestrator) fn time(time: Option<&Time>) -> Option<Timestamp> {
-    time.map(|time| time.0)
-}
-
-pub(in crate::orchestrator) fn line(text: &str) -> String {
-    sanitize_line(text)
-}
-
-pub(in crate::orchestrator) fn resume(since: Timestamp) -> Wait {
+pub fn resume(since: Timestamp) -> Wait {
     Wait::Human { what: RESUME.to_owned(), who: None, since }
 }
 
 /// An annotation's value as a revision; `0` where there is none.
-pub(in crate::orchestrator) fn revision(workload: &Workload, key: &str) -> String {
-    workload.annotation(key).map_or_else(|| "0".to_owned(), line)
+pub fn revision(meta: &ObjectMeta, key: &str) -> String {
+    meta::annotation(meta, key).map_or_else(|| "0".to_owned(), line)
 }
 
 /// Is there a revision before this one?
-pub(in crate::orchestrator) fn has_earlier(revision: &str) -> bool {
+pub fn has_earlier(revision: &str) -> bool {
     revision.parse::<u64>().is_ok_and(|number| number > 1)
 }
 
 /// One side of a workload, before it is called by what differs from the others.
-pub(in crate::orchestrator) struct Side<'a> {
+pub struct Side<'a> {
     pub role: ArmRole,
     /// What it runs, where that is known.
     pub images: Option<&'a Images>,
@@ -267,7 +219,7 @@ pub(in crate::orchestrator) struct Side<'a> {
 }
 
 /// The arms of all sides. Their versions are what differs between them.
-pub(in crate::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
+pub fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
     let known: Vec<&Images> = sides.iter().filter_map(|side| side.images).collect();
     let mut names = versions(&known).into_iter();
     let arm = |side: Side<'_>| Arm {
@@ -282,29 +234,29 @@ pub(in crate::orchestrator) fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
 }
 
 /// A further template that still has pods: neither stable nor what is being brought in.
-pub(in crate::orchestrator) fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
+pub fn older(group: &ReplicaGroup, traffic: Traffic) -> Side<'_> {
     let name = group.revision.as_deref().map_or_else(|| "old".to_owned(), |revision| format!("revision {revision}"));
     let pods = Some(pods_of(group));
     Side { role: ArmRole::Cohort(name), images: Some(&group.images), replicas: group.replicas, traffic, pods }
 }
 
 /// The pods of one set.
-pub(in crate::orchestrator) fn pods_of(group: &ReplicaGroup) -> PodNames {
+pub fn pods_of(group: &ReplicaGroup) -> PodNames {
     PodNames::Set(line(&group.name))
 }
 
 /// The name of a workload.
-fn name_of(workload: &Workload) -> String {
-    line(workload.meta().name.as_deref().unwrap_or_default())
+pub fn name_of(meta: &ObjectMeta) -> String {
+    line(meta.name.as_deref().unwrap_or_default())
 }
 
 /// Has it pods, or is it to have some?
-pub(in crate::orchestrator) const fn has_pods(group: &ReplicaGroup) -> bool {
+pub const fn has_pods(group: &ReplicaGroup) -> bool {
     group.replicas.ready > 0 || group.replicas.desired > 0
 }
 
 /// The only arm of a settled workload.
-pub(in crate::orchestrator) fn settled(
+pub fn settled(
     images: Option<&Images>,
     ready: u32,
     desired: u32,
@@ -318,7 +270,7 @@ pub(in crate::orchestrator) fn settled(
 }
 
 /// Pods of several templates behind one load balancer, stable first. `known`: each one's ready pods are.
-fn rolling(
+pub fn rolling(
     stable: (Option<&Images>, Replicas, Option<PodNames>),
     candidate: (Option<&Images>, Replicas, Option<PodNames>),
     others: &[&ReplicaGroup],
@@ -337,11 +289,11 @@ fn rolling(
 }
 
 /// A revision's number.
-fn number(group: &ReplicaGroup) -> Option<u64> {
+pub fn number(group: &ReplicaGroup) -> Option<u64> {
     group.revision.as_deref().and_then(|text| text.parse::<u64>().ok())
 }
 
 /// The newest set beside that one.
-fn newest_before<'a>(groups: &'a [ReplicaGroup], current: Option<&str>) -> Option<&'a ReplicaGroup> {
+pub fn newest_before<'a>(groups: &'a [ReplicaGroup], current: Option<&str>) -> Option<&'a ReplicaGroup> {
     groups.iter().filter(|group| Some(group.name.as_str()) != current).max_by_key(|group| number(group))
 }

@@ -1,79 +1,8 @@
 //! What a Kubernetes source is made of; the configuration is turned into this.
 
+use super::resource::Resource;
 use flightdeck_model::{EnvironmentName, ServiceName, SourceId, Tier};
-use schemars::JsonSchema;
-use serde::Deserialize;
 use std::path::PathBuf;
-
-/// A kind of workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-pub enum WorkloadKind {
-    /// `argoproj.io/v1alpha1` Rollout.
-    #[serde(rename = "rollouts")]
-    Rollout,
-    /// `apps/v1` Deployment.
-    #[serde(rename = "deployments")]
-    Deployment,
-    /// `apps/v1` StatefulSet.
-    #[serde(rename = "statefulsets")]
-    StatefulSet,
-    /// `apps/v1` DaemonSet.
-    #[serde(rename = "daemonsets")]
-    DaemonSet,
-}
-
-impl WorkloadKind {
-    /// Every kind, Argo Rollouts first.
-    pub const ALL: [WorkloadKind; 4] =
-        [WorkloadKind::Rollout, WorkloadKind::Deployment, WorkloadKind::StatefulSet, WorkloadKind::DaemonSet];
-
-    /// As Kubernetes writes it; also the [`flightdeck_model::Target`]'s kind.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            WorkloadKind::Rollout => "Rollout",
-            WorkloadKind::Deployment => "Deployment",
-            WorkloadKind::StatefulSet => "StatefulSet",
-            WorkloadKind::DaemonSet => "DaemonSet",
-        }
-    }
-
-    /// Its API group.
-    #[must_use]
-    pub const fn group(self) -> &'static str {
-        match self {
-            WorkloadKind::Rollout => "argoproj.io",
-            _ => "apps",
-        }
-    }
-
-    /// Its version in that group.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        match self {
-            WorkloadKind::Rollout => "v1alpha1",
-            _ => "v1",
-        }
-    }
-
-    /// Its resource, as in URLs and permissions.
-    #[must_use]
-    pub const fn resource(self) -> &'static str {
-        match self {
-            WorkloadKind::Rollout => "rollouts",
-            WorkloadKind::Deployment => "deployments",
-            WorkloadKind::StatefulSet => "statefulsets",
-            WorkloadKind::DaemonSet => "daemonsets",
-        }
-    }
-
-    /// The kind of that name, in any case, singular or plural.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<WorkloadKind> {
-        let name = name.to_lowercase();
-        Self::ALL.into_iter().find(|kind| kind.resource() == name || kind.name().to_lowercase() == name)
-    }
-}
 
 /// Which namespaces are which environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +28,8 @@ pub struct KubernetesSettings {
     pub namespaces: Vec<String>,
     /// Label selector that workloads must match.
     pub selector: Option<String>,
-    /// Kinds to watch.
-    pub kinds: Vec<WorkloadKind>,
+    /// Kinds to watch; empty: all.
+    pub kinds: Vec<Resource>,
     /// Environments by namespace, first match counts.
     pub environments: Vec<EnvironmentRule>,
     /// The environment of every other namespace; `None`: the source's name.
@@ -130,7 +59,7 @@ impl KubernetesSettings {
             context: None,
             namespaces: Vec::new(),
             selector: None,
-            kinds: WorkloadKind::ALL.to_vec(),
+            kinds: Vec::new(),
             environments: Vec::new(),
             environment: None,
             tier: Tier::Standard,

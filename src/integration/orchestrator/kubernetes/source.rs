@@ -1,70 +1,26 @@
 //! A cluster as an [`Executor`]: what its parts share, and which of them does what.
 
-use super::access::Access;
 use super::client::Cluster;
+use super::execute;
+use super::inspect::inspect;
+use super::kind::{Kind, Source, Workload, actions, forecast, named, progress};
+use super::pod_sets::ReplicaGroup;
 use super::requests::{Failure, Place, one};
-use super::row::{RowContext, needs_groups, row};
-use super::watch::{now, sets, watch};
-use super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind, execute, forecast, inspect, progress, wire};
-use arc_swap::ArcSwap;
+use super::row::RowContext;
+use super::settings::KubernetesSettings;
+use super::shared::{Shared, now};
+use super::watch::{sets, watch};
 use async_trait::async_trait;
 use flightdeck_control::Authorized;
-use flightdeck_model::{Action, ActionSet, Detail, Forecast, Rollout, Run, Scoped, Stage};
+use flightdeck_model::{Action, Detail, Forecast, Rollout, Run, Scoped, Stage};
 use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone};
 use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch::{Sender, channel};
 use tokio::time::timeout;
 
 /// How long one live read may take.
 const READ: Duration = Duration::from_secs(8);
-
-/// What a cluster can do at all.
-const ACTIONS: [Action; 11] = [
-    Action::Promote,
-    Action::PromoteFull,
-    Action::Pause,
-    Action::Resume,
-    Action::Abort,
-    Action::Rollback,
-    Action::Retry,
-    Action::Restart,
-    Action::Hold,
-    Action::ReleaseHold,
-    Action::LetThrough,
-];
-
-/// The cluster as it can be asked now, or the sentence why it can't.
-pub(in crate::orchestrator::kubernetes) type Connection = Result<Arc<Cluster>, String>;
-
-/// What the watch keeps up to date for commands and reads.
-pub(in crate::orchestrator::kubernetes) struct Shared {
-    /// As they are in force: without namespaces of their own, that of the context once it is known to be
-    /// all that may be looked at.
-    settings: ArcSwap<KubernetesSettings>,
-    pub connection: Sender<Connection>,
-    /// What is known of our rights.
-    pub access: ArcSwap<Access>,
-}
-
-impl Shared {
-    /// The cluster, if it can be asked now.
-    pub fn cluster(&self) -> Connection {
-        self.connection.borrow().clone()
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> Arc<KubernetesSettings> {
-        self.settings.load_full()
-    }
-
-    /// Only this namespace is looked at from now on.
-    pub fn narrow(&self, namespace: &str) {
-        let namespaces = vec![namespace.to_owned()];
-        self.settings.store(Arc::new(KubernetesSettings { namespaces, ..(*self.settings()).clone() }));
-    }
-}
 
 /// One context of a kubeconfig, with all its kinds of workloads.
 pub struct Kubernetes {
@@ -81,9 +37,7 @@ impl Kubernetes {
     /// Never fails and never waits: the watch connects, and says what came of it.
     #[must_use]
     pub fn new(settings: KubernetesSettings) -> Kubernetes {
-        let (connection, _) = channel(Err("not connected yet".to_owned()));
-        let settings = ArcSwap::from_pointee(settings);
-        Kubernetes { shared: Arc::new(Shared { settings, connection, access: ArcSwap::default() }) }
+        Kubernetes { shared: Arc::new(Shared::new(settings)) }
     }
 
     /// The cluster as it can be asked now, or the sentence why it can't.
@@ -95,10 +49,9 @@ impl Kubernetes {
 #[async_trait]
 impl Executor for Kubernetes {
     fn capabilities(&self) -> Capabilities {
-        let actions: ActionSet = ACTIONS.into_iter().collect();
         let later = "it does not hold what begins later: hold again then";
         let settings = self.shared.settings();
-        Capabilities { source: settings.source.clone(), actions, later, read_only: settings.read_only }
+        Capabilities { source: settings.source.clone(), actions: actions(), later, read_only: settings.read_only }
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
@@ -111,11 +64,11 @@ impl Executor for Kubernetes {
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress::progress(followed)
+        progress(followed)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
-        forecast::forecast(action, row)
+        forecast(action, row)
     }
 
     async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
@@ -128,28 +81,28 @@ impl Executor for Kubernetes {
         let cluster = self.cluster().map_err(InspectError::Unreachable)?;
         let (kind, access) =
             (kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?, self.shared.access.load());
-        let denied = access.denied(kind, run.target.namespace.as_deref().unwrap_or_default());
+        let denied = access.denied(kind.resource(), run.target.namespace.as_deref().unwrap_or_default());
         let settings = self.shared.settings();
         let context = RowContext { settings: &settings, denied, pods: None, now: now() };
         inspect(&cluster, &context, run).await
     }
 }
 
-fn kind_of(run: &Run) -> Option<WorkloadKind> {
-    WorkloadKind::from_name(&run.target.kind)
+fn kind_of(run: &Run) -> Option<&'static dyn Kind> {
+    named(&run.target.kind)
 }
 
-fn row_of(shared: &Shared, workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
+fn row_of(shared: &Shared, workload: &dyn Workload, groups: &[ReplicaGroup]) -> Rollout {
     let access = shared.access.load();
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
-    let denied = access.denied(workload.kind(), namespace);
-    row(&RowContext { settings: &shared.settings(), denied, pods: None, now: now() }, workload, groups)
+    let denied = access.denied(workload.kind().resource(), namespace);
+    workload.row(&RowContext { settings: &shared.settings(), denied, pods: None, now: now() }, groups)
 }
 
 /// The row of a run's workload as the API server has it now.
 async fn read(shared: &Shared, cluster: &Cluster, run: &Run) -> Result<Rollout, InspectError> {
     let kind = kind_of(run).ok_or_else(|| InspectError::NotFound(run.clone()))?;
-    let place = Place::of(kind, run.target.namespace.as_deref());
+    let place = Place::of(kind.resource(), run.target.namespace.as_deref());
     let failed = |failure| match failure {
         Failure::Absent => InspectError::NotFound(run.clone()),
         Failure::Forbidden => InspectError::Unreachable(format!("you lack get on {}", place.name())),
@@ -159,15 +112,15 @@ async fn read(shared: &Shared, cluster: &Cluster, run: &Run) -> Result<Rollout, 
     let text = one(&cluster.reader, &place, &run.target.name).await.map_err(failed)?;
     let garbled = |error| InspectError::Unreachable(format!("its object can't be read: {error}"));
     let text = String::from_utf8_lossy(&text);
-    let workload = wire::workload(kind, &text).map_err(garbled)?;
+    let workload = kind.read(Source::Text(&text)).map_err(garbled)?;
     if workload.meta().uid.as_deref() != Some(run.target.uid.as_str()) {
         return Err(InspectError::NotFound(run.clone()));
     }
-    let groups = if needs_groups(&workload) {
+    let groups = if workload.needs_groups() {
         // Without them the row says less, and the decision is still made on what is true.
-        sets(&cluster.reader, &workload).await.unwrap_or_default()
+        sets(&cluster.reader, workload.as_ref()).await.unwrap_or_default()
     } else {
         Vec::new()
     };
-    Ok(row_of(shared, &workload, &groups))
+    Ok(row_of(shared, workload.as_ref(), &groups))
 }

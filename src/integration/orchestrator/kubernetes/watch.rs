@@ -12,8 +12,10 @@ mod store;
 
 use super::access::{Access, Bars, everywhere, within};
 use super::client::{Cluster, ConnectError, connect, doing};
+use super::kind::{Kind, watched};
 use super::requests::Place;
-use super::{KubernetesSettings, Shared, WorkloadKind};
+use super::settings::KubernetesSettings;
+use super::shared::{Shared, now};
 use flightdeck_model::{Body, LinkState, Scope, Scoped};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
@@ -44,11 +46,6 @@ const SLOW: Duration = Duration::from_secs(14);
 const RECOUNT: Duration = Duration::from_secs(5);
 /// Namespaces whose permissions are asked about at once.
 const ASKED: usize = 4;
-
-#[expect(clippy::disallowed_methods, reason = "a watch is a shell: it tells since when something is so")]
-pub(super) fn now() -> Timestamp {
-    Timestamp::now()
-}
 
 /// The stream of a source's updates. It never ends.
 pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
@@ -550,11 +547,10 @@ impl Source {
 }
 
 fn absent(parts: &[Watched], index: usize) -> LinkState {
-    let place = parts.get(index).map(|watched| &watched.part.place);
-    let group = place.map_or("", |place| place.group);
-    let why = match group {
-        "argoproj.io" => "Argo Rollouts is not installed there".to_owned(),
-        _ => format!("{group} does not exist there"),
+    let kind = parts.get(index).map(|watched| watched.part.kind);
+    let why = match kind.and_then(Kind::system) {
+        Some(system) => format!("{system} is not installed there"),
+        None => format!("{} does not exist there", kind.map_or("", |kind| kind.resource().group)),
     };
     LinkState::Absent { why }
 }
@@ -565,15 +561,15 @@ fn parts(settings: &KubernetesSettings) -> Vec<Part> {
     } else {
         settings.namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     };
-    let kinds = settings.kinds.iter().collect::<BTreeSet<&WorkloadKind>>();
-    let pairs = kinds.into_iter().flat_map(|kind| namespaces.iter().map(move |namespace| (*kind, *namespace)));
+    let kinds = watched(settings).into_iter();
+    let pairs = kinds.flat_map(|kind| namespaces.iter().map(move |namespace| (kind, *namespace)));
     let selector = settings.selector.clone();
     pairs
         .enumerate()
         .map(|(index, (kind, namespace))| Part {
             index,
             kind,
-            place: Place::of(kind, namespace),
+            place: Place::of(kind.resource(), namespace),
             selector: selector.clone(),
         })
         .collect()

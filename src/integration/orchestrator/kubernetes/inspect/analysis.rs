@@ -1,7 +1,7 @@
 //! AnalysisRuns of Argo Rollouts, with what they measured.
 
-use super::json::{annotation, at, items, label, line, owned, text, time, uid};
-use super::mask::Masker;
+use super::super::json::{annotation, at, items, label, line, owned, text, time, uid};
+use super::super::mask::Masker;
 use flightdeck_model::{Analysis, AnalysisMetric, Measurement, MetricVerdict, sanitize_line};
 use serde_json::Value;
 

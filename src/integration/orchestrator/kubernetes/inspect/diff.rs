@@ -1,30 +1,13 @@
 //! Pod templates side by side.
 
-use super::mask::Masker;
+use super::super::json::bare;
+use super::super::mask::Masker;
 use flightdeck_model::{counted, sanitize_line};
 use serde_json::Value;
 use similar::TextDiff;
 
 /// Lines of a diff that are kept; a template that changed more is read in its own tool.
 const MAX_LINES: usize = 400;
-/// What controllers add to a template to tell their sets apart.
-const HASHES: [&str; 3] = ["pod-template-hash", "rollouts-pod-template-hash", "controller-revision-hash"];
-
-/// A template without what a controller added to it, so that equal ones compare equal.
-pub(super) fn bare(template: &Value) -> Value {
-    let mut template = template.clone();
-    if let Some(map) = template.as_object_mut() {
-        map.remove("$patch");
-        if let Some(meta) = map.get_mut("metadata").and_then(Value::as_object_mut) {
-            if let Some(labels) = meta.get_mut("labels").and_then(Value::as_object_mut) {
-                labels.retain(|key, _| !HASHES.contains(&key.as_str()));
-            }
-            meta.retain(|_, value| !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty()));
-        }
-    }
-    template
-}
-
 /// An object as YAML.
 pub(super) fn yaml(value: &Value) -> String {
     serde_saphyr::to_string(value).unwrap_or_else(|error| format!("it can't be written as YAML: {error}"))

@@ -1,7 +1,7 @@
 //! Events of a workload, its sets and pods as notes.
 
-use super::json::{count, line, text, time, uid};
-use super::mask::Masker;
+use super::super::json::{count, line, text, time, uid};
+use super::super::mask::Masker;
 use flightdeck_model::{Note, Run, sanitize_line};
 use serde_json::Value;
 

@@ -6,18 +6,19 @@ mod analysis;
 mod diff;
 mod events;
 mod history;
-mod mask;
 mod pods;
 mod query;
 
-use super::json;
-use super::row::{RowContext, row};
-use super::{Cluster, ReplicaGroup, Workload, WorkloadKind};
+use super::client::Cluster;
+use super::json::{self, annotation, at, name, owned, text, time, uid};
+use super::kind::{Kind, Source, named};
+use super::mask::Masker;
+use super::pod_sets::{ReplicaGroup, Set};
+use super::resource::Resource;
+use super::row::RowContext;
 use flightdeck_model::{Detail, Note, Replicas, Run, sanitize_line};
 use flightdeck_port::InspectError;
-use history::Set;
 use jiff::Timestamp;
-use json::{annotation, at, name, owned, text, time, uid};
 use query::{Asked, Missing, Reader};
 use serde_json::Value;
 use std::path::Path;
@@ -33,7 +34,7 @@ const MAX_RUNS: u32 = 200;
 
 /// Reads everything about a run.
 pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
-    let kind = WorkloadKind::from_name(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))?;
+    let kind = named(&run.target.kind).ok_or_else(|| InspectError::NotFound(run.clone()))?;
     let namespace = run.target.namespace.clone().unwrap_or_default();
     let reader = Reader { client: &cluster.reader, namespace: &namespace };
     let object = workload(&reader, kind, run).await?;
@@ -43,11 +44,6 @@ pub async fn inspect(cluster: &Cluster, context: &RowContext<'_>, run: &Run) -> 
         instance.logs = kubectl_logs(&cluster.context, context.settings.kubeconfig.as_deref(), &instance.id);
     }
     Ok(detail)
-}
-
-/// A text that may be a whole command line, without what smells of a secret.
-pub(super) fn masked(text: &str) -> String {
-    mask::Masker::default().text(text)
 }
 
 /// The command line that shows a pod's output.
@@ -64,8 +60,8 @@ fn quoted(word: &str) -> String {
     if plain { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-async fn workload(reader: &Reader<'_>, kind: WorkloadKind, run: &Run) -> Result<Value, InspectError> {
-    match reader.get(kind, &run.target.name).await {
+async fn workload(reader: &Reader<'_>, kind: &dyn Kind, run: &Run) -> Result<Value, InspectError> {
+    match reader.get(kind.resource(), &run.target.name).await {
         Ok(object) if uid(&object) == run.target.uid => Ok(object),
         Ok(_) | Err(Missing::Gone) => Err(InspectError::NotFound(run.clone())),
         Err(Missing::Because(why)) => Err(InspectError::Unreachable(why)),
@@ -84,21 +80,17 @@ struct Read {
 }
 
 impl Read {
-    async fn everything(reader: &Reader<'_>, kind: WorkloadKind, object: Value) -> Read {
+    async fn everything(reader: &Reader<'_>, kind: &dyn Kind, object: Value) -> Read {
         let selector = selector(&object);
         let of = Asked { labels: &selector, ..Asked::default() };
         let (owner, fields) = (uid(&object), |fields| Asked { labels: "", fields });
-        let resource = match kind {
-            WorkloadKind::Rollout | WorkloadKind::Deployment => "replicasets",
-            WorkloadKind::StatefulSet | WorkloadKind::DaemonSet => "controllerrevisions",
-        };
         let own = format!("involvedObject.uid={owner}");
         let (sets, pods, about, of_sets, of_pods) = tokio::join!(
-            reader.list("apps/v1", resource, of, MAX_SETS),
-            reader.list("v1", "pods", of, MAX_PODS),
-            reader.list("v1", "events", fields(&own), MAX_EVENTS),
-            reader.list("v1", "events", fields("involvedObject.kind=ReplicaSet"), MAX_EVENTS),
-            reader.list("v1", "events", fields("involvedObject.kind=Pod"), MAX_EVENTS),
+            Read::sets(reader, kind, of),
+            reader.list(Resource::PODS, of, MAX_PODS),
+            reader.list(Resource::EVENTS, fields(&own), MAX_EVENTS),
+            reader.list(Resource::EVENTS, fields("involvedObject.kind=ReplicaSet"), MAX_EVENTS),
+            reader.list(Resource::EVENTS, fields("involvedObject.kind=Pod"), MAX_EVENTS),
         );
         let mut gaps = Vec::new();
         let mut taken = |part: Result<query::Listed, String>| match part {
@@ -116,12 +108,11 @@ impl Read {
         let pods = taken(pods);
         let mut events: Vec<Value> = [about, of_sets, of_pods].into_iter().filter_map(&mut taken).flatten().collect();
         let (mut runs, mut experiments) = (Vec::new(), Vec::new());
-        if kind == WorkloadKind::Rollout {
-            let hashes = hashes(&object, &sets);
-            let of = Asked { labels: &hashes, ..Asked::default() };
+        if let Some(labels) = kind.analysis_labels(&object, &sets) {
+            let of = Asked { labels: &labels, ..Asked::default() };
             let (asked, tried) = tokio::join!(
-                reader.list("argoproj.io/v1alpha1", "analysisruns", of, MAX_RUNS),
-                reader.list("argoproj.io/v1alpha1", "experiments", of, MAX_RUNS),
+                reader.list(Resource::ANALYSIS_RUNS, of, MAX_RUNS),
+                reader.list(Resource::EXPERIMENTS, of, MAX_RUNS),
             );
             experiments = taken(tried).unwrap_or_default();
             experiments.retain(|experiment| owned(experiment, owner));
@@ -141,28 +132,26 @@ impl Read {
         read
     }
 
+    /// The objects that tell of its sets of pods, where it has any.
+    async fn sets(reader: &Reader<'_>, kind: &dyn Kind, of: Asked<'_>) -> Result<query::Listed, String> {
+        match kind.pod_sets() {
+            Some(sets) => reader.list(sets.resource(), of, MAX_SETS).await,
+            None => Ok(query::Listed { items: Vec::new(), more: None }),
+        }
+    }
+
     /// Is the event about the workload, one of its sets or pods, gone ones included?
-    fn about(&self, kind: WorkloadKind, event: &Value) -> bool {
+    fn about(&self, kind: &dyn Kind, event: &Value) -> bool {
         let of = text(event, "/involvedObject/uid");
         if [&self.object].into_iter().chain(&self.sets).chain(self.pods.iter().flatten()).any(|one| uid(one) == of) {
             return true;
         }
-        let named = text(event, "/involvedObject/name");
-        let pod = text(event, "/involvedObject/kind") == "Pod";
-        let of_set = |set: &Value| named.strip_prefix(name(set)).is_some_and(|rest| rest.starts_with('-'));
-        match kind {
-            WorkloadKind::Rollout | WorkloadKind::Deployment => pod && self.sets.iter().any(of_set),
-            // Pods of a StatefulSet keep their names, those of a DaemonSet can't be told from others'.
-            WorkloadKind::StatefulSet => {
-                let ordinal = named.strip_prefix(name(&self.object)).and_then(|rest| rest.strip_prefix('-'));
-                pod && ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
-            }
-            WorkloadKind::DaemonSet => false,
-        }
+        text(event, "/involvedObject/kind") == "Pod"
+            && kind.names_pod(&self.object, &self.sets, text(event, "/involvedObject/name"))
     }
 
     #[expect(clippy::result_large_err, reason = "an error names its run, once an inspection")]
-    fn detail(mut self, kind: WorkloadKind, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
+    fn detail(mut self, kind: &dyn Kind, context: &RowContext<'_>, run: &Run) -> Result<Detail, InspectError> {
         let sets = history::sets(kind, &self.object, &self.sets);
         let counted = |set: &Set<'_>| self.pods.as_ref().map(|pods| pods::counted(set, pods, &sets));
         let groups = history::groups(&sets, &counted);
@@ -171,17 +160,14 @@ impl Read {
         let mut notes: Vec<Note> = self.experiments.iter().filter_map(|one| events::experiment(run, one)).collect();
         notes.extend(events::notes(run, &self.events));
         notes.sort_by_key(|note| note.at);
-        let workload =
-            parsed(kind, self.object.clone()).map_err(|error| InspectError::Unreachable(error.to_string()))?;
-        let rollout = row(
-            context,
-            &workload,
-            &sets.iter().map(|set| replica_group(set, &run.target.name, &counted)).collect::<Vec<_>>(),
-        );
+        let garbled = |error: serde_json::Error| InspectError::Unreachable(error.to_string());
+        let workload = kind.read(Source::Value(self.object.clone())).map_err(garbled)?;
+        let rollout = workload
+            .row(context, &sets.iter().map(|set| replica_group(set, &run.target.name, &counted)).collect::<Vec<_>>());
         if rollout.run.revision != run.revision {
             return Err(InspectError::NotFound(run.clone()));
         }
-        mask::Masker::default().object(&mut self.object);
+        Masker::default().object(&mut self.object);
         Ok(Detail {
             rollout,
             instances,
@@ -195,16 +181,6 @@ impl Read {
             gaps: self.gaps,
         })
     }
-}
-
-/// The object as rows are made of it.
-fn parsed(kind: WorkloadKind, object: Value) -> Result<Workload, serde_json::Error> {
-    Ok(match kind {
-        WorkloadKind::Rollout => Workload::Rollout(serde_json::from_value(object)?),
-        WorkloadKind::Deployment => Workload::Deployment(serde_json::from_value(object)?),
-        WorkloadKind::StatefulSet => Workload::StatefulSet(serde_json::from_value(object)?),
-        WorkloadKind::DaemonSet => Workload::DaemonSet(serde_json::from_value(object)?),
-    })
 }
 
 fn replica_group(set: &Set<'_>, workload: &str, counted: &dyn Fn(&Set<'_>) -> Option<Replicas>) -> ReplicaGroup {
@@ -229,15 +205,6 @@ fn selector(object: &Value) -> String {
         // A Rollout that takes its template from elsewhere tells its selector in its status.
         _ => text(object, "/status/selector").to_owned(),
     }
-}
-
-/// Runs and experiments are labelled with the template that they are about.
-fn hashes(rollout: &Value, sets: &[Value]) -> String {
-    let key = "rollouts-pod-template-hash";
-    let of_sets = sets.iter().filter_map(|set| json::label(set, key));
-    let of_status = ["/status/currentPodHash", "/status/stableRS"].map(|path| text(rollout, path));
-    let all: std::collections::BTreeSet<&str> = of_sets.chain(of_status).filter(|hash| !hash.is_empty()).collect();
-    format!("{key} in ({})", all.into_iter().collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Pods as instances.
 
-use super::history::Set;
-use super::json::{label, line, time, version};
-use crate::orchestrator::kubernetes::pods::{SET_LABELS, restarts, running_since, state};
+use crate::orchestrator::kubernetes::json::{SET_LABELS, label, line, time, version};
+use crate::orchestrator::kubernetes::pod_sets::Set;
+use crate::orchestrator::kubernetes::pods::{restarts, running_since, state};
 use flightdeck_model::{ArmRole, Instance, InstanceState, Replicas, Target};
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ fn instance(target: &Target, pod: &Value, sets: &[Set<'_>]) -> Instance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::orchestrator::kubernetes::WorkloadKind;
+    use crate::orchestrator::kubernetes::kind::named;
     use serde_json::json;
 
     fn pod(status: &Value) -> Value {
@@ -84,7 +84,7 @@ mod tests {
         };
         let objects = [object("aaa", "web:1.4"), object("bbb", "web:1.5")];
         let deployment = json!({"spec": {"template": {"spec": {"containers": [{"image": "web:1.5"}]}}}});
-        let sets = super::super::history::sets(WorkloadKind::Deployment, &deployment, &objects);
+        let sets = super::super::history::sets(named("Deployment").unwrap(), &deployment, &objects);
         let mut stray = pod(&json!({}));
         stray["metadata"]["labels"] = json!({"pod-template-hash": "zzz"});
         let up = pod(&json!({

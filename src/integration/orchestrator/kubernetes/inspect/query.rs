@@ -1,7 +1,8 @@
 //! Questions to the API server, each with a limit of time; what went wrong becomes a sentence.
 
-use super::json::text;
-use crate::orchestrator::kubernetes::{WorkloadKind, sentence};
+use crate::orchestrator::kubernetes::explain::sentence;
+use crate::orchestrator::kubernetes::json::text;
+use crate::orchestrator::kubernetes::resource::Resource;
 use flightdeck_model::sanitize_line;
 use kube::Client;
 use kube::api::{GetParams, ListParams};
@@ -45,21 +46,20 @@ pub(super) enum Missing {
 
 impl Reader<'_> {
     /// One workload.
-    pub(super) async fn get(&self, kind: WorkloadKind, name: &str) -> Result<Value, Missing> {
-        let path = self.path(&format!("{}/{}", kind.group(), kind.version()), kind.resource());
-        let because = |why: String| Missing::Because(self.sentence("get", kind.resource(), &why));
-        let request = Request::new(path).get(name, &GetParams::default());
+    pub(super) async fn get(&self, resource: Resource, name: &str) -> Result<Value, Missing> {
+        let because = |why: String| Missing::Because(self.sentence("get", resource.plural, &why));
+        let request = Request::new(self.path(resource)).get(name, &GetParams::default());
         let request = request.map_err(|error| because(error.to_string()))?;
         match tokio::time::timeout(PATIENCE, self.client.request_text(request)).await {
             Ok(Ok(answer)) => serde_json::from_str(&answer).map_err(|error| because(garbled(&error))),
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(Missing::Gone),
-            Ok(Err(error)) => Err(Missing::Because(self.failed("get", kind.resource(), &error))),
+            Ok(Err(error)) => Err(Missing::Because(self.failed("get", resource.plural, &error))),
             Err(_) => Err(because(late())),
         }
     }
 
     /// At most so many objects of a resource.
-    pub(super) async fn list(&self, api: &str, resource: &str, asked: Asked<'_>, limit: u32) -> Result<Listed, String> {
+    pub(super) async fn list(&self, resource: Resource, asked: Asked<'_>, limit: u32) -> Result<Listed, String> {
         let mut params = ListParams::default().limit(limit);
         if !asked.labels.is_empty() {
             params = params.labels(asked.labels);
@@ -67,7 +67,8 @@ impl Reader<'_> {
         if !asked.fields.is_empty() {
             params = params.fields(asked.fields);
         }
-        let request = Request::new(self.path(api, resource)).list(&params);
+        let (path, resource) = (self.path(resource), resource.plural);
+        let request = Request::new(path).list(&params);
         let request = request.map_err(|error| self.sentence("list", resource, &error.to_string()))?;
         let mut list: Value = match tokio::time::timeout(PATIENCE, self.client.request_text(request)).await {
             Ok(Ok(answer)) => {
@@ -86,9 +87,8 @@ impl Reader<'_> {
         Ok(Listed { items, more })
     }
 
-    fn path(&self, api: &str, resource: &str) -> String {
-        let root = if api.contains('/') { "apis" } else { "api" };
-        format!("/{root}/{api}/namespaces/{}/{resource}", self.namespace)
+    fn path(&self, resource: Resource) -> String {
+        resource.path(Some(self.namespace))
     }
 
     fn sentence(&self, verb: &str, resource: &str, why: &str) -> String {

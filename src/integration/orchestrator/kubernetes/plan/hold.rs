@@ -1,9 +1,10 @@
 //! Holds: a workload stands still and says who asked for it.
 
-use super::{Live, Ops, Plan, Request, mark_path, refused};
-use crate::orchestrator::argo_rollouts;
-use crate::orchestrator::kubernetes::{HOLD_ANNOTATION, HoldMark, Workload};
-use flightdeck_model::{HoldId, Refusal};
+use super::super::kind::Live;
+use super::super::meta::{HOLD_ANNOTATION, HoldMark, mark_path};
+use super::patch::Ops;
+use super::request::{Plan, Request, refused};
+use flightdeck_model::{HoldId, Refusal, sanitize_line};
 use serde_json::Value;
 
 /// What one workload gets of a hold.
@@ -20,49 +21,35 @@ pub enum HoldPlan {
 /// What a hold sends to a workload in flight.
 #[must_use]
 pub fn plan_hold(live: &Live, mark: &HoldMark) -> HoldPlan {
-    let kind = live.workload.kind().name();
-    if matches!(live.workload, Workload::StatefulSet(_) | Workload::DaemonSet(_)) {
-        return HoldPlan::Cannot(format!("a {kind} can't be paused: it goes on"));
-    }
+    let kind = live.workload.kind();
+    let Some(pause) = kind.pause_field() else {
+        return HoldPlan::Cannot(format!("a {} can't be paused: it goes on", kind.resource().kind));
+    };
     match live.held_by() {
         Some(held) if held.id == mark.id => return HoldPlan::HeldAlready,
         Some(held) => {
             let words = format!("stands still by hold {} of {} and goes on when that is released", held.id, held.owner);
-            return HoldPlan::Cannot(flightdeck_model::sanitize_line(&words));
+            return HoldPlan::Cannot(sanitize_line(&words));
         }
         None => {}
     }
-    if let Workload::Rollout(rollout) = &live.workload
-        && let Some(why) = argo_rollouts::plan::unheld(rollout)
-    {
+    if let Some(why) = live.workload.unheld() {
         return HoldPlan::Cannot(why.to_owned());
     }
     let mark = HoldMark { paused_before: live.paused(), ..mark.clone() };
     let Some(text) = text(&mark) else { return HoldPlan::Cannot("its mark can't be written".to_owned()) };
-    let ops = match &live.workload {
-        // A rollout that goes back must not be held: its candidate's pods would stay.
-        Workload::Rollout(_) => Ops::on(&live.raw)
-            .as_read("/metadata/generation")
-            .as_read("/status/currentPodHash")
-            .as_read("/status/abort")
-            .as_read("/spec/paused")
-            .as_read(&mark_path()),
-        _ => Ops::unchanged(&live.raw),
-    };
-    let ops = ops.annotate("/metadata", HOLD_ANNOTATION, &text).set("/spec/paused", true);
+    let ops = live.workload.hold_tests(&live.raw);
+    let ops = ops.annotate("/metadata", HOLD_ANNOTATION, &text).set(pause, true);
     HoldPlan::Send(live.request(false, ops.body(), format!("hold {}", mark.id)))
 }
 
 /// What takes a hold's mark from a workload, and lets it go on unless it stood still before.
 #[must_use]
 pub fn plan_release(live: &Live, id: &HoldId) -> Option<Request> {
-    let mark = live.workload.hold().filter(|mark| mark.id == *id)?;
+    let mark = live.mark().filter(|mark| mark.id == *id)?;
+    let pause = live.workload.kind().pause_field()?;
     let ops = live.without_mark(Ops::on(&live.raw));
-    let ops = if live.paused() && !mark.paused_before {
-        ops.test("/spec/paused", true).set("/spec/paused", false)
-    } else {
-        ops
-    };
+    let ops = if live.paused() && !mark.paused_before { ops.test(pause, true).set(pause, false) } else { ops };
     Some(live.request(false, ops.body(), format!("release hold {id}")))
 }
 
@@ -70,7 +57,7 @@ pub fn plan_release(live: &Live, id: &HoldId) -> Option<Request> {
 pub fn let_through(live: &Live) -> Result<Plan, Refusal> {
     let request = live.held_by().and_then(|mark| plan_release(live, &mark.id));
     let request = request.ok_or_else(|| refused(format!("{} is not held", live.place())))?;
-    let still = live.workload.hold().is_some_and(|mark| mark.paused_before);
+    let still = live.mark().is_some_and(|mark| mark.paused_before);
     let note = still.then(|| "it stood still before it was held: resume it, too".to_owned());
     Ok(Plan {
         request: Request { what: "let through a hold".to_owned(), ..request },
@@ -83,7 +70,7 @@ pub fn let_through(live: &Live) -> Result<Plan, Refusal> {
 /// Replaces a mark that was just set.
 #[must_use]
 pub fn rewrite(live: &Live, mark: &HoldMark) -> Option<Request> {
-    let current = live.workload.hold().filter(|current| current.id == mark.id)?;
+    let current = live.mark().filter(|current| current.id == mark.id)?;
     let mark = HoldMark { paused_before: current.paused_before, ..mark.clone() };
     let ops = Ops::on(&live.raw).as_read(&mark_path()).set(&mark_path(), Value::String(text(&mark)?));
     Some(live.request(false, ops.body(), format!("what hold {} could not stop", mark.id)))
@@ -91,4 +78,15 @@ pub fn rewrite(live: &Live, mark: &HoldMark) -> Option<Request> {
 
 fn text(mark: &HoldMark) -> Option<String> {
     serde_json::to_string(mark).ok()
+}
+
+/// A hold stands against it.
+pub fn check_hold(live: &Live) -> Result<(), Refusal> {
+    let Some(mark) = live.held_by() else { return Ok(()) };
+    Err(refused(format!(
+        "{} is held by {} of {}: release that hold first",
+        live.place(),
+        sanitize_line(mark.id.as_str()),
+        sanitize_line(&mark.owner)
+    )))
 }

@@ -1,6 +1,6 @@
 //! JSON patches whose tests repeat what was read.
 
-use super::Body;
+use super::request::Body;
 use serde_json::{Value, json};
 
 /// Operations of a JSON patch on an object that was read.
@@ -27,6 +27,7 @@ impl<'a> Ops<'a> {
     /// accepts for an absent path (and refuses for `false`); where its parent is absent too, that one
     /// is tested, since a path without parent is an error.
     #[must_use]
+    #[expect(clippy::wrong_self_convention, reason = "it adds a test that it is as it was read")]
     pub fn as_read(self, path: &str) -> Ops<'a> {
         let mut path = path;
         while let Some((parent, _)) = path.rsplit_once('/') {

@@ -2,10 +2,11 @@
 //! since the API forgets: what comes next has other sides, times and conditions.
 
 use super::super::images::unknown;
-use super::super::inspect::masked;
-use super::super::plan::RESTARTED;
+use super::super::kind::Workload;
+use super::super::mask::masked;
+use super::super::meta::{RESTARTED, annotation, template_writer, writer};
+use super::super::pod_sets::ReplicaGroup;
 use super::super::row::RESUME;
-use super::super::{ReplicaGroup, Workload};
 use flightdeck_model::{
     Arm, ArmRole, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, RolloutRecord, Run,
     Version, Wait, sanitize_line,
@@ -54,14 +55,6 @@ fn brings_in(row: &Rollout) -> bool {
     (row.phase.in_flight() || row.phase == Phase::Degraded) && brought_in(row).is_some() && row.run.revision != "0"
 }
 
-/// Has a newer ReplicaSet been made than the Deployment says that it is at? Its controller names the revision
-/// a moment after it has made it: until then the row is called by the one before.
-fn is_named_late(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> bool {
-    let number = |revision: &str| revision.parse::<u64>().unwrap_or(0);
-    let newest = groups.iter().filter_map(|group| group.revision.as_deref()).map(number).max();
-    matches!(workload, Workload::Deployment(_)) && newest.is_some_and(|newest| newest > number(&row.run.revision))
-}
-
 fn brought_in(row: &Rollout) -> Option<&Arm> {
     row.arms.iter().find(|arm| matches!(arm.role, ArmRole::Candidate | ArmRole::Preview))
 }
@@ -85,7 +78,7 @@ impl Flight {
         flight: &mut Option<Box<Flight>>,
         before: Option<&Rollout>,
         row: &Arc<Rollout>,
-        workload: &Workload,
+        workload: &dyn Workload,
         groups: &[ReplicaGroup],
         now: Timestamp,
     ) -> Option<RolloutRecord> {
@@ -99,7 +92,8 @@ impl Flight {
                 None => over = flight.take(),
             }
         }
-        if brings_in(row) && !is_named_late(row, workload, groups) {
+        // Until the newest set has its name the row is called by the one before.
+        if brings_in(row) && !workload.is_named_late(&row.run.revision, groups) {
             if let Some(flight) = flight.as_mut().filter(|flight| flight.row.run == row.run) {
                 flight.see(row, now);
             } else {
@@ -112,16 +106,16 @@ impl Flight {
 
     fn begin(
         row: &Arc<Rollout>,
-        workload: &Workload,
+        workload: &dyn Workload,
         groups: &[ReplicaGroup],
         back: Option<String>,
         now: Timestamp,
     ) -> Flight {
-        let cause = workload.annotation(CHANGE_CAUSE).map(|text| sanitize_line(&masked(text)));
+        let cause = annotation(workload.meta(), CHANGE_CAUSE).map(|text| sanitize_line(&masked(text)));
         Flight {
             kind: kind(row, workload, groups),
             started: row.started,
-            writer: workload.template_writer().map(|(manager, _)| manager),
+            writer: template_writer(workload.meta()).map(|(manager, _)| manager),
             cause: cause.filter(|cause| !cause.is_empty()),
             back,
             whole: now.duration_since(row.started) < BEGUN,
@@ -153,7 +147,7 @@ impl Flight {
     }
 
     /// Its record, if by the new row it has ended.
-    fn end(&mut self, new: &Rollout, workload: &Workload, now: Timestamp) -> Option<RolloutRecord> {
+    fn end(&mut self, new: &Rollout, workload: &dyn Workload, now: Timestamp) -> Option<RolloutRecord> {
         let old = Arc::clone(&self.row);
         let (outcome, why) = self.outcome(new, workload)?;
         if outcome == DeploymentOutcome::Failed && self.failed {
@@ -193,7 +187,7 @@ impl Flight {
         })
     }
 
-    fn outcome(&self, new: &Rollout, workload: &Workload) -> Option<(DeploymentOutcome, String)> {
+    fn outcome(&self, new: &Rollout, workload: &dyn Workload) -> Option<(DeploymentOutcome, String)> {
         let old = &self.row;
         if old.run == new.run {
             let (outcome, otherwise) = match new.phase {
@@ -203,7 +197,7 @@ impl Flight {
                 _ => return None,
             };
             let mut why = if new.message.is_empty() { otherwise.to_owned() } else { new.message.clone() };
-            let by = workload.writer(["f:status", "f:abort"]).filter(|_| new.phase == Phase::Aborted);
+            let by = writer(workload.meta(), ["f:status", "f:abort"]).filter(|_| new.phase == Phase::Aborted);
             if let Some((manager, _)) = by {
                 why = format!("{why}; by {manager} (field manager)");
             }
@@ -239,19 +233,8 @@ fn asked_before(before: Option<&Rollout>, row: &Rollout) -> Option<String> {
 
 /// What a run is for: an older ReplicaSet that is taken up again is a way back, and the same images with the
 /// mark of a restart are one.
-fn kind(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> DeploymentKind {
-    let fact = |fact: Fact| row.facts.0.get(&fact).map(String::as_str);
-    let is_current = |group: &&ReplicaGroup| match workload {
-        Workload::Rollout(_) => Some(group.hash.as_str()) == fact(Fact::Candidate),
-        Workload::Deployment(_) => group.revision.as_ref() == Some(&row.run.revision),
-        Workload::StatefulSet(_) | Workload::DaemonSet(_) => group.name == row.run.revision,
-    };
-    let current = groups.iter().find(is_current);
-    let stable = match workload {
-        Workload::Rollout(_) => groups.iter().find(|group| Some(group.hash.as_str()) == fact(Fact::Stable)),
-        _ => groups.iter().filter(|group| !is_current(group)).max_by_key(|group| group.replicas.ready),
-    };
-    let (Some(current), Some(stable)) = (current, stable) else { return DeploymentKind::Deploy };
+fn kind(row: &Rollout, workload: &dyn Workload, groups: &[ReplicaGroup]) -> DeploymentKind {
+    let [Some(current), Some(stable)] = workload.sides(row, groups) else { return DeploymentKind::Deploy };
     if current.created < stable.created {
         return DeploymentKind::Rollback;
     }
@@ -263,6 +246,7 @@ fn kind(row: &Rollout, workload: &Workload, groups: &[ReplicaGroup]) -> Deployme
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrator::kubernetes::kind::{Source, named};
     use flightdeck_model::{Replicas, Strategy, Target, Traffic, TrafficSource};
 
     fn at(seconds: i64) -> Timestamp {
@@ -289,34 +273,16 @@ mod tests {
             pods: None,
         };
         Rollout {
-            run: Run { target, revision: revision.into() },
-            service: "web".into(),
-            environment: "east".into(),
             strategy: Strategy::Rolling,
-            steps: [].into(),
-            step: None,
             arms: versions.iter().map(arm).collect(),
             phase,
-            waits: Vec::new(),
             message: "why".into(),
             started: at(10),
-            since: at(20),
-            author: None,
-            facts: flightdeck_model::Facts::default(),
-            offers: flightdeck_model::ActionSet::EMPTY,
-            denied: Arc::default(),
-            managed_by: None,
-            analyses: Vec::new(),
-            rollback_plan: None,
-            listening: None,
-            in_flight: None,
-            failing: Vec::new(),
-            still_asked: false,
-            diagnosis: None,
+            ..Rollout::bare(Run { target, revision: revision.into() }, "web".into(), "east".into(), at(20))
         }
     }
 
-    fn deployment(change: &serde_json::Value) -> Workload {
+    fn deployment(change: &serde_json::Value) -> Box<dyn Workload> {
         let mut object = serde_json::json!({
             "metadata": {"name": "web", "managedFields": [
                 {"manager": "kubectl-set", "time": at(10).to_string(), "fieldsV1": {"f:spec": {"f:template": {}}}},
@@ -325,15 +291,15 @@ mod tests {
             "spec": {},
         });
         json_patch::merge(&mut object, change);
-        Workload::Deployment(serde_json::from_value(object).unwrap())
+        named("Deployment").unwrap().read(Source::Value(object)).unwrap()
     }
 
-    fn plain() -> Workload {
+    fn plain() -> Box<dyn Workload> {
         deployment(&serde_json::json!({}))
     }
 
     /// Rows one after the other, one every ten seconds; the last one's end, if it is one.
-    fn story(workload: &Workload, rows: &[Rollout]) -> Option<RolloutRecord> {
+    fn story(workload: &dyn Workload, rows: &[Rollout]) -> Option<RolloutRecord> {
         let (mut flight, mut before) = (None, None);
         let mut ended = None;
         for (second, row) in (1..).zip(rows) {
@@ -349,7 +315,7 @@ mod tests {
     #[test]
     fn a_run_ends_as_what_came_after_it_says() {
         let old = row("2", Phase::Progressing, &TWO);
-        let how = |new: &Rollout| story(&plain(), &[old.clone(), new.clone()]).map(|run| run.outcome);
+        let how = |new: &Rollout| story(plain().as_ref(), &[old.clone(), new.clone()]).map(|run| run.outcome);
         for (what, new, expected) in [
             ("on its way", row("2", Phase::Paused, &TWO), None),
             ("done", row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]), Some(DeploymentOutcome::Succeeded)),
@@ -375,7 +341,7 @@ mod tests {
             row.facts = row.facts.with(Fact::Stable, stable).with(Fact::Candidate, candidate);
             row
         };
-        let how = |new| story(&plain(), &[by_hash("2", "a", "b"), new]).unwrap().outcome;
+        let how = |new| story(plain().as_ref(), &[by_hash("2", "a", "b"), new]).unwrap().outcome;
         assert_eq!(
             how(by_hash("3", "a", "a")),
             DeploymentOutcome::Aborted,
@@ -399,7 +365,8 @@ mod tests {
             started: at(40),
             ..row("3", Phase::Progressing, &[(ArmRole::Stable, "v1"), (ArmRole::Candidate, "v3")])
         };
-        let run = story(&plain(), &[row("2", Phase::Progressing, &TWO), waiting.clone(), on.clone(), next]).unwrap();
+        let run =
+            story(plain().as_ref(), &[row("2", Phase::Progressing, &TWO), waiting.clone(), on.clone(), next]).unwrap();
         assert_eq!((run.from.as_ref().unwrap().as_str(), run.to.as_str()), ("v1", "v2"));
         assert_eq!((run.started, run.ended, run.cause.as_str()), (at(10), at(40), "replaced by revision 3"));
         assert_eq!((run.author.as_deref(), run.writer.as_deref()), (None, Some("kubectl-set")));
@@ -407,10 +374,10 @@ mod tests {
         assert_eq!((run.steps, run.manual_steps), (Some(2), 1));
         let done = row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]);
         let cause = serde_json::json!({"metadata": {"annotations": {CHANGE_CAUSE: "new prices --token=hunter2"}}});
-        let run = story(&deployment(&cause), &[waiting.clone(), done.clone()]).unwrap();
+        let run = story(deployment(&cause).as_ref(), &[waiting.clone(), done.clone()]).unwrap();
         assert_eq!((run.cause.as_str(), run.ended, run.reached), ("new prices --token=•••", at(20), Some(Ppm::ALL)));
         let late = Rollout { started: at(-500), ..waiting };
-        let run = story(&plain(), &[late, done]).unwrap();
+        let run = story(plain().as_ref(), &[late, done]).unwrap();
         assert_eq!((run.waited, run.steps), (None, None), "it was not seen from its beginning");
         assert_eq!(run.started, at(-500));
     }
@@ -421,7 +388,7 @@ mod tests {
         let by = |manager: &str| {
             let change = serde_json::json!({"metadata": {"managedFields": [
                 {"manager": manager, "time": at(15).to_string(), "fieldsV1": {"f:status": {"f:abort": {}}}}]}});
-            story(&deployment(&change), &[row("2", Phase::Progressing, &TWO), aborted.clone()]).unwrap()
+            story(deployment(&change).as_ref(), &[row("2", Phase::Progressing, &TWO), aborted.clone()]).unwrap()
         };
         let run = by("kubectl-argo-rollouts");
         assert_eq!(run.cause, "why; by kubectl-argo-rollouts (field manager)");
@@ -442,9 +409,9 @@ mod tests {
         let on = at_step(1);
         let back = Rollout { step: Some(0), phase: Phase::RollingBack, ..at_step(0) };
         let aborted = row("2", Phase::Aborted, &TWO);
-        let run = story(&plain(), &[waiting.clone(), on, at_step(3), back.clone(), aborted.clone()]).unwrap();
+        let run = story(plain().as_ref(), &[waiting.clone(), on, at_step(3), back.clone(), aborted.clone()]).unwrap();
         assert_eq!((run.steps, run.manual_steps), (Some(3), 1));
-        let run = story(&plain(), &[waiting, back, aborted]).unwrap();
+        let run = story(plain().as_ref(), &[waiting, back, aborted]).unwrap();
         assert_eq!((run.steps, run.manual_steps), (Some(1), 0), "an abort is no step");
     }
 
@@ -462,9 +429,11 @@ mod tests {
         let mut flight = None;
         let late = Arc::new(row("1", Phase::Progressing, &TWO));
         let sets = [set("1"), set("2")];
-        assert!(Flight::follow(&mut flight, None, &late, &plain(), &sets, at(20)).is_none() && flight.is_none());
+        assert!(
+            Flight::follow(&mut flight, None, &late, plain().as_ref(), &sets, at(20)).is_none() && flight.is_none()
+        );
         let named = Arc::new(row("2", Phase::Progressing, &TWO));
-        assert!(Flight::follow(&mut flight, Some(&late), &named, &plain(), &sets, at(21)).is_none());
+        assert!(Flight::follow(&mut flight, Some(&late), &named, plain().as_ref(), &sets, at(21)).is_none());
         assert_eq!(flight.unwrap().run().revision, "2");
     }
 
@@ -472,10 +441,10 @@ mod tests {
     fn what_failed_may_still_arrive_and_is_told_once_each() {
         let failed = row("2", Phase::Failed, &TWO);
         let rows = [row("2", Phase::Progressing, &TWO), failed.clone(), failed];
-        assert!(story(&plain(), &rows).is_none(), "told before");
+        assert!(story(plain().as_ref(), &rows).is_none(), "told before");
         let [begun, failed, _] = rows;
         let done = row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]);
-        assert_eq!(story(&plain(), &[begun, failed, done]).unwrap().outcome, DeploymentOutcome::Succeeded);
+        assert_eq!(story(plain().as_ref(), &[begun, failed, done]).unwrap().outcome, DeploymentOutcome::Succeeded);
     }
 
     #[test]
@@ -502,12 +471,12 @@ mod tests {
             let annotations = serde_json::json!({RESTARTED: at.to_string()});
             deployment(&serde_json::json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}))
         };
-        let of = |workload: &Workload, groups: &[ReplicaGroup]| kind(&new, workload, groups);
-        assert_eq!(of(&plain(), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
-        assert_eq!(of(&plain(), &[group("2", "v2", 5), group("3", "v1", 1)]), DeploymentKind::Rollback);
+        let of = |workload: &dyn Workload, groups: &[ReplicaGroup]| kind(&new, workload, groups);
+        assert_eq!(of(plain().as_ref(), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
+        assert_eq!(of(plain().as_ref(), &[group("2", "v2", 5), group("3", "v1", 1)]), DeploymentKind::Rollback);
         let same = [group("2", "v1", 1), group("3", "v1", 10)];
-        assert_eq!(of(&marked(at(11)), &same), DeploymentKind::Restart);
-        assert_eq!(of(&marked(at(-900)), &same), DeploymentKind::Deploy, "it was restarted before");
-        assert_eq!(of(&marked(at(11)), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
+        assert_eq!(of(marked(at(11)).as_ref(), &same), DeploymentKind::Restart);
+        assert_eq!(of(marked(at(-900)).as_ref(), &same), DeploymentKind::Deploy, "it was restarted before");
+        assert_eq!(of(marked(at(11)).as_ref(), &[group("2", "v1", 1), group("3", "v2", 10)]), DeploymentKind::Deploy);
     }
 }

@@ -1,10 +1,10 @@
 //! Reads the sets of pods of workloads in flight: one list a workload, or one a namespace where many
 //! wait, never many at once.
 
+use super::super::kind::{Kind, Workload};
+use super::super::pod_sets::{PodSets, ReplicaGroup};
 use super::super::requests::{Failure, PAGE, Place, page};
-use super::super::wire::{Page, group};
-use super::super::{ReplicaGroup, Workload, WorkloadKind};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use super::super::wire::Page;
 use kube::Client;
 use kube::core::Selector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,15 +25,9 @@ pub(super) struct Want {
 
 impl Want {
     /// `None` where its selector can't be told: then nothing can be listed.
-    pub fn of(uid: &str, workload: &Workload) -> Option<Want> {
-        let selector: Option<&LabelSelector> = match workload {
-            Workload::Rollout(object) => object.spec.selector.as_ref(),
-            Workload::Deployment(object) => Some(&object.spec.selector),
-            Workload::StatefulSet(object) => Some(&object.spec.selector),
-            Workload::DaemonSet(object) => Some(&object.spec.selector),
-        };
+    pub fn of(uid: &str, workload: &dyn Workload) -> Option<Want> {
         // A referenced workload has the selector: all sets of the namespace are looked at.
-        let selector = selector.cloned().unwrap_or_default();
+        let selector = workload.selector().cloned().unwrap_or_default();
         let selector: Selector = selector.try_into().ok()?;
         let namespace = workload.meta().namespace.clone()?;
         Some(Want { uid: uid.to_owned(), namespace, selector: selector.to_string() })
@@ -46,7 +40,7 @@ type Key = (usize, String);
 #[derive(Default)]
 pub(super) struct Fetches {
     order: VecDeque<Key>,
-    wanted: BTreeMap<Key, (WorkloadKind, Want)>,
+    wanted: BTreeMap<Key, (PodSets, Want)>,
     /// Being read; what is wanted of them meanwhile is read again afterwards.
     running: BTreeSet<Key>,
     lists: usize,
@@ -55,7 +49,7 @@ pub(super) struct Fetches {
 /// One list.
 pub(super) struct Fetch {
     place: Place,
-    kind: WorkloadKind,
+    sets: PodSets,
     selector: Option<String>,
     keys: Vec<Key>,
 }
@@ -68,9 +62,10 @@ pub(super) struct Fetched {
 
 impl Fetches {
     /// Reads them as soon as may be.
-    pub fn want(&mut self, part: usize, kind: WorkloadKind, want: Want) {
+    pub fn want(&mut self, part: usize, kind: &dyn Kind, want: Want) {
+        let Some(sets) = kind.pod_sets() else { return };
         let key = (part, want.uid.clone());
-        if self.wanted.insert(key.clone(), (kind, want)).is_none() {
+        if self.wanted.insert(key.clone(), (sets, want)).is_none() {
             self.order.push_back(key);
         }
     }
@@ -82,13 +77,13 @@ impl Fetches {
         }
         let at = self.order.iter().position(|key| !self.running.contains(key))?;
         let first = self.order.remove(at)?;
-        let (kind, want) = self.wanted.remove(&first)?;
+        let (sets, want) = self.wanted.remove(&first)?;
         let mut keys = vec![first];
         let mut selector = Some(want.selector).filter(|selector| !selector.is_empty());
         let alike = |key: &&Key| {
             let other = self.wanted.get(*key);
             !self.running.contains(*key)
-                && other.is_some_and(|(of, other)| *of == kind && other.namespace == want.namespace)
+                && other.is_some_and(|(of, other)| *of == sets && other.namespace == want.namespace)
         };
         let others: Vec<Key> = self.order.iter().filter(alike).cloned().collect();
         if others.len() >= TOGETHER || selector.is_none() {
@@ -100,7 +95,7 @@ impl Fetches {
         }
         self.lists += 1;
         self.running.extend(keys.iter().cloned());
-        Some(Fetch { place: Place::of_groups(kind, &want.namespace), kind, selector, keys })
+        Some(Fetch { place: Place::of(sets.resource(), Some(&want.namespace)), sets, selector, keys })
     }
 
     /// Takes in a list: part, uid and sets of each workload that it was for, or why they can't be read.
@@ -124,7 +119,7 @@ impl Fetches {
 impl Fetch {
     pub async fn run(self, client: &Client) -> Fetched {
         let wanted: BTreeSet<&str> = self.keys.iter().map(|(_, uid)| uid.as_str()).collect();
-        let result = list(client, &self.place, self.kind, self.selector.as_deref(), &wanted).await;
+        let result = list(client, &self.place, self.sets, self.selector.as_deref(), &wanted).await;
         Fetched { keys: self.keys, result: result.map_err(|failure| words(failure, &self.place)) }
     }
 }
@@ -143,7 +138,7 @@ pub(super) fn words(failure: Failure, place: &Place) -> String {
 async fn list(
     client: &Client,
     place: &Place,
-    kind: WorkloadKind,
+    sets: PodSets,
     selector: Option<&str>,
     wanted: &BTreeSet<&str>,
 ) -> Result<BTreeMap<String, Vec<ReplicaGroup>>, Failure> {
@@ -153,7 +148,7 @@ async fn list(
         let text = page(client, place, selector, PAGE, next.as_deref()).await?;
         let garbled = |_| Failure::Other("the server does not answer as an API server does".to_owned());
         let read: Page<'_> = serde_json::from_slice(&text).map_err(garbled)?;
-        let found = read.items.unwrap_or_default().into_iter().filter_map(|one| group(kind, one.get()));
+        let found = read.items.unwrap_or_default().into_iter().filter_map(|one| sets.group(one.get()));
         for (owner, group) in found.filter(|(owner, _)| wanted.contains(owner.as_str())) {
             groups.entry(owner).or_default().push(group);
         }
@@ -165,19 +160,23 @@ async fn list(
 }
 
 /// The sets of pods of one workload.
-pub(in super::super) async fn sets(client: &Client, workload: &Workload) -> Result<Vec<ReplicaGroup>, Failure> {
+pub async fn sets(client: &Client, workload: &dyn Workload) -> Result<Vec<ReplicaGroup>, Failure> {
     let uid = workload.meta().uid.clone().unwrap_or_default();
-    let Some(want) = Want::of(&uid, workload) else { return Ok(Vec::new()) };
-    let kind = workload.kind();
-    let place = Place::of_groups(kind, &want.namespace);
+    let Some((sets, want)) = workload.kind().pod_sets().zip(Want::of(&uid, workload)) else { return Ok(Vec::new()) };
+    let place = Place::of(sets.resource(), Some(&want.namespace));
     let selector = Some(want.selector.as_str()).filter(|selector| !selector.is_empty());
     let wanted = [uid.as_str()].into_iter().collect();
-    Ok(list(client, &place, kind, selector, &wanted).await?.remove(&uid).unwrap_or_default())
+    Ok(list(client, &place, sets, selector, &wanted).await?.remove(&uid).unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::orchestrator::kubernetes::kind::named;
+
+    fn deployments() -> &'static dyn Kind {
+        named("Deployment").unwrap()
+    }
 
     fn want(uid: &str) -> Want {
         Want { uid: uid.into(), namespace: "shop".into(), selector: format!("app={uid}") }
@@ -186,7 +185,7 @@ mod tests {
     fn waiting(count: usize) -> Fetches {
         let mut fetches = Fetches::default();
         for n in 0..count {
-            fetches.want(0, WorkloadKind::Deployment, want(&format!("u{n}")));
+            fetches.want(0, deployments(), want(&format!("u{n}")));
         }
         fetches
     }
@@ -202,8 +201,8 @@ mod tests {
         let selectors: Vec<_> = running.iter().map(|fetch| fetch.selector.as_deref()).collect();
         assert_eq!(selectors, [Some("app=u0"), Some("app=u1"), Some("app=u2"), Some("app=u3")]);
         // Changed meanwhile: it is read again, but only once this read is over.
-        fetches.want(0, WorkloadKind::Deployment, want("u0"));
-        fetches.want(0, WorkloadKind::Deployment, want("u0"));
+        fetches.want(0, deployments(), want("u0"));
+        fetches.want(0, deployments(), want("u0"));
         let first = running.remove(0);
         assert_eq!(done(&mut fetches, first), [(0, "u0".to_owned(), Ok(Vec::new()))]);
         assert_eq!(fetches.next().unwrap().keys, [(0, "u4".to_owned())]);
@@ -232,7 +231,7 @@ mod tests {
         let failed = Fetched { keys: fetch.keys, result: Err("you lack list".to_owned()) };
         assert_eq!(fetches.done(failed), [(0, "u0".to_owned(), Err("you lack list".to_owned()))]);
         assert!(fetches.next().is_none());
-        fetches.want(0, WorkloadKind::Deployment, want("u0"));
+        fetches.want(0, deployments(), want("u0"));
         assert!(fetches.next().is_some());
     }
 }

@@ -1,9 +1,10 @@
 //! Holds in force, put together from the marks on the workloads that they stopped.
 
-use super::super::Workload;
+use super::super::meta::hold;
 use flightdeck_model::{
     Body, Entity, EntityRef, Hold, HoldId, HoldTarget, Phase, Rollout, Run, SourceId, Target, sanitize_line,
 };
+use kube::core::ObjectMeta;
 use std::collections::BTreeMap;
 
 pub(super) struct Holds {
@@ -48,9 +49,9 @@ impl Holds {
     }
 
     /// Takes in a workload as it is now.
-    pub fn note(&mut self, workload: &Workload, row: &Rollout, bodies: &mut Vec<Body>) {
+    pub fn note(&mut self, meta: &ObjectMeta, row: &Rollout, bodies: &mut Vec<Body>) {
         let target = &row.run.target;
-        let Some(mark) = workload.hold() else {
+        let Some(mark) = hold(meta) else {
             return self.unmarked(row, bodies);
         };
         let id = HoldId(sanitize_line(mark.id.as_str()));

@@ -1,10 +1,10 @@
 //! One watch: lists, then follows, and says how it fares. It never gives up.
 
 use super::super::client::Cluster;
+use super::super::kind::{Item, Kind};
 use super::super::requests::{Failure, PAGE, Place, page, watch};
-use super::super::wire::{Bare, Item, Line, Page, PageMeta, Skimmed, item};
-use super::super::{Connection, WorkloadKind};
-use super::now;
+use super::super::shared::{Connection, now};
+use super::super::wire::{Bare, Line, Page, PageMeta, Skimmed};
 use super::pulse::Life;
 use jiff::Timestamp;
 use kube::core::Status;
@@ -60,7 +60,7 @@ impl Heard {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub index: usize,
-    pub kind: WorkloadKind,
+    pub kind: &'static dyn Kind,
     pub place: Place,
     pub selector: Option<String>,
 }
@@ -299,9 +299,9 @@ fn garbled() -> Failure {
     Failure::Other("the server does not answer as an API server does".to_owned())
 }
 
-fn read_page(kind: WorkloadKind, text: &[u8]) -> Result<Vec<Item>, Failure> {
+fn read_page(kind: &dyn Kind, text: &[u8]) -> Result<Vec<Item>, Failure> {
     let page: Page<'_> = serde_json::from_slice(text).map_err(|_| garbled())?;
-    Ok(page.items.unwrap_or_default().into_iter().filter_map(|one| item(kind, one.get())).collect())
+    Ok(page.items.unwrap_or_default().into_iter().filter_map(|one| Item::read(kind, one.get())).collect())
 }
 
 #[derive(Default)]
@@ -312,7 +312,7 @@ struct Changes {
 }
 
 /// What some lines of a watch say, in their order.
-fn read_lines(kind: WorkloadKind, text: &[u8]) -> Result<Changes, Failure> {
+fn read_lines(kind: &dyn Kind, text: &[u8]) -> Result<Changes, Failure> {
     let garbled = |_| Failure::Other("a line of the watch can't be read".to_owned());
     let mut changes = Changes::default();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace)) {
@@ -327,8 +327,10 @@ fn read_lines(kind: WorkloadKind, text: &[u8]) -> Result<Changes, Failure> {
         let Ok(meta) = meta else { continue };
         changes.version = meta.resource_version.or(changes.version);
         match (line.kind.as_ref(), changes.heard.last_mut()) {
-            ("ADDED" | "MODIFIED", Some(Heard::Objects(items))) => items.extend(item(kind, object)),
-            ("ADDED" | "MODIFIED", _) => changes.heard.push(Heard::Objects(item(kind, object).into_iter().collect())),
+            ("ADDED" | "MODIFIED", Some(Heard::Objects(items))) => items.extend(Item::read(kind, object)),
+            ("ADDED" | "MODIFIED", _) => {
+                changes.heard.push(Heard::Objects(Item::read(kind, object).into_iter().collect()));
+            }
             ("DELETED", Some(Heard::Gone(uids))) => uids.extend(meta.uid),
             ("DELETED", _) => changes.heard.push(Heard::Gone(meta.uid.into_iter().collect())),
             // Bookmarks only tell a version, and so does what a later server adds.

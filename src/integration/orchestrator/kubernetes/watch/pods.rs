@@ -3,9 +3,10 @@
 
 use super::super::pods::Pods;
 use super::super::requests::{PAGE, Place, page};
+use super::super::resource::Resource;
+use super::super::shared::now;
 use super::super::wire::Page;
 use super::groups::{Want, words};
-use super::now;
 use kube::Client;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,7 +72,7 @@ impl PodReads {
 
 impl PodRead {
     pub async fn run(self, client: &Client) -> PodsFound {
-        let place = Place::of_pods(&self.want.namespace);
+        let place = Place::of(Resource::PODS, Some(&self.want.namespace));
         let pods = count(client, &place, &self.want.selector).await;
         PodsFound { key: self.key, pods }
     }

@@ -1,8 +1,8 @@
 //! Is the API server still there? A watch may be quiet for a minute and a frozen server closes nothing, so
 //! it is asked something small again and again.
 
-use super::super::Connection;
 use super::super::explain::sentence;
+use super::super::shared::Connection;
 use kube::Client;
 use kube::client::Body;
 use std::time::Duration;

@@ -2,10 +2,11 @@
 //! is the object itself; settled ones are their row.
 
 use super::super::access::Access;
+use super::super::kind::{Item, named};
+use super::super::pod_sets::ReplicaGroup;
 use super::super::pods::Pods;
-use super::super::row::{RowContext, has_groups, needs_groups, needs_pods, row};
-use super::super::wire::Item;
-use super::super::{KubernetesSettings, ReplicaGroup, Workload, WorkloadKind};
+use super::super::row::{RowContext, needs_pods};
+use super::super::settings::KubernetesSettings;
 use super::ended::Flight;
 use super::groups::Want;
 use super::holds::Holds;
@@ -124,18 +125,19 @@ impl Store {
         let Some(kept) = self.parts.get_mut(&part).and_then(|kept| kept.get_mut(uid)) else { return told };
         // Settled in the meantime: nothing to tell.
         let Some(item) = kept.item.take() else { return told };
-        let needs = item.problem.is_none() && needs_groups(&item.workload);
+        let workload = item.workload.as_ref();
+        let needs = item.problem.is_none() && workload.needs_groups() && workload.kind().pod_sets().is_some();
         let fetched = matches!(news, News::Sets(_));
         match news {
-            News::Object if needs => told.want = Want::of(uid, &item.workload),
+            News::Object if needs => told.want = Want::of(uid, workload),
             News::Object => {}
             News::Sets(Ok(groups)) => (kept.groups, kept.unread) = (groups, None),
             News::Sets(Err(why)) => kept.unread = Some(why),
             News::Pods(pods) => kept.pods = Some(pods),
         }
-        let lacks = needs && !has_groups(&item.workload, &kept.groups);
+        let lacks = needs && !workload.has_groups(&kept.groups);
         // Without a selector they can't be listed: nothing to wait for.
-        if lacks && kept.unread.is_none() && !fetched && Want::of(uid, &item.workload).is_some() {
+        if lacks && kept.unread.is_none() && !fetched && Want::of(uid, workload).is_some() {
             kept.item = Some(item);
             self.withheld.insert((part, uid.to_owned()));
             return told;
@@ -146,7 +148,7 @@ impl Store {
         let mut row = make(&self.settings, access, &item, groups, pods, now);
         let short = item.problem.is_none() && needs_pods(&row);
         if short {
-            told.pods = Want::of(uid, &item.workload).filter(|want| !want.selector.is_empty());
+            told.pods = Want::of(uid, workload).filter(|want| !want.selector.is_empty());
         } else if kept.pods.take().is_some() {
             // What it lacked is there: what was counted before says no more of it.
             row = make(&self.settings, access, &item, groups, None, now);
@@ -162,8 +164,8 @@ impl Store {
             Some(old) => go_on(row, old),
             None => row,
         });
-        self.holds.note(&item.workload, &row, &mut told.own);
-        let changed = self.owners.note(uid, &item.workload);
+        self.holds.note(workload.meta(), &row, &mut told.own);
+        let changed = self.owners.note(uid, workload);
         let owner = self.owners.of(&row.run.target);
         let before = kept.row.as_ref().and_then(|row| owners::told(row, owner));
         let after = owners::told(&row, owner);
@@ -171,7 +173,7 @@ impl Store {
         place(&mut self.places, before.as_deref(), after.as_deref(), &mut told.own);
         if !same && owner.is_none() {
             let was = kept.flight.as_ref().map(|flight| flight.run().clone());
-            let ended = Flight::follow(&mut kept.flight, kept.row.as_deref(), &row, &item.workload, &kept.groups, now);
+            let ended = Flight::follow(&mut kept.flight, kept.row.as_deref(), &row, workload, &kept.groups, now);
             told.own.extend(ended.map(|run| Body::Upsert(Entity::RolloutRecord(Arc::new(run)))));
             // What was aborted and is tried again has not ended.
             let begun = kept.flight.as_ref().map(|flight| flight.run()).filter(|run| was.as_ref() != Some(run));
@@ -192,16 +194,11 @@ impl Store {
         told
     }
 
-    /// Deployments whose owner is another now are told, or not any more.
+    /// Workloads whose owner is another now are told, or not any more.
     fn reown(&mut self, changed: Vec<(Named, Option<String>)>, told: &mut RowUpdate) {
         for (named, owner_before) in changed {
             let owner = self.owners.of_named(&named);
-            let is = |row: &&Arc<Rollout>| {
-                let target = &row.run.target;
-                target.kind == "Deployment"
-                    && target.name == named.1
-                    && target.namespace.as_deref().unwrap_or_default() == named.0
-            };
+            let is = |row: &&Arc<Rollout>| named.is(&row.run.target);
             let rows = self.parts.iter().flat_map(|(part, kept)| kept.values().map(move |kept| (*part, kept)));
             for (part, row) in rows.filter_map(|(part, kept)| Some((part, kept.row.as_ref().filter(is)?))) {
                 let before = owners::told(row, owner_before.as_deref());
@@ -240,13 +237,13 @@ impl Store {
     /// What to read again of an object whose sets of pods could not be read.
     pub fn unread(&self, part: usize, uid: &str) -> Option<Want> {
         let kept = self.parts.get(&part)?.get(uid).filter(|kept| kept.unread.is_some())?;
-        Want::of(uid, &kept.item.as_ref()?.workload)
+        Want::of(uid, kept.item.as_ref()?.workload.as_ref())
     }
 
     /// What to count again of an object that lacks pods.
     pub fn short(&self, part: usize, uid: &str) -> Option<Want> {
         let kept = self.parts.get(&part)?.get(uid).filter(|kept| kept.row.as_deref().is_some_and(needs_pods))?;
-        Want::of(uid, &kept.item.as_ref()?.workload).filter(|want| !want.selector.is_empty())
+        Want::of(uid, kept.item.as_ref()?.workload.as_ref()).filter(|want| !want.selector.is_empty())
     }
 
     /// The list of a part was told to its end.
@@ -266,8 +263,8 @@ impl Store {
         for (part, kept) in &mut self.parts {
             for row in kept.values_mut().filter_map(|kept| kept.row.as_mut()) {
                 let place = row.run.target.namespace.as_deref().unwrap_or_default();
-                let Some(kind) = WorkloadKind::from_name(&row.run.target.kind) else { continue };
-                let denied = access.denied(kind, place);
+                let Some(kind) = named(&row.run.target.kind) else { continue };
+                let denied = access.denied(kind.resource(), place);
                 if namespace.is_none_or(|namespace| namespace == place) && row.denied != *denied {
                     *row = Arc::new(Rollout { denied: Arc::clone(denied), ..(**row).clone() });
                     let told = owners::told(row, self.owners.of(&row.run.target));
@@ -306,10 +303,10 @@ fn make(
     pods: Option<&Pods>,
     now: Timestamp,
 ) -> Rollout {
-    let workload: &Workload = &item.workload;
+    let workload = item.workload.as_ref();
     let namespace = workload.meta().namespace.as_deref().unwrap_or_default();
-    let denied = access.denied(workload.kind(), namespace);
-    let made = row(&RowContext { settings, denied, pods, now }, workload, groups);
+    let denied = access.denied(workload.kind().resource(), namespace);
+    let made = workload.row(&RowContext { settings, denied, pods, now }, groups);
     match &item.problem {
         None => made,
         Some(problem) => Rollout {

@@ -1,8 +1,11 @@
 use super::super::super::images;
-use super::super::super::wire::item;
 use super::*;
 use flightdeck_model::{HoldTarget, Replicas};
 use serde_json::{Value, json};
+
+fn item(kind: &str, object: &Value) -> Item {
+    Item::read(named(kind).unwrap(), &object.to_string()).unwrap()
+}
 
 fn deployment(name: &str, change: &Value) -> Item {
     let mut object = json!({
@@ -12,7 +15,7 @@ fn deployment(name: &str, change: &Value) -> Item {
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2},
     });
     json_patch::merge(&mut object, change);
-    item(WorkloadKind::Deployment, &object.to_string()).unwrap()
+    item("Deployment", &object)
 }
 
 fn rolling() -> Value {
@@ -63,7 +66,7 @@ impl World {
                 "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
         });
         json_patch::merge(&mut object, change);
-        let wants = self.store.take(1, item(WorkloadKind::Rollout, &object.to_string()).unwrap());
+        let wants = self.store.take(1, item("Rollout", &object));
         let own = vec![group("r-h", "1", "v2")];
         self.store.row(1, &wants.uid, News::Sets(Ok(own)), &Access::default(), Timestamp::UNIX_EPOCH)
     }

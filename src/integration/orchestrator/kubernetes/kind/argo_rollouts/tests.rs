@@ -1,9 +1,12 @@
 //! Each line of what the official tools and the controller's sources say, as a table.
 
 use super::objects::ArgoRollout;
-use super::{ArgoPhase, has_groups, needs_groups, phase, row};
+use super::phase::{ArgoPhase, phase};
+use super::row::{has_groups, needs_groups, row};
+use crate::orchestrator::kubernetes::images;
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
 use crate::orchestrator::kubernetes::row::RowContext;
-use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
+use crate::orchestrator::kubernetes::settings::KubernetesSettings;
 use flightdeck_model::{
     Action, Arm, ArmRole, Fact, MetricVerdict, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, TrafficSource,
     Version, Wait,
@@ -69,7 +72,7 @@ fn groups() -> Vec<ReplicaGroup> {
 fn row_of(object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
     let settings = KubernetesSettings::new("east".into());
     let context = RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: at(0) };
-    row(&context, &Workload::Rollout(Box::new(object.clone())), object, groups)
+    row(&context, object, groups)
 }
 
 fn names(row: &Rollout) -> Vec<&'static str> {

@@ -1,17 +1,14 @@
 //! Deployments. Source: kubectl's own rules for `rollout pause|resume|restart|undo`.
 
-use super::template::{Revisions, Side, words};
-use super::{Asked, HOLD_ANNOTATION, Live, Ops, Plan, check_hold, let_through, refused};
+use super::super::{Asked, Live};
+use super::{HASH, REVISION};
+use crate::orchestrator::kubernetes::meta::HOLD_ANNOTATION;
+use crate::orchestrator::kubernetes::plan::{
+    Ops, Plan, Revisions, Side, check_hold, let_through, no_pods, refused, restart, text, words,
+};
 use flightdeck_model::{Action, Refusal};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// The label by which pods of one template are told from others.
-const HASH: &str = "pod-template-hash";
-/// A ReplicaSet's number.
-const REVISION: &str = "deployment.kubernetes.io/revision";
-/// What kubectl restarts by.
-pub const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 /// Annotations that are the Deployment's own whatever revision it runs.
 const OWN: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -61,28 +58,12 @@ fn paused(live: &Live, paused: bool, what: &str) -> Plan {
     Plan { request: live.request(false, ops.body(), what), finish: false, target: None, note: None }
 }
 
-/// There is nothing to restart.
-pub(super) fn no_pods(place: &str) -> Refusal {
-    refused(format!("{place} wants no pods: there is nothing to restart"))
-}
-
-pub(super) fn restart(live: &Live, now: Timestamp) -> Plan {
-    let at = super::seconds(now);
-    let ops = Ops::unchanged(&live.raw).annotate("/spec/template/metadata", RESTARTED, &at);
-    Plan {
-        request: live.request(false, ops.body(), format!("restart at {at}")),
-        finish: false,
-        target: None,
-        note: None,
-    }
-}
-
 /// What it runs now, and what it returns to: while it is in flight the revision that still serves,
 /// else the one before.
 fn sides<'a>(live: &Live, revisions: &Revisions<'a>) -> (Option<Side<'a>>, Option<Side<'a>>) {
     let wanted = live.raw.pointer("/spec/template");
     let is_current = |side: &&Side<'_>| side.template(HASH).as_ref() == wanted;
-    let created = |side: &Side<'a>| super::template::text(side.raw, "/metadata/creationTimestamp").to_owned();
+    let created = |side: &Side<'a>| text(side.raw, "/metadata/creationTimestamp").to_owned();
     let equal = revisions.0.iter().filter(is_current);
     let current = equal.min_by_key(|side| (created(side), side.name().to_owned())).copied();
     let others = || revisions.0.iter().filter(|side| current.is_none_or(|current| current.name() != side.name()));

@@ -42,6 +42,11 @@ fn words(name: &str) -> impl Iterator<Item = String> {
     all.into_iter().filter(|word| !word.is_empty())
 }
 
+/// A text that may be a whole command line, without what smells of a secret.
+pub(super) fn masked(text: &str) -> String {
+    Masker::default().text(text)
+}
+
 /// Masks objects; those of one comparison by the same one.
 #[derive(Debug, Default)]
 pub(super) struct Masker {

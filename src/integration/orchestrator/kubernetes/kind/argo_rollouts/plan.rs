@@ -1,23 +1,19 @@
 //! What a command sends to a Rollout. Source: the official plugin's commands, with tests added and
 //! mended where it loses a command; see each.
 
+use super::super::{Asked, Live, deployment};
 use super::objects::ArgoRollout;
 use super::phase::is_observed;
+use super::{EPHEMERAL, HASH, REVISION};
 use crate::orchestrator::kubernetes::plan::{
-    Asked, Live, Ops, Plan, Request, Resource, Revisions, Side, Target, check_hold, let_through, refused, seconds,
-    take_ephemeral, text, words,
+    Ops, Plan, Request, Rest, Revisions, Side, Target, check_hold, let_through, refused, seconds, take_ephemeral, text,
+    words,
 };
-use crate::orchestrator::kubernetes::{Workload, WorkloadKind};
+use crate::orchestrator::kubernetes::resource::Resource;
 use flightdeck_model::{Action, Refusal, sanitize_line};
 
-/// The label by which pods of one template are told from others.
-pub const HASH: &str = "rollouts-pod-template-hash";
-/// A ReplicaSet's number.
-pub const REVISION: &str = "rollout.argoproj.io/revision";
 /// The numbers that a ReplicaSet had before it was taken up again.
 const HISTORY: &str = "rollout.argoproj.io/revision-history";
-/// What the controller put into pods for a while.
-const EPHEMERAL: &str = "rollout.argoproj.io/ephemeral-metadata";
 
 /// The parts of a Rollout that commands turn on.
 #[derive(Debug, Clone, Copy)]
@@ -92,33 +88,22 @@ fn refused_spec(rollout: &ArgoRollout) -> Option<String> {
     is_observed(rollout, status).then(|| sanitize_line(&invalid.message))
 }
 
-/// What is left of a command whose first part went through.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rest {
-    Nothing,
-    /// This.
-    Send(Request),
-    /// Something, once its controller has taken up the first part.
-    NotYet,
-}
-
 /// What is left to do once a command's first part went through, by the object as it is now. `candidate`
 /// is the template that the command was about, `target` the one that it goes back to by a full promotion.
 ///
 /// Where `spec.paused` still stands it must go, or nothing of the command takes effect.
 #[must_use]
-pub fn rest(action: Action, live: &Live, candidate: &str, target: Option<&str>) -> Rest {
+pub fn rest(action: Action, live: &Live, rollout: &ArgoRollout, candidate: &str, target: Option<&str>) -> Rest {
     let request = match target {
-        Some(target) => return all_the_way(live, candidate, target),
-        None => unpause(action, live, candidate),
+        Some(target) => return all_the_way(live, rollout, candidate, target),
+        None => unpause(action, live, Facts::of(rollout), candidate),
     };
     request.map_or(Rest::Nothing, Rest::Send)
 }
 
 /// A revision that users had before is promoted in full as soon as its controller works on it: by the
 /// steps of a plan most users would stay on what is left behind, at the first pause for ever.
-fn all_the_way(live: &Live, left: &str, target: &str) -> Rest {
-    let Workload::Rollout(rollout) = &live.workload else { return Rest::Nothing };
+fn all_the_way(live: &Live, rollout: &ArgoRollout, left: &str, target: &str) -> Rest {
     let facts = Facts::of(rollout);
     match facts.candidate {
         candidate if candidate == left && facts.stable == left => Rest::NotYet,
@@ -130,9 +115,7 @@ fn all_the_way(live: &Live, left: &str, target: &str) -> Rest {
     }
 }
 
-fn unpause(action: Action, live: &Live, candidate: &str) -> Option<Request> {
-    let Workload::Rollout(rollout) = &live.workload else { return None };
-    let facts = Facts::of(rollout);
+fn unpause(action: Action, live: &Live, facts: Facts<'_>, candidate: &str) -> Option<Request> {
     let ops = Ops::on(&live.raw).test("/spec/paused", true);
     let (ops, what) = match action {
         // Only while the abort stands: otherwise it would let the candidate go on.
@@ -308,7 +291,7 @@ fn abort(live: &Live, facts: Facts<'_>) -> Result<Plan, Refusal> {
         return Err(refused(format!("{place} brings in its first version: there is none to return to")));
     }
     if facts.aborted {
-        return match unpause(Action::Abort, live, facts.candidate) {
+        return match unpause(Action::Abort, live, facts, facts.candidate) {
             Some(request) => Ok(Plan { request, finish: false, target: None, note: None }),
             None => Err(refused(format!("{place} is aborted already"))),
         };
@@ -455,6 +438,16 @@ fn template(side: Side<'_>) -> Option<serde_json::Value> {
     Some(template)
 }
 
+/// What a `workloadRef` of that kind names, and where its template stands.
+pub fn referenced(kind: &str) -> Option<(Resource, &'static str)> {
+    let all = [
+        (deployment::RESOURCE, "/spec/template"),
+        (Resource::REPLICA_SETS, "/spec/template"),
+        (Resource::POD_TEMPLATES, "/template"),
+    ];
+    all.into_iter().find(|(resource, _)| resource.kind == kind)
+}
+
 /// A Rollout that takes its template from another workload is undone there.
 fn of_reference(
     asked: &Asked<'_>,
@@ -464,14 +457,9 @@ fn of_reference(
 ) -> Result<Request, Refusal> {
     let place = asked.live.place();
     let named = rollout.spec.workload_ref.clone().unwrap_or_default();
-    let (resource, path) = match named.kind.as_str() {
-        "Deployment" => (Resource::Workload(WorkloadKind::Deployment), "/spec/template"),
-        "ReplicaSet" => (Resource::ReplicaSet, "/spec/template"),
-        "PodTemplate" => (Resource::PodTemplate, "/template"),
-        other => {
-            let kind = sanitize_line(other);
-            return Err(refused(format!("{place} takes its template from a {kind}, which is not known here")));
-        }
+    let Some((resource, path)) = referenced(&named.kind) else {
+        let kind = sanitize_line(&named.kind);
+        return Err(refused(format!("{place} takes its template from a {kind}, which is not known here")));
     };
     let what = sanitize_line(&format!("{} {}", named.kind, named.name));
     let raw =

@@ -1,28 +1,24 @@
 //! A Deployment's row, in the order in which `kubectl rollout status` looks.
 
-use super::{
-    PAUSED, RowContext, WorkloadStatus, arms_of, assemble, count, facts, has_earlier, has_pods, line, name_of, number,
-    pods_of, resume, revision, rolling, settled, time,
-};
+use super::{RESOURCE, REVISION};
+use crate::orchestrator::kubernetes::fields::{count, line, time};
 use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::meta::template_writer;
 use crate::orchestrator::kubernetes::objects::{Condition, Deployment, DeploymentStatus};
-use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
+use crate::orchestrator::kubernetes::row::{
+    PAUSED, RowContext, WorkloadStatus, arms_of, assemble, facts, has_earlier, has_pods, name_of, number, pods_of,
+    resume, revision, rolling, settled,
+};
 use flightdeck_model::{
     Action, ActionSet, Arm, Fact, Phase, PodNames, Replicas, Rollout, Strategy, TrafficSource, Wait,
 };
 use jiff::Timestamp;
 
-pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
-
-pub(super) fn row(
-    context: &RowContext<'_>,
-    workload: &Workload,
-    object: &Deployment,
-    groups: &[ReplicaGroup],
-) -> Rollout {
+pub(super) fn row(context: &RowContext<'_>, object: &Deployment, groups: &[ReplicaGroup]) -> Rollout {
     let none = DeploymentStatus::default();
     let status = object.status.as_ref().unwrap_or(&none);
-    let revision = revision(workload, REVISION);
+    let revision = revision(&object.metadata, REVISION);
     let (phase, message) = phase(object, status, &revision);
     let progressing = condition(status, "Progressing");
     let updated = progressing.and_then(|of| time(of.last_update_time.as_ref()));
@@ -46,22 +42,18 @@ pub(super) fn row(
     }
     let status = WorkloadStatus {
         strategy: if object.spec.strategy.kind == "Recreate" { Strategy::Recreate } else { Strategy::Rolling },
-        steps: [].into(),
-        step: None,
-        arms: arms(workload, object, current, groups),
-        phase,
+        arms: arms(object, current, groups),
         waits,
         message,
-        started: started(workload, current, groups, updated),
+        started: started(object, current, groups, updated),
         since,
         offers: offers(object, &revision),
         // Past its deadline it goes on trying, and pods that come up take users.
         in_flight: phase.in_flight() || phase == Phase::Failed,
-        revision,
         facts,
-        analyses: Vec::new(),
+        ..WorkloadStatus::rolling(phase, revision)
     };
-    assemble(context, workload, status)
+    assemble(context, RESOURCE, &object.metadata, status)
 }
 
 /// The ReplicaSet of its newest template: that of its revision, or a newer one, which is made a moment before
@@ -76,14 +68,14 @@ fn current<'a>(groups: &'a [ReplicaGroup], revision: &str) -> Option<&'a Replica
 /// When its newest template came in: its ReplicaSet was made then, unless an undo took an older one up
 /// again; then whoever wrote the template did so, else its condition tells how far it is.
 fn started(
-    workload: &Workload,
+    object: &Deployment,
     current: Option<&ReplicaGroup>,
     groups: &[ReplicaGroup],
     updated: Option<Timestamp>,
 ) -> Option<Timestamp> {
     let made = current.and_then(|group| group.created);
     let newest = groups.iter().filter_map(|group| group.created).max();
-    let written = || workload.template_writer().map(|(_, at)| at);
+    let written = || template_writer(&object.metadata).map(|(_, at)| at);
     made.filter(|made| Some(*made) == newest).or_else(written).or(made).or(updated)
 }
 
@@ -148,10 +140,10 @@ fn failure(status: &DeploymentStatus) -> String {
     failed.map_or(String::new(), |of| format!("; pods can't be made: {}", line(&of.message)))
 }
 
-fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>, groups: &[ReplicaGroup]) -> Vec<Arm> {
+fn arms(object: &Deployment, current: Option<&ReplicaGroup>, groups: &[ReplicaGroup]) -> Vec<Arm> {
     let none = DeploymentStatus::default();
     let status = object.status.as_ref().unwrap_or(&none);
-    let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
+    let template = Images::of(&object.spec.template, object.metadata.name.as_deref().unwrap_or_default());
     let (all, updated, available) =
         (count(status.replicas), count(status.updated_replicas), count(status.available_replicas));
     // Until its controller has taken a change up, or begins what came in while it was paused, the description
@@ -166,7 +158,7 @@ fn arms(workload: &Workload, object: &Deployment, current: Option<&ReplicaGroup>
     let alone = others.is_empty() && (current.is_some() || counted);
     if alone {
         // Its sets are read in flight only. At rest all its pods are of one.
-        let pods = Some(current.map_or_else(|| PodNames::Workload(name_of(workload)), pods_of));
+        let pods = Some(current.map_or_else(|| PodNames::Workload(name_of(&object.metadata)), pods_of));
         return arms_of(vec![settled(images, available, desired(object), TrafficSource::Replicas, pods)]);
     }
     // Where its ReplicaSets can't be read: the fewest of the new ones that can be available, all old ones are.

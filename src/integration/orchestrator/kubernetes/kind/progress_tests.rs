@@ -1,7 +1,10 @@
-use super::*;
-use crate::orchestrator::kubernetes::row::{RowContext, row};
-use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload, images};
-use flightdeck_model::{Command, Facts, Replicas};
+use super::{Source, named, progress};
+use crate::orchestrator::kubernetes::images;
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
+use crate::orchestrator::kubernetes::row::RowContext;
+use crate::orchestrator::kubernetes::settings::KubernetesSettings;
+use flightdeck_model::{Action, Command, Facts, Phase, Replicas, Rollout, Stage, Subject};
+use flightdeck_port::Followed;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -18,15 +21,11 @@ fn seen(kind: &str, change: &Value) -> Rollout {
             "updatedNumberScheduled": 3, "numberReady": 3, "numberAvailable": 3},
     });
     json_patch::merge(&mut object, change);
-    let workload = match kind {
-        "StatefulSet" => Workload::StatefulSet(Box::new(serde_json::from_value(object).unwrap())),
-        "DaemonSet" => Workload::DaemonSet(Box::new(serde_json::from_value(object).unwrap())),
-        _ => Workload::Deployment(Box::new(serde_json::from_value(object).unwrap())),
-    };
+    let workload = named(kind).unwrap().read(Source::Value(object)).unwrap();
     let settings = KubernetesSettings::new("east".into());
     let context =
         RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
-    row(&context, &workload, &[group("web-a", "1", "1.10"), group("web-b", "2", "1.9")])
+    workload.row(&context, &[group("web-a", "1", "1.10"), group("web-b", "2", "1.9")])
 }
 
 fn group(name: &str, revision: &str, tag: &str) -> ReplicaGroup {

@@ -1,8 +1,10 @@
 //! Each line of `kubectl rollout status` as a table, and what all kinds have in common.
 
-use super::{RowContext, has_groups, managed_by, needs_groups, row};
+use super::{Source, Workload, named};
 use crate::orchestrator::kubernetes::images::{self, version_of};
-use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
+use crate::orchestrator::kubernetes::row::{RowContext, managed_by};
+use crate::orchestrator::kubernetes::settings::KubernetesSettings;
 use flightdeck_model::{Action, Denied, Fact, Phase, PodNames, Ppm, Replicas, Rollout, Strategy, Wait};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -12,14 +14,21 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + seconds).unwrap()
 }
 
-fn row_of(workload: &Workload, groups: &[ReplicaGroup]) -> Rollout {
+/// A parsed object.
+type Parsed = Box<dyn Workload>;
+
+fn row_of(workload: &Parsed, groups: &[ReplicaGroup]) -> Rollout {
     let settings = KubernetesSettings::new("east".into());
-    row(&RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: at(0) }, workload, groups)
+    workload.row(&RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: at(0) }, groups)
 }
 
 fn merged(mut object: Value, change: &Value) -> Value {
     json_patch::merge(&mut object, change);
     object
+}
+
+fn parsed(kind: &str, object: Value) -> Parsed {
+    named(kind).unwrap().read(Source::Value(object)).unwrap()
 }
 
 fn meta() -> Value {
@@ -31,23 +40,23 @@ fn template() -> Value {
     json!({"spec": {"containers": [{"name": "app", "image": "shop/checkout:v2"}]}})
 }
 
-fn deployment(change: &Value) -> Workload {
+fn deployment(change: &Value) -> Parsed {
     let object = json!({"metadata": meta(), "spec": {"replicas": 4, "selector": {}, "template": template()},
         "status": {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 4, "readyReplicas": 4, "availableReplicas": 4}});
-    Workload::Deployment(serde_json::from_value(merged(object, change)).unwrap())
+    parsed("Deployment", merged(object, change))
 }
 
-fn stateful_set(change: &Value) -> Workload {
+fn stateful_set(change: &Value) -> Parsed {
     let object = json!({"metadata": meta(), "spec": {"replicas": 4, "selector": {}, "template": template(), "updateStrategy": {"type": "RollingUpdate"}},
         "status": {"observedGeneration": 3, "replicas": 4, "updatedReplicas": 4, "readyReplicas": 4, "currentRevision": "checkout-b", "updateRevision": "checkout-b"}});
-    Workload::StatefulSet(serde_json::from_value(merged(object, change)).unwrap())
+    parsed("StatefulSet", merged(object, change))
 }
 
-fn daemon_set(change: &Value) -> Workload {
+fn daemon_set(change: &Value) -> Parsed {
     let object = json!({"metadata": merged(meta(), &json!({"annotations": {"deprecated.daemonset.template.generation": "2"}})),
         "spec": {"selector": {}, "template": template(), "updateStrategy": {"type": "RollingUpdate"}},
         "status": {"observedGeneration": 3, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3, "numberReady": 3, "numberAvailable": 3}});
-    Workload::DaemonSet(serde_json::from_value(merged(object, change)).unwrap())
+    parsed("DaemonSet", merged(object, change))
 }
 
 fn set(name: &str, revision: &str, version: &str, ready: u32, desired: u32) -> ReplicaGroup {
@@ -208,7 +217,7 @@ fn arms(row: &Rollout) -> Vec<(String, Replicas, Option<Ppm>)> {
 fn a_rolling_deployment_has_two_arms_by_its_replica_sets() {
     let pods = |ready, desired| Replicas { ready, desired };
     let rolling = deployment(&json!({"status": {"replicas": 5, "updatedReplicas": 2, "availableReplicas": 4}}));
-    assert!(needs_groups(&rolling) && !needs_groups(&deployment(&json!({}))));
+    assert!(rolling.needs_groups() && !deployment(&json!({})).needs_groups());
     let groups =
         [set("c", "2", "v2", 1, 2), set("b", "1", "v1", 2, 2), set("a", "0", "v0", 1, 1), set("z", "9", "v9", 0, 0)];
     assert_eq!(
@@ -231,9 +240,9 @@ fn what_is_described_runs_only_once_it_is_taken_up() {
     let four = Replicas { ready: 4, desired: 4 };
     let unseen =
         deployment(&json!({"metadata": {"generation": 4, "annotations": {"deployment.kubernetes.io/revision": "1"}}}));
-    assert!(needs_groups(&unseen) && !has_groups(&unseen, &[]));
+    assert!(unseen.needs_groups() && !unseen.has_groups(&[]));
     let groups = [set("b", "1", "v1", 4, 4)];
-    assert!(has_groups(&unseen, &groups));
+    assert!(unseen.has_groups(&groups));
     assert_eq!(arms(&row_of(&unseen, &groups)), [("v1".into(), four, Some(Ppm::ALL))]);
     assert_eq!(arms(&row_of(&unseen, &[])), [("unknown".into(), four, Some(Ppm::ALL))]);
     let both = [set("b", "1", "v1", 3, 3), set("c", "2", "v2", 1, 1)];
@@ -249,10 +258,10 @@ fn what_is_described_runs_only_once_it_is_taken_up() {
     let unseen = stateful_set(
         &json!({"metadata": {"generation": 4}, "status": {"currentRevision": "checkout-a", "updateRevision": "checkout-a"}}),
     );
-    assert!(needs_groups(&unseen) && has_groups(&unseen, &sets) && !has_groups(&unseen, &[]));
+    assert!(unseen.needs_groups() && unseen.has_groups(&sets) && !unseen.has_groups(&[]));
     assert_eq!(arms(&row_of(&unseen, &sets)), [("v1".into(), four, Some(Ppm::ALL))]);
     let unseen = daemon_set(&json!({"metadata": {"generation": 4}}));
-    assert!(needs_groups(&unseen));
+    assert!(unseen.needs_groups());
     assert_eq!(arms(&row_of(&unseen, &sets))[0].0, "v1");
 }
 
@@ -261,7 +270,7 @@ fn a_rolling_set_has_two_arms_by_its_counts() {
     let pods = |ready, desired| Replicas { ready, desired };
     let rolling = stateful_set(&json!({"status": {"currentRevision": "checkout-a", "updatedReplicas": 1}}));
     let groups = [set("checkout-b", "2", "v2", 0, 0), set("checkout-a", "1", "v1", 0, 0)];
-    assert!(needs_groups(&rolling) && !needs_groups(&stateful_set(&json!({}))));
+    assert!(rolling.needs_groups() && !stateful_set(&json!({})).needs_groups());
     assert_eq!(
         arms(&row_of(&rolling, &groups)),
         [("v1".into(), pods(3, 3), Some(Ppm(750_000))), ("v2".into(), pods(1, 4), Some(Ppm(250_000))),]
@@ -282,7 +291,7 @@ fn a_rolling_set_has_two_arms_by_its_counts() {
 
 #[test]
 fn each_arm_says_which_pods_are_its_own() {
-    let pods = |workload: &Workload, groups: &[ReplicaGroup]| -> Vec<PodNames> {
+    let pods = |workload: &Parsed, groups: &[ReplicaGroup]| -> Vec<PodNames> {
         row_of(workload, groups).arms.into_iter().map(|arm| arm.pods.unwrap()).collect()
     };
     let of = |name: &str| PodNames::Set(name.into());
@@ -303,8 +312,7 @@ fn each_arm_says_which_pods_are_its_own() {
 
 #[test]
 fn each_kind_offers_what_it_can() {
-    let names =
-        |workload: &Workload| row_of(workload, &[]).offers.iter().map(Action::name).collect::<Vec<_>>().join(" ");
+    let names = |workload: &Parsed| row_of(workload, &[]).offers.iter().map(Action::name).collect::<Vec<_>>().join(" ");
     let first = json!({"metadata": {"annotations": {"deployment.kubernetes.io/revision": "1"}}});
     assert_eq!(names(&deployment(&json!({}))), "pause rollback restart");
     assert_eq!(names(&deployment(&first)), "pause restart");
@@ -352,7 +360,7 @@ fn bars_are_shared_not_copied() {
         vec![Denied { actions: [Action::Pause].into_iter().collect(), why: "no".into() }].into();
     let settings = KubernetesSettings::new("east".into());
     let context = RowContext { settings: &settings, denied: &denied, pods: None, now: at(0) };
-    assert!(Arc::ptr_eq(&row(&context, &deployment(&json!({})), &[]).denied, &denied));
+    assert!(Arc::ptr_eq(&deployment(&json!({})).row(&context, &[]).denied, &denied));
 }
 
 #[test]
@@ -402,7 +410,7 @@ fn owners_are_known_by_their_labels() {
         (json!({}), json!({"meta.helm.sh/release-name": "shop"}), None),
     ] {
         let workload = deployment(&json!({"metadata": {"labels": labels, "annotations": annotations}}));
-        let found = managed_by(&workload).map(|of| (of.tool, of.name));
+        let found = managed_by(workload.meta()).map(|of| (of.tool, of.name));
         assert_eq!(found, expected.map(|(tool, name)| (tool.to_owned(), name.to_owned())), "{labels} {annotations}");
     }
 }

@@ -1,7 +1,7 @@
 //! A canary's steps, and the durations of its pauses.
 
 use super::objects::{Canary, CanaryStep, Pause};
-use crate::orchestrator::kubernetes::row::line;
+use crate::orchestrator::kubernetes::fields::line;
 use flightdeck_model::Step;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

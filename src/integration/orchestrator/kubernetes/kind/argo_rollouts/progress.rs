@@ -4,9 +4,7 @@
 //! the template that it works on, of stable and of the active service, steps beyond the one that was
 //! written, weights, and pods.
 
-use crate::orchestrator::kubernetes::progress::{
-    Seen, Template, effective, pods, ready, replaced, superseded, wants_none,
-};
+use crate::orchestrator::kubernetes::progress::{Seen, Template, pods, ready, replaced, wants_none};
 use flightdeck_model::{Action, Arm, ArmRole, Fact, Phase, Ppm, Rollout, Stage, Step, Strategy, TrafficSource, Wait};
 
 /// The stage of a command about a Rollout that was accepted.
@@ -68,12 +66,12 @@ fn aborted(seen: Seen<'_>, same: bool) -> Stage {
     match (same, finished(seen)) {
         (true, true) => Stage::Failed { why: format!("it had finished before: {}", pods(row)) },
         (false, true) if !seen.unobserved() && all_at_stable(row) => {
-            effective(format!("revision {} serves; {}", row.run.revision, served(row)))
+            Stage::effective(format!("revision {} serves; {}", row.run.revision, served(row)))
         }
         (false, true) => Stage::Observed,
         (false, false) => replaced(row),
         (true, false) => match row.phase {
-            Phase::Aborted if all_at_stable(row) => effective(format!("aborted; {}", served(row))),
+            Phase::Aborted if all_at_stable(row) => Stage::effective(format!("aborted; {}", served(row))),
             // The status alone says it: while it is paused by hand its pods stay.
             Phase::Aborted | Phase::RollingBack => Stage::Observed,
             _ => Stage::Accepted,
@@ -91,7 +89,7 @@ fn undone(seen: Seen<'_>) -> Stage {
         Template::Unknown => Stage::Observed,
         Template::Ours if seen.unobserved() => Stage::Observed,
         Template::Ours if finished(seen) && all_at_stable(row) => {
-            effective(format!("revision {} serves; {}", row.run.revision, served(row)))
+            Stage::effective(format!("revision {} serves; {}", row.run.revision, served(row)))
         }
         Template::Ours if finished(seen) => Stage::Observed,
         Template::Ours => match row.phase {
@@ -111,7 +109,7 @@ fn begun(row: &Rollout) -> Stage {
         && candidate.is_some_and(|arm| arm.replicas.ready > 0 && ready(arm) && arm.traffic.actual.is_some());
     let met = candidate.is_some_and(|arm| arm.traffic.actual.is_some_and(|share| share > Ppm::ZERO));
     if preview || (met && in_force(row)) {
-        effective(format!("started again: {}; {}", place(row), pods(row)))
+        Stage::effective(format!("started again: {}; {}", place(row), pods(row)))
     } else {
         Stage::Observed
     }
@@ -123,7 +121,7 @@ fn restarted(seen: Seen<'_>) -> Stage {
     let all = row.arms.iter().all(ready) && row.stable().is_some_and(|arm| arm.replicas.ready > 0);
     match seen.now(Fact::Restart).filter(|at| Some(*at) != before) {
         Some(at) if !at.ends_with(" pending") && !seen.unobserved() && all => {
-            effective(format!("every pod is newer than {at}; {}", pods(row)))
+            Stage::effective(format!("every pod is newer than {at}; {}", pods(row)))
         }
         Some(_) => Stage::Observed,
         None => Stage::Accepted,
@@ -134,9 +132,11 @@ fn paused(seen: Seen<'_>) -> Stage {
     let row = seen.row;
     match row.phase {
         Phase::Paused if seen.paused() && !seen.unobserved() => {
-            effective(format!("paused {}; {}", place(row), pods(row)))
+            Stage::effective(format!("paused {}; {}", place(row), pods(row)))
         }
-        Phase::Aborted | Phase::RollingBack => superseded(format!("it is {}: {}", row.phase.word(), row.message)),
+        Phase::Aborted | Phase::RollingBack => {
+            Stage::superseded(format!("it is {}: {}", row.phase.word(), row.message))
+        }
         _ if seen.paused() => Stage::Observed,
         _ => Stage::Accepted,
     }
@@ -148,14 +148,14 @@ fn resumed(seen: Seen<'_>) -> Stage {
         (true, _) => Stage::Accepted,
         (false, Some(stage)) => stage,
         (false, None) if seen.unobserved() => Stage::Observed,
-        (false, None) => effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
+        (false, None) => Stage::effective(format!("{} {}; {}", row.phase.word(), place(row), pods(row))),
     }
 }
 
 /// It was aborted before the command could show.
 fn taken_back(row: &Rollout) -> Option<Stage> {
     matches!(row.phase, Phase::Aborted | Phase::RollingBack)
-        .then(|| superseded(format!("it is {}: {}", row.phase.word(), row.message)))
+        .then(|| Stage::superseded(format!("it is {}: {}", row.phase.word(), row.message)))
 }
 
 fn retried(seen: Seen<'_>) -> Stage {
@@ -176,7 +176,7 @@ fn retried(seen: Seen<'_>) -> Stage {
 fn done(seen: Seen<'_>) -> Option<Stage> {
     finished(seen).then(|| {
         if !seen.unobserved() && all_at_stable(seen.row) && !wants_none(seen.row) {
-            effective(format!("finished; {}", pods(seen.row)))
+            Stage::effective(format!("finished; {}", pods(seen.row)))
         } else {
             Stage::Observed
         }
@@ -222,7 +222,7 @@ fn promoted(seen: Seen<'_>) -> Stage {
     };
     let unpaused = seen.then(Fact::Pause).is_some() && seen.now(Fact::Pause) != seen.then(Fact::Pause);
     if advanced && !seen.unobserved() && in_force(row) {
-        effective(format!("{}; {}", place(row), pods(row)))
+        Stage::effective(format!("{}; {}", place(row), pods(row)))
     } else if moved || unpaused {
         Stage::Observed
     } else {
@@ -249,7 +249,7 @@ fn switched(seen: Seen<'_>) -> Stage {
     let candidate = row.arms.iter().find(|arm| arm.role != ArmRole::Stable);
     let all = |arm: &Arm| arm.traffic.actual == Some(Ppm::ALL) && arm.replicas.ready > 0 && ready(arm);
     if candidate.is_some_and(all) {
-        return effective(format!("the active service selects it; {}", pods(row)));
+        return Stage::effective(format!("the active service selects it; {}", pods(row)));
     }
     if seen.now(Fact::Pause) == seen.then(Fact::Pause) { Stage::Accepted } else { Stage::Observed }
 }

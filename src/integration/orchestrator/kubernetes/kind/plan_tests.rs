@@ -1,7 +1,8 @@
-use super::*;
-use crate::orchestrator::kubernetes::HoldMark;
-use flightdeck_model::{HoldId, HoldTarget, Run, Selector, Target};
-use serde_json::json;
+use super::{Asked, Live, named};
+use crate::orchestrator::kubernetes::meta::{HoldMark, RESTARTED};
+use crate::orchestrator::kubernetes::plan::{Body, HoldPlan, Plan, plan_hold, plan_release, rewrite};
+use flightdeck_model::{Action, HoldId, HoldTarget, Refusal, Run, Selector, Target};
+use serde_json::{Value, json};
 
 fn template(tag: &str) -> Value {
     json!({"metadata": {"labels": {"app": "web"}},
@@ -36,14 +37,14 @@ fn controller_revision(number: u32, tag: &str) -> Value {
     json!({"metadata": {"name": format!("db-{number}")}, "revision": number, "data": {"spec": {"template": template}}})
 }
 
-fn ask(action: Action, kind: WorkloadKind, raw: &Value, history: &[Value]) -> Result<Plan, Refusal> {
-    let live = Live::parse(kind, raw.clone()).unwrap();
+fn ask(action: Action, kind: &str, raw: &Value, history: &[Value]) -> Result<Plan, Refusal> {
+    let live = Live::parse(named(kind).unwrap(), raw.clone()).unwrap();
     let now = "2026-11-21T12:00:00.9Z".parse().unwrap();
-    plan(&Asked { action, live: &live, history, reference: None, now })
+    live.workload.plan(&Asked { action, live: &live, history, reference: None, now })
 }
 
 fn of_deployment(action: Action, raw: &Value, history: &[Value]) -> Result<Plan, Refusal> {
-    ask(action, WorkloadKind::Deployment, raw, history)
+    ask(action, "Deployment", raw, history)
 }
 
 /// The object after a patch whose tests hold.
@@ -132,8 +133,8 @@ fn what_does_not_fit_a_built_in_kind_is_refused_with_what_helps() {
     }
     let why = of_deployment(Action::Rollback, &same, &equal[..1]);
     assert!(why.is_err(), "the only revision is the current one");
-    for kind in [WorkloadKind::StatefulSet, WorkloadKind::DaemonSet] {
-        let raw = set(kind.name(), "db-2", "db-2");
+    for kind in ["StatefulSet", "DaemonSet"] {
+        let raw = set(kind, "db-2", "db-2");
         for (action, words) in
             [(Action::Pause, "nothing in Kubernetes can pause one"), (Action::Abort, "roll back (b)")]
         {
@@ -148,19 +149,18 @@ fn what_does_not_fit_a_built_in_kind_is_refused_with_what_helps() {
 #[test]
 fn undo_of_a_set_sends_a_revision_as_it_was_stored_bound_to_the_version_that_was_read() {
     let history = [controller_revision(1, "1.8"), controller_revision(3, "1.10"), controller_revision(2, "1.9")];
-    let sent = |kind: WorkloadKind, raw: &Value| match ask(Action::Rollback, kind, raw, &history).unwrap().request.body
-    {
+    let sent = |kind: &str, raw: &Value| match ask(Action::Rollback, kind, raw, &history).unwrap().request.body {
         Body::Strategic(body) => body,
         other => panic!("{other:?}"),
     };
-    for kind in [WorkloadKind::StatefulSet, WorkloadKind::DaemonSet] {
-        let body = sent(kind, &set(kind.name(), "db-3", "db-3"));
+    for kind in ["StatefulSet", "DaemonSet"] {
+        let body = sent(kind, &set(kind, "db-3", "db-3"));
         let mut wanted = controller_revision(2, "1.9")["data"].clone();
         wanted["metadata"] = json!({"resourceVersion": "7"});
         assert_eq!(body, wanted);
     }
     // In flight from revision 1: that is what its pods ran.
-    let body = sent(WorkloadKind::StatefulSet, &set("StatefulSet", "db-3", "db-1"));
+    let body = sent("StatefulSet", &set("StatefulSet", "db-3", "db-1"));
     assert_eq!(body["spec"]["template"]["spec"], template("1.8")["spec"]);
 }
 
@@ -177,7 +177,7 @@ fn mark(id: &str) -> HoldMark {
 }
 
 fn parsed(raw: &Value) -> Live {
-    Live::parse(WorkloadKind::Deployment, raw.clone()).unwrap()
+    Live::parse(named("Deployment").unwrap(), raw.clone()).unwrap()
 }
 
 fn gripped(raw: &Value, mark: &HoldMark) -> Value {
@@ -199,7 +199,7 @@ fn a_hold_stops_and_marks_and_its_release_undoes_both() {
     assert!(why.contains("hold H-1 of anna"), "{why}");
     assert_eq!(plan_release(&parsed(&held), &HoldId::from("H-2")), None);
     let free = after(&held, &plan_release(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
-    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold()), (json!(false), None));
+    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).mark()), (json!(false), None));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn what_stood_still_before_a_hold_stands_still_after_it() {
     let held = gripped(&paused, &mark("H-1"));
     assert!(parsed(&held).held_by().unwrap().paused_before);
     let free = after(&held, &plan_release(&parsed(&held), &HoldId::from("H-1")).unwrap().body);
-    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold()), (json!(true), None));
+    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).mark()), (json!(true), None));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_mark_on_what_somebody_resumed_holds_nothing() {
 
 #[test]
 fn sets_can_t_be_held_and_a_mark_tells_of_them() {
-    let live = Live::parse(WorkloadKind::StatefulSet, set("StatefulSet", "db-2", "db-1")).unwrap();
+    let live = Live::parse(named("StatefulSet").unwrap(), set("StatefulSet", "db-2", "db-1")).unwrap();
     assert_eq!(plan_hold(&live, &mark("H-1")), HoldPlan::Cannot("a StatefulSet can't be paused: it goes on".into()));
     let target = Target {
         source: "s".into(),
@@ -247,7 +247,7 @@ fn one_is_let_through_whoever_holds_it() {
     let held = gripped(&deployment(), &mark("H-1"));
     let plan = of_deployment(Action::LetThrough, &held, &[]).unwrap();
     let free = after(&held, &plan.request.body);
-    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).workload.hold(), plan.note), (json!(false), None, None));
+    assert_eq!((free["spec"]["paused"].clone(), parsed(&free).mark(), plan.note), (json!(false), None, None));
     let refused = of_deployment(Action::LetThrough, &deployment(), &[]).unwrap_err();
     assert!(refused.why.contains("shop/web is not held"), "{refused}");
     let mut paused = deployment();

@@ -1,8 +1,8 @@
 //! How much a canary should have, and how much it has.
 
 use super::objects::{ArgoRollout, Canary, RolloutStatus};
-use crate::orchestrator::kubernetes::ReplicaGroup;
-use crate::orchestrator::kubernetes::row::{count, part};
+use crate::orchestrator::kubernetes::fields::{count, part};
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
 use flightdeck_model::{Ppm, TrafficSource};
 
 /// A canary's share.

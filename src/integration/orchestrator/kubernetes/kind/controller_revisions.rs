@@ -1,33 +1,26 @@
-//! StatefulSets and DaemonSets: restart and undo; nothing of theirs can be paused.
+//! What StatefulSets and DaemonSets do alike: restart and undo; nothing of theirs can be paused.
 
-use super::deployment::{no_pods, restart};
-use super::template::{Revisions, image, text};
-use super::{Asked, Body, Plan, Workload, refused};
+use super::Asked;
+use crate::orchestrator::kubernetes::plan::{Body, Plan, Revisions, Side, image, no_pods, refused, restart, text};
 use flightdeck_model::{Action, Refusal};
 use serde_json::{Value, json};
 
-pub(super) fn plan(asked: &Asked<'_>) -> Result<Plan, Refusal> {
+/// `before`: is it the revision that its pods ran before what is in flight?
+pub(super) fn plan(asked: &Asked<'_>, wants_none: bool, before: impl Fn(&Side<'_>) -> bool) -> Result<Plan, Refusal> {
     let place = asked.live.place();
-    let kind = asked.live.workload.kind().name();
+    let kind = asked.live.workload.kind().resource().kind;
     match asked.action {
-        Action::Restart if wants_none(asked) => Err(no_pods(&place)),
+        Action::Restart if wants_none => Err(no_pods(&place)),
         Action::Restart => {
             let plan = restart(asked.live, asked.now);
             Ok(Plan { note: on_delete(asked).or(plan.note), ..plan })
         }
-        Action::Rollback => undo(asked),
+        Action::Rollback => undo(asked, before),
         Action::Pause | Action::Resume | Action::Hold => {
             Err(refused(format!("{place} is a {kind}: nothing in Kubernetes can pause one")))
         }
         Action::Abort => Err(refused(format!("{place} is a {kind}, which knows no abort: roll back (b) undoes it"))),
         other => Err(refused(format!("{place} is a {kind}, which knows no {}", other.name()))),
-    }
-}
-
-fn wants_none(asked: &Asked<'_>) -> bool {
-    match &asked.live.workload {
-        Workload::DaemonSet(set) => set.status.as_ref().is_some_and(|status| status.desired_number_scheduled == 0),
-        _ => asked.live.raw.pointer("/spec/replicas") == Some(&Value::from(0)),
     }
 }
 
@@ -37,19 +30,12 @@ fn on_delete(asked: &Asked<'_>) -> Option<String> {
         .then(|| "its pods are replaced only as somebody deletes them (updateStrategy OnDelete)".to_owned())
 }
 
-fn undo(asked: &Asked<'_>) -> Result<Plan, Refusal> {
+fn undo(asked: &Asked<'_>, before: impl Fn(&Side<'_>) -> bool) -> Result<Plan, Refusal> {
     let live = asked.live;
     let place = live.place();
     let revisions = Revisions::of_controller(asked.history);
     let newest = revisions.0.first();
-    // In flight: what the pods ran before; else the revision before.
-    let before = match &live.workload {
-        Workload::StatefulSet(set) if set.status.as_ref().is_some_and(|s| s.current_revision != s.update_revision) => {
-            let name = set.status.as_ref().map(|status| status.current_revision.as_str());
-            revisions.0.iter().find(|side| Some(side.name()) == name)
-        }
-        _ => None,
-    };
+    let before = revisions.0.iter().find(|side| before(side));
     let Some(target) = before.or(revisions.0.get(1)) else {
         return Err(refused(revisions.none_left(&place, &live.raw)));
     };

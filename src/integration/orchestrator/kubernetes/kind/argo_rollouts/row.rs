@@ -4,19 +4,19 @@ use super::objects::{AnalysisRunStatus, ArgoRollout, Canary, PauseCondition, Rol
 use super::phase::{ArgoPhase, is_observed, is_workload_observed, phase};
 use super::steps::{PauseSpan, pause_of, steps};
 use super::weights;
+use super::{RESOURCE, REVISION};
+use crate::orchestrator::kubernetes::fields::{count, line, part, time};
 use crate::orchestrator::kubernetes::images::Images;
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
 use crate::orchestrator::kubernetes::row::{
-    PAUSED, RowContext, Side, WorkloadStatus, arms_of, assemble, count, has_earlier, has_pods, line, older, part,
-    pods_of, resume, revision, settled, time,
+    PAUSED, RowContext, Side, WorkloadStatus, arms_of, assemble, has_earlier, has_pods, older, pods_of, resume,
+    revision, settled,
 };
-use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
 use flightdeck_model::{
     Action, ActionSet, Arm, ArmRole, BackendAnalysis, Fact, Facts, MetricVerdict, Phase, PodNames, Ppm, Replicas,
     Rollout, Strategy, Traffic, TrafficSource, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
-
-const REVISION: &str = "rollout.argoproj.io/revision";
 
 /// A Rollout with what every question about it needs.
 struct Seen<'a> {
@@ -27,14 +27,14 @@ struct Seen<'a> {
     template: Option<Images>,
 }
 
-/// The row of a Rollout; see [`crate::orchestrator::kubernetes::row::row`].
+/// The row of a Rollout.
 #[must_use]
-pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
+pub fn row(context: &RowContext<'_>, object: &ArgoRollout, groups: &[ReplicaGroup]) -> Rollout {
     let none = RolloutStatus::default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let template = object.spec.template.as_ref().map(|template| Images::of(template, name));
     let seen = Seen { object, status: object.status.as_ref().unwrap_or(&none), groups, template };
-    let revision = revision(workload, REVISION);
+    let revision = revision(&object.metadata, REVISION);
     let plan = object.spec.strategy.canary.as_ref().map(steps).unwrap_or_default();
     let step = step(&seen, plan.len());
     let (arms, nonsense) = arms(&seen);
@@ -66,7 +66,7 @@ pub fn row(context: &RowContext<'_>, workload: &Workload, object: &ArgoRollout, 
         analyses: analyses(&seen),
         revision,
     };
-    assemble(context, workload, status)
+    assemble(context, RESOURCE, &object.metadata, status)
 }
 
 fn strategy(object: &ArgoRollout) -> Strategy {

@@ -1,24 +1,104 @@
-//! A StatefulSet's row, in the order in which `kubectl rollout status` looks.
+//! `apps/v1` StatefulSet. Its row is told in the order in which `kubectl rollout status` looks.
 
-use super::{
-    RowContext, WorkloadStatus, arms_of, assemble, count, facts, line, name_of, newest_before, rolling, settled, time,
-};
+use super::{Asked, Kind, Source, Workload, controller_revisions};
+use crate::orchestrator::kubernetes::fields::{count, line, time};
+use crate::orchestrator::kubernetes::forecast::{is_stuck, rolling as forecast_of_rolling};
 use crate::orchestrator::kubernetes::images::Images;
-use crate::orchestrator::kubernetes::objects::{StatefulSet, StatefulSetStatus};
+use crate::orchestrator::kubernetes::json::name;
+use crate::orchestrator::kubernetes::objects::{PodTemplate, SetSpec, StatefulSet, StatefulSetStatus};
+use crate::orchestrator::kubernetes::plan::{Plan, Side};
+use crate::orchestrator::kubernetes::pod_sets::{PodSets, ReplicaGroup};
 use crate::orchestrator::kubernetes::pods::Pods;
-use crate::orchestrator::kubernetes::{ReplicaGroup, Workload};
-use flightdeck_model::{Action, Arm, Phase, PodNames, Replicas, Rollout, Strategy, TrafficSource, Wait};
+use crate::orchestrator::kubernetes::resource::Resource;
+use crate::orchestrator::kubernetes::row::{
+    RowContext, WorkloadStatus, arms_of, assemble, facts, name_of, newest_before, rolling, settled,
+};
+use flightdeck_model::{Action, Arm, Forecast, Phase, PodNames, Refusal, Replicas, Rollout, TrafficSource, Wait};
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::ObjectMeta;
+use serde_json::Value;
+
+const RESOURCE: Resource = Resource { group: "apps", version: "v1", kind: "StatefulSet", plural: "statefulsets" };
 
 /// After this its first pods should have been up.
 const FIRST: SignedDuration = SignedDuration::from_mins(10);
 
-pub(super) fn row(
-    context: &RowContext<'_>,
-    workload: &Workload,
-    object: &StatefulSet,
-    groups: &[ReplicaGroup],
-) -> Rollout {
+#[derive(Debug)]
+pub(super) struct StatefulSets;
+
+impl Kind for StatefulSets {
+    fn resource(&self) -> Resource {
+        RESOURCE
+    }
+
+    fn read(&self, from: Source<'_>) -> serde_json::Result<Box<dyn Workload>> {
+        from.object::<SetSpec, StatefulSetStatus>()
+    }
+
+    fn pod_sets(&self) -> Option<PodSets> {
+        Some(PodSets::ControllerRevisions { named_in_full: true })
+    }
+
+    fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
+        let mut forecast = forecast_of_rolling(action, row, false)?;
+        if action == Action::Rollback && is_stuck(row) {
+            // Its controller waits for the broken pod before it touches the next one.
+            let by_hand = "a pod that never became ready may have to be deleted by hand before it goes back";
+            forecast.warnings.push(by_hand.to_owned());
+        }
+        Some(forecast)
+    }
+
+    /// Its pods have numbers, and keep their names.
+    fn names_pod(&self, object: &Value, _sets: &[Value], pod: &str) -> bool {
+        let ordinal = pod.strip_prefix(name(object)).and_then(|rest| rest.strip_prefix('-'));
+        ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+    }
+}
+
+impl Workload for StatefulSet {
+    fn kind(&self) -> &'static dyn Kind {
+        &StatefulSets
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn template(&self) -> Option<&PodTemplate> {
+        Some(&self.spec.template)
+    }
+
+    fn selector(&self) -> Option<&LabelSelector> {
+        Some(&self.spec.selector)
+    }
+
+    fn row(&self, context: &RowContext<'_>, groups: &[ReplicaGroup]) -> Rollout {
+        row(context, self, groups)
+    }
+
+    /// Also while a change is not taken up: until then the description is not what runs.
+    fn needs_groups(&self) -> bool {
+        let behind = |status: &StatefulSetStatus| self.metadata.generation.unwrap_or(0) > status.observed_generation;
+        in_flight(self) || self.status.as_ref().is_some_and(behind)
+    }
+
+    fn has_groups(&self, groups: &[ReplicaGroup]) -> bool {
+        let Some(status) = &self.status else { return true };
+        let has = |name: &String| name.is_empty() || groups.iter().any(|group| group.name == *name);
+        has(&status.update_revision) && has(&status.current_revision)
+    }
+
+    fn plan(&self, asked: &Asked<'_>) -> Result<Plan, Refusal> {
+        // In flight: what the pods ran before.
+        let moving = self.status.as_ref().filter(|status| status.current_revision != status.update_revision);
+        let before = |side: &Side<'_>| moving.is_some_and(|status| side.name() == status.current_revision);
+        controller_revisions::plan(asked, self.spec.replicas == Some(0), before)
+    }
+}
+
+fn row(context: &RowContext<'_>, object: &StatefulSet, groups: &[ReplicaGroup]) -> Rollout {
     let none = StatefulSetStatus::default();
     let status = object.status.as_ref().unwrap_or(&none);
     let (phase, message) = phase(object, status, context.now);
@@ -37,22 +117,16 @@ pub(super) fn row(
         offers.push(Action::Rollback);
     }
     let status = WorkloadStatus {
-        strategy: Strategy::Rolling,
-        steps: [].into(),
-        step: None,
-        arms: arms(workload, object, status, groups, context.pods),
-        phase,
+        arms: arms(object, status, groups, context.pods),
         waits,
         message,
         started: current.and_then(|group| group.created),
-        since: None,
-        revision,
         facts: facts(&object.spec.template, &object.metadata, status.observed_generation),
         offers: offers.into_iter().collect(),
         in_flight: phase.in_flight() || (phase == Phase::Degraded && in_flight(object)),
-        analyses: Vec::new(),
+        ..WorkloadStatus::rolling(phase, revision)
     };
-    assemble(context, workload, status)
+    assemble(context, RESOURCE, &object.metadata, status)
 }
 
 fn desired(object: &StatefulSet) -> u32 {
@@ -63,18 +137,6 @@ fn desired(object: &StatefulSet) -> u32 {
 fn partition(object: &StatefulSet) -> u32 {
     let of = object.spec.update_strategy.rolling_update.as_ref().and_then(|of| of.partition);
     of.map_or(0, count).min(desired(object))
-}
-
-/// Also while a change is not taken up: until then the description is not what runs.
-pub(super) fn needs_groups(object: &StatefulSet) -> bool {
-    let behind = |status: &StatefulSetStatus| object.metadata.generation.unwrap_or(0) > status.observed_generation;
-    in_flight(object) || object.status.as_ref().is_some_and(behind)
-}
-
-pub(super) fn has_groups(object: &StatefulSet, groups: &[ReplicaGroup]) -> bool {
-    let Some(status) = &object.status else { return true };
-    let has = |name: &String| name.is_empty() || groups.iter().any(|group| group.name == *name);
-    has(&status.update_revision) && has(&status.current_revision)
 }
 
 /// Do pods of two templates exist? An undo on the way makes both revisions the same at once, while pods of
@@ -125,19 +187,13 @@ fn phase(object: &StatefulSet, status: &StatefulSetStatus, now: Timestamp) -> (P
     (Phase::Healthy, format!("{ready} of {desired} pods are ready"))
 }
 
-fn arms(
-    workload: &Workload,
-    object: &StatefulSet,
-    status: &StatefulSetStatus,
-    groups: &[ReplicaGroup],
-    pods: Option<&Pods>,
-) -> Vec<Arm> {
-    let template = Images::of(&object.spec.template, workload.meta().name.as_deref().unwrap_or_default());
+fn arms(object: &StatefulSet, status: &StatefulSetStatus, groups: &[ReplicaGroup], pods: Option<&Pods>) -> Vec<Arm> {
+    let template = Images::of(&object.spec.template, object.metadata.name.as_deref().unwrap_or_default());
     let of = |revision: &str| groups.iter().find(|group| group.name == revision).map(|group| &group.images);
     let images = of(&status.update_revision).unwrap_or(&template);
     let (ready, updated, all) = (count(status.ready_replicas), count(status.updated_replicas), count(status.replicas));
     if !in_flight(object) {
-        let pods = Some(PodNames::Set(name_of(workload)));
+        let pods = Some(PodNames::Set(name_of(&object.metadata)));
         return arms_of(vec![settled(Some(images), ready, desired(object), TrafficSource::Replicas, pods)]);
     }
     // Which of the ready pods are the updated ones only the pods tell, unless all are ready.

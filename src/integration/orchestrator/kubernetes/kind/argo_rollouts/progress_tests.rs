@@ -1,9 +1,11 @@
 use super::*;
 use crate::orchestrator::kubernetes::images;
-use crate::orchestrator::kubernetes::progress::{Followed, progress};
-use crate::orchestrator::kubernetes::row::{RowContext, row};
-use crate::orchestrator::kubernetes::{KubernetesSettings, ReplicaGroup, Workload};
+use crate::orchestrator::kubernetes::kind::{Source, named, progress};
+use crate::orchestrator::kubernetes::pod_sets::ReplicaGroup;
+use crate::orchestrator::kubernetes::row::RowContext;
+use crate::orchestrator::kubernetes::settings::KubernetesSettings;
 use flightdeck_model::{Command, Facts, Replicas, Subject};
+use flightdeck_port::Followed;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -37,11 +39,11 @@ fn seen(change: &Value, old: Pods, new: Pods) -> Rollout {
         },
     });
     json_patch::merge(&mut object, change);
-    let workload = Workload::Rollout(Box::new(serde_json::from_value(object).unwrap()));
+    let workload = named("Rollout").unwrap().read(Source::Value(object)).unwrap();
     let settings = KubernetesSettings::new("east".into());
     let context =
         RowContext { settings: &settings, denied: &Arc::default(), pods: None, now: jiff::Timestamp::UNIX_EPOCH };
-    row(&context, &workload, &[group("old", "1.9", old), group("new", "1.10", new)])
+    workload.row(&context, &[group("old", "1.9", old), group("new", "1.10", new)])
 }
 
 const PAUSES: &str = "2026-11-21T11:00:00Z";

@@ -1,7 +1,7 @@
 //! The phase of a Rollout, in the order in which the official tools look.
 
 use super::objects::{ArgoRollout, RolloutStatus};
-use crate::orchestrator::kubernetes::row::{count, line};
+use crate::orchestrator::kubernetes::fields::{count, line};
 
 const WORKLOAD_GENERATION: &str = "rollout.argoproj.io/workload-generation";
 

@@ -1,5 +1,8 @@
-use super::*;
-use flightdeck_model::{Denied, EnvironmentName, Facts, ManagedBy, Replicas, Run, Step, Target, Traffic, Version};
+use super::forecast;
+use flightdeck_model::{
+    Action, Arm, ArmRole, Denied, Fact, Facts, ManagedBy, Phase, Ppm, Replicas, RollbackPath, Rollout, Run, Step,
+    Strategy, Target, Traffic, TrafficSource, Version, Wait,
+};
 use std::sync::Arc;
 
 fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32, how: TrafficSource) -> Arm {
@@ -31,30 +34,14 @@ fn of_kind(kind: &str, strategy: Strategy, arms: Vec<Arm>) -> Rollout {
     let at = jiff::Timestamp::UNIX_EPOCH;
     let denied: Arc<[Denied]> = Arc::default();
     Rollout {
-        run: Run { target, revision: "2".into() },
-        service: "checkout".into(),
-        environment: EnvironmentName("east".into()),
         strategy,
         step: Some(1).filter(|_| !steps.is_empty()),
         steps: steps.into(),
         arms,
         phase: Phase::Progressing,
-        waits: vec![],
-        message: String::new(),
-        started: at,
-        since: at,
-        author: None,
-        facts: Facts::default(),
         offers: [].into_iter().collect(),
         denied,
-        managed_by: None,
-        analyses: Vec::new(),
-        rollback_plan: None,
-        listening: None,
-        in_flight: None,
-        failing: Vec::new(),
-        still_asked: false,
-        diagnosis: None,
+        ..Rollout::bare(Run { target, revision: "2".into() }, "checkout".into(), "east".into(), at)
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
-use crate::orchestrator::kubernetes::plan::{Body, needs, plan as planned};
+use crate::orchestrator::kubernetes::kind::named;
+use crate::orchestrator::kubernetes::plan::Body;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -66,7 +67,24 @@ fn with(changes: &[(&str, Value)]) -> Value {
 }
 
 fn live(raw: &Value) -> Live {
-    Live::parse(WorkloadKind::Rollout, raw.clone()).unwrap()
+    Live::parse(named("Rollout").unwrap(), raw.clone()).unwrap()
+}
+
+fn rest(action: Action, raw: &Value, candidate: &str, target: Option<&str>) -> Rest {
+    let live = live(raw);
+    live.workload.rest(action, &live, candidate, target)
+}
+
+fn unpause(action: Action, live: &Live, candidate: &str) -> Option<Request> {
+    match live.workload.rest(action, live, candidate, None) {
+        Rest::Send(request) => Some(request),
+        Rest::Nothing => None,
+        Rest::NotYet => panic!("it waits for nothing"),
+    }
+}
+
+fn planned(asked: &Asked<'_>) -> Result<Plan, Refusal> {
+    asked.live.workload.plan(asked)
 }
 
 fn ask(action: Action, raw: &Value) -> Result<Plan, Refusal> {
@@ -397,7 +415,7 @@ fn the_second_part_of_an_undo_waits_for_its_controller_and_stops_for_whatever_ca
         all.extend_from_slice(more);
         with(&all)
     };
-    let rest = |raw: &Value| rest(Action::Rollback, &live(raw), "new", Some("old"));
+    let rest = |raw: &Value| rest(Action::Rollback, raw, "new", Some("old"));
     assert_eq!(rest(&at("new", "new", &[])), Rest::NotYet);
     let begun = at("old", "new", &[]);
     let Rest::Send(request) = rest(&begun) else { panic!("a full promotion") };
@@ -498,15 +516,12 @@ fn issue_2459_undo_with_a_workload_ref_patches_the_workload_that_is_named() {
     let spec = raw["spec"].as_object_mut().unwrap();
     spec.remove("template");
     spec.insert("workloadRef".into(), json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout-of"}));
-    let wanted = needs(Action::Rollback, &live(&raw).workload);
-    assert_eq!(wanted.reference, Some((Resource::Workload(WorkloadKind::Deployment), "checkout-of".to_owned())));
+    let wanted = live(&raw).workload.needs(Action::Rollback);
+    assert_eq!(wanted.reference, Some((deployment::RESOURCE, "checkout-of".to_owned())));
     let deployment = json!({"metadata": {"name": "checkout-of", "namespace": "shop", "uid": "d1", "resourceVersion": "9"},
         "spec": {"replicas": 0, "template": template("1.10")}});
     let plan = ask_with(Action::Rollback, &raw, Some(&deployment)).unwrap();
-    assert_eq!(
-        (plan.request.resource, plan.request.name.as_str()),
-        (Resource::Workload(WorkloadKind::Deployment), "checkout-of")
-    );
+    assert_eq!((plan.request.resource, plan.request.name.as_str()), (deployment::RESOURCE, "checkout-of"));
     assert_eq!(after(&deployment, &plan.request.body).unwrap()["spec"]["template"], template("1.9"));
     assert!(ask_with(Action::Rollback, &raw, None).unwrap_err().why.contains("is gone"));
     raw["spec"]["workloadRef"]["kind"] = json!("PodTemplate");
