@@ -97,7 +97,7 @@ fn description(schema: &Value, key: &str) -> String {
 
 const HEAD: &str = "# Configuration
 
-Written by the code; a test fails when it differs. Renew it with `BLESS=1 cargo test --lib reference`.
+Written by the code; a test fails when it differs. Renew it with `BLESS=1 cargo test -p flightdeck-config reference`.
 
 ## config.toml: how the program behaves
 

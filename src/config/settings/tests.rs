@@ -126,7 +126,7 @@ fn the_reference_is_current() {
     assert_eq!(
         std::fs::read_to_string(path).unwrap_or_default(),
         reference(PROVIDERS),
-        "renew with BLESS=1 cargo test --lib reference"
+        "renew with BLESS=1 cargo test -p flightdeck-config reference"
     );
     assert!(!reference(PROVIDERS).contains("|  |"), "a setting without its sentence:\n{}", reference(PROVIDERS));
 }

@@ -2,7 +2,7 @@
 
 use super::context::{StepContext, note_run, run_id, trim};
 use super::state::{Kind, Measured, Pauses, Progress, RunState, Slot, State, Watched};
-use super::{approvals, jobs, way_back};
+use super::{approvals, jobs, rollback_path};
 use flightdeck_model::{DeploymentKind, DeploymentOutcome, Phase, Ppm, RolloutRecord};
 use jiff::SignedDuration;
 
@@ -30,7 +30,7 @@ pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepC
     }
     slot.generation += 1;
     let cut_off = jobs::cancel(state, slot, ctx);
-    let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| way_back::path(state, slot, &to));
+    let path = slot.stable_pool().map(|pool| pool.release.clone()).map(|to| rollback_path::path(state, slot, &to));
     let Some(run) = &mut slot.run else { return };
     run.tally.back_since = Some(ctx.decided);
     run.tally.back_path = path;

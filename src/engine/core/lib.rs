@@ -26,8 +26,8 @@ mod holds;
 mod jobs;
 mod migrations;
 mod one_off;
+mod rollback_path;
 mod scheduled;
-mod way_back;
 
 // How a rollout begins and ends, and what may end it.
 mod ending;

@@ -4,10 +4,10 @@ use super::approvals;
 use super::context::{ahead, span, words};
 use super::pools::trouble;
 use super::queue::blocked;
+use super::rollback_path::estimate;
 use super::shares::candidate_ready;
 use super::slots::placement;
 use super::state::{JobStage, Kind, Pauses, Pool, Progress, RunState, Slot, State};
-use super::way_back::estimate;
 use flightdeck_model::{Draining, RollbackPath, ServiceKind, Step, are, counted, counted_do, times};
 use jiff::Timestamp;
 

@@ -8,7 +8,7 @@ use super::pools::{diagnosis, hopeless, new_pool, retire, role, trouble, warm_po
 use super::shares::stable_capacity;
 use super::slots::deadline;
 use super::state::{BackTime, Drill, Kind, Pauses, Pool, Progress, RunState, Slot, State, Tally, Warm};
-use super::{revert, way_back};
+use super::{revert, rollback_path};
 use flightdeck_model::{ArmRole, DeploymentOutcome, Ppm, ReleaseRef, RollbackPath};
 use jiff::SignedDuration;
 
@@ -22,7 +22,7 @@ pub(super) fn roll_back(
     who: &str,
     (why, drill): (&str, Option<Drill>),
 ) {
-    let path = way_back::path(state, slot, to);
+    let path = rollback_path::path(state, slot, to);
     let mut run = plan(state, slot, ctx, Kind::Rollback, to.clone(), who);
     run.drill = drill;
     run.tally = Tally { back_since: Some(ctx.decided), back_path: Some(path), ..Tally::default() };

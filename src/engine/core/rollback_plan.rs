@@ -1,8 +1,8 @@
 //! What a rollback from here would do, for people.
 
+use super::rollback_path::{estimate, path};
 use super::slots::replicas;
 use super::state::{Kind, RunState, Slot, State};
-use super::way_back::{estimate, path};
 use super::{commands, migrations, slots};
 use flightdeck_model::{ReleaseRef, RollbackPath, RollbackPlan, ServiceKind, are, counted};
 
