@@ -54,12 +54,11 @@ fn expand(tree: &str, before: &[String], found: &mut Vec<Import>) {
         let (path, alias) = path.split_once(" as ").map_or((path, None), |(path, alias)| (path, Some(alias)));
         let names = path.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
         let path: Vec<String> = before.iter().cloned().chain(names).collect();
-        match list {
-            Some(list) => expand(list.strip_suffix('}').unwrap_or(list), &path, found),
-            None => {
-                let name = alias.map(str::to_owned).or_else(|| path.last().cloned()).unwrap_or_default();
-                found.push(Import { path, name });
-            }
+        if let Some(list) = list {
+            expand(list.strip_suffix('}').unwrap_or(list), &path, found);
+        } else {
+            let name = alias.map(str::to_owned).or_else(|| path.last().cloned()).unwrap_or_default();
+            found.push(Import { path, name });
         }
     }
 }
