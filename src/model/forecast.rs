@@ -75,7 +75,7 @@ impl Forecast {
     }
 }
 
-/// The answer to [`Query::Prepare`].
+/// The answer to [`Query::Prepare`](super::Query::Prepare).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prepared {
     pub action: Action,
