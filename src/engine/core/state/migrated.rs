@@ -13,7 +13,7 @@ pub struct Migrated {
     pub release: Option<ReleaseRef>,
     /// By which rollout, in its slot of then.
     pub revision: String,
-    /// The number of that rollout ([`RunState::asked`]), which no other has: its way back alone takes it back.
+    /// The number of that rollout (`RunState::asked`), which no other has: its way back alone takes it back.
     /// `None`: not recorded.
     #[serde(default)]
     pub number: Option<u64>,

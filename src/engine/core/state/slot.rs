@@ -92,7 +92,7 @@ pub struct Slot {
 pub struct Succeeded {
     #[serde(flatten)]
     pub release: ReleaseRef,
-    /// The number of the rollout that brought it in ([`RunState::asked`]); `None`: not recorded.
+    /// The number of the rollout that brought it in (`RunState::asked`); `None`: not recorded.
     #[serde(default)]
     pub number: Option<u64>,
 }
