@@ -18,7 +18,7 @@ pub enum DeckPanel {
     Rollouts,
 }
 
-/// The Deck's state. Rows come from [`super::rows`].
+/// The Deck's state. Rows come from `pages/deck.rs`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeckPage {
     /// Where Tab is.

@@ -173,7 +173,7 @@ pub trait Workload: Debug + Send + Sync {
         Err(refused(format!("{place} is a {kind}, which knows no {}", asked.action.name())))
     }
 
-    /// What is left to do once a command's first part went through and [`Plan::finish`] was set, by the object as it
+    /// What is left to do once a command's first part went through and `Plan::finish` was set, by the object as it
     /// is now. `candidate` is the template that the command was about, `target` the one that it goes back to.
     fn rest(&self, _action: Action, _live: &Live, _candidate: &str, _target: Option<&str>) -> Rest {
         Rest::Nothing
