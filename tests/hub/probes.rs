@@ -81,7 +81,7 @@ fn sample(target: &Target, at: Timestamp, requests: u64) -> ArmSample {
 }
 
 fn measured(samples: Vec<ArmSample>) -> Measured {
-    Measured { samples, warnings: vec!["something is odd".to_owned()] }
+    Measured { samples, warnings: vec!["something is odd".to_owned()], ..Measured::default() }
 }
 
 fn scope(probe: &str) -> Scope {
