@@ -1,5 +1,6 @@
 //! A judge at work on one candidate whose numbers come a window at a time, from wherever they are measured.
 
+use super::mann_whitney::MannWhitney;
 use super::sequential::{Sequential, Verdict, Window};
 use super::span::{Span, Totals};
 use super::threshold;
@@ -27,6 +28,7 @@ pub struct Running {
     template: AnalysisTemplate,
     name: String,
     sequential: Sequential,
+    mann_whitney: MannWhitney,
     /// Of all windows together.
     candidate: Totals,
     stable: Totals,
@@ -39,10 +41,11 @@ pub struct Running {
 impl Running {
     #[must_use]
     pub fn new(name: &str, template: AnalysisTemplate) -> Running {
-        let sequential = Sequential::default();
+        let (sequential, mann_whitney) = (Sequential::default(), MannWhitney::default());
         let (candidate, stable) = (Totals::default(), Totals::default());
         let windows = VecDeque::new();
-        Running { template, name: name.to_owned(), sequential, candidate, stable, windows, from: None, to: None }
+        let (name, from, to) = (name.to_owned(), None, None);
+        Running { template, name, sequential, mann_whitney, candidate, stable, windows, from, to }
     }
 
     /// Takes in what happened since the last window. One that overlaps it is left out: what is counted twice speaks
@@ -52,8 +55,14 @@ impl Running {
             return;
         }
         let Measured { share, candidate, stable, .. } = &window;
-        if self.template.judge == Judge::Sequential {
-            self.sequential.observe(&self.template, Window { share: *share, candidate, stable });
+        let seen = Window { share: *share, candidate, stable };
+        match self.template.judge {
+            Judge::Sequential => self.sequential.observe(&self.template, seen),
+            Judge::MannWhitney => {
+                let began = self.from.unwrap_or(window.from);
+                self.mann_whitney.observe(&self.template, seen, window.to.duration_since(began));
+            }
+            Judge::Threshold => {}
         }
         self.candidate.add(candidate.requests, candidate.errors, &candidate.latency);
         self.stable.add(stable.requests, stable.errors, &stable.latency);
@@ -85,6 +94,11 @@ impl Running {
                 let verdict = self.sequential.verdict(&self.template, 1, &span, false);
                 (verdict == Verdict::Fail).then(|| self.sequential.report(&self.template, &self.name, 1, &span))
             }
+            Judge::MannWhitney => {
+                let span = self.whole()?;
+                let verdict = self.mann_whitney.verdict(&self.template, &span, false);
+                (verdict == Verdict::Fail).then(|| self.mann_whitney.report(&self.template, &self.name, &span))
+            }
             Judge::Threshold => {
                 let full = self.windows.front().is_some_and(|first| self.spans(first, self.template.window));
                 let (from, candidate, stable) = self.newest()?;
@@ -101,6 +115,7 @@ impl Running {
     pub fn report(&self) -> Option<AnalysisReport> {
         match self.template.judge {
             Judge::Sequential => Some(self.sequential.report(&self.template, &self.name, 1, &self.whole()?)),
+            Judge::MannWhitney => Some(self.mann_whitney.report(&self.template, &self.name, &self.whole()?)),
             Judge::Threshold => {
                 let (from, candidate, stable) = self.newest()?;
                 let span = Span { from, to: self.to?, candidate: &candidate, stable: &stable };

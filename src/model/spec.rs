@@ -451,6 +451,9 @@ pub enum Judge {
     /// It fails what is beyond a limit and not by chance, however often it is looked at.
     #[default]
     Sequential,
+    /// It fails what is beyond a limit and higher than stable by the test that Kayenta uses; made for one look at the
+    /// end of a span.
+    MannWhitney,
     /// It fails what is beyond a limit.
     Threshold,
 }

@@ -165,7 +165,11 @@ pub(crate) fn judged(value: &Value<'_>, more: &[&str]) -> Option<AnalysisTemplat
     });
     let window = or(&table, "window", SignedDuration::from_mins(1), |value| value.duration(SECOND));
     let judge = or(&table, "judge", Judge::default(), |value| {
-        value.word(&[("sequential", Judge::Sequential), ("threshold", Judge::Threshold)])
+        value.word(&[
+            ("sequential", Judge::Sequential),
+            ("mann_whitney", Judge::MannWhitney),
+            ("threshold", Judge::Threshold),
+        ])
     });
     Some(AnalysisTemplate {
         limits: limits?,

@@ -64,9 +64,9 @@ impl JsonSchema for Watchdog {
                     "description": "What `threshold` looks at. Without: `1m`.",
                 },
                 "judge": {
-                    "enum": ["sequential", "threshold"],
-                    "description": "By which rule: `sequential` holds however often it looks, `threshold` compares \
-                                    values with their limits. Without: `sequential`.",
+                    "enum": ["sequential", "mann_whitney", "threshold"],
+                    "description": "By which rule: `sequential` holds however often it looks, `mann_whitney` \
+                                    compares short windows as Kayenta does, `threshold` values with their limits. Without: `sequential`.",
                 },
             },
         })

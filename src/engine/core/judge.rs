@@ -29,16 +29,22 @@ pub(super) fn window(slot: &mut Slot, pools: &[PoolWindow]) {
     if let Some(Step::Analysis { name, .. }) = run.current_step().cloned() {
         run.measured.candidate.add(candidate.requests, candidate.errors, &candidate.latency);
         run.measured.stable.add(stable.requests, stable.errors, &stable.latency);
-        if let Some(template) = run.templates.get(&name).filter(|template| template.judge == Judge::Sequential) {
-            run.measured.sequential.observe(template, seen);
+        match run.templates.get(&name) {
+            Some(template) if template.judge == Judge::Sequential => run.measured.sequential.observe(template, seen),
+            Some(template) if template.judge == Judge::MannWhitney => {
+                run.measured.mann_whitney.observe(template, seen, run.elapsed);
+            }
+            _ => {}
         }
     }
     run.watched.fresh = true;
     if share > Ppm::ZERO
         && let Some(template) = run.background.as_ref().and_then(|name| run.templates.get(name))
     {
-        if template.judge == Judge::Sequential {
-            run.watched.sequential.observe(template, seen);
+        match template.judge {
+            Judge::Sequential => run.watched.sequential.observe(template, seen),
+            Judge::MannWhitney => run.watched.mann_whitney.observe(template, seen, run.watched.exposed),
+            Judge::Threshold => {}
         }
         run.watched.windows.push_back((run.watched.exposed, candidate, stable));
     }
@@ -67,6 +73,11 @@ pub(super) fn step(
             Some(threshold::judge(template, name, &span))
         }
         Judge::Threshold => None,
+        Judge::MannWhitney => {
+            let judge = &measured.mann_whitney;
+            let done = over || judge.verdict(template, &span, false) == Verdict::Fail;
+            done.then(|| judge.report(template, name, &span))
+        }
         Judge::Sequential => match measured.sequential.verdict(template, analyses(run), &span, over) {
             Verdict::Continue => None,
             Verdict::Pass | Verdict::Fail | Verdict::Inconclusive => {
@@ -112,6 +123,10 @@ pub(super) fn background(state: &mut State, slot: &mut Slot, ctx: &mut StepConte
     let failed = match template.judge {
         Judge::Threshold => (threshold::fails(template, &span) && full || threshold::clearly_fails(template, &span))
             .then(|| threshold::judge(template, &name, &span)),
+        Judge::MannWhitney => {
+            let judge = &run.watched.mann_whitney;
+            (judge.verdict(template, &span, false) == Verdict::Fail).then(|| judge.report(template, &name, &span))
+        }
         Judge::Sequential => {
             let sequential = &run.watched.sequential;
             let verdict = sequential.verdict(template, analyses, &span, false);

@@ -1,7 +1,7 @@
 //! One rollout: what it brings in, how far it is, who stopped it, and what it counts.
 
 use crate::types::{InstanceId, JobEnd, JobId};
-use flightdeck_analysis::{Sequential, Totals};
+use flightdeck_analysis::{MannWhitney, Sequential, Totals};
 use flightdeck_model::{
     AnalysisTemplate, DeploymentOutcome, Diagnosis, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step,
     Strategy,
@@ -244,6 +244,8 @@ pub struct Measured {
     /// What is known for and against the candidate.
     #[serde(default)]
     pub sequential: Sequential,
+    #[serde(default)]
+    pub mann_whitney: MannWhitney,
 }
 
 /// What a background analysis has seen. Its sliding span is not journalled: after a restart it begins anew.
@@ -261,6 +263,9 @@ pub struct Watched {
     /// What is known for and against the candidate since it has had traffic.
     #[serde(default)]
     pub sequential: Sequential,
+    /// Begins anew with the span.
+    #[serde(skip)]
+    pub mann_whitney: MannWhitney,
 }
 
 impl Watched {
