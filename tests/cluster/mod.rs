@@ -11,6 +11,7 @@ pub mod proxy;
 mod races;
 pub mod rig;
 mod watch;
+mod watchdog;
 
 use flightdeck::integration::orchestrator::kubernetes::KubernetesSettings;
 use flightdeck::model::SourceId;

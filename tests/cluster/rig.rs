@@ -7,7 +7,7 @@ use flightdeck::hub::{Hub, HubSettings};
 use flightdeck::integration::orchestrator::kubernetes::{Kubernetes, KubernetesSettings};
 use flightdeck::ledger::Ledger;
 use flightdeck::model::*;
-use flightdeck::port::Executor;
+use flightdeck::port::{Executor, Probe};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -47,12 +47,34 @@ impl Deck {
 
     /// A hub of that person over that source.
     pub fn over(source: KubernetesSettings, who: &'static str) -> Deck {
+        Deck::made(source, who, |_| {}, Vec::new())
+    }
+
+    /// The same with other settings of the hub, and with probes; live.
+    pub async fn watched(
+        source: KubernetesSettings,
+        who: &'static str,
+        change: impl FnOnce(&mut HubSettings),
+        probes: Vec<Arc<dyn Probe>>,
+    ) -> Deck {
+        let deck = Deck::made(source, who, change, probes);
+        deck.live().await;
+        deck
+    }
+
+    fn made(
+        source: KubernetesSettings,
+        who: &'static str,
+        change: impl FnOnce(&mut HubSettings),
+        probes: Vec<Arc<dyn Probe>>,
+    ) -> Deck {
         let dir = TempDir::new().unwrap();
         let ledger = Ledger::open(dir.path()).unwrap();
-        let settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
+        let mut settings = HubSettings::new("hub".into(), Policy { enforced: true, ..Policy::default() }, ledger);
+        change(&mut settings);
         let orchestrator: Arc<dyn Executor> = Arc::new(Kubernetes::new(source));
         let (hub, task) = Hub::start(settings, vec![orchestrator]);
-        Deck { hub, who, task: tokio::spawn(task.run()), _dir: dir }
+        Deck { hub, who, task: tokio::spawn(task.measured_by(probes).run()), _dir: dir }
     }
 
     /// Waits until every watch of the source is live: what raises exposure is refused before.

@@ -1,9 +1,9 @@
 //! What every system that has numbers must stand: good answers, bad ones, and none. A stub plays them; a new system
 //! is one more [`Fixture`].
 
-mod prometheus;
-mod real;
-mod stub;
+pub mod prometheus;
+pub mod real;
+pub mod stub;
 
 use async_trait::async_trait;
 use flightdeck::model::*;

@@ -53,7 +53,7 @@ fn exported(seconds: f64) -> String {
 }
 
 /// Ends with the test.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -62,7 +62,7 @@ impl Drop for Running {
     }
 }
 
-fn prometheus(dir: &std::path::Path, target: &str) -> (Running, String) {
+pub fn prometheus(dir: &std::path::Path, target: &str) -> (Running, String) {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = format!(
         "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
