@@ -1,20 +1,16 @@
-//! From sets of pods to the arms of rows.
+//! From numbers to the arms of rows.
 
-use super::answer::Vector;
-use super::query::HTTP;
-use super::settings::Settings;
-use flightdeck_model::{Arm, ArmSample, PodNames, Rollout, Target, sanitize_line};
-use flightdeck_port::Measured;
+use super::claims::{Claimed, Claims};
+use super::naming::{Key, Naming};
+use super::numbers::Vector;
+use flightdeck_model::{Arm, ArmSample, Rollout, SourceId, Target, sanitize_line};
+use flightdeck_port::{Measured, RowReport, Unmeasured};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rows that a warning names; the others are counted.
 const NAMED: usize = 3;
-/// A ReplicaSet's name ends in a hash of at least so many of these characters, and what people call a workload
-/// hardly ever does.
-const SHORTEST_HASH: usize = 5;
-const OF_A_HASH: &str = "bcdfghjklmnpqrstvwxz2456789";
 /// A clock that differs by more is worth a word.
 const MOST_SKEW: f64 = 60.0;
 /// Counts are made of rates within spans of so many seconds: far from where floating point gets coarse.
@@ -23,77 +19,155 @@ const PERIOD: i64 = 3600;
 /// All that was told of one moment.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
+    /// Answered a second.
     pub requests: Vector,
+    /// Of those, failed. Not there where it is not known which failed.
     pub errors: Vector,
+    /// Quantiles, in microseconds.
     pub p50: Vector,
     pub p95: Vector,
     pub p99: Vector,
 }
 
-/// A namespace and a set of pods in it.
-type Key = (String, String);
+/// Which rows are asked about, and how they are told apart.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    pub naming: Naming,
+    /// The sources whose rows are measured; none: all.
+    pub sources: &'a [String],
+    /// How long a window is.
+    pub every: SignedDuration,
+    pub words: Words,
+}
 
-/// The rows that can be measured by their pods: those with a namespace and an arm that says which pods it has.
-pub(super) fn measurable<'a>(
-    rows: &'a [Arc<Rollout>],
-    settings: &'a Settings,
-) -> impl Iterator<Item = (&'a Rollout, &'a str)> {
-    rows.iter().filter(|row| settings.measures(&row.run.target.source)).filter_map(|row| {
-        let namespace = row.run.target.namespace.as_deref().filter(|name| !name.is_empty())?;
-        row.arms.iter().any(|arm| arm.pods.is_some()).then_some((&**row, namespace))
-    })
+/// What people call what is asked for.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// `http_requests_total of the pods`
+    pub requests: String,
+    /// `label code nor status`
+    pub status: String,
+    /// What does not tell the sides apart, where they are not: `the label pod`.
+    pub labels: String,
+    /// What else tells workloads of the same name apart: `, or a `selector``.
+    pub scope: &'static str,
+}
+
+impl Asked<'_> {
+    /// The rows that can be measured: those with an arm that can be told.
+    pub(super) fn measurable<'r>(&self, rows: &'r [Arc<Rollout>]) -> Vec<&'r Rollout> {
+        let own = |source: &SourceId| self.sources.is_empty() || self.sources.iter().any(|own| own == source.as_str());
+        let can = |row: &Rollout| row.arms.iter().any(|arm| self.naming.of(row, arm) != super::naming::Named::Nothing);
+        rows.iter().map(|row| &**row).filter(|row| own(&row.run.target.source) && can(row)).collect()
+    }
+}
+
+/// The numbers of all arms, and why rows have none.
+pub(super) struct Told {
+    pub samples: Vec<ArmSample>,
+    pub unmeasured: Vec<(Target, Unmeasured)>,
 }
 
 /// The samples of all arms that have numbers, and why others have none.
-pub(super) fn measured(rows: &[Arc<Rollout>], answers: &Answers, settings: &Settings, now: Timestamp) -> Measured {
-    let rows: Vec<_> = measurable(rows, settings).collect();
-    let claims = Claims::of(&rows, &answers.requests);
-    let mut measured = Measured::default();
-    let (mut without, mut untold, mut contested, mut status) =
-        (Names::default(), Names::default(), Names::default(), Names::default());
-    for (row, namespace) in &rows {
+pub(super) fn told(rows: &[&Rollout], answers: &Answers, asked: &Asked<'_>, now: Timestamp) -> Told {
+    let claims = Claims::of(rows, asked.naming, answers.requests.values.keys());
+    let mut told = Told { samples: Vec::new(), unmeasured: Vec::new() };
+    for row in rows {
+        let mut why = BTreeSet::new();
         let mut found = false;
         for arm in &row.arms {
-            if arm.pods == Some(PodNames::Untold) {
-                untold.note(row);
-                found = true;
-                continue;
-            }
-            let sets = claims.sets(namespace, arm);
-            if sets.iter().any(|key| claims.is_contested(key)) {
-                contested.note(row);
-                found = true;
-                continue;
-            }
+            let sets = match claims.of_arm(row, arm) {
+                Claimed::Keys(keys) => keys,
+                Claimed::Contested => {
+                    why.insert(Unmeasured::Contested);
+                    continue;
+                }
+                Claimed::Untold => {
+                    why.insert(Unmeasured::NotToldApart);
+                    continue;
+                }
+                Claimed::Nothing => continue,
+            };
             let Some(requests) = sum(&answers.requests, &sets) else { continue };
-            found = true;
             let Some(errors) = sum(&answers.errors, &sets) else {
-                status.note(row);
+                why.insert(Unmeasured::NoStatus);
                 continue;
             };
-            measured.samples.push(sample(row, arm, (requests, errors), answers, &sets, settings.every, now));
+            found = true;
+            told.samples.push(sample(row, arm, (requests, errors), answers, &sets, asked.every, now));
         }
-        if !found {
-            without.note(row);
+        if !found && why.is_empty() {
+            why.insert(Unmeasured::NoSeries);
         }
+        told.unmeasured.extend(why.into_iter().map(|why| (row.run.target.clone(), why)));
     }
-    let labels = settings.status_labels().join(" nor ");
-    let (metric, pod) = (HTTP.requests, &settings.pod_label);
-    measured.warnings.extend(without.words(|rows| format!("no {metric} of the pods of {rows}")));
-    measured.warnings.extend(
-        status.words(|rows| {
-            format!("{metric} of {rows} has no label {labels}: errors are not known, so nothing is shown")
-        }),
-    );
-    measured.warnings.extend(untold.words(|rows| format!("the label {pod} does not tell the sides of {rows} apart")));
-    measured.warnings.extend(contested.words(|rows| {
-        format!("which pods are whose can't be told of {rows}: name the `sources` that it measures, or a `selector`")
-    }));
-    measured.warnings.extend(skew(&answers.requests, now));
+    told
+}
+
+/// The same with a sentence for whatever has no numbers.
+pub(super) fn measured(rows: &[&Rollout], answers: &Answers, asked: &Asked<'_>, now: Timestamp) -> Measured {
+    let Told { samples, unmeasured } = told(rows, answers, asked, now);
+    let mut warnings = sentences(&unmeasured, &asked.words);
+    warnings.extend(skew(&answers.requests, now));
     for (name, quantile) in [("p50", &answers.p50), ("p95", &answers.p95), ("p99", &answers.p99)] {
-        measured.warnings.extend(quantile.warnings.iter().map(|warning| format!("{name} is left out: {warning}")));
+        warnings.extend(quantile.warnings.iter().map(|warning| format!("{name} is left out: {warning}")));
     }
-    measured
+    Measured { samples, warnings, ..Measured::default() }
+}
+
+/// What was found of each row.
+pub(super) fn reports(rows: &[&Rollout], answers: &Answers, asked: &Asked<'_>, now: Timestamp) -> Vec<RowReport> {
+    let Told { samples, unmeasured } = told(rows, answers, asked, now);
+    let report = |row: &&Rollout| {
+        let target = &row.run.target;
+        let has = |arm: &&Arm| samples.iter().any(|sample| sample.target == *target && sample.role == arm.role);
+        let (measured, without): (Vec<&Arm>, Vec<&Arm>) = row.arms.iter().partition(has);
+        let roles = |arms: Vec<&Arm>| arms.into_iter().map(|arm| arm.role.clone()).collect();
+        let mut why: Vec<Unmeasured> = unmeasured.iter().filter(|(of, _)| of == target).map(|(_, why)| *why).collect();
+        if why.is_empty() && !without.is_empty() {
+            why.push(Unmeasured::NoSeries);
+        }
+        let name = place(target);
+        RowReport {
+            target: target.clone(),
+            measured: roles(measured),
+            without: roles(without),
+            why: why.into_iter().map(|why| (why, asked.words.of(why, &name))).collect(),
+        }
+    };
+    rows.iter().map(report).collect()
+}
+
+/// What people call a workload.
+fn place(target: &Target) -> String {
+    let Target { namespace, name, .. } = target;
+    sanitize_line(&namespace.as_ref().map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}")))
+}
+
+fn sentences(unmeasured: &[(Target, Unmeasured)], words: &Words) -> Vec<String> {
+    let mut by_why: BTreeMap<Unmeasured, Names> = BTreeMap::new();
+    for (target, why) in unmeasured {
+        by_why.entry(*why).or_default().note(target);
+    }
+    let sentence = |(why, names): (Unmeasured, Names)| names.words(|rows| words.of(why, rows));
+    by_why.into_iter().filter_map(sentence).collect()
+}
+
+impl Words {
+    /// Why these rows have no numbers.
+    pub(super) fn of(&self, why: Unmeasured, rows: &str) -> String {
+        let Words { requests, status, labels, scope } = self;
+        match why {
+            Unmeasured::NoSeries => format!("no {requests} of {rows}"),
+            Unmeasured::NoStatus => {
+                format!("{requests} of {rows} has no {status}: errors are not known, so nothing is shown")
+            }
+            Unmeasured::NotToldApart => format!("{labels} does not tell the sides of {rows} apart"),
+            Unmeasured::Contested => {
+                format!("which numbers are whose can't be told of {rows}: name the `sources` that it measures{scope}")
+            }
+        }
+    }
 }
 
 fn sample(
@@ -101,7 +175,7 @@ fn sample(
     arm: &Arm,
     (requests, errors): (f64, f64),
     answers: &Answers,
-    sets: &[Key],
+    sets: &[&Key],
     window: SignedDuration,
     now: Timestamp,
 ) -> ArmSample {
@@ -124,31 +198,30 @@ fn sample(
 /// How many of a rate's events are in the window that ends `now`. A rate of one a minute is one event in each
 /// fourth window of 15 s, not none in each: what is rounded away in one window comes with another.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no less than zero, far below 2^52")]
-pub(super) fn counted(rate: f64, now: Timestamp, window: SignedDuration) -> u64 {
+fn counted(rate: f64, now: Timestamp, window: SignedDuration) -> u64 {
     let end = now.as_duration() - SignedDuration::from_secs(now.as_second() / PERIOD * PERIOD);
     let until = |moment: SignedDuration| (rate * moment.as_secs_f64()).floor();
     (until(end) - until(end - window)).max(0.0) as u64
 }
 
-/// Seconds of a histogram as microseconds.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within u32 by the test before")]
 fn micros(value: f64) -> Option<u32> {
-    let micros = value * HTTP.micros;
-    (0.0..=f64::from(u32::MAX)).contains(&micros).then_some(micros as u32)
+    (0.0..=f64::from(u32::MAX)).contains(&value).then_some(value as u32)
 }
 
-fn sum(of: &Vector, sets: &[Key]) -> Option<f64> {
-    let mut known = sets.iter().filter_map(|set| of.values.get(set)).peekable();
+/// All of them together; `None` where none is known.
+pub(super) fn sum(of: &Vector, keys: &[&Key]) -> Option<f64> {
+    let mut known = keys.iter().filter_map(|key| of.values.get(*key)).peekable();
     known.peek()?;
     Some(known.sum())
 }
 
 /// Quantiles can't be added up: the worst of several sets. Nothing of an answer that may lack something.
-fn highest(of: &Vector, sets: &[Key]) -> Option<f64> {
+fn highest(of: &Vector, keys: &[&Key]) -> Option<f64> {
     if !of.warnings.is_empty() {
         return None;
     }
-    sets.iter().filter_map(|set| of.values.get(set)).copied().reduce(f64::max)
+    keys.iter().filter_map(|key| of.values.get(*key)).copied().reduce(f64::max)
 }
 
 fn skew(of: &Vector, now: Timestamp) -> Option<String> {
@@ -157,70 +230,13 @@ fn skew(of: &Vector, now: Timestamp) -> Option<String> {
     (ahead.abs() > MOST_SKEW).then(|| format!("its clock is {:.0} s {direction} the one here", ahead.abs()))
 }
 
-/// Which sets of pods which rows say to be theirs.
-struct Claims<'a> {
-    /// Who names a set.
-    named: BTreeMap<Key, BTreeSet<&'a Target>>,
-    /// The sets that answers have and nobody names, by the name before their hash.
-    by_workload: BTreeMap<Key, Vec<Key>>,
-    /// Who names a workload.
-    workloads: BTreeMap<Key, BTreeSet<&'a Target>>,
-}
-
-impl<'a> Claims<'a> {
-    fn of(rows: &[(&'a Rollout, &'a str)], requests: &Vector) -> Claims<'a> {
-        let (mut named, mut workloads) = (BTreeMap::<Key, BTreeSet<_>>::new(), BTreeMap::<Key, BTreeSet<_>>::new());
-        let mut called = BTreeSet::new();
-        for (row, namespace) in rows {
-            let target = &row.run.target;
-            called.insert(((*namespace).to_owned(), target.name.clone()));
-            for arm in &row.arms {
-                let key = |name: &String| ((*namespace).to_owned(), name.clone());
-                match &arm.pods {
-                    Some(PodNames::Set(name)) => drop(named.entry(key(name)).or_default().insert(target)),
-                    Some(PodNames::Workload(name)) => drop(workloads.entry(key(name)).or_default().insert(target)),
-                    Some(PodNames::Untold) | None => {}
-                }
-            }
-        }
-        let mut by_workload = BTreeMap::<Key, Vec<Key>>::new();
-        for key in requests.values.keys().filter(|key| !named.contains_key(*key) && !called.contains(*key)) {
-            if let Some((workload, hash)) = key.1.rsplit_once('-')
-                && hash.len() >= SHORTEST_HASH
-                && hash.chars().all(|c| OF_A_HASH.contains(c))
-            {
-                by_workload.entry((key.0.clone(), workload.to_owned())).or_default().push(key.clone());
-            }
-        }
-        Claims { named, by_workload, workloads }
-    }
-
-    fn sets(&self, namespace: &str, arm: &Arm) -> Vec<Key> {
-        let key = |name: &String| (namespace.to_owned(), name.clone());
-        match &arm.pods {
-            Some(PodNames::Set(name)) => vec![key(name)],
-            Some(PodNames::Workload(name)) => self.by_workload.get(&key(name)).cloned().unwrap_or_default(),
-            Some(PodNames::Untold) | None => Vec::new(),
-        }
-    }
-
-    /// Do several rows say that it is theirs, as workloads of the same name in two clusters do?
-    fn is_contested(&self, set: &Key) -> bool {
-        let several = |of: Option<&BTreeSet<&Target>>| of.is_some_and(|targets| targets.len() > 1);
-        let workload = set.1.rsplit_once('-').map(|(workload, _)| (set.0.clone(), workload.to_owned()));
-        let by_workload = workload.filter(|_| !self.named.contains_key(set)).and_then(|key| self.workloads.get(&key));
-        several(self.named.get(set)) || several(by_workload)
-    }
-}
-
 /// Rows that have the same trouble.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
 
 impl Names {
-    fn note(&mut self, row: &Rollout) {
-        let Target { namespace, name, .. } = &row.run.target;
-        self.0.insert(sanitize_line(&format!("{}/{name}", namespace.as_deref().unwrap_or_default())));
+    fn note(&mut self, target: &Target) {
+        self.0.insert(place(target));
     }
 
     fn words(&self, sentence: impl Fn(&str) -> String) -> Option<String> {
