@@ -6,6 +6,7 @@ mod new_relic;
 mod prometheus;
 mod real;
 pub mod stub;
+mod tls;
 
 use async_trait::async_trait;
 use flightdeck::model::*;

@@ -26,7 +26,10 @@ fn results(asked: &Asked) -> Vec<Value> {
     let request: Value = serde_json::from_str(&asked.body).expect("JSON");
     let query = request["query"].as_str().expect("a query");
     assert!(query.starts_with("{ actor { account(id: 7) { nrql(query: \"SELECT count(*) AS requests"), "{query}");
-    assert!(query.contains("SINCE 1764476580000 UNTIL 1764476640000 LIMIT MAX"), "{query}");
+    let moment = |word: &str| query.split(word).nth(1).and_then(|rest| rest.split(' ').next()?.parse::<i64>().ok());
+    let (since, until) = (moment("SINCE ").expect("a beginning"), moment("UNTIL ").expect("an end"));
+    // A minute that ended a minute ago.
+    assert!(until - since == 60_000 && until >= 1_764_476_640_000, "{query}");
     let group = |set: String, requests: u32, errors: u32, p95: f64| {
         json!({"facet": ["shop", set], "requests": requests, "errors": errors,
             "latency": {"50": 0.1, "95": p95, "99": 0.5}})

@@ -18,6 +18,8 @@ const LOOKBACK: u32 = 300;
 /// What the status of a series says: that it is one, and that it is a failure.
 const KNOWN: &str = "status_known";
 const FAILED: &str = "status_failed";
+/// What it says there. VictoriaMetrics puts the status itself where it is none.
+const YES: &str = "1";
 /// The further labels of an answer on counts.
 pub(super) const OF_COUNTS: [&str; 2] = [KNOWN, FAILED];
 /// Of one on buckets.
@@ -41,8 +43,9 @@ pub(super) fn counts_query(settings: &Settings, namespaces: &BTreeSet<&str>, sec
     let labels: Vec<&str> = own_labels(settings).into_iter().chain(statuses.iter().copied()).collect();
     let mut sums = format!("sum by ({}) ({})", labels.join(", "), grown(&series, seconds, settings));
     for status in &statuses {
-        sums = format!("label_replace({sums}, \"{KNOWN}\", \"1\", \"{status}\", \".+\")");
-        sums = format!("label_replace({sums}, \"{FAILED}\", \"1\", \"{status}\", \"{}\")", settings.preset.failed);
+        sums = format!("label_replace({sums}, \"{KNOWN}\", \"{YES}\", \"{status}\", \".+\")");
+        let failed = settings.preset.failed;
+        sums = format!("label_replace({sums}, \"{FAILED}\", \"{YES}\", \"{status}\", \"{failed}\")");
     }
     by_arm(settings, &sums, &OF_COUNTS)
 }
@@ -63,7 +66,7 @@ pub(super) fn of(counts: &Vector, buckets: &Vector, micros: f64) -> Grown {
         *grown.requests.values.entry(of.clone()).or_default() += value;
         if !known.is_empty() {
             let errors = grown.errors.values.entry(of).or_default();
-            *errors += if failed.is_empty() { 0.0 } else { *value };
+            *errors += if failed == YES { *value } else { 0.0 };
         }
     }
     let mut by_key: BTreeMap<Vec<String>, Vec<(f64, f64)>> = BTreeMap::new();
@@ -118,7 +121,9 @@ mod tests {
             Vector { values: values.iter().map(of).collect(), ..Vector::default() }
         };
         let counts = vector(&[
-            (&["shop", "web-1", "1", ""], 90.0),
+            (&["shop", "web-1", "1", ""], 80.0),
+            // As VictoriaMetrics 1.79 answered.
+            (&["shop", "web-1", "1", "200"], 10.0),
             (&["shop", "web-1", "1", "1"], 10.0),
             (&["shop", "web-2", "1", ""], 5.0),
             (&["shop", "web-3", "", ""], 7.0),
