@@ -1,7 +1,5 @@
 use super::*;
-use flightdeck_model::{
-    ArmRole, Phase, PodNames, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource,
-};
+use flightdeck_model::{ArmRole, Phase, PodNames, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
 
 fn asked(naming: Naming, sources: &[String]) -> Asked<'_> {
     let words = Words {

@@ -34,11 +34,7 @@ pub(super) struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    pub(super) fn of(
-        rows: &[&'a Rollout],
-        naming: Naming,
-        found: impl IntoIterator<Item = &'a Key>,
-    ) -> Claims<'a> {
+    pub(super) fn of(rows: &[&'a Rollout], naming: Naming, found: impl IntoIterator<Item = &'a Key>) -> Claims<'a> {
         let mut claims = Claims {
             naming,
             named: BTreeMap::new(),
@@ -93,7 +89,9 @@ impl<'a> Claims<'a> {
                 }
                 Claimed::Keys(keys.iter().filter_map(|key| self.found.get(key)).flatten().copied().collect())
             }
-            Named::SetsOf(workload) if several(&self.workloads, &workload) && self.by_workload.contains_key(&workload) => {
+            Named::SetsOf(workload)
+                if several(&self.workloads, &workload) && self.by_workload.contains_key(&workload) =>
+            {
                 Claimed::Contested
             }
             Named::SetsOf(workload) => Claimed::Keys(self.by_workload.get(&workload).cloned().unwrap_or_default()),

@@ -97,17 +97,10 @@ enum ArmsBy {
 }
 
 impl ArmsBy {
-    const fn tags(self) -> [&'static str; 2] {
+    const fn told(self) -> ([&'static str; 2], Naming) {
         match self {
-            ArmsBy::Version => ["service", "version"],
-            ArmsBy::ReplicaSet => ["kube_namespace", "kube_replica_set"],
-        }
-    }
-
-    const fn naming(self) -> Naming {
-        match self {
-            ArmsBy::Version => Naming::Release,
-            ArmsBy::ReplicaSet => Naming::PodSet,
+            ArmsBy::Version => (["service", "version"], Naming::Release),
+            ArmsBy::ReplicaSet => (["kube_namespace", "kube_replica_set"], Naming::PodSet),
         }
     }
 }
@@ -165,12 +158,12 @@ impl Settings {
     }
 
     fn counts(&self) -> String {
-        let [one, other] = self.arms_by.tags();
+        let ([one, other], _) = self.arms_by.told();
         format!("sum:{}{{{}}} by {{{one},{other},{}}}.as_count()", self.requests, self.filter, self.status_tag)
     }
 
     fn quantile(&self, name: &str) -> String {
-        let [one, other] = self.arms_by.tags();
+        let ([one, other], _) = self.arms_by.told();
         format!("{name}:{}{{{}}} by {{{one},{other}}}", self.latency, self.filter)
     }
 }
@@ -201,9 +194,10 @@ impl Access for Settings {
 
 impl Dialect for Settings {
     fn asked(&self) -> Asked<'_> {
-        let tags = self.arms_by.tags().join(" and ");
+        let (tags, naming) = self.arms_by.told();
+        let tags = tags.join(" and ");
         Asked {
-            naming: self.arms_by.naming(),
+            naming,
             sources: &self.sources,
             every: self.every,
             words: Words {
@@ -237,7 +231,7 @@ impl Dialect for Settings {
 
     fn answers(&self, came: &[Answer]) -> Result<Answers, ProbeError> {
         let [counts, latency] = came else { return Err(garbled("an answer is missing")) };
-        let tags = self.arms_by.tags();
+        let (tags, _) = self.arms_by.told();
         let (mut requests, mut errors) = (Vector::default(), Vector::default());
         let seconds = self.range.as_secs_f64();
         for series in read(counts)? {

@@ -59,7 +59,11 @@ impl Next {
         if length.abs() > LONGEST {
             return Next::Begin;
         }
-        if length <= SignedDuration::ZERO || to.here <= from.here { Next::Wait } else { Next::Window(Window { from, to }) }
+        if length <= SignedDuration::ZERO || to.here <= from.here {
+            Next::Wait
+        } else {
+            Next::Window(Window { from, to })
+        }
     }
 }
 

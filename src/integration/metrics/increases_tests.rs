@@ -67,8 +67,7 @@ fn vector(values: &[(&str, f64)]) -> Vector {
 }
 
 fn told(row: &Rollout, grown: &Grown) -> Vec<ArmIncrease> {
-    let words =
-        Words { requests: String::new(), status: String::new(), labels: String::new(), scope: "" };
+    let words = Words { requests: String::new(), status: String::new(), labels: String::new(), scope: "" };
     let asked = Asked { naming: Naming::PodSet, sources: &[], every: SignedDuration::from_secs(15), words };
     increases(&[row], grown, &asked, Window { from: moment(1000), to: moment(1015) })
 }
@@ -89,18 +88,12 @@ fn an_arm_has_what_its_counters_grew_by_and_nothing_where_they_were_not_there() 
     let unknown = Grown { requests: vector(&[("web-7d5f9c", 600.0)]), ..Grown::default() };
     assert_eq!(told(&row(Phase::Progressing), &unknown), []);
     // Nothing was asked of it: that is something to know.
-    let idle = Grown {
-        requests: vector(&[("web-7d5f9c", 0.0)]),
-        errors: vector(&[("web-7d5f9c", 0.0)]),
-        ..Grown::default()
-    };
+    let idle =
+        Grown { requests: vector(&[("web-7d5f9c", 0.0)]), errors: vector(&[("web-7d5f9c", 0.0)]), ..Grown::default() };
     assert_eq!(told(&row(Phase::Progressing), &idle)[0].requests, 0);
     // Whatever comes, errors are a part of requests.
-    let odd = Grown {
-        requests: vector(&[("web-7d5f9c", 5.0)]),
-        errors: vector(&[("web-7d5f9c", 8.0)]),
-        ..Grown::default()
-    };
+    let odd =
+        Grown { requests: vector(&[("web-7d5f9c", 5.0)]), errors: vector(&[("web-7d5f9c", 8.0)]), ..Grown::default() };
     assert_eq!(told(&row(Phase::Progressing), &odd)[0].errors, 5);
 }
 

@@ -64,7 +64,6 @@ impl Naming {
                 let hash = name.strip_prefix(workload).and_then(|rest| rest.strip_prefix('-'));
                 hash.map_or(Named::Untold, |hash| Named::Keys(vec![key(&[hash])]))
             }
-            (Naming::PodSet | Naming::Template, _) => Named::Untold,
             (Naming::Workload, Some(_)) if alone => Named::Keys(vec![key(&[workload])]),
             (Naming::Version, Some(_)) if tells_versions_apart(row) => {
                 Named::Keys(vec![key(&[workload, arm.version.as_str()])])
@@ -105,7 +104,9 @@ pub(super) fn meant(name: &str) -> Vec<String> {
     let mut rest = bare;
     for _ in 0..2 {
         match rest.rsplit_once(['-', '_', '/']) {
-            Some((before, last)) if is_port(last) || (is_hash(last) && rest[..rest.len() - last.len()].ends_with('/')) => {
+            Some((before, last))
+                if is_port(last) || (is_hash(last) && rest[..rest.len() - last.len()].ends_with('/')) =>
+            {
                 all.push(before.to_owned());
                 rest = before;
             }
@@ -149,7 +150,9 @@ mod tests {
         ] {
             assert!(spells(name, service), "{name}: {:?}", meant(name));
         }
-        for name in ["shop-web-canary", "shop-web-v2-80@kubernetes", "web-canary@file", "web/da39a3", "", "-80", "@", "|"] {
+        for name in
+            ["shop-web-canary", "shop-web-v2-80@kubernetes", "web-canary@file", "web/da39a3", "", "-80", "@", "|"]
+        {
             assert!(!spells(name, "web"), "{name}: {:?}", meant(name));
         }
     }

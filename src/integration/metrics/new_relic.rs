@@ -248,7 +248,8 @@ fn results(answer: &Answer) -> Result<Vec<Map<String, Value>>, ProbeError> {
         });
     }
     let rows = rows.ok_or_else(|| garbled("its answer has no results"))?;
-    serde_json::from_value(rows).map_err(|error| garbled(&format!("its answer is not what its documentation says ({error})")))
+    serde_json::from_value(rows)
+        .map_err(|error| garbled(&format!("its answer is not what its documentation says ({error})")))
 }
 
 /// The namespace and the set of pods; nothing where one is missing.
@@ -305,7 +306,12 @@ impl Provider for NewRelic {
     fn describe(&self, settings: &RawSettings) -> String {
         match Settings::of(settings) {
             Ok(settings) => {
-                format!("transactions of account {} at {}, every {} s", settings.account, settings.url, settings.every.as_secs())
+                format!(
+                    "transactions of account {} at {}, every {} s",
+                    settings.account,
+                    settings.url,
+                    settings.every.as_secs()
+                )
             }
             Err(wrong) => wrong.what,
         }

@@ -59,7 +59,8 @@ impl<D: Dialect> Questioner<D> {
     }
 
     async fn answers(&self, questions: Vec<Question>, now: Timestamp) -> Result<Answers, ProbeError> {
-        let asking = questions.into_iter().map(|Question { request, .. }| async move { self.asker.ask(&request, now).await });
+        let asking =
+            questions.into_iter().map(|Question { request, .. }| async move { self.asker.ask(&request, now).await });
         let came: Vec<Answer> = all(asking).await?;
         let answers = self.dialect.answers(&came).inspect_err(|error| {
             // Some say with status 200 that a secret is not taken.
@@ -83,9 +84,7 @@ impl<D: Dialect> Questioner<D> {
                 what: format!("{host} answers, and has no {}", self.dialect.asked().words.requests),
                 todo: "`flightdeck metrics check` says what was asked (docs/metrics.md)".to_owned(),
             },
-            Ok(answers) => {
-                Checked::Good(format!("{host} has requests of {} groups", answers.requests.values.len()))
-            }
+            Ok(answers) => Checked::Good(format!("{host} has requests of {} groups", answers.requests.values.len())),
             Err(error) => Checked::Bad {
                 what: error.to_string(),
                 todo: format!("mend its table [sources.{}], or wait until it answers (docs/metrics.md)", self.source),
@@ -95,7 +94,10 @@ impl<D: Dialect> Questioner<D> {
 }
 
 /// What `doctor` says of a table.
-pub(super) async fn doctor<D: Dialect>(configured: &Configured, opened: Result<Questioner<D>, WrongSetting>) -> Checked {
+pub(super) async fn doctor<D: Dialect>(
+    configured: &Configured,
+    opened: Result<Questioner<D>, WrongSetting>,
+) -> Checked {
     match opened {
         Ok(probe) => probe.doctor().await,
         Err(wrong) => {

@@ -31,12 +31,12 @@ impl Credentials {
                 secret::check(key, secret)?;
             }
         }
-        let together = |one: (&'static str, &Option<String>), other: (&'static str, &Option<String>)| match (one.1, other.1)
-        {
-            (Some(_), None) => Err(WrongSetting::at(one.0, format!("expected `{}` beside it", other.0))),
-            (None, Some(_)) => Err(WrongSetting::at(other.0, format!("expected `{}` beside it", one.0))),
-            _ => Ok(()),
-        };
+        let together =
+            |one: (&'static str, &Option<String>), other: (&'static str, &Option<String>)| match (one.1, other.1) {
+                (Some(_), None) => Err(WrongSetting::at(one.0, format!("expected `{}` beside it", other.0))),
+                (None, Some(_)) => Err(WrongSetting::at(other.0, format!("expected `{}` beside it", one.0))),
+                _ => Ok(()),
+            };
         together(("username", &self.username), ("password", &self.password))?;
         together(("client_certificate", &self.client_certificate), ("client_key", &self.client_key))?;
         if let Some(name) = &self.username {

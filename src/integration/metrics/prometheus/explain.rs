@@ -97,8 +97,12 @@ fn told_apart_by(settings: &Settings) -> String {
     let labels = labels(settings).join(", ");
     match (settings.told.how, settings.arm_labels().first()) {
         _ if settings.own.is_some() => format!("{} ({labels})", settings.told.by.word()),
-        (How::Pod, Some(pod)) => format!("{} ({pod} without its last part is the set of pods)", settings.told.by.word()),
-        (How::NginxBackend, Some(service)) => format!("{} ({service}, or canary where there is one)", settings.told.by.word()),
+        (How::Pod, Some(pod)) => {
+            format!("{} ({pod} without its last part is the set of pods)", settings.told.by.word())
+        }
+        (How::NginxBackend, Some(service)) => {
+            format!("{} ({service}, or canary where there is one)", settings.told.by.word())
+        }
         _ => format!("{} ({labels})", settings.told.by.word()),
     }
 }

@@ -6,8 +6,8 @@
 //! difference; after a reset by the new value. A series that is new is counted whole where others of its pod were there
 //! before, as that of the first error is; a pod that was never seen counts from the next answer on.
 
-use super::query::{by_arm, own_labels, scope};
 use super::preset::How;
+use super::query::{by_arm, own_labels, scope};
 use super::settings::Settings;
 use crate::metrics::increases::Grown;
 use crate::metrics::numbers::Vector;

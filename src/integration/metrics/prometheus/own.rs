@@ -83,9 +83,6 @@ mod tests {
     fn placeholders_are_words_in_braces_and_matchers_are_none() {
         let query = "rate(x{namespace=~\"{namespaces}\", a=\"{b}\"}[{range}]) or y{}";
         assert_eq!(placeholders(query).collect::<Vec<_>>(), ["{namespaces}", "{b}", "{range}"]);
-        assert_eq!(
-            Own::filled("x{n=~\"{namespaces}\"}[{range}]", "pay|shop", "60s"),
-            "x{n=~\"pay|shop\"}[60s]"
-        );
+        assert_eq!(Own::filled("x{n=~\"{namespaces}\"}[{range}]", "pay|shop", "60s"), "x{n=~\"pay|shop\"}[60s]");
     }
 }

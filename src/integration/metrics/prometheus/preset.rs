@@ -110,26 +110,26 @@ impl ArmsBy {
 }
 
 const POD: Told = Told { by: ArmsBy::Pod, namespace: Some("namespace"), how: How::Pod };
-const HASH: Told = Told {
-    by: ArmsBy::TemplateHash,
-    namespace: Some("namespace"),
-    how: How::Labels(&["rollouts_pod_template_hash"]),
-};
+const HASH: Told =
+    Told { by: ArmsBy::TemplateHash, namespace: Some("namespace"), how: How::Labels(&["rollouts_pod_template_hash"]) };
 
 const fn told(by: ArmsBy, namespace: Option<&'static str>, labels: &'static [&'static str]) -> Told {
     Told { by, namespace, how: How::Labels(labels) }
 }
 
+/// What is meant where nothing is said.
+const HTTP: Preset = Preset {
+    name: PresetName::Http,
+    requests: "http_requests_total",
+    status_labels: &["code", "status"],
+    failed: "5..",
+    latency: Some(("http_request_duration_seconds_bucket", 1e6)),
+    matchers: "",
+    arms: &[POD, HASH],
+};
+
 const PRESETS: &[Preset] = &[
-    Preset {
-        name: PresetName::Http,
-        requests: "http_requests_total",
-        status_labels: &["code", "status"],
-        failed: "5..",
-        latency: Some(("http_request_duration_seconds_bucket", 1e6)),
-        matchers: "",
-        arms: &[POD, HASH],
-    },
+    HTTP,
     Preset {
         name: PresetName::Istio,
         requests: "istio_requests_total",
@@ -207,7 +207,7 @@ const PRESETS: &[Preset] = &[
 
 impl PresetName {
     pub(super) fn preset(self) -> &'static Preset {
-        PRESETS.iter().find(|preset| preset.name == self).unwrap_or(&PRESETS[0])
+        PRESETS.iter().find(|preset| preset.name == self).unwrap_or(&HTTP)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::metrics::numbers::Vector;
 use async_trait::async_trait;
 use flightdeck_model::{Rollout, SourceId};
 use flightdeck_port::{Checked, Measured, Probe, ProbeError, ProbeReport, WrongSetting};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,8 +67,9 @@ impl PrometheusProbe {
                     let labels = own_labels(&self.settings).join(" and ");
                     Checked::Doubtful {
                         what: format!("{host} answers, and has no {requests} with {labels}"),
-                        todo: "name the labels that it has: `namespace_label`, `pod_label`, `arm_label` (docs/metrics.md)"
-                            .to_owned(),
+                        todo:
+                            "name the labels that it has: `namespace_label`, `pod_label`, `arm_label` (docs/metrics.md)"
+                                .to_owned(),
                     }
                 }
             },
@@ -111,6 +113,7 @@ impl PrometheusProbe {
                     None => Ok(Vector::default()),
                 }
             }
+            .boxed()
         });
         let told: Vec<Vector> = all(asking).await?;
         let [requests, errors, p50, p95, p99]: [Vector; 5] =
@@ -131,9 +134,8 @@ impl PrometheusProbe {
         let (at, seconds) = (Some(window.to.there), window.seconds());
         let in_flight: Vec<&Rollout> = rows.iter().filter(|row| row.in_flight()).copied().collect();
         let counts = counts_query(&self.settings, &namespaces(rows), seconds);
-        let buckets = (!in_flight.is_empty())
-            .then(|| buckets_query(&self.settings, &namespaces(&in_flight), seconds))
-            .flatten();
+        let buckets =
+            (!in_flight.is_empty()).then(|| buckets_query(&self.settings, &namespaces(&in_flight), seconds)).flatten();
         let asking = [(Some(counts), &OF_COUNTS[..]), (buckets, &OF_BUCKETS[..])].map(|(query, further)| {
             let labels = Labels { needed: &needed, further };
             async move {
@@ -142,6 +144,7 @@ impl PrometheusProbe {
                     None => Ok(Vector::default()),
                 }
             }
+            .boxed()
         });
         let told: Vec<Vector> = all(asking).await?;
         let [counts, buckets]: [Vector; 2] =

@@ -119,14 +119,11 @@ pub(super) fn micros(settings: &Settings) -> f64 {
 
 /// How many arms' worth of series have requests at all, for whoever sets it up.
 pub(super) fn count_query(settings: &Settings) -> String {
-    let everywhere = BTreeSet::new();
-    match &settings.own {
-        Some(own) => format!("count({})", Own::filled(&own.requests, ".+", &format!("{}s", settings.range.as_secs()))),
-        None => {
-            let labels = own_labels(settings).join(", ");
-            format!("count(count by ({labels}) ({}{{{}}}))", settings.preset.requests, scope(settings, &everywhere))
-        }
+    if let Some(own) = &settings.own {
+        return format!("count({})", Own::filled(&own.requests, ".+", &format!("{}s", settings.range.as_secs())));
     }
+    let (labels, scope) = (own_labels(settings).join(", "), scope(settings, &BTreeSet::new()));
+    format!("count(count by ({labels}) ({}{{{scope}}}))", settings.preset.requests)
 }
 
 /// The time of the newest sample of a metric's series; `None` where queries of one's own say nothing of series.

@@ -162,12 +162,14 @@ impl Settings {
         }
         let ways = if written.queries.is_some() { OF_OWN } else { preset.arms };
         let told = match written.arms_by {
-            None => &ways[0],
-            Some(by) => ways.iter().find(|told| told.by == by).ok_or_else(|| {
-                let known: Vec<_> = ways.iter().map(|told| format!("{:?}", told.by.word())).collect();
-                WrongSetting::at("arms_by", format!("expected {} here, found {:?}", known.join(" or "), by.word()))
-            })?,
+            None => ways.first(),
+            Some(by) => ways.iter().find(|told| told.by == by),
         };
+        let told = told.ok_or_else(|| {
+            let known: Vec<_> = ways.iter().map(|told| format!("{:?}", told.by.word())).collect();
+            let found = written.arms_by.map_or("nothing", ArmsBy::word);
+            WrongSetting::at("arms_by", format!("expected {} here, found {found:?}", known.join(" or ")))
+        })?;
         Ok(Settings {
             arm_label: label("arm_label", written.arm_label)?,
             namespace_label: label("namespace_label", written.namespace_label)?,

@@ -71,7 +71,8 @@ pub struct Canary {
     /// A background analysis.
     pub analysis: Option<serde_json::Value>,
     /// The service of the canary's pods alone.
-    pub canary_service: Option<String>,
+    #[serde(rename = "canaryService")]
+    pub service: Option<String>,
     /// The service of stable's pods alone.
     pub stable_service: Option<String>,
 }

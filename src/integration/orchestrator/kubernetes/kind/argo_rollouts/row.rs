@@ -323,7 +323,7 @@ fn service<'a>(seen: &Seen<'a>, arm: &Arm) -> Option<&'a str> {
     if is_of(seen.stable()) {
         return canary.stable_service.as_deref();
     }
-    canary.canary_service.as_deref().filter(|_| is_of(seen.current()))
+    canary.service.as_deref().filter(|_| is_of(seen.current()))
 }
 
 /// One template, and pods of older ones that are still to go: without a router users meet those too.
