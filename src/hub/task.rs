@@ -8,6 +8,7 @@ use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::settings::HubSettings;
 use super::state::State;
+use super::watchdog::Watchdog;
 use flightdeck_board::Board;
 use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped};
 use flightdeck_port::{Executor, Probe};
@@ -52,9 +53,20 @@ impl HubTask {
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
         let live = BTreeSet::new();
         let refusals = Refusals::default();
-        let probes = Probes::default();
-        let state =
-            State { settings, orchestrators, board, feed, commands, live, tasks, refusals, probes, untrimmed: 0 };
+        let (probes, watchdog) = (Probes::default(), Watchdog::default());
+        let state = State {
+            settings,
+            orchestrators,
+            board,
+            feed,
+            commands,
+            live,
+            tasks,
+            refusals,
+            probes,
+            watchdog,
+            untrimmed: 0,
+        };
         HubTask { state, probes: Vec::new(), urgent, ordinary }
     }
 
@@ -177,6 +189,7 @@ impl State {
             Done::Inspected { result, answer } => {
                 let _ = answer.send(self.was_inspected(result)); // the asker may be gone
             }
+            Done::Guarded { run, action, result } => self.was_guarded(&run, action, result),
             Done::Answered => {}
         }
     }
@@ -237,10 +250,17 @@ impl State {
             Body::Upsert(Entity::Hold(_) | Entity::Release(_) | Entity::Service(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
-        if let Body::Upsert(Entity::RolloutRecord(deployment)) = &mut scoped.body {
-            *deployment = self.joined(deployment);
+        match &mut scoped.body {
+            Body::Upsert(Entity::RolloutRecord(deployment)) => *deployment = self.joined(deployment),
+            Body::Upsert(Entity::Rollout(row)) => self.guard(row),
+            _ => {}
         }
+        let samples = match &scoped.body {
+            Body::Samples(samples) if !self.watchdog.is_empty() => samples.clone(),
+            _ => Vec::new(),
+        };
         self.tell(scoped);
+        self.watch_samples(&samples);
         if let Some(target) = target {
             self.reevaluate(&target);
         }

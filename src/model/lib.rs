@@ -42,6 +42,7 @@ mod strategy;
 mod text;
 pub mod time;
 mod update;
+mod watchdog;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Reviewers, Verdict, Vote};
@@ -94,3 +95,4 @@ pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line
 pub use update::{
     Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
 };
+pub use watchdog::{Breach, BreachResponse, OnBreach, WatchdogMeasured, WatchdogStatus};
