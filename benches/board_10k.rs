@@ -102,6 +102,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         failing: Vec::new(),
         still_asked: false,
         diagnosis: None,
+        watchdog: None,
     }
 }
 

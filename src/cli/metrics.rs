@@ -103,7 +103,8 @@ fn verdict(reports: &[Reported]) -> Result<(), Failure> {
     if reports.iter().all(lost) {
         return Err(Failure::new(Code::Unreachable, "no question was answered"));
     }
-    let bad: Vec<&str> = reports.iter().filter(|reported| !is_good(reported)).map(|(source, _)| source.as_str()).collect();
+    let bad: Vec<&str> =
+        reports.iter().filter(|reported| !is_good(reported)).map(|(source, _)| source.as_str()).collect();
     if bad.is_empty() {
         return Ok(());
     }
@@ -174,10 +175,11 @@ fn table_of_rows(rows: &[RowReport]) -> Table {
     let rows = rows.iter().map(|row| {
         let why = row.why.iter().map(|(_, sentence)| sentence.as_str()).collect::<Vec<_>>().join("; ");
         let tone = if row.without.is_empty() { Tone::Plain } else { Tone::Warn };
-        let name = row.target.namespace.as_ref().map_or_else(
-            || row.target.name.clone(),
-            |namespace| format!("{namespace}/{}", row.target.name),
-        );
+        let name = row
+            .target
+            .namespace
+            .as_ref()
+            .map_or_else(|| row.target.name.clone(), |namespace| format!("{namespace}/{}", row.target.name));
         vec![name.into(), roles(&row.measured).into(), cell(roles(&row.without), tone), why.into()]
     });
     Table { heads: &["ROLLOUT", "MEASURED", "WITHOUT", "WHY"], rows: rows.collect() }

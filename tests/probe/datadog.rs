@@ -14,7 +14,12 @@ struct Stubbed;
 fn table(url: &str) -> Configured {
     let secrets = super::secret("s3cret-datadog");
     let settings = json!({"url": url, "api_key": secrets, "application_key": secrets});
-    Configured { name: "datadog".into(), read_only: false, settings: super::prometheus::raw(settings) }
+    Configured {
+        name: "datadog".into(),
+        read_only: false,
+        for_others: false,
+        settings: super::prometheus::raw(settings),
+    }
 }
 
 /// One series: of which query, of which service and version, with which values.
@@ -48,7 +53,8 @@ fn series(asked: &Asked) -> Vec<Series> {
             return vec![by("1.9.0", "2xx", 400), by("1.10.0", "2xx", 20), by("1.10.0", "5xx", 20)];
         }
         let quantile = |query, version: &str, seconds: f64| (query, tags(&name, version), vec![json!(seconds)]);
-        let of = |version: &str, p95: f64| [(0, 0.1), (1, p95), (2, 0.5)].map(|(query, of)| quantile(query, version, of));
+        let of =
+            |version: &str, p95: f64| [(0, 0.1), (1, p95), (2, 0.5)].map(|(query, of)| quantile(query, version, of));
         [of("1.9.0", 0.18), of("1.10.0", 0.212)].concat()
     };
     names.flat_map(of).collect()

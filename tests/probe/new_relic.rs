@@ -13,7 +13,12 @@ struct Stubbed;
 
 fn table(url: &str) -> Configured {
     let settings = json!({"url": url, "api_key": super::secret("s3cret-newrelic"), "account": 7});
-    Configured { name: "newrelic".into(), read_only: false, settings: super::prometheus::raw(settings) }
+    Configured {
+        name: "newrelic".into(),
+        read_only: false,
+        for_others: false,
+        settings: super::prometheus::raw(settings),
+    }
 }
 
 fn body(results: &[Value]) -> Value {
@@ -74,7 +79,8 @@ impl Fixture for Stubbed {
     }
 
     fn refusal(&self) -> Play {
-        let errors = json!([{"message": "NRQL Syntax Error: unexpected 'x'", "extensions": {"errorClass": "BAD_USER_INPUT"}}]);
+        let errors =
+            json!([{"message": "NRQL Syntax Error: unexpected 'x'", "extensions": {"errorClass": "BAD_USER_INPUT"}}]);
         let body = json!({"data": {"actor": {"account": {"nrql": null}}}, "errors": errors});
         Play::answer(200, &body.to_string())
     }
@@ -108,7 +114,10 @@ async fn its_key_goes_with_each_question_and_is_read_again_once_it_is_not_taken_
     let stub = Stub::start(|asked| match asked.header("api-key") {
         Some("s3cret-new") => Stubbed.good(asked),
         // As it says it: with status 200.
-        _ => Play::answer(200, r#"{"errors":[{"message":"Api-Key is invalid","extensions":{"errorClass":"UNAUTHORIZED"}}]}"#),
+        _ => Play::answer(
+            200,
+            r#"{"errors":[{"message":"Api-Key is invalid","extensions":{"errorClass":"UNAUTHORIZED"}}]}"#,
+        ),
     });
     let dir = tempfile::tempdir().unwrap();
     let key = dir.path().join("key");

@@ -162,7 +162,13 @@ async fn a_token_goes_with_each_question_and_is_read_again_once_it_is_not_taken(
     // Gone, it is told so without being asked again with the old one.
     std::fs::remove_file(&token).unwrap();
     let gone = opened(json!({"url": stub.url()}), WITHIN).await;
-    assert!(gone.measure(&[moving("web")], at()).await.unwrap_err().to_string().contains("may its `token` or `username` query?"));
+    assert!(
+        gone.measure(&[moving("web")], at())
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("may its `token` or `username` query?")
+    );
 }
 
 #[tokio::test]
@@ -192,7 +198,8 @@ async fn the_doctor_says_what_it_has() {
 
 /// What counters of all sets grew by in the window that is asked about: at 40 a second, and at 4 with 2 failed.
 fn grown(asked: &Asked) -> Value {
-    let seconds: u64 = asked.field("query").split("offset ").nth(1).unwrap().split('s').next().unwrap().parse().unwrap();
+    let seconds: u64 =
+        asked.field("query").split("offset ").nth(1).unwrap().split('s').next().unwrap().parse().unwrap();
     let series = |set: &str, more: Value, each: u64| {
         let mut metric = json!({"namespace": "shop", "pod_set": format!("web-{set}")});
         metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -200,11 +207,9 @@ fn grown(asked: &Asked) -> Value {
     };
     let known = |failed: &str| json!({"status_known": "1", "status_failed": failed});
     let result = match metric(asked) {
-        "counts" => vec![
-            series("58bb4f", known(""), 40),
-            series("7d5f9c", known(""), 2),
-            series("7d5f9c", known("1"), 2),
-        ],
+        "counts" => {
+            vec![series("58bb4f", known(""), 40), series("7d5f9c", known(""), 2), series("7d5f9c", known("1"), 2)]
+        }
         _ => vec![series("7d5f9c", json!({"le": "0.25"}), 3), series("7d5f9c", json!({"le": "+Inf"}), 4)],
     };
     json!({"status": "success", "data": {"resultType": "vector", "result": result}})
@@ -246,11 +251,14 @@ async fn windows_of_increases_join_and_what_is_missed_comes_with_the_next() {
     assert_eq!(counts, [vec![(600, 0), (60, 30)], vec![(1200, 0), (120, 60)]], "30 s after the one that was missed");
     let [second, fourth] = both.map(|all| &all[1]);
     assert_eq!((second.to, second.latency.count()), (fourth.from, 60));
-    // By the clock here, half a minute after what may come late.
-    assert_eq!(second.from, at() - SignedDuration::from_millis(30_250));
-    assert_eq!(fourth.to, at() + SignedDuration::from_millis(45_000 - 30_250));
-    let times: Vec<_> = stub.asked().iter().filter(|of| metric(of) == "counts").map(|of| of.field("time").to_owned()).collect();
-    assert_eq!(times, ["1764476985", "1764477000", "1764477015"], "by its own clock, in whole seconds");
+    // By the clock here, a quarter of a minute ago: what may come late is in.
+    assert_eq!(second.from, at() - SignedDuration::from_millis(15_250));
+    assert_eq!(fourth.to, at() + SignedDuration::from_millis(45_000 - 15_250));
+    let times: Vec<_> =
+        stub.asked().iter().filter(|of| metric(of) == "counts").map(|of| of.field("time").to_owned()).collect();
+    assert_eq!(times, ["1764477000", "1764477015", "1764477030"], "by its own clock, in whole seconds");
+    let counts = |of: &&Asked| metric(of) == "counts";
+    assert!(stub.asked().iter().filter(counts).all(|of| of.field("nocache") == "1"), "at that moment and no other");
 }
 
 #[tokio::test]

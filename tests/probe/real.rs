@@ -206,29 +206,43 @@ async fn what_counters_grew_by_adds_up_to_the_truth() {
         (of.iter().map(|one| one.requests).sum::<u64>(), of.iter().map(|one| one.errors).sum::<u64>())
     };
     let totals = || {
-        let all = [("web", ArmRole::Stable), ("web", ArmRole::Candidate), ("api", ArmRole::Stable), ("late", ArmRole::Stable)];
+        let all = [
+            ("web", ArmRole::Stable),
+            ("web", ArmRole::Candidate),
+            ("api", ArmRole::Stable),
+            ("late", ArmRole::Stable),
+        ];
         all.map(|(name, role)| total(name, &role))
     };
     let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
-    until_told(|| format!("a first window: {:?}; {}", seen.borrow(), log()), async || {
-        look().await;
-        (seen.borrow().iter().filter(|one| one.target.name == "web").count() >= 2).then_some(())
-    })
+    until_told(
+        || format!("a first window: {:?}; {}", seen.borrow(), log()),
+        async || {
+            look().await;
+            (seen.borrow().iter().filter(|one| one.target.name == "web").count() >= 2).then_some(())
+        },
+    )
     .await;
     assert_eq!(totals(), [(0, 0); 4], "nothing moves yet");
     begun.store(true, Ordering::SeqCst);
     let truth = [(140, 0), (56, 8), (17, 0), (20, 0)];
-    until_told(|| format!("{truth:?}, there is {:?}; {:?}", totals(), seen.borrow()), async || {
-        look().await;
-        (totals() == truth).then_some(())
-    })
+    until_told(
+        || format!("{truth:?}, there is {:?}; {:?}", totals(), seen.borrow()),
+        async || {
+            look().await;
+            (totals() == truth).then_some(())
+        },
+    )
     .await;
     // Nothing is counted twice afterwards, and the windows join.
     let until = scraped.load(Ordering::SeqCst).max(14) + 8;
-    until_told(|| "more scrapes".to_owned(), async || {
-        look().await;
-        (scraped.load(Ordering::SeqCst) >= until).then_some(())
-    })
+    until_told(
+        || "more scrapes".to_owned(),
+        async || {
+            look().await;
+            (scraped.load(Ordering::SeqCst) >= until).then_some(())
+        },
+    )
     .await;
     assert_eq!(totals(), truth);
     let seen = seen.borrow();

@@ -28,7 +28,8 @@ fn signed() -> Signed {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
     Signed { authority: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
 }
 
@@ -40,8 +41,7 @@ async fn serve(own: &Signed, trusted: &Signed) -> String {
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
     let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-    let config =
-        ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+    let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -51,7 +51,8 @@ async fn serve(own: &Signed, trusted: &Signed) -> String {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut request = [0; 4096];
             let body = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let answer =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
             if stream.read(&mut request).await.is_ok_and(|read| read > 0) {
                 drop(stream.write_all(answer.as_bytes()).await); // whoever left hears nothing
                 drop(stream.shutdown().await);

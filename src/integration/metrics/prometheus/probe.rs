@@ -99,7 +99,10 @@ impl PrometheusProbe {
         // A part is no answer: where one is asked for all the same, it is told as a warning.
         let mut form =
             vec![("query", query), ("timeout", COMPUTED.to_owned()), ("partial_response", "false".to_owned())];
-        form.extend(at.map(|at| ("time", at.to_string())));
+        if let Some(at) = at {
+            // Else a VictoriaMetrics answers of half a minute ago instead.
+            form.extend([("time", at.to_string()), ("nocache", "1".to_owned())]);
+        }
         answer(&self.asker.ask(&Request::Form("api/v1/query", form), now).await?, labels)
     }
 

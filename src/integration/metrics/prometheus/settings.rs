@@ -10,9 +10,9 @@ use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// A sample has the time at which its scrape began, and may come as late as a scrape may take, or as remote storage
-/// needs: what counters grew by is looked at so long afterwards.
-const DELAY: SignedDuration = SignedDuration::from_secs(30);
+/// A sample has the time at which its scrape began, and may come as late as a scrape may take, 10 s usually, or as
+/// remote storage needs: what counters grew by is looked at so long afterwards.
+const DELAY: SignedDuration = SignedDuration::from_secs(15);
 const LONGEST_DELAY: SignedDuration = SignedDuration::from_mins(5);
 
 /// A Prometheus, as it is written in the settings.
@@ -60,9 +60,9 @@ pub(super) struct Written {
     #[serde(default)]
     #[schemars(title = "a span such as \"1m\"")]
     range: Option<String>,
-    /// How late samples may come: what counters grew by is looked at so long afterwards, up to `5m`. Without: `30s`.
+    /// How late samples may come: what counters grew by is looked at so long afterwards, up to `5m`. Without: `15s`.
     #[serde(default)]
-    #[schemars(title = "a span such as \"30s\"")]
+    #[schemars(title = "a span such as \"15s\"")]
     delay: Option<String>,
     /// Whose metrics they are: `http` (plain application metrics), `istio`, `linkerd`, `ingress-nginx`, `envoy`,
     /// `traefik`, `haproxy` or `flightdeck` (another flightdeck server's). Without: `http`.
