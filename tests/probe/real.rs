@@ -249,7 +249,9 @@ async fn what_counters_grew_by_adds_up_to_the_truth() {
     let candidate: Vec<_> = seen.iter().filter(|one| one.role == ArmRole::Candidate).collect();
     assert!(candidate.windows(2).all(|pair| pair[0].to == pair[1].from && pair[1].from < pair[1].to), "{candidate:?}");
     let mut latency = Histogram::default();
-    candidate.iter().for_each(|one| latency.add(&one.latency));
+    for one in &candidate {
+        latency.add(&one.latency);
+    }
     let below = latency.count() - latency.count_from(bucket_floor(bucket_of(100_000)));
     assert_eq!((latency.count(), below), (56, 48), "{latency:?}");
 }
