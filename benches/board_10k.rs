@@ -57,6 +57,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         replicas: Replicas { ready, desired: ready },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Replicas },
         pods: None,
+        service: None,
     };
     let mut arms = vec![arm(ArmRole::Stable, format!("1.{}.0", index % 40), 4, share.rest())];
     if moving {
@@ -101,6 +102,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         failing: Vec::new(),
         still_asked: false,
         diagnosis: None,
+        watchdog: None,
     }
 }
 

@@ -157,7 +157,18 @@ async fn told_by(link: &Link, query: &Query) -> Result<(Vec<Watch>, Vec<Entity>)
 impl Links {
     /// Joins what there is. Without sources of one's own there must be a server.
     pub(super) async fn open(context: &Context) -> Result<Links, Failure> {
-        let sources::Sources { planned, unseen, .. } = sources::find(context)?;
+        Links::over(context, sources::find(context)?).await
+    }
+
+    /// The same without whoever has numbers of others' rows.
+    pub(super) async fn showing(context: &Context) -> Result<Links, Failure> {
+        let mut sources = sources::find(context)?;
+        sources.planned.retain(|planned| !planned.measures_others());
+        Links::over(context, sources).await
+    }
+
+    async fn over(context: &Context, sources: sources::Sources) -> Result<Links, Failure> {
+        let sources::Sources { planned, unseen, .. } = sources;
         let local = local(context, planned).await?;
         let servers = servers(context)?;
         let others = local.is_some() || servers.len() > 1;

@@ -23,6 +23,7 @@ mod hold;
 mod ledger;
 mod links;
 mod logs;
+mod metrics;
 mod migration;
 mod notify;
 mod output;
@@ -139,6 +140,8 @@ pub enum Command {
     Ledger(ledger::LedgerArgs),
     /// Try who is told outside, and show what did not reach them.
     Notify(notify::NotifyArgs),
+    /// Try whoever has numbers of rollouts: what each question finds, and which rollouts have none and why.
+    Metrics(metrics::MetricsArgs),
     /// Save the server's data while it runs: journal, ledger, artifacts, settings.
     Backup(backup::BackupArgs),
     /// Bring a backup back into an empty folder, checked whole before anything is put in place.
@@ -263,6 +266,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Watch(args) => block_on(context.with_links(async |links| watch::run(context, links, &args).await)),
         Command::Ledger(args) => block_on(ledger::run(context, &args)),
         Command::Notify(args) => block_on(notify::run(context, &args)),
+        Command::Metrics(args) => block_on(metrics::run(context, &args)),
         Command::Backup(args) => block_on(backup::backup(context, &args)),
         Command::Restore(args) => block_on(backup::restore(context, &args)),
         Command::Doctor => block_on(doctor::run(context)),

@@ -63,6 +63,15 @@ impl Planned {
         self.provider.measures_others()
     }
 
+    /// Made, where it has numbers of other sources' rows; else why not.
+    pub(super) async fn probe(&self) -> Result<Arc<dyn Probe>, String> {
+        match self.provider.open(&self.configured).await {
+            Ok(System::Probe(probe)) => Ok(probe),
+            Ok(_) => Err("it measures nothing".to_owned()),
+            Err(WrongSetting { key, what }) => Err(key.map_or_else(|| what.clone(), |key| format!("{key}: {what}"))),
+        }
+    }
+
     /// Is it meant by this word of `--context`: its name, or the context that it looks at?
     fn goes_by(&self, word: &str) -> bool {
         let context = self.configured.settings.get("context").and_then(serde_json::Value::as_str);
@@ -150,6 +159,14 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
         sources.planned.extend(measuring());
     }
     Ok(sources)
+}
+
+/// The sources of the settings that have numbers of others' rows.
+pub(super) fn measuring(context: &Context) -> Result<Vec<Planned>, Failure> {
+    let configured = settings::load(&context.paths, PROVIDERS, &[])?.settings.sources;
+    let planned: Vec<Planned> =
+        configured.iter().map(|(name, source)| Planned::new(name, source)).collect::<Result<_, _>>()?;
+    Ok(planned.into_iter().filter(Planned::measures_others).collect())
 }
 
 /// What `--context` names: sources of the settings by name or context, else contexts of the kubeconfig.

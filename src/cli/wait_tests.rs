@@ -31,6 +31,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
             how: TrafficSource::Acknowledged,
         },
         pods: None,
+        service: None,
     };
     Rollout {
         run: run(revision),

@@ -7,12 +7,16 @@ use flightdeck_port::WrongSetting;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 use url::Url;
@@ -89,13 +93,20 @@ impl Http {
     /// # Errors
     /// It is no address, or there is no TLS here.
     pub fn new(key: &'static str, address: &str, headers: HeaderMap) -> Result<Http, WrongSetting> {
+        Http::secured(key, address, headers, &Tls::default())
+    }
+
+    /// The same with certificates of its own.
+    ///
+    /// # Errors
+    /// Likewise, or one of them is none.
+    pub fn secured(key: &'static str, address: &str, headers: HeaderMap, tls: &Tls) -> Result<Http, WrongSetting> {
         let base = url_of(key, address)?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         connector.enforce_http(false);
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-            .map_err(|error| WrongSetting::at(key, format!("the certificates that this machine trusts: {error}")))?
+            .with_tls_config(tls.config(key)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector);
@@ -161,6 +172,19 @@ impl Http {
         }
     }
 
+    /// Reads by a question in JSON.
+    ///
+    /// # Errors
+    /// Not answered, twice.
+    pub async fn ask_json(&self, path: &str, body: &serde_json::Value) -> Result<Answer, HttpError> {
+        let (url, kind, own) = (self.at(path), Some("application/json"), HeaderMap::new());
+        let body = Bytes::from(body.to_string());
+        match self.asked(Method::POST, &url, kind, body.clone(), &own).await {
+            Err(_) => self.asked(Method::POST, &url, kind, body, &own).await,
+            answer => answer,
+        }
+    }
+
     /// Below the address of the settings, whatever path that has.
     fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
@@ -207,6 +231,50 @@ impl Http {
         };
         let late = |_| HttpError::Lost { host: self.host(), why: format!("nothing within {} s", ANSWER.as_secs()) };
         timeout(ANSWER, answer).await.map_err(late)?
+    }
+}
+
+/// Certificates beside those that this machine trusts.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Of those who signed the system's own, in their place, PEM; at the key `ca`.
+    pub ca: Option<Vec<u8>>,
+    /// What is shown to the system, and its key, PEM; at the keys `client_certificate` and `client_key`.
+    pub identity: Option<(Vec<u8>, String)>,
+}
+
+impl Tls {
+    fn config(&self, key: &'static str) -> Result<ClientConfig, WrongSetting> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| WrongSetting::at(key, format!("no TLS: {error}")))?;
+        let trusting = match &self.ca {
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates("ca", pem)? {
+                    roots.add(certificate).map_err(|error| WrongSetting::at("ca", error.to_string()))?;
+                }
+                builder.with_root_certificates(roots)
+            }
+            None => builder.with_native_roots().map_err(|error| {
+                WrongSetting::at(key, format!("the certificates that this machine trusts: {error}"))
+            })?,
+        };
+        let Some((chain, secret)) = &self.identity else { return Ok(trusting.with_no_client_auth()) };
+        let chain = certificates("client_certificate", chain)?;
+        let secret = PrivateKeyDer::from_pem_slice(secret.as_bytes())
+            .map_err(|_| WrongSetting::at("client_key", "expected a private key, PEM"))?;
+        trusting.with_client_auth_cert(chain, secret).map_err(|error| {
+            WrongSetting::at("client_key", format!("it does not go with `client_certificate`: {error}"))
+        })
+    }
+}
+
+fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, WrongSetting> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match read {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => Err(WrongSetting::at(key, "expected a file with certificates, PEM")),
     }
 }
 

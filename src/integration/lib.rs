@@ -18,6 +18,8 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &orchestrator::kubernetes::KubernetesProvider,
     &orchestrator::exec::ExecProvider,
     &metrics::prometheus::Prometheus,
+    &metrics::datadog::Datadog,
+    &metrics::new_relic::NewRelic,
     &approval::github::GitHub,
     &notify::WebhookProvider,
     &notify::CommandProvider,

@@ -100,6 +100,9 @@ pub struct Arm {
     /// Which pods are its own; `None` where the platform has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodNames>,
+    /// The Service behind which its pods alone stand, by name; what a proxy measures of that is told apart by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
 }
 
 impl Arm {

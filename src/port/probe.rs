@@ -35,6 +35,19 @@ pub struct ArmIncrease {
     pub latency: Histogram,
 }
 
+/// Why a row has no numbers, or one of its sides has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unmeasured {
+    /// Nothing was found of any side.
+    NoSeries,
+    /// There are requests, and it is not known which of them failed.
+    NoStatus,
+    /// The system's labels do not tell the sides apart.
+    NotToldApart,
+    /// Several rows say that the same numbers are theirs.
+    Contested,
+}
+
 /// Why there are no numbers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -49,6 +62,50 @@ pub enum ProbeError {
     },
 }
 
+/// What each question of a probe found, for whoever sets it up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProbeReport {
+    /// By what the sides of rows are told apart: `the label pod without its last part`.
+    pub told_apart_by: String,
+    /// In the order in which they are asked.
+    pub queries: Vec<QueryReport>,
+    /// One a row that it could measure; none where the questions about requests and errors were not answered.
+    pub rows: Vec<RowReport>,
+}
+
+/// One question and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryReport {
+    /// What it is about: `requests`.
+    pub metric: String,
+    /// As it was asked.
+    pub query: String,
+    pub found: Result<Found, ProbeError>,
+}
+
+/// What a question found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// How many series with a number.
+    pub series: usize,
+    /// When the newest of what they are made of was measured, by the system's clock; `None`: it does not say.
+    pub newest: Option<Timestamp>,
+    /// Its own words on what may be missing.
+    pub warnings: Vec<String>,
+}
+
+/// What was found of one row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowReport {
+    pub target: Target,
+    /// The sides that have numbers.
+    pub measured: Vec<ArmRole>,
+    /// The sides that have none.
+    pub without: Vec<ArmRole>,
+    /// Why, each in a sentence, too.
+    pub why: Vec<(Unmeasured, String)>,
+}
+
 /// Measures rollouts, whoever steers them. Nothing is changed by it.
 #[async_trait]
 pub trait Probe: Send + Sync + 'static {
@@ -59,4 +116,6 @@ pub trait Probe: Send + Sync + 'static {
     /// The numbers of these rows in the window that ends `now`: one query a metric, never one a row, within a
     /// time limit of its own. Without a row that it could measure it only sees whether it is answered.
     async fn measure(&self, rows: &[Arc<Rollout>], now: Timestamp) -> Result<Measured, ProbeError>;
+    /// Asks each question once and says what each found, within the same time limit.
+    async fn explain(&self, rows: &[Arc<Rollout>], now: Timestamp) -> ProbeReport;
 }

@@ -37,6 +37,7 @@ pub fn arm(role: ArmRole, version: &str, ready: u32, desired: u32, percent: u32)
         replicas: Replicas { ready, desired },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
         pods: None,
+        service: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod confirm;
 mod drill;
 mod environments;
 mod failures;
+mod metrics;
 mod output;
 mod reference;
 mod rename;

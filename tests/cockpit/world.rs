@@ -296,6 +296,7 @@ pub fn row(service: &str, phase: Phase) -> Rollout {
             how: TrafficSource::Acknowledged,
         },
         pods: None,
+        service: None,
     };
     let offers = match phase {
         Phase::Progressing => vec![Action::Promote, Action::PromoteFull, Action::Pause, Action::Abort],

@@ -2,7 +2,7 @@
 
 use super::*;
 use async_trait::async_trait;
-use flightdeck::port::{Measured, Probe, ProbeError};
+use flightdeck::port::{Measured, Probe, ProbeError, ProbeReport};
 use jiff::Timestamp;
 use std::sync::Mutex;
 use tokio::sync::mpsc;
@@ -52,6 +52,10 @@ impl Probe for Told {
         let answer = self.answers.lock().await.recv().await;
         self.at_once.lock().unwrap().0 -= 1;
         answer.unwrap_or_else(|| Err(ProbeError::Unreachable { why: "the test is over".to_owned() }))
+    }
+
+    async fn explain(&self, _: &[Arc<Rollout>], _: Timestamp) -> ProbeReport {
+        unreachable!("a hub asks for numbers only")
     }
 }
 

@@ -1,9 +1,12 @@
 //! What every system that has numbers must stand: good answers, bad ones, and none. A stub plays them; a new system
 //! is one more [`Fixture`].
 
+mod datadog;
+mod new_relic;
 pub mod prometheus;
 pub mod real;
 pub mod stub;
+mod tls;
 
 use async_trait::async_trait;
 use flightdeck::model::*;
@@ -32,8 +35,21 @@ pub trait Fixture: Send + Sync {
     fn empty(&self) -> Play;
     /// Its refusal of a question, with status 200 where it has such a thing.
     fn refusal(&self) -> Play;
+    /// A good answer to that question, but for one thing.
+    fn odd(&self, asked: &Asked, odd: Odd) -> Play;
     /// How many questions it may take to measure any number of rows.
     fn questions(&self) -> usize;
+}
+
+/// What may be odd in a good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd {
+    /// Two values of the same thing.
+    Duplicate,
+    /// Nothing of stable.
+    WithoutStable,
+    /// Names that are a terminal's commands, and that fit no row.
+    Hostile,
 }
 
 pub fn at() -> Timestamp {
@@ -49,6 +65,11 @@ pub fn moving(name: &str) -> Arc<Rollout> {
         arm.pods = Some(PodNames::Set(format!("{name}-{hash}")));
     }
     Arc::new(row)
+}
+
+/// Where a secret can be read.
+fn secret(text: &str) -> String {
+    format!("command:/bin/echo {text}")
 }
 
 /// Role, requests, errors and p95 of each sample of a service.
@@ -87,6 +108,7 @@ async fn fails(fixture: &dyn Fixture, what: &str, play: Play, kind: Kind, words:
 /// All of it.
 async fn stands(fixture: Arc<dyn Fixture>) {
     good_answers(&fixture).await;
+    odd_answers(&fixture).await;
     bad_answers(&*fixture).await;
     no_answer(&*fixture).await;
     left_alone(&fixture).await;
@@ -107,7 +129,8 @@ async fn good_answers(fixture: &Arc<dyn Fixture>) {
     let before = stub.asked().len();
     let none = Arc::new(crate::board::kit::rollout("engine", "production"));
     assert_eq!(probe.measure(&[none], at()).await, Ok(Measured::default()));
-    assert_eq!(stub.asked().len(), before + 1);
+    let asked = stub.asked().len() - before;
+    assert!((1..=fixture.questions().min(2)).contains(&asked), "{asked} questions without a row");
     // Nothing there is no number, and is said.
     let answers = Arc::clone(fixture);
     let empty = Stub::start(move |_| answers.empty());
@@ -121,6 +144,27 @@ async fn good_answers(fixture: &Arc<dyn Fixture>) {
     assert!(!odd.samples.iter().any(|sample| sample.role == ArmRole::Candidate), "{odd:?}");
 }
 
+/// What is right in part is told in that part, and names of others do no harm.
+async fn odd_answers(fixture: &Arc<dyn Fixture>) {
+    let asked = async |odd: Odd| {
+        let answers = Arc::clone(fixture);
+        let stub = Stub::start(move |asked| answers.odd(asked, odd));
+        fixture.open(&stub.url(), WITHIN).await.measure(&[moving("web")], at()).await
+    };
+    let error = asked(Odd::Duplicate).await.expect_err("which of the two is right?").to_string();
+    assert!(error.contains("two values of"), "{error}");
+    let candidate = asked(Odd::WithoutStable).await.expect("an answer");
+    assert_eq!(told(&candidate, "web"), whole()[1..], "stable has no numbers, which is not zero");
+    let hostile = asked(Odd::Hostile).await.expect("an answer");
+    assert!(hostile.samples.is_empty(), "{hostile:?}");
+    let said = hostile.warnings.join("|");
+    assert!(said.contains("shop/web") && !said.contains(['\u{1b}', '\n']), "{said:?}");
+}
+
+/// As Prometheus 2.42 says it.
+const TOO_MANY_POINTS: &str = "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"exceeded maximum \
+    resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)\"}";
+
 async fn bad_answers(fixture: &dyn Fixture) {
     let html = "<html><body>Please log in</body></html>";
     let (passing, refused) = (Kind::Passing, Kind::Refused);
@@ -132,6 +176,11 @@ async fn bad_answers(fixture: &dyn Fixture) {
         ("403", Play::answer(403, html), refused, "403 Forbidden"),
         ("404", Play::answer(404, "404 page not found"), refused, "404 Not Found"),
         ("a redirect", Play::answer(302, ""), refused, "302 Found"),
+        ("11,001 points", Play::answer(400, TOO_MANY_POINTS), refused, "exceeded maximum resolution of 11,000 points"),
+        ("422", Play::answer(422, "{\"error\":\"too many\\nsamples\"}"), refused, "422 Unprocessable Entity: too many"),
+        ("an error with 200", Play::answer(200, "{\"status\":\"error\"}"), refused, ""),
+        ("another's JSON", Play::answer(200, "{\"data\":[1,2]}"), refused, ""),
+        ("nothing", Play::answer(200, ""), refused, "not what its documentation says"),
         ("429", Play::answer(429, "slow down"), passing, "429 Too Many Requests"),
         ("500", Play::answer(500, html), passing, "500 Internal Server Error"),
         ("503", Play::answer(503, "no\nquorum"), passing, "503 Service Unavailable"),

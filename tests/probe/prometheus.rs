@@ -1,14 +1,16 @@
 //! Prometheus, by answers that one gave.
 
 use super::stub::{Asked, Play, Stub};
-use super::{Fixture, WITHIN, at, moving, stands, told, whole};
+use super::{Fixture, Odd, WITHIN, at, moving, stands, told, whole};
 use async_trait::async_trait;
 use flightdeck::integration::metrics::prometheus::{Prometheus, PrometheusProbe, Settings};
 use flightdeck::port::{Checked, Configured, Probe, Provider as _, RawSettings, System};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub struct Stubbed;
@@ -35,6 +37,9 @@ fn metric(asked: &Asked) -> &'static str {
     let quantile = quantiles.into_iter().find(|(start, _)| query.starts_with(start)).map(|(_, name)| name);
     match quantile {
         Some(name) => name,
+        None if query.starts_with("sum by (le,") => "buckets",
+        None if query.contains("last_over_time") => "counts",
+        None if query.starts_with("max(timestamp(") => "newest",
         None if query == "vector(1)" => "vector",
         None if query.starts_with("count(") => "count",
         None if query.contains("5..") => "errors",
@@ -101,6 +106,26 @@ impl Fixture for Stubbed {
         Play::answer(200, r#"{"status":"error","errorType":"execution","error":"found duplicate series"}"#)
     }
 
+    fn odd(&self, asked: &Asked, odd: Odd) -> Play {
+        let mut body = values(asked);
+        let result = body["data"]["result"].as_array_mut().unwrap();
+        match odd {
+            Odd::Duplicate => {
+                let mut other = result[0].clone();
+                other["value"][1] = json!("3");
+                result.push(other);
+            }
+            Odd::WithoutStable => result.retain(|of| !of["metric"]["pod_set"].as_str().unwrap().ends_with("58bb4f")),
+            Odd::Hostile => {
+                for of in result {
+                    let name = format!("{}\u{1b}[2J\n\"}} or vector(1)", of["metric"]["pod_set"].as_str().unwrap());
+                    of["metric"]["pod_set"] = json!(name);
+                }
+            }
+        }
+        Play::answer(200, &body.to_string())
+    }
+
     fn questions(&self) -> usize {
         5
     }
@@ -111,7 +136,7 @@ async fn it_stands_what_every_probe_must() {
     stands(Arc::new(Stubbed)).await;
 }
 
-fn write(path: &Path, secret: &str) {
+pub fn write(path: &Path, secret: &str) {
     use std::io::Write as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
@@ -123,7 +148,7 @@ async fn a_token_goes_with_each_question_and_is_read_again_once_it_is_not_taken(
     let dir = tempfile::tempdir().unwrap();
     let token = dir.path().join("token");
     write(&token, "s3cret-old\n");
-    let stub = Stub::start(|asked| match asked.authorization.as_deref() {
+    let stub = Stub::start(|asked| match asked.header("authorization") {
         Some("Bearer s3cret-new") => Stubbed.good(asked),
         other => Play::answer(401, &format!("not {other:?}")),
     });
@@ -137,7 +162,13 @@ async fn a_token_goes_with_each_question_and_is_read_again_once_it_is_not_taken(
     // Gone, it is told so without being asked again with the old one.
     std::fs::remove_file(&token).unwrap();
     let gone = opened(json!({"url": stub.url()}), WITHIN).await;
-    assert!(gone.measure(&[moving("web")], at()).await.unwrap_err().to_string().contains("may its `token` query?"));
+    assert!(
+        gone.measure(&[moving("web")], at())
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("may its `token` or `username` query?")
+    );
 }
 
 #[tokio::test]
@@ -163,4 +194,87 @@ async fn the_doctor_says_what_it_has() {
     assert!(matches!(check("nonsense".to_owned()).await, Checked::Bad { what, .. } if what.contains("`url`")));
     let opened = Prometheus.open(&configured(json!({"url": good.url()}))).await;
     assert!(matches!(opened, Ok(System::Probe(probe)) if probe.source().as_str() == "prometheus"));
+}
+
+/// What counters of all sets grew by in the window that is asked about: at 40 a second, and at 4 with 2 failed.
+fn grown(asked: &Asked) -> Value {
+    let seconds: u64 =
+        asked.field("query").split("offset ").nth(1).unwrap().split('s').next().unwrap().parse().unwrap();
+    let series = |set: &str, more: Value, each: u64| {
+        let mut metric = json!({"namespace": "shop", "pod_set": format!("web-{set}")});
+        metric.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"metric": metric, "value": [1, (each * seconds).to_string()]})
+    };
+    let known = |failed: &str| json!({"status_known": "1", "status_failed": failed});
+    let result = match metric(asked) {
+        "counts" => {
+            vec![series("58bb4f", known(""), 40), series("7d5f9c", known(""), 2), series("7d5f9c", known("1"), 2)]
+        }
+        _ => vec![series("7d5f9c", json!({"le": "0.25"}), 3), series("7d5f9c", json!({"le": "+Inf"}), 4)],
+    };
+    json!({"status": "success", "data": {"resultType": "vector", "result": result}})
+}
+
+#[tokio::test]
+async fn windows_of_increases_join_and_what_is_missed_comes_with_the_next() {
+    let (seconds, failing) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let (clock, fails) = (Arc::clone(&seconds), Arc::clone(&failing));
+    let stub = Stub::start(move |asked| match metric(asked) {
+        "counts" if fails.load(Ordering::SeqCst) => Play::answer(503, "no quorum"),
+        "counts" | "buckets" => Play::answer(200, &grown(asked).to_string()),
+        // Its clock is five minutes ahead.
+        _ => {
+            let at = format!("{}.25", 1_764_477_000 + clock.load(Ordering::SeqCst));
+            Play::answer(200, &values(asked).to_string().replace("1764476700.135", &at))
+        }
+    });
+    let probe = opened(json!({"url": stub.url()}), WITHIN).await;
+    let look = async |after: u64, fails: bool| {
+        seconds.store(after, Ordering::SeqCst);
+        failing.store(fails, Ordering::SeqCst);
+        let before = stub.asked().len();
+        let now = at() + SignedDuration::from_secs(i64::try_from(after).unwrap());
+        let measured = probe.measure(&[moving("web")], now).await.expect("numbers");
+        assert_eq!(told(&measured, "web").len(), 2, "the samples are there all the same");
+        (measured, stub.asked().len() - before)
+    };
+    let (first, asked) = look(0, false).await;
+    assert_eq!((first.increases, asked), (vec![], 5));
+    let (second, asked) = look(15, false).await;
+    assert_eq!((second.increases.len(), asked), (2, 7));
+    let (missed, _) = look(30, true).await;
+    let why = "what counters grew by is left to the next answer: no answer: 503 Service Unavailable: no quorum";
+    assert!(missed.increases.is_empty() && missed.warnings.iter().any(|of| of == why), "{:?}", missed.warnings);
+    let (fourth, _) = look(45, false).await;
+    let both = [&second.increases, &fourth.increases];
+    let counts = both.map(|all| all.iter().map(|one| (one.requests, one.errors)).collect::<Vec<_>>());
+    assert_eq!(counts, [vec![(600, 0), (60, 30)], vec![(1200, 0), (120, 60)]], "30 s after the one that was missed");
+    let [second, fourth] = both.map(|all| &all[1]);
+    assert_eq!((second.to, second.latency.count()), (fourth.from, 60));
+    // By the clock here, a quarter of a minute ago: what may come late is in.
+    assert_eq!(second.from, at() - SignedDuration::from_millis(15_250));
+    assert_eq!(fourth.to, at() + SignedDuration::from_millis(45_000 - 15_250));
+    let times: Vec<_> =
+        stub.asked().iter().filter(|of| metric(of) == "counts").map(|of| of.field("time").to_owned()).collect();
+    assert_eq!(times, ["1764477000", "1764477015", "1764477030"], "by its own clock, in whole seconds");
+    let counts = |of: &&Asked| metric(of) == "counts";
+    assert!(stub.asked().iter().filter(counts).all(|of| of.field("nocache") == "1"), "at that moment and no other");
+}
+
+#[tokio::test]
+async fn who_asks_is_told_by_name_and_password_and_for_whom_by_tenant() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    write(&password, "s3cret\n");
+    let stub = Stub::start(|asked| match (asked.header("authorization"), asked.header("x-scope-orgid")) {
+        (Some("Basic YWRhOnMzY3JldA=="), Some("team-a")) => Stubbed.good(asked),
+        other => Play::answer(401, &format!("not {other:?}")),
+    });
+    let secret = format!("file:{}", password.display());
+    let settings = json!({"url": stub.url(), "username": "ada", "password": secret, "tenant": "team-a"});
+    let probe = opened(settings, WITHIN).await;
+    assert!(!format!("{probe:?}").contains("s3cret"), "{probe:?}");
+    let measured = probe.measure(&[moving("web")], at()).await.unwrap();
+    assert_eq!(told(&measured, "web"), whole());
+    assert!(stub.asked().iter().all(|asked| asked.field("partial_response") == "false"), "of a Thanos no part");
 }

@@ -7,7 +7,7 @@ use super::prometheus::opened;
 use super::stub::{Play, Stub};
 use crate::cluster::until_told;
 use flightdeck::model::*;
-use flightdeck::port::{Measured, Probe as _};
+use flightdeck::port::{ArmIncrease, Measured, Probe as _};
 use jiff::Timestamp;
 use serde_json::json;
 use std::cell::RefCell;
@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// A set of pods: its name, requests a second, of those failed, seconds that each takes, the label of its status.
@@ -143,4 +144,114 @@ async fn its_numbers_are_those_of_the_pods() {
     assert_eq!((idle.requests, idle.errors, idle.p95_us), (0, 0, None));
     assert_eq!(measured.samples.len(), 4, "{measured:?}");
     assert_eq!(measured.warnings, ["no http_requests_total of the pods of shop/gone"]);
+}
+
+/// What the pods tell at their so-manieth scrape: one dies, one comes, one restarts, one fails for the first time; two
+/// scrapes fail. `None`: it is not answered.
+fn lived(scrape: usize) -> Option<String> {
+    let mut text = String::new();
+    let grown = |from: usize, most: usize| scrape.saturating_sub(from).min(most);
+    let mut count = |pod: &str, code: &str, value: usize| {
+        writeln!(text, "http_requests_total{{namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"}} {value}").unwrap();
+    };
+    count("web-58bb4f-aaaaa", "200", 100 + 10 * grown(0, 12));
+    if scrape <= 4 {
+        count("web-58bb4f-ddddd", "200", 10 + 5 * scrape);
+    }
+    let (good, bad) = (40 + 4 * grown(0, 12), if scrape < 3 { 0 } else { 3 + grown(3, 5) });
+    count("web-7d5f9c-aaaaa", "200", good);
+    if bad > 0 {
+        count("web-7d5f9c-aaaaa", "500", bad);
+    }
+    count("api-6c9d7-aaaaa", "200", if scrape < 6 { 500 } else { 7 + 2 * grown(6, 5) });
+    if scrape >= 2 {
+        count("late-5d8f7-aaaaa", "200", 50 + 5 * grown(8, 4));
+    }
+    for (le, value) in [("0.1", good), ("+Inf", good + bad)] {
+        let name = "http_request_duration_seconds_bucket";
+        writeln!(text, "{name}{{namespace=\"shop\",pod=\"web-7d5f9c-aaaaa\",le=\"{le}\"}} {value}").unwrap();
+    }
+    (!(9..=10).contains(&scrape)).then_some(text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a prometheus: ./check fetches one"]
+async fn what_counters_grew_by_adds_up_to_the_truth() {
+    let (begun, scraped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (going, counting) = (Arc::clone(&begun), Arc::clone(&scraped));
+    let exporter = Stub::start(move |_| {
+        // Nothing moves until the probe has seen where it begins.
+        let number = if going.load(Ordering::SeqCst) { counting.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+        lived(number).map_or_else(|| Play::answer(500, "no"), |text| Play::answer(200, &text))
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, url) = prometheus(dir.path(), exporter.url().trim_start_matches("http://"));
+    let probe = opened(json!({"url": url, "every": "5s", "range": "8s", "delay": "2s"}), Duration::from_secs(10)).await;
+    let set = |name: &str| PodNames::Set(name.to_owned());
+    let rows = [
+        row("web", &[(ArmRole::Stable, set("web-58bb4f")), (ArmRole::Candidate, set("web-7d5f9c"))]),
+        row("api", &[(ArmRole::Stable, set("api-6c9d7"))]),
+        row("late", &[(ArmRole::Stable, set("late-5d8f7"))]),
+    ];
+    let seen = RefCell::new(Vec::<ArmIncrease>::new());
+    let look = async || {
+        let measured = probe.measure(&rows, Timestamp::now()).await;
+        let warned = measured.as_ref().is_ok_and(|measured| measured.warnings.iter().any(|of| of.contains("grew")));
+        assert!(!warned, "{measured:?}");
+        seen.borrow_mut().extend(measured.map(|measured| measured.increases).unwrap_or_default());
+    };
+    let total = |name: &str, role: &ArmRole| {
+        let seen = seen.borrow();
+        let of: Vec<_> = seen.iter().filter(|one| one.target.name == name && one.role == *role).collect();
+        (of.iter().map(|one| one.requests).sum::<u64>(), of.iter().map(|one| one.errors).sum::<u64>())
+    };
+    let totals = || {
+        let all = [
+            ("web", ArmRole::Stable),
+            ("web", ArmRole::Candidate),
+            ("api", ArmRole::Stable),
+            ("late", ArmRole::Stable),
+        ];
+        all.map(|(name, role)| total(name, &role))
+    };
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    until_told(
+        || format!("a first window: {:?}; {}", seen.borrow(), log()),
+        async || {
+            look().await;
+            (seen.borrow().iter().filter(|one| one.target.name == "web").count() >= 2).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(totals(), [(0, 0); 4], "nothing moves yet");
+    begun.store(true, Ordering::SeqCst);
+    let truth = [(140, 0), (56, 8), (17, 0), (20, 0)];
+    until_told(
+        || format!("{truth:?}, there is {:?}; {:?}", totals(), seen.borrow()),
+        async || {
+            look().await;
+            (totals() == truth).then_some(())
+        },
+    )
+    .await;
+    // Nothing is counted twice afterwards, and the windows join.
+    let until = scraped.load(Ordering::SeqCst).max(14) + 8;
+    until_told(
+        || "more scrapes".to_owned(),
+        async || {
+            look().await;
+            (scraped.load(Ordering::SeqCst) >= until).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(totals(), truth);
+    let seen = seen.borrow();
+    let candidate: Vec<_> = seen.iter().filter(|one| one.role == ArmRole::Candidate).collect();
+    assert!(candidate.windows(2).all(|pair| pair[0].to == pair[1].from && pair[1].from < pair[1].to), "{candidate:?}");
+    let mut latency = Histogram::default();
+    for one in &candidate {
+        latency.add(&one.latency);
+    }
+    let below = latency.count() - latency.count_from(bucket_floor(bucket_of(100_000)));
+    assert_eq!((latency.count(), below), (56, 48), "{latency:?}");
 }

@@ -11,12 +11,18 @@ pub struct Asked {
     /// How many came before.
     pub number: usize,
     pub path: String,
-    pub authorization: Option<String>,
+    pub headers: Vec<(String, String)>,
     /// Decoded.
     pub form: Vec<(String, String)>,
+    /// As it came.
+    pub body: String,
 }
 
 impl Asked {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     pub fn field(&self, name: &str) -> &str {
         self.form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
@@ -125,23 +131,22 @@ fn read(stream: &TcpStream, shared: &Shared) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let path = line.split(' ').nth(1)?.to_owned();
-    let (mut authorization, mut length) = (None, 0);
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).ok()? <= 2 {
             break;
         }
-        match line.trim().split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => authorization = Some(value.to_owned()),
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().ok()?,
-            _ => {}
-        }
+        headers.extend(line.trim().split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = length.map_or(Some(0), |(_, value)| value.parse().ok())?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let body = String::from_utf8(body).ok()?;
-    let form = body.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decoded(k), decoded(v))).collect();
-    Some(Asked { number: shared.number.fetch_add(1, Ordering::SeqCst), path, authorization, form })
+    let pairs = body.split('&').filter(|_| !body.starts_with('{')).filter_map(|pair| pair.split_once('='));
+    let form = pairs.map(|(k, v)| (decoded(k), decoded(v))).collect();
+    Some(Asked { number: shared.number.fetch_add(1, Ordering::SeqCst), path, headers, form, body })
 }
 
 fn decoded(text: &str) -> String {

@@ -153,6 +153,7 @@ fn arm(role: ArmRole, version: &str, share: Ppm, ready: u32) -> Arm {
         replicas: Replicas { ready, desired: 3 },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
         pods: None,
+        service: None,
     }
 }
 

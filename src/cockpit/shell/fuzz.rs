@@ -85,6 +85,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         replicas: Replicas { ready: 2, desired: 2 },
         traffic: Traffic { desired: share, actual: Some(share), how: TrafficSource::Acknowledged },
         pods: None,
+        service: None,
     };
     Entity::Rollout(std::sync::Arc::new(Rollout {
         run: Run { target, revision: "r-1".into() },

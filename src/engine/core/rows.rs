@@ -102,6 +102,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
         replicas: Replicas { ready: pool.ready(), desired: pool.desired },
         traffic: traffic(slot, pool, replicas),
         pods: None,
+        service: None,
     };
     arms.extend(slot.stable_pool().map(|pool| arm(pool, ArmRole::Stable)));
     let flying = run.active() && slot.is_current(run);
@@ -124,6 +125,7 @@ fn arms(slot: &Slot, run: &RunState, replicas: u32) -> Vec<Arm> {
             replicas: Replicas::default(),
             traffic: Traffic { desired: Ppm::ZERO, actual: Some(Ppm::ZERO), how: known(slot) },
             pods: None,
+            service: None,
         };
         arms.push(left.map_or_else(none, |pool| arm(pool, ArmRole::Candidate)));
         left.map(|pool| pool.id.clone())

@@ -180,7 +180,7 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
     // GitHub knows what it deploys, and nothing of instances or users.
     let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
     let (version, replicas) = (gate.run.short_commit().into(), Replicas::default());
-    let arm = Arm { role, version, digest: None, replicas, traffic, pods: None };
+    let arm = Arm { role, version, digest: None, replicas, traffic, pods: None, service: None };
     let run = run(context, gate, gate.run.run_attempt);
     Rollout {
         steps: if step.is_some() { steps(gate) } else { Arc::from([]) },

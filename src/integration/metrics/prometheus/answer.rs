@@ -1,29 +1,15 @@
 //! What comes back: read, bounded, and never taken for more than it is.
 
 use crate::http::Answer;
-use flightdeck_model::sanitize_line;
+use crate::metrics::asking;
+use crate::metrics::naming::Key;
+use crate::metrics::numbers::{Vector, shown, spelled};
 use flightdeck_port::ProbeError;
-use hyper::StatusCode;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Characters of a warning that are shown.
-const MOST_WORDS: usize = 200;
 /// Warnings that are shown.
 const MOST_WARNINGS: usize = 3;
-
-/// The values of one query, by namespace and set of pods.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Vector {
-    /// What is a number; what is none (no traffic, a share of nothing) is left out.
-    pub values: BTreeMap<(String, String), f64>,
-    /// A value without labels, of queries that have one answer.
-    pub alone: Option<f64>,
-    /// Its own words on what may be missing or wrong.
-    pub warnings: Vec<String>,
-    /// At which second it was computed, by the server's clock.
-    pub at: Option<f64>,
-}
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -51,13 +37,26 @@ struct Series {
     value: Option<(f64, String)>,
 }
 
-/// Reads the answer of one instant query. `namespace` and `set` are the labels that tell its series apart.
+/// The labels that make the key of a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Labels<'a> {
+    /// Without one of these it is of nobody.
+    pub needed: &'a [&'a str],
+    /// These may be empty.
+    pub further: &'a [&'a str],
+}
+
+/// Reads the answer of one instant query.
 ///
 /// # Errors
 /// It is a refusal, or no answer to that question.
-pub(super) fn answer(answer: &Answer, namespace: &str, set: &str) -> Result<Vector, ProbeError> {
+pub(super) fn answer(answer: &Answer, labels: Labels<'_>) -> Result<Vector, ProbeError> {
     if !answer.status.is_success() {
-        return Err(refused(answer));
+        return Err(asking::refused(
+            answer,
+            "may its `token` or `username` query?",
+            "has its `url` the path before /api/v1?",
+        ));
     }
     let garbled = |why: String| ProbeError::Refused { why };
     let envelope: Envelope = answer.json().map_err(garbled)?;
@@ -78,54 +77,42 @@ pub(super) fn answer(answer: &Answer, namespace: &str, set: &str) -> Result<Vect
         // It writes numbers as Rust reads them, NaN and +Inf included.
         let value: f64 = text.parse().map_err(|_| garbled(format!("{:?} is no number", shown(&text))))?;
         vector.at = Some(at);
-        let label = |name: &str| series.metric.get(name).filter(|value| !value.is_empty()).cloned();
-        match (label(namespace), label(set)) {
-            _ if !value.is_finite() => {}
-            (Some(of), Some(pods)) => {
-                if let Some(other) = vector.values.insert((of.clone(), pods.clone()), value)
-                    && (other - value).abs() > f64::EPSILON
-                {
-                    let name = sanitize_line(&format!("{of}/{pods}"));
-                    return Err(garbled(format!("its answer has two values of {name}")));
-                }
-            }
-            (None, None) if series.metric.is_empty() => vector.alone = Some(value),
-            // A pod whose name has one part only belongs to no set.
-            _ => {}
+        if !value.is_finite() {
+            continue;
+        }
+        if series.metric.is_empty() {
+            vector.alone = Some(value);
+        }
+        // A pod whose name has one part only belongs to no set.
+        let Some(key) = key(&series.metric, labels) else { continue };
+        if let Some(other) = vector.values.insert(key.clone(), value)
+            && (other - value).abs() > f64::EPSILON
+        {
+            return Err(garbled(format!("its answer has two values of {}", spelled(&key))));
         }
     }
     Ok(vector)
 }
 
-/// Why it did not answer, and whether another time it may.
-fn refused(answer: &Answer) -> ProbeError {
-    let said = answer.complaint();
-    let refused = |todo: &str| ProbeError::Refused { why: format!("{said}; {todo}") };
-    match answer.status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => refused("may its `token` query?"),
-        StatusCode::NOT_FOUND => refused("has its `url` the path before /api/v1?"),
-        StatusCode::TOO_MANY_REQUESTS => ProbeError::Unreachable { why: said },
-        status if status.is_server_error() => ProbeError::Unreachable { why: said },
-        status if status.is_redirection() => refused("its `url` leads elsewhere, such as to a login"),
-        _ => ProbeError::Refused { why: said },
-    }
-}
-
-/// Words of others on one line.
-fn shown(text: &str) -> String {
-    sanitize_line(text).chars().take(MOST_WORDS).collect()
+fn key(metric: &BTreeMap<String, String>, labels: Labels<'_>) -> Option<Key> {
+    let value = |name: &&str| metric.get(*name).filter(|value| !value.is_empty()).cloned();
+    let needed: Option<Key> = labels.needed.iter().map(value).collect();
+    let further = labels.further.iter().map(|name| value(name).unwrap_or_default());
+    needed.filter(|key| !key.is_empty()).map(|key| key.into_iter().chain(further).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use hyper::StatusCode;
     use hyper::header::HeaderMap;
 
     fn came(status: u16, body: &str) -> Result<Vector, ProbeError> {
         let status = StatusCode::from_u16(status).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
-        answer(&Answer { status, headers: HeaderMap::new(), body }, "namespace", "pod_set")
+        let labels = Labels { needed: &["namespace", "pod_set"], further: &[] };
+        answer(&Answer { status, headers: HeaderMap::new(), body }, labels)
     }
 
     /// As Prometheus 2.42 answered.
@@ -138,9 +125,11 @@ mod tests {
     #[test]
     fn a_vector_is_read_and_what_is_no_number_is_left_out() {
         let vector = came(200, RECORDED).unwrap();
-        let values: Vec<_> =
-            vector.values.iter().map(|((of, set), value)| (of.as_str(), set.as_str(), *value)).collect();
-        assert_eq!(values, [("shop", "web-58bb4f", 0.0), ("shop", "web-7d5f9c", 12.466_666_666_666_667)]);
+        let values: Vec<_> = vector.values.iter().map(|(key, value)| (key.join("/"), *value)).collect();
+        assert_eq!(
+            values,
+            [("shop/web-58bb4f".to_owned(), 0.0), ("shop/web-7d5f9c".to_owned(), 12.466_666_666_666_667)]
+        );
         assert_eq!((vector.alone, vector.at), (None, Some(1_764_476_702.135)));
         let alone = came(
             200,
@@ -178,7 +167,7 @@ mod tests {
             ),
             (422, r#"{"status":"error","errorType":"422","error":"too many samples"}"#, false, "too many samples"),
             (200, r#"{"status":"error","errorType":"execution","error":"boom"}"#, false, "it refuses: boom"),
-            (401, "Unauthorized\n", false, "may its `token` query?"),
+            (401, "Unauthorized\n", false, "may its `token` or `username` query?"),
             (404, "404 page not found", false, "the path before /api/v1"),
             (302, "", false, "such as to a login"),
             (429, "slow down", true, "429 Too Many Requests: slow down"),

@@ -1,11 +1,16 @@
 //! Prometheus and what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics): rates and latencies of the pods of each
 //! arm. API version 1, <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 //!
-//! `query.rs` makes the questions, `answer.rs` reads what comes back, `arms.rs` gives it to the arms of rows: pure all
-//! three. `probe.rs` asks.
+//! `preset.rs` is where which system has its numbers, `query.rs` and `growth.rs` make the questions, `answer.rs` reads
+//! what comes back: pure all four. `probe.rs` asks; `explain.rs`
+//! says what each question found.
 
 mod answer;
-mod arms;
+mod credentials;
+mod explain;
+mod growth;
+mod own;
+mod preset;
 mod probe;
 mod query;
 mod settings;
@@ -13,7 +18,7 @@ mod settings;
 pub use probe::PrometheusProbe;
 pub use settings::Settings;
 
-use crate::http::{self, HttpError};
+use crate::http;
 use async_trait::async_trait;
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of};
 use schemars::Schema;
@@ -54,7 +59,7 @@ impl Provider for Prometheus {
             Ok(settings) => {
                 let url = http::url_of("url", &settings.url);
                 let host = url.map_or_else(|wrong| wrong.what, |url| http::host_of(&url));
-                format!("{} at {host}, every {} s", query::HTTP.requests, settings.every.as_secs())
+                format!("{} at {host}, every {} s", settings.requests(), settings.every.as_secs())
             }
             Err(wrong) => wrong.what,
         }
@@ -79,10 +84,4 @@ impl Provider for Prometheus {
             }
         }
     }
-}
-
-/// What was lost on the way, in its own words.
-fn lost(error: &HttpError) -> flightdeck_port::ProbeError {
-    let (HttpError::NotSent { host, why } | HttpError::Lost { host, why }) = error;
-    flightdeck_port::ProbeError::Unreachable { why: format!("{host}: {why}") }
 }

@@ -1,83 +1,75 @@
 //! Asks.
 
-use super::answer::{Vector, answer};
-use super::arms::{Answers, measurable, measured};
-use super::query::{HTTP, Metric, SET, pods_query, query};
-use super::{Settings, lost};
+use super::Settings;
+use super::answer::{Labels, answer};
+use super::growth::{OF_BUCKETS, OF_COUNTS, buckets_query, counts_query, of as grown_of};
+use super::query::{Metric, count_query, labels, micros, own_labels, query};
 use crate::http::Http;
-use arc_swap::ArcSwap;
+use crate::metrics::arms::{Answers, Asked, Words, measured};
+use crate::metrics::asking::{Access, Asker, Request, all};
+use crate::metrics::increases::{Grown, Moment, Next, Window, increases};
+use crate::metrics::numbers::Vector;
 use async_trait::async_trait;
 use flightdeck_model::{Rollout, SourceId};
-use flightdeck_port::{Checked, Measured, Probe, ProbeError, WrongSetting};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use hyper::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use flightdeck_port::{Checked, Measured, Probe, ProbeError, ProbeReport, WrongSetting};
+use futures::FutureExt as _;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::timeout;
 
-/// For all answers of one question together.
-const WITHIN: Duration = Duration::from_secs(20);
-/// How long it may compute one of them: less, so that it can still say so.
+/// How long it may compute one answer: less than it is waited for, so that it can still say so.
 const COMPUTED: &str = "15s";
-/// Queries at once.
-const AT_ONCE: usize = 4;
-/// Left alone for no longer than that, whatever it asks for.
-const LONGEST_REST: Duration = Duration::from_mins(10);
+
+#[async_trait]
+impl Access for Settings {
+    async fn client(&self) -> Result<Http, WrongSetting> {
+        Settings::client(self).await
+    }
+}
 
 /// One Prometheus.
 #[derive(Debug)]
 pub struct PrometheusProbe {
     source: SourceId,
-    settings: Settings,
+    pub(super) settings: Settings,
     every: Duration,
-    within: Duration,
-    http: ArcSwap<Http>,
-    /// Its token was not taken: it is read again before the next question.
-    refused: AtomicBool,
-    /// Until then it asked to be left alone, in milliseconds since 1970.
-    rests: AtomicI64,
+    pub(super) asker: Asker,
+    /// Until when it told what counters grew by.
+    told_until: Mutex<Option<Moment>>,
 }
 
 impl PrometheusProbe {
-    /// Made of its settings; reads its token, connects nothing.
+    /// Made of its settings; reads its secrets, connects nothing.
     ///
     /// # Errors
-    /// Its token can't be read.
+    /// One of them can't be read.
     pub async fn open(source: SourceId, settings: Settings) -> Result<PrometheusProbe, WrongSetting> {
-        let http = ArcSwap::from_pointee(settings.client().await?);
+        let asker = Asker::open(settings.clone()).await?;
         let every = Duration::try_from(settings.every).unwrap_or_default();
-        let (refused, rests) = (AtomicBool::new(false), AtomicI64::new(i64::MIN));
-        Ok(PrometheusProbe { source, settings, every, within: WITHIN, http, refused, rests })
+        Ok(PrometheusProbe { source, settings, every, asker, told_until: Mutex::new(None) })
     }
 
     /// With another time limit for all answers of a question.
     #[must_use]
     pub fn within(self, within: Duration) -> PrometheusProbe {
-        PrometheusProbe { within, ..self }
+        PrometheusProbe { asker: self.asker.within(within), ..self }
     }
 
     /// What it has, for whoever sets it up.
     pub(super) async fn doctor(&self) -> Checked {
-        let host = self.http.load().host();
-        let pods = match timeout(self.within, self.ask(&pods_query(&HTTP, &self.settings))).await {
-            Err(_) => Err(self.late()),
-            Ok((answer, _)) => answer,
-        };
-        match pods {
-            Ok(pods) => match pods.alone {
-                Some(pods) if pods > 0.0 => Checked::Good(format!("{host} has {} of {pods} pods", HTTP.requests)),
+        let (host, requests) = (self.asker.host(), self.settings.requests());
+        let none = Labels { needed: &[], further: &[] };
+        match self.asker.bounded(self.ask(count_query(&self.settings), None, none, Timestamp::MIN)).await {
+            Ok(found) => match found.alone {
+                Some(many) if many > 0.0 => Checked::Good(format!("{host} has {requests} of {many} {}", self.many())),
                 _ => {
-                    let Settings { namespace_label, pod_label, .. } = &self.settings;
+                    let labels = own_labels(&self.settings).join(" and ");
                     Checked::Doubtful {
-                        what: format!(
-                            "{host} answers, and has no {} with {namespace_label} and {pod_label}",
-                            HTTP.requests
-                        ),
-                        todo: "name the labels that it has: `namespace_label`, `pod_label` (docs/metrics.md)"
-                            .to_owned(),
+                        what: format!("{host} answers, and has no {requests} with {labels}"),
+                        todo:
+                            "name the labels that it has: `namespace_label`, `pod_label`, `arm_label` (docs/metrics.md)"
+                                .to_owned(),
                     }
                 }
             },
@@ -89,66 +81,130 @@ impl PrometheusProbe {
         }
     }
 
-    /// One query; and how long it asks to be left alone.
-    async fn ask(&self, query: &str) -> (Result<Vector, ProbeError>, Option<Duration>) {
-        let http = self.http.load_full();
-        match http.ask("api/v1/query", &[("query", query), ("timeout", COMPUTED)]).await {
-            Err(error) => (Err(lost(&error)), None),
-            Ok(came) => {
-                if came.status == StatusCode::UNAUTHORIZED {
-                    self.refused.store(true, Ordering::Relaxed);
-                }
-                let rest = came.retry_after().filter(|_| !came.status.is_success());
-                (answer(&came, &self.settings.namespace_label, SET), rest)
-            }
+    fn many(&self) -> &'static str {
+        match self.settings.told.how {
+            super::preset::How::Pod if self.settings.own.is_none() => "pods",
+            _ => "groups of series",
         }
     }
 
-    /// One query, and a word of it that it wants to be left alone is kept.
-    async fn asked(&self, query: &str, now: Timestamp) -> Result<Vector, ProbeError> {
-        let (answer, rest) = self.ask(query).await;
-        if let Some(until) = rest.and_then(|rest| SignedDuration::try_from(rest.min(LONGEST_REST)).ok()) {
-            let until = now.saturating_add(until).unwrap_or(Timestamp::MAX);
-            self.rests.store(until.as_millisecond(), Ordering::Relaxed);
+    /// One query, at a moment by its own clock; without one as of when it is asked.
+    pub(super) async fn ask(
+        &self,
+        query: String,
+        at: Option<i64>,
+        labels: Labels<'_>,
+        now: Timestamp,
+    ) -> Result<Vector, ProbeError> {
+        // A part is no answer: where one is asked for all the same, it is told as a warning.
+        let mut form =
+            vec![("query", query), ("timeout", COMPUTED.to_owned()), ("partial_response", "false".to_owned())];
+        if let Some(at) = at {
+            // Else a VictoriaMetrics answers of half a minute ago instead.
+            form.extend([("time", at.to_string()), ("nocache", "1".to_owned())]);
         }
-        answer
-    }
-
-    fn late(&self) -> ProbeError {
-        let host = self.http.load().host();
-        ProbeError::Unreachable { why: format!("{host}: nothing within {} s", self.within.as_secs_f32()) }
-    }
-
-    /// Is it to be asked at all?
-    async fn ready(&self, now: Timestamp) -> Result<(), ProbeError> {
-        let rests = self.rests.load(Ordering::Relaxed);
-        if now.as_millisecond() < rests {
-            let left = (rests - now.as_millisecond() + 999) / 1000;
-            let host = self.http.load().host();
-            return Err(ProbeError::Unreachable { why: format!("{host} asks to be left alone for {left} s more") });
-        }
-        if self.refused.swap(false, Ordering::Relaxed) {
-            let client = self.settings.client().await.map_err(|wrong| {
-                self.refused.store(true, Ordering::Relaxed);
-                ProbeError::Refused { why: wrong.what }
-            })?;
-            self.http.store(Arc::new(client));
-        }
-        Ok(())
+        answer(&self.asker.ask(&Request::Form("api/v1/query", form), now).await?, labels)
     }
 
     async fn answers(&self, namespaces: &BTreeSet<&str>, now: Timestamp) -> Result<Answers, ProbeError> {
-        let queries = Metric::ALL.map(|metric| query(metric, &HTTP, &self.settings, namespaces));
-        let asking = queries.into_iter().map(|query| async move { self.asked(&query, now).await });
-        let told: Vec<Vector> = stream::iter(asking).buffered(AT_ONCE).try_collect().await?;
+        let labels = labels(&self.settings);
+        let asking = Metric::ALL.map(|metric| {
+            let (query, labels) = (query(metric, &self.settings, namespaces), Labels { needed: &labels, further: &[] });
+            async move {
+                match query {
+                    Some(query) => self.ask(query, None, labels, now).await,
+                    None => Ok(Vector::default()),
+                }
+            }
+            .boxed()
+        });
+        let told: Vec<Vector> = all(asking).await?;
         let [requests, errors, p50, p95, p99]: [Vector; 5] =
             told.try_into().map_err(|_| ProbeError::Refused { why: "an answer is missing".to_owned() })?;
         // What lacks failures looks healthy, and what lacks requests looks idle: neither is shown.
-        if let Some(warning) = requests.warnings.iter().chain(&errors.warnings).next() {
-            return Err(ProbeError::Refused { why: format!("its numbers may lack something: {warning}") });
-        }
+        whole(&[&requests, &errors])?;
+        let micros = micros(&self.settings);
+        let [p50, p95, p99] = [p50, p95, p99].map(|quantile| {
+            let values = quantile.values.into_iter().map(|(key, value)| (key, value * micros)).collect();
+            Vector { values, ..quantile }
+        });
         Ok(Answers { requests, errors, p50, p95, p99 })
     }
+
+    /// What counters grew by since the last answer, if they were looked at before.
+    async fn grown(&self, rows: &[&Rollout], window: Window, now: Timestamp) -> Result<Grown, ProbeError> {
+        let needed = labels(&self.settings);
+        let (at, seconds) = (Some(window.to.there), window.seconds());
+        let in_flight: Vec<&Rollout> = rows.iter().filter(|row| row.in_flight()).copied().collect();
+        let counts = counts_query(&self.settings, &namespaces(rows), seconds);
+        let buckets =
+            (!in_flight.is_empty()).then(|| buckets_query(&self.settings, &namespaces(&in_flight), seconds)).flatten();
+        let asking = [(Some(counts), &OF_COUNTS[..]), (buckets, &OF_BUCKETS[..])].map(|(query, further)| {
+            let labels = Labels { needed: &needed, further };
+            async move {
+                match query {
+                    Some(query) => self.ask(query, at, labels, now).await,
+                    None => Ok(Vector::default()),
+                }
+            }
+            .boxed()
+        });
+        let told: Vec<Vector> = all(asking).await?;
+        let [counts, buckets]: [Vector; 2] =
+            told.try_into().map_err(|_| ProbeError::Refused { why: "an answer is missing".to_owned() })?;
+        whole(&[&counts, &buckets])?;
+        Ok(grown_of(&counts, &buckets, micros(&self.settings)))
+    }
+
+    /// Adds what counters grew by. Where that is not answered, the next answer has it.
+    async fn add_increases(&self, rows: &[&Rollout], there: Option<f64>, now: Timestamp, to: &mut Measured) {
+        let Some(there) = there.filter(|_| self.settings.own.is_none()) else { return };
+        let moment = Moment::before(there, now, self.settings.delay);
+        let last = *self.told_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = match Next::after(last, moment) {
+            Next::Wait => return,
+            Next::Begin => Ok(Vec::new()),
+            Next::Window(window) => {
+                let grown = self.grown(rows, window, now).await;
+                grown.map(|grown| increases(rows, &grown, &self.asked(), window))
+            }
+        };
+        match told {
+            Ok(increases) => {
+                to.increases = increases;
+                *self.told_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
+            }
+            Err(error) => to.warnings.push(format!("what counters grew by is left to the next answer: {error}")),
+        }
+    }
+
+    pub(super) fn asked(&self) -> Asked<'_> {
+        let settings = &self.settings;
+        let of_pods = settings.told.how == super::preset::How::Pod && settings.own.is_none();
+        Asked {
+            naming: settings.told.by.naming(),
+            sources: &settings.sources,
+            every: settings.every,
+            words: Words {
+                requests: format!("{}{}", settings.requests(), if of_pods { " of the pods" } else { "" }),
+                status: format!("label {}", settings.status_labels().join(" nor ")),
+                labels: format!("the label {}", settings.arm_labels().last().copied().unwrap_or_default()),
+                scope: ", or a `selector`",
+            },
+        }
+    }
+}
+
+/// Nothing of it says that it may lack something.
+fn whole(vectors: &[&Vector]) -> Result<(), ProbeError> {
+    match vectors.iter().flat_map(|vector| &vector.warnings).next() {
+        Some(warning) => Err(ProbeError::Refused { why: format!("its numbers may lack something: {warning}") }),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn namespaces<'a>(rows: &[&'a Rollout]) -> BTreeSet<&'a str> {
+    rows.iter().filter_map(|row| row.run.target.namespace.as_deref()).collect()
 }
 
 #[async_trait]
@@ -162,15 +218,23 @@ impl Probe for PrometheusProbe {
     }
 
     async fn measure(&self, rows: &[Arc<Rollout>], now: Timestamp) -> Result<Measured, ProbeError> {
-        self.ready(now).await?;
-        let namespaces: BTreeSet<&str> = measurable(rows, &self.settings).map(|(_, namespace)| namespace).collect();
+        self.asker.ready(now).await?;
+        let asked = self.asked();
+        let rows = asked.measurable(rows);
         let asking = async {
-            if namespaces.is_empty() {
-                return self.asked("vector(1)", now).await.map(|_| Measured::default());
+            if rows.is_empty() {
+                let none = Labels { needed: &[], further: &[] };
+                return self.ask("vector(1)".to_owned(), None, none, now).await.map(|_| Measured::default());
             }
-            let answers = self.answers(&namespaces, now).await?;
-            Ok(measured(rows, &answers, &self.settings, now))
+            let answers = self.answers(&namespaces(&rows), now).await?;
+            let mut measured = measured(&rows, &answers, &asked, now);
+            self.add_increases(&rows, answers.requests.at, now, &mut measured).await;
+            Ok(measured)
         };
-        timeout(self.within, asking).await.unwrap_or_else(|_| Err(self.late()))
+        self.asker.bounded(asking).await
+    }
+
+    async fn explain(&self, rows: &[Arc<Rollout>], now: Timestamp) -> ProbeReport {
+        super::explain::explain(self, &self.asked().measurable(rows), now).await
     }
 }

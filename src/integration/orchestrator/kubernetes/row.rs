@@ -229,6 +229,7 @@ pub fn arms_of(sides: Vec<Side<'_>>) -> Vec<Arm> {
         replicas: side.replicas,
         traffic: side.traffic,
         pods: side.pods,
+        service: None,
     };
     sides.into_iter().map(arm).collect()
 }

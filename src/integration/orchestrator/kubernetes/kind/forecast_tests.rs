@@ -14,6 +14,7 @@ fn side(role: ArmRole, version: &str, (ready, desired): (u32, u32), percent: u32
         replicas: Replicas { ready, desired },
         traffic: Traffic { desired: share, actual: Some(share), how },
         pods: None,
+        service: None,
     }
 }
 

@@ -271,6 +271,7 @@ mod tests {
             replicas: Replicas::default(),
             traffic,
             pods: None,
+            service: None,
         };
         Rollout {
             strategy: Strategy::Rolling,

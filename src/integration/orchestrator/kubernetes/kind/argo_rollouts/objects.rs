@@ -70,6 +70,11 @@ pub struct Canary {
     pub dynamic_stable_scale: bool,
     /// A background analysis.
     pub analysis: Option<serde_json::Value>,
+    /// The service of the canary's pods alone.
+    #[serde(rename = "canaryService")]
+    pub service: Option<String>,
+    /// The service of stable's pods alone.
+    pub stable_service: Option<String>,
 }
 
 /// Who shifts traffic.

@@ -37,7 +37,10 @@ pub fn row(context: &RowContext<'_>, object: &ArgoRollout, groups: &[ReplicaGrou
     let revision = revision(&object.metadata, REVISION);
     let plan = object.spec.strategy.canary.as_ref().map(steps).unwrap_or_default();
     let step = step(&seen, plan.len());
-    let (arms, nonsense) = arms(&seen);
+    let (mut arms, nonsense) = arms(&seen);
+    for arm in &mut arms {
+        arm.service = service(&seen, arm).filter(|name| !name.is_empty()).map(line);
+    }
     let (phase, message) = model_phase(&seen, &arms);
     let message = [plainly(message)]
         .into_iter()
@@ -302,6 +305,25 @@ fn arms(seen: &Seen<'_>) -> (Vec<Arm>, Option<String>) {
         _ => (two_sides(seen, theirs, mine), None),
     };
     (arms_of(sides), nonsense)
+}
+
+/// The Service behind which the pods of that side alone stand: its controller makes it select their template.
+fn service<'a>(seen: &Seen<'a>, arm: &Arm) -> Option<&'a str> {
+    let is_of = |hash: &str| !hash.is_empty() && arm.pods == seen.pod_names(hash);
+    let selects = |selector: &Option<String>| selector.as_deref().is_some_and(is_of);
+    let strategy = &seen.object.spec.strategy;
+    if let Some(blue_green) = &strategy.blue_green {
+        let status = &seen.status.blue_green;
+        if selects(&status.active_selector) {
+            return Some(&blue_green.active_service);
+        }
+        return blue_green.preview_service.as_deref().filter(|_| selects(&status.preview_selector));
+    }
+    let canary = strategy.canary.as_ref()?;
+    if is_of(seen.stable()) {
+        return canary.stable_service.as_deref();
+    }
+    canary.service.as_deref().filter(|_| is_of(seen.current()))
 }
 
 /// One template, and pods of older ones that are still to go: without a router users meet those too.

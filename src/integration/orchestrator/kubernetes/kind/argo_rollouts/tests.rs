@@ -560,6 +560,21 @@ fn each_arm_says_which_pods_are_its_own() {
 }
 
 #[test]
+fn each_arm_says_behind_which_service_its_pods_alone_stand() {
+    let services = |object: &ArgoRollout| -> Vec<Option<String>> {
+        row_of(object, &groups()).arms.into_iter().map(|arm| arm.service).collect()
+    };
+    let of = |name: &str| Some(name.to_owned());
+    let names = json!({"spec": {"strategy": {"canary": {"stableService": "web", "canaryService": "web-canary"}}}});
+    assert_eq!(services(&canary(&names)), [of("web"), of("web-canary")]);
+    assert_eq!(services(&both(&names, &json!({"status": {"stableRS": NEW}})))[0], of("web"), "at rest");
+    assert_eq!(services(&canary(&json!({}))), [None, None]);
+    assert_eq!(services(&blue_green(&json!({}))), [of("a"), of("p")]);
+    let switched = json!({"status": {"blueGreen": {"activeSelector": NEW, "previewSelector": NEW}}});
+    assert_eq!(services(&blue_green(&switched)), [None, of("a")], "users are with the new one");
+}
+
+#[test]
 fn what_its_controller_refused_or_has_yet_to_see_does_not_run() {
     let sides = |row: &Rollout| -> Vec<(ArmRole, String, Replicas, Option<Ppm>)> {
         let arm = |arm: &Arm| (arm.role.clone(), arm.version.to_string(), arm.replicas, arm.traffic.actual);

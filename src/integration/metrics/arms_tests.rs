@@ -1,11 +1,22 @@
 use super::*;
-use flightdeck_model::{ArmRole, Phase, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
-use serde_json::json;
+use flightdeck_model::{ArmRole, Phase, PodNames, Ppm, Replicas, Run, SourceId, Strategy, Traffic, TrafficSource};
 
-fn settings(more: &serde_json::Value) -> Settings {
-    let mut all = json!({"url": "http://127.0.0.1:9090"});
-    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    Settings::of(all.as_object().unwrap()).unwrap()
+fn asked(naming: Naming, sources: &[String]) -> Asked<'_> {
+    let words = Words {
+        requests: "http_requests_total of the pods".into(),
+        status: "label code nor status".into(),
+        labels: "the label pod".into(),
+        scope: ", or a `selector`",
+    };
+    Asked { naming, sources, every: SignedDuration::from_secs(15), words }
+}
+
+fn plain() -> Asked<'static> {
+    asked(Naming::PodSet, &[])
+}
+
+fn measured(rows: &[Arc<Rollout>], answers: &Answers, asked: &Asked<'_>, now: Timestamp) -> Measured {
+    super::measured(&asked.measurable(rows), answers, asked, now)
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -29,6 +40,7 @@ fn row(source: &str, name: &str, arms: &[(ArmRole, &str, PodNames)]) -> Arc<Roll
         replicas: Replicas::default(),
         traffic,
         pods: Some(pods.clone()),
+        service: None,
     };
     Arc::new(Rollout {
         strategy: Strategy::Rolling,
@@ -47,7 +59,7 @@ fn workload(name: &str) -> PodNames {
 }
 
 fn vector(values: &[(&str, f64)]) -> Vector {
-    let values = values.iter().map(|(set, value)| (("shop".to_owned(), (*set).to_owned()), *value)).collect();
+    let values = values.iter().map(|(set, value)| (vec!["shop".to_owned(), (*set).to_owned()], *value)).collect();
     Vector { values, ..Vector::default() }
 }
 
@@ -68,10 +80,10 @@ fn each_arm_gets_the_numbers_of_its_own_pods() {
     let answers = Answers {
         requests: vector(&[("web-58bb4f", 40.0), ("web-7d5f9c", 4.0), ("other-5c5c5c", 100.0)]),
         errors: vector(&[("web-58bb4f", 0.0), ("web-7d5f9c", 2.0), ("other-5c5c5c", 100.0)]),
-        p95: vector(&[("web-58bb4f", 0.18), ("web-7d5f9c", 0.212)]),
+        p95: vector(&[("web-58bb4f", 180_000.0), ("web-7d5f9c", 212_000.0)]),
         ..Answers::default()
     };
-    let measured = measured(&[moving()], &answers, &settings(&json!({})), at(1_764_476_700));
+    let measured = measured(&[moving()], &answers, &plain(), at(1_764_476_700));
     assert_eq!(
         told(&measured),
         [("web stable".into(), 600, 0, Some(180_000)), ("web candidate".into(), 60, 30, Some(212_000))]
@@ -88,7 +100,7 @@ fn without_numbers_there_is_no_sample_and_no_traffic_is_zero() {
         errors: vector(errors),
         ..Answers::default()
     };
-    let (own, now) = (settings(&json!({})), at(30));
+    let (own, now) = (plain(), at(30));
     // The candidate was not scraped yet.
     let one = measured(&[moving()], &answers(&[("web-58bb4f", 4.0)], &[("web-58bb4f", 0.0)]), &own, now);
     assert_eq!(told(&one), [("web stable".into(), 60, 0, None)]);
@@ -116,10 +128,10 @@ fn a_settled_workload_has_the_pods_of_all_its_sets_and_no_others() {
         .into_iter()
         .zip([1.0, 2.0, 4.0, 100.0, 8.0, 100.0])
         .collect();
-    let quantiles = vector(&[("web-58bb4f", 0.1), ("web-7d5f9c", 0.3)]);
+    let quantiles = vector(&[("web-58bb4f", 100_000.0), ("web-7d5f9c", 300_000.0)]);
     let errors = vector(&of.iter().map(|(set, _)| (*set, 0.0)).collect::<Vec<_>>());
     let answers = Answers { requests: vector(&of), errors, p95: quantiles, ..Answers::default() };
-    let measured = measured(&rows, &answers, &settings(&json!({})), at(30));
+    let measured = measured(&rows, &answers, &plain(), at(30));
     assert_eq!(
         told(&measured),
         [
@@ -140,10 +152,10 @@ fn workloads_of_one_name_in_two_clusters_get_nothing_until_it_is_told_which_are_
         errors: vector(&[("web-58bb4f", 0.0)]),
         ..Answers::default()
     };
-    let both = measured(&rows, &answers(), &settings(&json!({})), at(30));
+    let both = measured(&rows, &answers(), &plain(), at(30));
     assert!(both.samples.is_empty());
     assert!(both.warnings[0].contains("shop/web: name the `sources`"), "{:?}", both.warnings);
-    let west = measured(&rows, &answers(), &settings(&json!({"sources": ["west"]})), at(30));
+    let west = measured(&rows, &answers(), &asked(Naming::PodSet, &["west".to_owned()]), at(30));
     assert_eq!(west.samples.len(), 1);
     assert_eq!(west.samples[0].target.source.as_str(), "west");
 }
@@ -151,9 +163,9 @@ fn workloads_of_one_name_in_two_clusters_get_nothing_until_it_is_told_which_are_
 #[test]
 fn rows_without_pods_are_left_to_others() {
     let mut engine = row("local", "web", &[(ArmRole::Stable, "1.0", set("web"))]);
-    assert_eq!(measurable(&[Arc::clone(&engine)], &settings(&json!({}))).count(), 1);
+    assert_eq!(plain().measurable(&[Arc::clone(&engine)]).len(), 1);
     Arc::make_mut(&mut engine).arms[0].pods = None;
-    assert_eq!(measurable(&[engine], &settings(&json!({}))).count(), 0);
+    assert_eq!(plain().measurable(&[engine]).len(), 0);
 }
 
 #[test]
@@ -168,16 +180,16 @@ fn what_is_rounded_away_in_one_window_comes_with_another() {
 #[test]
 fn what_may_lack_something_gives_no_quantile_and_a_clock_that_is_off_is_told() {
     let now = at(1_764_476_700);
-    let warned = Vector { warnings: vec!["bucket label is missing".into()], ..vector(&[("web-7d5f9c", 0.2)]) };
+    let warned = Vector { warnings: vec!["bucket label is missing".into()], ..vector(&[("web-7d5f9c", 200_000.0)]) };
     let requests = Vector { at: Some(1_764_476_400.0), ..vector(&[("web-7d5f9c", 4.0)]) };
     let answers = Answers {
         requests,
         errors: vector(&[("web-7d5f9c", 0.0)]),
         p95: warned,
-        p99: vector(&[("web-7d5f9c", 1e9)]),
+        p99: vector(&[("web-7d5f9c", 1e15)]),
         ..Answers::default()
     };
-    let measured = measured(&[moving()], &answers, &settings(&json!({})), now);
+    let measured = measured(&[moving()], &answers, &plain(), now);
     assert_eq!((measured.samples[0].p95_us, measured.samples[0].p99_us), (None, None));
     assert_eq!(
         measured.warnings,
@@ -189,10 +201,62 @@ fn what_may_lack_something_gives_no_quantile_and_a_clock_that_is_off_is_told() {
 fn many_rows_are_counted_and_hostile_names_are_clean() {
     let rows: Vec<_> =
         (0..5).map(|n| row("east", &format!("web\u{1b}[2J{n}"), &[(ArmRole::Stable, "1.0", workload("x"))])).collect();
-    let measured = measured(&rows, &Answers::default(), &settings(&json!({})), at(30));
+    let measured = measured(&rows, &Answers::default(), &plain(), at(30));
     assert!(
         measured.warnings[0].ends_with(", 2 more") && !measured.warnings[0].contains('\u{1b}'),
         "{:?}",
         measured.warnings
     );
+}
+
+#[test]
+fn each_way_to_tell_sides_apart_finds_those_of_its_row() {
+    let mut moving = moving();
+    for (arm, service) in Arc::make_mut(&mut moving).arms.iter_mut().zip(["web", "web-canary"]) {
+        arm.service = Some(service.into());
+    }
+    let lone = row("east", "pay", &[(ArmRole::Stable, "1.0", workload("pay"))]);
+    let rows = [moving, lone];
+    let key = |parts: &[&str]| -> Key { parts.iter().map(|part| (*part).to_owned()).collect() };
+    let (pay, stable, candidate) = ("pay stable", "web stable", "web candidate");
+    for (naming, keys, found) in [
+        (Naming::Template, vec![key(&["shop", "58bb4f"]), key(&["shop", "7d5f9c"])], vec![stable, candidate]),
+        (Naming::Workload, vec![key(&["shop", "web"]), key(&["shop", "pay"]), key(&["x", "pay"])], vec![pay]),
+        (Naming::Version, vec![key(&["shop", "web", "1.1"]), key(&["shop", "pay", "1.0"])], vec![candidate, pay]),
+        (
+            Naming::Service,
+            vec![key(&["shop-web"]), key(&["shop-web-canary-80"]), key(&["shop-pay-80@kubernetes"]), key(&["other"])],
+            vec![stable, candidate, pay],
+        ),
+        (Naming::Side, vec![key(&["production", "web", "1.1", "candidate"])], vec![candidate]),
+    ] {
+        let requests = Vector { values: keys.iter().map(|key| (key.clone(), 4.0)).collect(), ..Vector::default() };
+        let errors = Vector { values: keys.iter().map(|key| (key.clone(), 0.0)).collect(), ..Vector::default() };
+        let answers = Answers { requests, errors, ..Answers::default() };
+        let measured = measured(&rows, &answers, &asked(naming, &[]), at(30));
+        let names: Vec<_> = told(&measured).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, found, "{naming:?}: {:?}", measured.warnings);
+    }
+}
+
+#[test]
+fn a_service_of_one_name_in_two_namespaces_is_of_neither_unless_its_namespace_is_told() {
+    let mut other = row("east", "web", &[(ArmRole::Stable, "1.0", workload("web"))]);
+    let one = Arc::clone(&other);
+    let target = &mut Arc::make_mut(&mut other).run.target;
+    (target.namespace, target.uid) = (Some("pay".into()), "u-2".into());
+    let of = |name: &str| {
+        let values = || [(vec![name.to_owned()], 4.0)].into_iter().collect();
+        let answers = Answers {
+            requests: Vector { values: values(), ..Vector::default() },
+            errors: Vector { values: values(), ..Vector::default() },
+            ..Answers::default()
+        };
+        measured(&[Arc::clone(&one), Arc::clone(&other)], &answers, &asked(Naming::Service, &[]), at(30))
+    };
+    let both = of("web@file");
+    assert!(both.samples.is_empty() && both.warnings[0].contains("pay/web, shop/web"), "{:?}", both.warnings);
+    let pay = of("pay-web-80@kubernetes");
+    assert_eq!(pay.samples.len(), 1);
+    assert_eq!(pay.samples[0].target.namespace.as_deref(), Some("pay"));
 }
