@@ -18,6 +18,7 @@ mod query;
 mod recording;
 mod refusals;
 mod settings;
+mod silences;
 mod state;
 mod submit;
 mod task;

@@ -6,6 +6,7 @@ use super::inbox::Done;
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::settings::HubSettings;
+use super::silences::Endings;
 use flightdeck_board::Board;
 use flightdeck_model::{
     Action, Body, CommandId, Entity, LinkState, Refusal, RefusalKind, Rollout, Scope, Scoped, SourceId, Stage,
@@ -35,6 +36,8 @@ pub(super) struct State {
     pub refusals: Refusals,
     /// What is known of those who measure.
     pub probes: Probes,
+    /// Silences whose rollout has ended.
+    pub endings: Endings,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }

@@ -7,6 +7,7 @@ use super::probes::{Probes, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::settings::HubSettings;
+use super::silences::Endings;
 use super::state::State;
 use flightdeck_board::Board;
 use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped};
@@ -53,8 +54,10 @@ impl HubTask {
         let live = BTreeSet::new();
         let refusals = Refusals::default();
         let probes = Probes::default();
+        let endings = Endings::new();
+        let untrimmed = 0;
         let state =
-            State { settings, orchestrators, board, feed, commands, live, tasks, refusals, probes, untrimmed: 0 };
+            State { settings, orchestrators, board, feed, commands, live, tasks, refusals, probes, endings, untrimmed };
         HubTask { state, probes: Vec::new(), urgent, ordinary }
     }
 
@@ -85,7 +88,7 @@ impl HubTask {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = state.is_waiting() || state.refusals.are_counted();
+            let waiting = state.is_waiting() || state.refusals.are_counted() || !state.endings.is_empty();
             tokio::select! {
                 biased;
                 request = urgent.recv() => match request {
@@ -104,6 +107,7 @@ impl HubTask {
                         _ = ticks.tick(), if waiting => {
                             state.record_sums();
                             state.tick();
+                            state.end_silences();
                         }
                         // Everything but the urgent lane is closed or idle.
                         else => std::future::pending().await,
@@ -212,6 +216,11 @@ impl State {
 
     /// Applies what a source tells, records what must be, and looks at the commands concerned.
     fn on_update(&mut self, mut scoped: Scoped) {
+        let alerts = scoped.scope.part == Scope::ALERTS_PART;
+        let gone = match &scoped.body {
+            Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
+            _ => None,
+        };
         let target = match &scoped.body {
             Body::Upsert(entity) => {
                 if is_observed(entity) && self.is_new(entity) {
@@ -237,15 +246,22 @@ impl State {
             Body::Upsert(Entity::Hold(_) | Entity::Release(_) | Entity::Service(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
+        // Alerts come as whole lists, followed by how their source is.
+        let other = other || (alerts && matches!(&scoped.body, Body::SnapshotEnd | Body::Link(_)));
         if let Body::Upsert(Entity::RolloutRecord(deployment)) = &mut scoped.body {
             *deployment = self.joined(deployment);
         }
         self.tell(scoped);
-        if let Some(target) = target {
-            self.reevaluate(&target);
+        if let Some(target) = &target {
+            self.reevaluate(target);
         }
         if other {
             self.tick();
+        }
+        match gone {
+            Some(gone) => self.silences_of_gone(&gone),
+            None if target.is_some() || (alerts && other) => self.end_silences(),
+            None => {}
         }
         if self.untrimmed > TRIM_AFTER {
             self.trim();

@@ -1,5 +1,6 @@
 //! The systems outside, one file or folder each, in a folder for what they are to us.
 
+pub mod alert;
 pub mod approval;
 pub mod http;
 pub mod metrics;
@@ -19,6 +20,8 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &orchestrator::exec::ExecProvider,
     &metrics::prometheus::Prometheus,
     &approval::github::GitHub,
+    &alert::alertmanager::AlertmanagerProvider,
+    &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,

@@ -1,8 +1,8 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt, ReceiptId, Release,
-    Rollout, RolloutRecord, Run, Service, ServiceName, SourceId, Target, Version,
+    Alert, Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt, ReceiptId,
+    Release, Rollout, RolloutRecord, Run, Service, ServiceName, Silence, SilenceId, SourceId, Target, Version,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub enum Entity {
     Instance(Box<Instance>),
     /// Something that happened.
     Note(Note),
+    /// Told by sources of alerts alone, so that a server without one speaks as before.
+    Alert(Arc<Alert>),
+    Silence(Box<Silence>),
 }
 
 /// The key of a row.
@@ -60,6 +63,9 @@ pub enum EntityRef {
     RolloutRecord(Run),
     Instance(SourceId, String),
     Note(SourceId, String),
+    /// By fingerprint.
+    Alert(SourceId, String),
+    Silence(SourceId, SilenceId),
 }
 
 impl Entity {
@@ -78,6 +84,8 @@ impl Entity {
             Entity::RolloutRecord(e) => EntityRef::RolloutRecord(e.run.clone()),
             Entity::Instance(e) => EntityRef::Instance(e.target.source.clone(), e.id.clone()),
             Entity::Note(e) => EntityRef::Note(e.run.target.source.clone(), e.id.clone()),
+            Entity::Alert(e) => EntityRef::Alert(e.source.clone(), e.fingerprint.clone()),
+            Entity::Silence(e) => EntityRef::Silence(e.source.clone(), e.id.clone()),
         }
     }
 }

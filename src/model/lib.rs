@@ -5,6 +5,7 @@
 //! HTTP, a recording and JSON lines on stdio.
 
 mod action;
+mod alert;
 mod approval;
 mod bounds;
 mod command;
@@ -44,6 +45,10 @@ pub mod time;
 mod update;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};
+pub use alert::{
+    Alert, AlertAbout, AlertSeverity, AlertState, LONGEST_SILENCE, MadeSilence, SHORTEST_SILENCE, Silence,
+    USUAL_SILENCE,
+};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Reviewers, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
@@ -60,8 +65,8 @@ pub use forecast::{Decision, Forecast, Friction, Prepared};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use hold::{Hold, HoldTarget};
 pub use ids::{
-    ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target,
-    Version,
+    ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SilenceId,
+    SourceId, Target, Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use instance::{Instance, InstanceState};

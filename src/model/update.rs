@@ -28,6 +28,9 @@ impl Scope {
     pub const PROXY_PART: &str = "proxy";
     /// The part of whoever measures rows of others: without it numbers are unknown, and the rows are there all the same.
     pub const METRICS_PART: &str = "metrics";
+    /// The part of whoever tells of alerts: without it nobody knows whether one fires, and the rows are there all the
+    /// same.
+    pub const ALERTS_PART: &str = "alerts";
 }
 
 /// The health of one watch.

@@ -5,7 +5,7 @@ mod holds;
 mod probes;
 mod races;
 mod shared;
-mod world;
+pub mod world;
 
 use crate::board::kit::*;
 use flightdeck::board::Board;

@@ -3,7 +3,7 @@
 
 mod prometheus;
 mod real;
-mod stub;
+pub mod stub;
 
 use async_trait::async_trait;
 use flightdeck::model::*;

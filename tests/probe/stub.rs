@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex};
 pub struct Asked {
     /// How many came before.
     pub number: usize,
+    pub method: String,
     pub path: String,
     pub authorization: Option<String>,
-    /// Decoded.
+    pub body: String,
+    /// The same, decoded.
     pub form: Vec<(String, String)>,
 }
 
@@ -124,7 +126,8 @@ fn read(stream: &TcpStream, shared: &Shared) -> Option<Asked> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let (mut authorization, mut length) = (None, 0);
     loop {
         let mut line = String::new();
@@ -141,7 +144,8 @@ fn read(stream: &TcpStream, shared: &Shared) -> Option<Asked> {
     reader.read_exact(&mut body).ok()?;
     let body = String::from_utf8(body).ok()?;
     let form = body.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decoded(k), decoded(v))).collect();
-    Some(Asked { number: shared.number.fetch_add(1, Ordering::SeqCst), path, authorization, form })
+    let number = shared.number.fetch_add(1, Ordering::SeqCst);
+    Some(Asked { number, method, path, authorization, body, form })
 }
 
 fn decoded(text: &str) -> String {

@@ -210,6 +210,8 @@ impl Controller for Rollout {
                 Entity::RolloutRecord(ended) => of_opened(&ended.run),
                 // A service says what its rows are: a worker, a TCP service.
                 Entity::Environment(_) | Entity::Service(_) | Entity::Receipt(_) | Entity::Release(_) => true,
+                // What an alert concerns its labels say; when a silence ends stands beside it.
+                Entity::Alert(_) | Entity::Silence(_) => true,
                 Entity::Hold(_) => false,
             },
             _ => false,

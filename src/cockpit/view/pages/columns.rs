@@ -82,6 +82,8 @@ pub(in crate::view) struct Content {
     pub several_sources: bool,
     /// Can some rows be told apart by their source only?
     pub alike: bool,
+    /// Does an alert concern any?
+    pub alerts: bool,
 }
 
 /// The columns for a list of that width.
