@@ -59,7 +59,7 @@ impl Why {
         match self {
             Why::RollingBack => "rolling back",
             Why::Failing | Why::Crashing => "failing",
-            Why::Alerting => "alert fires",
+            Why::Alerting => "critical alert",
             Why::Paused => "paused",
             Why::Degraded => "degraded",
             Why::Failed => "failed",
@@ -131,9 +131,9 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
         severity: why.severity(),
         word: why.word(),
         sentence: with_alert(
-            alert.map(|alert| &**alert),
+            alert.filter(|_| why != Why::Alerting).map(|alert| &**alert),
             match why {
-                Why::Alerting => String::new(),
+                Why::Alerting => alert.map_or_else(String::new, |alert| said_by(alert)),
                 Why::Paused => paused(board, rollout),
                 Why::StillAsked => still_asked(rollout),
                 // A judgement may be of before: what is so now is said.
@@ -149,12 +149,18 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
     })
 }
 
-/// What else is so, behind a critical alert where one fires.
-fn with_alert(alert: Option<&Alert>, otherwise: String) -> String {
-    let Some(Alert { name, summary, .. }) = alert else { return otherwise };
-    let said = if summary.is_empty() { String::new() } else { format!(": {summary}") };
-    let more = if otherwise.is_empty() { String::new() } else { format!("; {otherwise}") };
-    format!("critical alert {name} fires{said}{more}")
+/// An alert in its own words.
+fn said_by(Alert { name, summary, .. }: &Alert) -> String {
+    if summary.is_empty() { name.clone() } else { format!("{name}: {summary}") }
+}
+
+/// What is so, and the critical alert that fires besides.
+fn with_alert(alert: Option<&Alert>, sentence: String) -> String {
+    match alert {
+        Some(alert) if sentence.is_empty() => format!("critical alert {}", said_by(alert)),
+        Some(alert) => format!("{sentence}; critical alert {}", said_by(alert)),
+        None => sentence,
+    }
 }
 
 /// What is asked for still, and why it was aborted.

@@ -5,6 +5,7 @@
 
 mod execute;
 mod provider;
+mod settings;
 mod wire;
 
 pub use provider::AlertmanagerProvider;
@@ -17,7 +18,7 @@ use flightdeck_control::Authorized;
 use flightdeck_model::{Action, Detail, Rollout, Run, Scoped, SourceId, Stage};
 use flightdeck_port::{Accepted, Capabilities, Configured, Executor, Followed, InspectError, NotDone, WrongSetting};
 use futures::stream::BoxStream;
-use provider::Settings;
+use settings::Settings;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
