@@ -11,8 +11,8 @@
 //! What is assumed: within one second, requests fail or are slow independently of each other.
 
 use super::e_process::{Allowed, EProcess, Hits, count};
+use super::span::{Plain, Span, Totals, estimate, passed, plain, quantile_of, result};
 use super::words::{Bound, metric_word, values};
-use super::{Plain, Span, Totals, estimate, passed, plain, quantile_of, result};
 use flightdeck_model::{
     AnalysisReport, AnalysisTemplate, Histogram, Metric, MetricLimit, MetricResult, MetricVerdict, Ppm,
 };

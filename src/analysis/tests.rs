@@ -1,6 +1,6 @@
 use super::*;
-use flightdeck_model::{Judge, Missing, Ppm};
-use jiff::SignedDuration;
+use flightdeck_model::{AnalysisTemplate, Histogram, Judge, Metric, MetricLimit, MetricVerdict, Missing, Ppm};
+use jiff::{SignedDuration, Timestamp};
 
 fn totals(requests: u64, errors: u64, ms: &[u32]) -> Totals {
     let mut totals = Totals { requests, errors, latency: Histogram::default() };

@@ -1,8 +1,8 @@
 //! The plain rule: a value beyond its limit fails. For who asks for it with `judge = "threshold"`; looked at
 //! again and again it fails at some time what is as good as stable.
 
+use super::span::{Plain, Span, estimate, passed, plain, result};
 use super::words::{Bound, values};
-use super::{Plain, Span, estimate, passed, plain, result};
 use flightdeck_model::{AnalysisReport, AnalysisTemplate, MetricVerdict};
 
 /// Judges a candidate over a span. Too few requests at the candidate, or no numbers of stable where

@@ -20,6 +20,7 @@ pub mod rollback_plan;
 mod rows;
 mod sight;
 mod sort;
+pub mod watchdog;
 mod why_not;
 
 pub use attention::describe;

@@ -15,7 +15,7 @@ use crate::model::{Entity, LinkState, Query, RefusalKind, Reply, Scope, SourceId
 use crate::server::actor_of;
 use futures::StreamExt as _;
 use futures::future::join_all;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -62,7 +62,13 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
     };
     let (sources, alerts) = (names(showing), names(alerting));
     let sources::Opened { executors, probes } = sources::open(planned).await;
-    let (hub, task) = Hub::start(HubSettings::new(OWN.into(), policy, ledger), executors);
+    let watchdogs = if context.globals.watchdog {
+        serve::watchdogs(&settings::load(&context.paths, PROVIDERS, &[])?.settings)
+    } else {
+        BTreeMap::new()
+    };
+    let hub = HubSettings { watchdogs, ..HubSettings::new(OWN.into(), policy, ledger) };
+    let (hub, task) = Hub::start(hub, executors);
     let task = task.measured_by(probes);
     Ok(Some(Local { link: Link::Local { hub, actor }, task, sources, alerts }))
 }

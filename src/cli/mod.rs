@@ -85,6 +85,9 @@ pub struct Globals {
     /// Refuse everything that would change something.
     #[arg(long, global = true)]
     pub read_only: bool,
+    /// Arm the watchdogs of the settings for what is looked at without a server, as long as this runs.
+    #[arg(long, global = true)]
+    pub watchdog: bool,
     /// The server, as `unix:PATH`; else the one of this user.
     #[arg(long, global = true, value_name = "URL", env = "FLIGHTDECK_SERVER", hide_env_values = true)]
     pub server: Option<String>,

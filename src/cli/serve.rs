@@ -1,21 +1,22 @@
 //! `serve`: data directory, engine, ledger, hub and socket, until it is told to end.
 
 use super::output::say;
-use super::{Code, Context, Failure, notify};
+use super::{Code, Context, Failure, notify, sources};
 use crate::config::{Paths, settings};
 use crate::control::Policy;
 use crate::demo;
 use crate::engine::EngineExecutor;
 use crate::engine::runtime::{Engine, EngineError, EngineTask, Retention, Settings, Stop};
-use crate::hub::{Hub, HubSettings, HubTask};
+use crate::hub::{Hub, HubSettings, HubTask, WatchdogRule};
 use crate::integration::PROVIDERS;
 use crate::ledger::Ledger;
-use crate::model::{Body, LinkState, SourceId};
+use crate::model::{Body, EnvironmentName, LinkState, SourceId};
 use crate::notify::Destination;
 use crate::platform::{self, files};
 use crate::server::{self, Access, Api, Bound};
 use clap::Args;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,6 +261,8 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let flags: Vec<_> = flags.iter().filter_map(|(key, value)| Some((*key, json!(value.as_ref()?)))).collect();
     let settings = settings::load(&context.paths, PROVIDERS, &flags)?.settings;
     let told = notify::destinations(&settings.notify).await?;
+    let sources = sources::served(&settings)?;
+    let watchdogs = watchdogs(&settings);
     let serve = settings.serve;
     let access = serve.group.map_or(Access::Owner, Access::Group);
     reachable(&context.paths, &access)?;
@@ -292,9 +295,22 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         admins: serve.admins,
         apply: serve.apply.into_iter().map(|(name, who)| (name.into(), who)).collect(),
     };
-    let settings = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
-    let (hub, hub_task) = Hub::start(settings, vec![Arc::new(EngineExecutor(engine.clone()))]);
+    let hub = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
+    let hub = HubSettings { watchdogs, ..hub };
+    let sources::Opened { mut executors, probes } = sources::open(sources).await;
+    executors.insert(0, Arc::new(EngineExecutor(engine.clone())));
+    let (hub, hub_task) = Hub::start(hub, executors);
+    let hub_task = hub_task.measured_by(probes);
     Ok(Server { bound, engine, engine_task, hub, hub_task, ledger, policy, told })
+}
+
+/// What is done by itself about bad candidates, by environment.
+pub(super) fn watchdogs(settings: &settings::Settings) -> BTreeMap<EnvironmentName, WatchdogRule> {
+    let rule = |watchdog: &settings::Watchdog| WatchdogRule {
+        on_breach: watchdog.on_breach,
+        template: watchdog.template.clone(),
+    };
+    settings.watchdog.iter().map(|(name, watchdog)| (name.as_str().into(), rule(watchdog))).collect()
 }
 
 /// Where the ledger lies.

@@ -118,12 +118,31 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
+/// The sources that a server looks at itself. Where it can't act in the name of whoever asks, it only looks.
+pub(super) fn served(settings: &settings::Settings) -> Result<Vec<Planned>, Failure> {
+    let named = settings.serve.sources.iter().filter_map(|name| Some((name, settings.sources.get(name)?)));
+    named
+        .map(|(name, source)| {
+            let mut planned = Planned::new(name, source)?;
+            planned.configured.for_others = true;
+            planned.configured.read_only |= !planned.provider.acts_as_people();
+            Ok(planned)
+        })
+        .collect()
+}
+
 /// What is to be looked at. `--server` alone means that server and nothing else.
 pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
-    let configured = settings::load(&context.paths, PROVIDERS, &[])?.settings.sources;
+    let settings = settings::load(&context.paths, PROVIDERS, &[])?.settings;
     let wanted = &context.globals.context;
-    let planned: Vec<Planned> =
-        configured.iter().map(|(name, source)| Planned::new(name, source)).collect::<Result<_, _>>()?;
+    // Those of the server it tells itself, unless they are asked for by name.
+    let own = |name: &String| wanted.contains(name) || !settings.serve.sources.contains(name);
+    let planned: Vec<Planned> = settings
+        .sources
+        .iter()
+        .filter(|(name, _)| own(name))
+        .map(|(name, source)| Planned::new(name, source))
+        .collect::<Result<_, _>>()?;
     let beside = || planned.iter().filter(|planned| planned.is_beside()).cloned();
     if !wanted.is_empty() {
         let mut sources = named(wanted, &planned)?;

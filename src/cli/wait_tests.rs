@@ -57,6 +57,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         still_asked: false,
         listening: None,
         diagnosis: None,
+        watchdog: None,
     }
 }
 

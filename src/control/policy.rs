@@ -19,14 +19,9 @@ pub struct Policy {
     pub apply: BTreeMap<ConfigName, Vec<String>>,
 }
 
-/// Is the actor named in the list, by name or role? The program itself always is: nobody can log
-/// in under its names, since they hold a colon.
+/// Is the actor named in the list, by name or role? The program itself always is.
 fn named(list: &[String], actor: &Actor) -> bool {
-    is_system(actor) || list.iter().any(|entry| actor.is(entry))
-}
-
-fn is_system(actor: &Actor) -> bool {
-    actor.uid.is_none() && actor.name.starts_with("system:")
+    actor.is_system() || list.iter().any(|entry| actor.is(entry))
 }
 
 impl Policy {

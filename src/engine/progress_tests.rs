@@ -52,6 +52,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         failing: Vec::new(),
         still_asked: false,
         diagnosis: None,
+        watchdog: None,
     })
 }
 

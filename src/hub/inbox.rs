@@ -4,7 +4,7 @@ use super::feed::Subscription;
 use super::following::Answer;
 use flightdeck_ledger::{Appended, LedgerError, Record};
 use flightdeck_model::{
-    Action, Actor, Command, CommandId, Detail, Query, Receipt, Refusal, Reply, Rollout, Scoped, SourceId, Subject,
+    Action, Actor, Command, CommandId, Detail, Query, Receipt, Refusal, Reply, Rollout, Run, Scoped, SourceId, Subject,
 };
 use flightdeck_port::{Accepted, Measured, NotDone, ProbeError};
 use jiff::Timestamp;
@@ -21,15 +21,46 @@ pub(super) struct Preparing {
 
 /// What a task of the loop brings back.
 pub(super) enum Done {
-    Read { id: CommandId, result: Result<Box<Rollout>, Refusal> },
-    Recorded { id: CommandId, result: Result<u64, LedgerError> },
-    Found { id: CommandId, result: Result<Option<Box<Receipt>>, LedgerError> },
-    Executed { id: CommandId, results: Vec<(SourceId, Result<Accepted, NotDone>)> },
-    Written { result: Result<Appended, LedgerError> },
-    Ended { result: Result<Appended, LedgerError>, told: Option<Box<Scoped>> },
-    Spilled { result: Result<Vec<Record>, LedgerError> },
-    Prepared { asked: Box<Preparing>, live: Result<Box<Rollout>, Refusal> },
-    Inspected { result: Result<Box<Detail>, Refusal>, answer: oneshot::Sender<Reply> },
+    Read {
+        id: CommandId,
+        result: Result<Box<Rollout>, Refusal>,
+    },
+    Recorded {
+        id: CommandId,
+        result: Result<u64, LedgerError>,
+    },
+    Found {
+        id: CommandId,
+        result: Result<Option<Box<Receipt>>, LedgerError>,
+    },
+    Executed {
+        id: CommandId,
+        results: Vec<(SourceId, Result<Accepted, NotDone>)>,
+    },
+    Written {
+        result: Result<Appended, LedgerError>,
+    },
+    Ended {
+        result: Result<Appended, LedgerError>,
+        told: Option<Box<Scoped>>,
+    },
+    Spilled {
+        result: Result<Vec<Record>, LedgerError>,
+    },
+    Prepared {
+        asked: Box<Preparing>,
+        live: Result<Box<Rollout>, Refusal>,
+    },
+    Inspected {
+        result: Result<Box<Detail>, Refusal>,
+        answer: oneshot::Sender<Reply>,
+    },
+    /// A command of the watchdog was answered; `None`: the hub ends.
+    Guarded {
+        run: Run,
+        action: Action,
+        result: Option<Result<Receipt, Refusal>>,
+    },
     Answered,
 }
 

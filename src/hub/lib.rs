@@ -23,8 +23,9 @@ mod state;
 mod submit;
 mod task;
 mod undone;
+mod watchdog;
 
 pub use feed::Subscription;
 pub use handle::Hub;
-pub use settings::HubSettings;
+pub use settings::{HubSettings, WatchdogRule};
 pub use task::HubTask;

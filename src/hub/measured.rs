@@ -4,7 +4,7 @@ use super::following::now;
 use super::inbox::{Probing, Question};
 use super::state::State;
 use flightdeck_model::{ArmSample, Body, LinkState, Scope, Scoped, SourceId};
-use flightdeck_port::{Measured, ProbeError};
+use flightdeck_port::{ArmIncrease, Measured, ProbeError};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,9 @@ impl State {
                 }
                 self.warned(probe, measured.warnings);
                 self.samples(probe, measured.samples);
+                let measured_by = &self.probes.measured_by;
+                let own = |increase: &ArmIncrease| measured_by.get(&increase.target).is_none_or(|by| by == probe);
+                self.watch_increases(measured.increases.into_iter().filter(own).collect());
             }
             Err(error) => {
                 let (since, never) = heard.1.map_or((heard.0, true), |last| (last, false));

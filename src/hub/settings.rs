@@ -2,8 +2,17 @@
 
 use flightdeck_control::Policy;
 use flightdeck_ledger::Ledger;
-use flightdeck_model::{HubId, SourceId};
+use flightdeck_model::{AnalysisTemplate, EnvironmentName, HubId, OnBreach, SourceId};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+/// What the watchdog does in one environment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatchdogRule {
+    pub on_breach: OnBreach,
+    /// By what candidates are judged.
+    pub template: AnalysisTemplate,
+}
 
 /// What a hub is made of.
 #[derive(Debug, Clone)]
@@ -24,6 +33,8 @@ pub struct HubSettings {
     pub lag: usize,
     /// How long a backend's answer is waited for before its outcome counts as unknown.
     pub answer: SignedDuration,
+    /// By what candidates are watched, in the environments that are. None by default: nothing is done by itself.
+    pub watchdogs: BTreeMap<EnvironmentName, WatchdogRule>,
 }
 
 impl HubSettings {
@@ -35,6 +46,7 @@ impl HubSettings {
         let id = HubId(uuid::Uuid::now_v7().to_string());
         // A backend may have to read before it acts, on a slow link, and says itself how it fared.
         let answer = SignedDuration::from_secs(45);
-        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer }
+        let watchdogs = BTreeMap::new();
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer, watchdogs }
     }
 }

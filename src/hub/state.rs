@@ -7,6 +7,7 @@ use super::probes::Probes;
 use super::refusals::Refusals;
 use super::settings::HubSettings;
 use super::silences::Endings;
+use super::watchdog::Watchdog;
 use flightdeck_board::Board;
 use flightdeck_model::{
     Action, Body, CommandId, Entity, LinkState, Refusal, RefusalKind, Rollout, Scope, Scoped, SourceId, Stage,
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub probes: Probes,
     /// Silences whose rollout has ended.
     pub endings: Endings,
+    /// Candidates that are watched.
+    pub watchdog: Watchdog,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }

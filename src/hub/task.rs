@@ -9,6 +9,7 @@ use super::refusals::Refusals;
 use super::settings::HubSettings;
 use super::silences::Endings;
 use super::state::State;
+use super::watchdog::Watchdog;
 use flightdeck_board::Board;
 use flightdeck_model::{Body, Entity, EntityRef, LinkState, Scope, Scoped};
 use flightdeck_port::{Executor, Probe};
@@ -53,11 +54,21 @@ impl HubTask {
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
         let live = BTreeSet::new();
         let refusals = Refusals::default();
-        let probes = Probes::default();
-        let endings = Endings::new();
-        let untrimmed = 0;
-        let state =
-            State { settings, orchestrators, board, feed, commands, live, tasks, refusals, probes, endings, untrimmed };
+        let (probes, watchdog, endings) = (Probes::default(), Watchdog::default(), Endings::new());
+        let state = State {
+            settings,
+            orchestrators,
+            board,
+            feed,
+            commands,
+            live,
+            tasks,
+            refusals,
+            probes,
+            watchdog,
+            endings,
+            untrimmed: 0,
+        };
         HubTask { state, probes: Vec::new(), urgent, ordinary }
     }
 
@@ -181,6 +192,7 @@ impl State {
             Done::Inspected { result, answer } => {
                 let _ = answer.send(self.was_inspected(result)); // the asker may be gone
             }
+            Done::Guarded { run, action, result } => self.was_guarded(&run, action, result),
             Done::Answered => {}
         }
     }
@@ -248,10 +260,17 @@ impl State {
         );
         // Alerts come as whole lists, followed by how their source is.
         let other = other || (alerts && matches!(&scoped.body, Body::SnapshotEnd | Body::Link(_)));
-        if let Body::Upsert(Entity::RolloutRecord(deployment)) = &mut scoped.body {
-            *deployment = self.joined(deployment);
+        match &mut scoped.body {
+            Body::Upsert(Entity::RolloutRecord(deployment)) => *deployment = self.joined(deployment),
+            Body::Upsert(Entity::Rollout(row)) => self.guard(row),
+            _ => {}
         }
+        let samples = match &scoped.body {
+            Body::Samples(samples) if !self.watchdog.is_empty() => samples.clone(),
+            _ => Vec::new(),
+        };
         self.tell(scoped);
+        self.watch_samples(&samples);
         if let Some(target) = &target {
             self.reevaluate(target);
         }

@@ -170,4 +170,26 @@ mod tests {
         }
         assert!(AlertSeverity::Unknown < AlertSeverity::Info);
     }
+
+    #[test]
+    fn what_only_readers_of_alerts_understand_is_told_apart() {
+        use crate::{Action, Actor, Body, Command, Entity, EntityRef, Hold, Receipt, ReceiptId, Selector, Subject};
+        let silence = Subject::Silence { source: "am".into(), id: "s".into() };
+        let command = |action, subject| Command { id: "c".into(), action, subject, pin: None, reason: None };
+        let receipt = |command: Command| {
+            let (id, actor) = (ReceiptId("c".into()), Actor::system("x"));
+            let (forecast, grade, created, left, outcome) = (None, None, None, None, None);
+            let (stages, targets, sources) = (Vec::new(), Vec::new(), Vec::new());
+            let all = Receipt { id, command, actor, stages, forecast, grade, targets, sources, created, left, outcome };
+            Body::Upsert(Entity::Receipt(Box::new(all)))
+        };
+        assert!(receipt(command(Action::Unsilence, silence)).is_of_alerts());
+        let hold = Subject::Hold { source: None, id: "H-1".into() };
+        assert!(!receipt(command(Action::ReleaseHold, hold)).is_of_alerts());
+        assert!(Body::Remove(EntityRef::Alert("am".into(), "f".into())).is_of_alerts());
+        let (owner, reason, since) = (String::new(), None, Timestamp::UNIX_EPOCH);
+        let (id, source, selector) = ("H-1".into(), "local".into(), Selector::default());
+        let hold = Hold { id, source, selector, owner, reason, since, targets: Vec::new() };
+        assert!(!Body::Upsert(Entity::Hold(hold)).is_of_alerts());
+    }
 }

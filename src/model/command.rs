@@ -29,6 +29,13 @@ impl Actor {
         Actor { name: format!("system:{name}"), uid: None, roles: Vec::new() }
     }
 
+    /// Is it the program itself? Nobody can log in under its names: they hold a colon, and who comes over a socket has a
+    /// uid.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.uid.is_none() && self.name.starts_with("system:")
+    }
+
     /// Is the actor meant by this entry of a list: `user:NAME`, `group:NAME`, or a name of either?
     #[must_use]
     pub fn is(&self, entry: &str) -> bool {

@@ -1,8 +1,9 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Alert, Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt, ReceiptId,
-    Release, Rollout, RolloutRecord, Run, Service, ServiceName, Silence, SilenceId, SourceId, Target, Version,
+    Action, Alert, Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt,
+    ReceiptId, Release, Rollout, RolloutRecord, Run, Service, ServiceName, Silence, SilenceId, SourceId, Target,
+    Version,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,7 @@ pub enum Entity {
     Instance(Box<Instance>),
     /// Something that happened.
     Note(Note),
-    /// Told by sources of alerts alone, so that a server without one speaks as before.
+    /// Told to those who say that they read it: [`super::READS_ALERTS`].
     Alert(Arc<Alert>),
     Silence(Box<Silence>),
 }
@@ -69,6 +70,16 @@ pub enum EntityRef {
 }
 
 impl Entity {
+    /// Can only those read it who read alerts?
+    #[must_use]
+    pub fn is_of_alerts(&self) -> bool {
+        match self {
+            Entity::Alert(_) | Entity::Silence(_) => true,
+            Entity::Receipt(receipt) => matches!(receipt.command.action, Action::Silence | Action::Unsilence),
+            _ => false,
+        }
+    }
+
     /// Its key.
     #[must_use]
     pub fn key(&self) -> EntityRef {

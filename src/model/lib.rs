@@ -43,6 +43,7 @@ mod strategy;
 mod text;
 pub mod time;
 mod update;
+mod watchdog;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};
 pub use alert::{
@@ -97,5 +98,7 @@ pub use spec::{
 pub use strategy::{Step, Strategy};
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{
-    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, READS_ALERTS, READS_HEADER, Scope, Scoped, Update, WIRE_HEADER,
+    WIRE_VERSION, Watch,
 };
+pub use watchdog::{Breach, BreachResponse, OnBreach, WatchdogMeasured, WatchdogStatus};

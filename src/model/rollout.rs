@@ -2,7 +2,7 @@
 
 use super::{
     Action, ActionSet, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict, Phase, Ppm, RollbackPath,
-    Run, ServiceKind, ServiceName, Step, Strategy, Version,
+    Run, ServiceKind, ServiceName, Step, Strategy, Version, WatchdogStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,9 @@ pub struct Rollout {
     /// What was found out about an instance, or a hook, that failed it or keeps it from coming up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,
+    /// What the hub's watchdog has seen of it and does, where its environment has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<Box<WatchdogStatus>>,
 }
 
 /// An analysis that a backend runs by itself; what it measured is in the [`super::Detail`].
@@ -335,6 +338,7 @@ impl Rollout {
             still_asked: false,
             analyses: Vec::new(),
             diagnosis: None,
+            watchdog: None,
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Configured {
     pub name: SourceId,
     /// Nothing may be changed through it.
     pub read_only: bool,
+    /// Commands come from other people than whose account it has: a server opens it.
+    pub for_others: bool,
     /// Its own keys.
     pub settings: RawSettings,
 }
@@ -92,6 +94,10 @@ pub trait Provider: Send + Sync {
     /// The key that tells this kind from its section's others where `kind` is left out.
     fn implied_by(&self) -> Option<&'static str> {
         None
+    }
+    /// Can it send a command in the name of the person that asks for it? What a server opens and can't is only looked at.
+    fn acts_as_people(&self) -> bool {
+        false
     }
     /// It has no rows of its own but numbers of others', so it is looked at with whichever source is.
     fn measures_others(&self) -> bool {

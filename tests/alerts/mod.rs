@@ -19,7 +19,7 @@ const SOURCE: &str = "am";
 
 fn configured(settings: Value) -> Configured {
     let Value::Object(settings) = settings else { panic!("a table") };
-    Configured { name: SOURCE.into(), read_only: false, settings }
+    Configured { name: SOURCE.into(), read_only: false, for_others: false, settings }
 }
 
 /// Looked at all the time, so that nothing waits long.

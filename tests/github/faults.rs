@@ -205,7 +205,7 @@ async fn doctor_says_who_it_is_and_what_it_may_not_read() {
         "url": stub.url(), "token": format!("file:{}", path.display()), "repositories": [REPOSITORY],
     });
     let settings = settings.as_object().unwrap().clone();
-    let configured = Configured { name: "github".into(), read_only: true, settings };
+    let configured = Configured { name: "github".into(), read_only: true, for_others: false, settings };
     let said = GitHub.doctor(&configured).await;
     let good = "as octo, 1 runs wait in 1 repositories; the right to review shows with each";
     assert_eq!(said, Checked::Good(good.into()));

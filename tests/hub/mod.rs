@@ -5,6 +5,7 @@ mod holds;
 mod probes;
 mod races;
 mod shared;
+mod watchdog;
 pub mod world;
 
 use crate::board::kit::*;

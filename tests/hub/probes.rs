@@ -8,23 +8,23 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 
 /// Asked for rows at a time; waits for an answer.
-type Question = (Vec<Arc<Rollout>>, Timestamp);
-type Answer = Result<Measured, ProbeError>;
+pub(super) type Question = (Vec<Arc<Rollout>>, Timestamp);
+pub(super) type Answer = Result<Measured, ProbeError>;
 
 /// A probe whose answers a test gives, one a question.
-struct Told {
+pub(super) struct Told {
     source: SourceId,
     asked: mpsc::UnboundedSender<Question>,
     answers: tokio::sync::Mutex<mpsc::UnboundedReceiver<Answer>>,
     at_once: Mutex<(usize, usize)>,
 }
 
-struct Teller {
+pub(super) struct Teller {
     asked: mpsc::UnboundedReceiver<Question>,
     answers: mpsc::UnboundedSender<Answer>,
 }
 
-fn probe(name: &str) -> (Arc<Told>, Teller) {
+pub(super) fn probe(name: &str) -> (Arc<Told>, Teller) {
     let (ask, asked) = mpsc::unbounded_channel();
     let (answers, told) = mpsc::unbounded_channel();
     let answering = tokio::sync::Mutex::new(told);
@@ -56,11 +56,11 @@ impl Probe for Told {
 }
 
 impl Teller {
-    async fn asked(&mut self) -> Question {
+    pub(super) async fn asked(&mut self) -> Question {
         timeout(PATIENCE, self.asked.recv()).await.expect("a question").expect("the probe lives")
     }
 
-    fn answer(&self, answer: Answer) {
+    pub(super) fn answer(&self, answer: Answer) {
         self.answers.send(answer).expect("the probe lives");
     }
 }

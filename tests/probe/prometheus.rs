@@ -19,7 +19,7 @@ pub fn raw(settings: Value) -> RawSettings {
 }
 
 pub fn configured(settings: Value) -> Configured {
-    Configured { name: "prometheus".into(), read_only: false, settings: raw(settings) }
+    Configured { name: "prometheus".into(), read_only: false, for_others: false, settings: raw(settings) }
 }
 
 pub async fn opened(settings: Value, within: Duration) -> PrometheusProbe {

@@ -2,6 +2,7 @@
 //! them, so both always agree; a page down is as long as the list that it moves.
 
 use super::state::State;
+use flightdeck_model::Rollout;
 
 /// A rectangle of cells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,7 +53,10 @@ pub struct Layout {
 }
 
 /// Rows that the summary of a rollout takes.
-pub(super) const SUMMARY: u16 = 6;
+pub(super) fn summary_rows(rollout: Option<&Rollout>) -> u16 {
+    6 + u16::from(rollout.is_some_and(|rollout| rollout.watchdog.is_some()))
+}
+
 /// Fewest rows of charts that show anything.
 pub(super) const CHARTS: u16 = 6;
 

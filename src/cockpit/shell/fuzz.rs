@@ -122,6 +122,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         failing: Vec::new(),
         still_asked: false,
         diagnosis: None,
+        watchdog: None,
     }))
 }
 

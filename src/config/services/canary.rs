@@ -143,7 +143,12 @@ const METRICS: [(&str, Metric); 4] = [
 ];
 
 pub(super) fn analysis(value: &Value<'_>) -> Option<AnalysisTemplate> {
-    let mut keys = vec!["min_requests", "missing", "window", "judge"];
+    judged(value, &["missing"])
+}
+
+/// The same where `more` keys stand beside it.
+pub(crate) fn judged(value: &Value<'_>, more: &[&str]) -> Option<AnalysisTemplate> {
+    let mut keys = [&["min_requests", "window", "judge"], more].concat();
     keys.extend(METRICS.map(|(key, _)| key));
     let table = value.table(&keys)?;
     let limits: Vec<_> =

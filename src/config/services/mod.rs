@@ -24,6 +24,7 @@ mod tests;
 
 use super::error::ConfigError;
 use super::reader::{Report, Table, Value, document};
+pub(super) use canary::judged;
 use flightdeck_model::{
     AnalysisTemplate, ConfigName, EnvironmentName, EnvironmentSpec, ServiceKind, ServiceName, ServiceSpec, Spec,
     StopSpec, Tier,

@@ -4,6 +4,7 @@ use super::super::error::{ConfigError, Problem, nearest};
 use super::super::reader::{Report, Table, Value as Node, alternatives, document, quoted};
 use super::super::services;
 use super::provided::{self, Providers};
+use super::watchdog;
 use super::{Settings, check};
 use crate::Paths;
 use flightdeck_model::sanitize_line;
@@ -16,6 +17,8 @@ use std::path::Path;
 const SOURCES: &str = "sources";
 /// The key of the table of who may apply which configuration.
 const APPLY: &str = "serve.apply";
+/// The key of the table of watchdogs.
+const WATCHDOG: &str = "watchdog";
 /// The key of the table of who is told.
 const NOTIFY: &str = "notify";
 
@@ -117,6 +120,7 @@ pub fn resolve(
             problems.push(Problem { file, place: None, key, what, suggestion: None });
         }
     }
+    problems.extend(layers.unknown_source());
     if problems.is_empty() { Ok(layers.effective()) } else { Err(ConfigError { problems }) }
 }
 
@@ -198,6 +202,21 @@ impl<'p> Layers<'p> {
         Err(wrong.unwrap_or_default())
     }
 
+    /// A server can only look at sources that there are; the order of the tables does not matter.
+    fn unknown_source(&self) -> Option<Problem> {
+        let Settings { serve, sources, .. } = &self.settings;
+        let name = serve.sources.iter().find(|name| !sources.contains_key(*name))?;
+        let key = "serve.sources".to_owned();
+        let (file, place) = match self.origins.get(&key) {
+            Some(Origin::File { path, line }) => (path.clone(), Some((*line, 1))),
+            Some(origin) => (origin.to_string(), None),
+            None => (String::new(), None),
+        };
+        let what = sanitize_line(&format!("expected names of [sources.NAME] tables, found {name:?}"));
+        let suggestion = nearest(name, sources.keys().map(String::as_str)).map(quoted);
+        Some(Problem { file: sanitize_line(&file), place, key, what, suggestion })
+    }
+
     fn effective(self) -> Effective {
         let rows = leaves(&self.json())
             .into_iter()
@@ -244,6 +263,13 @@ fn file(layers: &mut Layers<'_>, table: &Table<'_>, report: &Report<'_>) {
                 let notify = provided::notify(layers.providers, name, value);
                 let json = serde_json::to_value(&notify).unwrap_or_default();
                 layers.settings.notify.insert(name.to_owned(), notify);
+                json
+            });
+        } else if value.path == WATCHDOG {
+            named(layers, &value, report, |layers, name, value| {
+                let Some(watchdog) = watchdog::watchdog(value) else { return Value::Null };
+                let json = serde_json::to_value(&watchdog).unwrap_or_default();
+                layers.settings.watchdog.insert(name.to_owned(), watchdog);
                 json
             });
         } else if value.path == APPLY {

@@ -7,12 +7,14 @@ mod reference;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 pub use layers::{Effective, Origin, Row, load, resolve};
 pub use notify::Notify;
 pub use provided::{Providers, configured, provider};
 pub use reference::{TEMPLATE, reference, schema};
 pub use sources::Source;
+pub use watchdog::Watchdog;
 
 use super::services;
 use schemars::JsonSchema;
@@ -23,7 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of one user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Name of the colour theme: `dark`, `light`, or a file in `themes/` beside this one, without `.toml`.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub sources: BTreeMap<String, Source>,
     /// Who is told outside what happens on the server that reads this: a `[notify.NAME]` table each.
     pub notify: BTreeMap<String, Notify>,
+    /// What is done by itself about a candidate that breaks its limits: a `[watchdog.ENVIRONMENT]` table each. The server does it for what it runs and for its `serve.sources`, the cockpit with `--watchdog` for its own sources.
+    pub watchdog: BTreeMap<String, Watchdog>,
 }
 
 /// A server to join.
@@ -71,6 +75,8 @@ pub struct Serve {
     pub admins: Vec<String>,
     /// Who, beside `admins`, may apply which service configuration: a list a name, such as `shop = ["group:web"]`. Once it has an entry, configurations without one are for `admins` alone.
     pub apply: BTreeMap<String, Vec<String>>,
+    /// Names of the `[sources.NAME]` that the server looks at itself, beside what it runs; without any none.
+    pub sources: Vec<String>,
     /// What is kept.
     pub retention: Retention,
 }
@@ -128,6 +134,7 @@ impl Default for Settings {
             serve: Serve::default(),
             sources: BTreeMap::new(),
             notify: BTreeMap::new(),
+            watchdog: BTreeMap::new(),
         }
     }
 }
@@ -141,6 +148,7 @@ impl Default for Serve {
             operators: Vec::new(),
             admins: Vec::new(),
             apply: BTreeMap::new(),
+            sources: Vec::new(),
             retention: Retention::default(),
         }
     }

@@ -245,5 +245,5 @@ fn expected(root: &Value, schema: &Value) -> String {
 /// One table of the settings with its provider.
 #[must_use]
 pub fn configured(name: &str, read_only: bool, settings: &RawSettings) -> Configured {
-    Configured { name: name.into(), read_only, settings: settings.clone() }
+    Configured { name: name.into(), read_only, for_others: false, settings: settings.clone() }
 }

@@ -70,6 +70,8 @@ pub fn reference(providers: Providers<'_>) -> String {
             keys(&mut out, &provider.schema().to_value());
         }
     }
+    out.push_str("\n### `[watchdog.ENVIRONMENT]`\n\n| Key | Means |\n|---|---|\n");
+    keys(&mut out, &schema.pointer("/$defs/Watchdog").cloned().unwrap_or_default());
     out.push_str(MIDDLE);
     out.push_str(include_str!("../../../config/flightdeck.toml"));
     out.push_str("```\n");

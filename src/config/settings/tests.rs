@@ -1,6 +1,7 @@
 use super::*;
 use crate::ConfigError;
 use flightdeck_integration::PROVIDERS;
+use flightdeck_model::OnBreach;
 use flightdeck_port::Section;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -57,7 +58,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         wrong(text),
         [
-            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers", "sources" or "theme"; did you mean "theme"?"#,
+            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers", "sources", "theme" or "watchdog"; did you mean "theme"?"#,
             r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
@@ -113,6 +114,8 @@ fn the_first_file_holds_every_default() {
     let mut told = std::mem::take(&mut settings.notify);
     let example = told.remove("on-call").unwrap();
     assert_eq!(example.settings.len(), 2, "the example names every key of a webhook");
+    let watchdog = std::mem::take(&mut settings.watchdog).remove("production").unwrap();
+    assert!(watchdog.on_breach == OnBreach::Abort && watchdog.template.limits.len() == 2);
     assert_eq!(settings, Settings::default());
 }
 
@@ -232,5 +235,28 @@ fn who_may_apply_is_a_list_a_configuration() {
     assert_eq!(said.len(), begins.len(), "{said:#?}");
     for (said, begin) in said.iter().zip(begins) {
         assert!(said.starts_with(begin), "{said} does not begin with {begin}");
+    }
+}
+
+#[test]
+fn a_watchdog_is_read_key_by_key_and_an_unknown_source_of_a_server_is_named() {
+    let read = |text: &str| read(text, &[], &[]);
+    let text = "[watchdog.production]\non_breach = \"abort\"\nerror_rate = { max = \"5%\", over_stable = \"1%\" }\n";
+    let settings = read(text).unwrap().settings;
+    let watchdog = settings.watchdog.get("production").unwrap();
+    assert_eq!((watchdog.on_breach, watchdog.template.limits.len()), (OnBreach::Abort, 1));
+    assert_eq!(watchdog.template.limits.first().unwrap().over_stable, Some(0.01));
+    // What came out goes in again, as it must for a layer above.
+    let again = serde_json::from_value::<Settings>(serde_json::to_value(&settings).unwrap()).unwrap();
+    assert_eq!(again, settings);
+    for (text, told) in [
+        ("[watchdog.a]\non_breach = \"stop\"\nerror_rate = { max = \"5%\" }", "\"notify\", \"pause\" or \"abort\""),
+        ("[watchdog.a]\non_breach = \"abort\"", "at least one of error_rate"),
+        ("[watchdog.a]\nmissing = \"fail\"\nerror_rate = { max = \"5%\" }", "missing: unknown key"),
+        ("[watchdog.a]\nerror_rate = { max = 5 }", "did you mean \"5%\""),
+        ("[serve]\nsources = [\"prod\"]", "serve.sources: expected names of [sources.NAME] tables, found \"prod\""),
+    ] {
+        let wrong = read(text).unwrap_err().to_string();
+        assert!(wrong.contains(told), "{text}: {wrong}");
     }
 }

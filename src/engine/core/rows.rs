@@ -49,6 +49,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         failing: if slot.is_current(run) { failing(slot) } else { Vec::new() },
         still_asked: false,
         diagnosis: diagnosed(slot, run),
+        watchdog: None,
     }
 }
 

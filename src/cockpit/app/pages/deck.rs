@@ -8,7 +8,7 @@ use crate::app::command::{Bound, UiCommand};
 use crate::app::controller::{Controller, RolloutChange, unselected};
 use crate::app::fresh::{approval_freshness, freshness, source_freshness};
 use crate::app::keymap::Context;
-use crate::app::layout::{Arrange, CHARTS, Layout, SUMMARY, Stack, framed};
+use crate::app::layout::{Arrange, CHARTS, Layout, Stack, framed, summary_rows};
 use crate::app::list::{Cursor, Listing, Motion, Window, toggle};
 use crate::app::nav::open_run;
 use crate::app::run::charts_age;
@@ -159,14 +159,15 @@ fn arrange(state: &State, free: &mut Stack, layout: &mut Layout) {
         rows => u16::try_from(rows).unwrap_or(u16::MAX),
     };
     let spare = free.left().saturating_sub(1).saturating_sub(rows);
+    let whole = summary_rows(selected(state));
     let least = match state.rows {
         _ if rows == u16::MAX => 0,
-        36.. => SUMMARY,
+        36.. => whole,
         24.. => SHORT,
         _ => 0,
     };
-    let summary = if spare > SUMMARY { SUMMARY } else { least };
-    let fits = |rows: &u16| spare > SUMMARY + 1 + rows;
+    let summary = if spare > whole { whole } else { least };
+    let fits = |rows: &u16| spare > whole + 1 + rows;
     // Where nothing has metrics one row says so.
     let none = selected(state).is_some() && !state.measured;
     let heights = if none { [1, 1] } else { [(state.rows / 4).max(CHARTS), CHARTS] };

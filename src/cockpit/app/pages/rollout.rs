@@ -5,7 +5,7 @@ use crate::app::Effect;
 use crate::app::clock::waits_change;
 use crate::app::command::UiCommand;
 use crate::app::controller::{Controller, RolloutChange};
-use crate::app::layout::{Area, Arrange, CHARTS, Layout, SUMMARY, Stack, framed};
+use crate::app::layout::{Area, Arrange, CHARTS, Layout, Stack, framed, summary_rows};
 use crate::app::list::{Cursor, Listing, Motion, text};
 use crate::app::live;
 use crate::app::panels::{panel_keys, panel_len, selected_instance, selected_key};
@@ -17,7 +17,7 @@ use flightdeck_model::{Body, Entity, Run};
 use jiff::Timestamp;
 
 fn arrange(state: &State, free: &mut Stack, layout: &mut Layout) {
-    layout.summary = Some(free.boxed(SUMMARY.min(state.rows / 3)));
+    layout.summary = Some(free.boxed(summary_rows(opened(state)).min(state.rows / 3)));
     // A backend that tells nothing by itself sends no samples either.
     if state.rows >= 24 && (told(state) || measured(state)) {
         // What has nothing to draw says so in one row.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub struct Filled {
     steps: usize,
     candidates: usize,
+    watched: usize,
     /// How many rows of each source have a name.
     named: BTreeMap<(ServiceName, EnvironmentName), BTreeMap<SourceId, usize>>,
     /// Names that rows of several sources have.
@@ -27,23 +28,25 @@ impl Filled {
 
     /// A row changed; `alerts`: some concern it. True if a column comes or goes, or rows are to be told apart otherwise.
     pub(crate) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>, alerts: bool) -> bool {
-        let before = (self.steps(), self.candidates(), self.alike, self.alerts);
+        let before = (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts);
         self.alerts |= alerts;
         let renamed = old.zip(new).is_some_and(|(old, new)| name(old) != name(new));
         if let Some(old) = old {
             self.unname(old);
             self.steps = self.steps.saturating_sub(usize::from(at_step(old)));
             self.candidates = self.candidates.saturating_sub(usize::from(old.candidate().is_some()));
+            self.watched = self.watched.saturating_sub(usize::from(old.watchdog.is_some()));
         }
         if let Some(new) = new {
             self.add(new);
         }
-        renamed || before != (self.steps(), self.candidates(), self.alike, self.alerts)
+        renamed || before != (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts)
     }
 
     fn add(&mut self, rollout: &Rollout) {
         self.steps += usize::from(at_step(rollout));
         self.candidates += usize::from(rollout.candidate().is_some());
+        self.watched += usize::from(rollout.watchdog.is_some());
         let sources = self.named.entry(name(rollout)).or_default();
         let before = sources.len();
         *sources.entry(rollout.run.target.source.clone()).or_default() += 1;
@@ -88,6 +91,12 @@ impl Filled {
     #[must_use]
     pub fn is_alike(&self, rollout: &Rollout) -> bool {
         self.named.get(&name(rollout)).is_some_and(|sources| sources.len() > 1)
+    }
+
+    /// Is any rollout under a watchdog?
+    #[must_use]
+    pub const fn watched(&self) -> bool {
+        self.watched > 0
     }
 
     /// Has any rollout a candidate, and with it a share?

@@ -78,6 +78,8 @@ pub(in crate::view) struct Content {
     pub steps: bool,
     /// Has any a candidate?
     pub candidates: bool,
+    /// Is any under a watchdog?
+    pub watched: bool,
     /// Is there more than one source?
     pub several_sources: bool,
     /// Can some rows be told apart by their source only?
@@ -172,7 +174,15 @@ mod tests {
         let (requests, latencies) = (measured, measured);
         let widest =
             Widest { service, environment: 10, version: 14, kind: 0, source: 8, author: 14, requests, latencies };
-        Content { widest, steps: true, candidates: true, several_sources: false, alike: false }
+        Content {
+            widest,
+            steps: true,
+            candidates: true,
+            watched: false,
+            several_sources: false,
+            alike: false,
+            alerts: false,
+        }
     }
 
     fn width_of(columns: &[Sized], column: &str) -> u16 {

@@ -86,8 +86,9 @@ pub(in crate::view) fn draw(ctx: &Ctx<'_>, buf: &mut Buffer) {
 fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
     let filled = ctx.state.filled();
-    let (steps, candidates, alike, alerts) = (filled.steps(), filled.candidates(), filled.alike(), filled.alerts());
-    Content { widest: ctx.state.deck.widest, steps, candidates, several_sources, alike, alerts }
+    let (steps, candidates, watched) = (filled.steps(), filled.candidates(), filled.watched());
+    let (alike, alerts) = (filled.alike(), filled.alerts());
+    Content { widest: ctx.state.deck.widest, steps, candidates, watched, several_sources, alike, alerts }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {

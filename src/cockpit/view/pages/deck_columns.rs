@@ -10,7 +10,8 @@ use crate::view::widgets::spark::{self, Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format};
 use flightdeck_board::numbers_age;
-use flightdeck_model::{Alert, AlertSeverity, Arm, Rollout};
+use flightdeck_board::watchdog::{self, Standing};
+use flightdeck_model::{Alert, AlertSeverity, Arm, BreachResponse, Rollout};
 use jiff::SignedDuration;
 use ratatui::style::Style;
 use std::sync::Arc;
@@ -142,6 +143,12 @@ pub(super) static COLUMNS: &[Column] = &[
         ..Column::named("alerts")
     },
     Column {
+        there: |of| if of.watched { 8 } else { 0 },
+        less: &[(15, 0)],
+        cell: watchdog,
+        ..Column::named("watchdog")
+    },
+    Column {
         comes: Some((60, |_| 6)),
         cell: |ctx, pen, row, width| {
             left(pen, &format::since(ctx.now, row.rollout.since, ctx.zone), width, ctx.style(Scope::Dim));
@@ -196,6 +203,23 @@ pub(super) static COLUMNS: &[Column] = &[
         ..Column::named("cause")
     },
 ];
+
+/// What would be done by itself, or that nothing would: `aborts`, `blind`, `✗ abort`.
+fn watchdog(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {
+    let Some(status) = &row.rollout.watchdog else { return left(pen, "-", width, ctx.style(Scope::Faint)) };
+    match (watchdog::standing(status, ctx.now), &status.breach) {
+        (_, Some(breach)) => {
+            let words = match &breach.response {
+                BreachResponse::Sent { action, .. } => format!("✗ {}", action.name()),
+                BreachResponse::Notified | BreachResponse::NotOffered { .. } => "✗ told".to_owned(),
+                BreachResponse::Refused { .. } => "✗ refuse".to_owned(),
+            };
+            left(pen, &words, width, ctx.style(Scope::SeverityFailing));
+        }
+        (Standing::Blind, None) => left(pen, "? blind", width, ctx.style(Scope::ToneWarn)),
+        (_, None) => left(pen, watchdog::would(status.on_breach), width, ctx.style(Scope::Text)),
+    }
+}
 
 fn left(pen: &mut Pen<'_>, text: &str, width: u16, style: Style) {
     pen.cell(text, width, style);

@@ -11,10 +11,12 @@ use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format, rect};
+use flightdeck_board::watchdog::{self, Standing};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
 use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
     Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
+    WatchdogStatus,
 };
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -121,8 +123,9 @@ fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {
 
 fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     // Where there is no room for all, what it is and why it is so come first.
-    const FIRST: [u16; 6] = [0, 4, 2, 3, 1, 5];
-    let mut shown: Vec<u16> = FIRST.into_iter().take(usize::from(area.height)).collect();
+    const FIRST: [u16; 7] = [0, 4, 2, 3, 6, 1, 5];
+    let there = |of: &u16| *of != 6 || rollout.watchdog.is_some();
+    let mut shown: Vec<u16> = FIRST.into_iter().filter(there).take(usize::from(area.height)).collect();
     shown.sort_unstable();
     let row = |buf: &mut Buffer, row: u16, name: &str, draw: &dyn Fn(&mut Pen<'_>)| {
         let Some(row) = shown.iter().position(|of| *of == row).and_then(|at| u16::try_from(at).ok()) else { return };
@@ -164,10 +167,23 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
             None => pen.put(if rollout.message.is_empty() { "-" } else { &rollout.message }, text),
         };
     });
+    if let Some(status) = &rollout.watchdog {
+        row(buf, 6, "watchdog", &|pen| watched(ctx, status, pen));
+    }
     row(buf, 5, "way back", &|pen| {
         let (words, scope) = fastest_back(rollout);
         pen.put(&words, ctx.style(scope));
     });
+}
+
+/// Whether it is armed, and what it would do or did.
+fn watched(ctx: &Ctx<'_>, status: &WatchdogStatus, pen: &mut Pen<'_>) {
+    let (sign, scope) = match watchdog::standing(status, ctx.now) {
+        Standing::Armed => ("", Scope::Text),
+        Standing::Blind => ("? ", Scope::ToneWarn),
+        Standing::Breached => ("✗ ", Scope::SeverityFailing),
+    };
+    pen.put(&format!("{sign}{}", watchdog::sentence(status, ctx.now)), ctx.style(scope));
 }
 
 /// Does the newest judgement say that a limit is broken?

@@ -27,6 +27,11 @@ impl Provider for AlertmanagerProvider {
         Section::Sources
     }
 
+    /// A silence names whoever asked for it; Alertmanager itself knows nobody.
+    fn acts_as_people(&self) -> bool {
+        true
+    }
+
     fn tells_alerts(&self) -> bool {
         true
     }

@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_cannot_be_read_is_told_at_its_key() {
         let settings = settings(json!({ "token": "env:FLIGHTDECK_NO_SUCH_TOKEN" }));
-        let configured = Configured { name: "github".into(), read_only: false, settings };
+        let configured = Configured { name: "github".into(), read_only: false, for_others: false, settings };
         let Err(wrong) = GitHub.open(&configured).await else { panic!("there is no token") };
         assert_eq!(wrong.key, Some("token"));
         assert!(wrong.what.contains("no variable FLIGHTDECK_NO_SUCH_TOKEN"), "{}", wrong.what);

@@ -4,6 +4,7 @@ use super::plan::{Body, Request};
 use super::resource::Resource;
 use flightdeck_model::{Refusal, RefusalKind, sanitize_line};
 use flightdeck_port::NotDone;
+use hyper::header::{HeaderName, HeaderValue};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::Request as Path;
@@ -15,6 +16,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Whose changes they are, as `managedFields` tells.
 const MANAGER: &str = "flightdeck";
+/// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation>
+const IMPERSONATE: HeaderName = HeaderName::from_static("impersonate-user");
 /// How long one answer is waited for: a server that is silent that long will hardly speak.
 const CALL: Duration = Duration::from_secs(15);
 /// How many objects a page of a list has.
@@ -36,6 +39,8 @@ pub(super) enum Sent {
 pub(super) struct Calls {
     client: Client,
     end: Instant,
+    /// Whom the API server is to take them for.
+    user: Option<String>,
 }
 
 /// Why a call did not bring an answer.
@@ -51,7 +56,12 @@ enum Failed {
 impl Calls {
     /// All of them end after that time. The client must not repeat requests by itself.
     pub(super) fn new(client: Client, within: Duration) -> Calls {
-        Calls { client, end: Instant::now() + within }
+        Calls { client, end: Instant::now() + within, user: None }
+    }
+
+    /// In the name of that user: the API server asks whether this account may do so, and then what the user may.
+    pub(super) fn sent_as(self, user: Option<String>) -> Calls {
+        Calls { user, ..self }
     }
 
     /// Is there time for another try?
@@ -149,7 +159,12 @@ impl Calls {
         self.ask(built.map_err(|error| Failed::NotSent(error.to_string()))?).await
     }
 
-    async fn ask(&self, request: hyper::Request<Vec<u8>>) -> Result<Value, Failed> {
+    async fn ask(&self, mut request: hyper::Request<Vec<u8>>) -> Result<Value, Failed> {
+        if let Some(user) = &self.user {
+            let user = HeaderValue::from_str(user)
+                .map_err(|_| Failed::NotSent(format!("{user:?} can't be the name of a user of the cluster")))?;
+            request.headers_mut().insert(IMPERSONATE, user);
+        }
         match timeout_at(self.end.min(Instant::now() + CALL), self.client.request::<Value>(request)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Error::Api(status))) => Err(Failed::Status(status)),

@@ -37,7 +37,7 @@ pub async fn execute(
         let why = format!("{} is configured as read-only; nothing was done", settings.source);
         return Err(Refusal::new(RefusalKind::Denied, why).into());
     }
-    let calls = Calls::new(client, WITHIN);
+    let calls = Calls::new(client, WITHIN).sent_as(settings.sends_as(authorized.actor())?);
     match &command.subject {
         Subject::Run(run) => Executing { calls, settings, authorized, command, now }.on_run(run).await,
         Subject::Scope { selector, hold: named, .. } => {

@@ -45,6 +45,11 @@ struct Settings {
     environment: Option<String>,
     /// How much care that environment asks for: `low`, `standard` or `critical`.
     tier: Option<Tier>,
+    /// The name that people have at the cluster, with `{user}` for the one they have here, such as
+    /// `"{user}@example.com"`: their commands are sent in it, so that the cluster says what they may. For a server,
+    /// whose account is not theirs; the account needs the right to impersonate them.
+    #[schemars(title = "a name such as \"{user}@example.com\"")]
+    impersonate: Option<String>,
     /// Position of its environments in the order of promotion, lowest first.
     #[schemars(range(max = 1000))]
     order: Option<u32>,
@@ -113,6 +118,10 @@ fn settings(source: SourceId, read_only: bool, settings: &RawSettings) -> Result
         environment: rule.environment.as_str().into(),
         tier: rule.tier,
     });
+    if let Some(pattern) = read.impersonate.as_ref().filter(|pattern| !pattern.contains("{user}")) {
+        let what = format!("expected {{user}} in it, such as \"{{user}}@example.com\", found {pattern:?}");
+        return Err(WrongSetting::at("impersonate", what));
+    }
     let usual = KubernetesSettings::new(source);
     Ok(KubernetesSettings {
         kubeconfig: read.kubeconfig,
@@ -124,6 +133,7 @@ fn settings(source: SourceId, read_only: bool, settings: &RawSettings) -> Result
         environment: read.environment.as_deref().map(Into::into),
         tier: read.tier.unwrap_or(usual.tier),
         order: read.order.unwrap_or(usual.order),
+        impersonate: read.impersonate,
         read_only,
         ..usual
     })
@@ -141,6 +151,10 @@ impl Provider for KubernetesProvider {
 
     fn section(&self) -> Section {
         Section::Sources
+    }
+
+    fn acts_as_people(&self) -> bool {
+        true
     }
 
     fn schema(&self) -> Schema {
@@ -170,6 +184,7 @@ impl Provider for KubernetesProvider {
 
     async fn open(&self, configured: &Configured) -> Result<System, WrongSetting> {
         let settings = settings(configured.name.clone(), configured.read_only, &configured.settings)?;
+        let settings = KubernetesSettings { for_others: configured.for_others, ..settings };
         Ok(System::Executor(Arc::new(Kubernetes::new(settings))))
     }
 

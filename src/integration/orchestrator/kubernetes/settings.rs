@@ -1,7 +1,7 @@
 //! What a Kubernetes source is made of; the configuration is turned into this.
 
 use super::resource::Resource;
-use flightdeck_model::{EnvironmentName, ServiceName, SourceId, Tier};
+use flightdeck_model::{Actor, EnvironmentName, Refusal, RefusalKind, ServiceName, SourceId, Tier};
 use std::path::PathBuf;
 
 /// Which namespaces are which environment.
@@ -40,6 +40,10 @@ pub struct KubernetesSettings {
     pub order: u32,
     /// Nothing may be changed through this source.
     pub read_only: bool,
+    /// The name that people have at the cluster, with `{user}` for the one they have here: their commands are sent in it.
+    pub impersonate: Option<String>,
+    /// Commands come from other people than whose account this is.
+    pub for_others: bool,
 }
 
 impl KubernetesSettings {
@@ -65,6 +69,30 @@ impl KubernetesSettings {
             tier: Tier::Standard,
             order: 0,
             read_only: false,
+            impersonate: None,
+            for_others: false,
+        }
+    }
+
+    /// In whose name a command of that actor is sent; `None`: as the account that the context has. The program's own
+    /// commands, such as the watchdog's, are always sent so.
+    ///
+    /// # Errors
+    /// The account is not theirs, and nobody said who they are at the cluster.
+    pub fn sends_as(&self, actor: &Actor) -> Result<Option<String>, Refusal> {
+        if actor.is_system() {
+            return Ok(None);
+        }
+        match &self.impersonate {
+            Some(pattern) => Ok(Some(pattern.replace("{user}", &actor.name))),
+            None if self.for_others => {
+                let why = format!(
+                    "the server looks at {} with an account of its own and does nothing there in the name of {}:                      `impersonate` in [sources.{}] says who people are at the cluster; nothing was done",
+                    self.source, actor.name, self.source
+                );
+                Err(Refusal::new(RefusalKind::Denied, why))
+            }
+            None => Ok(None),
         }
     }
 
@@ -108,6 +136,24 @@ mod tests {
             settings.service_of("shop", "web").to_string()
         };
         assert_eq!([watched(&[]), watched(&["shop"]), watched(&["shop", "bank"])], ["shop/web", "web", "shop/web"]);
+    }
+
+    #[test]
+    fn people_act_in_their_own_name_or_not_at_all_where_the_account_is_not_theirs() {
+        let alice = Actor { name: "alice".to_owned(), uid: Some(1000), roles: Vec::new() };
+        let settings = |impersonate: Option<&str>, for_others| KubernetesSettings {
+            impersonate: impersonate.map(str::to_owned),
+            for_others,
+            ..KubernetesSettings::new("east".into())
+        };
+        let named = Some("{user}@example.com");
+        assert_eq!(settings(None, false).sends_as(&alice), Ok(None));
+        assert_eq!(settings(named, true).sends_as(&alice), Ok(Some("alice@example.com".to_owned())));
+        assert_eq!(settings(named, true).sends_as(&Actor::system("watchdog")), Ok(None));
+        assert!(settings(None, true).sends_as(&alice).unwrap_err().why.contains("`impersonate` in [sources.east]"));
+        // Whoever calls themselves so on a socket is still somebody.
+        let posing = Actor { name: "system:watchdog".to_owned(), uid: Some(1000), roles: Vec::new() };
+        assert!(settings(None, true).sends_as(&posing).is_err());
     }
 
     #[test]
