@@ -171,7 +171,8 @@ impl Links {
         let sources::Sources { planned, unseen, .. } = sources::find(context)?;
         let local = local(context, planned).await?;
         let servers = servers(context)?;
-        let others = local.is_some() || servers.len() > 1;
+        // Who only tells alerts shows nothing that they could concern.
+        let others = local.as_ref().is_some_and(|local| !local.sources.is_empty()) || servers.len() > 1;
         let joining = servers.into_iter().map(|(name, client)| async move {
             let link = Link::Server(client);
             let told = timeout(JOINED_WITHIN, watches(&link)).await.unwrap_or(Err(ClientError::Silent));

@@ -157,9 +157,9 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
         return Ok(Sources { planned, ..Sources::default() });
     }
     let mut sources = current()?;
-    if !sources.planned.is_empty() {
-        sources.planned.extend(beside());
-    }
+    // Numbers are those of what is looked at here; alerts can concern what a server shows, too.
+    let here = !sources.planned.is_empty();
+    sources.planned.extend(beside().filter(|planned| here || planned.tells_alerts()));
     Ok(sources)
 }
 

@@ -6,6 +6,7 @@
 //! it is carried out at once and recorded beside.
 
 mod effects;
+mod endings;
 mod feed;
 mod follow;
 mod following;

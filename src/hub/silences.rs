@@ -1,5 +1,6 @@
 //! Silences of alerts: how far one is that was asked for, and the end of those whose rollout has ended.
 
+use super::endings::Ending;
 use super::follow::effective;
 use super::following::{Following, now};
 use super::state::State;
@@ -7,7 +8,6 @@ use flightdeck_model::{
     Action, Actor, Command, CommandId, LinkState, Run, Scope, Silence, SilenceId, SourceId, Stage, Subject, Target,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 /// Before a silence that could not be ended is tried again; doubled with each try.
@@ -17,17 +17,6 @@ const TRIES: u32 = 6;
 
 /// What silences of ended rollouts are ended by, as the ledger names it.
 const WHO: &str = "rollout-end";
-
-/// A silence whose rollout has ended.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ending {
-    tries: u32,
-    /// Not tried before.
-    next: Timestamp,
-}
-
-/// By source and id.
-pub(super) type Endings = BTreeMap<(SourceId, SilenceId), Ending>;
 
 impl State {
     /// A silence is effective when its alert is read back as silenced by it.
@@ -65,7 +54,7 @@ impl State {
         let of = |silence: &&Silence| made_for(silence).is_some_and(|run| run.target == *target);
         let gone: Vec<_> = self.board.silences().filter(of).map(key).collect();
         for key in gone {
-            self.endings.entry(key).or_insert(Ending { tries: 0, next: Timestamp::UNIX_EPOCH });
+            self.endings.entry(key).or_insert(Ending::NEW);
         }
         self.end_silences();
     }
@@ -81,7 +70,7 @@ impl State {
         let ended = board.silences().filter(|silence| made_for(silence).is_some_and(|run| self.has_ended(run)));
         let ended: Vec<_> = ended.map(key).collect();
         for key in ended {
-            self.endings.entry(key).or_insert(Ending { tries: 0, next: Timestamp::UNIX_EPOCH });
+            self.endings.entry(key).or_insert(Ending::NEW);
         }
         let due = self.endings.iter().filter(|(_, ending)| ending.next <= now && ending.tries < TRIES);
         let due: Vec<_> = due.map(|(key, ending)| (key.clone(), ending.tries)).collect();
@@ -117,7 +106,8 @@ impl State {
     fn has_ended(&self, run: &Run) -> bool {
         match self.board.rollout(&run.target) {
             Some(row) => row.run != *run || !row.in_flight(),
-            None => self.board.deployment(run).is_some(),
+            // It may have been tried again since: while its source has yet to tell, nobody knows.
+            None => self.board.deployment(run).is_some() && self.board.link(&run.target.source).is_complete(),
         }
     }
 }

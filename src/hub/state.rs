@@ -1,12 +1,12 @@
 //! What the loop owns.
 
+use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, Following, now};
 use super::inbox::Done;
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::settings::HubSettings;
-use super::silences::Endings;
 use super::watchdog::Watchdog;
 use flightdeck_board::Board;
 use flightdeck_model::{

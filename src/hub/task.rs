@@ -1,5 +1,6 @@
 //! The loop.
 
+use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, now};
 use super::inbox::{Done, Request, Watched};
@@ -7,7 +8,6 @@ use super::probes::{Probes, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
 use super::settings::HubSettings;
-use super::silences::Endings;
 use super::state::State;
 use super::watchdog::Watchdog;
 use flightdeck_board::Board;

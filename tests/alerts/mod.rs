@@ -1,5 +1,6 @@
 //! Alerts of an Alertmanager: on a stub what goes wrong on the way there, on a real one what silences do.
 
+mod cli;
 mod faults;
 mod real;
 mod rules;

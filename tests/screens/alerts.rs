@@ -1,6 +1,5 @@
 //! Alerts on the Deck and on an opened rollout.
 
-use super::world::*;
 use super::*;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
@@ -28,7 +27,7 @@ fn alert(fingerprint: &str, name: &str, service: &str, severity: AlertSeverity, 
 fn alerted(columns: u16, rows: u16) -> State {
     let mut state = empty(columns, rows);
     connect(&mut state, 0, "local", true);
-    let mut moving = world::rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
+    let mut moving = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
     moving.phase = Phase::Paused;
     moving.waits = vec![Wait::Human { what: "promote to 50 %".into(), who: None, since: ago(60) }];
     let quiet = settled("local", "search", "production", "2.0");
@@ -67,7 +66,8 @@ fn alerted(columns: u16, rows: u16) -> State {
 fn alerts_stand_at_their_rows() {
     every_size("deck_alerts", alerted);
     let drawn = screen(&alerted(120, 36));
-    let row = |service: &str| drawn.lines().rfind(|line| line.contains(service)).unwrap().to_owned();
+    let is_row = |line: &&str| line.contains("⏸ paused") || line.contains("✓ healthy");
+    let row = |service: &str| drawn.lines().filter(is_row).find(|line| line.contains(service)).unwrap().to_owned();
     assert!(row("checkout").contains("crit 1 +1"), "{}", row("checkout"));
     assert!(row("search").contains("quiet 1"), "{}", row("search"));
     assert!(!row("till").contains("quiet"), "{}", row("till"));
