@@ -6,7 +6,9 @@
 //! What names neither concerns nothing here.
 
 use super::Board;
-use flightdeck_model::{Alert, AlertSeverity, Entity, EntityRef, PodNames, Rollout, Silence, SilenceId, SourceId};
+use flightdeck_model::{
+    Alert, AlertSeverity, Entity, EntityRef, PodNames, Rollout, ServiceName, Silence, SilenceId, SourceId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -58,7 +60,7 @@ impl AlertIndex {
     fn places<'a>(&mut self, alert: &'a Alert) -> Vec<(&mut Placed, &'a str, &'a str)> {
         let about = &alert.about;
         let mut places: Vec<(&mut Placed, &str, &str)> = Vec::new();
-        let service = about.service.as_ref().map(|service| service.as_str());
+        let service = about.service.as_ref().map(ServiceName::as_str);
         if let Some(namespace) = about.namespace.as_deref() {
             match (&about.workload, &about.pod_set, service) {
                 (Some(workload), ..) => places.push((&mut self.workloads, namespace, workload)),

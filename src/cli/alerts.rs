@@ -29,8 +29,8 @@ pub(super) fn rows(rows: &Rows, args: &GetArgs) -> Result<Vec<Row>, Failure> {
     for alert in all {
         let of_it = concerned.remove(&(alert.source.as_str(), alert.fingerprint.as_str())).unwrap_or_default();
         let meant = |row: &&Rollout| of(args, &row.service.0, &row.environment.0);
-        let named = args.name.as_ref().is_none_or(|name| *name == alert.fingerprint || *name == alert.name);
-        if !named || (filtered && !of_it.iter().any(meant)) {
+        let wanted = args.name.as_ref().is_none_or(|name| *name == alert.fingerprint || *name == alert.name);
+        if !wanted || (filtered && !of_it.iter().any(meant)) {
             continue;
         }
         let of_it: Vec<String> = of_it.into_iter().map(|row| names.name(row)).collect();

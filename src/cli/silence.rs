@@ -119,8 +119,8 @@ fn named_alert<'a>(rows: &Rows, board: &'a Board, named: &str) -> Result<&'a Arc
             Err(rows
                 .absent(&format!("the alert {named:?}"), failure.todo("`flightdeck get alerts` lists those that do")))
         }
-        (prints, names) => {
-            let all = if prints.is_empty() { names } else { prints };
+        (same, alike) => {
+            let all = if same.is_empty() { alike } else { same };
             let prints: Vec<_> = all.iter().map(|alert| format!("{} of {}", alert.fingerprint, alert.source)).collect();
             let failure = Failure::usage(format!("{} alerts are called {named:?}", all.len()));
             Err(failure.todo(format!("name one by its fingerprint: {}", prints.join(", "))))

@@ -123,10 +123,8 @@ impl Subject {
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
             Subject::Alert { source, fingerprint, run: of, lasts } => {
-                name("alert.source", source.as_str())?;
-                name("alert.fingerprint", fingerprint)?;
-                lasting(*lasts)?;
-                of.as_ref().map_or(Ok(()), run)
+                name("alert.source", source.as_str()).and_then(|()| name("alert.fingerprint", fingerprint))?;
+                lasting(*lasts).and_then(|()| of.as_ref().map_or(Ok(()), run))
             }
             Subject::Silence { source, id } => {
                 name("silence.source", source.as_str()).and_then(|()| name("silence.id", id.as_str()))

@@ -96,8 +96,7 @@ pub(in crate::view) fn draw(
             }
         }
         RolloutPanel::Alerts => {
-            for (row, of) in (0..area.height).zip(run::alerts(ctx.state).into_iter().skip(first)) {
-                alert(ctx, of, area, row, buf);
+            for row in alerts(ctx, first, area, buf) {
                 mark(row, buf);
             }
         }
@@ -227,6 +226,16 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
     }
+}
+
+/// The alerts that are in sight; gives their rows.
+fn alerts(ctx: &Ctx<'_>, first: usize, area: Rect, buf: &mut Buffer) -> std::ops::Range<u16> {
+    let mut rows = 0;
+    for (row, of) in (0..area.height).zip(run::alerts(ctx.state).into_iter().skip(first)) {
+        alert(ctx, of, area, row, buf);
+        rows = row + 1;
+    }
+    0..rows
 }
 
 /// An alert in one line: how bad, what, since when, and until when nobody is notified of it.
