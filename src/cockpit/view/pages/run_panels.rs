@@ -8,7 +8,8 @@ use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
 use flightdeck_model::{
-    Alert, AlertSeverity, ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service, counted,
+    Alert, AlertSeverity, ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Run, Service,
+    counted,
 };
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -62,8 +63,6 @@ pub(in crate::view) fn draw(
         }
     };
     let run = &rollout.run;
-    let judged = run::evidence(ctx.state, run);
-    let rows = |count: usize| (0..area.height).zip(first..count);
     match panel {
         RolloutPanel::Instances => {
             for (row, instance) in (0..area.height).zip(run::instances(ctx.state).into_iter().skip(first)) {
@@ -85,13 +84,7 @@ pub(in crate::view) fn draw(
             }
         }
         RolloutPanel::Analysis => {
-            let measured: Vec<_> = run::analyses(ctx.state).collect();
-            for (row, index) in rows(judged.len() + measured.len()) {
-                match (judged.get(index), index.checked_sub(judged.len()).and_then(|index| measured.get(index))) {
-                    (Some(evidence), _) => judgement(ctx, evidence, area, row, buf),
-                    (None, Some(analysis)) => run_live::analysis(ctx, analysis, area, row, buf),
-                    (None, None) => {}
-                }
+            for row in judgements(ctx, run, first, area, buf) {
                 mark(row, buf);
             }
         }
@@ -226,6 +219,22 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
     }
+}
+
+/// The judgements and analyses that are in sight; gives their rows.
+fn judgements(ctx: &Ctx<'_>, run: &Run, first: usize, area: Rect, buf: &mut Buffer) -> std::ops::Range<u16> {
+    let judged = run::evidence(ctx.state, run);
+    let mut rows = 0;
+    for (row, of) in (0..area.height).zip(judged.iter().skip(first)) {
+        judgement(ctx, of, area, row, buf);
+        rows = row + 1;
+    }
+    let measured = run::analyses(ctx.state).skip(first.saturating_sub(judged.len()));
+    for (row, analysis) in (rows..area.height).zip(measured) {
+        run_live::analysis(ctx, analysis, area, row, buf);
+        rows = row + 1;
+    }
+    0..rows
 }
 
 /// The alerts that are in sight; gives their rows.
