@@ -11,6 +11,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are shells: they read clocks to bound waits")]
 #![allow(missing_docs, reason = "a test's name says what it shows")]
 
+mod alerts;
 mod architecture;
 mod board;
 mod cli;

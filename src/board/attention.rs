@@ -4,7 +4,7 @@ use super::entry::{About, Attention, AttentionSubject, Severity};
 use super::judged::{fails, latest_judgement};
 use super::{Board, Freshness, jobs};
 use flightdeck_model::{
-    Approval, ApprovalState, Evidence, Hold, HoldTarget, MetricVerdict, Phase, Rollout, Run, Scope, Wait,
+    Alert, Approval, ApprovalState, Evidence, Hold, HoldTarget, MetricVerdict, Phase, Rollout, Run, Scope, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,6 +34,8 @@ pub(super) enum Why {
     Failing,
     /// Instances do not get ready.
     Crashing,
+    /// A critical alert concerns it.
+    Alerting,
     Paused,
     Degraded,
     Failed,
@@ -46,7 +48,7 @@ pub(super) enum Why {
 impl Why {
     pub(super) const fn severity(self) -> Severity {
         match self {
-            Why::RollingBack | Why::Failing | Why::Crashing => Severity::Failing,
+            Why::RollingBack | Why::Failing | Why::Crashing | Why::Alerting => Severity::Failing,
             Why::Failed | Why::StillAsked => Severity::Failed,
             Why::Paused => Severity::Paused,
             Why::Degraded | Why::Aborted => Severity::Degraded,
@@ -57,6 +59,7 @@ impl Why {
         match self {
             Why::RollingBack => "rolling back",
             Why::Failing | Why::Crashing => "failing",
+            Why::Alerting => "critical alert",
             Why::Paused => "paused",
             Why::Degraded => "degraded",
             Why::Failed => "failed",
@@ -70,7 +73,7 @@ impl Why {
             Why::RollingBack => "it goes back to stable",
             Why::Failing => "its analysis fails",
             Why::Crashing => "its instances do not get ready",
-            Why::Paused => "",
+            Why::Paused | Why::Alerting => "",
             Why::Degraded => "not every instance is well",
             Why::Failed => "it could not come up",
             Why::Aborted => "its analysis failed; stable serves",
@@ -80,11 +83,13 @@ impl Why {
 }
 
 /// Why a rollout needs a person and since when, if it does. `judged` is the newest judgement of its
-/// run, `asked` whether an approval of it is pending.
+/// run, `asked` whether an approval of it is pending,
+/// `alerting` since when a critical alert of it fires.
 pub(super) fn why<'a>(
     rollout: &Rollout,
     judged: impl FnOnce() -> Option<&'a Evidence>,
     asked: impl FnOnce() -> bool,
+    alerting: impl FnOnce() -> Option<Timestamp>,
 ) -> Option<(Why, Timestamp)> {
     let failed = || judged().filter(|evidence| fails(evidence));
     match rollout.phase {
@@ -98,8 +103,11 @@ pub(super) fn why<'a>(
         Phase::Aborted => failed().map(|_| (Why::Aborted, rollout.since)),
         phase if phase.in_flight() => match failed() {
             Some(evidence) => Some((Why::Failing, evidence.at)),
-            None if phase == Phase::Paused => paused_since(rollout, asked).map(|since| (Why::Paused, since)),
-            None => None,
+            None => match alerting() {
+                Some(since) => Some((Why::Alerting, since)),
+                None if phase == Phase::Paused => paused_since(rollout, asked).map(|since| (Why::Paused, since)),
+                None => None,
+            },
         },
         _ => None,
     }
@@ -112,7 +120,8 @@ pub(super) fn lapses(why: Why, rollout: &Rollout) -> Option<Timestamp> {
 
 fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
     let judged = latest_judgement(board, &rollout.run);
-    let (why, since) = why(rollout, || judged, || asked(board, &rollout.run))?;
+    let alert = board.critical_alert(rollout).filter(|_| rollout.in_flight());
+    let (why, since) = why(rollout, || judged, || asked(board, &rollout.run), || alert.map(|alert| alert.since))?;
     let failed = judged.filter(|evidence| fails(evidence)).map(numbers);
     let said = failed.or_else(|| (!rollout.message.is_empty()).then(|| rollout.message.clone()));
     Some(Attention {
@@ -121,19 +130,37 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
         environment: Some(rollout.environment.clone()),
         severity: why.severity(),
         word: why.word(),
-        sentence: match why {
-            Why::Paused => paused(board, rollout),
-            Why::StillAsked => still_asked(rollout),
-            // A judgement may be of before: what is so now is said.
-            Why::Crashing => rollout.message.clone(),
-            why => said.unwrap_or_else(|| why.otherwise().to_owned()),
-        },
+        sentence: with_alert(
+            alert.filter(|_| why != Why::Alerting).map(|alert| &**alert),
+            match why {
+                Why::Alerting => alert.map_or_else(String::new, |alert| said_by(alert)),
+                Why::Paused => paused(board, rollout),
+                Why::StillAsked => still_asked(rollout),
+                // A judgement may be of before: what is so now is said.
+                Why::Crashing => rollout.message.clone(),
+                why => said.unwrap_or_else(|| why.otherwise().to_owned()),
+            },
+        ),
         // What is held goes on by nothing but its release.
-        deadline: (matches!(why, Why::Failing | Why::Paused) && rollout.held_by().is_none())
+        deadline: (matches!(why, Why::Failing | Why::Paused | Why::Alerting) && rollout.held_by().is_none())
             .then(|| deadline(rollout))
             .flatten(),
         since,
     })
+}
+
+/// An alert in its own words.
+fn said_by(Alert { name, summary, .. }: &Alert) -> String {
+    if summary.is_empty() { name.clone() } else { format!("{name}: {summary}") }
+}
+
+/// What is so, and the critical alert that fires besides.
+fn with_alert(alert: Option<&Alert>, sentence: String) -> String {
+    match alert {
+        Some(alert) if sentence.is_empty() => format!("critical alert {}", said_by(alert)),
+        Some(alert) => format!("{sentence}; critical alert {}", said_by(alert)),
+        None => sentence,
+    }
 }
 
 /// What is asked for still, and why it was aborted.
@@ -260,10 +287,15 @@ fn of_hold(board: &Board, hold: &Hold) -> Option<Attention> {
 
 fn of_link(scope: &Scope, freshness: &Freshness) -> Option<Attention> {
     let numbers = scope.part == Scope::METRICS_PART;
+    let alerts = scope.part == Scope::ALERTS_PART;
     let (word, sentence, since) = match freshness {
         Freshness::Fresh | Freshness::Connecting => return None,
         Freshness::Stale { since, why } if numbers => ("stale", format!("its numbers are old: {why}"), *since),
         Freshness::Never { since, why } if numbers => ("never reached", format!("it told no numbers: {why}"), *since),
+        Freshness::Stale { since, why } if alerts => {
+            ("stale", format!("which alerts fire is not known: {why}"), *since)
+        }
+        Freshness::Never { since, why } if alerts => ("never reached", format!("no alert is known: {why}"), *since),
         Freshness::Stale { since, why } => ("stale", format!("what is shown may be old: {why}"), *since),
         Freshness::Never { since, why } => ("never reached", format!("nothing of it was ever seen: {why}"), *since),
         Freshness::Denied { verb, resource } => ("denied", format!("you lack {verb} on {resource}"), NEVER),

@@ -1,5 +1,6 @@
 //! What runs where: applies updates, answers questions. Pure.
 
+mod alerts;
 mod attention;
 pub mod dora;
 mod ended;

@@ -97,7 +97,7 @@ impl Needs {
         let mut needs: Vec<Need> = Vec::new();
         for rollout in board.shared_rollouts() {
             let run = &rollout.run;
-            let why = why(rollout, || latest.get(run).copied(), || asked.contains(run));
+            let why = why(rollout, || latest.get(run).copied(), || asked.contains(run), || alerting(board, rollout));
             if let Some(why) = why.filter(|(why, _)| all.lasts(*why, rollout, now)) {
                 needs.push(Need::rollout(board, rollout, why));
             }
@@ -263,7 +263,13 @@ fn pending(board: &Board) -> impl Iterator<Item = &Approval> {
 }
 
 fn because(board: &Board, rollout: &Rollout) -> Option<(Why, Timestamp)> {
-    why(rollout, || latest_judgement(board, &rollout.run), || asked(board, &rollout.run))
+    let judged = || latest_judgement(board, &rollout.run);
+    why(rollout, judged, || asked(board, &rollout.run), || alerting(board, rollout))
+}
+
+/// Since when a critical alert of it fires.
+fn alerting(board: &Board, rollout: &Rollout) -> Option<Timestamp> {
+    board.critical_alert(rollout).map(|alert| alert.since)
 }
 
 /// The entry of a rollout, lapsed or not.

@@ -1,10 +1,11 @@
 //! The rows of a board and how updates change them.
 
+use super::alerts::AlertIndex;
 use super::held::{Held, Origin};
 use flightdeck_model::{
-    Approval, ApprovalId, ArmRole, ArmSample, Body, Entity, EntityRef, Environment, EnvironmentName, Evidence, Hold,
-    HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, RolloutRecord, Run, SAMPLE_HISTORY, Scope,
-    Scoped, Service, ServiceKind, ServiceName, SourceId, Target, Version,
+    Alert, Approval, ApprovalId, ArmRole, ArmSample, Body, Entity, EntityRef, Environment, EnvironmentName, Evidence,
+    Hold, HoldId, Instance, LinkState, Note, Receipt, ReceiptId, Release, Rollout, RolloutRecord, Run, SAMPLE_HISTORY,
+    Scope, Scoped, Service, ServiceKind, ServiceName, Silence, SourceId, Target, Version,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub struct Board {
     rollouts: BTreeSet<Held>,
     /// Everything else.
     rows: BTreeMap<EntityRef, (Origin, Entity)>,
+    /// The alerts among them, by what they are about.
+    pub(super) alert_index: AlertIndex,
     links: BTreeMap<Scope, LinkState>,
     samples: BTreeMap<Target, BTreeMap<ArmRole, VecDeque<ArmSample>>>,
     /// Each scope once, for its rows to share.
@@ -138,7 +141,8 @@ impl Board {
                     self.measured_by(&instance.target.source);
                 }
                 let origin = self.origin(scope);
-                self.rows.insert(key, (origin, entity.clone()));
+                let old = self.rows.insert(key, (origin, entity.clone()));
+                self.index(old.map(|(_, old)| old).as_ref(), Some(entity));
                 Change::Other
             }
             Body::Remove(EntityRef::Rollout(target)) => {
@@ -148,7 +152,11 @@ impl Board {
                     None => Change::Nothing,
                 }
             }
-            Body::Remove(key) => changed(self.rows.remove(key).is_some()),
+            Body::Remove(key) => {
+                let old = self.rows.remove(key);
+                self.index(old.as_ref().map(|(_, old)| old), None);
+                changed(old.is_some())
+            }
             Body::SnapshotEnd => self.end_list(scope),
             Body::Samples(samples) => {
                 for sample in samples {
@@ -188,7 +196,20 @@ impl Board {
         let before = self.rows.len();
         self.rows.retain(|_, (origin, _)| !old(origin));
         let others = self.rows.len() < before;
+        if others {
+            self.alert_index = AlertIndex::of(self.shared_alerts());
+        }
         if rollouts.is_empty() && !others { Change::Nothing } else { Change::Gone { rollouts, others } }
+    }
+
+    /// Keeps what alerts are about in step with their rows.
+    fn index(&mut self, old: Option<&Entity>, new: Option<&Entity>) {
+        if let Some(Entity::Alert(old)) = old {
+            self.alert_index.remove(old);
+        }
+        if let Some(Entity::Alert(new)) = new {
+            self.alert_index.insert(new);
+        }
     }
 
     fn origin(&mut self, scope: &Scope) -> Origin {
@@ -327,6 +348,21 @@ impl Board {
         EntityRef::Receipt("".into())
     );
     all!(
+        /// Alerts that fire, silenced ones included.
+        alerts, Alert, Alert,
+        EntityRef::Alert("".into(), String::new())
+    );
+    all!(
+        /// Alerts that fire, for whoever keeps them.
+        shared_alerts, Alert, Arc<Alert>,
+        EntityRef::Alert("".into(), String::new())
+    );
+    all!(
+        /// Silences in force that concern an alert, or that were made with this program.
+        silences, Silence, Silence,
+        EntityRef::Silence("".into(), "".into())
+    );
+    all!(
         /// Finished rollouts.
         deployments, RolloutRecord, RolloutRecord,
         EntityRef::RolloutRecord(Run { target: no_target(), revision: String::new() })
@@ -430,6 +466,11 @@ impl Board {
             self.rollouts.iter().map(|held| (&*held.origin.scope, Entity::Rollout(Arc::clone(&held.rollout))));
         let before = self.rows.range(..first.clone()).map(other);
         before.chain(rollouts).chain(self.rows.range(first..).map(other))
+    }
+
+    /// A row that is no rollout.
+    pub(super) fn row(&self, key: &EntityRef) -> Option<&Entity> {
+        self.rows.get(key).map(|(_, entity)| entity)
     }
 
     /// The watch that last told of a row.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const HUB_PART: &str = "hub";
 
 /// Parts without which every row is there all the same.
-const BESIDE: [&str; 2] = [HUB_PART, Scope::METRICS_PART];
+const BESIDE: [&str; 3] = [HUB_PART, Scope::METRICS_PART, Scope::ALERTS_PART];
 
 /// Something that could not be seen, or of which only old rows are known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -43,8 +43,18 @@ pub struct Sight {
 impl Sight {
     /// By the health of all watches. Of a source that is lost as a whole its parts say nothing more.
     pub fn of<'a>(links: impl IntoIterator<Item = (&'a Scope, &'a LinkState)>) -> Sight {
+        Sight::counting(links.into_iter().filter(|(scope, _)| !BESIDE.contains(&scope.part.as_str())))
+    }
+
+    /// The same for whoever wants to know of alerts as well: without their sources none is known.
+    pub fn with_alerts<'a>(links: impl IntoIterator<Item = (&'a Scope, &'a LinkState)>) -> Sight {
+        let counts = |part: &str| part == Scope::ALERTS_PART || !BESIDE.contains(&part);
+        Sight::counting(links.into_iter().filter(|(scope, _)| counts(&scope.part)))
+    }
+
+    fn counting<'a>(links: impl Iterator<Item = (&'a Scope, &'a LinkState)>) -> Sight {
         let mut sources: BTreeMap<&SourceId, Vec<(&Scope, &LinkState)>> = BTreeMap::new();
-        for (scope, state) in links.into_iter().filter(|(scope, _)| !BESIDE.contains(&scope.part.as_str())) {
+        for (scope, state) in links {
             sources.entry(&scope.source).or_default().push((scope, state));
         }
         let mut sight = Sight::default();
@@ -125,6 +135,12 @@ mod tests {
                 "{links:?}"
             );
         }
+        let scope = |source: &str, part: &str| Scope { source: source.into(), part: part.to_owned() };
+        let links = [(scope("east", ""), live()), (scope("am", Scope::ALERTS_PART), lost())];
+        let links = || links.iter().map(|(scope, state)| (scope, state));
+        assert!(Sight::of(links()).unseen.is_empty(), "no row of a rollout is missing");
+        let of = Sight::with_alerts(links());
+        assert_eq!((of.seen, unseen(&of)), (1, vec!["am alerts".to_owned()]), "yet nobody knows which alerts fire");
         let narrow = LinkState::Live { as_of: at, only: Some("namespace shop".into()) };
         let narrowed = sight(&[("east", "", narrow), ("east", "rollouts in shop", live())]);
         assert_eq!(narrowed.only, [("east".into(), "namespace shop".to_owned())]);

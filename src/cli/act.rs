@@ -353,6 +353,11 @@ pub(super) fn object(subject: &Subject) -> String {
             format!("{source}: {service}@{environment}: {}", run.join(" "))
         }
         Subject::OneOff { source, service, environment, id } => format!("{source}: {service}@{environment}: {id}"),
+        Subject::Alert { source, fingerprint, run, .. } => {
+            let run = run.as_ref().map_or_else(String::new, |run| format!(" for {run}"));
+            format!("{source}: alert {fingerprint}{run}")
+        }
+        Subject::Silence { source, id } => format!("{source}: silence {id}"),
         Subject::Receipt { id } => id.to_string(),
         Subject::Config { name, .. } if is_removal(subject) => name.to_string(),
         Subject::Config { name, path, .. } if *name == ConfigName::default() => path.clone(),

@@ -46,10 +46,11 @@ async fn args(context: &Context) -> Result<ShellArgs, Failure> {
     }
     let local = links::local(context, planned).await?;
     // With sources of one's own nobody needs a server, so none is missed.
-    let optional = if local.is_some() && context.globals.server.is_none() { vec![0] } else { Vec::new() };
+    let shows = local.as_ref().is_some_and(|local| !local.sources.is_empty());
+    let optional = if shows && context.globals.server.is_none() { vec![0] } else { Vec::new() };
     let mut hub = None;
     if let Some(local) = local {
-        let names: Vec<_> = local.sources.iter().map(SourceId::as_str).collect();
+        let names: Vec<_> = local.sources.iter().chain(&local.alerts).map(SourceId::as_str).collect();
         links.push((names.join(", "), local.link));
         hub = Some(local.task);
     }

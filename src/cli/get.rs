@@ -3,7 +3,7 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone, say};
 use super::target::{self, Rows};
-use super::{Context, Failure, act, apply, history, migration};
+use super::{Context, Failure, act, alerts, apply, history, migration, silence};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Place, Receipt, Release,
     Rollout, Service, ServiceKind, ServicePlace,
@@ -32,6 +32,8 @@ pub enum Kind {
     Releases,
     /// Holds in force.
     Holds,
+    /// Alerts that fire, silenced ones included, and the rollouts that they concern.
+    Alerts,
     /// Running copies of versions; `logs` shows what they wrote.
     Instances,
     /// Migrations of services' data, and where each stands.
@@ -89,8 +91,12 @@ pub(super) async fn run(context: &Context, links: &Links, args: &GetArgs) -> Res
     }
     let rows = match args.kind {
         Kind::Receipts | Kind::Deployments | Kind::Dora => links.all_rows().await?,
+        Kind::Alerts => links.rows(Need::Alerts).await?,
         _ => links.rows(Need::All).await?,
     };
+    if args.kind == Kind::Alerts {
+        silence::told(&rows)?;
+    }
     let mut list = list(&rows, args, now())?;
     if list.is_empty()
         && let Some(named) = args.name.as_ref()
@@ -156,6 +162,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Releases => &["SERVICE", "VERSION", "ADDED", "BY", "COMMIT", "DIGEST"],
         Kind::Migrations => &["MIGRATION", "OF", "STATE", "RUN WITH", "A WAY BACK"],
         Kind::Holds => &["HOLD", "SOURCE", "SCOPE", "OWNER", "SINCE", "HELD", "REASON"],
+        Kind::Alerts => &["ALERT", "NAME", "SEVERITY", "STATE", "CONCERNS", "SINCE", "SUMMARY"],
         Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
         Kind::Dora => &[
             "OF",
@@ -181,6 +188,7 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
     match args.kind {
         Kind::Dora => return history::dora(rows, args, now),
         Kind::Migrations => return migration::rows(rows, args),
+        Kind::Alerts => return alerts::rows(rows, args),
         _ => {}
     }
     let mut list = Vec::new();

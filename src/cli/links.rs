@@ -37,7 +37,10 @@ pub(super) struct Local {
     pub link: Link,
     /// Its loop.
     pub task: HubTask,
+    /// Those that show rows.
     pub sources: Vec<SourceId>,
+    /// Those that tell alerts of other sources' rows.
+    pub alerts: Vec<SourceId>,
 }
 
 /// Makes the hub of this process over these sources; `None` if there are none. Policy is advisory:
@@ -52,8 +55,12 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
         .map_err(|error| Failure::failed(format!("cannot find out who you are: {error}")))?;
     let policy = Policy { enforced: false, read_only: context.globals.read_only, ..Policy::default() };
     // Numbers that nobody has hide no row.
-    let showing = planned.iter().filter(|planned| !planned.measures_others());
-    let names = showing.map(|planned| planned.source().clone()).collect();
+    let (alerting, showing): (Vec<_>, Vec<_>) =
+        planned.iter().filter(|planned| !planned.measures_others()).partition(|planned| planned.tells_alerts());
+    let names = |planned: Vec<&sources::Planned>| -> Vec<SourceId> {
+        planned.into_iter().map(|planned| planned.source().clone()).collect()
+    };
+    let (sources, alerts) = (names(showing), names(alerting));
     let sources::Opened { executors, probes } = sources::open(planned).await;
     let watchdogs = if context.globals.watchdog {
         serve::watchdogs(&settings::load(&context.paths, PROVIDERS, &[])?.settings)
@@ -63,7 +70,7 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
     let hub = HubSettings { watchdogs, ..HubSettings::new(OWN.into(), policy, ledger) };
     let (hub, task) = Hub::start(hub, executors);
     let task = task.measured_by(probes);
-    Ok(Some(Local { link: Link::Local { hub, actor }, task, sources: names }))
+    Ok(Some(Local { link: Link::Local { hub, actor }, task, sources, alerts }))
 }
 
 /// What a command needs to know before it goes on.
@@ -71,6 +78,8 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
 pub(super) enum Need<'a> {
     /// Every source, or why it can't be known.
     All,
+    /// The same of those that tell alerts as well.
+    Alerts,
     /// What this TARGET or id names: its source, where it names one.
     Named(&'a str),
 }
@@ -83,7 +92,7 @@ impl Need<'_> {
                 Some((first, _)) if known(first) => first == source,
                 _ => true,
             },
-            Need::All => true,
+            Need::All | Need::Alerts => true,
         }
     }
 }
@@ -97,6 +106,8 @@ pub(super) struct Links {
     /// What could not even be joined.
     away: Vec<Unseen>,
     local: Vec<SourceId>,
+    /// Those that tell alerts, in this process.
+    alerts: Vec<SourceId>,
     tasks: JoinSet<()>,
 }
 
@@ -171,14 +182,22 @@ impl Links {
         let sources::Sources { planned, unseen, .. } = sources;
         let local = local(context, planned).await?;
         let servers = servers(context)?;
-        let others = local.is_some() || servers.len() > 1;
+        // Who only tells alerts shows nothing that they could concern.
+        let others = local.as_ref().is_some_and(|local| !local.sources.is_empty()) || servers.len() > 1;
         let joining = servers.into_iter().map(|(name, client)| async move {
             let link = Link::Server(client);
             let told = timeout(JOINED_WITHIN, watches(&link)).await.unwrap_or(Err(ClientError::Silent));
             (name, link, told)
         });
         let away = unseen.into_iter().map(|why| Unseen::never("kubeconfig", now(), why)).collect();
-        let mut links = Links { each: Vec::new(), owners: Vec::new(), away, local: Vec::new(), tasks: JoinSet::new() };
+        let mut links = Links {
+            each: Vec::new(),
+            owners: Vec::new(),
+            away,
+            local: Vec::new(),
+            alerts: Vec::new(),
+            tasks: JoinSet::new(),
+        };
         for (index, (name, link, told)) in join_all(joining).await.into_iter().enumerate() {
             match told {
                 Ok(told) => links.join(link, told.into_iter().map(|watch| watch.scope.source)),
@@ -189,8 +208,8 @@ impl Links {
         }
         if let Some(local) = local {
             links.tasks.spawn(local.task.run());
-            links.join(local.link, local.sources.iter().cloned());
-            links.local = local.sources;
+            links.join(local.link, local.sources.iter().chain(&local.alerts).cloned());
+            (links.local, links.alerts) = (local.sources, local.alerts);
         }
         if links.each.is_empty() {
             // One server that is not there is the whole story, and says what to do. One of the settings is named.
@@ -257,7 +276,8 @@ impl Links {
                 Err(error) => return Err(error.into()),
             }
         }
-        rows.sight = Sight::of(rows.watches.iter().map(|watch| (&watch.scope, &watch.state)));
+        let links = rows.watches.iter().map(|watch| (&watch.scope, &watch.state));
+        rows.sight = if need == Need::Alerts { Sight::with_alerts(links) } else { Sight::of(links) };
         rows.sight.unseen.extend(lost);
         rows.sight.unseen.retain(|unseen| need.may_be_at(&unseen.source, known));
         Ok(rows)
@@ -268,7 +288,8 @@ impl Links {
         let Some(local) = self.each.iter().find(|link| link.server().is_none()) else { return Ok(()) };
         let known = |word: &str| self.local.iter().any(|source| source.as_str() == word);
         let needed = |source: &&SourceId| need.may_be_at(source.as_str(), known);
-        let mut missing: BTreeSet<SourceId> = self.local.iter().filter(needed).cloned().collect();
+        let alerts = if need == Need::Alerts { self.alerts.as_slice() } else { &[] };
+        let mut missing: BTreeSet<SourceId> = self.local.iter().filter(needed).chain(alerts).cloned().collect();
         let mut board = Board::default();
         let waiting = async {
             let mut events = local.events();
@@ -296,7 +317,7 @@ impl Links {
 
     /// The hub that speaks for a source; without one, the only hub or the server.
     pub(super) fn of(&self, source: Option<&SourceId>) -> Result<&Link, Failure> {
-        let here = |source: &SourceId| self.local.contains(source);
+        let here = |source: &SourceId| self.local.contains(source) || self.alerts.contains(source);
         let found = match source {
             Some(source) if here(source) => self.each.iter().find(|link| link.server().is_none()),
             Some(source) if self.owner(source).is_some() => self.owner(source).and_then(|index| self.each.get(index)),
@@ -338,6 +359,8 @@ fn source_of(row: &Entity) -> Option<&SourceId> {
         Entity::RolloutRecord(row) => Some(&row.run.target.source),
         Entity::Instance(row) => Some(&row.target.source),
         Entity::Note(row) => Some(&row.run.target.source),
+        Entity::Alert(row) => Some(&row.source),
+        Entity::Silence(row) => Some(&row.source),
         Entity::Receipt(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Data on stdout, words on stderr, exit codes as in [`Code`].
 
 mod act;
+mod alerts;
 mod annotate;
 mod apply;
 mod backup;
@@ -32,6 +33,7 @@ mod release;
 mod run;
 mod serve;
 mod sight;
+mod silence;
 mod sources;
 mod status;
 mod target;
@@ -130,6 +132,10 @@ pub enum Command {
     Migration(migration::MigrationArgs),
     /// Add to the record of a command why it was given, or what came of it; does nothing else.
     Annotate(annotate::AnnotateArgs),
+    /// Silence an alert for a while, or until its rollout ends; it stays in sight as silenced.
+    Silence(silence::SilenceArgs),
+    /// End a silence that was made with flightdeck: its alert notifies again.
+    Unsilence(silence::UnsilenceArgs),
     /// Run a command once, with what is stable, in the environment of a service.
     Run(run::RunArgs),
     /// Show an instance's output.
@@ -260,6 +266,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Annotate(args) => {
             block_on(context.with_links(async |links| annotate::run(context, links, &args).await))
+        }
+        Command::Silence(args) => {
+            block_on(context.with_links(async |links| silence::silence(context, links, &args).await))
+        }
+        Command::Unsilence(args) => {
+            block_on(context.with_links(async |links| silence::unsilence(context, links, &args).await))
         }
         Command::Run(args) => block_on(context.with_links(async |links| run::run(context, links, &args).await)),
         Command::Logs(args) => block_on(logs::run(context, &args)),

@@ -5,7 +5,7 @@ use crate::cockpit::app::Found;
 use crate::config::settings::{self, Source, configured, provider};
 use crate::integration::orchestrator::kubernetes::kubeconfig::{KubeconfigError, Places};
 use crate::integration::{PROVIDERS, Unopened};
-use crate::model::{SourceId, sanitize_line};
+use crate::model::{Scope, SourceId, sanitize_line};
 use crate::port::{Checked, Configured, Executor, Probe, Provider, Section, System, WrongSetting};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -72,6 +72,16 @@ impl Planned {
         }
     }
 
+    /// Has it alerts that concern other sources' rows, and none of those itself?
+    pub(super) fn tells_alerts(&self) -> bool {
+        self.provider.tells_alerts()
+    }
+
+    /// Does it tell only of what others show?
+    fn is_beside(&self) -> bool {
+        self.measures_others() || self.tells_alerts()
+    }
+
     /// Is it meant by this word of `--context`: its name, or the context that it looks at?
     fn goes_by(&self, word: &str) -> bool {
         let context = self.configured.settings.get("context").and_then(serde_json::Value::as_str);
@@ -103,6 +113,7 @@ pub(super) async fn open(planned: Vec<Planned>) -> Opened {
             tracing::warn!(source = %configured.name, why, "a source can't be opened");
             Arc::new(Unopened {
                 source: configured.name,
+                part: if provider.tells_alerts() { Scope::ALERTS_PART } else { "" },
                 why: sanitize_line(&format!("{why}; once that is mended, start flightdeck again")),
                 since: now(),
             })
@@ -141,23 +152,23 @@ pub(super) fn find(context: &Context) -> Result<Sources, Failure> {
         .filter(|(name, _)| own(name))
         .map(|(name, source)| Planned::new(name, source))
         .collect::<Result<_, _>>()?;
-    let measuring = || planned.iter().filter(|planned| planned.measures_others()).cloned();
+    let beside = || planned.iter().filter(|planned| planned.is_beside()).cloned();
     if !wanted.is_empty() {
         let mut sources = named(wanted, &planned)?;
         let asked: BTreeSet<_> = sources.planned.iter().map(|planned| planned.source().clone()).collect();
-        sources.planned.extend(measuring().filter(|planned| !asked.contains(planned.source())));
+        sources.planned.extend(beside().filter(|planned| !asked.contains(planned.source())));
         return Ok(sources);
     }
     if context.globals.server.is_some() {
         return Ok(Sources::default());
     }
-    if planned.iter().any(|planned| !planned.measures_others()) {
+    if planned.iter().any(|planned| !planned.is_beside()) {
         return Ok(Sources { planned, ..Sources::default() });
     }
     let mut sources = current()?;
-    if !sources.planned.is_empty() {
-        sources.planned.extend(measuring());
-    }
+    // Numbers are those of what is looked at here; alerts can concern what a server shows, too.
+    let here = !sources.planned.is_empty();
+    sources.planned.extend(beside().filter(|planned| here || planned.tells_alerts()));
     Ok(sources)
 }
 

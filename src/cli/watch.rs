@@ -93,6 +93,8 @@ fn happened(body: &Body) -> Option<Timestamp> {
         Entity::Evidence(row) => Some(row.at),
         Entity::RolloutRecord(row) => Some(row.ended),
         Entity::Release(row) => Some(row.added),
+        Entity::Alert(row) => Some(row.since),
+        Entity::Silence(row) => Some(row.since),
         Entity::Receipt(row) => row.stages.last().map(|stage| stage.at),
         Entity::Service(_) | Entity::Environment(_) | Entity::Instance(_) => None,
     }
@@ -123,6 +125,13 @@ fn words(entity: &Entity) -> Option<String> {
             format!("hold {} {} by {} {}", row.id, row.selector, row.owner, row.reason.as_deref().unwrap_or_default())
         }
         Entity::Note(row) => format!("note {} {}: {}", row.run.target, row.who, row.text),
+        Entity::Alert(row) => {
+            let (severity, state) = (row.severity.word(), row.state.word());
+            format!("alert {} {} {severity} {state} {}", row.fingerprint, row.name, row.summary)
+        }
+        Entity::Silence(row) => {
+            format!("silence {} by {} until {} {}", row.id, row.owner, at(row.until), row.reason)
+        }
         Entity::Evidence(row) => format!("evidence {} {}", row.run.target, row.summary),
         Entity::RolloutRecord(row) => {
             format!("finished {}@{} {} {:?} {}", row.service, row.environment, row.to, row.outcome, row.cause)

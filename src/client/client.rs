@@ -2,7 +2,8 @@
 
 use super::error::{ClientError, SubmitError};
 use flightdeck_model::{
-    Command, CommandId, Query, Receipt, Refusal, Reply, WIRE_HEADER, WIRE_VERSION, sanitize, sanitize_json,
+    Command, CommandId, Query, READS_ALERTS, READS_HEADER, Receipt, Refusal, Reply, WIRE_HEADER, WIRE_VERSION,
+    sanitize, sanitize_json,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
@@ -36,6 +37,7 @@ impl Client {
     pub fn unix(socket: &Path) -> Result<Client, ClientError> {
         let mut headers = HeaderMap::new();
         headers.insert(WIRE_HEADER, HeaderValue::from(WIRE_VERSION));
+        headers.insert(READS_HEADER, HeaderValue::from_static(READS_ALERTS));
         let http = reqwest::Client::builder()
             .unix_socket(socket)
             .default_headers(headers)

@@ -33,6 +33,8 @@ impl<'a> DecisionContext<'a> {
             | Subject::Hold { .. }
             | Subject::Release { .. }
             | Subject::Receipt { .. }
+            | Subject::Alert { .. }
+            | Subject::Silence { .. }
             | Subject::Config { .. } => None,
         }
     }
@@ -102,6 +104,9 @@ impl<'a> DecisionContext<'a> {
                 let fresh = known.is_empty() || known.iter().any(Freshness::is_fresh);
                 if fresh { Freshness::Fresh } else { known.into_iter().next().unwrap_or(Freshness::Fresh) }
             }
+            (None, Subject::Alert { source, .. } | Subject::Silence { source, .. }) => {
+                Freshness::of(Some(&self.board.link(source)))
+            }
             (None, _) => Freshness::Fresh,
         }
     }
@@ -126,6 +131,11 @@ pub(super) fn identities<'a>(seen: DecisionContext<'a>, subject: &'a Subject) ->
         Subject::Run(run) | Subject::Approval { run, .. } => of_run(run),
         Subject::Scope { .. } | Subject::Config { .. } => Vec::new(),
         Subject::Receipt { id } => vec![id.0.as_str()],
+        Subject::Alert { source, fingerprint, run, .. } => {
+            let run = run.iter().flat_map(of_run);
+            [source.as_str(), fingerprint.as_str()].into_iter().chain(run).collect()
+        }
+        Subject::Silence { source, id } => vec![source.as_str(), id.as_str()],
         Subject::Hold { source, id } => source.iter().map(SourceId::as_str).chain([id.as_str()]).collect(),
         Subject::NewRollout { source, service, environment, version, from } => {
             let mut texts = vec![source.as_str(), service.as_str(), environment.as_str()];

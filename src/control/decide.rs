@@ -7,7 +7,7 @@ use super::{Authorized, Policy};
 use flightdeck_board::{Board, why_not};
 use flightdeck_model::{
     Action, Actor, Command, Direction, EnvironmentName, Fact, FactChange, Facts, HoldId, Receipt, Refusal, RefusalKind,
-    Rollout, Service, ServiceName, SourceId, Subject, Tier, has_hidden,
+    Rollout, Run, Service, ServiceName, SourceId, Subject, Tier, has_hidden,
 };
 use jiff::Timestamp;
 
@@ -44,6 +44,9 @@ fn decide_with(
     allowed(policy, seen, actor, *action, subject)?;
     if *action == Action::Annotate && reason.as_ref().is_none_or(|text| text.trim().is_empty()) {
         return Err(Refusal::new(RefusalKind::Invalid, "annotate adds a reason: say which; nothing was done"));
+    }
+    if *action == Action::Silence && reason.as_ref().is_none_or(|text| text.trim().is_empty()) {
+        return Err(Refusal::new(RefusalKind::Invalid, "a silence needs a reason: say which; nothing was done"));
     }
     let mut command = command.clone();
     if let Some(facts) = facts(seen, subject) {
@@ -109,12 +112,41 @@ pub(super) fn allowed(
             )),
             Some(_) => Ok(()),
         },
+        Subject::Alert { source, fingerprint, run, .. } => alert_silenced(seen, source, fingerprint, run.as_ref()),
+        Subject::Silence { source, id } => match seen.board.silence(source, id) {
+            None => Err(not_found(format!("there is no silence {id} in force at {source}"))),
+            Some(silence) if silence.made.is_none() => Err(Refusal::new(
+                RefusalKind::Denied,
+                format!("silence {id} of {} was not made with flightdeck: end it where it was made", silence.owner),
+            )),
+            Some(_) => Ok(()),
+        },
         Subject::Release { source, service, version } if action == Action::RemoveRelease => {
             let stored = seen.board.release(source, service, version).map(|_| ());
             stored.ok_or_else(|| not_found(format!("there is no stored release {service} {version}")))
         }
         Subject::Hold { .. } | Subject::Scope { .. } | Subject::Release { .. } | Subject::Config { .. } => Ok(()),
     }
+}
+
+/// Does it fire, and does the rollout still go on that it is to be silenced for, as far as that is seen here?
+fn alert_silenced(
+    seen: DecisionContext<'_>,
+    source: &SourceId,
+    fingerprint: &str,
+    run: Option<&Run>,
+) -> Result<(), Refusal> {
+    if seen.board.alert(source, fingerprint).is_none() {
+        return Err(not_found(format!(
+            "no alert {fingerprint} fires at {source}; `flightdeck get alerts` lists those"
+        )));
+    }
+    let Some((run, row)) = run.and_then(|run| Some((run, seen.board.rollout(&run.target)?))) else { return Ok(()) };
+    if row.run == *run && row.in_flight() {
+        return Ok(());
+    }
+    let why = format!("{run} has ended: there is no rollout to silence it for");
+    Err(Refusal::new(RefusalKind::NotApplicable, why))
 }
 
 fn not_found(why: String) -> Refusal {

@@ -8,8 +8,8 @@ use super::rollback_plan;
 use flightdeck_board::Board;
 use flightdeck_model::time::length;
 use flightdeck_model::{
-    Action, Actor, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath, Rollout, Step, Strategy,
-    Subject, Verdict, Version, Wait, times,
+    Action, Actor, Alert, AlertSeverity, Approval, Forecast, Grade, Hold, InstanceState, Phase, Ppm, RollbackPath,
+    Rollout, Run, Step, Strategy, Subject, Verdict, Version, Wait, times,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -66,6 +66,15 @@ pub(super) fn forecast_of(seen: DecisionContext<'_>, actor: &Actor, action: Acti
             lines: vec![format!("{id} is signalled, and killed if it has not ended after the grace of its service")],
             ..Forecast::default()
         },
+        (Subject::Alert { source, fingerprint, run, lasts }, _) => {
+            let (alert, ends) = (seen.board.alert(source, fingerprint), length(*lasts));
+            silence(seen, alert.map(|alert| &**alert), run.as_ref(), &ends)
+        }
+        (Subject::Silence { source, id }, _) => {
+            let owner = seen.board.silence(source, id).map_or("somebody", |silence| silence.owner.as_str());
+            let lines = vec![format!("silence {id} of {owner} ends: while its alert fires it notifies again")];
+            Forecast { lines, ..Forecast::default() }
+        }
         (Subject::Receipt { .. }, _) => Forecast {
             lines: vec!["your words stand beside it in the ledger from now on; nothing else is done".to_owned()],
             ..Forecast::default()
@@ -90,6 +99,28 @@ pub(super) fn forecast_of(seen: DecisionContext<'_>, actor: &Actor, action: Acti
             Forecast { warnings: vec![format!("nothing is known of {run} here")], ..Forecast::default() }
         }
     }
+}
+
+fn silence(seen: DecisionContext<'_>, alert: Option<&Alert>, run: Option<&Run>, ends: &str) -> Forecast {
+    let Some(alert) = alert else {
+        return Forecast { warnings: vec!["it does not fire any more".to_owned()], ..Forecast::default() };
+    };
+    let (name, severity) = (&alert.name, alert.severity.word());
+    let until = match run {
+        Some(run) if seen.board.rollout(&run.target).is_some() => {
+            format!("until {} in {} has ended, {ends} at most", run.target.name, run.target.source)
+        }
+        // Whoever makes it is not whoever sees that rollout.
+        Some(run) => format!("for {ends}: whoever tells of {} does not end it sooner", run.target),
+        None => format!("for {ends}"),
+    };
+    let lines = vec![
+        format!("{name} ({severity}) notifies nobody {until}"),
+        "only this alert, by all of its labels; it stays in sight as silenced, and nothing else changes".to_owned(),
+    ];
+    let critical = alert.severity == AlertSeverity::Critical;
+    let warnings = critical.then(|| format!("{name} is critical: nobody is called while it is silenced"));
+    Forecast { lines, warnings: warnings.into_iter().collect(), ..Forecast::default() }
 }
 
 fn sides(rollout: &Rollout) -> (&str, &str) {

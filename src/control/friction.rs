@@ -193,6 +193,8 @@ fn challenge(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> St
             format!("{} {}", end(service.as_str(), NAME), start(version.as_str(), WORD))
         }
         (Subject::Migrations { service, .. }, None) => format!("{} {}", action.name(), end(service.as_str(), NAME)),
+        (Subject::Alert { fingerprint, .. }, None) => format!("{} {}", action.name(), end(fingerprint, NAME)),
+        (Subject::Silence { id, .. }, None) => format!("{} {}", action.name(), end(id.as_str(), NAME)),
         (Subject::Receipt { id }, None) => format!("{} {}", action.name(), end(&id.0, NAME)),
         (Subject::Config { name, text, .. }, None) if text.trim().is_empty() => {
             format!("remove {}", end(name.as_str(), NAME))

@@ -66,7 +66,15 @@ impl Row {
         };
         let ready = u32::from(desired > 0 || actual.is_some_and(|share| share > 0));
         let replicas = Replicas { ready, desired: ready };
-        self.0.arms.push(Arm { role, version: version.into(), digest: None, replicas, traffic, pods: None, service: None });
+        self.0.arms.push(Arm {
+            role,
+            version: version.into(),
+            digest: None,
+            replicas,
+            traffic,
+            pods: None,
+            service: None,
+        });
         self
     }
     fn stable(self, version: &str, desired: u32, actual: u32) -> Row {

@@ -220,6 +220,8 @@ impl State {
                     _ => stage,
                 }
             }
+            (Subject::Alert { .. }, _) => self.silence_stage(following),
+            (Subject::Silence { source, id }, _) => self.unsilence_stage(source, id),
             (Subject::Config { .. }, _) => self.config_stage(following),
             (Subject::Command { .. }, _) => self.run_stage(&command.subject, |place| {
                 place.one_offs.iter().find(|of| of.command == command.id)?.ended.as_ref()

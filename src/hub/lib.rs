@@ -6,6 +6,7 @@
 //! it is carried out at once and recorded beside.
 
 mod effects;
+mod endings;
 mod feed;
 mod follow;
 mod following;
@@ -18,6 +19,7 @@ mod query;
 mod recording;
 mod refusals;
 mod settings;
+mod silences;
 mod state;
 mod submit;
 mod task;

@@ -1,5 +1,6 @@
 //! What the loop owns.
 
+use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, Following, now};
 use super::inbox::Done;
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub refusals: Refusals,
     /// What is known of those who measure.
     pub probes: Probes,
+    /// Silences whose rollout has ended.
+    pub endings: Endings,
     /// Candidates that are watched.
     pub watchdog: Watchdog,
     /// History rows told, and commands finished, since the board was last trimmed.

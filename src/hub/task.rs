@@ -1,5 +1,6 @@
 //! The loop.
 
+use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, now};
 use super::inbox::{Done, Request, Watched};
@@ -53,7 +54,7 @@ impl HubTask {
         let (board, commands, tasks) = (Board::default(), BTreeMap::new(), JoinSet::new());
         let live = BTreeSet::new();
         let refusals = Refusals::default();
-        let (probes, watchdog) = (Probes::default(), Watchdog::default());
+        let (probes, watchdog, endings) = (Probes::default(), Watchdog::default(), Endings::new());
         let state = State {
             settings,
             orchestrators,
@@ -65,6 +66,7 @@ impl HubTask {
             refusals,
             probes,
             watchdog,
+            endings,
             untrimmed: 0,
         };
         HubTask { state, probes: Vec::new(), urgent, ordinary }
@@ -97,7 +99,7 @@ impl HubTask {
         let mut ticks = interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = state.is_waiting() || state.refusals.are_counted();
+            let waiting = state.is_waiting() || state.refusals.are_counted() || !state.endings.is_empty();
             tokio::select! {
                 biased;
                 request = urgent.recv() => match request {
@@ -116,6 +118,7 @@ impl HubTask {
                         _ = ticks.tick(), if waiting => {
                             state.record_sums();
                             state.tick();
+                            state.end_silences();
                         }
                         // Everything but the urgent lane is closed or idle.
                         else => std::future::pending().await,
@@ -225,6 +228,11 @@ impl State {
 
     /// Applies what a source tells, records what must be, and looks at the commands concerned.
     fn on_update(&mut self, mut scoped: Scoped) {
+        let alerts = scoped.scope.part == Scope::ALERTS_PART;
+        let gone = match &scoped.body {
+            Body::Remove(EntityRef::Rollout(target)) => Some(target.clone()),
+            _ => None,
+        };
         let target = match &scoped.body {
             Body::Upsert(entity) => {
                 if is_observed(entity) && self.is_new(entity) {
@@ -250,6 +258,8 @@ impl State {
             Body::Upsert(Entity::Hold(_) | Entity::Release(_) | Entity::Service(_))
                 | Body::Remove(EntityRef::Hold(..) | EntityRef::Release(..))
         );
+        // Alerts come as whole lists, followed by how their source is.
+        let other = other || (alerts && matches!(&scoped.body, Body::SnapshotEnd | Body::Link(_)));
         match &mut scoped.body {
             Body::Upsert(Entity::RolloutRecord(deployment)) => *deployment = self.joined(deployment),
             Body::Upsert(Entity::Rollout(row)) => self.guard(row),
@@ -261,11 +271,16 @@ impl State {
         };
         self.tell(scoped);
         self.watch_samples(&samples);
-        if let Some(target) = target {
-            self.reevaluate(&target);
+        if let Some(target) = &target {
+            self.reevaluate(target);
         }
         if other {
             self.tick();
+        }
+        match gone {
+            Some(gone) => self.silences_of_gone(&gone),
+            None if target.is_some() || (alerts && other) => self.end_silences(),
+            None => {}
         }
         if self.untrimmed > TRIM_AFTER {
             self.trim();

@@ -1,6 +1,8 @@
 //! One client for every system that speaks HTTP: TLS, time limits, a bound on what is read, and errors that say
 //! whether a request can have had an effect. Redirects are not followed: what is meant stands in the settings.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use flightdeck_model::sanitize_line;
 use flightdeck_port::WrongSetting;
@@ -151,6 +153,14 @@ impl Http {
         self.asked(method, &self.at(path), Some("application/json"), body, &HeaderMap::new()).await
     }
 
+    /// Takes something away, once.
+    ///
+    /// # Errors
+    /// It did not leave, or its answer is lost.
+    pub async fn delete(&self, path: &str) -> Result<Answer, HttpError> {
+        self.asked(Method::DELETE, &self.at(path), None, Bytes::new(), &HeaderMap::new()).await
+    }
+
     /// Posts JSON that is written already, such as what a signature is about, with headers of its own. Once.
     ///
     /// # Errors
@@ -296,7 +306,9 @@ impl Answer {
         let text = String::from_utf8_lossy(&self.body);
         let message = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|body| {
             let words = ["message", "error", "errorMessage"];
-            words.iter().find_map(|key| body.get(key)?.as_str().map(str::to_owned))
+            // Some say nothing but the sentence, as JSON.
+            let whole = || body.as_str().map(str::to_owned);
+            words.iter().find_map(|key| body.get(key)?.as_str().map(str::to_owned)).or_else(whole)
         });
         // A page for a browser says nothing on one line.
         let said =
@@ -319,6 +331,14 @@ impl Answer {
 /// The token can't stand in a header.
 pub fn bearer(key: &'static str, token: &str) -> Result<HeaderMap, WrongSetting> {
     header(key, AUTHORIZATION, &format!("Bearer {}", token.trim()))
+}
+
+/// `Authorization: Basic …`, marked so that no message shows it.
+///
+/// # Errors
+/// They can't stand in a header.
+pub fn basic(key: &'static str, user: &str, password: &str) -> Result<HeaderMap, WrongSetting> {
+    header(key, AUTHORIZATION, &format!("Basic {}", BASE64.encode(format!("{user}:{}", password.trim()))))
 }
 
 /// One header with a secret in it.

@@ -1,5 +1,6 @@
 //! The systems outside, one file or folder each, in a folder for what they are to us.
 
+pub mod alert;
 pub mod approval;
 pub mod http;
 pub mod metrics;
@@ -21,6 +22,8 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &metrics::datadog::Datadog,
     &metrics::new_relic::NewRelic,
     &approval::github::GitHub,
+    &alert::alertmanager::AlertmanagerProvider,
+    &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,

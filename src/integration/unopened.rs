@@ -15,6 +15,8 @@ use jiff::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Unopened {
     pub source: SourceId,
+    /// Of what it would have told: a part of its own, or all.
+    pub part: &'static str,
     /// Why it could not be made.
     pub why: String,
     /// When that was tried.
@@ -28,7 +30,7 @@ impl Executor for Unopened {
     }
 
     fn watch(&self) -> BoxStream<'static, Scoped> {
-        let scope = Scope { source: self.source.clone(), part: String::new() };
+        let scope = Scope { source: self.source.clone(), part: self.part.to_owned() };
         let state = LinkState::Stale { since: self.since, why: self.why.clone(), never: true };
         let told = Scoped { scope, body: Body::Link(state) };
         stream::iter([told]).chain(stream::pending()).boxed()

@@ -29,6 +29,8 @@ pub enum SubjectKind {
     Command,
     OneOff,
     Receipt,
+    Alert,
+    Silence,
     Config,
 }
 
@@ -47,6 +49,8 @@ impl SubjectKind {
             SubjectKind::Command => "a command line",
             SubjectKind::OneOff => "a command that runs",
             SubjectKind::Receipt => "a command's receipt",
+            SubjectKind::Alert => "an alert",
+            SubjectKind::Silence => "a silence's id",
             SubjectKind::Config => "a configuration",
         }
     }
@@ -223,6 +227,11 @@ actions! {
         Migrations Nothing within Some(minutes(2)), supersedes &[], ForMany CommandLine;
     Annotate "annotate" "add a reason" Some("r"), Neutral, "Add to the record of a command why it was given, or what came of it; does nothing else.",
         Receipt Nothing within Some(minutes(2)), supersedes &[], Key OwnVerb;
+    // It reaches no user, and takes an alarm from those who would come: never without a reason.
+    Silence "silence" "silence" Some("m"), Neutral, "Silence an alert for a while, or until its rollout ends; it stays in sight as silenced.",
+        Alert Nothing within Some(minutes(2)), supersedes &[], ForMany OwnVerb;
+    Unsilence "unsilence" "end a silence" Some("U"), Neutral, "End a silence that was made with flightdeck: its alert notifies again.",
+        Silence Nothing within Some(minutes(2)), supersedes &[], ForMany OwnVerb;
 }
 
 impl Action {

@@ -2,10 +2,12 @@
 //!
 //! What is longer is refused with the name of the field and its bound, before anything is done with it.
 
+use super::time::length;
 use super::{
-    Command, ConfigName, EnvironmentName, HoldId, Pin, Query, Refusal, RefusalKind, Run, Selector, ServiceName,
-    SourceId, Subject, Target, Version,
+    Command, ConfigName, EnvironmentName, HoldId, LONGEST_SILENCE, Pin, Query, Refusal, RefusalKind, Run,
+    SHORTEST_SILENCE, Selector, ServiceName, SourceId, Subject, Target, Version,
 };
+use jiff::SignedDuration;
 
 /// Longest name of anything, in bytes: DNS names have 253, contexts of clusters may be longer.
 pub const LONGEST_NAME: usize = 512;
@@ -120,6 +122,13 @@ impl Subject {
                 name("command.id", id)
             }
             Subject::Receipt { id } => name("receipt.id", id.0.as_str()),
+            Subject::Alert { source, fingerprint, run: of, lasts } => {
+                name("alert.source", source.as_str()).and_then(|()| name("alert.fingerprint", fingerprint))?;
+                lasting(*lasts).and_then(|()| of.as_ref().map_or(Ok(()), run))
+            }
+            Subject::Silence { source, id } => {
+                name("silence.source", source.as_str()).and_then(|()| name("silence.id", id.as_str()))
+            }
             Subject::Config { name: called, text, path, remove } => {
                 config(called, text, path)?;
                 if remove.len() > MOST_REMOVED {
@@ -134,6 +143,16 @@ impl Subject {
             }
         }
     }
+}
+
+/// How long may a silence last?
+fn lasting(lasts: SignedDuration) -> Result<(), Refusal> {
+    if (SHORTEST_SILENCE..=LONGEST_SILENCE).contains(&lasts) {
+        return Ok(());
+    }
+    let (least, most) = (length(SHORTEST_SILENCE), length(LONGEST_SILENCE));
+    let why = format!("a silence lasts {least} to {most}, not {}; nothing was done", length(lasts));
+    Err(Refusal::new(RefusalKind::Invalid, why))
 }
 
 fn config(called: &ConfigName, text: &str, path: &str) -> Result<(), Refusal> {
@@ -257,6 +276,16 @@ mod tests {
                 },
             ),
             (
+                "alert",
+                Subject::Alert {
+                    source: text(0).into(),
+                    fingerprint: text(1),
+                    run: Some(target(part.wrapping_sub(2), long)),
+                    lasts: SignedDuration::from_mins(5),
+                },
+            ),
+            ("silence", Subject::Silence { source: text(0).into(), id: text(1).into() }),
+            (
                 "command",
                 Subject::Command {
                     source: text(0).into(),
@@ -279,7 +308,7 @@ mod tests {
     }
 
     /// How many names each subject has.
-    const NAMES: [(&str, usize); 9] = [
+    const NAMES: [(&str, usize); 11] = [
         ("run", 6),
         ("approval", 7),
         ("hold", 2),
@@ -288,6 +317,8 @@ mod tests {
         ("release", 3),
         ("migrations", 4),
         ("one-off", 4),
+        ("alert", 8),
+        ("silence", 2),
         ("command", 3),
     ];
 
@@ -323,6 +354,12 @@ mod tests {
             timeout: None,
             job: None,
         };
+        let silence = |minutes: i64| Subject::Alert {
+            source: "am".into(),
+            fingerprint: "f".to_owned(),
+            run: None,
+            lasts: SignedDuration::from_mins(minutes),
+        };
         for (command, why) in [
             (Command { reason: Some("x".repeat(2000)), ..plain.clone() }, None),
             (Command { reason: Some("x".repeat(2001)), ..plain.clone() }, Some("reason has 2001 bytes")),
@@ -339,6 +376,9 @@ mod tests {
                 Some("command.run has 16385 bytes"),
             ),
             (Command { subject: run(&["", "x"]), ..plain.clone() }, Some("run needs a program")),
+            (Command { subject: silence(24 * 60), ..plain.clone() }, None),
+            (Command { subject: silence(24 * 60 + 1), ..plain.clone() }, Some("a silence lasts 1 m to 24 h, not")),
+            (Command { subject: silence(0), ..plain.clone() }, Some("a silence lasts 1 m to 24 h, not")),
             (Command { id: CommandId("x".repeat(129)), ..plain.clone() }, Some("1 to 128 visible")),
             (Command { id: CommandId(String::new()), ..plain.clone() }, Some("1 to 128 visible")),
         ] {

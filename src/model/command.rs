@@ -2,7 +2,7 @@
 
 use super::{
     Action, ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, Phase, Pin, ReceiptId, Rollout, Run,
-    ServiceName, SourceId, SubjectKind, Version,
+    ServiceName, SilenceId, SourceId, SubjectKind, Version,
 };
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -193,6 +193,18 @@ pub enum Subject {
     OneOff { source: SourceId, service: ServiceName, environment: EnvironmentName, id: String },
     /// A command that was given before: annotate. What is added is the reason of the command that adds it.
     Receipt { id: ReceiptId },
+    /// One alert: silence.
+    Alert {
+        source: SourceId,
+        fingerprint: String,
+        /// The rollout that it is silenced for: with that the silence ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<Run>,
+        /// How long at most.
+        lasts: SignedDuration,
+    },
+    /// One silence: unsilence.
+    Silence { source: SourceId, id: SilenceId },
     /// A configuration of services: apply.
     Config {
         /// Which of the server's configurations it is to be; its text must not say otherwise.
@@ -223,6 +235,8 @@ impl Subject {
             Subject::Command { .. } => SubjectKind::Command,
             Subject::OneOff { .. } => SubjectKind::OneOff,
             Subject::Receipt { .. } => SubjectKind::Receipt,
+            Subject::Alert { .. } => SubjectKind::Alert,
+            Subject::Silence { .. } => SubjectKind::Silence,
             Subject::Config { .. } => SubjectKind::Config,
         }
     }
@@ -238,7 +252,9 @@ impl Subject {
             | Subject::Release { source, .. }
             | Subject::Migrations { source, .. }
             | Subject::Command { source, .. }
-            | Subject::OneOff { source, .. } => Some(source),
+            | Subject::OneOff { source, .. }
+            | Subject::Alert { source, .. }
+            | Subject::Silence { source, .. } => Some(source),
             Subject::Config { .. } | Subject::Receipt { .. } => None,
         }
     }

@@ -1,8 +1,9 @@
 //! Everything that a board holds rows of.
 
 use super::{
-    Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt, ReceiptId, Release,
-    Rollout, RolloutRecord, Run, Service, ServiceName, SourceId, Target, Version,
+    Action, Alert, Approval, ApprovalId, Environment, EnvironmentName, Evidence, Hold, HoldId, Instance, Receipt,
+    ReceiptId, Release, Rollout, RolloutRecord, Run, Service, ServiceName, Silence, SilenceId, SourceId, Target,
+    Version,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub enum Entity {
     Instance(Box<Instance>),
     /// Something that happened.
     Note(Note),
+    /// Told to those who say that they read it: [`super::READS_ALERTS`].
+    Alert(Arc<Alert>),
+    Silence(Box<Silence>),
 }
 
 /// The key of a row.
@@ -60,9 +64,22 @@ pub enum EntityRef {
     RolloutRecord(Run),
     Instance(SourceId, String),
     Note(SourceId, String),
+    /// By fingerprint.
+    Alert(SourceId, String),
+    Silence(SourceId, SilenceId),
 }
 
 impl Entity {
+    /// Can only those read it who read alerts?
+    #[must_use]
+    pub fn is_of_alerts(&self) -> bool {
+        match self {
+            Entity::Alert(_) | Entity::Silence(_) => true,
+            Entity::Receipt(receipt) => matches!(receipt.command.action, Action::Silence | Action::Unsilence),
+            _ => false,
+        }
+    }
+
     /// Its key.
     #[must_use]
     pub fn key(&self) -> EntityRef {
@@ -78,6 +95,8 @@ impl Entity {
             Entity::RolloutRecord(e) => EntityRef::RolloutRecord(e.run.clone()),
             Entity::Instance(e) => EntityRef::Instance(e.target.source.clone(), e.id.clone()),
             Entity::Note(e) => EntityRef::Note(e.run.target.source.clone(), e.id.clone()),
+            Entity::Alert(e) => EntityRef::Alert(e.source.clone(), e.fingerprint.clone()),
+            Entity::Silence(e) => EntityRef::Silence(e.source.clone(), e.id.clone()),
         }
     }
 }

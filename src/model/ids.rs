@@ -70,6 +70,10 @@ name!(
     HoldId
 );
 name!(
+    /// One silence of an alert, as its source calls it.
+    SilenceId
+);
+name!(
     /// One command; chosen by the client, so that a repeated submission is recognised.
     CommandId
 );

@@ -5,6 +5,7 @@
 //! HTTP, a recording and JSON lines on stdio.
 
 mod action;
+mod alert;
 mod approval;
 mod bounds;
 mod command;
@@ -45,6 +46,10 @@ mod update;
 mod watchdog;
 
 pub use action::{Action, ActionRow, ActionSet, Aim, Confirmation, Direction, SubjectKind, Surface};
+pub use alert::{
+    Alert, AlertAbout, AlertSeverity, AlertState, LONGEST_SILENCE, MadeSilence, SHORTEST_SILENCE, Silence,
+    USUAL_SILENCE,
+};
 pub use approval::{Approval, ApprovalState, ReleaseRef, Requirement, Reviewers, Verdict, Vote};
 pub use bounds::{LONGEST_NAME, bounded};
 pub use command::{Actor, Command, Role, Selector, ServicePlace, Subject};
@@ -61,8 +66,8 @@ pub use forecast::{Decision, Forecast, Friction, Prepared};
 pub use histogram::{BUCKETS, Histogram, bucket_floor, bucket_of};
 pub use hold::{Hold, HoldTarget};
 pub use ids::{
-    ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SourceId, Target,
-    Version,
+    ApprovalId, CommandId, ConfigName, EnvironmentName, HoldId, HubId, ReceiptId, Run, ServiceName, SilenceId,
+    SourceId, Target, Version,
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use instance::{Instance, InstanceState};
@@ -93,6 +98,7 @@ pub use spec::{
 pub use strategy::{Step, Strategy};
 pub use text::{escape_hidden, has_hidden, sanitize, sanitize_json, sanitize_line};
 pub use update::{
-    Body, Envelope, HEARTBEAT_HEADER, LinkState, Scope, Scoped, Update, WIRE_HEADER, WIRE_VERSION, Watch,
+    Body, Envelope, HEARTBEAT_HEADER, LinkState, READS_ALERTS, READS_HEADER, Scope, Scoped, Update, WIRE_HEADER,
+    WIRE_VERSION, Watch,
 };
 pub use watchdog::{Breach, BreachResponse, OnBreach, WatchdogMeasured, WatchdogStatus};

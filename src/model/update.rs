@@ -10,6 +10,13 @@ pub const WIRE_VERSION: u32 = 2;
 /// The HTTP header that carries it.
 pub const WIRE_HEADER: &str = "flightdeck-wire";
 
+/// The HTTP header in which a client names what came into the vocabulary without a new version of it, and what it reads
+/// all the same. What it does not name it is not sent, so that an older one goes on reading everything else.
+pub const READS_HEADER: &str = "flightdeck-reads";
+
+/// Alerts, silences, and commands about them.
+pub const READS_ALERTS: &str = "alerts";
+
 /// The HTTP header in which a stream of updates says after how many seconds of quiet it says at least
 /// that it is there. Servers that don't send it do so each 15 s.
 pub const HEARTBEAT_HEADER: &str = "flightdeck-heartbeat";
@@ -28,6 +35,9 @@ impl Scope {
     pub const PROXY_PART: &str = "proxy";
     /// The part of whoever measures rows of others: without it numbers are unknown, and the rows are there all the same.
     pub const METRICS_PART: &str = "metrics";
+    /// The part of whoever tells of alerts: without it nobody knows whether one fires, and the rows are there all the
+    /// same.
+    pub const ALERTS_PART: &str = "alerts";
 }
 
 /// The health of one watch.
@@ -110,6 +120,18 @@ pub enum Body {
     Samples(Vec<ArmSample>),
     /// The watch's own health.
     Link(LinkState),
+}
+
+impl Body {
+    /// Can only those read it who read alerts?
+    #[must_use]
+    pub fn is_of_alerts(&self) -> bool {
+        match self {
+            Body::Upsert(entity) => entity.is_of_alerts(),
+            Body::Remove(key) => matches!(key, EntityRef::Alert(..) | EntityRef::Silence(..)),
+            Body::SnapshotBegin | Body::SnapshotEnd | Body::Samples(_) | Body::Link(_) => false,
+        }
+    }
 }
 
 /// An update as an integration yields it.

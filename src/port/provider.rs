@@ -103,6 +103,10 @@ pub trait Provider: Send + Sync {
     fn measures_others(&self) -> bool {
         false
     }
+    /// It has no rollouts of its own but alerts that concern others', so it is looked at with whichever source is.
+    fn tells_alerts(&self) -> bool {
+        false
+    }
     /// Its keys with their types and what they mean; [`schema_of`] makes it of a struct.
     fn schema(&self) -> Schema;
     /// What is wrong with settings whose types are right. Looks at nothing but them.

@@ -3,10 +3,11 @@
 use super::answer::{Failure, json};
 use super::limits::{Kept, Place};
 use super::peer::{Asker, Peer};
+use super::wire::reads_alerts;
 use super::{Api, heavy};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use flightdeck_engine::runtime::{ConfigText, ThisMachine};
@@ -29,6 +30,7 @@ pub(super) async fn query(
     State(api): State<Api>,
     Extension(who): Extension<Asker>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let query: Query = json(body, BODY).await?;
@@ -46,6 +48,13 @@ pub(super) async fn query(
         let reply = match heavy::of(query) {
             Ok(question) => return heavy::answer(&api, question, peer.share().heavy().await?).await,
             Err(query) => api.hub.query(who.actor(), *query).await,
+        };
+        let reply = match reply {
+            Reply::Board(mut rows) if !reads_alerts(&headers) => {
+                rows.retain(|row| !row.is_of_alerts());
+                Reply::Board(rows)
+            }
+            reply => reply,
         };
         Ok(Json(reply).into_response())
     };

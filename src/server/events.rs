@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::answer::Failure;
+use super::wire::reads_alerts;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -32,6 +33,7 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap) -> Result
             Some(parsed.ok_or_else(|| Failure::invalid("last-event-id: expected EPOCH:SEQ, two numbers"))?)
         }
     };
+    let alerts = reads_alerts(&headers);
     let subscribed = tokio::time::timeout(SUBSCRIBE_WITHIN, api.hub.subscribe(from)).await;
     let Ok(Some(subscription)) = subscribed else {
         let why = "the hub takes no subscriber now; try again";
@@ -39,7 +41,7 @@ pub(super) async fn events(State(api): State<Api>, headers: HeaderMap) -> Result
     };
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
     let heartbeat = [(HEARTBEAT_HEADER, HeaderValue::from(HEARTBEAT))];
-    Ok((headers, heartbeat, Body::from_stream(body(subscription, api.ending))).into_response())
+    Ok((headers, heartbeat, Body::from_stream(body(subscription, api.ending, alerts))).into_response())
 }
 
 fn position(id: &str) -> Option<(u64, u64)> {
@@ -50,10 +52,11 @@ fn position(id: &str) -> Option<(u64, u64)> {
 fn body(
     subscription: Subscription,
     ending: CancellationToken,
+    alerts: bool,
 ) -> impl futures::Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
     // The first bytes go out at once: a client knows that it is connected.
     let hello = stream::iter([Ok(Bytes::from_static(b": flightdeck\n\n"))]);
-    let rest = stream::unfold((subscription, ending), |(mut subscription, ending)| async move {
+    let rest = stream::unfold((subscription, ending), move |(mut subscription, ending)| async move {
         let told = tokio::select! {
             () = ending.cancelled() => return None,
             told = tokio::time::timeout(Duration::from_secs(HEARTBEAT.into()), subscription.next()) => told,
@@ -61,7 +64,7 @@ fn body(
         let chunk = match told {
             // It fell behind or the hub ended: the client comes again with its last id.
             Ok(None) => return None,
-            Ok(Some(first)) => batch(first, &mut subscription),
+            Ok(Some(first)) => batch(first, &mut subscription, alerts),
             Err(_) => Bytes::from_static(b":\n\n"),
         };
         Some((Ok(chunk), (subscription, ending)))
@@ -69,12 +72,14 @@ fn body(
     futures::StreamExt::chain(hello, rest)
 }
 
-/// The first update and what else is there already.
-fn batch(first: Arc<Envelope>, subscription: &mut Subscription) -> Bytes {
+/// The first update and what else is there already; `alerts`: those, too.
+fn batch(first: Arc<Envelope>, subscription: &mut Subscription, alerts: bool) -> Bytes {
     let mut chunk = Vec::new();
     let mut next = Some(first);
     while let Some(envelope) = next {
-        write(&mut chunk, &envelope);
+        if alerts || !envelope.scoped.body.is_of_alerts() {
+            write(&mut chunk, &envelope);
+        }
         next = if chunk.len() < BATCH { subscription.next().now_or_never().flatten() } else { None };
     }
     Bytes::from(chunk)

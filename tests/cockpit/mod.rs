@@ -1,5 +1,6 @@
 //! Keys and updates in, state and effects out.
 
+pub mod alerts;
 mod approvals;
 mod commands;
 mod confirmations;
@@ -13,4 +14,4 @@ mod pages;
 mod palette;
 mod replay;
 mod wakes;
-mod world;
+pub mod world;

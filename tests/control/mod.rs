@@ -856,6 +856,8 @@ fn an_action_needs_the_subject_that_goes_with_it() {
         },
         Subject::OneOff { source: "local".into(), service: "a".into(), environment: "b".into(), id: "job-1".into() },
         Subject::Receipt { id: ReceiptId("c-1".to_owned()) },
+        Subject::Alert { source: "am".into(), fingerprint: "f".into(), run: None, lasts: USUAL_SILENCE },
+        Subject::Silence { source: "am".into(), id: "s".into() },
         Subject::Config { name: ConfigName::default(), text: String::new(), path: String::new(), remove: Vec::new() },
     ];
     for row in Action::TABLE {

@@ -6,7 +6,7 @@ mod probes;
 mod races;
 mod shared;
 mod watchdog;
-mod world;
+pub mod world;
 
 use crate::board::kit::*;
 use flightdeck::board::Board;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 pub struct Asked {
     /// How many came before.
     pub number: usize,
+    pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
     /// Decoded.
@@ -130,7 +131,8 @@ fn read(stream: &TcpStream, shared: &Shared) -> Option<Asked> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -146,7 +148,8 @@ fn read(stream: &TcpStream, shared: &Shared) -> Option<Asked> {
     let body = String::from_utf8(body).ok()?;
     let pairs = body.split('&').filter(|_| !body.starts_with('{')).filter_map(|pair| pair.split_once('='));
     let form = pairs.map(|(k, v)| (decoded(k), decoded(v))).collect();
-    Some(Asked { number: shared.number.fetch_add(1, Ordering::SeqCst), path, headers, form, body })
+    let number = shared.number.fetch_add(1, Ordering::SeqCst);
+    Some(Asked { number, method, path, headers, form, body })
 }
 
 fn decoded(text: &str) -> String {

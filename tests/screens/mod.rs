@@ -1,5 +1,6 @@
 //! Every page at every size: what a person sees, as text.
 
+mod alerts;
 mod canary;
 mod decision;
 mod history;

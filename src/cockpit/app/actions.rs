@@ -5,9 +5,10 @@ use super::command::{Bound, UiCommand, UiCommand as C};
 use super::dispatch::{of, selected_receipt, selected_rollout};
 use super::fresh::{approval_freshness, freshness};
 use super::pages::{Page, approvals};
+use super::panels::selected_alert;
 use super::state::State;
 use flightdeck_board::{Freshness, why_not};
-use flightdeck_model::{Action, Approval, ApprovalState, Direction, Rollout, Run, Surface, Verdict};
+use flightdeck_model::{Action, Alert, Approval, ApprovalState, Direction, Rollout, Run, Silence, Surface, Verdict};
 
 /// Can that be done now? `Err` says why not, in one line.
 pub fn availability(state: &State, bound: Bound) -> Result<(), String> {
@@ -39,6 +40,14 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             Some(_) => Ok(()),
             None => Err(format!("{}: no command about it is known here", action.row().label)),
         },
+        Action::Silence => selected_alert(state).map(drop).ok_or_else(|| no_alert(action)),
+        Action::Unsilence => match selected_alert(state) {
+            None => Err(no_alert(action)),
+            Some(alert) => match own_silence(state, alert) {
+                Some(_) => Ok(()),
+                None => Err(format!("{}: no silence of it was made with flightdeck", action.row().label)),
+            },
+        },
         _ if action.row().surface == Surface::CommandLine => {
             Err(format!("{} is on the command line: flightdeck {} --help", action.row().label, cli_verb(action)))
         }
@@ -47,6 +56,17 @@ fn act(state: &State, action: Action) -> Result<(), String> {
             on_rollout(state, action, rollout)
         }
     }
+}
+
+fn no_alert(action: Action) -> String {
+    format!("{}: open a rollout and select one of its alerts (Tab)", action.row().label)
+}
+
+/// The silence of an alert that was made with this program; of several the one that lasts longest.
+pub(super) fn own_silence<'a>(state: &'a State, alert: &Alert) -> Option<&'a Silence> {
+    let own = |silence: &&Silence| silence.made.is_some() && alert.is_silenced_by(&silence.id);
+    let all = state.board.silences().filter(|silence| silence.source == alert.source);
+    all.filter(own).max_by_key(|silence| silence.until)
 }
 
 const fn cli_verb(action: Action) -> &'static str {

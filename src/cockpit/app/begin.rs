@@ -1,13 +1,17 @@
 //! From a key to what it is about: the targets of an action, frozen at the moment of the key press.
 
 use super::Effect;
-use super::actions::{availability, on_approval, on_rollout};
+use super::actions::{availability, on_approval, on_rollout, own_silence};
 use super::command::Bound;
 use super::confirm::start;
 use super::dialog::Item;
 use super::dispatch::{hidden_marks, selected_receipt, selected_rollout};
-use super::items::{approval_item, filtered_environments, hold_items, receipt_item, release_items, rollout_item};
+use super::items::{
+    alert_item, approval_item, filtered_environments, hold_items, receipt_item, release_items, rollout_item,
+    silence_item,
+};
 use super::pages::{Page, approvals};
+use super::panels::selected_alert;
 use super::state::{DeckPanel, State, Tone};
 use flightdeck_model::{Action, Direction, EnvironmentName, Hold};
 use std::collections::BTreeSet;
@@ -113,6 +117,15 @@ fn collect(state: &mut State, action: Action) -> Result<Vec<Item>, String> {
         Action::Annotate => {
             let (receipt, run) = selected_receipt(state).ok_or_else(no_server)?;
             Ok(vec![receipt_item(state, receipt, run).ok_or_else(no_server)?])
+        }
+        Action::Silence => {
+            let alert = selected_alert(state).ok_or_else(no_server)?;
+            Ok(vec![alert_item(state, alert).ok_or_else(no_server)?])
+        }
+        Action::Unsilence => {
+            let alert = selected_alert(state).ok_or_else(no_server)?;
+            let silence = own_silence(state, alert).ok_or_else(no_server)?;
+            Ok(vec![silence_item(state, alert, silence).ok_or_else(no_server)?])
         }
         Action::Approve | Action::Reject => {
             let marks = visible_marks(state, action, state.approvals.marks.len())?;

@@ -53,7 +53,7 @@ pub(super) fn start(state: &mut State, action: Action, items: Vec<Item>, effects
 
 const fn field_of(action: Action, friction: &Friction) -> Field {
     match friction {
-        _ if matches!(action, Action::Annotate) => Field::Reason,
+        _ if matches!(action, Action::Annotate | Action::Silence) => Field::Reason,
         Friction::None | Friction::Yes => Field::Keys,
         Friction::Challenge(_) | Friction::ChallengeAndReason(_) => Field::Challenge,
     }
@@ -235,7 +235,9 @@ pub fn health(state: &State, dialog: &Dialog, item: &Item) -> Option<Health> {
 /// its policy's business, and no script that promotes is held up by it.
 #[must_use]
 pub fn reason_for(state: &State, dialog: &Dialog) -> Option<ReasonFor> {
-    if matches!(dialog.friction, Friction::ChallengeAndReason(_)) || dialog.action == Action::Annotate {
+    if matches!(dialog.friction, Friction::ChallengeAndReason(_))
+        || matches!(dialog.action, Action::Annotate | Action::Silence)
+    {
         return Some(ReasonFor::Friction);
     }
     let mut sent = dialog.items.iter().filter(|item| item.problem().is_none());

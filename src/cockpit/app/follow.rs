@@ -60,7 +60,8 @@ fn rollout(state: &mut State, old: Option<&Arc<Rollout>>, new: Option<&Arc<Rollo
     let needs = state.attention.known().map(|needs| needs.change(board, old, new, now));
     let (before, after) = (old.map(|row| &**row), new.map(|row| &**row));
     let counted = state.phases.known().map(|phases| phases.change(before, after));
-    let filled = state.filled.known().map(|filled| filled.change(before, after));
+    let alerts = after.is_some_and(|row| !board.alerts_of(row).is_empty());
+    let filled = state.filled.known().map(|filled| filled.change(before, after, alerts));
     state.unlooked = true;
     let target = target.clone();
     let change = RolloutChange {
@@ -96,6 +97,12 @@ fn other(state: &mut State, body: &Body) -> bool {
         // What goes on although it is held needs somebody.
         Body::Upsert(Entity::Hold(_)) | Body::Remove(EntityRef::Hold(..)) => {
             state.attention.clear();
+            state.unlooked = true;
+        }
+        // A critical one of a rollout needs somebody, and the Deck has a column where any concerns a row.
+        Body::Upsert(Entity::Alert(_)) | Body::Remove(EntityRef::Alert(..)) => {
+            state.attention.clear();
+            state.filled.clear();
             state.unlooked = true;
         }
         Body::Remove(EntityRef::Environment(..) | EntityRef::Evidence(..) | EntityRef::Approval(_)) => {

@@ -106,13 +106,16 @@ pub fn sources(state: &State) -> Vec<SourceItem> {
             let name = connection.name.clone();
             items.push(SourceItem { name, connection: id, freshness, only: None, read_only: false, measures: false });
         }
-        items.extend(worst.into_iter().map(|(name, freshness)| SourceItem {
-            name: name.to_owned(),
-            connection: id,
-            freshness: freshness.unwrap_or(Freshness::Connecting),
-            only: only(state, name),
-            read_only: read_only(state, name),
-            measures: of(&connection.scopes, name).all(|scope| scope.part == Scope::METRICS_PART),
+        items.extend(worst.into_iter().map(|(name, freshness)| {
+            SourceItem {
+                name: name.to_owned(),
+                connection: id,
+                freshness: freshness.unwrap_or(Freshness::Connecting),
+                only: only(state, name),
+                read_only: read_only(state, name),
+                measures: of(&connection.scopes, name)
+                    .all(|scope| scope.part == Scope::METRICS_PART || scope.part == Scope::ALERTS_PART),
+            }
         }));
     }
     items

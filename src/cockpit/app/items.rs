@@ -3,13 +3,15 @@
 use super::actions::{on_approval, on_rollout};
 use super::dialog::Item;
 use super::fresh::{approval_freshness, freshness, lost};
+use super::run;
 use super::state::State;
 use super::superseded;
 use super::{ConnectionId, ConnectionState};
 use flightdeck_board::Freshness;
-use flightdeck_model::time::age;
+use flightdeck_model::time::{age, length};
 use flightdeck_model::{
-    Action, Approval, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector, SourceId, Subject, counted,
+    Action, Alert, Approval, EnvironmentName, Hold, HoldId, Phase, Receipt, Rollout, Run, Selector, Silence, SourceId,
+    Subject, USUAL_SILENCE, counted,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,46 @@ pub(super) fn receipt_item(state: &State, receipt: &Receipt, run: &Run) -> Optio
         seen: state.now,
         heard: None,
         freshness: Freshness::Fresh,
+        prepared: None,
+        refused: None,
+        unasked: None,
+        changes: Vec::new(),
+    })
+}
+
+/// An alert as something to silence: while the opened rollout goes on for as long as that, else for a while.
+pub(super) fn alert_item(state: &State, alert: &Alert) -> Option<Item> {
+    let run = run::opened(state).filter(|rollout| rollout.in_flight()).map(|rollout| rollout.run.clone());
+    let ends = if run.is_some() { ", or until the rollout has ended" } else { "" };
+    let subject = Subject::Alert {
+        source: alert.source.clone(),
+        fingerprint: alert.fingerprint.clone(),
+        run,
+        lasts: USUAL_SILENCE,
+    };
+    let change = format!("{}, for {}{ends}", alert.severity.word(), length(USUAL_SILENCE));
+    beside(state, &alert.source, format!("{} ({})", alert.name, alert.source), change, subject)
+}
+
+/// The silence of an alert as something to end.
+pub(super) fn silence_item(state: &State, alert: &Alert, silence: &Silence) -> Option<Item> {
+    let subject = Subject::Silence { source: silence.source.clone(), id: silence.id.clone() };
+    let target = format!("of {} ({})", alert.name, alert.source);
+    beside(state, &silence.source, target, format!("by {}: {}", silence.owner, silence.reason), subject)
+}
+
+/// What is about no rollout, at the source that tells of it.
+fn beside(state: &State, source: &SourceId, target: String, change: String, subject: Subject) -> Option<Item> {
+    let freshness = Freshness::of(Some(&state.board.link(source)));
+    Some(Item {
+        subject,
+        connection: *state.owners.get(source)?,
+        target,
+        change: Some(change),
+        pin: None,
+        seen: seen(state, &freshness),
+        heard: None,
+        freshness,
         prepared: None,
         refused: None,
         unasked: None,

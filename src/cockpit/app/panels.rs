@@ -2,10 +2,11 @@
 
 use super::list::Listing;
 use super::rollback_plan;
-use super::run::{analyses, detail, evidence, instances, receipts};
+use super::run::{alert_key, alerts, analyses, detail, evidence, instances, receipts};
 use super::state::{RolloutPanel, State};
 use super::timeline::{Moment, timeline};
-use flightdeck_model::Instance;
+use flightdeck_model::{Alert, Instance};
+use std::sync::Arc;
 
 /// What the rows of a panel of the opened rollout are called, in order.
 #[must_use]
@@ -20,6 +21,7 @@ pub fn panel_keys(state: &State, panel: RolloutPanel) -> Vec<String> {
             let judged = evidence(state, &page.run).into_iter().map(|one| one.id.clone());
             judged.chain(analyses(state).map(|one| one.name.clone())).collect()
         }
+        RolloutPanel::Alerts => alerts(state).into_iter().map(|one| alert_key(one)).collect(),
         RolloutPanel::Revisions => {
             detail().flat_map(|detail| &detail.history).map(|one| one.revision.clone()).collect()
         }
@@ -56,6 +58,14 @@ pub fn selected_instance(state: &State) -> Option<&Instance> {
     instances(state).get(selected?).copied()
 }
 
+/// The selected one of the alerts that concern the opened rollout, where Tab is on those.
+#[must_use]
+pub fn selected_alert(state: &State) -> Option<&Arc<Alert>> {
+    let on_alerts = state.rollout.as_ref().is_some_and(|page| page.panel == RolloutPanel::Alerts);
+    let key = selected_key(state).filter(|_| on_alerts)?;
+    alerts(state).into_iter().find(|alert| alert_key(alert) == key)
+}
+
 /// Rows of the panel of the opened rollout that Tab is on.
 #[must_use]
 pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
@@ -65,6 +75,7 @@ pub fn panel_len(state: &State, panel: RolloutPanel) -> usize {
         RolloutPanel::Sets => detail(state).map_or(0, |detail| detail.groups.len()),
         RolloutPanel::Timeline => timeline(state, &page.run).len(),
         RolloutPanel::Analysis => evidence(state, &page.run).len() + analyses(state).count(),
+        RolloutPanel::Alerts => alerts(state).len(),
         RolloutPanel::Revisions => detail(state).map_or(0, |detail| detail.history.len()),
         RolloutPanel::Actions => receipts(state, &page.run).len(),
         RolloutPanel::Plan => rollback_plan::plan(state).len(),

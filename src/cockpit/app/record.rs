@@ -7,7 +7,7 @@ use super::state::{RolloutPanel, State};
 use super::timeline::{Happened, timeline};
 use super::wrap::wrap;
 use flightdeck_model::{
-    Analysis, Approval, Evidence, Group, Instance, InstanceState, MetricResult, Note, Receipt, Revision, Verdict,
+    Alert, Analysis, Approval, Evidence, Group, Instance, InstanceState, MetricResult, Note, Receipt, Revision, Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -104,6 +104,10 @@ fn selected(state: &State) -> Vec<RecordLine<'_>> {
             let measured = || run::analyses(state).find(|one| is(&one.name)).map(analysis);
             judged.or_else(measured).unwrap_or_default()
         }
+        RolloutPanel::Alerts => {
+            let meant = run::alerts(state).into_iter().find(|one| is(&run::alert_key(one)));
+            meant.map_or_else(Vec::new, |of| alert(state, of))
+        }
         RolloutPanel::Revisions => {
             let mut all = run::detail(state).into_iter().flat_map(|detail| &detail.history);
             all.find(|one| is(&one.revision)).map_or_else(Vec::new, revision)
@@ -155,6 +159,28 @@ fn group(of: &Group) -> Vec<RecordLine<'_>> {
 
 fn event(of: &Note) -> Vec<RecordLine<'_>> {
     vec![RecordLine::At("when", of.at), text("who", &of.who), text("what", &of.text)]
+}
+
+fn alert<'a>(state: &'a State, of: &'a Alert) -> Vec<RecordLine<'a>> {
+    let mut lines = vec![
+        text("alert", &of.name),
+        text("severity", of.severity.word()),
+        text("state", of.state.word()),
+        RecordLine::At("since", of.since),
+    ];
+    if !of.summary.is_empty() {
+        lines.push(text("says", &of.summary));
+    }
+    if let Some(silence) = state.board.silenced_until(of) {
+        let ours = if silence.made.is_some() { "" } else { " (not made with flightdeck)" };
+        lines.push(text("silenced by", format!("{}{ours}: {}", silence.owner, silence.reason)));
+        lines.push(RecordLine::At("until", silence.until));
+    }
+    lines.extend(of.url.as_ref().map(|url| text("more", url)));
+    lines.push(text("source", of.source.as_str()));
+    let labels: Vec<String> = of.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    lines.push(text("labels", labels.join(", ")));
+    lines
 }
 
 fn revision(of: &Revision) -> Vec<RecordLine<'_>> {

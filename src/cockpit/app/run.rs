@@ -6,17 +6,30 @@ use flightdeck_board as board;
 use flightdeck_board::Health;
 use flightdeck_model::time::age_changes;
 use flightdeck_model::{
-    Analysis, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt, ReceiptId, Revision, Rollout, Run,
-    Subject, Target,
+    Alert, Analysis, ArmRole, Detail, Evidence, Instance, InstanceState, Note, Receipt, ReceiptId, Revision, Rollout,
+    Run, Subject, Target,
 };
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The opened rollout's row, while it is still of the same run.
 #[must_use]
 pub fn opened(state: &State) -> Option<&Rollout> {
     let page = state.rollout.as_ref()?;
     state.board.rollout(&page.run.target).filter(|row| row.run == page.run)
+}
+
+/// The alerts that concern the opened rollout, those that notify first.
+#[must_use]
+pub fn alerts(state: &State) -> Vec<&Arc<Alert>> {
+    opened(state).map_or_else(Vec::new, |rollout| state.board.alerts_of(rollout))
+}
+
+/// What an alert is called among all of them.
+#[must_use]
+pub fn alert_key(alert: &Alert) -> String {
+    format!("{} {}", alert.source, alert.fingerprint)
 }
 
 /// The instances of the opened rollout, all of them.
@@ -68,6 +81,7 @@ pub fn panels(state: &State) -> Vec<RolloutPanel> {
     let shown = |panel: &RolloutPanel| match panel {
         RolloutPanel::Sets => has(|detail| detail.groups.len()),
         RolloutPanel::Revisions => has(|detail| detail.history.len()),
+        RolloutPanel::Alerts => !alerts(state).is_empty(),
         RolloutPanel::Plan => opened(state).is_some_and(|rollout| rollout.rollback_plan.is_some()),
         _ => true,
     };
@@ -135,7 +149,7 @@ pub fn health(state: &State, run: &Run) -> Option<Health> {
 #[must_use]
 pub fn receipts<'a>(state: &'a State, run: &Run) -> Vec<&'a Receipt> {
     let about = |receipt: &&Receipt| match &receipt.command.subject {
-        Subject::Run(of) | Subject::Approval { run: of, .. } => of == run,
+        Subject::Run(of) | Subject::Approval { run: of, .. } | Subject::Alert { run: Some(of), .. } => of == run,
         _ => receipt.created.as_ref() == Some(run) || receipt.targets.iter().any(|target| target.run == *run),
     };
     let mut rows: Vec<_> = state.board.receipts().filter(about).collect();

@@ -302,6 +302,7 @@ impl Controller for Deck {
                     | Entity::Environment(_)
                     | Entity::Service(_)
                     | Entity::Release(_)
+                    | Entity::Alert(_)
             ),
             _ => false,
         }

@@ -208,8 +208,14 @@ impl Controller for Rollout {
                 Entity::Instance(instance) => instance.target == *opened,
                 Entity::Note(note) => of_opened(&note.run),
                 Entity::RolloutRecord(ended) => of_opened(&ended.run),
-                // A service says what its rows are: a worker, a TCP service.
-                Entity::Environment(_) | Entity::Service(_) | Entity::Receipt(_) | Entity::Release(_) => true,
+                // A service says what its rows are: a worker, a TCP service. What an alert concerns its labels say, and
+                // when a silence ends stands beside it.
+                Entity::Environment(_)
+                | Entity::Service(_)
+                | Entity::Receipt(_)
+                | Entity::Release(_)
+                | Entity::Alert(_)
+                | Entity::Silence(_) => true,
                 Entity::Hold(_) => false,
             },
             _ => false,

@@ -14,18 +14,22 @@ pub struct Filled {
     named: BTreeMap<(ServiceName, EnvironmentName), BTreeMap<SourceId, usize>>,
     /// Names that rows of several sources have.
     alike: usize,
+    /// Did an alert concern a row since all were looked at?
+    alerts: bool,
 }
 
 impl Filled {
     pub(crate) fn of(board: &Board) -> Filled {
         let mut filled = Filled::default();
         board.rollouts().for_each(|rollout| filled.add(rollout));
+        filled.alerts = board.rollouts().any(|rollout| !board.alerts_of(rollout).is_empty());
         filled
     }
 
-    /// A row changed. True if a column comes or goes, or rows are to be told apart otherwise.
-    pub(crate) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>) -> bool {
-        let before = (self.steps(), self.candidates(), self.watched(), self.alike);
+    /// A row changed; `alerts`: some concern it. True if a column comes or goes, or rows are to be told apart otherwise.
+    pub(crate) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>, alerts: bool) -> bool {
+        let before = (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts);
+        self.alerts |= alerts;
         let renamed = old.zip(new).is_some_and(|(old, new)| name(old) != name(new));
         if let Some(old) = old {
             self.unname(old);
@@ -36,7 +40,7 @@ impl Filled {
         if let Some(new) = new {
             self.add(new);
         }
-        renamed || before != (self.steps(), self.candidates(), self.watched(), self.alike)
+        renamed || before != (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts)
     }
 
     fn add(&mut self, rollout: &Rollout) {
@@ -69,6 +73,12 @@ impl Filled {
     #[must_use]
     pub const fn steps(&self) -> bool {
         self.steps > 0
+    }
+
+    /// Does any alert concern a row?
+    #[must_use]
+    pub const fn alerts(&self) -> bool {
+        self.alerts
     }
 
     /// Can some rows be told apart by their source only?

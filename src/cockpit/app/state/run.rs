@@ -21,6 +21,8 @@ pub enum RolloutPanel {
     Timeline,
     /// Judgements and analyses with their numbers, newest first.
     Analysis,
+    /// Alerts that concern it, those that notify first.
+    Alerts,
     /// Revisions that it could go back to, newest first.
     Revisions,
     /// Commands and how far they came, newest first.
@@ -31,11 +33,12 @@ pub enum RolloutPanel {
 
 impl RolloutPanel {
     /// All, in the order of Tab.
-    pub const ALL: [RolloutPanel; 7] = [
+    pub const ALL: [RolloutPanel; 8] = [
         RolloutPanel::Instances,
         RolloutPanel::Sets,
         RolloutPanel::Timeline,
         RolloutPanel::Analysis,
+        RolloutPanel::Alerts,
         RolloutPanel::Revisions,
         RolloutPanel::Actions,
         RolloutPanel::Plan,

@@ -84,6 +84,8 @@ pub(in crate::view) struct Content {
     pub several_sources: bool,
     /// Can some rows be told apart by their source only?
     pub alike: bool,
+    /// Does an alert concern any?
+    pub alerts: bool,
 }
 
 /// The columns for a list of that width.
@@ -172,7 +174,15 @@ mod tests {
         let (requests, latencies) = (measured, measured);
         let widest =
             Widest { service, environment: 10, version: 14, kind: 0, source: 8, author: 14, requests, latencies };
-        Content { widest, steps: true, candidates: true, watched: false, several_sources: false, alike: false }
+        Content {
+            widest,
+            steps: true,
+            candidates: true,
+            watched: false,
+            several_sources: false,
+            alike: false,
+            alerts: false,
+        }
     }
 
     fn width_of(columns: &[Sized], column: &str) -> u16 {

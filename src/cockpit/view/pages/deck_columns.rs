@@ -11,9 +11,10 @@ use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format};
 use flightdeck_board::numbers_age;
 use flightdeck_board::watchdog::{self, Standing};
-use flightdeck_model::{Arm, BreachResponse, Rollout};
+use flightdeck_model::{Alert, AlertSeverity, Arm, BreachResponse, Rollout};
 use jiff::SignedDuration;
 use ratatui::style::Style;
+use std::sync::Arc;
 
 /// Columns of numbers beside a curve: ` 4.1/0.3`.
 const NUMBERS: u16 = 8;
@@ -130,6 +131,16 @@ pub(super) static COLUMNS: &[Column] = &[
             left(pen, &words, width, ctx.style(scope));
         },
         ..Column::named("phase")
+    },
+    Column {
+        there: |of| if of.alerts { 9 } else { 0 },
+        // Whoever gives up everything else still sees that something fires.
+        less: &[(125, 6)],
+        cell: |ctx, pen, row, width| {
+            let (words, scope) = alerts(&ctx.state.board.alerts_of(row.rollout));
+            left(pen, &words, width, ctx.style(scope));
+        },
+        ..Column::named("alerts")
     },
     Column {
         there: |of| if of.watched { 8 } else { 0 },
@@ -256,6 +267,24 @@ fn version(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {
     }
     let left = pen.left().saturating_sub(end);
     pen.skip(left);
+}
+
+/// The worst that fires and how many others do: `crit 2 +1`; `quiet 1` where nobody is notified of any.
+fn alerts(all: &[&Arc<Alert>]) -> (String, Scope) {
+    let firing = all.iter().filter(|alert| alert.is_firing()).count();
+    let Some(worst) = all.first().filter(|_| firing > 0) else {
+        let quiet = if all.is_empty() { String::new() } else { format!("quiet {}", all.len()) };
+        return (quiet, Scope::Dim);
+    };
+    let alike = all.iter().filter(|alert| alert.is_firing() && alert.severity == worst.severity).count();
+    let (word, scope) = match worst.severity {
+        AlertSeverity::Critical => ("crit", Scope::SeverityFailing),
+        AlertSeverity::Warning => ("warn", Scope::SeverityDegraded),
+        AlertSeverity::Unknown => ("fire", Scope::SeverityDegraded),
+        AlertSeverity::Info => ("info", Scope::Text),
+    };
+    let others = if firing > alike { format!(" +{}", firing - alike) } else { String::new() };
+    (format!("{word} {alike}{others}"), scope)
 }
 
 fn traffic(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {

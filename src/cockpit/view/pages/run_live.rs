@@ -118,7 +118,9 @@ pub(super) fn revision(ctx: &Ctx<'_>, one: &Revision, selected: bool, area: Rect
 pub(super) fn tab(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, panel: RolloutPanel) -> String {
     let name = name(panel, rollout);
     match panels::panel_len(ctx.state, panel) {
-        0 if panel != RolloutPanel::Actions && !empty(ctx, page, "").0.is_empty() => format!("{name} ?"),
+        0 if !matches!(panel, RolloutPanel::Actions | RolloutPanel::Alerts) && !empty(ctx, page, "").0.is_empty() => {
+            format!("{name} ?")
+        }
         len => format!("{name} {len}"),
     }
 }
@@ -248,6 +250,7 @@ pub(in crate::view) fn name(panel: RolloutPanel, rollout: &Rollout) -> &'static 
         },
         RolloutPanel::Timeline => "Timeline",
         RolloutPanel::Analysis => "Analysis",
+        RolloutPanel::Alerts => "Alerts",
         RolloutPanel::Revisions => "Revisions",
         RolloutPanel::Actions => "Actions",
         RolloutPanel::Plan => "Rollback plan",

@@ -7,7 +7,10 @@ use crate::app::{panels, record, rollback_plan, run};
 use crate::view::widgets::panel::{Edge, Title, edge};
 use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect};
-use flightdeck_model::{ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Service, counted};
+use flightdeck_model::{
+    Alert, AlertSeverity, ArmRole, Evidence, Instance, InstanceState, MetricVerdict, Receipt, Rollout, Run, Service,
+    counted,
+};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -18,6 +21,7 @@ const fn nothing(panel: RolloutPanel) -> &'static str {
         RolloutPanel::Sets => "there is no set of instances",
         RolloutPanel::Timeline => "nothing happened yet",
         RolloutPanel::Analysis => "nothing was judged yet",
+        RolloutPanel::Alerts => "no alert fires",
         RolloutPanel::Revisions => "no revision is known",
         RolloutPanel::Actions => "nobody asked for anything yet",
         RolloutPanel::Plan => "no plan is known",
@@ -36,7 +40,7 @@ pub(in crate::view) fn draw(
     if panels::panel_len(ctx.state, panel) == 0 {
         // What nobody asked for is known; what is read from the backend may not be.
         let (text, scope) = match panel {
-            RolloutPanel::Actions => (nothing(panel).to_owned(), Scope::Dim),
+            RolloutPanel::Actions | RolloutPanel::Alerts => (nothing(panel).to_owned(), Scope::Dim),
             _ => run_live::empty(ctx, page, nothing(panel)),
         };
         Pen::new(buf, area, 0).skip(1).put(&text, ctx.style(scope));
@@ -59,8 +63,6 @@ pub(in crate::view) fn draw(
         }
     };
     let run = &rollout.run;
-    let judged = run::evidence(ctx.state, run);
-    let rows = |count: usize| (0..area.height).zip(first..count);
     match panel {
         RolloutPanel::Instances => {
             for (row, instance) in (0..area.height).zip(run::instances(ctx.state).into_iter().skip(first)) {
@@ -82,13 +84,12 @@ pub(in crate::view) fn draw(
             }
         }
         RolloutPanel::Analysis => {
-            let measured: Vec<_> = run::analyses(ctx.state).collect();
-            for (row, index) in rows(judged.len() + measured.len()) {
-                match (judged.get(index), index.checked_sub(judged.len()).and_then(|index| measured.get(index))) {
-                    (Some(evidence), _) => judgement(ctx, evidence, area, row, buf),
-                    (None, Some(analysis)) => run_live::analysis(ctx, analysis, area, row, buf),
-                    (None, None) => {}
-                }
+            for row in judgements(ctx, run, first, area, buf) {
+                mark(row, buf);
+            }
+        }
+        RolloutPanel::Alerts => {
+            for row in alerts(ctx, first, area, buf) {
                 mark(row, buf);
             }
         }
@@ -217,6 +218,52 @@ fn draw_instance(ctx: &Ctx<'_>, instance: &Instance, area: Rect, row: u16, buf: 
     }
     if let Some(started) = instance.started {
         pen.put(&format!("up since {}", format::since(ctx.now, started, ctx.zone)), dim);
+    }
+}
+
+/// The judgements and analyses that are in sight; gives their rows.
+fn judgements(ctx: &Ctx<'_>, run: &Run, first: usize, area: Rect, buf: &mut Buffer) -> std::ops::Range<u16> {
+    let judged = run::evidence(ctx.state, run);
+    let mut rows = 0;
+    for (row, of) in (0..area.height).zip(judged.iter().skip(first)) {
+        judgement(ctx, of, area, row, buf);
+        rows = row + 1;
+    }
+    let measured = run::analyses(ctx.state).skip(first.saturating_sub(judged.len()));
+    for (row, analysis) in (rows..area.height).zip(measured) {
+        run_live::analysis(ctx, analysis, area, row, buf);
+        rows = row + 1;
+    }
+    0..rows
+}
+
+/// The alerts that are in sight; gives their rows.
+fn alerts(ctx: &Ctx<'_>, first: usize, area: Rect, buf: &mut Buffer) -> std::ops::Range<u16> {
+    let mut rows = 0;
+    for (row, of) in (0..area.height).zip(run::alerts(ctx.state).into_iter().skip(first)) {
+        alert(ctx, of, area, row, buf);
+        rows = row + 1;
+    }
+    0..rows
+}
+
+/// An alert in one line: how bad, what, since when, and until when nobody is notified of it.
+fn alert(ctx: &Ctx<'_>, of: &Alert, area: Rect, row: u16, buf: &mut Buffer) {
+    let scope = match (of.is_firing(), of.severity) {
+        (true, AlertSeverity::Critical) => Scope::SeverityFailing,
+        (true, _) => Scope::SeverityDegraded,
+        (false, _) => Scope::Dim,
+    };
+    let state = match ctx.state.board.silenced_until(of) {
+        Some(silence) => format!("silenced until {}", format::clock(silence.until, ctx.zone)),
+        None => of.state.word().to_owned(),
+    };
+    let mut pen = Pen::new(buf, area, row);
+    pen.skip(1).cell(of.severity.word(), 8, ctx.style(scope)).skip(1).put(&of.name, ctx.style(Scope::Strong));
+    pen.put(&format!(" {state}"), ctx.style(scope));
+    pen.put(&format!(" since {}", format::since(ctx.now, of.since, ctx.zone)), ctx.style(Scope::Dim));
+    if !of.summary.is_empty() {
+        pen.put(&format!(": {}", of.summary), ctx.style(Scope::Text));
     }
 }
 

@@ -37,6 +37,8 @@ fn entity(entity: &mut Entity, source: &SourceId) -> Result<(), String> {
         Entity::RolloutRecord(row) => run(&mut Arc::make_mut(row).run, source),
         Entity::Instance(row) => target(&mut row.target, source),
         Entity::Note(row) => run(&mut row.run, source),
+        Entity::Alert(row) => Arc::make_mut(row).source = source.clone(),
+        Entity::Silence(row) => row.source = source.clone(),
     }
     Ok(())
 }
@@ -49,7 +51,9 @@ fn key_of(key: &mut EntityRef, source: &SourceId) -> Result<(), String> {
         | EntityRef::Evidence(of, _)
         | EntityRef::Hold(of, _)
         | EntityRef::Instance(of, _)
-        | EntityRef::Note(of, _) => *of = source.clone(),
+        | EntityRef::Note(of, _)
+        | EntityRef::Alert(of, _)
+        | EntityRef::Silence(of, _) => *of = source.clone(),
         EntityRef::Rollout(of) => target(of, source),
         EntityRef::RolloutRecord(of) => run(of, source),
         EntityRef::Approval(id) => return approval(id.as_str(), source),
