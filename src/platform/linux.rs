@@ -10,6 +10,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 use super::identity::Identity;
 use super::unsupported::{BinaryFormat, NotSupported};
 use nix::unistd::{Gid, Uid};
+use rustix::io::Errno;
 use rustix::net::sockopt::{self, socket_acceptconn};
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::param::clock_ticks_per_second;
@@ -206,13 +207,22 @@ pub fn take_listeners(pid: u32) -> io::Result<Vec<TcpListener>> {
     let mut taken = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        if !fs::read_link(entry.path())?.to_string_lossy().starts_with("socket:") {
+        // Connections come and go while this looks: what has gone since is no listener, and neither is what stands under
+        // its number by now.
+        let link = match fs::read_link(entry.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            link => link?,
+        };
+        if !link.to_string_lossy().starts_with("socket:") {
             continue;
         }
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).ok_or_else(invalid)?;
-        let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+        let socket = match pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) {
+            Err(Errno::BADF) => continue,
+            socket => socket?,
+        };
         // One that is no TCP socket has no such address.
-        if socket_acceptconn(&socket)?
+        if socket_acceptconn(&socket).is_ok_and(|listens| listens)
             && let socket = TcpListener::from(socket)
             && socket.local_addr().is_ok()
         {

@@ -98,7 +98,7 @@ pub async fn ensure(home: &ProxyHome, retired: &mut Retired) -> io::Result<()> {
     let next = home.next();
     let crashed_between = !home.dir.exists() || (socket_of(&next).await.is_ok() && socket_of(&home.dir).await.is_err());
     if crashed_between && next.exists() {
-        succeed(home, retired).await?;
+        succeed(home, retired, None).await?;
     }
     if let Ok(mut shim) = ShimClient::connect(&home.dir).await
         && let Ok(status) = shim.status().await
@@ -124,7 +124,8 @@ pub async fn holds(home: &ProxyHome) -> bool {
 pub async fn replace(home: &ProxyHome, mut old: Connection, hello: Hello, retired: &mut Retired) -> io::Result<()> {
     let (next, dir, pid) = (home.next(), home.dir.clone(), hello.pid);
     let sockets = blocking(move || inherited(&dir, pid)).await;
-    let mut inherited = true;
+    // Told to end, since only then a new one can listen where it does.
+    let mut told = false;
     // One that an engine before this one began to start may serve users already.
     if !serves_already(home).await {
         clear(&next).await?;
@@ -141,7 +142,7 @@ pub async fn replace(home: &ProxyHome, mut old: Connection, hello: Hello, retire
         }
         Err(error) => {
             tracing::warn!(%error, "the old proxy's sockets can't be taken over: connects may be refused for some milliseconds");
-            inherited = false;
+            told = true;
             let _gone = client::ask(&home.dir, &ShimRequest::LetEnd).await; // without a shim nobody starts it again
             old.let_end(FINISH).await?;
         }
@@ -151,16 +152,15 @@ pub async fn replace(home: &ProxyHome, mut old: Connection, hello: Hello, retire
         Ok(_) => Err(io::Error::other("the new proxy does not serve every route")),
         Err(error) => Err(error),
     };
-    if let (Err(error), true) = (serves, inherited) {
+    if let (Err(error), false) = (serves, told) {
         clear(&next).await?;
         return Err(error);
     }
-    drop(old);
-    succeed(home, retired).await
+    succeed(home, retired, told.then_some(old)).await
 }
 
 /// The successor takes the place, and what was there finishes.
-async fn succeed(home: &ProxyHome, retired: &mut Retired) -> io::Result<()> {
+async fn succeed(home: &ProxyHome, retired: &mut Retired, told: Option<Connection>) -> io::Result<()> {
     let mut free = 0;
     while home.beside(&format!("old-{free}")).exists() {
         free += 1;
@@ -170,7 +170,7 @@ async fn succeed(home: &ProxyHome, retired: &mut Retired) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => tokio::fs::rename(home.next(), &home.dir).await?,
     }
-    retired.add(old);
+    retired.add(old, told);
     Ok(())
 }
 
@@ -249,14 +249,14 @@ impl Retired {
     /// Those that an engine before this one left.
     pub fn find(home: &ProxyHome) -> Retired {
         let mut retired = Retired::default();
-        home.old().into_iter().for_each(|dir| retired.add(dir));
+        home.old().into_iter().for_each(|dir| retired.add(dir, None));
         retired
     }
 
-    /// Lets one finish.
-    fn add(&mut self, dir: PathBuf) {
+    /// Lets one finish; `told`: the connection over which it was told so before.
+    fn add(&mut self, dir: PathBuf, told: Option<Connection>) {
         self.finishing.spawn(async move {
-            if let Err(error) = finish(&dir).await {
+            if let Err(error) = finish(&dir, told).await {
                 tracing::error!(dir = %dir.display(), %error, "a replaced proxy could not be ended");
             }
         });
@@ -288,7 +288,7 @@ impl Retired {
 }
 
 /// Told again after a crash of the engine, it goes on as before.
-async fn finish(dir: &Path) -> io::Result<()> {
+async fn finish(dir: &Path, told: Option<Connection>) -> io::Result<()> {
     let bound = Instant::now() + FINISH + CLOSE_GRACE * 2;
     let shim = match ShimClient::connect(dir).await {
         Ok(mut shim) => {
@@ -298,11 +298,18 @@ async fn finish(dir: &Path) -> io::Result<()> {
         }
         Err(_) => None,
     };
-    // One that is ending already does not answer any more.
-    let mut proxy = if socket_of(dir).await.is_ok() { connect(dir, SERVES).await.ok() } else { None };
-    if let Some((proxy, _)) = &mut proxy {
-        proxy.let_end(FINISH).await?;
-    }
+    // One that is ending already does not answer anybody new any more.
+    let proxy = match told {
+        Some(proxy) => Some(proxy),
+        None if socket_of(dir).await.is_ok() => match connect(dir, SERVES).await {
+            Ok((mut proxy, _)) => {
+                proxy.let_end(FINISH).await?;
+                Some(proxy)
+            }
+            Err(_) => None,
+        },
+        None => None,
+    };
     match (shim, proxy) {
         (Some((mut shim, mut status)), _) => {
             while status.runs() {
@@ -313,7 +320,7 @@ async fn finish(dir: &Path) -> io::Result<()> {
             }
         }
         // Without a shim its connection tells when it ends.
-        (None, Some((mut proxy, _))) => drop(timeout_at(bound, proxy.closed()).await),
+        (None, Some(mut proxy)) => drop(timeout_at(bound, proxy.closed()).await),
         (None, None) => {}
     }
     client::end(dir).await?;
