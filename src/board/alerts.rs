@@ -312,6 +312,11 @@ mod tests {
         told(&mut board, Body::Upsert(Entity::Alert(alert("a", workload("other")))));
         assert_eq!(names(&board), ["b"]);
         told(&mut board, Body::Remove(EntityRef::Alert("am".into(), "b".to_owned())));
+        let by = vec!["s".into()];
+        let quiet = Alert { state: AlertState::Silenced { by }, ..(*alert("q", workload("web"))).clone() };
+        told(&mut board, Body::Upsert(Entity::Alert(Arc::new(quiet))));
+        assert_eq!((names(&board), board.critical_alert(&row)), (vec!["q".to_owned()], None), "it calls nobody");
+        told(&mut board, Body::Remove(EntityRef::Alert("am".into(), "q".to_owned())));
         assert!(names(&board).is_empty());
         told(&mut board, Body::Upsert(Entity::Alert(alert("c", workload("web")))));
         told(&mut board, Body::SnapshotBegin);

@@ -1,5 +1,6 @@
 //! Alerts on the Deck and on an opened rollout.
 
+use super::world::rollout;
 use super::*;
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
