@@ -338,7 +338,9 @@ pub fn bearer(key: &'static str, token: &str) -> Result<HeaderMap, WrongSetting>
 /// # Errors
 /// They can't stand in a header.
 pub fn basic(key: &'static str, user: &str, password: &str) -> Result<HeaderMap, WrongSetting> {
-    header(key, AUTHORIZATION, &format!("Basic {}", BASE64.encode(format!("{user}:{}", password.trim()))))
+    // A file ends with a line's end; a blank may be the password's own.
+    let both = BASE64.encode(format!("{user}:{}", password.trim_end_matches(['\r', '\n'])));
+    header(key, AUTHORIZATION, &format!("Basic {both}"))
 }
 
 /// One header with a secret in it.

@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod approval;
+mod credentials;
 pub mod http;
 pub mod metrics;
 pub mod notify;

@@ -5,6 +5,7 @@ use super::client::{Client, Problem};
 use super::labels::{self, Naming, Told, fingerprint};
 use super::poll::{self, Looked, Seen};
 use super::settings::{Access, Labels, every};
+use crate::credentials::Credentials;
 use async_trait::async_trait;
 use flightdeck_control::Authorized;
 use flightdeck_model::{
@@ -43,6 +44,22 @@ struct Written {
     #[serde(default)]
     #[schemars(title = "where it is read, such as \"file:/run/secrets/prometheus\"")]
     password: Option<String>,
+    /// A file with the certificates of whoever signed its own, PEM. Without: those that this machine trusts.
+    #[serde(default)]
+    #[schemars(title = "a file's absolute path")]
+    ca: Option<String>,
+    /// A file with the certificate that is shown to it, PEM, with `client_key`.
+    #[serde(default)]
+    #[schemars(title = "a file's absolute path")]
+    client_certificate: Option<String>,
+    /// Where the key of `client_certificate` is read, as `token` says it.
+    #[serde(default)]
+    #[schemars(title = "where it is read, such as \"file:/run/secrets/prometheus.key\"")]
+    client_key: Option<String>,
+    /// Whose alerts are asked for where it has those of several, as Mimir: sent as `X-Scope-OrgID`.
+    #[serde(default)]
+    #[schemars(title = "a tenant's name")]
+    tenant: Option<String>,
     /// How often it is looked at, `5s` to `5m`. Without: `15s`.
     #[serde(default)]
     #[schemars(title = "a span such as \"15s\"")]
@@ -79,9 +96,9 @@ struct Settings {
 impl Settings {
     fn of(raw: &RawSettings) -> Result<Settings, WrongSetting> {
         let written: Written = typed(raw)?;
-        let Written { url, token, username, password, .. } = written;
-        let access = Access { url, token, username, password };
-        access.check()?;
+        let Written { url, token, username, password, ca, client_certificate, client_key, tenant, .. } = written;
+        let credentials = Credentials { token, username, password, ca, client_certificate, client_key, tenant };
+        let access = Access::new(url, credentials)?;
         let labels = Labels {
             namespace: written.namespace_label,
             workload: written.workload_label,

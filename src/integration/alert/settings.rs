@@ -1,10 +1,9 @@
 //! The keys that every source of alerts has in `[sources.NAME]`.
 
 use super::labels::Naming;
+use crate::credentials::Credentials;
 use crate::http::{self, Http};
-use crate::secret;
 use flightdeck_port::WrongSetting;
-use hyper::header::HeaderMap;
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -17,10 +16,8 @@ const EVERY: SignedDuration = SignedDuration::from_secs(15);
 /// Where it answers, and by which right it is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Access {
-    pub url: String,
-    pub token: Option<String>,
-    pub username: Option<String>,
-    pub password: Option<String>,
+    url: String,
+    credentials: Credentials,
 }
 
 impl Access {
@@ -28,33 +25,14 @@ impl Access {
     ///
     /// # Errors
     /// The first key that is wrong.
-    pub fn check(&self) -> Result<(), WrongSetting> {
-        http::url_of("url", &self.url)?;
-        if let Some(token) = &self.token {
-            secret::check("token", token)?;
-        }
-        match (&self.username, &self.password) {
-            (None, Some(_)) => return Err(WrongSetting::at("username", "expected one beside `password`")),
-            (Some(_), None) => return Err(WrongSetting::at("password", "expected one beside `username`")),
-            (Some(_), Some(_)) if self.token.is_some() => {
-                return Err(WrongSetting::at("token", "expected either `token`, or `username` and `password`"));
-            }
-            (Some(_), Some(password)) => drop(secret::check("password", password)?),
-            (None, None) => {}
-        }
-        Ok(())
+    pub fn new(url: String, credentials: Credentials) -> Result<Access, WrongSetting> {
+        http::url_of("url", &url)?;
+        Ok(Access { credentials: credentials.checked(&url)?, url })
     }
 
-    /// A client for its address, with its secret as it is now.
+    /// A client for its address, with its secrets as they are now.
     pub async fn client(&self) -> Result<Http, WrongSetting> {
-        let headers = match (&self.token, &self.username, &self.password) {
-            (Some(reference), ..) => http::bearer("token", &secret::read("token", reference).await?)?,
-            (None, Some(user), Some(reference)) => {
-                http::basic("password", user, &secret::read("password", reference).await?)?
-            }
-            _ => HeaderMap::new(),
-        };
-        Http::new("url", &self.url, headers)
+        self.credentials.client(&self.url).await
     }
 
     /// Host and port, for people.

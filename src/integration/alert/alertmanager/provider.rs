@@ -97,14 +97,13 @@ mod tests {
             (json!({"url": url, "filter": ["shop"]}), Some("filter"), "found \"shop\""),
             (json!({"url": url, "service_label": "a b"}), Some("service_label"), "\"a b\""),
             (json!({"url": url, "token": "hunter2"}), Some("token"), "env:NAME"),
-            (json!({"url": url, "username": "ann"}), Some("password"), "beside `username`"),
-            (json!({"url": url, "password": "env:P"}), Some("username"), "beside `password`"),
+            (json!({"url": url, "username": "ann"}), Some("username"), "`password` beside it"),
+            (json!({"url": url, "password": "env:P"}), Some("password"), "`username` beside it"),
             (json!({"url": url, "username": "a", "password": "hunter2"}), Some("password"), "env:NAME"),
-            (
-                json!({"url": url, "username": "a", "password": "env:P", "token": "env:T"}),
-                Some("token"),
-                "either `token`",
-            ),
+            (json!({"url": url, "username": "a", "password": "env:P", "token": "env:T"}), Some("username"), "`token`"),
+            (json!({"url": url, "ca": "/ca.pem"}), Some("ca"), "https://"),
+            (json!({"url": "https://a", "client_key": "env:K"}), Some("client_key"), "`client_certificate`"),
+            (json!({"url": "https://a", "tenant": "a\nb"}), Some("tenant"), "one line"),
             (json!({"url": url, "team": "shop"}), None, "unknown field `team`"),
             (json!({}), None, "missing field `url`"),
         ] {
@@ -118,7 +117,7 @@ mod tests {
     fn each_key_says_what_it_is() {
         let schema = AlertmanagerProvider.schema();
         let keys = schema.get("properties").and_then(|keys| keys.as_object()).unwrap();
-        assert_eq!(keys.len(), 11);
+        assert_eq!(keys.len(), 15);
         assert!(keys.values().all(|key| key.get("description").is_some()), "{keys:?}");
     }
 }

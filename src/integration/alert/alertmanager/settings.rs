@@ -2,6 +2,7 @@
 
 use super::super::labels::Naming;
 use super::super::settings::{Access, Labels, every};
+use crate::credentials::Credentials;
 use flightdeck_port::{RawSettings, WrongSetting, typed};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +28,22 @@ pub(super) struct Written {
     #[serde(default)]
     #[schemars(title = "where it is read, such as \"file:/run/secrets/alertmanager\"")]
     password: Option<String>,
+    /// A file with the certificates of whoever signed its own, PEM. Without: those that this machine trusts.
+    #[serde(default)]
+    #[schemars(title = "a file's absolute path")]
+    ca: Option<String>,
+    /// A file with the certificate that is shown to it, PEM, with `client_key`.
+    #[serde(default)]
+    #[schemars(title = "a file's absolute path")]
+    client_certificate: Option<String>,
+    /// Where the key of `client_certificate` is read, as `token` says it.
+    #[serde(default)]
+    #[schemars(title = "where it is read, such as \"file:/run/secrets/alertmanager.key\"")]
+    client_key: Option<String>,
+    /// Whose alerts are asked for where it has those of several, as Mimir: sent as `X-Scope-OrgID`.
+    #[serde(default)]
+    #[schemars(title = "a tenant's name")]
+    tenant: Option<String>,
     /// Only alerts that match all of these, such as `["team=\"shop\""]`. Without: all.
     #[serde(default)]
     #[schemars(title = "a list of matchers such as team=\"shop\"")]
@@ -69,9 +86,10 @@ pub(super) struct Settings {
 impl Settings {
     pub fn of(raw: &RawSettings) -> Result<Settings, WrongSetting> {
         let written: Written = typed(raw)?;
-        let Written { url, token, username, password, filter, .. } = written;
-        let access = Access { url, token, username, password };
-        access.check()?;
+        let Written { url, token, username, password, ca, client_certificate, client_key, tenant, filter, .. } =
+            written;
+        let credentials = Credentials { token, username, password, ca, client_certificate, client_key, tenant };
+        let access = Access::new(url, credentials)?;
         if let Some(wrong) = filter.iter().find(|matcher| !matcher.contains('=') || matcher.contains(['{', '\n'])) {
             let what = format!("expected matchers such as team=\"shop\", found {wrong:?}");
             return Err(WrongSetting::at("filter", what));

@@ -6,7 +6,6 @@
 //! says what each question found.
 
 mod answer;
-mod credentials;
 mod explain;
 mod growth;
 mod own;

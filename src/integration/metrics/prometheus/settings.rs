@@ -1,8 +1,8 @@
 //! Its keys in `[sources.NAME]`.
 
-use super::credentials::Credentials;
 use super::own::Own;
 use super::preset::{ArmsBy, How, Preset, PresetName, Told};
+use crate::credentials::Credentials;
 use crate::http::{self, Http};
 use crate::metrics::spans::{cadence, span};
 use flightdeck_port::{RawSettings, WrongSetting, typed};

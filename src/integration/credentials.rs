@@ -1,11 +1,10 @@
-//! How one is let in: a token, a name and a password, a certificate; and whose numbers are meant.
+//! How one is let in at Prometheus, Alertmanager and what speaks as they do: a token, a name and a password, a
+//! certificate; and which tenant is meant.
 
 use crate::http::{self, Http, Tls};
 use crate::secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use flightdeck_port::WrongSetting;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use hyper::header::{HeaderMap, HeaderName};
 use std::path::Path;
 
 /// The header of Mimir, Cortex and Loki for a tenant.
@@ -13,7 +12,7 @@ const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 
 /// As they are written: secrets by where they are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Credentials {
+pub(crate) struct Credentials {
     pub token: Option<String>,
     pub username: Option<String>,
     pub password: Option<String>,
@@ -25,7 +24,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Looks at nothing but them.
-    pub(super) fn checked(self, url: &str) -> Result<Credentials, WrongSetting> {
+    pub(crate) fn checked(self, url: &str) -> Result<Credentials, WrongSetting> {
         for (key, secret) in [("token", &self.token), ("password", &self.password), ("client_key", &self.client_key)] {
             if let Some(secret) = secret {
                 secret::check(key, secret)?;
@@ -64,15 +63,13 @@ impl Credentials {
     }
 
     /// A client with the secrets as they are now.
-    pub(super) async fn client(&self, url: &str) -> Result<Http, WrongSetting> {
+    pub(crate) async fn client(&self, url: &str) -> Result<Http, WrongSetting> {
         let mut headers = HeaderMap::new();
         if let Some(reference) = &self.token {
             headers.extend(http::bearer("token", &secret::read("token", reference).await?)?);
         }
         if let (Some(name), Some(reference)) = (&self.username, &self.password) {
-            let password = secret::read("password", reference).await?;
-            let both = STANDARD.encode(format!("{name}:{}", password.trim_end_matches(['\r', '\n'])));
-            headers.extend(http::header("password", AUTHORIZATION, &format!("Basic {both}"))?);
+            headers.extend(http::basic("password", name, &secret::read("password", reference).await?)?);
         }
         if let Some(tenant) = &self.tenant {
             headers.extend(http::header("tenant", TENANT, tenant)?);
@@ -98,4 +95,43 @@ impl Credentials {
 
 async fn file(key: &'static str, path: &str) -> Result<Vec<u8>, WrongSetting> {
     tokio::fs::read(path).await.map_err(|error| WrongSetting::at(key, format!("{path} cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_name_a_password_and_a_tenant_go_with_each_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let kept = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(kept.path(), "pass word \n").unwrap();
+        let credentials = Credentials {
+            token: None,
+            username: Some("ann".to_owned()),
+            password: Some(format!("file:{}", kept.path().display())),
+            ca: None,
+            client_certificate: None,
+            client_key: None,
+            tenant: Some("shop".to_owned()),
+        };
+        let client = credentials.checked(&url).unwrap().client(&url).await.unwrap();
+        let served = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            String::from_utf8(request).unwrap()
+        };
+        let (answer, request) = tokio::join!(client.get("api/v2/alerts", &[]), served);
+        assert!(answer.is_ok(), "{answer:?}");
+        // The blank at its end is the password's own, the line's end the file's.
+        assert!(request.contains("authorization: Basic YW5uOnBhc3Mgd29yZCA=\r\n"), "{request}");
+        assert!(request.contains("x-scope-orgid: shop\r\n"), "{request}");
+    }
 }
