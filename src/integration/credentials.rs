@@ -100,13 +100,12 @@ async fn file(key: &'static str, path: &str) -> Result<Vec<u8>, WrongSetting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use crate::stub::Stub;
 
     #[tokio::test]
     async fn a_name_a_password_and_a_tenant_go_with_each_request() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stub = Stub::bind().await;
+        let url = stub.url();
         let kept = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(kept.path(), "pass word \n").unwrap();
         let credentials = Credentials {
@@ -119,16 +118,7 @@ mod tests {
             tenant: Some("shop".to_owned()),
         };
         let client = credentials.checked(&url).unwrap().client(&url).await.unwrap();
-        let served = async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") {
-                request.push(stream.read_u8().await.unwrap());
-            }
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-            String::from_utf8(request).unwrap()
-        };
-        let (answer, request) = tokio::join!(client.get("api/v2/alerts", &[]), served);
+        let (answer, (request, _)) = tokio::join!(client.get("api/v2/alerts", &[]), stub.answer("200 OK", "[]"));
         assert!(answer.is_ok(), "{answer:?}");
         // The blank at its end is the password's own, the line's end the file's.
         assert!(request.contains("authorization: Basic YW5uOnBhc3Mgd29yZCA=\r\n"), "{request}");

@@ -8,6 +8,8 @@ pub mod metrics;
 pub mod notify;
 pub mod orchestrator;
 pub mod secret;
+#[cfg(test)]
+mod stub;
 mod unopened;
 
 pub use unopened::Unopened;
@@ -28,4 +30,5 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &notify::WebhookProvider,
     &notify::CommandProvider,
     &notify::SlackProvider,
+    &notify::GrafanaProvider,
 ];

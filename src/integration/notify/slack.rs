@@ -1,16 +1,16 @@
 //! `kind = "slack"`: one message in a channel, by an incoming webhook. Source: docs.slack.dev, "Sending messages using
 //! incoming webhooks"; Mattermost and Rocket.Chat take the same body.
 
-use super::{doctor, is_address};
-use crate::http::{Http, HttpError};
+use super::{doctor, escaped, headline, is_address, judged};
+use crate::http::Http;
 use crate::secret;
 use async_trait::async_trait;
 use flightdeck_port::{
-    Checked, Configured, NotTold, Notification, NotifyEvent, Provider, RawSettings, Section, Sink, System,
-    WrongSetting, schema_of, typed,
+    Checked, Configured, NotTold, Notification, Provider, RawSettings, Section, Sink, System, WrongSetting, schema_of,
+    typed,
 };
+use hyper::Method;
 use hyper::header::HeaderMap;
-use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -42,15 +42,8 @@ struct Slack {
 
 /// What is posted: a line for the phone's notification, and the same in full.
 fn message(notification: &Notification) -> Value {
-    let Notification { event, service, environment, from, to, author, why, .. } = notification;
-    let happened = match event {
-        NotifyEvent::Failed => "failed",
-        NotifyEvent::Aborted => "was aborted",
-        NotifyEvent::RolledBack => "was rolled back",
-        NotifyEvent::WaitsForPerson => "waits for a person",
-        NotifyEvent::Test => "test: nothing happened",
-    };
-    let line = format!("{service} in {environment}: {to} {happened}");
+    let Notification { from, author, why, .. } = notification;
+    let line = headline(notification);
     let before = from.iter().map(|from| format!("before: {}", escaped(from)));
     let asked = author.iter().map(|author| format!("asked for by {}", escaped(author)));
     let lines = [format!("*{}*", escaped(&line)), escaped(why)].into_iter().chain(before).chain(asked);
@@ -61,27 +54,12 @@ fn message(notification: &Notification) -> Value {
     json!({"text": escaped(&line), "blocks": [section, context]})
 }
 
-/// The three characters that Slack gives a meaning of their own: without them no text becomes a link or a mention.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
 #[async_trait]
 impl Sink for Slack {
     /// A webhook has no key against doubles: the id stands in the message, so that people know a second one by it.
     async fn tell(&self, notification: &Notification, _now: Timestamp) -> Result<(), NotTold> {
         let answer = self.http.send(Method::POST, "", &message(notification)).await;
-        let answer = answer.map_err(|error @ (HttpError::NotSent { .. } | HttpError::Lost { .. })| {
-            NotTold::passing(error.to_string())
-        })?;
-        match answer.status {
-            status if status.is_success() => Ok(()),
-            // The webhook was removed, its channel archived, or the body refused: the same again brings the same.
-            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                Err(NotTold::for_good(answer.complaint()))
-            }
-            _ => Err(NotTold::passing(answer.complaint())),
-        }
+        judged(&answer.map_err(|error| NotTold::passing(error.to_string()))?)
     }
 }
 
@@ -128,23 +106,12 @@ impl Provider for SlackProvider {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::told;
     use super::*;
 
     #[test]
     fn a_message_says_what_happened_and_makes_no_mention() {
-        let notification = Notification {
-            id: "msg_1".to_owned(),
-            event: NotifyEvent::RolledBack,
-            at: "2026-11-30T04:00:00Z".parse().unwrap(),
-            source: "local".to_owned(),
-            service: "shop".to_owned(),
-            environment: "production".to_owned(),
-            run: "local/shop@production/r-7".to_owned(),
-            from: Some("1.4".to_owned()),
-            to: "1.5".to_owned(),
-            author: Some("ann".to_owned()),
-            why: "errors 18 % > 1 % <!channel> & more".to_owned(),
-        };
+        let notification = told();
         let message = message(&notification);
         assert_eq!(message["text"], "shop in production: 1.5 was rolled back");
         let full = message["blocks"][0]["text"]["text"].as_str().unwrap();
