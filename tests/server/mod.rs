@@ -1,5 +1,6 @@
 //! The server as it is: the real binary, its socket, and bytes on it.
 
+mod dashboard;
 mod lifecycle;
 mod requests;
 mod socket;
