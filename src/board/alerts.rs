@@ -214,6 +214,7 @@ mod tests {
             replicas: Replicas::default(),
             traffic: Traffic { desired: Ppm::ALL, actual: None, how: TrafficSource::Declared },
             pods,
+            service: None,
         }];
         row
     }

@@ -59,7 +59,7 @@ pub(super) enum Done {
     Guarded {
         run: Run,
         action: Action,
-        result: Option<Result<Receipt, Refusal>>,
+        result: Option<Result<Box<Receipt>, Refusal>>,
     },
     Answered,
 }
@@ -72,7 +72,6 @@ pub(super) enum Request {
 }
 
 /// What comes from outside by itself.
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(super) enum Watched {
     /// A source's watch tells it.
     Told(Scoped),

@@ -11,9 +11,9 @@ use super::state::State;
 use flightdeck_analysis::{Measured, Running, Totals, summary};
 use flightdeck_board::why_not;
 use flightdeck_model::{
-    Action, Actor, AnalysisReport, ArmRole, ArmSample, Body, Breach, BreachResponse, Command, CommandId, Direction,
-    Entity, Evidence, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject, Target, WatchdogMeasured,
-    WatchdogStatus,
+    Action, Actor, AnalysisReport, AnalysisTemplate, ArmRole, ArmSample, Body, Breach, BreachResponse, Command,
+    CommandId, Direction, Entity, Evidence, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject, Target,
+    WatchdogMeasured, WatchdogStatus,
 };
 use flightdeck_port::ArmIncrease;
 use jiff::{SignedDuration, Timestamp};
@@ -67,7 +67,7 @@ impl Watching {
 #[derive(Default)]
 struct Sides {
     candidate: Option<Totals>,
-    stable: Totals,
+    stable: Option<Totals>,
 }
 
 impl State {
@@ -79,16 +79,12 @@ impl State {
             self.watchdog.remove(target);
             return;
         }
-        let watching = match self.watchdog.get_mut(target).filter(|watching| watching.run == row.run) {
-            Some(watching) => watching,
-            None => {
-                let mut new = Watching::new(row, rule, now());
-                new.breach = answered_before(self.commands.values().map(|following| &following.receipt), &row.run);
-                self.watchdog.insert(target.clone(), new);
-                let Some(new) = self.watchdog.get_mut(target) else { return };
-                new
-            }
-        };
+        if self.watchdog.get(target).is_none_or(|watching| watching.run != row.run) {
+            let mut new = Watching::new(row, rule, now());
+            new.breach = answered_before(self.commands.values().map(|following| &following.receipt), &row.run);
+            self.watchdog.insert(target.clone(), new);
+        }
+        let Some(watching) = self.watchdog.get(target) else { return };
         Arc::make_mut(row).watchdog = Some(Box::new(watching.status(rule.on_breach)));
     }
 
@@ -100,7 +96,7 @@ impl State {
             let totals = Totals { requests, errors, latency };
             match role {
                 ArmRole::Candidate => sides.candidate = Some(totals),
-                ArmRole::Stable => sides.stable = totals,
+                ArmRole::Stable => sides.stable = Some(totals),
                 ArmRole::Preview | ArmRole::Cohort(_) | ArmRole::Shadow => {}
             }
         }
@@ -135,8 +131,11 @@ impl State {
         let Some(row) = self.board.shared_rollout(target) else { return };
         let share = row.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired));
         let run = row.run.clone();
+        let Some(rule) = self.settings.watchdogs.get(&row.environment) else { return };
+        // A side that nobody measured is not one without requests: there is nothing to compare with.
+        let Some(stable) = sides.stable.or_else(|| (!compares(&rule.template)).then(Totals::default)) else { return };
         let Some(watching) = self.watchdog.get_mut(target).filter(|watching| watching.run == run) else { return };
-        watching.judge.observe(Measured { from, to, share, candidate, stable: sides.stable });
+        watching.judge.observe(Measured { from, to, share, candidate, stable });
         let lasts = OF_NOW.max(to.duration_since(from) * 3);
         let of_now_until = to.saturating_add(lasts).unwrap_or(Timestamp::MAX);
         watching.measured = Some(WatchdogMeasured { until: to, of_now_until });
@@ -190,13 +189,15 @@ impl State {
         let (answer, answered) = oneshot::channel();
         self.submit(Actor::system(NAME), command, answer);
         let run = row.run.clone();
-        self.tasks.spawn(async move { Done::Guarded { run, action, result: answered.await.ok() } });
+        self.tasks.spawn(async move {
+            Done::Guarded { run, action, result: answered.await.ok().map(|answer| answer.map(Box::new)) }
+        });
         id
     }
 
     /// A command of the watchdog was answered. One that was refused is tried again with the next numbers, if they
     /// still say so: what refused it may have passed.
-    pub fn was_guarded(&mut self, run: &Run, action: Action, result: Option<Result<Receipt, Refusal>>) {
+    pub fn was_guarded(&mut self, run: &Run, action: Action, result: Option<Result<Box<Receipt>, Refusal>>) {
         let Some(watching) = self.watchdog.get_mut(&run.target).filter(|watching| watching.run == *run) else { return };
         watching.sending = false;
         if let (Some(Err(refusal)), Some(breach)) = (result, &mut watching.breach) {
@@ -231,6 +232,11 @@ impl State {
         let row = Rollout { watchdog: Some(Box::new(watching.status(on_breach))), ..(*row).clone() };
         self.tell(Scoped { scope, body: Body::Upsert(Entity::Rollout(Arc::new(row))) });
     }
+}
+
+/// Does any of its limits compare with stable?
+fn compares(template: &AnalysisTemplate) -> bool {
+    template.limits.iter().any(|limit| limit.over_stable.is_some() || limit.ratio_to_stable.is_some())
 }
 
 /// What a row takes of what is wanted: where it can't be aborted it can stand still. Only what reduces exposure.

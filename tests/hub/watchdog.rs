@@ -114,6 +114,8 @@ async fn nothing_is_done_on_old_numbers_on_none_and_on_those_of_stable_alone() {
     tell(&mut teller, |at| window(&target, at, 600, (300, 60), (900, 2))).await;
     tell(&mut teller, |_| Vec::new()).await;
     tell(&mut teller, |at| window(&target, at, 0, (0, 0), (900, 300)).split_off(1)).await;
+    // The candidate's alone are none either, where a limit compares.
+    tell(&mut teller, |at| window(&target, at, 0, (300, 60), (0, 0)).into_iter().take(1).collect()).await;
     let (_, _) = teller.asked().await;
     let board = bench.until("its row", |board| status(board, &target).is_some()).await;
     assert!(of_watchdog(&board).is_empty() && bench.world.done().is_empty(), "{:?}", status(&board, &target));
