@@ -9,9 +9,12 @@ use jiff::Timestamp;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::{Arc, Mutex};
 
+/// What is played to requests of a method instead.
+type Fault = Arc<Mutex<Option<(&'static str, Play)>>>;
+
 /// Plays well, but for what is put into it.
-fn stub() -> (Stub, Arc<Mutex<Option<(&'static str, Play)>>>) {
-    let fault: Arc<Mutex<Option<(&'static str, Play)>>> = Arc::default();
+fn stub() -> (Stub, Fault) {
+    let fault = Fault::default();
     let playing = Arc::clone(&fault);
     let stub = Stub::start(move |asked| match &*playing.lock().unwrap() {
         Some((method, play)) if asked.method == *method => play.clone(),
