@@ -147,10 +147,14 @@ async fn through_an_account_that_is_not_theirs_people_may_what_the_cluster_lets_
         let words = ["create", "rolebinding", &name, &role, "--user=alice@example.com", "--namespace", &namespace.name];
         namespace.kubectl(&words);
     }
+    // The account of the server, as config/kubernetes/watchdog.yaml has it: it may act for others.
+    let binding = format!("impersonator-{}", namespace.name);
+    let role = "--clusterrole=flightdeck-impersonator";
+    namespace.kubectl(&["create", "clusterrolebinding", &binding, role, "--user=operator"]);
     let source = KubernetesSettings {
         impersonate: Some("{user}@example.com".to_owned()),
         for_others: true,
-        ..namespace.settings("admin")
+        ..namespace.settings("operator")
     };
     namespace.apply(&canary("shop", "1.0", &json!([{"setWeight": 20}, {"pause": {"duration": "1h"}}])));
     let alice = Deck::watched(source.clone(), "alice", |_| {}, Vec::new()).await;
@@ -161,7 +165,7 @@ async fn through_an_account_that_is_not_theirs_people_may_what_the_cluster_lets_
     let refused = bob.send(Action::Pause, &row, "pause").await.unwrap_err();
     assert!(refused.kind == RefusalKind::Denied && refused.why.contains("you lack get on rollouts"), "{refused}");
     alice.does(Action::Pause, "shop").await;
-    let sender = ("admin".to_owned(), "alice@example.com".to_owned());
+    let sender = ("operator".to_owned(), "alice@example.com".to_owned());
     until("the audit log", async || senders(&namespace).contains(&sender).then_some(())).await;
     // Where nobody said who people are there, the account is lent to none.
     let unnamed = KubernetesSettings { impersonate: None, ..source };
