@@ -3,6 +3,9 @@
 //!
 //! `cargo run --release -p flightdeck-analysis --example scraped -- [CANARIES]`
 
+#![expect(clippy::print_stdout, reason = "it is a program of its own")]
+#![expect(clippy::cast_precision_loss, reason = "a count of canaries")]
+
 use flightdeck_analysis::{Measured, Running, Totals};
 use flightdeck_model::{AnalysisTemplate, Histogram, Judge, Metric, MetricLimit, Missing, Ppm};
 use jiff::{SignedDuration, Timestamp};
