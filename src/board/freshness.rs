@@ -98,7 +98,17 @@ pub fn numbers_age(board: &Board, target: &Target) -> Option<NumbersAge> {
 /// Why whoever measures rows of others can't, such as `prometheus: stale for 41 s: connection refused`.
 #[must_use]
 pub fn metrics_problem(board: &Board, now: Timestamp) -> Option<String> {
-    let mut watches = board.links().filter(|(scope, _)| scope.part == Scope::METRICS_PART);
+    problem_of(board, Scope::METRICS_PART, now)
+}
+
+/// Why nobody can say now which alerts fire, where somebody is asked for them.
+#[must_use]
+pub fn alerts_problem(board: &Board, now: Timestamp) -> Option<String> {
+    problem_of(board, Scope::ALERTS_PART, now)
+}
+
+fn problem_of(board: &Board, part: &str, now: Timestamp) -> Option<String> {
+    let mut watches = board.links().filter(|(scope, _)| scope.part == part);
     watches.find_map(|(scope, link)| Some(format!("{}: {}", scope.source, Freshness::of(Some(link)).problem(now)?)))
 }
 

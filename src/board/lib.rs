@@ -27,7 +27,7 @@ pub use attention::describe;
 pub use ended::{EndedOrder, ended};
 pub use entry::{About, Attention, AttentionSubject, JobRef, Severity};
 pub use filter::{Filter, Fit, Term};
-pub use freshness::{Freshness, NumbersAge, freshness, metrics_problem, numbers_age};
+pub use freshness::{Freshness, NumbersAge, alerts_problem, freshness, metrics_problem, numbers_age};
 pub use health::{Failing, Health, health};
 pub use list::{List, Moved, Wanted};
 pub use needs::{Needs, rank};

@@ -154,7 +154,11 @@ fn said_of(ctx: &Ctx<'_>, dialog: &Dialog, item: &Item) -> Vec<Line> {
     if let Some(problem) = item.problem() {
         lines.push(("server", format!("✗ {problem}"), Scope::ToneBad));
     }
-    lines.extend(health(ctx.state, dialog, item).iter().flat_map(|health| weigh::health(ctx, health)));
+    if let Some(health) = health(ctx.state, dialog, item) {
+        lines.extend(weigh::health(ctx, &health));
+        let row = item.run().and_then(|run| ctx.state.board.rollout(&run.target));
+        lines.extend(row.into_iter().flat_map(|row| weigh::beside(ctx, row)));
+    }
     lines
 }
 

@@ -3,9 +3,11 @@
 use super::{Ctx, Scope, format, glyph};
 use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
 use flightdeck_board::provenance::{Provenance, Recorded};
-use flightdeck_board::{Failing, Health, metrics_problem};
+use flightdeck_board::watchdog::{Standing, sentence, standing};
+use flightdeck_board::{Failing, Health, alerts_problem, metrics_problem};
 use flightdeck_model::time::age;
-use flightdeck_model::{MetricVerdict, ServiceKind, are, counted};
+use flightdeck_model::{Alert, AlertSeverity, MetricVerdict, Rollout, ServiceKind, WatchdogStatus, are, counted};
+use jiff::Timestamp;
 
 /// How a candidate does, line by line: what the line is, its words, how they look.
 pub(super) fn health(ctx: &Ctx<'_>, health: &Health) -> Vec<(&'static str, String, Scope)> {
@@ -80,6 +82,49 @@ fn words(ctx: &Ctx<'_>, unknown: Unknown, health: &Health) -> String {
         Unknown::BeingJudged => "an analysis is still running".to_owned(),
         Unknown::NotJudged => "no analysis has looked yet".to_owned(),
     }
+}
+
+/// Alerts that a dialog or a panel names; the others are counted.
+const ALERTS: usize = 2;
+
+/// What else speaks against giving a candidate more traffic: alerts that concern it, or that nobody can say whether one
+/// does, and what the watchdog has seen.
+pub(super) fn beside(ctx: &Ctx<'_>, row: &Rollout) -> Vec<(&'static str, String, Scope)> {
+    let (board, now) = (&ctx.state.board, ctx.now);
+    let all = board.alerts_of(row);
+    let mut lines: Vec<_> = all.iter().take(ALERTS).map(|alert| alerting(alert, now)).collect();
+    if all.len() > ALERTS {
+        lines.push(("alerts", format!("{} more", all.len() - ALERTS), Scope::Dim));
+    }
+    lines.extend(alerts_problem(board, now).map(|why| ("alerts", format!("? not known: {why}"), Scope::ToneWarn)));
+    lines.extend(row.watchdog.iter().map(|status| {
+        let (words, scope) = watchdog(status, now);
+        ("watchdog", words, scope)
+    }));
+    lines
+}
+
+/// Whether the watchdog is armed, and what it would do or did.
+pub(super) fn watchdog(status: &WatchdogStatus, now: Timestamp) -> (String, Scope) {
+    let (sign, scope) = match standing(status, now) {
+        Standing::Armed => ("", Scope::Text),
+        Standing::Blind => ("? ", Scope::ToneWarn),
+        Standing::Breached => ("✗ ", Scope::SeverityFailing),
+    };
+    (format!("{sign}{}", sentence(status, now)), scope)
+}
+
+/// `✗ critical HighErrorRate for 3 m: 6 % of the requests fail`.
+fn alerting(alert: &Alert, now: Timestamp) -> (&'static str, String, Scope) {
+    let (sign, scope) = match (alert.is_firing(), alert.severity) {
+        (true, AlertSeverity::Info) => ("", Scope::Text),
+        (true, _) => ("✗ ", Scope::SeverityFailing),
+        (false, _) => ("", Scope::Dim),
+    };
+    let state = if alert.is_firing() { String::new() } else { format!("{} ", alert.state.word()) };
+    let (severity, name, summary) = (alert.severity.word(), &alert.name, &alert.summary);
+    let what = if summary.is_empty() { String::new() } else { format!(": {summary}") };
+    ("alerts", format!("{sign}{state}{severity} {name} for {}{what}", age(alert.since, now)), scope)
 }
 
 /// `1.9.0 by alice, 18 Nov, commit 3fa9c01b: fixes the cart`.

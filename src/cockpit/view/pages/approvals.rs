@@ -207,7 +207,9 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
         ("to", release(&approval.to), Scope::ArmCandidate),
     ];
     let health = run::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
-    for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)) {
+    let row = health.as_ref().and_then(|_| ctx.state.board.rollout(&approval.run.target));
+    let beside = row.into_iter().flat_map(|row| weigh::beside(ctx, row));
+    for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)).chain(beside) {
         let rows = wrap(&words, area.width.saturating_sub(NAME + 1));
         lines.extend(rows.into_iter().map(|row| (name, row, scope)));
     }

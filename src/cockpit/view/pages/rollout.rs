@@ -10,8 +10,7 @@ use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{Metric, Pair};
 use crate::view::widgets::{bar, track};
-use crate::view::{Ctx, Scope, format, rect};
-use flightdeck_board::watchdog::{self, Standing};
+use crate::view::{Ctx, Scope, format, rect, weigh};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
 use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
@@ -178,12 +177,8 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
 
 /// Whether it is armed, and what it would do or did.
 fn watched(ctx: &Ctx<'_>, status: &WatchdogStatus, pen: &mut Pen<'_>) {
-    let (sign, scope) = match watchdog::standing(status, ctx.now) {
-        Standing::Armed => ("", Scope::Text),
-        Standing::Blind => ("? ", Scope::ToneWarn),
-        Standing::Breached => ("✗ ", Scope::SeverityFailing),
-    };
-    pen.put(&format!("{sign}{}", watchdog::sentence(status, ctx.now)), ctx.style(scope));
+    let (words, scope) = weigh::watchdog(status, ctx.now);
+    pen.put(&words, ctx.style(scope));
 }
 
 /// Does the newest judgement say that a limit is broken?
