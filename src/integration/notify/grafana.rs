@@ -1,7 +1,7 @@
 //! `kind = "grafana"`: an annotation, the line in the graphs of whoever looks at them. Source: grafana.com, "Annotations
 //! HTTP API", `POST /api/annotations`.
 
-use super::{doctor, escaped, headline, judged};
+use super::telling::{doctor, escaped, headline, judged};
 use crate::http::{self, Http};
 use crate::secret;
 use async_trait::async_trait;
@@ -190,7 +190,7 @@ impl Provider for GrafanaProvider {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::told;
+    use super::super::telling::tests::told;
     use super::*;
     use crate::stub::Stub;
     use hyper::header::HeaderMap;

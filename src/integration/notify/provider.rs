@@ -1,6 +1,8 @@
 //! `kind = "webhook"` and `kind = "command"` of `[notify.NAME]`.
 
-use super::{CommandNotifier, Secret, WebhookNotifier, is_address};
+use super::command::CommandNotifier;
+use super::telling::{doctor, is_address};
+use super::webhook::{Secret, WebhookNotifier};
 use crate::secret;
 use async_trait::async_trait;
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
@@ -84,7 +86,7 @@ impl Provider for WebhookProvider {
     }
 
     async fn doctor(&self, configured: &Configured) -> Checked {
-        super::doctor(self, configured).await
+        doctor(self, configured).await
     }
 }
 
@@ -132,6 +134,6 @@ impl Provider for CommandProvider {
     }
 
     async fn doctor(&self, configured: &Configured) -> Checked {
-        super::doctor(self, configured).await
+        doctor(self, configured).await
     }
 }

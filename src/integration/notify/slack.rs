@@ -1,7 +1,7 @@
 //! `kind = "slack"`: one message in a channel, by an incoming webhook. Source: docs.slack.dev, "Sending messages using
 //! incoming webhooks"; Mattermost and Rocket.Chat take the same body.
 
-use super::{doctor, escaped, headline, is_address, judged};
+use super::telling::{doctor, escaped, headline, is_address, judged};
 use crate::http::Http;
 use crate::secret;
 use async_trait::async_trait;
@@ -106,7 +106,7 @@ impl Provider for SlackProvider {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::told;
+    use super::super::telling::tests::told;
     use super::*;
 
     #[test]
