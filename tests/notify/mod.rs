@@ -200,7 +200,10 @@ fn settings_that_can_reach_nobody_are_refused_with_their_place() {
             "kind = \"slack\"\nwebhook = \"https://hooks.slack.com/services/hunter2\"",
             "config.toml:3:11: notify.x.webhook: ",
         ),
-        ("kind = \"slac\"", "config.toml:2:8: notify.x.kind: expected \"webhook\", \"command\", \"slack\" or \"grafana\""),
+        (
+            "kind = \"slac\"",
+            "config.toml:2:8: notify.x.kind: expected \"webhook\", \"command\", \"slack\" or \"grafana\"",
+        ),
         ("kind = \"slack\"\nurl = \"https://a\"", "there is no such key for kind \"slack\""),
         ("", "notify.x.url: expected an address such as"),
     ] {
