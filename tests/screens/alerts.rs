@@ -96,12 +96,12 @@ fn who_would_give_a_candidate_more_traffic_reads_its_alerts_first() {
         screen(&state)
     };
     let shown = promoting(&|_| {});
-    let first = "alerts    ✗ critical PodSetHighErrorRate for 4 m: 10 % of the requests to shop/checkout fail";
+    let first = "alerts    ✗ critical PodSetHighErrorRate for 4 m: 10 % of the requests to";
     assert!(shown.contains(first) && shown.contains("alerts    1 more"), "{shown}");
     // Whoever can't be asked is no reason for silence.
     let unseen = promoting(&|state| {
         let stale = LinkState::stale(now(), "401 Unauthorized".to_owned());
-        Hub::new(0, "am").send(state, Body::Link(stale));
+        Hub::new(0, "am").send_of(state, Scope::ALERTS_PART, Body::Link(stale));
     });
     assert!(unseen.contains("? not known: am: stale for 0 s: 401 Unauthorized"), "{unseen}");
 }

@@ -80,8 +80,13 @@ impl Hub {
     }
 
     pub fn send(&mut self, state: &mut State, body: Body) {
+        self.send_of(state, "", body);
+    }
+
+    /// Of one of its watches.
+    pub fn send_of(&mut self, state: &mut State, part: &str, body: Body) {
         self.seq += 1;
-        let scope = Scope { source: self.source.into(), part: String::new() };
+        let scope = Scope { source: self.source.into(), part: part.to_owned() };
         let envelope = Envelope {
             hub: format!("hub-{}", self.source).into(),
             epoch: 1,

@@ -190,7 +190,7 @@ impl Provider for GrafanaProvider {
 
 #[cfg(test)]
 mod tests {
-    use super::super::telling::tests::told;
+    use super::super::telling::told;
     use super::*;
     use crate::stub::Stub;
     use hyper::header::HeaderMap;

@@ -106,7 +106,7 @@ impl Provider for SlackProvider {
 
 #[cfg(test)]
 mod tests {
-    use super::super::telling::tests::told;
+    use super::super::telling::told;
     use super::*;
 
     #[test]

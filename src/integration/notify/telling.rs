@@ -51,26 +51,27 @@ pub(super) fn judged(answer: &Answer) -> Result<(), NotTold> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(super) fn told() -> Notification {
+    Notification {
+        id: "msg_1".to_owned(),
+        event: NotifyEvent::RolledBack,
+        at: "2026-11-30T04:00:00Z".parse().unwrap(),
+        source: "local".to_owned(),
+        service: "shop".to_owned(),
+        environment: "production".to_owned(),
+        run: "local/shop@production/r-7".to_owned(),
+        from: Some("1.4".to_owned()),
+        to: "1.5".to_owned(),
+        author: Some("ann".to_owned()),
+        why: "errors 18 % > 1 % <!channel> & more".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
     use bytes::Bytes;
     use hyper::header::HeaderMap;
-
-    pub(in crate::notify) fn told() -> Notification {
-        Notification {
-            id: "msg_1".to_owned(),
-            event: NotifyEvent::RolledBack,
-            at: "2026-11-30T04:00:00Z".parse().unwrap(),
-            source: "local".to_owned(),
-            service: "shop".to_owned(),
-            environment: "production".to_owned(),
-            run: "local/shop@production/r-7".to_owned(),
-            from: Some("1.4".to_owned()),
-            to: "1.5".to_owned(),
-            author: Some("ann".to_owned()),
-            why: "errors 18 % > 1 % <!channel> & more".to_owned(),
-        }
-    }
 
     /// The bodies are those of Grafana and Slack.
     #[test]
