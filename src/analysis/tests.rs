@@ -286,3 +286,20 @@ fn what_a_judge_has_seen_is_bounded_and_survives_a_restart() {
     assert!(sizes.iter().all(|size| *size < 20_000), "{sizes:?}");
     assert_eq!(course.judged(false).0, Verdict::Continue);
 }
+
+#[test]
+fn windows_of_a_clock_that_is_read_early_join_and_those_that_overlap_count_once() {
+    let at = |millis: i64| Timestamp::from_millisecond(1_790_000_000_000 + millis).unwrap();
+    let limit = MetricLimit { metric: Metric::ErrorRate, max: Some(0.01), over_stable: None, ratio_to_stable: None };
+    let mut running = Running::new("watchdog", template(&[limit]));
+    let mut observe = |from, to| {
+        let (candidate, stable) = (totals(100, 1, &[]), totals(900, 1, &[]));
+        running.observe(Measured { from: at(from), to: at(to), share: Ppm::percent(10), candidate, stable });
+        running.report().map(|report| report.candidate_requests)
+    };
+    assert_eq!(observe(0, 1000), Some(100));
+    assert_eq!(observe(950, 1950), Some(200), "read 50 ms early");
+    assert_eq!(observe(1500, 2500), Some(200), "half of it was counted");
+    assert_eq!(observe(1000, 1950), Some(200));
+    assert_eq!(observe(1950, 2950), Some(300));
+}

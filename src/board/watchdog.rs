@@ -41,7 +41,9 @@ pub fn sentence(status: &WatchdogStatus, now: Timestamp) -> String {
         let (ago, what) = (age(breach.at, now), &breach.sentence);
         return match &breach.response {
             BreachResponse::Notified => format!("limit broken {ago} ago, nothing is done by itself: {what}"),
-            BreachResponse::Sent { action, .. } => format!("sent {} {ago} ago: {what}", action.name()),
+            BreachResponse::Sent { action, .. } => {
+                format!("sent {} {ago} ago, and does no more on this run: {what}", action.name())
+            }
             BreachResponse::Refused { action, why } => {
                 format!("{} was refused ({why}), tried again with the next numbers: {what}", action.name())
             }
@@ -52,7 +54,12 @@ pub fn sentence(status: &WatchdogStatus, now: Timestamp) -> String {
     }
     let would = would(status.on_breach);
     match status.measured {
-        None => format!("blind: no numbers of the candidate yet; {would} when a limit is broken"),
+        None => {
+            let since = age(status.since, now);
+            format!(
+                "blind: in {since} no numbers of the candidate and stable side by side; {would} when a limit is broken"
+            )
+        }
         Some(measured) if status.is_blind(now) => {
             format!("blind: its numbers are {} old; {would} when a limit is broken", age(measured.until, now))
         }
@@ -100,8 +107,13 @@ mod tests {
         for (status, now, expected, words) in [
             (&armed, 120, Standing::Armed, "armed, aborts when a limit is broken; so far"),
             (&armed, 200, Standing::Blind, "blind: its numbers are 100 s old; aborts when"),
-            (&without, 120, Standing::Blind, "blind: no numbers of the candidate yet; aborts when"),
-            (&sent, 120, Standing::Breached, "sent abort 30 s ago: errors 6 %"),
+            (
+                &without,
+                120,
+                Standing::Blind,
+                "blind: in 2 m no numbers of the candidate and stable side by side; aborts when",
+            ),
+            (&sent, 120, Standing::Breached, "sent abort 30 s ago, and does no more on this run: errors 6 %"),
             (&refused, 120, Standing::Breached, "pause was refused (it is stale), tried again"),
         ] {
             assert_eq!(standing(status, at(now)), expected, "{status:?}");

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, links: &Links) -> Result<(), Failure>
             other => return Err(unexpected(&other)),
         }
     }
-    let rows = links.rows(Need::All).await?;
+    let rows = links.rows(Need::Alerts).await?;
     let ill = rows.watches.iter().filter(|watch| !matches!(watch.state, LinkState::Live { only: None, .. }));
     let ill: Vec<&Watch> = ill.collect();
     let rollouts: Vec<_> = rows.rollouts().collect();

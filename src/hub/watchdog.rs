@@ -12,8 +12,8 @@ use flightdeck_analysis::{Measured, Running, Totals, summary};
 use flightdeck_board::why_not;
 use flightdeck_model::{
     Action, Actor, AnalysisReport, AnalysisTemplate, ArmRole, ArmSample, Body, Breach, BreachResponse, Command,
-    CommandId, Direction, Entity, Evidence, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject, Target,
-    WatchdogMeasured, WatchdogStatus,
+    CommandId, Direction, Entity, Evidence, Histogram, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject,
+    Target, WatchdogMeasured, WatchdogStatus,
 };
 use flightdeck_port::ArmIncrease;
 use jiff::{SignedDuration, Timestamp};
@@ -108,22 +108,23 @@ impl State {
     /// Numbers that a source tells of its own rows: counts of windows, which do not overlap. Of latencies it tells
     /// quantiles alone, which can't be added up.
     pub fn watch_samples(&mut self, samples: &[ArmSample]) {
-        if self.watchdog.is_empty() {
-            return;
-        }
-        let increase = |sample: &ArmSample| ArmIncrease {
-            target: sample.target.clone(),
-            role: sample.role.clone(),
-            version: sample.version.clone(),
-            from: sample.at.saturating_sub(sample.window()).unwrap_or(sample.at),
-            to: sample.at,
-            requests: sample.requests,
-            errors: sample.errors,
-            latency: flightdeck_model::Histogram::default(),
+        let totals = |sample: &ArmSample| {
+            let ArmSample { requests, errors, .. } = *sample;
+            Totals { requests, errors, latency: Histogram::default() }
         };
-        let watched = |sample: &&ArmSample| self.watchdog.contains_key(&sample.target);
-        let increases = samples.iter().filter(watched).map(increase).collect();
-        self.watch_increases(increases);
+        for candidate in samples.iter().filter(|sample| sample.role == ArmRole::Candidate) {
+            if !self.watchdog.contains_key(&candidate.target) {
+                continue;
+            }
+            // A program may have read its clock once for each side.
+            let apart = |of: &ArmSample| of.at.duration_since(candidate.at).abs();
+            let same = |of: &&ArmSample| of.role == ArmRole::Stable && of.target == candidate.target;
+            let near = |of: &&ArmSample| apart(of) * 2 <= candidate.window();
+            let stable = samples.iter().filter(same).filter(near).min_by_key(|of| apart(of));
+            let from = candidate.at.saturating_sub(candidate.window()).unwrap_or(candidate.at);
+            let sides = Sides { candidate: Some(totals(candidate)), stable: stable.map(totals) };
+            self.watch_window(&candidate.target, from, candidate.at, sides);
+        }
     }
 
     fn watch_window(&mut self, target: &Target, from: Timestamp, to: Timestamp, sides: Sides) {

@@ -172,11 +172,12 @@ async fn numbers_that_a_source_tells_itself_are_watched_too() {
     let target = bench.world.rollout().run.target.clone();
     #[expect(clippy::disallowed_methods, reason = "numbers of now")]
     let now = Timestamp::now();
-    let sample = |role: ArmRole, requests, errors| ArmSample {
+    // Its clock is read once for each side.
+    let sample = |role: ArmRole, later: i64, requests, errors| ArmSample {
         target: target.clone(),
         role,
         version: "1".into(),
-        at: now,
+        at: now + SignedDuration::from_micros(later),
         window_ms: 1000,
         requests,
         errors,
@@ -184,7 +185,7 @@ async fn numbers_that_a_source_tells_itself_are_watched_too() {
         p95_us: None,
         p99_us: None,
     };
-    let both = vec![sample(ArmRole::Stable, 900, 2), sample(ArmRole::Candidate, 300, 60)];
+    let both = vec![sample(ArmRole::Stable, 0, 900, 2), sample(ArmRole::Candidate, 700, 300, 60)];
     bench.world.tell(&Body::Samples(both));
     bench.until("its abort", |board| !of_watchdog(board).is_empty()).await;
 }
