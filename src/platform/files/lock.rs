@@ -47,11 +47,21 @@ impl LockFile {
         let failed = |step| move |source| LockError::Io { step, path: path.to_owned(), source };
         let mut file = super::open(path).map_err(failed("open"))?;
         lock(&file, path, wait)?;
-        file.set_len(0).map_err(failed("write"))?;
-        file.rewind().map_err(failed("write"))?;
-        writeln!(file, "{}", described(std::process::id())).map_err(failed("write"))?;
+        match name_holder(&mut file) {
+            // It is held all the same, and where the disk is full somebody has to be able to abort.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => file.set_len(0).map_err(failed("write"))?,
+            named => named.map_err(failed("write"))?,
+        }
         Ok(LockFile { _file: file })
     }
+}
+
+/// Over what stands there: emptied first, the file would give room away that somebody else takes on a full disk.
+fn name_holder(file: &mut File) -> io::Result<()> {
+    let line = format!("{}\n", described(std::process::id()));
+    file.rewind()?;
+    file.write_all(line.as_bytes())?;
+    file.set_len(line.len() as u64)
 }
 
 /// Locks a file that is open, until it is unlocked or closed. Waits so long at most; blocks.
