@@ -13,7 +13,7 @@ use flightdeck_board::why_not;
 use flightdeck_model::{
     Action, Actor, AnalysisReport, AnalysisTemplate, ArmRole, ArmSample, Body, Breach, BreachResponse, Command,
     CommandId, Direction, Entity, Evidence, Histogram, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject,
-    Target, WatchdogMeasured, WatchdogStatus,
+    Target, Version, WatchdogMeasured, WatchdogStatus,
 };
 use flightdeck_port::ArmIncrease;
 use jiff::{SignedDuration, Timestamp};
@@ -66,7 +66,8 @@ impl Watching {
 /// What both sides of one rollout did in one window.
 #[derive(Default)]
 struct Sides {
-    candidate: Option<Totals>,
+    /// With what it ran.
+    candidate: Option<(Version, Totals)>,
     stable: Option<Totals>,
 }
 
@@ -91,11 +92,11 @@ impl State {
     /// What counters grew by, as a probe saw it.
     pub fn watch_increases(&mut self, increases: Vec<ArmIncrease>) {
         let mut windows: BTreeMap<(Target, Timestamp, Timestamp), Sides> = BTreeMap::new();
-        for ArmIncrease { target, role, from, to, requests, errors, latency, .. } in increases {
+        for ArmIncrease { target, role, version, from, to, requests, errors, latency } in increases {
             let sides = windows.entry((target, from, to)).or_default();
             let totals = Totals { requests, errors, latency };
             match role {
-                ArmRole::Candidate => sides.candidate = Some(totals),
+                ArmRole::Candidate => sides.candidate = Some((version, totals)),
                 ArmRole::Stable => sides.stable = Some(totals),
                 ArmRole::Preview | ArmRole::Cohort(_) | ArmRole::Shadow => {}
             }
@@ -122,20 +123,29 @@ impl State {
             let near = |of: &&ArmSample| apart(of) * 2 <= candidate.window();
             let stable = samples.iter().filter(same).filter(near).min_by_key(|of| apart(of));
             let from = candidate.at.saturating_sub(candidate.window()).unwrap_or(candidate.at);
-            let sides = Sides { candidate: Some(totals(candidate)), stable: stable.map(totals) };
+            let sides =
+                Sides { candidate: Some((candidate.version.clone(), totals(candidate))), stable: stable.map(totals) };
             self.watch_window(&candidate.target, from, candidate.at, sides);
         }
     }
 
     fn watch_window(&mut self, target: &Target, from: Timestamp, to: Timestamp, sides: Sides) {
-        let Some(candidate) = sides.candidate else { return };
+        let Some((version, candidate)) = sides.candidate else { return };
         let Some(row) = self.board.shared_rollout(target) else { return };
+        // Asked before another candidate took its place: these numbers speak of that one.
+        if row.candidate().is_none_or(|arm| arm.version != version) {
+            return;
+        }
         let share = row.candidate().map_or(Ppm::ZERO, |arm| arm.traffic.actual.unwrap_or(arm.traffic.desired));
         let run = row.run.clone();
         let Some(rule) = self.settings.watchdogs.get(&row.environment) else { return };
         // A side that nobody measured is not one without requests: there is nothing to compare with.
         let Some(stable) = sides.stable.or_else(|| (!compares(&rule.template)).then(Totals::default)) else { return };
         let Some(watching) = self.watchdog.get_mut(target).filter(|watching| watching.run == run) else { return };
+        // What came before it is watched is of another try, such as the one that was aborted.
+        if from < watching.since {
+            return;
+        }
         watching.judge.observe(Measured { from, to, share, candidate, stable });
         let lasts = OF_NOW.max(to.duration_since(from) * 3);
         let of_now_until = to.saturating_add(lasts).unwrap_or(Timestamp::MAX);
@@ -168,8 +178,11 @@ impl State {
                 None => BreachResponse::NotOffered { action: wanted, why: why_not(&row, wanted) },
             },
         };
-        tracing::warn!(run = %row.run, ?response, "the watchdog saw a limit broken: {sentence}");
         if let Some(watching) = self.watchdog.get_mut(target) {
+            // Said once, however often the next numbers find the same.
+            if watching.breach.as_ref().is_none_or(|breach| breach.response != response) {
+                tracing::warn!(run = %row.run, ?response, "the watchdog saw a limit broken: {sentence}");
+            }
             watching.sending = matches!(response, BreachResponse::Sent { .. });
             let at = watching.breach.as_ref().map_or(at, |breach| breach.at);
             watching.breach = Some(Breach { at, sentence, response });

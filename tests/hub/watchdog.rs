@@ -36,9 +36,9 @@ fn window(target: &Target, now: Timestamp, ago: i64, candidate: (u64, u64), stab
     let sides = [(ArmRole::Candidate, candidate), (ArmRole::Stable, stable)];
     let increase = |(role, (requests, errors))| ArmIncrease {
         target: target.clone(),
+        version: if role == ArmRole::Candidate { "1.10.0" } else { "1.9.0" }.into(),
         role,
-        version: "1".into(),
-        from: to - SignedDuration::from_millis(500),
+        from: to - SignedDuration::from_micros(1),
         to,
         requests,
         errors,
@@ -171,12 +171,12 @@ async fn numbers_that_a_source_tells_itself_are_watched_too() {
     let (bench, _teller) = watched(OnBreach::Abort).await;
     let target = bench.world.rollout().run.target.clone();
     #[expect(clippy::disallowed_methods, reason = "numbers of now")]
-    let now = Timestamp::now();
+    let now = Timestamp::now() + SignedDuration::from_secs(2);
     // Its clock is read once for each side.
     let sample = |role: ArmRole, later: i64, requests, errors| ArmSample {
         target: target.clone(),
+        version: if role == ArmRole::Candidate { "1.10.0" } else { "1.9.0" }.into(),
         role,
-        version: "1".into(),
         at: now + SignedDuration::from_micros(later),
         window_ms: 1000,
         requests,
@@ -187,5 +187,30 @@ async fn numbers_that_a_source_tells_itself_are_watched_too() {
     };
     let both = vec![sample(ArmRole::Stable, 0, 900, 2), sample(ArmRole::Candidate, 700, 300, 60)];
     bench.world.tell(&Body::Samples(both));
+    bench.until("its abort", |board| !of_watchdog(board).is_empty()).await;
+}
+
+#[tokio::test]
+async fn numbers_of_the_candidate_before_or_of_the_try_before_speak_against_nobody() {
+    let (bench, mut teller) = watched(OnBreach::Abort).await;
+    let target = bench.world.rollout().run.target.clone();
+    // Asked before another version took its place.
+    tell(&mut teller, |at| {
+        let mut of_another = window(&target, at, 0, (300, 60), (900, 2));
+        of_another.iter_mut().for_each(|side| side.version = "1.9.9".into());
+        of_another
+    })
+    .await;
+    // Of a time before it was watched.
+    tell(&mut teller, |at| {
+        let mut early = window(&target, at, 0, (300, 60), (900, 2));
+        early.iter_mut().for_each(|side| side.from = at - SignedDuration::from_mins(1));
+        early
+    })
+    .await;
+    teller.asked().await;
+    assert!(bench.world.done().is_empty());
+    teller.answer(Ok(Measured::default()));
+    tell(&mut teller, |at| window(&target, at, 0, (300, 60), (900, 2))).await;
     bench.until("its abort", |board| !of_watchdog(board).is_empty()).await;
 }
