@@ -197,14 +197,18 @@ async fn numbers_of_the_candidate_before_or_of_the_try_before_speak_against_nobo
     // Asked before another version took its place.
     tell(&mut teller, |at| {
         let mut of_another = window(&target, at, 0, (300, 60), (900, 2));
-        of_another.iter_mut().for_each(|side| side.version = "1.9.9".into());
+        for side in &mut of_another {
+            side.version = "1.9.9".into();
+        }
         of_another
     })
     .await;
     // Of a time before it was watched.
     tell(&mut teller, |at| {
         let mut early = window(&target, at, 0, (300, 60), (900, 2));
-        early.iter_mut().for_each(|side| side.from = at - SignedDuration::from_mins(1));
+        for side in &mut early {
+            side.from = at - SignedDuration::from_mins(1);
+        }
         early
     })
     .await;
