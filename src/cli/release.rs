@@ -75,6 +75,9 @@ pub struct AddArgs {
     /// time begins there.
     #[arg(long, value_name = "RFC3339")]
     pub commit_at: Option<Timestamp>,
+    /// Address of the pipeline's run that built it, such as https://ci.example/shop/runs/7.
+    #[arg(long, value_name = "URL")]
+    pub pipeline_run: Option<String>,
     /// The digest that it must have, sha256:…, such as the builder printed.
     #[arg(long, value_name = "DIGEST")]
     pub digest: Option<String>,
@@ -144,6 +147,7 @@ async fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
         version: args.version.as_str().into(),
         commit: args.commit.clone(),
         commit_at: args.commit_at,
+        pipeline_run: args.pipeline_run.clone(),
         digest: Some(digest.clone()),
         migrations: (args.no_migrations || !args.migration.is_empty()).then(|| args.migration.clone()),
         artifact: args.artifact.clone(),

@@ -34,6 +34,8 @@ pub struct NewRelease {
     pub commit: Option<String>,
     /// When that was made, where known.
     pub commit_at: Option<Timestamp>,
+    /// Address of the pipeline's run that built it, where known.
+    pub pipeline_run: Option<String>,
     /// `sha256:…` that the artifact must have.
     pub digest: Option<String>,
     /// Names of the migrations that it brings; `None`: not told.
@@ -55,6 +57,7 @@ impl Client {
         ];
         query.extend(release.commit.as_deref().map(|commit| ("commit", commit)));
         query.extend(commit_at.as_deref().map(|at| ("commit_at", at)));
+        query.extend(release.pipeline_run.as_deref().map(|run| ("pipeline_run", run)));
         query.extend(release.digest.as_deref().map(|digest| ("digest", digest)));
         query.extend(migrations.as_deref().map(|names| ("migrations", names)));
         let request = self.http.post(url("/v1/releases")).query(&query);

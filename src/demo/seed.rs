@@ -72,7 +72,10 @@ async fn add(release: &Seeded, hub: &Hub, engine: &Engine) -> Result<(), DemoErr
     let upload = engine.stage_upload(&id);
     tokio::fs::copy(&release.artifact, &upload).await.map_err(failed("copy an artifact to", &upload))?;
     let commit = Some(release.commit.clone());
-    engine.staged(&id, StagedRelease { commit, commit_at: None, expected_digest: None, migrations: None });
+    engine.staged(
+        &id,
+        StagedRelease { commit, commit_at: None, pipeline_run: None, expected_digest: None, migrations: None },
+    );
     let (source, service, version) = (engine.source().clone(), release.service.clone(), release.version.clone());
     let subject = Subject::Release { source, service, version };
     submit(hub, id, Action::AddRelease, subject, &format!("store {} {}", release.service, release.version)).await

@@ -76,7 +76,7 @@ pub use output::{Output, OutputOf};
 pub use phase::{DeploymentKind, DeploymentOutcome, Phase, RollbackPath};
 pub use query::{LogLines, Query, Reply};
 pub use receipt::{Grade, Proof, Receipt, SourceResult, Stage, StageRecord, TargetResult};
-pub use record::{NOT_RECORDED, RolloutRecord};
+pub use record::{NOT_RECORDED, RolloutRecord, StepRecord};
 pub use refusal::{Refusal, RefusalKind};
 pub use rollout::{
     Arm, ArmRole, BackendAnalysis, Denied, FailingInstances, ManagedBy, PodNames, Replicas, RollbackPlan, Rollout,

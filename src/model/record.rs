@@ -1,10 +1,22 @@
 //! The record of a rollout that ended.
 
 use super::{
-    DeploymentKind, DeploymentOutcome, Diagnosis, EnvironmentName, Phase, Ppm, Renamed, Run, ServiceName, Version,
+    DeploymentKind, DeploymentOutcome, Diagnosis, EnvironmentName, Phase, Ppm, Renamed, Run, ServiceName, Step, Version,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// A step of a plan that a rollout was at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Its place in the plan, from 0.
+    pub index: u32,
+    pub step: Step,
+    pub began: Timestamp,
+    pub ended: Timestamp,
+    /// It was done; else it was skipped, or cut short by the rollout's end.
+    pub done: bool,
+}
 
 /// A finished rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +47,15 @@ pub struct RolloutRecord {
     /// `sha256:…` of what was brought in.
     #[serde(default)]
     pub digest: Option<String>,
+    /// Source commit of what was brought in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// When its commit was made, where known.
     #[serde(default)]
     pub commit_at: Option<Timestamp>,
+    /// Address of the pipeline's run that built it, where told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_run: Option<String>,
     /// The largest share of traffic that it had.
     #[serde(default)]
     pub reached: Option<Ppm>,
@@ -53,6 +71,9 @@ pub struct RolloutRecord {
     /// Steps that it went through, those included; `None`: it is not recorded.
     #[serde(default)]
     pub steps: Option<u32>,
+    /// The steps that it was at and whose times are known, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub step_times: Vec<StepRecord>,
     /// What was found out about the instance, or the hook, that failed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Box<Diagnosis>>,

@@ -216,6 +216,9 @@ pub struct Release {
     /// When that was made, where told: where a change's lead time begins.
     #[serde(default)]
     pub commit_at: Option<Timestamp>,
+    /// Address of the pipeline's run that built it, where told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline_run: Option<String>,
     /// Who stored it.
     pub author: String,
     /// When.

@@ -37,6 +37,7 @@ pub(super) struct Asked {
     version: String,
     commit: Option<String>,
     commit_at: Option<Timestamp>,
+    pipeline_run: Option<String>,
     digest: Option<String>,
     /// Names with commas between them; empty: none.
     migrations: Option<String>,
@@ -56,7 +57,7 @@ pub(super) async fn release(
     let command =
         Command { id: id.clone(), action: Action::AddRelease, subject: subject.clone(), pin: None, reason: None };
     command.bounded()?;
-    for (field, text) in [("commit", &asked.commit), ("digest", &asked.digest)] {
+    for (field, text) in [("commit", &asked.commit), ("digest", &asked.digest), ("pipeline_run", &asked.pipeline_run)] {
         bounded(field, text.as_deref().unwrap_or_default(), LONGEST_NAME)?;
     }
     bounded("migrations", asked.migrations.as_deref().unwrap_or_default(), LONGEST_MIGRATIONS)?;
@@ -84,6 +85,7 @@ pub(super) async fn release(
     let staged = StagedRelease {
         commit: asked.commit,
         commit_at: asked.commit_at,
+        pipeline_run: asked.pipeline_run,
         expected_digest: asked.digest,
         migrations: asked.migrations.map(names),
     };

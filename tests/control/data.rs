@@ -48,6 +48,7 @@ fn world(rows: &[Rollout], migrations: &[MigrationRow], releases: &[(&str, Optio
             artifacts: Vec::new(),
             commit: None,
             commit_at: None,
+            pipeline_run: None,
             author: "dora".into(),
             added: at(0),
             migrations: brings.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),

@@ -797,6 +797,7 @@ fn a_deployment_must_name_what_exists() {
         artifacts: Vec::new(),
         commit: None,
         commit_at: None,
+        pipeline_run: None,
         author: "dora".into(),
         added: at(0),
         migrations: None,

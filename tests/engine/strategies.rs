@@ -298,3 +298,32 @@ fn what_is_over_leaves_the_row() {
     assert!(row.message.starts_with("back to 1.0") && !row.message.contains("started first"), "{}", row.message);
     assert_eq!(story.traffic(), all_at("1.0"));
 }
+
+#[test]
+fn a_record_tells_when_each_step_began_and_ended_and_what_its_release_came_from() {
+    let plan = [10, 50].map(|share| [Step::SetWeight(Ppm::percent(share)), Step::Pause { duration: None }]).concat();
+    let mut story = serving(spec(&plan));
+    let (commit, pipeline_run) = (Some("3fe1c2a".to_owned()), Some("https://ci.example/shop/runs/7".to_owned()));
+    let built = Release { commit: commit.clone(), pipeline_run: pipeline_run.clone(), ..release("shop", "1.4") };
+    story.input(&Input::ReleaseAdded(built));
+    story.deploy("production", "1.4").unwrap();
+    story.pass(60);
+    story.act(Action::Promote).unwrap();
+    story.pass(30);
+    story.act(Action::Abort).unwrap();
+    let ended = story.ended.last().unwrap();
+    assert_eq!((&ended.commit, &ended.pipeline_run), (&commit, &pipeline_run));
+    let times = |of: &StepRecord| (of.index, of.step.clone(), of.ended.duration_since(of.began).as_secs(), of.done);
+    let plan = plan.iter().cloned();
+    let expected: Vec<_> = plan.zip([(0, true), (60, true), (0, true), (30, false)]).zip(0_u32..).collect();
+    let expected: Vec<_> = expected.into_iter().map(|((step, (took, done)), at)| (at, step, took, done)).collect();
+    assert_eq!(ended.step_times.iter().map(times).collect::<Vec<_>>(), expected);
+    assert!(ended.step_times.windows(2).all(|pair| pair[0].ended == pair[1].began), "one follows the other");
+    // What is skipped says so, and what was never come to has no times.
+    story.deploy("production", "1.4").unwrap();
+    story.act(Action::PromoteFull).unwrap();
+    let ended = story.ended.last().unwrap();
+    assert_eq!(ended.outcome, DeploymentOutcome::Succeeded);
+    let times: Vec<_> = ended.step_times.iter().map(|of| (of.index, of.done)).collect();
+    assert_eq!(times, [(0, true), (1, false)]);
+}

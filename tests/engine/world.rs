@@ -125,6 +125,7 @@ pub fn release(service: &str, version: &str) -> Release {
         artifacts: vec![ArtifactRef { digest: format!("sha256:{service}-{version}"), size: 1 }],
         commit: None,
         commit_at: None,
+        pipeline_run: None,
         author: "ann".to_owned(),
         added: Timestamp::UNIX_EPOCH,
         migrations: None,

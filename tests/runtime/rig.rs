@@ -196,6 +196,7 @@ steps = [{steps}]
         let staged = StagedRelease {
             commit: Some("3fe1c2a".into()),
             commit_at: None,
+            pipeline_run: None,
             expected_digest: expected.map(str::to_owned),
             migrations: None,
         };

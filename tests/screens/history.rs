@@ -39,7 +39,10 @@ fn ended(
         },
         kind: how.0,
         digest: Some(format!("sha256:{number:064}")),
+        commit: None,
         commit_at: Some(ago(hours * 3600 + 9000)),
+        pipeline_run: None,
+        step_times: Vec::new(),
         reached: Some(Ppm::percent(match how.1 {
             Succeeded => 100,
             Failed => 0,

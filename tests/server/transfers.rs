@@ -127,6 +127,7 @@ fn an_artifact_with_another_digest_is_refused_and_not_kept() {
         version: version.into(),
         commit: Some("abc".to_owned()),
         commit_at: None,
+        pipeline_run: None,
         digest: digest.map(str::to_owned),
         migrations: None,
         artifact: server.artifact("3.0").into(),

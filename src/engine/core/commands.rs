@@ -137,7 +137,7 @@ fn promote(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<
     clear_analysis(slot);
     looked_at(slot, true);
     by_person(slot);
-    next_step(slot);
+    next_step(slot, ctx.now);
     note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(&text));
     Ok(())
 }
@@ -189,7 +189,7 @@ fn promote_full(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: 
     clear_analysis(slot);
     jobs::cancel(state, slot, ctx);
     by_person(slot);
-    skip_steps(slot);
+    skip_steps(slot, ctx.now);
     note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
     Ok(())
 }

@@ -108,6 +108,7 @@ pub(super) const fn ended_phase(outcome: DeploymentOutcome) -> Phase {
 }
 
 fn record(state: &State, slot: &Slot, ctx: &mut StepContext, run: &RunState, outcome: DeploymentOutcome) {
+    let release = state.release(&slot.key.service, &run.to.version);
     ctx.ended.push(RolloutRecord {
         run: run_id(state, slot, &run.revision),
         service: slot.key.service.clone(),
@@ -128,13 +129,16 @@ fn record(state: &State, slot: &Slot, ctx: &mut StepContext, run: &RunState, out
             Kind::First | Kind::Canary => DeploymentKind::Deploy,
         },
         digest: Some(run.to.digest.clone()),
-        commit_at: state.release(&slot.key.service, &run.to.version).and_then(|release| release.commit_at),
+        commit: release.and_then(|release| release.commit.clone()),
+        commit_at: release.and_then(|release| release.commit_at),
+        pipeline_run: release.and_then(|release| release.pipeline_run.clone()),
         // What comes back by a rollback has all traffic in the end.
         reached: Some(if outcome == DeploymentOutcome::RolledBack { Ppm::ALL } else { run.tally.reached }),
         rollback: run.tally.back_took,
         waited: Some(run.tally.waited),
         manual_steps: run.tally.manual,
         steps: Some(run.tally.steps),
+        step_times: run.step_times(ctx.now),
         diagnosis: run.diagnosis.clone().filter(|_| outcome != DeploymentOutcome::Succeeded),
     });
 }

@@ -87,6 +87,7 @@ pub(super) fn start(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, m
     } else {
         start_candidate(state, slot, &mut run)
     };
+    run.tally.step_since = Some(ctx.now);
     if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }

@@ -7,7 +7,7 @@ use super::slots::{placement, replicas};
 use super::state::{Measured, Progress, RunState, Slot, State, count};
 use super::{approvals, hooks, judge, shares};
 use flightdeck_model::{Ppm, ServiceKind, Step, counted_do};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 /// One step of the plan. True if there is more to look at.
 pub(super) fn at_step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) -> bool {
@@ -40,7 +40,7 @@ pub(super) fn at_step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext)
         Said::Moved => true,
         Said::Done => {
             note_run(state, slot, ctx, "system:engine", text);
-            next_step(slot);
+            next_step(slot, ctx.now);
             ctx.changed = true;
             true
         }
@@ -99,9 +99,11 @@ fn to_promoting(slot: &mut Slot) {
 }
 
 /// The next step begins.
-pub(super) fn next_step(slot: &mut Slot) {
+pub(super) fn next_step(slot: &mut Slot, now: Timestamp) {
     slot.generation += 1;
     if let Some(run) = &mut slot.run {
+        run.leave_step(true, now);
+        run.tally.step_since = Some(now);
         run.step += 1;
         run.tally.steps += 1;
         run.elapsed = SignedDuration::ZERO;
@@ -114,8 +116,9 @@ pub(super) fn next_step(slot: &mut Slot) {
 }
 
 /// All that is left is skipped: to full size, then all traffic.
-pub(super) fn skip_steps(slot: &mut Slot) {
+pub(super) fn skip_steps(slot: &mut Slot, now: Timestamp) {
     if let Some(run) = &mut slot.run {
+        run.leave_step(false, now);
         run.step = u32::try_from(run.steps.len()).unwrap_or(u32::MAX);
         run.measured = Measured::default();
     }

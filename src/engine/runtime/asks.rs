@@ -24,6 +24,8 @@ pub struct StagedRelease {
     pub commit: Option<String>,
     /// When that was made, where told.
     pub commit_at: Option<Timestamp>,
+    /// Address of the pipeline's run that built it, where told.
+    pub pipeline_run: Option<String>,
     /// `sha256:…` as the person expects it; another one is refused.
     pub expected_digest: Option<String>,
     /// Names of the migrations that it brings, where told.

@@ -89,6 +89,7 @@ impl Engine {
             artifacts: vec![artifact],
             commit: staged.commit.as_deref().map(sanitize_line),
             commit_at: staged.commit_at,
+            pipeline_run: staged.pipeline_run.as_deref().map(sanitize_line),
             author: actor.name.clone(),
             added: clock(),
             migrations: staged.migrations,

@@ -4,7 +4,7 @@ use crate::types::{InstanceId, JobEnd, JobId};
 use flightdeck_analysis::{MannWhitney, Sequential, Totals};
 use flightdeck_model::{
     AnalysisTemplate, DeploymentOutcome, Diagnosis, HoldId, HookSpec, Phase, Ppm, ReleaseRef, RollbackPath, Step,
-    Strategy,
+    StepRecord, Strategy,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -224,6 +224,12 @@ pub struct Tally {
     pub manual: u32,
     /// Steps that are done.
     pub steps: u32,
+    /// The steps that it has left, in order.
+    #[serde(default)]
+    pub left: Vec<StepRecord>,
+    /// Since when it is at its current step.
+    #[serde(default)]
+    pub step_since: Option<Timestamp>,
     /// When it was decided to go back.
     pub back_since: Option<Timestamp>,
     pub back_path: Option<RollbackPath>,
@@ -308,6 +314,25 @@ impl RunState {
     /// A hook of its plan, as configured when it was asked for.
     pub(crate) fn hook(&self, name: &str) -> Option<&HookSpec> {
         self.hooks.iter().find(|hook| hook.name == name)
+    }
+
+    /// Its current step is over. `done`: it is not skipped.
+    pub(crate) fn leave_step(&mut self, done: bool, now: Timestamp) {
+        let left = self.step_until(done, now);
+        self.tally.left.extend(left);
+        self.tally.step_since = None;
+    }
+
+    /// The steps that it was at: one that its end cuts short lasted until it was decided to go back.
+    pub(crate) fn step_times(&self, now: Timestamp) -> Vec<StepRecord> {
+        let cut_short = self.step_until(false, self.tally.back_since.unwrap_or(now));
+        self.tally.left.iter().cloned().chain(cut_short).collect()
+    }
+
+    fn step_until(&self, done: bool, ended: Timestamp) -> Option<StepRecord> {
+        let step = self.steps.get(self.step as usize)?.clone();
+        let began = self.tally.step_since?;
+        Some(StepRecord { index: self.step, step, began, ended: ended.max(began), done })
     }
 
     pub(crate) fn current_step(&self) -> Option<&Step> {

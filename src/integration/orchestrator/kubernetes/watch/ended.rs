@@ -9,7 +9,7 @@ use super::super::pod_sets::ReplicaGroup;
 use super::super::row::RESUME;
 use flightdeck_model::{
     Arm, ArmRole, DeploymentKind, DeploymentOutcome, Fact, NOT_RECORDED, Phase, Ppm, Rollout, RolloutRecord, Run,
-    Version, Wait, sanitize_line,
+    StepRecord, Version, Wait, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub(super) struct Flight {
     manual: u32,
     /// The last step that it was seen at: a way back begins anew.
     step: Option<u32>,
+    /// Since when it is there; `None`: nobody saw it come there.
+    step_since: Option<Timestamp>,
+    /// The steps that it was seen to come to and to leave.
+    left: Vec<StepRecord>,
     /// It was told as failed, and may still succeed.
     failed: bool,
 }
@@ -112,18 +116,21 @@ impl Flight {
         now: Timestamp,
     ) -> Flight {
         let cause = annotation(workload.meta(), CHANGE_CAUSE).map(|text| sanitize_line(&masked(text)));
+        let whole = now.duration_since(row.started) < BEGUN;
         Flight {
             kind: kind(row, workload, groups),
             started: row.started,
             writer: template_writer(workload.meta()).map(|(manager, _)| manager),
             cause: cause.filter(|cause| !cause.is_empty()),
             back,
-            whole: now.duration_since(row.started) < BEGUN,
+            whole,
             reached: brought_in(row).and_then(|arm| arm.traffic.actual),
             waits: waits(row),
             waited: SignedDuration::ZERO,
             manual: 0,
             step: row.step,
+            step_since: (whole && row.step == Some(0)).then_some(row.started),
+            left: Vec::new(),
             failed: false,
             row: Arc::clone(row),
         }
@@ -136,6 +143,10 @@ impl Flight {
             self.stop_waiting(row.phase != Phase::RollingBack, now);
         }
         self.waits = self.waits.or(waits);
+        if row.step > self.step {
+            self.leave_step(true, now);
+            self.step_since = Some(now);
+        }
         self.step = self.step.max(row.step);
         self.row = Arc::clone(row);
     }
@@ -144,6 +155,14 @@ impl Flight {
         let Some(since) = self.waits.take() else { return };
         self.waited = self.waited.saturating_add(now.duration_since(since).max(SignedDuration::ZERO));
         self.manual += u32::from(went_on);
+    }
+
+    fn leave_step(&mut self, done: bool, ended: Timestamp) {
+        let Some(began) = self.step_since.take() else { return };
+        let Some((index, step)) = self.step.and_then(|at| Some((at, self.row.steps.get(at as usize)?.clone()))) else {
+            return;
+        };
+        self.left.push(StepRecord { index, step, began, ended: ended.max(began), done });
     }
 
     /// Its record, if by the new row it has ended.
@@ -161,6 +180,7 @@ impl Flight {
         let ended = if told { new.since.min(now) } else { now };
         let aborted = outcome == DeploymentOutcome::Aborted && old.run == new.run && new.since > self.started;
         let back = now.duration_since(new.since);
+        self.leave_step(succeeded, if aborted { new.since } else { ended });
         let steps = if succeeded { u32::try_from(old.steps.len()).ok() } else { self.step.or(Some(0)) };
         Some(RolloutRecord {
             run: old.run.clone(),
@@ -177,7 +197,10 @@ impl Flight {
             cause: self.cause.clone().filter(|_| succeeded).unwrap_or(why),
             kind: self.kind,
             digest: candidate.digest.clone(),
+            commit: None,
             commit_at: None,
+            pipeline_run: None,
+            step_times: std::mem::take(&mut self.left),
             reached: if succeeded { Some(Ppm::ALL) } else { self.reached },
             rollback: Some(back).filter(|back| aborted && *back > SignedDuration::ZERO),
             waited: self.whole.then_some(self.waited),
@@ -247,7 +270,7 @@ fn kind(row: &Rollout, workload: &dyn Workload, groups: &[ReplicaGroup]) -> Depl
 mod tests {
     use super::*;
     use crate::orchestrator::kubernetes::kind::{Source, named};
-    use flightdeck_model::{Replicas, Strategy, Target, Traffic, TrafficSource};
+    use flightdeck_model::{Replicas, Step, Strategy, Target, Traffic, TrafficSource};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -414,6 +437,26 @@ mod tests {
         assert_eq!((run.steps, run.manual_steps), (Some(3), 1));
         let run = story(plain().as_ref(), &[waiting, back, aborted]).unwrap();
         assert_eq!((run.steps, run.manual_steps), (Some(1), 0), "an abort is no step");
+    }
+
+    #[test]
+    fn steps_have_the_times_at_which_they_were_seen_to_begin_and_end() {
+        let plan: Arc<[Step]> = [20, 50].map(|share| Step::SetWeight(Ppm::percent(share))).into();
+        let at_step = |step, phase| Rollout { step: Some(step), steps: plan.clone(), ..row("2", phase, &TWO) };
+        let times = |rows: &[Rollout]| {
+            let run = story(plain().as_ref(), rows).unwrap();
+            let times = run.step_times.iter().map(|of| (of.index, of.began, of.ended, of.done));
+            times.collect::<Vec<_>>()
+        };
+        let (first, second) = (at_step(0, Phase::Progressing), at_step(1, Phase::Progressing));
+        let done = Rollout { since: at(40), ..row("2", Phase::Healthy, &[(ArmRole::Stable, "v2")]) };
+        let all = [first.clone(), first.clone(), second.clone(), done.clone()];
+        assert_eq!(times(&all), [(0, at(10), at(30), true), (1, at(30), at(40), true)]);
+        let aborted = Rollout { since: at(35), ..at_step(0, Phase::Aborted) };
+        let cut_short = [first.clone(), first, second.clone(), aborted];
+        assert_eq!(times(&cut_short), [(0, at(10), at(30), true), (1, at(30), at(35), false)]);
+        // It was at its second step when it was first seen.
+        assert_eq!(times(&[second, done]), []);
     }
 
     #[test]
