@@ -84,6 +84,7 @@ mod tests {
     fn it_says_whether_it_is_armed_and_never_that_it_is_without_numbers() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let armed = WatchdogStatus {
+            retried: None,
             on_breach: OnBreach::Abort,
             since: at(0),
             measured: Some(WatchdogMeasured { until: at(100), of_now_until: at(145) }),

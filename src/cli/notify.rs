@@ -71,10 +71,14 @@ async fn test(context: &Context, name: &str) -> Result<(), Failure> {
         service: "test".to_owned(),
         environment: "test".to_owned(),
         run: "test".to_owned(),
+        trace_id: format!("{:032x}", now.as_nanosecond()),
         from: None,
         to: "test".to_owned(),
         author: None,
         why: "flightdeck notify test: nothing happened".to_owned(),
+        breach: None,
+        rollout: None,
+        command: None,
     };
     match notifier(name, notify).await?.tell(&notification, now).await {
         Ok(()) => {
@@ -121,13 +125,16 @@ fn status(context: &Context) -> Result<(), Failure> {
 pub(super) async fn destinations(all: &BTreeMap<String, Notify>) -> Result<Vec<Destination>, Failure> {
     let mut destinations = Vec::new();
     for (name, notify) in all {
-        let event = |word: &String| NotifyEvent::ALL.iter().find(|(known, _)| known == word).map(|(_, event)| *event);
+        let notifier = notifier(name, notify).await?;
+        let named = |word: &str| notify.events.iter().any(|of| of == word);
+        let unnamed = |event: NotifyEvent| notify.events.is_empty() && (notifier.wants_all() || event.is_urgent());
+        let events = NotifyEvent::ALL.iter().filter(|(word, event)| named(word) || unnamed(*event));
         let wanted = Wanted {
-            events: notify.events.iter().filter_map(event).collect(),
+            events: events.map(|(_, event)| *event).collect(),
             environments: notify.environments.clone(),
             services: notify.services.clone(),
         };
-        destinations.push(Destination { name: name.clone(), wanted, notifier: notifier(name, notify).await? });
+        destinations.push(Destination { name: name.clone(), wanted, notifier });
     }
     Ok(destinations)
 }

@@ -12,8 +12,8 @@ use flightdeck_analysis::{Measured, Running, Totals, summary};
 use flightdeck_board::why_not;
 use flightdeck_model::{
     Action, Actor, AnalysisReport, AnalysisTemplate, ArmRole, ArmSample, Body, Breach, BreachResponse, Command,
-    CommandId, Direction, Entity, Evidence, Histogram, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Subject,
-    Target, Version, WatchdogMeasured, WatchdogStatus,
+    CommandId, Direction, Entity, Evidence, Histogram, OnBreach, Ppm, Receipt, Refusal, Rollout, Run, Scoped, Stage,
+    Subject, Target, Version, WatchdogMeasured, WatchdogStatus,
 };
 use flightdeck_port::ArmIncrease;
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +32,7 @@ const TOLD_EACH: SignedDuration = SignedDuration::from_secs(5);
 pub(super) struct Watching {
     run: Run,
     since: Timestamp,
+    retried: Option<CommandId>,
     judge: Running,
     measured: Option<WatchdogMeasured>,
     breach: Option<Breach>,
@@ -47,12 +48,12 @@ impl Watching {
     fn new(row: &Rollout, rule: &WatchdogRule, at: Timestamp) -> Watching {
         let judge = Running::new(&format!("watchdog {}", row.environment), rule.template.clone());
         let (run, told) = (row.run.clone(), Timestamp::UNIX_EPOCH);
-        Watching { run, since: at, judge, measured: None, breach: None, sending: false, told }
+        Watching { run, since: at, retried: None, judge, measured: None, breach: None, sending: false, told }
     }
 
     fn status(&self, on_breach: OnBreach) -> WatchdogStatus {
-        let (measured, breach) = (self.measured, self.breach.clone());
-        WatchdogStatus { on_breach, since: self.since, measured, report: self.judge.report(), breach }
+        let (since, retried, measured, breach) = (self.since, self.retried.clone(), self.measured, self.breach.clone());
+        WatchdogStatus { on_breach, since, retried, measured, report: self.judge.report(), breach }
     }
 
     /// Was it answered, so that nothing more is done?
@@ -82,7 +83,9 @@ impl State {
         }
         if self.watchdog.get(target).is_none_or(|watching| watching.run != row.run) {
             let mut new = Watching::new(row, rule, now());
-            new.breach = answered_before(self.commands.values().map(|following| &following.receipt), &row.run);
+            let receipts = || self.commands.values().map(|following| &following.receipt);
+            new.breach = answered_before(receipts(), &row.run);
+            new.retried = retried(receipts(), &row.run);
             self.watchdog.insert(target.clone(), new);
         }
         let Some(watching) = self.watchdog.get(target) else { return };
@@ -264,10 +267,8 @@ fn offered(row: &Rollout, wanted: Action) -> Option<Action> {
 /// had it tried again since then wants it watched anew.
 fn answered_before<'a>(receipts: impl Iterator<Item = &'a Receipt>, run: &Run) -> Option<Breach> {
     let own = Actor::system(NAME).name;
-    let about = |receipt: &&Receipt| matches!(&receipt.command.subject, Subject::Run(of) if of == run);
-    let asked = |receipt: &Receipt| receipt.stages.first().map(|stage| stage.at);
     let newest = receipts
-        .filter(about)
+        .filter(|receipt| is_about(receipt, run))
         .filter(|receipt| receipt.actor.name == own || receipt.command.action == Action::Retry)
         .max_by_key(|receipt| asked(receipt))?;
     let at = asked(newest).filter(|_| newest.actor.name == own)?;
@@ -275,4 +276,20 @@ fn answered_before<'a>(receipts: impl Iterator<Item = &'a Receipt>, run: &Run) -
     let sentence = newest.command.reason.clone().unwrap_or_default();
     let sentence = sentence.strip_prefix(&format!("{NAME}: ")).map_or_else(|| sentence.clone(), str::to_owned);
     Some(Breach { at, sentence, response: BreachResponse::Sent { action, command } })
+}
+
+/// The command by which a run was begun again last.
+fn retried<'a>(receipts: impl Iterator<Item = &'a Receipt>, run: &Run) -> Option<CommandId> {
+    let refused = |receipt: &Receipt| matches!(receipt.stage(), Stage::Refused { .. } | Stage::Failed { .. });
+    let retries = receipts
+        .filter(|receipt| receipt.command.action == Action::Retry && is_about(receipt, run) && !refused(receipt));
+    Some(retries.max_by_key(|receipt| asked(receipt))?.command.id.clone())
+}
+
+fn is_about(receipt: &Receipt, run: &Run) -> bool {
+    matches!(&receipt.command.subject, Subject::Run(of) if of == run)
+}
+
+fn asked(receipt: &Receipt) -> Option<Timestamp> {
+    receipt.stages.first().map(|stage| stage.at)
 }

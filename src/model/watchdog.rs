@@ -18,6 +18,16 @@ pub enum OnBreach {
 }
 
 impl OnBreach {
+    /// As it is written in the settings.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            OnBreach::Notify => "notify",
+            OnBreach::Pause => "pause",
+            OnBreach::Abort => "abort",
+        }
+    }
+
     /// What it sends, where it sends something.
     #[must_use]
     pub const fn action(self) -> Option<Action> {
@@ -35,6 +45,9 @@ pub struct WatchdogStatus {
     pub on_breach: OnBreach,
     /// Since when it takes numbers in: since the rollout was first seen, or since the hub was started.
     pub since: Timestamp,
+    /// The command by which this run was begun again, where one did: of each try it tells a breach anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<CommandId>,
     /// `None`: it had no numbers of the candidate yet, so it can't act.
     pub measured: Option<WatchdogMeasured>,
     /// The numbers so far, limit by limit.

@@ -5,6 +5,6 @@ mod events;
 mod outbox;
 mod task;
 
-pub use events::{Wanted, of};
+pub use events::Wanted;
 pub use outbox::{Outbox, OutboxError, Undelivered};
 pub use task::{Destination, run};

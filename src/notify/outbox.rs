@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// After so long without success nobody is told any more.
 pub const GIVE_UP: SignedDuration = SignedDuration::from_hours(24);
 /// What was told or given up is remembered so long, so that it is not told again.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 14);
+pub(super) const REMEMBERED: SignedDuration = SignedDuration::from_hours(24 * 14);
 /// Before the second try; doubles each time.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// The longest.
@@ -197,10 +197,14 @@ mod tests {
             service: "shop".into(),
             environment: "production".into(),
             run: "shop/r-1".into(),
+            trace_id: String::new(),
             from: None,
             to: "2.0".into(),
             author: None,
             why: "because".into(),
+            breach: None,
+            rollout: None,
+            command: None,
         }
     }
 

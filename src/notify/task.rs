@@ -1,9 +1,9 @@
 //! The one loop: reads what happens from the hub, keeps it in the outbox, tells it.
 
-use super::events::{Wanted, of};
-use super::outbox::{Outbox, OutboxError};
+use super::events::{Places, Wanted, of};
+use super::outbox::{Outbox, OutboxError, REMEMBERED};
 use flightdeck_hub::Hub;
-use flightdeck_model::Body;
+use flightdeck_model::{Body, Entity, EntityRef};
 use flightdeck_port::{NotTold, Notification, Sink};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -47,6 +47,7 @@ struct Task<'a> {
     destinations: Vec<(&'a Destination, Timestamp)>,
     /// Destinations that are being told something; each is told one thing after the other.
     busy: BTreeSet<usize>,
+    places: Places,
     tries: FuturesUnordered<BoxFuture<'static, Tried>>,
 }
 
@@ -71,7 +72,8 @@ async fn follow(
     let (outbox, began) = (Outbox::open(file)?, now());
     let since = destinations.iter().map(|destination| Ok((destination, outbox.since(&destination.name, began)?)));
     let destinations = since.collect::<Result<Vec<_>, OutboxError>>()?;
-    let mut task = Task { outbox, destinations, busy: BTreeSet::new(), tries: FuturesUnordered::new() };
+    let (busy, places, tries) = (BTreeSet::new(), Places::new(), FuturesUnordered::new());
+    let mut task = Task { outbox, destinations, busy, places, tries };
     let mut tidy = tokio::time::interval(TIDY);
     loop {
         let Some(mut updates) = hub.subscribe(None).await else { return Ok(()) };
@@ -94,13 +96,31 @@ async fn follow(
     }
 }
 
+/// Is it news to a destination that is told since then? What is older than the outbox remembers may have been told and
+/// forgotten: sources tell their history again with each start.
+fn is_news(at: Timestamp, since: Timestamp, now: Timestamp) -> bool {
+    at >= since && now.duration_since(at) < REMEMBERED
+}
+
 impl Task<'_> {
     fn heard(&mut self, body: &Body) -> Result<(), OutboxError> {
-        let Body::Upsert(entity) = body else { return Ok(()) };
-        let Some(notification) = of(entity) else { return Ok(()) };
-        for (destination, since) in &self.destinations {
-            if notification.at >= *since && destination.wanted.takes(&notification) {
-                self.outbox.put(&destination.name, &notification, now())?;
+        let entity = match body {
+            Body::Upsert(entity) => entity,
+            Body::Remove(EntityRef::Rollout(target)) => {
+                self.places.remove(target);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if let Entity::Rollout(row) = entity {
+            self.places.insert(row.run.target.clone(), (row.service.clone(), row.environment.clone()));
+        }
+        let now = now();
+        for notification in of(entity, &self.places) {
+            for (destination, since) in &self.destinations {
+                if is_news(notification.at, *since, now) && destination.wanted.takes(&notification) {
+                    self.outbox.put(&destination.name, &notification, now)?;
+                }
             }
         }
         Ok(())
@@ -145,5 +165,19 @@ impl Task<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    #[test]
+    fn what_the_outbox_may_have_told_and_forgotten_is_not_told_again() {
+        let day = |day: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * day);
+        assert!(is_news(day(30), day(10), day(43)));
+        assert!(!is_news(day(30), day(10), day(44)));
+        assert!(!is_news(day(9), day(10), day(11)), "it happened before anybody was named");
     }
 }

@@ -12,4 +12,4 @@ mod sink;
 pub use executor::{Accepted, Capabilities, Executor, Followed, Holding, InspectError, NotDone};
 pub use probe::{ArmIncrease, Found, Measured, Probe, ProbeError, ProbeReport, QueryReport, RowReport, Unmeasured};
 pub use provider::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
-pub use sink::{NotTold, Notification, NotifyEvent, Sink};
+pub use sink::{BreachNews, CommandNews, NotTold, Notification, NotifyEvent, Sink};

@@ -1,5 +1,6 @@
 //! The hub over a backend in memory and a real ledger.
 
+mod breach;
 mod feed;
 mod holds;
 mod probes;

@@ -19,7 +19,7 @@ fn rule(on_breach: OnBreach) -> WatchdogRule {
     WatchdogRule { on_breach, template }
 }
 
-fn armed(on_breach: OnBreach) -> impl FnOnce(&mut HubSettings) {
+pub(super) fn armed(on_breach: OnBreach) -> impl FnOnce(&mut HubSettings) {
     move |settings| drop(settings.watchdogs.insert("staging".into(), rule(on_breach)))
 }
 
@@ -31,7 +31,13 @@ async fn watched(on_breach: OnBreach) -> (Bench, Teller) {
 }
 
 /// What both sides did in a window that ended so many seconds ago; shorter than it is between two questions.
-fn window(target: &Target, now: Timestamp, ago: i64, candidate: (u64, u64), stable: (u64, u64)) -> Vec<ArmIncrease> {
+pub(super) fn window(
+    target: &Target,
+    now: Timestamp,
+    ago: i64,
+    candidate: (u64, u64),
+    stable: (u64, u64),
+) -> Vec<ArmIncrease> {
     let to = now - SignedDuration::from_secs(ago);
     let sides = [(ArmRole::Candidate, candidate), (ArmRole::Stable, stable)];
     let increase = |(role, (requests, errors))| ArmIncrease {
@@ -51,11 +57,11 @@ fn of_watchdog(board: &Board) -> Vec<Receipt> {
     board.receipts().filter(|receipt| receipt.actor.name == "system:watchdog").cloned().collect()
 }
 
-fn status<'a>(board: &'a Board, target: &Target) -> Option<&'a WatchdogStatus> {
+pub(super) fn status<'a>(board: &'a Board, target: &Target) -> Option<&'a WatchdogStatus> {
     board.rollout(target)?.watchdog.as_deref()
 }
 
-async fn tell(teller: &mut Teller, numbers: impl FnOnce(Timestamp) -> Vec<ArmIncrease>) {
+pub(super) async fn tell(teller: &mut Teller, numbers: impl FnOnce(Timestamp) -> Vec<ArmIncrease>) {
     let (_, at) = teller.asked().await;
     teller.answer(Ok(Measured { increases: numbers(at), ..Measured::default() }));
 }

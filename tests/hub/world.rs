@@ -219,6 +219,8 @@ impl Truth {
                 self.share(0);
                 self.rollout.phase = Phase::RollingBack;
             }
+            // The same run, as some backends have it.
+            Action::Retry if ended => self.rollout.phase = Phase::Progressing,
             _ if ended || self.rollout.phase == Phase::RollingBack => return no("it has ended"),
             Action::Pause => self.rollout.phase = Phase::Paused,
             Action::Promote | Action::Resume => {

@@ -7,16 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What can be told, as it is written in the settings.
-pub const EVENTS: [&str; 4] = ["failed", "aborted", "rolled_back", "waits_for_person"];
-
 /// Somebody who is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Notify {
-    /// How they are told; without it `webhook` where there is a `url`, `command` where there is a `command`, `slack` where there is a `webhook`.
+    /// How they are told; without it `webhook` where there is a `url`, `command` where there is a `command`, `slack` where there is a `webhook`, `otlp` where there is an `endpoint`.
     pub kind: String,
-    /// What is told: `failed`, `aborted`, `rolled_back`, `waits_for_person`; without any all.
+    /// What is told: `failed`, `aborted`, `rolled_back`, `waits_for_person`, `breach`, `succeeded`, `superseded`, `command`; without any the first five, and to `otlp` all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// In which environments; without any all.

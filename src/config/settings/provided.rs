@@ -5,7 +5,7 @@ use super::super::error::nearest;
 use super::super::reader::{Table, Value as Node, alternatives, quoted};
 use super::notify::{self, Notify};
 use super::sources::{self, Source};
-use flightdeck_port::{Configured, Provider, RawSettings, Section, WrongSetting};
+use flightdeck_port::{Configured, NotifyEvent, Provider, RawSettings, Section, WrongSetting};
 use serde_json::Value;
 
 /// The kinds of system that there are.
@@ -60,7 +60,7 @@ pub(super) fn notify(providers: Providers<'_>, name: &str, value: &Node<'_>) -> 
         elements.iter().filter_map(|element| element.text("text").map(str::to_owned)).collect()
     };
     let events = table.get("events").and_then(|value| value.list("a list of events")).unwrap_or_default();
-    let words = notify::EVENTS.map(|word| (word, word));
+    let words = NotifyEvent::ALL.map(|(word, _)| (word, word));
     Notify {
         kind: provider.kind().to_owned(),
         events: events.iter().filter_map(|event| event.word(&words)).map(str::to_owned).collect(),

@@ -7,8 +7,8 @@ use crate::secret;
 use async_trait::async_trait;
 use flightdeck_model::sanitize_line;
 use flightdeck_port::{
-    Checked, Configured, NotTold, Notification, NotifyEvent, Provider, RawSettings, Section, Sink, System,
-    WrongSetting, schema_of, typed,
+    Checked, Configured, NotTold, Notification, Provider, RawSettings, Section, Sink, System, WrongSetting, schema_of,
+    typed,
 };
 use hyper::Method;
 use jiff::Timestamp;
@@ -109,21 +109,16 @@ impl Grafana {
 
     fn tags_of(&self, notification: &Notification) -> Vec<String> {
         let Notification { event, service, environment, .. } = notification;
-        let ours = ["flightdeck", service, environment, word(*event)];
+        let ours = ["flightdeck", service, environment, event.word()];
         let mut tags = Vec::new();
         for tag in ours.into_iter().chain(self.tags.iter().map(String::as_str)) {
             let tag: String = sanitize_line(tag).chars().take(MOST_TAG).collect();
-            if !tags.contains(&tag) {
+            if !tag.is_empty() && !tags.contains(&tag) {
                 tags.push(tag);
             }
         }
         tags
     }
-}
-
-/// As the settings' `events` have it.
-fn word(event: NotifyEvent) -> &'static str {
-    NotifyEvent::ALL.iter().find(|(_, known)| *known == event).map_or("test", |(word, _)| word)
 }
 
 /// What happened, why, what was there before, and by what a second one is known. Grafana takes it for HTML.
@@ -193,6 +188,7 @@ mod tests {
     use super::super::telling::told;
     use super::*;
     use crate::stub::Stub;
+    use flightdeck_port::NotifyEvent;
     use hyper::header::HeaderMap;
 
     fn grafana(dashboard: Option<&str>, tags: &[&str]) -> Grafana {

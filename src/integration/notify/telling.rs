@@ -1,7 +1,7 @@
 //! What those who are told have in common: the words, and whether the same is told again.
 
 use crate::http::Answer;
-use flightdeck_port::{Checked, Configured, NotTold, Notification, NotifyEvent, Provider, WrongSetting};
+use flightdeck_port::{Checked, CommandNews, Configured, NotTold, Notification, NotifyEvent, Provider, WrongSetting};
 use hyper::StatusCode;
 
 /// Opens it and sends nothing: that is what `notify test` is for.
@@ -22,11 +22,21 @@ pub(super) fn is_address(key: &'static str, url: &str) -> Result<(), WrongSettin
 /// What happened, on one line.
 pub(super) fn headline(notification: &Notification) -> String {
     let Notification { event, service, environment, to, .. } = notification;
+    if let Some(CommandNews { action, stages, .. }) = notification.command.as_deref() {
+        let author = notification.author.as_deref().unwrap_or("somebody");
+        let stage = stages.last().map_or("requested", |record| record.stage.word());
+        let place = if service.is_empty() { String::new() } else { format!("{service} in {environment}: ") };
+        return format!("{place}{} by {author} is {stage}", action.name());
+    }
     let happened = match event {
         NotifyEvent::Failed => "failed",
         NotifyEvent::Aborted => "was aborted",
         NotifyEvent::RolledBack => "was rolled back",
         NotifyEvent::WaitsForPerson => "waits for a person",
+        NotifyEvent::Breach => "broke a limit",
+        NotifyEvent::Succeeded => "succeeded",
+        NotifyEvent::Superseded => "was superseded",
+        NotifyEvent::Command => "was commanded",
         NotifyEvent::Test => "test: nothing happened",
     };
     format!("{service} in {environment}: {to} {happened}")
@@ -60,10 +70,14 @@ pub(super) fn told() -> Notification {
         service: "shop".to_owned(),
         environment: "production".to_owned(),
         run: "local/shop@production/r-7".to_owned(),
+        trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
         from: Some("1.4".to_owned()),
         to: "1.5".to_owned(),
         author: Some("ann".to_owned()),
         why: "errors 18 % > 1 % <!channel> & more".to_owned(),
+        breach: None,
+        rollout: None,
+        command: None,
     }
 }
 
@@ -71,7 +85,21 @@ pub(super) fn told() -> Notification {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use flightdeck_model::{Action, CommandId, Stage, StageRecord};
     use hyper::header::HeaderMap;
+
+    #[test]
+    fn a_command_is_told_by_whom_and_how_far_it_came() {
+        let stages = vec![StageRecord { stage: Stage::effective("stable 100 %"), at: told().at }];
+        let (id, action) = (CommandId("c-1".into()), Action::Abort);
+        let news = CommandNews { id, action, reason: None, stages };
+        let command = Notification { event: NotifyEvent::Command, command: Some(Box::new(news)), ..told() };
+        assert_eq!(headline(&command), "shop in production: abort by ann is effective");
+        let nowhere = Notification { service: String::new(), ..command };
+        assert_eq!(headline(&nowhere), "abort by ann is effective");
+        let breach = Notification { event: NotifyEvent::Breach, ..told() };
+        assert_eq!(headline(&breach), "shop in production: 1.5 broke a limit");
+    }
 
     /// The bodies are those of Grafana and Slack.
     #[test]
