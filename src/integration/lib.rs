@@ -31,4 +31,5 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &notify::CommandProvider,
     &notify::SlackProvider,
     &notify::GrafanaProvider,
+    &notify::OtlpProvider,
 ];

@@ -1,5 +1,7 @@
 //! Told outside: a real server, a real receiver, crashes between the fact and the telling.
 
+mod traces;
+
 use crate::support::live::{Server, eventually, flightdeck};
 use base64::Engine as _;
 use flightdeck::port::{Notification, NotifyEvent};
@@ -196,13 +198,14 @@ fn settings_that_can_reach_nobody_are_refused_with_their_place() {
         ("url = \"https://a\"\nsecret = \"hunter2\"", "config.toml:3:10: notify.x.secret: "),
         ("url = \"https://a\"\nevents = [\"faild\"]", "did you mean \"failed\"?"),
         ("uri = \"https://a\"", "unknown key"),
+        ("endpoint = \"http://a/v1/traces\"", "config.toml:2:12: notify.x.endpoint: expected the address before"),
         (
             "kind = \"slack\"\nwebhook = \"https://hooks.slack.com/services/hunter2\"",
             "config.toml:3:11: notify.x.webhook: ",
         ),
         (
             "kind = \"slac\"",
-            "config.toml:2:8: notify.x.kind: expected \"webhook\", \"command\", \"slack\" or \"grafana\"",
+            "config.toml:2:8: notify.x.kind: expected \"webhook\", \"command\", \"slack\", \"grafana\" or \"otlp\"",
         ),
         ("kind = \"slack\"\nurl = \"https://a\"", "there is no such key for kind \"slack\""),
         ("", "notify.x.url: expected an address such as"),
