@@ -10,8 +10,9 @@ use super::{Context, Failure};
 use crate::client::Client;
 use crate::config::settings;
 use crate::integration::PROVIDERS;
-use crate::model::{Entity, Listening, Query, Reply, Service};
+use crate::model::{Entity, Listening, Query, Reply, Service, sanitize_line};
 use crate::notify::Outbox;
+use crate::port::Checked;
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -49,6 +50,15 @@ fn fail(name: &str, what: impl Into<String>, todo: &str) -> Check {
     Check { name: name.to_owned(), verdict: Verdict::Fail, what: what.into(), todo: Some(todo.to_owned()) }
 }
 
+/// What a provider found.
+fn said(name: &str, checked: Checked) -> Check {
+    match checked {
+        Checked::Good(what) => ok(name, what),
+        Checked::Doubtful { what, todo } => warn(name, what, &todo),
+        Checked::Bad { what, todo } => fail(name, what, &todo),
+    }
+}
+
 /// Checks, and fails if anything is wrong.
 pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     let client = context.client()?;
@@ -59,6 +69,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
     checks.extend(private::check(&context.paths.data));
     checks.extend(disk(&context.paths.data));
     checks.push(socket(client.socket()));
+    let destinations = if readable { destinations(context).await } else { Vec::new() };
     let (own, sources) = if readable { sources::check(context).await } else { (false, Vec::new()) };
     let server = server(&client, own).await;
     let up = server.verdict == Verdict::Ok;
@@ -69,6 +80,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Failure> {
         checks.extend(services(&client).await);
     }
     checks.extend(sources);
+    checks.extend(destinations);
     checks.extend(told(context));
     checks.extend(terminal());
     let rows = checks.iter().map(|check| {
@@ -306,6 +318,20 @@ fn addresses(services: &[&Service]) -> Check {
         return ok("addresses", format!("{open} of {} are listened on, none is taken", all.len()));
     }
     fail("addresses", silent.join("; "), todo)
+}
+
+/// Whoever is to be told outside: can each be opened?
+async fn destinations(context: &Context) -> Vec<Check> {
+    let Ok(loaded) = settings::load(&context.paths, PROVIDERS, &[]) else { return Vec::new() }; // said above
+    let mut checks = Vec::new();
+    for (name, notify) in &loaded.settings.notify {
+        let title = sanitize_line(&format!("notify {name}"));
+        checks.push(match super::notify::checked(name, notify).await {
+            Ok(checked) => said(&title, checked),
+            Err(failure) => fail(&title, failure.what, "mend the file"),
+        });
+    }
+    checks
 }
 
 /// What nobody was told who was to be; nothing where nobody is.

@@ -5,7 +5,7 @@ use super::{Context, Failure};
 use crate::config::settings::{self, Notify, configured, provider};
 use crate::integration::PROVIDERS;
 use crate::notify::{Destination, Outbox, Wanted};
-use crate::port::{NotTold, Notification, NotifyEvent, Section, Sink, System};
+use crate::port::{Checked, NotTold, Notification, NotifyEvent, Provider, Section, Sink, System};
 use clap::{Args, Subcommand};
 
 use jiff::Timestamp;
@@ -139,9 +139,18 @@ pub(super) async fn destinations(all: &BTreeMap<String, Notify>) -> Result<Vec<D
     Ok(destinations)
 }
 
-async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Sink>, Failure> {
+fn provider_of(name: &str, notify: &Notify) -> Result<&'static dyn Provider, Failure> {
     let found = provider(PROVIDERS, Section::Notify, &notify.kind, |key| notify.settings.contains_key(key));
-    let provider = found.ok_or_else(|| Failure::usage(format!("notify.{name}: there is no kind {:?}", notify.kind)))?;
+    found.ok_or_else(|| Failure::usage(format!("notify.{name}: there is no kind {:?}", notify.kind)))
+}
+
+/// Can it be opened? Nothing is sent.
+pub(super) async fn checked(name: &str, notify: &Notify) -> Result<Checked, Failure> {
+    Ok(provider_of(name, notify)?.doctor(&configured(name, false, &notify.settings)).await)
+}
+
+async fn notifier(name: &str, notify: &Notify) -> Result<Arc<dyn Sink>, Failure> {
+    let provider = provider_of(name, notify)?;
     match provider.open(&configured(name, false, &notify.settings)).await {
         Ok(System::Sink(sink)) => Ok(sink),
         Ok(_) => Err(Failure::usage(format!("notify.{name}: nobody can be told by {}", provider.kind()))),

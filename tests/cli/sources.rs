@@ -60,7 +60,9 @@ fn a_source_of_the_settings_is_seen_and_acted_on_without_a_server() {
 fn doctor_tries_each_source_and_misses_no_server_beside_them() {
     let dir = tempfile::tempdir().unwrap();
     let gone = "[sources.gone]\nkind = \"exec\"\ncommand = [\"/no/such/program\"]\n";
-    configured(dir.path(), &(shop(dir.path(), "mainframe") + gone + "[sources.prod]\ncontext = \"prod\"\n"));
+    let told = "[notify.traces]\nendpoint = \"http://127.0.0.1:9\"\n\
+        [notify.hook]\nurl = \"http://127.0.0.1:9\"\nsecret = \"file:/no/such\"\n";
+    configured(dir.path(), &(shop(dir.path(), "mainframe") + gone + "[sources.prod]\ncontext = \"prod\"\n" + told));
     let done = flightdeck(dir.path(), &["doctor"]);
     let line = |name: &str| done.out.lines().find(|line| line.contains(name)).unwrap_or_default();
     let says = line("source mainframe");
@@ -70,7 +72,15 @@ fn doctor_tries_each_source_and_misses_no_server_beside_them() {
     let says = line("source prod");
     assert!(says.starts_with("fail ") && says.contains("kubectl config get-contexts"), "{done:?}");
     assert!(line(" server").starts_with("warn "), "{done:?}");
-    assert_eq!((done.code, done.err.contains("not well: source gone, source prod")), (1, true), "{done:?}");
+    let says = line("notify traces");
+    assert!(says.starts_with("ok ") && says.contains("`flightdeck notify test traces` tries it"), "{done:?}");
+    let says = line("notify hook");
+    assert!(says.starts_with("fail ") && says.contains("/no/such"), "{done:?}");
+    assert_eq!(
+        (done.code, done.err.contains("not well: source gone, source prod, notify hook")),
+        (1, true),
+        "{done:?}"
+    );
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! The sources of one's own: does each answer, to whom, and what may they not do there?
 
-use super::{Check, fail, ok, warn};
+use super::{Check, fail, ok, said, warn};
 use crate::cli::Context;
 use crate::cli::sources::{Sources, find};
-use crate::port::Checked;
 
 /// Checks each, and says whether there is any.
 pub(super) async fn check(context: &Context) -> (bool, Vec<Check>) {
@@ -26,12 +25,7 @@ pub(super) async fn check(context: &Context) -> (bool, Vec<Check>) {
         })
         .collect();
     for one in &planned {
-        let name = format!("source {}", one.source());
-        checks.push(match one.doctor().await {
-            Checked::Good(what) => ok(&name, what),
-            Checked::Doubtful { what, todo } => warn(&name, what, &todo),
-            Checked::Bad { what, todo } => fail(&name, what, &todo),
-        });
+        checks.push(said(&format!("source {}", one.source()), one.doctor().await));
     }
     (!planned.is_empty(), checks)
 }
