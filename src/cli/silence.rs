@@ -6,7 +6,7 @@ use super::output::say;
 use super::target::{self, Rows};
 use super::{Context, Failure, complete};
 use crate::board::Board;
-use crate::model::{Action, Alert, Body, LinkState, Run, Scope, Scoped, SilenceId, Subject, USUAL_SILENCE};
+use crate::model::{Action, Alert, AlertState, Body, LinkState, Run, Scope, Scoped, Silence, Subject, USUAL_SILENCE};
 use clap::Args;
 use jiff::SignedDuration;
 use std::sync::Arc;
@@ -32,9 +32,10 @@ pub struct SilenceArgs {
 /// Options of `unsilence`.
 #[derive(Debug, Args)]
 pub struct UnsilenceArgs {
-    /// Which silence, by its id: `get alerts -o json` has it beside each alert.
-    #[arg(value_name = "SILENCE")]
-    pub silence: String,
+    /// Whose, as `silence` names it: an alert by its fingerprint, or by its name where only one is called so. Or the
+    /// silence's id, which `get alerts -o json` has beside each alert.
+    #[arg(value_name = "ALERT")]
+    pub alert: String,
     /// How it is confirmed and followed.
     #[command(flatten)]
     pub act: ActArgs,
@@ -134,12 +135,41 @@ pub(super) async fn unsilence(context: &Context, links: &Links, args: &Unsilence
     let rows = links.rows(Need::Alerts).await?;
     told(&rows)?;
     let board = board_of(&rows);
-    let id = SilenceId(args.silence.clone());
-    let Some(silence) = board.silences().find(|silence| silence.id == id) else {
-        let failure = Failure::usage(format!("there is no silence {id} in force"));
-        return Err(rows.absent(&format!("silence {id}"), failure));
+    let silence = match board.silences().find(|silence| silence.id.as_str() == args.alert) {
+        Some(silence) => silence,
+        None if board.shared_alerts().any(|of| of.fingerprint == args.alert || of.name == args.alert) => {
+            silence_of(&rows, &board, &args.alert)?
+        }
+        None => {
+            let failure =
+                Failure::usage(format!("there is no silence {} in force, and no such alert fires", args.alert));
+            return Err(rows.absent(&format!("silence {}", args.alert), failure));
+        }
     };
-    let subject = Subject::Silence { source: silence.source.clone(), id };
+    let subject = Subject::Silence { source: silence.source.clone(), id: silence.id.clone() };
     let link = links.of(Some(&silence.source))?;
     act::perform(context, link, Action::Unsilence, subject, None, &args.act).await
+}
+
+/// The one silence of an alert that was made with flightdeck: only that can be ended here.
+fn silence_of<'a>(rows: &Rows, board: &'a Board, named: &str) -> Result<&'a Silence, Failure> {
+    let alert = named_alert(rows, board, named)?;
+    let AlertState::Silenced { by } = &alert.state else {
+        let failure = Failure::usage(format!("the alert {named:?} is not silenced; nothing was done"));
+        return Err(rows.absent(&format!("a silence of {named:?}"), failure));
+    };
+    let own: Vec<&Silence> = by.iter().filter_map(|id| board.silence(&alert.source, id)).collect();
+    let own: Vec<&Silence> = own.into_iter().filter(|silence| silence.made.is_some()).collect();
+    match own.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            Err(Failure::usage(format!("the alert {named:?} is silenced, and not with flightdeck; nothing was done"))
+                .todo("end it where it was made"))
+        }
+        many => {
+            let ids: Vec<_> = many.iter().map(|silence| silence.id.as_str()).collect();
+            let failure = Failure::usage(format!("the alert {named:?} has {} silences", many.len()));
+            Err(failure.todo(format!("name one by its id: {}", ids.join(", "))))
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Alerts on the command line, and on a server's wire.
 
-use super::told;
+use super::{firing, told};
 use crate::probe::stub::{Play, Stub};
 use crate::support::live::{Server, flightdeck};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -42,6 +42,8 @@ fn what_fires_is_listed_and_what_is_not_known_never_reads_as_nothing() {
     assert!(long.code != 0 && long.err.contains("1 m to 24 h"), "{long:?}");
     let none = flightdeck(dir, &["unsilence", "8c1c", "--yes"]);
     assert!(none.code == 2 && none.err.contains("no silence 8c1c"), "{none:?}");
+    let loud = flightdeck(dir, &["unsilence", "HighErrors", "--yes"]);
+    assert!(loud.code == 2 && loud.err.contains("\"HighErrors\" is not silenced"), "{loud:?}");
 
     let away = Stub::start(|_| Play::answer(503, "down"));
     let text = format!("[sources.am]\nkind = \"alertmanager\"\nurl = \"{}\"\n", away.url());
@@ -54,6 +56,31 @@ fn what_fires_is_listed_and_what_is_not_known_never_reads_as_nothing() {
     std::fs::write(dir.join("config/config.toml"), "").unwrap();
     let (code, _, err) = alerts(dir);
     assert!(code == 2 && err.contains("no source tells of alerts"), "{code} {err}");
+}
+
+#[test]
+fn a_silence_is_ended_by_the_name_of_its_alert_where_flightdeck_made_it() {
+    let silence = |id: &str, comment: &str| {
+        json!([{
+            "id": id, "status": {"state": "active"}, "updatedAt": "2026-11-30T17:38:00Z", "createdBy": "ann",
+            "matchers": [{"name": "alertname", "value": "HighErrors", "isRegex": false, "isEqual": true}],
+            "startsAt": "2026-11-30T17:38:00Z", "endsAt": "2099-11-30T18:38:00Z", "comment": comment,
+        }])
+    };
+    let ours = "known flightdeck: {\"command\":\"c-1\"}";
+    for (comment, code, says) in [(ours, 0, "8c1c"), ("known", 2, "not with flightdeck")] {
+        let all = silence("8c1c", comment);
+        let mut alerts = firing();
+        alerts[0]["status"] = json!({"state": "suppressed", "silencedBy": ["8c1c"], "inhibitedBy": []});
+        let stub = Stub::start(move |asked| match (asked.method.as_str(), asked.path.as_str()) {
+            ("GET", path) if path.starts_with("/api/v2/silences") => Play::answer(200, &all.to_string()),
+            ("GET", path) if path.starts_with("/api/v2/alerts") => Play::answer(200, &alerts.to_string()),
+            _ => Play::answer(200, ""),
+        });
+        let dir = folder(&stub.url(), false);
+        let done = flightdeck(dir.path(), &["unsilence", "HighErrors", "--yes"]);
+        assert!(done.code == code && format!("{done:?}").contains(says), "{done:?}");
+    }
 }
 
 /// The rows that a server tells somebody who sends these headers.

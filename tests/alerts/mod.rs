@@ -36,20 +36,20 @@ fn alerts() -> Scope {
 
 /// An alert and a silence of somebody, as Alertmanager 0.25 tells them.
 fn told(asked: &Asked) -> Play {
-    let body = if asked.path.starts_with("/api/v2/alerts") {
-        json!([{
-            "fingerprint": "3e7a6bf4f2f4d6a3", "startsAt": "2026-11-30T17:37:11.523Z",
-            "endsAt": "2026-11-30T17:42:11.523Z", "updatedAt": "2026-11-30T17:37:11.530Z",
-            "generatorURL": "http://prometheus/graph", "receivers": [{"name": "none"}],
-            "labels": {"alertname": "HighErrors", "namespace": "staging", "workload": "checkout",
-                "severity": "critical"},
-            "annotations": {"summary": "5 % of requests fail"},
-            "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
-        }])
-    } else {
-        json!([])
-    };
+    let body = if asked.path.starts_with("/api/v2/alerts") { firing() } else { json!([]) };
     Play::answer(200, &body.to_string())
+}
+
+fn firing() -> Value {
+    json!([{
+        "fingerprint": "3e7a6bf4f2f4d6a3", "startsAt": "2026-11-30T17:37:11.523Z",
+        "endsAt": "2026-11-30T17:42:11.523Z", "updatedAt": "2026-11-30T17:37:11.530Z",
+        "generatorURL": "http://prometheus/graph", "receivers": [{"name": "none"}],
+        "labels": {"alertname": "HighErrors", "namespace": "staging", "workload": "checkout",
+            "severity": "critical"},
+        "annotations": {"summary": "5 % of requests fail"},
+        "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
+    }])
 }
 
 /// A source that is watched.
