@@ -1,8 +1,9 @@
 //! Alerts at the rollouts that they concern, and their silences.
 
 use super::world::*;
-use flightdeck::cockpit::app::record;
+use flightdeck::cockpit::app::command::Bound;
 use flightdeck::cockpit::app::state::RolloutPanel as P;
+use flightdeck::cockpit::app::{hints, record};
 use flightdeck::model::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,6 +85,13 @@ fn an_alert_is_silenced_for_its_rollout_and_never_without_a_reason() {
     assert_eq!(desk.notice(), "silence: open a rollout and select one of its alerts (Tab)");
     fires(&mut desk, alert("c", "checkout", AlertSeverity::Critical));
     opened(&mut desk, "checkout");
+    let on_footer = |desk: &Desk, action: Action| {
+        hints::footer(&desk.state).into_iter().any(|hint| hint.bound == Bound::Act(action))
+    };
+    assert!(on_footer(&desk, Action::Silence) && !on_footer(&desk, Action::Unsilence), "what it takes stands there");
+    desk.state.rollout.as_mut().unwrap().panel = P::Timeline;
+    assert!(!on_footer(&desk, Action::Silence));
+    desk.state.rollout.as_mut().unwrap().panel = P::Alerts;
     desk.keys("m");
     assert_eq!(desk.dialog().items[0].target, "HighErrors (am)");
     desk.allow(&Friction::Yes);

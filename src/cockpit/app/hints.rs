@@ -5,6 +5,7 @@ use super::actions::{availability, offers};
 use super::command::{Bound, UiCommand};
 use super::keymap::Context;
 use super::pages::Page;
+use super::panels::selected_alert;
 use super::state::{OwnCommand, OwnProgress, State};
 use flightdeck_model::Action;
 use flightdeck_model::time::{age, age_changes};
@@ -40,6 +41,9 @@ pub struct HelpLine {
 
 /// On every footer, whatever else has room: without them the rest can't be found.
 const ALWAYS: [Bound; 3] = [Bound::Ui(UiCommand::Palette), Bound::Ui(UiCommand::Help), Bound::Ui(UiCommand::Leave)];
+
+/// First where an alert is selected.
+const OF_ALERT: [Bound; 2] = [Bound::Act(Action::Silence), Bound::Act(Action::Unsilence)];
 
 /// One's own commands whose end nobody knows yet.
 fn on_their_way(state: &State) -> impl DoubleEndedIterator<Item = &OwnCommand> {
@@ -89,7 +93,8 @@ pub fn footer(state: &State) -> Vec<Hint> {
     }
     let mut hints = Vec::new();
     let offered = |bound: &&Bound| availability(state, **bound).is_ok();
-    for hint in state.page.row().footer.iter().filter(offered).filter_map(hint) {
+    let of_alert = selected_alert(state).into_iter().flat_map(|_| &OF_ALERT);
+    for hint in of_alert.chain(state.page.row().footer).filter(offered).filter_map(hint) {
         if hint.width + 2 <= free {
             free -= hint.width + 2;
             hints.push(hint);
