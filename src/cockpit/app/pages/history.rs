@@ -111,6 +111,8 @@ pub fn record(state: &State) -> Vec<RecordLine<'_>> {
         L::Took("rollback", of.rollback),
         L::Took("lead time", of.commit_at.map(|commit| of.ended.duration_since(commit))),
     ];
+    lines.extend(of.commit.clone().map(|commit| L::Text("commit", commit)));
+    lines.extend(of.pipeline_run.clone().map(|run| L::Text("built by", run)));
     lines.extend(of.called.as_ref().map(|called| L::Text("called", format!("{called} then"))));
     let notes = notes(state, &of.run);
     if notes.is_empty() {
