@@ -208,6 +208,7 @@ fn moment(of: &Notification) -> Span {
         for metric in report.iter().flat_map(|report| &report.metrics) {
             attributes.number(&format!("flightdeck.breach.{}.candidate", metric.name), metric.candidate);
             attributes.number(&format!("flightdeck.breach.{}.stable", metric.name), metric.stable);
+            attributes.number(&format!("flightdeck.breach.{}.max", metric.name), metric.max);
             attributes.text(&format!("flightdeck.breach.{}.limit", metric.name), &metric.limit);
         }
     }

@@ -82,6 +82,7 @@ fn breach() -> Notification {
         candidate: Some(0.18),
         stable: Some(0.001),
         limit: "at most 1 %".into(),
+        max: Some(0.01),
         unit: "ratio".into(),
         verdict: MetricVerdict::Fail,
         why: "errors 18 % > 1 %".into(),
@@ -253,6 +254,7 @@ fn a_breach_is_a_moment_with_its_numbers_inside_the_rollout() {
     assert_eq!(of["flightdeck.breach.candidate_requests"], "300");
     assert_eq!(of["flightdeck.breach.error_rate.candidate"], 0.18);
     assert_eq!(of["flightdeck.breach.error_rate.limit"], "at most 1 %");
+    assert_eq!(of["flightdeck.breach.error_rate.max"], 0.01);
     assert_eq!(span["status"]["code"], 2);
 }
 
