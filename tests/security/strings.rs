@@ -54,6 +54,7 @@ fn harmless(hostile: &str, letter: char) -> String {
 }
 
 /// The first row of the world, with a text in everything that comes from outside.
+#[expect(clippy::too_many_lines, reason = "it is everything")]
 fn told(text: &str) -> Vec<Entity> {
     let text = |before: &str| format!("{before}{text}");
     let mut row = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);

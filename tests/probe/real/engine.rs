@@ -29,7 +29,7 @@ fn page(socket: &Path) -> std::io::Result<String> {
     let (_, body) = text.split_once("\r\n\r\n").unwrap_or_default();
     // The chunks' lengths stand on lines of their own.
     let lines = body.lines().filter(|line| line.starts_with('#') || line.starts_with("flightdeck_"));
-    Ok(lines.map(|line| format!("{line}\n")).collect())
+    Ok(lines.flat_map(|line| [line, "\n"]).collect())
 }
 
 /// All requests of a role that a page has, and of those failed.
