@@ -72,8 +72,8 @@ async fn follow(
     let (outbox, began) = (Outbox::open(file)?, now());
     let since = destinations.iter().map(|destination| Ok((destination, outbox.since(&destination.name, began)?)));
     let destinations = since.collect::<Result<Vec<_>, OutboxError>>()?;
-    let (busy, places, tries) = (BTreeSet::new(), Places::new(), FuturesUnordered::new());
-    let mut task = Task { outbox, destinations, busy, places, tries };
+    let (busy, places) = (BTreeSet::new(), Places::new());
+    let mut task = Task { outbox, destinations, busy, places, tries: FuturesUnordered::new() };
     let mut tidy = tokio::time::interval(TIDY);
     loop {
         let Some(mut updates) = hub.subscribe(None).await else { return Ok(()) };

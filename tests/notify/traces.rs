@@ -132,7 +132,7 @@ impl Collector {
         let said = Arc::new(Mutex::new(String::new()));
         let (keep, lines) = (Arc::clone(&said), BufReader::new(child.stderr.take().unwrap()).lines());
         std::thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| *keep.lock().unwrap() += &(line + "\n"))
+            lines.map_while(Result::ok).for_each(|line| *keep.lock().unwrap() += &(line + "\n"));
         });
         let collector = Collector { child, address, said };
         eventually("the collector listens", || collector.said().contains("Everything is ready"));

@@ -4,7 +4,7 @@
 //! docs/registry/attributes. Pure.
 
 use super::attributes::{Attributes, short};
-use flightdeck_model::{DeploymentKind, DeploymentOutcome, RolloutRecord, Stage, StageRecord, Step, StepRecord};
+use flightdeck_model::{DeploymentKind, DeploymentOutcome, Ppm, RolloutRecord, Stage, StageRecord, Step, StepRecord};
 use flightdeck_port::{BreachNews, CommandNews, Notification, NotifyEvent};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,9 +22,10 @@ const ERROR: u8 = 2;
 #[serde(rename_all = "camelCase")]
 struct Span {
     trace_id: String,
-    span_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<String>,
+    #[serde(rename = "spanId")]
+    id: String,
+    #[serde(rename = "parentSpanId", skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     name: String,
     kind: u8,
     start_time_unix_nano: String,
@@ -100,8 +101,8 @@ fn with_steps(of: &Notification, rollout: &RolloutRecord) -> Vec<Span> {
     let steps: Vec<Span> = steps.collect();
     let (kind, service) = (rollout.kind.word(), &rollout.service);
     let span = Span {
-        span_id: root,
-        parent_span_id: None,
+        id: root,
+        parent: None,
         attributes: of_rollout(of, rollout, status.is_some()),
         status,
         ..span(of, format!("{kind} {service}"), (rollout.started, rollout.ended))
@@ -123,7 +124,7 @@ fn of_rollout(of: &Notification, rollout: &RolloutRecord, wrong: bool) -> Attrib
     all.text("flightdeck.rollout.from", of.from.as_deref().unwrap_or_default());
     all.text("flightdeck.rollout.cause", &rollout.cause);
     let seconds = |took: jiff::SignedDuration| took.as_secs_f64();
-    all.number("flightdeck.rollout.reached", rollout.reached.map(|share| share.fraction()));
+    all.number("flightdeck.rollout.reached", rollout.reached.map(Ppm::fraction));
     all.number("flightdeck.rollout.rollback_seconds", rollout.rollback.map(seconds));
     all.number("flightdeck.rollout.waited_seconds", rollout.waited.map(seconds));
     if rollout.kind == DeploymentKind::Deploy {
@@ -141,8 +142,8 @@ fn step(of: &Notification, root: &str, record: &StepRecord, end: Option<&Status>
     attributes.flag("flightdeck.step.done", *done);
     // What ended the rollout ended this one.
     let status = end.filter(|_| !done).cloned();
-    let span_id = span_id(&["step", &of.trace_id, &index.to_string(), &began.to_string()]);
-    Span { span_id, parent_span_id: Some(root.to_owned()), attributes, status, ..span(of, name, (*began, *ended)) }
+    let id = span_id(&["step", &of.trace_id, &index.to_string(), &began.to_string()]);
+    Span { id, parent: Some(root.to_owned()), attributes, status, ..span(of, name, (*began, *ended)) }
 }
 
 fn words(step: &Step) -> String {
@@ -178,7 +179,7 @@ fn commanded(of: &Notification, command: &CommandNews) -> Span {
         stage.filter(|stage| matches!(stage, Stage::Refused { .. } | Stage::Failed { .. } | Stage::TimedOut { .. }));
     attributes.text("error.type", &wrong.map(|stage| stage.word().replace(' ', "_")).unwrap_or_default());
     Span {
-        span_id: span_id(&["command", id.as_str()]),
+        id: span_id(&["command", id.as_str()]),
         attributes,
         events: stages.iter().map(came).collect(),
         status: wrong.map(|stage| Status::error(stage.detail().unwrap_or_default())),
@@ -220,8 +221,8 @@ fn moment(of: &Notification) -> Span {
 fn span(of: &Notification, name: String, (began, ended): (Timestamp, Timestamp)) -> Span {
     Span {
         trace_id: of.trace_id.clone(),
-        span_id: span_id(&["notification", &of.id]),
-        parent_span_id: (!of.run.is_empty() && of.event != NotifyEvent::Test).then(|| root_id(&of.trace_id)),
+        id: span_id(&["notification", &of.id]),
+        parent: (!of.run.is_empty() && of.event != NotifyEvent::Test).then(|| root_id(&of.trace_id)),
         name,
         kind: INTERNAL,
         start_time_unix_nano: nanoseconds(began),
