@@ -339,7 +339,7 @@ mod tests {
             "it is in the rollout's trace"
         );
         let later = receipt(of_run(), [ended, vec![Stage::Reverted { by: "bob".into() }]].concat());
-        assert_eq!(told(later), [it.clone()]);
+        assert_eq!(told(later), std::slice::from_ref(it));
         let hold = Subject::Hold { source: None, id: HoldId("H-1".into()) };
         let [it] = &told(receipt(hold, vec![Stage::Requested, Stage::effective("it is over")]))[..] else {
             panic!("one")
