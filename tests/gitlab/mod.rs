@@ -58,7 +58,7 @@ impl Desk {
             match tokio::time::timeout_at(deadline, self.updates.next()).await {
                 Ok(Some(scoped)) => drop(self.board.apply(&scoped)),
                 Ok(None) => panic!("the watch ended before: {what}"),
-                Err(_) => panic!("never came: {what}; {:?}", self.board.links().collect::<Vec<_>>()),
+                Err(late) => panic!("never came: {what}: {late}; {:?}", self.board.links().collect::<Vec<_>>()),
             }
         }
     }
