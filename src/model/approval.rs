@@ -44,6 +44,9 @@ pub struct Reviewers {
     /// Why it would take neither a yes nor a no from here.
     #[serde(rename = "barred")]
     pub denied: Option<String>,
+    /// It says only once it is asked whether it takes one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
 }
 
 /// A release by version and content.

@@ -161,13 +161,23 @@ impl Deck {
         receipt
     }
 
-    /// Does it with what is to be seen now, and waits for the effect.
+    /// Does it with what is to be seen now, and waits for the effect. Where its controller wrote between the look and
+    /// the command, the pin refuses it, and it is looked at again, as a person would.
     pub async fn act(&self, action: Action, name: &str) -> Receipt {
-        let offered = self.row(name, action.name(), |row| row.offers.contains(action)).await;
-        let id = format!("{}-{}-{}", action.name(), name, offered.facts.pin(action));
-        let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect();
-        let receipt = self.send(action, &offered, &id).await.unwrap_or_else(|refusal| panic!("{action:?}: {refusal}"));
-        self.end_of(&receipt).await
+        loop {
+            let offered = self.row(name, action.name(), |row| row.offers.contains(action)).await;
+            let id = format!("{}-{}-{}", action.name(), name, offered.facts.pin(action));
+            let id: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(100).collect();
+            match self.send(action, &offered, &id).await {
+                Ok(receipt) => return self.end_of(&receipt).await,
+                Err(refusal) if refusal.kind == RefusalKind::PinChanged => {
+                    println!("looked at again: {refusal}");
+                    let old = offered.facts.pin(action);
+                    self.row(name, "what changed", |row| row.facts.pin(action) != old).await;
+                }
+                Err(refusal) => panic!("{action:?}: {refusal}"),
+            }
+        }
     }
 
     /// As `act`, and the effect is seen.

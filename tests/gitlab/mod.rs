@@ -170,8 +170,9 @@ async fn one_yes_of_two_is_counted_and_a_second_one_is_not_taken() {
     })
     .await;
     let start = desk.asked().await;
-    let (note, _) = desk.does(Action::Approve, &start).await;
+    let (note, stage) = desk.does(Action::Approve, &start).await;
     assert_eq!(note.as_deref(), Some("its job was started"));
+    assert!(matches!(stage, Stage::Effective { .. }), "{stage:?}");
     assert_eq!(desk.changes().last().map(String::as_str), Some(PLAY));
 }
 
@@ -182,7 +183,10 @@ async fn a_job_that_only_has_to_be_started_is_started_and_cannot_be_rejected() {
     assert!(approval.what.ends_with("the start of its job"), "{}", approval.what);
     let refused = desk.source.execute(&desk.command(Action::Reject, &approval)).await.unwrap_err();
     assert!(refused.to_string().contains("cancel its pipeline"), "{refused}");
-    desk.does(Action::Approve, &approval).await;
+    let forecast = desk.source.forecast(Action::Approve, desk.board.rollout(&approval.run.target).unwrap()).unwrap();
+    assert_eq!(forecast.lines[0], "GitLab starts its job for production in the name of octo");
+    let (_, stage) = desk.does(Action::Approve, &approval).await;
+    assert!(matches!(&stage, Stage::Effective { proof } if proof.text.starts_with("approved by octo")), "{stage:?}");
     assert_eq!(desk.changes(), [PLAY]);
 }
 

@@ -43,6 +43,8 @@ pub struct Deployment {
     /// How many must say yes; `None`: GitLab asks for none, and says nothing of it.
     pub required: Option<u32>,
     pub approvals: Vec<Value>,
+    /// Who started its job.
+    pub starter: Option<&'static str>,
 }
 
 impl Deployment {
@@ -57,6 +59,7 @@ impl Deployment {
             job: "manual",
             required: Some(1),
             approvals: Vec::new(),
+            starter: None,
         }
     }
 
@@ -86,7 +89,7 @@ impl Deployment {
             "deployable": {
                 "id": self.id + 1000, "name": "deploy", "status": self.job, "ref": self.branch, "stage": "deploy",
                 "commit": {"id": "x", "short_id": format!("{:02}ceb02d", self.id % 100), "title": "Round prices once"},
-                "pipeline": {"id": 7, "created_at": "2026-02-24T20:19:00Z", "status": "manual", "web_url": web},
+                "user": {"id": 3, "username": self.starter.unwrap_or("mona")}, "pipeline": {"id": 7, "created_at": "2026-02-24T20:19:00Z", "status": "manual", "web_url": web},
             },
         });
         if whole && let Some(required) = self.required {
@@ -189,7 +192,7 @@ impl World {
                 if one.job != "manual" || one.required.is_some_and(|required| one.yes() < required) {
                     return (400, json!({ "message": "400 Bad request - Unplayable Job" }));
                 }
-                (one.status, one.job) = (status, job);
+                (one.status, one.job, one.starter) = (status, job, Some(LOGIN));
                 (200, json!({ "id": number(id), "status": "pending" }))
             }
             _ => {

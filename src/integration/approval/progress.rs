@@ -48,7 +48,7 @@ fn unstarted(of: &Followed<'_>, row: &Rollout) -> Stage {
     }
 }
 
-fn is_unstarted(facts: &Facts) -> bool {
+pub(super) fn is_unstarted(facts: &Facts) -> bool {
     facts.0.get(&Fact::Pause).is_some_and(|pause| pause == UNSTARTED)
 }
 

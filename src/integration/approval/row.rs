@@ -268,6 +268,7 @@ pub(super) fn approval<'a>(
             names: gate.reviewers.clone(),
             login: context.login.map(str::to_owned),
             denied,
+            untold: !context.words.says_who_may,
         })),
         votes: votes.collect(),
         state,

@@ -5,6 +5,7 @@ const WORDS: Words = Words {
     system: "GitHub",
     place: "project",
     kind: "workflow",
+    says_who_may: true,
     attempt: "attempt",
     rights: ("Actions", "docs"),
     no_hold: "no hold",

@@ -71,7 +71,12 @@ impl Executor for Approvals {
             Action::Reject => Verdict::Rejected,
             _ => return None,
         };
-        let lines = self.shared.system.consequences(row.environment.as_str(), &login, verdict);
+        let lines = self.shared.system.consequences(
+            row.environment.as_str(),
+            &login,
+            verdict,
+            progress::is_unstarted(&row.facts),
+        );
         let warnings = if standing == Standing::Asks { Vec::new() } else { vec![row.message.clone()] };
         Some(Forecast { lines, warnings, ..Forecast::default() })
     }

@@ -50,6 +50,8 @@ pub(super) struct Words {
     pub kind: &'static str,
     /// What a token must be allowed to read of a place, and where that is documented.
     pub rights: (&'static str, &'static str),
+    /// Does it say beforehand whose yes it takes?
+    pub says_who_may: bool,
     /// What a later one of the same run is: `attempt`.
     pub attempt: &'static str,
     /// Why nothing can be held.
@@ -90,6 +92,6 @@ pub(super) trait ApprovalSystem: Debug + Send + Sync + 'static {
     /// Sends a yes or no.
     async fn decide(&self, gate: &Gate, verdict: Verdict, comment: &str) -> Result<Decided, NotDone>;
 
-    /// What a yes or no does there, a sentence each.
-    fn consequences(&self, environment: &str, login: &str, verdict: Verdict) -> Vec<String>;
+    /// What a yes or no does there, a sentence each. `unstarted`: only the start of its job is missing.
+    fn consequences(&self, environment: &str, login: &str, verdict: Verdict, unstarted: bool) -> Vec<String>;
 }

@@ -252,6 +252,10 @@ fn asks(ctx: &Ctx<'_>, approval: &Approval) -> (&'static str, String, Scope) {
 fn you(ctx: &Ctx<'_>, approval: &Approval) -> (&'static str, String, Scope) {
     match may_approve(ctx.state, approval) {
         _ if approval.state != ApprovalState::Pending => ("you", "can't: it is settled".to_owned(), Scope::Dim),
+        Ok(()) if approval.reviewers.as_ref().is_some_and(|reviewers| reviewers.untold) => {
+            let source = &approval.run.target.source;
+            ("you", format!("? {source} says whether you may only once it is asked"), Scope::Text)
+        }
         Ok(()) => ("you", "✓ may approve or reject".to_owned(), Scope::ToneGood),
         Err(why) => ("you", format!("✗ may not approve: {why}"), Scope::ToneWarn),
     }

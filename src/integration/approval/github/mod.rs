@@ -74,6 +74,7 @@ impl ApprovalSystem for WaitingDeployments {
             system: "GitHub",
             place: "repo",
             kind: "workflow",
+            says_who_may: true,
             attempt: "attempt",
             rights: ("Actions and Deployments", "docs/github.md"),
             no_hold: "GitHub knows no hold",
@@ -125,7 +126,7 @@ impl ApprovalSystem for WaitingDeployments {
         Ok(Decided { note: Some(format!("deployments: {}", deployments.len())), unstarted: false })
     }
 
-    fn consequences(&self, environment: &str, login: &str, verdict: Verdict) -> Vec<String> {
+    fn consequences(&self, environment: &str, login: &str, verdict: Verdict, _unstarted: bool) -> Vec<String> {
         match verdict {
             Verdict::Approved => vec![
                 format!(

@@ -4,7 +4,8 @@
 //! a later one has all that an earlier one has.
 
 use super::wire::{Deployment, Status};
-use crate::approval::gate::{Ended, Gate, Job, Key, Waiting};
+use crate::approval::gate::{Ended, Gate, Job, Key, Review, Waiting};
+use flightdeck_model::Verdict;
 
 /// Of a project, asked with the token of that account.
 pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, newer: Option<u64>) -> Gate {
@@ -14,7 +15,7 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
     let url = deployable.as_ref().and_then(|job| job.web_url.clone());
     let reviews = deployment.reviews();
     let (missing, start) = (deployment.missing(), waits_for_start(deployment));
-    let yes = reviews.iter().filter(|review| review.verdict == flightdeck_model::Verdict::Approved).count();
+    let yes = reviews.iter().filter(|review| review.verdict == Verdict::Approved).count();
     let begins = if start { 1 } else { missing };
     let newest = newer.unwrap_or(*id).max(*id);
     let blocked = deployment.status == Status::Blocked && (missing > 0 || start);
@@ -50,6 +51,20 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
         raw: serde_json::to_value(deployment).unwrap_or_default(),
         reviews,
     }
+}
+
+/// One that waits no more: whom it asked is not told any more, and whoever started its job had the last word.
+pub(super) fn gone_on(mut now: Gate, before: &Gate, deployment: &Deployment) -> Gate {
+    now.reviewers.clone_from(&before.reviewers);
+    let starter = deployment
+        .starter()
+        .filter(|_| before.unstarted && matches!(now.job, Some(Job::Running | Job::Succeeded | Job::Failed)));
+    if let Some(who) = starter {
+        let comment = "started its job".to_owned();
+        now.reviews.push(Review { verdict: Verdict::Approved, who: who.to_owned(), comment, at: None });
+        now.required = before.required;
+    }
+    now
 }
 
 /// Every yes is there, or none is asked for, and somebody has to start its job: GitLab starts none by itself.

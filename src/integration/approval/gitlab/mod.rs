@@ -17,7 +17,7 @@ use super::system::{ApprovalSystem, Decided, Known, Seen, Words};
 use super::text::short;
 use crate::http::header;
 use async_trait::async_trait;
-use deployment::gate;
+use deployment::{gate, gone_on};
 use flightdeck_model::{Refusal, RefusalKind, SourceId, Verdict};
 use flightdeck_port::{NotDone, WrongSetting};
 use hyper::header::HeaderName;
@@ -126,6 +126,7 @@ impl ApprovalSystem for Deployments {
             system: "GitLab",
             place: "project",
             kind: "deployment",
+            says_who_may: false,
             attempt: "deployment",
             rights: ("deployments", "docs/gitlab.md"),
             no_hold: "GitLab knows no hold",
@@ -186,9 +187,10 @@ impl ApprovalSystem for Deployments {
         if now.key != *key {
             return Ok(None);
         }
-        // Whom it asked is not told any more once all have answered.
-        let reviewers = gate_before.filter(|_| now.waiting.is_none()).map(|before| before.reviewers.clone());
-        Ok(Some(Gate { reviewers: reviewers.unwrap_or_else(|| now.reviewers.clone()), ..now }))
+        Ok(Some(match gate_before.filter(|_| now.waiting.is_none()) {
+            Some(before) => gone_on(now, before, &deployment),
+            None => now,
+        }))
     }
 
     /// A yes, and then the start of the job, which a yes alone does not do.
@@ -247,8 +249,15 @@ impl ApprovalSystem for Deployments {
         })
     }
 
-    fn consequences(&self, environment: &str, login: &str, verdict: Verdict) -> Vec<String> {
+    fn consequences(&self, environment: &str, login: &str, verdict: Verdict, unstarted: bool) -> Vec<String> {
         match verdict {
+            Verdict::Approved if unstarted => vec![
+                format!("GitLab starts its job for {environment} in the name of {login}"),
+                "that can't be taken back: only cancelling the job stops it".to_owned(),
+            ],
+            Verdict::Rejected if unstarted => {
+                vec!["GitLab asks nobody for a yes here, and takes no no: it is refused".to_owned()]
+            }
             Verdict::Approved => vec![
                 format!(
                     "GitLab gets an approval of {login}; once none is missing, its job for {environment} is started"

@@ -80,6 +80,9 @@ pub(super) struct Deployable {
     pub pipeline: Option<Pipeline>,
     #[serde(default, deserialize_with = "optional")]
     pub web_url: Option<String>,
+    /// Who started it: of a job that waited, whoever played it.
+    #[serde(default)]
+    user: Option<User>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +175,10 @@ impl Deployment {
     pub fn is_another_try_of(&self, other: &Deployment) -> bool {
         let job = |of: &Deployment| of.deployable.as_ref().map(|job| job.name.clone());
         (self.environment.id, &self.branch, job(self)) == (other.environment.id, &other.branch, job(other))
+    }
+
+    pub fn starter(&self) -> Option<&str> {
+        self.deployable.as_ref()?.user.as_ref().map(|user| user.username.as_str())
     }
 
     /// Does its job wait for somebody to start it?
