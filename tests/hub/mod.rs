@@ -2,6 +2,7 @@
 
 mod feed;
 mod holds;
+mod objectives;
 mod probes;
 mod races;
 mod shared;

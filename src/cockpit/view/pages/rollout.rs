@@ -3,6 +3,7 @@
 
 use super::phase;
 use super::{run_live, run_panels};
+use crate::app::layout::OBJECTIVES;
 use crate::app::state::{RolloutPage, RolloutPanel};
 use crate::app::{fresh, run};
 use crate::view::widgets::chart::{self, Chart};
@@ -122,8 +123,14 @@ fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {
 
 fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     // Where there is no room for all, what it is and why it is so come first.
-    const FIRST: [u16; 7] = [0, 4, 2, 3, 6, 1, 5];
-    let there = |of: &u16| *of != 6 || rollout.watchdog.is_some();
+    const FIRST: [u16; 9] = [0, 4, 2, 3, 6, 7, 1, 5, 8];
+    let objectives = weigh::objectives(rollout, ctx.now);
+    let there = |of: &u16| match of {
+        6 => rollout.watchdog.is_some(),
+        7 => !objectives.is_empty(),
+        8 => objectives.len() > 1,
+        _ => true,
+    };
     let mut shown: Vec<u16> = FIRST.into_iter().filter(there).take(usize::from(area.height)).collect();
     shown.sort_unstable();
     let row = |buf: &mut Buffer, row: u16, name: &str, draw: &dyn Fn(&mut Pen<'_>)| {
@@ -168,6 +175,11 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     });
     if let Some(status) = &rollout.watchdog {
         row(buf, 6, "watchdog", &|pen| watched(ctx, status, pen));
+    }
+    for (at, (words, scope)) in (7..).zip(objectives.iter().take(OBJECTIVES)) {
+        row(buf, at, "objective", &|pen| {
+            pen.put(words, ctx.style(*scope));
+        });
     }
     row(buf, 5, "way back", &|pen| {
         let (words, scope) = fastest_back(rollout);
