@@ -39,12 +39,26 @@ pub fn ranked(all: &[ObjectiveStatus], now: Timestamp) -> Vec<&ObjectiveStatus> 
 /// `checkout: 99.9 % without failure over 30 d`, `checkout: 99 % within 300 ms over 30 d`.
 #[must_use]
 pub fn promise(objective: &Objective) -> String {
-    let Objective { name, target, window, .. } = objective;
-    let what = match objective.indicator {
+    format!("{}: {}", objective.name, what(objective))
+}
+
+/// `99.9 % without failure over 30 d`.
+fn what(objective: &Objective) -> String {
+    let of = match objective.indicator {
         Indicator::Availability => "without failure".to_owned(),
         Indicator::Latency { within_us } => format!("within {}", within(within_us)),
     };
-    format!("{name}: {} {what} over {}", share(*target), span(*window))
+    format!("{} {of} over {}", share(objective.target), span(objective.window))
+}
+
+/// A sentence of which the first words matter most, where not all may fit: `checkout availability: 87 % of …`.
+#[must_use]
+pub fn line(status: &ObjectiveStatus, now: Timestamp) -> String {
+    let of = match status.objective.indicator {
+        Indicator::Availability => "availability",
+        Indicator::Latency { .. } => "latency",
+    };
+    format!("{} {of}: {}; promised: {}", status.objective.name, state(status, now), what(&status.objective))
 }
 
 /// One sentence: the promise, what is left of its budget, how fast that burns, or why that is not known.
@@ -234,6 +248,9 @@ mod tests {
             assert_eq!(standing(status, at(now)), expected, "{told}");
             assert_eq!(state(status, at(now)), told);
         }
+        let words = line(&kept, at(1000));
+        assert!(words.starts_with("checkout availability: 87 % of the budget left; burns 0.4×"), "{words}");
+        assert!(words.ends_with("; promised: 99.9 % without failure over 30 d"), "{words}");
         assert!(sentence(&kept, at(1000)).starts_with("checkout: 99.9 % without failure over 30 d; 87 %"));
     }
 

@@ -125,7 +125,9 @@ mod tests {
         let fast = Indicator::Latency { within_us: 300_000 };
         assert_eq!(told, [(Indicator::Availability, Ppm(999_500)), (fast, Ppm(990_000))]);
         assert!(rules.iter().all(|rule| rule.objective.name == "a" && rule.services == ["checkout".into()]));
-        assert!(rules.iter().all(|rule| (rule.objective.burn.long, rule.objective.burn.short) == (minutes(60), minutes(5))));
+        assert!(
+            rules.iter().all(|rule| (rule.objective.burn.long, rule.objective.burn.short) == (minutes(60), minutes(5)))
+        );
         assert_eq!(asked.get(&"production".into()), Some(&OnBurn::Refuse));
     }
 }

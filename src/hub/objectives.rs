@@ -29,6 +29,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 /// A window is asked for so many times while it passes, but not more rarely than this.
 const TIMES: i32 = 60;
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
+/// Where numbers of some rows were missing they are asked for that much sooner.
+const SOONER: i32 = 5;
 /// Numbers are of now until so many answers failed to come.
 const MISSED: i32 = 3;
 
@@ -69,12 +71,13 @@ pub(super) async fn ask(probe: Arc<dyn Probe>, updates: mpsc::Sender<Watched>) {
             if done.is_some_and(|(until, rows)| now < *until && question.wanted.is_subset(rows)) {
                 continue;
             }
-            let pause = pause(question.window, every);
-            let until = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            asked.insert(question.window, (until, question.wanted.clone()));
             let result = timeout(ANSWERED_WITHIN, probe.tally(&question, now)).await.unwrap_or_else(|_| {
                 Err(ProbeError::Unreachable { why: format!("nothing within {} s", ANSWERED_WITHIN.as_secs()) })
             });
+            let pause = pause(question.window, every);
+            let again = if lacks(&result) { (pause / SOONER).max(shortest(every)) } else { pause };
+            let until = now.saturating_add(again).unwrap_or(Timestamp::MAX);
+            asked.insert(question.window, (until, question.wanted.clone()));
             tallied.push(Tallied { question, lasts: pause * MISSED, result });
         }
         if tallied.is_empty() {
@@ -96,8 +99,17 @@ async fn questions(updates: &mpsc::Sender<Watched>) -> Option<Questions> {
 
 /// How long a window's numbers are good enough.
 fn pause(window: SignedDuration, every: Duration) -> SignedDuration {
-    let least = SignedDuration::try_from(every * 2).unwrap_or(LONGEST_PAUSE);
+    let least = shortest(every);
     (window / TIMES).max(least).min(LONGEST_PAUSE.max(least))
+}
+
+fn shortest(every: Duration) -> SignedDuration {
+    SignedDuration::try_from(every * 2).unwrap_or(LONGEST_PAUSE)
+}
+
+/// Was there an answer, and has it nothing of some rows, as of what has just been started?
+fn lacks(result: &Result<Vec<RowTally>, ProbeError>) -> bool {
+    result.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.found.is_err()))
 }
 
 impl State {

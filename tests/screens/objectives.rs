@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 fn window(requests: f64, bad: f64) -> WindowStatus {
     let tally = Tally { requests, bad, covers: None };
-    WindowStatus { counted: Some(Counted { tally, at: ago(20), of_now_until: now() + SignedDuration::from_mins(2) }), why: None }
+    WindowStatus {
+        counted: Some(Counted { tally, at: ago(20), of_now_until: now() + SignedDuration::from_mins(2) }),
+        why: None,
+    }
 }
 
 fn failed(why: &str) -> WindowStatus {
@@ -23,25 +26,41 @@ fn objective(name: &str, indicator: Indicator, windows: [WindowStatus; 3]) -> Ob
     ObjectiveStatus { objective, on_burn: OnBurn::Refuse, budget, long, short, burning_since: None }
 }
 
+fn availability(windows: [WindowStatus; 3]) -> ObjectiveStatus {
+    objective("checkout", Indicator::Availability, windows)
+}
+
+fn kept() -> ObjectiveStatus {
+    availability([window(1e6, 130.0), window(1000.0, 0.4), window(1000.0, 1.2)])
+}
+
+fn unknown() -> ObjectiveStatus {
+    let why = || failed("no bucket ends at 0.3; there are le = 0.1, 0.5");
+    objective("checkout", Indicator::Latency { within_us: 300_000 }, [why(), why(), why()])
+}
+
+/// One whose budget burns too fast, and of which another is not known.
 fn promised(columns: u16, rows: u16) -> State {
-    let mut state = empty(columns, rows);
-    connect(&mut state, 0, "local", true);
-    let availability = |windows| objective("checkout", Indicator::Availability, windows);
     let mut burning = availability([window(1e6, 880.0), window(1000.0, 16.0), window(1000.0, 22.0)]);
     burning.burning_since = Some(ago(720));
-    let mut kept = availability([window(1e6, 130.0), window(1000.0, 0.4), window(1000.0, 1.2)]);
-    kept.budget.counted.as_mut().unwrap().tally.covers = Some(SignedDuration::from_hours(48));
-    let mut old = availability([window(1e6, 130.0), window(1000.0, 0.4), window(1000.0, 1.2)]);
+    with(columns, rows, vec![unknown(), burning])
+}
+
+/// Services at rest, and one on its way with these.
+fn with(columns: u16, rows: u16, moves: Vec<ObjectiveStatus>) -> State {
+    let mut state = empty(columns, rows);
+    connect(&mut state, 0, "local", true);
+    let mut partly = kept();
+    partly.budget.counted.as_mut().unwrap().tally.covers = Some(SignedDuration::from_hours(48));
+    let mut old = kept();
     for window in [&mut old.budget, &mut old.long, &mut old.short] {
         window.counted.as_mut().unwrap().of_now_until = ago(1);
         window.why = Some("503 Service Unavailable".to_owned());
     }
-    let fast = Indicator::Latency { within_us: 300_000 };
-    let unknown = objective("checkout", fast, ["", "", ""].map(|_| failed("no bucket ends at 0.3; there are le = 0.1, 0.5")));
     let mut moving = rollout("local", "checkout", "production", "1.9.0", "1.10.0", 25);
     moving.phase = Phase::Paused;
     moving.waits = vec![Wait::Human { what: "promote to 50 %".into(), who: None, since: ago(60) }];
-    moving.objectives = vec![unknown.clone(), burning];
+    moving.objectives = moves;
     let of = |service: &str, objectives| {
         let mut row = settled("local", service, "production", "2.0");
         row.objectives = objectives;
@@ -51,11 +70,11 @@ fn promised(columns: u16, rows: u16) -> State {
     let spent = availability([window(1e6, 1200.0), window(1000.0, 0.0), window(0.0, 0.0)]);
     let entities = [
         moving,
-        of("search", vec![kept]),
+        of("search", vec![partly]),
         of("till", vec![spent]),
         of("old", vec![old]),
         of("idle", vec![idle]),
-        of("untold", vec![unknown]),
+        of("untold", vec![unknown()]),
         of("free", Vec::new()),
     ];
     Hub::new(0, "local").snapshot(&mut state, entities.map(|row| Entity::Rollout(Arc::new(row))).into());
@@ -79,7 +98,7 @@ fn what_is_left_of_a_budget_and_how_fast_it_burns_stand_at_each_row() {
     ] {
         assert!(row(service).contains(words), "{}", row(service));
     }
-    assert!(!row("free").contains('?') && !drawn.contains("100 %"), "{drawn}");
+    assert!(!row("free").contains('?') && !drawn.lines().filter(is_row).any(|line| line.contains("100 %")), "{drawn}");
     // Told by words, with or without colours.
     assert_eq!(text(&buffer(&promised(120, 36), "dark", false)), drawn);
 }
@@ -95,4 +114,13 @@ fn the_screen_is_drawn_again_when_numbers_get_old() {
     let state = promised(120, 36);
     let wake = state.wake.expect("something counts");
     assert!(wake <= now() + SignedDuration::from_mins(2), "{wake}");
+}
+
+#[test]
+fn a_yes_is_asked_for_beside_what_is_left_of_the_budget() {
+    let mut state = with(120, 36, vec![kept()]);
+    ask(&mut state, "p", |query| prepared(query, Friction::Yes));
+    let drawn = screen(&state);
+    let line = drawn.lines().find(|line| line.contains("objective")).expect("a line of it");
+    assert!(line.contains("checkout: 99.9 % without failure over 30 d; 87 % of the budget left"), "{drawn}");
 }

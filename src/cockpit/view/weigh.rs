@@ -116,7 +116,7 @@ pub(super) fn objectives(row: &Rollout, now: Timestamp) -> Vec<(String, Scope)> 
             objectives::Standing::NotKnown => ("? ", Scope::ToneWarn),
             objectives::Standing::Kept => ("", Scope::Text),
         };
-        (format!("{sign}{}", objectives::sentence(status, now)), scope)
+        (format!("{sign}{}", objectives::line(status, now)), scope)
     };
     objectives::ranked(&row.objectives, now).into_iter().map(line).collect()
 }

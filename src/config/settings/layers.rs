@@ -318,6 +318,9 @@ fn named(
     let Some(table) = value.map() else { return };
     for (name, inner) in table.entries() {
         let json = read(layers, name, &inner);
+        if json.is_null() {
+            continue; // what is wrong with it was noted
+        }
         let (path, line) = report.place(&inner.key_span);
         for (key, _) in leaves(&json) {
             let own = inner.map().and_then(|table| table.get(key.split('.').next().unwrap_or(&key)));

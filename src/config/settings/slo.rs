@@ -45,7 +45,7 @@ pub struct LatencySlo {
 
 /// What is asked for in one environment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct EnvironmentRules {
     /// What is done while an error budget there burns too fast: `notify` says it, `refuse` promotes nothing. Without: `notify`.
     #[schemars(extend("enum" = ["notify", "refuse"]))]
@@ -81,7 +81,17 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
         table.wrong("expected at least one of availability or latency, found none");
         return None;
     }
-    let (window, burn_windows) = (window?, burn_windows?);
+    let (window, burn_windows, burn_rate) = (window?, burn_windows?, burn_rate?);
+    let targets = [availability.flatten(), latency.flatten().map(|latency: LatencySlo| latency.target)];
+    let fastest = targets.into_iter().flatten().map(|target| 1.0 / (1.0 - target)).reduce(f64::min);
+    if let Some(fastest) = fastest.filter(|fastest| burn_rate >= *fastest) {
+        let of = table.get("burn_rate").map_or("without it", |_| "found");
+        table.wrong(&format!(
+            "its budget burns {fastest:.1} times as fast as allowed when every request is bad: expected a smaller \
+             burn_rate, {of} {burn_rate}"
+        ));
+        return None;
+    }
     if let Some(written) = table.get("window").filter(|_| window < burn_windows[0]) {
         written.expected(&format!("no less than the first of burn_windows ({:#})", burn_windows[0]), None);
         return None;
@@ -92,7 +102,7 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
         availability: availability?,
         latency: latency?,
         window,
-        burn_rate: burn_rate?,
+        burn_rate,
         burn_windows,
     })
 }
@@ -111,7 +121,8 @@ fn target(value: &Node<'_>) -> Option<f64> {
         value.expected(&format!("a percentage from \"50%\" to \"99.9999%\"{why}"), None);
         return None;
     }
-    Some(ratio)
+    // No more digits than were written.
+    Some((ratio * 1e6).round() / 1e6)
 }
 
 fn latency(value: &Node<'_>) -> Option<LatencySlo> {

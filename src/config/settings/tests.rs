@@ -117,6 +117,9 @@ fn the_first_file_holds_every_default() {
     assert_eq!(example.settings.len(), 2, "the example names every key of a webhook");
     let watchdog = std::mem::take(&mut settings.watchdog).remove("production").unwrap();
     assert!(watchdog.on_breach == OnBreach::Abort && watchdog.template.limits.len() == 2);
+    let example = std::mem::take(&mut settings.slo).remove("checkout").unwrap();
+    assert!(example.availability.is_some() && example.latency.is_some() && example.burn_rate > 1.0);
+    assert_eq!(std::mem::take(&mut settings.environments)["production"].on_burn, OnBurn::Refuse);
     assert_eq!(settings, Settings::default());
 }
 
@@ -280,11 +283,13 @@ fn objectives_are_read_key_by_key_with_what_the_workbook_says_where_nothing_is()
     assert_eq!(settings.environments["production"].on_burn, OnBurn::Refuse);
     let again = serde_json::from_value::<Settings>(serde_json::to_value(&settings).unwrap()).unwrap();
     assert_eq!(again, settings);
+    let twice = read("[slo]\na = 3").unwrap_err();
+    assert_eq!(twice.to_string(), "config.toml:2:5: slo.a: expected a table, found the integer 3");
     let of = |line: &str| format!("[slo.a]\navailability = \"99%\"\n{line}");
     for (text, told) in [
         (
             "[slo.a]\nwindow = \"30d\"".to_owned(),
-            "config.toml:1:1: slo.a: expected at least one of availability or latency",
+            "config.toml:1:6: slo.a: expected at least one of availability or latency",
         ),
         (
             "[slo.a]\navailability = 99.9".to_owned(),
@@ -306,6 +311,12 @@ fn objectives_are_read_key_by_key_with_what_the_workbook_says_where_nothing_is()
         (of("window = \"1h\"\nburn_windows = [\"2h\", \"5m\"]"), "no less than the first of burn_windows (2h)"),
         (of("burn_windows = [\"5m\", \"1h\"]"), "the longer one first"),
         (of("burn_windows = [\"1h\"]"), "slo.a.burn_windows: expected two spans"),
+        (
+            "[slo.a]\navailability = \"90%\"".to_owned(),
+            "slo.a: its budget burns 10.0 times as fast as allowed when every request is bad: expected a smaller \
+             burn_rate, without it 14.4",
+        ),
+        (of("latency = { within = \"1s\", target = \"50%\" }\nburn_rate = 2"), "burn_rate, found 2"),
         (of("burn_rate = 0.5"), "slo.a.burn_rate: expected a number from 1 to 1000"),
         (of("services = \"checkout\""), "slo.a.services: expected names such as [\"checkout\"]"),
         (

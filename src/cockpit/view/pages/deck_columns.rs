@@ -18,8 +18,9 @@ use std::sync::Arc;
 
 /// Columns of numbers beside a curve: ` 4.1/0.3`.
 const NUMBERS: u16 = 8;
-/// `✗ -120 %`, and ` 16/22×` after it.
-const BUDGET: u16 = 8;
+/// `✗ -120 %`, `? no data`.
+const BUDGET: u16 = 9;
+/// ` 16/22×` after it.
 const BURN: u16 = 9;
 /// Columns of the instances of both sides: `10/10 10/10`.
 const REPLICAS: u16 = 10;
@@ -154,7 +155,7 @@ pub(super) static COLUMNS: &[Column] = &[
     // What is left of the error budget, then how fast it burns over two windows: `12 % 16/22×`.
     Column {
         there: |of| if of.promised { BUDGET + BURN } else { 0 },
-        less: &[(12, BUDGET), (80, 0)],
+        less: &[(22, BUDGET), (80, 0)],
         head: Some(|pen, width, style| left(pen, if width > BUDGET { "budget burn" } else { "budget" }, width, style)),
         cell: budget,
         ..Column::named("budget")
@@ -245,15 +246,17 @@ fn budget(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {
     let budget = status.budget_left(ctx.now).map(objectives::percent);
     let burn = |rate: Result<f64, NotKnown<'_>>| rate.map_or_else(|_| "?".to_owned(), objectives::times);
     let burns = [status.long_burn(ctx.now), status.short_burn(ctx.now)];
+    let [long, short] = burns.map(burn);
     let words = match (budget, burns.iter().all(Result::is_err)) {
-        (Err(why), true) => format!("{sign}{}", unknown(why)),
-        (budget, _) if width < BUDGET + BURN => format!("{sign}{}", budget.unwrap_or_else(|_| "?".to_owned())),
+        (Err(why), true) => unknown(why).to_owned(),
+        (Ok(budget), _) if width < BUDGET + BURN => budget,
+        (Err(_), _) if width < BUDGET + BURN => long,
         (budget, _) => {
-            let [long, short] = burns.map(burn);
             let budget = budget.unwrap_or_else(|_| "?".to_owned());
-            format!("{sign}{budget} {}/{short}", long.trim_end_matches('×'))
+            format!("{budget} {}/{short}", long.trim_end_matches('×'))
         }
     };
+    let words = format!("{sign}{words}");
     left(pen, &words, width, ctx.style(scope));
 }
 
