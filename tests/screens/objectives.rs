@@ -111,9 +111,14 @@ fn an_opened_rollout_says_what_is_promised_and_why_something_is_not_known() {
 
 #[test]
 fn the_screen_is_drawn_again_when_numbers_get_old() {
-    let state = promised(120, 36);
-    let wake = state.wake.expect("something counts");
-    assert!(wake <= now() + SignedDuration::from_mins(2), "{wake}");
+    let mut state = empty(120, 36);
+    connect(&mut state, 0, "local", true);
+    let mut row = settled("local", "search", "production", "2.0");
+    row.objectives = vec![kept()];
+    Hub::new(0, "local").snapshot(&mut state, vec![Entity::Rollout(Arc::new(row))]);
+    tell(&mut state, Event::Wake);
+    let old = now() + SignedDuration::from_mins(2) + SignedDuration::from_millis(1);
+    assert_eq!(state.wake, Some(old));
 }
 
 #[test]
