@@ -140,6 +140,7 @@ pub(super) fn result(
         candidate,
         stable,
         limit: limit_words(limit),
+        max: limit.max,
         unit: if limit.metric == Metric::ErrorRate { "ratio" } else { "ms" }.to_owned(),
         verdict,
         why,

@@ -157,7 +157,7 @@ pub(super) fn link(state: &LinkState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Note, Run, Scope, Scoped, Target};
+    use crate::model::{Note, NoteKind, Run, Scope, Scoped, Target};
 
     #[test]
     fn what_was_there_already_has_its_own_time() {
@@ -171,7 +171,7 @@ mod tests {
         };
         let run = Run { target, revision: "1".to_owned() };
         let (id, who, text) = ("n-1".to_owned(), "ann".to_owned(), "paused".to_owned());
-        let note = Note { id, run, at: Timestamp::from_second(60).unwrap(), who, text };
+        let note = Note { id, run, at: Timestamp::from_second(60).unwrap(), who, text, kind: NoteKind::Event };
         let scope = Scope { source: "local".into(), part: String::new() };
         let scoped = Scoped { scope, body: Body::Upsert(Entity::Note(note)) };
         let at = Timestamp::from_second(3600).unwrap();

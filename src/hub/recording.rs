@@ -8,7 +8,7 @@ use flightdeck_board::Board;
 use flightdeck_ledger::{Appended, Entry, Known, LedgerError, Record};
 use flightdeck_model::{
     Action, Actor, Body, Command, CommandId, DeploymentOutcome, Entity, Evidence, LinkState, MetricVerdict, Note,
-    Receipt, Refusal, RolloutRecord, Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
+    NoteKind, Receipt, Refusal, RolloutRecord, Scope, Scoped, SourceId, Stage, Subject, Target, sanitize_line,
 };
 use flightdeck_port::Holding;
 use jiff::{SignedDuration, Timestamp};
@@ -94,7 +94,14 @@ impl State {
             let Some(run) = subject_run(&receipt.command.subject).cloned() else { continue };
             let text = format!("{} by {}: {text}", receipt.command.action.name(), receipt.actor.name);
             let id = format!("spilled-{}", record.seq);
-            let note = Note { id, run, at: record.at, who: "ledger".to_owned(), text: sanitize_line(&text) };
+            let note = Note {
+                id,
+                run,
+                at: record.at,
+                who: "ledger".to_owned(),
+                text: sanitize_line(&text),
+                kind: NoteKind::Event,
+            };
             let scope = self.own();
             self.tell(Scoped { scope, body: Body::Upsert(Entity::Note(note)) });
         }

@@ -20,6 +20,25 @@ pub struct Note {
     pub who: String,
     /// One sanitised line.
     pub text: String,
+    #[serde(default, skip_serializing_if = "NoteKind::is_event")]
+    pub kind: NoteKind,
+}
+
+/// What a note is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// Anything that happened.
+    #[default]
+    Event,
+    /// The rollout began, ended a step, was paused, resumed, held or turned back: where a curve may bend.
+    Progress,
+}
+
+impl NoteKind {
+    const fn is_event(&self) -> bool {
+        matches!(self, NoteKind::Event)
+    }
 }
 
 /// One row of a board.

@@ -15,6 +15,9 @@ pub struct MetricResult {
     pub stable: Option<f64>,
     /// The limit in words with its unit, such as `at most 1 %`.
     pub limit: String,
+    /// The most that the limit allows whatever stable does; `None`: it goes by stable only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
     /// Unit of the values: `ratio` or `ms`.
     pub unit: String,
     pub verdict: MetricVerdict,

@@ -60,7 +60,7 @@ pub use connections::{AccessLog, Connections, Draining};
 pub use count::{are, counted, counted_do, times};
 pub use detail::{Analysis, AnalysisMetric, Detail, Group, Measurement, Revision};
 pub use diagnosis::{Cause, Diagnosis, PortOwner};
-pub use entity::{Entity, EntityRef, Note};
+pub use entity::{Entity, EntityRef, Note, NoteKind};
 pub use evidence::{AnalysisReport, Evidence, MetricResult, MetricVerdict};
 pub use facts::{Fact, FactChange, Facts, Pin, PinError};
 pub use forecast::{Decision, Forecast, Friction, Prepared};

@@ -120,6 +120,7 @@ pub fn evidence(rollout: &Rollout, id: &str, seconds: i64, verdict: MetricVerdic
         candidate: Some(0.041),
         stable: Some(0.003),
         limit: "at most 1 %".into(),
+        max: Some(0.01),
         unit: "ratio".into(),
         verdict,
         why: why.clone(),

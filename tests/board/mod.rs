@@ -345,7 +345,7 @@ fn of_each_kind_of_record_the_oldest_leave_and_one_kind_takes_no_room_of_another
     let shop = rollout("shop", "staging");
     let note = |n: i64| {
         let (id, run) = (format!("n-{n}"), shop.run.clone());
-        Entity::Note(Note { id, run, at: at(n), who: "ann".into(), text: "seen".into() })
+        Entity::Note(Note { id, run, at: at(n), who: "ann".into(), text: "seen".into(), kind: NoteKind::Event })
     };
     let judged = |n: i64| Entity::Evidence(Box::new(evidence(&shop, &format!("e-{n}"), n, MetricVerdict::Pass)));
     let mut board = board((0..2010).map(note).chain((0..2000).map(judged)).chain([row(shop.clone())]));

@@ -6,10 +6,12 @@
 
 mod commands;
 mod detail;
+mod exporter;
 mod faults;
 pub mod proxy;
 mod races;
 pub mod rig;
+mod signals;
 mod watch;
 mod watchdog;
 

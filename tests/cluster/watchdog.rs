@@ -1,6 +1,7 @@
 //! A bad canary is stopped by what a Prometheus counts of its pods, and people act at a cluster in their own names
 //! through an account that is not theirs.
 
+use super::exporter::{Pod, exported, set};
 use super::rig::Deck;
 use super::{Namespace, canary, dir, until, until_told};
 use crate::probe::{real, stub};
@@ -10,41 +11,8 @@ use flightdeck::model::*;
 use flightdeck::port::Probe;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// A pod's requests, and of those failed, as its exporter counts them.
-struct Pod {
-    set: String,
-    name: &'static str,
-    /// Requests a second.
-    rate: f64,
-    /// Since when one in ten fails.
-    bad: Option<Instant>,
-    since: Instant,
-}
-
-impl Pod {
-    fn counted(&self) -> (f64, f64) {
-        let all = (self.since.elapsed().as_secs_f64() * self.rate).floor();
-        let failed = self.bad.map_or(0.0, |bad| bad.elapsed().as_secs_f64() * self.rate / 10.0).floor();
-        (all, failed)
-    }
-}
-
-fn exported(namespace: &str, pods: &[Pod]) -> String {
-    let mut text = String::new();
-    for pod in pods {
-        let (all, failed) = pod.counted();
-        let labels = format!("namespace=\"{namespace}\",pod=\"{}-{}\"", pod.set, pod.name);
-        writeln!(text, "http_requests_total{{{labels},code=\"200\"}} {}", all - failed).unwrap();
-        if failed > 0.0 {
-            writeln!(text, "http_requests_total{{{labels},code=\"503\"}} {failed}").unwrap();
-        }
-    }
-    text
-}
 
 fn armed(environment: &'static str, on_breach: OnBreach) -> impl FnOnce(&mut HubSettings) {
     let limit = MetricLimit { metric: Metric::ErrorRate, max: None, over_stable: Some(0.01), ratio_to_stable: None };
@@ -56,14 +24,6 @@ fn armed(environment: &'static str, on_breach: OnBreach) -> impl FnOnce(&mut Hub
         judge: Judge::Sequential,
     };
     move |settings| drop(settings.watchdogs.insert(environment.into(), WatchdogRule { on_breach, template }))
-}
-
-/// The set of pods of a side.
-fn set(row: &Rollout, role: &ArmRole) -> Option<String> {
-    match &row.arm(role)?.pods {
-        Some(PodNames::Set(set)) => Some(set.clone()),
-        _ => None,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,8 +49,8 @@ async fn a_bad_canary_is_aborted_by_what_a_prometheus_counts_of_its_pods() {
     let sets = [ArmRole::Stable, ArmRole::Candidate].map(|role| set(&row, &role).expect("a set of pods"));
     let since = Instant::now();
     for (set, rate) in sets.iter().zip([400.0, 100.0]) {
-        let set = set.clone();
-        pods.lock().unwrap().push(Pod { set, name: "x2x4z", rate, bad: None, since });
+        let (set, version) = (set.clone(), String::new());
+        pods.lock().unwrap().push(Pod { set, name: "x2x4z", version, rate, bad: None, since });
     }
     // While it is as good as stable it is watched, and nothing happens.
     let good = deck

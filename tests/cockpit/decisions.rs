@@ -329,7 +329,7 @@ fn blocked(desk: &Desk) -> String {
 
 fn note(desk: &mut Desk, id: &str, who: &str, text: &str) {
     let (at, who, text) = (desk.now, who.to_owned(), text.to_owned());
-    desk.upsert(Entity::Note(Note { id: id.to_owned(), run: run("checkout"), at, who, text }));
+    desk.upsert(Entity::Note(Note { id: id.to_owned(), run: run("checkout"), at, who, text, kind: NoteKind::Event }));
 }
 
 #[test]

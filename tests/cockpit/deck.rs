@@ -340,7 +340,14 @@ fn the_first_row_is_selected_though_updates_never_pause() {
     let mut desk = Desk::empty();
     desk.upsert(rollout("checkout", Phase::Progressing));
     assert_eq!(desk.shown(), ["checkout"]);
-    let note = Note { id: "N-1".into(), run: run("checkout"), at: desk.now, who: "bob".into(), text: "looks".into() };
+    let note = Note {
+        id: "N-1".into(),
+        run: run("checkout"),
+        at: desk.now,
+        who: "bob".into(),
+        text: "looks".into(),
+        kind: NoteKind::Event,
+    };
     desk.upsert(Entity::Note(note));
     assert_eq!(desk.selected(), Some("checkout"));
 }

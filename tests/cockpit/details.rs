@@ -18,6 +18,7 @@ fn note(id: &str, seconds: i64, who: &str, text: &str) -> Entity {
         at: start() + jiff::SignedDuration::from_secs(seconds),
         who: who.to_owned(),
         text: text.to_owned(),
+        kind: NoteKind::Event,
     })
 }
 

@@ -142,7 +142,14 @@ fn enter_shows_the_whole_record_and_escape_the_list_again() {
     let run = Run { target: target("search"), revision: "r-2".to_owned() };
     let note = |number: u32, text: &str| {
         let at = start() - SignedDuration::from_mins(i64::from(20 - number));
-        Entity::Note(Note { id: format!("N-{number}"), run: run.clone(), at, who: "bob".into(), text: text.into() })
+        Entity::Note(Note {
+            id: format!("N-{number}"),
+            run: run.clone(),
+            at,
+            who: "bob".into(),
+            text: text.into(),
+            kind: NoteKind::Event,
+        })
     };
     desk.upsert(note(1, "asked for"));
     desk.upsert(note(2, "aborted by bob"));

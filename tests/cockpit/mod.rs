@@ -12,6 +12,7 @@ mod keymap;
 mod order;
 mod pages;
 mod palette;
+mod reading;
 mod replay;
 mod wakes;
 pub mod world;

@@ -241,6 +241,7 @@ fn detail(service: &str) -> Detail {
             at: start(),
             who: "kubelet".into(),
             text: "Pulled".into(),
+            kind: NoteKind::Event,
         }],
         evidence: Vec::new(),
         receipts: Vec::new(),

@@ -508,7 +508,14 @@ async fn who_asks_for_what_is_there_now_gets_nothing_that_is_over() {
     let told = [
         Entity::Evidence(Box::new(evidence(&one, "e-1", 0, MetricVerdict::Pass))),
         Entity::RolloutRecord(Arc::new(ended(&one, DeploymentOutcome::Succeeded))),
-        Entity::Note(Note { id: "n-1".into(), run: one.run.clone(), at: at(0), who: "ann".into(), text: "x".into() }),
+        Entity::Note(Note {
+            id: "n-1".into(),
+            run: one.run.clone(),
+            at: at(0),
+            who: "ann".into(),
+            text: "x".into(),
+            kind: NoteKind::Event,
+        }),
     ];
     for row in told {
         bench.world.tell(&Body::Upsert(row));

@@ -3,6 +3,8 @@
 //! Ignored unless it is asked for: `./check` fetches a Prometheus and runs it. `FLIGHTDECK_PROMETHEUS` names the
 //! program; without, it is looked for in `PATH`.
 
+mod engine;
+
 use super::prometheus::opened;
 use super::stub::{Play, Stub};
 use crate::cluster::until_told;

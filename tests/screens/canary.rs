@@ -155,6 +155,7 @@ pub fn canary_detail(state: &State) -> Detail {
         at,
         who: who.into(),
         text: text.into(),
+        kind: NoteKind::Event,
     };
     Detail {
         instances: vec![

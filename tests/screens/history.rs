@@ -129,6 +129,7 @@ pub fn record(columns: u16, rows: u16) -> State {
             at: ago(7200 + second),
             who: who.into(),
             text: text.into(),
+            kind: NoteKind::Progress,
         };
         hub.upsert(&mut state, Entity::Note(note));
     }

@@ -270,6 +270,7 @@ fn deck_of_ten_thousand() {
 #[test]
 fn rollout() {
     every_size("rollout", after(live, "enter"));
+    every_size("rollout_read", after(live, "enter , , , , , , , , , ,"));
     every_size("rollout_events", after(live, "enter e"));
     every_size("rollout_evidence", after(live, "enter tab tab"));
     every_size("rollout_receipts", after(live, "enter shift-tab"));

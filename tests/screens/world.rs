@@ -218,15 +218,17 @@ pub fn samples(target: &Target, of: impl Fn(i64) -> [Option<(u64, u64, u32)>; 2]
 }
 
 fn failing(run: &Run) -> Evidence {
-    let result = |name: &str, candidate, stable, limit: &str, unit: &str, verdict, why: &str| MetricResult {
-        name: name.into(),
-        candidate: Some(candidate),
-        stable: Some(stable),
-        limit: limit.into(),
-        unit: unit.into(),
-        verdict,
-        why: why.into(),
-    };
+    let result =
+        |name: &str, candidate, stable, (limit, max): (&str, f64), unit: &str, verdict, why: &str| MetricResult {
+            name: name.into(),
+            candidate: Some(candidate),
+            stable: Some(stable),
+            limit: limit.into(),
+            max: Some(max),
+            unit: unit.into(),
+            verdict,
+            why: why.into(),
+        };
     Evidence {
         id: format!("e-{}", run.target.name),
         run: run.clone(),
@@ -244,7 +246,7 @@ fn failing(run: &Run) -> Evidence {
                     "error_rate",
                     0.041,
                     0.003,
-                    "at most 1 %",
+                    ("at most 1 %", 0.01),
                     "ratio",
                     MetricVerdict::Fail,
                     "errors 4.1 % against 0.3 % at stable, limit 1 %",
@@ -253,7 +255,7 @@ fn failing(run: &Run) -> Evidence {
                     "latency_p95",
                     212.0,
                     181.0,
-                    "at most 250 ms",
+                    ("at most 250 ms", 250.0),
                     "ms",
                     MetricVerdict::Pass,
                     "p95 212 ms against 181 ms at stable, at most 250 ms",
@@ -265,7 +267,15 @@ fn failing(run: &Run) -> Evidence {
 }
 
 fn note(run: &Run, id: &str, at: Timestamp, who: &str, text: &str) -> Entity {
-    Entity::Note(Note { id: id.into(), run: run.clone(), at, who: who.into(), text: text.into() })
+    Entity::Note(noted(run, id, at, who, text, NoteKind::Event))
+}
+
+fn progress(run: &Run, id: &str, at: Timestamp, who: &str, text: &str) -> Entity {
+    Entity::Note(noted(run, id, at, who, text, NoteKind::Progress))
+}
+
+fn noted(run: &Run, id: &str, at: Timestamp, who: &str, text: &str, kind: NoteKind) -> Note {
+    Note { id: id.into(), run: run.clone(), at, who: who.into(), text: text.into(), kind }
 }
 
 pub fn instance(run: &Run, id: &str, role: ArmRole, version: &str, state: InstanceState, restarts: u32) -> Entity {
@@ -350,10 +360,10 @@ fn checkout() -> (Rollout, Vec<Entity>) {
         Entity::Evidence(Box::new(failing(&run))),
         note(&run, "n1", ago(750), "dana", "rollout of 1.10.0 began"),
         note(&run, "n2", ago(700), "system:engine", "candidate is ready: 1 of 1"),
-        note(&run, "n3", ago(690), "system:engine", "step 1 of 6: 5 % to the candidate, acknowledged by the proxy"),
-        note(&run, "n4", ago(400), "bob", "paused: looking at the error budget"),
-        note(&run, "n5", ago(310), "bob", "resumed"),
-        note(&run, "n6", ago(120), "system:engine", "step 3 of 6: 25 % to the candidate"),
+        progress(&run, "n3", ago(690), "system:engine", "step 1 of 6: 5 % to the candidate, acknowledged by the proxy"),
+        progress(&run, "n4", ago(400), "bob", "paused: looking at the error budget"),
+        progress(&run, "n5", ago(310), "bob", "resumed"),
+        progress(&run, "n6", ago(120), "system:engine", "step 3 of 6: 25 % to the candidate"),
         note(&run, "n7", ago(8), "system:analysis", "slo fails: errors 4.1 % against 0.3 % at stable, limit 1 %"),
         instance(&run, "i1", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),
         instance(&run, "i2", ArmRole::Stable, "1.9.0", InstanceState::Ready, 0),

@@ -32,7 +32,14 @@ fn backend(dir: &Path, text: &str) -> String {
     row.author = Some(text.to_owned());
     row.arms.iter_mut().for_each(|arm| arm.version = format!("1.{text}").as_str().into());
     row.run.target.name = format!("shop{text}");
-    let note = Note { id: "n".into(), run: row.run.clone(), at: row.since, who: text.into(), text: text.into() };
+    let note = Note {
+        id: "n".into(),
+        run: row.run.clone(),
+        at: row.since,
+        who: text.into(),
+        text: text.into(),
+        kind: NoteKind::Event,
+    };
     let instance = Instance {
         id: format!("i-{text}"),
         target: row.run.target.clone(),

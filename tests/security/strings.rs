@@ -68,7 +68,14 @@ fn told(text: &str) -> Vec<Entity> {
     }
     let run = row.run.clone();
     let note = |id: &str, seconds| {
-        Entity::Note(Note { id: id.into(), run: run.clone(), at: ago(seconds), who: text("w"), text: text("note ") })
+        Entity::Note(Note {
+            id: id.into(),
+            run: run.clone(),
+            at: ago(seconds),
+            who: text("w"),
+            text: text("note "),
+            kind: NoteKind::Event,
+        })
     };
     let instance = |id: &str, state| {
         Entity::Instance(Box::new(Instance {

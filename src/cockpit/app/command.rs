@@ -72,6 +72,8 @@ commands! {
     InFlight "in-flight" "in flight only" "Leave out rollouts that are settled and healthy, or show them again.";
     Output "output" "output" "Follow the output of the selected instance.";
     Timeline "timeline" "timeline" "Show what happened to this rollout, across people and sources.";
+    ReadEarlier "read-earlier" "earlier" "Read the charts a moment earlier, and what happened then.";
+    ReadLater "read-later" "later" "Read the charts a moment later; behind the newest they go on by themselves.";
     Raw "raw" "raw object" "Show the backend's own object.";
     Diff "diff" "diff" "Compare the template of another revision with the one that is asked for now.";
     Copy "copy" "copy" "Copy the name of what is selected.";

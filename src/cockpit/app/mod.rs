@@ -27,6 +27,7 @@ mod nav;
 pub mod pages;
 mod palette;
 pub mod panels;
+pub mod reading;
 pub mod record;
 pub mod rollback_plan;
 pub mod run;

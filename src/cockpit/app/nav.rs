@@ -31,6 +31,7 @@ pub(super) fn open_run(state: &mut State, run: Run, effects: &mut Vec<Effect>) {
         cursors: BTreeMap::new(),
         live: Live::default(),
         over: None,
+        reading: None,
     });
     descend(state, Page::Rollout, effects);
 }

@@ -1,6 +1,6 @@
 //! What people ask of a rollout: for each action when it may be done, what is offered of it, and what it does.
 
-use super::context::{StepContext, note, run_id, words};
+use super::context::{StepContext, note, note_progress, run_id, words};
 use super::ending::{Back, begin_rollback, settle_queued};
 use super::holds::{let_through, may_let_through};
 use super::hooks::looked_at;
@@ -138,7 +138,7 @@ fn promote(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<
     looked_at(slot, true);
     by_person(slot);
     next_step(slot);
-    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(&text));
+    note_progress(state, slot, ctx, &revision, &ask.actor.name, &ask.because(&text));
     Ok(())
 }
 
@@ -190,7 +190,14 @@ fn promote_full(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: 
     jobs::cancel(state, slot, ctx);
     by_person(slot);
     skip_steps(slot);
-    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("promoted full: every step left is skipped"));
+    note_progress(
+        state,
+        slot,
+        ctx,
+        &revision,
+        &ask.actor.name,
+        &ask.because("promoted full: every step left is skipped"),
+    );
     Ok(())
 }
 
@@ -204,7 +211,7 @@ pub(super) fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, a
     if let Some(run) = &mut slot.run {
         run.pauses.person = Some(Pause { who: ask.actor.name.clone(), why: ask.reason.clone(), since: ctx.now });
     }
-    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("paused"));
+    note_progress(state, slot, ctx, &revision, &ask.actor.name, &ask.because("paused"));
     Ok(())
 }
 
@@ -233,7 +240,7 @@ fn resume(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, ask: &Ask<'
             run.measured = Measured::default();
         }
     }
-    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because("resumed"));
+    note_progress(state, slot, ctx, &revision, &ask.actor.name, &ask.because("resumed"));
     Ok(())
 }
 
@@ -390,6 +397,6 @@ pub(super) fn on_queued(state: &mut State, slot: &mut Slot, ctx: &mut StepContex
         action => return Err(no(format!("{name} waits in line: it can't {} yet", action.row().label))),
     };
     slot.generation += 1;
-    note(state, slot, ctx, &revision, &ask.actor.name, &ask.because(text));
+    note_progress(state, slot, ctx, &revision, &ask.actor.name, &ask.because(text));
     Ok(())
 }

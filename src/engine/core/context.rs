@@ -3,7 +3,7 @@
 use super::state::{Counters, Kind, RunState, Slot, State};
 use super::types::{Effect, Numbered};
 use flightdeck_model::{
-    AnalysisReport, Evidence, Note, Renamed, RolloutRecord, Run, ServiceKind, Step, counted, sanitize_line,
+    AnalysisReport, Evidence, Note, NoteKind, Renamed, RolloutRecord, Run, ServiceKind, Step, counted, sanitize_line,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,12 +47,37 @@ pub(super) fn run_id(state: &State, slot: &Slot, revision: &str) -> Run {
 
 /// Writes down what happened to a run.
 pub(super) fn note(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, revision: &str, who: &str, text: &str) {
+    write_note(state, slot, ctx, revision, who, text, NoteKind::Event);
+}
+
+/// The same of what moves the rollout, or stops it.
+pub(super) fn note_progress(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    revision: &str,
+    who: &str,
+    text: &str,
+) {
+    write_note(state, slot, ctx, revision, who, text, NoteKind::Progress);
+}
+
+fn write_note(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    revision: &str,
+    who: &str,
+    text: &str,
+    kind: NoteKind,
+) {
     let note = Note {
         id: format!("N-{}", Counters::next(&mut state.counters.note)),
         run: run_id(state, slot, revision),
         at: ctx.now,
         who: who.to_owned(),
         text: sanitize_line(text),
+        kind,
     };
     slot.notes.push_back(note);
     let of_run = slot.notes.iter().filter(|note| note.run.revision == revision).count();
@@ -68,6 +93,19 @@ pub(super) fn note(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, re
 pub(super) fn note_run(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, who: &str, text: impl AsRef<str>) {
     if let Some(revision) = slot.run.as_ref().map(|run| run.revision.clone()) {
         note(state, slot, ctx, &revision, who, text.as_ref());
+    }
+}
+
+/// The same of what moves it, or stops it.
+pub(super) fn note_run_progress(
+    state: &mut State,
+    slot: &mut Slot,
+    ctx: &mut StepContext,
+    who: &str,
+    text: impl AsRef<str>,
+) {
+    if let Some(revision) = slot.run.as_ref().map(|run| run.revision.clone()) {
+        note_progress(state, slot, ctx, &revision, who, text.as_ref());
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a rollout ends: its traffic goes back to stable, or it is settled; its record.
 
-use super::context::{StepContext, note_run, run_id, trim};
+use super::context::{StepContext, note_run_progress, run_id, trim};
 use super::state::{Kind, Measured, Pauses, Progress, RunState, Slot, State, Watched};
 use super::{approvals, jobs, rollback_path};
 use flightdeck_model::{DeploymentKind, DeploymentOutcome, Phase, Ppm, RolloutRecord};
@@ -46,7 +46,7 @@ pub(super) fn begin_rollback(state: &mut State, slot: &mut Slot, ctx: &mut StepC
     let revision = run.revision.clone();
     let by = back.superseded_by.unwrap_or_else(|| format!("{revision} ended: {}", back.why));
     approvals::supersede(state, slot, &revision, &by);
-    note_run(state, slot, ctx, who, said);
+    note_run_progress(state, slot, ctx, who, said);
 }
 
 /// The rollout in flight is over; its pools are where they should be.
@@ -71,7 +71,7 @@ pub(super) fn finish(
     approvals::supersede(state, slot, &run.revision, &format!("{} ended", run.revision));
     record(state, slot, ctx, &run, outcome);
     let word = ended_phase(outcome).word();
-    note_run(state, slot, ctx, "system:engine", format!("{word}: {}", run.cause));
+    note_run_progress(state, slot, ctx, "system:engine", format!("{word}: {}", run.cause));
 }
 
 /// Ends a rollout that never started.

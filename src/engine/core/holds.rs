@@ -1,6 +1,6 @@
 //! "Stop the line": holds, what is let through, and their release.
 
-use super::context::{StepContext, note, run_id, words};
+use super::context::{StepContext, note_progress, run_id, words};
 use super::pins::{Ask, check_pin};
 use super::refusals::{Done, no, not_found};
 use super::slots::with_all;
@@ -79,7 +79,7 @@ fn hold_slot(
     }
     for revision in held {
         slot.generation += 1;
-        note(state, slot, ctx, &revision, &ask.actor.name, text);
+        note_progress(state, slot, ctx, &revision, &ask.actor.name, text);
     }
     left.iter().map(|revision| not_held(state, slot, revision, "on its way back to stable: not held")).collect()
 }
@@ -117,7 +117,7 @@ pub(super) fn release_hold(state: &mut State, ctx: &mut StepContext, ask: &Ask<'
         let freed: Vec<_> = runs.filter_map(|run| run.pauses.holds.remove(id).then(|| run.revision.clone())).collect();
         for revision in freed {
             slot.generation += 1;
-            note(state, slot, ctx, &revision, &ask.actor.name, &text);
+            note_progress(state, slot, ctx, &revision, &ask.actor.name, &text);
         }
     });
     Ok(())
@@ -151,6 +151,6 @@ pub(super) fn let_through(
     }
     let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let text = ask.because(&format!("let through {}", ids.join(", ")));
-    note(state, slot, ctx, revision, &ask.actor.name, &text);
+    note_progress(state, slot, ctx, revision, &ask.actor.name, &text);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Hooks: programs around a rollout. What the end of a run means for the rollout and for the data is decided here.
 
-use super::context::{StepContext, note_run};
+use super::context::{StepContext, note_run, note_run_progress};
 use super::ending::{Back, begin_rollback};
 use super::jobs::{Verdict, WHO, again, begin, forget_job, judge, pause, started};
 use super::migrations::{failed_migration, remember};
@@ -89,7 +89,7 @@ fn ask_person(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, what: &
     if let Some(run) = &mut slot.run {
         run.pauses.hook = Some(Pause { who: WHO.to_owned(), why: Some(why.clone()), since: ctx.now });
     }
-    note_run(state, slot, ctx, WHO, format!("paused: {why}"));
+    note_run_progress(state, slot, ctx, WHO, format!("paused: {why}"));
     Said::Moved
 }
 

@@ -1,6 +1,6 @@
 //! Analyses: numbers in, judgements out. Missing data pauses or fails, it never passes.
 
-use super::context::{StepContext, evidence, note_run};
+use super::context::{StepContext, evidence, note_run_progress};
 use super::ending::{Back, begin_rollback};
 use super::said::Said;
 use super::state::{Pause, RunState, Slot, State, Watched};
@@ -170,7 +170,7 @@ fn act(
     evidence(state, slot, ctx, report, &format!("{word}: {said}"));
     match (verdict, missing.what) {
         (MetricVerdict::Pass, _) => {
-            note_run(state, slot, ctx, WHO, format!("passed: {said}"));
+            note_run_progress(state, slot, ctx, WHO, format!("passed: {said}"));
             return Said::Done;
         }
         (MetricVerdict::Missing, Missing::Pause) => pause(state, slot, ctx, &format!("{word}: {said}")),
@@ -187,5 +187,5 @@ fn pause(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, why: &str) {
     if let Some(run) = &mut slot.run {
         run.pauses.analysis = Some(Pause { who: WHO.to_owned(), why: Some(why.to_owned()), since: ctx.now });
     }
-    note_run(state, slot, ctx, WHO, format!("paused: {why}"));
+    note_run_progress(state, slot, ctx, WHO, format!("paused: {why}"));
 }

@@ -1,6 +1,6 @@
 //! The line: who may start next, and what the others wait for.
 
-use super::context::{StepContext, note_run, words};
+use super::context::{StepContext, note_run_progress, words};
 use super::ending::{Back, begin_rollback, remember};
 use super::plans::first_steps;
 use super::pools::new_pool;
@@ -90,7 +90,7 @@ pub(super) fn start(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, m
     if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }
-    note_run(state, slot, ctx, "system:engine", text);
+    note_run_progress(state, slot, ctx, "system:engine", text);
 }
 
 /// Gives a rollout its pool; says what it does in words.

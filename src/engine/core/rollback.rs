@@ -1,7 +1,7 @@
 //! The way back: traffic first, then hooks and migrations, then the rollout ends. How long it took is
 //! kept, for the next one's estimate.
 
-use super::context::{StepContext, note_run, span};
+use super::context::{StepContext, note_run_progress, span};
 use super::ending::{finish, remember};
 use super::plans::plan;
 use super::pools::{diagnosis, hopeless, new_pool, retire, role, trouble, warm_pool};
@@ -53,7 +53,7 @@ pub(super) fn roll_back(
     if let Some(old) = slot.run.replace(run) {
         remember(slot, old);
     }
-    note_run(state, slot, ctx, who, text);
+    note_run_progress(state, slot, ctx, who, text);
 }
 
 /// Traffic goes back as far as stable can carry it; then the rollout ends. True if there is more to
@@ -150,7 +150,7 @@ fn turn_around(state: &mut State, slot: &mut Slot, ctx: &mut StepContext) {
     let took = run.tally.back_took.map_or("an unknown time".to_owned(), span);
     let text = format!("drill: {} was back in {took}; returns", run.to.version);
     run.cause.clone_from(&text);
-    note_run(state, slot, ctx, "system:engine", text);
+    note_run_progress(state, slot, ctx, "system:engine", text);
 }
 
 fn end(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, outcome: DeploymentOutcome) {

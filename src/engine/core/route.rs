@@ -1,6 +1,6 @@
 //! Routes: what the proxy should follow, what it acknowledged, refused, or left by itself.
 
-use super::context::{StepContext, emit, note_run};
+use super::context::{StepContext, emit, note_run, note_run_progress};
 use super::ending::{Back, begin_rollback};
 use super::slots::placement;
 use super::state::{Counters, Pool, Progress, Routing, RunState, Sent, Slot, State, keep};
@@ -317,7 +317,13 @@ pub(super) fn lapsed(state: &mut State, slot: &mut Slot, ctx: &mut StepContext, 
     let Some(run) = slot.run.as_mut().filter(|run| run.active()) else { return };
     run.weight = Ppm::ZERO;
     if let Progress::RollingBack { .. } = run.progress {
-        note_run(state, slot, ctx, "system:proxy", "lease lapsed while rolling back: all traffic is at stable");
+        note_run_progress(
+            state,
+            slot,
+            ctx,
+            "system:proxy",
+            "lease lapsed while rolling back: all traffic is at stable",
+        );
         return;
     }
     let why = format!("lease lapsed: nobody was judging, so the proxy went back to stable at {at:.0}");

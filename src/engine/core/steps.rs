@@ -1,6 +1,6 @@
 //! The steps of a plan: one small function for each kind.
 
-use super::context::{StepContext, note_run, span};
+use super::context::{StepContext, note_run_progress, span};
 use super::said::Said;
 use super::shares::candidate_ready;
 use super::slots::{placement, replicas};
@@ -39,7 +39,7 @@ pub(super) fn at_step(state: &mut State, slot: &mut Slot, ctx: &mut StepContext)
         Said::Wait => false,
         Said::Moved => true,
         Said::Done => {
-            note_run(state, slot, ctx, "system:engine", text);
+            note_run_progress(state, slot, ctx, "system:engine", text);
             next_step(slot);
             ctx.changed = true;
             true

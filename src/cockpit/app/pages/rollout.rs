@@ -9,6 +9,7 @@ use crate::app::layout::{Area, Arrange, CHARTS, Layout, Stack, framed, summary_r
 use crate::app::list::{Cursor, Listing, Motion, text};
 use crate::app::live;
 use crate::app::panels::{panel_keys, panel_len, selected_instance, selected_key};
+use crate::app::reading;
 use crate::app::record;
 use crate::app::run::{charts_age, gaps, measured, opened, over_lines, panels, told};
 use crate::app::state::{Over, RolloutPanel, State, Tone};
@@ -124,6 +125,8 @@ impl Controller for Rollout {
                     (page.panel, page.over) = (RolloutPanel::Timeline, None);
                 }
             }
+            UiCommand::ReadEarlier => reading::go(state, -1),
+            UiCommand::ReadLater => reading::go(state, 1),
             UiCommand::Raw => lay_over(state, Over::Raw { top: 0 }, effects),
             UiCommand::Diff => lay_over(state, Over::Diff { revision: None, top: 0 }, effects),
             _ => return false,
@@ -138,6 +141,9 @@ impl Controller for Rollout {
                 Some(_) => Some("this backend tells no output of its instances".to_owned()),
                 None => Some("no instance is selected".to_owned()),
             },
+            UiCommand::ReadEarlier | UiCommand::ReadLater if !measured(state) => {
+                Some("there are no numbers of this rollout".to_owned())
+            }
             UiCommand::Raw | UiCommand::Diff => match opened(state).map(|rollout| state.owner(&rollout.run)) {
                 Some(Some(_)) => None,
                 Some(None) => Some("no server speaks for this rollout".to_owned()),
@@ -159,13 +165,17 @@ impl Controller for Rollout {
     }
 
     fn is_deeper(&self, state: &State) -> bool {
-        state.rollout.as_ref().is_some_and(|page| page.over.is_some())
+        state.rollout.as_ref().is_some_and(|page| page.over.is_some() || page.reading.is_some())
     }
 
     fn close(&self, state: &mut State) {
         if let Some(page) = &mut state.rollout {
-            page.over = None;
-            state.shift = 0;
+            // What lies over the charts goes first.
+            if page.over.take().is_some() {
+                state.shift = 0;
+            } else {
+                page.reading = None;
+            }
         }
     }
 

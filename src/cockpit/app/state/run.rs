@@ -58,6 +58,8 @@ pub struct RolloutPage {
     pub live: Live,
     /// What lies over the page's panels.
     pub over: Option<Over>,
+    /// The moment whose numbers the charts show; without one the newest.
+    pub reading: Option<Timestamp>,
 }
 
 /// What a backend said of the opened rollout when it was asked.

@@ -5,7 +5,7 @@ use super::phase;
 use super::{run_live, run_panels};
 use crate::app::layout::OBJECTIVES;
 use crate::app::state::{RolloutPage, RolloutPanel};
-use crate::app::{fresh, run};
+use crate::app::{fresh, reading, run};
 use crate::view::widgets::chart::{self, Chart};
 use crate::view::widgets::panel::{Edge, Title, edge, sides};
 use crate::view::widgets::pen::Pen;
@@ -15,8 +15,7 @@ use crate::view::{Ctx, Scope, format, rect, weigh};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
 use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
-    Action, Arm, ArmRole, Evidence, MetricVerdict, Note, Phase, Rollout, ServiceKind, TrafficSource, Wait,
-    WatchdogStatus,
+    Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, ServiceKind, TrafficSource, Wait, WatchdogStatus,
 };
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -71,17 +70,28 @@ pub(in crate::view) fn curves(ctx: &Ctx<'_>, rollout: &Rollout, frame: Rect, buf
             Pen::new(buf, rect(area), 0).skip(1).put(&none, ctx.style(Scope::Dim));
             return;
         }
-        let title = Title {
-            left: match ctx.state.board.service_kind(rollout) {
-                ServiceKind::Tcp => "Connections, candidate against stable".to_owned(),
-                ServiceKind::Http | ServiceKind::Worker => "Canary against stable".to_owned(),
-            },
-            right: "━ candidate  ╍ stable  ╌ limit  ┊ step or pause".to_owned(),
-            focus: false,
-        };
+        let title = curves_title(ctx, rollout, frame.width);
         edge(buf, frame, area.y - 1, Edge::Between, &title, ctx.theme);
         charts(ctx, rollout, rect(area), buf);
     }
+}
+
+/// What the charts are, or the moment that is read and what happened then.
+fn curves_title(ctx: &Ctx<'_>, rollout: &Rollout, width: u16) -> Title {
+    let span = reading::span(&ctx.state.board, rollout, ctx.now);
+    let Some(at) = reading::moment(ctx.state, rollout, &span) else {
+        let left = match ctx.state.board.service_kind(rollout) {
+            ServiceKind::Tcp => "Connections, candidate against stable".to_owned(),
+            ServiceKind::Http | ServiceKind::Worker => "Canary against stable".to_owned(),
+        };
+        let right = "━ candidate  ╍ stable  ╌ limit  ┊ event".to_owned();
+        return Title { left, right, focus: false };
+    };
+    let left = format!("At {}, {} ago", format::clock(at, ctx.zone), age(at, ctx.now));
+    // The corners, the blanks around both sides, and a piece of line between them.
+    let room = width.saturating_sub(format::width(&left) + 13);
+    let happened = reading::happened(ctx.state, rollout, &span, at).unwrap_or_default();
+    Title { left, right: format::clip(&happened, room), focus: true }
 }
 
 /// Which rollout it is, in a title of that width. Its source is always there, since another may have one of the same
@@ -323,15 +333,12 @@ fn fastest_back(rollout: &Rollout) -> (String, Scope) {
 
 fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let pair = Pair::of(&ctx.state.board, &rollout.run.target);
-    let end = pair.newest().unwrap_or(ctx.now);
-    let (span, from_begin) = chart::span(&pair, end, rollout.started);
+    let span = reading::span(&ctx.state.board, rollout, ctx.now);
+    let read = reading::moment(ctx.state, rollout, &span);
     let old = numbers_age(&ctx.state.board, &rollout.run.target).filter(|age| ctx.now >= age.old_from);
     let edge = old.map_or_else(|| "now".to_owned(), |old| format!("{} ago", age(old.at, ctx.now)));
     let evidence = run::evidence(ctx.state, &rollout.run);
-    // Where a step ended or somebody stepped in is what a bend in a curve is looked for at.
-    let turns = ["step ", "passed", "promoted", "paused", "resumed", "held"];
-    let steps = |note: &&&Note| turns.iter().any(|word| note.text.starts_with(word));
-    let marks: Vec<_> = run::notes(ctx.state, &rollout.run).iter().filter(steps).map(|note| note.at).collect();
+    let marks = reading::marks(ctx.state, rollout);
     let all: &[_] = match ctx.state.board.service_kind(rollout) {
         ServiceKind::Tcp => &[("failed", Metric::Errors, ""), ("connections/s", Metric::Rate, "")],
         ServiceKind::Http | ServiceKind::Worker => &[
@@ -347,25 +354,16 @@ fn charts(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     let each = (area.width - 1) / count;
     for (index, &(name, metric, limited)) in (0..count).zip(all) {
         let limit = limit(&evidence, limited);
-        let chart = Chart { name, metric, pair, end, edge: &edge, span, from_begin, marks: &marks, limit };
+        let chart = Chart { name, metric, pair, span, edge: &edge, marks: &marks, reading: read, limit };
         let area = Rect { x: area.x + 1 + index * each, width: each.saturating_sub(2), ..area };
         chart::draw(&chart, area, buf, ctx.theme);
     }
 }
 
-/// The limit that the newest judgement names for a metric, such as `at most 1 %`: the number in
-/// front of its unit, as a ratio where the unit is percent.
+/// The limit that the newest judgement has for a metric, whatever stable does.
 fn limit(evidence: &[&Evidence], metric: &str) -> Option<f64> {
     let newest = evidence.iter().find_map(|evidence| evidence.analysis.as_ref())?;
-    let words = &newest.metrics.iter().find(|result| result.name == metric)?.limit;
-    let absolute = words.split(',').find_map(|part| part.trim().strip_prefix("at most "))?;
-    let (number, unit) = absolute.split_once(' ')?;
-    let value: f64 = number.parse().ok()?;
-    match unit.trim() {
-        "%" => Some(value / 100.0),
-        "ms" => Some(value),
-        _ => None,
-    }
+    newest.metrics.iter().find(|result| result.name == metric)?.max
 }
 
 fn panels(ctx: &Ctx<'_>, page: &RolloutPage, rollout: &Rollout, frame: Rect, buf: &mut Buffer) {

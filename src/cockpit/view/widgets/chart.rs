@@ -3,6 +3,7 @@
 
 use super::pen::Pen;
 use super::spark::{Metric, Pair, buckets, highest};
+use crate::app::reading::Span;
 use crate::view::{Scope, Theme, format};
 use flightdeck_model::time::exact;
 use jiff::{SignedDuration, Timestamp};
@@ -15,16 +16,13 @@ pub(in crate::view) struct Chart<'a> {
     pub(in crate::view) name: &'a str,
     pub(in crate::view) metric: Metric,
     pub(in crate::view) pair: Pair<'a>,
-    /// The right edge.
-    pub(in crate::view) end: Timestamp,
-    /// When that is, in words.
+    pub(in crate::view) span: Span,
+    /// When its right edge is, in words.
     pub(in crate::view) edge: &'a str,
-    /// How far back the left edge is.
-    pub(in crate::view) span: SignedDuration,
-    /// Did the rollout begin there?
-    pub(in crate::view) from_begin: bool,
-    /// Moments to mark, such as the begin of a step.
+    /// Moments to mark, such as the end of a step.
     pub(in crate::view) marks: &'a [Timestamp],
+    /// Whose numbers stand above; without one the newest.
+    pub(in crate::view) reading: Option<Timestamp>,
     /// What must not be crossed, where that is known; in the metric's unit.
     pub(in crate::view) limit: Option<f64>,
 }
@@ -42,16 +40,21 @@ pub(in crate::view) fn draw(chart: &Chart<'_>, area: Rect, buf: &mut Buffer, the
     let columns = area.width - AXIS - 1;
     let count = usize::from(columns) * 2;
     let step = SignedDuration::from_millis(
-        i64::try_from(chart.span.as_millis()).unwrap_or(i64::MAX) / i64::try_from(count).unwrap_or(1).max(1),
+        i64::try_from(chart.span.length.as_millis()).unwrap_or(i64::MAX) / i64::try_from(count).unwrap_or(1).max(1),
     );
-    let candidate = buckets(chart.pair.candidate, chart.metric, chart.end, step, count);
-    let stable = buckets(chart.pair.stable, chart.metric, chart.end, step, count);
+    let candidate = buckets(chart.pair.candidate, chart.metric, chart.span.end, step, count);
+    let stable = buckets(chart.pair.stable, chart.metric, chart.span.end, step, count);
     let values = candidate.iter().chain(&stable);
     let highest = nice(highest(chart.metric, values).max(chart.limit.unwrap_or(0.0)));
     heading(chart, &candidate, &stable, area, buf, theme);
     let plot = Rect { x: area.x + AXIS + 1, y: area.y + 1, width: columns, height: area.height - 2 };
     axes(chart, highest, area, plot, buf, theme);
-    marks(chart, plot, buf, theme.style(Scope::ChartMark));
+    for mark in chart.marks {
+        vertical(chart, *mark, "┊", plot, buf, theme.style(Scope::ChartMark));
+    }
+    if let Some(at) = chart.reading {
+        vertical(chart, at, "│", plot, buf, theme.style(Scope::Strong));
+    }
     if let Some(limit) = chart.limit {
         let row = plot.height - 1 - level(limit, highest, plot.height);
         let dashes: String = (0..columns).map(|x| if x % 2 == 0 { '╌' } else { ' ' }).collect();
@@ -73,13 +76,26 @@ fn heading(
     buf: &mut Buffer,
     theme: &Theme,
 ) {
+    // Of the newest windows the last may not be there yet.
     let newest = |values: &[Option<f64>]| values.iter().rev().take(4).find_map(|value| *value);
+    let read = |values: &[Option<f64>]| match chart.reading {
+        Some(at) => value_at(chart, values, at),
+        None => newest(values),
+    };
     let words = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| number(chart.metric, value));
     let mut pen = Pen::new(buf, area, 0);
     pen.put(chart.name, theme.style(Scope::Strong));
-    pen.tail(&format!("╍ {}", words(newest(stable))), theme.style(Scope::ArmStable));
+    pen.tail(&format!("╍ {}", words(read(stable))), theme.style(Scope::ArmStable));
     pen.tail("  ", theme.style(Scope::Text));
-    pen.tail(&format!("━ {}", words(newest(candidate))), theme.style(Scope::ArmCandidate));
+    pen.tail(&format!("━ {}", words(read(candidate))), theme.style(Scope::ArmCandidate));
+}
+
+/// What a curve shows at a moment.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the number of values")]
+fn value_at(chart: &Chart<'_>, values: &[Option<f64>], at: Timestamp) -> Option<f64> {
+    let last = u32::try_from(values.len().checked_sub(1)?).ok()?;
+    let index = (place(chart, at)? * f64::from(last)).round() as usize;
+    *values.get(index)?
 }
 
 fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffer, theme: &Theme) {
@@ -100,22 +116,24 @@ fn axes(chart: &Chart<'_>, highest: f64, area: Rect, plot: Rect, buf: &mut Buffe
     let below = Rect { x: plot.x, y: plot.bottom(), width: plot.width, height: 1 };
     let mut pen = Pen::new(buf, below, 0);
     pen.tail(chart.edge, style);
-    let ago = exact(chart.span);
-    pen.put(&if chart.from_begin { format!("began {ago} ago") } else { format!("-{ago}") }, style);
+    let ago = exact(chart.span.length);
+    pen.put(&if chart.span.from_begin { format!("began {ago} ago") } else { format!("-{ago}") }, style);
 }
 
+/// How far right of the left edge a moment is, 0 to 1; `None`: the chart does not show it.
+fn place(chart: &Chart<'_>, at: Timestamp) -> Option<f64> {
+    let back = chart.span.end.duration_since(at).as_secs_f64() / chart.span.length.as_secs_f64();
+    (0.0..=1.0).contains(&back).then_some(1.0 - back)
+}
+
+/// A line at a moment, over the whole height.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to the columns of the plot")]
-fn marks(chart: &Chart<'_>, plot: Rect, buf: &mut Buffer, style: Style) {
-    for mark in chart.marks {
-        let back = chart.end.duration_since(*mark).as_secs_f64() / chart.span.as_secs_f64();
-        if !(0.0..=1.0).contains(&back) {
-            continue;
-        }
-        let x = plot.right() - 1 - (back * f64::from(plot.width - 1)).round() as u16;
-        for y in plot.y..plot.bottom() {
-            if let Some(cell) = buf.cell_mut((x, y)) {
-                cell.set_symbol("┊").set_style(style);
-            }
+fn vertical(chart: &Chart<'_>, at: Timestamp, symbol: &str, plot: Rect, buf: &mut Buffer, style: Style) {
+    let Some(place) = place(chart, at) else { return };
+    let x = plot.x + (place * f64::from(plot.width - 1)).round() as u16;
+    for y in plot.y..plot.bottom() {
+        if let Some(cell) = buf.cell_mut((x, y)) {
+            cell.set_symbol(symbol).set_style(style);
         }
     }
 }
@@ -178,52 +196,9 @@ fn draw_cells(cells: &[u32], plot: Rect, buf: &mut Buffer, style: Style) {
     }
 }
 
-/// How far back a chart goes: to the rollout's begin, or as far as there is data; and whether that is its begin.
-pub(in crate::view) fn span(pair: &Pair<'_>, end: Timestamp, began: Timestamp) -> (SignedDuration, bool) {
-    let least = SignedDuration::from_secs(60);
-    let data = pair.oldest().map_or(least, |oldest| end.duration_since(oldest)).max(least);
-    let own = end.duration_since(began).max(least);
-    let seconds = |span: SignedDuration| SignedDuration::from_secs(span.as_secs());
-    // What was before it began says nothing of it, unless it began just now.
-    if own <= data { (seconds(own), own > least) } else { (seconds(data), false) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flightdeck_model::{ArmRole, ArmSample, Target};
-
-    #[test]
-    fn a_chart_begins_with_its_rollout() {
-        let at = |seconds: i64| Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_secs(seconds)).unwrap();
-        let target = Target {
-            source: "local".into(),
-            kind: "Service".into(),
-            namespace: None,
-            name: "shop".into(),
-            uid: "u".into(),
-            first_name: None,
-        };
-        let sample = |seconds| ArmSample {
-            target: target.clone(),
-            role: ArmRole::Candidate,
-            version: "1.0".into(),
-            at: at(seconds),
-            window_ms: 1000,
-            requests: 1,
-            errors: 0,
-            p50_us: None,
-            p95_us: None,
-            p99_us: None,
-        };
-        let samples: std::collections::VecDeque<_> = [sample(0), sample(400)].into();
-        let pair = Pair { candidate: Some(&samples), stable: None };
-        let secs = |(span, begin): (SignedDuration, bool)| (span.as_secs(), begin);
-        assert_eq!(secs(span(&pair, at(400), at(100))), (300, true));
-        assert_eq!(secs(span(&pair, at(400), at(-900))), (400, false), "older than its data");
-        assert_eq!(secs(span(&pair, at(400), at(390))), (60, false), "begun just now");
-        assert_eq!(secs(span(&Pair::default(), at(400), at(100))), (60, false));
-    }
 
     #[test]
     fn axes_end_at_round_numbers() {

@@ -79,12 +79,6 @@ impl<'a> Pair<'a> {
         let last = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.back()).map(|s| s.at);
         last(self.candidate).max(last(self.stable))
     }
-
-    /// End of the oldest window of either arm.
-    pub(in crate::view) fn oldest(&self) -> Option<Timestamp> {
-        let first = |samples: Option<&VecDeque<ArmSample>>| samples.and_then(|samples| samples.front()).map(|s| s.at);
-        [first(self.candidate), first(self.stable)].into_iter().flatten().min()
-    }
 }
 
 /// The values of an arm in `count` spans of `span` each, the last of which ends at `end`. A span has the windows that

@@ -2,11 +2,21 @@
 
 use super::super::json::{count, line, text, time, uid};
 use super::super::mask::Masker;
-use flightdeck_model::{Note, Run, sanitize_line};
+use flightdeck_model::{Note, NoteKind, Run, sanitize_line};
 use serde_json::Value;
 
 /// Events that are shown, the newest.
 const MAX_EVENTS: usize = 200;
+/// Reasons of Argo Rollouts' controller for what moves a rollout or stops it.
+const PROGRESS: [&str; 7] = [
+    "RolloutUpdated",
+    "RolloutStepCompleted",
+    "RolloutPaused",
+    "RolloutResumed",
+    "RolloutAborted",
+    "RolloutCompleted",
+    "TrafficWeightUpdated",
+];
 
 /// Events as notes, oldest first.
 pub(super) fn notes(run: &Run, events: &[Value]) -> Vec<Note> {
@@ -25,7 +35,8 @@ fn note(run: &Run, event: &Value) -> Option<Note> {
         who if who.is_empty() => line(event, "/source/component"),
         who => who,
     };
-    Some(Note { id: sanitize_line(uid(event)), run: run.clone(), at, who, text: sentence(run, event) })
+    let kind = if PROGRESS.contains(&text(event, "/reason")) { NoteKind::Progress } else { NoteKind::Event };
+    Some(Note { id: sanitize_line(uid(event)), run: run.clone(), at, who, text: sentence(run, event), kind })
 }
 
 /// `Warning BackOff, pod web-1: the message (12 times)`.
@@ -59,6 +70,7 @@ pub(super) fn experiment(run: &Run, experiment: &Value) -> Option<Note> {
         at,
         who: "rollouts-controller".to_owned(),
         text: format!("experiment {} is {phase}{message}", line(experiment, "/metadata/name")),
+        kind: NoteKind::Event,
     })
 }
 
