@@ -115,6 +115,15 @@ pub fn percent(left: f64) -> String {
     format!("{} %", if left < 1.0 { shown.min(99.9) } else { shown } + 0.0)
 }
 
+/// What is left of a budget, for a column: `87 %`, or `87 %?` where a part of its window was seen only.
+///
+/// # Errors
+/// Why it is not known.
+pub fn left(status: &ObjectiveStatus, now: Timestamp) -> Result<String, NotKnown<'_>> {
+    let doubt = if status.covers_only().is_some() { "?" } else { "" };
+    Ok(format!("{}{doubt}", percent(status.budget_left(now)?)))
+}
+
 /// `0.4×`, `16×`: how many times as fast as the objective allows.
 #[must_use]
 pub fn times(rate: f64) -> String {
@@ -251,6 +260,7 @@ mod tests {
         let words = line(&kept, at(1000));
         assert!(words.starts_with("checkout availability: 87 % of the budget left; burns 0.4×"), "{words}");
         assert!(words.ends_with("; promised: 99.9 % without failure over 30 d"), "{words}");
+        assert_eq!([left(&kept, at(1000)), left(&partly, at(1000))], [Ok("87 %".to_owned()), Ok("87 %?".to_owned())]);
         assert!(sentence(&kept, at(1000)).starts_with("checkout: 99.9 % without failure over 30 d; 87 %"));
     }
 

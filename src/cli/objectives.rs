@@ -4,7 +4,7 @@ use super::Failure;
 use super::get::{GetArgs, Row, of, value};
 use super::output::{Cell, Tone};
 use super::target::{Names, Rows, means};
-use crate::board::objectives::{Standing, percent, promise, ranked, standing, state, times};
+use crate::board::objectives::{self, Standing, promise, ranked, standing, state, times};
 use crate::config::settings::{Settings, Slo};
 use crate::hub::ObjectiveRule;
 use crate::model::{BurnLimit, Entity, EnvironmentName, Indicator, NotKnown, Objective, ObjectiveStatus, OnBurn, Ppm};
@@ -74,14 +74,14 @@ fn row(status: &ObjectiveStatus, of: &str, now: Timestamp) -> Result<Row, Failur
         Standing::Kept => Tone::Good,
     };
     let (left, long, short) = (status.budget_left(now), status.long_burn(now), status.short_burn(now));
-    let words =
-        |number: Result<f64, NotKnown<'_>>, words: fn(f64) -> String| number.map_or_else(|_| "?".to_owned(), words);
+    let words = |rate: Result<f64, NotKnown<'_>>| rate.map_or_else(|_| "?".to_owned(), times);
+    let seen = objectives::left(status, now).unwrap_or_else(|_| "?".to_owned());
     let cells = vec![
         promise(&status.objective).into(),
         of.into(),
-        Cell { text: words(left, percent), tone },
-        words(long, times).into(),
-        words(short, times).into(),
+        Cell { text: seen, tone },
+        words(long).into(),
+        words(short).into(),
         state(status, now).into(),
     ];
     let mut json = value(status)?;

@@ -2,7 +2,7 @@
 
 use super::Policy;
 use super::context::DecisionContext;
-use flightdeck_board::objectives::{Standing, sentence, standing};
+use flightdeck_board::objectives::{Standing, ranked, sentence, standing};
 use flightdeck_model::{
     Action, Actor, EnvironmentName, NotKnown, ObjectiveStatus, OnBurn, Refusal, RefusalKind, Rollout, Subject,
 };
@@ -77,7 +77,7 @@ pub(super) fn warnings(seen: DecisionContext<'_>, action: Action, subject: &Subj
             (_, Ok(_)) => None,
         }
     };
-    row.objectives.iter().filter_map(warning).collect()
+    ranked(&row.objectives, seen.now).into_iter().filter_map(warning).collect()
 }
 
 /// Is the environment's question still to be answered for the first time?

@@ -36,6 +36,7 @@ pub enum NoteKind {
 }
 
 impl NoteKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     const fn is_event(&self) -> bool {
         matches!(self, NoteKind::Event)
     }

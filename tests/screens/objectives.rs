@@ -90,7 +90,7 @@ fn what_is_left_of_a_budget_and_how_fast_it_burns_stand_at_each_row() {
     let row = |service: &str| drawn.lines().filter(is_row).find(|line| line.contains(service)).unwrap().to_owned();
     for (service, words) in [
         ("checkout", "✗ 12 % 16/22×"),
-        ("search", "87 % 0.4/1.2×"),
+        ("search", "87 %? 0.4/1.2×"),
         ("till", "-20 % 0/?"),
         ("old", "? old"),
         ("idle", "? idle"),

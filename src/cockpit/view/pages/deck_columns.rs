@@ -2,26 +2,22 @@
 //! less or more room, and what stands in it.
 
 use super::columns::{Column, NAME};
-use super::phase;
+use super::{budget, phase};
 use crate::app::pages::deck::DeckRow;
 use crate::app::state::at_step;
 use crate::view::widgets::pen::Pen;
 use crate::view::widgets::spark::{self, Metric, Pair};
 use crate::view::widgets::{bar, track};
 use crate::view::{Ctx, Scope, format};
+use flightdeck_board::numbers_age;
 use flightdeck_board::watchdog::{self, Standing};
-use flightdeck_board::{numbers_age, objectives};
-use flightdeck_model::{Alert, AlertSeverity, Arm, BreachResponse, NotKnown, Rollout};
+use flightdeck_model::{Alert, AlertSeverity, Arm, BreachResponse, Rollout};
 use jiff::SignedDuration;
 use ratatui::style::Style;
 use std::sync::Arc;
 
 /// Columns of numbers beside a curve: ` 4.1/0.3`.
 const NUMBERS: u16 = 8;
-/// `✗ -120 %`, `? no data`.
-const BUDGET: u16 = 9;
-/// ` 16/22×` after it.
-const BURN: u16 = 9;
 /// Columns of the instances of both sides: `10/10 10/10`.
 const REPLICAS: u16 = 10;
 /// Columns of a share beside its bar: ` 100 %`.
@@ -154,10 +150,12 @@ pub(super) static COLUMNS: &[Column] = &[
     },
     // What is left of the error budget, then how fast it burns over two windows: `12 % 16/22×`.
     Column {
-        there: |of| if of.promised { BUDGET + BURN } else { 0 },
-        less: &[(22, BUDGET), (80, 0)],
-        head: Some(|pen, width, style| left(pen, if width > BUDGET { "budget burn" } else { "budget" }, width, style)),
-        cell: budget,
+        there: |of| if of.promised { budget::WIDTH } else { 0 },
+        less: &[(22, budget::LEFT), (105, 0)],
+        head: Some(|pen, width, style| {
+            left(pen, if width > budget::LEFT { "budget burn" } else { "budget" }, width, style);
+        }),
+        cell: budget::cell,
         ..Column::named("budget")
     },
     Column {
@@ -230,42 +228,6 @@ fn watchdog(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {
         }
         (Standing::Blind, None) => left(pen, "? blind", width, ctx.style(Scope::ToneWarn)),
         (_, None) => left(pen, watchdog::would(status.on_breach), width, ctx.style(Scope::Text)),
-    }
-}
-
-/// The row's worst objective: `87 % 0.4/1.2×`, `✗ 12 % 16/22×`, `? budget`.
-fn budget(ctx: &Ctx<'_>, pen: &mut Pen<'_>, row: &DeckRow<'_>, width: u16) {
-    let worst = objectives::ranked(&row.rollout.objectives, ctx.now);
-    let Some(status) = worst.first() else { return left(pen, "-", width, ctx.style(Scope::Faint)) };
-    let (sign, scope) = match objectives::standing(status, ctx.now) {
-        objectives::Standing::Burning => ("✗ ", Scope::SeverityFailing),
-        objectives::Standing::Spent => ("", Scope::SeverityDegraded),
-        objectives::Standing::NotKnown => ("? ", Scope::ToneWarn),
-        objectives::Standing::Kept => ("", Scope::Text),
-    };
-    let budget = status.budget_left(ctx.now).map(objectives::percent);
-    let burn = |rate: Result<f64, NotKnown<'_>>| rate.map_or_else(|_| "?".to_owned(), objectives::times);
-    let burns = [status.long_burn(ctx.now), status.short_burn(ctx.now)];
-    let [long, short] = burns.map(burn);
-    let words = match (budget, burns.iter().all(Result::is_err)) {
-        (Err(why), true) => unknown(why).to_owned(),
-        (Ok(budget), _) if width < BUDGET + BURN => budget,
-        (Err(_), _) if width < BUDGET + BURN => long,
-        (budget, _) => {
-            let budget = budget.unwrap_or_else(|_| "?".to_owned());
-            format!("{budget} {}/{short}", long.trim_end_matches('×'))
-        }
-    };
-    let words = format!("{sign}{words}");
-    left(pen, &words, width, ctx.style(scope));
-}
-
-/// Why a budget is not known, in a word; the Rollout page has it in full.
-const fn unknown(why: NotKnown<'_>) -> &'static str {
-    match why {
-        NotKnown::Unasked | NotKnown::Unmeasured(_) => "no data",
-        NotKnown::Old { .. } => "old",
-        NotKnown::NoRequests => "idle",
     }
 }
 
