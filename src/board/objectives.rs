@@ -182,7 +182,7 @@ fn of_less(status: &ObjectiveStatus) -> String {
 }
 
 fn within(micros: u64) -> String {
-    if micros % 1000 == 0 { format!("{} ms", micros / 1000) } else { format!("{micros} µs") }
+    if micros.is_multiple_of(1000) { format!("{} ms", micros / 1000) } else { format!("{micros} µs") }
 }
 
 #[cfg(test)]
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn words_change_when_numbers_get_old_and_then_with_their_age() {
         let mut all = [status(window(10.0, 0.0), window(10.0, 0.0), WindowStatus::default())];
-        let next = |all: &[ObjectiveStatus], now| changes(all, at(now)).map(|at| at.as_millisecond());
+        let next = |all: &[ObjectiveStatus], now| changes(all, at(now)).map(Timestamp::as_millisecond);
         assert_eq!(next(&all, 1000), Some(1_100_001), "they are of now until then");
         assert_eq!(next(&all, 1101), Some(1_140_000), "3 m from then on");
         all[0].burning_since = Some(at(940));

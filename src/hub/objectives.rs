@@ -34,6 +34,9 @@ const SOONER: i32 = 5;
 /// Numbers are of now until so many answers failed to come.
 const MISSED: i32 = 3;
 
+/// By indicator and length: what a window holds, and who said so.
+type Windows = BTreeMap<(Indicator, SignedDuration), (SourceId, WindowStatus)>;
+
 /// What is known of services' objectives.
 #[derive(Default)]
 pub(super) struct Objectives {
@@ -41,8 +44,8 @@ pub(super) struct Objectives {
     pub probes: usize,
     /// Which of them have answered about a row.
     heard: BTreeMap<Target, BTreeSet<SourceId>>,
-    /// What each row's windows hold, and who said so.
-    windows: BTreeMap<Target, BTreeMap<(Indicator, SignedDuration), (SourceId, WindowStatus)>>,
+    /// What each row's windows hold.
+    windows: BTreeMap<Target, Windows>,
     /// Since when a row's objective, by its place in the settings, burns its budget too fast.
     burning: BTreeMap<(Target, usize), Timestamp>,
     /// Commands that wait for a first answer, with the row as it was read for them.
@@ -239,7 +242,7 @@ impl State {
     /// Decides what waited, or lets it wait on.
     fn resume_waiting(&mut self) {
         for (id, live) in std::mem::take(&mut self.objectives.waiting) {
-            self.resume(&id, live);
+            self.resume(&id, live.as_deref());
         }
     }
 }

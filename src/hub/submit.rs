@@ -62,16 +62,16 @@ impl State {
     /// The live row was read, or could not be.
     pub fn was_read(&mut self, id: &CommandId, result: Result<Box<Rollout>, Refusal>) {
         match result {
-            Ok(live) => self.resume(id, Some(live)),
+            Ok(live) => self.resume(id, Some(&live)),
             Err(refusal) if !self.was_superseded(id) => self.refuse(id, &refusal),
             Err(_) => {}
         }
     }
 
     /// Everything that a decision needs is there, unless something else came first.
-    pub fn resume(&mut self, id: &CommandId, live: Option<Box<Rollout>>) {
+    pub fn resume(&mut self, id: &CommandId, live: Option<&Rollout>) {
         if !self.was_superseded(id) {
-            self.decided(id, live.as_deref());
+            self.decided(id, live);
         }
     }
 

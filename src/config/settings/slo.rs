@@ -73,7 +73,7 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
     let names = |key| or(&table, key, Vec::new(), |value| texts(&value));
     let (services, environments) = (names("services"), names("environments"));
     let availability = or(&table, "availability", None, |value| target(&value).map(Some));
-    let latency = or(&table, "latency", None, |value| latency(&value).map(Some));
+    let latency: Option<Option<LatencySlo>> = or(&table, "latency", None, |value| latency(&value).map(Some));
     let window = or(&table, "window", USUAL_WINDOW, |value| span(&value, WINDOW));
     let burn_rate = or(&table, "burn_rate", BURN_RATE, |value| rate(&value));
     let burn_windows = or(&table, "burn_windows", BURN_WINDOWS, |value| windows(&value));
@@ -82,9 +82,8 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
         return None;
     }
     let (window, burn_windows, burn_rate) = (window?, burn_windows?, burn_rate?);
-    let targets = [availability.flatten(), latency.flatten().map(|latency: LatencySlo| latency.target)];
-    let fastest = targets.into_iter().flatten().map(|target| 1.0 / (1.0 - target)).reduce(f64::min);
-    if let Some(fastest) = fastest.filter(|fastest| burn_rate >= *fastest) {
+    let targets = [availability.flatten(), latency.flatten().map(|latency| latency.target)];
+    if let Some(fastest) = fastest(targets).filter(|fastest| burn_rate >= *fastest) {
         let of = table.get("burn_rate").map_or("without it", |_| "found");
         table.wrong(&format!(
             "its budget burns {fastest:.1} times as fast as allowed when every request is bad: expected a smaller \
@@ -92,8 +91,10 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
         ));
         return None;
     }
-    if let Some(written) = table.get("window").filter(|_| window < burn_windows[0]) {
-        written.expected(&format!("no less than the first of burn_windows ({:#})", burn_windows[0]), None);
+    let [long, _] = burn_windows;
+    if window < long {
+        let what = format!("expected a window no shorter than the first of burn_windows ({long:#}), found {window:#}");
+        table.get("window").or_else(|| table.get("burn_windows"))?.wrong(&what, None);
         return None;
     }
     Some(Slo {
@@ -105,6 +106,11 @@ pub(super) fn slo(name: &str, value: &Node<'_>) -> Option<Slo> {
         burn_rate,
         burn_windows,
     })
+}
+
+/// The burn rate that no budget exceeds, of the one that burns slowest.
+fn fastest(targets: [Option<f64>; 2]) -> Option<f64> {
+    targets.into_iter().flatten().map(|target| 1.0 / (1.0 - target)).reduce(f64::min)
 }
 
 fn texts(value: &Node<'_>) -> Option<Vec<String>> {

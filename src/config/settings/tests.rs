@@ -293,7 +293,7 @@ fn objectives_are_read_key_by_key_with_what_the_workbook_says_where_nothing_is()
         ),
         (
             "[slo.a]\navailability = 99.9".to_owned(),
-            "slo.a.availability: expected a percentage from \"0%\" to \"100%\", found 99.9; did you mean \"99.9%\"?",
+            "slo.a.availability: expected a percentage from \"0%\" to \"100%\", found the number 99.9; did you mean \"99.9%\"?",
         ),
         (
             "[slo.a]\navailability = \"100%\"".to_owned(),
@@ -305,10 +305,14 @@ fn objectives_are_read_key_by_key_with_what_the_workbook_says_where_nothing_is()
         (of("latency = { target = \"99%\" }"), "slo.a.latency"),
         (
             of("window = 30"),
-            "slo.a.window: expected a span such as \"30d\" or \"5m\", from 1h to 366 days, found 30; did you mean \"30d\"?",
+            "slo.a.window: expected a span such as \"30d\" or \"5m\", from 1h to 366 days, found the integer 30; did you mean \"30d\"?",
         ),
         (of("window = \"5m\""), "slo.a.window: expected a span"),
-        (of("window = \"1h\"\nburn_windows = [\"2h\", \"5m\"]"), "no less than the first of burn_windows (2h)"),
+        (
+            of("window = \"1h\"\nburn_windows = [\"2h\", \"5m\"]"),
+            "slo.a.window: expected a window no shorter than the first of burn_windows (2h), found 1h",
+        ),
+        (of("burn_windows = [\"31d\", \"1d\"]"), "slo.a.burn_windows: expected a window no shorter"),
         (of("burn_windows = [\"5m\", \"1h\"]"), "the longer one first"),
         (of("burn_windows = [\"1h\"]"), "slo.a.burn_windows: expected two spans"),
         (
