@@ -23,6 +23,7 @@ mod crash;
 mod demo;
 mod engine;
 mod github;
+mod gitlab;
 mod hub;
 mod ledger;
 mod migrations;

@@ -25,6 +25,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &metrics::datadog::Datadog,
     &metrics::new_relic::NewRelic,
     &approval::github::GitHub,
+    &approval::gitlab::GitLab,
     &alert::alertmanager::AlertmanagerProvider,
     &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,

@@ -4,7 +4,7 @@ use crate::github::stub::{Fault, Run, Stub, TOKEN};
 use crate::github::{REPOSITORY, open};
 use async_trait::async_trait;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
-use flightdeck::integration::approval::github::WaitingDeployments;
+use flightdeck::integration::approval::Approvals;
 use flightdeck::model::Target;
 use flightdeck::port::Executor;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct GitHubBackend;
 
 struct OnStub {
     stub: Stub,
-    source: WaitingDeployments,
+    source: Approvals,
     target: Option<Target>,
 }
 

@@ -3,6 +3,7 @@
 mod engine;
 mod exec;
 mod github;
+mod gitlab;
 pub mod kubernetes;
 
 use flightdeck::contract::{Case, Column, ProgramBackend, matrix, run};
@@ -35,6 +36,11 @@ async fn the_engine_passes() {
 #[tokio::test]
 async fn waiting_deployments_of_github_pass() {
     all_passed(&run(&github::GitHubBackend, Case::ALL, 4).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn waiting_deployments_of_gitlab_pass() {
+    all_passed(&run(&gitlab::GitLabBackend, Case::ALL, 4).await, Case::ALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

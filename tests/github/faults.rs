@@ -185,7 +185,7 @@ async fn nobody_there_is_not_sent() {
         every: Duration::from_secs(15),
         environments: Vec::new(),
     };
-    let source = WaitingDeployments::new("github".into(), false, settings, TOKEN).unwrap();
+    let source = waiting_deployments("github".into(), false, settings, TOKEN).unwrap();
     let Err(NotDone::NotSent { why }) = source.execute(&yes).await else { panic!("nobody takes it") };
     assert!(why.contains("cannot reach 127.0.0.1"), "{why}");
 }
@@ -207,7 +207,7 @@ async fn doctor_says_who_it_is_and_what_it_may_not_read() {
     let settings = settings.as_object().unwrap().clone();
     let configured = Configured { name: "github".into(), read_only: true, for_others: false, settings };
     let said = GitHub.doctor(&configured).await;
-    let good = "as octo, 1 runs wait in 1 repositories; the right to review shows with each";
+    let good = "as octo: 1 deployment waits for a yes (looked at: 1 repo); the right to decide shows with each";
     assert_eq!(said, Checked::Good(good.into()));
     let Ok(System::Executor(opened)) = GitHub.open(&configured).await else { panic!("it can be opened") };
     assert!(opened.capabilities().read_only);

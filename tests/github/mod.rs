@@ -7,7 +7,8 @@ pub mod stub;
 
 use flightdeck::board::Board;
 use flightdeck::control::{Authorized, Policy, decide};
-use flightdeck::integration::approval::github::{Settings, WaitingDeployments};
+use flightdeck::integration::approval::Approvals;
+use flightdeck::integration::approval::github::{Settings, waiting_deployments};
 use flightdeck::model::*;
 use flightdeck::port::{Executor, Followed};
 use futures::StreamExt;
@@ -19,7 +20,7 @@ use stub::{LOGIN, Run as StubRun, Stub, TOKEN};
 pub const REPOSITORY: &str = "acme/shop";
 
 /// Looked at all the time, so that nothing waits long.
-pub fn open(stub: &Stub, token: &str, repositories: &[&str]) -> WaitingDeployments {
+pub fn open(stub: &Stub, token: &str, repositories: &[&str]) -> Approvals {
     let settings = Settings {
         url: stub.url(),
         token: "env:UNUSED".into(),
@@ -27,12 +28,12 @@ pub fn open(stub: &Stub, token: &str, repositories: &[&str]) -> WaitingDeploymen
         every: Duration::from_millis(50),
         environments: Vec::new(),
     };
-    WaitingDeployments::new("github".into(), false, settings, token).unwrap()
+    waiting_deployments("github".into(), false, settings, token).unwrap()
 }
 
 struct Bench {
     stub: Stub,
-    source: WaitingDeployments,
+    source: Approvals,
     updates: BoxStream<'static, Scoped>,
     board: Board,
 }

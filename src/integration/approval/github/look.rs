@@ -1,10 +1,12 @@
 //! One look at a repository: which runs wait, for what, and what became of those that waited.
 
-use super::client::{Cache, Client, Problem};
-use super::gate::{Gate, Key};
+use super::pending::{self, At, Id};
 use super::wire::{
-    Deployment, DeploymentState, DeploymentStatus, HistoryEntry, Pending, Review, Runs, WorkflowRun, deployed, review,
+    Deployment, DeploymentState, DeploymentStatus, HistoryEntry, Pending, Runs, WorkflowRun, deployed, review,
 };
+use crate::approval::client::{Cache, Client, Problem};
+use crate::approval::gate::{Gate, Key};
+use crate::approval::system::Seen;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -24,12 +26,7 @@ pub(super) struct Looking<'a> {
     pub repository: &'a str,
     /// Only these; none named: all.
     pub environments: &'a [String],
-}
-
-/// All gates of a repository, and whether some runs were left out.
-pub(super) struct Seen {
-    pub gates: BTreeMap<Key, Gate>,
-    pub only: Option<String>,
+    pub login: Option<&'a str>,
 }
 
 /// What is not there says so with a status, and is no reason to know nothing of all else.
@@ -52,7 +49,7 @@ impl Looking<'_> {
         let mut gates = BTreeMap::new();
         for run in runs {
             for gate in self.pending(cache, &run, now).await? {
-                gates.insert(gate.key(), gate);
+                gates.insert(gate.key.clone(), gate);
             }
         }
         for (key, gate) in known {
@@ -61,7 +58,7 @@ impl Looking<'_> {
                 continue;
             }
             let later = if over { Some(gate.clone()) } else { self.later(cache, gate).await? };
-            gates.extend(later.map(|gate| (*key, gate)));
+            gates.extend(later.map(|gate| (key.clone(), gate)));
         }
         Ok(Seen { gates, only })
     }
@@ -95,25 +92,13 @@ impl Looking<'_> {
         let doubtful = all.iter().any(|pending| !pending.current_user_can_approve && !pending.reviewers.is_empty());
         let history = if doubtful && run.run_attempt == 1 { self.history(cache, run.id).await? } else { Vec::new() };
         let newer = if all.is_empty() { None } else { self.newer(cache, run).await? };
-        let gate = |pending: Pending| {
+        let at = At { repository: self.repository, login: self.login };
+        let gate = |pending: &Pending| {
             let review = review(&history, pending.environment.id);
-            let asked = pending.wait_timer_started_at.unwrap_or(run.updated_at);
-            Gate {
-                repository: self.repository.to_owned(),
-                run: run.clone(),
-                attempt: run.run_attempt,
-                place: pending.environment.clone(),
-                asked,
-                reviewers: pending.reviewers.iter().map(super::wire::Asked::name).collect(),
-                reviewed: review.as_ref().map(|_| now),
-                review,
-                pending: Some(pending),
-                deployment: None,
-                newer,
-                since: asked,
-            }
+            let reviewed = review.as_ref().map(|_| now);
+            Gate { reviewed, ..pending::waits(at, run, pending, review, newer) }
         };
-        Ok(all.into_iter().map(gate).collect())
+        Ok(all.iter().map(gate).collect())
     }
 
     async fn history(&self, cache: &mut Cache, run: u64) -> Result<Vec<HistoryEntry>, Problem> {
@@ -134,14 +119,11 @@ impl Looking<'_> {
 
     /// What became of one that waits no more; nothing where its run was deleted.
     async fn later(&self, cache: &mut Cache, gate: &Gate) -> Result<Option<Gate>, Problem> {
-        let Some(run) = self.run(cache, gate.run.id).await? else { return Ok(None) };
-        let review = self.review(cache, gate).await?;
-        let deployment = self.deployment(cache, &run, &gate.place.name).await?;
-        Ok(Some(Gate { run, review, deployment, pending: None, newer: None, ..gate.clone() }))
-    }
-
-    async fn review(&self, cache: &mut Cache, gate: &Gate) -> Result<Option<Review>, Problem> {
-        Ok(review(&self.history(cache, gate.run.id).await?, gate.place.id))
+        let Some(id) = Id::of(&gate.key.uid) else { return Ok(None) };
+        let Some(run) = self.run(cache, id.run).await? else { return Ok(None) };
+        let review = review(&self.history(cache, id.run).await?, id.environment);
+        let deployment = self.deployment(cache, &run, &gate.environment).await?;
+        Ok(Some(pending::later(gate, &run, review, deployment)))
     }
 
     async fn run(&self, cache: &mut Cache, run: u64) -> Result<Option<WorkflowRun>, Problem> {
@@ -171,12 +153,13 @@ impl Looking<'_> {
     }
 
     /// One gate as it is now; nothing where its run never waited for that environment, or is gone.
-    pub async fn one(&self, key: Key, known: Option<&Gate>, now: Timestamp) -> Result<Option<Gate>, Problem> {
+    pub async fn one(&self, key: &Key, known: Option<&Gate>, now: Timestamp) -> Result<Option<Gate>, Problem> {
         // What counts is what is there now, not what was when it was asked last.
         let cache = &mut Cache::default();
-        let Some(run) = self.run(cache, key.run).await? else { return Ok(None) };
+        let Some(id) = Id::of(&key.uid) else { return Ok(None) };
+        let Some(run) = self.run(cache, id.run).await? else { return Ok(None) };
         let waits = self.pending(cache, &run, now).await?;
-        match (waits.into_iter().find(|gate| gate.key().is_at(key)), known) {
+        match (waits.into_iter().find(|gate| gate.key.is_at(key)), known) {
             (Some(gate), _) => Ok(Some(gate)),
             (None, Some(known)) => self.later(cache, known).await,
             (None, None) => Ok(None),

@@ -3,132 +3,144 @@
 //!
 //! Nothing here is about the runs themselves: what waits for no environment is not shown.
 
-mod client;
-mod execute;
-mod gate;
 mod look;
-mod progress;
+mod pending;
 mod provider;
-mod row;
 mod settings;
-mod shared;
-mod watch;
 mod wire;
 
 pub use provider::GitHub;
 pub use settings::Settings;
 
+use super::Approvals;
+use super::client::{Cache, Client, Problem};
+use super::execute::send;
+use super::gate::{Gate, Key};
+use super::system::{ApprovalSystem, Decided, Known, Seen, Words};
+use crate::http::bearer;
 use async_trait::async_trait;
-use client::Client;
-use flightdeck_control::Authorized;
-use flightdeck_model::{Action, Detail, Forecast, Rollout, Run, Scoped, SourceId, Stage};
-use flightdeck_port::{Accepted, Capabilities, Executor, Followed, InspectError, NotDone, WrongSetting};
-use futures::stream::BoxStream;
-use gate::{Gate, Standing};
-use shared::Shared;
+use flightdeck_model::{SourceId, Verdict};
+use flightdeck_port::{NotDone, WrongSetting};
+use hyper::header::{ACCEPT, HeaderName, HeaderValue};
+use look::Looking;
+use pending::Id;
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::sync::watch::Sender;
+use std::time::Duration;
+use wire::Account;
+
+/// Without one each answer is that of the newest version.
+const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28"));
 
 /// The waiting deployments of some repositories.
-#[derive(Debug, Clone)]
-pub struct WaitingDeployments {
-    shared: Arc<Shared>,
+#[derive(Debug)]
+struct WaitingDeployments {
+    settings: Settings,
+    client: Client,
+}
+
+/// The waiting deployments of some repositories, as a source; connects nothing yet.
+///
+/// # Errors
+/// The address is none, or the token can't stand in a header.
+pub fn waiting_deployments(
+    source: SourceId,
+    read_only: bool,
+    settings: Settings,
+    token: &str,
+) -> Result<Approvals, WrongSetting> {
+    let client = client(&settings.url, token)?;
+    Ok(Approvals::new(source, read_only, WaitingDeployments { settings, client }))
+}
+
+fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
+    let mut headers = bearer("token", token)?;
+    headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+    headers.extend([VERSION]);
+    Client::new("GitHub", url, headers)
 }
 
 impl WaitingDeployments {
-    /// Connects nothing yet.
-    ///
-    /// # Errors
-    /// The address is none, or the token can't stand in a header.
-    pub fn new(
-        source: SourceId,
-        read_only: bool,
-        settings: Settings,
-        token: &str,
-    ) -> Result<WaitingDeployments, WrongSetting> {
-        let client = Client::new(&settings.url, token)?;
-        let (login, known) = (Sender::new(None), Sender::new(BTreeMap::new()));
-        let decided = Sender::new(());
-        Ok(WaitingDeployments {
-            shared: Arc::new(Shared { source, read_only, settings, client, login, known, decided }),
-        })
-    }
-
-    /// The gate of a run, as GitHub has it now.
-    async fn live(&self, run: &Run) -> Result<Gate, InspectError> {
-        let not_found = || InspectError::NotFound(run.clone());
-        let (repository, key) = self.shared.place(run).ok_or_else(not_found)?;
-        let gate = self.shared.live(repository, key).await;
-        gate.map_err(|problem| InspectError::Unreachable(problem.sentence()))?.ok_or_else(not_found)
-    }
-
-    fn row(&self, gate: &Gate) -> Rollout {
-        let login = self.shared.login.borrow().clone();
-        row::rollout(self.shared.context(login.as_deref()), gate)
+    fn looking<'a>(&'a self, repository: &'a str, login: Option<&'a str>) -> Looking<'a> {
+        Looking { client: &self.client, repository, environments: &self.settings.environments, login }
     }
 }
 
 #[async_trait]
-impl Executor for WaitingDeployments {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            source: self.shared.source.clone(),
-            actions: [Action::Approve, Action::Reject].into_iter().collect(),
-            later: "GitHub knows no hold",
-            read_only: self.shared.read_only,
+impl ApprovalSystem for WaitingDeployments {
+    fn words(&self) -> Words {
+        Words {
+            system: "GitHub",
+            place: "repo",
+            kind: "workflow",
+            attempt: "attempt",
+            rights: ("Actions and Deployments", "docs/github.md"),
+            no_hold: "GitHub knows no hold",
+            begins: "a runner",
+            job: "deployment",
         }
     }
 
-    fn watch(&self) -> BoxStream<'static, Scoped> {
-        watch::watch(Arc::clone(&self.shared))
+    fn places(&self) -> &[String] {
+        &self.settings.repositories
     }
 
-    async fn execute(&self, authorized: &Authorized) -> Result<Accepted, NotDone> {
-        execute::execute(&self.shared, authorized).await
+    fn every(&self) -> Duration {
+        self.settings.every
     }
 
-    fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress::progress(followed)
+    fn client(&self) -> &Client {
+        &self.client
     }
 
-    fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
-        let (standing, _) = row::standing(row)?;
-        let place = &row.environment;
-        let login = self.shared.login.borrow().clone().unwrap_or_else(|| "this token's account".to_owned());
-        let lines = match action {
-            Action::Approve => vec![
-                format!("GitHub gets a review of {login}: approved; its job for {place} begins once a runner takes it"),
+    async fn login(&self, cache: &mut Cache) -> Result<Option<String>, Problem> {
+        Ok(Some(self.client.get::<Account>(cache, "user", &[]).await?.login))
+    }
+
+    async fn look(
+        &self,
+        place: &str,
+        cache: &mut Cache,
+        gates: &BTreeMap<Key, Gate>,
+        known: Known<'_>,
+    ) -> Result<Seen, Problem> {
+        self.looking(place, known.login).all(cache, gates, known.now).await
+    }
+
+    async fn one(&self, key: &Key, gate: Option<&Gate>, known: Known<'_>) -> Result<Option<Gate>, Problem> {
+        self.looking(&key.place, known.login).one(key, gate, known.now).await
+    }
+
+    async fn decide(&self, gate: &Gate, verdict: Verdict, comment: &str) -> Result<Decided, NotDone> {
+        let unknown = || NotDone::NotSent { why: format!("{} is no run of GitHub", gate.key.uid) };
+        let id = Id::of(&gate.key.uid).ok_or_else(unknown)?;
+        let path = format!("repos/{}/actions/runs/{}/pending_deployments", gate.key.place, id.run);
+        let state = match verdict {
+            Verdict::Approved => "approved",
+            Verdict::Rejected => "rejected",
+        };
+        let body = json!({ "environment_ids": [id.environment], "state": state, "comment": comment });
+        let deployments: Vec<serde_json::Value> = send(&self.client, &path, &body).await?;
+        Ok(Decided { note: Some(format!("deployments: {}", deployments.len())), unstarted: false })
+    }
+
+    fn consequences(&self, environment: &str, login: &str, verdict: Verdict) -> Vec<String> {
+        match verdict {
+            Verdict::Approved => vec![
+                format!(
+                    "GitHub gets a review of {login}: approved; its job for {environment} begins once a runner takes it"
+                ),
                 "a yes can't be taken back: only cancelling the run stops it".to_owned(),
             ],
-            Action::Reject => vec![
-                format!("GitHub gets a review of {login}: rejected; nothing is deployed to {place}"),
+            Verdict::Rejected => vec![
+                format!("GitHub gets a review of {login}: rejected; nothing is deployed to {environment}"),
                 "its other jobs that need this one do not run, and the run ends as failed".to_owned(),
             ],
-            _ => return None,
-        };
-        let warnings = if standing == Standing::Asks { Vec::new() } else { vec![row.message.clone()] };
-        Some(Forecast { lines, warnings, ..Forecast::default() })
-    }
-
-    async fn read(&self, run: &Run) -> Result<Rollout, InspectError> {
-        Ok(self.row(&self.live(run).await?))
-    }
-
-    async fn inspect(&self, run: &Run) -> Result<Detail, InspectError> {
-        let gate = self.live(run).await?;
-        let raw = serde_json::to_value(&gate.run).unwrap_or_default();
-        Ok(Detail {
-            rollout: self.row(&gate),
-            instances: Vec::new(),
-            notes: Vec::new(),
-            evidence: Vec::new(),
-            receipts: Vec::new(),
-            groups: Vec::new(),
-            analyses: Vec::new(),
-            history: Vec::new(),
-            raw,
-            gaps: Vec::new(),
-        })
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

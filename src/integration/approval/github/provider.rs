@@ -1,54 +1,34 @@
 //! The kind `github` in the registry of systems.
 
-use super::WaitingDeployments;
-use super::client::{Cache, Client, Problem};
 use super::settings::Settings;
-use super::wire::{Account, Runs};
+use super::{WaitingDeployments, client, waiting_deployments};
+use crate::approval::provider::{Places, check_every, is_name, looked, wrong};
 use crate::secret;
 use async_trait::async_trait;
 use flightdeck_port::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
 use schemars::Schema;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// More often than this nothing is asked: each look is a request a repository and one a waiting run.
-const SOONEST: Duration = Duration::from_secs(5);
-const LATEST: Duration = Duration::from_hours(1);
 
 /// The kind `github`.
 #[derive(Debug)]
 pub struct GitHub;
 
-/// `owner/name`, of what GitHub lets such names be made of.
 fn is_repository(text: &str) -> bool {
-    let letters = |part: &str| {
-        let dots = part.chars().all(|c| c == '.');
-        !dots && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-    };
-    text.split_once('/').is_some_and(|(owner, name)| letters(owner) && letters(name))
+    text.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name))
 }
 
 fn checked(settings: &Settings) -> Result<(), WrongSetting> {
-    if settings.repositories.is_empty() {
-        return Err(WrongSetting::at("repositories", "expected at least one, such as \"acme/shop\""));
-    }
-    if let Some(wrong) = settings.repositories.iter().find(|name| !is_repository(name)) {
-        return Err(WrongSetting::at("repositories", format!("expected OWNER/NAME, found {wrong:?}")));
-    }
+    let places = Places {
+        key: "repositories",
+        names: &settings.repositories,
+        what: "a repository",
+        form: "OWNER/NAME",
+        example: "acme/shop",
+        is_one: is_repository,
+    };
+    places.check()?;
     secret::check("token", &settings.token)?;
-    let mut names: Vec<String> = settings.repositories.iter().map(|name| name.to_lowercase()).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.len() < settings.repositories.len() {
-        return Err(WrongSetting::at("repositories", "a repository is named twice"));
-    }
-    if !(SOONEST..=LATEST).contains(&settings.every) {
-        return Err(WrongSetting::at(
-            "every",
-            format!("expected a duration from 5s to 1h, found {:?}", settings.every),
-        ));
-    }
-    Ok(())
+    check_every(settings.every)
 }
 
 #[async_trait]
@@ -73,7 +53,7 @@ impl Provider for GitHub {
         let settings: Settings = typed(settings)?;
         checked(&settings)?;
         // Whether the address is one shows when a client is made of it.
-        Client::new(&settings.url, "token").map(drop)
+        client(&settings.url, "token").map(drop)
     }
 
     fn describe(&self, settings: &RawSettings) -> String {
@@ -85,60 +65,24 @@ impl Provider for GitHub {
         let settings: Settings = typed(&configured.settings)?;
         checked(&settings)?;
         let token = secret::read("token", &settings.token).await?;
-        let source = WaitingDeployments::new(configured.name.clone(), configured.read_only, settings, &token)?;
+        let source = waiting_deployments(configured.name.clone(), configured.read_only, settings, &token)?;
         Ok(System::Executor(Arc::new(source)))
     }
 
     async fn doctor(&self, configured: &Configured) -> Checked {
-        let wrong = |error: WrongSetting| Checked::Bad {
-            what: error.what,
-            todo: format!("correct [sources.{}] in config.toml", configured.name),
-        };
         let settings: Settings = match typed(&configured.settings) {
             Ok(settings) => settings,
-            Err(error) => return wrong(error),
+            Err(error) => return wrong(configured, error),
         };
-        let client =
-            match secret::read("token", &settings.token).await.and_then(|token| Client::new(&settings.url, &token)) {
-                Ok(client) => client,
-                Err(error) => return wrong(error),
-            };
-        looked(&client, &settings).await
-    }
-}
-
-/// Asks who it is, and each repository what waits there.
-async fn looked(client: &Client, settings: &Settings) -> Checked {
-    let cache = &mut Cache::default();
-    let login = match client.get::<Account>(cache, "user", &[]).await {
-        Ok(account) => account.login,
-        Err(problem) => return bad(&problem, &settings.url),
-    };
-    let (mut waiting, mut unread) = (0, Vec::new());
-    for repository in &settings.repositories {
-        let query = [("status", "waiting"), ("per_page", "100")];
-        match client.get::<Runs>(cache, &format!("repos/{repository}/actions/runs"), &query).await {
-            Ok(runs) => waiting += runs.workflow_runs.len(),
-            Err(problem) => unread.push(format!("{repository}: {}", problem.sentence())),
+        let token = secret::read("token", &settings.token).await;
+        match token.and_then(|token| client(&settings.url, &token)) {
+            Ok(client) => {
+                let url = settings.url.clone();
+                looked(&WaitingDeployments { settings, client }, &url).await
+            }
+            Err(error) => wrong(configured, error),
         }
     }
-    if !unread.is_empty() {
-        let todo = "give the token the rights that docs/github.md names on each repository".to_owned();
-        return Checked::Bad { what: unread.join("; "), todo };
-    }
-    let many = settings.repositories.len();
-    Checked::Good(format!(
-        "as {login}, {waiting} runs wait in {many} repositories; the right to review shows with each"
-    ))
-}
-
-fn bad(problem: &Problem, url: &str) -> Checked {
-    let todo = match problem {
-        Problem::Unauthorized(_) => "make a new token, and put it where its reference points to".to_owned(),
-        Problem::Limited(_) => "wait, or look less often (every)".to_owned(),
-        _ => format!("see whether {url} is the address of its REST API, and reachable from here"),
-    };
-    Checked::Bad { what: problem.sentence(), todo }
 }
 
 #[cfg(test)]

@@ -2,25 +2,11 @@
 //!
 //! REST API, version 2022-11-28: docs.github.com/rest/actions/workflow-runs and docs.github.com/rest/deployments.
 
-use flightdeck_model::{Verdict, sanitize_line};
+use crate::approval::gate;
+use crate::approval::text::{line, optional};
+use flightdeck_model::Verdict;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
-
-/// Bytes of a text that are kept.
-const LONGEST: usize = 256;
-
-/// One line, bounded.
-fn line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(short(&String::deserialize(deserializer)?))
-}
-
-fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| short(&text)))
-}
-
-fn short(text: &str) -> String {
-    sanitize_line(text.trim()).chars().take(LONGEST).collect()
-}
+use serde::{Deserialize, Serialize};
 
 /// `GET /repos/{owner}/{repo}/actions/runs` and `…/actions/workflows/{id}/runs`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -163,13 +149,7 @@ enum ReviewState {
     Pending,
 }
 
-/// A yes or no that GitHub has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Review {
-    pub verdict: Verdict,
-    pub who: String,
-    pub comment: String,
-}
+pub(super) use gate::Review;
 
 /// The last word on an environment.
 pub(super) fn review(history: &[HistoryEntry], environment: u64) -> Option<Review> {
@@ -181,7 +161,7 @@ pub(super) fn review(history: &[HistoryEntry], environment: u64) -> Option<Revie
         };
         let about = entry.environments.iter().any(|place| place.id == environment);
         let who = entry.user.as_ref().map_or_else(|| "somebody".to_owned(), |user| user.login.clone());
-        about.then(|| Review { verdict, who, comment: entry.comment.clone() })
+        about.then(|| Review { verdict, who, comment: entry.comment.clone(), at: None })
     })
 }
 

@@ -1,23 +1,22 @@
-//! Requests to GitHub: conditional where something is known, held back while it asks to be left alone, and what it
+//! Requests to a system of approvals: conditional where something is known, held back while it asks to be left alone, and what it
 //! says no with told apart by what to do.
 
-use crate::http::{Answer, Http, HttpError, bearer};
+use super::system::Words;
+use crate::http::{Answer, Http, HttpError};
 use bytes::Bytes;
 use flightdeck_model::LinkState;
 use flightdeck_port::WrongSetting;
-use hyper::header::{ACCEPT, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
+use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use hyper::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
 
-/// Without one each answer is that of the newest version.
-const VERSION: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28"));
-const REMAINING: &str = "x-ratelimit-remaining";
-const RESET: &str = "x-ratelimit-reset";
-/// Where GitHub says no without saying for how long: its documents ask for a minute.
+/// How many requests are left of a limit, and when it begins anew in seconds since 1970.
+const REMAINING: [&str; 2] = ["x-ratelimit-remaining", "ratelimit-remaining"];
+const RESET: [&str; 2] = ["x-ratelimit-reset", "ratelimit-reset"];
+/// Where a system says no without saying for how long: GitHub's documents ask for a minute.
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// A limit is counted by the hour.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -30,7 +29,7 @@ pub(super) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// What GitHub said before, by request.
+/// What was answered before, by request.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     known: BTreeMap<String, Known>,
@@ -57,7 +56,7 @@ pub(super) enum Problem {
     Unauthorized(String),
     /// The token is good and may not do this.
     Forbidden(String),
-    /// It is not there, or not for this token: GitHub does not say which.
+    /// It is not there, or not for this token: most do not say which.
     Missing(String),
     /// It wants to be left alone until then.
     Limited(Timestamp),
@@ -67,27 +66,30 @@ pub(super) enum Problem {
 
 impl Problem {
     /// One sentence.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self, system: &str) -> String {
         match self {
-            Problem::Unauthorized(said) => format!("GitHub does not take the token ({said}): renew it"),
+            Problem::Unauthorized(said) => format!("{system} does not take the token ({said}): renew it"),
             Problem::Forbidden(said) => format!("the token may not do this ({said})"),
             Problem::Missing(said) => format!("it is not there, or not for this token ({said})"),
             Problem::Limited(until) => {
-                format!("GitHub's rate limit is used up until {}: nothing is asked before", clock(*until))
+                format!("{system}'s rate limit is used up until {}: nothing is asked before", clock(*until))
             }
             Problem::Unreachable(why) => why.clone(),
         }
     }
 
-    /// What the health of a repository is then: it was well last, if it ever was, and is tried since it began.
-    pub fn link(&self, repository: &str, well: Option<Timestamp>, began: Timestamp) -> LinkState {
+    /// What the health of a place is then: it was well last, if it ever was, and is tried since it began.
+    pub fn link(&self, words: Words, place: &str, well: Option<Timestamp>, began: Timestamp) -> LinkState {
+        let Words { system, rights, .. } = words;
         let denied = |said: &str| LinkState::Denied {
-            verb: format!("read on its Actions and Deployments (GitHub says {said}; docs/github.md names the rights)"),
-            resource: repository.to_owned(),
+            verb: format!("read on its {} ({system} says {said}; {} names the rights)", rights.0, rights.1),
+            resource: place.to_owned(),
         };
         match self {
             Problem::Forbidden(said) | Problem::Missing(said) => denied(said),
-            other => LinkState::Stale { since: well.unwrap_or(began), why: other.sentence(), never: well.is_none() },
+            other => {
+                LinkState::Stale { since: well.unwrap_or(began), why: other.sentence(system), never: well.is_none() }
+            }
         }
     }
 }
@@ -96,20 +98,19 @@ fn clock(at: Timestamp) -> impl std::fmt::Display {
     at.strftime("%H:%M:%S UTC")
 }
 
-/// GitHub with one token.
+/// A system with one token.
 #[derive(Debug)]
 pub(super) struct Client {
+    system: &'static str,
     http: Http,
     /// Nothing is asked before.
     resting: watch::Sender<Option<Timestamp>>,
 }
 
 impl Client {
-    pub fn new(url: &str, token: &str) -> Result<Client, WrongSetting> {
-        let mut headers = bearer("token", token)?;
-        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-        headers.extend([VERSION]);
-        Ok(Client { http: Http::new("url", url, headers)?, resting: watch::Sender::new(None) })
+    /// `headers` go with each request, the token's among them.
+    pub fn new(system: &'static str, url: &str, headers: HeaderMap) -> Result<Client, WrongSetting> {
+        Ok(Client { system, http: Http::new("url", url, headers)?, resting: watch::Sender::new(None) })
     }
 
     /// Reads; an answer that is as it was costs nothing of the rate limit.
@@ -145,6 +146,11 @@ impl Client {
         self.http.send(Method::POST, path, body).await
     }
 
+    /// What a problem is for people.
+    pub fn sentence(&self, problem: &Problem) -> String {
+        problem.sentence(self.system)
+    }
+
     /// May it be asked now?
     pub fn rested(&self) -> Result<(), Problem> {
         let until = *self.resting.borrow();
@@ -154,7 +160,7 @@ impl Client {
     /// What an answer says of itself and of the rate limit.
     pub fn judged(&self, answer: &Answer) -> Result<(), Problem> {
         self.counted(answer);
-        let problem = problem(answer, now());
+        let problem = problem(self.system, answer, now());
         if let Some(Problem::Limited(until)) = problem {
             self.resting.send_replace(Some(until));
         }
@@ -169,8 +175,9 @@ impl Client {
     }
 }
 
-fn number(answer: &Answer, name: &str) -> Option<i64> {
-    answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
+fn number(answer: &Answer, names: [&str; 2]) -> Option<i64> {
+    let value = names.into_iter().find_map(|name| answer.headers.get(name))?;
+    value.to_str().ok()?.trim().parse().ok()
 }
 
 /// When a limit that is used up ends. A clock that is off by hours stops nothing for longer than one.
@@ -184,7 +191,7 @@ fn used_up(answer: &Answer, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Why an answer is not what was asked for. Pure.
-fn problem(answer: &Answer, now: Timestamp) -> Option<Problem> {
+fn problem(system: &str, answer: &Answer, now: Timestamp) -> Option<Problem> {
     let said = || answer.complaint();
     let after = |wait: SignedDuration| now.checked_add(wait.min(HOUR)).unwrap_or(now);
     let asked = answer.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok()).map(after);
@@ -199,13 +206,14 @@ fn problem(answer: &Answer, now: Timestamp) -> Option<Problem> {
             Some(Problem::Missing(format!("{}: it has moved, name it as it is now", answer.status)))
         }
         404 | 410 => Some(Problem::Missing(said())),
-        _ => Some(Problem::Unreachable(format!("GitHub answers {}", said()))),
+        _ => Some(Problem::Unreachable(format!("{system} answers {}", said()))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hyper::header::HeaderName;
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &'static str) -> Answer {
         let header = |(name, value): &(&'static str, &str)| {
@@ -216,35 +224,38 @@ mod tests {
     }
 
     #[test]
-    fn what_github_says_no_with_is_told_apart_by_what_to_do() {
+    fn what_a_system_says_no_with_is_told_apart_by_what_to_do() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let at = |second| Timestamp::from_second(second).unwrap();
         let said = r#"{"message":"Bad credentials"}"#;
         let limited = |second| Some(Problem::Limited(at(second)));
         for (answer, expected) in [
-            (answer(200, &[(REMAINING, "0"), (RESET, "1000100")], "[]"), None),
+            (answer(200, &[(REMAINING[0], "0"), (RESET[0], "1000100")], "[]"), None),
             (answer(401, &[], said), Some(Problem::Unauthorized("401 Unauthorized: Bad credentials".into()))),
-            (answer(403, &[(REMAINING, "4999")], ""), Some(Problem::Forbidden("403 Forbidden".into()))),
+            (answer(403, &[(REMAINING[0], "4999")], ""), Some(Problem::Forbidden("403 Forbidden".into()))),
             (answer(403, &[("retry-after", "30")], ""), limited(1_000_030)),
-            (answer(403, &[(REMAINING, "0"), (RESET, "1000100")], ""), limited(1_000_100)),
+            (answer(403, &[(REMAINING[0], "0"), (RESET[0], "1000100")], ""), limited(1_000_100)),
             // A clock that is off, or a number that can't be meant.
-            (answer(403, &[(REMAINING, "0"), (RESET, "5")], ""), limited(1_000_001)),
-            (answer(403, &[(REMAINING, "0"), (RESET, "9000000000")], ""), limited(1_003_600)),
+            (answer(403, &[(REMAINING[0], "0"), (RESET[0], "5")], ""), limited(1_000_001)),
+            (answer(403, &[(REMAINING[0], "0"), (RESET[0], "9000000000")], ""), limited(1_003_600)),
             (answer(429, &[("retry-after", "9999999999999")], ""), limited(1_003_600)),
             (answer(429, &[], ""), limited(1_000_060)),
             (answer(404, &[], "<html>"), Some(Problem::Missing("404 Not Found".into()))),
             (answer(502, &[], "<html>"), Some(Problem::Unreachable("GitHub answers 502 Bad Gateway".into()))),
         ] {
-            assert_eq!(problem(&answer, now), expected, "{answer:?}");
+            assert_eq!(problem("GitHub", &answer, now), expected, "{answer:?}");
         }
     }
 
     #[test]
     fn the_last_request_of_a_limit_says_when_the_next_may_be_sent() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let of = |remaining| used_up(&answer(200, &[(REMAINING, remaining), (RESET, "1000100")], ""), now);
+        let of = |remaining| used_up(&answer(200, &[(REMAINING[0], remaining), (RESET[0], "1000100")], ""), now);
         assert_eq!(of("1"), None);
         assert_eq!(of("0"), Some(Timestamp::from_second(1_000_100).unwrap()));
         assert_eq!(of("soon"), None);
+        // GitLab spells them without the X.
+        let gitlab = answer(200, &[(REMAINING[1], "0"), (RESET[1], "1000100")], "");
+        assert_eq!(used_up(&gitlab, now), Some(Timestamp::from_second(1_000_100).unwrap()));
     }
 }

@@ -1,11 +1,11 @@
 //! How far a yes or no has come, by the row of its run. Pure.
 
 use super::gate::Standing;
-use super::row::standing;
-use flightdeck_model::{Action, Stage, Subject};
+use super::row::{UNSTARTED, standing};
+use flightdeck_model::{Action, Fact, Facts, Rollout, Stage, Subject};
 use flightdeck_port::Followed;
 
-/// The stage of a review that GitHub took. A yes is effective once the job that it let through has begun, a no once
+/// The stage of a yes or no that its system took. A yes is effective once the job that it let through has begun, a no once
 /// the run cannot deploy any more.
 pub(super) fn progress(of: &Followed<'_>) -> Stage {
     let Subject::Approval { run, .. } = &of.command.subject else {
@@ -20,6 +20,9 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
     let superseded = || Stage::superseded(row.message.clone());
     let effective = || Stage::effective(row.message.clone());
     match (of.command.action, standing) {
+        // One yes of several: it did what it can once it is counted.
+        (Action::Approve, Standing::Asks) if counted(of.before, row) && is_unstarted(&row.facts) => unstarted(of, row),
+        (Action::Approve, Standing::Asks) if counted(of.before, row) => effective(),
         (_, Standing::Asks | Standing::Timer | Standing::Unreviewed) => Stage::Accepted,
         (_, Standing::Rerun | Standing::Ended) => superseded(),
         // Somebody let it go on by another way.
@@ -34,4 +37,23 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         // Somebody else was first, and said otherwise.
         _ => superseded(),
     }
+}
+
+/// The yes counts, and the job that it lets through stands. Between the two a row may have been read that is no longer
+/// so: what was known when the answer came goes first.
+fn unstarted(of: &Followed<'_>, row: &Rollout) -> Stage {
+    match of.left {
+        Some(left) if !is_unstarted(left) => Stage::Accepted,
+        _ => Stage::Failed { why: format!("the yes counts, and its job was not started: {}", row.message) },
+    }
+}
+
+fn is_unstarted(facts: &Facts) -> bool {
+    facts.0.get(&Fact::Pause).is_some_and(|pause| pause == UNSTARTED)
+}
+
+/// Are there more reviews than before?
+fn counted(before: Option<&Rollout>, now: &Rollout) -> bool {
+    let reviews = |row: &Rollout| row.facts.0.get(&Fact::Generation).and_then(|count| count.parse::<usize>().ok());
+    before.and_then(reviews).zip(reviews(now)).is_some_and(|(before, now)| now > before)
 }

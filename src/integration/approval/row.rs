@@ -1,6 +1,7 @@
 //! A gate as rows: what people see of it, and what commands are followed by. Pure.
 
 use super::gate::{Gate, Key, Standing};
+use super::system::Words;
 use flightdeck_model::{
     Action, Approval, ApprovalId, ApprovalState, Arm, ArmRole, Denied, Entity, Fact, Facts, Phase, Ppm, ReleaseRef,
     Replicas, Requirement, Reviewers, Rollout, Run, SourceId, Step, Target, Traffic, TrafficSource, Verdict, Vote,
@@ -10,56 +11,54 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The backend's word for what is rolled out.
-pub(super) const KIND: &str = "workflow";
-
 /// Steps of a row: the gate, the wait for a runner, the job.
 const GATE: u32 = 0;
 const BEGIN: u32 = 1;
 const JOB: u32 = 2;
 const DONE: u32 = 3;
 
+/// What stands in a row's facts while only the start of its job is missing.
+pub(super) const UNSTARTED: &str = "start";
+
 /// Whose rows these are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
     pub source: &'a SourceId,
     pub read_only: bool,
-    /// Whose token it is, once GitHub has said so.
+    /// Whose token it is, once its system has said so.
     pub login: Option<&'a str>,
+    pub words: Words,
 }
 
 /// The run of a gate; an attempt is a revision.
 pub(super) fn run(context: Context<'_>, gate: &Gate, attempt: u64) -> Run {
-    let name = format!("{} {} {}", gate.run.workflow(), gate.run.run_number, gate.place.name);
     let target = Target {
         source: context.source.clone(),
-        kind: KIND.to_owned(),
-        namespace: Some(gate.repository.clone()),
-        name: name.split_whitespace().collect::<Vec<_>>().join("-"),
-        uid: gate.key().uid(),
+        kind: context.words.kind.to_owned(),
+        namespace: Some(gate.key.place.clone()),
+        name: gate.name.split_whitespace().collect::<Vec<_>>().join("-"),
+        uid: gate.key.uid.clone(),
         first_name: None,
     };
     Run { target, revision: attempt.to_string() }
 }
 
-/// What people call what is deployed: the repository.
-fn service(gate: &Gate) -> &str {
-    gate.repository.split_once('/').map_or(gate.repository.as_str(), |(_, name)| name)
-}
-
 pub(super) fn approval_id(source: &SourceId, gate: &Gate) -> ApprovalId {
-    let Key { run, environment, attempt } = gate.key();
-    ApprovalId(format!("{source}/{}/{run}.{attempt}/{environment}", gate.repository))
+    ApprovalId(format!("{source}/{}", gate.approval))
 }
 
 /// What a pin is made of. The pending deployment is a fact only while it pends.
 pub(super) fn facts(context: Context<'_>, gate: &Gate) -> Facts {
-    let attempt = gate.run.run_attempt.to_string();
     let mut facts = Facts::default()
-        .with(Fact::Workload, gate.key().uid())
-        .with(Fact::Revision, attempt)
-        .with(Fact::Candidate, gate.run.head_sha.clone());
-    if let Some(step) = Shown::of(gate).step {
+        .with(Fact::Workload, gate.key.uid.clone())
+        .with(Fact::Revision, gate.newest_attempt.to_string())
+        .with(Fact::Candidate, gate.commit.clone())
+        // Where several are asked, each yes is another situation.
+        .with(Fact::Generation, gate.reviews.len().to_string());
+    if gate.unstarted {
+        facts = facts.with(Fact::Pause, UNSTARTED);
+    }
+    if let Some(step) = Shown::of(context, gate).step {
         facts = facts.with(Fact::Step, step.to_string());
     }
     if gate.standing() == Standing::Asks {
@@ -76,18 +75,19 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(gate: &Gate) -> Shown {
-        let place = &gate.place.name;
-        let said = gate.review.as_ref().map_or_else(String::new, |review| {
+    fn of(context: Context<'_>, gate: &Gate) -> Shown {
+        let place = &gate.environment;
+        let said = gate.reviews.iter().map(|review| {
             let word = if review.verdict == Verdict::Approved { "approved" } else { "rejected" };
             format!("{word} by {}", review.who)
         });
+        let said = said.collect::<Vec<_>>().join(", ");
         let yes = if said.is_empty() { "let go on without a review".to_owned() } else { said.clone() };
         let holds = match gate.until() {
             Some(until) => format!("its wait timer runs until {}", until.strftime("%H:%M UTC")),
             None => "another protection rule holds it".to_owned(),
         };
-        let conclusion = gate.run.conclusion.as_deref().unwrap_or("unknown");
+        let conclusion = gate.ended.as_ref().map_or("unknown", |ended| ended.conclusion.as_str());
         let (phase, step, message) = match gate.standing() {
             Standing::Asks => (Phase::Paused, GATE, waiting(gate)),
             Standing::Timer => (Phase::Paused, GATE, format!("no person is asked: {holds}")),
@@ -103,7 +103,7 @@ impl Shown {
             Standing::Stopped => (Phase::Aborted, GATE, format!("{said}; nothing was deployed to {place}")),
             Standing::Ended => (Phase::Failed, GATE, format!("its run ended without a review: {conclusion}")),
             Standing::Rerun => {
-                let message = format!("started again: attempt {} has not come to {place} yet", gate.run.run_attempt);
+                let message = format!("{} took its place", newest(context, gate));
                 return Shown { phase: Phase::Initializing, step: None, message };
             }
         };
@@ -111,16 +111,27 @@ impl Shown {
     }
 }
 
+/// What is there instead: `attempt 2`.
+fn newest(context: Context<'_>, gate: &Gate) -> String {
+    format!("{} {}", context.words.attempt, gate.newest_attempt)
+}
+
 fn waiting(gate: &Gate) -> String {
-    match gate.newer {
-        Some(number) => format!("superseded by run #{number}, which has it all"),
+    let (there, of) = (gate.approvals(), gate.required);
+    match &gate.newer {
+        Some(run) => format!("superseded by {run}, which has it all"),
+        None if gate.unstarted && there > 0 => {
+            format!("no yes is missing: {} starts its job", gate.reviewers.join(" or "))
+        }
+        None if gate.unstarted => format!("its job waits to be started by {}", gate.reviewers.join(" or ")),
+        None if of > 1 => format!("waits for {of} yes by {}, {there} so far", gate.reviewers.join(" or ")),
         None => format!("waits for a review by {}", gate.reviewers.join(" or ")),
     }
 }
 
 /// Is the first step of a row that of people?
 fn is_asked(gate: &Gate) -> bool {
-    gate.review.is_some() || gate.standing() == Standing::Asks
+    !gate.reviews.is_empty() || gate.standing() == Standing::Asks
 }
 
 /// Where a row says that its gate stands, and whether people had a word in it; `None`: it is no row of here.
@@ -144,13 +155,14 @@ pub(super) fn standing(row: &Rollout) -> Option<(Standing, bool)> {
     Some((standing, asked))
 }
 
-fn steps(gate: &Gate) -> Arc<[Step]> {
+fn steps(context: Context<'_>, gate: &Gate) -> Arc<[Step]> {
     let first = if is_asked(gate) {
-        Step::Approval { count: 1, from: gate.reviewers.clone(), expires: None }
+        Step::Approval { count: gate.required.max(1), from: gate.reviewers.clone(), expires: None }
     } else {
         Step::Other("protection rules".to_owned())
     };
-    [first, Step::Other("a runner".to_owned()), Step::Other("deployment".to_owned())].into()
+    let Words { begins, job, .. } = context.words;
+    [first, Step::Other(begins.to_owned()), Step::Other(job.to_owned())].into()
 }
 
 fn waits(gate: &Gate) -> Vec<Wait> {
@@ -158,10 +170,10 @@ fn waits(gate: &Gate) -> Vec<Wait> {
     match gate.standing() {
         // Nobody is to decide on that one.
         Standing::Asks if gate.newer.is_some() => {
-            waits.extend(gate.newer.map(|number| Wait::Gate(format!("run #{number}"))));
+            waits.extend(gate.newer.clone().map(Wait::Gate));
         }
         Standing::Asks => {
-            let what = format!("a review of {}", gate.place.name);
+            let what = format!("a review of {}", gate.environment);
             waits.push(Wait::Human { what, who: Some(gate.reviewers.join(", ")), since: gate.asked });
         }
         Standing::Timer | Standing::Held if gate.until().is_none() => {
@@ -175,26 +187,26 @@ fn waits(gate: &Gate) -> Vec<Wait> {
 
 /// Its row.
 pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
-    let Shown { phase, step, message } = Shown::of(gate);
+    let Shown { phase, step, message } = Shown::of(context, gate);
     let role = if phase == Phase::Healthy { ArmRole::Stable } else { ArmRole::Candidate };
-    // GitHub knows what it deploys, and nothing of instances or users.
+    // It is known what is deployed, and nothing of instances or users.
     let traffic = Traffic { desired: Ppm::ZERO, actual: None, how: TrafficSource::Declared };
-    let (version, replicas) = (gate.run.short_commit().into(), Replicas::default());
+    let (version, replicas) = (gate.version.as_str().into(), Replicas::default());
     let arm = Arm { role, version, digest: None, replicas, traffic, pods: None, service: None };
-    let run = run(context, gate, gate.run.run_attempt);
+    let run = run(context, gate, gate.newest_attempt);
     Rollout {
-        steps: if step.is_some() { steps(gate) } else { Arc::from([]) },
+        steps: if step.is_some() { steps(context, gate) } else { Arc::from([]) },
         step,
         arms: vec![arm],
         phase,
         waits: waits(gate),
-        message: format!("{message}; {}", gate.run.html_url),
-        started: gate.run.began(),
-        author: gate.run.author().map(str::to_owned),
+        message: format!("{message}; {}", gate.url),
+        started: gate.began,
+        author: gate.author.clone(),
         facts: facts(context, gate),
         denied: denied(context),
         in_flight: Some(!gate.standing().is_over()),
-        ..Rollout::bare(run, service(gate).into(), gate.place.name.as_str().into(), gate.since)
+        ..Rollout::bare(run, gate.service.as_str().into(), gate.environment.as_str().into(), gate.since)
     }
 }
 
@@ -218,39 +230,40 @@ pub(super) fn approval<'a>(
     let superseded = |by: String| ApprovalState::Superseded { by };
     let state = match (gate.standing(), is_asked(gate)) {
         (Standing::Asks, _) => {
-            gate.newer.map_or(ApprovalState::Pending, |number| superseded(format!("run #{number}, which has it all")))
+            let newer = gate.newer.as_ref();
+            newer.map_or(ApprovalState::Pending, |run| superseded(format!("{run}, which has it all")))
         }
         (Standing::Rejected | Standing::Stopped, _) => ApprovalState::Rejected,
-        (Standing::Rerun, _) => superseded(format!("attempt {}", gate.run.run_attempt)),
+        (Standing::Rerun, _) => superseded(newest(context, gate)),
         (Standing::Ended, _) => superseded("the end of its run".to_owned()),
         (_, true) => ApprovalState::Approved,
         (_, false) if gate.reviewers.is_empty() => return None,
         (_, false) => superseded("somebody who let it go on without a review".to_owned()),
     };
-    let votes = gate.review.iter().map(|review| Vote {
+    let votes = gate.reviews.iter().map(|review| Vote {
         who: review.who.clone(),
         verdict: review.verdict,
-        at: gate.reviewed.unwrap_or(gate.since),
+        at: review.at.or(gate.reviewed).unwrap_or(gate.since),
         reason: Some(review.comment.clone()).filter(|comment| !comment.is_empty()),
     });
     let behind = others.filter(|other| {
-        let later = (other.run.workflow_id, other.run.run_number) > (gate.run.workflow_id, gate.run.run_number);
-        later && other.place == gate.place && other.standing() == Standing::Asks
+        let there = (&other.key.place, &other.environment) == (&gate.key.place, &gate.environment);
+        there && other.sequence > gate.sequence && other.standing() == Standing::Asks
     });
-    let denied = if context.read_only { Some(read_only(context.source)) } else { gate.denied(context.login) };
+    let denied = if context.read_only { Some(read_only(context.source)) } else { gate.denied().map(str::to_owned) };
     Some(Approval {
         id: approval_id(context.source, gate),
-        run: run(context, gate, gate.attempt),
-        service: service(gate).into(),
-        environment: gate.place.name.as_str().into(),
-        what: what(gate),
+        run: run(context, gate, gate.key.attempt),
+        service: gate.service.as_str().into(),
+        environment: gate.environment.as_str().into(),
+        what: gate.what.clone(),
         from: None,
-        to: ReleaseRef { version: gate.run.short_commit().into(), digest: gate.run.head_sha.clone() },
-        author: gate.run.author().unwrap_or("unknown").to_owned(),
+        to: ReleaseRef { version: gate.version.as_str().into(), digest: gate.commit.clone() },
+        author: gate.author.clone().unwrap_or_else(|| "unknown".to_owned()),
         requested: gate.asked,
         expires: None,
-        // GitHub decides who may, whether the author may, and takes one yes for enough.
-        requirement: Requirement { count: 1, from: Vec::new(), allow_self: true },
+        // Its system decides who may, and whether the author may.
+        requirement: Requirement { count: gate.required.max(1), from: Vec::new(), allow_self: true },
         reviewers: Some(Box::new(Reviewers {
             names: gate.reviewers.clone(),
             login: context.login.map(str::to_owned),
@@ -258,28 +271,18 @@ pub(super) fn approval<'a>(
         })),
         votes: votes.collect(),
         state,
-        behind: behind.map(|other| format!("{} #{}", other.run.workflow(), other.run.run_number)).collect(),
+        behind: behind.map(|other| other.title.clone()).collect(),
         facts: facts(context, gate),
     })
 }
 
-/// What a yes lets through.
-fn what(gate: &Gate) -> String {
-    let run = &gate.run;
-    let branch = run.head_branch.as_ref().map_or_else(String::new, |branch| format!(" of {branch}"));
-    let minutes = gate.pending.as_ref().map_or(0, |pending| pending.wait_timer);
-    let timer = if minutes > 0 { format!(", {minutes} min after its start at the earliest") } else { String::new() };
-    let by = format!("{} #{}{branch}, {}", run.workflow(), run.run_number, run.event);
-    if run.display_title.is_empty() { format!("{by}{timer}") } else { format!("{} ({by}){timer}", run.display_title) }
-}
-
-/// Everything that is shown of a repository.
+/// Everything that is shown of a place.
 pub(super) fn rows(context: Context<'_>, gates: &BTreeMap<Key, Gate>) -> Vec<Entity> {
     let mut rows = Vec::new();
     for gate in gates.values() {
         rows.extend(approval(context, gate, gates.values()).map(|asked| Entity::Approval(Box::new(asked))));
         // The attempts of a run share a row, which is that of the last one.
-        let later = |other: &Gate| other.key().is_at(gate.key()) && other.attempt > gate.attempt;
+        let later = |other: &Gate| other.key.is_at(&gate.key) && other.key.attempt > gate.key.attempt;
         if !gates.values().any(later) {
             rows.push(Entity::Rollout(Arc::new(rollout(context, gate))));
         }
@@ -292,7 +295,7 @@ pub(super) fn settle(gate: &mut Gate, before: Option<&Gate>, now: Timestamp) {
     let Some(before) = before else { return };
     gate.asked = before.asked;
     gate.since = if before.standing() == gate.standing() { before.since } else { now };
-    gate.reviewed = gate.review.is_some().then(|| before.reviewed.unwrap_or(now));
+    gate.reviewed = (!gate.reviews.is_empty()).then(|| before.reviewed.unwrap_or(now));
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Looks at each repository again and again, for as long as somebody watches. Each is a part of its own, so that one
+//! Looks at each place again and again, for as long as somebody watches. Each is a part of its own, so that one
 //! that can't be read makes no other stale.
 
 use super::client::{Cache, Problem, now};
-use super::gate::{Gate, Key, Standing};
+use super::gate::{Gate, Key};
 use super::row::{rows, settle};
 use super::shared::Shared;
-use super::wire::Account;
+use super::system::Known;
 use flightdeck_model::{Body, Entity, LinkState, Scope, Scoped};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -26,8 +26,8 @@ pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
     futures::stream::once(async move {
         let (sender, receiver) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
-        for repository in &shared.settings.repositories {
-            let part = Part::new(Arc::clone(&shared), repository.clone(), sender.clone());
+        for place in shared.system.places() {
+            let part = Part::new(Arc::clone(&shared), place.clone(), sender.clone());
             tasks.spawn(part.follow());
         }
         futures::stream::unfold((receiver, tasks), |(mut receiver, tasks)| async {
@@ -41,10 +41,10 @@ pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
 /// Nobody listens any more.
 struct Unheard;
 
-/// One repository.
+/// One place.
 struct Part {
     shared: Arc<Shared>,
-    repository: String,
+    place: String,
     updates: mpsc::Sender<Scoped>,
     cache: Cache,
     gates: BTreeMap<Key, Gate>,
@@ -60,10 +60,10 @@ struct Part {
 }
 
 impl Part {
-    fn new(shared: Arc<Shared>, repository: String, updates: mpsc::Sender<Scoped>) -> Part {
+    fn new(shared: Arc<Shared>, place: String, updates: mpsc::Sender<Scoped>) -> Part {
         Part {
             shared,
-            repository,
+            place,
             updates,
             cache: Cache::default(),
             gates: BTreeMap::new(),
@@ -96,26 +96,22 @@ impl Part {
     }
 
     fn pause(&self) -> Duration {
-        let every = self.shared.settings.every;
-        let moves = |gate: &Gate| {
-            let standing = gate.standing();
-            !standing.is_over() && !matches!(standing, Standing::Asks | Standing::Timer | Standing::Held)
-        };
-        if self.gates.values().any(moves) { every.min(MOVING) } else { every }
+        let every = self.shared.system.every();
+        if self.gates.values().any(|gate| gate.standing().moves()) { every.min(MOVING) } else { every }
     }
 
     async fn look(&mut self) -> Result<Option<String>, Problem> {
         if !self.introduced {
             self.introduce().await?;
         }
-        let at = now();
-        let looking = self.shared.looking(&self.repository);
-        let mut seen = looking.all(&mut self.cache, &self.gates, at).await?;
+        let (at, login) = (now(), self.shared.login.borrow().clone());
+        let known = Known { login: login.as_deref(), now: at };
+        let mut seen = self.shared.system.look(&self.place, &mut self.cache, &self.gates, known).await?;
         for (key, gate) in &mut seen.gates {
             settle(gate, self.gates.get(key), at);
         }
         self.shared.known.send_modify(|known| {
-            known.retain(|_, gate| gate.repository != self.repository);
+            known.retain(|key, _| key.place != self.place);
             known.extend(seen.gates.clone());
         });
         self.gates = seen.gates;
@@ -125,8 +121,8 @@ impl Part {
 
     /// Asks whose token it is, which does not change. That of an app is nobody's, and may read all the same.
     async fn introduce(&mut self) -> Result<(), Problem> {
-        match self.shared.client.get::<Account>(&mut self.cache, "user", &[]).await {
-            Ok(account) => drop(self.shared.login.send_replace(Some(account.login))),
+        match self.shared.system.login(&mut self.cache).await {
+            Ok(login) => drop(self.shared.login.send_replace(login)),
             Err(Problem::Forbidden(_) | Problem::Missing(_)) => {}
             Err(problem) => return Err(problem),
         }
@@ -139,8 +135,9 @@ impl Part {
         let only = match outcome {
             Ok(only) => only,
             Err(problem) => {
-                tracing::warn!(repository = self.repository, why = problem.sentence(), "GitHub could not be read");
-                return self.link(problem.link(&self.repository, self.well, self.began)).await;
+                let (words, place) = (self.shared.system.words(), &self.place);
+                tracing::warn!(place, why = problem.sentence(words.system), "{} could not be read", words.system);
+                return self.link(problem.link(words, place, self.well, self.began)).await;
             }
         };
         let at = now();
@@ -174,7 +171,7 @@ impl Part {
     }
 
     async fn tell(&self, body: Body) -> Result<(), Unheard> {
-        let scope = Scope { source: self.shared.source.clone(), part: self.repository.clone() };
+        let scope = Scope { source: self.shared.source.clone(), part: self.place.clone() };
         self.updates.send(Scoped { scope, body }).await.map_err(|_| Unheard)
     }
 }

@@ -1,0 +1,110 @@
+//! A deployment of GitLab as a gate. Pure.
+//!
+//! What the same job of the same branch brings to the same environment is one target, and each deployment an attempt:
+//! a later one has all that an earlier one has.
+
+use super::wire::{Deployment, Status};
+use crate::approval::gate::{Ended, Gate, Job, Key, Waiting};
+
+/// Of a project, asked with the token of that account.
+pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, newer: Option<u64>) -> Gate {
+    let Deployment { id, iid, environment, deployable, .. } = deployment;
+    let job = deployable.as_ref().map_or("deployment", |job| job.name.as_str());
+    let pipeline = deployable.as_ref().and_then(|job| job.pipeline.as_ref());
+    let url = deployable.as_ref().and_then(|job| job.web_url.clone());
+    let reviews = deployment.reviews();
+    let (missing, start) = (deployment.missing(), waits_for_start(deployment));
+    let yes = reviews.iter().filter(|review| review.verdict == flightdeck_model::Verdict::Approved).count();
+    let begins = if start { 1 } else { missing };
+    let newest = newer.unwrap_or(*id).max(*id);
+    let blocked = deployment.status == Status::Blocked && (missing > 0 || start);
+    Gate {
+        key: Key {
+            place: project.to_owned(),
+            uid: format!("{}/{job}/{}", environment.id, deployment.branch),
+            attempt: *id,
+        },
+        approval: format!("{project}/{id}"),
+        newest_attempt: newest,
+        title: format!("{job} #{iid}"),
+        name: format!("{job} {} {}", deployment.branch, environment.name),
+        service: project.rsplit_once('/').map_or(project, |(_, name)| name).to_owned(),
+        environment: environment.name.clone(),
+        commit: deployment.sha.clone(),
+        version: deployment.short_commit(),
+        url: url.or_else(|| pipeline.and_then(|pipeline| pipeline.web_url.clone())).unwrap_or_default(),
+        author: deployment.user.as_ref().map(|user| user.username.clone()),
+        what: what(deployment),
+        began: pipeline.and_then(|pipeline| pipeline.created_at).unwrap_or(deployment.created_at),
+        asked: deployment.created_at,
+        sequence: *id,
+        reviewers: reviewers(deployment),
+        required: begins.saturating_add(u32::try_from(yes).unwrap_or(u32::MAX)).max(1),
+        reviewed: None,
+        waiting: blocked.then(|| Waiting { until: None, denied: denied(deployment, login) }),
+        job: job_of(deployment.status),
+        ended: ended(deployment.status),
+        unstarted: start,
+        newer: None,
+        since: deployment.created_at,
+        raw: serde_json::to_value(deployment).unwrap_or_default(),
+        reviews,
+    }
+}
+
+/// Every yes is there, or none is asked for, and somebody has to start its job: GitLab starts none by itself.
+fn waits_for_start(deployment: &Deployment) -> bool {
+    deployment.status == Status::Blocked && deployment.missing() == 0 && deployment.is_manual()
+}
+
+fn reviewers(deployment: &Deployment) -> Vec<String> {
+    let place = &deployment.environment.name;
+    if waits_for_start(deployment) {
+        return vec![format!("whoever may deploy to {place}")];
+    }
+    let asked = deployment.asked();
+    if asked.is_empty() { vec![format!("whoever may approve deployments to {place}")] } else { asked }
+}
+
+/// Why GitLab would take nothing from an account, as far as it says so beforehand.
+fn denied(deployment: &Deployment, login: Option<&str>) -> Option<String> {
+    let said = deployment.reviews().into_iter().find(|review| login == Some(review.who.as_str()))?;
+    (!waits_for_start(deployment)).then(|| format!("{} has had a say already, and GitLab counts one of each", said.who))
+}
+
+/// What a yes lets through.
+fn what(deployment: &Deployment) -> String {
+    let job = deployment.deployable.as_ref();
+    let name = job.map_or("deployment", |job| job.name.as_str());
+    let pipeline = job.and_then(|job| job.pipeline.as_ref());
+    let pipeline = pipeline.map_or_else(String::new, |pipeline| format!(", pipeline {}", pipeline.id));
+    let by = format!("{name} of {}{pipeline}", deployment.branch);
+    let start = if waits_for_start(deployment) { ": the start of its job" } else { "" };
+    match job.and_then(|job| job.commit.as_ref()).map(|commit| commit.title.as_str()) {
+        Some(title) if !title.is_empty() => format!("{title} ({by}){start}"),
+        _ => format!("{by}{start}"),
+    }
+}
+
+const fn job_of(status: Status) -> Option<Job> {
+    match status {
+        Status::Running => Some(Job::Running),
+        Status::Success => Some(Job::Succeeded),
+        Status::Failed => Some(Job::Failed),
+        Status::Created => Some(Job::Queued),
+        Status::Blocked | Status::Canceled | Status::Skipped => None,
+    }
+}
+
+fn ended(status: Status) -> Option<Ended> {
+    let conclusion = match status {
+        Status::Canceled => "canceled",
+        Status::Skipped => "skipped",
+        _ => return None,
+    };
+    Some(Ended { conclusion: conclusion.to_owned(), well: false })
+}
+
+#[cfg(test)]
+#[path = "deployment_tests.rs"]
+mod tests;

@@ -1,0 +1,273 @@
+//! GitLab: deployments that wait for approvals, or for somebody to start their job; said yes or no to, and followed to
+//! the job that they let through. docs/gitlab.md says it for people.
+
+mod deployment;
+mod provider;
+mod settings;
+mod wire;
+
+pub use provider::GitLab;
+pub use settings::Settings;
+
+use super::Approvals;
+use super::client::{Cache, Client, Problem};
+use super::execute::send;
+use super::gate::{Gate, Key, Review};
+use super::system::{ApprovalSystem, Decided, Known, Seen, Words};
+use super::text::short;
+use crate::http::header;
+use async_trait::async_trait;
+use deployment::gate;
+use flightdeck_model::{Refusal, RefusalKind, SourceId, Verdict};
+use flightdeck_port::{NotDone, WrongSetting};
+use hyper::header::HeaderName;
+use jiff::SignedDuration;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::{Deployment, User};
+
+/// The most that GitLab puts on one page.
+const PAGE: usize = 100;
+/// Pages of waiting deployments that are read, newest first.
+const PAGES: usize = 5;
+/// Later deployments to an environment that are looked through.
+const LATER: &str = "10";
+/// How long a gate is shown after its end.
+const SHOWN: SignedDuration = SignedDuration::from_hours(1);
+
+/// The waiting deployments of some projects.
+#[derive(Debug)]
+struct Deployments {
+    settings: Settings,
+    client: Client,
+}
+
+/// The waiting deployments of some projects, as a source; connects nothing yet.
+///
+/// # Errors
+/// The address is none, or the token can't stand in a header.
+pub fn waiting_deployments(
+    source: SourceId,
+    read_only: bool,
+    settings: Settings,
+    token: &str,
+) -> Result<Approvals, WrongSetting> {
+    let client = client(&settings.url, token)?;
+    Ok(Approvals::new(source, read_only, Deployments { settings, client }))
+}
+
+fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
+    Client::new("GitLab", url, header("token", HeaderName::from_static("private-token"), token.trim())?)
+}
+
+/// Of a project: its path stands in one part of the address.
+fn path(project: &str, rest: &str) -> String {
+    format!("projects/{}/{rest}", project.replace('/', "%2F"))
+}
+
+/// Is there a yes with that comment?
+fn has(deployment: Option<&Deployment>, comment: &str) -> bool {
+    let said = |review: &Review| review.verdict == Verdict::Approved && review.comment == short(comment);
+    deployment.is_some_and(|deployment| deployment.reviews().iter().any(said))
+}
+
+/// What is not there says so with a status, and is no reason to know nothing of all else.
+fn there<T>(answer: Result<T, Problem>) -> Result<Option<T>, Problem> {
+    match answer {
+        Err(Problem::Missing(_)) => Ok(None),
+        answer => answer.map(Some),
+    }
+}
+
+impl Deployments {
+    fn is_wanted(&self, deployment: &Deployment) -> bool {
+        let only = &self.settings.environments;
+        only.is_empty() || only.contains(&deployment.environment.name)
+    }
+
+    async fn blocked(&self, project: &str, cache: &mut Cache) -> Result<(Vec<Deployment>, Option<String>), Problem> {
+        let (mut all, size) = (Vec::new(), PAGE.to_string());
+        for number in 1..=PAGES {
+            let number = number.to_string();
+            let query =
+                [("status", "blocked"), ("order_by", "id"), ("sort", "desc"), ("per_page", &size), ("page", &number)];
+            let page: Vec<Deployment> = self.client.get(cache, &path(project, "deployments"), &query).await?;
+            let last = page.len() < PAGE;
+            all.extend(page);
+            if last {
+                return Ok((all, None));
+            }
+        }
+        let only = format!("the newest {} waiting deployments of {project}", all.len());
+        Ok((all, Some(only)))
+    }
+
+    async fn detail(&self, project: &str, id: u64, cache: &mut Cache) -> Result<Option<Deployment>, Problem> {
+        there(self.client.get(cache, &path(project, &format!("deployments/{id}")), &[]).await)
+    }
+
+    /// A later deployment of the same job and branch to the same environment that may still come, or has: it has all
+    /// that this one has.
+    async fn newer(&self, project: &str, of: &Deployment, cache: &mut Cache) -> Result<Option<u64>, Problem> {
+        let place = of.environment.name.as_str();
+        let query = [("environment", place), ("order_by", "id"), ("sort", "desc"), ("per_page", LATER)];
+        let latest: Option<Vec<Deployment>> =
+            there(self.client.get(cache, &path(project, "deployments"), &query).await)?;
+        let later = |one: &&Deployment| one.id > of.id && one.is_another_try_of(of) && !one.status.is_given_up();
+        Ok(latest.iter().flatten().find(later).map(|newest| newest.id))
+    }
+}
+
+#[async_trait]
+impl ApprovalSystem for Deployments {
+    fn words(&self) -> Words {
+        Words {
+            system: "GitLab",
+            place: "project",
+            kind: "deployment",
+            attempt: "deployment",
+            rights: ("deployments", "docs/gitlab.md"),
+            no_hold: "GitLab knows no hold",
+            begins: "a runner",
+            job: "deployment",
+        }
+    }
+
+    fn places(&self) -> &[String] {
+        &self.settings.projects
+    }
+
+    fn every(&self) -> Duration {
+        self.settings.every
+    }
+
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    async fn login(&self, cache: &mut Cache) -> Result<Option<String>, Problem> {
+        Ok(Some(self.client.get::<User>(cache, "user", &[]).await?.username))
+    }
+
+    async fn look(
+        &self,
+        place: &str,
+        cache: &mut Cache,
+        gates: &BTreeMap<Key, Gate>,
+        known: Known<'_>,
+    ) -> Result<Seen, Problem> {
+        let (blocked, only) = self.blocked(place, cache).await?;
+        let mut seen = Seen { gates: BTreeMap::new(), only };
+        for one in blocked.iter().filter(|one| self.is_wanted(one)) {
+            // Of the list nobody knows who has said what.
+            let Some(one) = self.detail(place, one.id, cache).await? else { continue };
+            let newer = self.newer(place, &one, cache).await?;
+            let gate = gate(place, &one, known.login, newer);
+            seen.gates.insert(gate.key.clone(), gate);
+        }
+        for (key, before) in gates {
+            let over = before.standing().is_over();
+            if seen.gates.contains_key(key) || (over && known.now.duration_since(before.since) > SHOWN) {
+                continue;
+            }
+            let now = if over { Some(before.clone()) } else { self.one(key, Some(before), known).await? };
+            seen.gates.extend(now.map(|gate| (key.clone(), gate)));
+        }
+        Ok(seen)
+    }
+
+    async fn one(&self, key: &Key, gate_before: Option<&Gate>, known: Known<'_>) -> Result<Option<Gate>, Problem> {
+        // What counts is what is there now, not what was when it was asked last.
+        let cache = &mut Cache::default();
+        let Some(deployment) = self.detail(&key.place, key.attempt, cache).await? else { return Ok(None) };
+        let newer = self.newer(&key.place, &deployment, cache).await?;
+        let now = gate(&key.place, &deployment, known.login, newer);
+        if now.key != *key {
+            return Ok(None);
+        }
+        // Whom it asked is not told any more once all have answered.
+        let reviewers = gate_before.filter(|_| now.waiting.is_none()).map(|before| before.reviewers.clone());
+        Ok(Some(Gate { reviewers: reviewers.unwrap_or_else(|| now.reviewers.clone()), ..now }))
+    }
+
+    /// A yes, and then the start of the job, which a yes alone does not do.
+    async fn decide(&self, of: &Gate, verdict: Verdict, comment: &str) -> Result<Decided, NotDone> {
+        let project = of.key.place.as_str();
+        let not_sent = |problem: &Problem| NotDone::NotSent { why: self.client.sentence(problem) };
+        let gone = || NotDone::from(Refusal::new(RefusalKind::NotFound, format!("{} is gone", of.title)));
+        let id = of.key.attempt;
+        let read = async || self.detail(project, id, &mut Cache::default()).await;
+        let now = read().await.map_err(|problem| not_sent(&problem))?.ok_or_else(gone)?;
+        let approval = path(project, &format!("deployments/{id}/approval"));
+        if verdict == Verdict::Rejected {
+            if now.missing() == 0 {
+                let why =
+                    "GitLab asks nobody for a yes here, only for the start of its job: cancel its pipeline to stop it";
+                return Err(Refusal::new(RefusalKind::NotApplicable, why).into());
+            }
+            let body = json!({ "status": "rejected", "comment": comment });
+            let _: serde_json::Value = send(&self.client, &approval, &body).await?;
+            return Ok(Decided::default());
+        }
+        if now.missing() == 0 {
+            self.play(project, &now).await?;
+            return Ok(Decided { note: Some("its job was started".to_owned()), unstarted: false });
+        }
+        let body = json!({ "status": "approved", "comment": comment });
+        let sent: Result<serde_json::Value, NotDone> = send(&self.client, &approval, &body).await;
+        let after = read().await;
+        // An answer that is lost says nothing; a yes with this comment does.
+        match sent {
+            Err(NotDone::Unknown { .. }) if after.as_ref().is_ok_and(|after| has(after.as_ref(), comment)) => {}
+            sent => drop(sent?),
+        }
+        // The yes is given from here on, whatever becomes of the job.
+        let after = match after {
+            Ok(Some(after)) => after,
+            Ok(None) => return Ok(Decided::noting("approved; the deployment is not told of any more")),
+            Err(problem) => {
+                let why = self.client.sentence(&problem);
+                return Ok(Decided { unstarted: true, ..Decided::noting(&format!("approved; not read again: {why}")) });
+            }
+        };
+        if after.missing() > 0 {
+            return Ok(Decided::noting(&format!("approved; so many more are asked for: {}", after.missing())));
+        }
+        if !after.is_manual() {
+            return Ok(Decided::noting("approved"));
+        }
+        Ok(match self.play(project, &after).await {
+            Ok(()) => Decided::noting("approved, and its job was started"),
+            Err(error @ NotDone::Unknown { .. }) => return Err(error),
+            Err(error) => {
+                let note = format!("approved; its job was not started: {error}");
+                Decided { unstarted: true, ..Decided::noting(&note) }
+            }
+        })
+    }
+
+    fn consequences(&self, environment: &str, login: &str, verdict: Verdict) -> Vec<String> {
+        match verdict {
+            Verdict::Approved => vec![
+                format!(
+                    "GitLab gets an approval of {login}; once none is missing, its job for {environment} is started"
+                ),
+                "a yes can't be taken back: only cancelling the job stops it".to_owned(),
+            ],
+            Verdict::Rejected => vec![format!(
+                "GitLab gets a rejection of {login}: the job fails, and nothing is deployed to {environment}"
+            )],
+        }
+    }
+}
+
+impl Deployments {
+    async fn play(&self, project: &str, deployment: &Deployment) -> Result<(), NotDone> {
+        let none = || Refusal::new(RefusalKind::NotApplicable, "GitLab tells of no job that could be started");
+        let job = deployment.deployable.as_ref().ok_or_else(none)?;
+        let path = path(project, &format!("jobs/{}/play", job.id));
+        let _: serde_json::Value = send(&self.client, &path, &json!({})).await?;
+        Ok(())
+    }
+}
