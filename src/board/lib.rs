@@ -14,6 +14,7 @@ mod judged;
 mod list;
 pub mod migrations;
 mod needs;
+pub mod objectives;
 mod ordered;
 pub mod provenance;
 pub mod rollback_plan;

@@ -3,7 +3,7 @@
 use super::links::{Links, Need};
 use super::output::{Cell, Table, Tone, say};
 use super::target::{self, Rows};
-use super::{Context, Failure, act, alerts, apply, history, migration, silence};
+use super::{Context, Failure, act, alerts, apply, history, migration, objectives, silence};
 use crate::model::{
     Action, Approval, ApprovalState, Entity, Environment, Facts, Hold, Instance, Phase, Place, Receipt, Release,
     Rollout, Service, ServiceKind, ServicePlace,
@@ -34,6 +34,8 @@ pub enum Kind {
     Holds,
     /// Alerts that fire, silenced ones included, and the rollouts that they concern.
     Alerts,
+    /// What services promise, what is left of each error budget, and how fast it burns.
+    Objectives,
     /// Running copies of versions; `logs` shows what they wrote.
     Instances,
     /// Migrations of services' data, and where each stands.
@@ -163,6 +165,7 @@ const fn heads(kind: Kind) -> &'static [&'static str] {
         Kind::Migrations => &["MIGRATION", "OF", "STATE", "RUN WITH", "A WAY BACK"],
         Kind::Holds => &["HOLD", "SOURCE", "SCOPE", "OWNER", "SINCE", "HELD", "REASON"],
         Kind::Alerts => &["ALERT", "NAME", "SEVERITY", "STATE", "CONCERNS", "SINCE", "SUMMARY"],
+        Kind::Objectives => objectives::HEADS,
         Kind::Deployments => &["ENDED", "ROLLOUT", "VERSION", "KIND", "OUTCOME", "TOOK", "ROLLBACK", "BY", "CAUSE"],
         Kind::Dora => &[
             "OF",
@@ -189,6 +192,7 @@ fn list(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Row>, Failure
         Kind::Dora => return history::dora(rows, args, now),
         Kind::Migrations => return migration::rows(rows, args),
         Kind::Alerts => return alerts::rows(rows, args),
+        Kind::Objectives => return objectives::rows(rows, args, now),
         _ => {}
     }
     let mut list = Vec::new();

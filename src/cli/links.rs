@@ -3,7 +3,7 @@
 
 use super::output::say;
 use super::target::Rows;
-use super::{Code, Context, Failure, serve, sight, sources};
+use super::{Code, Context, Failure, objectives, serve, sight, sources};
 use crate::board::{Board, Sight, Unseen};
 use crate::client::{Client, ClientError, ClientEvent, Link};
 use crate::config::settings;
@@ -62,12 +62,10 @@ pub(super) async fn local(context: &Context, planned: Vec<sources::Planned>) -> 
     };
     let (sources, alerts) = (names(showing), names(alerting));
     let sources::Opened { executors, probes } = sources::open(planned).await;
-    let watchdogs = if context.globals.watchdog {
-        serve::watchdogs(&settings::load(&context.paths, PROVIDERS, &[])?.settings)
-    } else {
-        BTreeMap::new()
-    };
-    let hub = HubSettings { watchdogs, ..HubSettings::new(OWN.into(), policy, ledger) };
+    let settings = settings::load(&context.paths, PROVIDERS, &[])?.settings;
+    let watchdogs = if context.globals.watchdog { serve::watchdogs(&settings) } else { BTreeMap::new() };
+    let (objectives, on_burn) = objectives::rules(&settings);
+    let hub = HubSettings { watchdogs, objectives, on_burn, ..HubSettings::new(OWN.into(), policy, ledger) };
     let (hub, task) = Hub::start(hub, executors);
     let task = task.measured_by(probes);
     Ok(Some(Local { link: Link::Local { hub, actor }, task, sources, alerts }))

@@ -27,6 +27,7 @@ mod logs;
 mod metrics;
 mod migration;
 mod notify;
+mod objectives;
 mod output;
 pub mod reference;
 mod release;

@@ -1,7 +1,7 @@
 //! `serve`: data directory, engine, ledger, hub and socket, until it is told to end.
 
 use super::output::say;
-use super::{Code, Context, Failure, notify, sources};
+use super::{Code, Context, Failure, notify, objectives, sources};
 use crate::config::{Paths, settings};
 use crate::control::Policy;
 use crate::demo;
@@ -262,7 +262,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
     let settings = settings::load(&context.paths, PROVIDERS, &flags)?.settings;
     let told = notify::destinations(&settings.notify).await?;
     let sources = sources::served(&settings)?;
-    let watchdogs = watchdogs(&settings);
+    let (watchdogs, (objectives, on_burn)) = (watchdogs(&settings), objectives::rules(&settings));
     let serve = settings.serve;
     let access = serve.group.map_or(Access::Owner, Access::Group);
     reachable(&context.paths, &access)?;
@@ -296,7 +296,7 @@ async fn open(context: &Context, args: &ServeArgs) -> Result<Server, Failure> {
         apply: serve.apply.into_iter().map(|(name, who)| (name.into(), who)).collect(),
     };
     let hub = HubSettings::new(SourceId::from(SOURCE), policy.clone(), ledger.clone());
-    let hub = HubSettings { watchdogs, ..hub };
+    let hub = HubSettings { watchdogs, objectives, on_burn, ..hub };
     let sources::Opened { mut executors, probes } = sources::open(sources).await;
     executors.insert(0, Arc::new(EngineExecutor(engine.clone())));
     let (hub, hub_task) = Hub::start(hub, executors);

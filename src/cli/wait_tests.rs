@@ -59,6 +59,7 @@ fn row(revision: &str, phase: Phase, share: u32, ready: u32) -> Rollout {
         listening: None,
         diagnosis: None,
         watchdog: None,
+        objectives: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The decision: may this command be carried out now?
 
 use super::approvals::may_vote;
+use super::budgets::{self, Burning, burning};
 use super::context::{DecisionContext, fits, identities};
 use super::friction::direction_of;
 use super::{Authorized, Policy};
@@ -34,6 +35,12 @@ pub fn decide_live(
     decide_with(policy, DecisionContext { board, live: Some(live), now }, actor, command)
 }
 
+/// Does a decision depend on error budgets of which nobody has told anything yet?
+#[must_use]
+pub fn awaits_budget(board: &Board, action: Action, subject: &Subject, now: Timestamp) -> bool {
+    budgets::unasked(DecisionContext { board, live: None, now }, action, subject)
+}
+
 fn decide_with(
     policy: &Policy,
     seen: DecisionContext<'_>,
@@ -42,6 +49,14 @@ fn decide_with(
 ) -> Result<Authorized, Refusal> {
     let Command { action, subject, reason, .. } = command;
     allowed(policy, seen, actor, *action, subject)?;
+    match burning(policy, seen, actor, *action, subject) {
+        Some(Burning::Refuse(refusal)) => return Err(refusal),
+        Some(Burning::AskReason) if reason.as_ref().is_none_or(|text| text.trim().is_empty()) => {
+            let why = "an error budget burns too fast there: who promotes all the same says why; nothing was done";
+            return Err(Refusal::new(RefusalKind::Invalid, why));
+        }
+        Some(Burning::AskReason) | None => {}
+    }
     if *action == Action::Annotate && reason.as_ref().is_none_or(|text| text.trim().is_empty()) {
         return Err(Refusal::new(RefusalKind::Invalid, "annotate adds a reason: say which; nothing was done"));
     }

@@ -114,7 +114,7 @@ pub(super) fn friction_of(seen: DecisionContext<'_>, action: Action, subject: &S
     let raises = direction_of(seen, action, subject) == Direction::Raises;
     let typed = match confirmation {
         _ if !raises => false,
-        Confirmation::ChallengeAndReason => return Friction::ChallengeAndReason(challenge(seen, action, subject)),
+        Confirmation::ChallengeAndReason => return typed_with_reason(seen, action, subject),
         Confirmation::Challenge => true,
         Confirmation::ByTier => blast().tier == Tier::Critical,
         Confirmation::Key | Confirmation::ForMany => blast().targets > 1,
@@ -124,6 +124,11 @@ pub(super) fn friction_of(seen: DecisionContext<'_>, action: Action, subject: &S
         Confirmation::Key if !raises => Friction::None,
         _ => Friction::Yes,
     }
+}
+
+/// The most that a confirmation asks for.
+pub(super) fn typed_with_reason(seen: DecisionContext<'_>, action: Action, subject: &Subject) -> Friction {
+    Friction::ChallengeAndReason(challenge(seen, action, subject))
 }
 
 /// How much the confirmation of an action asks for, by what the board knows.

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod authorized;
+mod budgets;
 mod context;
 mod data;
 mod decide;
@@ -14,8 +15,8 @@ mod rollback_plan;
 
 pub use approvals::may_vote;
 pub use authorized::Authorized;
-pub use decide::{decide, decide_live};
+pub use decide::{awaits_budget, decide, decide_live};
 pub use forecast::{forecast, grade};
 pub use friction::{Blast, direction, friction};
 pub use policy::Policy;
-pub use prepare::{prepare, prepare_live};
+pub use prepare::{budget_warnings, prepare, prepare_live};

@@ -53,6 +53,7 @@ fn row(revision: &str, phase: Phase, step: u32) -> Row {
         still_asked: false,
         diagnosis: None,
         watchdog: None,
+        objectives: Vec::new(),
     })
 }
 

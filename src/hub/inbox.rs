@@ -6,8 +6,8 @@ use flightdeck_ledger::{Appended, LedgerError, Record};
 use flightdeck_model::{
     Action, Actor, Command, CommandId, Detail, Query, Receipt, Refusal, Reply, Rollout, Run, Scoped, SourceId, Subject,
 };
-use flightdeck_port::{Accepted, Measured, NotDone, ProbeError};
-use jiff::Timestamp;
+use flightdeck_port::{Accepted, Measured, NotDone, ProbeError, RowTally, TallyQuestion};
+use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -87,10 +87,31 @@ pub(super) struct Question {
     pub now: Timestamp,
 }
 
+/// What a probe is asked about objectives: a question a window.
+pub(super) struct Questions {
+    pub windows: Vec<TallyQuestion>,
+    pub now: Timestamp,
+}
+
+/// The answer about one window.
+pub(super) struct Tallied {
+    pub question: TallyQuestion,
+    /// How long it is of now.
+    pub lasts: SignedDuration,
+    pub result: Result<Vec<RowTally>, ProbeError>,
+}
+
 /// What the task of a probe brings to the loop.
 pub(super) enum Probing {
     /// It wants to know what to ask.
     Asks(oneshot::Sender<Question>),
+    /// The same of objectives.
+    AsksObjectives(oneshot::Sender<Questions>),
+    Tallied {
+        source: SourceId,
+        asked: Timestamp,
+        tallied: Vec<Tallied>,
+    },
     Answered {
         source: SourceId,
         asked: Timestamp,

@@ -14,6 +14,7 @@ mod handle;
 mod holds;
 mod inbox;
 mod measured;
+mod objectives;
 mod probes;
 mod query;
 mod recording;
@@ -28,5 +29,5 @@ mod watchdog;
 
 pub use feed::Subscription;
 pub use handle::Hub;
-pub use settings::{HubSettings, WatchdogRule};
+pub use settings::{HubSettings, ObjectiveRule, WatchdogRule};
 pub use task::HubTask;

@@ -17,6 +17,8 @@ impl State {
                 let question = Question { rows: rows.cloned().collect(), now: now() };
                 drop(answer.send(question)); // its task may have ended
             }
+            Probing::AsksObjectives(answer) => drop(answer.send(self.objective_questions())), // as above
+            Probing::Tallied { source, asked, tallied } => self.tallied(&source, asked, tallied),
             Probing::Answered { source, asked, result } => self.answered(&source, asked, result),
         }
     }

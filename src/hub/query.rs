@@ -5,11 +5,12 @@ use super::following::now;
 use super::inbox::{Done, Preparing};
 use super::state::State;
 use super::submit::subject_run;
-use flightdeck_control::{direction, prepare, prepare_live};
+use flightdeck_board::Board;
+use flightdeck_control::{budget_warnings, direction, prepare, prepare_live};
 use flightdeck_ledger::{Against, Ledger, export, verify_against};
 use flightdeck_model::{
-    Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Query, Receipt, Refusal, RefusalKind,
-    Reply, Rollout, Selector, Subject, Watch,
+    Action, Actor, Decision, Detail, Direction, Entity, Forecast, LogLines, Prepared, Query, Receipt, Refusal,
+    RefusalKind, Reply, Rollout, Selector, Subject, Watch,
 };
 use tokio::sync::oneshot;
 
@@ -84,6 +85,7 @@ impl State {
                     prepared.forecast.lines.extend(lines);
                     prepared.forecast.warnings.extend(warnings);
                 }
+                warn_of_budgets(&self.board, &mut prepared);
                 if let Some(refusal) = untaken {
                     prepared.decision = Decision::Refuse(refusal);
                 }
@@ -123,6 +125,7 @@ impl State {
                 if let Some(forecast) = self.own_forecast(action, Some(&live)) {
                     prepared.forecast.take_over(forecast);
                 }
+                warn_of_budgets(board, &mut prepared);
                 Reply::Prepared(Box::new(prepared))
             }
             Err(refusal) => Reply::Refused(refusal),
@@ -149,6 +152,14 @@ impl State {
             }
             Err(refusal) => Reply::Refused(refusal),
         }
+    }
+}
+
+/// Whatever a backend forecasts, it knows of no error budget. A refusal speaks for itself.
+fn warn_of_budgets(board: &Board, prepared: &mut Prepared) {
+    if matches!(prepared.decision, Decision::Allow { .. }) {
+        let warnings = budget_warnings(board, prepared.action, &prepared.subject, now());
+        prepared.forecast.warnings.extend(warnings);
     }
 }
 

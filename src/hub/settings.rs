@@ -2,7 +2,9 @@
 
 use flightdeck_control::Policy;
 use flightdeck_ledger::Ledger;
-use flightdeck_model::{AnalysisTemplate, EnvironmentName, HubId, OnBreach, SourceId};
+use flightdeck_model::{
+    AnalysisTemplate, EnvironmentName, HubId, Objective, OnBreach, OnBurn, Rollout, ServiceName, SourceId,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 
@@ -12,6 +14,23 @@ pub struct WatchdogRule {
     pub on_breach: OnBreach,
     /// By what candidates are judged.
     pub template: AnalysisTemplate,
+}
+
+/// What services promise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectiveRule {
+    pub objective: Objective,
+    /// Of which services; none: all.
+    pub services: Vec<ServiceName>,
+    /// Where; none: everywhere.
+    pub environments: Vec<EnvironmentName>,
+}
+
+impl ObjectiveRule {
+    pub(super) fn concerns(&self, row: &Rollout) -> bool {
+        (self.services.is_empty() || self.services.contains(&row.service))
+            && (self.environments.is_empty() || self.environments.contains(&row.environment))
+    }
 }
 
 /// What a hub is made of.
@@ -35,6 +54,10 @@ pub struct HubSettings {
     pub answer: SignedDuration,
     /// By what candidates are watched, in the environments that are. None by default: nothing is done by itself.
     pub watchdogs: BTreeMap<EnvironmentName, WatchdogRule>,
+    /// What services promise. None by default.
+    pub objectives: Vec<ObjectiveRule>,
+    /// What is done in environments while an error budget burns too fast there; where nothing is said it is told.
+    pub on_burn: BTreeMap<EnvironmentName, OnBurn>,
 }
 
 impl HubSettings {
@@ -46,7 +69,7 @@ impl HubSettings {
         let id = HubId(uuid::Uuid::now_v7().to_string());
         // A backend may have to read before it acts, on a slow link, and says itself how it fared.
         let answer = SignedDuration::from_secs(45);
-        let watchdogs = BTreeMap::new();
-        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer, watchdogs }
+        let (watchdogs, objectives, on_burn) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        HubSettings { id, source, epoch, policy, ledger, ring: 1024, lag: 8192, answer, watchdogs, objectives, on_burn }
     }
 }

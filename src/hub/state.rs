@@ -4,6 +4,7 @@ use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, Following, now};
 use super::inbox::Done;
+use super::objectives::Objectives;
 use super::probes::Probes;
 use super::refusals::Refusals;
 use super::settings::HubSettings;
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub endings: Endings,
     /// Candidates that are watched.
     pub watchdog: Watchdog,
+    /// What services promise.
+    pub objectives: Objectives,
     /// History rows told, and commands finished, since the board was last trimmed.
     pub untrimmed: usize,
 }

@@ -61,17 +61,34 @@ impl State {
 
     /// The live row was read, or could not be.
     pub fn was_read(&mut self, id: &CommandId, result: Result<Box<Rollout>, Refusal>) {
-        if let Some(by) = self.commands.get_mut(id).and_then(|following| following.superseded.take()) {
-            let why = format!("{by} came first; nothing was done");
-            return self.refuse(id, &Refusal::new(RefusalKind::NotApplicable, why));
-        }
         match result {
-            Ok(live) => self.decided(id, Some(&live)),
-            Err(refusal) => self.refuse(id, &refusal),
+            Ok(live) => self.resume(id, Some(&live)),
+            Err(refusal) if !self.was_superseded(id) => self.refuse(id, &refusal),
+            Err(_) => {}
         }
     }
 
+    /// Everything that a decision needs is there, unless something else came first.
+    pub fn resume(&mut self, id: &CommandId, live: Option<&Rollout>) {
+        if !self.was_superseded(id) {
+            self.decided(id, live);
+        }
+    }
+
+    /// Refuses it, if another took its place meanwhile.
+    fn was_superseded(&mut self, id: &CommandId) -> bool {
+        let by = self.commands.get_mut(id).and_then(|following| following.superseded.take());
+        if let Some(by) = &by {
+            let why = format!("{by} came first; nothing was done");
+            self.refuse(id, &Refusal::new(RefusalKind::NotApplicable, why));
+        }
+        by.is_some()
+    }
+
     fn decided(&mut self, id: &CommandId, live: Option<&Rollout>) {
+        if self.awaits_budget(id, live) {
+            return;
+        }
         let Some(following) = self.commands.get(id) else { return };
         let (actor, command) = (&following.receipt.actor, &following.receipt.command);
         if let Some(refusal) = self.untaken(command.action, &command.subject) {

@@ -4,6 +4,7 @@ use super::endings::Endings;
 use super::feed::Feed;
 use super::following::{Doing, now};
 use super::inbox::{Done, Request, Watched};
+use super::objectives::{self, Objectives};
 use super::probes::{Probes, ask};
 use super::recording::{is_observed, target_of};
 use super::refusals::Refusals;
@@ -66,6 +67,7 @@ impl HubTask {
             refusals,
             probes,
             watchdog,
+            objectives: Objectives::default(),
             endings,
             untrimmed: 0,
         };
@@ -75,7 +77,9 @@ impl HubTask {
     /// With probes, which measure the rows of sources that tell no numbers.
     #[must_use]
     pub fn measured_by(self, probes: Vec<Arc<dyn Probe>>) -> HubTask {
-        HubTask { probes, ..self }
+        let mut task = HubTask { probes, ..self };
+        task.state.objectives.probes = task.probes.len();
+        task
     }
 
     /// Runs until the last [`super::Hub`] is dropped; then ends its tasks and returns.
@@ -93,6 +97,9 @@ impl HubTask {
             sources.spawn(watch(Arc::clone(orchestrator), sender.clone()));
         }
         for probe in probes {
+            if !state.settings.objectives.is_empty() {
+                sources.spawn(objectives::ask(Arc::clone(&probe), sender.clone()));
+            }
             sources.spawn(ask(probe, sender.clone()));
         }
         drop(sender);
@@ -262,7 +269,10 @@ impl State {
         let other = other || (alerts && matches!(&scoped.body, Body::SnapshotEnd | Body::Link(_)));
         match &mut scoped.body {
             Body::Upsert(Entity::RolloutRecord(deployment)) => *deployment = self.joined(deployment),
-            Body::Upsert(Entity::Rollout(row)) => self.guard(row),
+            Body::Upsert(Entity::Rollout(row)) => {
+                self.guard(row);
+                self.promise(row);
+            }
             _ => {}
         }
         let samples = match &scoped.body {

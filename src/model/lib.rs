@@ -24,6 +24,7 @@ mod hold;
 mod ids;
 mod ingress;
 mod instance;
+mod objective;
 mod one_off;
 mod output;
 mod phase;
@@ -71,6 +72,7 @@ pub use ids::{
 };
 pub use ingress::{CertificateFiles, CertificatePart, CertificateState, Ingress, UnfitCertificate};
 pub use instance::{Instance, InstanceState};
+pub use objective::{BurnLimit, Counted, Indicator, NotKnown, Objective, ObjectiveStatus, OnBurn, Tally, WindowStatus};
 pub use one_off::{JobEnd, OneOff};
 pub use output::{Output, OutputOf};
 pub use phase::{DeploymentKind, DeploymentOutcome, Phase, RollbackPath};

@@ -1,8 +1,8 @@
 //! A rollout as every backend shows it: arms, steps, phase and what it waits for.
 
 use super::{
-    Action, ActionSet, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict, Phase, Ppm, RollbackPath,
-    Run, ServiceKind, ServiceName, Step, Strategy, Version, WatchdogStatus,
+    Action, ActionSet, Diagnosis, EnvironmentName, Facts, HoldId, Listening, MetricVerdict, ObjectiveStatus, Phase,
+    Ppm, RollbackPath, Run, ServiceKind, ServiceName, Step, Strategy, Version, WatchdogStatus,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -230,6 +230,9 @@ pub struct Rollout {
     /// What the hub's watchdog has seen of it and does, where its environment has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watchdog: Option<Box<WatchdogStatus>>,
+    /// What its service promises, and what the hub knows of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<ObjectiveStatus>,
 }
 
 /// An analysis that a backend runs by itself; what it measured is in the [`super::Detail`].
@@ -342,6 +345,7 @@ impl Rollout {
             analyses: Vec::new(),
             diagnosis: None,
             watchdog: None,
+            objectives: Vec::new(),
         }
     }
 

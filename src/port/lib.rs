@@ -10,6 +10,9 @@ mod provider;
 mod sink;
 
 pub use executor::{Accepted, Capabilities, Executor, Followed, Holding, InspectError, NotDone};
-pub use probe::{ArmIncrease, Found, Measured, Probe, ProbeError, ProbeReport, QueryReport, RowReport, Unmeasured};
+pub use probe::{
+    ArmIncrease, Found, Measured, Probe, ProbeError, ProbeReport, QueryReport, RowReport, RowTally, TallyQuestion,
+    Unmeasured,
+};
 pub use provider::{Checked, Configured, Provider, RawSettings, Section, System, WrongSetting, schema_of, typed};
 pub use sink::{BreachNews, CommandNews, NotTold, Notification, NotifyEvent, Sink};

@@ -1,8 +1,9 @@
 //! Whoever answers one question about rollouts: their numbers.
 
 use async_trait::async_trait;
-use flightdeck_model::{ArmRole, ArmSample, Histogram, Rollout, SourceId, Target, Version};
-use jiff::Timestamp;
+use flightdeck_model::{ArmRole, ArmSample, Histogram, Indicator, Rollout, SourceId, Tally, Target, Version};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,27 @@ pub struct ArmIncrease {
     /// Of those that were answered, as exactly as the system's buckets say it, each at its bucket's lower bound. Empty
     /// where it has none.
     pub latency: Histogram,
+}
+
+/// How many requests of services were good, over one window of any length that ends now.
+#[derive(Debug, Clone)]
+pub struct TallyQuestion {
+    /// All rows that there are, so that no number is taken for another row's.
+    pub rows: Vec<Arc<Rollout>>,
+    /// Whose numbers are wanted.
+    pub wanted: BTreeSet<Target>,
+    pub window: SignedDuration,
+    /// By what requests count as good.
+    pub indicators: BTreeSet<Indicator>,
+}
+
+/// The answer about one row and one indicator, all versions together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowTally {
+    pub target: Target,
+    pub indicator: Indicator,
+    /// `Err`: why it has no numbers of them, in a sentence.
+    pub found: Result<Tally, String>,
 }
 
 /// Why a row has no numbers, or one of its sides has none.
@@ -116,6 +138,11 @@ pub trait Probe: Send + Sync + 'static {
     /// The numbers of these rows in the window that ends `now`: one query a metric, never one a row, within a
     /// time limit of its own. Without a row that it could measure it only sees whether it is answered.
     async fn measure(&self, rows: &[Arc<Rollout>], now: Timestamp) -> Result<Measured, ProbeError>;
+    /// Counts requests over a window as long as an objective's: one query an indicator, never one a row, within a time
+    /// limit of its own. Nothing is said of rows that it does not measure at all.
+    async fn tally(&self, _question: &TallyQuestion, _now: Timestamp) -> Result<Vec<RowTally>, ProbeError> {
+        Err(ProbeError::Refused { why: "this kind of source counts nothing over windows of objectives".to_owned() })
+    }
     /// Asks each question once and says what each found, within the same time limit.
     async fn explain(&self, rows: &[Arc<Rollout>], now: Timestamp) -> ProbeReport;
 }

@@ -1,5 +1,6 @@
 //! Decisions, friction and forecasts: given, command, now → decision.
 
+mod budgets;
 mod data;
 
 use crate::board::kit::*;

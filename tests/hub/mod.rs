@@ -3,6 +3,7 @@
 mod breach;
 mod feed;
 mod holds;
+mod objectives;
 mod probes;
 mod races;
 mod shared;

@@ -9,8 +9,8 @@ use super::prometheus::opened;
 use super::stub::{Play, Stub};
 use crate::cluster::until_told;
 use flightdeck::model::*;
-use flightdeck::port::{ArmIncrease, Measured, Probe as _};
-use jiff::Timestamp;
+use flightdeck::port::{ArmIncrease, Measured, Probe as _, RowTally, TallyQuestion};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -256,4 +256,79 @@ async fn what_counters_grew_by_adds_up_to_the_truth() {
     }
     let below = latency.count() - latency.count_from(bucket_floor(bucket_of(100_000)));
     assert_eq!((latency.count(), below), (56, 48), "{latency:?}");
+}
+
+/// What two pods tell at a scrape: one of a version that is long gone by then, one that fails for the first time.
+fn promised(scrape: usize) -> String {
+    let mut text = String::new();
+    let mut count = |pod: &str, code: &str, value: usize| {
+        writeln!(text, "http_requests_total{{namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"}} {value}").unwrap();
+    };
+    if scrape <= 10 {
+        count("web-58bb4f-aaaaa", "200", 100 * scrape);
+        count("web-58bb4f-aaaaa", "503", scrape);
+    }
+    count("web-7d5f9c-aaaaa", "200", 50 * scrape);
+    if scrape > 12 {
+        // All at once, between two scrapes.
+        count("web-7d5f9c-aaaaa", "500", 40);
+    }
+    count("idle-5d8f7-aaaaa", "200", 7);
+    for (le, value) in [("0.3", 45 * scrape), ("+Inf", 50 * scrape)] {
+        let name = "http_request_duration_seconds_bucket";
+        writeln!(text, "{name}{{namespace=\"shop\",pod=\"web-7d5f9c-aaaaa\",le=\"{le}\"}} {value}").unwrap();
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a prometheus: ./check fetches one"]
+async fn what_a_service_promises_is_counted_with_versions_that_are_gone() {
+    let scraped = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&scraped);
+    let exporter = Stub::start(move |_| Play::answer(200, &promised(counting.fetch_add(1, Ordering::SeqCst))));
+    let dir = tempfile::tempdir().unwrap();
+    let (_running, url) = prometheus(dir.path(), exporter.url().trim_start_matches("http://"));
+    let probe = opened(json!({"url": url}), Duration::from_secs(10)).await;
+    let workload = |name: &str| row(name, &[(ArmRole::Stable, PodNames::Workload(name.to_owned()))]);
+    let rows = vec![workload("web"), workload("idle"), workload("gone")];
+    let question = |window: SignedDuration, indicators: &[Indicator]| TallyQuestion {
+        wanted: rows.iter().map(|row| row.run.target.clone()).collect(),
+        rows: rows.clone(),
+        window,
+        indicators: indicators.iter().copied().collect(),
+    };
+    let fast = Indicator::Latency { within_us: 300_000 };
+    let found = |all: &[RowTally], name: &str, indicator: Indicator| {
+        let mut of = all.iter().filter(|one| one.target.name == name && one.indicator == indicator);
+        of.next().expect("an answer").found.clone()
+    };
+    let log = || std::fs::read_to_string(dir.path().join("log")).unwrap();
+    until_told(|| format!("20 scrapes; {}", log()), async || (scraped.load(Ordering::SeqCst) >= 20).then_some(()))
+        .await;
+    // The whole of it, of which a moment is there: in a window of 30 days nothing was there at its beginning.
+    let month = SignedDuration::from_hours(720);
+    let all = probe.tally(&question(month, &[Indicator::Availability, fast]), Timestamp::now()).await.unwrap();
+    let web = found(&all, "web", Indicator::Availability).unwrap();
+    // Ten scrapes of the one that is gone, twenty of the other.
+    assert!((1800.0..=2600.0).contains(&web.requests) && (9.0..=12.0).contains(&web.bad), "{web:?}");
+    assert!(web.covers.is_some_and(|covers| covers < SignedDuration::from_hours(1)), "{web:?}");
+    let idle = found(&all, "idle", Indicator::Availability).unwrap();
+    assert_eq!((idle.requests.to_bits(), idle.bad.to_bits()), (0.0_f64.to_bits(), 0.0_f64.to_bits()));
+    assert!(found(&all, "gone", Indicator::Availability).unwrap_err().starts_with("no http_requests_total"));
+    let web = found(&all, "web", fast).unwrap();
+    assert!((web.bad / web.requests - 0.1).abs() < 0.01 && web.requests > 900.0, "{web:?}");
+    // A burst of failures between two scrapes is there where the pod was there when the window began.
+    let seconds = SignedDuration::from_secs;
+    let all = until_told(
+        || format!("a burst; {}", log()),
+        async || {
+            let window = seconds(i64::try_from(scraped.load(Ordering::SeqCst)).unwrap() - 11);
+            let all = probe.tally(&question(window, &[Indicator::Availability]), Timestamp::now()).await.ok()?;
+            found(&all, "web", Indicator::Availability).is_ok_and(|web| web.bad >= 40.0).then_some(all)
+        },
+    )
+    .await;
+    let web = found(&all, "web", Indicator::Availability).unwrap();
+    assert!((40.0..=45.0).contains(&web.bad), "{web:?}");
 }

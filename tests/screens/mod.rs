@@ -5,6 +5,7 @@ mod canary;
 mod decision;
 mod history;
 mod kinds;
+mod objectives;
 pub mod world;
 
 use canary::*;

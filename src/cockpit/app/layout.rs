@@ -52,9 +52,14 @@ pub struct Layout {
     pub footer: Area,
 }
 
+/// Objectives that the summary of a rollout has a row for, the worst first.
+pub(crate) const OBJECTIVES: usize = 2;
+
 /// Rows that the summary of a rollout takes.
 pub(super) fn summary_rows(rollout: Option<&Rollout>) -> u16 {
-    6 + u16::from(rollout.is_some_and(|rollout| rollout.watchdog.is_some()))
+    let objectives = rollout.map_or(0, |rollout| rollout.objectives.len().min(OBJECTIVES));
+    let watched = rollout.is_some_and(|rollout| rollout.watchdog.is_some());
+    6 + u16::from(watched) + u16::try_from(objectives).unwrap_or(0)
 }
 
 /// Fewest rows of charts that show anything.

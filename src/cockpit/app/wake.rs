@@ -6,7 +6,7 @@ use super::dispatch::of;
 use super::header::sources;
 use super::hints::under_way_changes;
 use super::state::State;
-use flightdeck_board::Freshness;
+use flightdeck_board::{Freshness, objectives};
 use flightdeck_model::time::age_changes;
 use jiff::{SignedDuration, Timestamp};
 
@@ -31,6 +31,8 @@ pub fn next(state: &State) -> Option<Timestamp> {
         moments.extend(dialog.items.iter().filter_map(|item| stale(&item.freshness, now)));
         let measured = dialog.items.iter().filter_map(|item| health(state, dialog, item)?.as_of);
         moments.extend(measured.map(|at| age_changes(at, now)));
+        let rows = dialog.items.iter().filter_map(|item| state.board.rollout(&item.run()?.target));
+        moments.extend(rows.filter_map(|row| objectives::changes(&row.objectives, now)));
     }
     of(state.page).ticks(state, &mut moments);
     moments.into_iter().min()

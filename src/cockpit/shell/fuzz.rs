@@ -124,6 +124,7 @@ fn row(name: &str, phase: Phase) -> Entity {
         still_asked: false,
         diagnosis: None,
         watchdog: None,
+        objectives: Vec::new(),
     }))
 }
 

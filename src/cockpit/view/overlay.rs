@@ -158,6 +158,7 @@ fn said_of(ctx: &Ctx<'_>, dialog: &Dialog, item: &Item) -> Vec<Line> {
         lines.extend(weigh::health(ctx, &health));
         let row = item.run().and_then(|run| ctx.state.board.rollout(&run.target));
         lines.extend(row.into_iter().flat_map(|row| weigh::beside(ctx, row)));
+        lines.extend(row.into_iter().flat_map(|row| weigh::kept_objectives(row, ctx.now)));
     }
     lines
 }

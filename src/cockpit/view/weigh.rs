@@ -2,11 +2,14 @@
 
 use super::{Ctx, Scope, format, glyph};
 use flightdeck_board::health::{ArmNumbers, COMPARED, ENOUGH_REQUESTS, Unknown};
+use flightdeck_board::objectives;
 use flightdeck_board::provenance::{Provenance, Recorded};
 use flightdeck_board::watchdog::{Standing, sentence, standing};
 use flightdeck_board::{Failing, Health, alerts_problem, metrics_problem};
 use flightdeck_model::time::age;
-use flightdeck_model::{Alert, AlertSeverity, MetricVerdict, Rollout, ServiceKind, WatchdogStatus, are, counted};
+use flightdeck_model::{
+    Alert, AlertSeverity, MetricVerdict, ObjectiveStatus, Rollout, ServiceKind, WatchdogStatus, are, counted,
+};
 use jiff::Timestamp;
 
 /// How a candidate does, line by line: what the line is, its words, how they look.
@@ -102,6 +105,27 @@ pub(super) fn beside(ctx: &Ctx<'_>, row: &Rollout) -> Vec<(&'static str, String,
         ("watchdog", words, scope)
     }));
     lines
+}
+
+/// What its service promises, the worst first: what is left of each budget, how fast it burns, or why that is not known.
+pub(super) fn objectives(row: &Rollout, now: Timestamp) -> Vec<(String, Scope)> {
+    let line = |status: &ObjectiveStatus| {
+        let (sign, scope) = match objectives::standing(status, now) {
+            objectives::Standing::Burning => ("✗ ", Scope::SeverityFailing),
+            objectives::Standing::Spent => ("✗ ", Scope::SeverityDegraded),
+            objectives::Standing::NotKnown => ("? ", Scope::ToneWarn),
+            objectives::Standing::Kept => ("", Scope::Text),
+        };
+        (format!("{sign}{}", objectives::line(status, now)), scope)
+    };
+    objectives::ranked(&row.objectives, now).into_iter().map(line).collect()
+}
+
+/// The same where the server has said already which burn too fast, and of which that is not known.
+pub(super) fn kept_objectives(row: &Rollout, now: Timestamp) -> Vec<(&'static str, String, Scope)> {
+    let kept = |status: &&ObjectiveStatus| objectives::standing(status, now) == objectives::Standing::Kept;
+    let kept: Vec<&ObjectiveStatus> = row.objectives.iter().filter(kept).collect();
+    kept.into_iter().map(|status| ("objective", objectives::sentence(status, now), Scope::Text)).collect()
 }
 
 /// Whether the watchdog is armed, and what it would do or did.

@@ -86,7 +86,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// An optional value: `Some(default)` if it is absent, `None` (noted) if it is wrong.
-pub(super) fn or<'d, T>(
+pub(crate) fn or<'d, T>(
     table: &Table<'d>,
     key: &str,
     default: T,

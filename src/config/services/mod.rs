@@ -30,7 +30,8 @@ use flightdeck_model::{
     StopSpec, Tier,
 };
 use jiff::SignedDuration;
-use known::{Known, each, or};
+pub(super) use known::or;
+use known::{Known, each};
 pub use known::{Machine, Surroundings};
 pub(super) use known::{NAME, is_name};
 use listener::Listener;

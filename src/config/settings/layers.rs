@@ -4,8 +4,8 @@ use super::super::error::{ConfigError, Problem, nearest};
 use super::super::reader::{Report, Table, Value as Node, alternatives, document, quoted};
 use super::super::services;
 use super::provided::{self, Providers};
-use super::watchdog;
 use super::{Settings, check};
+use super::{slo, watchdog};
 use crate::Paths;
 use flightdeck_model::sanitize_line;
 use serde_json::Value;
@@ -19,6 +19,10 @@ const SOURCES: &str = "sources";
 const APPLY: &str = "serve.apply";
 /// The key of the table of watchdogs.
 const WATCHDOG: &str = "watchdog";
+/// The key of the table of objectives.
+const SLO: &str = "slo";
+/// The key of the table of environments.
+const ENVIRONMENTS: &str = "environments";
 /// The key of the table of who is told.
 const NOTIFY: &str = "notify";
 
@@ -272,6 +276,20 @@ fn file(layers: &mut Layers<'_>, table: &Table<'_>, report: &Report<'_>) {
                 layers.settings.watchdog.insert(name.to_owned(), watchdog);
                 json
             });
+        } else if value.path == SLO {
+            named(layers, &value, report, |layers, name, value| {
+                let Some(slo) = slo::slo(name, value) else { return Value::Null };
+                let json = serde_json::to_value(&slo).unwrap_or_default();
+                layers.settings.slo.insert(name.to_owned(), slo);
+                json
+            });
+        } else if value.path == ENVIRONMENTS {
+            named(layers, &value, report, |layers, name, value| {
+                let Some(rules) = slo::environment(value) else { return Value::Null };
+                let json = serde_json::to_value(rules).unwrap_or_default();
+                layers.settings.environments.insert(name.to_owned(), rules);
+                json
+            });
         } else if value.path == APPLY {
             appliers(layers, &value, report);
         } else if keys.contains(&value.path) {
@@ -300,6 +318,9 @@ fn named(
     let Some(table) = value.map() else { return };
     for (name, inner) in table.entries() {
         let json = read(layers, name, &inner);
+        if json.is_null() {
+            continue; // what is wrong with it was noted
+        }
         let (path, line) = report.place(&inner.key_span);
         for (key, _) in leaves(&json) {
             let own = inner.map().and_then(|table| table.get(key.split('.').next().unwrap_or(&key)));

@@ -4,6 +4,7 @@ mod layers;
 mod notify;
 mod provided;
 mod reference;
+mod slo;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ pub use layers::{Effective, Origin, Row, load, resolve};
 pub use notify::Notify;
 pub use provided::{Providers, configured, provider};
 pub use reference::{TEMPLATE, reference, schema};
+pub use slo::{EnvironmentRules, LatencySlo, Slo};
 pub use sources::Source;
 pub use watchdog::Watchdog;
 
@@ -44,6 +46,10 @@ pub struct Settings {
     pub notify: BTreeMap<String, Notify>,
     /// What is done by itself about a candidate that breaks its limits: a `[watchdog.ENVIRONMENT]` table each. The server does it for what it runs and for its `serve.sources`, the cockpit with `--watchdog` for its own sources.
     pub watchdog: BTreeMap<String, Watchdog>,
+    /// What services promise their users, measured by sources of metrics: a `[slo.NAME]` table each.
+    pub slo: BTreeMap<String, Slo>,
+    /// What is asked for in an environment, whatever runs there: an `[environments.NAME]` table each.
+    pub environments: BTreeMap<String, EnvironmentRules>,
 }
 
 /// A server to join.
@@ -135,6 +141,8 @@ impl Default for Settings {
             sources: BTreeMap::new(),
             notify: BTreeMap::new(),
             watchdog: BTreeMap::new(),
+            slo: BTreeMap::new(),
+            environments: BTreeMap::new(),
         }
     }
 }

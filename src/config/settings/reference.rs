@@ -72,6 +72,10 @@ pub fn reference(providers: Providers<'_>) -> String {
     }
     out.push_str("\n### `[watchdog.ENVIRONMENT]`\n\n| Key | Means |\n|---|---|\n");
     keys(&mut out, &schema.pointer("/$defs/Watchdog").cloned().unwrap_or_default());
+    for (heading, table) in [("[slo.NAME]", "Slo"), ("[environments.NAME]", "EnvironmentRules")] {
+        let _ = write!(out, "\n### `{heading}`\n\n| Key | Means |\n|---|---|\n");
+        keys(&mut out, &schema.pointer(&format!("/$defs/{table}")).cloned().unwrap_or_default());
+    }
     out.push_str(MIDDLE);
     out.push_str(include_str!("../../../config/flightdeck.toml"));
     out.push_str("```\n");

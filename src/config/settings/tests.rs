@@ -1,8 +1,9 @@
 use super::*;
 use crate::ConfigError;
 use flightdeck_integration::PROVIDERS;
-use flightdeck_model::OnBreach;
+use flightdeck_model::{OnBreach, OnBurn};
 use flightdeck_port::Section;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -58,7 +59,7 @@ fn everything_that_is_wrong_is_said_at_once() {
     assert_eq!(
         wrong(text),
         [
-            r#"config.toml:1:1: thene: unknown key, expected "keymap", "mouse", "notify", "serve", "servers", "sources", "theme" or "watchdog"; did you mean "theme"?"#,
+            r#"config.toml:1:1: thene: unknown key, expected "environments", "keymap", "mouse", "notify", "serve", "servers", "slo", "sources", "theme" or "watchdog"; did you mean "theme"?"#,
             r#"config.toml:2:9: mouse: expected a boolean, found string "yes""#,
             "config.toml:4:9: serve.lease: expected a duration from 5s to 1h, found 1s",
             r#"config.toml:5:9: serve.ports: expected two ports from 1024 to 65535 such as "20000-29999", found "80-90""#,
@@ -116,6 +117,9 @@ fn the_first_file_holds_every_default() {
     assert_eq!(example.settings.len(), 2, "the example names every key of a webhook");
     let watchdog = std::mem::take(&mut settings.watchdog).remove("production").unwrap();
     assert!(watchdog.on_breach == OnBreach::Abort && watchdog.template.limits.len() == 2);
+    let example = std::mem::take(&mut settings.slo).remove("checkout").unwrap();
+    assert!(example.availability.is_some() && example.latency.is_some() && example.burn_rate > 1.0);
+    assert_eq!(std::mem::take(&mut settings.environments)["production"].on_burn, OnBurn::Refuse);
     assert_eq!(settings, Settings::default());
 }
 
@@ -257,6 +261,75 @@ fn a_watchdog_is_read_key_by_key_and_an_unknown_source_of_a_server_is_named() {
         ("[serve]\nsources = [\"prod\"]", "serve.sources: expected names of [sources.NAME] tables, found \"prod\""),
     ] {
         let wrong = read(text).unwrap_err().to_string();
+        assert!(wrong.contains(told), "{text}: {wrong}");
+    }
+}
+
+#[test]
+fn objectives_are_read_key_by_key_with_what_the_workbook_says_where_nothing_is() {
+    let read = |text: &str| read(text, &[], &[]);
+    let text = "[slo.checkout]\nservices = [\"checkout\"]\navailability = \"99.95%\"\n\
+                [slo.fast]\nlatency = { within = \"300ms\", target = \"99%\" }\nwindow = \"1w\"\nburn_rate = 6\n\
+                burn_windows = [\"6h\", \"30m\"]\n[environments.production]\non_burn = \"refuse\"\n";
+    let settings = read(text).unwrap().settings;
+    let (checkout, fast) = (&settings.slo["checkout"], &settings.slo["fast"]);
+    let minutes = SignedDuration::from_mins;
+    assert_eq!((checkout.availability, checkout.latency, checkout.services.len()), (Some(0.9995), None, 1));
+    assert_eq!((checkout.window, checkout.burn_rate), (SignedDuration::from_hours(720), 14.4));
+    assert_eq!((checkout.burn_windows, checkout.environments.len()), ([minutes(60), minutes(5)], 0));
+    assert_eq!((fast.window, fast.burn_windows), (SignedDuration::from_hours(168), [minutes(360), minutes(30)]));
+    let latency = fast.latency.unwrap();
+    assert_eq!((latency.within, latency.target), (SignedDuration::from_millis(300), 0.99));
+    assert_eq!(settings.environments["production"].on_burn, OnBurn::Refuse);
+    let again = serde_json::from_value::<Settings>(serde_json::to_value(&settings).unwrap()).unwrap();
+    assert_eq!(again, settings);
+    let twice = read("[slo]\na = 3").unwrap_err();
+    assert_eq!(twice.to_string(), "config.toml:2:5: slo.a: expected a table, found the integer 3");
+    let of = |line: &str| format!("[slo.a]\navailability = \"99%\"\n{line}");
+    for (text, told) in [
+        (
+            "[slo.a]\nwindow = \"30d\"".to_owned(),
+            "config.toml:1:6: slo.a: expected at least one of availability or latency",
+        ),
+        (
+            "[slo.a]\navailability = 99.9".to_owned(),
+            "slo.a.availability: expected a percentage from \"0%\" to \"100%\", found the number 99.9; did you mean \"99.9%\"?",
+        ),
+        (
+            "[slo.a]\navailability = \"100%\"".to_owned(),
+            "\"99.9999%\" (without a budget nothing could burn), found \"100%\"",
+        ),
+        ("[slo.a]\navailability = \"9%\"".to_owned(), "from \"50%\" to \"99.9999%\", found \"9%\""),
+        ("[slo.a]\navailabilty = \"99%\"".to_owned(), "slo.a.availabilty: unknown key"),
+        (of("latency = { within = 300, target = \"99%\" }"), "slo.a.latency.within: expected a duration"),
+        (of("latency = { target = \"99%\" }"), "slo.a.latency"),
+        (
+            of("window = 30"),
+            "slo.a.window: expected a span such as \"30d\" or \"5m\", from 1h to 366 days, found the integer 30; did you mean \"30d\"?",
+        ),
+        (of("window = \"5m\""), "slo.a.window: expected a span"),
+        (
+            of("window = \"1h\"\nburn_windows = [\"2h\", \"5m\"]"),
+            "slo.a.window: expected a window no shorter than the first of burn_windows (2h), found 1h",
+        ),
+        (of("burn_windows = [\"31d\", \"1d\"]"), "slo.a.burn_windows: expected a window no shorter"),
+        (of("burn_windows = [\"5m\", \"1h\"]"), "the longer one first"),
+        (of("burn_windows = [\"1h\"]"), "slo.a.burn_windows: expected two spans"),
+        (
+            "[slo.a]\navailability = \"90%\"".to_owned(),
+            "slo.a: its budget burns 10.0 times as fast as allowed when every request is bad: expected a smaller \
+             burn_rate, without it 14.4",
+        ),
+        (of("latency = { within = \"1s\", target = \"50%\" }\nburn_rate = 2"), "burn_rate, found 2"),
+        (of("burn_rate = 0.5"), "slo.a.burn_rate: expected a number from 1 to 1000"),
+        (of("services = \"checkout\""), "slo.a.services: expected names such as [\"checkout\"]"),
+        (
+            "[environments.a]\non_burn = \"stop\"".to_owned(),
+            "environments.a.on_burn: expected \"notify\" or \"refuse\"",
+        ),
+        ("[environments.a]\non_brun = \"refuse\"".to_owned(), "did you mean \"on_burn\"?"),
+    ] {
+        let wrong = read(&text).unwrap_err().to_string();
         assert!(wrong.contains(told), "{text}: {wrong}");
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn rollout(state: &State, slot: &Slot, run: &RunState, now: Timestamp
         still_asked: false,
         diagnosis: diagnosed(slot, run),
         watchdog: None,
+        objectives: Vec::new(),
     }
 }
 

@@ -101,12 +101,13 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn place(target: &Target) -> Key {
+/// Where a row stands, as a key of a set of pods.
+pub(super) fn place(target: &Target) -> Key {
     vec![target.namespace.clone().unwrap_or_default(), target.name.clone()]
 }
 
 /// The workload of a ReplicaSet, by its name.
-fn workload_of(set: &Key) -> Option<Key> {
+pub(super) fn workload_of(set: &Key) -> Option<Key> {
     let [namespace, set] = set.as_slice() else { return None };
     let (workload, hash) = set.rsplit_once('-')?;
     let is_hash = hash.len() >= SHORTEST_HASH && hash.chars().all(|c| OF_A_HASH.contains(c));

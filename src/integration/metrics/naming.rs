@@ -85,7 +85,7 @@ fn tells_versions_apart(row: &Rollout) -> bool {
 
 /// How proxies spell a Service: by its name alone, or with its namespace (Traefik, HAProxy and Envoy as ingress
 /// controllers, Istio).
-fn spellings(namespace: &str, service: &str) -> Vec<Key> {
+pub(super) fn spellings(namespace: &str, service: &str) -> Vec<Key> {
     let with = ["-", "_", "/", "_svc_"].map(|between| format!("{namespace}{between}{service}"));
     let host = format!("{service}.{namespace}");
     [service.to_owned(), host].into_iter().chain(with).map(|name| vec![name]).collect()

@@ -10,7 +10,7 @@ use crate::app::list::{Cursor, Listing, Motion, Window, toggle};
 use crate::app::nav::open_run;
 use crate::app::run::health;
 use crate::app::state::{OwnCommand, State, Tone};
-use flightdeck_board::{Filter, Fit, Freshness};
+use flightdeck_board::{Filter, Fit, Freshness, objectives};
 use flightdeck_model::time::{age_changes, countdown_changes};
 use flightdeck_model::{Approval, ApprovalId, ApprovalState, Body, Entity};
 use jiff::Timestamp;
@@ -196,6 +196,8 @@ impl Controller for Approvals {
         let pending = window.rows.iter().map(|row| row.approval).filter(|a| a.state == ApprovalState::Pending);
         let shown = selected(state).and_then(|approval| health(state, &approval.run));
         moments.extend(shown.and_then(|health| health.as_of).map(|at| age_changes(at, now)));
+        let row = selected(state).and_then(|approval| state.board.rollout(&approval.run.target));
+        moments.extend(row.and_then(|row| objectives::changes(&row.objectives, now)));
         for approval in pending {
             moments.push(age_changes(approval.requested, now));
             moments.extend(approval.expires.and_then(|at| countdown_changes(at, now)));

@@ -16,6 +16,7 @@ use crate::app::state::{DeckPage, DeckPanel, OwnCommand, State, Tone};
 use flightdeck_board as board;
 use flightdeck_board::{
     Attention, AttentionSubject, Filter, Freshness, JobRef, List, Moved, Needs, Order, Severity, Wanted, numbers_age,
+    objectives,
 };
 use flightdeck_model::time::{age_changes, countdown_changes};
 use flightdeck_model::{ArmSample, Body, Entity, Rollout, Target};
@@ -321,6 +322,7 @@ impl Controller for Deck {
         }
         let shown = window(state).rows;
         moments.extend(shown.iter().filter_map(|row| clock_changes(clock(row.rollout), now)));
+        moments.extend(shown.iter().filter_map(|row| objectives::changes(&row.rollout.objectives, now)));
         let old = |row: &DeckRow<'_>| Some(numbers_age(&state.board, &row.rollout.run.target)?.old_from);
         moments.extend(shown.iter().filter_map(old).filter(|old| *old > now));
         let (layout, selected) = (framed(state, arrange), selected(state));

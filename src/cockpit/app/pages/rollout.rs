@@ -13,6 +13,7 @@ use crate::app::reading;
 use crate::app::record;
 use crate::app::run::{charts_age, gaps, measured, opened, over_lines, panels, told};
 use crate::app::state::{Over, RolloutPanel, State, Tone};
+use flightdeck_board::objectives;
 use flightdeck_model as model;
 use flightdeck_model::{Body, Entity, Run};
 use jiff::Timestamp;
@@ -236,6 +237,7 @@ impl Controller for Rollout {
         let opened = opened(state);
         moments.extend(opened.and_then(|rollout| waits_change(rollout, state.now)));
         moments.extend(live::due(state));
+        moments.extend(opened.and_then(|rollout| objectives::changes(&rollout.objectives, state.now)));
         moments.extend(opened.and_then(|rollout| charts_age(state, &rollout.run.target)));
     }
 }

@@ -10,6 +10,7 @@ pub struct Filled {
     steps: usize,
     candidates: usize,
     watched: usize,
+    promised: usize,
     /// How many rows of each source have a name.
     named: BTreeMap<(ServiceName, EnvironmentName), BTreeMap<SourceId, usize>>,
     /// Names that rows of several sources have.
@@ -28,7 +29,7 @@ impl Filled {
 
     /// A row changed; `alerts`: some concern it. True if a column comes or goes, or rows are to be told apart otherwise.
     pub(crate) fn change(&mut self, old: Option<&Rollout>, new: Option<&Rollout>, alerts: bool) -> bool {
-        let before = (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts);
+        let before = self.counts();
         self.alerts |= alerts;
         let renamed = old.zip(new).is_some_and(|(old, new)| name(old) != name(new));
         if let Some(old) = old {
@@ -36,17 +37,24 @@ impl Filled {
             self.steps = self.steps.saturating_sub(usize::from(at_step(old)));
             self.candidates = self.candidates.saturating_sub(usize::from(old.candidate().is_some()));
             self.watched = self.watched.saturating_sub(usize::from(old.watchdog.is_some()));
+            self.promised = self.promised.saturating_sub(usize::from(!old.objectives.is_empty()));
         }
         if let Some(new) = new {
             self.add(new);
         }
-        renamed || before != (self.steps(), self.candidates(), self.watched(), self.alike, self.alerts)
+        renamed || before != self.counts()
+    }
+
+    /// What decides on columns.
+    const fn counts(&self) -> ([bool; 4], usize, bool) {
+        ([self.steps(), self.candidates(), self.watched(), self.promised()], self.alike, self.alerts)
     }
 
     fn add(&mut self, rollout: &Rollout) {
         self.steps += usize::from(at_step(rollout));
         self.candidates += usize::from(rollout.candidate().is_some());
         self.watched += usize::from(rollout.watchdog.is_some());
+        self.promised += usize::from(!rollout.objectives.is_empty());
         let sources = self.named.entry(name(rollout)).or_default();
         let before = sources.len();
         *sources.entry(rollout.run.target.source.clone()).or_default() += 1;
@@ -97,6 +105,12 @@ impl Filled {
     #[must_use]
     pub const fn watched(&self) -> bool {
         self.watched > 0
+    }
+
+    /// Does the service of any rollout promise something?
+    #[must_use]
+    pub const fn promised(&self) -> bool {
+        self.promised > 0
     }
 
     /// Has any rollout a candidate, and with it a share?

@@ -11,7 +11,7 @@ use crate::view::widgets::pen::Pen;
 use crate::view::{Ctx, Scope, format, glyph, rect, weigh};
 use flightdeck_board::Health;
 use flightdeck_model::time::{age, countdown};
-use flightdeck_model::{Approval, ApprovalState, ReleaseRef, Verdict};
+use flightdeck_model::{Approval, ApprovalState, ReleaseRef, Rollout, Verdict};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -208,7 +208,9 @@ fn details(ctx: &Ctx<'_>, approval: &Approval, area: Rect, buf: &mut Buffer) {
     ];
     let health = run::health(ctx.state, &approval.run).filter(|_| approval.state == ApprovalState::Pending);
     let row = health.as_ref().and_then(|_| ctx.state.board.rollout(&approval.run.target));
-    let beside = row.into_iter().flat_map(|row| weigh::beside(ctx, row));
+    let objectives = |row: &Rollout| weigh::objectives(row, ctx.now).into_iter();
+    let objectives = row.into_iter().flat_map(|row| objectives(row).map(|(words, scope)| ("objective", words, scope)));
+    let beside = row.into_iter().flat_map(|row| weigh::beside(ctx, row)).chain(objectives);
     for (name, words, scope) in health.iter().flat_map(|health| weigh::health(ctx, health)).chain(beside) {
         let rows = wrap(&words, area.width.saturating_sub(NAME + 1));
         lines.extend(rows.into_iter().map(|row| (name, row, scope)));

@@ -80,6 +80,8 @@ pub(in crate::view) struct Content {
     pub candidates: bool,
     /// Is any under a watchdog?
     pub watched: bool,
+    /// Does the service of any promise something?
+    pub promised: bool,
     /// Is there more than one source?
     pub several_sources: bool,
     /// Can some rows be told apart by their source only?
@@ -179,6 +181,7 @@ mod tests {
             steps: true,
             candidates: true,
             watched: false,
+            promised: false,
             several_sources: false,
             alike: false,
             alerts: false,

@@ -87,8 +87,9 @@ fn content(ctx: &Ctx<'_>) -> Content {
     let several_sources = sources(ctx.state).iter().filter(|source| !source.measures).count() > 1;
     let filled = ctx.state.filled();
     let (steps, candidates, watched) = (filled.steps(), filled.candidates(), filled.watched());
+    let promised = filled.promised();
     let (alike, alerts) = (filled.alike(), filled.alerts());
-    Content { widest: ctx.state.deck.widest, steps, candidates, watched, several_sources, alike, alerts }
+    Content { widest: ctx.state.deck.widest, steps, candidates, watched, promised, several_sources, alike, alerts }
 }
 
 fn list_title(ctx: &Ctx<'_>, matching: usize, total: usize) -> Title {

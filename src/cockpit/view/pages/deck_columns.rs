@@ -2,7 +2,7 @@
 //! less or more room, and what stands in it.
 
 use super::columns::{Column, NAME};
-use super::phase;
+use super::{budget, phase};
 use crate::app::pages::deck::DeckRow;
 use crate::app::state::at_step;
 use crate::view::widgets::pen::Pen;
@@ -147,6 +147,16 @@ pub(super) static COLUMNS: &[Column] = &[
         less: &[(15, 0)],
         cell: watchdog,
         ..Column::named("watchdog")
+    },
+    // What is left of the error budget, then how fast it burns over two windows: `12 % 16/22×`.
+    Column {
+        there: |of| if of.promised { budget::WIDTH } else { 0 },
+        less: &[(22, budget::LEFT), (105, 0)],
+        head: Some(|pen, width, style| {
+            left(pen, if width > budget::LEFT { "budget burn" } else { "budget" }, width, style);
+        }),
+        cell: budget::cell,
+        ..Column::named("budget")
     },
     Column {
         comes: Some((60, |_| 6)),

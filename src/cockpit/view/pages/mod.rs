@@ -1,6 +1,7 @@
 //! One file a page.
 
 mod approvals;
+mod budget;
 mod columns;
 mod deck;
 mod deck_columns;

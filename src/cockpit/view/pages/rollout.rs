@@ -3,6 +3,7 @@
 
 use super::phase;
 use super::{run_live, run_panels};
+use crate::app::layout::OBJECTIVES;
 use crate::app::state::{RolloutPage, RolloutPanel};
 use crate::app::{fresh, reading, run};
 use crate::view::widgets::chart::{self, Chart};
@@ -14,7 +15,7 @@ use crate::view::{Ctx, Scope, format, rect, weigh};
 use flightdeck_board::{metrics_problem, numbers_age, rollback_plan};
 use flightdeck_model::time::{age, countdown};
 use flightdeck_model::{
-    Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, ServiceKind, TrafficSource, Wait, WatchdogStatus,
+    Action, Arm, ArmRole, Evidence, MetricVerdict, Phase, Rollout, ServiceKind, TrafficSource, Wait,
 };
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -132,8 +133,11 @@ fn gone(ctx: &Ctx<'_>, page: &RolloutPage, frame: Rect, buf: &mut Buffer) {
 
 fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
     // Where there is no room for all, what it is and why it is so come first.
-    const FIRST: [u16; 7] = [0, 4, 2, 3, 6, 1, 5];
-    let there = |of: &u16| *of != 6 || rollout.watchdog.is_some();
+    const FIRST: [u16; 9] = [0, 4, 2, 3, 6, 7, 1, 5, 8];
+    let objectives = weigh::objectives(rollout, ctx.now);
+    let (first, second) = (!objectives.is_empty(), objectives.len() > 1);
+    let gone = [(6, rollout.watchdog.is_none()), (7, !first), (8, !second)];
+    let there = |of: &u16| !gone.contains(&(*of, true));
     let mut shown: Vec<u16> = FIRST.into_iter().filter(there).take(usize::from(area.height)).collect();
     shown.sort_unstable();
     let row = |buf: &mut Buffer, row: u16, name: &str, draw: &dyn Fn(&mut Pen<'_>)| {
@@ -177,18 +181,20 @@ fn summary(ctx: &Ctx<'_>, rollout: &Rollout, area: Rect, buf: &mut Buffer) {
         };
     });
     if let Some(status) = &rollout.watchdog {
-        row(buf, 6, "watchdog", &|pen| watched(ctx, status, pen));
+        let (words, scope) = weigh::watchdog(status, ctx.now);
+        row(buf, 6, "watchdog", &|pen| {
+            pen.put(&words, ctx.style(scope));
+        });
+    }
+    for (at, (words, scope)) in (7..).zip(objectives.iter().take(OBJECTIVES)) {
+        row(buf, at, "objective", &|pen| {
+            pen.put(words, ctx.style(*scope));
+        });
     }
     row(buf, 5, "way back", &|pen| {
         let (words, scope) = fastest_back(rollout);
         pen.put(&words, ctx.style(scope));
     });
-}
-
-/// Whether it is armed, and what it would do or did.
-fn watched(ctx: &Ctx<'_>, status: &WatchdogStatus, pen: &mut Pen<'_>) {
-    let (words, scope) = weigh::watchdog(status, ctx.now);
-    pen.put(&words, ctx.style(scope));
 }
 
 /// Does the newest judgement say that a limit is broken?

@@ -29,19 +29,29 @@ pub(super) const OF_BUCKETS: [&str; 1] = ["le"];
 fn grown(series: &str, seconds: i64, settings: &Settings) -> String {
     let now = format!("last_over_time({series}[{LOOKBACK}s])");
     let before = format!("last_over_time({series}[{LOOKBACK}s] offset {seconds}s)");
-    let target = match settings.told.how {
+    let target = target(settings);
+    format!("({now} - {before} >= 0) or ({now} < {before}) or (({now} unless {before}) and on ({target}) {before})")
+}
+
+/// The labels of whoever has several series: a pod, or what is scraped.
+pub(super) fn target(settings: &Settings) -> String {
+    match settings.told.how {
         How::Pod => own_labels(settings).join(", "),
         _ => "job, instance".to_owned(),
-    };
-    format!("({now} - {before} >= 0) or ({now} < {before}) or (({now} unless {before}) and on ({target}) {before})")
+    }
 }
 
 /// Requests by whether they failed.
 pub(super) fn counts_query(settings: &Settings, namespaces: &BTreeSet<&str>, seconds: i64) -> String {
     let series = format!("{}{{{}}}", settings.preset.requests, scope(settings, namespaces));
+    by_status(settings, &grown(&series, seconds, settings))
+}
+
+/// Sums by what tells arms apart and by whether requests failed; without a status that is not known.
+pub(super) fn by_status(settings: &Settings, of_series: &str) -> String {
     let statuses = settings.status_labels();
     let labels: Vec<&str> = own_labels(settings).into_iter().chain(statuses.iter().copied()).collect();
-    let mut sums = format!("sum by ({}) ({})", labels.join(", "), grown(&series, seconds, settings));
+    let mut sums = format!("sum by ({}) ({of_series})", labels.join(", "));
     for status in &statuses {
         sums = format!("label_replace({sums}, \"{KNOWN}\", \"{YES}\", \"{status}\", \".+\")");
         let failed = settings.preset.failed;

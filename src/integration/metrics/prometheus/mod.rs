@@ -1,8 +1,8 @@
 //! Prometheus and what speaks its HTTP API (Thanos, Mimir, VictoriaMetrics): rates and latencies of the pods of each
 //! arm. API version 1, <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 //!
-//! `preset.rs` is where which system has its numbers, `query.rs` and `growth.rs` make the questions, `answer.rs` reads
-//! what comes back: pure all four. `probe.rs` asks; `explain.rs`
+//! `preset.rs` is where which system has its numbers, `query.rs`, `growth.rs` and `tally.rs` make the questions, `answer.rs` reads
+//! what comes back: pure all five. `probe.rs` asks; `explain.rs`
 //! says what each question found.
 
 mod answer;
@@ -13,6 +13,7 @@ mod preset;
 mod probe;
 mod query;
 mod settings;
+mod tally;
 
 pub use probe::PrometheusProbe;
 pub use settings::Settings;

@@ -4,6 +4,7 @@ use super::Settings;
 use super::answer::{Labels, answer};
 use super::growth::{OF_BUCKETS, OF_COUNTS, buckets_query, counts_query, of as grown_of};
 use super::query::{Metric, count_query, labels, micros, own_labels, query};
+use super::tally::{self, Count, Tallied};
 use crate::http::Http;
 use crate::metrics::arms::{Answers, Asked, Words, measured};
 use crate::metrics::asking::{Access, Asker, Request, all};
@@ -11,10 +12,10 @@ use crate::metrics::increases::{Grown, Moment, Next, Window, increases};
 use crate::metrics::numbers::Vector;
 use async_trait::async_trait;
 use flightdeck_model::{Rollout, SourceId};
-use flightdeck_port::{Checked, Measured, Probe, ProbeError, ProbeReport, WrongSetting};
+use flightdeck_port::{Checked, Measured, Probe, ProbeError, ProbeReport, RowTally, TallyQuestion, WrongSetting};
 use futures::FutureExt as _;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -156,6 +157,36 @@ impl PrometheusProbe {
         Ok(grown_of(&counts, &buckets, micros(&self.settings)))
     }
 
+    /// All that is asked of one window of objectives.
+    async fn tallied(
+        &self,
+        namespaces: &BTreeSet<&str>,
+        question: &TallyQuestion,
+        now: Timestamp,
+    ) -> Result<Tallied, ProbeError> {
+        let needed = labels(&self.settings);
+        let counts = Count::all(&self.settings, question);
+        let mut asking = Vec::new();
+        for count in &counts {
+            let query = count.query(&self.settings, namespaces, question.window);
+            let labels = Labels { needed: &needed, further: count.further() };
+            asking.push(self.ask(query, None, labels, now).boxed());
+        }
+        let told: Vec<Vector> = all(asking).await?;
+        whole(&told.iter().collect::<Vec<_>>())?;
+        let mut of: BTreeMap<Count, Vector> = counts.into_iter().zip(told).collect();
+        let mut take = |count| of.remove(&count);
+        let first = take(Count::First);
+        let grown = match take(Count::OwnRequests).zip(take(Count::OwnErrors)) {
+            Some((requests, errors)) => Grown { requests, errors, ..Grown::default() },
+            None => {
+                let (statuses, buckets) = (take(Count::Statuses), take(Count::Buckets));
+                grown_of(&statuses.unwrap_or_default(), &buckets.unwrap_or_default(), micros(&self.settings))
+            }
+        };
+        Ok(Tallied { grown, first })
+    }
+
     /// Adds what counters grew by. Where that is not answered, the next answer has it.
     async fn add_increases(&self, rows: &[&Rollout], there: Option<f64>, now: Timestamp, to: &mut Measured) {
         let Some(there) = there.filter(|_| self.settings.own.is_none()) else { return };
@@ -232,6 +263,19 @@ impl Probe for PrometheusProbe {
             Ok(measured)
         };
         self.asker.bounded(asking).await
+    }
+
+    async fn tally(&self, question: &TallyQuestion, now: Timestamp) -> Result<Vec<RowTally>, ProbeError> {
+        self.asker.ready(now).await?;
+        let asked = self.asked();
+        let rows = asked.measurable(&question.rows);
+        let wanted: Vec<&Rollout> =
+            rows.iter().filter(|row| question.wanted.contains(&row.run.target)).copied().collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tallied = self.asker.bounded(self.tallied(&namespaces(&wanted), question, now)).await?;
+        Ok(tally::rows(&rows, &tallied, question, &self.settings, &asked.words))
     }
 
     async fn explain(&self, rows: &[Arc<Rollout>], now: Timestamp) -> ProbeReport {
