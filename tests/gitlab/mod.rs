@@ -100,7 +100,7 @@ impl Desk {
             let followed = Followed {
                 command: authorized.command(),
                 created: None,
-                left: None,
+                left: Some(&accepted.left),
                 before: before.as_ref(),
                 current: board.rollout(&approval.run.target),
                 ended: None,
@@ -109,7 +109,7 @@ impl Desk {
             Some(source.progress(&followed)).filter(Stage::is_final)
         });
         let stage = stage.await;
-        (accepted.note, stage)
+        (accepted.note.clone(), stage)
     }
 
     fn changes(&self) -> Vec<String> {

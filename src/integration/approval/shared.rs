@@ -7,6 +7,7 @@ use super::system::{ApprovalSystem, Known};
 use flightdeck_model::{Run, SourceId};
 use std::collections::BTreeMap;
 use tokio::sync::watch::Sender;
+use tokio::sync::{Semaphore, broadcast};
 
 /// What watch and calls share.
 #[derive(Debug)]
@@ -19,8 +20,10 @@ pub(super) struct Shared {
     /// Every gate as it was last seen, written by the watch alone. An input like the rows are: what became of a gate
     /// is often told only to who knows that it was there.
     pub known: Sender<BTreeMap<Key, Gate>>,
-    /// Told with each decision that was sent: its effect is looked for at once.
-    pub decided: Sender<()>,
+    /// Whose turn it is to look: so many places at once, and no more.
+    pub turns: Semaphore,
+    /// The place of each decision that was sent: its effect is looked for at once.
+    pub decided: broadcast::Sender<String>,
 }
 
 impl Shared {

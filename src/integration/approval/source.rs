@@ -12,6 +12,13 @@ use futures::stream::BoxStream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
+use tokio::sync::{Semaphore, broadcast};
+
+/// Places that are looked at at the same time: GitHub asks for no more than a hundred requests, others for fewer.
+const AT_ONCE: usize = 8;
+
+/// Decisions that a place may be behind with.
+const DECISIONS: usize = 64;
 
 /// What waits for people in the places of one system.
 #[derive(Debug, Clone)]
@@ -22,8 +29,11 @@ pub struct Approvals {
 impl Approvals {
     /// Connects nothing yet.
     pub(super) fn new(source: SourceId, read_only: bool, system: impl ApprovalSystem) -> Approvals {
-        let (login, known, decided) = (Sender::new(None), Sender::new(BTreeMap::new()), Sender::new(()));
-        Approvals { shared: Arc::new(Shared { source, read_only, system: Box::new(system), login, known, decided }) }
+        let (login, known) = (Sender::new(None), Sender::new(BTreeMap::new()));
+        let (turns, decided) = (Semaphore::new(AT_ONCE), broadcast::Sender::new(DECISIONS));
+        Approvals {
+            shared: Arc::new(Shared { source, read_only, system: Box::new(system), login, known, turns, decided }),
+        }
     }
 
     /// The gate of a run, as its system has it now.

@@ -58,7 +58,7 @@ pub fn waiting_deployments(
 }
 
 fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
-    Client::new("GitLab", url, header("token", HeaderName::from_static("private-token"), token.trim())?)
+    Client::new("GitLab", false, url, header("token", HeaderName::from_static("private-token"), token.trim())?)
 }
 
 /// Of a project: its path stands in one part of the address.
