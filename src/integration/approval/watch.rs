@@ -91,12 +91,13 @@ impl Part {
     }
 
     async fn follow(mut self) {
-        let mut decided = self.shared.decided.subscribe();
+        let shared = Arc::clone(&self.shared);
+        let mut decided = shared.decided.subscribe();
         if self.link(LinkState::Connecting).await.is_err() {
             return;
         }
         loop {
-            let turn = self.shared.turns.acquire().await;
+            let turn = shared.turns.acquire().await;
             let outcome = self.look().await;
             drop(turn);
             self.charged = self.cache.charged();
