@@ -325,6 +325,6 @@ mod tests {
         assert_eq!(pace(limit(0, -5), 6, 10, now), Duration::from_secs(12));
         assert_eq!(pace(limit(0, 60), 1, 1, now), Duration::from_secs(80));
         assert_eq!(pace(limit(60, 900_000), 1, 1, now), Duration::from_secs(80));
-        assert_eq!(pace(None, 6, 200, now), Duration::from_secs(240));
+        assert_eq!(pace(None, 6, 200, now), Duration::from_mins(4));
     }
 }
