@@ -4,7 +4,8 @@ use super::entry::{About, Attention, AttentionSubject, Severity};
 use super::judged::{fails, latest_judgement};
 use super::{Board, Freshness, jobs};
 use flightdeck_model::{
-    Alert, Approval, ApprovalState, Evidence, Hold, HoldTarget, MetricVerdict, Phase, Rollout, Run, Scope, Wait,
+    Alert, Approval, ApprovalState, Breach, BreachResponse, Evidence, Hold, HoldTarget, MetricVerdict, Phase, Rollout,
+    Run, Scope, Wait,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -34,6 +35,8 @@ pub(super) enum Why {
     Failing,
     /// Instances do not get ready.
     Crashing,
+    /// The watchdog saw it break a limit, and sent nothing.
+    Breached,
     /// A critical alert concerns it.
     Alerting,
     Paused,
@@ -48,7 +51,7 @@ pub(super) enum Why {
 impl Why {
     pub(super) const fn severity(self) -> Severity {
         match self {
-            Why::RollingBack | Why::Failing | Why::Crashing | Why::Alerting => Severity::Failing,
+            Why::RollingBack | Why::Failing | Why::Crashing | Why::Breached | Why::Alerting => Severity::Failing,
             Why::Failed | Why::StillAsked => Severity::Failed,
             Why::Paused => Severity::Paused,
             Why::Degraded | Why::Aborted => Severity::Degraded,
@@ -59,6 +62,7 @@ impl Why {
         match self {
             Why::RollingBack => "rolling back",
             Why::Failing | Why::Crashing => "failing",
+            Why::Breached => "limit broken",
             Why::Alerting => "critical alert",
             Why::Paused => "paused",
             Why::Degraded => "degraded",
@@ -73,7 +77,7 @@ impl Why {
             Why::RollingBack => "it goes back to stable",
             Why::Failing => "its analysis fails",
             Why::Crashing => "its instances do not get ready",
-            Why::Paused | Why::Alerting => "",
+            Why::Paused | Why::Breached | Why::Alerting => "",
             Why::Degraded => "not every instance is well",
             Why::Failed => "it could not come up",
             Why::Aborted => "its analysis failed; stable serves",
@@ -103,13 +107,33 @@ pub(super) fn why<'a>(
         Phase::Aborted => failed().map(|_| (Why::Aborted, rollout.since)),
         phase if phase.in_flight() => match failed() {
             Some(evidence) => Some((Why::Failing, evidence.at)),
-            None => match alerting() {
-                Some(since) => Some((Why::Alerting, since)),
+            None => match breach(rollout)
+                .map(|breach| (Why::Breached, breach.at))
+                .or_else(|| Some((Why::Alerting, alerting()?)))
+            {
+                Some(why) => Some(why),
                 None if phase == Phase::Paused => paused_since(rollout, asked).map(|since| (Why::Paused, since)),
                 None => None,
             },
         },
         _ => None,
+    }
+}
+
+/// A broken limit that the watchdog only tells of, or could do nothing about.
+fn breach(rollout: &Rollout) -> Option<&Breach> {
+    let breach = rollout.watchdog.as_ref()?.breach.as_ref()?;
+    (!matches!(breach.response, BreachResponse::Sent { .. })).then_some(breach)
+}
+
+/// What was broken, and why nothing was sent.
+fn breached(rollout: &Rollout) -> String {
+    let Some(breach) = breach(rollout) else { return String::new() };
+    let what = &breach.sentence;
+    match &breach.response {
+        BreachResponse::Notified | BreachResponse::Sent { .. } => format!("{what}; nothing is done by itself"),
+        BreachResponse::Refused { action, why } => format!("{what}; {} was refused: {why}", action.name()),
+        BreachResponse::NotOffered { action, why } => format!("{what}; {} is not possible: {why}", action.name()),
     }
 }
 
@@ -134,6 +158,7 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
             alert.filter(|_| why != Why::Alerting).map(|alert| &**alert),
             match why {
                 Why::Alerting => alert.map_or_else(String::new, |alert| said_by(alert)),
+                Why::Breached => breached(rollout),
                 Why::Paused => paused(board, rollout),
                 Why::StillAsked => still_asked(rollout),
                 // A judgement may be of before: what is so now is said.
@@ -142,9 +167,10 @@ fn of_rollout(board: &Board, rollout: &Rollout) -> Option<Attention> {
             },
         ),
         // What is held goes on by nothing but its release.
-        deadline: (matches!(why, Why::Failing | Why::Paused | Why::Alerting) && rollout.held_by().is_none())
-            .then(|| deadline(rollout))
-            .flatten(),
+        deadline: (matches!(why, Why::Failing | Why::Paused | Why::Breached | Why::Alerting)
+            && rollout.held_by().is_none())
+        .then(|| deadline(rollout))
+        .flatten(),
         since,
     })
 }

@@ -9,6 +9,7 @@ use flightdeck::board::{
 use flightdeck::model::*;
 use kit::*;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 fn names(board: &Board) -> Vec<String> {
     rank(board, at(100)).into_iter().map(|entry| format!("{} {}", entry.word, entry.name)).collect()
@@ -117,6 +118,35 @@ fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
     let [entry] = rank(&board, at(100)).try_into().unwrap();
     assert_eq!((entry.word, entry.severity, entry.since), ("job missed", Severity::Degraded, at(50)));
     assert_eq!(entry.sentence, "cleanup: the run before still went on (every 1h)");
+}
+
+#[test]
+fn a_broken_limit_needs_a_person_unless_the_watchdog_sent_something() {
+    let needs = |response: BreachResponse| {
+        let mut row = kit::rollout("shop", "production");
+        row.phase = Phase::Progressing;
+        row.waits.clear();
+        let breach = Breach { at: at(40), sentence: "errors 9 % against 0 %".into(), response };
+        row.watchdog = Some(Box::new(WatchdogStatus {
+            on_breach: OnBreach::Abort,
+            since: at(0),
+            retried: None,
+            measured: None,
+            report: None,
+            breach: Some(breach),
+        }));
+        let board = kit::board([Entity::Rollout(Arc::new(row))]);
+        rank(&board, at(100)).first().map(|entry| (entry.word, entry.sentence.clone(), entry.since))
+    };
+    let told = |more: &str| Some(("limit broken", format!("errors 9 % against 0 %; {more}"), at(40)));
+    assert_eq!(needs(BreachResponse::Notified), told("nothing is done by itself"));
+    let (action, why) = (Action::Abort, "the link is stale".to_owned());
+    assert_eq!(
+        needs(BreachResponse::Refused { action, why: why.clone() }),
+        told("abort was refused: the link is stale")
+    );
+    assert_eq!(needs(BreachResponse::NotOffered { action, why }), told("abort is not possible: the link is stale"));
+    assert_eq!(needs(BreachResponse::Sent { action, command: "w-1".into() }), None);
 }
 
 #[test]

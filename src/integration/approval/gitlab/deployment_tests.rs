@@ -88,6 +88,21 @@ fn rules_name_whom_they_ask_and_a_yes_that_counts_for_two_is_one() {
 }
 
 #[test]
+fn whoever_started_the_job_had_the_last_word() {
+    let waits = of(&json!({}), "anna");
+    let started = |who: &Value| {
+        let mut told = told(&json!({"status": "running"}));
+        let job = json!({"id": 664, "status": "running", "name": "deploy", "user": who});
+        told.deployable = serde_json::from_value(job).unwrap();
+        let now = gate("acme/team/shop", &told, Some("anna"), None);
+        let gate = gone_on(now, &waits, &told);
+        (gate.standing(), gate.reviews[0].who.clone(), gate.reviewers == waits.reviewers)
+    };
+    assert_eq!(started(&json!({"username": "bert"})), (Standing::Deploying, "bert".to_owned(), true));
+    assert_eq!(started(&Value::Null), (Standing::Deploying, "somebody".to_owned(), true));
+}
+
+#[test]
 fn words_of_a_newer_gitlab_are_read() {
     let gate = of(&json!({"status": "paused", "approvals": [said("anna", "abstained")], "new": {"x": 1}}), "anna");
     assert!(gate.reviews.is_empty() && gate.standing() == Standing::Unreviewed);
