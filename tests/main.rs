@@ -25,6 +25,7 @@ mod engine;
 mod github;
 mod gitlab;
 mod hub;
+mod jenkins;
 mod ledger;
 mod migrations;
 mod notify;

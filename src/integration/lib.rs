@@ -26,6 +26,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &metrics::new_relic::NewRelic,
     &approval::github::GitHub,
     &approval::gitlab::GitLab,
+    &approval::jenkins::Jenkins,
     &alert::alertmanager::AlertmanagerProvider,
     &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,

@@ -4,6 +4,7 @@ mod engine;
 mod exec;
 mod github;
 mod gitlab;
+mod jenkins;
 pub mod kubernetes;
 
 use flightdeck::contract::{Case, Column, ProgramBackend, matrix, run};
@@ -41,6 +42,11 @@ async fn waiting_deployments_of_github_pass() {
 #[tokio::test]
 async fn waiting_deployments_of_gitlab_pass() {
     all_passed(&run(&gitlab::GitLabBackend, Case::ALL, 4).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn inputs_of_jenkins_pass() {
+    all_passed(&run(&jenkins::JenkinsBackend, Case::ALL, 4).await, Case::ALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

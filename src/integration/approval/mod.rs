@@ -9,6 +9,7 @@ mod execute;
 mod gate;
 pub mod github;
 pub mod gitlab;
+pub mod jenkins;
 mod progress;
 mod provider;
 mod row;
