@@ -97,6 +97,7 @@ fn rollout(index: u32, round: u32) -> Rollout {
         denied: Arc::default(),
         managed_by: None,
         rollback_plan: None,
+        objectives: Vec::new(),
         listening: None,
         in_flight: None,
         failing: Vec::new(),

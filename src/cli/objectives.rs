@@ -55,10 +55,10 @@ pub(super) fn rows(rows: &Rows, args: &GetArgs, now: Timestamp) -> Result<Vec<Ro
     for entity in &rows.entities {
         let Entity::Rollout(rollout) = entity else { continue };
         let name = names.name(rollout);
-        let named = |wanted: &String| *wanted == name || means(wanted, rollout);
+        let is_meant = |wanted: &String| *wanted == name || means(wanted, rollout);
         if of(args, &rollout.service.0, &rollout.environment.0) {
             for status in ranked(&rollout.objectives, now) {
-                if args.name.as_ref().is_none_or(|wanted| *wanted == status.objective.name || named(wanted)) {
+                if args.name.as_ref().is_none_or(|wanted| *wanted == status.objective.name || is_meant(wanted)) {
                     list.push(row(status, &name, now)?);
                 }
             }

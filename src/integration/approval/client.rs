@@ -11,6 +11,7 @@ use hyper::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How many requests are left of a limit, and when it begins anew in seconds since 1970.
@@ -33,6 +34,8 @@ pub(super) fn now() -> Timestamp {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     known: BTreeMap<String, Known>,
+    /// Requests that counted for a limit since the last time that it was asked.
+    charged: u32,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,11 @@ struct Known {
 }
 
 impl Cache {
+    /// How many requests counted for a limit since the last time.
+    pub fn charged(&mut self) -> u32 {
+        std::mem::take(&mut self.charged)
+    }
+
     /// What was not asked for since the last time is forgotten.
     pub fn forget_unused(&mut self) {
         self.known.retain(|_, known| std::mem::take(&mut known.used));
@@ -111,15 +119,37 @@ pub(super) fn there<T>(answer: Result<T, Problem>) -> Result<Option<T>, Problem>
 #[derive(Debug)]
 pub(super) struct Client {
     system: &'static str,
+    /// Does an answer that is as it was cost nothing of the limit?
+    unchanged_is_free: bool,
     http: Http,
     /// Nothing is asked before.
     resting: watch::Sender<Option<Timestamp>>,
+    /// What the last answer said of its limit.
+    limit: watch::Sender<Option<Limit>>,
 }
+
+/// How many requests are left, and when there are more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    remaining: i64,
+    reset: Timestamp,
+}
+
+/// Where nothing is known of a limit, requests that count are so far apart on average.
+const APART: Duration = Duration::from_millis(200);
+/// What a limit leaves to others who use the same token.
+const OTHERS: i32 = 4;
 
 impl Client {
     /// `headers` go with each request, the token's among them.
-    pub fn new(system: &'static str, url: &str, headers: HeaderMap) -> Result<Client, WrongSetting> {
-        Ok(Client { system, http: Http::new("url", url, headers)?, resting: watch::Sender::new(None) })
+    pub fn new(
+        system: &'static str,
+        unchanged_is_free: bool,
+        url: &str,
+        headers: HeaderMap,
+    ) -> Result<Client, WrongSetting> {
+        let (resting, limit) = (watch::Sender::new(None), watch::Sender::new(None));
+        Ok(Client { system, unchanged_is_free, http: Http::new("url", url, headers)?, resting, limit })
     }
 
     /// Reads; an answer that is as it was costs nothing of the rate limit.
@@ -138,10 +168,12 @@ impl Client {
             && let Some(known) = cache.known.get_mut(&key)
         {
             known.used = true;
+            cache.charged = cache.charged.saturating_add(u32::from(!self.unchanged_is_free));
             answer.body = known.body.clone();
             self.counted(&answer);
             return answer.json().map_err(Problem::Unreachable);
         }
+        cache.charged = cache.charged.saturating_add(1);
         self.judged(&answer)?;
         let content = answer.json().map_err(Problem::Unreachable)?;
         if let Some(etag) = answer.headers.get(ETAG) {
@@ -165,6 +197,12 @@ impl Client {
         problem.sentence(self.system)
     }
 
+    /// How long a place waits after a look with so many requests that count, so that so many places keep within the
+    /// limit.
+    pub fn pace(&self, charged: u32, places: usize) -> Duration {
+        pace(*self.limit.borrow(), charged, places, now())
+    }
+
     /// May it be asked now?
     pub fn rested(&self) -> Result<(), Problem> {
         let until = *self.resting.borrow();
@@ -183,10 +221,25 @@ impl Client {
 
     /// The last request that was allowed: the next one is not sent.
     fn counted(&self, answer: &Answer) {
+        let (remaining, reset) = (number(answer, REMAINING), number(answer, RESET));
+        if let Some((remaining, reset)) = remaining.zip(reset.and_then(|second| Timestamp::from_second(second).ok())) {
+            self.limit.send_replace(Some(Limit { remaining, reset }));
+        }
         if let Some(until) = used_up(answer, now()) {
             self.resting.send_replace(Some(until));
         }
     }
+}
+
+/// How long a place waits between two looks of which each has so many requests that count, so that all places together
+/// keep within the limit. Pure.
+fn pace(limit: Option<Limit>, charged: u32, places: usize, now: Timestamp) -> Duration {
+    let left = limit.filter(|limit| limit.reset > now).map(|limit| {
+        let until = limit.reset.duration_since(now).min(HOUR);
+        until * OTHERS / (OTHERS - 1) / i32::try_from(limit.remaining.max(1)).unwrap_or(i32::MAX)
+    });
+    let apart = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or(APART);
+    apart.saturating_mul(charged).saturating_mul(u32::try_from(places).unwrap_or(u32::MAX))
 }
 
 fn number(answer: &Answer, names: [&str; 2]) -> Option<i64> {
@@ -271,5 +324,21 @@ mod tests {
         // GitLab spells them without the X.
         let gitlab = answer(200, &[(REMAINING[1], "0"), (RESET[1], "1000100")], "");
         assert_eq!(used_up(&gitlab, now), Some(Timestamp::from_second(1_000_100).unwrap()));
+    }
+
+    #[test]
+    fn many_places_keep_within_a_limit_together() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let limit = |remaining, seconds| {
+            Some(Limit { remaining, reset: now.checked_add(SignedDuration::from_secs(seconds)).unwrap() })
+        };
+        // Of 4,000 in an hour three quarters: 3,000, so that 6 requests of each of 200 places come every 24 minutes.
+        assert_eq!(pace(limit(4000, 3600), 6, 200, now).as_secs(), 1440);
+        assert_eq!(pace(limit(4000, 3600), 0, 200, now), Duration::ZERO, "what is free may come as often as is asked");
+        // A limit that is over, one that is used up, a clock that is off by hours.
+        assert_eq!(pace(limit(0, -5), 6, 10, now), Duration::from_secs(12));
+        assert_eq!(pace(limit(0, 60), 1, 1, now), Duration::from_secs(80));
+        assert_eq!(pace(limit(60, 900_000), 1, 1, now), Duration::from_secs(80));
+        assert_eq!(pace(None, 6, 200, now), Duration::from_mins(4));
     }
 }

@@ -40,7 +40,8 @@ pub(super) async fn execute(shared: &Shared, authorized: &Authorized) -> Result<
     }
     // Whatever it is: what became of it is looked at.
     if !matches!(outcome, Err(NotDone::NotSent { .. })) {
-        shared.decided.send_replace(());
+        // Where nobody watches, nobody has to look.
+        drop(shared.decided.send(key.place.clone()));
     }
     let login = shared.login.borrow().clone();
     outcome.map(|decided| {

@@ -7,6 +7,7 @@ use super::system::{ApprovalSystem, Known};
 use flightdeck_model::{Run, SourceId, Verdict};
 use std::collections::BTreeMap;
 use tokio::sync::watch::Sender;
+use tokio::sync::{Semaphore, broadcast};
 
 /// What watch and calls share.
 #[derive(Debug)]
@@ -21,8 +22,10 @@ pub(super) struct Shared {
     pub known: Sender<BTreeMap<Key, Gate>>,
     /// What was taken from here, where the system does not tell who said what.
     pub taken: Sender<BTreeMap<Key, Review>>,
-    /// Told with each decision that was sent: its effect is looked for at once.
-    pub decided: Sender<()>,
+    /// Whose turn it is to look: so many places at once, and no more.
+    pub turns: Semaphore,
+    /// The place of each decision that was sent: its effect is looked for at once.
+    pub decided: broadcast::Sender<String>,
 }
 
 impl Shared {

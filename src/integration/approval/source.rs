@@ -12,6 +12,13 @@ use futures::stream::BoxStream;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch::Sender;
+use tokio::sync::{Semaphore, broadcast};
+
+/// Places that are looked at at the same time: GitHub asks for no more than a hundred requests, others for fewer.
+const AT_ONCE: usize = 8;
+
+/// Decisions that a place may be behind with.
+const DECISIONS: usize = 64;
 
 /// What waits for people in the places of one system.
 #[derive(Debug, Clone)]
@@ -29,7 +36,8 @@ impl Approvals {
             login: Sender::new(None),
             known: Sender::new(BTreeMap::new()),
             taken: Sender::new(BTreeMap::new()),
-            decided: Sender::new(()),
+            turns: Semaphore::new(AT_ONCE),
+            decided: broadcast::Sender::new(DECISIONS),
         };
         Approvals { shared: Arc::new(shared) }
     }

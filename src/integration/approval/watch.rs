@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -41,6 +42,17 @@ pub(super) fn watch(shared: Arc<Shared>) -> BoxStream<'static, Scoped> {
 /// Nobody listens any more.
 struct Unheard;
 
+/// Waits for a decision that was sent about a place. So many at once that some were missed may have been.
+async fn told_of(place: &str, decided: &mut broadcast::Receiver<String>) {
+    loop {
+        match decided.recv().await {
+            Ok(of) if of != place => {}
+            Err(RecvError::Closed) => std::future::pending().await,
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+        }
+    }
+}
+
 /// One place.
 struct Part {
     shared: Arc<Shared>,
@@ -57,6 +69,8 @@ struct Part {
     began: Timestamp,
     /// Whose token it is was asked.
     introduced: bool,
+    /// Requests of the last look that counted for a limit.
+    charged: u32,
 }
 
 impl Part {
@@ -72,32 +86,39 @@ impl Part {
             well: None,
             began: now(),
             introduced: false,
+            charged: 0,
         }
     }
 
     async fn follow(mut self) {
-        let mut decided = self.shared.decided.subscribe();
+        let shared = Arc::clone(&self.shared);
+        let mut decided = shared.decided.subscribe();
         if self.link(LinkState::Connecting).await.is_err() {
             return;
         }
         loop {
-            decided.mark_unchanged();
+            let turn = shared.turns.acquire().await;
             let outcome = self.look().await;
+            drop(turn);
+            self.charged = self.cache.charged();
             if self.say(outcome).await.is_err() {
                 return;
             }
             tokio::select! {
                 () = tokio::time::sleep(self.pause()) => {}
                 // What was decided is looked at, whatever the pause.
-                _ = decided.changed() => {}
+                () = told_of(&self.place, &mut decided) => {}
                 () = self.updates.closed() => return,
             }
         }
     }
 
     fn pause(&self) -> Duration {
-        let every = self.shared.system.every();
-        if self.gates.values().any(|gate| gate.standing().moves()) { every.min(MOVING) } else { every }
+        let (system, every) = (&self.shared.system, self.shared.system.every());
+        // What was decided a moment ago is rare, and waits for no other place.
+        let moves = self.gates.values().any(|gate| gate.standing().moves());
+        let (wanted, places) = if moves { (every.min(MOVING), 1) } else { (every, system.places().len()) };
+        wanted.max(system.client().pace(self.charged, places))
     }
 
     async fn look(&mut self) -> Result<Option<String>, Problem> {

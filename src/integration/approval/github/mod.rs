@@ -58,7 +58,7 @@ fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
     let mut headers = bearer("token", token)?;
     headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
     headers.extend([VERSION]);
-    Client::new("GitHub", url, headers)
+    Client::new("GitHub", true, url, headers)
 }
 
 impl WaitingDeployments {

@@ -30,8 +30,6 @@ use wire::{Deployment, User};
 const PAGE: usize = 100;
 /// Pages of waiting deployments that are read, newest first.
 const PAGES: usize = 5;
-/// Later deployments to an environment that are looked through.
-const LATER: &str = "10";
 
 /// The waiting deployments of some projects.
 #[derive(Debug)]
@@ -55,7 +53,7 @@ pub fn waiting_deployments(
 }
 
 fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
-    Client::new("GitLab", url, header("token", HeaderName::from_static("private-token"), token.trim())?)
+    Client::new("GitLab", false, url, header("token", HeaderName::from_static("private-token"), token.trim())?)
 }
 
 /// Of a project: its path stands in one part of the address.
@@ -96,16 +94,18 @@ impl Deployments {
         there(self.client.get(cache, &path(project, &format!("deployments/{id}")), &[]).await)
     }
 
-    /// A later deployment of the same job and branch to the same environment that may still come, or has: it has all
-    /// that this one has.
-    async fn newer(&self, project: &str, of: &Deployment, cache: &mut Cache) -> Result<Option<u64>, Problem> {
-        let place = of.environment.name.as_str();
-        let query = [("environment", place), ("order_by", "id"), ("sort", "desc"), ("per_page", LATER)];
-        let latest: Option<Vec<Deployment>> =
-            there(self.client.get(cache, &path(project, "deployments"), &query).await)?;
-        let later = |one: &&Deployment| one.id > of.id && one.is_another_try_of(of) && !one.status.is_given_up();
-        Ok(latest.iter().flatten().find(later).map(|newest| newest.id))
+    /// The newest deployments of a project, to whatever environment.
+    async fn newest(&self, project: &str, cache: &mut Cache) -> Result<Vec<Deployment>, Problem> {
+        let query = [("order_by", "id"), ("sort", "desc"), ("per_page", "100")];
+        Ok(there(self.client.get(cache, &path(project, "deployments"), &query).await)?.unwrap_or_default())
     }
+}
+
+/// A later deployment of the same job and branch to the same environment that may still come, or has: it has all that
+/// this one has.
+fn newer(newest: &[Deployment], of: &Deployment) -> Option<u64> {
+    let later = |one: &&Deployment| one.id > of.id && one.is_another_try_of(of) && !one.status.is_given_up();
+    newest.iter().find(later).map(|one| one.id)
 }
 
 #[async_trait]
@@ -150,11 +150,12 @@ impl ApprovalSystem for Deployments {
     ) -> Result<Seen, Problem> {
         let (blocked, only) = self.blocked(place, cache).await?;
         let mut seen = Seen { gates: BTreeMap::new(), only };
-        for one in blocked.iter().filter(|one| self.is_wanted(one)) {
+        let wanted: Vec<&Deployment> = blocked.iter().filter(|one| self.is_wanted(one)).collect();
+        let newest = if wanted.is_empty() { Vec::new() } else { self.newest(place, cache).await? };
+        for one in wanted {
             // Of the list nobody knows who has said what.
             let Some(one) = self.detail(place, one.id, cache).await? else { continue };
-            let newer = self.newer(place, &one, cache).await?;
-            let gate = gate(place, &one, known.login, newer);
+            let gate = gate(place, &one, known.login, newer(&newest, &one));
             seen.gates.insert(gate.key.clone(), gate);
         }
         follow(self, &mut seen, gates, known).await?;
@@ -165,8 +166,8 @@ impl ApprovalSystem for Deployments {
         // What counts is what is there now, not what was when it was asked last.
         let cache = &mut Cache::default();
         let Some(deployment) = self.detail(&key.place, key.attempt, cache).await? else { return Ok(None) };
-        let newer = self.newer(&key.place, &deployment, cache).await?;
-        let now = gate(&key.place, &deployment, known.login, newer);
+        let newest = self.newest(&key.place, cache).await?;
+        let now = gate(&key.place, &deployment, known.login, newer(&newest, &deployment));
         if now.key != *key {
             return Ok(None);
         }

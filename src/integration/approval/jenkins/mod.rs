@@ -51,7 +51,7 @@ pub fn waiting_inputs(
 }
 
 fn client(settings: &Settings, token: &str) -> Result<Client, WrongSetting> {
-    Client::new("Jenkins", &settings.url, basic("token", &settings.user, token.trim())?)
+    Client::new("Jenkins", false, &settings.url, basic("token", &settings.user, token.trim())?)
 }
 
 /// Of a job: each folder on the way is one part of the address.

@@ -177,12 +177,12 @@ impl PrometheusProbe {
         let mut of: BTreeMap<Count, Vector> = counts.into_iter().zip(told).collect();
         let mut take = |count| of.remove(&count);
         let first = take(Count::First);
-        let grown = match take(Count::OwnRequests).zip(take(Count::OwnErrors)) {
-            Some((requests, errors)) => Grown { requests, errors, ..Grown::default() },
-            None => {
-                let (statuses, buckets) = (take(Count::Statuses), take(Count::Buckets));
-                grown_of(&statuses.unwrap_or_default(), &buckets.unwrap_or_default(), micros(&self.settings))
-            }
+        let own = take(Count::OwnRequests).zip(take(Count::OwnErrors));
+        let grown = if let Some((requests, errors)) = own {
+            Grown { requests, errors, ..Grown::default() }
+        } else {
+            let (statuses, buckets) = (take(Count::Statuses), take(Count::Buckets));
+            grown_of(&statuses.unwrap_or_default(), &buckets.unwrap_or_default(), micros(&self.settings))
         };
         Ok(Tallied { grown, first })
     }
