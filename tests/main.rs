@@ -14,6 +14,7 @@
 mod alerts;
 mod architecture;
 mod board;
+mod circleci;
 mod cli;
 mod cluster;
 mod cockpit;

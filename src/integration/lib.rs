@@ -27,6 +27,7 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &approval::github::GitHub,
     &approval::gitlab::GitLab,
     &approval::jenkins::Jenkins,
+    &approval::circleci::CircleCi,
     &alert::alertmanager::AlertmanagerProvider,
     &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,

@@ -58,7 +58,9 @@ impl Fixture for OnStub {
                 Situation::Denied => world.faults.always("POST", Fault::page(403, &[])),
                 Situation::Slow => world.faults.once("POST", Fault::Late(Duration::from_secs(4))),
                 // It has its effect, and tests/jenkins/ looks at it: but there is no vote that could be counted.
-                Situation::Cut => return cannot("it does not tell who said what: a yes whose answer is lost has no vote"),
+                Situation::Cut => {
+                    return cannot("it does not tell who said what: a yes whose answer is lost has no vote");
+                }
                 Situation::Stale => world.faults.always("", Fault::Drop),
                 Situation::Interrupted => {
                     world.build(NUMBER).answered(None);

@@ -1,5 +1,6 @@
 //! The contract suite on each backend.
 
+mod circleci;
 mod engine;
 mod exec;
 mod github;
@@ -42,6 +43,11 @@ async fn waiting_deployments_of_github_pass() {
 #[tokio::test]
 async fn waiting_deployments_of_gitlab_pass() {
     all_passed(&run(&gitlab::GitLabBackend, Case::ALL, 4).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn approval_jobs_of_circleci_pass() {
+    all_passed(&run(&circleci::CircleCiBackend, Case::ALL, 4).await, Case::ALL);
 }
 
 #[tokio::test]

@@ -190,7 +190,10 @@ async fn what_goes_wrong_is_a_sentence_and_nothing_is_believed() {
     let later = vec![("retry-after", "30".to_owned())];
     for (fault, what) in [
         (Fault::page(401, &[]), "Jenkins does not take the token"),
-        (Fault::page(403, &[("x-error", "octo is missing the Job/Read permission")]), "missing the Job/Read permission"),
+        (
+            Fault::page(403, &[("x-error", "octo is missing the Job/Read permission")]),
+            "missing the Job/Read permission",
+        ),
         (Fault::page(404, &[]), "docs/jenkins.md names the rights"),
         (Fault::Instead(429, later, "Retry later".into()), "Jenkins's rate limit is used up until"),
         (Fault::page(503, &[]), "Jenkins answers 503"),

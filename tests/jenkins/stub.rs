@@ -22,7 +22,8 @@ pub struct Build {
 }
 
 pub fn input(id: &str, parameters: &[&str]) -> Value {
-    let inputs: Vec<_> = parameters.iter().map(|name| json!({ "type": "StringParameterDefinition", "name": name })).collect();
+    let inputs: Vec<_> =
+        parameters.iter().map(|name| json!({ "type": "StringParameterDefinition", "name": name })).collect();
     json!({
         "id": id, "proceedText": "Proceed", "message": "Deploy it?", "inputs": inputs,
         "proceedUrl": "/unused", "abortUrl": "/unused",

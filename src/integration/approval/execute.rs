@@ -95,9 +95,13 @@ pub(super) async fn send<T: DeserializeOwned>(
     answered(client, client.post(path, body).await, Answer::json)
 }
 
-/// Sends a change that is all in its address, and is answered by nothing; once.
-pub(super) async fn send_empty(client: &Client, path: &str) -> Result<(), NotDone> {
-    answered(client, client.post_empty(path).await, Answer::empty)
+/// Sends a change that is all in its address, once, and reads the answer as it is documented.
+pub(super) async fn send_empty<T>(
+    client: &Client,
+    path: &str,
+    read: fn(&Answer) -> Result<T, String>,
+) -> Result<T, NotDone> {
+    answered(client, client.post_empty(path).await, read)
 }
 
 /// What was made of a change.

@@ -40,7 +40,8 @@ fn what_jenkins_writes_is_shown_harmless_and_as_people_can_name_it() {
 
 #[test]
 fn a_yes_that_has_to_say_more_is_for_jenkins_itself() {
-    let asks = gate(&input(&json!([{ "type": "StringParameterDefinition", "name": "VERSION" }, { "name": "REGION" }])), true);
+    let asks =
+        gate(&input(&json!([{ "type": "StringParameterDefinition", "name": "VERSION" }, { "name": "REGION" }])), true);
     assert!(asks.what.ends_with(": asks for VERSION, REGION"), "{}", asks.what);
     let why = asks.yes_denied().unwrap();
     assert!(why.contains("(VERSION, REGION): say yes at https://jenkins.example/job"), "{why}");

@@ -16,7 +16,7 @@ use super::client::{Cache, Client, Problem, there};
 use super::execute::send_empty;
 use super::gate::{Gate, Key};
 use super::system::{ApprovalSystem, Decided, Known, Seen, Words, follow};
-use crate::http::{basic, segment};
+use crate::http::{Answer, basic, segment};
 use async_trait::async_trait;
 use flightdeck_model::{SourceId, Verdict};
 use flightdeck_port::{NotDone, WrongSetting};
@@ -149,7 +149,7 @@ impl ApprovalSystem for Inputs {
             Verdict::Rejected => "abort",
         };
         let address = path(&gate.key.place, &format!("{}/input/{}/{word}", of.build, segment(&of.input)));
-        send_empty(&self.client, &address).await?;
+        send_empty(&self.client, &address, Answer::empty).await?;
         Ok(Decided::default())
     }
 
