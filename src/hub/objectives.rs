@@ -325,6 +325,6 @@ mod tests {
             let pause = pause(SignedDuration::from_mins(minutes), every);
             assert_eq!(pause, SignedDuration::from_secs(seconds), "{minutes}");
         }
-        assert_eq!(pause(SignedDuration::from_mins(5), Duration::from_secs(300)), SignedDuration::from_secs(600));
+        assert_eq!(pause(SignedDuration::from_mins(5), Duration::from_mins(5)), SignedDuration::from_mins(10));
     }
 }

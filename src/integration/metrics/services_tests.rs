@@ -25,6 +25,7 @@ fn row(source: &str, name: &str, arms: &[(ArmRole, Option<PodNames>, Option<&str
     Rollout { arms: arms.iter().map(arm).collect(), ..bare }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as an arm has it")]
 fn set(name: &str) -> Option<PodNames> {
     Some(PodNames::Set(name.into()))
 }
@@ -41,6 +42,7 @@ fn told(naming: Naming, rows: &[Rollout], found: &[Key]) -> Vec<Option<Result<Ve
     rows.iter().map(|row| services.of_row(row).map(|found| found.map(last))).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the answer is")]
 fn some(keys: &[&str]) -> Option<Result<Vec<String>, Unmeasured>> {
     Some(Ok(keys.iter().map(|key| (*key).to_owned()).collect()))
 }
