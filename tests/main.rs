@@ -14,6 +14,7 @@
 mod alerts;
 mod architecture;
 mod board;
+mod circleci;
 mod cli;
 mod cluster;
 mod cockpit;
@@ -25,6 +26,7 @@ mod engine;
 mod github;
 mod gitlab;
 mod hub;
+mod jenkins;
 mod ledger;
 mod migrations;
 mod notify;

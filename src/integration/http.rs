@@ -7,7 +7,9 @@ use bytes::Bytes;
 use flightdeck_model::sanitize_line;
 use flightdeck_port::WrongSetting;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::{Method, Request, StatusCode};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
 use hyper_util::client::legacy::Client;
@@ -31,6 +33,8 @@ const ANSWER: Duration = Duration::from_secs(20);
 const MOST_BYTES: usize = 16 << 20;
 /// Characters of a system's own words in a message.
 const MOST_WORDS: usize = 200;
+/// In which Jenkins says why not, beside a page for a browser.
+const X_ERROR: &str = "x-error";
 
 /// A system at its address.
 #[derive(Debug, Clone)]
@@ -87,6 +91,12 @@ pub fn url_of(key: &'static str, address: &str) -> Result<Url, WrongSetting> {
 pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// A text as one part of a path, whatever is in it.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 impl Http {
@@ -151,6 +161,16 @@ impl Http {
     pub async fn send(&self, method: Method, path: &str, body: &serde_json::Value) -> Result<Answer, HttpError> {
         let body = Bytes::from(body.to_string());
         self.asked(method, &self.at(path), Some("application/json"), body, &HeaderMap::new()).await
+    }
+
+    /// Changes something by its address alone, once.
+    ///
+    /// # Errors
+    /// It did not leave, or its answer is lost.
+    pub async fn send_empty(&self, path: &str) -> Result<Answer, HttpError> {
+        // Said, since some proxies take no POST without a length.
+        let none = HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static("0"))]);
+        self.asked(Method::POST, &self.at(path), None, Bytes::new(), &none).await
     }
 
     /// Takes something away, once.
@@ -294,10 +314,20 @@ impl Answer {
     /// # Errors
     /// It is another thing, such as the page of a login, in words.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, String> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing named");
-            format!("its answer is not what its documentation says ({error}; it came as {})", sanitize_line(kind))
-        })
+        serde_json::from_slice(&self.body).map_err(|error| self.not_as_documented(&error.to_string()))
+    }
+
+    /// Nothing is in its body.
+    ///
+    /// # Errors
+    /// Something is, such as the page of a login, in words.
+    pub fn empty(&self) -> Result<(), String> {
+        if self.body.trim_ascii().is_empty() { Ok(()) } else { Err(self.not_as_documented("it should be empty")) }
+    }
+
+    fn not_as_documented(&self, why: &str) -> String {
+        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("nothing named");
+        format!("its answer is not what its documentation says ({why}; it came as {})", sanitize_line(kind))
     }
 
     /// Its status and the beginning of its own words, on one line.
@@ -310,9 +340,10 @@ impl Answer {
             let whole = || body.as_str().map(str::to_owned);
             words.iter().find_map(|key| body.get(key)?.as_str().map(str::to_owned)).or_else(whole)
         });
+        let aside = self.headers.get(X_ERROR).and_then(|why| why.to_str().ok()).map(str::to_owned);
         // A page for a browser says nothing on one line.
-        let said =
-            message.or_else(|| (!text.trim_start().starts_with('<')).then(|| text.into_owned())).unwrap_or_default();
+        let plain = || (!text.trim_start().starts_with('<')).then(|| text.clone().into_owned());
+        let said = message.or(aside).or_else(plain).unwrap_or_default();
         let said: String = sanitize_line(&said).chars().take(MOST_WORDS).collect();
         if said.trim().is_empty() { self.status.to_string() } else { format!("{}: {}", self.status, said.trim()) }
     }

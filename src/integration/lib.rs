@@ -26,6 +26,8 @@ pub const PROVIDERS: &[&dyn Provider] = &[
     &metrics::new_relic::NewRelic,
     &approval::github::GitHub,
     &approval::gitlab::GitLab,
+    &approval::jenkins::Jenkins,
+    &approval::circleci::CircleCi,
     &alert::alertmanager::AlertmanagerProvider,
     &alert::prometheus::PrometheusAlertsProvider,
     &notify::WebhookProvider,

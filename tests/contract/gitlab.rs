@@ -1,7 +1,8 @@
 //! Waiting deployments of GitLab, on a stub of it.
 
-use crate::gitlab::stub::{Deployment, Fault, Stub, TOKEN};
+use crate::gitlab::stub::{Deployment, Stub, TOKEN};
 use crate::gitlab::{PROJECT, open};
+use crate::support::fault::Fault;
 use async_trait::async_trait;
 use flightdeck::contract::{Backend, Fixture, Situation, Stop};
 use flightdeck::integration::approval::Approvals;
@@ -54,17 +55,17 @@ impl Fixture for OnStub {
                 // A newer one of the same branch took its place.
                 Situation::Changed => world.deployments.push(Deployment::waiting(PROJECT, ID + 1)),
                 Situation::Deleted => world.deployments.clear(),
-                Situation::Denied => world.fail("POST", Fault::status(403, "403 Forbidden")),
-                Situation::Slow => world.fail_once("POST", Fault::Late(Duration::from_secs(4))),
+                Situation::Denied => world.faults.always("POST", Fault::status(403, "403 Forbidden")),
+                Situation::Slow => world.faults.once("POST", Fault::Late(Duration::from_secs(4))),
                 // A lost answer to the yes itself is read back: that of the start of the job is not.
-                Situation::Cut => world.fail_once("POST /projects/acme%2Fteam%2Fshop/jobs", Fault::Cut),
-                Situation::Stale => world.fail("", Fault::Drop),
+                Situation::Cut => world.faults.once("POST /projects/acme%2Fteam%2Fshop/jobs", Fault::Cut),
+                Situation::Stale => world.faults.always("", Fault::Drop),
                 Situation::Interrupted => {
                     world.deployments.push(Deployment::waiting(PROJECT, ID + 1));
                     // Long enough for one look: each asks twice.
-                    world.faults.push(("GET".into(), Fault::Drop, Some(2)));
+                    world.faults.times("GET", Fault::Drop, 2);
                 }
-                Situation::Restored => world.faults.clear(),
+                Situation::Restored => world.faults.0.clear(),
             }
         }
         if situation == Situation::Approval {

@@ -1,9 +1,11 @@
 //! The contract suite on each backend.
 
+mod circleci;
 mod engine;
 mod exec;
 mod github;
 mod gitlab;
+mod jenkins;
 pub mod kubernetes;
 
 use flightdeck::contract::{Case, Column, ProgramBackend, matrix, run};
@@ -41,6 +43,16 @@ async fn waiting_deployments_of_github_pass() {
 #[tokio::test]
 async fn waiting_deployments_of_gitlab_pass() {
     all_passed(&run(&gitlab::GitLabBackend, Case::ALL, 4).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn approval_jobs_of_circleci_pass() {
+    all_passed(&run(&circleci::CircleCiBackend, Case::ALL, 4).await, Case::ALL);
+}
+
+#[tokio::test]
+async fn inputs_of_jenkins_pass() {
+    all_passed(&run(&jenkins::JenkinsBackend, Case::ALL, 4).await, Case::ALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,18 +2,16 @@
 
 pub mod stub;
 
+use crate::support::desk::Desk;
+use crate::support::fault::Fault;
 use flightdeck::board::Board;
-use flightdeck::control::{Authorized, Policy, decide};
 use flightdeck::integration::approval::Approvals;
 use flightdeck::integration::approval::gitlab::{Settings, waiting_deployments};
 use flightdeck::model::*;
-use flightdeck::port::{Executor, Followed, NotDone};
-use futures::StreamExt;
-use futures::stream::BoxStream;
-use jiff::Timestamp;
+use flightdeck::port::{Executor, NotDone};
 use serde_json::{Value, json};
 use std::time::Duration;
-use stub::{Deployment, Fault, LOGIN, Stub, TOKEN};
+use stub::{Deployment, LOGIN, Stub, TOKEN};
 
 pub const PROJECT: &str = "acme/team/shop";
 
@@ -29,87 +27,14 @@ pub fn open(stub: &Stub, token: &str) -> Approvals {
     waiting_deployments("gitlab".into(), false, settings, token).unwrap()
 }
 
-struct Desk {
-    stub: Stub,
-    source: Approvals,
-    updates: BoxStream<'static, Scoped>,
-    board: Board,
-}
+type GitLabDesk = Desk<Stub>;
 
-impl Desk {
-    fn new(deployments: Vec<Deployment>) -> Desk {
+impl Desk<Stub> {
+    fn new(deployments: Vec<Deployment>) -> GitLabDesk {
         let stub = Stub::start();
         stub.world().deployments = deployments;
-        Desk::with_token(stub, TOKEN)
-    }
-
-    fn with_token(stub: Stub, token: &str) -> Desk {
-        let source = open(&stub, token);
-        let updates = source.watch();
-        Desk { stub, source, updates, board: Board::default() }
-    }
-
-    async fn until<T>(&mut self, what: &str, so: impl Fn(&Board) -> Option<T>) -> T {
-        let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
-        loop {
-            if let Some(found) = so(&self.board) {
-                return found;
-            }
-            match tokio::time::timeout_at(deadline, self.updates.next()).await {
-                Ok(Some(scoped)) => drop(self.board.apply(&scoped)),
-                Ok(None) => panic!("the watch ended before: {what}"),
-                Err(late) => panic!("never came: {what}: {late}; {:?}", self.board.links().collect::<Vec<_>>()),
-            }
-        }
-    }
-
-    /// One request waits for a yes.
-    async fn asked(&mut self) -> Approval {
-        let live = |board: &Board| matches!(board.link(&"gitlab".into()), LinkState::Live { .. });
-        let pending = |board: &Board| board.approvals().find(|of| of.state == ApprovalState::Pending).cloned();
-        self.until("a yes is asked for", |board| pending(board).filter(|_| live(board))).await
-    }
-
-    /// Why it is not sent, or not taken.
-    async fn refused(&self, action: Action, approval: &Approval) -> String {
-        match self.authorized(action, approval) {
-            Ok(authorized) => self.source.execute(&authorized).await.unwrap_err().to_string(),
-            Err(refusal) => refusal.to_string(),
-        }
-    }
-
-    fn command(&self, action: Action, approval: &Approval) -> Authorized {
-        self.authorized(action, approval).unwrap()
-    }
-
-    fn authorized(&self, action: Action, approval: &Approval) -> Result<Authorized, Refusal> {
-        let subject = Subject::Approval { id: approval.id.clone(), run: approval.run.clone() };
-        let pin = Some(approval.facts.pin(action));
-        let command = Command { id: "c-1".into(), action, subject, pin, reason: Some("looks good".into()) };
-        let alice = Actor { name: "alice".into(), uid: Some(1), roles: vec![] };
-        decide(&Policy::default(), &self.board, &alice, &command, Timestamp::now())
-    }
-
-    /// Sends it and follows it to its end.
-    async fn does(&mut self, action: Action, approval: &Approval) -> (Option<String>, Stage) {
-        let authorized = self.command(action, approval);
-        let before = self.board.rollout(&approval.run.target).cloned();
-        let accepted = self.source.execute(&authorized).await.unwrap();
-        let source = self.source.clone();
-        let stage = self.until("the end of it", |board| {
-            let followed = Followed {
-                command: authorized.command(),
-                created: None,
-                left: Some(&accepted.left),
-                before: before.as_ref(),
-                current: board.rollout(&approval.run.target),
-                ended: None,
-                now: Timestamp::now(),
-            };
-            Some(source.progress(&followed)).filter(Stage::is_final)
-        });
-        let stage = stage.await;
-        (accepted.note.clone(), stage)
+        let source = open(&stub, TOKEN);
+        Desk::of(stub, source)
     }
 
     fn changes(&self) -> Vec<String> {
@@ -127,11 +52,11 @@ fn body(change: &str) -> Value {
 
 #[tokio::test]
 async fn a_yes_starts_the_job_that_it_lets_through_and_is_followed_to_its_end() {
-    let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42)]);
+    let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
     let approval = desk.asked().await;
     assert_eq!(approval.run.target.to_string(), "gitlab/acme/team/shop/deploy-main-production");
     assert_eq!(approval.reviewers.as_ref().unwrap().login.as_deref(), Some(LOGIN));
-    let forecast = desk.source.forecast(Action::Approve, desk.board.rollout(&approval.run.target).unwrap()).unwrap();
+    let forecast = desk.forecast(Action::Approve, &approval);
     assert!(forecast.lines[0].contains("its job for production is started"), "{forecast:?}");
     let (note, stage) = desk.does(Action::Approve, &approval).await;
     assert_eq!(note.as_deref(), Some("approved, and its job was started"));
@@ -143,7 +68,7 @@ async fn a_yes_starts_the_job_that_it_lets_through_and_is_followed_to_its_end() 
 
 #[tokio::test]
 async fn a_no_ends_it_and_starts_nothing() {
-    let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42)]);
+    let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
     let approval = desk.asked().await;
     let (_, stage) = desk.does(Action::Reject, &approval).await;
     assert!(matches!(&stage, Stage::Effective { proof } if proof.text.contains("nothing was deployed")), "{stage:?}");
@@ -153,7 +78,7 @@ async fn a_no_ends_it_and_starts_nothing() {
 
 #[tokio::test]
 async fn one_yes_of_two_is_counted_and_a_second_one_is_not_taken() {
-    let mut desk = Desk::new(vec![Deployment { required: Some(2), ..Deployment::waiting(PROJECT, 42) }]);
+    let mut desk = GitLabDesk::new(vec![Deployment { required: Some(2), ..Deployment::waiting(PROJECT, 42) }]);
     let approval = desk.asked().await;
     assert_eq!(approval.requirement.count, 2);
     let (note, stage) = desk.does(Action::Approve, &approval).await;
@@ -178,12 +103,12 @@ async fn one_yes_of_two_is_counted_and_a_second_one_is_not_taken() {
 
 #[tokio::test]
 async fn a_job_that_only_has_to_be_started_is_started_and_cannot_be_rejected() {
-    let mut desk = Desk::new(vec![Deployment { required: None, ..Deployment::waiting(PROJECT, 42) }]);
+    let mut desk = GitLabDesk::new(vec![Deployment { required: None, ..Deployment::waiting(PROJECT, 42) }]);
     let approval = desk.asked().await;
     assert!(approval.what.ends_with("the start of its job"), "{}", approval.what);
     let refused = desk.source.execute(&desk.command(Action::Reject, &approval)).await.unwrap_err();
     assert!(refused.to_string().contains("cancel its pipeline"), "{refused}");
-    let forecast = desk.source.forecast(Action::Approve, desk.board.rollout(&approval.run.target).unwrap()).unwrap();
+    let forecast = desk.forecast(Action::Approve, &approval);
     assert_eq!(forecast.lines[0], "GitLab starts its job for production in the name of octo");
     let (_, stage) = desk.does(Action::Approve, &approval).await;
     assert!(matches!(&stage, Stage::Effective { proof } if proof.text.starts_with("approved by octo")), "{stage:?}");
@@ -192,7 +117,7 @@ async fn a_job_that_only_has_to_be_started_is_started_and_cannot_be_rejected() {
 
 #[tokio::test]
 async fn a_yes_stands_though_its_job_may_not_be_started() {
-    let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42)]);
+    let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
     desk.stub.world().may_not_play = true;
     let approval = desk.asked().await;
     let accepted = desk.source.execute(&desk.command(Action::Approve, &approval)).await.unwrap();
@@ -207,7 +132,7 @@ async fn a_yes_stands_though_its_job_may_not_be_started() {
 #[tokio::test]
 async fn what_a_newer_deployment_has_is_nobodys_to_decide() {
     let newer = Deployment { status: "running", job: "running", ..Deployment::waiting(PROJECT, 43) };
-    let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42), newer]);
+    let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42), newer]);
     let superseded = |board: &Board| {
         board
             .approvals()
@@ -233,8 +158,6 @@ async fn what_a_newer_deployment_has_is_nobodys_to_decide() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_a_sentence_and_nothing_is_believed() {
-    let html =
-        |status| Fault::Instead(status, vec![("content-type", "text/html".into())], "<html>Sign in</html>".into());
     let later = vec![("retry-after", "30".to_owned())];
     for (fault, what) in [
         (Fault::status(401, "401 Unauthorized"), "GitLab does not take the token"),
@@ -242,19 +165,16 @@ async fn what_goes_wrong_is_a_sentence_and_nothing_is_believed() {
         (Fault::status(404, "404 Project Not Found"), "docs/gitlab.md names the rights"),
         (Fault::Instead(429, later, "Retry later".into()), "GitLab's rate limit is used up until"),
         (Fault::status(503, "down"), "GitLab answers 503"),
-        (html(200), "not what its documentation says"),
+        (Fault::page(200, &[]), "not what its documentation says"),
         (Fault::Truncated, "127.0.0.1"),
         (Fault::Drop, "127.0.0.1"),
     ] {
         let stub = Stub::start();
         stub.world().deployments = vec![Deployment::waiting(PROJECT, 42)];
-        stub.world().fail("GET /projects", fault.clone());
-        let mut desk = Desk::with_token(stub, TOKEN);
-        let link = desk.until("it says so", |board| {
-            let link = board.link(&"gitlab".into());
-            matches!(link, LinkState::Stale { .. } | LinkState::Denied { .. }).then(|| format!("{link:?}"))
-        });
-        let link = link.await;
+        stub.world().faults.always("GET /projects", fault.clone());
+        let source = open(&stub, TOKEN);
+        let mut desk = Desk::of(stub, source);
+        let link = desk.unread().await;
         assert!(link.contains(what), "{fault:?}: {link}");
         assert_eq!(desk.board.approvals().count(), 0);
     }
@@ -263,17 +183,17 @@ async fn what_goes_wrong_is_a_sentence_and_nothing_is_believed() {
 #[tokio::test]
 async fn what_became_of_a_yes_is_looked_for_and_it_is_not_sent_again() {
     for (fault, unknown) in [(Fault::Drop, true), (Fault::status(400, "already approved"), false)] {
-        let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42)]);
+        let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
         let approval = desk.asked().await;
-        desk.stub.world().fail_once("POST", fault.clone());
+        desk.stub.world().faults.once("POST", fault.clone());
         let error = desk.source.execute(&desk.command(Action::Approve, &approval)).await.unwrap_err();
         assert_eq!(matches!(error, NotDone::Unknown { .. }), unknown, "{fault:?}: {error}");
         assert_eq!(desk.changes(), [""; 0], "it is not sent again");
     }
     // The answer is lost, and the yes is there: its job is started, once.
-    let mut desk = Desk::new(vec![Deployment::waiting(PROJECT, 42)]);
+    let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
     let approval = desk.asked().await;
-    desk.stub.world().fail_once("POST", Fault::Cut);
+    desk.stub.world().faults.once("POST", Fault::Cut);
     let (note, stage) = desk.does(Action::Approve, &approval).await;
     assert_eq!(note.as_deref(), Some("approved, and its job was started"));
     assert!(matches!(stage, Stage::Effective { .. }), "{stage:?}");

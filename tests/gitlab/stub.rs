@@ -2,33 +2,13 @@
 //! docs.gitlab.com/api/jobs).
 
 use crate::probe::stub::{Asked, Play, Stub as Server};
+use crate::support::fault::{Fault, Faults};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 pub const TOKEN: &str = "glpat-of-octo";
 /// Whose token that is.
 pub const LOGIN: &str = "octo";
-
-/// What goes wrong with an answer.
-#[derive(Debug, Clone)]
-pub enum Fault {
-    /// This instead, and nothing is done.
-    Instead(u16, Vec<(&'static str, String)>, String),
-    /// It is done, and the connection is cut without a word.
-    Cut,
-    /// It is not done, and the connection is cut without a word.
-    Drop,
-    /// It comes so much later.
-    Late(Duration),
-    Truncated,
-}
-
-impl Fault {
-    pub fn status(status: u16, message: &str) -> Fault {
-        Fault::Instead(status, Vec::new(), json!({ "message": message }).to_string())
-    }
-}
 
 /// A deployment.
 #[derive(Debug, Clone)]
@@ -104,8 +84,7 @@ impl Deployment {
 #[derive(Default)]
 pub struct World {
     pub deployments: Vec<Deployment>,
-    /// What begins with method and path so, answered so; the number counts down, none is for ever.
-    pub faults: Vec<(String, Fault, Option<u32>)>,
+    pub faults: Faults,
     /// What was changed: method, path, body.
     pub changes: Vec<String>,
     /// What was asked against its documents.
@@ -119,27 +98,6 @@ pub struct World {
 impl World {
     pub fn deployment(&mut self, id: u64) -> &mut Deployment {
         self.deployments.iter_mut().find(|one| one.id == id).unwrap()
-    }
-
-    pub fn fail(&mut self, what: &str, fault: Fault) {
-        self.faults.push((what.into(), fault, None));
-    }
-
-    pub fn fail_once(&mut self, what: &str, fault: Fault) {
-        self.faults.push((what.into(), fault, Some(1)));
-    }
-
-    fn fault(&mut self, what: &str) -> Option<Fault> {
-        let found = self.faults.iter().position(|(begin, ..)| what.starts_with(begin.as_str()))?;
-        let (_, fault, left) = &mut self.faults[found];
-        let fault = fault.clone();
-        if let Some(left) = left {
-            *left -= 1;
-            if *left == 0 {
-                self.faults.remove(found);
-            }
-        }
-        Some(fault)
     }
 
     fn answer(&mut self, asked: &Asked) -> (u16, Value) {
@@ -227,7 +185,7 @@ impl Stub {
 
 fn play(world: &Mutex<World>, asked: &Asked) -> Play {
     let mut world = world.lock().unwrap();
-    let fault = world.fault(&format!("{} {}", asked.method, asked.path));
+    let fault = world.faults.take(&format!("{} {}", asked.method, asked.path));
     match &fault {
         Some(Fault::Instead(status, headers, body)) => {
             return Play::Answer { status: *status, headers: headers.clone(), body: body.clone() };

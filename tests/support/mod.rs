@@ -1,1 +1,3 @@
+pub mod desk;
+pub mod fault;
 pub mod live;

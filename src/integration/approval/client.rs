@@ -106,6 +106,15 @@ fn clock(at: Timestamp) -> impl std::fmt::Display {
     at.strftime("%H:%M:%S UTC")
 }
 
+/// What is not there says so with a status, and is no reason to know nothing of all else.
+pub(super) fn there<T>(answer: Result<T, Problem>) -> Result<Option<T>, Problem> {
+    match answer {
+        Ok(content) => Ok(Some(content)),
+        Err(Problem::Missing(_)) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
 /// A system with one token.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -176,6 +185,11 @@ impl Client {
     /// Changes something, once.
     pub async fn post(&self, path: &str, body: &serde_json::Value) -> Result<Answer, HttpError> {
         self.http.send(Method::POST, path, body).await
+    }
+
+    /// Changes something by its address alone, once.
+    pub async fn post_empty(&self, path: &str) -> Result<Answer, HttpError> {
+        self.http.send_empty(path).await
     }
 
     /// What a problem is for people.

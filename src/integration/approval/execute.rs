@@ -1,7 +1,7 @@
 //! A yes or no on its way to its system.
 
-use super::client::{Client, Problem};
-use super::gate::Gate;
+use super::client::{Client, Problem, now};
+use super::gate::{Gate, Review};
 use super::row::{facts, read_only};
 use super::shared::Shared;
 use crate::http::{Answer, HttpError};
@@ -31,8 +31,13 @@ pub(super) async fn execute(shared: &Shared, authorized: &Authorized) -> Result<
     client.rested().map_err(|problem| not_sent(client, &problem))?;
     let looked = shared.live(&key).await.map_err(|problem| not_sent(client, &problem))?;
     let gate = looked.ok_or_else(|| not_found(format!("{run} waits for no review any more")))?;
-    checked(shared, authorized, &gate)?;
-    let outcome = shared.system.decide(&gate, verdict, &comment(authorized)).await;
+    checked(shared, authorized, &gate, verdict)?;
+    let comment = comment(authorized);
+    let outcome = shared.system.decide(&gate, verdict, &comment).await;
+    if outcome.is_ok() && !shared.system.words().tells_reviews {
+        let who = shared.login.borrow().clone().unwrap_or_else(|| "this token's account".to_owned());
+        shared.remember(&key, Review { verdict, who, comment, at: Some(now()) });
+    }
     // Whatever it is: what became of it is looked at.
     if !matches!(outcome, Err(NotDone::NotSent { .. })) {
         // Where nobody watches, nobody has to look.
@@ -57,7 +62,7 @@ fn not_sent(client: &Client, problem: &Problem) -> NotDone {
 }
 
 /// Is it what the person saw, the newest, and may this token?
-fn checked(shared: &Shared, authorized: &Authorized, gate: &Gate) -> Result<(), Refusal> {
+fn checked(shared: &Shared, authorized: &Authorized, gate: &Gate, verdict: Verdict) -> Result<(), Refusal> {
     let login = shared.login.borrow().clone();
     let now_true = facts(shared.context(login.as_deref()), gate);
     let changes = authorized.command().pin.as_ref().map(|pin| pin.changes(&now_true)).unwrap_or_default();
@@ -68,7 +73,8 @@ fn checked(shared: &Shared, authorized: &Authorized, gate: &Gate) -> Result<(), 
         let why = format!("{newer} of the same branch has all that {} has: decide on that", gate.title);
         return Err(Refusal::new(RefusalKind::NotApplicable, why));
     }
-    gate.denied().map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::Denied, why)))
+    let denied = gate.denied().or_else(|| gate.yes_denied().filter(|_| verdict == Verdict::Approved));
+    denied.map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::Denied, why)))
 }
 
 /// Says on the other side who decided, which the token does not.
@@ -86,19 +92,36 @@ pub(super) async fn send<T: DeserializeOwned>(
     path: &str,
     body: &serde_json::Value,
 ) -> Result<T, NotDone> {
-    match client.post(path, body).await {
-        Ok(answer) => answered(client, &answer),
+    answered(client, client.post(path, body).await, Answer::json)
+}
+
+/// Sends a change that is all in its address, once, and reads the answer as it is documented.
+pub(super) async fn send_empty<T>(
+    client: &Client,
+    path: &str,
+    read: fn(&Answer) -> Result<T, String>,
+) -> Result<T, NotDone> {
+    answered(client, client.post_empty(path).await, read)
+}
+
+/// What was made of a change.
+fn answered<T>(
+    client: &Client,
+    answer: Result<Answer, HttpError>,
+    read: fn(&Answer) -> Result<T, String>,
+) -> Result<T, NotDone> {
+    match answer {
+        Ok(answer) => judged(client, &answer, read),
         Err(error @ HttpError::NotSent { .. }) => Err(NotDone::NotSent { why: error.to_string() }),
         Err(error @ HttpError::Lost { .. }) => Err(NotDone::Unknown { why: error.to_string() }),
     }
 }
 
-/// What was made of a change.
-fn answered<T: DeserializeOwned>(client: &Client, answer: &Answer) -> Result<T, NotDone> {
+fn judged<T>(client: &Client, answer: &Answer, read: fn(&Answer) -> Result<T, String>) -> Result<T, NotDone> {
     let refused = |kind, why: String| Err(NotDone::from(Refusal::new(kind, why)));
     match client.judged(answer) {
         // A page for a browser comes with 200, too: whoever made it, nobody knows what became of the request.
-        Ok(()) => answer.json::<T>().map_err(|why| NotDone::Unknown { why }),
+        Ok(()) => read(answer).map_err(|why| NotDone::Unknown { why }),
         Err(problem @ (Problem::Unauthorized(_) | Problem::Forbidden(_))) => {
             refused(RefusalKind::Denied, client.sentence(&problem))
         }

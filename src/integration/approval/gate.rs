@@ -40,7 +40,7 @@ pub(super) struct Gate {
     pub name: String,
     pub service: String,
     pub environment: String,
-    /// The commit in full, and as people write it.
+    /// The commit in full, and as people write it; the number of its run where its system tells no commit.
     pub commit: String,
     pub version: String,
     /// Where people see it.
@@ -93,6 +93,8 @@ pub(super) struct Waiting {
     pub until: Option<Timestamp>,
     /// Why neither a yes nor a no would be taken from here.
     pub denied: Option<String>,
+    /// Why no yes would be taken from here, though a no would.
+    pub yes_denied: Option<String>,
 }
 
 /// How far the job is that a yes lets through.
@@ -111,6 +113,8 @@ pub(super) struct Ended {
     /// In its system's word.
     pub conclusion: String,
     pub well: bool,
+    /// As a no ends it there, where its system does not tell who said no.
+    pub stopped: bool,
 }
 
 /// Where it stands.
@@ -134,7 +138,7 @@ pub(super) enum Standing {
     Failed,
     /// A no; its run has not ended.
     Rejected,
-    /// A no, and the end of it.
+    /// A no, and the end of it; or an end as a no makes it, and nobody tells who made it.
     Stopped,
     /// Its run ended, by no review.
     Ended,
@@ -190,6 +194,7 @@ impl Gate {
             // Not every job of an environment makes a deployment: then its run tells.
             _ if ended.is_some_and(|ended| ended.well) => Standing::Deployed,
             _ if ended.is_some() && yes => Standing::Failed,
+            _ if ended.is_some_and(|ended| ended.stopped) => Standing::Stopped,
             _ if ended.is_some() => Standing::Ended,
             _ if yes => Standing::Approved,
             _ => Standing::Unreviewed,
@@ -204,5 +209,10 @@ impl Gate {
     /// Why its system would take neither a yes nor a no from here.
     pub fn denied(&self) -> Option<&str> {
         self.waiting.as_ref()?.denied.as_deref()
+    }
+
+    /// Why it would take no yes from here, though a no.
+    pub fn yes_denied(&self) -> Option<&str> {
+        self.waiting.as_ref()?.yes_denied.as_deref()
     }
 }

@@ -4,11 +4,13 @@
 //! A system reads its gates and sends what was decided ([`system::ApprovalSystem`]); rows, approvals, pins, the watch
 //! and how far a decision has come follow from the gates.
 
+pub mod circleci;
 mod client;
 mod execute;
 mod gate;
 pub mod github;
 pub mod gitlab;
+pub mod jenkins;
 mod progress;
 mod provider;
 mod row;

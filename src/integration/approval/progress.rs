@@ -7,7 +7,7 @@ use flightdeck_port::Followed;
 
 /// The stage of a yes or no that its system took. A yes is effective once the job that it let through has begun, a no once
 /// the run cannot deploy any more.
-pub(super) fn progress(of: &Followed<'_>) -> Stage {
+pub(super) fn progress(of: &Followed<'_>, tells_reviews: bool) -> Stage {
     let Subject::Approval { run, .. } = &of.command.subject else {
         return Stage::Failed { why: format!("{} does not fit its subject", of.command.action.name()) };
     };
@@ -24,7 +24,9 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         (Action::Approve, Standing::Asks) if counted(of.before, row) && is_unstarted(&row.facts) => unstarted(of, row),
         (Action::Approve, Standing::Asks) if counted(of.before, row) => effective(),
         (_, Standing::Asks | Standing::Timer | Standing::Unreviewed) => Stage::Accepted,
-        (_, Standing::Rerun | Standing::Ended) => superseded(),
+        (_, Standing::Rerun) => superseded(),
+        (action, _) if !reviewed && !tells_reviews => untold(of, row, action == Action::Approve, standing),
+        (_, Standing::Ended) => superseded(),
         // Somebody let it go on by another way.
         (_, _) if !reviewed => superseded(),
         (Action::Approve, Standing::Held | Standing::Approved) | (Action::Reject, Standing::Rejected) => {
@@ -36,6 +38,19 @@ pub(super) fn progress(of: &Followed<'_>) -> Stage {
         (Action::Approve, Standing::Failed) => Stage::Failed { why: row.message.clone() },
         // Somebody else was first, and said otherwise.
         _ => superseded(),
+    }
+}
+
+/// Nobody tells who said what: it was somebody else, or this one, whose answer was lost. How its run ends tells.
+fn untold(of: &Followed<'_>, row: &Rollout, yes: bool, standing: Standing) -> Stage {
+    match standing {
+        // What was taken is known with the next look.
+        _ if of.left.is_some() => Stage::Accepted,
+        // A run goes on for a moment after a no, too.
+        Standing::Deploying => Stage::Observed,
+        Standing::Deployed if yes => Stage::effective(row.message.clone()),
+        Standing::Stopped if !yes => Stage::effective(row.message.clone()),
+        _ => Stage::superseded(row.message.clone()),
     }
 }
 

@@ -82,13 +82,25 @@ impl Shown {
             format!("{word} by {}", review.who)
         });
         let said = said.collect::<Vec<_>>().join(", ");
-        let yes = if said.is_empty() { "let go on without a review".to_owned() } else { said.clone() };
+        let Words { system, tells_reviews, .. } = context.words;
+        let yes = match (said.as_str(), tells_reviews) {
+            ("", true) => "let go on without a review".to_owned(),
+            ("", false) => format!("waits no more, and {system} does not tell who said what"),
+            (said, _) => said.to_owned(),
+        };
         let holds = match gate.until() {
             Some(until) => format!("its wait timer runs until {}", until.strftime("%H:%M UTC")),
             None => "another protection rule holds it".to_owned(),
         };
         let conclusion = gate.ended.as_ref().map_or("unknown", |ended| ended.conclusion.as_str());
+        let ends = format!("{yes}; its run ended: {conclusion}");
         let (phase, step, message) = match gate.standing() {
+            // Of what it let through nothing is told but the end of its run.
+            Standing::Deploying if !tells_reviews => (Phase::Progressing, JOB, format!("{yes}; its run goes on")),
+            Standing::Deployed if !tells_reviews => (Phase::Healthy, DONE, ends),
+            Standing::Failed if !tells_reviews => (Phase::Failed, JOB, ends),
+            Standing::Stopped if !tells_reviews => (Phase::Aborted, GATE, ends),
+            Standing::Ended if !tells_reviews => (Phase::Failed, GATE, ends),
             Standing::Asks => (Phase::Paused, GATE, waiting(gate)),
             Standing::Timer => (Phase::Paused, GATE, format!("no person is asked: {holds}")),
             Standing::Held => (Phase::Paused, BEGIN, format!("{said}; {holds}")),
@@ -204,16 +216,19 @@ pub(super) fn rollout(context: Context<'_>, gate: &Gate) -> Rollout {
         started: gate.began,
         author: gate.author.clone(),
         facts: facts(context, gate),
-        denied: denied(context),
+        denied: denied(context, gate),
         in_flight: Some(!gate.standing().is_over()),
         ..Rollout::bare(run, gate.service.as_str().into(), gate.environment.as_str().into(), gate.since)
     }
 }
 
-fn denied(context: Context<'_>) -> Arc<[Denied]> {
-    let actions = [Action::Approve, Action::Reject].into_iter().collect();
-    let why = read_only(context.source);
-    if context.read_only { Arc::from([Denied { actions, why }]) } else { Arc::default() }
+fn denied(context: Context<'_>, gate: &Gate) -> Arc<[Denied]> {
+    if context.read_only {
+        let actions = [Action::Approve, Action::Reject].into_iter().collect();
+        return Arc::from([Denied { actions, why: read_only(context.source) }]);
+    }
+    let yes = |why: &str| Denied { actions: std::iter::once(Action::Approve).collect(), why: why.to_owned() };
+    gate.yes_denied().map(yes).into_iter().collect()
 }
 
 /// Why nothing is changed through a source.
@@ -233,11 +248,12 @@ pub(super) fn approval<'a>(
             let newer = gate.newer.as_ref();
             newer.map_or(ApprovalState::Pending, |run| superseded(format!("{run}, which has it all")))
         }
-        (Standing::Rejected | Standing::Stopped, _) => ApprovalState::Rejected,
+        (Standing::Rejected | Standing::Stopped, true) => ApprovalState::Rejected,
         (Standing::Rerun, _) => superseded(newest(context, gate)),
         (Standing::Ended, _) => superseded("the end of its run".to_owned()),
         (_, true) => ApprovalState::Approved,
         (_, false) if gate.reviewers.is_empty() => return None,
+        (_, false) if !context.words.tells_reviews => superseded(format!("somebody at {}", context.words.system)),
         (_, false) => superseded("somebody who let it go on without a review".to_owned()),
     };
     let votes = gate.reviews.iter().map(|review| Vote {

@@ -6,6 +6,7 @@ const WORDS: Words = Words {
     place: "project",
     kind: "workflow",
     says_who_may: true,
+    tells_reviews: true,
     attempt: "attempt",
     rights: ("Actions", "docs"),
     no_hold: "no hold",
@@ -60,7 +61,7 @@ fn standings() -> Vec<(Standing, Gate)> {
     let gone = Gate { waiting: None, ..gate() };
     let with = |job, reviews: &Vec<Review>| Gate { job, reviews: reviews.clone(), ..gone.clone() };
     let ended = |gate: &Gate, conclusion: &str, well| Gate {
-        ended: Some(Ended { conclusion: conclusion.into(), well }),
+        ended: Some(Ended { conclusion: conclusion.into(), well, stopped: false }),
         ..gate.clone()
     };
     vec![
@@ -136,7 +137,7 @@ fn a_review_is_followed_by_the_row_of_its_run() {
             ended: None,
             now,
         };
-        progress(&of).word()
+        progress(&of, true).word()
     };
     for (standing, gate) in standings() {
         let reviewed = !gate.reviews.is_empty();
@@ -196,7 +197,7 @@ fn a_yes_of_several_is_effective_once_it_is_counted() {
     let command = Command { id: "c".into(), action: Action::Approve, subject, pin: None, reason: None };
     let stage = |before: &Rollout, current: &Rollout| {
         let (now, before, current) = (none.asked, Some(before), Some(current));
-        progress(&Followed { command: &command, created: None, left: None, before, current, ended: None, now })
+        progress(&Followed { command: &command, created: None, left: None, before, current, ended: None, now }, true)
     };
     assert_eq!(stage(&row(&none), &row(&none)), Stage::Accepted);
     assert_eq!(

@@ -29,11 +29,17 @@ pub struct Approvals {
 impl Approvals {
     /// Connects nothing yet.
     pub(super) fn new(source: SourceId, read_only: bool, system: impl ApprovalSystem) -> Approvals {
-        let (login, known) = (Sender::new(None), Sender::new(BTreeMap::new()));
-        let (turns, decided) = (Semaphore::new(AT_ONCE), broadcast::Sender::new(DECISIONS));
-        Approvals {
-            shared: Arc::new(Shared { source, read_only, system: Box::new(system), login, known, turns, decided }),
-        }
+        let shared = Shared {
+            source,
+            read_only,
+            system: Box::new(system),
+            login: Sender::new(None),
+            known: Sender::new(BTreeMap::new()),
+            taken: Sender::new(BTreeMap::new()),
+            turns: Semaphore::new(AT_ONCE),
+            decided: broadcast::Sender::new(DECISIONS),
+        };
+        Approvals { shared: Arc::new(shared) }
     }
 
     /// The gate of a run, as its system has it now.
@@ -70,7 +76,7 @@ impl Executor for Approvals {
     }
 
     fn progress(&self, followed: &Followed<'_>) -> Stage {
-        progress::progress(followed)
+        progress::progress(followed, self.shared.system.words().tells_reviews)
     }
 
     fn forecast(&self, action: Action, row: &Rollout) -> Option<Forecast> {
@@ -87,7 +93,8 @@ impl Executor for Approvals {
             verdict,
             progress::is_unstarted(&row.facts),
         );
-        let warnings = if standing == Standing::Asks { Vec::new() } else { vec![row.message.clone()] };
+        let moved = Some(row.message.clone()).filter(|_| standing != Standing::Asks);
+        let warnings = row.denial(action).map(str::to_owned).into_iter().chain(moved).collect();
         Some(Forecast { lines, warnings, ..Forecast::default() })
     }
 

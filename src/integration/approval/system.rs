@@ -5,10 +5,13 @@ use super::gate::{Gate, Key};
 use async_trait::async_trait;
 use flightdeck_model::Verdict;
 use flightdeck_port::NotDone;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
+
+/// How long a gate is shown after its end.
+const SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// All gates of a place, and whether some were left out.
 pub(super) struct Seen {
@@ -52,6 +55,8 @@ pub(super) struct Words {
     pub rights: (&'static str, &'static str),
     /// Does it say beforehand whose yes it takes?
     pub says_who_may: bool,
+    /// Does it tell afterwards who said what? Without it only what was said from here is known, and how the run ended.
+    pub tells_reviews: bool,
     /// What a later one of the same run is: `attempt`.
     pub attempt: &'static str,
     /// Why nothing can be held.
@@ -94,4 +99,27 @@ pub(super) trait ApprovalSystem: Debug + Send + Sync + 'static {
 
     /// What a yes or no does there, a sentence each. `unstarted`: only the start of its job is missing.
     fn consequences(&self, environment: &str, login: &str, verdict: Verdict, unstarted: bool) -> Vec<String>;
+}
+
+/// Is one that was known before still shown?
+pub(super) fn is_shown(gate: &Gate, now: Timestamp) -> bool {
+    !gate.standing().is_over() || now.duration_since(gate.since) <= SHOWN
+}
+
+/// What became of those that were known before and wait no more.
+pub(super) async fn follow(
+    system: &dyn ApprovalSystem,
+    seen: &mut Seen,
+    before: &BTreeMap<Key, Gate>,
+    known: Known<'_>,
+) -> Result<(), Problem> {
+    for (key, gate) in before {
+        if seen.gates.contains_key(key) || !is_shown(gate, known.now) {
+            continue;
+        }
+        let over = gate.standing().is_over();
+        let now = if over { Some(gate.clone()) } else { system.one(key, Some(gate), known).await? };
+        seen.gates.extend(now.map(|gate| (key.clone(), gate)));
+    }
+    Ok(())
 }

@@ -129,8 +129,10 @@ impl Part {
         let known = Known { login: login.as_deref(), now: at };
         let mut seen = self.shared.system.look(&self.place, &mut self.cache, &self.gates, known).await?;
         for (key, gate) in &mut seen.gates {
+            self.shared.recall(gate);
             settle(gate, self.gates.get(key), at);
         }
+        self.shared.forget(&self.place, &seen.gates);
         self.shared.known.send_modify(|known| {
             known.retain(|key, _| key.place != self.place);
             known.extend(seen.gates.clone());

@@ -4,10 +4,10 @@ use super::pending::{self, At, Id};
 use super::wire::{
     Deployment, DeploymentState, DeploymentStatus, HistoryEntry, Pending, Runs, WorkflowRun, deployed, review,
 };
-use crate::approval::client::{Cache, Client, Problem};
+use crate::approval::client::{Cache, Client, Problem, there};
 use crate::approval::gate::{Gate, Key};
-use crate::approval::system::Seen;
-use jiff::{SignedDuration, Timestamp};
+use crate::approval::system::{Seen, is_shown};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// The most that GitHub puts on one page.
@@ -16,8 +16,6 @@ const PAGE: usize = 100;
 const PAGES: usize = 5;
 /// Deployments of a commit to an environment that are looked through.
 const DEPLOYMENTS: &str = "10";
-/// How long a gate is shown after its end.
-const SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// What is looked at.
 pub(super) struct Looking<'a> {
@@ -27,15 +25,6 @@ pub(super) struct Looking<'a> {
     /// Only these; none named: all.
     pub environments: &'a [String],
     pub login: Option<&'a str>,
-}
-
-/// What is not there says so with a status, and is no reason to know nothing of all else.
-fn there<T>(answer: Result<T, Problem>) -> Result<Option<T>, Problem> {
-    match answer {
-        Ok(content) => Ok(Some(content)),
-        Err(Problem::Missing(_)) => Ok(None),
-        Err(problem) => Err(problem),
-    }
 }
 
 impl Looking<'_> {
@@ -53,11 +42,10 @@ impl Looking<'_> {
             }
         }
         for (key, gate) in known {
-            let over = gate.standing().is_over();
-            if gates.contains_key(key) || (over && now.duration_since(gate.since) > SHOWN) {
+            if gates.contains_key(key) || !is_shown(gate, now) {
                 continue;
             }
-            let later = if over { Some(gate.clone()) } else { self.later(cache, gate).await? };
+            let later = if gate.standing().is_over() { Some(gate.clone()) } else { self.later(cache, gate).await? };
             gates.extend(later.map(|gate| (key.clone(), gate)));
         }
         Ok(Seen { gates, only })

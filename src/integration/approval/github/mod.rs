@@ -75,6 +75,7 @@ impl ApprovalSystem for WaitingDeployments {
             place: "repo",
             kind: "workflow",
             says_who_may: true,
+            tells_reviews: true,
             attempt: "attempt",
             rights: ("Actions and Deployments", "docs/github.md"),
             no_hold: "GitHub knows no hold",

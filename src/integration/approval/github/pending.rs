@@ -40,7 +40,8 @@ pub(super) fn waits(
     let place = &pending.environment;
     let reviewers: Vec<String> = pending.reviewers.iter().map(super::wire::Asked::name).collect();
     let asked = pending.wait_timer_started_at.unwrap_or(run.updated_at);
-    let waiting = Waiting { until: until(pending), denied: denied(at.login, run, pending, &reviewers) };
+    let denied = denied(at.login, run, pending, &reviewers);
+    let waiting = Waiting { until: until(pending), denied, ..Waiting::default() };
     let id = Id { run: run.id, environment: place.id };
     let mut gate = Gate {
         key: Key { place: at.repository.to_owned(), uid: id.uid(), attempt: run.run_attempt },
@@ -84,7 +85,7 @@ pub(super) fn later(gate: &Gate, run: &WorkflowRun, review: Option<Review>, job:
         waiting: None,
         newer: None,
         job: job.map(DeploymentState::job),
-        ended: run.is_over().then_some(Ended { conclusion, well }),
+        ended: run.is_over().then_some(Ended { conclusion, well, stopped: false }),
         raw: serde_json::to_value(run).unwrap_or_default(),
         ..gate.clone()
     };

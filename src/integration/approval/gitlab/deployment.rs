@@ -42,7 +42,7 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
         reviewers: reviewers(deployment),
         required: begins.saturating_add(u32::try_from(yes).unwrap_or(u32::MAX)).max(1),
         reviewed: None,
-        waiting: blocked.then(|| Waiting { until: None, denied: denied(deployment, login) }),
+        waiting: blocked.then(|| Waiting { denied: denied(deployment, login), ..Waiting::default() }),
         job: job_of(deployment.status),
         ended: ended(deployment.status),
         unstarted: start,
@@ -114,7 +114,7 @@ fn ended(status: Status) -> Option<Ended> {
         Status::Skipped => "skipped",
         _ => return None,
     };
-    Some(Ended { conclusion: conclusion.to_owned(), well: false })
+    Some(Ended { conclusion: conclusion.to_owned(), well: false, stopped: false })
 }
 
 #[cfg(test)]

@@ -10,18 +10,17 @@ pub use provider::GitLab;
 pub use settings::Settings;
 
 use super::Approvals;
-use super::client::{Cache, Client, Problem};
+use super::client::{Cache, Client, Problem, there};
 use super::execute::send;
 use super::gate::{Gate, Key, Review};
-use super::system::{ApprovalSystem, Decided, Known, Seen, Words};
+use super::system::{ApprovalSystem, Decided, Known, Seen, Words, follow};
 use super::text::short;
-use crate::http::header;
+use crate::http::{header, segment};
 use async_trait::async_trait;
 use deployment::{gate, gone_on};
 use flightdeck_model::{Refusal, RefusalKind, SourceId, Verdict};
 use flightdeck_port::{NotDone, WrongSetting};
 use hyper::header::HeaderName;
-use jiff::SignedDuration;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,8 +30,6 @@ use wire::{Deployment, User};
 const PAGE: usize = 100;
 /// Pages of waiting deployments that are read, newest first.
 const PAGES: usize = 5;
-/// How long a gate is shown after its end.
-const SHOWN: SignedDuration = SignedDuration::from_hours(1);
 
 /// The waiting deployments of some projects.
 #[derive(Debug)]
@@ -61,21 +58,13 @@ fn client(url: &str, token: &str) -> Result<Client, WrongSetting> {
 
 /// Of a project: its path stands in one part of the address.
 fn path(project: &str, rest: &str) -> String {
-    format!("projects/{}/{rest}", project.replace('/', "%2F"))
+    format!("projects/{}/{rest}", segment(project))
 }
 
 /// Is there a yes with that comment?
 fn has(deployment: Option<&Deployment>, comment: &str) -> bool {
     let said = |review: &Review| review.verdict == Verdict::Approved && review.comment == short(comment);
     deployment.is_some_and(|deployment| deployment.reviews().iter().any(said))
-}
-
-/// What is not there says so with a status, and is no reason to know nothing of all else.
-fn there<T>(answer: Result<T, Problem>) -> Result<Option<T>, Problem> {
-    match answer {
-        Err(Problem::Missing(_)) => Ok(None),
-        answer => answer.map(Some),
-    }
 }
 
 impl Deployments {
@@ -127,6 +116,7 @@ impl ApprovalSystem for Deployments {
             place: "project",
             kind: "deployment",
             says_who_may: false,
+            tells_reviews: true,
             attempt: "deployment",
             rights: ("deployments", "docs/gitlab.md"),
             no_hold: "GitLab knows no hold",
@@ -168,14 +158,7 @@ impl ApprovalSystem for Deployments {
             let gate = gate(place, &one, known.login, newer(&newest, &one));
             seen.gates.insert(gate.key.clone(), gate);
         }
-        for (key, before) in gates {
-            let over = before.standing().is_over();
-            if seen.gates.contains_key(key) || (over && known.now.duration_since(before.since) > SHOWN) {
-                continue;
-            }
-            let now = if over { Some(before.clone()) } else { self.one(key, Some(before), known).await? };
-            seen.gates.extend(now.map(|gate| (key.clone(), gate)));
-        }
+        follow(self, &mut seen, gates, known).await?;
         Ok(seen)
     }
 
