@@ -88,7 +88,7 @@ fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
     let told = |job: ServiceJob| {
         let place = Place {
             environment: "production".into(),
-            steps: std::sync::Arc::default(),
+            steps: Arc::default(),
             left_out: Vec::new(),
             migrations: Vec::new(),
             one_offs: Vec::new(),
@@ -123,7 +123,7 @@ fn a_job_whose_last_run_failed_needs_a_person_until_it_succeeds() {
 #[test]
 fn a_broken_limit_needs_a_person_unless_the_watchdog_sent_something() {
     let needs = |response: BreachResponse| {
-        let mut row = kit::rollout("shop", "production");
+        let mut row = rollout("shop", "production");
         row.phase = Phase::Progressing;
         row.waits.clear();
         let breach = Breach { at: at(40), sentence: "errors 9 % against 0 %".into(), response };
@@ -135,7 +135,7 @@ fn a_broken_limit_needs_a_person_unless_the_watchdog_sent_something() {
             report: None,
             breach: Some(breach),
         }));
-        let board = kit::board([Entity::Rollout(Arc::new(row))]);
+        let board = board([Entity::Rollout(Arc::new(row))]);
         rank(&board, at(100)).first().map(|entry| (entry.word, entry.sentence.clone(), entry.since))
     };
     let told = |more: &str| Some(("limit broken", format!("errors 9 % against 0 %; {more}"), at(40)));

@@ -69,6 +69,8 @@ pub(super) struct Gate {
     pub ended: Option<Ended>,
     /// No yes is missing: somebody has to start its job.
     pub unstarted: bool,
+    /// Who started its job, where that was all that was missing.
+    pub started_by: Option<String>,
     /// A later run that has all that this one has: `run #43`. Nobody is to decide on this one.
     pub newer: Option<String>,
     /// Since when it stands so.

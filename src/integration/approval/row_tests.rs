@@ -40,6 +40,7 @@ fn gate() -> Gate {
         job: None,
         ended: None,
         unstarted: false,
+        started_by: None,
         newer: None,
         since: at(1010),
         raw: serde_json::Value::Null,

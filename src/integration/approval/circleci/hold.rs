@@ -63,6 +63,7 @@ pub(super) fn waits(at: At<'_>, job: &Job, request: &str) -> Gate {
         job: None,
         ended: None,
         unstarted: false,
+        started_by: None,
         newer: None,
         since: now,
         raw: serde_json::json!({ "pipeline": pipeline, "workflow": workflow, "job": job }),

@@ -67,6 +67,7 @@ pub(super) fn waits(
         job: None,
         ended: None,
         unstarted: false,
+        started_by: None,
         newer: newer.map(|number| format!("run #{number}")),
         since: asked,
         raw: serde_json::to_value(run).unwrap_or_default(),

@@ -46,6 +46,7 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
         job: job_of(deployment.status),
         ended: ended(deployment.status),
         unstarted: start,
+        started_by: None,
         newer: None,
         since: deployment.created_at,
         raw: serde_json::to_value(deployment).unwrap_or_default(),
@@ -56,11 +57,14 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
 /// One that waits no more: whom it asked is not told any more, and whoever started its job had the last word.
 pub(super) fn gone_on(mut now: Gate, before: &Gate, deployment: &Deployment) -> Gate {
     now.reviewers.clone_from(&before.reviewers);
-    if before.unstarted && matches!(now.job, Some(Job::Running | Job::Succeeded | Job::Failed)) {
-        let who = deployment.starter().unwrap_or("somebody").to_owned();
+    let moves = matches!(now.job, Some(Job::Running | Job::Succeeded | Job::Failed));
+    let starter = || deployment.starter().unwrap_or("somebody").to_owned();
+    now.started_by = before.started_by.clone().or_else(|| (before.unstarted && moves).then(starter));
+    // Whoever said yes and started it, too, has one say.
+    if let Some(who) = now.started_by.clone().filter(|who| !now.reviews.iter().any(|review| review.who == *who)) {
         now.reviews.push(Review { verdict: Verdict::Approved, who, comment: "started its job".to_owned(), at: None });
-        now.required = before.required;
     }
+    now.required = u32::try_from(now.approvals()).unwrap_or(u32::MAX).max(1);
     now
 }
 

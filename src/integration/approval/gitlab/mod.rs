@@ -24,7 +24,7 @@ use hyper::header::HeaderName;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use wire::{Deployment, User};
+use wire::{Deployment, Status, User};
 
 /// The most that GitLab puts on one page.
 const PAGE: usize = 100;
@@ -155,6 +155,10 @@ impl ApprovalSystem for Deployments {
         for one in wanted {
             // Of the list nobody knows who has said what.
             let Some(one) = self.detail(place, one.id, cache).await? else { continue };
+            // It has gone on since it was listed: what became of it is looked for below.
+            if one.status != Status::Blocked {
+                continue;
+            }
             let gate = gate(place, &one, known.login, newer(&newest, &one));
             seen.gates.insert(gate.key.clone(), gate);
         }

@@ -65,6 +65,7 @@ pub(super) fn waits(at: At<'_>, input: &Input) -> Gate {
         job: None,
         ended: None,
         unstarted: false,
+        started_by: None,
         newer: None,
         since: at.now,
         raw: serde_json::json!({ "build": build, "input": input }),
