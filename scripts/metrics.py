@@ -52,7 +52,7 @@ def snapshot():
     say("update", {"type": "snapshot_end"})
     sys.stdout.flush()
 say("hello", {"wire": 1, "actions": []})
-sys.stdout.flush()
+snapshot()
 for line in sys.stdin:
     if json.loads(line)["type"] == "snapshot":
         snapshot()
