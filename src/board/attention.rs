@@ -265,8 +265,11 @@ fn deadline(rollout: &Rollout) -> Option<Timestamp> {
 fn of_approval(approval: &Approval) -> Attention {
     let yes = approval.votes.iter().filter(|vote| vote.verdict == flightdeck_model::Verdict::Approved).count();
     let count = approval.requirement.count;
-    let mut sentence =
-        if count > 1 { format!("waits for approval ({yes} of {count})") } else { "waits for approval".to_owned() };
+    // Several of one service may wait for one environment.
+    let mut sentence = format!("{} waits for approval", approval.to.version);
+    if count > 1 {
+        sentence = format!("{sentence} ({yes} of {count})");
+    }
     if !approval.requirement.from.is_empty() {
         sentence.push_str(" by ");
         sentence.push_str(&approval.requirement.from.join(" or "));

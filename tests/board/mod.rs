@@ -57,7 +57,7 @@ fn the_most_dangerous_needs_a_person_first() {
     );
     assert_eq!(entries[0].sentence, "errors 4.1 % against 0.3 %, limit 1 %");
     assert_eq!(entries[1].sentence, "canary errors 9 %");
-    assert_eq!(entries[3].sentence, "waits for approval by release-managers; 2 releases queue behind it");
+    assert_eq!(entries[3].sentence, "1.10.0 waits for approval by release-managers; 2 releases queue behind it");
     assert_eq!((entries[3].deadline, entries[3].since), (Some(at(3600)), at(0)));
     assert_eq!(entries[4].sentence, "paused at step 2 of 5 by bob");
     assert_eq!(entries[4].since, at(5));

@@ -73,8 +73,8 @@ impl Fixture for OnStub {
                 source: "gitlab".into(),
                 kind: "deployment".into(),
                 namespace: Some(PROJECT.into()),
-                name: "deploy-main-production".into(),
-                uid: "9/deploy/main".into(),
+                name: format!("deploy-{ID}-production"),
+                uid: ID.to_string(),
                 first_name: None,
             });
         }

@@ -54,7 +54,7 @@ fn body(change: &str) -> Value {
 async fn a_yes_starts_the_job_that_it_lets_through_and_is_followed_to_its_end() {
     let mut desk = GitLabDesk::new(vec![Deployment::waiting(PROJECT, 42)]);
     let approval = desk.asked().await;
-    assert_eq!(approval.run.target.to_string(), "gitlab/acme/team/shop/deploy-main-production");
+    assert_eq!(approval.run.target.to_string(), "gitlab/acme/team/shop/deploy-42-production");
     assert_eq!(approval.reviewers.as_ref().unwrap().login.as_deref(), Some(LOGIN));
     let forecast = desk.forecast(Action::Approve, &approval);
     assert!(forecast.lines[0].contains("its job for production is started"), "{forecast:?}");
@@ -136,7 +136,7 @@ async fn what_a_newer_deployment_has_is_nobodys_to_decide() {
     let superseded = |board: &Board| {
         board
             .approvals()
-            .find(|of| matches!(&of.state, ApprovalState::Superseded { by } if by == "deployment 43"))
+            .find(|of| matches!(&of.state, ApprovalState::Superseded { by } if by == "deployment 43, which has it all"))
             .cloned()
     };
     let approval = desk.until("it is superseded", superseded).await;

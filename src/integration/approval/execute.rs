@@ -66,12 +66,18 @@ fn checked(shared: &Shared, authorized: &Authorized, gate: &Gate, verdict: Verdi
     let login = shared.login.borrow().clone();
     let now_true = facts(shared.context(login.as_deref()), gate);
     let changes = authorized.command().pin.as_ref().map(|pin| pin.changes(&now_true)).unwrap_or_default();
-    if !changes.is_empty() {
-        return Err(Refusal::pin(changes));
-    }
-    if let Some(newer) = &gate.newer {
-        let why = format!("{newer} of the same branch has all that {} has: decide on that", gate.title);
-        return Err(Refusal::new(RefusalKind::NotApplicable, why));
+    let newer = gate.newer.as_ref();
+    let newer =
+        newer.map(|newer| format!("{newer} of the same branch has all that {} has: decide on that", gate.title));
+    match (changes.is_empty(), newer) {
+        (true, None) => {}
+        (true, Some(newer)) => return Err(Refusal::new(RefusalKind::NotApplicable, newer)),
+        (false, newer) => {
+            let refusal = Refusal::pin(changes);
+            // What took its place says more than which fact is another.
+            let why = newer.map_or_else(|| refusal.why.clone(), |newer| format!("{newer}; {}", refusal.why));
+            return Err(Refusal { why, ..refusal });
+        }
     }
     let denied = gate.denied().or_else(|| gate.yes_denied().filter(|_| verdict == Verdict::Approved));
     denied.map_or(Ok(()), |why| Err(Refusal::new(RefusalKind::Denied, why)))

@@ -14,7 +14,7 @@ pub(super) fn progress(of: &Followed<'_>, tells_reviews: bool) -> Stage {
     // After a start the first list may be on its way.
     let Some(row) = of.current else { return Stage::Accepted };
     if row.run.revision != run.revision {
-        return Stage::superseded(format!("attempt {}: the run was started again", row.run.revision));
+        return Stage::superseded(format!("attempt {} took its place", row.run.revision));
     }
     let Some((standing, reviewed)) = standing(row) else { return Stage::Accepted };
     let superseded = || Stage::superseded(row.message.clone());

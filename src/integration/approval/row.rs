@@ -61,7 +61,8 @@ pub(super) fn facts(context: Context<'_>, gate: &Gate) -> Facts {
     if let Some(step) = Shown::of(context, gate).step {
         facts = facts.with(Fact::Step, step.to_string());
     }
-    if gate.standing() == Standing::Asks {
+    // Nobody is to decide on what a later one has.
+    if gate.standing() == Standing::Asks && gate.newer.is_none() {
         facts = facts.with(Fact::Approval, approval_id(context.source, gate).0);
     }
     facts

@@ -75,7 +75,7 @@ fn columns<'a>() -> [Column<ApprovalRow<'a>>; 7] {
             widths: [0, 10, 11, 14],
             fits: Fits::Texts,
             right: false,
-            cell: |ctx, row, _| (row.approval.environment.to_string(), plain(ctx, row.approval)),
+            cell: |ctx, row, width| (format::name(row.approval.environment.as_str(), width), plain(ctx, row.approval)),
         },
         Column {
             head: |_| "from → to",

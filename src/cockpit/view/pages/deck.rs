@@ -193,7 +193,7 @@ fn need(
     let room = entry.environment.as_ref().map_or(service + 1 + environment, |_| service);
     pen.cell(&format::name(&entry.name, room), room, ctx.style(name)).skip(1);
     if let Some(name) = &entry.environment {
-        pen.cell(name.as_str(), environment, ctx.style(text)).skip(1);
+        pen.cell(&format::name(name.as_str(), environment), environment, ctx.style(text)).skip(1);
     }
     if let Some(source) = told_apart_by(ctx, entry) {
         pen.put(source.as_str(), ctx.style(text)).put(": ", ctx.style(Scope::Dim));

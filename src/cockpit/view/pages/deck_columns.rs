@@ -52,7 +52,9 @@ pub(super) static COLUMNS: &[Column] = &[
         grows: &[(20, |of| of.widest.environment.min(16))],
         filtered: true,
         head: Some(|pen, width, style| left(pen, if width < 11 { "env" } else { "environment" }, width, style)),
-        cell: |ctx, pen, row, width| left(pen, &row.rollout.environment.0, width, ctx.style(Scope::Text)),
+        cell: |ctx, pen, row, width| {
+            left(pen, &format::name(&row.rollout.environment.0, width), width, ctx.style(Scope::Text));
+        },
         ..Column::named("environment")
     },
     // Where rows can be told apart by their source only it stands beside their names.

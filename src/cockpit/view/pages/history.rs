@@ -141,7 +141,7 @@ fn columns<'a>() -> [Column<&'a RolloutRecord>; 9] {
             widths: [0, 10, 11, 14],
             fits: Fits::Texts,
             right: false,
-            cell: |ctx, of, _| (of.environment.to_string(), ctx.style(Scope::Text)),
+            cell: |ctx, of, width| (format::name(of.environment.as_str(), width), ctx.style(Scope::Text)),
         },
         Column {
             head: |_| "from → to",

@@ -1,7 +1,7 @@
 //! A deployment of GitLab as a gate. Pure.
 //!
-//! What the same job of the same branch brings to the same environment is one target, and each deployment an attempt:
-//! a later one has all that an earlier one has.
+//! Each deployment is a target of its own. While it waits, a later one of the same job and branch to the same
+//! environment takes its place: that has all that it has.
 
 use super::wire::{Deployment, Status};
 use crate::approval::gate::{Ended, Gate, Job, Key, Review, Waiting};
@@ -17,18 +17,13 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
     let (missing, start) = (deployment.missing(), waits_for_start(deployment));
     let yes = reviews.iter().filter(|review| review.verdict == Verdict::Approved).count();
     let begins = if start { 1 } else { missing };
-    let newest = newer.unwrap_or(*id).max(*id);
     let blocked = deployment.status == Status::Blocked && (missing > 0 || start);
     Gate {
-        key: Key {
-            place: project.to_owned(),
-            uid: format!("{}/{job}/{}", environment.id, deployment.branch),
-            attempt: *id,
-        },
+        key: Key { place: project.to_owned(), uid: id.to_string(), attempt: 1 },
         approval: format!("{project}/{id}"),
-        newest_attempt: newest,
+        newest_attempt: 1,
         title: format!("{job} #{iid}"),
-        name: format!("{job} {} {}", deployment.branch, environment.name),
+        name: format!("{job} {iid} {}", environment.name),
         service: project.rsplit_once('/').map_or(project, |(_, name)| name).to_owned(),
         environment: environment.name.clone(),
         commit: deployment.sha.clone(),
@@ -47,7 +42,7 @@ pub(super) fn gate(project: &str, deployment: &Deployment, login: Option<&str>, 
         ended: ended(deployment.status),
         unstarted: start,
         started_by: None,
-        newer: None,
+        newer: newer.filter(|_| blocked).map(|newer| format!("deployment {newer}")),
         since: deployment.created_at,
         raw: serde_json::to_value(deployment).unwrap_or_default(),
         reviews,

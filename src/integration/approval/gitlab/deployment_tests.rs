@@ -108,3 +108,14 @@ fn words_of_a_newer_gitlab_are_read() {
     let gate = of(&json!({"status": "paused", "approvals": [said("anna", "abstained")], "new": {"x": 1}}), "anna");
     assert!(gate.reviews.is_empty() && gate.standing() == Standing::Unreviewed);
 }
+
+#[test]
+fn only_what_waits_is_superseded() {
+    let standing = |status: &str| {
+        let told = told(&json!({"pending_approval_count": 1, "approvals": [], "status": status}));
+        let gate = gate("acme/team/shop", &told, Some("anna"), Some(43));
+        (gate.standing(), gate.newer)
+    };
+    assert_eq!(standing("blocked"), (Standing::Asks, Some("deployment 43".to_owned())));
+    assert_eq!(standing("running"), (Standing::Deploying, None), "what runs is not stopped by a later one");
+}

@@ -169,7 +169,8 @@ impl ApprovalSystem for Deployments {
     async fn one(&self, key: &Key, gate_before: Option<&Gate>, known: Known<'_>) -> Result<Option<Gate>, Problem> {
         // What counts is what is there now, not what was when it was asked last.
         let cache = &mut Cache::default();
-        let Some(deployment) = self.detail(&key.place, key.attempt, cache).await? else { return Ok(None) };
+        let Ok(id) = key.uid.parse() else { return Ok(None) };
+        let Some(deployment) = self.detail(&key.place, id, cache).await? else { return Ok(None) };
         let newest = self.newest(&key.place, cache).await?;
         let now = gate(&key.place, &deployment, known.login, newer(&newest, &deployment));
         if now.key != *key {
@@ -186,7 +187,7 @@ impl ApprovalSystem for Deployments {
         let project = of.key.place.as_str();
         let not_sent = |problem: &Problem| NotDone::NotSent { why: self.client.sentence(problem) };
         let gone = || NotDone::from(Refusal::new(RefusalKind::NotFound, format!("{} is gone", of.title)));
-        let id = of.key.attempt;
+        let id: u64 = of.key.uid.parse().map_err(|_| gone())?;
         let read = async || self.detail(project, id, &mut Cache::default()).await;
         let now = read().await.map_err(|problem| not_sent(&problem))?.ok_or_else(gone)?;
         let approval = path(project, &format!("deployments/{id}/approval"));
@@ -209,7 +210,8 @@ impl ApprovalSystem for Deployments {
         let after = read().await;
         // An answer that is lost says nothing; a yes with this comment does.
         match sent {
-            Err(NotDone::Unknown { .. }) if after.as_ref().is_ok_and(|after| has(after.as_ref(), comment)) => {}
+            Err(NotDone::Unknown { .. })
+                if !has(Some(&now), comment) && after.as_ref().is_ok_and(|after| has(after.as_ref(), comment)) => {}
             sent => drop(sent?),
         }
         // The yes is given from here on, whatever becomes of the job.
